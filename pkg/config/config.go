@@ -1,0 +1,308 @@
+// Package config reads a service's settings: each is declared once, as a
+// field of a struct, and can be given as a flag or in the environment. It is
+// the first thing that every service on the player's path runs.
+//
+// A field is a setting if it has a "flag" tag:
+//
+//	type Config struct {
+//		Backend string        `flag:"backend" env:"OPEN_MATCH_BACKEND" default:"127.0.0.1:50505" help:"Open Match backend, host:port."`
+//		Timeout time.Duration `flag:"timeout" default:"30s" help:"Longest time for one match."`
+//	}
+//
+// The environment variable is the env tag, or else the flag's name in capitals
+// with underscores, and stands behind the prefix that Load is given. A flag
+// beats the environment, the environment beats the default. Structs may be
+// embedded. Types: string, bool, int, int64, float64, time.Duration,
+// []string (comma-separated) and whatever implements
+// encoding.TextUnmarshaler.
+package config
+
+import (
+	"encoding"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrHelp is returned by Load when help was asked for, and printed.
+var ErrHelp = flag.ErrHelp
+
+// Validator is a struct, or an embedded part of one, that can tell which of
+// its settings are wrong. Its error joins all there are; each names the
+// setting and the rule (see Invalid).
+type Validator interface {
+	Validate() error
+}
+
+// Error is one wrong setting.
+type Error struct {
+	// Setting is the flag's name, with its dashes.
+	Setting string
+	// Rule is what the value has to satisfy.
+	Rule string
+	// Value is what was given, unless the setting is secret.
+	Value string
+}
+
+func (e *Error) Error() string {
+	if e.Value == "" {
+		return fmt.Sprintf("%s: %s", e.Setting, e.Rule)
+	}
+	return fmt.Sprintf("%s: %s, got %q", e.Setting, e.Rule, e.Value)
+}
+
+// Invalid makes the error for a setting whose value breaks a rule.
+func Invalid(flagName, rule string, value any) error {
+	return &Error{Setting: "--" + flagName, Rule: rule, Value: fmt.Sprint(value)}
+}
+
+// Missing makes the error for a setting that has to be given.
+func Missing(flagName, why string) error {
+	return &Error{Setting: "--" + flagName, Rule: "required: " + why}
+}
+
+// setting is one field of a config struct.
+type setting struct {
+	name, env, def, help string
+	secret               bool
+	value                reflect.Value
+}
+
+// Load fills cfg, a pointer to a struct, from its defaults, the environment
+// and args, and validates it. The error joins everything that is wrong, so
+// that one start shows it all. When args ask for help, the settings are
+// printed to out and the error is ErrHelp.
+func Load(name, envPrefix string, cfg any, args []string, getenv func(string) string, out io.Writer) error {
+	settings, err := fields(reflect.ValueOf(cfg), envPrefix)
+	if err != nil {
+		return err
+	}
+
+	var errs []error
+	unreadable := make(map[string]bool) // by flag
+	read := func(s setting, where, text string) {
+		if err := s.set(where, text); err != nil {
+			errs = append(errs, err)
+			unreadable["--"+s.name] = true
+		}
+	}
+	for _, s := range settings {
+		if s.def != "" {
+			read(s, "--"+s.name, s.def)
+		}
+		if v := getenv(s.env); v != "" {
+			read(s, s.env, v)
+		}
+	}
+
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	for _, s := range settings {
+		// A wrong value is kept for the end instead of ending the parse.
+		record := func(v string) error { read(s, "--"+s.name, v); return nil }
+		if s.value.Kind() == reflect.Bool {
+			fs.BoolFunc(s.name, s.help, record)
+		} else {
+			fs.Func(s.name, s.help, record)
+		}
+	}
+	if err := parse(fs, args, func(err error) { errs = append(errs, err) }); err != nil {
+		usage(out, name, settings)
+		return err
+	}
+	if fs.NArg() > 0 {
+		// What stands behind it has not been read, and would seem to be missing.
+		errs = append(errs, fmt.Errorf("unexpected argument %q: settings are given as --name=value", fs.Arg(0)))
+	} else {
+		errs = append(errs, readable(Validate(cfg), unreadable)...)
+	}
+	return errors.Join(errs...)
+}
+
+// parse goes on behind flags that do not exist, and tells wrong of them. Its
+// error is ErrHelp if help was asked for.
+func parse(fs *flag.FlagSet, args []string, wrong func(error)) error {
+	last := ""
+	for {
+		err := fs.Parse(args)
+		if err == nil || errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		if err.Error() != last {
+			wrong(err)
+		}
+		last = err.Error()
+		rest := fs.Args()
+		if len(rest) == len(args) { // flag does not step over what is no flag at all
+			rest = rest[1:]
+		}
+		args = rest
+	}
+}
+
+// readable takes apart what Validate found, and leaves out settings that could
+// not even be read: those still have another value than the one given.
+func readable(found error, unreadable map[string]bool) []error {
+	if joined, ok := found.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, readable(e, unreadable)...)
+		}
+		return all
+	}
+	var wrong *Error
+	if found == nil || errors.As(found, &wrong) && unreadable[wrong.Setting] {
+		return nil
+	}
+	return []error{found}
+}
+
+// Default fills cfg, a pointer to a struct, with its defaults.
+func Default(cfg any) {
+	settings, err := fields(reflect.ValueOf(cfg), "")
+	if err != nil {
+		panic(err) // a mistake in the struct's tags, found by its first test
+	}
+	for _, s := range settings {
+		if s.def == "" {
+			continue
+		}
+		if err := s.set("--"+s.name, s.def); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// Validate asks the structs that cfg embeds, and then cfg itself, what is
+// wrong. A struct that embeds a Validator has to have a Validate of its own,
+// which speaks of its own settings only.
+func Validate(cfg any) error {
+	var errs []error
+	v := reflect.Indirect(reflect.ValueOf(cfg))
+	for i := range v.NumField() {
+		if f := v.Type().Field(i); f.Anonymous && f.Type.Kind() == reflect.Struct {
+			errs = append(errs, Validate(v.Field(i).Addr().Interface()))
+		}
+	}
+	if val, ok := cfg.(Validator); ok {
+		errs = append(errs, val.Validate())
+	}
+	return errors.Join(errs...)
+}
+
+func fields(ptr reflect.Value, prefix string) ([]setting, error) {
+	if ptr.Kind() != reflect.Pointer || ptr.Elem().Kind() != reflect.Struct {
+		return nil, fmt.Errorf("config: want a pointer to a struct, got %s", ptr.Type())
+	}
+	var all []setting
+	v := ptr.Elem()
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			inner, err := fields(v.Field(i).Addr(), prefix)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, inner...)
+			continue
+		}
+		name, ok := f.Tag.Lookup("flag")
+		if !ok {
+			continue
+		}
+		env := f.Tag.Get("env")
+		if env == "" {
+			env = strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		}
+		all = append(all, setting{
+			name: name, env: prefix + env, def: f.Tag.Get("default"), help: f.Tag.Get("help"),
+			secret: f.Tag.Get("secret") == "true", value: v.Field(i),
+		})
+	}
+	return all, nil
+}
+
+// set parses text into the field; where names the origin in the error.
+func (s setting) set(where, text string) error {
+	bad := func(rule string) error {
+		e := &Error{Setting: where, Rule: rule, Value: text}
+		if s.secret {
+			e.Value = ""
+		}
+		return e
+	}
+	_, level := s.value.Addr().Interface().(*slog.Level)
+	if u, ok := s.value.Addr().Interface().(encoding.TextUnmarshaler); ok && !level {
+		if err := u.UnmarshalText([]byte(text)); err != nil {
+			return bad(err.Error())
+		}
+		return nil
+	}
+	switch p := s.value.Addr().Interface().(type) {
+	case *slog.Level:
+		if p.UnmarshalText([]byte(text)) != nil {
+			return bad("must be DEBUG, INFO, WARN or ERROR")
+		}
+	case *time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return bad(`must be a duration such as "250ms" or "2m"`)
+		}
+		*p = d
+	case *[]string:
+		*p = nil
+		for part := range strings.SplitSeq(text, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				*p = append(*p, part)
+			}
+		}
+	default:
+		return s.setBasic(text, bad)
+	}
+	return nil
+}
+
+func (s setting) setBasic(text string, bad func(string) error) error {
+	switch s.value.Kind() {
+	case reflect.String:
+		s.value.SetString(text)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return bad("must be true or false")
+		}
+		s.value.SetBool(b)
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, s.value.Type().Bits())
+		if err != nil {
+			return bad("must be a whole number")
+		}
+		s.value.SetInt(n)
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return bad("must be a number")
+		}
+		s.value.SetFloat(f)
+	default:
+		return fmt.Errorf("config: setting %s has the unsupported type %s", s.name, s.value.Type())
+	}
+	return nil
+}
+
+func usage(out io.Writer, name string, settings []setting) {
+	fmt.Fprintf(out, "Usage: %s [--setting=value ...]\n\nSettings (flag, environment variable, default):\n", name)
+	for _, s := range settings {
+		def := s.def
+		if def == "" {
+			def = "none"
+		}
+		fmt.Fprintf(out, "\n  --%s  $%s  [%s]\n      %s\n", s.name, s.env, def, s.help)
+	}
+}

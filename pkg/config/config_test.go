@@ -1,0 +1,172 @@
+package config_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"torikumi/pkg/config"
+)
+
+type Base struct {
+	Listen string `flag:"listen" default:":80" help:"Address."`
+}
+
+func (b *Base) Validate() error {
+	if !strings.Contains(b.Listen, ":") {
+		return config.Invalid("listen", "must be host:port", b.Listen)
+	}
+	return nil
+}
+
+type settings struct {
+	Base
+	Wait    time.Duration `flag:"wait" default:"250ms" help:"How long."`
+	Names   []string      `flag:"names" env:"SOME_NAMES" help:"Who."`
+	Count   int           `flag:"count" default:"3" help:"How many."`
+	Ratio   float64       `flag:"ratio" default:"0.5" help:"How much."`
+	Verbose bool          `flag:"verbose" help:"More."`
+	Token   string        `flag:"token" secret:"true" help:"Secret."`
+	ignored int
+}
+
+func (s *settings) Validate() error {
+	var errs []error
+	if s.Count < 0 {
+		errs = append(errs, config.Invalid("count", "must not be negative", s.Count))
+	}
+	if s.Token == "" {
+		errs = append(errs, config.Missing("token", "nobody can call without it"))
+	}
+	return errors.Join(errs...)
+}
+
+func load(env map[string]string, args ...string) (settings, string, error) {
+	var s settings
+	var out bytes.Buffer
+	err := config.Load("svc", "SVC_", &s, args, func(k string) string { return env[k] }, &out)
+	return s, out.String(), err
+}
+
+func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
+	s, _, err := load(map[string]string{"SVC_WAIT": "1s", "SVC_COUNT": "7", "SVC_SOME_NAMES": "a, b,,c", "SVC_TOKEN": "x"},
+		"--wait=2s", "--verbose", "--ratio", "0.25")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Wait != 2*time.Second || s.Count != 7 || !s.Verbose || s.Ratio != 0.25 || s.Listen != ":80" {
+		t.Errorf("got %+v", s)
+	}
+	if got := strings.Join(s.Names, "|"); got != "a|b|c" {
+		t.Errorf("names = %q", got)
+	}
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
+	_, _, err := load(map[string]string{"SVC_COUNT": "many"}, "--wait=soon", "--ratio=x", "--verbose=perhaps")
+	for _, want := range []string{"SVC_COUNT: must be a whole number", "--wait: must be a duration", "--ratio: must be a number", "--verbose: must be true or false"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+	_, _, err = load(nil, "--listen=nowhere", "--count=-1")
+	for _, want := range []string{"--listen: must be host:port", "--count: must not be negative", "--token: required"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+	var one *config.Error
+	if !errors.As(err, &one) {
+		t.Error("the error holds no *config.Error")
+	}
+}
+
+// TestUnreadableHidesNothing: what cannot be read does not hide what breaks a
+// rule, and is named once.
+func TestUnreadableHidesNothing(t *testing.T) {
+	_, _, err := load(map[string]string{"SVC_COUNT": "-1"}, "--nonsense=1", "--wait=soon", "--=", "--count=x", "--listen=nowhere")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"nonsense", "bad flag syntax", "--wait: must be a duration", "--count: must be a whole number", "--listen: must be host:port", "--token: required"} {
+		if strings.Count(err.Error(), want) != 1 {
+			t.Errorf("error lacks %q, or has it twice:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "negative") {
+		t.Errorf("a value that was not given last is judged:\n%v", err)
+	}
+	// What stands behind a stray argument is not read, and not missed.
+	if _, _, err := load(nil, "stray", "--token=x"); err == nil || strings.Contains(err.Error(), "required") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestUnknownFlagAndArgument(t *testing.T) {
+	if _, _, err := load(nil, "--nonsense=1", "--token=x"); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("unknown flag: %v", err)
+	}
+	if _, _, err := load(nil, "--token=x", "stray"); err == nil || !strings.Contains(err.Error(), "stray") {
+		t.Errorf("stray argument: %v", err)
+	}
+}
+
+func TestSecretStaysOutOfErrors(t *testing.T) {
+	type secret struct {
+		Pin int `flag:"pin" secret:"true" help:"Pin."`
+	}
+	var s secret
+	err := config.Load("svc", "", &s, []string{"--pin=hunter2"}, func(string) string { return "" }, &bytes.Buffer{})
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestHelpShowsEverySetting(t *testing.T) {
+	_, out, err := load(nil, "--help")
+	if !errors.Is(err, config.ErrHelp) {
+		t.Fatalf("error = %v", err)
+	}
+	for _, want := range []string{"--listen", "$SVC_LISTEN", "[:80]", "--names", "$SVC_SOME_NAMES", "How long."} {
+		if !strings.Contains(out, want) {
+			t.Errorf("help lacks %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestDefault(t *testing.T) {
+	var s settings
+	config.Default(&s)
+	if s.Wait != 250*time.Millisecond || s.Count != 3 || s.Listen != ":80" || s.ignored != 0 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("--wait=1s", "--names=a,b")
+	f.Add("--count", "-1")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		s, _, err := load(nil, a, b)
+		if err == nil && (s.Token == "" || s.Count < 0) {
+			t.Errorf("accepted %q %q: %+v", a, b, s)
+		}
+	})
+}
+
+func TestLogLevel(t *testing.T) {
+	type logging struct {
+		Level slog.Level `flag:"level" default:"INFO" help:"Level."`
+	}
+	var l logging
+	none := func(string) string { return "" }
+	if err := config.Load("svc", "", &l, []string{"--level=debug"}, none, &bytes.Buffer{}); err != nil || l.Level != slog.LevelDebug {
+		t.Errorf("got %v, %v", l.Level, err)
+	}
+	err := config.Load("svc", "", &l, []string{"--level=loud"}, none, &bytes.Buffer{})
+	if err == nil || err.Error() != `--level: must be DEBUG, INFO, WARN or ERROR, got "loud"` {
+		t.Errorf("got %v", err)
+	}
+}

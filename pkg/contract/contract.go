@@ -1,0 +1,153 @@
+// Package contract holds the names under which our services find each other's
+// data inside the messages of Open Match and on the objects of Agones, and
+// packs and unpacks that data. Everything typed is in
+// torikumi/proto/torikumi/v1.
+package contract
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// Names of extensions in Open Match's messages.
+const (
+	// TicketExtension holds a torikumiv1.TicketDetails in Ticket.extensions.
+	TicketExtension = "torikumi.v1.ticket"
+	// ProfileExtension holds a torikumiv1.ProfileDetails in
+	// MatchProfile.extensions.
+	ProfileExtension = "torikumi.v1.profile"
+	// MatchExtension holds a torikumiv1.MatchDetails in Match.extensions.
+	MatchExtension = "torikumi.v1.match"
+	// AssignmentExtension holds a torikumiv1.AssignmentDetails in
+	// Assignment.extensions.
+	AssignmentExtension = "torikumi.v1.assignment"
+	// EvaluationExtension holds an openmatch.DefaultEvaluationCriteria in
+	// Match.extensions; the name is Open Match's own.
+	EvaluationExtension = "evaluation_input"
+)
+
+// Labels and annotations on game servers.
+const (
+	// MatchLabel is stamped at allocation with MatchLabelValue of the match.
+	MatchLabel = "torikumi/match"
+	// AllocatableLabel, with the value "true", is on every server that players
+	// may be sent to. Allocation selects by it.
+	AllocatableLabel = "torikumi/allocatable"
+	// QueueLabel is stamped at allocation with the queue's name.
+	QueueLabel = "torikumi/queue"
+	// RosterAnnotation is stamped at allocation with a torikumiv1.Roster as
+	// JSON.
+	RosterAnnotation = "torikumi/roster"
+)
+
+// Names of search fields, as the frontends in the field fill them.
+const (
+	// ModeTagPrefix + a queue's name is the tag that puts a ticket in a queue.
+	ModeTagPrefix = "mode."
+	// RegionArg is the string arg with the only region to play in.
+	RegionArg = "region"
+	// SkillArg is the usual double arg with the player's skill.
+	SkillArg = "skill"
+	// LatencyArg is the double arg with the latency to the region in ms.
+	LatencyArg = "latency"
+)
+
+// ErrNoExtension says that a message lacks the extension; what other
+// frontends, directors and match functions make has none of ours.
+var ErrNoExtension = errors.New("no such extension")
+
+// Put packs m into the extensions of one of Open Match's messages.
+func Put(extensions *map[string]*anypb.Any, name string, m proto.Message) error {
+	packed, err := anypb.New(m)
+	if err != nil {
+		return fmt.Errorf("pack extension %q: %w", name, err)
+	}
+	if *extensions == nil {
+		*extensions = make(map[string]*anypb.Any)
+	}
+	(*extensions)[name] = packed
+	return nil
+}
+
+// Get unpacks the named extension into m. The error is ErrNoExtension if it
+// is not there, and another if it holds something else.
+func Get(extensions map[string]*anypb.Any, name string, m proto.Message) error {
+	packed, ok := extensions[name]
+	if !ok || packed == nil {
+		return fmt.Errorf("extension %q: %w", name, ErrNoExtension)
+	}
+	if err := packed.UnmarshalTo(m); err != nil {
+		return fmt.Errorf("unpack extension %q: %w", name, err)
+	}
+	return nil
+}
+
+// TicketDetails returns what a ticket says of its players. A ticket without
+// our extension is one player with the ticket's id, and the search fields are
+// the attributes; the latency and the region go together.
+func TicketDetails(t *openmatch.Ticket) (*torikumiv1.TicketDetails, error) {
+	details := new(torikumiv1.TicketDetails)
+	err := Get(t.GetExtensions(), TicketExtension, details)
+	if err == nil {
+		if len(details.GetPlayers()) == 0 {
+			return nil, fmt.Errorf("ticket %q: extension %q has no players", t.GetId(), TicketExtension)
+		}
+		return details, nil
+	}
+	if !errors.Is(err, ErrNoExtension) {
+		return nil, fmt.Errorf("ticket %q: %w", t.GetId(), err)
+	}
+
+	fields := t.GetSearchFields()
+	player := &torikumiv1.Player{Id: t.GetId(), Attributes: make(map[string]*torikumiv1.Attribute)}
+	for name, v := range fields.GetDoubleArgs() {
+		player.Attributes[name] = &torikumiv1.Attribute{Value: &torikumiv1.Attribute_Number{Number: v}}
+	}
+	for name, v := range fields.GetStringArgs() {
+		player.Attributes[name] = &torikumiv1.Attribute{Value: &torikumiv1.Attribute_String_{String_: v}}
+	}
+	details.Region = fields.GetStringArgs()[RegionArg]
+	details.Players = []*torikumiv1.Player{player}
+	return details, nil
+}
+
+// EncodeRoster writes a roster as the annotation holds it.
+func EncodeRoster(r *torikumiv1.Roster) (string, error) {
+	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(r)
+	return string(b), err
+}
+
+// DecodeRoster reads the annotation. Fields that a newer director adds are
+// passed over.
+func DecodeRoster(s string) (*torikumiv1.Roster, error) {
+	r := new(torikumiv1.Roster)
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal([]byte(s), r); err != nil {
+		return nil, fmt.Errorf("annotation %s: %w", RosterAnnotation, err)
+	}
+	return r, nil
+}
+
+// labelValue is the rule of Kubernetes for the value of a label.
+var labelValue = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
+
+// ValidLabelValue tells whether s may stand as the value of a label: 1 to 63
+// characters of [A-Za-z0-9_.-], the first and the last alphanumeric.
+func ValidLabelValue(s string) bool { return labelValue.MatchString(s) }
+
+// MatchLabelValue derives from Open Match's match id, which can be any
+// string, the id that stands in the label and in join tokens: the same for
+// the same match, another for another.
+func MatchLabelValue(matchID string) string {
+	sum := sha256.Sum256([]byte(matchID))
+	return "m-" + hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,267 @@
+// Package queues reads queues.yaml: what players can search for. Director and
+// frontend share the file; the director turns each queue into a match profile
+// of Open Match, which carries the queue's rules to the match function.
+package queues
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"regexp"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"sigs.k8s.io/yaml"
+
+	"torikumi/pkg/contract"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+//go:embed default.yaml
+var defaultYAML []byte
+
+// MaxPlayers is the largest match.
+const MaxPlayers = 200
+
+// Set is a checked queues.yaml.
+type Set struct {
+	Queues []Queue `json:"queues"`
+}
+
+// Queue is what one kind of match needs.
+type Queue struct {
+	// Name: 1 to 40 characters of [a-z0-9-], the first and last alphanumeric.
+	Name string `json:"name"`
+	// Regions to choose from; any when empty.
+	Regions []string `json:"regions,omitempty"`
+	Teams   []Team   `json:"teams"`
+	Skill   Skill    `json:"skill"`
+	// MaxLatencyMS puts regions that are further away out; no limit when 0.
+	MaxLatencyMS int32      `json:"max_latency_ms,omitempty"`
+	Allocation   Allocation `json:"allocation,omitempty"`
+}
+
+// Team is one team of a match.
+type Team struct {
+	Name string `json:"name"`
+	// MaxPlayers is "players" in the file.
+	MaxPlayers int32 `json:"players"`
+	// MinPlayers is MaxPlayers when the file does not say.
+	MinPlayers int32 `json:"min_players,omitempty"`
+}
+
+// Skill says how close the players of a match are.
+type Skill struct {
+	Attribute      string   `json:"attribute"`
+	Window         float64  `json:"window"`
+	WidenPerSecond float64  `json:"widen_per_second,omitempty"`
+	AnySkillAfter  Duration `json:"any_skill_after,omitempty"`
+}
+
+// Allocation narrows down which game servers will do.
+type Allocation struct {
+	// Namespace of the game servers; the director's default when empty.
+	Namespace string            `json:"namespace,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+}
+
+// Duration is a time.Duration written like "8s".
+type Duration struct{ time.Duration }
+
+// UnmarshalText reads a duration such as "1m30s".
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("must be a duration such as \"8s\", got %q", text)
+	}
+	d.Duration = v
+	return nil
+}
+
+// MarshalText writes the duration as UnmarshalText reads it.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Default returns the queues that come with the project.
+func Default() *Set {
+	s, err := Parse(defaultYAML)
+	if err != nil {
+		panic(err) // embedded, and parsed in the tests
+	}
+	return s
+}
+
+// Load reads a file, or returns Default when path is empty.
+func Load(path string) (*Set, error) {
+	if path == "" {
+		return Default(), nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read queues: %w", err)
+	}
+	s, err := Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("queues in %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Parse reads and checks the content of a queues.yaml. The error joins all
+// that is wrong, each with the field's path and the rule.
+func Parse(b []byte) (*Set, error) {
+	var s Set
+	if err := yaml.UnmarshalStrict(b, &s); err != nil {
+		return nil, err
+	}
+	var errs []error
+	if len(s.Queues) == 0 {
+		errs = append(errs, errors.New("queues: at least one is required"))
+	}
+	seen := make(map[string]bool)
+	for i := range s.Queues {
+		q := &s.Queues[i]
+		path := fmt.Sprintf("queues[%d]", i)
+		if seen[q.Name] {
+			errs = append(errs, fmt.Errorf("%s.name: must be unique, %q is there twice", path, q.Name))
+		}
+		seen[q.Name] = true
+		errs = append(errs, q.check(path)...)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+var (
+	queueName     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+	attributeName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+	namespaceName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	labelKey      = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
+)
+
+// check fills in defaults and returns what is wrong.
+func (q *Queue) check(path string) (errs []error) {
+	bad := func(field, rule string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s.%s: %s", path, field, fmt.Sprintf(rule, args...)))
+	}
+	if !queueName.MatchString(q.Name) {
+		bad("name", "must be 1 to 40 characters of a-z, 0-9 and -, got %q", q.Name)
+	}
+	for i, r := range q.Regions {
+		if !contract.ValidLabelValue(r) || slices.Index(q.Regions, r) != i {
+			bad(fmt.Sprintf("regions[%d]", i), "must be unique, 1 to 63 characters of A-Z, a-z, 0-9 and -_., got %q", r)
+		}
+	}
+	q.checkTeams(bad)
+	if !attributeName.MatchString(q.Skill.Attribute) {
+		bad("skill.attribute", "must be 1 to 64 characters of A-Z, a-z, 0-9 and -_., got %q", q.Skill.Attribute)
+	}
+	if !(q.Skill.Window >= 0) || math.IsInf(q.Skill.Window, 0) {
+		bad("skill.window", "must be a finite number and not negative, got %v", q.Skill.Window)
+	}
+	if !(q.Skill.WidenPerSecond >= 0) || math.IsInf(q.Skill.WidenPerSecond, 0) {
+		bad("skill.widen_per_second", "must be a finite number and not negative, got %v", q.Skill.WidenPerSecond)
+	}
+	if q.Skill.AnySkillAfter.Duration < 0 {
+		bad("skill.any_skill_after", "must not be negative, got %v", q.Skill.AnySkillAfter)
+	}
+	if q.MaxLatencyMS < 0 || q.MaxLatencyMS > 60000 {
+		bad("max_latency_ms", "must be from 0 to 60000, got %d", q.MaxLatencyMS)
+	}
+	if ns := q.Allocation.Namespace; ns != "" && !namespaceName.MatchString(ns) {
+		bad("allocation.namespace", "must be the name of a Kubernetes namespace, got %q", ns)
+	}
+	for k, v := range q.Allocation.Labels {
+		if !labelKey.MatchString(k) || (v != "" && !contract.ValidLabelValue(v)) {
+			bad("allocation.labels", "must be Kubernetes labels, got %q: %q", k, v)
+		}
+	}
+	return errs
+}
+
+func (q *Queue) checkTeams(bad func(field, rule string, args ...any)) {
+	if len(q.Teams) == 0 {
+		bad("teams", "at least one is required")
+	}
+	seen, total := make(map[string]bool), int64(0)
+	for i := range q.Teams {
+		t := &q.Teams[i]
+		field := fmt.Sprintf("teams[%d]", i)
+		if !attributeName.MatchString(t.Name) || seen[t.Name] {
+			bad(field+".name", "must be unique, 1 to 64 characters of A-Z, a-z, 0-9 and -_., got %q", t.Name)
+		}
+		seen[t.Name] = true
+		if t.MaxPlayers < 1 || t.MaxPlayers > MaxPlayers {
+			bad(field+".players", "must be from 1 to %d, got %d", MaxPlayers, t.MaxPlayers)
+		}
+		if t.MinPlayers == 0 {
+			t.MinPlayers = t.MaxPlayers
+		}
+		if t.MinPlayers < 1 || t.MinPlayers > t.MaxPlayers {
+			bad(field+".min_players", "must be from 1 to players, got %d", t.MinPlayers)
+		}
+		total += int64(t.MaxPlayers)
+	}
+	if total > MaxPlayers {
+		bad("teams", "a match has at most %d players, got %d", MaxPlayers, total)
+	}
+}
+
+// Get finds a queue by its name.
+func (s *Set) Get(name string) (Queue, bool) {
+	for _, q := range s.Queues {
+		if q.Name == name {
+			return q, true
+		}
+	}
+	return Queue{}, false
+}
+
+// Names returns the names of all queues, in the file's order.
+func (s *Set) Names() []string {
+	names := make([]string, len(s.Queues))
+	for i, q := range s.Queues {
+		names[i] = q.Name
+	}
+	return names
+}
+
+// MaxParty is how many players a party can have: those of the largest team.
+func (q Queue) MaxParty() int {
+	size := int32(0)
+	for _, t := range q.Teams {
+		size = max(size, t.MaxPlayers)
+	}
+	return int(size)
+}
+
+// Tag is what a ticket carries to be in the queue.
+func (q Queue) Tag() string { return contract.ModeTagPrefix + q.Name }
+
+// Profile is what Open Match is asked for: the tickets with the queue's tag,
+// and the queue's rules for the match function.
+func (q Queue) Profile() (*openmatch.MatchProfile, error) {
+	rules := &torikumiv1.SkillRules{
+		SkillAttribute: q.Skill.Attribute,
+		Window:         q.Skill.Window,
+		WidenPerSecond: q.Skill.WidenPerSecond,
+		MaxLatencyMs:   q.MaxLatencyMS,
+	}
+	if q.Skill.AnySkillAfter.Duration > 0 {
+		rules.AnySkillAfter = durationpb.New(q.Skill.AnySkillAfter.Duration)
+	}
+	for _, t := range q.Teams {
+		rules.Teams = append(rules.Teams, &torikumiv1.TeamSpec{Name: t.Name, MinPlayers: t.MinPlayers, MaxPlayers: t.MaxPlayers})
+	}
+	p := &openmatch.MatchProfile{Name: q.Name, Pools: []*openmatch.Pool{{
+		Name:              q.Name,
+		TagPresentFilters: []*openmatch.TagPresentFilter{{Tag: q.Tag()}},
+	}}}
+	details := &torikumiv1.ProfileDetails{Queue: q.Name, Rules: &torikumiv1.ProfileDetails_Skill{Skill: rules}}
+	return p, contract.Put(&p.Extensions, contract.ProfileExtension, details)
+}

@@ -1,0 +1,39 @@
+package service
+
+import (
+	"net"
+	"net/http"
+
+	"torikumi/pkg/problem"
+)
+
+// LocalOnly guards an HTTP API that has no authentication because only this
+// machine, or this pod, can reach it. A browser on it can be made to reach it
+// too: by a request from a foreign page, and by a foreign name that suddenly
+// means this machine (DNS rebinding). Both are refused: the Host has to be
+// localhost or a loopback address, and requests that change something must not
+// come from another origin.
+func LocalOnly(h http.Handler) http.Handler {
+	h = http.NewCrossOriginProtection().Handler(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !LoopbackHost(r.Host) {
+			problem.Write(w, http.StatusMisdirectedRequest, "this API is for this machine alone: the host must be localhost or a loopback address")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// LoopbackHost tells whether a host, with or without a port, is localhost or a
+// loopback address.
+func LoopbackHost(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	if n := len(host); n > 1 && host[0] == '[' && host[n-1] == ']' {
+		host = host[1 : n-1]
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}

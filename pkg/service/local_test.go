@@ -1,0 +1,45 @@
+package service_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"torikumi/pkg/service"
+)
+
+func TestLocalOnly(t *testing.T) {
+	h := service.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	for _, tt := range []struct {
+		method, host, origin, site string
+		want                       int
+	}{
+		{"GET", "127.0.0.1:8085", "", "", 204},
+		{"POST", "localhost:8085", "", "", 204},
+		{"POST", "localhost", "", "", 204},
+		{"POST", "[::1]:8085", "", "", 204},
+		{"POST", "[::1]", "", "", 204},
+		{"POST", "127.0.0.1:8085", "http://127.0.0.1:8085", "", 204},
+		{"GET", "evil.example", "", "", 421},
+		{"POST", "evil.example:8085", "http://evil.example:8085", "same-origin", 421},
+		{"GET", "192.0.2.1:8085", "", "", 421},
+		{"GET", "", "", "", 421},
+		{"GET", "localhost.evil.example", "", "", 421},
+		{"POST", "127.0.0.1:8085", "http://evil.example", "", 403},
+		{"POST", "127.0.0.1:8085", "http://evil.example", "cross-site", 403},
+	} {
+		r := httptest.NewRequest(tt.method, "/v1/departures", nil)
+		r.Host = tt.host
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		if tt.site != "" {
+			r.Header.Set("Sec-Fetch-Site", tt.site)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != tt.want {
+			t.Errorf("%+v: %d", tt, w.Code)
+		}
+	}
+}

@@ -1,0 +1,327 @@
+// Package service starts and stops a service the same way everywhere: alone
+// as a pod, with all others in one process, and in tests. It serves gRPC and
+// HTTP with health, readiness and metrics, and stops gracefully.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/test/bufconn"
+
+	"torikumi/pkg/config"
+	"torikumi/pkg/rpc"
+)
+
+// Config holds the settings that all services share; each service embeds it.
+type Config struct {
+	LogLevel        slog.Level    `flag:"log-level" default:"INFO" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
+	LogFormat       string        `flag:"log-format" default:"text" help:"Format of the log: text or json."`
+	ShutdownTimeout time.Duration `flag:"shutdown-timeout" default:"10s" help:"Longest time for calls under way to end once the service has been told to stop."`
+}
+
+// Validate tells which of the shared settings are wrong.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		errs = append(errs, config.Invalid("log-format", "must be text or json", c.LogFormat))
+	}
+	if c.ShutdownTimeout <= 0 {
+		errs = append(errs, config.Invalid("shutdown-timeout", "must be positive", c.ShutdownTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Logger makes the log that the settings ask for.
+func (c *Config) Logger(w io.Writer, name string) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.LogLevel}
+	var h slog.Handler = slog.NewTextHandler(w, opts)
+	if c.LogFormat == "json" {
+		h = slog.NewJSONHandler(w, opts)
+	}
+	return slog.New(h).With("service", name)
+}
+
+// Addrs are the addresses that a service really listens on, as host:port.
+type Addrs struct {
+	// GRPC is the first gRPC address, HTTP the HTTP one; empty if not served.
+	GRPC, HTTP string
+	// GRPCAll are all gRPC addresses, in the order of Options.GRPCListen.
+	GRPCAll []string
+}
+
+// Options say what a service serves.
+type Options struct {
+	Name   string
+	Config Config
+	Logger *slog.Logger
+
+	// GRPCListen are the addresses of the gRPC server. Port 0 is any free one.
+	GRPCListen []string
+	// HTTPListen is the address of the HTTP server.
+	HTTPListen string
+
+	// Register adds the gRPC services.
+	Register func(grpc.ServiceRegistrar)
+	// HTTP adds the HTTP routes. self is a connection to the service's own
+	// gRPC server that stays in memory, for grpc-gateway: calls pass the real
+	// interceptors. Taken: /livez, /readyz, /metrics.
+	HTTP func(mux *http.ServeMux, self *grpc.ClientConn) error
+	// WrapHTTP stands around all HTTP routes.
+	WrapHTTP func(http.Handler) http.Handler
+	// Ready says, by name, what has to work for the service to be useful. Each
+	// check has to answer soon.
+	Ready map[string]func(context.Context) error
+	// Background runs while the service does. Its context ends as the first
+	// thing of a stop, so that it can end the long streams that calls are in;
+	// calls under way still get their time. An error stops the service.
+	Background []func(context.Context) error
+	// Registry collects the metrics; nil makes one, with those of the process.
+	Registry *prometheus.Registry
+	// ServerOptions come after those of rpc.ServerOptions.
+	ServerOptions []grpc.ServerOption
+	// Started is called once, when everything listens.
+	Started func(Addrs)
+}
+
+// NewRegistry makes a metrics registry with those of the Go process.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Run serves until ctx ends, and then stops: readiness turns false, calls
+// under way get ShutdownTimeout to end, the background is waited for last. It
+// returns nil after such a stop, and otherwise what went wrong. Nothing it has
+// started is left when it returns.
+func Run(ctx context.Context, o Options) error {
+	s, err := open(o)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", o.Name, err)
+	}
+	return s.run(ctx)
+}
+
+// server is a service whose listeners are open.
+type server struct {
+	Options
+	lis     []net.Listener
+	memory  *bufconn.Listener
+	httpLis net.Listener
+	grpc    *grpc.Server
+	http    *http.Server
+	self    *grpc.ClientConn
+	health  *health.Server
+	state   *readiness
+	// requests is the parent of every HTTP request, ended when the grace is over.
+	endRequests context.CancelFunc
+}
+
+func open(o Options) (*server, error) {
+	if o.Logger == nil {
+		o.Logger = o.Config.Logger(os.Stderr, o.Name)
+	}
+	if o.Registry == nil {
+		o.Registry = NewRegistry()
+	}
+	if o.Config.ShutdownTimeout <= 0 {
+		o.Config.ShutdownTimeout = 10 * time.Second
+	}
+	s := &server{Options: o, state: &readiness{checks: o.Ready}, endRequests: func() {}}
+	if err := s.listen(); err != nil {
+		s.close()
+		return nil, err
+	}
+	s.openGRPC()
+	if err := s.openHTTP(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) listen() error {
+	for _, addr := range s.GRPCListen {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("listen for gRPC: %w", err)
+		}
+		s.lis = append(s.lis, l)
+	}
+	if s.HTTPListen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", s.HTTPListen)
+	if err != nil {
+		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	s.httpLis = l
+	return nil
+}
+
+func (s *server) openGRPC() {
+	s.grpc = grpc.NewServer(append(rpc.ServerOptions(s.Registry, s.Logger), s.ServerOptions...)...)
+	s.health = health.NewServer()
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	if s.Register != nil {
+		s.Register(s.grpc)
+	}
+	s.memory = bufconn.Listen(1 << 20)
+}
+
+func (s *server) openHTTP() error {
+	if s.httpLis == nil {
+		return nil
+	}
+	self, err := rpc.Dial("passthrough:///self", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		return s.memory.DialContext(ctx)
+	}))
+	if err != nil {
+		return err
+	}
+	s.self = self
+	mux := http.NewServeMux()
+	s.state.routes(mux, s.Registry)
+	if s.HTTP != nil {
+		if err := s.HTTP(mux, self); err != nil {
+			return fmt.Errorf("set up HTTP: %w", err)
+		}
+	}
+	var h http.Handler = mux
+	if s.WrapHTTP != nil {
+		h = s.WrapHTTP(h)
+	}
+	requests, cancel := context.WithCancel(context.Background())
+	s.endRequests = cancel
+	s.http = &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+	}
+	return nil
+}
+
+// run serves, waits for the end and stops in reverse order.
+func (s *server) run(ctx context.Context) error {
+	serving, serveErr := errgroup.WithContext(ctx)
+	for _, l := range append([]net.Listener{s.memory}, s.lis...) {
+		serving.Go(func() error { return s.grpc.Serve(l) })
+	}
+	if s.http != nil {
+		serving.Go(func() error {
+			if err := s.http.Serve(s.httpLis); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+
+	backCtx, stopBack := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBack()
+	back, backErr := errgroup.WithContext(backCtx)
+	for _, f := range s.Background {
+		back.Go(func() error {
+			if err := f(backErr); err != nil && backErr.Err() == nil {
+				return err
+			}
+			return nil
+		})
+	}
+
+	s.state.set(true)
+	if s.Started != nil {
+		s.Started(s.addrs())
+	}
+	select {
+	case <-ctx.Done():
+	case <-serveErr.Done():
+	case <-backErr.Done():
+	}
+
+	s.state.set(false)
+	s.health.Shutdown()
+	stopBack()
+	s.stop()
+	return errors.Join(unlessCancelled(serving.Wait()), unlessCancelled(back.Wait()))
+}
+
+func unlessCancelled(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// stop ends the servers: no new calls, then a limit for those under way.
+func (s *server) stop() {
+	limit, cancel := context.WithTimeout(context.Background(), s.Config.ShutdownTimeout)
+	defer cancel()
+	if s.http != nil {
+		if err := s.http.Shutdown(limit); err != nil {
+			_ = s.http.Close() // the limit is over: cut what is left
+		}
+	}
+	s.endRequests()
+	if s.self != nil {
+		_ = s.self.Close() // in memory
+	}
+	graceful := make(chan struct{})
+	go func() { s.grpc.GracefulStop(); close(graceful) }()
+	select {
+	case <-graceful:
+	case <-limit.Done():
+		s.grpc.Stop()
+		<-graceful
+	}
+}
+
+// close undoes a start that failed half-way.
+func (s *server) close() {
+	for _, l := range s.lis {
+		_ = l.Close() // never served
+	}
+	if s.httpLis != nil {
+		_ = s.httpLis.Close() // never served
+	}
+	if s.self != nil {
+		_ = s.self.Close() // in memory
+	}
+	if s.memory != nil {
+		_ = s.memory.Close() // in memory
+	}
+	if s.grpc != nil {
+		s.grpc.Stop()
+	}
+	s.endRequests()
+}
+
+func (s *server) addrs() Addrs {
+	var a Addrs
+	for _, l := range s.lis {
+		a.GRPCAll = append(a.GRPCAll, l.Addr().String())
+	}
+	if len(a.GRPCAll) > 0 {
+		a.GRPC = a.GRPCAll[0]
+	}
+	if s.httpLis != nil {
+		a.HTTP = s.httpLis.Addr().String()
+	}
+	return a
+}

@@ -1,0 +1,260 @@
+package service_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"torikumi/pkg/config"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
+	"torikumi/proto/openmatch"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// query is a service whose answers the test decides.
+type query struct {
+	openmatch.UnimplementedQueryServiceServer
+	handle func(grpc.ServerStreamingServer[openmatch.QueryTicketsResponse]) error
+}
+
+func (q *query) QueryTickets(_ *openmatch.QueryTicketsRequest, s grpc.ServerStreamingServer[openmatch.QueryTicketsResponse]) error {
+	return q.handle(s)
+}
+
+type running struct {
+	addrs service.Addrs
+	stop  context.CancelFunc
+	done  chan error
+}
+
+func start(t *testing.T, o service.Options) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	started := make(chan service.Addrs, 1)
+	o.Name, o.Logger = "test", slog.New(slog.NewTextHandler(io.Discard, nil))
+	o.GRPCListen, o.HTTPListen = []string{"127.0.0.1:0", "127.0.0.1:0"}, "127.0.0.1:0"
+	o.Started = func(a service.Addrs) { started <- a }
+	r := &running{stop: cancel, done: make(chan error, 1)}
+	go func() { r.done <- service.Run(ctx, o) }()
+	t.Cleanup(cancel)
+	select {
+	case r.addrs = <-started:
+	case err := <-r.done:
+		t.Fatalf("did not start: %v", err)
+	}
+	return r
+}
+
+func dial(t *testing.T, addr string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := rpc.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestServesProbesMetricsAndSelf(t *testing.T) {
+	broken := errors.New("no keys")
+	ok := true
+	r := start(t, service.Options{
+		Ready: map[string]func(context.Context) error{"keys": func(context.Context) error {
+			if ok {
+				return nil
+			}
+			return broken
+		}},
+		HTTP: func(mux *http.ServeMux, self *grpc.ClientConn) error {
+			mux.HandleFunc("GET /self", func(w http.ResponseWriter, req *http.Request) {
+				h, err := grpc_health_v1.NewHealthClient(self).Check(req.Context(), &grpc_health_v1.HealthCheckRequest{})
+				if err != nil {
+					http.Error(w, err.Error(), 500)
+					return
+				}
+				_, _ = io.WriteString(w, h.Status.String())
+			})
+			return nil
+		},
+	})
+	if code, body := get(t, "http://"+r.addrs.HTTP+"/self"); code != 200 || body != "SERVING" {
+		t.Errorf("self: %d %s", code, body)
+	}
+	if code, _ := get(t, "http://"+r.addrs.HTTP+"/livez"); code != 200 {
+		t.Errorf("livez: %d", code)
+	}
+	if code, _ := get(t, "http://"+r.addrs.HTTP+"/readyz"); code != 200 {
+		t.Errorf("readyz: %d", code)
+	}
+	ok = false
+	code, body := get(t, "http://"+r.addrs.HTTP+"/readyz")
+	var answer struct{ Checks map[string]string }
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 503 || answer.Checks["keys"] != "no keys" {
+		t.Errorf("readyz: %d %s %v", code, body, err)
+	}
+	if _, body := get(t, "http://"+r.addrs.HTTP+"/metrics"); !strings.Contains(body, "grpc_server_handled_total") || !strings.Contains(body, "go_goroutines") {
+		t.Errorf("metrics lack what they must have:\n%.300s", body)
+	}
+	if len(r.addrs.GRPCAll) != 2 || r.addrs.GRPCAll[0] == r.addrs.GRPCAll[1] {
+		t.Errorf("addresses: %v", r.addrs)
+	}
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	for _, a := range append(r.addrs.GRPCAll, r.addrs.HTTP) {
+		if c, err := net.Dial("tcp", a); err == nil {
+			_ = c.Close()
+			t.Errorf("%s still listens", a)
+		}
+	}
+}
+
+func TestPanicEndsTheCallAlone(t *testing.T) {
+	q := &query{handle: func(grpc.ServerStreamingServer[openmatch.QueryTicketsResponse]) error { panic("secret") }}
+	r := start(t, service.Options{Register: func(s grpc.ServiceRegistrar) { openmatch.RegisterQueryServiceServer(s, q) }})
+	client := openmatch.NewQueryServiceClient(dial(t, r.addrs.GRPC))
+	for range 2 {
+		stream, err := client.QueryTickets(t.Context(), &openmatch.QueryTicketsRequest{})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") {
+			t.Errorf("got %v", err)
+		}
+	}
+	r.stop()
+	<-r.done
+}
+
+func TestStopLetsCallsFinishAndCutsAfterTheLimit(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	q := &query{handle: func(s grpc.ServerStreamingServer[openmatch.QueryTicketsResponse]) error {
+		entered <- struct{}{}
+		select {
+		case <-release:
+			return nil
+		case <-s.Context().Done():
+			return status.Error(codes.Canceled, "cut")
+		}
+	}}
+	for name, finish := range map[string]bool{"finishes": true, "is cut": false} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, service.Options{
+				Config:   service.Config{ShutdownTimeout: map[bool]time.Duration{true: time.Minute, false: 50 * time.Millisecond}[finish]},
+				Register: func(s grpc.ServiceRegistrar) { openmatch.RegisterQueryServiceServer(s, q) },
+			})
+			stream, err := openmatch.NewQueryServiceClient(dial(t, r.addrs.GRPC)).QueryTickets(t.Context(), &openmatch.QueryTicketsRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-entered
+			r.stop()
+			if finish {
+				release <- struct{}{}
+			}
+			_, err = stream.Recv()
+			if finish != errors.Is(err, io.EOF) {
+				t.Errorf("call ended with %v", err)
+			}
+			if err := <-r.done; err != nil {
+				t.Errorf("stop: %v", err)
+			}
+		})
+	}
+}
+
+func TestBackgroundErrorStopsTheService(t *testing.T) {
+	boom := errors.New("boom")
+	fail := make(chan struct{})
+	r := start(t, service.Options{Background: []func(context.Context) error{
+		func(context.Context) error { <-fail; return boom },
+		func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	}})
+	close(fail)
+	if err := <-r.done; !errors.Is(err, boom) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTakenPortFailsTheStart(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	err = service.Run(t.Context(), service.Options{Name: "test", GRPCListen: []string{"127.0.0.1:0"}, HTTPListen: l.Addr().String()})
+	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type settings struct {
+	service.Config
+	Level int `flag:"level" default:"1" help:"Level."`
+}
+
+func (s *settings) Validate() error {
+	if s.Level < 0 {
+		return config.Invalid("level", "must not be negative", s.Level)
+	}
+	return nil
+}
+
+func TestStartExitCodes(t *testing.T) {
+	run := func(_ context.Context, c *settings, started func(service.Addrs)) error {
+		if c.Level == 9 {
+			return errors.New("no luck")
+		}
+		started(service.Addrs{GRPC: "a:1", GRPCAll: []string{"a:1"}, HTTP: "b:2"})
+		return nil
+	}
+	for _, tt := range []struct {
+		args   []string
+		code   int
+		output string
+	}{
+		{nil, 0, "listening service=svc grpc=a:1 http=b:2\n"},
+		{[]string{"--help"}, 0, "--shutdown-timeout"},
+		{[]string{"--level=9"}, 1, "no luck"},
+		{[]string{"--level=-1", "--log-format=xml"}, 2, "--level: must not be negative"},
+		{[]string{"--level=-1", "--log-format=xml"}, 2, "--log-format: must be text or json"},
+	} {
+		var out bytes.Buffer
+		code := service.Start(t.Context(), "svc", run, tt.args, func(string) string { return "" }, &out, &out)
+		if code != tt.code || !strings.Contains(out.String(), tt.output) {
+			t.Errorf("%v: exit %d, output %q", tt.args, code, out.String())
+		}
+	}
+}

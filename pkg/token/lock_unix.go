@@ -1,0 +1,13 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package token
+
+import (
+	"os"
+	"syscall"
+)
+
+// lockFile fails at once if another open file holds the lock.
+func lockFile(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}

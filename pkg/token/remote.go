@@ -1,0 +1,322 @@
+package token
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// DefaultRefresh is how often RemoteKeys fetches the keys.
+	DefaultRefresh = 5 * time.Minute
+	// DefaultUnknownKeyInterval is the least time between two fetches that
+	// unknown key ids cause.
+	DefaultUnknownKeyInterval = 10 * time.Second
+	// DefaultMaxStale is how long an outage of the issuer is bridged.
+	DefaultMaxStale = 24 * time.Hour
+	// DefaultFetchTimeout bounds one fetch.
+	DefaultFetchTimeout = 5 * time.Second
+
+	firstRetry = 250 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)
+
+// RemoteOptions say how [RemoteKeys] fetches. A negative duration is an error.
+type RemoteOptions struct {
+	// URL is that of the key set. It must be https, or point to this machine,
+	// unless AllowHTTP is set. Required.
+	URL string
+	// AllowHTTP takes keys over plain HTTP from elsewhere. Whoever can change
+	// that traffic can make tokens, so the network has to be safe by itself.
+	AllowHTTP bool
+	// Algorithms are those that keys are wanted for. Required.
+	Algorithms []Algorithm
+	// HTTPClient fetches; nil means one of its own. Redirects are never
+	// followed.
+	HTTPClient *http.Client
+	// Refresh is the time between two fetches; each wait is up to a fifth
+	// shorter, so that gates spread out. Zero means DefaultRefresh.
+	Refresh time.Duration
+	// UnknownKeyInterval is the least time between two fetches that unknown key
+	// ids cause: shorter learns a new key sooner and lets forged tokens put more
+	// load on the issuer. Zero means DefaultUnknownKeyInterval.
+	UnknownKeyInterval time.Duration
+	// MaxStale is how long the last good set is used while no fetch succeeds:
+	// longer bridges longer outages, and trusts a revoked key for longer if
+	// someone keeps us from fetching. Zero means DefaultMaxStale.
+	MaxStale time.Duration
+	// FetchTimeout bounds one fetch. Zero means DefaultFetchTimeout.
+	FetchTimeout time.Duration
+	// Now is the clock that ages are measured with; nil means time.Now.
+	Now func() time.Time
+	// Logger hears when keys change and when fetching begins to fail and to
+	// succeed; nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// RemoteKeys are the public keys that an issuer publishes as a JWK Set. It keeps
+// the last good set: an outage of the issuer refuses no token with a known key.
+// It is safe for concurrent use.
+type RemoteKeys struct {
+	opts    RemoteOptions
+	fetcher fetcher
+
+	mu        sync.Mutex
+	set       map[string]crypto.PublicKey // nil until the first success; never changed
+	etag      string
+	fetchedAt time.Time // of the last success
+	err       error     // of the last fetch
+	unknownAt time.Time // of the last fetch for an unknown key id
+	asked     bool      // whether unknownAt is set
+	flight    *flight   // nil while no fetch is under way
+}
+
+// flight is a fetch that any number of callers wait for.
+type flight struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when err is set
+	err    error
+}
+
+// RemoteStatus is what is known about an issuer's keys.
+type RemoteStatus struct {
+	// KeyIDs are the ids of the keys in use, sorted; none if there are no keys
+	// or they are too old.
+	KeyIDs []string
+	// FetchedAt is the time of the last fetch that succeeded, or zero.
+	FetchedAt time.Time
+	// Err is the error of the last fetch, nil if it succeeded or none has ended.
+	Err error
+}
+
+// NewRemoteKeys returns an error that names the option that is wrong. It fetches
+// nothing: [RemoteKeys.Run] does, and the first use of a key.
+func NewRemoteKeys(opts RemoteOptions) (*RemoteKeys, error) {
+	if err := validateURL(opts.URL, opts.AllowHTTP); err != nil {
+		return nil, err
+	}
+	if err := validateAlgorithms(opts.Algorithms); err != nil {
+		return nil, err
+	}
+	opts.Algorithms = slices.Clone(opts.Algorithms)
+	const year = 365 * 24 * time.Hour
+	for _, d := range []struct {
+		name      string
+		value     *time.Duration
+		byDefault time.Duration
+	}{
+		{"refresh", &opts.Refresh, DefaultRefresh},
+		{"unknown key interval", &opts.UnknownKeyInterval, DefaultUnknownKeyInterval},
+		{"longest staleness", &opts.MaxStale, DefaultMaxStale},
+		{"fetch timeout", &opts.FetchTimeout, DefaultFetchTimeout},
+	} {
+		var err error
+		if *d.value, err = checkDuration(d.name, *d.value, d.byDefault, time.Millisecond, year); err != nil {
+			return nil, err
+		}
+	}
+	if opts.MaxStale < opts.Refresh {
+		return nil, fmt.Errorf("longest staleness %v: must not be less than refresh %v", opts.MaxStale, opts.Refresh)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	return &RemoteKeys{opts: opts, fetcher: newFetcher(&opts)}, nil
+}
+
+func validateURL(raw string, allowHTTP bool) error {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return fmt.Errorf("key set URL: %w", err)
+	}
+	if u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
+		return fmt.Errorf("key set URL %q: must be an absolute http or https URL without user", u.Redacted())
+	}
+	if u.Scheme == "http" && !allowHTTP && !loopback(u.Hostname()) {
+		return fmt.Errorf("key set URL %q: must be https, or plain HTTP must be allowed explicitly", raw)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// Key implements [KeySource]. An id that is not known causes a fetch, unless an
+// unknown id has just caused one; the call waits for it as long as ctx lets it.
+func (r *RemoteKeys) Key(ctx context.Context, kid string) (crypto.PublicKey, error) {
+	r.mu.Lock()
+	if key, ok := r.current()[kid]; ok {
+		r.mu.Unlock()
+		return key, nil
+	}
+	now := r.opts.Now()
+	f := r.flight
+	if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= r.opts.UnknownKeyInterval) {
+		r.asked, r.unknownAt = true, now
+		f = r.launch()
+	}
+	r.mu.Unlock()
+	if f != nil {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	set := r.current()
+	if key, ok := set[kid]; ok {
+		return key, nil
+	}
+	switch {
+	case r.err != nil:
+		// The issuer may well have this key: it could not be asked.
+		return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, r.err)
+	case set == nil:
+		return nil, ErrKeysUnavailable
+	}
+	return nil, ErrUnknownKey
+}
+
+// current returns the keys in use, nil if there are none; mu is held.
+func (r *RemoteKeys) current() map[string]crypto.PublicKey {
+	if r.set == nil || r.opts.Now().Sub(r.fetchedAt) > r.opts.MaxStale {
+		return nil
+	}
+	return r.set
+}
+
+// Status returns what is known now, for health checks and metrics.
+func (r *RemoteKeys) Status() RemoteStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return RemoteStatus{KeyIDs: slices.Sorted(maps.Keys(r.current())), FetchedAt: r.fetchedAt, Err: r.err}
+}
+
+// Refresh fetches the keys now, or waits for a fetch that is under way. After an
+// error the last good keys stay in use.
+func (r *RemoteKeys) Refresh(ctx context.Context) error {
+	r.mu.Lock()
+	f := r.flight
+	if f == nil {
+		f = r.launch()
+	}
+	r.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Run fetches the keys at once and then again and again, until ctx ends; then it
+// returns nil, with no fetch of its own left behind. After a failure it tries
+// again soon, with growing waits.
+func (r *RemoteKeys) Run(ctx context.Context) error {
+	defer r.land()
+	retry := firstRetry
+	for {
+		wait := r.opts.Refresh
+		if err := r.Refresh(ctx); err != nil {
+			wait = min(retry, r.opts.Refresh)
+			retry = min(2*retry, lastRetry)
+		} else {
+			retry = firstRetry
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(jitter(wait)):
+		}
+	}
+}
+
+// land ends the fetch that is under way, if there is one, and the connections
+// that nobody else uses.
+func (r *RemoteKeys) land() {
+	r.mu.Lock()
+	f := r.flight
+	r.mu.Unlock()
+	if f != nil {
+		f.cancel()
+		<-f.done
+	}
+	if r.opts.HTTPClient == nil {
+		r.fetcher.client.CloseIdleConnections()
+	}
+}
+
+// jitter takes up to a fifth off.
+func jitter(d time.Duration) time.Duration {
+	return d - time.Duration(rand.Int64N(int64(d)/5+1))
+}
+
+// launch starts a fetch; mu is held. It does not depend on the caller's context,
+// because others may wait for it too; the fetch timeout ends it.
+func (r *RemoteKeys) launch() *flight {
+	ctx, cancel := context.WithTimeout(context.Background(), r.opts.FetchTimeout)
+	f := &flight{cancel: cancel, done: make(chan struct{})}
+	r.flight = f
+	etag := r.etag
+	go func() {
+		defer cancel()
+		got, err := r.fetcher.fetch(ctx, etag)
+		f.err = r.settle(got, err)
+		close(f.done)
+	}()
+	return f
+}
+
+// settle records how a fetch has ended and logs changes of state.
+func (r *RemoteKeys) settle(got fetched, err error) error {
+	r.mu.Lock()
+	before := r.err
+	var changed []string
+	if err == nil {
+		r.fetchedAt = r.opts.Now()
+		if !got.unchanged {
+			if !sameIDs(r.set, got.keys) {
+				changed = slices.Sorted(maps.Keys(got.keys))
+			}
+			r.set, r.etag = got.keys, got.etag
+		}
+	}
+	r.err = err
+	r.flight = nil
+	r.mu.Unlock()
+
+	log := r.opts.Logger.With("url", r.opts.URL)
+	switch {
+	case errors.Is(err, context.Canceled):
+		// Whoever asked is gone; that says nothing about the keys.
+	case err != nil && before == nil:
+		log.Warn("verification keys cannot be fetched", "error", err)
+	case err == nil && before != nil:
+		log.Info("verification keys can be fetched again")
+	}
+	if changed != nil {
+		log.Info("verification keys changed", "now", changed)
+	}
+	return err
+}
+
+func sameIDs(a, b map[string]crypto.PublicKey) bool {
+	return maps.EqualFunc(a, b, func(crypto.PublicKey, crypto.PublicKey) bool { return true })
+}

@@ -1,0 +1,410 @@
+package token_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"torikumi/pkg/token"
+)
+
+// wire is a network without sockets: requests go straight to a handler, so that
+// time can be the test's own.
+type wire struct {
+	mu      sync.Mutex
+	handler http.Handler // nil: nobody listens
+	fetches atomic.Int64
+}
+
+var errDown = errors.New("connection refused")
+
+func (w *wire) set(h http.Handler) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.handler = h
+}
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.fetches.Add(1)
+	w.mu.Lock()
+	h := w.handler
+	w.mu.Unlock()
+	if h == nil {
+		return nil, errDown
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return rec.Result(), nil
+}
+
+func newRemote(t testing.TB, rt http.RoundTripper, change func(*token.RemoteOptions)) *token.RemoteKeys {
+	t.Helper()
+	opts := token.RemoteOptions{
+		URL: "https://frontend.example" + token.JWKSPath, Algorithms: []token.Algorithm{token.ES256},
+		HTTPClient: &http.Client{Transport: rt}, Logger: quiet,
+	}
+	if change != nil {
+		change(&opts)
+	}
+	r, err := token.NewRemoteKeys(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// start runs r until the returned function is called.
+func start(t testing.TB, r *token.RemoteKeys) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v after cancel", err)
+		}
+	}
+}
+
+// after lets everybody act until d has passed.
+func after(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func text(s string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) })
+}
+
+func jwk(key *ecdsa.PrivateKey, kid string) object {
+	raw, err := key.PublicKey.Bytes()
+	if err != nil {
+		panic(err)
+	}
+	return object{"kty": "EC", "crv": "P-256", "x": b64(raw[1:33]), "y": b64(raw[33:]), "kid": kid, "use": "sig", "alg": "ES256"}
+}
+
+func TestRemoteKeySets(t *testing.T) {
+	one := jwk(newEC(t), "one")
+	rsaJWK := object{"kty": "RSA", "n": b64(rsaKey().N.Bytes()), "e": "AQAB", "kid": "rsa", "alg": "RS256"}
+	weak := mustRSA(1024)
+	set := func(keys ...object) string { return object{"keys": keys}.json(t) }
+	bare := one.with(object{"use": nil, "alg": nil})
+	for name, test := range map[string]struct {
+		body string
+		ids  []string // nil: the set is refused
+	}{
+		"one":                  {set(one), []string{"one"}},
+		"neither use nor alg":  {set(bare), []string{"one"}},
+		"for verifying":        {set(bare.with(object{"key_ops": []string{"verify"}})), []string{"one"}},
+		"RSA too":              {set(one, rsaJWK), []string{"one", "rsa"}},
+		"certificate ignored":  {set(one.with(object{"x5c": []string{"rubbish"}, "x5t": "x"})), []string{"one"}},
+		"encryption key":       {set(one, jwk(newEC(t), "enc").with(object{"use": "enc"})), []string{"one"}},
+		"encryption, no kid":   {set(one, jwk(newEC(t), "").with(object{"use": "enc", "kid": nil})), []string{"one"}},
+		"for encrypting":       {set(one, bare.with(object{"key_ops": []string{"encrypt"}})), []string{"one"}},
+		"PS256":                {set(one, rsaJWK.with(object{"alg": "PS256"})), []string{"one"}},
+		"other curve":          {set(one, object{"kty": "EC", "crv": "P-384", "kid": "x", "x": "AA", "y": "AA"}), []string{"one"}},
+		"other type":           {set(one, object{"kty": "OKP", "crv": "Ed25519", "kid": "x", "x": "AA"}), []string{"one"}},
+		"private EC key":       {set(one.with(object{"d": "AAAA"})), nil},
+		"private RSA key":      {set(one, rsaJWK.with(object{"p": "AAAA"})), nil},
+		"private for encoding": {set(one, jwk(newEC(t), "enc").with(object{"use": "enc", "d": "AA"})), nil},
+		"symmetric key":        {set(one, object{"kty": "oct", "k": "AAAA", "kid": "x"}), nil},
+		"symmetric without k":  {set(one, object{"kty": "oct", "kid": "x"}), nil},
+		"kid twice":            {set(one, jwk(newEC(t), "one")), nil},
+		"no kid":               {set(one.with(object{"kid": nil})), nil},
+		"kid with newline":     {set(one.with(object{"kid": "a\n"})), nil},
+		"weak RSA key":         {set(one, object{"kty": "RSA", "n": b64(weak.N.Bytes()), "e": "AQAB", "kid": "weak"}), nil},
+		"RSA exponent 1":       {set(one, rsaJWK.with(object{"e": "AQ"})), nil},
+		"point off the curve":  {set(one.with(object{"x": b64(make([]byte, 32))})), nil},
+		"short coordinate":     {set(one.with(object{"x": "AAAA"})), nil},
+		"no keys":              {set(), nil},
+		"none for us":          {set(one.with(object{"use": "enc"})), nil},
+		"not a list":           {`{"keys":{}}`, nil},
+		"list of numbers":      {`{"keys":[1]}`, nil},
+		"nothing":              {``, nil},
+		"HTML":                 {`<html>sign in</html>`, nil},
+		"keys twice":           {`{"keys":[],"keys":[` + one.json(t) + `]}`, nil},
+		"member twice":         {`{"keys":[` + strings.TrimSuffix(one.json(t), "}") + `,"kid":"two"}]}`, nil},
+		"too large":            {set(one) + strings.Repeat(" ", 300<<10), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &wire{handler: text(test.body)}
+			r := newRemote(t, w, func(o *token.RemoteOptions) { o.Algorithms = []token.Algorithm{token.ES256, token.RS256} })
+			err := r.Refresh(t.Context())
+			if got := r.Status().KeyIDs; (err == nil) != (test.ids != nil) || !slices.Equal(got, test.ids) {
+				t.Errorf("keys %v, error %v; want %v", got, err, test.ids)
+			}
+		})
+	}
+}
+
+func TestRemoteOptionsAreChecked(t *testing.T) {
+	es := []token.Algorithm{token.ES256}
+	for name, opts := range map[string]token.RemoteOptions{
+		"no URL":             {Algorithms: es},
+		"relative URL":       {URL: "/jwks.json", Algorithms: es},
+		"file":               {URL: "file:///etc/jwks.json", Algorithms: es},
+		"user":               {URL: "https://a:b@c/jwks.json", Algorithms: es},
+		"plain HTTP":         {URL: "http://frontend.games.svc/jwks.json", Algorithms: es},
+		"localhost in front": {URL: "http://localhost.evil.example/jwks.json", Algorithms: es},
+		"no algorithms":      {URL: "https://a/jwks.json"},
+		"HS256":              {URL: "https://a/jwks.json", Algorithms: []token.Algorithm{"HS256"}},
+		"negative refresh":   {URL: "https://a/jwks.json", Algorithms: es, Refresh: -1},
+		"stale < refresh":    {URL: "https://a/jwks.json", Algorithms: es, MaxStale: time.Minute, Refresh: time.Hour},
+	} {
+		if _, err := token.NewRemoteKeys(opts); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for name, opts := range map[string]token.RemoteOptions{
+		"loopback":   {URL: "http://127.0.0.1:1/jwks.json", Algorithms: es},
+		"IPv6":       {URL: "http://[::1]:1/jwks.json", Algorithms: es},
+		"localhost":  {URL: "http://localhost:1/jwks.json", Algorithms: es},
+		"allowed":    {URL: "http://frontend.games.svc/jwks.json", Algorithms: es, AllowHTTP: true},
+		"encryption": {URL: "https://frontend.games.svc/jwks.json", Algorithms: es},
+	} {
+		if _, err := token.NewRemoteKeys(opts); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestRemoteOverHTTP uses real sockets and the client of its own.
+func TestRemoteOverHTTP(t *testing.T) {
+	keys := loaded(t, token.ES256, newEC(t))
+	mux := http.NewServeMux()
+	var conditional atomic.Int64
+	mux.HandleFunc(token.JWKSPath, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") != "" {
+			conditional.Add(1)
+		}
+		token.JWKSHandler(keys).ServeHTTP(w, r)
+	})
+	mux.Handle("/moved", http.RedirectHandler(token.JWKSPath, http.StatusFound))
+	mux.HandleFunc("/gone", http.NotFound)
+	hang := make(chan struct{})
+	mux.HandleFunc("/hang", func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+		}
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	defer close(hang)
+	remote := func(path string) *token.RemoteKeys {
+		return newRemote(t, nil, func(o *token.RemoteOptions) {
+			o.URL, o.HTTPClient, o.FetchTimeout = server.URL+path, nil, 200*time.Millisecond
+			if path == token.JWKSPath {
+				o.FetchTimeout = 0
+			}
+		})
+	}
+	for _, path := range []string{"/moved", "/gone", "/hang"} {
+		r := remote(path)
+		if err := r.Refresh(t.Context()); err == nil {
+			t.Errorf("%s: no error", path)
+		}
+		if _, err := r.Key(t.Context(), "x"); !errors.Is(err, token.ErrKeysUnavailable) {
+			t.Errorf("%s: %v, want ErrKeysUnavailable", path, err)
+		}
+	}
+	r := remote(token.JWKSPath)
+	stop := start(t, r)
+	defer stop()
+	for range 2 {
+		if err := r.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if conditional.Load() == 0 {
+		t.Error("a second fetch asks for the whole set again")
+	}
+	if _, err := r.Key(t.Context(), keys.SigningKeyID()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnknownKeyFetchesOnceInTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := loaded(t, token.ES256, newEC(t))
+		release := make(chan struct{})
+		w := &wire{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-release
+			token.JWKSHandler(keys).ServeHTTP(w, r)
+		})}
+		r := newRemote(t, w, nil)
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				_, err := r.Key(t.Context(), fmt.Sprint("forged-", i))
+				if !errors.Is(err, token.ErrUnknownKey) {
+					t.Errorf("%v, want ErrUnknownKey", err)
+				}
+			})
+		}
+		wg.Go(func() {
+			if _, err := r.Key(t.Context(), keys.SigningKeyID()); err != nil {
+				t.Errorf("the real key: %v", err)
+			}
+		})
+		// A caller that gives up does not take the fetch away from the others.
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			if _, err := r.Key(ctx, "impatient"); !errors.Is(err, token.ErrKeysUnavailable) || !errors.Is(err, context.Canceled) {
+				t.Errorf("impatient caller: %v", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		if got := w.fetches.Load(); got != 1 {
+			t.Errorf("%d fetches for 102 callers, want 1", got)
+		}
+		for second := range 30 {
+			if _, err := r.Key(t.Context(), "forged"); !errors.Is(err, token.ErrUnknownKey) {
+				t.Errorf("second %d: %v", second, err)
+			}
+			after(time.Second)
+		}
+		if got := w.fetches.Load(); got != 3 {
+			t.Errorf("%d fetches after 30 s of forged ids, want 3", got)
+		}
+	})
+}
+
+func TestNothingIsAdmittedBeforeTheFirstFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := loaded(t, token.ES256, newEC(t))
+		w := &wire{}
+		logged := &recorder{}
+		r := newRemote(t, w, func(o *token.RemoteOptions) { o.Logger = logged.logger() })
+		raw, _, err := newMinter(t, keys, nil).Mint(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := newVerifier(t, r, token.ES256, nil)
+		stop := start(t, r)
+		defer stop()
+		for range 10 {
+			_, err := v.Verify(t.Context(), raw, want)
+			var refusal *token.Refusal
+			if !errors.As(err, &refusal) || refusal.Reason != token.ReasonKeysUnavailable || !refusal.Retryable() {
+				t.Fatalf("while the frontend is down: %v", err)
+			}
+			after(time.Second)
+		}
+		if got := w.fetches.Load(); got < 4 || got > 12 {
+			t.Errorf("%d fetches in 10 s, want a few, further and further apart", got)
+		}
+		w.set(token.JWKSHandler(keys))
+		after(10 * time.Second)
+		if _, err := v.Verify(t.Context(), raw, want); err != nil {
+			t.Errorf("10 s after the frontend came up: %v", err)
+		}
+		for _, message := range []string{"verification keys cannot be fetched", "verification keys can be fetched again", "verification keys changed"} {
+			if got := logged.count(message); got != 1 {
+				t.Errorf("%q logged %d times, want once", message, got)
+			}
+		}
+	})
+}
+
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := loaded(t, token.ES256, newEC(t))
+		w := &wire{handler: token.JWKSHandler(keys)}
+		r := newRemote(t, w, nil)
+		stop := start(t, r)
+		defer stop()
+		after(time.Second)
+		m, v := newMinter(t, keys, nil), newVerifier(t, r, token.ES256, nil)
+		check := func(when string, why token.Reason) {
+			t.Helper()
+			raw, _, err := m.Mint(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := v.Verify(t.Context(), raw, want); reason(t, err) != why {
+				t.Errorf("%s: %v, want %q", when, err, why)
+			}
+		}
+		check("before", "")
+		// Nobody there, errors, rubbish, and the keys of someone else who
+		// shows private ones: all the same to players.
+		for _, h := range []http.Handler{nil, http.NotFoundHandler(), text("<html>"), text(`{"keys":[]}`)} {
+			w.set(h)
+			after(5 * time.Hour)
+			check("in the outage", "")
+			// Whether the issuer has made a new key meanwhile, nobody knows.
+			if _, err := r.Key(t.Context(), "new"); !errors.Is(err, token.ErrKeysUnavailable) {
+				t.Errorf("unknown key in the outage: %v, want ErrKeysUnavailable", err)
+			}
+			if r.Status().Err == nil {
+				t.Error("the outage does not show in the status")
+			}
+		}
+		after(3*time.Hour + 50*time.Minute)
+		check("nearly a day later", "")
+		after(time.Hour)
+		check("more than a day later", token.ReasonKeysUnavailable)
+		if ids := r.Status().KeyIDs; len(ids) != 0 {
+			t.Errorf("status shows %v after a day", ids)
+		}
+		w.set(token.JWKSHandler(keys))
+		after(10 * time.Second)
+		check("when it is over", "")
+	})
+}
+
+// TestRevokedKey: a key that the issuer takes away is refused once the set has
+// been fetched again.
+func TestRevokedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stolen, fresh := loaded(t, token.ES256, newEC(t)), loaded(t, token.ES256, newEC(t))
+		w := &wire{handler: token.JWKSHandler(stolen)}
+		r := newRemote(t, w, nil)
+		stop := start(t, r)
+		defer stop()
+		after(time.Second)
+		w.set(token.JWKSHandler(fresh))
+		after(token.DefaultRefresh)
+		raw, _, err := newMinter(t, stolen, nil).Mint(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newVerifier(t, r, token.ES256, nil).Verify(t.Context(), raw, want); reason(t, err) != token.ReasonUnknownKey {
+			t.Errorf("revoked key: %v, want unknown_key", err)
+		}
+	})
+}
+
+func TestRunStopsDuringAFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })}
+		stop := start(t, newRemote(t, w, func(o *token.RemoteOptions) { o.FetchTimeout = time.Hour }))
+		synctest.Wait()
+		began := time.Now()
+		stop()
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("Run took %v to stop", waited)
+		}
+	})
+}

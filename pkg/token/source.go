@@ -1,0 +1,26 @@
+package token
+
+import (
+	"context"
+	"crypto"
+	"errors"
+)
+
+// KeySource finds the public key that a token names. Implementations are safe
+// for concurrent use: [*Keys] for tokens signed in this process, [*RemoteKeys]
+// for tokens signed elsewhere.
+type KeySource interface {
+	// Key returns an *rsa.PublicKey or an *ecdsa.PublicKey. The error is
+	// ErrUnknownKey if there is certainly no such key; every other error,
+	// ErrKeysUnavailable and that of ctx among them, means that nobody can
+	// tell now.
+	Key(ctx context.Context, kid string) (crypto.PublicKey, error)
+}
+
+var (
+	// ErrUnknownKey means that the issuer has no key with this id.
+	ErrUnknownKey = errors.New("unknown key")
+	// ErrKeysUnavailable means that the issuer's keys could not be had, or are
+	// older than the outage that is bridged.
+	ErrKeysUnavailable = errors.New("keys unavailable")
+)

@@ -1,0 +1,161 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// DefaultLeeway is how far clocks may be apart.
+	DefaultLeeway = 30 * time.Second
+	// MaxLeeway is the most that a Verifier can be told to allow. A Replay
+	// remembers tokens for so long after they have expired.
+	MaxLeeway = 2 * time.Minute
+)
+
+// VerifierOptions are what a [Verifier] needs.
+type VerifierOptions struct {
+	// Keys verify. Required.
+	Keys KeySource
+	// Algorithm is the only one accepted. Required.
+	Algorithm Algorithm
+	// Issuer must be "iss" letter for letter. Required.
+	Issuer string
+	// Leeway is how far the issuer's clock may be off, at most MaxLeeway: more
+	// forgives more skew and lets expired tokens live longer. Zero means
+	// DefaultLeeway.
+	Leeway time.Duration
+	// MaxLifetime is the longest time from "iat" to "exp". Zero means the
+	// constant MaxLifetime, which is also the most.
+	MaxLifetime time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Verifier checks join tokens. It is safe for concurrent use.
+type Verifier struct {
+	opts  VerifierOptions
+	rules headerRules
+}
+
+// Expectation is what the game server knows about itself. An empty field
+// matches no token.
+type Expectation struct {
+	// Audience is the server, as the function [Audience] writes it.
+	Audience string
+	// MatchID is the value of the server's label torikumi/match.
+	MatchID string
+}
+
+// NewVerifier returns an error that names the option that is wrong.
+func NewVerifier(opts VerifierOptions) (*Verifier, error) {
+	if opts.Keys == nil {
+		return nil, errors.New("keys: must be set")
+	}
+	if err := opts.Algorithm.Validate(); err != nil {
+		return nil, err
+	}
+	if opts.Issuer == "" {
+		return nil, errNoIssuer
+	}
+	var err error
+	if opts.Leeway, err = checkDuration("leeway", opts.Leeway, DefaultLeeway, 0, MaxLeeway); err != nil {
+		return nil, err
+	}
+	if opts.MaxLifetime, err = checkDuration("longest lifetime", opts.MaxLifetime, MaxLifetime, time.Second, MaxLifetime); err != nil {
+		return nil, err
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Verifier{opts: opts, rules: headerRules{
+		algorithms: []Algorithm{opts.Algorithm},
+		only:       []string{"alg", "typ", "kid"},
+		exactType:  true,
+		keyID:      thumbprintKeyID,
+	}}, nil
+}
+
+// Verify checks, in this order, the size, the form, the algorithm, that the key
+// is known, the signature, iss, aud, use and mid, and the times. An error is
+// always a [*Refusal]. Whether the token has been used before is for [Replay] to
+// say. Verify may wait for a fetch of keys, as long as ctx lets it.
+func (v *Verifier) Verify(ctx context.Context, raw string, want Expectation) (JoinClaims, error) {
+	set, err := open(ctx, raw, &v.rules, v.opts.Keys)
+	if err != nil {
+		return JoinClaims{}, err
+	}
+	claims := JoinClaims{
+		Issuer:   set.text("iss"),
+		Audience: set.text("aud"),
+		Subject:  set.text("sub"),
+		ID:       set.text("jti"),
+		MatchID:  set.text("mid"),
+		Team:     set.text("team"),
+	}
+	switch {
+	case claims.Issuer != v.opts.Issuer:
+		return JoinClaims{}, refuse(ReasonWrongIssuer, "iss is not %q", v.opts.Issuer)
+	case want.Audience == "" || claims.Audience != want.Audience:
+		return JoinClaims{}, refuse(ReasonWrongAudience, "aud is not the one string %q", want.Audience)
+	case set.text("use") != useJoin:
+		return JoinClaims{}, refuse(ReasonWrongUse, "use is not %q", useJoin)
+	case want.MatchID == "":
+		return JoinClaims{}, refuse(ReasonWrongMatch, "this server has no match")
+	case claims.MatchID != want.MatchID:
+		return JoinClaims{}, refuse(ReasonWrongMatch, "mid is not %q", want.MatchID)
+	}
+	if err := v.checkTimes(set, &claims); err != nil {
+		return JoinClaims{}, err
+	}
+	if err := checkNames(set, claims); err != nil {
+		return JoinClaims{}, err
+	}
+	return claims, nil
+}
+
+func (v *Verifier) checkTimes(set claimSet, claims *JoinClaims) error {
+	var err error
+	if claims.Expiry, err = set.seconds("exp"); err != nil {
+		return err
+	}
+	if claims.IssuedAt, err = set.seconds("iat"); err != nil {
+		return err
+	}
+	if claims.NotBefore, err = set.seconds("nbf"); err != nil {
+		return err
+	}
+	now := v.opts.Now()
+	switch {
+	case !now.Before(claims.Expiry.Add(v.opts.Leeway)):
+		return refuse(ReasonExpired, "exp has passed")
+	case claims.IssuedAt.After(now.Add(v.opts.Leeway)):
+		return refuse(ReasonIssuedInFuture, "iat has not come yet")
+	case claims.NotBefore.After(now.Add(v.opts.Leeway)):
+		return refuse(ReasonNotYetValid, "nbf has not come yet")
+	case claims.Expiry.Before(claims.IssuedAt):
+		return refuse(ReasonBadClaim, "exp lies before iat")
+	case claims.Expiry.Sub(claims.IssuedAt) > v.opts.MaxLifetime:
+		return refuse(ReasonLifetimeTooLong, "more than %v between iat and exp", v.opts.MaxLifetime)
+	}
+	return nil
+}
+
+func checkNames(set claimSet, claims JoinClaims) error {
+	for _, name := range []string{"sub", "jti"} {
+		if _, ok := set[name]; !ok {
+			return refuse(ReasonMissingClaim, "%s is missing", name)
+		}
+	}
+	switch {
+	case !validPlayer(claims.Subject):
+		return refuse(ReasonBadClaim, "sub is not the id of a player")
+	case !validJoinID(claims.ID):
+		return refuse(ReasonBadClaim, "jti is not 128 bits in base64url")
+	}
+	if team, ok := set["team"]; ok && (team != claims.Team || !validTeam(claims.Team)) {
+		return refuse(ReasonBadClaim, "team is not the name of a team")
+	}
+	return nil
+}
