@@ -1,0 +1,102 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"torikumi/proto/openmatch"
+)
+
+// Functions calls match functions at whatever addresses the directors name, and
+// keeps one connection for each. Create it with NewFunctions; it is safe for
+// concurrent use.
+type Functions struct {
+	dial   func(target string) (*grpc.ClientConn, error)
+	mu     sync.Mutex
+	conns  map[string]*grpc.ClientConn
+	closed bool
+}
+
+var errClosed = errors.New("the service is stopping")
+
+// NewFunctions returns a caller that connects with dial, which must not wait for
+// the server.
+func NewFunctions(dial func(target string) (*grpc.ClientConn, error)) *Functions {
+	return &Functions{dial: dial, conns: map[string]*grpc.ClientConn{}}
+}
+
+// Close closes the connections; calls under way fail.
+func (f *Functions) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	var errs []error
+	for target, conn := range f.conns {
+		errs = append(errs, conn.Close())
+		delete(f.conns, target)
+	}
+	return errors.Join(errs...)
+}
+
+func (f *Functions) connection(target string) (*grpc.ClientConn, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, errClosed
+	}
+	if conn, ok := f.conns[target]; ok {
+		return conn, nil
+	}
+	conn, err := f.dial(target)
+	if err != nil {
+		return nil, fmt.Errorf("the match function's address cannot be used: %w", err)
+	}
+	f.conns[target] = conn
+	return conn, nil
+}
+
+// run calls the match function and hands over each proposal until it ends. The
+// error is ctx's cause if that is what ended it.
+func (f *Functions) run(ctx context.Context, cfg *openmatch.FunctionConfig, profile *openmatch.MatchProfile, propose func(*openmatch.Match) error) error {
+	if cfg.GetType() != openmatch.FunctionConfig_GRPC {
+		return fmt.Errorf("config.type must be GRPC: match functions of type %v are not supported", cfg.GetType())
+	}
+	conn, err := f.connection(net.JoinHostPort(cfg.GetHost(), strconv.Itoa(int(cfg.GetPort()))))
+	if err != nil {
+		return err
+	}
+	stream, err := openmatch.NewMatchFunctionClient(conn).Run(ctx, &openmatch.RunRequest{Profile: profile})
+	if err != nil {
+		return functionError(ctx, err)
+	}
+	for {
+		resp, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return functionError(ctx, err)
+		}
+		if err := propose(resp.GetProposal()); err != nil {
+			return err
+		}
+	}
+}
+
+// functionError says what the match function said. A context that has ended is
+// the better reason, which gRPC would hide.
+func functionError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s := status.Convert(err)
+	return fmt.Errorf("the match function failed with code %v: %s", s.Code(), s.Message())
+}

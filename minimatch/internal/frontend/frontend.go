@@ -1,0 +1,91 @@
+// Package frontend is Open Match's frontend service over the store: the game's
+// own frontend makes a ticket here for a player who waits, and hears here to
+// which server the player was assigned.
+package frontend
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"torikumi/minimatch/internal/store"
+	"torikumi/proto/openmatch"
+)
+
+// Service implements openmatch.FrontendServiceServer, with the status codes of
+// Open Match 1.8. Create it with New. The calls on backfills answer
+// Unimplemented.
+type Service struct {
+	openmatch.UnimplementedFrontendServiceServer
+	store    *store.Store
+	stopping <-chan struct{}
+}
+
+// New returns the service. Watches end with Unavailable when stopping is closed.
+func New(s *store.Store, stopping <-chan struct{}) *Service {
+	return &Service{store: s, stopping: stopping}
+}
+
+// CreateTicket adds a ticket under a new id; one that the request gives is
+// passed over.
+func (s *Service) CreateTicket(_ context.Context, req *openmatch.CreateTicketRequest) (*openmatch.Ticket, error) {
+	t := req.GetTicket()
+	switch {
+	case t == nil:
+		return nil, status.Error(codes.InvalidArgument, "ticket is required")
+	case t.GetAssignment() != nil:
+		return nil, status.Error(codes.InvalidArgument, "ticket.assignment must not be set at creation")
+	case t.GetCreateTime() != nil:
+		return nil, status.Error(codes.InvalidArgument, "ticket.create_time must not be set at creation")
+	}
+	return s.store.Create(t), nil
+}
+
+// DeleteTicket removes a ticket at once. That there is none is not an error.
+func (s *Service) DeleteTicket(_ context.Context, req *openmatch.DeleteTicketRequest) (*emptypb.Empty, error) {
+	s.store.Delete(req.GetTicketId())
+	return &emptypb.Empty{}, nil
+}
+
+// GetTicket answers NotFound when there is no such ticket.
+func (s *Service) GetTicket(_ context.Context, req *openmatch.GetTicketRequest) (*openmatch.Ticket, error) {
+	t, ok := s.store.Get(req.GetTicketId())
+	if !ok {
+		return nil, notFound(req.GetTicketId())
+	}
+	return t, nil
+}
+
+// WatchAssignments sends the ticket's assignment whenever it has become another
+// one, and ends with NotFound when the ticket does. It sleeps in between. A
+// watcher that falls behind gets the latest assignment.
+func (s *Service) WatchAssignments(req *openmatch.WatchAssignmentsRequest, stream openmatch.FrontendService_WatchAssignmentsServer) error {
+	ctx := stream.Context()
+	var sent *openmatch.Assignment
+	for {
+		t, changed, ok := s.store.Watch(req.GetTicketId())
+		if !ok {
+			return notFound(req.GetTicketId())
+		}
+		if a := t.GetAssignment(); a != nil && (sent == nil || !proto.Equal(a, sent)) {
+			if err := stream.Send(&openmatch.WatchAssignmentsResponse{Assignment: a}); err != nil {
+				return err
+			}
+			sent = a
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		case <-s.stopping:
+			return status.Error(codes.Unavailable, "the service is stopping")
+		}
+	}
+}
+
+func notFound(id string) error {
+	return status.Errorf(codes.NotFound, "Ticket id: %s not found", id)
+}

@@ -1,0 +1,72 @@
+// Package query is Open Match's query service over the store: match functions
+// ask it for the waiting players of their profile's pools.
+package query
+
+import (
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/minimatch/internal/filter"
+	"torikumi/minimatch/internal/store"
+	"torikumi/proto/openmatch"
+)
+
+// Service implements openmatch.QueryServiceServer, with the status codes of Open
+// Match 1.8. Create it with New. QueryBackfills answers Unimplemented.
+type Service struct {
+	openmatch.UnimplementedQueryServiceServer
+	store    *store.Store
+	pageSize int
+}
+
+// New returns the service. pageSize is the largest number of tickets in one
+// message, at least 1.
+func New(s *store.Store, pageSize int) *Service {
+	return &Service{store: s, pageSize: pageSize}
+}
+
+// QueryTickets streams the pool's tickets in pages, in no particular order; an
+// empty pool is an empty stream.
+func (s *Service) QueryTickets(req *openmatch.QueryTicketsRequest, stream openmatch.QueryService_QueryTicketsServer) error {
+	found, err := s.find(req.GetPool())
+	if err != nil {
+		return err
+	}
+	for page := range slices.Chunk(found, s.pageSize) {
+		if err := stream.Send(&openmatch.QueryTicketsResponse{Tickets: page}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// QueryTicketIds is QueryTickets for the ids alone.
+func (s *Service) QueryTicketIds(req *openmatch.QueryTicketIdsRequest, stream openmatch.QueryService_QueryTicketIdsServer) error {
+	found, err := s.find(req.GetPool())
+	if err != nil {
+		return err
+	}
+	for page := range slices.Chunk(found, s.pageSize) {
+		ids := make([]string, len(page))
+		for i, t := range page {
+			ids[i] = t.GetId()
+		}
+		if err := stream.Send(&openmatch.QueryTicketIdsResponse{Ids: ids}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) find(pool *openmatch.Pool) ([]*openmatch.Ticket, error) {
+	if pool == nil {
+		return nil, status.Error(codes.InvalidArgument, "pool is required")
+	}
+	f, err := filter.New(pool)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	return s.store.Query(f), nil
+}

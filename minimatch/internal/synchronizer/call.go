@@ -1,0 +1,126 @@
+package synchronizer
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"torikumi/proto/openmatch"
+)
+
+// Call is one caller's part in a cycle. Its methods are safe for concurrent use,
+// though only one goroutine should take matches. A caller that takes them slowly
+// holds up nobody: they wait here.
+type Call struct {
+	cycle   *cycle
+	unwatch func() bool
+	cut     chan struct{}
+
+	// Under the cycle's lock.
+	proposing bool
+	gone      bool
+	proposed  map[string]struct{}
+
+	mu       sync.Mutex
+	matches  []*openmatch.Match
+	finished bool
+	err      error
+	changed  chan struct{} // closed when matches or finished change
+}
+
+// Propose hands in a match of this call's match function. After the window has
+// closed, or after Done, it is dropped without an error. An id that this match
+// function returned before is this call's error alone; an id that another match
+// function of the cycle returned fails the whole cycle.
+func (c *Call) Propose(m *openmatch.Match) error {
+	return c.cycle.propose(c, m)
+}
+
+// Done says that the match function has ended. Calling it again does nothing.
+func (c *Call) Done() {
+	c.cycle.mu.Lock()
+	defer c.cycle.mu.Unlock()
+	c.done()
+}
+
+func (c *Call) done() {
+	if c.proposing {
+		c.proposing = false
+		c.cycle.proposing--
+		c.cycle.settle()
+	}
+}
+
+// Leave gives the call back: nobody will take its matches any more. Calling it
+// again does nothing.
+func (c *Call) Leave() {
+	c.unwatch()
+	c.leave()
+}
+
+func (c *Call) leave() {
+	c.cycle.mu.Lock()
+	defer c.cycle.mu.Unlock()
+	if c.gone {
+		return
+	}
+	c.gone = true
+	c.cycle.present--
+	c.done()
+	c.cycle.settle()
+}
+
+// Cut is closed when the proposal window closes while the match function still
+// runs.
+func (c *Call) Cut() <-chan struct{} { return c.cut }
+
+// Next waits for the next accepted match. When there are no more it returns
+// io.EOF, or what the cycle failed with. Matches accepted before a failure come
+// before the error: they are real, and their tickets are pending.
+func (c *Call) Next(ctx context.Context) (*openmatch.Match, error) {
+	for {
+		c.mu.Lock()
+		if len(c.matches) > 0 {
+			m := c.matches[0]
+			c.matches[0] = nil
+			c.matches = c.matches[1:]
+			c.mu.Unlock()
+			return m, nil
+		}
+		finished, err, changed := c.finished, c.err, c.changed
+		c.mu.Unlock()
+		if finished {
+			if err == nil {
+				err = io.EOF
+			}
+			return nil, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (c *Call) deliver(m *openmatch.Match) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.matches = append(c.matches, m)
+	c.wake()
+}
+
+func (c *Call) finish(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished {
+		return
+	}
+	c.finished, c.err = true, err
+	c.wake()
+}
+
+func (c *Call) wake() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}

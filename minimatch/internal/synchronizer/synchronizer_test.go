@@ -1,0 +1,449 @@
+package synchronizer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"torikumi/minimatch/internal/clock"
+	"torikumi/minimatch/internal/synchronizer"
+	"torikumi/proto/openmatch"
+)
+
+const (
+	registration = 250 * time.Millisecond
+	collection   = 20 * time.Second
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// evaluator lets each test say what an evaluation does.
+type evaluator struct {
+	mu       sync.Mutex
+	rounds   int
+	evaluate func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error
+}
+
+func (e *evaluator) Evaluate(ctx context.Context, source synchronizer.Source, accept func(string) error) error {
+	e.mu.Lock()
+	e.rounds++
+	round := e.rounds
+	e.mu.Unlock()
+	return e.evaluate(ctx, round, source, accept)
+}
+
+// acceptAll accepts each proposal once it has seen all of them.
+func acceptAll(ctx context.Context, _ int, source synchronizer.Source, accept func(string) error) error {
+	all, err := takeAll(ctx, source)
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := accept(m.GetMatchId()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func takeAll(ctx context.Context, source synchronizer.Source) ([]*openmatch.Match, error) {
+	var all []*openmatch.Match
+	for {
+		batch, err := source.Take(ctx)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, batch...)
+	}
+}
+
+// pending remembers what was made pending.
+type pending struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (p *pending) SetPending(ids []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		p.ids[id] = true
+	}
+}
+
+func (p *pending) has(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ids[id]
+}
+
+type fixture struct {
+	*synchronizer.Synchronizer
+	t       *testing.T
+	clock   *clock.Fake
+	pending *pending
+}
+
+func newFixture(t *testing.T, evaluate func(context.Context, int, synchronizer.Source, func(string) error) error) *fixture {
+	f := &fixture{t: t, clock: clock.NewFake(time.Unix(0, 0)), pending: &pending{ids: map[string]bool{}}}
+	f.Synchronizer = synchronizer.New(synchronizer.Options{
+		Clock:        f.clock,
+		Evaluator:    &evaluator{evaluate: evaluate},
+		Pending:      f.pending,
+		Registration: registration,
+		Collection:   collection,
+	})
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *fixture) register() *synchronizer.Call {
+	f.t.Helper()
+	call, err := f.Register(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(call.Leave)
+	return call
+}
+
+func (f *fixture) advance(d time.Duration) { f.clock.Advance(d) }
+
+// closeRegistration also starts the collection timer.
+func (f *fixture) closeRegistration() {
+	f.t.Helper()
+	f.advance(registration)
+}
+
+func (f *fixture) next(call *synchronizer.Call, want string) {
+	f.t.Helper()
+	m, err := call.Next(f.t.Context())
+	if err != nil || m.GetMatchId() != want {
+		f.t.Fatalf("got %v, %v, want %s", m, err, want)
+	}
+}
+
+func (f *fixture) ends(call *synchronizer.Call, want string) {
+	f.t.Helper()
+	m, err := call.Next(f.t.Context())
+	if err == nil || !strings.Contains(err.Error(), want) {
+		f.t.Fatalf("got %v, %v, want the error %q", m, err, want)
+	}
+}
+
+func (f *fixture) propose(call *synchronizer.Call, id string, tickets ...string) {
+	f.t.Helper()
+	m := &openmatch.Match{MatchId: id}
+	for _, t := range tickets {
+		m.Tickets = append(m.Tickets, &openmatch.Ticket{Id: t})
+	}
+	if err := call.Propose(m); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestCallsOfOneWindowShareACycleAndLaterOnesGetTheNext(t *testing.T) {
+	seen := make(chan string, 3)
+	f := newFixture(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
+		all, err := takeAll(ctx, source)
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			seen <- fmt.Sprintf("%d%s", round, m.GetMatchId())
+			if err := accept(m.GetMatchId()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	a, b := f.register(), f.register()
+	f.propose(a, "a", "t1")
+	f.propose(b, "b", "t2")
+	f.closeRegistration()
+
+	late := make(chan *synchronizer.Call)
+	go func() { late <- f.register() }()
+	a.Done()
+	b.Done()
+	f.next(a, "a")
+	f.next(b, "b")
+	if !f.pending.has("t1") || !f.pending.has("t2") {
+		t.Error("a match came before its tickets were pending")
+	}
+	f.ends(a, "EOF")
+	f.ends(b, "EOF")
+	c := <-late
+	f.propose(c, "c")
+	c.Done()
+	f.closeRegistration()
+	f.next(c, "c")
+	f.ends(c, "EOF")
+	for _, want := range []string{"1a", "1b", "2c"} {
+		if got := <-seen; got != want {
+			t.Errorf("evaluated %s, want %s", got, want)
+		}
+	}
+}
+
+func TestACycleWhoseFunctionsAreDoneEndsWithRegistrationNotBefore(t *testing.T) {
+	complete := make(chan struct{})
+	f := newFixture(t, func(ctx context.Context, _ int, source synchronizer.Source, _ func(string) error) error {
+		_, err := takeAll(ctx, source)
+		close(complete)
+		return err
+	})
+	a := f.register()
+	a.Done()
+	a.Done()
+	f.advance(registration - 1)
+	if closed(complete) {
+		t.Fatal("the evaluator was told that there are no more proposals within the registration window")
+	}
+	b := f.register()
+	f.propose(b, "b")
+	b.Done()
+	f.advance(1)
+	<-complete
+	f.ends(a, "EOF")
+	f.ends(b, "EOF")
+}
+
+func TestTheWindowRunsFromTheEndOfRegistrationAndCutsWhoIsNotDone(t *testing.T) {
+	f := newFixture(t, acceptAll)
+	quick, slow := f.register(), f.register()
+	f.propose(quick, "quick")
+	quick.Done()
+	f.propose(slow, "early")
+	f.closeRegistration()
+	f.advance(collection - 1)
+	if closed(slow.Cut()) {
+		t.Fatal("cut too early")
+	}
+	f.advance(1)
+	<-slow.Cut()
+	if closed(quick.Cut()) {
+		t.Error("the call that was done has been cut")
+	}
+	f.propose(slow, "late")
+	f.next(quick, "quick")
+	f.ends(quick, "EOF")
+	f.next(slow, "early")
+	f.ends(slow, "EOF")
+}
+
+func TestAFailedEvaluationIsHeardAtOnceAndHoldsItsWindow(t *testing.T) {
+	f := newFixture(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
+		if round == 1 {
+			return errors.New("unreachable")
+		}
+		return acceptAll(ctx, round, source, accept)
+	})
+	f.ends(f.register(), "unreachable")
+	f.ends(f.register(), "unreachable") // joins the same cycle
+	f.advance(registration)
+	again := f.register()
+	f.propose(again, "m")
+	again.Done()
+	f.closeRegistration()
+	f.next(again, "m")
+}
+
+func TestMisusedIdsFailTheWholeCycleButAcceptedMatchesStand(t *testing.T) {
+	for name, tc := range map[string]struct{ accepted []string }{
+		"not given": {[]string{"a", "x"}},
+		"twice":     {[]string{"a", "a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, func(ctx context.Context, _ int, source synchronizer.Source, accept func(string) error) error {
+				if _, err := takeAll(ctx, source); err != nil {
+					return err
+				}
+				for _, id := range tc.accepted {
+					if err := accept(id); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			a, b := f.register(), f.register()
+			f.propose(a, "a")
+			f.propose(b, "b")
+			a.Done()
+			b.Done()
+			f.closeRegistration()
+			f.next(a, "a")
+			f.ends(a, name)
+			f.ends(b, name)
+		})
+	}
+}
+
+func TestOneIdFromTwoFunctionsFailsTheCycle(t *testing.T) {
+	f := newFixture(t, acceptAll)
+	a, b := f.register(), f.register()
+	f.propose(a, "same")
+	if err := b.Propose(&openmatch.Match{MatchId: "same"}); err == nil {
+		t.Error("taken")
+	}
+	f.ends(a, "two match functions")
+	f.ends(b, "two match functions")
+}
+
+func TestOneIdTwiceFromOneFunctionFailsOnlyThatCall(t *testing.T) {
+	f := newFixture(t, acceptAll)
+	a, b := f.register(), f.register()
+	f.propose(a, "same")
+	if err := a.Propose(&openmatch.Match{MatchId: "same"}); err == nil {
+		t.Error("taken")
+	}
+	a.Done()
+	f.propose(b, "b")
+	b.Done()
+	f.closeRegistration()
+	f.next(b, "b")
+	f.ends(b, "EOF")
+	f.next(a, "same")
+}
+
+func TestAHangingEvaluatorEndsWhenEveryCallerHasLeft(t *testing.T) {
+	hung := make(chan error, 2)
+	f := newFixture(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
+		if round > 1 {
+			return acceptAll(ctx, round, source, accept)
+		}
+		<-ctx.Done()
+		hung <- ctx.Err()
+		return ctx.Err()
+	})
+	a := f.register()
+	ctx, cancel := context.WithCancel(t.Context())
+	b, err := f.Register(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.closeRegistration()
+	a.Leave()
+	a.Leave()
+	if len(hung) != 0 {
+		t.Fatal("ended with a caller there")
+	}
+	cancel() // b's caller leaves without a word
+	<-hung
+	b.Leave()
+	next := f.register()
+	f.propose(next, "m")
+	next.Done()
+	f.closeRegistration()
+	f.next(next, "m")
+}
+
+func TestWaitingForACycleEndsWithTheCaller(t *testing.T) {
+	f := newFixture(t, acceptAll)
+	f.register()
+	f.closeRegistration()
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan error)
+	go func() {
+		_, err := f.Register(ctx)
+		got <- err
+	}()
+	cancel()
+	if err := <-got; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCloseEndsEveryone(t *testing.T) {
+	for _, windowClosed := range []bool{false, true} {
+		f := newFixture(t, acceptAll)
+		call := f.register()
+		if windowClosed {
+			f.closeRegistration()
+		}
+		waiting := make(chan error)
+		go func() {
+			second, err := f.Register(t.Context())
+			if err == nil {
+				_, err = second.Next(t.Context())
+			}
+			waiting <- err
+		}()
+		f.Close()
+		f.Close()
+		f.ends(call, synchronizer.ErrStopped.Error())
+		if err := <-waiting; !errors.Is(err, synchronizer.ErrStopped) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := f.Register(t.Context()); !errors.Is(err, synchronizer.ErrStopped) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
+func TestEveryMatchReachesItsOwnCallOnce(t *testing.T) {
+	s := synchronizer.New(synchronizer.Options{
+		Clock: clock.Real{}, Evaluator: &evaluator{evaluate: acceptAll}, Pending: &pending{ids: map[string]bool{}},
+		Registration: time.Millisecond, Collection: time.Minute,
+	})
+	defer s.Close()
+	var callers sync.WaitGroup
+	for caller := range 8 {
+		callers.Go(func() {
+			for round := range 20 {
+				ctx, cancel := context.WithCancel(t.Context())
+				fetch(t, ctx, s, fmt.Sprintf("%d-%d", caller, round), (caller+round)%5 == 0)
+				cancel()
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// fetch proposes three matches and wants them back, unless it leaves halfway.
+func fetch(t *testing.T, ctx context.Context, s *synchronizer.Synchronizer, name string, leave bool) {
+	call, err := s.Register(ctx)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer call.Leave()
+	for i := range 3 {
+		if err := call.Propose(&openmatch.Match{MatchId: fmt.Sprintf("%s-%d", name, i)}); err != nil {
+			t.Error(err)
+		}
+	}
+	if leave {
+		return
+	}
+	call.Done()
+	for i := range 3 {
+		m, err := call.Next(ctx)
+		if err != nil || m.GetMatchId() != fmt.Sprintf("%s-%d", name, i) {
+			t.Errorf("%s: got %v, %v", name, m, err)
+			return
+		}
+	}
+	if _, err := call.Next(ctx); !errors.Is(err, io.EOF) {
+		t.Errorf("%s: got %v", name, err)
+	}
+}

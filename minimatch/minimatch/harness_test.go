@@ -1,0 +1,405 @@
+package minimatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/minimatch/minimatch"
+	"torikumi/pkg/config"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
+	"torikumi/proto/openmatch"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The behaviour tests run against minimatch, or against any Open Match whose
+// addresses are in these variables. That one has to call the evaluator that the
+// tests serve at OPEN_MATCH_EVALUATOR_LISTEN, with a proposal collection interval
+// of 2 s and a page size of 10. It must be nobody else's: every ticket that the
+// tests find is taken for theirs.
+const (
+	envFrontend  = "OPEN_MATCH_FRONTEND"
+	envBackend   = "OPEN_MATCH_BACKEND"
+	envQuery     = "OPEN_MATCH_QUERY"
+	envEvaluator = "OPEN_MATCH_EVALUATOR_LISTEN"
+)
+
+const (
+	pageSize   = 10
+	collection = 2 * time.Second
+)
+
+// openMatch is the system under test, with a match function and an evaluator
+// whose behaviour each test sets.
+type openMatch struct {
+	t        *testing.T
+	frontend openmatch.FrontendServiceClient
+	backend  openmatch.BackendServiceClient
+	query    openmatch.QueryServiceClient
+
+	functions *functions
+	evaluator *evaluator
+	config    *openmatch.FunctionConfig
+	// name is in the id of every match and the tag of every ticket of the test.
+	name string
+}
+
+// start gives a system with an evaluator that accepts everything.
+func start(t *testing.T, change ...func(*minimatch.Config)) *openMatch {
+	t.Helper()
+	om := &openMatch{
+		t:         t,
+		functions: &functions{byProfile: map[string]func(context.Context, *openmatch.MatchProfile, func(*openmatch.Match)) error{}},
+		evaluator: &evaluator{evaluate: acceptAll},
+		name:      fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()),
+	}
+	addr := serve(t, "127.0.0.1:0", func(r grpc.ServiceRegistrar) { openmatch.RegisterMatchFunctionServer(r, om.functions) })
+	om.config = function(addr)
+	if os.Getenv(envFrontend) != "" {
+		if len(change) > 0 {
+			t.Skip("needs settings of its own")
+		}
+		serve(t, os.Getenv(envEvaluator), func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
+		om.connect(os.Getenv(envFrontend), os.Getenv(envBackend), os.Getenv(envQuery))
+		om.proposing("nothing")
+		eventually(t, "it reaches the evaluator of this test", func() bool {
+			return om.fetch(t.Context(), om.request("nothing")).err == nil
+		})
+		return om
+	}
+	evaluatorAddr := serve(t, "127.0.0.1:0", func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
+	own := run(t, append([]func(*minimatch.Config){func(c *minimatch.Config) {
+		c.Evaluator = evaluatorAddr
+		c.ProposalCollectionInterval = collection
+		c.QueryPageSize = pageSize
+	}}, change...)...)
+	om.connect(own.GRPC, own.GRPC, own.GRPC)
+	return om
+}
+
+// run starts minimatch on free ports until the test ends.
+func run(t *testing.T, change ...func(*minimatch.Config)) service.Addrs {
+	t.Helper()
+	var cfg minimatch.Config
+	config.Default(&cfg)
+	cfg.GRPCListen, cfg.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.RegistrationInterval = 100 * time.Millisecond
+	cfg.LogLevel = 100
+	for _, f := range change {
+		f(&cfg)
+	}
+	if err := config.Validate(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	started := make(chan service.Addrs, 1)
+	done := make(chan error, 1)
+	go func() { done <- minimatch.Run(ctx, &cfg, func(a service.Addrs) { started <- a }) }()
+	select {
+	case addrs := <-started:
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("minimatch ended with %v", err)
+			}
+		})
+		return addrs
+	case err := <-done:
+		cancel()
+		t.Fatalf("minimatch did not start: %v", err)
+		return service.Addrs{}
+	}
+}
+
+func (om *openMatch) connect(frontend, backend, query string) {
+	om.frontend = openmatch.NewFrontendServiceClient(dial(om.t, frontend))
+	om.backend = openmatch.NewBackendServiceClient(dial(om.t, backend))
+	om.query = openmatch.NewQueryServiceClient(dial(om.t, query))
+}
+
+func dial(t *testing.T, addr string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := rpc.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// serve runs a gRPC server until the test ends and returns its address.
+func serve(t *testing.T, addr string, register func(grpc.ServiceRegistrar)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Open Match pings more often than a server without these options bears.
+	s := grpc.NewServer(rpc.ServerOptions(prometheus.NewRegistry(), slog.New(slog.DiscardHandler))...)
+	register(s)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			t.Errorf("serve: %v", err)
+		}
+	}()
+	t.Cleanup(func() {
+		s.Stop()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+func function(addr string) *openmatch.FunctionConfig {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		panic(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		panic(err)
+	}
+	return &openmatch.FunctionConfig{Host: host, Port: int32(n)}
+}
+
+// functions serves a match function of its own for each profile name.
+type functions struct {
+	openmatch.UnimplementedMatchFunctionServer
+	mu        sync.Mutex
+	byProfile map[string]func(context.Context, *openmatch.MatchProfile, func(*openmatch.Match)) error
+}
+
+func (f *functions) Run(req *openmatch.RunRequest, stream openmatch.MatchFunction_RunServer) error {
+	f.mu.Lock()
+	fn := f.byProfile[req.GetProfile().GetName()]
+	f.mu.Unlock()
+	if fn == nil {
+		return status.Error(codes.NotFound, "no such profile")
+	}
+	var sendErr error
+	err := fn(stream.Context(), req.GetProfile(), func(m *openmatch.Match) {
+		sendErr = errors.Join(sendErr, stream.Send(&openmatch.RunResponse{Proposal: m}))
+	})
+	return errors.Join(err, sendErr)
+}
+
+// evaluator does what the test says.
+type evaluator struct {
+	openmatch.UnimplementedEvaluatorServer
+	mu       sync.Mutex
+	evaluate func(openmatch.Evaluator_EvaluateServer) error
+}
+
+func (e *evaluator) set(f func(openmatch.Evaluator_EvaluateServer) error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.evaluate = f
+}
+
+func (e *evaluator) Evaluate(stream openmatch.Evaluator_EvaluateServer) error {
+	e.mu.Lock()
+	f := e.evaluate
+	e.mu.Unlock()
+	return f(stream)
+}
+
+// proposals takes all that a cycle has.
+func proposals(stream openmatch.Evaluator_EvaluateServer) ([]string, error) {
+	var ids []string
+	for {
+		req, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return ids, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, req.GetMatch().GetMatchId())
+	}
+}
+
+func accept(stream openmatch.Evaluator_EvaluateServer, ids ...string) error {
+	for _, id := range ids {
+		if err := stream.Send(&openmatch.EvaluateResponse{MatchId: id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func acceptAll(stream openmatch.Evaluator_EvaluateServer) error {
+	ids, err := proposals(stream)
+	if err != nil {
+		return err
+	}
+	return accept(stream, ids...)
+}
+
+// ticket makes one that only this test's pool finds.
+func (om *openMatch) ticket() *openmatch.Ticket {
+	om.t.Helper()
+	t, err := om.frontend.CreateTicket(om.t.Context(), &openmatch.CreateTicketRequest{
+		Ticket: &openmatch.Ticket{SearchFields: &openmatch.SearchFields{Tags: []string{om.name}}}})
+	if err != nil {
+		om.t.Fatal(err)
+	}
+	om.t.Cleanup(func() {
+		// Only for a system that outlives the test.
+		_, _ = om.frontend.DeleteTicket(context.Background(), &openmatch.DeleteTicketRequest{TicketId: t.GetId()})
+	})
+	return t
+}
+
+func (om *openMatch) pool() *openmatch.Pool {
+	return &openmatch.Pool{Name: "all", TagPresentFilters: []*openmatch.TagPresentFilter{{Tag: om.name}}}
+}
+
+// waiting lists what a query finds, in order, and the sizes of the pages.
+func (om *openMatch) waiting(pool *openmatch.Pool) (ids []string, pages []int) {
+	om.t.Helper()
+	stream, err := om.query.QueryTickets(om.t.Context(), &openmatch.QueryTicketsRequest{Pool: pool})
+	if err != nil {
+		om.t.Fatal(err)
+	}
+	for {
+		resp, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			slices.Sort(ids)
+			return ids, pages
+		}
+		if err != nil {
+			om.t.Fatal(err)
+		}
+		pages = append(pages, len(resp.GetTickets()))
+		for _, t := range resp.GetTickets() {
+			ids = append(ids, t.GetId())
+		}
+	}
+}
+
+func (om *openMatch) expectWaiting(want ...*openmatch.Ticket) {
+	om.t.Helper()
+	var ids []string
+	for _, t := range want {
+		ids = append(ids, t.GetId())
+	}
+	slices.Sort(ids)
+	if got, _ := om.waiting(om.pool()); !slices.Equal(got, ids) {
+		om.t.Errorf("waiting: %v, want %v", got, ids)
+	}
+}
+
+// match has the test's name in its id, so that no two tests meet.
+func (om *openMatch) match(id string, tickets ...*openmatch.Ticket) *openmatch.Match {
+	return &openmatch.Match{MatchId: om.name + "/" + id, MatchProfile: "p", MatchFunction: "f", Tickets: tickets}
+}
+
+// proposing serves a profile whose match function proposes these and ends.
+func (om *openMatch) proposing(profile string, matches ...*openmatch.Match) {
+	om.function(profile, func(_ context.Context, _ *openmatch.MatchProfile, propose func(*openmatch.Match)) error {
+		for _, m := range matches {
+			propose(m)
+		}
+		return nil
+	})
+}
+
+func (om *openMatch) function(profile string, f func(context.Context, *openmatch.MatchProfile, func(*openmatch.Match)) error) {
+	om.functions.mu.Lock()
+	defer om.functions.mu.Unlock()
+	om.functions.byProfile[profile] = f
+}
+
+func (om *openMatch) request(profile string) *openmatch.FetchMatchesRequest {
+	return &openmatch.FetchMatchesRequest{
+		Config:  om.config,
+		Profile: &openmatch.MatchProfile{Name: profile, Pools: []*openmatch.Pool{om.pool()}},
+	}
+}
+
+// fetched is the outcome of a FetchMatches call.
+type fetched struct {
+	ids []string
+	err error
+}
+
+// fetch calls FetchMatches and takes everything; ids are without the test's name.
+func (om *openMatch) fetch(ctx context.Context, req *openmatch.FetchMatchesRequest) fetched {
+	stream, err := om.backend.FetchMatches(ctx, req)
+	if err != nil {
+		return fetched{err: err}
+	}
+	var f fetched
+	for {
+		resp, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return f
+		}
+		if err != nil {
+			f.err = err
+			return f
+		}
+		f.ids = append(f.ids, resp.GetMatch().GetMatchId()[len(om.name)+1:])
+	}
+}
+
+// fetchAll makes the calls at once, and returns their outcomes in their order.
+func (om *openMatch) fetchAll(profiles ...string) []fetched {
+	out := make([]fetched, len(profiles))
+	var calls sync.WaitGroup
+	for i, p := range profiles {
+		calls.Go(func() { out[i] = om.fetch(om.t.Context(), om.request(p)) })
+	}
+	calls.Wait()
+	return out
+}
+
+func (om *openMatch) expectFetch(got fetched, code codes.Code, ids ...string) {
+	om.t.Helper()
+	slices.Sort(got.ids)
+	slices.Sort(ids)
+	if status.Code(got.err) != code || !slices.Equal(got.ids, ids) {
+		om.t.Errorf("fetched %v, %v, want %v, code %v", got.ids, got.err, ids, code)
+	}
+}
+
+func expectCode(t *testing.T, err error, want codes.Code) {
+	t.Helper()
+	if status.Code(err) != want {
+		t.Errorf("got %v, want code %v", err, want)
+	}
+}
+
+// eventually polls until the condition holds.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("not in 30 s: %s", what)
+		}
+	}
+}

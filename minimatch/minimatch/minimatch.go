@@ -1,0 +1,164 @@
+// Package minimatch is Open Match's API in one process, in memory: the frontend,
+// backend and query services and the synchronizer between them. It stands where
+// Open Match 1.8 stands on the player's path, for a laptop, for tests and for
+// studios that run on one machine. Nothing is written to disk: its tickets end
+// with it.
+//
+// Clients see what they see of Open Match 1.8.1, codes included, except that:
+//   - An assignment reaches its watchers at once, and waiting costs nothing.
+//   - A failed evaluation is heard by its callers at once. Open Match tells them
+//     when their match functions have ended by themselves.
+//   - When one match function uses a match_id twice, the matches that were
+//     accepted still reach the caller, before the error.
+//   - Stopping ends streams with Unavailable.
+//   - A page size out of bounds stops the start and is not clamped.
+//   - Backfills answer Unimplemented, and match functions over REST are refused.
+package minimatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"torikumi/minimatch/internal/backend"
+	"torikumi/minimatch/internal/clock"
+	"torikumi/minimatch/internal/frontend"
+	"torikumi/minimatch/internal/query"
+	"torikumi/minimatch/internal/store"
+	"torikumi/minimatch/internal/synchronizer"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
+	"torikumi/proto/openmatch"
+)
+
+const name = "minimatch"
+
+// Run serves until ctx ends, and then stops; see service.Run. started is called
+// once, when everything listens. The settings must be valid.
+func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+	logger := cfg.Logger(os.Stderr, name)
+	m, err := open(cfg, logger)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	registry := service.NewRegistry()
+	registry.MustRegister(sizes(m.store))
+	return service.Run(ctx, service.Options{
+		Name:       name,
+		Config:     cfg.Config,
+		Logger:     logger,
+		GRPCListen: cfg.grpcListen(),
+		HTTPListen: cfg.HTTPListen,
+		Register:   m.register,
+		Background: []func(context.Context) error{m.endStreams},
+		Registry:   registry,
+		Started:    started,
+	})
+}
+
+// services are everything behind the API.
+type services struct {
+	store        *store.Store
+	synchronizer *synchronizer.Synchronizer
+	functions    *backend.Functions
+	evaluator    *grpc.ClientConn
+	stopping     chan struct{}
+	pageSize     int
+	logger       *slog.Logger
+}
+
+func open(cfg *Config, logger *slog.Logger) (*services, error) {
+	now := cfg.Clock
+	if now == nil {
+		now = clock.Real{}
+	}
+	evaluator, err := rpc.Dial(cfg.Evaluator)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the evaluator: %w", err)
+	}
+	st := store.New(store.Options{
+		Clock:           now,
+		PendingTimeout:  cfg.PendingReleaseTimeout,
+		AssignedTimeout: cfg.AssignedDeleteTimeout,
+	})
+	return &services{
+		store: st,
+		synchronizer: synchronizer.New(synchronizer.Options{
+			Clock:        now,
+			Evaluator:    synchronizer.NewRemote(openmatch.NewEvaluatorClient(evaluator), logger),
+			Pending:      st,
+			Registration: cfg.RegistrationInterval,
+			Collection:   cfg.ProposalCollectionInterval,
+		}),
+		functions: backend.NewFunctions(dialFunction),
+		evaluator: evaluator,
+		stopping:  make(chan struct{}),
+		pageSize:  cfg.QueryPageSize,
+		logger:    logger,
+	}, nil
+}
+
+// functionIdle is how long a connection to a match function lasts without calls.
+// An address that is used no more is then not dialled for ever.
+const functionIdle = 5 * time.Minute
+
+func dialFunction(target string) (*grpc.ClientConn, error) {
+	return rpc.Dial(target, grpc.WithIdleTimeout(functionIdle))
+}
+
+func (m *services) register(r grpc.ServiceRegistrar) {
+	openmatch.RegisterFrontendServiceServer(r, frontend.New(m.store, m.stopping))
+	openmatch.RegisterBackendServiceServer(r, backend.New(m.store, m.synchronizer, m.functions))
+	openmatch.RegisterQueryServiceServer(r, query.New(m.store, m.pageSize))
+}
+
+// endStreams ends the watches and the cycle when the service stops: they would
+// otherwise last as long as their callers like.
+func (m *services) endStreams(ctx context.Context) error {
+	<-ctx.Done()
+	close(m.stopping)
+	m.synchronizer.Close()
+	return nil
+}
+
+func (m *services) close() {
+	m.synchronizer.Close()
+	m.store.Close()
+	if err := m.functions.Close(); err != nil {
+		m.logger.Warn("match function connections did not close", "error", err)
+	}
+	if err := m.evaluator.Close(); err != nil {
+		m.logger.Warn("evaluator connection did not close", "error", err)
+	}
+}
+
+// sizes reports how many tickets there are, by state.
+func sizes(s *store.Store) prometheus.Collector {
+	return &sizeCollector{
+		store: s,
+		desc: prometheus.NewDesc("minimatch_tickets", "Tickets in memory by state.",
+			[]string{"state"}, nil),
+	}
+}
+
+type sizeCollector struct {
+	store *store.Store
+	desc  *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *sizeCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c *sizeCollector) Collect(ch chan<- prometheus.Metric) {
+	size := c.store.Size()
+	for state, n := range map[string]int{"waiting": size.Waiting, "pending": size.Pending, "assigned": size.Assigned} {
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), state)
+	}
+}

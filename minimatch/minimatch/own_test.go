@@ -1,0 +1,292 @@
+package minimatch_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"torikumi/minimatch/internal/clock"
+	"torikumi/minimatch/minimatch"
+	"torikumi/pkg/config"
+	"torikumi/pkg/service"
+	"torikumi/proto/openmatch"
+)
+
+func TestPendingAndAssignedTicketsTimeOut(t *testing.T) {
+	c := clock.NewFake(time.Now())
+	om := start(t, func(cfg *minimatch.Config) { cfg.Clock = c })
+	a, b := om.ticket(), om.ticket()
+	om.proposing("p", om.match("m", a, b))
+	done := make(chan fetched, 1)
+	go func() { done <- om.fetch(t.Context(), om.request("p")) }()
+	eventually(t, "a cycle registers", func() bool { n, _ := c.Waiting(); return n > 0 })
+	c.Advance(time.Second)
+	om.expectFetch(<-done, codes.OK, "m")
+	om.expectWaiting()
+
+	om.assign("x", a)
+	watch, err := om.frontend.WatchAssignments(t.Context(), &openmatch.WatchAssignmentsRequest{TicketId: a.GetId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(time.Minute)
+	om.expectWaiting(b)
+	c.Advance(9 * time.Minute)
+	_, err = watch.Recv()
+	expectCode(t, err, codes.NotFound)
+	_, err = om.frontend.GetTicket(t.Context(), &openmatch.GetTicketRequest{TicketId: a.GetId()})
+	expectCode(t, err, codes.NotFound)
+}
+
+func TestEvaluatorThatIsNotThereAndComes(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	om := start(t, func(cfg *minimatch.Config) { cfg.Evaluator = addr })
+	om.proposing("p", om.match("m"))
+	got := om.fetch(t.Context(), om.request("p"))
+	om.expectFetch(got, codes.Unknown)
+	if message := status.Convert(got.err).Message(); strings.Contains(message, addr) || !strings.Contains(message, "evaluator") {
+		t.Errorf("the message is %q", message)
+	}
+	serve(t, addr, func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
+	eventually(t, "matches once the evaluator is there", func() bool {
+		return om.fetch(t.Context(), om.request("p")).err == nil
+	})
+}
+
+func TestEvaluatorThatEndsBeforeItHasAllProposals(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	returned := make(chan struct{})
+	om.evaluator.set(func(stream openmatch.Evaluator_EvaluateServer) error {
+		_, err := stream.Recv()
+		close(returned)
+		return err
+	})
+	om.function("p", func(ctx context.Context, _ *openmatch.MatchProfile, propose func(*openmatch.Match)) error {
+		propose(om.match("first"))
+		<-returned
+		for i := 0; ctx.Err() == nil; i++ {
+			propose(om.match(fmt.Sprint(i)))
+		}
+		return nil
+	})
+	got := om.fetch(t.Context(), om.request("p"))
+	om.expectFetch(got, codes.Unknown)
+	if !strings.Contains(got.err.Error(), "before it had all proposals") {
+		t.Errorf("got %v", got.err)
+	}
+}
+
+func TestStoppingEndsStreamsCleanly(t *testing.T) {
+	var cfg minimatch.Config
+	config.Default(&cfg)
+	cfg.GRPCListen, cfg.HTTPListen, cfg.LogLevel = "127.0.0.1:0", "127.0.0.1:0", 100
+	cfg.RegistrationInterval, cfg.ShutdownTimeout = time.Hour, time.Hour // neither may hold it up
+	om := &openMatch{t: t, evaluator: &evaluator{evaluate: acceptAll}, name: t.Name(), functions: &functions{}}
+	om.config = function(serve(t, "127.0.0.1:0", func(r grpc.ServiceRegistrar) { openmatch.RegisterMatchFunctionServer(r, om.functions) }))
+	cfg.Evaluator = serve(t, "127.0.0.1:0", func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
+	running := make(chan struct{})
+	om.functions.byProfile = map[string]func(context.Context, *openmatch.MatchProfile, func(*openmatch.Match)) error{
+		"p": func(ctx context.Context, _ *openmatch.MatchProfile, _ func(*openmatch.Match)) error {
+			close(running)
+			<-ctx.Done()
+			return nil
+		}}
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	started, ended := make(chan service.Addrs, 1), make(chan error, 1)
+	go func() { ended <- minimatch.Run(ctx, &cfg, func(a service.Addrs) { started <- a }) }()
+	addrs := <-started
+	om.connect(addrs.GRPC, addrs.GRPC, addrs.GRPC)
+	made, err := om.frontend.CreateTicket(t.Context(), &openmatch.CreateTicketRequest{Ticket: &openmatch.Ticket{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := om.frontend.WatchAssignments(t.Context(), &openmatch.WatchAssignmentsRequest{TicketId: made.GetId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetching := make(chan fetched, 1)
+	go func() { fetching <- om.fetch(t.Context(), om.request("p")) }()
+	<-running
+	stop()
+	om.expectFetch(<-fetching, codes.Unavailable)
+	_, err = watch.Recv()
+	expectCode(t, err, codes.Unavailable)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBackfillsAreNotServedYet(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	_, err := om.frontend.CreateBackfill(t.Context(), &openmatch.CreateBackfillRequest{})
+	expectCode(t, err, codes.Unimplemented)
+	stream, err := om.query.QueryBackfills(t.Context(), &openmatch.QueryBackfillsRequest{})
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	expectCode(t, err, codes.Unimplemented)
+}
+
+func TestHealthAndMetrics(t *testing.T) {
+	addrs := run(t)
+	client := openmatch.NewFrontendServiceClient(dial(t, addrs.GRPC))
+	if _, err := client.CreateTicket(t.Context(), &openmatch.CreateTicketRequest{Ticket: &openmatch.Ticket{}}); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/readyz": "", "/livez": "", "/metrics": `minimatch_tickets{state="waiting"} 1`} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addrs.HTTP+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport := &http.Transport{DisableKeepAlives: true}
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %d, %v", path, resp.StatusCode, err)
+		}
+	}
+}
+
+func TestEachOfOpenMatchsPortsServesEverything(t *testing.T) {
+	// Whoever has these ports is not ours to push aside.
+	for _, port := range []string{"50503", "50504", "50505"} {
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Skipf("port %s is taken", port)
+		}
+		l.Close()
+	}
+	run(t, func(c *minimatch.Config) { c.GRPCListen = "" })
+	for _, port := range []string{"50503", "50504", "50505"} {
+		conn := dial(t, "127.0.0.1:"+port)
+		_, err := openmatch.NewFrontendServiceClient(conn).GetTicket(t.Context(), &openmatch.GetTicketRequest{TicketId: "x"})
+		expectCode(t, err, codes.NotFound)
+		_, err = openmatch.NewBackendServiceClient(conn).ReleaseTickets(t.Context(), &openmatch.ReleaseTicketsRequest{})
+		expectCode(t, err, codes.OK)
+	}
+}
+
+func TestConfigNamesAllThatIsWrong(t *testing.T) {
+	err := config.Load("minimatch", "MINIMATCH", &minimatch.Config{}, []string{
+		"--grpc-listen=nowhere", "--http-listen=x", "--evaluator=", "--registration-interval=0s",
+		"--proposal-collection-interval=-1s", "--pending-release-timeout=0s", "--assigned-delete-timeout=0s", "--query-page-size=9",
+	}, func(string) string { return "" }, io.Discard)
+	for _, flag := range []string{"grpc-listen", "http-listen", "evaluator", "registration-interval",
+		"proposal-collection-interval", "pending-release-timeout", "assigned-delete-timeout", "query-page-size"} {
+		if err == nil || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s is not in %v", flag, err)
+		}
+	}
+	if err := config.Load("minimatch", "MINIMATCH", &minimatch.Config{}, nil, func(string) string { return "" }, io.Discard); err != nil {
+		t.Errorf("the defaults: %v", err)
+	}
+}
+
+// codec passes bytes through, so that a test can send what is no message.
+type codec struct{}
+
+func (codec) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
+func (codec) Unmarshal(b []byte, v any) error {
+	*v.(*[]byte) = append([]byte(nil), b...)
+	return nil
+}
+func (codec) Name() string { return "proto" }
+
+// FuzzRequests sends arbitrary bytes to every method: none may bring the process
+// down, which would fail the check of life at the end, or panic, which would be
+// answered with Internal and its own text.
+func FuzzRequests(f *testing.F) {
+	methods := []string{}
+	for _, d := range []grpc.ServiceDesc{openmatch.FrontendService_ServiceDesc, openmatch.BackendService_ServiceDesc, openmatch.QueryService_ServiceDesc} {
+		for _, m := range d.Methods {
+			methods = append(methods, "/"+d.ServiceName+"/"+m.MethodName)
+		}
+		for _, s := range d.Streams {
+			methods = append(methods, "/"+d.ServiceName+"/"+s.StreamName)
+		}
+	}
+	for i := range methods {
+		f.Add(uint8(i), []byte{})
+		f.Add(uint8(i), []byte{0x0a, 0x00, 0x12, 0x00})
+		f.Add(uint8(i), []byte{0x0a, 0x05, 0x0a, 0x03, 'a', 'b', 'c', 0x12, 0x02, 0x0a, 0x00})
+	}
+	conn := fuzzTarget(f)
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		ctx, cancel := context.WithTimeout(metadata.NewOutgoingContext(t.Context(), nil), 2*time.Second)
+		defer cancel()
+		method := methods[int(which)%len(methods)]
+		stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method, grpc.ForceCodec(codec{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.SendMsg(&body); err == nil {
+			err = stream.CloseSend()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		var resp []byte
+		for err = nil; err == nil; {
+			err = stream.RecvMsg(&resp)
+			if strings.HasSuffix(method, "/WatchAssignments") {
+				cancel()
+			}
+		}
+		if s := status.Convert(err); s.Message() == "internal error" || s.Code() == codes.Unavailable {
+			t.Errorf("%s: %v", method, err)
+		}
+		alive := openmatch.NewFrontendServiceClient(conn)
+		if _, err := alive.DeleteTicket(t.Context(), &openmatch.DeleteTicketRequest{}); err != nil {
+			t.Errorf("after %s: %v", method, err)
+		}
+	})
+}
+
+// fuzzTarget runs for the life of the process that fuzzes.
+func fuzzTarget(f *testing.F) *grpc.ClientConn {
+	var cfg minimatch.Config
+	config.Default(&cfg)
+	cfg.GRPCListen, cfg.HTTPListen, cfg.LogLevel = "127.0.0.1:0", "", 100
+	cfg.RegistrationInterval = time.Millisecond
+	cfg.Evaluator = "127.0.0.1:1"
+	ctx, cancel := context.WithCancel(context.Background())
+	started, ended := make(chan service.Addrs, 1), make(chan error, 1)
+	go func() { ended <- minimatch.Run(ctx, &cfg, func(a service.Addrs) { started <- a }) }()
+	conn, err := grpc.NewClient((<-started).GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		conn.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			f.Error(err)
+		}
+	})
+	return conn
+}
