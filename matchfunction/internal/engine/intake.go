@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"torikumi/pkg/contract"
+	"torikumi/proto/openmatch"
+)
+
+// Reasons for which Admit leaves a ticket out.
+const (
+	// BadID: the ticket has no id.
+	BadID Reason = "id"
+	// BadDetails: the extension cannot be read or has no players.
+	BadDetails Reason = "details"
+	// BadPlayers: a player without an id, or the same one twice in a ticket.
+	BadPlayers Reason = "players"
+	// Expired: the search is over; its frontend died before it could take the
+	// ticket out of Open Match.
+	Expired Reason = "expired"
+	// OtherTicket: one of the players has a younger ticket in the pools. Open
+	// Match keeps a ticket that its owner forgot for ever, so the youngest is
+	// the one that somebody waits for.
+	OtherTicket Reason = "other_ticket"
+)
+
+// Admit reads the tickets of all pools: each once, in order of id, broken ones
+// and expired ones left out, and no player in two of them.
+func Admit(tickets []*openmatch.Ticket, now time.Time, skipped func(*openmatch.Ticket, Reason)) []Ticket {
+	tickets = slices.Clone(tickets)
+	slices.SortStableFunc(tickets, func(a, b *openmatch.Ticket) int { return cmp.Compare(a.GetId(), b.GetId()) })
+	tickets = slices.CompactFunc(tickets, func(a, b *openmatch.Ticket) bool { return a.GetId() != "" && a.GetId() == b.GetId() })
+
+	admitted := make([]Ticket, 0, len(tickets))
+	of := make(map[string]int, len(tickets)) // player to position in admitted
+	twice := false
+	for _, t := range tickets {
+		if t.GetId() == "" {
+			skipped(t, BadID)
+			continue
+		}
+		details, err := contract.TicketDetails(t)
+		if err != nil {
+			skipped(t, BadDetails)
+			continue
+		}
+		if e := details.GetExpireTime(); e != nil && !now.Before(e.AsTime()) {
+			skipped(t, Expired)
+			continue
+		}
+		at := len(admitted)
+		admitted = append(admitted, Ticket{Ticket: t, Details: details})
+		for _, p := range details.GetPlayers() {
+			other, known := of[p.GetId()]
+			if p.GetId() == "" || (known && other == at) {
+				skipped(t, BadPlayers)
+				admitted = admitted[:at]
+				break
+			}
+			twice = twice || known
+			of[p.GetId()] = at
+		}
+	}
+	if twice {
+		return oncePerPlayer(admitted, skipped)
+	}
+	return admitted
+}
+
+// oncePerPlayer keeps, youngest first, the tickets none of whose players is
+// in one that is kept.
+func oncePerPlayer(tickets []Ticket, skipped func(*openmatch.Ticket, Reason)) []Ticket {
+	byAge := slices.Clone(tickets)
+	slices.SortFunc(byAge, func(a, b Ticket) int {
+		return cmp.Or(b.Ticket.GetCreateTime().AsTime().Compare(a.Ticket.GetCreateTime().AsTime()),
+			cmp.Compare(a.Ticket.GetId(), b.Ticket.GetId()))
+	})
+	playing := make(map[string]bool, len(tickets))
+	kept := byAge[:0]
+next:
+	for _, t := range byAge {
+		for _, p := range t.Details.GetPlayers() {
+			if playing[p.GetId()] {
+				skipped(t.Ticket, OtherTicket)
+				continue next
+			}
+		}
+		for _, p := range t.Details.GetPlayers() {
+			playing[p.GetId()] = true
+		}
+		kept = append(kept, t)
+	}
+	slices.SortFunc(kept, func(a, b Ticket) int { return cmp.Compare(a.Ticket.GetId(), b.Ticket.GetId()) })
+	return kept
+}

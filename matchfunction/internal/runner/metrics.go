@@ -1,0 +1,28 @@
+package runner
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics counts what runs see and propose.
+type Metrics struct {
+	tickets   *prometheus.CounterVec
+	proposals *prometheus.CounterVec
+	skipped   *prometheus.CounterVec
+	runTime   *prometheus.HistogramVec
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		tickets: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "torikumi_matchfunction_tickets_total", Help: "Tickets read from pools, each once per run."}, []string{"queue"}),
+		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "torikumi_matchfunction_proposals_total", Help: "Matches proposed."}, []string{"queue"}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "torikumi_matchfunction_skipped_tickets_total", Help: "Tickets left out of a run, by reason."}, []string{"queue", "reason"}),
+		runTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "torikumi_matchfunction_run_seconds", Help: "Time of one run, reading the pools included.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"queue"}),
+	}
+	r.MustRegister(m.tickets, m.proposals, m.skipped, m.runTime)
+	return m
+}

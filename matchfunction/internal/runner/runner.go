@@ -1,0 +1,167 @@
+// Package runner serves openmatch.MatchFunction. On the player's path it is
+// called by Open Match once per profile and cycle: it reads the profile's
+// pools from the query service, has the engine of the queue's rules search
+// them, and streams the proposals back. It keeps no state between calls, so
+// any replica can serve any queue.
+package runner
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/matchfunction/internal/engine"
+	"torikumi/proto/openmatch"
+)
+
+const (
+	// batch is the number of proposals that are sorted and sent together.
+	batch = 512
+	// poolsAtOnce bounds the queries of one call.
+	poolsAtOnce = 4
+)
+
+// Options are what a Runner needs.
+type Options struct {
+	// Name stands in every proposal as its match function.
+	Name  string
+	Query openmatch.QueryServiceClient
+	// QueryTimeout bounds reading all pools: one slow match function delays
+	// every profile.
+	QueryTimeout time.Duration
+	Metrics      *Metrics
+	Logger       *slog.Logger
+	Now          func() time.Time
+}
+
+// Runner implements openmatch.MatchFunctionServer. It is safe for concurrent
+// use.
+type Runner struct {
+	openmatch.UnimplementedMatchFunctionServer
+	Options
+
+	mu sync.Mutex
+	// complained is, by profile, the broken ticket last logged, so that one
+	// that stays is not logged again in every cycle.
+	complained map[string]string
+}
+
+// New makes a Runner.
+func New(o Options) *Runner {
+	return &Runner{Options: o, complained: make(map[string]string)}
+}
+
+// Run implements openmatch.MatchFunctionServer. Codes: InvalidArgument for a
+// profile that is not understood, Unavailable when the pools cannot be read.
+func (r *Runner) Run(req *openmatch.RunRequest, stream grpc.ServerStreamingServer[openmatch.RunResponse]) error {
+	profile, err := engine.Compile(req.GetProfile())
+	if err != nil {
+		return status.Error(codes.InvalidArgument, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	started := time.Now()
+	defer func() { r.Metrics.runTime.WithLabelValues(profile.Queue).Observe(time.Since(started).Seconds()) }()
+
+	ctx := stream.Context()
+	tickets, err := r.tickets(ctx, profile)
+	if err != nil {
+		if ctx.Err() != nil {
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		r.Logger.WarnContext(ctx, "pools cannot be read", "queue", profile.Queue, "error", err)
+		return status.Error(codes.Unavailable, "the query service cannot be read")
+	}
+	return r.propose(ctx, profile, tickets, stream.Send)
+}
+
+// tickets reads all pools.
+func (r *Runner) tickets(ctx context.Context, p *engine.Profile) ([]*openmatch.Ticket, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.QueryTimeout)
+	defer cancel()
+	pools := make([][]*openmatch.Ticket, len(p.Pools))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(poolsAtOnce)
+	for i, pool := range p.Pools {
+		g.Go(func() error {
+			var err error
+			if pools[i], err = r.pool(ctx, pool); err != nil {
+				return fmt.Errorf("query pool %q: %w", pool.GetName(), err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(pools...), nil
+}
+
+func (r *Runner) pool(ctx context.Context, pool *openmatch.Pool) ([]*openmatch.Ticket, error) {
+	stream, err := r.Query.QueryTickets(ctx, &openmatch.QueryTicketsRequest{Pool: pool})
+	if err != nil {
+		return nil, err
+	}
+	var tickets []*openmatch.Ticket
+	for {
+		page, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return tickets, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		tickets = append(tickets, page.GetTickets()...)
+	}
+}
+
+// propose searches and sends. Proposals leave in batches, each with the best
+// first, while the search goes on.
+func (r *Runner) propose(ctx context.Context, p *engine.Profile, tickets []*openmatch.Ticket, send func(*openmatch.RunResponse) error) error {
+	now := r.Now()
+	left := &leftOut{metrics: r.Metrics, queue: p.Queue}
+	admitted := engine.Admit(tickets, now, left.add)
+	r.Metrics.tickets.WithLabelValues(p.Queue).Add(float64(len(admitted) + left.count))
+
+	run := rand.Text() // never the same twice
+	found := make([]engine.Match, 0, batch)
+	flush := func() error {
+		slices.SortStableFunc(found, func(a, b engine.Match) int { return cmp.Compare(b.Score, a.Score) })
+		for _, m := range found {
+			proposal, err := newProposal(run, r.Name, p, m)
+			if err != nil {
+				r.Logger.ErrorContext(ctx, "proposal cannot be packed", "queue", p.Queue, "error", err)
+				return status.Error(codes.Internal, "internal error")
+			}
+			if err := send(&openmatch.RunResponse{Proposal: proposal}); err != nil {
+				return err
+			}
+			r.Metrics.proposals.WithLabelValues(p.Queue).Inc()
+		}
+		found = found[:0]
+		return nil
+	}
+	for m := range p.Engine.Search(ctx, admitted, now, left.add) {
+		if found = append(found, m); len(found) == batch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return status.FromContextError(err).Err()
+	}
+	r.complain(ctx, p, left)
+	return flush()
+}

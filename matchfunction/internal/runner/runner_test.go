@@ -1,0 +1,276 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"torikumi/matchfunction/internal/runner"
+	"torikumi/pkg/contract"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// run collects the proposals of one call.
+func (f *fixture) run(ctx context.Context, p *openmatch.MatchProfile) ([]*openmatch.Match, error) {
+	stream, err := f.client.Run(ctx, &openmatch.RunRequest{Profile: p})
+	if err != nil {
+		return nil, err
+	}
+	var out []*openmatch.Match
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		out = append(out, r.GetProposal())
+	}
+}
+
+func TestProposalSaysEverything(t *testing.T) {
+	a, b := ticket("a", 1000, 4*time.Second), ticket("b", 1100, 0)
+	f := start(t, &queryServer{pools: map[string][]*openmatch.Ticket{"all": {a, b}}}, nil)
+	got, err := f.run(t.Context(), profile(t, "all"))
+	if err != nil || len(got) != 1 {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	m := got[0]
+	details, input := new(torikumiv1.MatchDetails), new(openmatch.DefaultEvaluationCriteria)
+	if err := errors.Join(contract.Get(m.GetExtensions(), contract.MatchExtension, details),
+		contract.Get(m.GetExtensions(), contract.EvaluationExtension, input)); err != nil {
+		t.Fatal(err)
+	}
+	want := &torikumiv1.MatchDetails{Queue: "session", Region: "eu", MinPlayers: 2, Score: 1, Teams: []*torikumiv1.Team{
+		{Name: "red", Members: []*torikumiv1.TeamMember{{PlayerId: "b", TicketId: "b"}}},
+		{Name: "blue", Members: []*torikumiv1.TeamMember{{PlayerId: "a", TicketId: "a"}}}}}
+	if diff := cmp.Diff(want, details, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	// Half of the window is left, and half of the wait for any skill is over.
+	if input.GetScore() != 1 {
+		t.Errorf("score %v", input.GetScore())
+	}
+	wanted := &openmatch.Match{MatchId: m.GetMatchId(), MatchProfile: "session", MatchFunction: "torikumi", AllocateGameserver: true,
+		Tickets: []*openmatch.Ticket{b, a}, Extensions: m.GetExtensions()}
+	if diff := cmp.Diff(wanted, m, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	again, err := f.run(t.Context(), profile(t, "all"))
+	if err != nil || len(again) != 1 {
+		t.Fatalf("the same tickets give %v, %v", again, err)
+	}
+	// Another run may stand beside this one in a cycle: same match, other id.
+	if again[0].GetMatchId() == m.GetMatchId() {
+		t.Error("two runs proposed the same id")
+	}
+	again[0].MatchId = m.GetMatchId()
+	if diff := cmp.Diff(m, again[0], protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMatchIDs(t *testing.T) {
+	tickets := func(ids ...string) (out []*openmatch.Ticket) {
+		for _, id := range ids {
+			out = append(out, &openmatch.Ticket{Id: id})
+		}
+		return out
+	}
+	id := runner.MatchID("r", "f", "p", tickets("a", "b"))
+	if id != runner.MatchID("r", "f", "p", tickets("b", "a")) || !contract.ValidLabelValue(id) {
+		t.Errorf("id %q depends on the order or is no label", id)
+	}
+	for _, other := range []string{
+		runner.MatchID("r", "g", "p", tickets("a", "b")), runner.MatchID("s", "f", "p", tickets("a", "b")), runner.MatchID("r", "f", "q", tickets("a", "b")), runner.MatchID("r", "f", "p", tickets("a", "c")),
+		runner.MatchID("r", "f", "p", tickets("ab")), runner.MatchID("r", "fp", "", tickets("a", "b")), runner.MatchID("r", "f", "pa", tickets("b")),
+	} {
+		if other == id {
+			t.Error("another match has the same id")
+		}
+	}
+}
+
+// Pages, pools that overlap, and tickets of all kinds of makers.
+func TestPoolsAreReadOnceEach(t *testing.T) {
+	var all []*openmatch.Ticket
+	for i := range 3001 {
+		all = append(all, ticket(fmt.Sprintf("t%04d", i), float64(i), time.Duration(i)*time.Millisecond))
+	}
+	f := start(t, &queryServer{page: 100, pools: map[string][]*openmatch.Ticket{"one": all[:2000], "two": all[1000:], "none": nil}}, nil)
+	got, err := f.run(t.Context(), profile(t, "one", "two", "none", "unknown", "two"))
+	if err != nil || len(got) != 1500 {
+		t.Fatalf("%d proposals, %v", len(got), err)
+	}
+	seen, ids := make(map[string]bool), make(map[string]bool)
+	var scores []float64
+	for _, m := range got {
+		if ids[m.GetMatchId()] {
+			t.Fatalf("match id %q twice", m.GetMatchId())
+		}
+		ids[m.GetMatchId()] = true
+		for _, k := range m.GetTickets() {
+			if seen[k.GetId()] {
+				t.Fatalf("ticket %q twice", k.GetId())
+			}
+			seen[k.GetId()] = true
+		}
+		input := new(openmatch.DefaultEvaluationCriteria)
+		if err := contract.Get(m.GetExtensions(), contract.EvaluationExtension, input); err != nil {
+			t.Fatal(err)
+		}
+		scores = append(scores, -input.GetScore())
+	}
+	if !slices.IsSorted(scores[:512]) {
+		t.Error("a batch is not best first")
+	}
+	for name, want := range map[string]float64{"torikumi_matchfunction_tickets_total": 3001,
+		"torikumi_matchfunction_proposals_total": 1500, "torikumi_matchfunction_skipped_tickets_total": 0, "torikumi_matchfunction_run_seconds": 1} {
+		if got := f.counter(t, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestBrokenTicketsAreCountedAndLoggedOnce(t *testing.T) {
+	foreign := ticket("foreign", 0, 0)
+	foreign.Extensions = map[string]*anypb.Any{contract.TicketExtension: {TypeUrl: "x/y", Value: []byte{1}}}
+	f := start(t, &queryServer{pools: map[string][]*openmatch.Ticket{"all": {
+		ticket("a", 0, 0), foreign, ticket("nan", math.NaN(), 0), ticket("b", 0, 0), ticket("", 0, 0)}}}, nil)
+	for range 3 {
+		got, err := f.run(t.Context(), profile(t, "all"))
+		if err != nil || len(got) != 1 {
+			t.Fatalf("got %v, %v", got, err)
+		}
+	}
+	if got := f.counter(t, "torikumi_matchfunction_skipped_tickets_total"); got != 9 {
+		t.Errorf("%v skipped, want 9", got)
+	}
+	if got := f.counter(t, "torikumi_matchfunction_tickets_total"); got != 15 {
+		t.Errorf("%v seen, want 15", got)
+	}
+	if n := strings.Count(f.log.String(), "tickets left out"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, f.log)
+	}
+}
+
+func TestWrongProfile(t *testing.T) {
+	f := start(t, &queryServer{}, nil)
+	bare := profile(t, "all")
+	bare.Extensions = nil
+	broken := profile(t, "all")
+	if err := contract.Put(&broken.Extensions, contract.ProfileExtension, &torikumiv1.ProfileDetails{
+		Rules: &torikumiv1.ProfileDetails_Skill{Skill: &torikumiv1.SkillRules{Window: math.Inf(1)}}}); err != nil {
+		t.Fatal(err)
+	}
+	for field, p := range map[string]*openmatch.MatchProfile{
+		"profile:": nil, "pools": profile(t), contract.ProfileExtension: bare, "skill.window": broken, "skill.teams": broken,
+	} {
+		_, err := f.run(t.Context(), p)
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(status.Convert(err).Message(), field) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestQueryFails(t *testing.T) {
+	tickets := map[string][]*openmatch.Ticket{"all": {ticket("a", 0, 0), ticket("b", 0, 0)}}
+	for name, q := range map[string]*queryServer{
+		"unavailable": {fail: status.Error(codes.Unavailable, "redis at 10.0.0.7 is down")},
+		"half-way":    {pools: tickets, page: 1, fail: status.Error(codes.Internal, "redis at 10.0.0.7 is down")},
+		"cancelled":   {fail: status.Error(codes.Canceled, "redis at 10.0.0.7 is down")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, q, nil)
+			got, err := f.run(t.Context(), profile(t, "all"))
+			if status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), "redis") || len(got) != 0 {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestQueryHangs(t *testing.T) {
+	t.Run("until the time is over", func(t *testing.T) {
+		q := &queryServer{hang: true, asked: make(chan struct{}, 10)}
+		f := start(t, q, func(o *runner.Options) { o.QueryTimeout = 20 * time.Millisecond })
+		if _, err := f.run(t.Context(), profile(t, "all")); status.Code(err) != codes.Unavailable {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("until the caller leaves", func(t *testing.T) {
+		q := &queryServer{hang: true, asked: make(chan struct{}, 10)}
+		f := start(t, q, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-q.asked; cancel() }()
+		if _, err := f.run(ctx, profile(t, "all")); status.Code(err) != codes.Canceled {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A caller that leaves in the middle of the answers ends the search.
+func TestCallerLeaves(t *testing.T) {
+	var all []*openmatch.Ticket
+	for i := range 20_000 {
+		all = append(all, ticket(fmt.Sprint(i), 0, 0))
+	}
+	done := make(chan struct{})
+	f := start(t, &queryServer{page: 5000, pools: map[string][]*openmatch.Ticket{"all": all}}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stream, err := f.client.Run(ctx, &openmatch.RunRequest{Profile: profile(t, "all")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	go func() {
+		defer close(done)
+		for {
+			if _, err := stream.Recv(); err != nil {
+				return
+			}
+		}
+	}()
+	<-done
+	// The call is over on the server too once its time has been taken.
+	poll(t, func() bool { return f.counter(t, "torikumi_matchfunction_run_seconds") == 1 })
+	if got := f.counter(t, "torikumi_matchfunction_proposals_total"); got >= 10_000 {
+		t.Errorf("%v proposals for a caller who left", got)
+	}
+}
+
+// poll waits for a condition.
+func poll(t *testing.T, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(20 * time.Second)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("the condition does not come true")
+		}
+	}
+}

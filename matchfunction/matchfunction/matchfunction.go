@@ -1,0 +1,97 @@
+// Package matchfunction starts the match function: the service that Open
+// Match asks, for every profile, who could play with whom.
+package matchfunction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+
+	"torikumi/matchfunction/internal/runner"
+	"torikumi/pkg/config"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
+	"torikumi/proto/openmatch"
+)
+
+// Config holds the settings; the zero value is not valid, config.Default
+// fills it.
+type Config struct {
+	service.Config
+
+	GRPCListen   string        `flag:"grpc-listen" default:"127.0.0.1:50502" help:"Address of the match function API, host:port; port 0 is any free one."`
+	HTTPListen   string        `flag:"http-listen" default:"127.0.0.1:51502" help:"Address for health and metrics, host:port; port 0 is any free one."`
+	Query        string        `flag:"query" default:"127.0.0.1:50503" help:"Open Match query service, host:port."`
+	QueryTimeout time.Duration `flag:"query-timeout" default:"10s" help:"Longest time for reading the pools of a profile."`
+	Name         string        `flag:"name" default:"torikumi" help:"Name of this match function in its proposals. Different match functions need different names, replicas of one the same."`
+}
+
+// Validate tells which settings are wrong.
+func (c *Config) Validate() error {
+	var errs []error
+	for _, a := range []struct{ flag, value string }{{"grpc-listen", c.GRPCListen}, {"http-listen", c.HTTPListen}} {
+		if _, _, err := net.SplitHostPort(a.value); err != nil {
+			errs = append(errs, config.Invalid(a.flag, "must be host:port", a.value))
+		}
+	}
+	if c.Query == "" {
+		errs = append(errs, config.Missing("query", "tickets are read from it"))
+	}
+	if c.QueryTimeout <= 0 {
+		errs = append(errs, config.Invalid("query-timeout", "must be positive", c.QueryTimeout))
+	}
+	if c.Name == "" {
+		errs = append(errs, config.Missing("name", "proposals carry it"))
+	}
+	return errors.Join(errs...)
+}
+
+// Run serves until ctx ends, and calls started once with the addresses.
+func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err error) {
+	conn, err := rpc.Dial(cfg.Query)
+	if err != nil {
+		return fmt.Errorf("connect to the query service: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	conn.Connect()
+
+	registry := service.NewRegistry()
+	logger := cfg.Logger(os.Stderr, "matchfunction")
+	function := runner.New(runner.Options{
+		Name:         cfg.Name,
+		Query:        openmatch.NewQueryServiceClient(conn),
+		QueryTimeout: cfg.QueryTimeout,
+		Metrics:      runner.NewMetrics(registry),
+		Logger:       logger,
+		Now:          time.Now,
+	})
+	return service.Run(ctx, service.Options{
+		Name:       "matchfunction",
+		Config:     cfg.Config,
+		Logger:     logger,
+		GRPCListen: []string{cfg.GRPCListen},
+		HTTPListen: cfg.HTTPListen,
+		Register:   func(s grpc.ServiceRegistrar) { openmatch.RegisterMatchFunctionServer(s, function) },
+		Ready:      map[string]func(context.Context) error{"query": connected(conn)},
+		Registry:   registry,
+		Started:    started,
+	})
+}
+
+// connected is a check of readiness: without the query service a match
+// function is of no use.
+func connected(conn *grpc.ClientConn) func(context.Context) error {
+	return func(context.Context) error {
+		if s := conn.GetState(); s != connectivity.Ready {
+			conn.Connect()
+			return errors.New("no connection to the query service")
+		}
+		return nil
+	}
+}
