@@ -1,0 +1,54 @@
+package director_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"torikumi/director/director"
+	"torikumi/pkg/service"
+)
+
+func TestWrongSettingsStopTheStart(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "queues.yaml")
+	if err := os.WriteFile(bad, []byte("queues: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args string
+		want []string
+	}{
+		{"", []string{"--allocator-ca", "--allocator-cert", "--allocator-key"}},
+		{"--allocator-ca=a.pem", []string{"--allocator-cert", "--allocator-key"}},
+		{"--allocator-insecure --allocator-ca=a.pem", []string{"--allocator-ca: must not"}},
+		{"--allocator-insecure --match-timeout=1m", []string{"--match-timeout: must be shorter than --pending-release-timeout"}},
+		{"--allocator-insecure --match-timeout=0s", []string{"--match-timeout: must be positive"}},
+		{"--allocator-insecure --pending-release-timeout=-1s", []string{"--pending-release-timeout: must be positive"}},
+		{"--allocator-insecure --idle-interval=0s --fetch-silence=0s", []string{"--idle-interval", "--fetch-silence"}},
+		{"--allocator-insecure --max-in-flight=0 --announce-buffer=0", []string{"--max-in-flight", "--announce-buffer"}},
+		{"--allocator-insecure --matchfunction=nowhere", []string{"--matchfunction: must be host:port"}},
+		{"--allocator-insecure --open-match= --open-match-frontend=:1 --gameservers=a:0 --allocator=x:99999",
+			[]string{"--open-match-frontend", "--gameservers", "--allocator"}},
+		{"--allocator-insecure --namespace=", []string{"--namespace: required"}},
+		{"--allocator-insecure --queues=" + bad, []string{"--queues", "at least one"}},
+		{"--allocator-insecure --queues=" + bad + ".not", []string{"--queues"}},
+		{"--allocator-ca=no.pem --allocator-cert=no.pem --allocator-key=no.key --grpc-listen=127.0.0.1:0 --http-listen=127.0.0.1:0",
+			[]string{"client certificate"}},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			var stderr bytes.Buffer
+			code := service.Start(t.Context(), "director", director.Run, strings.Fields(c.args),
+				func(string) string { return "" }, &bytes.Buffer{}, &stderr)
+			if code == 0 {
+				t.Error("it started")
+			}
+			for _, w := range c.want {
+				if !strings.Contains(stderr.String(), w) {
+					t.Errorf("%q is not in:\n%s", w, stderr.String())
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,226 @@
+// Package director runs the director: for each queue it fetches matches from
+// Open Match, gets each a game server from Agones, assigns the server to the
+// match's tickets and announces that to the frontends. What it cannot place,
+// it releases at once. Several directors may run on the same queues.
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+
+	"torikumi/director/internal/announce"
+	"torikumi/director/internal/fetch"
+	"torikumi/director/internal/intake"
+	"torikumi/director/internal/ledger"
+	"torikumi/director/internal/metrics"
+	"torikumi/director/internal/place"
+	"torikumi/director/internal/servers"
+	"torikumi/pkg/queues"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// Run serves until ctx ends. Then it fetches no more, finishes the matches
+// that have a game server and releases the others, within the shutdown
+// timeout. started is called once everything listens. Any number of directors
+// may run in one process.
+func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+	set, err := queues.Load(cfg.Queues)
+	if err != nil {
+		return err
+	}
+	function, err := cfg.function()
+	if err != nil {
+		return err
+	}
+	conns, err := dialAll(cfg)
+	if err != nil {
+		return err
+	}
+	defer conns.close()
+
+	registry := service.NewRegistry()
+	m := metrics.New(registry)
+	broadcaster := announce.New(cfg.AnnounceBuffer, m)
+	d := &director{
+		cfg: cfg, queues: set.Queues, function: function, conns: conns,
+		metrics: m, broadcaster: broadcaster, log: cfg.Logger(os.Stderr, "director"),
+	}
+	return service.Run(ctx, service.Options{
+		Name:       "director",
+		Config:     cfg.Config,
+		Logger:     d.log,
+		GRPCListen: []string{cfg.GRPCListen},
+		HTTPListen: cfg.HTTPListen,
+		Register: func(r grpc.ServiceRegistrar) {
+			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)
+		},
+		Ready:      map[string]func(context.Context) error{"open-match": conns.backendReady},
+		Background: []func(context.Context) error{d.run},
+		Registry:   registry,
+		Started:    started,
+	})
+}
+
+// director is one running director.
+type director struct {
+	cfg         *Config
+	queues      []queues.Queue
+	function    *openmatch.FunctionConfig
+	conns       *conns
+	metrics     *metrics.Metrics
+	broadcaster *announce.Broadcaster
+	log         *slog.Logger
+}
+
+// run fetches and places matches until ctx ends, and then drains. The drain has
+// three quarters of the shutdown timeout to finish matches and the rest to
+// release what is left, so that the streams of announcements can end in time.
+func (d *director) run(ctx context.Context) error {
+	defer d.broadcaster.Close()
+	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWork()
+	cleanup, endCleanup := context.WithCancel(context.WithoutCancel(ctx))
+	defer endCleanup()
+	limit := d.cfg.ShutdownTimeout
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(limit*3/4, endWork)
+		time.AfterFunc(limit*9/10, endCleanup)
+	})()
+
+	backend := openmatch.NewBackendServiceClient(d.conns.backend)
+	in := intake.New(intake.Options{
+		Placer:         d.placer(ctx, backend),
+		Backend:        backend,
+		Ledger:         ledger.New(d.cfg.PendingReleaseTimeout),
+		MaxInFlight:    d.cfg.MaxInFlight,
+		MatchTimeout:   d.cfg.MatchTimeout,
+		PendingRelease: d.cfg.PendingReleaseTimeout,
+		Work:           work, Cleanup: cleanup,
+		Metrics: d.metrics, Logger: d.log, Now: time.Now,
+	})
+	if err := d.fetchAll(ctx, work, backend, in); err != nil {
+		return err
+	}
+	in.Drain()
+	return nil
+}
+
+func (d *director) placer(running context.Context, backend openmatch.BackendServiceClient) *place.Placer {
+	o := place.Options{
+		Backend:   backend,
+		Allocator: servers.NewAllocator(d.conns.allocator),
+		Publish:   d.broadcaster.Publish,
+		Running:   running,
+		Metrics:   d.metrics,
+		Logger:    d.log,
+		Now:       time.Now,
+	}
+	if d.conns.gameServers != nil {
+		o.GameServers = servers.NewRemote(d.conns.gameServers)
+	}
+	if d.conns.frontend != nil {
+		o.Tickets = openmatch.NewFrontendServiceClient(d.conns.frontend)
+	}
+	return place.New(o)
+}
+
+// fetchAll runs one loop for each queue until ctx ends.
+func (d *director) fetchAll(ctx, work context.Context, backend openmatch.BackendServiceClient, in *intake.Intake) error {
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	profiles := make([]*openmatch.MatchProfile, len(d.queues))
+	for i, q := range d.queues {
+		p, err := q.Profile()
+		if err != nil {
+			return fmt.Errorf("profile of queue %q: %w", q.Name, err)
+		}
+		profiles[i] = p
+	}
+	for i, q := range d.queues {
+		where := servers.Where{Namespace: q.Allocation.Namespace, Labels: q.Allocation.Labels}
+		if where.Namespace == "" {
+			where.Namespace = d.cfg.Namespace
+		}
+		loops.Go(func() {
+			fetch.Run(ctx, fetch.Options{
+				Queue: q.Name, Backend: backend, Function: d.function, Profile: profiles[i],
+				Accept: func(m *openmatch.Match, since time.Time) bool {
+					return in.Accept(q.Name, where, m, since)
+				},
+				Troubled:     func() bool { return in.Troubled(q.Name) },
+				IdleInterval: d.cfg.IdleInterval,
+				Silence:      d.cfg.FetchSilence,
+				Work:         work,
+				Metrics:      d.metrics, Logger: d.log, Now: time.Now,
+			})
+		})
+	}
+	return nil
+}
+
+// conns are the connections to the others; gameServers and frontend are nil if
+// they are not configured.
+type conns struct {
+	backend, allocator, gameServers, frontend *grpc.ClientConn
+}
+
+func dialAll(cfg *Config) (*conns, error) {
+	c := new(conns)
+	var errs []error
+	dial := func(to **grpc.ClientConn, addr string) {
+		if addr == "" {
+			return
+		}
+		conn, err := rpc.Dial(addr)
+		*to = conn
+		errs = append(errs, err)
+	}
+	dial(&c.backend, cfg.OpenMatch)
+	dial(&c.gameServers, cfg.GameServers)
+	dial(&c.frontend, cfg.Frontend)
+	if cfg.AllocatorInsecure {
+		dial(&c.allocator, cfg.Allocator)
+	} else {
+		conn, err := rpc.DialTLS(cfg.Allocator, rpc.TLS{CAFile: cfg.AllocatorCA, CertFile: cfg.AllocatorCert, KeyFile: cfg.AllocatorKey})
+		c.allocator = conn
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *conns) close() {
+	for _, conn := range []*grpc.ClientConn{c.backend, c.allocator, c.gameServers, c.frontend} {
+		if conn != nil {
+			_ = conn.Close() // nothing is called any more
+		}
+	}
+}
+
+// backendReady waits until the connection to Open Match stands.
+func (c *conns) backendReady(ctx context.Context) error {
+	for {
+		state := c.backend.GetState()
+		if state == connectivity.Ready {
+			return nil
+		}
+		c.backend.Connect()
+		if !c.backend.WaitForStateChange(ctx, state) {
+			return fmt.Errorf("connection to Open Match's backend is %s", state)
+		}
+	}
+}

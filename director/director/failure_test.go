@@ -1,0 +1,443 @@
+package director_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/director/director"
+	"torikumi/pkg/contract"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+var lost = status.Error(codes.Unavailable, "connection reset")
+
+func without(gameServers, frontend bool) func(*director.Config) {
+	return func(c *director.Config) {
+		if gameServers {
+			c.GameServers = ""
+		}
+		if frontend {
+			c.Frontend = ""
+		}
+	}
+}
+
+func brief(d time.Duration) func(*director.Config) {
+	return func(c *director.Config) { c.MatchTimeout = d }
+}
+
+func (w *world) releases() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.released)
+}
+
+// TestLostCalls: a few calls fail before or after their effect, and the match
+// is played all the same, on the only server there is.
+func TestLostCalls(t *testing.T) {
+	for _, c := range []struct {
+		method, phase string
+		err           error
+		n             int
+	}{
+		{"Allocate", "before", lost, 2},
+		{"Allocate", "after", lost, 1},
+		{"Allocate", "after", status.Error(codes.Unknown, "internal"), 1},
+		{"Allocate", "before", status.Error(codes.Aborted, "contention"), 2},
+		{"Allocate", "before", status.Error(codes.ResourceExhausted, "none"), 2},
+		{"ListGameServers", "before", lost, 1},
+		{"AssignTickets", "before", lost, 2},
+		{"AssignTickets", "after", lost, 2},
+		{"AssignTickets", "after", status.Error(codes.DeadlineExceeded, "slow"), 1},
+		{"FetchMatches", "before", lost, 2},
+		{"FetchMatches", "after", lost, 2},
+	} {
+		t.Run(c.method+" "+c.phase+" "+status.Code(c.err).String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.addServers(1)
+			w.hook = failing(c.method, c.phase, c.n, c.err)
+			stream := subscribe(t, start(t, w, nil))
+			ids := w.addTickets(2)
+			if a, err := stream.Recv(); err != nil || len(a.GetTicketIds()) != 2 {
+				t.Errorf("announcement = %v, %v", a, err)
+			}
+			if n := w.assigned(ids...); n != 2 {
+				t.Errorf("%d tickets are assigned", n)
+			}
+			w.check(t)
+		})
+	}
+}
+
+// TestLostAllocationWithoutList: when nobody can be asked for the server that
+// may have been allocated, the match is given up, and no call allocates twice.
+func TestLostAllocationWithoutList(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(3)
+	var mu sync.Mutex
+	allocations, releasedAt := 0, 0
+	w.hook = func(_ context.Context, method, phase string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		switch method + phase {
+		case "Allocateafter":
+			if allocations++; allocations == 1 {
+				return lost
+			}
+		case "ReleaseTicketsbefore":
+			releasedAt = allocations
+		}
+		return nil
+	}
+	ids := w.addTickets(2)
+	start(t, w, without(true, false))
+	eventually(t, "the second match is assigned", func() bool { return w.assigned(ids...) == 2 })
+	mu.Lock()
+	defer mu.Unlock()
+	if releasedAt != 1 || allocations != 2 {
+		t.Errorf("tickets were released after %d allocations, of %d", releasedAt, allocations)
+	}
+}
+
+// TestAllocatorIsDown: a call that never left is no reason to give the tickets
+// up, list or not.
+func TestAllocatorIsDown(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(1)
+	w.fleetServer.Stop()
+	ids := w.addTickets(2)
+	i := start(t, w, without(true, false))
+	eventually(t, "the allocator is tried", func() bool {
+		return metric(t, i, `torikumi_director_allocations_total{result="not_sent"}`) >= 2
+	})
+	serve(t, w.fleetAddr, w.registerFleet)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	if n := w.releases(); n != 0 {
+		t.Errorf("tickets were released %d times", n)
+	}
+}
+
+// TestLateAllocation: the first allocation happens after the look for it, so
+// that the match gets two servers; the one that is not used is given back.
+func TestLateAllocation(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(2)
+	ids := w.addTickets(2)
+	var once sync.Once
+	var late *torikumiv1.GameServerInfo
+	w.hook = func(_ context.Context, method, phase string) (err error) {
+		if method+phase == "Allocatebefore" {
+			once.Do(func() { err = lost })
+		}
+		if method+phase == "AssignTicketsbefore" {
+			w.do(func() {
+				if late != nil {
+					return
+				}
+				late = w.servers["gs-0002"]
+				late.State, late.Annotations = "Allocated", w.servers["gs-0001"].GetAnnotations()
+				late.Labels[contract.MatchLabel] = w.servers["gs-0001"].GetLabels()[contract.MatchLabel]
+			})
+		}
+		return err
+	}
+	start(t, w, nil)
+	eventually(t, "the spare server is given back", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return slices.Contains(w.deleted, "gs-0002")
+	})
+	if n := w.assigned(ids...); n != 2 {
+		t.Errorf("%d tickets are assigned", n)
+	}
+	w.check(t)
+}
+
+func TestNothingReadyForAWhile(t *testing.T) {
+	w := newWorld(t)
+	ids := w.addTickets(2)
+	i := start(t, w, nil)
+	eventually(t, "allocation is tried", func() bool {
+		return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) >= 2
+	})
+	w.addServers(1)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	if n := w.releases(); n != 0 {
+		t.Errorf("tickets were released %d times", n)
+	}
+	w.check(t)
+}
+
+func TestNothingReadyInTime(t *testing.T) {
+	w := newWorld(t)
+	ids := w.addTickets(2)
+	i := start(t, w, brief(250*time.Millisecond))
+	eventually(t, "tickets are released", func() bool { return w.releases() > 0 })
+	eventually(t, "they are matched again", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.proposed[matchID(ids)] > 1
+	})
+	w.addServers(1)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	if metric(t, i, `torikumi_director_released_tickets_total`) < 2 {
+		t.Error("released tickets are not counted")
+	}
+	w.check(t)
+}
+
+// TestRefused: what can never work gives everything back at once.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, method string
+		noAddress    bool
+		givesBack    bool
+	}{
+		{name: "allocation", method: "Allocate"},
+		{name: "assignment", method: "AssignTickets", givesBack: true},
+		{name: "server without address", noAddress: true, givesBack: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.addServers(1)
+			w.noAddress = c.noAddress
+			w.hook = failing(c.method, "before", 1, status.Error(codes.PermissionDenied, "no"))
+			ids := w.addTickets(2)
+			start(t, w, nil)
+			eventually(t, "tickets are released", func() bool { return w.releases() > 0 })
+			w.do(func() {
+				w.noAddress = false
+				if got := len(w.deleted) > 0; got != c.givesBack {
+					t.Errorf("deleted servers = %v before the release", w.deleted)
+				}
+			})
+			eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+			w.check(t)
+		})
+	}
+}
+
+// TestUnclearAssignment: the answers to all assignments of a match are lost.
+func TestUnclearAssignment(t *testing.T) {
+	for _, c := range []struct {
+		name, phase string
+		frontend    bool
+		announced   bool
+	}{
+		{"assigned, and it can be read", "after", true, true},
+		{"assigned, and it cannot be read", "after", false, false},
+		{"not assigned, for all one knows", "before", true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.addServers(2)
+			w.hook = failing("AssignTickets", c.phase, -1, lost)
+			i := start(t, w, func(cfg *director.Config) {
+				cfg.MatchTimeout = 2 * time.Second
+				if !c.frontend {
+					cfg.Frontend = ""
+				}
+			})
+			stream := subscribe(t, i)
+			ids := w.addTickets(2)
+			outcome := `outcome="kept"`
+			if c.announced {
+				outcome = `outcome="assigned"`
+			}
+			eventually(t, outcome, func() bool {
+				return metric(t, i, `torikumi_director_matches_total{`+outcome+`,queue="session"}`) == 1
+			})
+			w.do(func() {
+				if len(w.deleted) > 0 || len(w.released) > 0 {
+					t.Errorf("deleted %v, released %v: players may be on their way", w.deleted, w.released)
+				}
+				w.hook = nil
+			})
+			if !c.announced {
+				// The next announcement is another match's.
+				ids = w.addTickets(2)
+			}
+			a, err := stream.Recv()
+			if err != nil || !slices.Equal(a.GetTicketIds(), ids) {
+				t.Errorf("announcement = %v, %v; want tickets %v", a, err, ids)
+			}
+			w.check(t)
+		})
+	}
+}
+
+// TestTicketsGone: players may leave while a server is allocated for them.
+func TestTicketsGone(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		leave     int
+		lostReply bool
+		givesBack bool
+	}{
+		{name: "one of two", leave: 1},
+		{name: "all", leave: 2, givesBack: true},
+		{name: "all, after an answer was lost", leave: 2, lostReply: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.addServers(1)
+			ids := []string{"ticket-0000", "ticket-0001"}
+			first := true
+			w.hook = func(_ context.Context, method, phase string) (err error) {
+				w.do(func() {
+					switch {
+					case method == "AssignTickets" && first && c.lostReply && phase == "before":
+					case method == "AssignTickets" && first:
+						first = false
+						for _, id := range ids[:c.leave] {
+							delete(w.tickets, id)
+						}
+						if c.lostReply {
+							err = lost
+						}
+					}
+				})
+				return err
+			}
+			i := start(t, w, nil)
+			stream := subscribe(t, i)
+			w.addTickets(2)
+			switch {
+			case c.leave == 1:
+				a, err := stream.Recv()
+				if err != nil || !slices.Equal(a.GetTicketIds(), ids[1:]) {
+					t.Errorf("announcement = %v, %v", a, err)
+				}
+			case c.givesBack:
+				eventually(t, "server given back", func() bool { return w.inState("Allocated") == 0 && w.inState("Ready") == 1 })
+			default:
+				eventually(t, "server kept", func() bool {
+					return metric(t, i, `torikumi_director_matches_total{outcome="kept",queue="session"}`) == 1
+				})
+				if w.inState("Allocated") != 1 {
+					t.Error("the server was given back, though players may have been on it")
+				}
+			}
+			w.check(t)
+		})
+	}
+}
+
+// TestMatchesBeforeAnError: they are real, and played.
+func TestMatchesBeforeAnError(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(2)
+	ids := w.addTickets(4)
+	w.do(func() {
+		now := time.Now()
+		w.script = []answer{{
+			matches: []*openmatch.Match{w.match(ids[:2], now), w.match(ids[2:], now)},
+			err:     status.Error(codes.Unknown, "a backfill has expired"),
+		}}
+	})
+	start(t, w, nil)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 4 })
+	if n := w.releases(); n != 0 {
+		t.Errorf("tickets were released %d times", n)
+	}
+}
+
+// TestRubbish: whatever a match function sends, good matches beside it are
+// played, and no ticket that can be released is held back.
+func TestRubbish(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(2)
+	ids := w.addTickets(4)
+	w.do(func() {
+		now := time.Now()
+		twice := w.match(ids[:2], now)
+		twice.Tickets = append(twice.Tickets, twice.Tickets[0])
+		nameless := w.match(ids[:2], now)
+		nameless.MatchId = ""
+		good := w.match(ids[2:], now)
+		again := w.match(ids[2:], now)
+		again.MatchId = "session:again"
+		w.script = []answer{{matches: []*openmatch.Match{
+			nil, {}, {MatchId: "empty"}, {MatchId: "odd", Tickets: []*openmatch.Ticket{{}}}, twice, nameless, good, again,
+		}}}
+	})
+	start(t, w, nil)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 4 })
+	w.check(t)
+	w.do(func() {
+		for _, r := range w.released {
+			if slices.Contains(r, ids[2]) {
+				t.Errorf("released %v, of a match that is played", r)
+			}
+		}
+	})
+}
+
+func TestOpenMatchRestarts(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(2)
+	ids := w.addTickets(2)
+	i := start(t, w, nil)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	w.om.Stop()
+	eventually(t, "not ready", func() bool { return get(t, i, "/readyz").code == 503 })
+	more := w.addTickets(2)
+	serve(t, w.omAddr, w.registerOM, grpc.UnaryInterceptor(w.intercept))
+	eventually(t, "assigned again", func() bool { return w.assigned(more...) == 2 })
+	eventually(t, "ready", func() bool { return get(t, i, "/readyz").code == 200 })
+	w.check(t)
+}
+
+// TestSilentFetch: Open Match hangs, as it does with its evaluator.
+func TestSilentFetch(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(1)
+	ids := w.addTickets(2)
+	var once sync.Once
+	w.hook = func(ctx context.Context, method, phase string) error {
+		if method+phase == "FetchMatchesbefore" {
+			once.Do(func() { <-ctx.Done() })
+		}
+		return ctx.Err()
+	}
+	start(t, w, func(c *director.Config) { c.FetchSilence = 50 * time.Millisecond })
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+}
+
+// TestBackPressure: with no room for more, the stream is not read; with room
+// again, everything is placed.
+func TestBackPressure(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(40)
+	gate := make(chan struct{})
+	w.hook = func(ctx context.Context, method, phase string) error {
+		if method+phase == "Allocatebefore" {
+			select {
+			case <-gate:
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	}
+	ids := w.addTickets(80)
+	i := start(t, w, func(c *director.Config) { c.MaxInFlight = 3 })
+	eventually(t, "all slots are taken", func() bool { return metric(t, i, "torikumi_director_in_flight_matches") == 3 })
+	if n := metric(t, i, `torikumi_director_fetches_total{queue="session",result="ok"}`); n != 0 {
+		t.Errorf("%v fetches have ended", n)
+	}
+	close(gate)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == len(ids) })
+	w.check(t)
+}

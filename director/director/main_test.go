@@ -1,0 +1,172 @@
+package director_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"torikumi/director/director"
+	"torikumi/pkg/config"
+	"torikumi/pkg/service"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// eventually waits for a condition that has to come true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	limit := time.NewTimer(20 * time.Second)
+	defer limit.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-limit.C:
+			t.Fatalf("never: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// serve runs a gRPC server on a loopback port until the test ends.
+func serve(t *testing.T, addr string, register func(*grpc.Server), opts ...grpc.ServerOption) (string, *grpc.Server) {
+	t.Helper()
+	var lis net.Listener
+	eventually(t, "port free", func() (ok bool) {
+		l, err := net.Listen("tcp", addr)
+		lis = l
+		return err == nil
+	})
+	s := grpc.NewServer(opts...)
+	register(s)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(lis); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			t.Errorf("serve: %v", err)
+		}
+	}()
+	t.Cleanup(func() { s.Stop(); <-done })
+	return lis.Addr().String(), s
+}
+
+// instance is a director that runs in this process.
+type instance struct {
+	addrs service.Addrs
+	stop  context.CancelFunc
+	done  chan error
+	once  sync.Once
+	err   error
+}
+
+// wait returns what Run returned.
+func (i *instance) wait() error {
+	i.once.Do(func() { i.err = <-i.done })
+	return i.err
+}
+
+// start runs a director against the world; change adapts its settings.
+func start(t *testing.T, w *world, change func(*director.Config)) *instance {
+	t.Helper()
+	cfg := new(director.Config)
+	config.Default(cfg)
+	cfg.LogLevel = slog.LevelError + 1
+	cfg.GRPCListen, cfg.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.OpenMatch, cfg.Frontend = w.omAddr, w.omAddr
+	cfg.Allocator, cfg.AllocatorInsecure, cfg.GameServers = w.fleetAddr, true, w.fleetAddr
+	cfg.IdleInterval = 5 * time.Millisecond
+	if change != nil {
+		change(cfg)
+	}
+	if err := config.Validate(cfg); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	i := &instance{stop: stop, done: make(chan error, 1)}
+	up := make(chan service.Addrs, 1)
+	go func() { i.done <- director.Run(ctx, cfg, func(a service.Addrs) { up <- a }) }()
+	select {
+	case i.addrs = <-up:
+	case err := <-i.done:
+		t.Fatalf("start: %v", err)
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := i.wait(); err != nil {
+			t.Errorf("director: %v", err)
+		}
+	})
+	return i
+}
+
+// proxy passes TCP on until it is cut: what a process that is killed leaves of
+// its connections.
+type proxy struct {
+	addr string
+	lis  net.Listener
+	wg   sync.WaitGroup
+
+	mu    sync.Mutex
+	gone  bool
+	conns []net.Conn
+}
+
+func newProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{addr: lis.Addr().String(), lis: lis}
+	p.wg.Go(func() {
+		for {
+			in, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			if !p.keep(in, out) {
+				return
+			}
+			p.wg.Go(func() { _, _ = io.Copy(out, in); _ = out.Close() })
+			p.wg.Go(func() { _, _ = io.Copy(in, out); _ = in.Close() })
+		}
+	})
+	t.Cleanup(func() { p.cut(); p.wg.Wait() })
+	return p
+}
+
+func (p *proxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		return false
+	}
+	p.conns = append(p.conns, conns...)
+	return true
+}
+
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+	_ = p.lis.Close()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+}

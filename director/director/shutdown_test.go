@@ -1,0 +1,120 @@
+package director_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/director/director"
+)
+
+// holding blocks a method before its effect until open is closed, and tells
+// when somebody has arrived.
+func holding(method string) (hook func(context.Context, string, string) error, arrived, open chan struct{}) {
+	arrived, open = make(chan struct{}, 100), make(chan struct{})
+	return func(ctx context.Context, m, phase string) error {
+		if m != method || phase != "before" {
+			return nil
+		}
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
+		select {
+		case <-open:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}, arrived, open
+}
+
+// TestStopFinishesMatches: what has a server, or is getting one, is assigned
+// and announced before the director ends.
+func TestStopFinishesMatches(t *testing.T) {
+	for _, method := range []string{"Allocate", "AssignTickets"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.addServers(1)
+			hook, arrived, open := holding(method)
+			w.hook = hook
+			i := start(t, w, nil)
+			stream := subscribe(t, i)
+			ids := w.addTickets(2)
+			<-arrived
+			i.stop()
+			close(open)
+			if a, err := stream.Recv(); err != nil || len(a.GetTicketIds()) != 2 {
+				t.Errorf("announcement = %v, %v", a, err)
+			}
+			if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+				t.Errorf("end of the stream = %v", err)
+			}
+			if err := i.wait(); err != nil {
+				t.Error(err)
+			}
+			if n := w.assigned(ids...); n != 2 {
+				t.Errorf("%d tickets are assigned", n)
+			}
+			w.check(t)
+		})
+	}
+}
+
+// TestStopReleasesMatches: what has no server is released, at once where
+// nobody has to be waited for.
+func TestStopReleasesMatches(t *testing.T) {
+	for _, c := range []struct {
+		name, hold string
+		open       bool
+		limit      time.Duration
+	}{
+		{name: "nothing is ready", limit: time.Hour},
+		{name: "the match comes after the stop", hold: "FetchMatches", open: true, limit: time.Hour},
+		{name: "the allocator hangs", hold: "Allocate", limit: time.Second},
+		{name: "the list hangs", hold: "ListGameServers", limit: time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			hook, arrived, open := holding(c.hold)
+			w.hook = hook
+			ids := w.addTickets(2)
+			i := start(t, w, func(cfg *director.Config) { cfg.ShutdownTimeout = c.limit })
+			if c.hold == "" {
+				eventually(t, "an allocation has failed", func() bool {
+					return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) > 0
+				})
+			} else {
+				<-arrived
+			}
+			if c.hold == "FetchMatches" {
+				// The other queues' fetches hang too.
+				<-arrived
+				<-arrived
+			}
+			i.stop()
+			if c.open {
+				close(open)
+			}
+			if err := i.wait(); err != nil {
+				t.Error(err)
+			}
+			w.do(func() {
+				// The last fetch may have brought the tickets once more.
+				if n := w.proposed[matchID(ids)]; n == 0 || len(w.released) != n {
+					t.Errorf("released %v of %d matches", w.released, n)
+				}
+				for _, id := range ids {
+					if tk := w.tickets[id]; !tk.pendingUntil.IsZero() || tk.GetAssignment() != nil {
+						t.Errorf("ticket %s is held until %v, assigned to %v", id, tk.pendingUntil, tk.to)
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,131 @@
+// Package announce tells the frontends of assignments, so that nobody polls
+// Open Match for every waiting player. It comes last on a match's way through
+// the director.
+package announce
+
+import (
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"torikumi/director/internal/metrics"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// Broadcaster serves torikumi.v1.AnnouncementService. It is safe for
+// concurrent use.
+type Broadcaster struct {
+	torikumiv1.UnimplementedAnnouncementServiceServer
+
+	buffer  int
+	metrics *metrics.Metrics
+
+	mu     sync.Mutex
+	closed bool
+	subs   map[*subscription]struct{}
+}
+
+// subscription is one subscriber. Its channel is closed when it is over, with
+// cut telling why; both only under the broadcaster's lock.
+type subscription struct {
+	queue chan *torikumiv1.Announcement
+	cut   bool
+}
+
+// New makes a broadcaster that keeps up to buffer announcements for a
+// subscriber who does not read.
+func New(buffer int, m *metrics.Metrics) *Broadcaster {
+	return &Broadcaster{buffer: buffer, metrics: m, subs: make(map[*subscription]struct{})}
+}
+
+// Publish hands an announcement to all who are subscribed now. It never
+// blocks: who has no room for it is cut off.
+func (b *Broadcaster) Publish(a *torikumiv1.Announcement) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.subs {
+		select {
+		case s.queue <- a:
+		default:
+			s.cut = true
+			b.metrics.CutOff.Inc()
+			b.remove(s)
+		}
+	}
+}
+
+// Close ends all subscriptions, once they have sent what they have, and takes
+// no more.
+func (b *Broadcaster) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for s := range b.subs {
+		b.remove(s)
+	}
+}
+
+// remove needs the lock.
+func (b *Broadcaster) remove(s *subscription) {
+	if _, ok := b.subs[s]; !ok {
+		return
+	}
+	delete(b.subs, s)
+	close(s.queue)
+	b.metrics.Subscribers.Dec()
+}
+
+func (b *Broadcaster) add() (*subscription, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, false
+	}
+	s := &subscription{queue: make(chan *torikumiv1.Announcement, b.buffer)}
+	b.subs[s] = struct{}{}
+	b.metrics.Subscribers.Inc()
+	return s, true
+}
+
+// Subscribe streams the announcements from now on.
+func (b *Broadcaster) Subscribe(_ *torikumiv1.SubscribeRequest, stream grpc.ServerStreamingServer[torikumiv1.Announcement]) error {
+	s, ok := b.add()
+	if !ok {
+		return status.Error(codes.Unavailable, "the director is stopping")
+	}
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.remove(s)
+	}()
+	// The subscriber reads its open tickets after the headers, so they must
+	// not come before the subscription stands.
+	if err := stream.SendHeader(metadata.MD{}); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-stream.Context().Done():
+			return status.FromContextError(stream.Context().Err()).Err()
+		case a, open := <-s.queue:
+			if !open {
+				return b.end(s)
+			}
+			if err := stream.Send(a); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (b *Broadcaster) end(s *subscription) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.cut {
+		return status.Error(codes.ResourceExhausted, "the subscriber is too slow: subscribe again and read the open tickets")
+	}
+	return status.Error(codes.Unavailable, "the director is stopping")
+}

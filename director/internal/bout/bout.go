@@ -1,0 +1,172 @@
+// Package bout turns a match of Open Match, ours or a foreign match
+// function's, into what the director works with: who plays with whom. It is
+// the first thing that happens to a match after it has been fetched.
+package bout
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"torikumi/pkg/contract"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// Bout is a valid match. It is not changed after Parse.
+type Bout struct {
+	// ID is Open Match's id of the match.
+	ID string
+	// Label is contract.MatchLabelValue(ID).
+	Label  string
+	Queue  string
+	Region string
+	// Tickets are Open Match's ids, at least one, each once.
+	Tickets []string
+	// Teams hold every player of the tickets and nobody else.
+	Teams []*torikumiv1.Team
+}
+
+// InvalidError says why a match cannot be played.
+type InvalidError struct {
+	Reason string
+	// Tickets are those that should be released; each once, possibly none.
+	Tickets []string
+}
+
+func (e *InvalidError) Error() string { return "invalid match: " + e.Reason }
+
+// ErrBackfill says that the match is none to be placed: its tickets join a
+// server that is running, and the backfill's acknowledgement assigns them.
+var ErrBackfill = errors.New("match fills a running game server")
+
+// Parse checks a match that was fetched for a queue. The error is ErrBackfill
+// or an *InvalidError. The tickets are the truth: what the match's details say
+// of others is left out, and players whom the details forget join a team
+// without a name.
+func Parse(queue string, m *openmatch.Match) (*Bout, error) {
+	ids, err := ticketIDs(m)
+	if err != nil {
+		return nil, err
+	}
+	if m.GetBackfill() != nil && !m.GetAllocateGameserver() {
+		return nil, ErrBackfill
+	}
+	b := &Bout{ID: m.GetMatchId(), Label: contract.MatchLabelValue(m.GetMatchId()), Queue: queue, Tickets: ids}
+
+	details := new(torikumiv1.MatchDetails)
+	if err := contract.Get(m.GetExtensions(), contract.MatchExtension, details); err != nil {
+		details = new(torikumiv1.MatchDetails) // a foreign match function's, or as good as
+	}
+	b.Region = details.GetRegion()
+	b.seat(details.GetTeams(), m.GetTickets())
+	return b, nil
+}
+
+func ticketIDs(m *openmatch.Match) ([]string, error) {
+	var ids []string
+	seen := make(map[string]bool, len(m.GetTickets()))
+	reason := ""
+	for _, t := range m.GetTickets() {
+		switch id := t.GetId(); {
+		case id == "":
+			reason = "a ticket has no id"
+		case seen[id]:
+			reason = fmt.Sprintf("ticket %q is in it twice", id)
+		default:
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	switch {
+	case len(m.GetTickets()) == 0:
+		reason = "no tickets"
+	case m.GetMatchId() == "":
+		reason = "no match id"
+	}
+	if reason != "" {
+		return nil, &InvalidError{Reason: reason, Tickets: ids}
+	}
+	return ids, nil
+}
+
+// seat fills the teams, and the region if nobody has named it and all tickets
+// want the same.
+func (b *Bout) seat(teams []*torikumiv1.Team, tickets []*openmatch.Ticket) {
+	known := make(map[string]bool, len(b.Tickets))
+	for _, id := range b.Tickets {
+		known[id] = true
+	}
+	seated := make(map[string]bool, len(b.Tickets))
+	for _, t := range teams {
+		team := &torikumiv1.Team{Name: t.GetName()}
+		for _, m := range t.GetMembers() {
+			if known[m.GetTicketId()] {
+				team.Members = append(team.Members, m)
+				seated[m.GetTicketId()] = true
+			}
+		}
+		if len(team.Members) > 0 {
+			b.Teams = append(b.Teams, team)
+		}
+	}
+
+	rest := new(torikumiv1.Team)
+	var regions []string
+	for _, t := range tickets {
+		players, region := playersOf(t)
+		regions = append(regions, region)
+		if seated[t.GetId()] {
+			continue
+		}
+		for _, p := range players {
+			rest.Members = append(rest.Members, &torikumiv1.TeamMember{PlayerId: p, TicketId: t.GetId()})
+		}
+	}
+	if len(rest.Members) > 0 {
+		b.Teams = append(b.Teams, rest)
+	}
+	if regions = slices.Compact(regions); b.Region == "" && len(regions) == 1 {
+		b.Region = regions[0]
+	}
+}
+
+// playersOf takes a ticket whose details cannot be read for one player with
+// the ticket's id: the match has been made, and the others want to play.
+func playersOf(t *openmatch.Ticket) (players []string, region string) {
+	details, err := contract.TicketDetails(t)
+	if err != nil {
+		return []string{t.GetId()}, ""
+	}
+	for _, p := range details.GetPlayers() {
+		players = append(players, p.GetId())
+	}
+	return players, details.GetRegion()
+}
+
+// Roster is what stands in the annotation of the match's game server.
+func (b *Bout) Roster() (string, error) {
+	return contract.EncodeRoster(&torikumiv1.Roster{OpenMatchId: b.ID, Queue: b.Queue, Region: b.Region, Teams: b.Teams})
+}
+
+// Owns tells whether a roster that was read from a game server is this
+// match's. Match functions in the wild have given different matches the same
+// id, so that the label alone does not say it.
+func (b *Bout) Owns(roster string) bool {
+	r, err := contract.DecodeRoster(roster)
+	if err != nil || r.GetOpenMatchId() != b.ID {
+		return false
+	}
+	theirs := make(map[string]bool)
+	for _, t := range r.GetTeams() {
+		for _, m := range t.GetMembers() {
+			theirs[m.GetTicketId()] = true
+		}
+	}
+	for _, id := range b.Tickets {
+		if !theirs[id] {
+			return false
+		}
+	}
+	return len(theirs) == len(b.Tickets)
+}

@@ -1,0 +1,103 @@
+// Package call tells what the answer to a gRPC call says about its effect.
+// The director's promises hang on that: a game server may have been allocated,
+// or a ticket assigned, although the answer never came.
+package call
+
+import (
+	"log/slog"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+)
+
+// Effect is what a call has done at the other end.
+type Effect int
+
+const (
+	// Done: it succeeded.
+	Done Effect = iota
+	// NotSent: the other end has never seen the call. Worth another try.
+	NotSent
+	// Busy: the other end could not do it now, and has done nothing.
+	Busy
+	// Refused: the other end will never do it, and has done nothing.
+	Refused
+	// Unclear: it may have been done, or may be done yet.
+	Unclear
+)
+
+// String names the effect as in metrics.
+func (e Effect) String() string {
+	return [...]string{"done", "not_sent", "busy", "refused", "unclear"}[e]
+}
+
+// Sent watches whether a call leaves this process: pass Option to the call,
+// and ask Effect afterwards. The zero value is ready, for one call.
+type Sent struct{ to peer.Peer }
+
+// Option is passed to the call.
+func (s *Sent) Option() grpc.CallOption { return grpc.Peer(&s.to) }
+
+// Effect reads the call's error. gRPC tells the peer only of a call that got
+// as far as a connection; and it repeats by itself only what the server has
+// said that it did not look at.
+func (s *Sent) Effect(err error) Effect { return effect(err, s.to.Addr != nil) }
+
+func effect(err error, sent bool) Effect {
+	if err == nil {
+		return Done
+	}
+	if !sent {
+		return NotSent
+	}
+	switch status.Code(err) {
+	case codes.ResourceExhausted, codes.Aborted, codes.NotFound:
+		// NotFound: Agones can be told to answer so when nothing is Ready.
+		return Busy
+	case codes.InvalidArgument, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
+		codes.Unimplemented, codes.FailedPrecondition, codes.OutOfRange:
+		return Refused
+	default:
+		return Unclear
+	}
+}
+
+// Link remembers whether something that the director needs is there, so that
+// the log has one line for each change and none for each try. It is safe for
+// concurrent use.
+type Link struct {
+	log        *slog.Logger
+	lost, back string
+
+	mu   sync.Mutex
+	down bool
+}
+
+// NewLink makes a link that is up. The messages are logged when it is lost and
+// when it is back.
+func NewLink(log *slog.Logger, lost, back string) *Link {
+	return &Link{log: log, lost: lost, back: back}
+}
+
+// Down says that it failed.
+func (l *Link) Down(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.down {
+		l.down = true
+		l.log.Warn(l.lost, "error", err)
+	}
+}
+
+// Up says that it works.
+func (l *Link) Up() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		l.down = false
+		l.log.Info(l.back)
+	}
+}

@@ -1,0 +1,58 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// remote is GameServers over torikumi.v1.GameServerService.
+type remote struct {
+	client torikumiv1.GameServerServiceClient
+}
+
+// NewRemote makes the GameServers that a torikumi.v1.GameServerService serves.
+func NewRemote(conn grpc.ClientConnInterface) GameServers {
+	return &remote{client: torikumiv1.NewGameServerServiceClient(conn)}
+}
+
+func (r *remote) List(ctx context.Context, namespace string, labels map[string]string) ([]Server, error) {
+	resp, err := r.client.ListGameServers(ctx, &torikumiv1.ListGameServersRequest{Namespace: namespace, MatchLabels: labels})
+	if err != nil {
+		return nil, fmt.Errorf("list game servers in %q: %w", namespace, err)
+	}
+	list := make([]Server, 0, len(resp.GetGameServers()))
+	for _, gs := range resp.GetGameServers() {
+		s := Server{
+			Namespace: gs.GetNamespace(), Name: gs.GetName(), UID: gs.GetUid(), State: gs.GetState(),
+			Address: gs.GetAddress(), Labels: gs.GetLabels(), Annotations: gs.GetAnnotations(),
+			CreateTime: gs.GetCreateTime().AsTime(),
+		}
+		for _, name := range slices.Sorted(maps.Keys(gs.GetPorts())) {
+			s.Ports = append(s.Ports, Port{Name: name, Number: gs.GetPorts()[name]})
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// Delete leaves the resource version out: a server changes its own labels and
+// annotations at any time, and the uid says which one is meant.
+func (r *remote) Delete(ctx context.Context, s Server) error {
+	_, err := r.client.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.Namespace, Name: s.Name, Uid: s.UID})
+	switch status.Code(err) {
+	case codes.OK:
+		return nil
+	case codes.NotFound, codes.FailedPrecondition:
+		return fmt.Errorf("delete game server %q: %w", s.ID(), ErrGone)
+	default:
+		return fmt.Errorf("delete game server %q: %w", s.ID(), err)
+	}
+}

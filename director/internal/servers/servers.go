@@ -1,0 +1,86 @@
+// Package servers gets game servers for matches: it allocates them through
+// Agones's allocator, finds them again by their match, and gives them back.
+// The director needs it between fetching a match and assigning its tickets.
+package servers
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"time"
+)
+
+// Server is a game server.
+type Server struct {
+	Namespace, Name string
+	// UID is empty for a server that comes from an allocation: the allocator
+	// does not tell it.
+	UID string
+	// State as Agones names it.
+	State       string
+	Address     string
+	Ports       []Port
+	Labels      map[string]string
+	Annotations map[string]string
+	CreateTime  time.Time
+}
+
+// Port is one port of a game server.
+type Port struct {
+	Name   string
+	Number int32
+}
+
+// StateAllocated is Agones's state of a server that a match has.
+const StateAllocated = "Allocated"
+
+// ID is "namespace/name".
+func (s Server) ID() string { return s.Namespace + "/" + s.Name }
+
+// GamePort is the port that players connect to: the one named "default" or
+// "game", else the first; 0 if there is none.
+func (s Server) GamePort() int32 {
+	for _, name := range []string{"default", "game"} {
+		for _, p := range s.Ports {
+			if p.Name == name {
+				return p.Number
+			}
+		}
+	}
+	if len(s.Ports) == 0 {
+		return 0
+	}
+	return s.Ports[0].Number
+}
+
+// Reachable tells whether players can be sent to it at all.
+func (s Server) Reachable() bool { return s.Address != "" && s.GamePort() > 0 }
+
+// Connection is "address:port" of the game port.
+func (s Server) Connection() string {
+	return net.JoinHostPort(s.Address, strconv.Itoa(int(s.GamePort())))
+}
+
+// PortMap returns all ports by name.
+func (s Server) PortMap() map[string]int32 {
+	m := make(map[string]int32, len(s.Ports))
+	for _, p := range s.Ports {
+		m[p.Name] = p.Number
+	}
+	return m
+}
+
+// GameServers finds and ends game servers. On one machine the local fleet
+// does it, in a cluster the Kubernetes API.
+type GameServers interface {
+	// List returns the servers of a namespace that carry all the labels,
+	// without those that are being deleted.
+	List(ctx context.Context, namespace string, labels map[string]string) ([]Server, error)
+	// Delete ends the very server that List returned; its fleet makes another.
+	// The error is ErrGone if it is no longer that one.
+	Delete(ctx context.Context, s Server) error
+}
+
+// ErrGone says that a server has ended, or that another has its name now.
+var ErrGone = errors.New("game server is gone")
