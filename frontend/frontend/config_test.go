@@ -1,0 +1,104 @@
+package frontend_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"torikumi/frontend/frontend"
+	"torikumi/pkg/config"
+)
+
+func complete(t *testing.T) *settings {
+	t.Helper()
+	c := new(settings)
+	config.Default(c)
+	c.GRPCListen, c.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
+	c.PlayerIssuer, c.PlayerAudience, c.PlayerJWKSURL = playersURL, "game", "https://players.example/jwks"
+	c.KeysDir, c.Issuer, c.Algorithm = t.TempDir(), frontendURL, "ES256"
+	makeKeys(t, c.KeysDir)
+	return c
+}
+
+func TestWrongSettingsStopTheStart(t *testing.T) {
+	for want, change := range map[string]func(*settings){
+		"--player-issuer: required":                     func(c *settings) { c.PlayerIssuer = "" },
+		"--player-audience: required":                   func(c *settings) { c.PlayerAudience = "" },
+		"--player-jwks-url: required":                   func(c *settings) { c.PlayerJWKSURL = "" },
+		"must be https":                                 func(c *settings) { c.PlayerJWKSURL = "http://players.example/jwks" },
+		"--player-algorithms: must be RS256 or ES256":   func(c *settings) { c.PlayerAlgorithms = []string{"HS256"} },
+		"--player-algorithms: required":                 func(c *settings) { c.PlayerAlgorithms = nil },
+		"--keys-dir: required":                          func(c *settings) { c.KeysDir = "" },
+		"--keys-dir: key directory":                     func(c *settings) { c.KeysDir = t.TempDir() },
+		"--issuer: required":                            func(c *settings) { c.Issuer = "" },
+		"--issuer: must be an absolute":                 func(c *settings) { c.Issuer = "frontend" },
+		"--algorithm: must be":                          func(c *settings) { c.Algorithm = "none" },
+		"does not fit algorithm RS256":                  func(c *settings) { c.Algorithm = "RS256" },
+		"--join-token-lifetime: must be whole seconds":  func(c *settings) { c.JoinTokenLifetime = 1500 * time.Millisecond },
+		"--play-token: must have at least 16":           func(c *settings) { c.PlayToken = "tooshort-secret" },
+		"--play-queue: must be one of the queues":       func(c *settings) { c.PlayQueue = "nope" },
+		"--play-timeout: must be positive":              func(c *settings) { c.PlayTimeout = 0 },
+		"--ticket-timeout: must be positive":            func(c *settings) { c.TicketTimeout = -1 },
+		"--retention: must be positive":                 func(c *settings) { c.Retention = 0 },
+		"--reconcile-rate: must be":                     func(c *settings) { c.ReconcileRate = 0 },
+		"--max-tickets: must be":                        func(c *settings) { c.MaxTickets = 0 },
+		"--open-match: required":                        func(c *settings) { c.OpenMatch = "" },
+		"--log-format: must be":                         func(c *settings) { c.LogFormat = "xml" },
+		"read queues":                                   func(c *settings) { c.Queues = filepath.Join(t.TempDir(), "none.yaml") },
+		"--grpc-listen: required: an address to listen": func(c *settings) { c.GRPCListen = "" },
+	} {
+		c := complete(t)
+		change(c)
+		err := frontend.Run(t.Context(), c, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+		if err != nil && c.PlayToken != "" && strings.Contains(err.Error(), c.PlayToken) {
+			t.Error("the error shows the shared token")
+		}
+	}
+}
+
+func TestStopsAtOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := frontend.Run(ctx, complete(t), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestQueuesFile: the regions of a queue bind the players.
+func TestQueuesFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "queues.yaml")
+	if err := os.WriteFile(file, []byte(`queues:
+- name: duel
+  regions: [eu, us]
+  teams: [{name: a, players: 1}, {name: b, players: 1}]
+  skill: {attribute: elo, window: 100}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, func(c *settings) { c.Queues, c.PlayQueue = file, "duel" })
+	checkProblem(t, s.do("a", "POST", "/v1/tickets", `{"queue":"duel","region":"mars"}`), bad("region", "must be one of eu, us"))
+	checkProblem(t, s.play(playToken, "/play/mars"), bad("region", "must be one of eu, us"))
+	if made := s.do("a", "POST", "/v1/tickets", `{"queue":"duel","region":"us"}`).ticket(t); made.Region != "us" {
+		t.Errorf("ticket: %+v", made)
+	}
+}
+
+// TestKeyRotation: a key that comes into the directory is published, and one that
+// is taken away is not.
+func TestKeyRotation(t *testing.T) {
+	s := start(t, func(c *settings) { c.KeysReload = 5 * time.Millisecond })
+	first := s.do("", "GET", "/.well-known/jwks.json", "")
+	makeKeys(t, s.keysDir)
+	eventually(t, "two keys are published", func() bool {
+		return strings.Count(s.do("", "GET", "/.well-known/jwks.json", "").body, `"kid"`) == 2
+	})
+	if first.header.Get("Content-Type") != "application/jwk-set+json" || first.header.Get("ETag") == "" {
+		t.Errorf("headers: %v", first.header)
+	}
+}

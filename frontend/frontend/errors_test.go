@@ -1,0 +1,253 @@
+package frontend_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"torikumi/frontend/frontend"
+	"torikumi/pkg/problem"
+	"torikumi/pkg/token"
+)
+
+type settings = frontend.Config
+
+func decode(t testing.TB, r reply, code int, into any) {
+	t.Helper()
+	if r.code != code {
+		t.Fatalf("status %d, want %d: %s", r.code, code, r.body)
+	}
+	if err := json.Unmarshal([]byte(r.body), into); err != nil {
+		t.Fatalf("%v: %s", err, r.body)
+	}
+}
+
+// checkProblem compares a whole answer with the problem it has to be.
+func checkProblem(t *testing.T, r reply, want problem.Problem) {
+	t.Helper()
+	if got := r.header.Get("Content-Type"); got != problem.ContentType {
+		t.Errorf("content type %q: %s", got, r.body)
+	}
+	if r.header.Get("Cache-Control") != "no-store" {
+		t.Error("a problem that may be cached")
+	}
+	d := json.NewDecoder(strings.NewReader(r.body))
+	d.DisallowUnknownFields()
+	var got problem.Problem
+	if err := d.Decode(&got); err != nil {
+		t.Fatalf("%v: %s", err, r.body)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || r.code != want.Status {
+		t.Errorf("status %d, problem (-want +got):\n%s", r.code, diff)
+	}
+}
+
+func bad(field, rule string) problem.Problem {
+	return problem.New(400, "the request breaks the rules of its fields", problem.Field{Field: field, Rule: rule})
+}
+
+func unreadable(field, rule string) problem.Problem {
+	return problem.New(400, "the request cannot be read", problem.Field{Field: field, Rule: rule})
+}
+
+func because(p problem.Problem, reason string) problem.Problem { p.Reason = reason; return p }
+
+func TestProblems(t *testing.T) {
+	s := start(t, nil)
+	first := s.create("busy")
+	conflict := because(problem.New(409, "a player of the ticket already searches in this queue"), "ALREADY_SEARCHING")
+	conflict.TicketID = first.ID
+	missing := because(problem.New(401, "a player token is needed: Authorization: Bearer <token>"), "missing_token")
+	notFound := problem.New(404, "no such ticket")
+	large := `{"queue":"` + strings.Repeat("x", 16<<10) + `"}`
+	tooLarge := problem.New(413, "the body must have at most 16384 bytes")
+	number := func(n string) string {
+		return `{"queue":"session","players":[{"attributes":{"skill":{"number":` + n + `}}}]}`
+	}
+	for name, test := range map[string]struct {
+		player, method, path, body string
+		want                       problem.Problem
+	}{
+		"no token":            {"", "POST", "/v1/tickets", `{"queue":"session"}`, missing},
+		"no token, events":    {"", "GET", "/v1/tickets/" + first.ID + "/events", "", missing},
+		"no token, play":      {"", "GET", "/play/eu", "", missing},
+		"no queue":            {"a", "POST", "/v1/tickets", `{}`, bad("queue", "required: one of session, squad, trio")},
+		"no body":             {"a", "POST", "/v1/tickets", ``, bad("queue", "required: one of session, squad, trio")},
+		"unknown queue":       {"a", "POST", "/v1/tickets", `{"queue":"nope"}`, bad("queue", "must be one of session, squad, trio")},
+		"unknown field":       {"a", "POST", "/v1/tickets", `{"queue":"session","ranked":true}`, unreadable("ranked", "unknown field")},
+		"twice the same":      {"a", "POST", "/v1/tickets", `{"queue":"session","queue":"squad"}`, unreadable("queue", "must be given once")},
+		"wrong type":          {"a", "POST", "/v1/tickets", `{"queue":7}`, unreadable("queue", "wrong type or value")},
+		"not a number":        {"a", "POST", "/v1/tickets", number(`"NaN"`), bad("players[0].attributes.skill.number", "must be finite")},
+		"too large a number":  {"a", "POST", "/v1/tickets", number(`1e999`), unreadable("number", "wrong type or value")},
+		"no JSON":             {"a", "POST", "/v1/tickets", `play!`, unreadable("body", "must be one JSON object as the API describes it, in UTF-8")},
+		"two bodies":          {"a", "POST", "/v1/tickets", `{"queue":"session"} {}`, unreadable("body", "must be one JSON object as the API describes it, in UTF-8")},
+		"party too large":     {"a", "POST", "/v1/tickets", `{"queue":"session","players":[{},{"id":"b"}]}`, bad("players", `must be at most 1 in queue "session"`)},
+		"caller not in party": {"a", "POST", "/v1/tickets", `{"queue":"session","players":[{"id":"b"}]}`, bad("players", "must include the caller")},
+		"caller twice":        {"a", "POST", "/v1/tickets", `{"queue":"squad","players":[{},{"id":"a"}]}`, bad("players[1].id", "must be unique; the caller's may be left empty once")},
+		"latency": {
+			"a", "POST", "/v1/tickets", `{"queue":"session","players":[{"latencies":{"eu":60001}}]}`,
+			bad("players[0].latencies.eu", "must be 0 to 60000 milliseconds"),
+		},
+		"region":            {"a", "POST", "/v1/tickets", `{"queue":"session","region":"e u"}`, bad("region", "must have 1 to 64 characters of [A-Za-z0-9_.-]")},
+		"second ticket":     {"busy", "POST", "/v1/tickets", `{"queue":"session"}`, conflict},
+		"second by play":    {"busy", "GET", "/play/eu", ``, conflict},
+		"large body":        {"a", "POST", "/v1/tickets", large, tooLarge},
+		"large body, GET":   {"a", "GET", "/v1/tickets/x", large, tooLarge},
+		"unknown ticket":    {"a", "GET", "/v1/tickets/nope", "", notFound},
+		"someone else's":    {"a", "GET", "/v1/tickets/" + first.ID, "", notFound},
+		"cancel another's":  {"a", "DELETE", "/v1/tickets/" + first.ID, "", notFound},
+		"wait for another":  {"a", "GET", "/v1/tickets/" + first.ID + "/wait", "", notFound},
+		"watch another's":   {"a", "GET", "/v1/tickets/" + first.ID + "/events", "", notFound},
+		"join another's":    {"a", "POST", "/v1/tickets/" + first.ID + "/join-token", "", notFound},
+		"wait too long":     {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?timeout=61s", "", bad("timeout", "must be more than 0s and at most 60s")},
+		"wait not at all":   {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?timeout=0s", "", bad("timeout", "must be more than 0s and at most 60s")},
+		"wait in words":     {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?timeout=soon", "", unreadable("timeout", `must be a duration such as "30s"`)},
+		"wait for what":     {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?until=noon", "", unreadable("until", "unknown parameter")},
+		"no such path":      {"a", "GET", "/v2/tickets", "", problem.New(404, "there is nothing at this path")},
+		"wrong method":      {"a", "PUT", "/v1/tickets", "", problem.New(405, "this path does not take this method")},
+		"wrong for events":  {"a", "POST", "/v1/tickets/x/events", "", problem.New(405, "use GET")},
+		"wrong for play":    {"a", "POST", "/play/eu", "", problem.New(405, "use GET")},
+		"wrong for the set": {"a", "DELETE", "/play/eu", "", problem.New(405, "use GET")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkProblem(t, s.do(test.player, test.method, test.path, test.body), test.want)
+		})
+	}
+	if got := s.om.count(); got != 1 {
+		t.Errorf("%d tickets in Open Match, want only the first", got)
+	}
+}
+
+// TestChunkedBody sends too much without saying how much.
+func TestChunkedBody(t *testing.T) {
+	s := start(t, nil)
+	body := struct{ io.Reader }{bytes.NewReader(bytes.Repeat([]byte(" "), 17<<10))}
+	r := s.send(t.Context(), s.token("a"), "POST", "/v1/tickets", body)
+	checkProblem(t, r, problem.New(413, "the body must have at most 16384 bytes"))
+}
+
+// TestBodyThatGrows is small as JSON and too large as the message that it says.
+func TestBodyThatGrows(t *testing.T) {
+	s := start(t, nil)
+	entries := make([]string, 1500)
+	for i := range entries {
+		entries[i] = fmt.Sprintf(`"%d":1`, i)
+	}
+	body := `{"queue":"session","players":[{"attributes":{"x":{"string_number_map":{"values":{` + strings.Join(entries, ",") + `}}}}}]}`
+	if len(body) >= 16<<10 {
+		t.Fatalf("the body has %d bytes", len(body))
+	}
+	checkProblem(t, s.do("a", "POST", "/v1/tickets", body), problem.New(413, "the body is too large"))
+}
+
+func TestTooManyTickets(t *testing.T) {
+	s := start(t, func(c *settings) { c.MaxTickets = 1 })
+	first := s.create("a")
+	want := because(problem.New(429, "too many players are searching; try again later"), "TOO_MANY_SEARCHES")
+	checkProblem(t, s.do("b", "POST", "/v1/tickets", `{"queue":"session"}`), want)
+	s.do("a", "DELETE", "/v1/tickets/"+first.ID, "")
+	s.create("b")
+}
+
+// TestHeadersAreNotMetadata: nobody gets a token past the Authorization header.
+func TestHeadersAreNotMetadata(t *testing.T) {
+	s := start(t, nil)
+	made := s.create("a")
+	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/tickets/"+made.ID, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Grpc-Metadata-Authorization", "Bearer "+s.token("a"))
+	req.Header.Set("Grpc-Timeout", "1n")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+func TestBadTokens(t *testing.T) {
+	s := start(t, nil)
+	mint := func(change func(*token.PlayerMinterOptions)) string {
+		o := token.PlayerMinterOptions{Keys: s.players, Issuer: playersURL, Audience: "game"}
+		change(&o)
+		m, err := token.NewPlayerMinter(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := m.MintPlayer("a", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	good := s.token("a")
+	other := start(t, nil).token("a") // of another issuer with other keys
+	for name, test := range map[string]struct{ raw, reason string }{
+		"rubbish":    {"x", "malformed"},
+		"cut":        {good[:len(good)-4], "malformed"},
+		"other keys": {other, "unknown_key"},
+		"expired": {
+			mint(func(o *token.PlayerMinterOptions) { o.Now = func() time.Time { return time.Now().Add(-time.Hour) } }), "expired",
+		},
+		"issuer":   {mint(func(o *token.PlayerMinterOptions) { o.Issuer = "https://evil.example" }), "wrong_issuer"},
+		"audience": {mint(func(o *token.PlayerMinterOptions) { o.Audience = "shop" }), "wrong_audience"},
+	} {
+		for _, path := range []string{"/v1/tickets/x", "/v1/tickets/x/events", "/play/eu"} {
+			r := s.send(t.Context(), test.raw, "GET", path, http.NoBody)
+			want := because(problem.New(401, "player token refused: "+test.reason), test.reason)
+			if name == "cut" { // how it is broken depends on where it is cut
+				var p problem.Problem
+				decode(t, r, 401, &p)
+				want = because(problem.New(401, "player token refused: "+p.Reason), p.Reason)
+			}
+			checkProblem(t, r, want)
+			if strings.Contains(r.body, test.raw) && name != "rubbish" {
+				t.Errorf("%s: the answer shows the token", name)
+			}
+			if r.header.Get("WWW-Authenticate") == "" {
+				t.Errorf("%s: no WWW-Authenticate", name)
+			}
+		}
+	}
+}
+
+// TestIssuerDown: nobody can tell whether a token is good, which is no fault of
+// its player.
+func TestIssuerDown(t *testing.T) {
+	s := start(t, func(c *settings) { c.PlayerJWKSURL = "http://127.0.0.1:1/jwks.json" })
+	r := s.do("a", "GET", "/v1/tickets/x", "")
+	checkProblem(t, r, because(problem.New(503, "player tokens cannot be checked at the moment"), "keys_unavailable"))
+	if r := s.do("", "GET", "/readyz", ""); r.code != http.StatusServiceUnavailable {
+		t.Errorf("ready without the issuer's keys: %s", r.body)
+	}
+	if r := s.do("", "GET", "/livez", ""); r.code != http.StatusOK {
+		t.Errorf("not live: %s", r.body)
+	}
+}
+
+func TestOpenMatchDown(t *testing.T) {
+	s := start(t, nil)
+	s.om.down()
+	want := because(problem.New(503, "the matchmaker cannot be reached; try again"), "MATCHMAKER_UNAVAILABLE")
+	checkProblem(t, s.do("a", "POST", "/v1/tickets", `{"queue":"session"}`), want)
+	checkProblem(t, s.send(t.Context(), playToken, "GET", "/play/eu", http.NoBody), want)
+	// The failed search holds no seat.
+	s.om.up()
+	eventually(t, "the player can search", func() bool {
+		return s.do("a", "POST", "/v1/tickets", `{"queue":"session"}`).code == http.StatusOK
+	})
+	if got := s.om.count(); got != 1 {
+		t.Errorf("%d tickets in Open Match, want 1", got)
+	}
+}

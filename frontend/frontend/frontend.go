@@ -1,0 +1,195 @@
+// Package frontend starts the frontend service: the player API that takes a
+// player from "Play" to a game server's address and the token that opens it. It
+// is where the player's path begins and where it leaves for the game server.
+//
+// All state is in memory: one frontend knows nothing of another's tickets.
+// Readiness asks for the keys of the player tokens' issuer, without which nobody
+// can be served. It does not ask for Open Match: without it tickets can still be
+// read, watched and cancelled and join tokens made, and an answer that says what
+// is wrong is better than no frontend; the metric
+// torikumi_frontend_open_match_up tells operators.
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"torikumi/frontend/internal/api"
+	"torikumi/frontend/internal/broker"
+	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/web"
+	"torikumi/pkg/config"
+	"torikumi/pkg/queues"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
+	"torikumi/pkg/token"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// name of the service in logs, metrics and subscriptions.
+const name = "frontend"
+
+// Run serves until ctx ends, and then takes its searches out of Open Match. It
+// calls started once, when everything listens; started may be nil. Several can
+// run in one process.
+func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+	if err := config.Validate(cfg); err != nil {
+		return err
+	}
+	p := &parts{cfg: cfg, logger: cfg.Logger(os.Stderr, name), registry: service.NewRegistry()}
+	defer p.close()
+	if err := p.open(); err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	return service.Run(ctx, service.Options{
+		Name: name, Config: cfg.Config, Logger: p.logger, Registry: p.registry,
+		GRPCListen: []string{cfg.GRPCListen}, HTTPListen: cfg.HTTPListen,
+		Register: func(r grpc.ServiceRegistrar) { torikumiv1.RegisterFrontendServiceServer(r, p.api) },
+		// What is too large over HTTP is so over gRPC.
+		ServerOptions: append(p.auth.ServerOptions(), grpc.MaxRecvMsgSize(web.MaxBody)),
+		HTTP: func(mux *http.ServeMux, self *grpc.ClientConn) error {
+			return web.Register(mux, web.Options{
+				Self: self, API: p.api, Auth: p.auth, Broker: p.broker, Keys: p.keys, Logger: p.logger,
+				PlayToken: cfg.PlayToken, PlayQueue: cfg.PlayQueue, PlayTimeout: cfg.PlayTimeout,
+			})
+		},
+		Ready: map[string]func(context.Context) error{"player_keys": p.playerKeysReady},
+		Background: []func(context.Context) error{
+			p.broker.Run,
+			p.players.Run,
+			func(ctx context.Context) error { return p.keys.Watch(ctx, cfg.KeysReload) },
+		},
+		Started: started,
+	})
+}
+
+// parts are what a running frontend is made of.
+type parts struct {
+	cfg      *Config
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	keys     *token.Keys
+	players  *token.RemoteKeys
+	conns    []*grpc.ClientConn
+	broker   *broker.Broker
+	api      *api.Service
+	auth     *api.Authenticator
+}
+
+func (p *parts) open() error {
+	set, err := queues.Load(p.cfg.Queues)
+	if err != nil {
+		return err
+	}
+	if _, ok := set.Get(p.cfg.PlayQueue); !ok {
+		return config.Invalid("play-queue", "must be one of the queues", p.cfg.PlayQueue)
+	}
+	minter, err := p.openKeys()
+	if err != nil {
+		return err
+	}
+	if err := p.openAuth(); err != nil {
+		return err
+	}
+	store := search.NewMemory(search.Limits{
+		Timeout: p.cfg.TicketTimeout, Assigned: p.cfg.Retention, Ended: p.cfg.EndedRetention, Searches: p.cfg.MaxTickets,
+	})
+	if err := p.openBroker(set, store); err != nil {
+		return err
+	}
+	minted := prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "torikumi", Subsystem: "frontend", Name: "join_tokens_minted_total", Help: "Join tokens that were signed.",
+	})
+	p.registry.MustRegister(minted)
+	p.api = api.New(api.Options{Broker: p.broker, Store: store, Queues: set, Minter: minter, Logger: p.logger, Minted: minted})
+	return nil
+}
+
+// openKeys reads the keys of the join tokens.
+func (p *parts) openKeys() (*token.Minter, error) {
+	var err error
+	p.keys, err = token.LoadKeys(p.cfg.KeysDir, token.KeyOptions{
+		Algorithm: token.Algorithm(p.cfg.Algorithm), PublishBefore: p.cfg.KeysPublishBefore, Logger: p.logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--keys-dir: %w", err)
+	}
+	minter, err := token.NewMinter(token.MinterOptions{Keys: p.keys, Issuer: p.cfg.Issuer, Lifetime: p.cfg.JoinTokenLifetime})
+	if err != nil {
+		return nil, fmt.Errorf("join tokens: %w", err)
+	}
+	return minter, nil
+}
+
+// openAuth gets ready to check player tokens.
+func (p *parts) openAuth() error {
+	var algorithms []token.Algorithm
+	for _, a := range p.cfg.PlayerAlgorithms {
+		algorithms = append(algorithms, token.Algorithm(a))
+	}
+	var err error
+	p.players, err = token.NewRemoteKeys(token.RemoteOptions{
+		URL: p.cfg.PlayerJWKSURL, AllowHTTP: p.cfg.PlayerAllowHTTP, Algorithms: algorithms, Logger: p.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("--player-jwks-url: %w", err)
+	}
+	verifier, err := token.NewPlayerVerifier(token.PlayerOptions{
+		Keys: p.players, Issuer: p.cfg.PlayerIssuer, Audience: p.cfg.PlayerAudience, Algorithms: algorithms,
+	})
+	if err != nil {
+		return fmt.Errorf("player tokens: %w", err)
+	}
+	p.auth = &api.Authenticator{Verifier: verifier}
+	return nil
+}
+
+func (p *parts) openBroker(set *queues.Set, store search.Store) error {
+	openMatch, err := p.dial(p.cfg.OpenMatch)
+	if err != nil {
+		return fmt.Errorf("--open-match: %w", err)
+	}
+	var directors []*grpc.ClientConn
+	for _, target := range p.cfg.Directors {
+		conn, err := p.dial(target)
+		if err != nil {
+			return fmt.Errorf("--directors: %w", err)
+		}
+		directors = append(directors, conn)
+	}
+	p.broker = broker.New(broker.Options{
+		Store: store, OpenMatch: openMatch, Directors: directors, Name: name, Queues: set, Logger: p.logger,
+		Metrics:       broker.NewMetrics(p.registry),
+		Timeout:       p.cfg.TicketTimeout,
+		ReconcileRate: p.cfg.ReconcileRate, ReconcileEvery: p.cfg.ReconcileEvery, StopTimeout: p.cfg.ShutdownTimeout,
+	})
+	return nil
+}
+
+func (p *parts) dial(target string) (*grpc.ClientConn, error) {
+	conn, err := rpc.Dial(target)
+	if err == nil {
+		p.conns = append(p.conns, conn)
+	}
+	return conn, err
+}
+
+func (p *parts) close() {
+	for _, conn := range p.conns {
+		_ = conn.Close() // nothing is under way any more
+	}
+}
+
+func (p *parts) playerKeysReady(context.Context) error {
+	if s := p.players.Status(); len(s.KeyIDs) == 0 {
+		return errors.New("the keys of the player tokens' issuer have not been fetched")
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package frontend_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"torikumi/pkg/problem"
+)
+
+// FuzzCreateTicket sends bodies to the real handler: each is a ticket or a
+// problem of the client's, and a problem leaves nothing behind.
+func FuzzCreateTicket(f *testing.F) {
+	f.Add(`{"queue":"session"}`)
+	f.Add(partyBody)
+	f.Add(`{"queue":"session","players":[{"attributes":{"a":{"string_number_map":{"values":{"x":1}}}}}]}`)
+	f.Add(`{"queue":"session","players":[{"attributes":{"a":{"string_list":{"values":["x"]}},"b":{}}}]}`)
+	f.Add(`{"queue":"session","region":"\u0000"}`)
+	f.Add(`{"queue":"session","players":[{"latencies":{"eu":2147483648}}]}`)
+	f.Add("\xff{")
+	f.Add(`[[[[`)
+	s := start(f, nil)
+	f.Fuzz(func(t *testing.T, body string) {
+		s := s.with(t)
+		r := s.do("alice", "POST", "/v1/tickets", body)
+		switch r.code {
+		case http.StatusOK:
+			made := r.ticket(t)
+			if len(made.Players) == 0 || made.State != "SEARCHING" {
+				t.Fatalf("%q made %s", body, r.body)
+			}
+			if end := s.do("alice", "DELETE", "/v1/tickets/"+made.ID, "").ticket(t); end.State != "CANCELLED" {
+				t.Fatalf("cancelled: %+v", end)
+			}
+		case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+			checkClientFault(t, r)
+		default:
+			t.Fatalf("%q: status %d %s", body, r.code, r.body)
+		}
+	})
+}
+
+// FuzzPlay sends regions and queries to the real handler.
+func FuzzPlay(f *testing.F) {
+	f.Add("eu", "skill=1&latency=2")
+	f.Add("eu", "skill=-0&latency=+7")
+	f.Add("e/u", "skill=0x1p-2")
+	f.Add("..", "skill=%zz")
+	f.Add("", "latency=9999999999999999999")
+	f.Add("\x00", ";")
+	s := start(f, func(c *settings) { c.PlayTimeout = time.Millisecond })
+	f.Fuzz(func(t *testing.T, region, query string) {
+		s := s.with(t)
+		u := url.URL{Path: "/play/" + region, RawQuery: query}
+		if _, err := url.ParseRequestURI(u.RequestURI()); err != nil {
+			t.Skip("no URL")
+		}
+		r, err := s.try(t.Context(), playToken, "GET", u.RequestURI(), http.NoBody)
+		if err != nil {
+			t.Skip("not sent")
+		}
+		switch r.code {
+		case http.StatusRequestTimeout:
+			var got struct{ Status string }
+			decode(t, r, r.code, &got)
+			if got.Status != "timeout" {
+				t.Fatalf("%s", r.body)
+			}
+		case http.StatusBadRequest:
+			// The HTTP server itself refuses some in plain text.
+			if r.header.Get("Content-Type") == problem.ContentType {
+				checkClientFault(t, r)
+			}
+		case http.StatusNotFound, http.StatusUnauthorized: // another path, after cleaning
+		default:
+			t.Fatalf("%q: status %d %s", u.String(), r.code, r.body)
+		}
+	})
+}
+
+func checkClientFault(t *testing.T, r reply) {
+	t.Helper()
+	var p problem.Problem
+	if err := json.Unmarshal([]byte(r.body), &p); err != nil || p.Status != r.code || p.Detail == "" {
+		t.Fatalf("status %d: %s (%v)", r.code, r.body, err)
+	}
+	if r.code == http.StatusBadRequest && (len(p.Errors) == 0 || strings.TrimSpace(p.Errors[0].Rule) == "") {
+		t.Fatalf("names no field: %s", r.body)
+	}
+}

@@ -1,0 +1,244 @@
+package frontend_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"torikumi/frontend/frontend"
+	"torikumi/pkg/config"
+	"torikumi/pkg/service"
+	"torikumi/pkg/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience    = 20 * time.Second
+	playToken   = "shared-by-all-clients"
+	playersURL  = "https://players.example"
+	frontendURL = "https://frontend.example"
+)
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// suite is a frontend with all that it needs.
+type suite struct {
+	t        testing.TB
+	om       *openMatch
+	director *director
+	issuer   *token.PlayerMinter
+	players  *token.Keys // sign player tokens
+	jwks     *httptest.Server
+	keysDir  string
+	client   *http.Client
+	cfg      frontend.Config
+	addrs    service.Addrs
+	url      string
+	stop     func()
+}
+
+// start runs a frontend until the test ends; change may alter its settings.
+func start(t testing.TB, change func(*frontend.Config)) *suite {
+	t.Helper()
+	s := &suite{t: t, om: newOpenMatch(t), director: newDirector(t), keysDir: t.TempDir()}
+	s.players = makeKeys(t, t.TempDir())
+	s.jwks = httptest.NewServer(token.JWKSHandler(s.players))
+	t.Cleanup(s.jwks.Close)
+	makeKeys(t, s.keysDir)
+	var err error
+	s.issuer, err = token.NewPlayerMinter(token.PlayerMinterOptions{Keys: s.players, Issuer: playersURL, Audience: "game"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	s.client = &http.Client{Transport: transport}
+	t.Cleanup(transport.CloseIdleConnections)
+
+	config.Default(&s.cfg)
+	s.cfg.LogLevel = 12
+	s.cfg.GRPCListen, s.cfg.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
+	s.cfg.OpenMatch, s.cfg.Directors = s.om.addr, []string{s.director.addr}
+	s.cfg.PlayerIssuer, s.cfg.PlayerAudience, s.cfg.PlayerJWKSURL = playersURL, "game", s.jwks.URL
+	s.cfg.KeysDir, s.cfg.Issuer, s.cfg.Algorithm = s.keysDir, frontendURL, "ES256"
+	s.cfg.PlayToken = playToken
+	s.cfg.ReconcileEvery = time.Hour // only when something happens
+	if change != nil {
+		change(&s.cfg)
+	}
+	s.run()
+	return s
+}
+
+// with returns the suite for a test inside the test that started it.
+func (s *suite) with(t testing.TB) *suite {
+	inner := *s
+	inner.t = t
+	return &inner
+}
+
+// run starts the frontend, and waits until it hears the director.
+func (s *suite) run() {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	up, ended := make(chan service.Addrs, 1), make(chan error, 1)
+	go func() { ended <- frontend.Run(ctx, &s.cfg, func(a service.Addrs) { up <- a }) }()
+	select {
+	case s.addrs = <-up:
+	case err := <-ended:
+		cancel()
+		s.t.Fatalf("frontend did not start: %v", err)
+	}
+	s.url = "http://" + s.addrs.HTTP
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			s.t.Errorf("frontend ended: %v", err)
+		}
+	})
+	s.t.Cleanup(s.stop)
+	if len(s.cfg.Directors) > 0 && s.cfg.Directors[0] == s.director.addr {
+		eventually(s.t, "the frontend hears the director", func() bool { return s.director.count() > 0 })
+	}
+}
+
+func makeKeys(t testing.TB, dir string) *token.Keys {
+	t.Helper()
+	if _, err := token.GenerateKey(dir, token.ES256, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := token.LoadKeys(dir, token.KeyOptions{Algorithm: token.ES256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func (s *suite) token(player string) string {
+	s.t.Helper()
+	raw, err := s.issuer.MintPlayer(player, time.Hour)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return raw
+}
+
+// reply is an HTTP answer.
+type reply struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+func (r reply) ticket(t testing.TB) ticket {
+	t.Helper()
+	if r.code != http.StatusOK {
+		t.Fatalf("status %d: %s", r.code, r.body)
+	}
+	var out ticket
+	if err := json.Unmarshal([]byte(r.body), &out); err != nil {
+		t.Fatalf("%v: %s", err, r.body)
+	}
+	return out
+}
+
+// ticket is a ticket as clients read it.
+type ticket struct {
+	ID, Queue, State, Region, Reason string
+	Players                          []struct{ ID string }
+	Server                           *struct {
+		IP, Connection, Team string
+		MatchID              string `json:"match_id"`
+		Port                 int
+		Ports                map[string]int
+	}
+	JoinToken *struct{ JWT string } `json:"join_token"`
+}
+
+// do sends a request; player is a player's id, or "" for no token.
+func (s *suite) do(player, method, path, body string) reply {
+	s.t.Helper()
+	raw := ""
+	if player != "" {
+		raw = s.token(player)
+	}
+	return s.send(context.Background(), raw, method, path, strings.NewReader(body))
+}
+
+func (s *suite) send(ctx context.Context, raw, method, path string, body io.Reader) reply {
+	s.t.Helper()
+	out, err := s.try(ctx, raw, method, path, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+func (s *suite) try(ctx context.Context, raw, method, path string, body io.Reader) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.url+path, body)
+	if err != nil {
+		return reply{}, err
+	}
+	if raw != "" {
+		req.Header.Set("Authorization", "Bearer "+raw)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	_, err = b.ReadFrom(resp.Body)
+	return reply{resp.StatusCode, resp.Header, b.String()}, err
+}
+
+// create begins a search of one player in queue session.
+func (s *suite) create(player string) ticket {
+	s.t.Helper()
+	return s.do(player, "POST", "/v1/tickets", `{"queue":"session","region":"eu"}`).ticket(s.t)
+}
+
+func (s *suite) get(player, id string) ticket {
+	s.t.Helper()
+	return s.do(player, "GET", "/v1/tickets/"+id, "").ticket(s.t)
+}
+
+func (s *suite) await(player, id, state string) ticket {
+	s.t.Helper()
+	var got ticket
+	eventually(s.t, id+" is "+state, func() bool { got = s.get(player, id); return got.State == state })
+	return got
+}
+
+// metric returns the sum of a metric's samples.
+func (s *suite) metric(prefix string) string {
+	s.t.Helper()
+	for line := range strings.SplitSeq(s.do("", "GET", "/metrics", "").body, "\n") {
+		if value, ok := strings.CutPrefix(line, prefix+" "); ok {
+			return value
+		}
+	}
+	return ""
+}

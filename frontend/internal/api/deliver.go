@@ -1,0 +1,99 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"torikumi/frontend/internal/search"
+	"torikumi/pkg/token"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// errNoJoinToken means that the match cannot be joined by token: a foreign
+// director has assigned it.
+var errNoJoinToken = errors.New("the match has no join tokens")
+
+// Deliver shows a search to one of its players; once it is assigned, with a join
+// token that is made for this very answer.
+func (s *Service) Deliver(found *search.Search, playerID string) *torikumiv1.Ticket {
+	t := &torikumiv1.Ticket{
+		Id: found.ID, Queue: found.Queue, State: found.State, Players: found.Players, Region: found.Region,
+		CreateTime: timestamppb.New(found.Created), UpdateTime: timestamppb.New(found.Updated), Reason: found.Reason,
+	}
+	if found.Assignment == nil || found.State != torikumiv1.TicketState_ASSIGNED {
+		return t
+	}
+	t.Server = server(found.Assignment, playerID)
+	join, err := s.mint(found, playerID)
+	switch {
+	case err == nil:
+		t.JoinToken = join
+	case !errors.Is(err, errNoJoinToken):
+		// The server is of no use without it, and the player has to know why.
+		t.Reason = "no join token could be made"
+		s.Logger.Error("join token not made", "ticket", found.ID, "error", err)
+	}
+	return t
+}
+
+// server reads where the match is from the director's details, or as well as it
+// can from a foreign director's connection.
+func server(a *search.Assignment, playerID string) *torikumiv1.Server {
+	host, text, err := net.SplitHostPort(a.Connection)
+	if err != nil {
+		host = a.Connection
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		port = 0
+	}
+	d := a.Details
+	out := &torikumiv1.Server{Ip: host, Port: int32(port), Connection: a.Connection, MatchId: d.GetMatchId(), Team: team(d, playerID)}
+	if d.GetAddress() != "" {
+		out.Ip = d.GetAddress()
+	}
+	if d.GetPort() != 0 {
+		out.Port = d.GetPort()
+	}
+	if len(d.GetPorts()) > 1 {
+		out.Ports = d.GetPorts()
+	}
+	return out
+}
+
+func team(d *torikumiv1.AssignmentDetails, playerID string) string {
+	for _, t := range d.GetTeams() {
+		for _, m := range t.GetMembers() {
+			if m.GetPlayerId() == playerID {
+				return t.GetName()
+			}
+		}
+	}
+	return ""
+}
+
+// mint makes a join token for one player of an assigned search. The error is
+// errNoJoinToken if the assignment does not say which server and match.
+func (s *Service) mint(found *search.Search, playerID string) (*torikumiv1.JoinToken, error) {
+	d := found.Assignment.Details
+	if d.GetGameServer() == "" || d.GetMatchId() == "" {
+		return nil, errNoJoinToken
+	}
+	namespace, name, ok := strings.Cut(d.GetGameServer(), "/")
+	if !ok {
+		return nil, fmt.Errorf("game server %q: want namespace/name", d.GetGameServer())
+	}
+	raw, claims, err := s.Minter.Mint(token.MintRequest{
+		Player: playerID, Namespace: namespace, GameServer: name, MatchID: d.GetMatchId(), Team: team(d, playerID),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Minted.Inc()
+	return &torikumiv1.JoinToken{Jwt: raw, ExpireTime: timestamppb.New(claims.Expiry)}, nil
+}

@@ -1,0 +1,207 @@
+// Package api is the player API over gRPC: it knows who calls, what they may ask
+// for, and what they may see. Package web puts the same over HTTP. On the
+// player's path it is the first and the last of our code.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/frontend/internal/broker"
+	"torikumi/frontend/internal/search"
+	"torikumi/pkg/problem"
+	"torikumi/pkg/queues"
+	"torikumi/pkg/token"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+const (
+	defaultWait = 30 * time.Second
+	maxWait     = 60 * time.Second
+)
+
+// Options are what a [Service] needs; all are required.
+type Options struct {
+	Broker *broker.Broker
+	Store  search.Store
+	Queues *queues.Set
+	Minter *token.Minter
+	Logger *slog.Logger
+	// Minted counts join tokens.
+	Minted prometheus.Counter
+}
+
+// Service implements the FrontendService. It is safe for concurrent use.
+type Service struct {
+	torikumiv1.UnimplementedFrontendServiceServer
+	Options
+}
+
+// New makes a service.
+func New(o Options) *Service { return &Service{Options: o} }
+
+// Create begins a search of a player. Errors are gRPC statuses.
+func (s *Service) Create(ctx context.Context, playerID string, req *torikumiv1.CreateTicketRequest) (search.Search, error) {
+	draft, err := Draft(s.Queues, playerID, req)
+	if err != nil {
+		return search.Search{}, err
+	}
+	made, err := s.Broker.Create(ctx, draft)
+	if err == nil {
+		return made, nil
+	}
+	var conflict *search.ConflictError
+	switch {
+	case errors.As(err, &conflict):
+		return search.Search{}, detailed(codes.AlreadyExists, "a player of the ticket already searches in this queue", &errdetails.ErrorInfo{
+			Reason: "ALREADY_SEARCHING", Domain: domain, Metadata: map[string]string{"ticket_id": conflict.ID},
+		})
+	case errors.Is(err, search.ErrFull):
+		return search.Search{}, withReason(codes.ResourceExhausted, "TOO_MANY_SEARCHES", "too many players are searching; try again later")
+	case errors.Is(err, search.ErrStopped):
+		return search.Search{}, errStopping()
+	case errors.Is(err, broker.ErrUnavailable):
+		return search.Search{}, withReason(codes.Unavailable, "MATCHMAKER_UNAVAILABLE", "the matchmaker cannot be reached; try again")
+	}
+	s.Logger.ErrorContext(ctx, "search not begun", "queue", draft.Queue, "error", err)
+	return search.Search{}, status.Error(codes.Internal, "search not begun")
+}
+
+func errStopping() error {
+	return withReason(codes.Unavailable, "STOPPING", "the service is stopping; try again")
+}
+
+// errNotFound is the same for tickets that are not there and those of others.
+func errNotFound() error { return status.Error(codes.NotFound, "no such ticket") }
+
+// find returns a ticket if the player belongs to it, with the channel that tells
+// of its next change.
+func (s *Service) find(id, playerID string) (search.Search, <-chan struct{}, error) {
+	found, changed, ok := s.Store.Watch(id)
+	if !ok || !found.Has(playerID) {
+		return search.Search{}, nil, errNotFound()
+	}
+	return found, changed, nil
+}
+
+// Await returns a search as soon as it has ended, or as it stands when the time
+// is over. The error is that of ctx as a status, Unavailable when the service
+// stops, or NotFound.
+func (s *Service) Await(ctx context.Context, id, playerID string, timeout time.Duration) (search.Search, error) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		found, changed, err := s.find(id, playerID)
+		if err != nil || found.Ended() {
+			return found, err
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			found, _, err := s.find(id, playerID)
+			return found, err
+		case <-s.Store.Stopped():
+			return search.Search{}, errStopping()
+		case <-ctx.Done():
+			return search.Search{}, status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// CreateTicket implements the FrontendService.
+func (s *Service) CreateTicket(ctx context.Context, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
+	made, err := s.Create(ctx, player(ctx), req)
+	if err != nil {
+		return nil, err
+	}
+	return s.Deliver(&made, player(ctx)), nil
+}
+
+// GetTicket implements the FrontendService.
+func (s *Service) GetTicket(ctx context.Context, req *torikumiv1.GetTicketRequest) (*torikumiv1.Ticket, error) {
+	found, _, err := s.find(req.GetTicketId(), player(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return s.Deliver(&found, player(ctx)), nil
+}
+
+// CancelTicket implements the FrontendService.
+func (s *Service) CancelTicket(ctx context.Context, req *torikumiv1.CancelTicketRequest) (*torikumiv1.Ticket, error) {
+	if _, _, err := s.find(req.GetTicketId(), player(ctx)); err != nil {
+		return nil, err
+	}
+	ended, ok := s.Broker.Cancel(ctx, req.GetTicketId())
+	if !ok {
+		return nil, errNotFound()
+	}
+	return s.Deliver(&ended, player(ctx)), nil
+}
+
+// WaitTicket implements the FrontendService.
+func (s *Service) WaitTicket(ctx context.Context, req *torikumiv1.WaitTicketRequest) (*torikumiv1.Ticket, error) {
+	timeout := defaultWait
+	if req.GetTimeout() != nil {
+		timeout = req.GetTimeout().AsDuration()
+		if req.GetTimeout().CheckValid() != nil || timeout <= 0 || timeout > maxWait {
+			return nil, problem.InvalidArgument("the request breaks the rules of its fields",
+				problem.Field{Field: "timeout", Rule: "must be more than 0s and at most 60s"})
+		}
+	}
+	found, err := s.Await(ctx, req.GetTicketId(), player(ctx), timeout)
+	if err != nil {
+		return nil, err
+	}
+	return s.Deliver(&found, player(ctx)), nil
+}
+
+// WatchTicket implements the FrontendService.
+func (s *Service) WatchTicket(req *torikumiv1.WatchTicketRequest, out torikumiv1.FrontendService_WatchTicketServer) error {
+	ctx := out.Context()
+	for {
+		found, changed, err := s.find(req.GetTicketId(), player(ctx))
+		if err != nil {
+			return err
+		}
+		if err := out.Send(s.Deliver(&found, player(ctx))); err != nil {
+			return err
+		}
+		if found.Ended() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-s.Store.Stopped():
+			return errStopping()
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// CreateJoinToken implements the FrontendService.
+func (s *Service) CreateJoinToken(ctx context.Context, req *torikumiv1.CreateJoinTokenRequest) (*torikumiv1.JoinToken, error) {
+	found, _, err := s.find(req.GetTicketId(), player(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if found.Assignment == nil {
+		return nil, withReason(codes.FailedPrecondition, "NOT_ASSIGNED", "the ticket is not assigned to a match")
+	}
+	join, err := s.mint(&found, player(ctx))
+	switch {
+	case errors.Is(err, errNoJoinToken):
+		return nil, withReason(codes.FailedPrecondition, "NO_JOIN_TOKEN", "the match cannot be joined by token")
+	case err != nil:
+		s.Logger.ErrorContext(ctx, "join token not made", "ticket", found.ID, "error", err)
+		return nil, status.Error(codes.Internal, "join token not made")
+	}
+	return join, nil
+}

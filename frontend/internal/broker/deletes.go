@@ -1,0 +1,165 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/pkg/rpc"
+	"torikumi/proto/openmatch"
+)
+
+const (
+	// maxDeletes bounds the tickets that wait for Open Match to come back. What
+	// is beyond is dropped oldest first: it may be matched, and its server
+	// waits for nobody until its no-show time-out.
+	maxDeletes = 200_000
+	// deleters work side by side.
+	deleters = 4
+)
+
+// deletes takes tickets out of Open Match, however long that is out of reach.
+type deletes struct {
+	tickets openmatch.FrontendServiceClient
+	logger  *slog.Logger
+	metrics *Metrics
+
+	mu      sync.Mutex
+	queue   []string
+	active  int
+	dropped bool
+	// more wakes the workers, less whoever waits for the end.
+	more, less chan struct{}
+}
+
+func newDeletes(tickets openmatch.FrontendServiceClient, logger *slog.Logger, metrics *Metrics) *deletes {
+	return &deletes{
+		tickets: tickets, logger: logger, metrics: metrics,
+		more: make(chan struct{}, deleters), less: make(chan struct{}, 1),
+	}
+}
+
+// add never waits.
+func (d *deletes) add(id string) {
+	d.mu.Lock()
+	d.queue = append(d.queue, id)
+	over := len(d.queue) > maxDeletes
+	if over {
+		d.queue = d.queue[1:]
+	}
+	first := over && !d.dropped
+	d.dropped = over
+	d.mu.Unlock()
+	if first {
+		d.logger.Error("too many tickets wait to be deleted from Open Match, the oldest are left there")
+	}
+	select {
+	case d.more <- struct{}{}:
+	default:
+	}
+	d.nudge()
+}
+
+// nudge makes whoever waits for the end look again.
+func (d *deletes) nudge() {
+	select {
+	case d.less <- struct{}{}:
+	default:
+	}
+}
+
+func (d *deletes) take() (string, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.queue) == 0 {
+		return "", false
+	}
+	id := d.queue[0]
+	d.queue = d.queue[1:]
+	d.active++
+	return id, true
+}
+
+// done says how a deletion went; one that failed comes first again.
+func (d *deletes) done(id string, ok bool) {
+	d.mu.Lock()
+	d.active--
+	if !ok {
+		d.queue = append([]string{id}, d.queue...)
+	}
+	d.mu.Unlock()
+	d.nudge()
+}
+
+// left counts what is not deleted yet.
+func (d *deletes) left() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.queue) + d.active
+}
+
+// drained waits until nothing is left and no more comes, or ctx ends, and
+// returns what is left.
+func (d *deletes) drained(ctx context.Context, complete func() bool) int {
+	for d.left() > 0 || !complete() {
+		select {
+		case <-d.less:
+		case <-ctx.Done():
+			return d.left()
+		}
+	}
+	return 0
+}
+
+func (d *deletes) run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range deleters {
+		workers.Go(func() { d.work(ctx) })
+	}
+	workers.Wait()
+}
+
+func (d *deletes) work(ctx context.Context) {
+	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
+	for {
+		id, ok := d.take()
+		if !ok {
+			select {
+			case <-d.more:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		err := d.delete(ctx, id)
+		d.done(id, err == nil)
+		if err == nil {
+			backoff.Reset()
+			continue
+		}
+		if backoff.Wait(ctx) != nil {
+			return
+		}
+	}
+}
+
+func (d *deletes) delete(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := d.tickets.DeleteTicket(ctx, &openmatch.DeleteTicketRequest{TicketId: id})
+	switch status.Code(err) {
+	case codes.OK, codes.NotFound:
+		return nil
+	case codes.InvalidArgument, codes.PermissionDenied, codes.Unimplemented:
+		// Asking again would not help.
+		d.metrics.failed("delete", err)
+		d.logger.ErrorContext(ctx, "ticket cannot be deleted from Open Match", "error", err)
+		return nil
+	}
+	d.metrics.failed("delete", err)
+	return err
+}

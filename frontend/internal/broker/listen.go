@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"torikumi/pkg/rpc"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// listen hears the announcements of one director, and subscribes again whenever
+// the stream ends.
+func (b *Broker) listen(ctx context.Context, conn *grpc.ClientConn) {
+	log := b.Logger.With("director", conn.Target())
+	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
+	failing := false
+	for {
+		subscribed, err := b.subscribe(ctx, conn)
+		if ctx.Err() != nil {
+			return
+		}
+		if subscribed {
+			backoff.Reset()
+			failing = false
+		}
+		if !failing {
+			log.WarnContext(ctx, "no announcements from the director", "error", err)
+			failing = true
+		}
+		if backoff.Wait(ctx) != nil {
+			return
+		}
+	}
+}
+
+// subscribe returns when the stream has ended, and whether it ever stood.
+func (b *Broker) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscribed bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, &torikumiv1.SubscribeRequest{Subscriber: b.Name})
+	if err != nil {
+		return false, err
+	}
+	header, err := stream.Header()
+	if err != nil {
+		return false, err
+	}
+	if header == nil {
+		// The stream ended before it stood.
+		_, err := stream.Recv()
+		return false, err
+	}
+	b.Logger.InfoContext(ctx, "subscribed to the director's announcements", "director", conn.Target())
+	b.Metrics.directors.Inc()
+	defer b.Metrics.directors.Dec()
+	// What happened before is not repeated.
+	b.soon()
+	for {
+		a, err := stream.Recv()
+		if err != nil {
+			return true, err
+		}
+		b.Metrics.announcements.Inc()
+		if a.GetConnection() == "" {
+			continue
+		}
+		for _, id := range a.GetTicketIds() {
+			b.assign(id, a.GetConnection(), a.GetDetails())
+		}
+	}
+}

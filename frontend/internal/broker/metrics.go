@@ -1,0 +1,66 @@
+package broker
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/status"
+
+	"torikumi/frontend/internal/search"
+)
+
+// Metrics are what the broker counts.
+type Metrics struct {
+	tickets       *prometheus.CounterVec
+	waiting       *prometheus.GaugeVec
+	wait          *prometheus.HistogramVec
+	errors        *prometheus.CounterVec
+	announcements prometheus.Counter
+	directors     prometheus.Gauge
+	reads         prometheus.Counter
+	found         prometheus.Counter
+	remade        prometheus.Counter
+	up            prometheus.Gauge
+}
+
+// NewMetrics registers the broker's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "torikumi", Subsystem: "frontend", Name: name, Help: help}
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts(opts(name, help)))
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts(opts(name, help)))
+	}
+	m := &Metrics{
+		tickets: prometheus.NewCounterVec(prometheus.CounterOpts(opts("tickets_total", "Searches that have ended, by how.")), []string{"queue", "state"}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("tickets_waiting", "Searches that go on.")), []string{"queue"}),
+		wait: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "torikumi", Subsystem: "frontend", Name: "wait_seconds", Help: "From the beginning of a search to its end.",
+			Buckets: []float64{.1, .25, .5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600},
+		}, []string{"queue", "state"}),
+		errors:        prometheus.NewCounterVec(prometheus.CounterOpts(opts("open_match_errors_total", "Failed calls of Open Match.")), []string{"call", "code"}),
+		announcements: counter("announcements_total", "Announcements heard from directors."),
+		directors:     gauge("directors_subscribed", "Directors whose announcements are heard."),
+		reads:         counter("reconcile_reads_total", "Tickets read from Open Match to catch what was missed."),
+		found:         counter("reconcile_found_total", "Assignments that were found by reading."),
+		remade:        counter("tickets_remade_total", "Tickets made again because Open Match had lost them."),
+		up:            gauge("open_match_up", "1 while there is a connection to Open Match."),
+	}
+	r.MustRegister(m.tickets, m.waiting, m.wait, m.errors, m.announcements, m.directors, m.reads, m.found, m.remade, m.up)
+	return m
+}
+
+func (m *Metrics) began(queue string) { m.waiting.WithLabelValues(queue).Inc() }
+
+func (m *Metrics) left(queue string) { m.waiting.WithLabelValues(queue).Dec() }
+
+func (m *Metrics) ended(s *search.Search) {
+	m.left(s.Queue)
+	m.tickets.WithLabelValues(s.Queue, s.State.String()).Inc()
+	m.wait.WithLabelValues(s.Queue, s.State.String()).Observe(s.Updated.Sub(s.Created).Seconds())
+}
+
+func (m *Metrics) failed(call string, err error) {
+	m.errors.WithLabelValues(call, status.Code(err).String()).Inc()
+}
