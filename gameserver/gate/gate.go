@@ -1,0 +1,216 @@
+// Package gate starts the gate, the sidecar of a dedicated game server. The
+// server hands it each player's join token; the gate says who comes in, and asks
+// Agones to end the server when its last player has left.
+//
+// Its HTTP API on localhost:
+//
+//	POST /v1/admissions  {"token":"…"}   200, or a problem with status 403 or 503 and a reason
+//	POST /v1/departures  {"player":"…"}  204, or 404
+//	GET  /v1/roster                      match, state, who is expected, present, gone
+//
+// The API has no authentication: the pod is its boundary, so that the gate
+// refuses to listen on anything but the loopback interface. It holds no
+// credentials. Used tokens are remembered in the journal, who is present in the
+// file beside it; both belong on a volume that lives as long as the pod. Without
+// a journal a gate that is restarted knows neither: it refuses the tokens from
+// before its start, and ends the server after the no-show time unless somebody
+// comes.
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"torikumi/gameserver/internal/agones"
+	"torikumi/gameserver/internal/door"
+	"torikumi/gameserver/internal/gateapi"
+	"torikumi/pkg/config"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
+	"torikumi/pkg/token"
+	"torikumi/proto/agones/sdk"
+)
+
+// Config holds the settings; config.Default fills it as far as there are
+// defaults.
+type Config struct {
+	service.Config
+
+	HTTPListen    string          `flag:"http-listen" default:"127.0.0.1:8085" help:"Address of the API, host:port on the loopback interface; port 0 is any free one."`
+	SDKPort       int             `flag:"sdk-grpc-port" default:"9357" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
+	JWKSURL       string          `flag:"jwks-url" help:"Required: where the frontend publishes its keys: https, or http on this machine."`
+	AllowHTTPKeys bool            `flag:"allow-http-jwks" default:"false" help:"Take the keys over plain HTTP from another machine. Whoever can change that traffic can let anyone in."`
+	Issuer        string          `flag:"issuer" help:"Required: the frontend's issuer, letter for letter as it stands in its tokens."`
+	Algorithm     token.Algorithm `flag:"algorithm" default:"RS256" help:"Algorithm of join tokens: RS256 or ES256."`
+	Journal       string          `flag:"journal" help:"File for used tokens; FILE.presence beside it holds who is here. Must live as long as the pod. Empty: memory only."`
+	Capacity      int             `flag:"capacity" default:"0" help:"Most players at a time; 0: as many as the roster has, any number without one."`
+	NoShowTimeout time.Duration   `flag:"no-show-timeout" default:"2m" help:"The server ends if nobody has come so long after its allocation."`
+	EmptyTimeout  time.Duration   `flag:"empty-timeout" default:"0s" help:"How long the server stays after its last player has left."`
+}
+
+// Validate tells which settings are wrong.
+func (c *Config) Validate() error {
+	var errs []error
+	if !loopback(c.HTTPListen) {
+		errs = append(errs, config.Invalid("http-listen", "must be host:port on the loopback interface, because the API has no authentication", c.HTTPListen))
+	}
+	if c.SDKPort < 1 || c.SDKPort > 65535 {
+		errs = append(errs, config.Invalid("sdk-grpc-port", "must be a port", c.SDKPort))
+	}
+	if c.JWKSURL == "" {
+		errs = append(errs, config.Missing("jwks-url", "no token can be checked without the frontend's keys"))
+	}
+	if c.Issuer == "" {
+		errs = append(errs, config.Missing("issuer", "a token of somebody else could not be told apart"))
+	}
+	if c.Algorithm.Validate() != nil {
+		errs = append(errs, config.Invalid("algorithm", "must be RS256 or ES256", c.Algorithm))
+	} else if c.JWKSURL != "" {
+		if _, err := token.NewRemoteKeys(c.keyOptions()); err != nil {
+			errs = append(errs, config.Invalid("jwks-url", err.Error(), c.JWKSURL))
+		}
+	}
+	if c.Capacity < 0 {
+		errs = append(errs, config.Invalid("capacity", "must not be negative", c.Capacity))
+	}
+	if c.NoShowTimeout <= 0 {
+		errs = append(errs, config.Invalid("no-show-timeout", "must be positive", c.NoShowTimeout))
+	}
+	if c.EmptyTimeout < 0 {
+		errs = append(errs, config.Invalid("empty-timeout", "must not be negative", c.EmptyTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) keyOptions() token.RemoteOptions {
+	return token.RemoteOptions{URL: c.JWKSURL, AllowHTTP: c.AllowHTTPKeys, Algorithms: []token.Algorithm{c.Algorithm}}
+}
+
+func loopback(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// Main is the gate's main function without the process around it; it returns
+// the exit code of service.Start.
+func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	env := func(name string) string {
+		if v := getenv(name); v != "" || name != "GATE_SDK_GRPC_PORT" {
+			return v
+		}
+		return getenv("AGONES_SDK_GRPC_PORT")
+	}
+	return service.Start(ctx, "gate", Run, args, env, stdout, stderr)
+}
+
+// shutdowner joins what the door needs of the SDK.
+type shutdowner struct {
+	*agones.Follower
+	sdk sdk.SDKClient
+}
+
+func (s *shutdowner) Shutdown(ctx context.Context) error {
+	_, err := s.sdk.Shutdown(ctx, &sdk.Empty{})
+	return err
+}
+
+// Run serves until ctx ends, and calls started once with the addresses.
+func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err error) {
+	if err := config.Validate(cfg); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	log := cfg.Logger(os.Stderr, "gate")
+	conn, err := rpc.Dial("passthrough:///"+net.JoinHostPort("localhost", strconv.Itoa(cfg.SDKPort)), grpc.WithNoProxy())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	keyOptions := cfg.keyOptions()
+	keyOptions.Logger = log
+	keys, err := token.NewRemoteKeys(keyOptions)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	verifier, err := token.NewVerifier(token.VerifierOptions{Keys: keys, Algorithm: cfg.Algorithm, Issuer: cfg.Issuer})
+	if err != nil {
+		return fmt.Errorf("verifier: %w", err)
+	}
+	replay, err := token.OpenReplay(cfg.Journal, nil)
+	if err != nil {
+		return fmt.Errorf("open the record of used tokens: %w", err)
+	}
+	defer func() { err = errors.Join(err, replay.Close()) }()
+
+	server := &shutdowner{sdk: sdk.NewSDKClient(conn)}
+	o := door.Options{
+		Verifier: verifier, Replay: replay, Server: server, Capacity: cfg.Capacity, Logger: log,
+		Policy: door.Policy{NoShow: cfg.NoShowTimeout, Empty: cfg.EmptyTimeout},
+	}
+	if cfg.Journal != "" {
+		o.PresenceFile = cfg.Journal + ".presence"
+	}
+	d, err := door.New(o)
+	if err != nil {
+		return err
+	}
+	server.Follower = agones.New(agones.Options{SDK: server.sdk, Observe: d.Observe, Logger: log})
+	return serve(ctx, cfg, d, server.Follower, keys, started)
+}
+
+func serve(ctx context.Context, cfg *Config, d *door.Door, follower *agones.Follower, keys *token.RemoteKeys, started func(service.Addrs)) error {
+	registry := service.NewRegistry()
+	handler := gateapi.NewHandler(d, registry)
+	return service.Run(ctx, service.Options{
+		Name: "gate", Config: cfg.Config, Registry: registry, HTTPListen: cfg.HTTPListen, Started: started,
+		WrapHTTP: localAPI,
+		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
+			handler.Routes(mux)
+			return nil
+		},
+		Ready: map[string]func(context.Context) error{
+			"keys": func(context.Context) error {
+				if len(keys.Status().KeyIDs) == 0 {
+					return token.ErrKeysUnavailable
+				}
+				return nil
+			},
+			"sdk": func(context.Context) error {
+				if lost := follower.Lost(); lost > 0 {
+					return fmt.Errorf("%w for %v", agones.ErrUnavailable, lost.Round(time.Second))
+				}
+				return nil
+			},
+		},
+		Background: []func(context.Context) error{keys.Run, follower.Run, d.Run},
+	})
+}
+
+// localAPI guards the API against what a browser on the machine can be made to
+// send. Probes and metrics are for others: they come to the pod's address.
+func localAPI(h http.Handler) http.Handler {
+	guarded := service.LocalOnly(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/") {
+			guarded.ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,110 @@
+package agones_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"torikumi/gameserver/internal/agones"
+	"torikumi/gameserver/internal/sdktest"
+	"torikumi/pkg/rpc"
+	"torikumi/proto/agones/sdk"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type recorder struct {
+	mu    sync.Mutex
+	views []agones.View
+}
+
+func (r *recorder) observe(v agones.View) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.views = append(r.views, v)
+}
+
+func follow(t *testing.T, s *sdktest.Server) (*agones.Follower, *recorder) {
+	t.Helper()
+	conn, err := rpc.Dial("127.0.0.1:" + strconv.Itoa(s.Port()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{}
+	f := agones.New(agones.Options{SDK: sdk.NewSDKClient(conn), Observe: r.observe, Logger: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if _, err := f.Fresh(context.Background()); !errors.Is(err, agones.ErrUnavailable) {
+			t.Errorf("Fresh after the end: %v", err)
+		}
+		_ = conn.Close()
+	})
+	sdktest.Eventually(t, "the follower has a view", func() bool { _, ok := f.Current(); return ok && f.Lost() == 0 })
+	return f, r
+}
+
+func TestFreshIsSharedAndPaced(t *testing.T) {
+	s := sdktest.Start(t)
+	f, _ := follow(t, s)
+	_, _, _, before := s.Calls()
+	s.Blind(true)
+	s.SetState("Allocated")
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if v, err := f.Fresh(t.Context()); err != nil || v.State != "Allocated" {
+				t.Errorf("fresh = %+v, %v", v, err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, _, _, after := s.Calls(); after-before > 3 {
+		t.Errorf("50 callers have caused %d questions", after-before)
+	}
+}
+
+func TestOlderViewIsDropped(t *testing.T) {
+	s := sdktest.Start(t)
+	s.Change(func(*sdk.GameServer) {})
+	s.SetState("Ready")
+	f, r := follow(t, s)
+	s.SetState("Allocated")
+	sdktest.Eventually(t, "the change is seen", func() bool { v, _ := f.Current(); return v.State == "Allocated" })
+	// An event from before, which comes late.
+	s.Late(func(gs *sdk.GameServer) { gs.Status.State = "Ready"; gs.ObjectMeta.ResourceVersion = "1" })
+	s.SetState("Reserved")
+	sdktest.Eventually(t, "the next change is seen", func() bool { v, _ := f.Current(); return v.State == "Reserved" })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, v := range r.views[1:] {
+		if v.State == "Ready" && r.views[i].State == "Allocated" {
+			t.Errorf("an older view came after a newer one: %+v", r.views)
+		}
+	}
+}
+
+func TestRestartOfTheSDK(t *testing.T) {
+	s := sdktest.Start(t)
+	f, _ := follow(t, s)
+	s.Stop()
+	sdktest.Eventually(t, "the loss is noticed", func() bool { return f.Lost() > 0 })
+	if _, err := f.Fresh(t.Context()); !errors.Is(err, agones.ErrUnavailable) {
+		t.Errorf("Fresh: %v", err)
+	}
+	// It counts anew after its restart; its word still counts.
+	s.Change(func(gs *sdk.GameServer) { gs.Status.State = "Ready" })
+	s.ResetVersion()
+	s.Restart()
+	sdktest.Eventually(t, "the new state is seen", func() bool { v, _ := f.Current(); return v.State == "Ready" && f.Lost() == 0 })
+}

@@ -1,0 +1,69 @@
+// Package agones follows the game server that a process belongs to, through the
+// SDK of Agones on localhost. Gate and dedicated server both stand on it: what
+// it reports says whether players may come in, and for which match.
+package agones
+
+import (
+	"strconv"
+
+	"torikumi/pkg/contract"
+	"torikumi/proto/agones/sdk"
+)
+
+// States of a game server that matter here; the names are those of Agones.
+const (
+	StateReady     = "Ready"
+	StateReserved  = "Reserved"
+	StateAllocated = "Allocated"
+	StateShutdown  = "Shutdown"
+	StateError     = "Error"
+	StateUnhealthy = "Unhealthy"
+)
+
+// View is what the SDK has told of the game server.
+type View struct {
+	Namespace, Name string
+	// UID tells a server from a later one of the same name.
+	UID   string
+	State string
+	// Match is the label torikumi/match; it stays on a server that is Ready
+	// again.
+	Match string
+	// Roster is the annotation torikumi/roster, as it stands.
+	Roster string
+	// Deleted says that somebody has deleted the server.
+	Deleted bool
+
+	version string
+}
+
+// Ending says that the server will not come back.
+func (v View) Ending() bool {
+	switch v.State {
+	case StateShutdown, StateError, StateUnhealthy:
+		return true
+	}
+	return v.Deleted
+}
+
+func viewOf(gs *sdk.GameServer) View {
+	meta := gs.GetObjectMeta()
+	return View{
+		Namespace: meta.GetNamespace(),
+		Name:      meta.GetName(),
+		UID:       meta.GetUid(),
+		State:     gs.GetStatus().GetState(),
+		Match:     meta.GetLabels()[contract.MatchLabel],
+		Roster:    meta.GetAnnotations()[contract.RosterAnnotation],
+		Deleted:   meta.GetDeletionTimestamp() != 0,
+		version:   meta.GetResourceVersion(),
+	}
+}
+
+// olderThan says whether v is certainly the older of two views of one server.
+// Kubernetes counts resource versions up.
+func (v View) olderThan(w View) bool {
+	a, errA := strconv.ParseUint(v.version, 10, 64)
+	b, errB := strconv.ParseUint(w.version, 10, 64)
+	return v.UID == w.UID && errA == nil && errB == nil && a < b
+}

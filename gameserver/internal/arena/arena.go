@@ -1,0 +1,228 @@
+// Package arena is the network side of the reference dedicated server: it takes
+// datagrams, asks the gate about newcomers, keeps the sessions of those who were
+// let in, and tells the gate when they go. It is where a player's path ends.
+//
+// Nothing that a stranger sends costs more than a bounded amount: a stranger has
+// no session, is asked about by a bounded number of workers, is remembered in
+// tables of fixed size, and gets answers no longer than max(64, what they sent)
+// bytes.
+package arena
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"torikumi/gameserver/internal/gateapi"
+	"torikumi/gameserver/internal/wire"
+)
+
+// Gate is the gate as the arena needs it.
+type Gate interface {
+	Admit(ctx context.Context, raw, key string) (gateapi.Admission, error)
+	Depart(ctx context.Context, player, admission string) error
+	Roster(ctx context.Context) (gateapi.Roster, error)
+}
+
+// Options are what an [Arena] needs; all are required but Now.
+type Options struct {
+	Conn net.PacketConn
+	Gate Gate
+	// Idle is how long a player may be silent.
+	Idle time.Duration
+	// GateTimeout is how long a newcomer waits for a gate that is out of reach.
+	GateTimeout time.Duration
+	// MaxPending is how many newcomers wait for the gate at a time, in all and
+	// from one IP address.
+	MaxPending, MaxPendingPerIP int
+	// StrangerRate is how many datagrams a second of strangers from one IP
+	// address are looked at.
+	StrangerRate int
+	Logger       *slog.Logger
+	Now          func() time.Time
+}
+
+const (
+	// workers ask the gate at the same time.
+	workers = 4
+	// farewell is how long the last word to an address is repeated when
+	// something still comes from it.
+	farewell = 10 * time.Second
+	// maxFarewells bounds the addresses for which that holds.
+	maxFarewells = 1024
+	// smallest is what a stranger may always be answered with, in bytes.
+	smallest = 64
+)
+
+// Arena serves one match at a time. It is safe for concurrent use.
+type Arena struct {
+	o      Options
+	secret [32]byte
+	joins  chan *pending
+	rubble chan struct{} // has room for one: something is to be told to the gate
+
+	mu       sync.Mutex
+	sessions map[netip.AddrPort]*session
+	players  map[string]*session
+	pending  map[netip.AddrPort]*pending
+	perIP    map[netip.Addr]int
+	last     farewells
+	rude     limiter           // datagrams of strangers that are no JOIN
+	newcome  limiter           // JOINs
+	leavers  map[string]string // admission → player, to be told to the gate
+	suspect  bool              // the gate may believe in players who are not here
+	clearing bool              // newcomers have to wait until that is cleared up
+	epoch    int               // counts the matches
+	closed   bool
+}
+
+// session is a player who is here.
+type session struct {
+	addr      netip.AddrPort
+	player    wire.Player
+	match     string
+	admission string
+	token     digest
+	heard     time.Time
+}
+
+// New makes an arena on an open socket.
+func New(o Options) (*Arena, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &Arena{
+		o: o, joins: make(chan *pending, o.MaxPending), rubble: make(chan struct{}, 1),
+		sessions: map[netip.AddrPort]*session{}, players: map[string]*session{},
+		pending: map[netip.AddrPort]*pending{}, perIP: map[netip.Addr]int{}, leavers: map[string]string{},
+		rude: newLimiter(o.StrangerRate), newcome: newLimiter(o.StrangerRate),
+	}
+	if _, err := rand.Read(a.secret[:]); err != nil {
+		return nil, fmt.Errorf("make secret: %w", err)
+	}
+	return a, nil
+}
+
+// Run serves until ctx ends. Then it sends everybody away (KICK shutdown), tells
+// the gate as far as it answers within a second, closes the socket and returns
+// nil. The error is that of the socket.
+func (a *Arena) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range workers {
+		group.Go(func() error { a.work(ctx); return nil })
+	}
+	group.Go(func() error { a.report(ctx); return nil })
+	group.Go(func() error { a.sweep(ctx); return nil })
+	group.Go(func() error { return a.read(ctx) })
+	group.Go(func() error {
+		<-ctx.Done()
+		a.close()
+		return a.o.Conn.Close()
+	})
+	return group.Wait()
+}
+
+func (a *Arena) close() {
+	a.clear(wire.KickShutdown)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	a.tell(ctx)
+}
+
+// Clear sends everybody away, because their match is over, and drops the
+// newcomers who wait for an answer about it.
+func (a *Arena) Clear() { a.clear(wire.KickMatchOver) }
+
+func (a *Arena) clear(why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.epoch++
+	a.closed = a.closed || why == wire.KickShutdown
+	for _, s := range a.sessions {
+		a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: why}))
+	}
+}
+
+// Players returns who is here.
+func (a *Arena) Players() []wire.Player {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.present()
+}
+
+func (a *Arena) read(ctx context.Context) error {
+	// One byte more than the longest JOIN shows that a datagram is too long.
+	buf := make([]byte, wire.MaxJoin+1)
+	for {
+		n, from, err := a.o.Conn.ReadFrom(buf)
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			// Windows reports what became of earlier datagrams, and those
+			// that are longer than the buffer, as errors of the read.
+			if n == 0 && !transient(err) {
+				return fmt.Errorf("read from socket: %w", err)
+			}
+		}
+		if udp, ok := from.(*net.UDPAddr); ok && n > 0 {
+			addr := udp.AddrPort()
+			a.handle(buf[:n], netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()))
+		}
+	}
+}
+
+// send writes a datagram; what is lost, the other side asks for again.
+func (a *Arena) send(to netip.AddrPort, b []byte) {
+	_, _ = a.o.Conn.WriteTo(b, net.UDPAddrFromAddrPort(to))
+}
+
+// sweep ends the sessions of the silent.
+func (a *Arena) sweep(ctx context.Context) {
+	tick := time.NewTicker(max(a.o.Idle/8, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		a.mu.Lock()
+		now := a.o.Now()
+		for _, s := range a.sessions {
+			if now.Sub(s.heard) >= a.o.Idle {
+				a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickTimeout}))
+				a.o.Logger.Info("player is silent", "player", s.player.Player, "match", s.match)
+			}
+		}
+		a.last.expire(now)
+		a.mu.Unlock()
+	}
+}
+
+// remove ends a session with a last word; mu is held.
+func (a *Arena) remove(s *session, word []byte) {
+	delete(a.sessions, s.addr)
+	if a.players[s.player.Player] == s {
+		delete(a.players, s.player.Player)
+	}
+	a.last.add(farewellTo{addr: s.addr, word: word, token: s.token, until: a.o.Now().Add(farewell)})
+	a.leavers[s.admission] = s.player.Player
+	a.poke()
+	a.send(s.addr, word)
+}
+
+func (a *Arena) poke() {
+	select {
+	case a.rubble <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,203 @@
+package arena
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"torikumi/gameserver/internal/gateapi"
+	"torikumi/gameserver/internal/sdktest"
+	"torikumi/gameserver/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeGate admits whoever comes; the token is the player's name.
+type fakeGate struct {
+	mu       sync.Mutex
+	calls    int
+	lose     bool            // answers get lost
+	present  map[string]bool // player
+	block    chan struct{}   // unless nil, admissions wait for it
+	waiting  int
+	departed []string
+}
+
+func (g *fakeGate) Admit(ctx context.Context, raw, _ string) (gateapi.Admission, error) {
+	g.mu.Lock()
+	g.calls++
+	block := g.block
+	g.waiting++
+	g.mu.Unlock()
+	if block != nil {
+		select {
+		case <-block:
+		case <-ctx.Done():
+			return gateapi.Admission{}, ctx.Err()
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.present[raw] = true
+	if g.lose {
+		return gateapi.Admission{}, errors.New("answer lost")
+	}
+	return gateapi.Admission{Player: raw, MatchID: "m", Admission: "of-" + raw}, nil
+}
+
+func (g *fakeGate) Depart(_ context.Context, player, _ string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.present, player)
+	g.departed = append(g.departed, player)
+	return nil
+}
+
+func (g *fakeGate) Roster(context.Context) (r gateapi.Roster, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for p := range g.present {
+		r.Present = append(r.Present, gateapi.Guest{Player: p, Admission: "of-" + p})
+	}
+	return r, nil
+}
+
+func open(t *testing.T, g *fakeGate, rate int) (*Arena, net.Conn) {
+	t.Helper()
+	g.present = map[string]bool{}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Options{
+		Conn: conn, Gate: g, Idle: time.Minute, GateTimeout: gateTimeout(g), MaxPending: 8, MaxPendingPerIP: 6,
+		StrangerRate: rate, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return a, peer(t, conn.LocalAddr().String())
+}
+
+// gateTimeout is short where answers get lost.
+func gateTimeout(g *fakeGate) time.Duration {
+	if g.lose {
+		return 100 * time.Millisecond
+	}
+	return time.Minute
+}
+
+func peer(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// TestGhostIsCleared: the gate has let somebody in, and its answer was lost.
+func TestGhostIsCleared(t *testing.T) {
+	g := &fakeGate{lose: true}
+	_, c := open(t, g, 1000)
+	_, _ = c.Write([]byte("JOIN ann"))
+	sdktest.Eventually(t, "the gate is told that ann is not here", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.departed) > 0 && len(g.present) == 0
+	})
+}
+
+// TestPendingIsBounded: newcomers from one IP address cannot fill the queue, and
+// a repeated JOIN is no second call.
+func TestPendingIsBounded(t *testing.T) {
+	g := &fakeGate{block: make(chan struct{})}
+	a, c := open(t, g, 100000)
+	for range 20 {
+		_, _ = c.Write([]byte("JOIN ann"))
+	}
+	for i := range 20 {
+		_, _ = peer(t, c.RemoteAddr().String()).Write([]byte("JOIN p" + string(rune('a'+i))))
+	}
+	// Datagrams are handled in order: who gets an answer now came after all of them.
+	last := peer(t, c.RemoteAddr().String())
+	_, _ = last.Write([]byte("HELLO"))
+	_ = last.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := last.Read(make([]byte, 1500)); err != nil {
+		t.Fatal(err)
+	}
+	sdktest.Eventually(t, "all workers are busy", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.waiting == workers })
+	sdktest.Eventually(t, "the limit of the address is reached", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return len(a.pending) == 6
+	})
+	close(g.block)
+	sdktest.Eventually(t, "those who waited are in", func() bool { return len(a.Players()) == 6 })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.calls != 6 {
+		t.Errorf("%d calls for 6 newcomers", g.calls)
+	}
+}
+
+// TestAdmissionOfAnEndedMatch: the match ended while the gate was asked.
+func TestAdmissionOfAnEndedMatch(t *testing.T) {
+	g := &fakeGate{block: make(chan struct{})}
+	a, c := open(t, g, 1000)
+	_, _ = c.Write([]byte("JOIN ann"))
+	sdktest.Eventually(t, "the gate is asked", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.waiting == 1 })
+	a.Clear()
+	close(g.block)
+	sdktest.Eventually(t, "ann is not let in", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.departed) == 1 })
+	if p := a.Players(); len(p) != 0 {
+		t.Errorf("players = %v", p)
+	}
+}
+
+func TestMemoryOfStrangersIsBounded(t *testing.T) {
+	var f farewells
+	now := time.Now()
+	for i := range 5 * maxFarewells {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), uint16(i))
+		f.add(farewellTo{addr: addr, word: []byte(wire.Bye), until: now.Add(farewell)})
+	}
+	if len(f.by) > maxFarewells || len(f.line) > maxFarewells {
+		t.Errorf("%d addresses, %d in line", len(f.by), len(f.line))
+	}
+	f.expire(now.Add(farewell))
+	if len(f.by) != 0 || len(f.line) != 0 {
+		t.Errorf("%d addresses, %d in line after their time", len(f.by), len(f.line))
+	}
+}
+
+func TestLimiter(t *testing.T) {
+	l := newLimiter(3)
+	now := time.Unix(1000, 0)
+	a := netip.MustParseAddr("10.0.0.1")
+	for i := range 5 {
+		if got := l.allow(a, now); got != (i < 3) {
+			t.Errorf("datagram %d: %v", i, got)
+		}
+	}
+	if !l.allow(a, now.Add(time.Second)) {
+		t.Error("the next second is not allowed")
+	}
+}

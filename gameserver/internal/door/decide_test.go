@@ -1,0 +1,108 @@
+package door
+
+import (
+	"testing"
+	"time"
+
+	"torikumi/gameserver/internal/agones"
+)
+
+var (
+	t0     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	policy = Policy{NoShow: 2 * time.Minute, Empty: 10 * time.Second}
+)
+
+func at(d time.Duration) time.Time { return t0.Add(d) }
+
+// given makes the state of a server that was allocated at t0.
+func given(state string, expected, present, departed []string, lastLeft time.Time) *State {
+	s := &State{}
+	s.reset("m-1", t0)
+	s.Seen, s.Server.State, s.LastLeft = true, state, lastLeft
+	s.Expected = map[string]string{}
+	for _, p := range expected {
+		s.Expected[p] = "red"
+	}
+	for _, p := range present {
+		s.Present[p] = Guest{Player: p}
+	}
+	for _, p := range departed {
+		s.Departed[p] = Guest{Player: p}
+	}
+	return s
+}
+
+func TestDecide(t *testing.T) {
+	both, ann, nobody := []string{"ann", "bob"}, []string{"ann"}, []string(nil)
+	never := time.Time{}
+	allocated := agones.StateAllocated
+	tests := map[string]struct {
+		state *State
+		now   time.Duration
+		want  Plan
+	}{
+		"nothing known":                      {&State{}, time.Hour, Plan{}},
+		"Ready":                              {given(agones.StateReady, nil, nil, nil, never), time.Hour, Plan{}},
+		"already Shutdown":                   {given(agones.StateShutdown, both, nobody, both, at(0)), time.Hour, Plan{}},
+		"nobody yet":                         {given(allocated, both, nobody, nobody, never), time.Minute, Plan{At: at(2 * time.Minute)}},
+		"a moment before no-show":            {given(allocated, both, nobody, nobody, never), 2*time.Minute - 1, Plan{At: at(2 * time.Minute)}},
+		"no-show":                            {given(allocated, both, nobody, nobody, never), 2 * time.Minute, Plan{End: EndNoShow}},
+		"no-show without a roster":           {given(allocated, nil, nobody, nobody, never), 2 * time.Minute, Plan{End: EndNoShow}},
+		"one plays, the other never came":    {given(allocated, both, ann, nobody, never), time.Hour, Plan{}},
+		"first left before second came":      {given(allocated, both, nobody, ann, at(5*time.Second)), time.Minute, Plan{At: at(2 * time.Minute)}},
+		"first left, second never came":      {given(allocated, both, nobody, ann, at(5*time.Second)), 2 * time.Minute, Plan{End: EndEmpty}},
+		"first left late, second never came": {given(allocated, both, nobody, ann, at(5*time.Minute)), 5*time.Minute + 9*time.Second, Plan{At: at(5*time.Minute + 10*time.Second)}},
+		"one left, one plays":                {given(allocated, both, []string{"bob"}, ann, at(5*time.Second)), time.Hour, Plan{}},
+		"all left, not empty long enough":    {given(allocated, both, nobody, both, at(30*time.Second)), 39 * time.Second, Plan{At: at(40 * time.Second)}},
+		"all left":                           {given(allocated, both, nobody, both, at(30*time.Second)), 40 * time.Second, Plan{End: EndEmpty}},
+		"all left, no roster, early":         {given(allocated, nil, nobody, both, at(30*time.Second)), time.Minute, Plan{At: at(2 * time.Minute)}},
+		"all left, no roster, late":          {given(allocated, nil, nobody, both, at(30*time.Second)), 2 * time.Minute, Plan{End: EndEmpty}},
+		"someone else left":                  {given(allocated, both, nobody, []string{"x", "y"}, at(5*time.Second)), time.Minute, Plan{At: at(2 * time.Minute)}},
+	}
+	for name, test := range tests {
+		if got := Decide(test.state, policy, at(test.now)); got != test.want {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+// FuzzDecide holds the decision against its promises over any history.
+func FuzzDecide(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3}, uint16(60))
+	f.Fuzz(func(t *testing.T, moves []byte, seconds uint16) {
+		s := given(agones.StateAllocated, []string{"a", "b"}, nil, nil, time.Time{})
+		now := t0
+		for _, m := range moves {
+			now = now.Add(time.Duration(m) * time.Second)
+			player := string(rune('a' + m%3))
+			if _, here := s.Present[player]; here {
+				s.leave(player, now)
+			} else {
+				s.enter(Guest{Player: player, Since: now})
+			}
+		}
+		now = now.Add(time.Duration(seconds) * time.Second)
+		plan := Decide(s, policy, now)
+		if plan.End != "" && (len(s.Present) > 0 || now.Before(s.LastLeft.Add(policy.Empty))) {
+			t.Errorf("ended too early: %+v", s)
+		}
+		if plan.End == "" && len(s.Present) == 0 && !plan.At.After(now) {
+			t.Errorf("an empty server is forgotten: %+v, %+v", plan, s)
+		}
+		if !plan.At.IsZero() && Decide(s, policy, plan.At).End == "" {
+			t.Errorf("nothing happens at the time that was named: %+v", plan)
+		}
+	})
+}
+
+func TestDepartedStayBounded(t *testing.T) {
+	s := given(agones.StateAllocated, nil, nil, nil, time.Time{})
+	for i := range 3 * maxStrangersDeparted {
+		name := string(rune('a'+i%26)) + at(time.Duration(i)).String()
+		s.enter(Guest{Player: name})
+		s.leave(name, at(time.Duration(i)))
+	}
+	if len(s.Departed) != maxStrangersDeparted {
+		t.Errorf("%d departed players are kept", len(s.Departed))
+	}
+}

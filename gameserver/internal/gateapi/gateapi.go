@@ -1,0 +1,81 @@
+// Package gateapi is the gate's HTTP API on localhost: what a dedicated server
+// calls when a player comes or goes. It holds the handler, the client and the
+// messages between them.
+//
+//	POST /v1/admissions  {"token":"…"}   200 Admission, 403 or 503 problem with a reason
+//	POST /v1/departures  {"player":"…"}  204, or 404 problem
+//	GET  /v1/roster                      200 Roster
+//
+// A refusal is 403 if the player is to blame or late, and 503 if something of
+// ours is missing. Beside the members of RFC 9457 it says "reason", "retryable"
+// (the same token may work a little later) and "renewable" (a new token will).
+// A request for admission may carry an Idempotency-Key: made again with the same
+// key and token, after its answer was lost, it is answered in the same way.
+package gateapi
+
+import (
+	"time"
+
+	"torikumi/pkg/problem"
+)
+
+// KeyHeader names a request for admission.
+const KeyHeader = "Idempotency-Key"
+
+// AdmissionRequest asks to let a player in.
+type AdmissionRequest struct {
+	Token string `json:"token"`
+}
+
+// Admission is the answer for a player who is let in.
+type Admission struct {
+	Player  string `json:"player"`
+	Team    string `json:"team"`
+	MatchID string `json:"match_id"`
+	// Reconnect: the player was here before; an older connection of theirs has
+	// to go.
+	Reconnect bool `json:"reconnect"`
+	// Admission names this stay of the player.
+	Admission string `json:"admission"`
+}
+
+// DepartureRequest tells that a player has left.
+type DepartureRequest struct {
+	Player string `json:"player"`
+	// Admission, if given, is the stay that has ended: the report then cannot
+	// end a later one.
+	Admission string `json:"admission,omitempty"`
+}
+
+// Roster is who is expected, present and gone.
+type Roster struct {
+	MatchID  string     `json:"match_id"`
+	Queue    string     `json:"queue"`
+	Region   string     `json:"region"`
+	State    string     `json:"state"`
+	Expected []Expected `json:"expected"`
+	Present  []Guest    `json:"present"`
+	Departed []Guest    `json:"departed"`
+}
+
+// Expected is a player of the match.
+type Expected struct {
+	Player string `json:"player"`
+	Team   string `json:"team"`
+}
+
+// Guest is a player who is here, or was. Since is when they came; for the
+// departed, when they left.
+type Guest struct {
+	Player    string    `json:"player"`
+	Team      string    `json:"team"`
+	Since     time.Time `json:"since"`
+	Admission string    `json:"admission"`
+}
+
+// refusalBody is a problem with the extension members of a refusal.
+type refusalBody struct {
+	problem.Problem
+	Retryable bool `json:"retryable"`
+	Renewable bool `json:"renewable"`
+}

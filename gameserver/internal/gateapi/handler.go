@@ -1,0 +1,178 @@
+package gateapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"torikumi/gameserver/internal/door"
+	"torikumi/pkg/problem"
+)
+
+const (
+	// maxBody holds a token of the largest size that is looked at, and its JSON.
+	maxBody = 16 << 10
+	// bodyTimeout is how long a caller on this machine may take to send it.
+	bodyTimeout = 5 * time.Second
+	maxKey      = 128
+)
+
+// Handler answers the API out of a door.
+type Handler struct {
+	door     *door.Door
+	admitted prometheus.Counter
+	refused  *prometheus.CounterVec
+}
+
+// NewHandler makes a Handler and registers its metrics.
+func NewHandler(d *door.Door, registry prometheus.Registerer) *Handler {
+	h := &Handler{
+		door:     d,
+		admitted: prometheus.NewCounter(prometheus.CounterOpts{Name: "torikumi_gate_admitted_total", Help: "Players let in."}),
+		refused:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "torikumi_gate_refused_total", Help: "Players refused, by reason."}, []string{"reason"}),
+	}
+	present := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "torikumi_gate_present", Help: "Players in the match."}, func() float64 {
+		_, present, _ := d.Snapshot()
+		return float64(len(present))
+	})
+	registry.MustRegister(h.admitted, h.refused, present)
+	return h
+}
+
+// Routes adds the API to a mux.
+func (h *Handler) Routes(mux *http.ServeMux) {
+	mux.HandleFunc("POST /v1/admissions", h.admit)
+	mux.HandleFunc("POST /v1/departures", h.depart)
+	mux.HandleFunc("GET /v1/roster", h.roster)
+}
+
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
+	var req AdmissionRequest
+	if p := read(w, r, &req); p != nil {
+		p.Write(w)
+		return
+	}
+	key := r.Header.Get(KeyHeader)
+	switch {
+	case req.Token == "":
+		badField("token", "must not be empty").Write(w)
+		return
+	case len(key) > maxKey:
+		badField(KeyHeader, fmt.Sprintf("must have at most %d characters", maxKey)).Write(w)
+		return
+	}
+	a, err := h.door.Admit(r.Context(), req.Token, key)
+	if err != nil {
+		h.refuse(w, err)
+		return
+	}
+	h.admitted.Inc()
+	writeJSON(w, http.StatusOK, "application/json",
+		Admission{Player: a.Player, Team: a.Team, MatchID: a.Match, Reconnect: a.Reconnect, Admission: a.ID})
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, err error) {
+	var refusal *door.Refusal
+	if !errors.As(err, &refusal) {
+		problem.Write(w, http.StatusInternalServerError, "internal error")
+		return
+	}
+	h.refused.WithLabelValues(string(refusal.Reason)).Inc()
+	status := http.StatusForbidden
+	if refusal.Fault {
+		status = http.StatusServiceUnavailable
+	}
+	p := problem.New(status, refusal.Detail)
+	p.Reason = string(refusal.Reason)
+	writeJSON(w, status, problem.ContentType, refusalBody{Problem: p, Retryable: refusal.Retryable, Renewable: refusal.Renewable})
+}
+
+func (h *Handler) depart(w http.ResponseWriter, r *http.Request) {
+	var req DepartureRequest
+	if p := read(w, r, &req); p != nil {
+		p.Write(w)
+		return
+	}
+	if req.Player == "" {
+		badField("player", "must not be empty").Write(w)
+		return
+	}
+	if err := h.door.Depart(req.Player, req.Admission); err != nil {
+		p := problem.New(http.StatusNotFound, err.Error())
+		p.Reason = "not_present"
+		p.Write(w)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (h *Handler) roster(w http.ResponseWriter, _ *http.Request) {
+	s, present, departed := h.door.Snapshot()
+	answer := Roster{
+		MatchID: s.Match, Queue: s.Roster.GetQueue(), Region: s.Roster.GetRegion(), State: s.Server.State,
+		Expected: []Expected{}, Present: guests(present), Departed: guests(departed),
+	}
+	for _, team := range s.Roster.GetTeams() {
+		for _, m := range team.GetMembers() {
+			answer.Expected = append(answer.Expected, Expected{Player: m.GetPlayerId(), Team: team.GetName()})
+		}
+	}
+	writeJSON(w, http.StatusOK, "application/json", answer)
+}
+
+func guests(list []door.Guest) []Guest {
+	all := make([]Guest, 0, len(list))
+	for _, g := range list {
+		all = append(all, Guest{Player: g.Player, Team: g.Team, Since: g.Since, Admission: g.Admission})
+	}
+	return all
+}
+
+// read fills v from the body: one JSON object with known members. The media type
+// is asked for because a page in a browser on this machine cannot send it to
+// another origin without being allowed to.
+func read(w http.ResponseWriter, r *http.Request, v any) *problem.Problem {
+	fail := func(status int, detail string) *problem.Problem { p := problem.New(status, detail); return &p }
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return fail(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+	}
+	// Not every ResponseWriter has deadlines; those of net/http have.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body must have at most %d bytes", maxBody))
+	case err != nil:
+		return fail(http.StatusBadRequest, "the body could not be read")
+	}
+	if err := decode(body, v); err != nil {
+		return fail(http.StatusBadRequest, err.Error())
+	}
+	return nil
+}
+
+func badField(name, rule string) problem.Problem {
+	return problem.New(http.StatusBadRequest, "the request is invalid", problem.Field{Field: name, Rule: rule})
+}
+
+func writeJSON(w http.ResponseWriter, status int, media string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // strings, times and bools: cannot happen
+		problem.Write(w, http.StatusInternalServerError, "internal error")
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", media)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the caller is gone if this fails
+}

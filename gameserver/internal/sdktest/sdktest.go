@@ -1,0 +1,294 @@
+// Package sdktest is an Agones SDK server for tests: in memory, on a real port,
+// and with the faults that the real one can have.
+package sdktest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"torikumi/pkg/contract"
+	"torikumi/proto/agones/sdk"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// Names of the game server.
+const (
+	Namespace = "games"
+	Name      = "arena-7"
+)
+
+// Server is one game server with its SDK. It is safe for concurrent use.
+type Server struct {
+	sdk.UnimplementedSDKServer
+	tb   testing.TB
+	port int
+
+	mu        sync.Mutex
+	gs        *sdk.GameServer
+	version   int
+	watchers  map[chan struct{}]bool
+	grpc      *grpc.Server
+	served    chan struct{}
+	blind     bool
+	deaf      int
+	readies   int
+	shutdowns int
+	healths   int
+	gets      int
+	late      *sdk.GameServer // to be sent once instead of the real one
+}
+
+// Start serves until the test ends.
+func Start(tb testing.TB) *Server {
+	s := &Server{tb: tb, watchers: map[chan struct{}]bool{}, gs: &sdk.GameServer{
+		ObjectMeta: &sdk.GameServer_ObjectMeta{Name: Name, Namespace: Namespace, Uid: "uid-1", Labels: map[string]string{}, Annotations: map[string]string{}},
+		Status:     &sdk.GameServer_Status{State: "Scheduled"},
+	}}
+	s.Restart()
+	tb.Cleanup(s.Stop)
+	return s
+}
+
+// Port is where the SDK listens, on localhost.
+func (s *Server) Port() int { return s.port }
+
+// Restart serves on the same port again.
+func (s *Server) Restart() {
+	s.tb.Helper()
+	lis, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	server := grpc.NewServer()
+	sdk.RegisterSDKServer(server, s)
+	served := make(chan struct{})
+	s.mu.Lock()
+	s.port, s.grpc, s.served = lis.Addr().(*net.TCPAddr).Port, server, served
+	s.mu.Unlock()
+	go func() {
+		defer close(served)
+		_ = server.Serve(lis) // ends with Stop
+	}()
+}
+
+// Stop breaks all connections.
+func (s *Server) Stop() {
+	s.mu.Lock()
+	server, served := s.grpc, s.served
+	s.mu.Unlock()
+	server.Stop()
+	<-served
+}
+
+// Change changes the game server, and tells the watchers unless they are blind.
+func (s *Server) Change(f func(gs *sdk.GameServer)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s.gs)
+	s.version++
+	s.gs.ObjectMeta.ResourceVersion = strconv.Itoa(s.version)
+	if s.blind {
+		return
+	}
+	for w := range s.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Give allocates the server for a match, with or without a roster.
+func (s *Server) Give(match string, roster *torikumiv1.Roster) {
+	s.tb.Helper()
+	var text string
+	if roster != nil {
+		var err error
+		if text, err = contract.EncodeRoster(roster); err != nil {
+			s.tb.Fatal(err)
+		}
+	}
+	s.Change(func(gs *sdk.GameServer) {
+		gs.Status.State = "Allocated"
+		gs.ObjectMeta.Labels[contract.MatchLabel] = match
+		delete(gs.ObjectMeta.Annotations, contract.RosterAnnotation)
+		if text != "" {
+			gs.ObjectMeta.Annotations[contract.RosterAnnotation] = text
+		}
+	})
+}
+
+// SetState changes the state alone.
+func (s *Server) SetState(state string) {
+	s.Change(func(gs *sdk.GameServer) { gs.Status.State = state })
+}
+
+// Late sends the watchers one changed copy of the game server, as it may have
+// been before.
+func (s *Server) Late(f func(gs *sdk.GameServer)) {
+	s.mu.Lock()
+	late := proto.CloneOf(s.gs)
+	f(late)
+	s.late = late
+	s.mu.Unlock()
+	s.notify()
+	Eventually(s.tb, "the late event is sent", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.late == nil
+	})
+}
+
+func (s *Server) notify() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// ResetVersion lets the versions begin anew.
+func (s *Server) ResetVersion() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = 0
+	s.gs.ObjectMeta.ResourceVersion = "0"
+}
+
+// Blind keeps changes from the watchers, as a watch that lags does.
+func (s *Server) Blind(blind bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.blind = blind
+}
+
+// LoseShutdowns makes the next n Shutdown calls succeed without effect.
+func (s *Server) LoseShutdowns(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deaf = n
+}
+
+// State returns the state now.
+func (s *Server) State() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gs.GetStatus().GetState()
+}
+
+// Calls returns how many calls there have been.
+func (s *Server) Calls() (readies, healths, shutdowns, gets int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.readies, s.healths, s.shutdowns, s.gets
+}
+
+// Ready implements the SDK.
+func (s *Server) Ready(context.Context, *sdk.Empty) (*sdk.Empty, error) {
+	s.mu.Lock()
+	s.readies++
+	s.mu.Unlock()
+	s.SetState("Ready")
+	return &sdk.Empty{}, nil
+}
+
+// Shutdown implements the SDK.
+func (s *Server) Shutdown(context.Context, *sdk.Empty) (*sdk.Empty, error) {
+	s.mu.Lock()
+	s.shutdowns++
+	deaf := s.shutdowns <= s.deaf
+	s.mu.Unlock()
+	if !deaf {
+		s.SetState("Shutdown")
+	}
+	return &sdk.Empty{}, nil
+}
+
+// Health implements the SDK.
+func (s *Server) Health(stream grpc.ClientStreamingServer[sdk.Empty, sdk.Empty]) error {
+	for {
+		if _, err := stream.Recv(); err != nil {
+			if errors.Is(err, io.EOF) {
+				return stream.SendAndClose(&sdk.Empty{})
+			}
+			return err
+		}
+		s.mu.Lock()
+		s.healths++
+		s.mu.Unlock()
+	}
+}
+
+// GetGameServer implements the SDK.
+func (s *Server) GetGameServer(context.Context, *sdk.Empty) (*sdk.GameServer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gets++
+	return proto.CloneOf(s.gs), nil
+}
+
+// WatchGameServer implements the SDK.
+func (s *Server) WatchGameServer(_ *sdk.Empty, stream grpc.ServerStreamingServer[sdk.GameServer]) error {
+	changed := make(chan struct{}, 1)
+	s.mu.Lock()
+	s.watchers[changed] = true
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers, changed)
+	}()
+	for {
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case <-changed:
+		}
+		s.mu.Lock()
+		gs := proto.CloneOf(s.gs)
+		if s.late != nil {
+			gs, s.late = s.late, nil
+		}
+		s.mu.Unlock()
+		if err := stream.Send(gs); err != nil {
+			return err
+		}
+	}
+}
+
+// Eventually waits for a condition and fails the test if it never comes.
+func Eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			tb.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// Roster makes a roster of players; each is a team of their own.
+func Roster(players ...string) *torikumiv1.Roster {
+	r := &torikumiv1.Roster{OpenMatchId: "open-match:1", Queue: "session", Region: "eu"}
+	for _, p := range players {
+		r.Teams = append(r.Teams, &torikumiv1.Team{Name: "team-" + p, Members: []*torikumiv1.TeamMember{{PlayerId: p, TicketId: "t-" + p}}})
+	}
+	return r
+}

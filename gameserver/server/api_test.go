@@ -1,0 +1,149 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"torikumi/gameserver/gate"
+	"torikumi/gameserver/server"
+	"torikumi/pkg/problem"
+)
+
+// call returns status, media type and body.
+func (s *suite) call(method, path, media, body string) (int, string, []byte) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(limited(s.t), method, s.server.Gate+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", media)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("Content-Type"), data
+}
+
+func TestGateAnswersBadRequestsWithProblems(t *testing.T) {
+	s := start(t)
+	s.give(match, "ann")
+	const js = "application/json"
+	tests := map[string]struct {
+		path, media, body string
+		status            int
+		reason            string
+	}{
+		"no JSON":           {"/v1/admissions", js, "hello", 400, ""},
+		"two objects":       {"/v1/admissions", js, `{"token":"a"}{}`, 400, ""},
+		"unknown member":    {"/v1/admissions", js, `{"token":"a","x":1}`, 400, ""},
+		"no token":          {"/v1/admissions", js, `{}`, 400, ""},
+		"wrong type":        {"/v1/admissions", js, `{"token":7}`, 400, ""},
+		"too large":         {"/v1/admissions", js, `{"token":"` + strings.Repeat("a", 20000) + `"}`, 413, ""},
+		"from a web page":   {"/v1/admissions", "text/plain", `{"token":"a"}`, 415, ""},
+		"bad token":         {"/v1/admissions", js, `{"token":"a"}`, 403, "malformed"},
+		"oversized token":   {"/v1/admissions", js, `{"token":"` + strings.Repeat("a", 9000) + `"}`, 403, "too_large"},
+		"no player":         {"/v1/departures", js, `{}`, 400, ""},
+		"player not there":  {"/v1/departures", js, `{"player":"ann"}`, 404, "not_present"},
+		"departure no JSON": {"/v1/departures", js, `[`, 400, ""},
+	}
+	for name, test := range tests {
+		status, media, body := s.call("POST", test.path, test.media, test.body)
+		var p problem.Problem
+		if err := json.Unmarshal(body, &p); err != nil || status != test.status || p.Status != status || p.Reason != test.reason || media != problem.ContentType {
+			t.Errorf("%s: %d %s %s", name, status, media, body)
+		}
+	}
+}
+
+func TestGateAPI(t *testing.T) {
+	s := start(t)
+	s.give(match, "ann", "bob")
+	body := `{"token":"` + s.token("ann") + `"}`
+	status, _, answer := s.call("POST", "/v1/admissions", "application/json", body)
+	var got map[string]any
+	if err := json.Unmarshal(answer, &got); err != nil || status != 200 || got["player"] != "ann" || got["team"] != "team-ann" || got["match_id"] != match || got["reconnect"] != false {
+		t.Errorf("admission: %d %s", status, answer)
+	}
+	if status, _, answer = s.call("POST", "/v1/admissions", "application/json", body); status != 403 || !bytes.Contains(answer, []byte(`"reason":"replayed"`)) {
+		t.Errorf("replay: %d %s", status, answer)
+	}
+	status, _, answer = s.call("POST", "/v1/admissions", "application/json", `{"token":"`+s.token("ann")+`"}`)
+	if status != 200 || !bytes.Contains(answer, []byte(`"reconnect":true`)) {
+		t.Errorf("reconnect: %d %s", status, answer)
+	}
+	if status, _, answer = s.call("POST", "/v1/departures", "application/json", `{"player":"ann"}`); status != 204 || len(answer) != 0 {
+		t.Errorf("departure: %d %s", status, answer)
+	}
+	if status, _, _ = s.call("GET", "/readyz", "", ""); status != 200 {
+		t.Errorf("readyz: %d", status)
+	}
+	s.sdk.Stop()
+	s.until("the gate says that the SDK is gone", func() bool { status, _, _ := s.call("GET", "/readyz", "", ""); return status == 503 })
+}
+
+// TestLostAnswer: a request that is made again under the same name is answered
+// in the same way, and a late departure does not end a later stay.
+func TestLostAnswer(t *testing.T) {
+	s := start(t)
+	s.give(match, "ann", "bob")
+	api, tok := s.api(), s.token("ann")
+	first, err := api.Admit(limited(t), tok, "attempt-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := api.Admit(limited(t), tok, "attempt-1"); err != nil || again != first {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	if _, err := api.Admit(limited(t), tok, "attempt-2"); err == nil {
+		t.Error("another attempt has used the token too")
+	}
+	if _, err := api.Admit(limited(t), s.token("ann"), "attempt-3"); err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Depart(limited(t), "ann", first.Admission); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.roster(); len(r.Present) != 1 {
+		t.Errorf("a late departure has ended a later stay: %+v", r)
+	}
+}
+
+func TestSettingsThatStopTheStart(t *testing.T) {
+	good := []string{"--jwks-url=https://frontend.example/jwks", "--issuer=i"}
+	for flag, want := range map[string]string{
+		"--http-listen=:8085":               "--http-listen",
+		"--http-listen=0.0.0.0:8085":        "--http-listen",
+		"--http-listen=10.0.0.1:8085":       "--http-listen",
+		"--jwks-url=http://elsewhere.test/": "--jwks-url",
+		"--jwks-url=":                       "--jwks-url",
+		"--issuer=":                         "--issuer",
+		"--algorithm=none":                  "--algorithm",
+		"--capacity=-1":                     "--capacity",
+		"--no-show-timeout=0s":              "--no-show-timeout",
+		"--empty-timeout=-1s":               "--empty-timeout",
+		"--sdk-grpc-port=0":                 "--sdk-grpc-port",
+	} {
+		var stderr bytes.Buffer
+		args := append(append([]string{}, good...), flag)
+		if code := gate.Main(t.Context(), args, func(string) string { return "" }, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("gate %s: exit code %d, %s", flag, code, &stderr)
+		}
+	}
+	for _, flag := range []string{"--udp-listen=x", "--gate=127.0.0.1:1", "--idle-timeout=0s", "--max-pending=0", "--sdk-grpc-port=70000"} {
+		var stderr bytes.Buffer
+		want, _, _ := strings.Cut(flag, "=")
+		if code := server.Main(t.Context(), []string{flag}, func(string) string { return "" }, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("server %s: exit code %d, %s", flag, code, &stderr)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"torikumi/gameserver/internal/agones"
+	"torikumi/pkg/rpc"
+	"torikumi/proto/agones/sdk"
+)
+
+// errEnded stops the group when the game server has been shut down.
+var errEnded = errors.New("the game server has been shut down")
+
+// life is the server's life as a game server of Agones.
+type life struct {
+	sdk      sdk.SDKClient
+	cfg      *Config
+	log      *slog.Logger
+	follower *agones.Follower
+	over     func() // the match is over
+
+	ended chan struct{} // closed once the game server is shut down
+	once  sync.Once
+	match string // of the last view that was Allocated; only observe uses it
+}
+
+func newLife(client sdk.SDKClient, cfg *Config, log *slog.Logger, over func()) *life {
+	l := &life{sdk: client, cfg: cfg, log: log, over: over, ended: make(chan struct{})}
+	l.follower = agones.New(agones.Options{SDK: client, Observe: l.observe, Logger: log})
+	return l
+}
+
+// observe sends everybody away when the server is free again or has come to
+// another match.
+func (l *life) observe(v agones.View) {
+	switch {
+	case v.Ending():
+		l.once.Do(func() {
+			l.log.Info("game server ends", "gameserver", v.Namespace+"/"+v.Name, "state", v.State)
+			close(l.ended)
+		})
+	case v.State == agones.StateAllocated:
+		if l.match != "" && l.match != v.Match {
+			l.over()
+		}
+		l.match = v.Match
+	case v.State == agones.StateReady:
+		if l.match != "" {
+			l.over()
+		}
+		l.match = ""
+	}
+}
+
+// with runs serve for as long as the game server lives.
+func (l *life) with(ctx context.Context, serve func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, f := range []func(context.Context) error{serve, l.follower.Run, l.ready, l.health, l.watchdog} {
+		group.Go(func() error { return f(ctx) })
+	}
+	if err := group.Wait(); !errors.Is(err, errEnded) {
+		return err
+	}
+	return nil
+}
+
+// ready reports Ready once. Whenever that fails, the answer alone may have been
+// lost, and another Ready would take the server away from the match that it has
+// been allocated for meanwhile: so the state is looked at first.
+func (l *life) ready(ctx context.Context) error {
+	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: time.Second}
+	for {
+		v, err := l.follower.Fresh(ctx)
+		if err == nil {
+			if v.State == agones.StateAllocated || v.State == agones.StateReserved || v.Ending() {
+				return nil
+			}
+			if _, err = l.sdk.Ready(ctx, &sdk.Empty{}); err == nil {
+				l.log.Info("ready for players")
+				return nil
+			}
+		}
+		l.log.Debug("not ready yet", "error", err)
+		if backoff.Wait(ctx) != nil {
+			return nil
+		}
+	}
+}
+
+// health gives signs of life, on a new stream after each failure.
+func (l *life) health(ctx context.Context) error {
+	tick := time.NewTicker(l.cfg.HealthInterval)
+	defer tick.Stop()
+	var stream sdk.SDK_HealthClient
+	for {
+		var err error
+		if stream == nil {
+			stream, err = l.sdk.Health(ctx)
+		}
+		if err == nil {
+			err = stream.Send(&sdk.Empty{})
+		}
+		if err != nil {
+			stream = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// watchdog ends the server when there is no game server for it any more.
+func (l *life) watchdog(ctx context.Context) error {
+	tick := time.NewTicker(max(l.cfg.SDKLostTimeout/20, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.ended:
+			return errEnded
+		case <-tick.C:
+		}
+		if lost := l.follower.Lost(); lost >= l.cfg.SDKLostTimeout {
+			return fmt.Errorf("%w: out of reach for %v", ErrSDKLost, lost.Round(time.Millisecond))
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"torikumi/gameserver/internal/keytest"
+	"torikumi/gameserver/internal/sdktest"
+	"torikumi/pkg/config"
+	"torikumi/pkg/contract"
+	"torikumi/proto/agones/sdk"
+)
+
+// TestRealSDKServer plays a match against Agones's own SDK server in its local
+// mode. AGONES_SDK_SERVER is the path of its binary; without it the test is
+// skipped.
+func TestRealSDKServer(t *testing.T) {
+	binary := os.Getenv("AGONES_SDK_SERVER")
+	if binary == "" {
+		t.Skip("AGONES_SDK_SERVER names no sdk-server binary")
+	}
+	file := filepath.Join(t.TempDir(), "gameserver.yaml")
+	writeGameServer(t, file, "Scheduled", "", "")
+	ports := freePorts(t, 3)
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, binary, "--local", "-f", file, "--address=127.0.0.1",
+		"--grpc-port="+strconv.Itoa(ports[0]), "--http-port="+strconv.Itoa(ports[1]), "--health-port="+strconv.Itoa(ports[2]))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
+	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	agones := sdk.NewSDKClient(conn)
+	state := func() string {
+		gs, err := agones.GetGameServer(limited(t), &sdk.Empty{})
+		if err != nil {
+			return err.Error()
+		}
+		return gs.GetStatus().GetState()
+	}
+
+	s := &suite{t: t, issuer: keytest.New(t)}
+	config.Default(&s.gate)
+	config.Default(&s.server)
+	s.gate.HTTPListen, s.gate.SDKPort, s.gate.JWKSURL, s.gate.Issuer = "127.0.0.1:0", ports[0], s.issuer.URL(), keytest.Name
+	s.server.UDPListen, s.server.SDKPort, s.server.HealthInterval = "127.0.0.1:0", ports[0], 50*time.Millisecond
+	s.gate.LogLevel, s.server.LogLevel = slog.LevelWarn, slog.LevelWarn
+	s.startGate()
+	s.startServer()
+	s.until("the server is Ready", func() bool { return state() == "Ready" })
+
+	roster, err := contract.EncodeRoster(sdktest.Roster("ann", "bob"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeGameServer(t, file, "Allocated", match, roster)
+	s.until("the gate knows the match", func() bool { r := s.roster(); return r.MatchID == match && len(r.Expected) == 2 })
+	ann, bob := s.player(), s.player()
+	tok := s.token("ann")
+	s.join(ann, tok)
+	s.join(bob, s.token("bob"))
+	if _, err := s.player().Join(limited(t), tok); refusal(err) != "replayed" {
+		t.Errorf("replay: %v", err)
+	}
+	if err := ann.Leave(limited(t)); err != nil {
+		t.Error(err)
+	}
+	if err := bob.Leave(limited(t)); err != nil {
+		t.Error(err)
+	}
+	s.until("the game server is shut down", func() bool { return state() == "Shutdown" })
+	s.until("the server ends by itself", func() bool { return raceFree(s) })
+}
+
+// writeGameServer writes the file in one call, because it is read at each write.
+func writeGameServer(t *testing.T, file, state, match, roster string) {
+	t.Helper()
+	text := fmt.Sprintf("apiVersion: agones.dev/v1\nkind: GameServer\nmetadata:\n  name: %s\n  namespace: %s\n  uid: uid-1\n", sdktest.Name, sdktest.Namespace)
+	if match != "" {
+		text += fmt.Sprintf("  labels:\n    %s: %s\n  annotations:\n    %s: %q\n", contract.MatchLabel, match, contract.RosterAnnotation, roster)
+	}
+	text += fmt.Sprintf("status:\n  state: %s\n  address: 127.0.0.1\n", state)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports
+}
