@@ -1,0 +1,210 @@
+// Package demo plays the whole path of players on one machine: it starts the
+// suite, lets players press Play in every way there is, sends intruders after
+// them, and checks from both sides that everybody came where they belong and
+// nobody else did.
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"torikumi/local/suite"
+	"torikumi/pkg/config"
+	"torikumi/pkg/rpc"
+)
+
+// Options of Run.
+type Options struct {
+	// Players is how many honest players there are, at least 2; Seed decides
+	// who plays what.
+	Players int
+	Seed    uint64
+	// Suite says how to run the suite; Run sets what the demo needs.
+	Suite suite.Options
+	// Progress gets a line a second.
+	Progress io.Writer
+}
+
+// MaxPlayers bounds a demo to what one machine can show.
+const MaxPlayers = 5000
+
+// Validate tells which options are wrong.
+func (o *Options) Validate() error {
+	if o.Players < 2 || o.Players > MaxPlayers {
+		return config.Invalid("players", fmt.Sprintf("must be from 2 to %d", MaxPlayers), o.Players)
+	}
+	return nil
+}
+
+// Result is what came out.
+type Result struct {
+	OK bool `json:"ok"`
+	// Players are the honest ones, Admitted those of them who got into the
+	// server of their match.
+	Players  int `json:"players"`
+	Admitted int `json:"admitted"`
+	// Intruders tried to get in, Refused were refused for the right reason.
+	Intruders       int     `json:"intruders"`
+	Refused         int     `json:"refused"`
+	Matches         int     `json:"matches"`
+	ServersRecycled int     `json:"servers_recycled"`
+	WaitP50         float64 `json:"wait_p50_ms"`
+	WaitP95         float64 `json:"wait_p95_ms"`
+
+	// Elapsed is the time from the first player to the last recycled server,
+	// Started that which the suite took to be ready.
+	Elapsed time.Duration `json:"-"`
+	Started time.Duration `json:"-"`
+	// Err joins everything that is wrong; nil exactly if OK.
+	Err error `json:"-"`
+}
+
+// demo is one run.
+type demo struct {
+	access    *access
+	ledger    *ledger
+	locksmith *locksmith
+}
+
+// How many servers wait for a match, and how many there may be.
+const (
+	readyServers = 12
+	maxServers   = 96
+)
+
+// Run plays and returns the result. Its error says that it could not even
+// start or stop the suite; that something was wrong is in the result.
+func Run(ctx context.Context, o Options) (_ Result, err error) {
+	begin := time.Now()
+	o.Suite.Ready, o.Suite.Max = readyServers, maxServers
+	o.Suite.PlayToken = rand.Text()
+	s, err := suite.Start(ctx, o.Suite)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	started := time.Since(begin)
+	fmt.Fprintf(o.Progress, "The suite is up after %.1f s: player API %s, game servers on 127.0.0.1.\n", started.Seconds(), s.URL())
+
+	conn, err := rpc.Dial(s.Addr(suite.Frontend).GRPC)
+	if err != nil {
+		return Result{}, err
+	}
+	defer conn.Close()
+	locksmith, err := newLocksmith(s.KeysDir())
+	if err != nil {
+		return Result{}, fmt.Errorf("prepare the intruders: %w", err)
+	}
+	d := &demo{access: newAccess(s.URL(), s.IssuerURL(), conn, o.Suite.PlayToken), ledger: newLedger(), locksmith: locksmith}
+	defer d.access.http.CloseIdleConnections()
+	r := d.run(ctx, o, s)
+	r.Started = started
+	return r, nil
+}
+
+// run lets everybody play and waits until the last server is recycled.
+func (d *demo) run(ctx context.Context, o Options, s *suite.Suite) Result {
+	seekers := plan(o.Players, o.Seed)
+	limit := 90*time.Second + time.Duration(len(seekers))*2*arrivalGap
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+
+	sub := s.Fleet().Subscribe()
+	var side sync.WaitGroup
+	follow, stopFollow := context.WithCancel(context.WithoutCancel(ctx))
+	side.Go(func() { d.ledger.follow(follow, sub) })
+	side.Go(func() { d.progress(follow, o.Progress, o.Players) })
+	side.Go(func() {
+		select {
+		case err := <-s.Failed():
+			d.ledger.fault("a service failed: %w", err)
+			cancel()
+		case <-follow.Done():
+		}
+	})
+
+	begin := time.Now()
+	var players sync.WaitGroup
+	for _, sk := range seekers {
+		players.Go(func() { d.play(ctx, sk) })
+	}
+	players.Wait()
+	if err := d.ledger.waitRecycled(ctx); err != nil {
+		d.ledger.fault("waiting for the servers to be recycled: %w", err)
+	}
+	elapsed := time.Since(begin)
+	stopFollow()
+	sub.Close()
+	side.Wait()
+	return d.result(o, seekers, elapsed)
+}
+
+func (d *demo) result(o Options, seekers []seeker, elapsed time.Duration) Result {
+	r := Result{Players: o.Players, Elapsed: elapsed}
+	for _, s := range seekers {
+		r.Intruders += len(s.intruders)
+	}
+	r.Err = d.ledger.audit()
+	r.ServersRecycled, r.Matches = d.ledger.recycled()
+	r.Admitted, r.Refused = d.ledger.admitted, d.ledger.refused
+	if r.Admitted != r.Players {
+		r.Err = errors.Join(r.Err, fmt.Errorf("%d of %d players were admitted", r.Admitted, r.Players))
+	}
+	if r.Refused != r.Intruders {
+		r.Err = errors.Join(r.Err, fmt.Errorf("%d of %d intruders were refused", r.Refused, r.Intruders))
+	}
+	if r.Matches == 0 {
+		r.Err = errors.Join(r.Err, errors.New("there was no match"))
+	}
+	r.OK = r.Err == nil
+	ms := func(w time.Duration) float64 { return float64(w.Microseconds()) / 1000 }
+	r.WaitP50, r.WaitP95 = ms(percentile(d.ledger.waits, 0.50)), ms(percentile(d.ledger.waits, 0.95))
+	return r
+}
+
+// progress writes a line a second, if anything has changed.
+func (d *demo) progress(ctx context.Context, w io.Writer, players int) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := ""
+	for {
+		gone, all := d.ledger.recycled()
+		d.ledger.mu.Lock()
+		line := fmt.Sprintf("players: %3d searching, %3d playing, %3d of %d done · matches: %d · servers recycled: %d · intruders refused: %d",
+			d.ledger.searching, d.ledger.playing, d.ledger.left, players, all, gone, d.ledger.refused)
+		d.ledger.mu.Unlock()
+		if line != last && all > 0 {
+			fmt.Fprintln(w, line)
+			last = line
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Summary writes the result for people.
+func (r Result) Summary(w io.Writer) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-18s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintln(w)
+	row("players", "%d of %d admitted to the server of their match", r.Admitted, r.Players)
+	row("intruders", "%d of %d refused", r.Refused, r.Intruders)
+	row("matches", "%d", r.Matches)
+	row("servers recycled", "%d of %d", r.ServersRecycled, r.Matches)
+	row("Play to playing", "%.0f ms (p50), %.0f ms (p95)", r.WaitP50, r.WaitP95)
+	row("time", "%.1f s, and %.1f s to start", r.Elapsed.Seconds(), r.Started.Seconds())
+	if r.OK {
+		fmt.Fprintln(w, "\nEverybody came where they belong, and nobody else did.")
+		return
+	}
+	fmt.Fprintf(w, "\nNOT as it should be:\n%v\n", r.Err)
+}

@@ -1,0 +1,136 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"torikumi/gameserver/client"
+)
+
+// How long a player stays in a match once all are there, and between two pings.
+const (
+	playTime  = 300 * time.Millisecond
+	pingEvery = 100 * time.Millisecond
+)
+
+// play takes one ticket's players from Play to the end of their match.
+func (d *demo) play(ctx context.Context, s seeker) {
+	select {
+	case <-time.After(s.after):
+	case <-ctx.Done():
+		return
+	}
+	var tokens []string
+	if s.method != byPlay {
+		for _, p := range s.players {
+			t, err := d.access.playerToken(ctx, p)
+			if err != nil {
+				d.ledger.fault("%s could not sign in: %w", p, err)
+				return
+			}
+			tokens = append(tokens, t)
+		}
+	}
+	start := time.Now()
+	d.ledger.note(func() { d.ledger.searching += len(s.players) })
+	places, err := d.access.search(ctx, s, tokens)
+	if err != nil {
+		d.ledger.fault("%s did not get a match in queue %s: %w", s.players[0], s.queue, err)
+		return
+	}
+	var party errgroup.Group
+	for i, p := range places {
+		party.Go(func() error {
+			name, attacks := s.players[i], s.intruders
+			if i > 0 {
+				attacks = nil
+			}
+			if err := d.inMatch(ctx, s, name, p, start, attacks); err != nil {
+				d.ledger.fault("%s at %s: %w", name, p.connection, err)
+			}
+			return nil
+		})
+	}
+	_ = party.Wait() // faults are in the ledger
+}
+
+// inMatch joins, sees that exactly the match's players are there, lets the
+// intruders try, plays and leaves.
+func (d *demo) inMatch(ctx context.Context, s seeker, name string, p place, start time.Time, intruders []kind) error {
+	c, err := client.Dial(p.connection)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	welcome, err := c.Join(ctx, p.jwt)
+	if err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+	d.ledger.admit(welcome.Player, welcome.Team, welcome.MatchID, time.Since(start))
+	defer d.ledger.note(func() { d.ledger.playing--; d.ledger.left++ })
+	switch {
+	case s.method != byPlay && welcome.Player != name:
+		return fmt.Errorf("the server took the player for %q", welcome.Player)
+	case p.match != "" && welcome.MatchID != p.match:
+		return fmt.Errorf("the server plays match %q, the frontend said %q", welcome.MatchID, p.match)
+	}
+	if err := everybody(ctx, c, s.size); err != nil {
+		return err
+	}
+	for _, k := range intruders {
+		if err := d.locksmith.intrude(ctx, k, p.connection, p.jwt); err != nil {
+			return err
+		}
+		d.ledger.note(func() { d.ledger.refused++ })
+	}
+	for end := time.Now().Add(playTime); time.Now().Before(end); {
+		if _, err := c.Ping(ctx); err != nil {
+			return fmt.Errorf("ping: %w", err)
+		}
+		if err := pause(ctx, pingEvery); err != nil {
+			return err
+		}
+	}
+	return c.Leave(ctx)
+}
+
+// everybody waits until the match has as many players as it should, and sees
+// that it has no more. Somebody who has come and gone already does not count.
+func everybody(ctx context.Context, c *client.Client, size int) error {
+	limit, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	met := make(map[string]bool)
+	for {
+		_, present, err := c.Roster(limit)
+		if err != nil {
+			return fmt.Errorf("roster: %w", err)
+		}
+		for _, p := range present {
+			met[p.Player] = true
+		}
+		if len(met) > size {
+			return fmt.Errorf("the match has %d players, not %d", len(met), size)
+		}
+		if len(met) == size {
+			return nil
+		}
+		if err := pause(limit, pingEvery/2); err != nil {
+			return errors.New("the others did not come")
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,203 @@
+package demo
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"torikumi/local/issuer"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// place is where a player was sent.
+type place struct {
+	connection, jwt, match string
+}
+
+// access is how players reach the frontend and the issuer.
+type access struct {
+	http                *http.Client
+	frontend, issuerURL string
+	grpc                torikumiv1.FrontendServiceClient
+	playToken           string
+}
+
+func newAccess(frontend, issuerURL string, conn *grpc.ClientConn, playToken string) *access {
+	t := &http.Transport{MaxIdleConnsPerHost: 64}
+	return &access{http: &http.Client{Transport: t}, frontend: frontend, issuerURL: issuerURL, grpc: torikumiv1.NewFrontendServiceClient(conn), playToken: playToken}
+}
+
+// call makes one HTTP request and decodes the answer, which has to be 200.
+func (a *access) call(ctx context.Context, method, target, bearer string, body, answer any) error {
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		in = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, in)
+	if err != nil {
+		return err
+	}
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s: %s", method, req.URL.Path, resp.Status, bytes.TrimSpace(b))
+	}
+	if t, ok := answer.(*torikumiv1.Ticket); ok {
+		return protojson.Unmarshal(b, t)
+	}
+	return json.Unmarshal(b, answer)
+}
+
+// playerToken signs the player in.
+func (a *access) playerToken(ctx context.Context, player string) (string, error) {
+	var answer struct{ Token string }
+	err := a.call(ctx, http.MethodPost, a.issuerURL+issuer.TokenPath, "", map[string]string{"player": player}, &answer)
+	return answer.Token, err
+}
+
+// search presses Play for the seeker's party and returns where each of its
+// players goes. tokens are the player tokens, the first is the leader's.
+func (a *access) search(ctx context.Context, s seeker, tokens []string) ([]place, error) {
+	if s.method == byPlay {
+		p, err := a.play(ctx, s)
+		return []place{p}, err
+	}
+	req := &torikumiv1.CreateTicketRequest{Queue: s.queue, Region: s.region}
+	for _, p := range s.players {
+		req.Players = append(req.Players, &torikumiv1.Player{Id: p, Attributes: map[string]*torikumiv1.Attribute{
+			"skill": {Value: &torikumiv1.Attribute_Number{Number: s.skill}},
+		}})
+	}
+	var created torikumiv1.Ticket
+	if s.method == byGRPC {
+		t, err := a.grpc.CreateTicket(as(ctx, tokens[0]), req)
+		if err != nil {
+			return nil, fmt.Errorf("create ticket: %w", err)
+		}
+		created.Id = t.GetId()
+	} else {
+		b, err := protojson.Marshal(req)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.call(ctx, http.MethodPost, a.frontend+"/v1/tickets", tokens[0], json.RawMessage(b), &created); err != nil {
+			return nil, fmt.Errorf("create ticket: %w", err)
+		}
+	}
+	places := make([]place, len(tokens))
+	for i, bearer := range tokens { // each member of a party asks with their own token
+		t, err := a.await(ctx, s.method, created.GetId(), bearer)
+		if err != nil {
+			return nil, err
+		}
+		if t.GetState() != torikumiv1.TicketState_ASSIGNED {
+			return nil, fmt.Errorf("the search ended as %s", t.GetState())
+		}
+		places[i] = place{connection: t.GetServer().GetConnection(), jwt: t.GetJoinToken().GetJwt(), match: t.GetServer().GetMatchId()}
+	}
+	return places, nil
+}
+
+func as(ctx context.Context, bearer string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+bearer)
+}
+
+// await waits for the end of the search.
+func (a *access) await(ctx context.Context, m method, id, bearer string) (*torikumiv1.Ticket, error) {
+	switch m {
+	case byEvents:
+		return a.events(ctx, id, bearer)
+	case byGRPC:
+		stream, err := a.grpc.WatchTicket(as(ctx, bearer), &torikumiv1.WatchTicketRequest{TicketId: id})
+		for err == nil {
+			var t *torikumiv1.Ticket
+			if t, err = stream.Recv(); err == nil && t.GetState() != torikumiv1.TicketState_SEARCHING {
+				_, rest := stream.Recv() // the stream ends after the search
+				if !errors.Is(rest, io.EOF) {
+					return nil, fmt.Errorf("watch ticket: want the end of the stream, got %w", rest)
+				}
+				return t, nil
+			}
+		}
+		return nil, fmt.Errorf("watch ticket: %w", err)
+	default:
+		for {
+			t := new(torikumiv1.Ticket)
+			if err := a.call(ctx, http.MethodGet, a.frontend+"/v1/tickets/"+id+"/wait?timeout=20s", bearer, nil, t); err != nil {
+				return nil, fmt.Errorf("wait for ticket: %w", err)
+			}
+			if t.GetState() != torikumiv1.TicketState_SEARCHING {
+				return t, nil
+			}
+		}
+	}
+}
+
+// events reads the stream of server-sent events to its end.
+func (a *access) events(ctx context.Context, id, bearer string) (*torikumiv1.Ticket, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.frontend+"/v1/tickets/"+id+"/events", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("events: %s", resp.Status)
+	}
+	last := new(torikumiv1.Ticket)
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if data, ok := strings.CutPrefix(lines.Text(), "data:"); ok {
+			if err := protojson.Unmarshal([]byte(data), last); err != nil {
+				return nil, fmt.Errorf("events: %w", err)
+			}
+		}
+	}
+	return last, lines.Err()
+}
+
+// play uses the route of clients that share one token.
+func (a *access) play(ctx context.Context, s seeker) (place, error) {
+	var answer struct {
+		Status string
+		Server struct{ Connection string }
+		JWT    string
+	}
+	target := fmt.Sprintf("%s/play/%s?skill=%g&latency=40", a.frontend, url.PathEscape(s.region), s.skill)
+	if err := a.call(ctx, http.MethodGet, target, a.playToken, nil, &answer); err != nil {
+		return place{}, err
+	}
+	if answer.Status != "matched" {
+		return place{}, fmt.Errorf("play ended as %q", answer.Status)
+	}
+	return place{connection: answer.Server.Connection, jwt: answer.JWT}, nil
+}

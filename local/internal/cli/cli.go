@@ -1,0 +1,186 @@
+// Package cli is the command line of torikumi: the suite on one machine for
+// those who develop a game, and the demo for those who want to see it.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"torikumi/gameserver/server"
+	"torikumi/local/demo"
+	"torikumi/local/suite"
+	"torikumi/pkg/config"
+	"torikumi/pkg/queues"
+	"torikumi/pkg/service"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+const usage = `torikumi runs matchmaking on one machine: no Kubernetes, no Redis, no Docker.
+
+Usage: torikumi COMMAND [--setting=value ...]
+
+  up      run the suite until Ctrl-C; game servers are processes
+  demo    start the suite, let players play, check everything, stop
+  server  run the reference game server (what "up" starts for each match)
+  help    show this
+
+"torikumi COMMAND --help" shows the settings of a command.
+`
+
+// stdio is where a command reads its settings from and writes to.
+type stdio struct {
+	args           []string
+	getenv         func(string) string
+	stdout, stderr io.Writer
+}
+
+// shared is a writer for several goroutines.
+type shared struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(p)
+}
+
+// Main runs a command and returns the exit code: 0, 1 if it failed, 2 if it
+// was called wrongly.
+func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	// Logs and game servers write at the same time.
+	std := stdio{args: args[1:], getenv: getenv, stdout: stdout, stderr: &shared{out: stderr}}
+	switch args[0] {
+	case "up":
+		return runUp(ctx, std)
+	case "demo":
+		return runDemo(ctx, std)
+	case "server":
+		return server.Main(ctx, std.args, getenv, stdout, stderr)
+	case "help", "--help", "-h":
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	fmt.Fprintf(stderr, "torikumi: unknown command %q\n\n%s", args[0], usage)
+	return exitUsage
+}
+
+// load reads a command's settings; ok is false if the command is over.
+func load(name string, cfg any, std stdio) (code int, ok bool) {
+	err := config.Load("torikumi "+name, "TORIKUMI_", cfg, std.args, std.getenv, std.stdout)
+	switch {
+	case err == nil:
+		return 0, true
+	case errors.Is(err, config.ErrHelp):
+		return 0, false
+	}
+	fmt.Fprintf(std.stderr, "torikumi %s: wrong settings (--help shows all):\n", name)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(std.stderr, "  %s\n", line)
+	}
+	return exitUsage, false
+}
+
+// self is the command line that runs this very program as a game server.
+func self() ([]string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find our own program: %w", err)
+	}
+	return []string{exe, "server"}, nil
+}
+
+// demoConfig holds the settings of "torikumi demo".
+type demoConfig struct {
+	Players int    `flag:"players" default:"40" help:"Honest players, from 2 to 5000."`
+	Seed    int    `flag:"seed" default:"1" help:"Decides who plays what; the same for the same number."`
+	JSON    bool   `flag:"json" help:"Print one JSON object to standard output; progress goes to standard error."`
+	Verbose bool   `flag:"verbose" help:"Show the logs of all services and game servers."`
+	Queues  string `flag:"queues" help:"File with the queues; has to have session, squad and trio as the built-in one."`
+
+	OpenMatch       string `flag:"open-match" help:"IP address of a running Open Match to use in place of minimatch, on its usual ports (50503 to 50505)."`
+	EvaluatorListen string `flag:"evaluator-listen" default:"127.0.0.1:50508" help:"With --open-match: where that Open Match looks for the evaluator."`
+}
+
+func (c *demoConfig) Validate() error {
+	var errs []error
+	if c.OpenMatch != "" && net.ParseIP(c.OpenMatch) == nil {
+		errs = append(errs, config.Invalid("open-match", "must be an IP address", c.OpenMatch))
+	}
+	if set, err := queues.Load(c.Queues); err != nil {
+		errs = append(errs, fmt.Errorf("--queues: %w", err))
+	} else {
+		for _, name := range []string{"session", "squad", "trio"} {
+			if _, ok := set.Get(name); !ok {
+				errs = append(errs, config.Invalid("queues", "the demo needs a queue "+name, c.Queues))
+			}
+		}
+	}
+	return errors.Join(append(errs, (&demo.Options{Players: c.Players}).Validate())...)
+}
+
+func runDemo(ctx context.Context, std stdio) int {
+	cfg := new(demoConfig)
+	if code, ok := load("demo", cfg, std); !ok {
+		return code
+	}
+	args, err := self()
+	if err != nil {
+		fmt.Fprintf(std.stderr, "torikumi demo: %v\n", err)
+		return exitFailed
+	}
+	o := demo.Options{Players: cfg.Players, Seed: uint64(cfg.Seed), Progress: std.stdout, Suite: suite.Options{
+		HTTPListen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", IssuerListen: "127.0.0.1:0",
+		Queues: cfg.Queues, ServerArgs: args, RegistrationInterval: localRegistration,
+		Log:       service.Config{LogLevel: slog.LevelError, LogFormat: "text", ShutdownTimeout: 5 * time.Second},
+		LogOutput: std.stderr,
+	}}
+	if h := cfg.OpenMatch; h != "" {
+		o.Suite.OpenMatch = &suite.OpenMatch{
+			Frontend: net.JoinHostPort(h, "50504"), Backend: net.JoinHostPort(h, "50505"), Query: net.JoinHostPort(h, "50503"),
+			EvaluatorListen: cfg.EvaluatorListen,
+		}
+	}
+	if cfg.JSON {
+		o.Progress = std.stderr
+	}
+	if cfg.Verbose {
+		o.Suite.Log.LogLevel, o.Suite.ServerOutput = slog.LevelDebug, std.stderr
+	}
+	r, err := demo.Run(ctx, o)
+	if err != nil {
+		r.OK = false
+		r.Err = errors.Join(r.Err, err)
+	}
+	if cfg.JSON {
+		r.Summary(std.stderr)
+		if err := json.NewEncoder(std.stdout).Encode(r); err != nil {
+			return exitFailed
+		}
+	} else {
+		r.Summary(std.stdout)
+	}
+	if !r.OK {
+		return exitFailed
+	}
+	return 0
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func call(ctx context.Context, args ...string) (int, string, string) {
+	var out, errs bytes.Buffer
+	code := Main(ctx, args, func(string) string { return "" }, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestUsage(t *testing.T) {
+	if code, out, _ := call(t.Context(), "help"); code != 0 || !strings.Contains(out, "demo") {
+		t.Errorf("help: %d %s", code, out)
+	}
+	if code, _, errs := call(t.Context()); code != exitUsage || !strings.Contains(errs, "Usage") {
+		t.Errorf("nothing: %d %s", code, errs)
+	}
+	if code, _, errs := call(t.Context(), "fly"); code != exitUsage || !strings.Contains(errs, `"fly"`) {
+		t.Errorf("unknown: %d %s", code, errs)
+	}
+	for _, command := range []string{"up", "demo"} {
+		if code, out, _ := call(t.Context(), command, "--help"); code != 0 || !strings.Contains(out, "--queues") {
+			t.Errorf("%s --help: %d %s", command, code, out)
+		}
+	}
+}
+
+func TestWrongSettingsAreAllNamed(t *testing.T) {
+	code, _, errs := call(t.Context(), "up", "--host=nowhere", "--http-port=70000", "--ready=0", "--max=-1", "--fleet=virtual:x",
+		"--game-server=./x", "--play-token=short", "--queues=/does/not/exist", "--log-format=xml", "--no-show-timeout=0s")
+	if code != exitUsage {
+		t.Errorf("exit %d", code)
+	}
+	for _, want := range []string{"--host", "--http-port", "--ready", "--max", "--fleet", "--play-token", "--queues", "--log-format", "--no-show-timeout"} {
+		if !strings.Contains(errs, want+":") {
+			t.Errorf("the message lacks %s:\n%s", want, errs)
+		}
+	}
+	if strings.Contains(errs, `"short"`) {
+		t.Error("the message shows the secret")
+	}
+	if code, _, errs := call(t.Context(), "demo", "--players=1", "--open-match=there"); code != exitUsage || !strings.Contains(errs, "--players:") || !strings.Contains(errs, "--open-match:") {
+		t.Errorf("demo: %d %s", code, errs)
+	}
+}
+
+// Nobody can be sent to an address that stands for all of them.
+func TestUpRefusesAHostThatNobodyCanReach(t *testing.T) {
+	for _, host := range []string{"0.0.0.0", "::"} {
+		if code, _, errs := call(t.Context(), "up", "--host="+host); code != 2 || !strings.Contains(errs, "--host") {
+			t.Errorf("%s: exit %d: %s", host, code, errs)
+		}
+	}
+}
+
+func TestUpFailsSoonWhenTheGameServerCannotRun(t *testing.T) {
+	code, _, errs := call(t.Context(), "up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--game-server=/does/not/exist")
+	if code != exitFailed || !strings.Contains(errs, "it fails again and again") || !strings.Contains(errs, "/does/not/exist") {
+		t.Errorf("exit %d:\n%s", code, errs)
+	}
+}
+
+// Up serves until it is told to stop, and leaves nothing behind (goleak).
+func TestUpVirtual(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watched{want: "A ticket in any queue", seen: cancel}
+	var errs bytes.Buffer
+	code := Main(ctx, []string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:50"},
+		func(string) string { return "" }, out, &errs)
+	if code != 0 || !strings.Contains(out.String(), "/play/eu") {
+		t.Errorf("exit %d: %s%s", code, out, &errs)
+	}
+}
+
+// watched calls seen once it has been told something.
+type watched struct {
+	bytes.Buffer
+	want string
+	seen func()
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if strings.Contains(w.String(), w.want) {
+		w.seen()
+	}
+	return n, err
+}
+
+// A queues.yaml of one's own works as it is: the fleet carries the labels that
+// it asks for, and GET /play takes the only queue there is.
+func TestUpWithQueuesOfOnesOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queues.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up := func(ctx context.Context, out io.Writer) (int, string) {
+		var errs bytes.Buffer
+		code := Main(ctx, []string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:5", "--queues=" + path},
+			func(string) string { return "" }, out, &errs)
+		return code, errs.String()
+	}
+	write(`queues: [{name: duel, regions: [asia], teams: [{name: a, players: 2}], skill: {attribute: s}, allocation: {labels: {game: duel}}}]`)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watched{want: "A ticket in any queue", seen: cancel}
+	if code, errs := up(ctx, out); code != 0 || !strings.Contains(out.String(), "/play/asia") || !strings.Contains(out.String(), `"queue":"duel"`) {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+
+	write(`queues:
+- {name: duel, teams: [{name: a, players: 2}], skill: {attribute: s}, allocation: {labels: {game: duel}}}
+- {name: race, teams: [{name: a, players: 2}], skill: {attribute: s}, allocation: {labels: {game: race}}}`)
+	if code, errs := up(t.Context(), io.Discard); code != exitFailed || !strings.Contains(errs, `queue "race": allocation.labels`) {
+		t.Errorf("labels that contradict each other: exit %d: %s", code, errs)
+	}
+	if code, _, errs := call(t.Context(), "demo", "--queues="+path); code != exitUsage || !strings.Contains(errs, "the demo needs a queue squad") {
+		t.Errorf("demo: exit %d: %s", code, errs)
+	}
+}

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"torikumi/local/issuer"
+	"torikumi/local/suite"
+	"torikumi/pkg/config"
+	"torikumi/pkg/queues"
+	"torikumi/pkg/service"
+)
+
+// localRegistration is minimatch's registration window here: the default of
+// 250 ms alone would be most of a player's wait.
+const localRegistration = 20 * time.Millisecond
+
+// upConfig holds the settings of "torikumi up".
+type upConfig struct {
+	LogLevel       slog.Level    `flag:"log-level" default:"WARN" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
+	LogFormat      string        `flag:"log-format" default:"text" help:"Format of the log: text or json."`
+	Host           string        `flag:"host" default:"127.0.0.1" help:"IP address that everything players reach listens on. Any but a loopback address lets others in, and the development issuer gives a token to whoever asks."`
+	HTTPPort       int           `flag:"http-port" default:"8080" help:"Port of the player API over HTTP; 0 is any free one."`
+	GRPCPort       int           `flag:"grpc-port" default:"50600" help:"Port of the player API over gRPC; 0 is any free one."`
+	IssuerPort     int           `flag:"issuer-port" default:"8081" help:"Port of the development issuer; 0 is any free one."`
+	OpenMatchPorts bool          `flag:"open-match-ports" default:"true" help:"Serve Open Match's API on its own ports, 50503 to 50505, otherwise on one free port; always on 127.0.0.1, as it has no authentication."`
+	Queues         string        `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
+	PlayQueue      string        `flag:"play-queue" help:"Queue of GET /play/{region}; session when not given, or else the first queue."`
+	PlayToken      string        `flag:"play-token" secret:"true" help:"Token that the clients of GET /play/{region} share, at least 16 characters; only player tokens when not given."`
+	GameServer     string        `flag:"game-server" help:"Command line of your own game server; the reference server when not given."`
+	Fleet          string        `flag:"fleet" default:"processes" help:"processes, or virtual:N for N servers that exist only as addresses, for load tests."`
+	Ready          int           `flag:"ready" default:"4" help:"Game servers that wait for a match."`
+	Max            int           `flag:"max" default:"64" help:"Most game servers at once."`
+	NoShow         time.Duration `flag:"no-show-timeout" default:"2m" help:"A game server that nobody comes to is ended after this time."`
+	VirtualSession time.Duration `flag:"virtual-session" default:"5s" help:"How long a virtual server stays allocated."`
+
+	virtual int
+}
+
+func (c *upConfig) Validate() error {
+	shared := c.log()
+	errs := []error{shared.Validate()}
+	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
+	if ip := net.ParseIP(c.Host); ip == nil || ip.IsUnspecified() {
+		bad("host", "must be an IP address that players can reach", c.Host)
+	}
+	for flag, port := range map[string]int{"http-port": c.HTTPPort, "grpc-port": c.GRPCPort, "issuer-port": c.IssuerPort} {
+		if port < 0 || port > 65535 {
+			bad(flag, "must be from 0 to 65535", port)
+		}
+	}
+	if c.Ready < 1 {
+		bad("ready", "must be at least 1", c.Ready)
+	}
+	if c.Max < c.Ready {
+		bad("max", "must be at least --ready", c.Max)
+	}
+	if c.NoShow <= 0 {
+		bad("no-show-timeout", "must be positive", c.NoShow)
+	}
+	if c.VirtualSession <= 0 {
+		bad("virtual-session", "must be positive", c.VirtualSession)
+	}
+	if n, ok := strings.CutPrefix(c.Fleet, "virtual:"); ok {
+		v, err := strconv.Atoi(n)
+		if err != nil || v < 1 || v > 100000 {
+			bad("fleet", "virtual:N needs N from 1 to 100000", c.Fleet)
+		}
+		c.virtual = v
+	} else if c.Fleet != "processes" {
+		bad("fleet", "must be processes or virtual:N", c.Fleet)
+	}
+	if c.virtual > 0 && c.GameServer != "" {
+		bad("game-server", "cannot run in a virtual fleet", c.GameServer)
+	}
+	if c.PlayToken != "" && len(c.PlayToken) < 16 {
+		errs = append(errs, &config.Error{Setting: "--play-token", Rule: "must have at least 16 characters"})
+	}
+	if set, err := queues.Load(c.Queues); err != nil {
+		errs = append(errs, fmt.Errorf("--queues: %w", err))
+	} else if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {
+		bad("play-queue", "must be one of "+strings.Join(set.Names(), ", "), c.PlayQueue)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *upConfig) options(std stdio) (suite.Options, error) {
+	at := func(port int) string { return net.JoinHostPort(c.Host, strconv.Itoa(port)) }
+	o := suite.Options{
+		HTTPListen: at(c.HTTPPort), GRPCListen: at(c.GRPCPort), IssuerListen: at(c.IssuerPort),
+		Queues: c.Queues, PlayQueue: c.PlayQueue, PlayToken: c.PlayToken, Ready: c.Ready, Max: c.Max, GameServer: c.GameServer,
+		Virtual: c.virtual, VirtualSession: c.VirtualSession, ServerHost: c.Host, NoShowTimeout: c.NoShow,
+		RegistrationInterval: localRegistration, Log: c.log(), LogOutput: std.stderr, ServerOutput: std.stderr,
+	}
+	if c.OpenMatchPorts {
+		// Without authentication: never for others, whatever --host says.
+		o.OpenMatchHost = "127.0.0.1"
+	}
+	if c.GameServer != "" {
+		return o, nil
+	}
+	args, err := self()
+	o.ServerArgs = append(args, "--log-level="+c.LogLevel.String(), "--log-format="+c.LogFormat)
+	return o, err
+}
+
+// log are the settings of all logs.
+func (c *upConfig) log() service.Config {
+	return service.Config{LogLevel: c.LogLevel, LogFormat: c.LogFormat, ShutdownTimeout: 5 * time.Second}
+}
+
+func runUp(ctx context.Context, std stdio) int {
+	cfg := new(upConfig)
+	if code, ok := load("up", cfg, std); !ok {
+		return code
+	}
+	o, err := cfg.options(std)
+	var s *suite.Suite
+	if err == nil {
+		s, err = suite.Start(ctx, o)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return 0
+		}
+		fmt.Fprintf(std.stderr, "torikumi up: %v\n", err)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			fmt.Fprintln(std.stderr, "Another program has the port. Choose others with --http-port, --grpc-port, --issuer-port (0 is any free one) or --open-match-ports=false.")
+		}
+		return exitFailed
+	}
+	announce(std, cfg, s)
+	var failed error
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(std.stdout, "\nStopping.")
+	case failed = <-s.Failed():
+	}
+	if err := errors.Join(failed, s.Stop()); err != nil {
+		fmt.Fprintf(std.stderr, "torikumi up: %v\n", err)
+		return exitFailed
+	}
+	return 0
+}
+
+// announce prints where everything is, and commands that work as they stand.
+func announce(std stdio, cfg *upConfig, s *suite.Suite) {
+	set, err := queues.Load(cfg.Queues)
+	if err != nil { // loaded a moment ago
+		set = &queues.Set{}
+	}
+	// A ticket that stays is shown in another queue than the two players', so
+	// that nobody of them meets it.
+	queue, region := "session", "eu"
+	if n := len(set.Queues); n > 0 {
+		queue = set.Queues[n-1].Name
+		if r := set.Queues[n-1].Regions; len(r) > 0 {
+			region = r[0]
+		}
+	}
+	playRegion := "eu"
+	if q, ok := set.Get(s.PlayQueue()); ok && len(q.Regions) > 0 {
+		playRegion = q.Regions[0]
+	}
+	w := std.stdout
+	row := func(name, value string) { fmt.Fprintf(w, "  %-22s %s\n", name, value) }
+	fmt.Fprintln(w, "torikumi is up. Ctrl-C stops it.")
+	fmt.Fprintln(w)
+	row("player API, HTTP", s.URL())
+	row("player API, gRPC", s.Addr(suite.Frontend).GRPC)
+	row("keys of join tokens", s.URL()+"/.well-known/jwks.json")
+	row("development issuer", s.IssuerURL())
+	row("Open Match's API", strings.Join(s.Addr(suite.Minimatch).GRPCAll, " "))
+	row("queues", strings.Join(set.Names(), ", "))
+	fmt.Fprintf(w, `
+Play as two players, in one shell:
+
+  player() { curl -s -d "{\"player\":\"$1\"}" %[1]s%[2]s | sed 's/.*"token":"\([^"]*\)".*/\1/'; }
+  curl -s -H "Authorization: Bearer $(player alice)" "%[3]s/play/%[6]s?skill=1500" &
+  curl -s -H "Authorization: Bearer $(player bob)" "%[3]s/play/%[6]s?skill=1520"; wait
+
+A ticket in any queue:
+
+  curl -s -H "Authorization: Bearer $(player carol)" -d '{"queue":"%[4]s","region":"%[5]s"}' %[3]s/v1/tickets
+`, s.IssuerURL(), issuer.TokenPath, s.URL(), queue, region, playRegion)
+}

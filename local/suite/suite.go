@@ -1,0 +1,444 @@
+// Package suite runs everything on one machine: the development issuer, Open
+// Match's API (minimatch), the fleet, and our services, each found by the
+// others through its real addresses. `torikumi up`, `torikumi demo` and the
+// tests are built on it.
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"torikumi/director/director"
+	"torikumi/evaluator/evaluator"
+	"torikumi/frontend/frontend"
+	"torikumi/gameserver/gate"
+	"torikumi/local/fleet"
+	"torikumi/local/fleet/process"
+	"torikumi/local/fleet/virtual"
+	"torikumi/local/issuer"
+	"torikumi/matchfunction/matchfunction"
+	"torikumi/minimatch/minimatch"
+	"torikumi/pkg/config"
+	"torikumi/pkg/contract"
+	"torikumi/pkg/queues"
+	"torikumi/pkg/service"
+	"torikumi/pkg/token"
+)
+
+// Issuer is the "iss" of the join tokens that the suite's frontend signs. It
+// is a name and is not looked up: gates are told where the keys are.
+const Issuer = "https://frontend.torikumi.localhost"
+
+// Names of the services, as a Launcher knows them.
+const (
+	Frontend      = "frontend"
+	MatchFunction = "matchfunction"
+	Evaluator     = "evaluator"
+	Director      = "director"
+	Minimatch     = "minimatch"
+)
+
+// services starts each of our services from its command line's arguments.
+var services = map[string]runner{
+	Frontend:      typed(Frontend, frontend.Run),
+	MatchFunction: typed(MatchFunction, matchfunction.Run),
+	Evaluator:     typed(Evaluator, evaluator.Run),
+	Director:      typed(Director, director.Run),
+	Minimatch:     typed(Minimatch, minimatch.Run),
+}
+
+// Options say how the suite runs.
+type Options struct {
+	// HTTPListen and GRPCListen are the addresses of the player API, and
+	// IssuerListen that of the development issuer.
+	HTTPListen, GRPCListen, IssuerListen string
+	// OpenMatchHost is where the ports of Open Match are opened (50503 to
+	// 50505); empty: one free port on loopback serves its whole API.
+	OpenMatchHost string
+	// OpenMatch is a running Open Match to use; nil: minimatch.
+	OpenMatch *OpenMatch
+	// Queues is a queues.yaml; empty: the built-in queues.
+	Queues string
+	// PlayQueue is the queue of GET /play/{region}; empty: the first one, or
+	// "session" if it is there.
+	PlayQueue string
+	// PlayToken is what clients of GET /play/{region} share; none if empty.
+	PlayToken string
+	// Ready is how many game servers wait, Max how many there may be in all.
+	Ready, Max int
+	// GameServer is the command line of a studio's own server; empty: the
+	// reference server, by ServerArgs.
+	GameServer string
+	// ServerArgs start the reference server.
+	ServerArgs []string
+	// Virtual makes that many servers that exist only as addresses.
+	Virtual int
+	// VirtualSession is how long a virtual server stays allocated.
+	VirtualSession time.Duration
+	// ServerHost is the address that game servers listen on.
+	ServerHost string
+	// NoShowTimeout ends an allocated server that nobody comes to.
+	NoShowTimeout time.Duration
+	// RegistrationInterval is minimatch's.
+	RegistrationInterval time.Duration
+	// Log is the level and format of all logs; ServerOutput gets what game
+	// servers print, with their names in front.
+	Log          service.Config
+	LogOutput    io.Writer
+	ServerOutput io.Writer
+	// Launcher starts our services; nil: as goroutines of this process.
+	Launcher Launcher
+}
+
+// OpenMatch says where a running Open Match is.
+type OpenMatch struct {
+	// Frontend, Backend and Query are the addresses of its services.
+	Frontend, Backend, Query string
+	// EvaluatorListen is where it looks for the evaluator.
+	EvaluatorListen string
+}
+
+// Suite is a running suite.
+type Suite struct {
+	opts   Options
+	dir    string
+	logger *slog.Logger
+	queues *queues.Set
+
+	mu        sync.Mutex
+	instances map[string]Instance
+	args      map[string][]string
+	order     []Instance
+
+	fleet     *fleet.Fleet
+	stopFleet context.CancelFunc
+	fleetDone chan error
+	failed    chan error
+
+	issuerAddr, allocator string
+}
+
+// Start starts everything and returns when all services listen and a game
+// server is Ready. Stop has to be called, unless there was an error.
+func Start(ctx context.Context, o Options) (*Suite, error) {
+	if o.Launcher == nil {
+		o.Launcher = InProcess{}
+	}
+	if o.LogOutput == nil {
+		o.LogOutput = os.Stderr
+	}
+	if o.ServerHost == "" {
+		o.ServerHost = "127.0.0.1"
+	}
+	set, err := queues.Load(o.Queues)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "torikumi-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for keys: %w", err)
+	}
+	s := &Suite{
+		opts: o, dir: dir, queues: set, logger: o.Log.Logger(o.LogOutput, "fleet"),
+		instances: make(map[string]Instance), args: make(map[string][]string), failed: make(chan error, 16),
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+// start brings the parts up in the order in which they need each other.
+func (s *Suite) start(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		s.makeKeys, s.startIssuer, s.startEvaluator, s.startMinimatch, s.startMatchFunction,
+		s.openFleet, s.startDirector, s.startFrontend, s.startFleet,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Suite) keysDir(name string) string { return filepath.Join(s.dir, name) }
+
+// makeKeys makes the signing keys, which live as long as the suite.
+func (s *Suite) makeKeys(context.Context) error {
+	errs := make(chan error, 2)
+	for _, name := range []string{"join", "player"} { // RSA keys take a while
+		go func() {
+			err := os.MkdirAll(s.keysDir(name), 0o700)
+			if err == nil {
+				_, err = token.GenerateKey(s.keysDir(name), token.RS256, time.Now())
+			}
+			errs <- err
+		}()
+	}
+	return errors.Join(<-errs, <-errs)
+}
+
+func (s *Suite) startIssuer(ctx context.Context) error {
+	inst, err := launch(ctx, func(ctx context.Context, started func(service.Addrs)) error {
+		return issuer.Run(ctx, issuer.Options{KeysDir: s.keysDir("player"), HTTPListen: s.opts.IssuerListen, Service: s.opts.Log, Started: started})
+	})
+	if err != nil {
+		return fmt.Errorf("start the development issuer: %w", err)
+	}
+	s.issuerAddr = inst.Addrs().HTTP
+	s.keep("issuer", inst)
+	return nil
+}
+
+func (s *Suite) startEvaluator(ctx context.Context) error {
+	listen := "127.0.0.1:0"
+	if s.opts.OpenMatch != nil {
+		listen = s.opts.OpenMatch.EvaluatorListen
+	}
+	return s.launch(ctx, Evaluator, "--grpc-listen="+listen, "--http-listen=127.0.0.1:0")
+}
+
+func (s *Suite) startMinimatch(ctx context.Context) error {
+	if s.opts.OpenMatch != nil {
+		return nil
+	}
+	args := []string{"--http-listen=127.0.0.1:0", "--evaluator=" + s.Addr(Evaluator).GRPC}
+	if s.opts.OpenMatchHost == "" {
+		args = append(args, "--grpc-listen=127.0.0.1:0")
+	} else {
+		args = append(args, "--host="+s.opts.OpenMatchHost)
+	}
+	if s.opts.RegistrationInterval > 0 {
+		args = append(args, "--registration-interval="+s.opts.RegistrationInterval.String())
+	}
+	return s.launch(ctx, Minimatch, args...)
+}
+
+// openMatch is where the services find Open Match's API.
+func (s *Suite) openMatch() OpenMatch {
+	if s.opts.OpenMatch != nil {
+		return *s.opts.OpenMatch
+	}
+	addr := s.Addr(Minimatch).GRPC
+	return OpenMatch{Frontend: addr, Backend: addr, Query: addr}
+}
+
+func (s *Suite) startMatchFunction(ctx context.Context) error {
+	return s.launch(ctx, MatchFunction, "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--query="+s.openMatch().Query)
+}
+
+// openFleet opens the fleet's allocator; its servers come later, as their
+// gates need the frontend.
+func (s *Suite) openFleet(ctx context.Context) error {
+	f, err := s.newFleet()
+	if err != nil {
+		return fmt.Errorf("set up the fleet: %w", err)
+	}
+	s.fleet = f
+	inst, err := launch(ctx, func(ctx context.Context, started func(service.Addrs)) error {
+		return service.Run(ctx, service.Options{
+			Name: "fleet", Config: s.opts.Log, Logger: s.logger, GRPCListen: []string{"127.0.0.1:0"}, Started: started,
+			Register: func(r grpc.ServiceRegistrar) { f.Register(r) },
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("start the fleet's allocator: %w", err)
+	}
+	s.allocator = inst.Addrs().GRPC
+	s.keep("fleet", inst)
+	return nil
+}
+
+func (s *Suite) startDirector(ctx context.Context) error {
+	om := s.openMatch()
+	args := []string{
+		"--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--open-match=" + om.Backend, "--open-match-frontend=" + om.Frontend,
+		"--matchfunction=" + s.Addr(MatchFunction).GRPC, "--allocator=" + s.allocator, "--allocator-insecure",
+		"--gameservers=" + s.allocator,
+	}
+	if s.opts.Queues != "" {
+		args = append(args, "--queues="+s.opts.Queues)
+	}
+	return s.launch(ctx, Director, args...)
+}
+
+func (s *Suite) startFrontend(ctx context.Context) error {
+	args := []string{
+		"--grpc-listen=" + s.opts.GRPCListen, "--http-listen=" + s.opts.HTTPListen, "--open-match=" + s.openMatch().Frontend,
+		"--directors=" + s.Addr(Director).GRPC, "--issuer=" + Issuer, "--keys-dir=" + s.keysDir("join"),
+		"--player-issuer=" + issuer.URL, "--player-audience=" + issuer.Audience,
+		"--player-jwks-url=http://" + s.issuerAddr + token.JWKSPath,
+	}
+	if s.opts.Queues != "" {
+		args = append(args, "--queues="+s.opts.Queues)
+	}
+	args = append(args, "--play-queue="+s.PlayQueue())
+	if s.opts.PlayToken != "" {
+		args = append(args, "--play-token="+s.opts.PlayToken)
+	}
+	return s.launch(ctx, Frontend, args...)
+}
+
+// startFleet lets the game servers come up and waits for the first.
+func (s *Suite) startFleet(ctx context.Context) error {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopFleet, s.fleetDone = cancel, make(chan error, 1)
+	go func() { s.fleetDone <- s.fleet.Run(own) }()
+	limit, giveUp := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took more than a minute"))
+	defer giveUp()
+	limit, broken := context.WithCancelCause(limit)
+	defer broken(nil)
+	go s.noticeBroken(limit, broken)
+	if err := s.fleet.WaitReady(limit, 1); err != nil {
+		return fmt.Errorf("no game server got Ready: %w%s", context.Cause(limit), s.lastFailure())
+	}
+	return nil
+}
+
+// How many game servers in a row may fail before the first one is Ready.
+const maxFailures = 3
+
+// noticeBroken ends the wait for the first game server when its program
+// cannot run at all.
+func (s *Suite) noticeBroken(ctx context.Context, broken context.CancelCauseFunc) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	slow := time.AfterFunc(3*time.Second, func() {
+		s.logger.Warn("still waiting for the first game server to say Ready to its SDK")
+	})
+	defer slow.Stop()
+	for {
+		if s.fleet.Snapshot().FailuresInARow >= maxFailures {
+			broken(errors.New("it fails again and again"))
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// namespace of the fleet's game servers.
+const namespace = "default"
+
+// fleetLabels are what the one fleet of this machine has to carry to serve all
+// queues. Queues that cannot share a fleet are refused: their players would
+// wait for ever.
+func fleetLabels(set *queues.Set, namespace string) (map[string]string, error) {
+	labels, of := map[string]string{contract.AllocatableLabel: "true"}, make(map[string]string)
+	for _, q := range set.Queues {
+		if ns := q.Allocation.Namespace; ns != "" && ns != namespace {
+			return nil, fmt.Errorf("queue %q: allocation.namespace: on one machine all game servers are in %q, got %q", q.Name, namespace, ns)
+		}
+		for k, v := range q.Allocation.Labels {
+			if have, ok := labels[k]; ok && have != v {
+				return nil, fmt.Errorf("queue %q: allocation.labels: on one machine all queues share one fleet, and queue %q wants %s=%s, got %s", q.Name, of[k], k, have, v)
+			}
+			labels[k], of[k] = v, q.Name
+		}
+	}
+	return labels, nil
+}
+
+// PlayQueue is the queue of GET /play/{region}.
+func (s *Suite) PlayQueue() string {
+	if s.opts.PlayQueue != "" {
+		return s.opts.PlayQueue
+	}
+	if _, ok := s.queues.Get("session"); ok {
+		return "session"
+	}
+	return s.queues.Queues[0].Name
+}
+
+// newFleet makes the fleet that the options ask for.
+func (s *Suite) newFleet() (*fleet.Fleet, error) {
+	labels, err := fleetLabels(s.queues, namespace)
+	if err != nil {
+		return nil, err
+	}
+	o := fleet.Options{
+		Name: "local", Namespace: namespace, Ready: s.opts.Ready, Max: s.opts.Max,
+		Labels: labels,
+		Logger: s.logger, Grace: 3 * time.Second,
+	}
+	if s.opts.Virtual > 0 {
+		o.Ready, o.Max, o.Session = s.opts.Virtual, s.opts.Virtual, s.opts.VirtualSession
+		o.Backend = &virtual.Backend{}
+		return fleet.New(o)
+	}
+	backend, err := process.New(process.Options{
+		Command: s.opts.GameServer, Args: s.opts.ServerArgs, Address: s.opts.ServerHost, Output: s.opts.ServerOutput,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.Backend, o.Sidecar = backend, s.gate
+	if s.opts.GameServer == "" {
+		o.Env = s.serverListen
+	}
+	return fleet.New(o)
+}
+
+// serverListen lets the reference server listen where players are sent to:
+// PORT alone means loopback to it.
+func (s *Suite) serverListen(spec fleet.Spec) []string {
+	if len(spec.Place.Ports) == 0 {
+		return nil
+	}
+	port := strconv.Itoa(int(spec.Place.Ports[0].Port))
+	return []string{"SERVER_UDP_LISTEN=" + net.JoinHostPort(s.opts.ServerHost, port)}
+}
+
+// gate runs a server's gate beside it, as a pod's sidecar, and tells the
+// server where it is.
+func (s *Suite) gate(ctx context.Context, spec fleet.Spec) (env []string, stop func(), err error) {
+	cfg := new(gate.Config)
+	config.Default(cfg)
+	cfg.Config = s.opts.Log
+	cfg.HTTPListen = "127.0.0.1:0"
+	cfg.JWKSURL = "http://" + s.Addr(Frontend).HTTP + token.JWKSPath
+	cfg.Issuer = Issuer
+	cfg.Journal = filepath.Join(s.dir, spec.Name+".journal")
+	if s.opts.NoShowTimeout > 0 {
+		cfg.NoShowTimeout = s.opts.NoShowTimeout
+	}
+	if cfg.SDKPort, err = portOf(spec.SDKGRPC); err != nil {
+		return nil, nil, err
+	}
+	inst, err := launch(ctx, func(ctx context.Context, started func(service.Addrs)) error { return gate.Run(ctx, cfg, started) })
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the gate of %s: %w", spec.Name, err)
+	}
+	stop = func() {
+		inst.Stop()
+		if leftover, err := filepath.Glob(cfg.Journal + "*"); err == nil {
+			for _, path := range leftover {
+				_ = os.Remove(path) // with the whole directory at the latest
+			}
+		}
+	}
+	return []string{"TORIKUMI_GATE=http://" + inst.Addrs().HTTP}, stop, nil
+}
+
+func portOf(hostPort string) (int, error) {
+	for i := len(hostPort) - 1; i >= 0; i-- {
+		if hostPort[i] == ':' {
+			return strconv.Atoi(hostPort[i+1:])
+		}
+	}
+	return 0, fmt.Errorf("no port in %q", hostPort)
+}
