@@ -1,0 +1,88 @@
+# Everything a developer or CI does. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+MODULES := proto pkg frontend matchfunction evaluator director gameserver minimatch local test
+BIN := $(CURDIR)/bin
+PLAYERS ?= 40
+SEED ?= 1
+FUZZTIME ?= 10s
+
+BUF := v1.75.0
+PROTOC_GEN_GO := v1.36.12
+PROTOC_GEN_GO_GRPC := v1.6.2
+GRPC_GATEWAY := v2.33.0
+GOLANGCI_LINT := v2.15.0
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build every service into bin/.
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/torikumi ./local
+	go build -o $(BIN)/ ./frontend ./matchfunction ./evaluator ./director ./minimatch ./gameserver/cmd/gate ./gameserver/cmd/server
+
+.PHONY: demo
+demo: ## Play the whole path with PLAYERS players (40) and SEED (1).
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/torikumi ./local
+	$(BIN)/torikumi demo --players=$(PLAYERS) --seed=$(SEED)
+
+.PHONY: up
+up: ## Run the suite on this machine until Ctrl-C.
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/torikumi ./local
+	$(BIN)/torikumi up
+
+.PHONY: test
+test: ## Run all tests.
+	go test work
+
+.PHONY: race
+race: ## Run all tests under the race detector.
+	go test -race work
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	go test -run '^$$' -bench . -benchmem work
+
+.PHONY: fuzz
+fuzz: ## Fuzz each parser for FUZZTIME (10s).
+	@set -e; for m in $(MODULES); do (cd $$m && for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done); done
+
+$(BIN)/golangci-lint:
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## Check style and common mistakes.
+	$(BIN)/golangci-lint run $$(go list -m -f '{{.Dir}}/...')
+
+.PHONY: tools
+tools: ## Install the generators into bin/.
+	@mkdir -p $(BIN)
+	GOBIN=$(BIN) go install github.com/bufbuild/buf/cmd/buf@$(BUF)
+	GOBIN=$(BIN) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO)
+	GOBIN=$(BIN) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC)
+	GOBIN=$(BIN) go install github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway@$(GRPC_GATEWAY)
+
+.PHONY: generate
+generate: tools ## Make the Go of proto/ anew.
+	cd proto && find . -name '*.pb.go' -o -name '*.pb.gw.go' | xargs rm -f
+	cd proto && $(BIN)/buf generate
+	cd proto && $(BIN)/buf generate --template buf.gen.gateway-frontend.yaml --path torikumi/v1/frontend.proto
+	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk.yaml --path agones/sdk
+
+.PHONY: check-generate
+check-generate: generate ## Fail if the committed Go of proto/ is stale.
+	@test -z "$$(git status --porcelain -- proto)" || { git status --short -- proto; echo "proto/ is stale: run make generate and commit"; exit 1; }
+
+.PHONY: check-modules
+check-modules: ## Fail if a module does not stand alone or is not tidy.
+	@set -e; for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...); done
+
+.PHONY: clean
+clean: ## Remove what was built.
+	rm -rf $(BIN)
