@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/minimatch/internal/store"
 	"torikumi/minimatch/internal/synchronizer"
@@ -44,7 +45,7 @@ func (s *Service) FetchMatches(req *openmatch.FetchMatchesRequest, stream openma
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	call, err := s.synchronizer.Register(ctx)
+	call, err := s.synchronizer.Register(ctx, s.fill)
 	if err != nil {
 		return fetchError(stream.Context(), err, nil)
 	}
@@ -119,6 +120,35 @@ func (s *Service) forward(ctx context.Context, call *synchronizer.Call, stream o
 			return fmt.Errorf("send match: %w", err)
 		}
 	}
+}
+
+// fill enters an accepted match into the backfill that it names, and returns the
+// match to be sent. It is nil when the backfill has changed or gone since it was
+// proposed: the tickets are released for the next cycle. An expired backfill
+// ends the call, as in Open Match.
+func (s *Service) fill(m *openmatch.Match) (*openmatch.Match, error) {
+	if m.GetBackfill() == nil {
+		return m, nil
+	}
+	tickets := make([]string, 0, len(m.GetTickets()))
+	for _, t := range m.GetTickets() {
+		tickets = append(tickets, t.GetId())
+	}
+	b, err := s.store.FillBackfill(m.GetBackfill(), tickets)
+	switch {
+	case errors.Is(err, store.ErrBackfillNotFound), errors.Is(err, store.ErrBackfillGeneration):
+		s.store.Release(tickets)
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("failed to handle match backfill: %s: %w", m.GetMatchId(), err)
+	}
+	if b == m.GetBackfill() {
+		return m, nil
+	}
+	// The evaluator's stream may still hold the proposal: change a copy.
+	sent := proto.CloneOf(m)
+	sent.Backfill = b
+	return sent, nil
 }
 
 // AssignTickets gives tickets their assignments, all at once, replacing earlier

@@ -5,6 +5,7 @@ package frontend
 
 import (
 	"context"
+	"errors"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -16,8 +17,7 @@ import (
 )
 
 // Service implements openmatch.FrontendServiceServer, with the status codes of
-// Open Match 1.8. Create it with New. The calls on backfills answer
-// Unimplemented.
+// Open Match 1.8. Create it with New.
 type Service struct {
 	openmatch.UnimplementedFrontendServiceServer
 	store    *store.Store
@@ -88,4 +88,78 @@ func (s *Service) WatchAssignments(req *openmatch.WatchAssignmentsRequest, strea
 
 func notFound(id string) error {
 	return status.Errorf(codes.NotFound, "Ticket id: %s not found", id)
+}
+
+// CreateBackfill adds a backfill under a new id; one that the request gives is
+// passed over. It is to be acknowledged from then on.
+func (s *Service) CreateBackfill(_ context.Context, req *openmatch.CreateBackfillRequest) (*openmatch.Backfill, error) {
+	b := req.GetBackfill()
+	switch {
+	case b == nil:
+		return nil, status.Error(codes.InvalidArgument, "backfill is required")
+	case b.GetCreateTime() != nil:
+		return nil, status.Error(codes.InvalidArgument, "backfill.create_time must not be set at creation")
+	}
+	return s.store.CreateBackfill(b), nil
+}
+
+// UpdateBackfill replaces what a backfill asks for and releases the tickets that
+// were matched with what it asked for before. The generation in the request is
+// passed over.
+func (s *Service) UpdateBackfill(_ context.Context, req *openmatch.UpdateBackfillRequest) (*openmatch.Backfill, error) {
+	b := req.GetBackfill()
+	switch {
+	case b == nil:
+		return nil, status.Error(codes.InvalidArgument, "backfill is required")
+	case b.GetId() == "":
+		return nil, status.Error(codes.InvalidArgument, "backfill.id is required")
+	}
+	updated, err := s.store.UpdateBackfill(b)
+	if err != nil {
+		return nil, backfillError(b.GetId(), err)
+	}
+	return updated, nil
+}
+
+// DeleteBackfill removes a backfill and releases the tickets that were matched
+// with it. That there is none is not an error.
+func (s *Service) DeleteBackfill(_ context.Context, req *openmatch.DeleteBackfillRequest) (*emptypb.Empty, error) {
+	if req.GetBackfillId() == "" {
+		return nil, status.Error(codes.InvalidArgument, "backfill_id is required")
+	}
+	s.store.DeleteBackfill(req.GetBackfillId())
+	return &emptypb.Empty{}, nil
+}
+
+// GetBackfill answers NotFound when there is no such backfill.
+func (s *Service) GetBackfill(_ context.Context, req *openmatch.GetBackfillRequest) (*openmatch.Backfill, error) {
+	b, ok := s.store.GetBackfill(req.GetBackfillId())
+	if !ok {
+		return nil, backfillError(req.GetBackfillId(), store.ErrBackfillNotFound)
+	}
+	return b, nil
+}
+
+// AcknowledgeBackfill says that the game server is still there, assigns the
+// tickets that have been matched with the backfill since the last time, and
+// answers with those.
+func (s *Service) AcknowledgeBackfill(_ context.Context, req *openmatch.AcknowledgeBackfillRequest) (*openmatch.AcknowledgeBackfillResponse, error) {
+	switch {
+	case req.GetBackfillId() == "":
+		return nil, status.Error(codes.InvalidArgument, "backfill_id is required")
+	case req.GetAssignment() == nil:
+		return nil, status.Error(codes.InvalidArgument, "assignment is required")
+	}
+	b, tickets, err := s.store.AcknowledgeBackfill(req.GetBackfillId(), req.GetAssignment())
+	if err != nil {
+		return nil, backfillError(req.GetBackfillId(), err)
+	}
+	return &openmatch.AcknowledgeBackfillResponse{Backfill: b, Tickets: tickets}, nil
+}
+
+func backfillError(id string, err error) error {
+	if errors.Is(err, store.ErrBackfillExpired) {
+		return status.Errorf(codes.Unavailable, "backfill %s has expired: it was not acknowledged in time", id)
+	}
+	return status.Errorf(codes.NotFound, "Backfill id: %s not found", id)
 }

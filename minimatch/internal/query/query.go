@@ -14,7 +14,7 @@ import (
 )
 
 // Service implements openmatch.QueryServiceServer, with the status codes of Open
-// Match 1.8. Create it with New. QueryBackfills answers Unimplemented.
+// Match 1.8. Create it with New.
 type Service struct {
 	openmatch.UnimplementedQueryServiceServer
 	store    *store.Store
@@ -60,7 +60,29 @@ func (s *Service) QueryTicketIds(req *openmatch.QueryTicketIdsRequest, stream op
 	return nil
 }
 
+// QueryBackfills is QueryTickets for the backfills that have not expired.
+func (s *Service) QueryBackfills(req *openmatch.QueryBackfillsRequest, stream openmatch.QueryService_QueryBackfillsServer) error {
+	f, err := read(req.GetPool())
+	if err != nil {
+		return err
+	}
+	for page := range slices.Chunk(s.store.QueryBackfills(f), s.pageSize) {
+		if err := stream.Send(&openmatch.QueryBackfillsResponse{Backfills: page}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Service) find(pool *openmatch.Pool) ([]*openmatch.Ticket, error) {
+	f, err := read(pool)
+	if err != nil {
+		return nil, err
+	}
+	return s.store.Query(f), nil
+}
+
+func read(pool *openmatch.Pool) (*filter.Filter, error) {
 	if pool == nil {
 		return nil, status.Error(codes.InvalidArgument, "pool is required")
 	}
@@ -68,5 +90,5 @@ func (s *Service) find(pool *openmatch.Pool) ([]*openmatch.Ticket, error) {
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	return s.store.Query(f), nil
+	return f, nil
 }

@@ -4,6 +4,7 @@
 package store
 
 import (
+	"container/list"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -39,14 +40,25 @@ type Store struct {
 	// reading call can see without a lock that there is nothing to do.
 	due atomic.Int64
 
-	mu       sync.RWMutex
-	tickets  map[string]*entry
-	index    *index
-	pending  queue
-	assigned queue
-	timer    clock.Timer
-	closed   bool
+	// lease is how long a backfill lives after an acknowledgement, keep how long
+	// it is kept at most.
+	lease, keep time.Duration
+
+	mu        sync.RWMutex
+	tickets   map[string]*entry
+	index     *index
+	pending   queue
+	assigned  queue
+	backfills map[string]*backfill
+	leases    *list.List // of *backfill
+	timer     clock.Timer
+	closed    bool
 }
+
+// leaseShare is the part of the pending timeout within which a backfill has to
+// be acknowledged: less than all of it, so that the players on their way to a
+// game server that is gone are not yet back in the queries' sight.
+const leaseShare = 0.8
 
 // never is the time of a timeout that nothing waits for.
 const never = math.MaxInt64
@@ -70,21 +82,26 @@ type Assignment struct {
 	Assignment *openmatch.Assignment
 }
 
-// Size counts tickets by state.
+// Size counts tickets by state, and backfills.
 type Size struct {
 	Waiting, Pending, Assigned int
+	Backfills                  int
 }
 
 // New returns an empty store.
 func New(o Options) *Store {
 	s := &Store{
-		clock:    o.Clock,
-		start:    o.Clock.Now(),
-		ids:      newIDs(),
-		tickets:  map[string]*entry{},
-		index:    newIndex(),
-		pending:  queue{timeout: o.PendingTimeout},
-		assigned: queue{timeout: o.AssignedTimeout},
+		clock:     o.Clock,
+		start:     o.Clock.Now(),
+		ids:       newIDs(),
+		lease:     time.Duration(float64(o.PendingTimeout) * leaseShare),
+		keep:      time.Duration(float64(o.PendingTimeout) * (1 + leaseShare)),
+		tickets:   map[string]*entry{},
+		index:     newIndex(),
+		pending:   queue{timeout: o.PendingTimeout},
+		assigned:  queue{timeout: o.AssignedTimeout},
+		backfills: map[string]*backfill{},
+		leases:    list.New(),
 	}
 	s.due.Store(never)
 	return s
@@ -195,12 +212,7 @@ func (s *Store) Assign(groups []Assignment) (missing []string) {
 				missing = append(missing, id)
 				continue
 			}
-			e.ticket = shallow(e.ticket)
-			e.ticket.Assignment = g.Assignment
-			s.index.remove(e)
-			e.dequeue()
-			s.assigned.push(e, now)
-			e.announce()
+			s.assign(e, g.Assignment, now)
 		}
 	}
 	s.arm(now)
@@ -232,11 +244,7 @@ func (s *Store) Release(ids []string) {
 	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range ids {
-		if e, ok := s.tickets[id]; ok && e.queue == &s.pending {
-			s.release(e)
-		}
-	}
+	s.releaseTickets(ids)
 }
 
 // ReleaseAll lets queries see every pending ticket again.
@@ -249,15 +257,32 @@ func (s *Store) ReleaseAll() {
 	}
 }
 
-// Size counts the tickets.
+// Size counts tickets and backfills.
 func (s *Store) Size() Size {
 	s.catchUp()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return Size{Waiting: len(s.index.all.items), Pending: s.pending.length, Assigned: s.assigned.length}
+	return Size{Waiting: len(s.index.all.items), Pending: s.pending.length, Assigned: s.assigned.length, Backfills: len(s.backfills)}
 }
 
 func (s *Store) now() time.Duration { return s.clock.Now().Sub(s.start) }
+
+func (s *Store) assign(e *entry, a *openmatch.Assignment, now time.Duration) {
+	e.ticket = shallow(e.ticket)
+	e.ticket.Assignment = a
+	s.index.remove(e)
+	e.dequeue()
+	s.assigned.push(e, now)
+	e.announce()
+}
+
+func (s *Store) releaseTickets(ids []string) {
+	for _, id := range ids {
+		if e, ok := s.tickets[id]; ok && e.queue == &s.pending {
+			s.release(e)
+		}
+	}
+}
 
 func (s *Store) release(e *entry) {
 	e.dequeue()
@@ -297,6 +322,7 @@ func (s *Store) expire(now time.Duration) {
 	for s.assigned.head != nil && s.assigned.head.due <= now {
 		s.end(s.assigned.head)
 	}
+	s.removeBackfills(now - s.keep)
 	s.due.Store(never)
 	s.arm(now)
 }
@@ -309,6 +335,9 @@ func (s *Store) arm(now time.Duration) {
 		if q.head != nil {
 			next = min(next, q.head.due)
 		}
+	}
+	if oldest := s.leases.Front(); oldest != nil {
+		next = min(next, oldest.Value.(*backfill).acknowledged+s.keep)
 	}
 	if next >= time.Duration(s.due.Load()) {
 		return

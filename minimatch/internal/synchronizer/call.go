@@ -13,6 +13,7 @@ import (
 // holds up nobody: they wait here.
 type Call struct {
 	cycle   *cycle
+	prepare Prepare
 	unwatch func() bool
 	cut     chan struct{}
 
@@ -65,6 +66,7 @@ func (c *Call) leave() {
 		return
 	}
 	c.gone = true
+	c.finish(errLeft)
 	c.cycle.present--
 	c.done()
 	c.cycle.settle()
@@ -103,10 +105,24 @@ func (c *Call) Next(ctx context.Context) (*openmatch.Match, error) {
 	}
 }
 
-func (c *Call) deliver(m *openmatch.Match) {
+// accept prepares a match and has it delivered. Once a match could not be
+// prepared the call gets no more of them: nothing must come of a match that its
+// caller will not hear of.
+func (c *Call) accept(m *openmatch.Match) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.matches = append(c.matches, m)
+	if c.finished {
+		return
+	}
+	m, err := c.prepare(m)
+	switch {
+	case err != nil:
+		c.finished, c.err = true, err
+	case m == nil:
+		return
+	default:
+		c.matches = append(c.matches, m)
+	}
 	c.wake()
 }
 

@@ -88,6 +88,7 @@ func (c *cycle) run(stopping <-chan struct{}) {
 	c.mu.Lock()
 	c.collection.Stop()
 	c.mu.Unlock()
+	c.o.Pending.RemoveExpired()
 	c.finish(nil)
 	c.cancel(nil)
 }
@@ -110,7 +111,7 @@ func (c *cycle) finish(err error) {
 }
 
 // join takes a call in, or returns nil when registration has closed.
-func (c *cycle) join(ctx context.Context) *Call {
+func (c *cycle) join(ctx context.Context, prepare Prepare) *Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.registering {
@@ -118,6 +119,7 @@ func (c *cycle) join(ctx context.Context) *Call {
 	}
 	call := &Call{
 		cycle:     c,
+		prepare:   prepare,
 		proposing: true,
 		proposed:  map[string]struct{}{},
 		cut:       make(chan struct{}),
@@ -254,6 +256,6 @@ func (c *cycle) accept(matchID string) error {
 		tickets = append(tickets, t.GetId())
 	}
 	c.o.Pending.SetPending(tickets)
-	p.call.deliver(p.match)
+	p.call.accept(p.match)
 	return nil
 }

@@ -30,9 +30,12 @@ type Source interface {
 	Take(ctx context.Context) ([]*openmatch.Match, error)
 }
 
-// Pending hides tickets that an accepted match holds.
+// Pending is what a cycle does to what waits.
 type Pending interface {
+	// SetPending hides the tickets that an accepted match holds.
 	SetPending(ticketIDs []string)
+	// RemoveExpired removes what has expired; each cycle ends with it.
+	RemoveExpired()
 }
 
 // Errors that end a call. They name what went wrong without inner details, and
@@ -45,6 +48,7 @@ var (
 	ErrStopped = errors.New("the service is stopping")
 
 	errAllGone = errors.New("every caller of the cycle has left")
+	errLeft    = errors.New("the caller has left")
 )
 
 // Options are what a Synchronizer needs. Every field is required.
@@ -84,12 +88,17 @@ func New(o Options) *Synchronizer {
 	return &Synchronizer{o: o, stopping: make(chan struct{})}
 }
 
+// Prepare turns an accepted match, whose tickets are pending, into the one that
+// its caller gets; nil is none. It runs within the cycle and must not block. An
+// error ends this call alone.
+type Prepare func(*openmatch.Match) (*openmatch.Match, error)
+
 // Register waits for a cycle that takes in calls, or starts one, and joins it.
 // ctx is the caller's: when it is done the caller counts as having left. The call
 // must be given back with Leave. The error is ctx's cause, or ErrStopped.
-func (s *Synchronizer) Register(ctx context.Context) (*Call, error) {
+func (s *Synchronizer) Register(ctx context.Context, prepare Prepare) (*Call, error) {
 	for {
-		call, over, err := s.join(ctx)
+		call, over, err := s.join(ctx, prepare)
 		if call != nil || err != nil {
 			return call, err
 		}
@@ -103,7 +112,7 @@ func (s *Synchronizer) Register(ctx context.Context) (*Call, error) {
 
 // join enters the running cycle or a new one. When the running one takes in no
 // more calls, it returns the channel that is closed at its end.
-func (s *Synchronizer) join(ctx context.Context) (*Call, <-chan struct{}, error) {
+func (s *Synchronizer) join(ctx context.Context, prepare Prepare) (*Call, <-chan struct{}, error) {
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
@@ -120,7 +129,7 @@ func (s *Synchronizer) join(ctx context.Context) (*Call, <-chan struct{}, error)
 			s.finish(c)
 		})
 	}
-	if call := s.current.join(ctx); call != nil {
+	if call := s.current.join(ctx, prepare); call != nil {
 		return call, nil, nil
 	}
 	return nil, s.current.over, nil

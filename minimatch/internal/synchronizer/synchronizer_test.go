@@ -71,6 +71,8 @@ func takeAll(ctx context.Context, source synchronizer.Source) ([]*openmatch.Matc
 type pending struct {
 	mu  sync.Mutex
 	ids map[string]bool
+	// cleaned counts the calls of RemoveExpired.
+	cleaned int
 }
 
 func (p *pending) SetPending(ids []string) {
@@ -80,6 +82,20 @@ func (p *pending) SetPending(ids []string) {
 		p.ids[id] = true
 	}
 }
+
+func (p *pending) RemoveExpired() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cleaned++
+}
+
+func (p *pending) cleanups() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cleaned
+}
+
+func asProposed(m *openmatch.Match) (*openmatch.Match, error) { return m, nil }
 
 func (p *pending) has(id string) bool {
 	p.mu.Lock()
@@ -109,7 +125,7 @@ func newFixture(t *testing.T, evaluate func(context.Context, int, synchronizer.S
 
 func (f *fixture) register() *synchronizer.Call {
 	f.t.Helper()
-	call, err := f.Register(f.t.Context())
+	call, err := f.Register(f.t.Context(), asProposed)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -337,7 +353,7 @@ func TestAHangingEvaluatorEndsWhenEveryCallerHasLeft(t *testing.T) {
 	})
 	a := f.register()
 	ctx, cancel := context.WithCancel(t.Context())
-	b, err := f.Register(ctx)
+	b, err := f.Register(ctx, asProposed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +380,7 @@ func TestWaitingForACycleEndsWithTheCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	got := make(chan error)
 	go func() {
-		_, err := f.Register(ctx)
+		_, err := f.Register(ctx, asProposed)
 		got <- err
 	}()
 	cancel()
@@ -382,7 +398,7 @@ func TestCloseEndsEveryone(t *testing.T) {
 		}
 		waiting := make(chan error)
 		go func() {
-			second, err := f.Register(t.Context())
+			second, err := f.Register(t.Context(), asProposed)
 			if err == nil {
 				_, err = second.Next(t.Context())
 			}
@@ -394,7 +410,7 @@ func TestCloseEndsEveryone(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, synchronizer.ErrStopped) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := f.Register(t.Context()); !errors.Is(err, synchronizer.ErrStopped) {
+		if _, err := f.Register(t.Context(), asProposed); !errors.Is(err, synchronizer.ErrStopped) {
 			t.Errorf("after Close: %v", err)
 		}
 	}
@@ -421,7 +437,7 @@ func TestEveryMatchReachesItsOwnCallOnce(t *testing.T) {
 
 // fetch proposes three matches and wants them back, unless it leaves halfway.
 func fetch(t *testing.T, ctx context.Context, s *synchronizer.Synchronizer, name string, leave bool) {
-	call, err := s.Register(ctx)
+	call, err := s.Register(ctx, asProposed)
 	if err != nil {
 		t.Error(err)
 		return
@@ -445,5 +461,56 @@ func fetch(t *testing.T, ctx context.Context, s *synchronizer.Synchronizer, name
 	}
 	if _, err := call.Next(ctx); !errors.Is(err, io.EOF) {
 		t.Errorf("%s: got %v", name, err)
+	}
+}
+
+func TestAMatchIsPreparedForItsCaller(t *testing.T) {
+	f := newFixture(t, func(ctx context.Context, _ int, source synchronizer.Source, accept func(string) error) error {
+		all, err := takeAll(ctx, source)
+		for _, m := range all {
+			err = errors.Join(err, accept(m.GetMatchId()))
+		}
+		return err
+	})
+	var pending, prepared []string
+	a, err := f.Register(t.Context(), func(m *openmatch.Match) (*openmatch.Match, error) {
+		prepared = append(prepared, m.GetMatchId())
+		if f.pending.has("t-" + m.GetMatchId()) {
+			pending = append(pending, m.GetMatchId())
+		}
+		switch m.GetMatchId() {
+		case "dropped":
+			return nil, nil
+		case "impossible":
+			return nil, errors.New("it cannot be prepared")
+		default:
+			return &openmatch.Match{MatchId: m.GetMatchId() + " prepared"}, nil
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Leave()
+	b := f.register()
+	for _, id := range []string{"first", "dropped", "second", "impossible", "third"} {
+		f.propose(a, id, "t-"+id)
+	}
+	f.propose(b, "other")
+	a.Done()
+	b.Done()
+	f.closeRegistration()
+	f.next(b, "other")
+	f.ends(b, "EOF")
+	f.next(a, "first prepared")
+	f.next(a, "second prepared")
+	f.ends(a, "it cannot be prepared")
+	if got := strings.Join(prepared, " "); got != "first dropped second impossible" {
+		t.Errorf("prepared %s", got)
+	}
+	if len(pending) != len(prepared) {
+		t.Errorf("prepared %v, of which the tickets were pending: %v", prepared, pending)
+	}
+	if f.pending.cleanups() != 1 {
+		t.Errorf("a cycle cleaned up %d times", f.pending.cleanups())
 	}
 }

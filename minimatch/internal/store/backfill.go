@@ -1,0 +1,247 @@
+package store
+
+import (
+	"container/list"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"torikumi/minimatch/internal/filter"
+	"torikumi/proto/openmatch"
+)
+
+// Errors of the calls on backfills.
+var (
+	ErrBackfillNotFound   = errors.New("there is no such backfill")
+	ErrBackfillExpired    = errors.New("the backfill has expired: it was not acknowledged in time")
+	ErrBackfillGeneration = errors.New("the backfill is of another generation: it has changed since")
+)
+
+// backfill is a game server's request for players and those who are on their
+// way to it. It expires unless it is acknowledged; an expired one is out of the
+// queries' sight, and is removed by the next RemoveExpired, or by itself.
+type backfill struct {
+	backfill *openmatch.Backfill
+	// joining are the tickets that matches have added since the last
+	// acknowledgement; one that was in two of them stands here twice.
+	joining []string
+	// lease stands in Store.leases, oldest acknowledgement first.
+	lease        *list.Element
+	acknowledged time.Duration
+}
+
+// CreateBackfill adds a backfill like the given one with a new id, the present
+// as its creation time and acknowledgement, and generation 1. What the given one
+// refers to belongs to the store from then on.
+func (s *Store) CreateBackfill(b *openmatch.Backfill) *openmatch.Backfill {
+	s.catchUp()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.createBackfill(b, nil)
+}
+
+func (s *Store) createBackfill(b *openmatch.Backfill, joining []string) *openmatch.Backfill {
+	now := s.clock.Now()
+	created := shallowBackfill(b)
+	created.Id = s.ids.next(now)
+	created.CreateTime = timestamppb.New(now)
+	created.Generation = 1
+
+	e := &backfill{backfill: created, joining: joining}
+	e.lease = s.leases.PushBack(e)
+	e.acknowledged = now.Sub(s.start)
+	s.backfills[created.Id] = e
+	s.arm(e.acknowledged)
+	return created
+}
+
+// GetBackfill returns the backfill, or false when there is none with this id.
+// One that has expired is there until it is removed.
+func (s *Store) GetBackfill(id string) (*openmatch.Backfill, bool) {
+	s.catchUp()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e, ok := s.backfills[id]
+	if !ok {
+		return nil, false
+	}
+	return e.backfill, true
+}
+
+// UpdateBackfill replaces the search fields, extensions and persistent field of
+// the backfill with this id by those given, and raises its generation. Players
+// who were on their way to it are released. The error is ErrBackfillNotFound or
+// ErrBackfillExpired.
+func (s *Store) UpdateBackfill(b *openmatch.Backfill) (*openmatch.Backfill, error) {
+	s.catchUp()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, err := s.liveBackfill(b.GetId())
+	if err != nil {
+		return nil, err
+	}
+	changed := shallowBackfill(e.backfill)
+	changed.SearchFields = b.GetSearchFields()
+	changed.Extensions = b.GetExtensions()
+	changed.PersistentField = b.GetPersistentField()
+	s.replace(e, changed)
+	s.releaseTickets(e.joining)
+	e.joining = nil
+	return e.backfill, nil
+}
+
+// DeleteBackfill removes the backfill, if there is one, and releases the players
+// who were on their way to it.
+func (s *Store) DeleteBackfill(id string) {
+	s.catchUp()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.backfills[id]; ok {
+		s.endBackfill(e)
+	}
+}
+
+// AcknowledgeBackfill keeps the backfill from expiring, and assigns the players
+// who have been matched with it since the last time. It returns the backfill and
+// the tickets that were assigned; those that no longer exist are passed over. The
+// error is ErrBackfillNotFound or ErrBackfillExpired.
+func (s *Store) AcknowledgeBackfill(id string, a *openmatch.Assignment) (*openmatch.Backfill, []*openmatch.Ticket, error) {
+	s.catchUp()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, err := s.liveBackfill(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := s.now()
+	e.acknowledged = now
+	s.leases.MoveToBack(e.lease)
+
+	var assigned []*openmatch.Ticket
+	done := make(map[string]struct{}, len(e.joining))
+	for _, id := range e.joining {
+		t, ok := s.tickets[id]
+		if _, twice := done[id]; twice || !ok {
+			continue
+		}
+		done[id] = struct{}{}
+		s.assign(t, a, now)
+		assigned = append(assigned, t.ticket)
+	}
+	e.joining = nil
+	s.arm(now)
+	return e.backfill, assigned, nil
+}
+
+// FillBackfill enters a match with tickets into the backfill that it names: a
+// backfill without an id is created; the search fields and extensions of one that
+// exists are replaced, its generation is raised and its persistent field stays.
+// The tickets are assigned by the next acknowledgement. It returns what the match
+// has to show: the created backfill, or the given one. The error is
+// ErrBackfillNotFound, ErrBackfillGeneration or ErrBackfillExpired; then nothing
+// has changed.
+func (s *Store) FillBackfill(b *openmatch.Backfill, tickets []string) (*openmatch.Backfill, error) {
+	s.catchUp()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.GetId() == "" {
+		return s.createBackfill(b, tickets), nil
+	}
+	e, ok := s.backfills[b.GetId()]
+	switch {
+	case !ok:
+		return nil, ErrBackfillNotFound
+	case e.backfill.GetGeneration() != b.GetGeneration():
+		return nil, ErrBackfillGeneration
+	case s.expired(e):
+		return nil, ErrBackfillExpired
+	}
+	changed := shallowBackfill(e.backfill)
+	changed.SearchFields = b.GetSearchFields()
+	changed.Extensions = b.GetExtensions()
+	s.replace(e, changed)
+	e.joining = append(e.joining, tickets...)
+	return b, nil
+}
+
+// QueryBackfills returns the backfills that have not expired and pass the
+// filter, in no particular order.
+func (s *Store) QueryBackfills(f *filter.Filter) []*openmatch.Backfill {
+	s.catchUp()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var found []*openmatch.Backfill
+	for _, e := range s.backfills {
+		if !s.expired(e) && f.Pass(e.backfill.GetSearchFields(), e.backfill.GetCreateTime()) {
+			found = append(found, e.backfill)
+		}
+	}
+	return found
+}
+
+// RemoveExpired removes the backfills that have expired and releases the players
+// who were on their way to them.
+func (s *Store) RemoveExpired() {
+	s.catchUp()
+	s.mu.RLock()
+	oldest := s.leases.Front()
+	some := oldest != nil && s.expired(oldest.Value.(*backfill))
+	s.mu.RUnlock()
+	if some {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.removeBackfills(s.now() - s.lease - 1)
+	}
+}
+
+// removeBackfills removes those last acknowledged at the time or earlier.
+func (s *Store) removeBackfills(before time.Duration) {
+	for {
+		oldest := s.leases.Front()
+		if oldest == nil || oldest.Value.(*backfill).acknowledged > before {
+			return
+		}
+		s.endBackfill(oldest.Value.(*backfill))
+	}
+}
+
+func (s *Store) endBackfill(e *backfill) {
+	s.leases.Remove(e.lease)
+	delete(s.backfills, e.backfill.GetId())
+	s.releaseTickets(e.joining)
+}
+
+func (s *Store) liveBackfill(id string) (*backfill, error) {
+	e, ok := s.backfills[id]
+	switch {
+	case !ok:
+		return nil, ErrBackfillNotFound
+	case s.expired(e):
+		return nil, ErrBackfillExpired
+	}
+	return e, nil
+}
+
+func (s *Store) expired(e *backfill) bool { return e.acknowledged < s.now()-s.lease }
+
+func (s *Store) replace(e *backfill, b *openmatch.Backfill) {
+	b.Generation++
+	e.backfill = b
+}
+
+// shallowBackfill copies a backfill but not what it refers to.
+func shallowBackfill(b *openmatch.Backfill) *openmatch.Backfill {
+	c := &openmatch.Backfill{
+		Id:              b.GetId(),
+		SearchFields:    b.GetSearchFields(),
+		Extensions:      b.GetExtensions(),
+		PersistentField: b.GetPersistentField(),
+		CreateTime:      b.GetCreateTime(),
+		Generation:      b.GetGeneration(),
+	}
+	if unknown := b.ProtoReflect().GetUnknown(); len(unknown) > 0 {
+		c.ProtoReflect().SetUnknown(unknown)
+	}
+	return c
+}
