@@ -49,7 +49,9 @@ const (
 // openMatch is the system under test, with a match function and an evaluator
 // whose behaviour each test sets.
 type openMatch struct {
-	t        *testing.T
+	t testing.TB
+	// addr serves everything; empty for a system that was not started here.
+	addr     string
 	frontend openmatch.FrontendServiceClient
 	backend  openmatch.BackendServiceClient
 	query    openmatch.QueryServiceClient
@@ -62,7 +64,7 @@ type openMatch struct {
 }
 
 // start gives a system with an evaluator that accepts everything.
-func start(t *testing.T, change ...func(*minimatch.Config)) *openMatch {
+func start(t testing.TB, change ...func(*minimatch.Config)) *openMatch {
 	t.Helper()
 	om := &openMatch{
 		t:         t,
@@ -90,12 +92,13 @@ func start(t *testing.T, change ...func(*minimatch.Config)) *openMatch {
 		c.ProposalCollectionInterval = collection
 		c.QueryPageSize = pageSize
 	}}, change...)...)
+	om.addr = own.GRPC
 	om.connect(own.GRPC, own.GRPC, own.GRPC)
 	return om
 }
 
 // run starts minimatch on free ports until the test ends.
-func run(t *testing.T, change ...func(*minimatch.Config)) service.Addrs {
+func run(t testing.TB, change ...func(*minimatch.Config)) service.Addrs {
 	t.Helper()
 	var cfg minimatch.Config
 	config.Default(&cfg)
@@ -134,7 +137,7 @@ func (om *openMatch) connect(frontend, backend, query string) {
 	om.query = openmatch.NewQueryServiceClient(dial(om.t, query))
 }
 
-func dial(t *testing.T, addr string) *grpc.ClientConn {
+func dial(t testing.TB, addr string) *grpc.ClientConn {
 	t.Helper()
 	conn, err := rpc.Dial(addr)
 	if err != nil {
@@ -145,7 +148,7 @@ func dial(t *testing.T, addr string) *grpc.ClientConn {
 }
 
 // serve runs a gRPC server until the test ends and returns its address.
-func serve(t *testing.T, addr string, register func(grpc.ServiceRegistrar)) string {
+func serve(t testing.TB, addr string, register func(grpc.ServiceRegistrar)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -389,7 +392,7 @@ func expectCode(t *testing.T, err error, want codes.Code) {
 }
 
 // eventually polls until the condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
+func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -137,17 +137,6 @@ func TestStoppingEndsStreamsCleanly(t *testing.T) {
 	}
 }
 
-func TestBackfillsAreNotServedYet(t *testing.T) {
-	om := start(t, func(*minimatch.Config) {})
-	_, err := om.frontend.CreateBackfill(t.Context(), &openmatch.CreateBackfillRequest{})
-	expectCode(t, err, codes.Unimplemented)
-	stream, err := om.query.QueryBackfills(t.Context(), &openmatch.QueryBackfillsRequest{})
-	if err == nil {
-		_, err = stream.Recv()
-	}
-	expectCode(t, err, codes.Unimplemented)
-}
-
 func TestHealthAndMetrics(t *testing.T) {
 	addrs := run(t)
 	client := openmatch.NewFrontendServiceClient(dial(t, addrs.GRPC))
