@@ -74,6 +74,7 @@ generate: tools ## Make the Go of proto/ anew.
 	cd proto && $(BIN)/buf generate
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-frontend.yaml --path torikumi/v1/frontend.proto
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk.yaml --path agones/sdk
+	cd proto && $(BIN)/buf generate --template buf.gen.gateway-openmatch.yaml --path openmatch
 
 .PHONY: check-generate
 check-generate: generate ## Fail if the committed Go of proto/ is stale.
