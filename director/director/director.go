@@ -61,7 +61,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		Config:     cfg.Config,
 		Logger:     d.log,
 		GRPCListen: []string{cfg.GRPCListen},
-		HTTPListen: cfg.HTTPListen,
+		HTTPListen: []string{cfg.HTTPListen},
 		Register: func(r grpc.ServiceRegistrar) {
 			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)
 		},

@@ -54,7 +54,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		Config:     cfg.Config,
 		Logger:     cfg.Logger(os.Stderr, "evaluator"),
 		GRPCListen: []string{cfg.GRPCListen},
-		HTTPListen: cfg.HTTPListen,
+		HTTPListen: []string{cfg.HTTPListen},
 		Register:   func(s grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(s, evaluator) },
 		Registry:   registry,
 		Started:    started,

@@ -50,7 +50,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	}
 	return service.Run(ctx, service.Options{
 		Name: name, Config: cfg.Config, Logger: p.logger, Registry: p.registry,
-		GRPCListen: []string{cfg.GRPCListen}, HTTPListen: cfg.HTTPListen,
+		GRPCListen: []string{cfg.GRPCListen}, HTTPListen: []string{cfg.HTTPListen},
 		Register: func(r grpc.ServiceRegistrar) { torikumiv1.RegisterFrontendServiceServer(r, p.api) },
 		// What is too large over HTTP is so over gRPC.
 		ServerOptions: append(p.auth.ServerOptions(), grpc.MaxRecvMsgSize(web.MaxBody)),

@@ -178,7 +178,7 @@ func serve(ctx context.Context, cfg *Config, d *door.Door, follower *agones.Foll
 	registry := service.NewRegistry()
 	handler := gateapi.NewHandler(d, registry)
 	return service.Run(ctx, service.Options{
-		Name: "gate", Config: cfg.Config, Registry: registry, HTTPListen: cfg.HTTPListen, Started: started,
+		Name: "gate", Config: cfg.Config, Registry: registry, HTTPListen: []string{cfg.HTTPListen}, Started: started,
 		WrapHTTP: localAPI,
 		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
 			handler.Routes(mux)

@@ -63,7 +63,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	return service.Run(ctx, service.Options{
 		WrapHTTP: wrap,
-		Name:     "issuer", Config: o.Service, HTTPListen: o.HTTPListen, Started: o.Started,
+		Name:     "issuer", Config: o.Service, HTTPListen: []string{o.HTTPListen}, Started: o.Started,
 		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
 			mux.Handle(token.JWKSPath, token.JWKSHandler(keys))
 			mux.Handle("POST "+TokenPath, handler(minter))

@@ -76,7 +76,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		Config:     cfg.Config,
 		Logger:     logger,
 		GRPCListen: []string{cfg.GRPCListen},
-		HTTPListen: cfg.HTTPListen,
+		HTTPListen: []string{cfg.HTTPListen},
 		Register:   func(s grpc.ServiceRegistrar) { openmatch.RegisterMatchFunctionServer(s, function) },
 		Ready:      map[string]func(context.Context) error{"query": connected(conn)},
 		Registry:   registry,

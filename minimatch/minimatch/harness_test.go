@@ -51,10 +51,10 @@ const (
 type openMatch struct {
 	t testing.TB
 	// addr serves everything; empty for a system that was not started here.
-	addr     string
-	frontend openmatch.FrontendServiceClient
-	backend  openmatch.BackendServiceClient
-	query    openmatch.QueryServiceClient
+	addr, http string
+	frontend   openmatch.FrontendServiceClient
+	backend    openmatch.BackendServiceClient
+	query      openmatch.QueryServiceClient
 
 	functions *functions
 	evaluator *evaluator
@@ -92,7 +92,7 @@ func start(t testing.TB, change ...func(*minimatch.Config)) *openMatch {
 		c.ProposalCollectionInterval = collection
 		c.QueryPageSize = pageSize
 	}}, change...)...)
-	om.addr = own.GRPC
+	om.addr, om.http = own.GRPC, own.HTTP
 	om.connect(own.GRPC, own.GRPC, own.GRPC)
 	return om
 }

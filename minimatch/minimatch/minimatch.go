@@ -12,12 +12,12 @@
 //     accepted still reach the caller, before the error.
 //   - Stopping ends streams with Unavailable.
 //   - A page size out of bounds stops the start and is not clamped.
-//   - Backfills answer Unimplemented, and match functions over REST are refused.
 package minimatch
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -54,7 +54,9 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		Config:     cfg.Config,
 		Logger:     logger,
 		GRPCListen: cfg.grpcListen(),
-		HTTPListen: cfg.HTTPListen,
+		HTTPListen: cfg.httpListen(),
+		HTTP:       rest,
+		WrapHTTP:   protect(cfg.httpListen()),
 		Register:   m.register,
 		Background: []func(context.Context) error{m.endStreams},
 		Registry:   registry,
@@ -67,7 +69,7 @@ type services struct {
 	store        *store.Store
 	synchronizer *synchronizer.Synchronizer
 	functions    *backend.Functions
-	evaluator    *grpc.ClientConn
+	evaluator    io.Closer
 	stopping     chan struct{}
 	pageSize     int
 	logger       *slog.Logger
@@ -78,7 +80,7 @@ func open(cfg *Config, logger *slog.Logger) (*services, error) {
 	if now == nil {
 		now = clock.Real{}
 	}
-	evaluator, err := rpc.Dial(cfg.Evaluator)
+	evaluator, connection, err := openEvaluator(cfg, logger)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the evaluator: %w", err)
 	}
@@ -91,17 +93,29 @@ func open(cfg *Config, logger *slog.Logger) (*services, error) {
 		store: st,
 		synchronizer: synchronizer.New(synchronizer.Options{
 			Clock:        now,
-			Evaluator:    synchronizer.NewRemote(openmatch.NewEvaluatorClient(evaluator), logger),
+			Evaluator:    evaluator,
 			Pending:      st,
 			Registration: cfg.RegistrationInterval,
 			Collection:   cfg.ProposalCollectionInterval,
 		}),
 		functions: backend.NewFunctions(dialFunction),
-		evaluator: evaluator,
+		evaluator: connection,
 		stopping:  make(chan struct{}),
 		pageSize:  cfg.QueryPageSize,
 		logger:    logger,
 	}, nil
+}
+
+func openEvaluator(cfg *Config, logger *slog.Logger) (synchronizer.Evaluator, io.Closer, error) {
+	if cfg.EvaluatorREST != "" {
+		r := synchronizer.NewREST(cfg.EvaluatorREST, logger)
+		return r, r, nil
+	}
+	conn, err := rpc.Dial(cfg.Evaluator)
+	if err != nil {
+		return nil, nil, err
+	}
+	return synchronizer.NewRemote(openmatch.NewEvaluatorClient(conn), logger), conn, nil
 }
 
 // functionIdle is how long a connection to a match function lasts without calls.
@@ -142,23 +156,28 @@ func (m *services) close() {
 func sizes(s *store.Store) prometheus.Collector {
 	return &sizeCollector{
 		store: s,
-		desc: prometheus.NewDesc("minimatch_tickets", "Tickets in memory by state.",
+		tickets: prometheus.NewDesc("minimatch_tickets", "Tickets in memory by state.",
 			[]string{"state"}, nil),
+		backfills: prometheus.NewDesc("minimatch_backfills", "Backfills in memory.", nil, nil),
 	}
 }
 
 type sizeCollector struct {
-	store *store.Store
-	desc  *prometheus.Desc
+	store              *store.Store
+	tickets, backfills *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
-func (c *sizeCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c *sizeCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.tickets
+	ch <- c.backfills
+}
 
 // Collect implements prometheus.Collector.
 func (c *sizeCollector) Collect(ch chan<- prometheus.Metric) {
 	size := c.store.Size()
 	for state, n := range map[string]int{"waiting": size.Waiting, "pending": size.Pending, "assigned": size.Assigned} {
-		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), state)
+		ch <- prometheus.MustNewConstMetric(c.tickets, prometheus.GaugeValue, float64(n), state)
 	}
+	ch <- prometheus.MustNewConstMetric(c.backfills, prometheus.GaugeValue, float64(size.Backfills))
 }

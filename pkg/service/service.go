@@ -57,10 +57,10 @@ func (c *Config) Logger(w io.Writer, name string) *slog.Logger {
 
 // Addrs are the addresses that a service really listens on, as host:port.
 type Addrs struct {
-	// GRPC is the first gRPC address, HTTP the HTTP one; empty if not served.
+	// GRPC and HTTP are the first address of each; empty if not served.
 	GRPC, HTTP string
-	// GRPCAll are all gRPC addresses, in the order of Options.GRPCListen.
-	GRPCAll []string
+	// GRPCAll and HTTPAll are all of them, in the order of Options.
+	GRPCAll, HTTPAll []string
 }
 
 // Options say what a service serves.
@@ -71,8 +71,8 @@ type Options struct {
 
 	// GRPCListen are the addresses of the gRPC server. Port 0 is any free one.
 	GRPCListen []string
-	// HTTPListen is the address of the HTTP server.
-	HTTPListen string
+	// HTTPListen are the addresses of the HTTP server; empty ones are passed over.
+	HTTPListen []string
 
 	// Register adds the gRPC services.
 	Register func(grpc.ServiceRegistrar)
@@ -121,7 +121,7 @@ type server struct {
 	Options
 	lis     []net.Listener
 	memory  *bufconn.Listener
-	httpLis net.Listener
+	httpLis []net.Listener
 	grpc    *grpc.Server
 	http    *http.Server
 	self    *grpc.ClientConn
@@ -162,14 +162,16 @@ func (s *server) listen() error {
 		}
 		s.lis = append(s.lis, l)
 	}
-	if s.HTTPListen == "" {
-		return nil
+	for _, addr := range s.HTTPListen {
+		if addr == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("listen for HTTP: %w", err)
+		}
+		s.httpLis = append(s.httpLis, l)
 	}
-	l, err := net.Listen("tcp", s.HTTPListen)
-	if err != nil {
-		return fmt.Errorf("listen for HTTP: %w", err)
-	}
-	s.httpLis = l
 	return nil
 }
 
@@ -184,7 +186,7 @@ func (s *server) openGRPC() {
 }
 
 func (s *server) openHTTP() error {
-	if s.httpLis == nil {
+	if len(s.httpLis) == 0 {
 		return nil
 	}
 	self, err := rpc.Dial("passthrough:///self", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
@@ -224,9 +226,9 @@ func (s *server) run(ctx context.Context) error {
 	for _, l := range append([]net.Listener{s.memory}, s.lis...) {
 		serving.Go(func() error { return s.grpc.Serve(l) })
 	}
-	if s.http != nil {
+	for _, l := range s.httpLis {
 		serving.Go(func() error {
-			if err := s.http.Serve(s.httpLis); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
 			return nil
@@ -294,11 +296,8 @@ func (s *server) stop() {
 
 // close undoes a start that failed half-way.
 func (s *server) close() {
-	for _, l := range s.lis {
+	for _, l := range append(s.lis, s.httpLis...) {
 		_ = l.Close() // never served
-	}
-	if s.httpLis != nil {
-		_ = s.httpLis.Close() // never served
 	}
 	if s.self != nil {
 		_ = s.self.Close() // in memory
@@ -320,8 +319,11 @@ func (s *server) addrs() Addrs {
 	if len(a.GRPCAll) > 0 {
 		a.GRPC = a.GRPCAll[0]
 	}
-	if s.httpLis != nil {
-		a.HTTP = s.httpLis.Addr().String()
+	for _, l := range s.httpLis {
+		a.HTTPAll = append(a.HTTPAll, l.Addr().String())
+	}
+	if len(a.HTTPAll) > 0 {
+		a.HTTP = a.HTTPAll[0]
 	}
 	return a
 }

@@ -48,7 +48,7 @@ func start(t *testing.T, o service.Options) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	started := make(chan service.Addrs, 1)
 	o.Name, o.Logger = "test", slog.New(slog.NewTextHandler(io.Discard, nil))
-	o.GRPCListen, o.HTTPListen = []string{"127.0.0.1:0", "127.0.0.1:0"}, "127.0.0.1:0"
+	o.GRPCListen, o.HTTPListen = []string{"127.0.0.1:0", "127.0.0.1:0"}, []string{"127.0.0.1:0", "", "127.0.0.1:0"}
 	o.Started = func(a service.Addrs) { started <- a }
 	r := &running{stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- service.Run(ctx, o) }()
@@ -126,6 +126,9 @@ func TestServesProbesMetricsAndSelf(t *testing.T) {
 	if _, body := get(t, "http://"+r.addrs.HTTP+"/metrics"); !strings.Contains(body, "grpc_server_handled_total") || !strings.Contains(body, "go_goroutines") {
 		t.Errorf("metrics lack what they must have:\n%.300s", body)
 	}
+	if len(r.addrs.HTTPAll) != 2 || r.addrs.HTTP != r.addrs.HTTPAll[0] {
+		t.Errorf("HTTP addresses: %v", r.addrs.HTTPAll)
+	}
 	if len(r.addrs.GRPCAll) != 2 || r.addrs.GRPCAll[0] == r.addrs.GRPCAll[1] {
 		t.Errorf("addresses: %v", r.addrs)
 	}
@@ -133,7 +136,7 @@ func TestServesProbesMetricsAndSelf(t *testing.T) {
 	if err := <-r.done; err != nil {
 		t.Errorf("stop: %v", err)
 	}
-	for _, a := range append(r.addrs.GRPCAll, r.addrs.HTTP) {
+	for _, a := range append(r.addrs.GRPCAll, r.addrs.HTTPAll...) {
 		if c, err := net.Dial("tcp", a); err == nil {
 			_ = c.Close()
 			t.Errorf("%s still listens", a)
@@ -214,7 +217,7 @@ func TestTakenPortFailsTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	err = service.Run(t.Context(), service.Options{Name: "test", GRPCListen: []string{"127.0.0.1:0"}, HTTPListen: l.Addr().String()})
+	err = service.Run(t.Context(), service.Options{Name: "test", GRPCListen: []string{"127.0.0.1:0"}, HTTPListen: []string{l.Addr().String()}})
 	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("got %v", err)
 	}

@@ -110,7 +110,7 @@ func (s *Service) runFunction(ctx context.Context, req *openmatch.FetchMatchesRe
 func (s *Service) forward(ctx context.Context, call *synchronizer.Call, stream openmatch.BackendService_FetchMatchesServer) error {
 	for {
 		m, err := call.Next(ctx)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // a failure may wrap the end of some connection
 			return nil
 		}
 		if err != nil {

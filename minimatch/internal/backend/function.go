@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
 
@@ -20,6 +21,7 @@ import (
 // concurrent use.
 type Functions struct {
 	dial   func(target string) (*grpc.ClientConn, error)
+	rest   *http.Client
 	mu     sync.Mutex
 	conns  map[string]*grpc.ClientConn
 	closed bool
@@ -30,7 +32,7 @@ var errClosed = errors.New("the service is stopping")
 // NewFunctions returns a caller that connects with dial, which must not wait for
 // the server.
 func NewFunctions(dial func(target string) (*grpc.ClientConn, error)) *Functions {
-	return &Functions{dial: dial, conns: map[string]*grpc.ClientConn{}}
+	return &Functions{dial: dial, rest: newRESTClient(), conns: map[string]*grpc.ClientConn{}}
 }
 
 // Close closes the connections; calls under way fail.
@@ -38,6 +40,7 @@ func (f *Functions) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
+	f.rest.CloseIdleConnections()
 	var errs []error
 	for target, conn := range f.conns {
 		errs = append(errs, conn.Close())
@@ -66,9 +69,17 @@ func (f *Functions) connection(target string) (*grpc.ClientConn, error) {
 // run calls the match function and hands over each proposal until it ends. The
 // error is ctx's cause if that is what ended it.
 func (f *Functions) run(ctx context.Context, cfg *openmatch.FunctionConfig, profile *openmatch.MatchProfile, propose func(*openmatch.Match) error) error {
-	if cfg.GetType() != openmatch.FunctionConfig_GRPC {
-		return fmt.Errorf("config.type must be GRPC: match functions of type %v are not supported", cfg.GetType())
+	switch cfg.GetType() {
+	case openmatch.FunctionConfig_GRPC:
+		return f.runGRPC(ctx, cfg, profile, propose)
+	case openmatch.FunctionConfig_REST:
+		return f.runREST(ctx, cfg, profile, propose)
+	default:
+		return fmt.Errorf("config.type must be GRPC or REST, not %d", cfg.GetType())
 	}
+}
+
+func (f *Functions) runGRPC(ctx context.Context, cfg *openmatch.FunctionConfig, profile *openmatch.MatchProfile, propose func(*openmatch.Match) error) error {
 	conn, err := f.connection(net.JoinHostPort(cfg.GetHost(), strconv.Itoa(int(cfg.GetPort()))))
 	if err != nil {
 		return err

@@ -243,10 +243,10 @@ func (c *cycle) accept(matchID string) error {
 	switch {
 	case !ok:
 		c.mu.Unlock()
-		return fmt.Errorf("the evaluator returned the match_id %q, which it was not given", matchID)
+		return &wrongID{matchID, "which it was not given"}
 	case p.accepted:
 		c.mu.Unlock()
-		return fmt.Errorf("the evaluator returned the match_id %q twice", matchID)
+		return &wrongID{matchID, "twice"}
 	}
 	p.accepted = true
 	c.mu.Unlock()
@@ -258,4 +258,11 @@ func (c *cycle) accept(matchID string) error {
 	c.o.Pending.SetPending(tickets)
 	p.call.accept(p.match)
 	return nil
+}
+
+// wrongID is an evaluator's answer that accepts no proposal.
+type wrongID struct{ id, why string }
+
+func (e *wrongID) Error() string {
+	return fmt.Sprintf("the evaluator returned the match_id %q %s", e.id, e.why)
 }

@@ -22,15 +22,14 @@ var errEarlyEnd = errors.New("the evaluator ended before it had all proposals")
 // evaluator that hangs holds the cycle until every caller has left. Create it
 // with NewRemote; it is safe for concurrent use.
 type Remote struct {
-	client  openmatch.EvaluatorClient
-	logger  *slog.Logger
-	failing atomic.Bool
+	client openmatch.EvaluatorClient
+	health health
 }
 
 // NewRemote returns an evaluator that is called through client. Its failures
 // are logged when they begin and when they end.
 func NewRemote(client openmatch.EvaluatorClient, logger *slog.Logger) *Remote {
-	return &Remote{client: client, logger: logger}
+	return &Remote{client: client, health: health{logger: logger}}
 }
 
 // Evaluate implements Evaluator.
@@ -39,7 +38,7 @@ func (r *Remote) Evaluate(ctx context.Context, source Source, accept func(string
 	group, ctx := errgroup.WithContext(ctx)
 	stream, err := r.client.Evaluate(ctx)
 	if err != nil {
-		return r.outcome(parent, remoteError(err))
+		return r.health.outcome(parent, remoteError(err))
 	}
 	received := make(chan struct{})
 	var receiveErr error
@@ -60,7 +59,7 @@ func (r *Remote) Evaluate(ctx context.Context, source Source, accept func(string
 		}
 		return err
 	})
-	return r.outcome(parent, group.Wait())
+	return r.health.outcome(parent, group.Wait())
 }
 
 // send passes proposals on until there are no more. It returns io.EOF when the
@@ -103,8 +102,14 @@ func receive(stream openmatch.Evaluator_EvaluateClient, accept func(string) erro
 	}
 }
 
+// health knows whether the evaluator works.
+type health struct {
+	logger  *slog.Logger
+	failing atomic.Bool
+}
+
 // outcome logs a change from working to failing or back.
-func (r *Remote) outcome(ctx context.Context, err error) error {
+func (r *health) outcome(ctx context.Context, err error) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		// The cycle was ended from outside, which says nothing of the evaluator.
@@ -123,6 +128,9 @@ type evaluatorError struct{ cause error }
 func remoteError(err error) error { return &evaluatorError{cause: err} }
 
 func (e *evaluatorError) Error() string {
+	if _, ok := status.FromError(e.cause); !ok {
+		return "the evaluator failed"
+	}
 	return fmt.Sprintf("the evaluator failed with code %v", status.Code(e.cause))
 }
 

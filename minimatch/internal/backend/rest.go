@@ -1,0 +1,73 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"torikumi/minimatch/internal/jsonstream"
+	"torikumi/pkg/rpc"
+	"torikumi/proto/openmatch"
+)
+
+// newRESTClient makes the client for match functions over REST. How long a call
+// takes is ruled by the cycle's windows alone.
+func newRESTClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			MaxIdleConnsPerHost: 16,
+			IdleConnTimeout:     90 * time.Second,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// runREST calls a match function over its HTTP mapping.
+func (f *Functions) runREST(ctx context.Context, cfg *openmatch.FunctionConfig, profile *openmatch.MatchProfile, propose func(*openmatch.Match) error) error {
+	body, err := protojson.Marshal(&openmatch.RunRequest{Profile: profile})
+	if err != nil {
+		return fmt.Errorf("the profile cannot be written as JSON: %w", err)
+	}
+	url := "http://" + net.JoinHostPort(cfg.GetHost(), strconv.Itoa(int(cfg.GetPort()))) + "/v1/matchfunction:run"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("the match function's address cannot be used: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := f.rest.Do(req)
+	if err != nil {
+		return restError(ctx, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
+	stream := jsonstream.NewReader(resp, rpc.MaxMessage)
+	for {
+		var run openmatch.RunResponse
+		err := stream.Next(&run)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return restError(ctx, err)
+		}
+		if err := propose(run.GetProposal()); err != nil {
+			return err
+		}
+	}
+}
+
+// restError is functionError for what went wrong over REST.
+func restError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("the match function failed: %w", err)
+}

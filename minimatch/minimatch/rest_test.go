@@ -1,0 +1,356 @@
+package minimatch_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"torikumi/minimatch/minimatch"
+	"torikumi/proto/openmatch"
+)
+
+// request makes an HTTP request and returns the status and the body.
+func request(t *testing.T, method, url, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// firstLine returns the first message of a stream that goes on.
+func firstLine(t *testing.T, url string) string {
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer resp.Body.Close()
+	line, err := bufio.NewReader(resp.Body).ReadString('\n')
+	if err != nil {
+		t.Error(err)
+	}
+	return line
+}
+
+// object reads a JSON object.
+func object(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var o map[string]any
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return o
+}
+
+func TestRESTCallsOfAPlayersLife(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	base := "http://" + om.http + "/v1/"
+	code, text := request(t, "POST", base+"frontendservice/tickets",
+		`{"ticket":{"search_fields":{"tags":["`+om.name+`"],"double_args":{"x":1}},"new_field":true}}`)
+	ticket := object(t, text)
+	if code != http.StatusOK || ticket["id"] == nil || ticket["create_time"] == nil || ticket["search_fields"] == nil {
+		t.Fatalf("%d %s", code, text)
+	}
+	id := ticket["id"].(string)
+	pool := `{"pool":{"tagPresentFilters":[{"tag":"` + om.name + `"}]}}`
+	if code, text := request(t, "POST", base+"queryservice/tickets:query", pool); code != http.StatusOK || !strings.Contains(text, id) ||
+		object(t, text)["result"].(map[string]any)["tickets"] == nil {
+		t.Errorf("%d %s", code, text)
+	}
+	if code, text := request(t, "POST", base+"queryservice/ticketids:query", pool); code != http.StatusOK || !strings.Contains(text, id) {
+		t.Errorf("%d %s", code, text)
+	}
+
+	// The answer begins with the first assignment.
+	watched := make(chan string, 1)
+	go func() { watched <- firstLine(t, base+"frontendservice/tickets/"+id+"/assignments") }()
+	if code, text := request(t, "POST", base+"backendservice/tickets:assign",
+		`{"assignments":[{"ticket_ids":["`+id+`","none"],"assignment":{"connection":"here:1"}}]}`); code != http.StatusOK ||
+		!strings.Contains(text, `"ticket_id":"none"`) {
+		t.Errorf("%d %s", code, text)
+	}
+	if line := <-watched; !strings.Contains(line, `"connection":"here:1"`) || object(t, line)["result"] == nil {
+		t.Errorf("%q", line)
+	}
+	if code, text := request(t, "DELETE", base+"frontendservice/tickets/"+id, ""); code != http.StatusOK || text != "{}" {
+		t.Errorf("%d %s", code, text)
+	}
+	if code, text := request(t, "GET", base+"frontendservice/tickets/"+id, ""); code != http.StatusNotFound || object(t, text)["code"] != 5.0 {
+		t.Errorf("%d %s", code, text)
+	}
+	for _, call := range []string{"release", "releaseall"} {
+		if code, text := request(t, "POST", base+"backendservice/tickets:"+call, "{}"); code != http.StatusOK || text != "{}" {
+			t.Errorf("%d %s", code, text)
+		}
+	}
+}
+
+func TestRESTCallsOfABackfillsLife(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	base := "http://" + om.http + "/v1/frontendservice/backfills"
+	code, text := request(t, "POST", base, `{"backfill":{"search_fields":{"tags":["`+om.name+`"]}}}`)
+	backfill := object(t, text)
+	if code != http.StatusOK || backfill["generation"] != "1" {
+		t.Fatalf("%d %s", code, text)
+	}
+	id := backfill["id"].(string)
+	code, text = request(t, "PATCH", base, `{"backfill":{"id":"`+id+`","search_fields":{"tags":["`+om.name+`","b"]}}}`)
+	if code != http.StatusOK || object(t, text)["generation"] != "2" {
+		t.Errorf("%d %s", code, text)
+	}
+	code, text = request(t, "POST", "http://"+om.http+"/v1/queryservice/backfills:query", `{"pool":{"tag_present_filters":[{"tag":"b"}]}}`)
+	if code != http.StatusOK || !strings.Contains(text, id) {
+		t.Errorf("%d %s", code, text)
+	}
+	code, text = request(t, "POST", base+"/"+id+"/acknowledge", `{"assignment":{"connection":"x"}}`)
+	if code != http.StatusOK || object(t, text)["backfill"] == nil {
+		t.Errorf("%d %s", code, text)
+	}
+	if code, text := request(t, "DELETE", base+"/"+id, ""); code != http.StatusOK {
+		t.Errorf("%d %s", code, text)
+	}
+	if code, text := request(t, "GET", base+"/"+id, ""); code != http.StatusNotFound {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
+func TestRESTRefusesWhatIsWrong(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	base := "http://" + om.http
+	for _, c := range []struct {
+		method, path, body string
+		code               int
+	}{
+		{"POST", "/v1/frontendservice/tickets", `{}`, 400},
+		{"POST", "/v1/frontendservice/tickets", `{"ticket":`, 400},
+		{"POST", "/v1/frontendservice/tickets", `{"ticket":1}`, 400},
+		{"POST", "/v1/frontendservice/tickets", ``, 400},
+		{"PUT", "/v1/frontendservice/tickets", `{}`, 501},
+		{"GET", "/v1/nothing", "", 404},
+		{"POST", "/v1/queryservice/tickets:query", `{}`, 400},
+		{"POST", "/v1/backendservice/matches:fetch", `{}`, 400},
+		{"POST", "/v1/backendservice/tickets:assign", `{"assignments":[{}]}`, 400},
+		{"PATCH", "/v1/frontendservice/backfills", `{"backfill":{"id":"none"}}`, 404},
+	} {
+		if code, text := request(t, c.method, base+c.path, c.body); code != c.code {
+			t.Errorf("%s %s %s: %d %s, want %d", c.method, c.path, c.body, code, text, c.code)
+		}
+	}
+	req, err := http.NewRequest("POST", base+"/v1/frontendservice/tickets", strings.NewReader(`{"ticket":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", "https://elsewhere.example")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a page of another origin got %d", resp.StatusCode)
+	}
+}
+
+// restFunction serves the match function of a test over REST.
+func (om *openMatch) restFunction(t *testing.T, handle http.HandlerFunc) *openmatch.FetchMatchesRequest {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/matchfunction:run", handle)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	req := om.request("rest")
+	req.Config = function(server.Listener.Addr().String())
+	req.Config.Type = openmatch.FunctionConfig_REST
+	return req
+}
+
+func asJSON(m *openmatch.Match) string {
+	text, _ := protojson.Marshal(&openmatch.RunResponse{Proposal: m})
+	return `{"result":` + string(text) + "}\n"
+}
+
+func TestAMatchFunctionOverREST(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	a, b := om.ticket(), om.ticket()
+	var profile openmatch.RunRequest
+	req := om.restFunction(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if err := protojson.Unmarshal(body, &profile); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(w, asJSON(om.match("one", a)), asJSON(om.match("two", b)))
+	})
+	om.expectFetch(om.fetch(t.Context(), req), codes.OK, "one", "two")
+	if profile.GetProfile().GetName() != "rest" {
+		t.Errorf("it was asked for %v", &profile)
+	}
+	om.expectWaiting()
+}
+
+func TestAMatchFunctionOverRESTThatFails(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	for name, c := range map[string]struct {
+		body   string
+		status int
+		want   string
+		ids    []string
+	}{
+		"midway":   {asJSON(om.match("midway", om.ticket())) + `{"error":{"message":"broken"}}`, 200, "broken", []string{"midway"}},
+		"rubbish":  {"<html>", 200, "result or an error", nil},
+		"half":     {`{"result":{"proposal":{"match`, 200, "result or an error", nil},
+		"status":   {`{"message":"not now"}`, 503, "503", nil},
+		"redirect": {"", 307, "307", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := om.restFunction(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(c.status)
+				fmt.Fprint(w, c.body)
+			})
+			got := om.fetch(t.Context(), req)
+			om.expectFetch(got, codes.Unknown, c.ids...)
+			if !strings.Contains(status.Convert(got.err).Message(), c.want) {
+				t.Errorf("got %v, want %q", got.err, c.want)
+			}
+		})
+	}
+}
+
+func TestAMatchFunctionOverRESTThatHangsIsCut(t *testing.T) {
+	om := start(t, func(c *minimatch.Config) { c.ProposalCollectionInterval = 200 * time.Millisecond })
+	a := om.ticket()
+	left := make(chan struct{})
+	req := om.restFunction(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, asJSON(om.match("before", a)))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		close(left)
+	})
+	om.expectFetch(om.fetch(t.Context(), req), codes.Unknown, "before")
+	<-left
+}
+
+// restEvaluator serves an evaluator over REST, which reads all proposals and
+// then answers, and returns its address.
+func restEvaluator(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, ids []string)) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/evaluator/matches:evaluate", func(w http.ResponseWriter, r *http.Request) {
+		var ids []string
+		decoder := json.NewDecoder(r.Body)
+		for {
+			var raw json.RawMessage
+			if decoder.Decode(&raw) != nil {
+				break
+			}
+			var req openmatch.EvaluateRequest
+			if err := protojson.Unmarshal(raw, &req); err != nil {
+				t.Error(err)
+			}
+			ids = append(ids, req.GetMatch().GetMatchId())
+		}
+		answer(w, r, ids)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+func TestAnEvaluatorOverREST(t *testing.T) {
+	addr := restEvaluator(t, func(w http.ResponseWriter, _ *http.Request, ids []string) {
+		for _, id := range append(ids, "unknown", ids[0]) {
+			if !strings.HasSuffix(id, "rejected") {
+				fmt.Fprintf(w, "{\"result\":{\"match_id\":%q}}\n", id)
+			}
+		}
+	})
+	om := start(t, func(c *minimatch.Config) { c.EvaluatorREST = addr })
+	a, b := om.ticket(), om.ticket()
+	om.proposing("p", om.match("accepted", a), om.match("rejected", b))
+	om.expectFetch(om.fetch(t.Context(), om.request("p")), codes.OK, "accepted")
+	om.expectWaiting(b)
+}
+
+func TestAnEvaluatorOverRESTThatFails(t *testing.T) {
+	for name, answer := range map[string]func(http.ResponseWriter, *http.Request, []string){
+		"status":  func(w http.ResponseWriter, _ *http.Request, _ []string) { http.Error(w, "no", http.StatusTeapot) },
+		"error":   func(w http.ResponseWriter, _ *http.Request, _ []string) { fmt.Fprint(w, `{"error":{"message":"no"}}`) },
+		"rubbish": func(w http.ResponseWriter, _ *http.Request, _ []string) { fmt.Fprint(w, `ok`) },
+		"cut":     func(http.ResponseWriter, *http.Request, []string) { panic(http.ErrAbortHandler) },
+		"hangs":   func(_ http.ResponseWriter, r *http.Request, _ []string) { <-r.Context().Done() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := restEvaluator(t, answer)
+			om := start(t, func(c *minimatch.Config) { c.EvaluatorREST = addr })
+			a := om.ticket()
+			om.proposing("p", om.match("m", a))
+			om.expectFetch(om.fetch(t.Context(), om.request("p")), codes.Unknown)
+			om.expectWaiting(a)
+		})
+	}
+}
+
+func TestAnEvaluatorOverRESTThatIsNotThere(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	addr := server.Listener.Addr().String()
+	server.Close()
+	om := start(t, func(c *minimatch.Config) { c.EvaluatorREST = addr })
+	om.proposing("p", om.match("m", om.ticket()))
+	om.expectFetch(om.fetch(t.Context(), om.request("p")), codes.Unknown)
+}
+
+// FuzzREST sends any body to any route: minimatch blames the request, and goes on.
+func FuzzREST(f *testing.F) {
+	om := start(f, func(c *minimatch.Config) { c.RegistrationInterval = time.Millisecond })
+	routes := []string{
+		"POST /v1/frontendservice/tickets", "POST /v1/frontendservice/backfills", "PATCH /v1/frontendservice/backfills",
+		"POST /v1/frontendservice/backfills/x/acknowledge", "POST /v1/backendservice/tickets:assign",
+		"POST /v1/backendservice/tickets:release", "POST /v1/backendservice/tickets:releaseall",
+		"POST /v1/queryservice/tickets:query", "POST /v1/queryservice/ticketids:query", "POST /v1/queryservice/backfills:query",
+	}
+	for i := range routes {
+		for _, body := range []string{`{"ticket":{}}`, `{"pool":{"created_before":"2026-01-01T00:00:00Z"}}`, `{"backfill":{"id":"x"}}`, "[", ""} {
+			f.Add(uint8(i), body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, body string) {
+		method, path, _ := strings.Cut(routes[int(which)%len(routes)], " ")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, method, "http://"+om.http+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode >= 500 {
+			text, _ := io.ReadAll(resp.Body)
+			t.Errorf("%s %q answered %d %s", routes[int(which)%len(routes)], body, resp.StatusCode, text)
+		}
+	})
+}
