@@ -1,4 +1,4 @@
-package minimatch_test
+package conformance_test
 
 import (
 	"context"
@@ -12,11 +12,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"torikumi/minimatch/internal/clock"
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
 	"torikumi/pkg/service"
@@ -24,7 +21,7 @@ import (
 )
 
 func TestPendingAndAssignedTicketsTimeOut(t *testing.T) {
-	c := clock.NewFake(time.Now())
+	c := minimatch.NewFakeClock(time.Now())
 	om := start(t, func(cfg *minimatch.Config) { cfg.Clock = c })
 	a, b := om.ticket(), om.ticket()
 	om.proposing("p", om.match("m", a, b))
@@ -184,9 +181,10 @@ func TestConfigNamesAllThatIsWrong(t *testing.T) {
 	err := config.Load("minimatch", "MINIMATCH", &minimatch.Config{}, []string{
 		"--grpc-listen=nowhere", "--http-listen=x", "--evaluator=", "--registration-interval=0s",
 		"--proposal-collection-interval=-1s", "--pending-release-timeout=0s", "--assigned-delete-timeout=0s", "--query-page-size=9",
+		"--evaluator-rest=there", "--backfill-lock-timeout=0s",
 	}, func(string) string { return "" }, io.Discard)
 	for _, flag := range []string{"grpc-listen", "http-listen", "evaluator", "registration-interval",
-		"proposal-collection-interval", "pending-release-timeout", "assigned-delete-timeout", "query-page-size"} {
+		"proposal-collection-interval", "pending-release-timeout", "assigned-delete-timeout", "query-page-size", "evaluator-rest", "backfill-lock-timeout"} {
 		if err == nil || !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s is not in %v", flag, err)
 		}
@@ -194,88 +192,4 @@ func TestConfigNamesAllThatIsWrong(t *testing.T) {
 	if err := config.Load("minimatch", "MINIMATCH", &minimatch.Config{}, nil, func(string) string { return "" }, io.Discard); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
-}
-
-// codec passes bytes through, so that a test can send what is no message.
-type codec struct{}
-
-func (codec) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
-func (codec) Unmarshal(b []byte, v any) error {
-	*v.(*[]byte) = append([]byte(nil), b...)
-	return nil
-}
-func (codec) Name() string { return "proto" }
-
-// FuzzRequests sends arbitrary bytes to every method: none may bring the process
-// down, which would fail the check of life at the end, or panic, which would be
-// answered with Internal and its own text.
-func FuzzRequests(f *testing.F) {
-	methods := []string{}
-	for _, d := range []grpc.ServiceDesc{openmatch.FrontendService_ServiceDesc, openmatch.BackendService_ServiceDesc, openmatch.QueryService_ServiceDesc} {
-		for _, m := range d.Methods {
-			methods = append(methods, "/"+d.ServiceName+"/"+m.MethodName)
-		}
-		for _, s := range d.Streams {
-			methods = append(methods, "/"+d.ServiceName+"/"+s.StreamName)
-		}
-	}
-	for i := range methods {
-		f.Add(uint8(i), []byte{})
-		f.Add(uint8(i), []byte{0x0a, 0x00, 0x12, 0x00})
-		f.Add(uint8(i), []byte{0x0a, 0x05, 0x0a, 0x03, 'a', 'b', 'c', 0x12, 0x02, 0x0a, 0x00})
-	}
-	conn := fuzzTarget(f)
-	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
-		ctx, cancel := context.WithTimeout(metadata.NewOutgoingContext(t.Context(), nil), 2*time.Second)
-		defer cancel()
-		method := methods[int(which)%len(methods)]
-		stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method, grpc.ForceCodec(codec{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := stream.SendMsg(&body); err == nil {
-			err = stream.CloseSend()
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		var resp []byte
-		for err = nil; err == nil; {
-			err = stream.RecvMsg(&resp)
-			if strings.HasSuffix(method, "/WatchAssignments") {
-				cancel()
-			}
-		}
-		if s := status.Convert(err); s.Message() == "internal error" || s.Code() == codes.Unavailable {
-			t.Errorf("%s: %v", method, err)
-		}
-		alive := openmatch.NewFrontendServiceClient(conn)
-		if _, err := alive.DeleteTicket(t.Context(), &openmatch.DeleteTicketRequest{}); err != nil {
-			t.Errorf("after %s: %v", method, err)
-		}
-	})
-}
-
-// fuzzTarget runs for the life of the process that fuzzes.
-func fuzzTarget(f *testing.F) *grpc.ClientConn {
-	var cfg minimatch.Config
-	config.Default(&cfg)
-	cfg.GRPCListen, cfg.HTTPListen, cfg.LogLevel = "127.0.0.1:0", "", 100
-	cfg.RegistrationInterval = time.Millisecond
-	cfg.Evaluator = "127.0.0.1:1"
-	ctx, cancel := context.WithCancel(context.Background())
-	started, ended := make(chan service.Addrs, 1), make(chan error, 1)
-	go func() { ended <- minimatch.Run(ctx, &cfg, func(a service.Addrs) { started <- a }) }()
-	conn, err := grpc.NewClient((<-started).GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() {
-		conn.Close()
-		cancel()
-		if err := <-ended; err != nil {
-			f.Error(err)
-		}
-	})
-	return conn
 }

@@ -1,4 +1,4 @@
-package minimatch_test
+package conformance_test
 
 import (
 	"bufio"
@@ -65,9 +65,9 @@ func object(t *testing.T, text string) map[string]any {
 }
 
 func TestRESTCallsOfAPlayersLife(t *testing.T) {
-	om := start(t, func(*minimatch.Config) {})
-	base := "http://" + om.http + "/v1/"
-	code, text := request(t, "POST", base+"frontendservice/tickets",
+	om := start(t)
+	om.rest()
+	code, text := request(t, "POST", om.frontendURL+"tickets",
 		`{"ticket":{"search_fields":{"tags":["`+om.name+`"],"double_args":{"x":1}},"new_field":true}}`)
 	ticket := object(t, text)
 	if code != http.StatusOK || ticket["id"] == nil || ticket["create_time"] == nil || ticket["search_fields"] == nil {
@@ -75,18 +75,18 @@ func TestRESTCallsOfAPlayersLife(t *testing.T) {
 	}
 	id := ticket["id"].(string)
 	pool := `{"pool":{"tagPresentFilters":[{"tag":"` + om.name + `"}]}}`
-	if code, text := request(t, "POST", base+"queryservice/tickets:query", pool); code != http.StatusOK || !strings.Contains(text, id) ||
+	if code, text := request(t, "POST", om.queryURL+"tickets:query", pool); code != http.StatusOK || !strings.Contains(text, id) ||
 		object(t, text)["result"].(map[string]any)["tickets"] == nil {
 		t.Errorf("%d %s", code, text)
 	}
-	if code, text := request(t, "POST", base+"queryservice/ticketids:query", pool); code != http.StatusOK || !strings.Contains(text, id) {
+	if code, text := request(t, "POST", om.queryURL+"ticketids:query", pool); code != http.StatusOK || !strings.Contains(text, id) {
 		t.Errorf("%d %s", code, text)
 	}
 
 	// The answer begins with the first assignment.
 	watched := make(chan string, 1)
-	go func() { watched <- firstLine(t, base+"frontendservice/tickets/"+id+"/assignments") }()
-	if code, text := request(t, "POST", base+"backendservice/tickets:assign",
+	go func() { watched <- firstLine(t, om.frontendURL+"tickets/"+id+"/assignments") }()
+	if code, text := request(t, "POST", om.backendURL+"tickets:assign",
 		`{"assignments":[{"ticket_ids":["`+id+`","none"],"assignment":{"connection":"here:1"}}]}`); code != http.StatusOK ||
 		!strings.Contains(text, `"ticket_id":"none"`) {
 		t.Errorf("%d %s", code, text)
@@ -94,22 +94,23 @@ func TestRESTCallsOfAPlayersLife(t *testing.T) {
 	if line := <-watched; !strings.Contains(line, `"connection":"here:1"`) || object(t, line)["result"] == nil {
 		t.Errorf("%q", line)
 	}
-	if code, text := request(t, "DELETE", base+"frontendservice/tickets/"+id, ""); code != http.StatusOK || text != "{}" {
+	if code, text := request(t, "DELETE", om.frontendURL+"tickets/"+id, ""); code != http.StatusOK || text != "{}" {
 		t.Errorf("%d %s", code, text)
 	}
-	if code, text := request(t, "GET", base+"frontendservice/tickets/"+id, ""); code != http.StatusNotFound || object(t, text)["code"] != 5.0 {
+	if code, text := request(t, "GET", om.frontendURL+"tickets/"+id, ""); code != http.StatusNotFound || object(t, text)["code"] != 5.0 {
 		t.Errorf("%d %s", code, text)
 	}
 	for _, call := range []string{"release", "releaseall"} {
-		if code, text := request(t, "POST", base+"backendservice/tickets:"+call, "{}"); code != http.StatusOK || text != "{}" {
+		if code, text := request(t, "POST", om.backendURL+"tickets:"+call, "{}"); code != http.StatusOK || text != "{}" {
 			t.Errorf("%d %s", code, text)
 		}
 	}
 }
 
 func TestRESTCallsOfABackfillsLife(t *testing.T) {
-	om := start(t, func(*minimatch.Config) {})
-	base := "http://" + om.http + "/v1/frontendservice/backfills"
+	om := start(t)
+	om.rest()
+	base := om.frontendURL + "backfills"
 	code, text := request(t, "POST", base, `{"backfill":{"search_fields":{"tags":["`+om.name+`"]}}}`)
 	backfill := object(t, text)
 	if code != http.StatusOK || backfill["generation"] != "1" {
@@ -120,7 +121,7 @@ func TestRESTCallsOfABackfillsLife(t *testing.T) {
 	if code != http.StatusOK || object(t, text)["generation"] != "2" {
 		t.Errorf("%d %s", code, text)
 	}
-	code, text = request(t, "POST", "http://"+om.http+"/v1/queryservice/backfills:query", `{"pool":{"tag_present_filters":[{"tag":"b"}]}}`)
+	code, text = request(t, "POST", om.queryURL+"backfills:query", `{"pool":{"tag_present_filters":[{"tag":"b"}]}}`)
 	if code != http.StatusOK || !strings.Contains(text, id) {
 		t.Errorf("%d %s", code, text)
 	}
@@ -137,28 +138,32 @@ func TestRESTCallsOfABackfillsLife(t *testing.T) {
 }
 
 func TestRESTRefusesWhatIsWrong(t *testing.T) {
-	om := start(t, func(*minimatch.Config) {})
-	base := "http://" + om.http
+	om := start(t)
+	om.rest()
 	for _, c := range []struct {
-		method, path, body string
-		code               int
+		method, url, body string
+		code              int
 	}{
-		{"POST", "/v1/frontendservice/tickets", `{}`, 400},
-		{"POST", "/v1/frontendservice/tickets", `{"ticket":`, 400},
-		{"POST", "/v1/frontendservice/tickets", `{"ticket":1}`, 400},
-		{"POST", "/v1/frontendservice/tickets", ``, 400},
-		{"PUT", "/v1/frontendservice/tickets", `{}`, 501},
-		{"GET", "/v1/nothing", "", 404},
-		{"POST", "/v1/queryservice/tickets:query", `{}`, 400},
-		{"POST", "/v1/backendservice/matches:fetch", `{}`, 400},
-		{"POST", "/v1/backendservice/tickets:assign", `{"assignments":[{}]}`, 400},
-		{"PATCH", "/v1/frontendservice/backfills", `{"backfill":{"id":"none"}}`, 404},
+		{"POST", om.frontendURL + "tickets", `{}`, 400},
+		{"POST", om.frontendURL + "tickets", `{"ticket":`, 400},
+		{"POST", om.frontendURL + "tickets", `{"ticket":1}`, 400},
+		{"POST", om.frontendURL + "tickets", ``, 400},
+		{"PUT", om.frontendURL + "tickets", `{}`, 501},
+		{"GET", om.frontendURL + "nothing", "", 404},
+		{"POST", om.queryURL + "tickets:query", `{}`, 400},
+		{"POST", om.backendURL + "matches:fetch", `{}`, 400},
+		{"POST", om.backendURL + "tickets:assign", `{"assignments":[{}]}`, 400},
+		{"PATCH", om.frontendURL + "backfills", `{"backfill":{"id":"none"}}`, 404},
 	} {
-		if code, text := request(t, c.method, base+c.path, c.body); code != c.code {
-			t.Errorf("%s %s %s: %d %s, want %d", c.method, c.path, c.body, code, text, c.code)
+		if code, text := request(t, c.method, c.url, c.body); code != c.code {
+			t.Errorf("%s %s %s: %d %s, want %d", c.method, c.url, c.body, code, text, c.code)
 		}
 	}
-	req, err := http.NewRequest("POST", base+"/v1/frontendservice/tickets", strings.NewReader(`{"ticket":{}}`))
+}
+
+func TestPagesOfOtherOriginsAreRefused(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	req, err := http.NewRequest("POST", om.frontendURL+"tickets", strings.NewReader(`{"ticket":{}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +197,7 @@ func asJSON(m *openmatch.Match) string {
 }
 
 func TestAMatchFunctionOverREST(t *testing.T) {
-	om := start(t, func(*minimatch.Config) {})
+	om := start(t)
 	a, b := om.ticket(), om.ticket()
 	var profile openmatch.RunRequest
 	req := om.restFunction(t, func(w http.ResponseWriter, r *http.Request) {
@@ -324,6 +329,7 @@ func TestAnEvaluatorOverRESTThatIsNotThere(t *testing.T) {
 // FuzzREST sends any body to any route: minimatch blames the request, and goes on.
 func FuzzREST(f *testing.F) {
 	om := start(f, func(c *minimatch.Config) { c.RegistrationInterval = time.Millisecond })
+	base := strings.TrimSuffix(om.frontendURL, "/v1/frontendservice/")
 	routes := []string{
 		"POST /v1/frontendservice/tickets", "POST /v1/frontendservice/backfills", "PATCH /v1/frontendservice/backfills",
 		"POST /v1/frontendservice/backfills/x/acknowledge", "POST /v1/backendservice/tickets:assign",
@@ -339,7 +345,7 @@ func FuzzREST(f *testing.F) {
 		method, path, _ := strings.Cut(routes[int(which)%len(routes)], " ")
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, method, "http://"+om.http+path, strings.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

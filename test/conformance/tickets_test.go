@@ -1,4 +1,4 @@
-package minimatch_test
+package conformance_test
 
 import (
 	"context"

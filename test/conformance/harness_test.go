@@ -1,4 +1,4 @@
-package minimatch_test
+package conformance_test
 
 import (
 	"context"
@@ -29,16 +29,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The behaviour tests run against minimatch, or against any Open Match whose
-// addresses are in these variables. That one has to call the evaluator that the
-// tests serve at OPEN_MATCH_EVALUATOR_LISTEN, with a proposal collection interval
-// of 2 s and a page size of 10. It must be nobody else's: every ticket that the
-// tests find is taken for theirs.
+// The tests run against minimatch, or against any Open Match whose addresses are
+// in these variables. That one has to call the evaluator that the tests serve at
+// OPEN_MATCH_EVALUATOR_LISTEN, with a proposal collection interval of 2 s and a
+// page size of 10. It must be nobody else's: every ticket that the tests find is
+// taken for theirs. The REST tests need the HTTP addresses, and the tests of what
+// expires a pending release timeout that can be waited for, which is told them.
 const (
-	envFrontend  = "OPEN_MATCH_FRONTEND"
-	envBackend   = "OPEN_MATCH_BACKEND"
-	envQuery     = "OPEN_MATCH_QUERY"
-	envEvaluator = "OPEN_MATCH_EVALUATOR_LISTEN"
+	envFrontend     = "OPEN_MATCH_FRONTEND"
+	envBackend      = "OPEN_MATCH_BACKEND"
+	envQuery        = "OPEN_MATCH_QUERY"
+	envFrontendHTTP = "OPEN_MATCH_FRONTEND_HTTP"
+	envBackendHTTP  = "OPEN_MATCH_BACKEND_HTTP"
+	envQueryHTTP    = "OPEN_MATCH_QUERY_HTTP"
+	envEvaluator    = "OPEN_MATCH_EVALUATOR_LISTEN"
+	envPending      = "OPEN_MATCH_PENDING_RELEASE_TIMEOUT"
 )
 
 const (
@@ -51,10 +56,14 @@ const (
 type openMatch struct {
 	t testing.TB
 	// addr serves everything; empty for a system that was not started here.
-	addr, http string
-	frontend   openmatch.FrontendServiceClient
-	backend    openmatch.BackendServiceClient
-	query      openmatch.QueryServiceClient
+	addr string
+	// clock is minimatch's, when a test moves it.
+	clock *minimatch.FakeClock
+	// The base URLs of the three services.
+	frontendURL, backendURL, queryURL string
+	frontend                          openmatch.FrontendServiceClient
+	backend                           openmatch.BackendServiceClient
+	query                             openmatch.QueryServiceClient
 
 	functions *functions
 	evaluator *evaluator
@@ -80,6 +89,7 @@ func start(t testing.TB, change ...func(*minimatch.Config)) *openMatch {
 		}
 		serve(t, os.Getenv(envEvaluator), func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
 		om.connect(os.Getenv(envFrontend), os.Getenv(envBackend), os.Getenv(envQuery))
+		om.restAt(os.Getenv(envFrontendHTTP), os.Getenv(envBackendHTTP), os.Getenv(envQueryHTTP))
 		om.proposing("nothing")
 		eventually(t, "it reaches the evaluator of this test", func() bool {
 			return om.fetch(t.Context(), om.request("nothing")).err == nil
@@ -92,7 +102,8 @@ func start(t testing.TB, change ...func(*minimatch.Config)) *openMatch {
 		c.ProposalCollectionInterval = collection
 		c.QueryPageSize = pageSize
 	}}, change...)...)
-	om.addr, om.http = own.GRPC, own.HTTP
+	om.addr = own.GRPC
+	om.restAt(own.HTTP, own.HTTP, own.HTTP)
 	om.connect(own.GRPC, own.GRPC, own.GRPC)
 	return om
 }
@@ -135,6 +146,20 @@ func (om *openMatch) connect(frontend, backend, query string) {
 	om.frontend = openmatch.NewFrontendServiceClient(dial(om.t, frontend))
 	om.backend = openmatch.NewBackendServiceClient(dial(om.t, backend))
 	om.query = openmatch.NewQueryServiceClient(dial(om.t, query))
+}
+
+// restAt says where the REST mapping is.
+func (om *openMatch) restAt(frontend, backend, query string) {
+	om.frontendURL = "http://" + frontend + "/v1/frontendservice/"
+	om.backendURL = "http://" + backend + "/v1/backendservice/"
+	om.queryURL = "http://" + query + "/v1/queryservice/"
+}
+
+// rest skips a test when it is not known where the REST mapping is.
+func (om *openMatch) rest() {
+	if om.addr == "" && os.Getenv(envFrontendHTTP) == "" {
+		om.t.Skip(envFrontendHTTP + " is not set")
+	}
 }
 
 func dial(t testing.TB, addr string) *grpc.ClientConn {
