@@ -75,27 +75,27 @@ type openMatch struct {
 // start gives a system with an evaluator that accepts everything.
 func start(t testing.TB, change ...func(*minimatch.Config)) *openMatch {
 	t.Helper()
-	om := &openMatch{
-		t:         t,
-		functions: &functions{byProfile: map[string]func(context.Context, *openmatch.MatchProfile, func(*openmatch.Match)) error{}},
-		evaluator: &evaluator{evaluate: acceptAll},
-		name:      fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()),
+	if os.Getenv(envFrontend) == "" {
+		return startOwn(t, change...)
 	}
-	addr := serve(t, "127.0.0.1:0", func(r grpc.ServiceRegistrar) { openmatch.RegisterMatchFunctionServer(r, om.functions) })
-	om.config = function(addr)
-	if os.Getenv(envFrontend) != "" {
-		if len(change) > 0 {
-			t.Skip("needs settings of its own")
-		}
-		serve(t, os.Getenv(envEvaluator), func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
-		om.connect(os.Getenv(envFrontend), os.Getenv(envBackend), os.Getenv(envQuery))
-		om.restAt(os.Getenv(envFrontendHTTP), os.Getenv(envBackendHTTP), os.Getenv(envQueryHTTP))
-		om.proposing("nothing")
-		eventually(t, "it reaches the evaluator of this test", func() bool {
-			return om.fetch(t.Context(), om.request("nothing")).err == nil
-		})
-		return om
+	if len(change) > 0 {
+		t.Skip("needs settings of its own")
 	}
+	om := newOpenMatch(t)
+	serve(t, os.Getenv(envEvaluator), func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
+	om.connect(os.Getenv(envFrontend), os.Getenv(envBackend), os.Getenv(envQuery))
+	om.restAt(os.Getenv(envFrontendHTTP), os.Getenv(envBackendHTTP), os.Getenv(envQueryHTTP))
+	om.proposing("nothing")
+	eventually(t, "it reaches the evaluator of this test", func() bool {
+		return om.fetch(t.Context(), om.request("nothing")).err == nil
+	})
+	return om
+}
+
+// startOwn is start for minimatch, whatever the variables say.
+func startOwn(t testing.TB, change ...func(*minimatch.Config)) *openMatch {
+	t.Helper()
+	om := newOpenMatch(t)
 	evaluatorAddr := serve(t, "127.0.0.1:0", func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
 	own := run(t, append([]func(*minimatch.Config){func(c *minimatch.Config) {
 		c.Evaluator = evaluatorAddr
@@ -105,6 +105,20 @@ func start(t testing.TB, change ...func(*minimatch.Config)) *openMatch {
 	om.addr = own.GRPC
 	om.restAt(own.HTTP, own.HTTP, own.HTTP)
 	om.connect(own.GRPC, own.GRPC, own.GRPC)
+	return om
+}
+
+// newOpenMatch serves the match function of a test.
+func newOpenMatch(t testing.TB) *openMatch {
+	t.Helper()
+	om := &openMatch{
+		t:         t,
+		functions: &functions{byProfile: map[string]func(context.Context, *openmatch.MatchProfile, func(*openmatch.Match)) error{}},
+		evaluator: &evaluator{evaluate: acceptAll},
+		name:      fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()),
+	}
+	addr := serve(t, "127.0.0.1:0", func(r grpc.ServiceRegistrar) { openmatch.RegisterMatchFunctionServer(r, om.functions) })
+	om.config = function(addr)
 	return om
 }
 
