@@ -29,7 +29,8 @@ import (
 //
 // What the histories leave out, because Open Match 1.8.1 and minimatch differ in
 // it knowingly, is listed in the package documentation of minimatch: a match_id
-// used twice, a ticket asked for by a backfill's id, and what depends on which of
+// used twice, a ticket that joins a backfill twice, a ticket asked for by a
+// backfill's id, and what depends on which of
 // two things that happen at once comes first.
 const (
 	envHistories = "DIFFERENTIAL_HISTORIES" // how many; 10 when it is not set
@@ -124,6 +125,8 @@ type history struct {
 	*rand.Rand
 	tickets, backfills []string
 	made               int
+	// joined are the tickets of each backfill. See proposal.
+	joined map[string][]string
 }
 
 func (h *history) name(kind string) string {
@@ -373,7 +376,9 @@ func (h *history) acknowledge() step {
 }
 
 // proposal is a match of a history: its tickets, and the backfill that it
-// creates or fills.
+// creates or fills. No ticket joins a backfill twice: Open Match 1.8.1 answers
+// every later acknowledgement with InvalidArgument then, and minimatch assigns
+// the ticket once.
 type proposal struct {
 	id       string
 	tickets  []string
@@ -381,6 +386,31 @@ type proposal struct {
 	fills    string
 	fields   func(*side) *openmatch.SearchFields
 	rejected bool
+}
+
+func (p proposal) String() string {
+	text := p.id + fmt.Sprint(p.tickets)
+	if p.creates {
+		text += " creates a backfill"
+	}
+	if p.fills != "" {
+		text += " fills " + p.fills
+	}
+	if p.rejected {
+		text += " rejected"
+	}
+	return text
+}
+
+// join says whether the tickets may join the backfill, and if so they do.
+func (h *history) join(backfill string, tickets []string) bool {
+	for _, t := range tickets {
+		if slices.Contains(h.joined[backfill], t) {
+			return false
+		}
+	}
+	h.joined[backfill] = append(h.joined[backfill], tickets...)
+	return true
 }
 
 // fetch runs a cycle in which a match function proposes what the history says.
@@ -397,8 +427,11 @@ func (h *history) fetch() step {
 		switch {
 		case h.IntN(4) == 0:
 			p.creates = true
+			h.join("of "+p.id, p.tickets)
 		case h.IntN(2) == 0 && len(backfills) > 0:
-			p.fills, backfills = backfills[0], backfills[1:]
+			if h.join(backfills[0], p.tickets) {
+				p.fills, backfills = backfills[0], backfills[1:]
+			}
 		}
 		all = append(all, p)
 	}
@@ -478,7 +511,7 @@ func (s *side) cycle(ctx context.Context, matches []*openmatch.Match, rejected m
 func difference(t testing.TB, a, b *side, seed uint64) string {
 	a.forget(seed)
 	b.forget(seed)
-	h := &history{Rand: rand.New(rand.NewPCG(seed, 0))}
+	h := &history{Rand: rand.New(rand.NewPCG(seed, 0)), joined: map[string][]string{}}
 	var played strings.Builder
 	for range steps {
 		st := h.next()

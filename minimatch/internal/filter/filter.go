@@ -59,6 +59,14 @@ func (f *Filter) Equals() []*openmatch.StringEqualsFilter { return f.equals }
 // Tags lists the tags that a ticket must carry, for an index to choose from.
 func (f *Filter) Tags() []*openmatch.TagPresentFilter { return f.tags }
 
+// Ranges lists the double arguments that a ticket must carry and the ranges that
+// they must be in, for an index to choose from.
+func (f *Filter) Ranges() []*openmatch.DoubleRangeFilter { return f.ranges }
+
+// Created returns the times between which a ticket must have been created, both
+// exclusive, for an index to choose from. A zero time is no bound.
+func (f *Filter) Created() (after, before time.Time) { return f.after, f.before }
+
 // Pass reports whether something with these search fields, created at that
 // time, is in the pool. Nil search fields are empty ones.
 //

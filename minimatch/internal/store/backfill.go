@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/minimatch/internal/filter"
+	"torikumi/minimatch/internal/index"
 	"torikumi/proto/openmatch"
 )
 
@@ -22,6 +23,7 @@ var (
 // way to it. It expires unless it is acknowledged; an expired one is out of the
 // queries' sight, and is removed by the next RemoveExpired, or by itself.
 type backfill struct {
+	entry    index.Entry[*backfill]
 	backfill *openmatch.Backfill
 	// joining are the tickets that matches have added since the last
 	// acknowledgement; one that was in two of them stands here twice.
@@ -52,6 +54,7 @@ func (s *Store) createBackfill(b *openmatch.Backfill, joining []string) *openmat
 	e.lease = s.leases.PushBack(e)
 	e.acknowledged = now.Sub(s.start)
 	s.backfills[created.Id] = e
+	s.ask(e)
 	s.arm(e.acknowledged)
 	return created
 }
@@ -127,7 +130,7 @@ func (s *Store) AcknowledgeBackfill(id string, a *openmatch.Assignment) (*openma
 		}
 		done[id] = struct{}{}
 		s.assign(t, a, now)
-		assigned = append(assigned, t.ticket)
+		assigned = append(assigned, t.Item)
 	}
 	e.joining = nil
 	s.arm(now)
@@ -172,7 +175,7 @@ func (s *Store) QueryBackfills(f *filter.Filter) []*openmatch.Backfill {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var found []*openmatch.Backfill
-	for _, e := range s.backfills {
+	for _, e := range s.asking.Candidates(f, nil) {
 		if !s.expired(e) && f.Pass(e.backfill.GetSearchFields(), e.backfill.GetCreateTime()) {
 			found = append(found, e.backfill)
 		}
@@ -207,6 +210,7 @@ func (s *Store) removeBackfills(before time.Duration) {
 }
 
 func (s *Store) endBackfill(e *backfill) {
+	s.asking.Remove(&e.entry)
 	s.leases.Remove(e.lease)
 	delete(s.backfills, e.backfill.GetId())
 	s.releaseTickets(e.joining)
@@ -226,8 +230,16 @@ func (s *Store) liveBackfill(id string) (*backfill, error) {
 func (s *Store) expired(e *backfill) bool { return e.acknowledged < s.now()-s.lease }
 
 func (s *Store) replace(e *backfill, b *openmatch.Backfill) {
+	s.asking.Remove(&e.entry)
 	b.Generation++
 	e.backfill = b
+	s.ask(e)
+}
+
+// ask lets queries see the backfill, as long as it has not expired.
+func (s *Store) ask(e *backfill) {
+	e.entry.Item = e
+	s.asking.Insert(&e.entry, e.backfill.GetSearchFields(), e.backfill.GetCreateTime())
 }
 
 // shallowBackfill copies a backfill but not what it refers to.

@@ -14,6 +14,7 @@ import (
 
 	"torikumi/minimatch/internal/clock"
 	"torikumi/minimatch/internal/filter"
+	"torikumi/minimatch/internal/index"
 	"torikumi/proto/openmatch"
 )
 
@@ -46,10 +47,11 @@ type Store struct {
 
 	mu        sync.RWMutex
 	tickets   map[string]*entry
-	index     *index
+	waiting   *index.Index[*openmatch.Ticket]
 	pending   queue
 	assigned  queue
 	backfills map[string]*backfill
+	asking    *index.Index[*backfill]
 	leases    *list.List // of *backfill
 	timer     clock.Timer
 	closed    bool
@@ -67,8 +69,7 @@ const never = math.MaxInt64
 // states: waiting (in the index), pending (in the pending queue) or assigned (in
 // the assigned queue).
 type entry struct {
-	ticket  *openmatch.Ticket
-	places  []place
+	index.Entry[*openmatch.Ticket]
 	changed chan struct{}
 
 	queue      *queue
@@ -97,10 +98,11 @@ func New(o Options) *Store {
 		lease:     time.Duration(float64(o.PendingTimeout) * leaseShare),
 		keep:      time.Duration(float64(o.PendingTimeout) * (1 + leaseShare)),
 		tickets:   map[string]*entry{},
-		index:     newIndex(),
+		waiting:   index.New[*openmatch.Ticket](),
 		pending:   queue{timeout: o.PendingTimeout},
 		assigned:  queue{timeout: o.AssignedTimeout},
 		backfills: map[string]*backfill{},
+		asking:    index.New[*backfill](),
 		leases:    list.New(),
 	}
 	s.due.Store(never)
@@ -128,11 +130,12 @@ func (s *Store) Create(t *openmatch.Ticket) *openmatch.Ticket {
 	created.CreateTime = timestamppb.New(now)
 	created.Assignment = nil
 
-	e := &entry{ticket: created}
+	e := &entry{}
+	e.Item = created
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tickets[created.Id] = e
-	s.index.insert(e)
+	s.show(e)
 	return created
 }
 
@@ -145,7 +148,7 @@ func (s *Store) Get(id string) (*openmatch.Ticket, bool) {
 	if !ok {
 		return nil, false
 	}
-	return e.ticket, true
+	return e.Item, true
 }
 
 // Watch returns the ticket and a channel that is closed when the ticket is
@@ -162,7 +165,7 @@ func (s *Store) Watch(id string) (*openmatch.Ticket, <-chan struct{}, bool) {
 	if e.changed == nil {
 		e.changed = make(chan struct{})
 	}
-	return e.ticket, e.changed, true
+	return e.Item, e.changed, true
 }
 
 // Delete removes the ticket and reports whether there was one.
@@ -182,7 +185,7 @@ func (s *Store) Delete(id string) bool {
 func (s *Store) Query(f *filter.Filter) []*openmatch.Ticket {
 	s.catchUp()
 	s.mu.RLock()
-	candidates := s.index.candidates(f, nil)
+	candidates := s.waiting.Candidates(f, nil)
 	s.mu.RUnlock()
 
 	// The snapshots are immutable: they are filtered, in place, without a lock.
@@ -232,7 +235,7 @@ func (s *Store) SetPending(ids []string) {
 		if !ok || e.queue == &s.assigned {
 			continue
 		}
-		s.index.remove(e)
+		s.waiting.Remove(&e.Entry)
 		e.dequeue()
 		s.pending.push(e, now)
 	}
@@ -262,15 +265,15 @@ func (s *Store) Size() Size {
 	s.catchUp()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return Size{Waiting: len(s.index.all.items), Pending: s.pending.length, Assigned: s.assigned.length, Backfills: len(s.backfills)}
+	return Size{Waiting: s.waiting.Len(), Pending: s.pending.length, Assigned: s.assigned.length, Backfills: len(s.backfills)}
 }
 
 func (s *Store) now() time.Duration { return s.clock.Now().Sub(s.start) }
 
 func (s *Store) assign(e *entry, a *openmatch.Assignment, now time.Duration) {
-	e.ticket = shallow(e.ticket)
-	e.ticket.Assignment = a
-	s.index.remove(e)
+	s.waiting.Remove(&e.Entry)
+	e.Item = shallow(e.Item)
+	e.Item.Assignment = a
 	e.dequeue()
 	s.assigned.push(e, now)
 	e.announce()
@@ -284,15 +287,20 @@ func (s *Store) releaseTickets(ids []string) {
 	}
 }
 
+// show lets queries see the ticket.
+func (s *Store) show(e *entry) {
+	s.waiting.Insert(&e.Entry, e.Item.GetSearchFields(), e.Item.GetCreateTime())
+}
+
 func (s *Store) release(e *entry) {
 	e.dequeue()
-	s.index.insert(e)
+	s.show(e)
 }
 
 func (s *Store) end(e *entry) {
-	s.index.remove(e)
+	s.waiting.Remove(&e.Entry)
 	e.dequeue()
-	delete(s.tickets, e.ticket.GetId())
+	delete(s.tickets, e.Item.GetId())
 	e.announce()
 }
 
