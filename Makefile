@@ -5,6 +5,9 @@ MODULES := proto pkg frontend matchfunction evaluator director gameserver minima
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
+RATE ?= 2000
+DURATION ?= 30s
+FLEET ?= 20000
 FUZZTIME ?= 10s
 
 BUF := v1.75.0
@@ -34,6 +37,12 @@ up: ## Run the suite on this machine until Ctrl-C.
 	@mkdir -p $(BIN)
 	go build -o $(BIN)/torikumi ./local
 	$(BIN)/torikumi up
+
+.PHONY: load
+load: ## Load the suite with RATE tickets/s (2000) for DURATION (30s).
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/torikumi ./local
+	$(BIN)/torikumi load --up="--fleet=virtual:$(FLEET)" --rate=$(RATE) --duration=$(DURATION)
 
 .PHONY: test
 test: ## Run all tests.

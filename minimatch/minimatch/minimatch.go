@@ -11,6 +11,12 @@
 //   - When one match function uses a match_id twice, the matches that were
 //     accepted still reach the caller, before the error.
 //   - Stopping ends streams with Unavailable.
+//   - A ticket that joins a backfill twice is assigned once; Open Match fails
+//     every later acknowledgement. A match for an expired backfill always fails
+//     its call, and a forgotten backfill is removed without cycles too.
+//   - GetTicket knows no backfills.
+//   - Match functions over REST have no 3 s limit, and the one of evaluators
+//     counts from the last proposal on.
 //   - A page size out of bounds stops the start and is not clamped.
 package minimatch
 

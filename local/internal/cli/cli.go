@@ -35,6 +35,7 @@ Usage: torikumi COMMAND [--setting=value ...]
 
   up      run the suite until Ctrl-C; game servers are processes
   demo    start the suite, let players play, check everything, stop
+  load    make tickets at a fixed rate, and report latencies and losses
   server  run the reference game server (what "up" starts for each match)
   help    show this
 
@@ -74,6 +75,8 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 		return runUp(ctx, std)
 	case "demo":
 		return runDemo(ctx, std)
+	case "load":
+		return runLoad(ctx, std)
 	case "server":
 		return server.Main(ctx, std.args, getenv, stdout, stderr)
 	case "help", "--help", "-h":

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,6 +41,7 @@ type upConfig struct {
 	Ready          int           `flag:"ready" default:"4" help:"Game servers that wait for a match."`
 	Max            int           `flag:"max" default:"64" help:"Most game servers at once."`
 	NoShow         time.Duration `flag:"no-show-timeout" default:"2m" help:"A game server that nobody comes to is ended after this time."`
+	CPUProfile     string        `flag:"cpu-profile" help:"File for a CPU profile of the whole suite (pprof), written at the end."`
 	VirtualSession time.Duration `flag:"virtual-session" default:"5s" help:"How long a virtual server stays allocated."`
 
 	virtual int
@@ -120,6 +123,18 @@ func runUp(ctx context.Context, std stdio) int {
 	cfg := new(upConfig)
 	if code, ok := load("up", cfg, std); !ok {
 		return code
+	}
+	if cfg.CPUProfile != "" {
+		f, err := os.Create(cfg.CPUProfile)
+		if err == nil {
+			defer f.Close()
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintf(std.stderr, "torikumi up: --cpu-profile: %v\n", err)
+			return exitFailed
+		}
+		defer pprof.StopCPUProfile()
 	}
 	o, err := cfg.options(std)
 	var s *suite.Suite

@@ -49,12 +49,12 @@ func (o *ordered[T]) check() (n int, err error) {
 		if b.list.len() == 0 || len(b.list.appendTo(nil, keys)) != b.list.len() {
 			return 0, fmt.Errorf("bucket %+v has others than %+v", b, keys)
 		}
+		if i > 0 && o.buckets[i-1].list.len()+b.list.len() < bucketSize/4+2 {
+			return 0, fmt.Errorf("buckets of %d and %d are neighbours", o.buckets[i-1].list.len(), b.list.len())
+		}
 		if err := b.list.check(); err != nil {
 			return 0, err
 		}
-	}
-	if most := 8*n/bucketSize + 2; len(o.buckets) > most {
-		return 0, fmt.Errorf("%d buckets for %d entries", len(o.buckets), n)
 	}
 	return n, nil
 }

@@ -14,9 +14,10 @@ const bucketSize = 128
 // that all have one key has no limit, so that a value that everyone shares costs
 // no more than others.
 //
-// Two neighbours are merged before both are nearly empty. So there are at most
-// a few more than 8 buckets for each bucketSize entries, and inserting into the
-// slice of buckets costs little, and seldom.
+// Of two neighbours one has more than a quarter of bucketSize, or they have more
+// than half of it together: others are merged. So there are at most a few more
+// than 8 buckets for each bucketSize entries, and inserting into the slice of
+// buckets costs little, and seldom.
 type ordered[T any] struct {
 	name    string
 	buckets []bucket[T]
@@ -127,6 +128,11 @@ func (o *ordered[T]) divide(i int, key uint64) bool {
 	b.uniform = lowest == items[at-1].key
 	from := upper.tail[0].key
 	o.buckets = slices.Insert(o.buckets, i+1, bucket[T]{from: from, list: upper, uniform: from == highest})
+	// One of the halves is small when most of the entries share a key.
+	o.merge(i + 1)
+	if i > 0 {
+		o.merge(i - 1)
+	}
 	return true
 }
 

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	generator "torikumi/local/load"
+)
+
+func TestLoadNamesWrongSettings(t *testing.T) {
+	code, out, errs := call(t.Context(), "load", "--rate=-1", "--wait=carrier-pigeon")
+	if code != exitUsage || out != "" || !strings.Contains(errs, "--rate:") || !strings.Contains(errs, "--wait:") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	if code, out, _ := call(t.Context(), "load", "--help"); code != 0 || !strings.Contains(out, "--rate") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
+func TestLoadOfNobody(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := lis.Addr().String()
+	lis.Close()
+	code, out, errs := call(t.Context(), "load", "--open-match="+addr, "--json=-")
+	if code != exitFailed || out != "" || !strings.Contains(errs, addr) {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}
+
+// The program as it is: it starts another one of itself, loads and stops it.
+func TestLoadUp(t *testing.T) {
+	exe := filepath.Join(t.TempDir(), "torikumi")
+	build := exec.Command("go", "build", "-o", exe, "torikumi/local")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	load := func(args ...string) (int, string, string) {
+		cmd := exec.CommandContext(t.Context(), exe, append([]string{"load"}, args...)...)
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		var exit *exec.ExitError
+		if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+	}
+	profile := filepath.Join(t.TempDir(), "cpu.pprof")
+	code, out, errs := load("--up=--fleet=virtual:100 --cpu-profile="+profile, "--rate=40", "--duration=500ms", "--skill-deviation=10", "--timeout=1m", "--json=-")
+	var r generator.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v: %s%s", err, out, errs)
+	}
+	if code != 0 || !r.OK || r.Assigned != 20 || r.Matches != 10 || !strings.Contains(errs, "assigned               20 (") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	if r.Process != nil && (r.Process.CPUSeconds <= 0 || r.Process.PeakBytes <= 0) {
+		t.Errorf("usage of the suite: %+v", r.Process)
+	}
+	// The suite has ended as it should: otherwise there would be no profile.
+	if info, err := os.Stat(profile); err != nil || info.Size() == 0 {
+		t.Errorf("no profile: %v", err)
+	}
+	if code, _, errs := load("--up=--fleet=none"); code != exitFailed || !strings.Contains(errs, "--fleet: must be processes") || !strings.Contains(errs, "it ended before it served") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
