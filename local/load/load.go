@@ -42,15 +42,21 @@ func Run(ctx context.Context, cfg Config, env Env) (*Report, error) {
 	}
 	cfg.OpenMatch, cfg.Frontend, cfg.FrontendGRPC, cfg.Issuer = c.openMatch, c.frontend, c.frontendGRPC, c.issuer
 	r, err := run(ctx, &cfg, env, c)
-	ended := c.ended()
-	if stopErr := c.stop(); stopErr != nil || ended {
-		stopErr = fmt.Errorf("torikumi up ended by itself or did not stop: %v", stopErr)
-		if r == nil {
-			return nil, errors.Join(err, stopErr)
-		}
-		r.OK = false
-		r.Errors = append(r.Errors, stopErr.Error())
+	var upErr error
+	if c.ended() {
+		upErr = errors.New("torikumi up ended by itself")
 	}
+	if stopErr := c.stop(); stopErr != nil {
+		upErr = errors.Join(upErr, fmt.Errorf("stop torikumi up: %w", stopErr))
+	}
+	if upErr == nil {
+		return r, err
+	}
+	if r == nil {
+		return nil, errors.Join(err, upErr)
+	}
+	r.OK = false
+	r.Errors = append(r.Errors, upErr.Error())
 	return r, err
 }
 

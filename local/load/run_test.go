@@ -166,17 +166,17 @@ func TestEverythingIsAssigned(t *testing.T) {
 
 func TestMalformedMatchesAreCounted(t *testing.T) {
 	for name, c := range map[string]struct {
-		assigner  assigner
+		assigner  *assigner
 		reason    string
 		rate      float64
 		malformed int
 	}{
-		"three in a match":     {assigner{group: 4, sameRegion: true}, "too_many_tickets", 200, 10},
-		"across regions":       {assigner{group: 2}, "several_regions", 200, 1},
-		"a changed assignment": {assigner{group: 2, sameRegion: true, changes: true}, "changed_assignment", 200, 1},
+		"three in a match":     {&assigner{group: 4, sameRegion: true}, "too_many_tickets", 200, 10},
+		"across regions":       {&assigner{group: 2}, "several_regions", 200, 1},
+		"a changed assignment": {&assigner{group: 2, sameRegion: true, changes: true}, "changed_assignment", 200, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := run(t, settings(t, serve(t, &c.assigner)))
+			r := run(t, settings(t, serve(t, c.assigner)))
 			if r.OK || r.Malformed < c.malformed || r.MalformedBy[c.reason] < c.malformed {
 				t.Errorf("malformed %d %v", r.Malformed, r.MalformedBy)
 			}

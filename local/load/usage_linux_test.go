@@ -20,9 +20,9 @@ func TestMachineTime(t *testing.T) {
 
 func TestMeterSeesOurselves(t *testing.T) {
 	m := newMeter(os.Getpid())
-	for used, ok := 0.0, true; used == 0; {
-		var u Usage
-		if u, ok = m.read(); !ok || u.PeakBytes == 0 {
+	for used := 0.0; used == 0; {
+		u, ok := m.read()
+		if !ok || u.PeakBytes == 0 {
 			t.Fatal("nothing known of this process")
 		}
 		used = u.CPUSeconds
