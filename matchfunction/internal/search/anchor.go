@@ -1,0 +1,466 @@
+package search
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"torikumi/pkg/ruleset"
+)
+
+const (
+	// mostCandidates is how many neighbours of an anchor are sorted, or tried
+	// in the place of others.
+	mostCandidates = 128
+	// mostWords is how many words of an anchor are tried as the one that all
+	// have in common.
+	mostWords = 8
+	// mostFloors is how many windows around an anchor are tried.
+	mostFloors = 12
+)
+
+type candidate struct {
+	ticket int32
+	key    float64
+	order  float64
+}
+
+// best is the largest match around an anchor so far.
+type best struct {
+	teams  [][]int32
+	region int
+	total  int
+	spread float64
+}
+
+// anchor makes the match of a ticket, or fills the match of those who already
+// play, in the first of its regions that has a full one, else the largest one.
+func (r *run) anchor(t int32, budget *int) (Proposal, bool) {
+	r.best.total = 0
+	for _, region := range r.byLatency(t) {
+		g := r.groups[groupKey{r.part[t], int32(region)}]
+		if g == nil {
+			continue
+		}
+		if r.region(t, g, region, budget) || *budget <= 0 {
+			break
+		}
+	}
+	if r.best.total == 0 {
+		return Proposal{}, false
+	}
+	st := r.state
+	r.begin(t, r.best.region)
+	for place, team := range r.best.teams {
+		st.teams[place] = st.teams[place][:0]
+		for _, k := range team {
+			r.pool.taken[k] = true
+			st.teams[place] = append(st.teams[place], k)
+		}
+	}
+	st.recount()
+	r.pool.taken[t] = true
+	return r.proposal(st), true
+}
+
+// recount computes the sizes of teams.
+func (st *state) recount() {
+	st.total = 0
+	for place := range st.teams {
+		st.fill[place] = 0
+		for from, to := range st.players(place) {
+			st.fill[place] += int(to - from)
+		}
+		st.total += st.fill[place]
+	}
+}
+
+// byLatency are the regions of a ticket, the nearest first; -1 stands for no
+// region at all.
+func (r *run) byLatency(t int32) []int {
+	var out []int
+	for region := range r.regions(t) {
+		out = append(out, region)
+	}
+	slices.SortStableFunc(out, func(a, b int) int {
+		return cmp.Compare(r.pool.latency(t, a).avg, r.pool.latency(t, b).avg)
+	})
+	if !r.pool.named[t] {
+		out = append(out, -1)
+	}
+	return out
+}
+
+// begin starts a match with the anchor in it. It tells whether the anchor
+// keeps the rules by itself.
+func (r *run) begin(t int32, region int) bool {
+	st := r.state
+	st.start(region)
+	st.anchor = t
+	if r.pool.tickets[t].Teams != nil {
+		return st.pin(t) && st.broken(r.plan.guards) == 0
+	}
+	return st.add(t)
+}
+
+// region looks for a match in one region. It tells whether it is full.
+func (r *run) region(t int32, g *group, region int, budget *int) bool {
+	if !r.begin(t, region) {
+		return false
+	}
+	x := r.key(t)
+	if len(r.plan.sorts) > 0 {
+		return r.sorted(t, g, x, region, budget)
+	}
+	// Large parties are hard to place, and solos close any gap: whoever takes
+	// solos while large parties are near will miss them later.
+	if r.parties && r.largest(t, g, x, region, 2*r.plan.most, budget) {
+		return true
+	}
+	full, blocked, misfit := r.nearest(t, g, x, region, noFloor, 0, budget)
+	if full {
+		return true
+	}
+	if blocked && r.floors(t, g, x, region, budget) {
+		return true
+	}
+	if misfit && r.largest(t, g, x, region, maxPlayers, budget) {
+		return true
+	}
+	if r.plan.common >= 0 && r.words(t, g, x, region, budget) {
+		return true
+	}
+	return false
+}
+
+// noFloor is a floor that is none.
+var noFloor = math.Inf(-1)
+
+// nearest fills the teams with the nearest neighbours of the anchor that are
+// not below the floor and, if word is not 0, hold that word. It tells whether
+// the match is full, whether the window alone kept out one who is near enough
+// to the anchor, and whether somebody did not fit.
+func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, word int32, budget *int) (full, blocked, misfit bool) {
+	st := r.state
+	if !r.begin(t, region) {
+		return false, false, false
+	}
+	r.walk.start(g, x, r.pool.taken)
+	most, bounded := r.axisWindow()
+	if floor > noFloor {
+		st.lo[0] = min(st.lo[0], floor)
+	}
+	r.cands = r.cands[:0]
+	for *budget > 0 && st.total < r.plan.most && st.room > 0 {
+		k, key, ok := r.walk.next()
+		if !ok {
+			break
+		}
+		if k == t {
+			continue
+		}
+		*budget--
+		if bounded && max(st.hi[0], key)-min(st.lo[0], key) > most {
+			blocked = blocked || abs(key-x) <= most
+			r.walk.cut(key < x)
+			continue
+		}
+		if word != 0 && !r.holds(k, word-1) {
+			continue
+		}
+		if !st.add(k) {
+			misfit = true
+			r.walk.only(r.openTeams(), st.room)
+			if len(r.cands) < mostCandidates {
+				r.cands = append(r.cands, candidate{ticket: k, key: key})
+			}
+		}
+	}
+	r.more(t, budget)
+	return r.keep(region, budget), blocked, misfit
+}
+
+// axisWindow is the window along the axis, if the first one is.
+func (r *run) axisWindow() (float64, bool) {
+	if len(r.plan.windows) > 0 && r.plan.windows[0].column == r.plan.axis {
+		return r.plan.windows[0].most, true
+	}
+	return 0, false
+}
+
+// openTeams are the teams with room.
+func (r *run) openTeams() uint64 {
+	if len(r.plan.fits) == 0 {
+		return ^uint64(0)
+	}
+	var may uint64
+	for i, p := range r.plan.places {
+		if r.state.fill[i] < p.Max {
+			may |= 1 << i
+		}
+	}
+	return may
+}
+
+// more keeps some of those who come next, to be tried in the place of others.
+func (r *run) more(t int32, budget *int) {
+	if len(r.plan.finals) == 0 {
+		return
+	}
+	for len(r.cands) < mostCandidates && *budget > 0 {
+		k, key, ok := r.walk.next()
+		if !ok {
+			return
+		}
+		*budget--
+		if k != t {
+			r.cands = append(r.cands, candidate{ticket: k, key: key})
+		}
+	}
+}
+
+// floors tries windows that start at neighbours below the anchor.
+func (r *run) floors(t int32, g *group, x float64, region int, budget *int) bool {
+	most, _ := r.axisWindow()
+	var floors []float64
+	r.walk.start(g, x, r.pool.taken)
+	seen := 0
+	for seen < 8*r.plan.most {
+		_, key, ok := r.walk.next()
+		if !ok {
+			break
+		}
+		seen++
+		if key > x || x-key > most {
+			continue
+		}
+		floors = append(floors, key)
+	}
+	floors = append(floors, x)
+	stride := max(1, len(floors)/mostFloors)
+	for i := 0; i < len(floors) && *budget > 0; i += stride {
+		if full, _, _ := r.nearest(t, g, x, region, floors[i], 0, budget); full {
+			return true
+		}
+	}
+	return false
+}
+
+// gather takes the nearest neighbours of an anchor as candidates, until they
+// are so many players.
+func (r *run) gather(t int32, g *group, x float64, players int, budget *int) {
+	r.cands = r.cands[:0]
+	r.walk.start(g, x, r.pool.taken)
+	most, bounded := r.axisWindow()
+	for len(r.cands) < mostCandidates && *budget > 0 && players > 0 {
+		k, key, ok := r.walk.next()
+		if !ok {
+			return
+		}
+		*budget--
+		if bounded && abs(key-x) > most {
+			r.walk.cut(key < x)
+			continue
+		}
+		if k != t {
+			r.cands = append(r.cands, candidate{ticket: k, key: key})
+			players -= r.pool.size(k)
+		}
+	}
+}
+
+// inOrder fills the teams with the candidates in their order.
+func (r *run) inOrder(t int32, region int, budget *int) bool {
+	st := r.state
+	if !r.begin(t, region) {
+		return false
+	}
+	for _, c := range r.cands {
+		if *budget <= 0 || st.total == r.plan.most || st.room == 0 {
+			break
+		}
+		*budget--
+		st.add(c.ticket)
+	}
+	return r.keep(region, budget)
+}
+
+// maxPlayers is more than any number of candidates has.
+const maxPlayers = math.MaxInt
+
+// largest fills the teams with the largest parties first, as solos close the
+// gaps that parties leave, from the nearest neighbours who are so many
+// players.
+func (r *run) largest(t int32, g *group, x float64, region int, players int, budget *int) bool {
+	r.gather(t, g, x, players, budget)
+	slices.SortStableFunc(r.cands, func(a, b candidate) int {
+		return cmp.Compare(r.pool.size(b.ticket), r.pool.size(a.ticket))
+	})
+	return r.inOrder(t, region, budget)
+}
+
+// words tries the anchor's words one by one as the one that all hold.
+func (r *run) words(t int32, g *group, x float64, region int, budget *int) bool {
+	own := r.pool.lists[r.plan.common][r.pool.first[t]]
+	for i, w := range own {
+		if i == mostWords || *budget <= 0 {
+			break
+		}
+		if full, _, _ := r.nearest(t, g, x, region, noFloor, w+1, budget); full {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) holds(t, word int32) bool {
+	for _, l := range r.pool.lists[r.plan.common][r.pool.first[t]:r.pool.first[t+1]] {
+		if _, in := slices.BinarySearch(l, word); !in {
+			return false
+		}
+	}
+	return true
+}
+
+// sorted fills the teams in the order of the sorting rules.
+func (r *run) sorted(t int32, g *group, x float64, region int, budget *int) bool {
+	r.gather(t, g, x, maxPlayers, budget)
+	for i := len(r.plan.sorts) - 1; i >= 0; i-- { // the first rule counts most
+		o := &r.plan.sorts[i]
+		for j := range r.cands {
+			r.cands[j].order = r.rank(o, t, r.cands[j].ticket)
+		}
+		slices.SortStableFunc(r.cands, func(a, b candidate) int {
+			if o.ascending {
+				return cmp.Compare(a.order, b.order)
+			}
+			return cmp.Compare(b.order, a.order)
+		})
+	}
+	if r.inOrder(t, region, budget) {
+		return true
+	}
+	return r.largestOf(t, region, budget)
+}
+
+func (r *run) largestOf(t int32, region int, budget *int) bool {
+	slices.SortStableFunc(r.cands, func(a, b candidate) int {
+		return cmp.Compare(r.pool.size(b.ticket), r.pool.size(a.ticket))
+	})
+	return r.inOrder(t, region, budget)
+}
+
+// rank is what a sorting rule sorts a ticket by, next to the anchor: its
+// number, or its number's distance to the anchor's; for words, 0 if they are
+// the anchor's and 1 if not.
+func (r *run) rank(o *order, anchor, t int32) float64 {
+	p := r.pool
+	var a, b float64
+	switch o.kind {
+	case ruleset.Number:
+		a, b = p.value(o.column, anchor), p.value(o.column, t)
+	case ruleset.StringNumberMap:
+		key, ok := extreme(p.maps[o.column][p.first[anchor]], o.key)
+		if !ok {
+			return 0
+		}
+		a, b = p.mapValue(o, anchor, key), p.mapValue(o, t, key)
+	case ruleset.String:
+		return one(p.strings[o.column][p.first[anchor]] != p.strings[o.column][p.first[t]])
+	default:
+		return one(!slices.Equal(p.lists[o.column][p.first[anchor]], p.lists[o.column][p.first[t]]))
+	}
+	if o.absolute {
+		return b
+	}
+	return abs(a - b)
+}
+
+// extreme is the key with the lowest or the highest value.
+func extreme(m map[string]float64, which ruleset.MapKey) (string, bool) {
+	best, found := "", false
+	for k, v := range m {
+		c := cmp.Compare(v, m[best])
+		if which == ruleset.MaxValue {
+			c = -c
+		}
+		if !found || c < 0 || (c == 0 && k < best) {
+			best, found = k, true
+		}
+	}
+	return best, found
+}
+
+// mapValue is the aggregate of a ticket's values at a key, 0 where it is
+// missing.
+func (p *pool) mapValue(o *order, t int32, key string) float64 {
+	var v []float64
+	for _, m := range p.maps[o.column][p.first[t]:p.first[t+1]] {
+		v = append(v, m[key])
+	}
+	return aggregateNumbers(o.agg, v)
+}
+
+// keep makes what is in the state the best match if it keeps all rules, if
+// need be after it has been mended, and is larger than the best so far, or
+// closer together. It tells whether it is full.
+func (r *run) keep(region int, budget *int) bool {
+	st := r.state
+	if !st.enough() || st.total < r.best.total {
+		return false
+	}
+	st.balance()
+	*budget -= len(r.plan.finals)
+	if b := st.broken(r.plan.finals); b > 0 && !r.mend(b, budget) {
+		return false
+	}
+	if !r.exact() {
+		return false
+	}
+	spread := 0.0
+	if r.plan.axis >= 0 {
+		lo, hi := st.spread(r.plan.axis)
+		spread = hi - lo
+	}
+	if st.total < r.best.total || (st.total == r.best.total && r.best.total > 0 && spread >= r.best.spread) {
+		return false
+	}
+	if st.backfill >= 0 && len(st.all()) == 1 {
+		return false // nobody joins
+	}
+	r.best.region, r.best.total, r.best.spread = region, st.total, spread
+	for len(r.best.teams) < len(st.teams) {
+		r.best.teams = append(r.best.teams, nil)
+	}
+	for i, team := range st.teams {
+		r.best.teams[i] = append(r.best.teams[i][:0], team...)
+	}
+	return st.full()
+}
+
+// exact tells whether the match keeps the rules of the very stage that its
+// tickets have reached, if that is another than the one that is searched.
+func (r *run) exact() bool {
+	st := r.state
+	stage := r.engine.rules.At(r.decisive(st.all()))
+	if stage == r.plan.stage {
+		return true
+	}
+	other := r.engine.plans[stage]
+	for i, p := range other.places {
+		if st.fill[i] > p.Max || (st.fill[i] < p.Min && !p.Bots) {
+			return false
+		}
+	}
+	for _, t := range st.all() {
+		if other.flaw(r.pool, t) != "" || (st.region >= 0 && other.reach(r.pool, t)&(1<<st.region) == 0) {
+			return false
+		}
+	}
+	for len(st.values) < other.nodes {
+		st.values = append(st.values, vector{})
+	}
+	return st.broken(other.checks) == 0
+}
+
+func (pl *plan) reach(p *pool, t int32) uint64 { return p.reachable(t, pl.limits) }

@@ -1,0 +1,199 @@
+package search
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// cuttable tells whether the pool can be cut into matches at once: everybody
+// comes alone, all matches have the same size, anybody may be in any team, and
+// beside equality the rules say no more than that one number differs by at
+// most so much.
+func (r *run) cuttable() bool {
+	pl := r.plan
+	if len(pl.windows) != 1 || pl.windows[0].column != pl.axis || len(pl.finals)+len(pl.guards)+len(pl.fits)+len(pl.limits)+len(pl.sorts)+len(pl.pairwise) > 0 {
+		return false
+	}
+	if len(r.pool.regions) > 0 || len(r.backfills) > 0 || r.byOldest || len(r.engine.plans) > 1 && !r.last() {
+		return false
+	}
+	for _, p := range pl.places {
+		if p.Min != p.Max || p.Bots {
+			return false
+		}
+	}
+	for _, t := range r.free {
+		if r.pool.size(t) != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// last tells that no ticket has reached a later stage, so that each match is
+// of this one.
+func (r *run) last() bool {
+	for _, t := range r.free {
+		if int(r.pool.own[t]) != r.plan.stage {
+			return false
+		}
+	}
+	return true
+}
+
+// placed is a ticket and where it stands on the axis.
+type placed struct {
+	bits   uint64 // the number, so that bits are in its order
+	ticket int32
+	part   int32
+}
+
+// sortable makes bits that are in the order of numbers.
+func sortable(x float64) uint64 {
+	b := math.Float64bits(x)
+	if b>>63 != 0 {
+		return ^b
+	}
+	return b | 1<<63
+}
+
+// cut makes as many matches as there can be and, among all ways to do that,
+// chooses the one with the least sum of spreads, where a ticket that is left
+// out counts for more the longer it has waited.
+func (r *run) cut(yield func(Proposal) bool) bool {
+	all := make([]placed, len(r.free))
+	for i, t := range r.free {
+		all[i] = placed{sortable(r.key(t)), t, r.part[t]}
+	}
+	all = radix(all)
+	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Compare(a.part, b.part) })
+	tickets, teams := make([]int32, len(all)), make([]uint8, len(all))
+	for from := 0; from < len(all); {
+		to := from
+		for to < len(all) && all[to].part == all[from].part {
+			to++
+		}
+		if !r.cutPart(all[from:to], tickets[from:to], teams[from:to], yield) {
+			return false
+		}
+		from = to
+	}
+	return true
+}
+
+// cutPart cuts tickets that are sorted along the axis. With f(i) the least
+// cost of the first i, ticket i is left out, or ends a match:
+//
+//	f(i) = min(f(i-1) + left(i), f(i-k) + spread(i-k..i))
+func (r *run) cutPart(sorted []placed, tickets []int32, teams []uint8, yield func(Proposal) bool) bool {
+	n, k := len(sorted), r.plan.most
+	if n < k {
+		return true
+	}
+	most := r.plan.windows[0].most
+	unit := most
+	if unit <= 0 {
+		unit = 1
+	}
+	x := make([]float64, n)
+	for i := range sorted {
+		x[i] = r.key(sorted[i].ticket)
+	}
+	f, ends := make([]float64, n+1), make([]bool, n+1)
+	for i := 1; i <= n; i++ {
+		wait := min(max(0, r.pool.wait[sorted[i-1].ticket]), scoreMaxWait)
+		f[i] = f[i-1] + unit*(1+float64(wait)/float64(scoreWait))
+		if i < k {
+			continue
+		}
+		spread := x[i-1] - x[i-k]
+		if c := f[i-k] + spread; spread <= most && c < f[i] {
+			f[i], ends[i] = c, true
+		}
+	}
+	var starts []int
+	for i := n; i > 0; {
+		if !ends[i] {
+			i--
+			continue
+		}
+		i -= k
+		starts = append(starts, i)
+	}
+	slices.Reverse(starts)
+	used := 0
+	sums := make([]float64, len(r.plan.places))
+	fill := make([]int, len(r.plan.places))
+	for i, from := range starts {
+		if i%checkEvery == 0 && r.ctx.Err() != nil {
+			return false
+		}
+		p := Proposal{Backfill: -1, Stage: r.plan.stage, plan: r.plan, Spread: x[from+k-1] - x[from],
+			Tickets: tickets[used : used+k : used+k], Team: teams[used : used+k : used+k]}
+		used += k
+		r.deal(sorted[from:from+k], x[from:from+k], &p, sums, fill)
+		if !yield(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// deal puts the tickets of a match, sorted along the axis, into its teams: the
+// highest first, each into the team with room that has the least so far.
+func (r *run) deal(sorted []placed, x []float64, p *Proposal, sums []float64, fill []int) {
+	clear(sums)
+	clear(fill)
+	for i := len(sorted) - 1; i >= 0; i-- {
+		best := -1
+		for place := range r.plan.places {
+			if fill[place] < r.plan.places[place].Max && (best < 0 || sums[place] < sums[best]) {
+				best = place
+			}
+		}
+		fill[best]++
+		sums[best] += x[i] - x[0]
+		t := sorted[i].ticket
+		r.pool.taken[t] = true
+		p.Tickets[i], p.Team[i] = t, uint8(best)
+	}
+	p.Wait = r.decisive(p.Tickets)
+	p.Score = r.score(p.Tickets, len(p.Tickets), p.Spread, 0)
+}
+
+// radix sorts by bits; those that are equal stay in order.
+func radix(in []placed) []placed {
+	const width, buckets = 11, 1 << 11
+	if len(in) < 512 {
+		slices.SortStableFunc(in, func(a, b placed) int { return cmp.Compare(a.bits, b.bits) })
+		return in
+	}
+	var counts [6][buckets]int32
+	for i := range in {
+		b := in[i].bits
+		for d := range counts {
+			counts[d][b&(buckets-1)]++
+			b >>= width
+		}
+	}
+	out := make([]placed, len(in))
+	for d := range counts {
+		shift := d * width
+		c := &counts[d]
+		if c[in[0].bits>>shift&(buckets-1)] == int32(len(in)) {
+			continue // all the same
+		}
+		sum := int32(0)
+		for i, n := range c {
+			c[i], sum = sum, sum+n
+		}
+		for i := range in {
+			digit := in[i].bits >> shift & (buckets - 1)
+			out[c[digit]] = in[i]
+			c[digit]++
+		}
+		in, out = out, in
+	}
+	return in
+}

@@ -1,0 +1,399 @@
+package search
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
+)
+
+// plan is one stage of a rule set, sorted by how its rules help the search:
+//
+//   - equals split the pool into parts that never meet;
+//   - limits say which regions a ticket can be played in;
+//   - fits say which teams a ticket can be in;
+//   - windows bound how far apart tickets may be in a number;
+//   - guards are looked at after each ticket that is added;
+//   - finals are looked at when a match is complete.
+//
+// The first four hold by construction and are not looked at again. All rules
+// are in checks.
+type plan struct {
+	stage      int
+	definition *ruleset.Definition
+	places     []ruleset.Place
+	least      int // players of the smallest match
+	most       int // players of a full match
+	maxParty   int
+
+	equals  []int // columns
+	limits  []latencyLimit
+	fits    []fit
+	windows []window
+	guards  []*check
+	finals  []*check
+	checks  []*check
+	// common is the list column of an intersection over all teams, or -1: the
+	// search tries its words one by one.
+	common   int
+	pairwise []rule.Pairwise
+
+	// axis is the column that tickets are sorted by, -1 for age alone.
+	axis int
+	// balance is the column whose sums the teams should share, or -1.
+	balance int
+	// sorts put candidates in another order than that of their distance.
+	sorts []order
+	// requires has a bit for each column that the rules in force read.
+	requires uint64
+	// nodes is how many values a state needs.
+	nodes int
+}
+
+// latencyLimit is the maxLatency of a latency rule.
+type latencyLimit struct {
+	most        float64
+	aggregation ruleset.Aggregation
+}
+
+// fit is a rule that each player of some teams has to keep alone.
+type fit struct {
+	places []int
+	column int
+	scalar scalar
+	// allows a number or a word.
+	allows func(x float64, id int32) bool
+}
+
+// window bounds the difference of two tickets in a column. Only an exact one
+// says all that its rule does.
+type window struct {
+	column int
+	most   float64
+}
+
+// order is a sorting rule.
+type order struct {
+	column    int
+	kind      ruleset.AttributeType
+	absolute  bool
+	ascending bool
+	key       ruleset.MapKey
+	agg       ruleset.Aggregation
+}
+
+func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options) (*plan, error) {
+	d := &rs.Stages[stage].Definition
+	p := &plan{stage: stage, definition: d, places: d.Places(), axis: -1, balance: -1, common: -1}
+	if len(p.places) > mostPlaces {
+		return nil, fmt.Errorf("teams: must be at most %d, got %d", mostPlaces, len(p.places))
+	}
+	for _, place := range p.places {
+		p.most += place.Max
+		p.maxParty = max(p.maxParty, place.Max)
+		if !place.Bots {
+			p.least += place.Min
+		}
+	}
+	p.least = max(p.least, 1)
+	c := &checks{nodes: nodes{schema: s, definition: d}, options: o, stage: stage}
+	named := d.Named()
+	for i := range d.Rules {
+		r := &d.Rules[i]
+		if named[i] || r.Optional {
+			continue
+		}
+		if err := p.add(c, r); err != nil {
+			return nil, err
+		}
+	}
+	p.pairwise = c.pairwise
+	if err := p.chooseAxis(c); err != nil {
+		return nil, err
+	}
+	p.nodes = c.nodes.count
+	return p, nil
+}
+
+// add puts a rule where it belongs.
+func (p *plan) add(c *checks, r *ruleset.Rule) error {
+	c.read = &p.requires
+	k, err := c.compile(r)
+	if err != nil {
+		return err
+	}
+	if k == nil {
+		return p.addSort(c, r)
+	}
+	p.checks = append(p.checks, k)
+	exact, err := p.structure(c, r)
+	switch {
+	case err != nil:
+		return err
+	case exact:
+	case k.guard:
+		p.guards = append(p.guards, k)
+		if r.Kind == ruleset.Comparison || r.Kind == ruleset.Collection {
+			p.finals = append(p.finals, k) // empty teams and repairs
+		}
+	default:
+		p.finals = append(p.finals, k)
+	}
+	// The slow ones come last.
+	slices.SortStableFunc(p.finals, func(a, b *check) int { return int(one(a.slow) - one(b.slow)) })
+	return nil
+}
+
+// structure takes from a rule what helps the search. It tells whether that is
+// all that the rule says.
+func (p *plan) structure(c *checks, r *ruleset.Rule) (exact bool, err error) {
+	switch r.Kind {
+	case ruleset.BatchDistance:
+		a, _ := c.definition.Attribute(r.BatchAttribute)
+		column, err := c.schema.column(a, r.PartyAggregation)
+		if err != nil {
+			return false, err
+		}
+		if a.Type == ruleset.String {
+			p.equals = append(p.equals, column)
+		} else {
+			p.windows = append(p.windows, window{column, *r.MaxDistance})
+		}
+		return true, nil
+	case ruleset.Latency:
+		if r.MaxLatency != nil {
+			p.limits = append(p.limits, latencyLimit{*r.MaxLatency, r.PartyAggregation})
+		} else {
+			p.limits = append(p.limits, latencyLimit{math.Inf(1), r.PartyAggregation})
+		}
+		return r.MaxDistance == nil, nil
+	case ruleset.Comparison:
+		return p.comparisonStructure(c, r), nil
+	case ruleset.Distance:
+		return p.distanceStructure(c, r), nil
+	case ruleset.Collection:
+		if r.Operation == ruleset.CollectionIntersection && r.MinCount != nil && *r.MinCount > 0 && len(r.Measurements) == 1 {
+			if n, err := c.nodes.compile(&r.Measurements[0], r.PartyAggregation); err == nil && n.allPlayers(len(p.places)) && n.root().scalar == wordLists {
+				p.common = n.root().column
+			}
+		}
+	}
+	return false, nil
+}
+
+// comparisonStructure finds equality of all players, and what a player has to
+// be for a team.
+func (p *plan) comparisonStructure(c *checks, r *ruleset.Rule) bool {
+	for i := range r.Measurements {
+		n, err := c.nodes.compile(&r.Measurements[i], r.PartyAggregation)
+		if err != nil || !n.perPlayer() {
+			return false
+		}
+		root := n.root()
+		if root.column < 0 {
+			return false
+		}
+		switch {
+		case r.Reference == nil && r.Operation == ruleset.Equal && n.allPlayers(len(p.places)) && n.depth == 1:
+			p.equals = append(p.equals, root.column)
+		case r.Reference != nil && r.Reference.Literal != nil && root.scalar != wordLists:
+			p.fits = append(p.fits, fit{root.places, root.column, root.scalar, allows(c, r)})
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// allows is a comparison with a literal.
+func allows(c *checks, r *ruleset.Rule) func(float64, int32) bool {
+	ref := new(node)
+	c.literal(ref, r.Reference.Literal)
+	return func(x float64, id int32) bool {
+		for _, y := range ref.literal.numbers {
+			if compare(r.Operation, x, y) != 0 {
+				return false
+			}
+		}
+		for _, y := range ref.literal.ids {
+			if (id == y) != (r.Operation == ruleset.Equal) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// distanceStructure finds the difference of any two players, and what is
+// near enough to a literal.
+func (p *plan) distanceStructure(c *checks, r *ruleset.Rule) bool {
+	if len(r.Measurements) != 1 {
+		return false
+	}
+	m, err := c.nodes.compile(&r.Measurements[0], r.PartyAggregation)
+	if err != nil {
+		return false
+	}
+	ref, err := c.nodes.compile(r.Reference, r.PartyAggregation)
+	if err != nil {
+		return false
+	}
+	if r.Reference.Literal != nil && m.perPlayer() && m.scalar == numbers {
+		k, lits := c.distanceLiteral(r), ref.literal.numbers
+		p.fits = append(p.fits, fit{m.root().places, m.root().column, numbers, func(x float64, _ int32) bool {
+			for _, y := range lits {
+				if k(math.Abs(x-y)) > 0 {
+					return false
+				}
+			}
+			return true
+		}})
+		return true
+	}
+	if r.MaxDistance == nil || m.root() == nil || ref.root() == nil || m.root().column != ref.root().column || m.root().column < 0 {
+		return false
+	}
+	players := len(p.places)
+	onlyMost := r.MinDistance == nil || *r.MinDistance <= 0
+	lowest := func(n *node) bool {
+		return n.function == ruleset.FnMin && n.depth == 0 && n.argument.allPlayers(players)
+	}
+	highest := func(n *node) bool {
+		return n.function == ruleset.FnMax && n.depth == 0 && n.argument.allPlayers(players)
+	}
+	average := func(n *node) bool {
+		return n.function == ruleset.FnAvg && n.depth == 0 && n.argument.allPlayers(players)
+	}
+	all := m.allPlayers(players)
+	switch {
+	case lowest(m) && highest(ref), highest(m) && lowest(ref), all && (lowest(ref) || highest(ref)):
+		p.windows = append(p.windows, window{m.root().column, *r.MaxDistance})
+		return onlyMost
+	case all && average(ref):
+		p.windows = append(p.windows, window{m.root().column, 2 * *r.MaxDistance})
+	}
+	return false
+}
+
+func (c *checks) distanceLiteral(r *ruleset.Rule) func(float64) float64 {
+	least, most := 0.0, math.Inf(1)
+	if r.MinDistance != nil {
+		least = *r.MinDistance
+	}
+	if r.MaxDistance != nil {
+		most = *r.MaxDistance
+	}
+	return func(d float64) float64 { return over(d, most) + over(least, d) }
+}
+
+// root is the path inside an expression, nil if there is none.
+func (n *node) root() *node {
+	for n.argument != nil {
+		n = n.argument
+	}
+	if n.literal != nil {
+		return nil
+	}
+	return n
+}
+
+// allPlayers tells that an expression yields a value of each player of the
+// match.
+func (n *node) allPlayers(places int) bool {
+	return n != nil && n.perPlayer() && len(n.root().places) == places
+}
+
+// chooseAxis decides by what candidates are near, and what teams should share.
+func (p *plan) chooseAxis(c *checks) error {
+	d := p.definition
+	number := func(name string) (int, error) {
+		a, ok := d.Attribute(name)
+		if !ok || a.Type != ruleset.Number {
+			return -1, nil
+		}
+		return c.schema.column(a, ruleset.Avg)
+	}
+	var err error
+	if d.Algorithm.BalancedAttribute != "" {
+		if p.balance, err = number(d.Algorithm.BalancedAttribute); err != nil {
+			return err
+		}
+		p.requires |= 1 << p.balance
+	}
+	for _, o := range p.sorts {
+		if !o.absolute && o.kind == ruleset.Number && o.ascending {
+			p.axis = o.column
+		}
+	}
+	if p.axis < 0 && d.Algorithm.BatchingPreference == ruleset.Sorted && len(d.Algorithm.SortByAttributes) > 0 {
+		if p.axis, err = number(d.Algorithm.SortByAttributes[0]); err != nil {
+			return err
+		}
+		if p.axis >= 0 {
+			p.requires |= 1 << p.axis
+		}
+	}
+	if p.axis < 0 && len(p.windows) > 0 {
+		p.axis = p.windows[0].column
+	}
+	if p.axis < 0 {
+		p.axis = p.balance
+	}
+	for _, k := range p.checks {
+		for _, n := range k.numberColumns(c) {
+			if p.axis < 0 {
+				p.axis = n
+			}
+			if p.balance < 0 {
+				p.balance = n
+			}
+		}
+	}
+	if p.balance < 0 {
+		p.balance = p.axis
+	}
+	return nil
+}
+
+// numberColumns are the columns of numbers that a rule reads.
+func (k *check) numberColumns(c *checks) []int {
+	var out []int
+	add := func(name string) {
+		if a, ok := c.definition.Attribute(name); ok && a.Type == ruleset.Number {
+			if column, err := c.schema.column(a, k.rule.PartyAggregation); err == nil {
+				out = append(out, column)
+			}
+		}
+	}
+	for i := range k.rule.Measurements {
+		e := &k.rule.Measurements[i]
+		for e.Call != nil {
+			e = e.Call.Argument
+		}
+		if e.Path != nil && e.Path.Property == ruleset.PlayerAttribute {
+			add(e.Path.Attribute)
+		}
+	}
+	if k.rule.Kind == ruleset.TeamDifference {
+		add(k.rule.SortAttribute)
+	}
+	return out
+}
+
+// addSort takes in a sorting rule.
+func (p *plan) addSort(c *checks, r *ruleset.Rule) error {
+	a, ok := c.definition.Attribute(r.SortAttribute)
+	if !ok {
+		return fmt.Errorf("%s.sortAttribute: the attribute %q is not declared", r.Path, r.SortAttribute)
+	}
+	column, err := c.schema.column(a, r.PartyAggregation)
+	if err != nil {
+		return err
+	}
+	p.requires |= 1 << column
+	p.sorts = append(p.sorts, order{column: column, kind: a.Type, absolute: r.Kind == ruleset.AbsoluteSort,
+		ascending: r.SortAscending, key: r.MapKey, agg: r.PartyAggregation})
+	return nil
+}

@@ -1,0 +1,122 @@
+package search
+
+import (
+	"cmp"
+	"slices"
+
+	"torikumi/matchfunction/rule"
+)
+
+// readRegions finds the regions of all tickets and the latencies there.
+func (p *pool) readRegions() {
+	count := make(map[string]int)
+	for t := range p.tickets {
+		k := &p.tickets[t]
+		if k.Region != "" {
+			count[k.Region]++
+			continue
+		}
+		for i := range k.Players {
+			for _, l := range k.Players[i].Latencies {
+				count[l.Region]++
+				if !(l.Milliseconds >= 0) || l.Milliseconds >= far {
+					p.bad[t] = BadLatency
+				}
+			}
+		}
+	}
+	for name := range count {
+		p.regions = append(p.regions, name)
+	}
+	slices.SortFunc(p.regions, func(a, b string) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
+	})
+	p.regions = p.regions[:min(len(p.regions), mostRegions)]
+	slices.Sort(p.regions)
+	index := make(map[string]int, len(p.regions))
+	for i, name := range p.regions {
+		index[name] = i
+	}
+	p.latencies = make([]regionLatency, len(p.tickets)*len(p.regions))
+	for t := range p.tickets {
+		if p.named[t] {
+			p.readLatencies(&p.tickets[t], p.latencies[t*len(p.regions):(t+1)*len(p.regions)], index)
+		}
+	}
+}
+
+// readLatencies puts the ticket's latencies where they belong: those of the
+// players who have any. A region counts if all of them have one, or if it is
+// the one that the ticket asks for.
+func (p *pool) readLatencies(k *rule.Ticket, at []regionLatency, index map[string]int) {
+	for i := range at {
+		at[i] = regionLatency{min: far, avg: 0, max: 0}
+	}
+	var seen, players [mostRegions]int32
+	with := int32(0)
+	for i := range k.Players {
+		if len(k.Players[i].Latencies) == 0 {
+			continue
+		}
+		with++
+		for _, l := range k.Players[i].Latencies {
+			r, known := index[l.Region]
+			if !known || players[r] == with {
+				continue
+			}
+			players[r] = with
+			seen[r]++
+			v := l.Milliseconds
+			at[r].min, at[r].max = min(at[r].min, v), max(at[r].max, v)
+			at[r].avg += v
+		}
+	}
+	only, asked := index[k.Region]
+	for r := range at {
+		switch {
+		case k.Region != "" && (!asked || r != only), k.Region == "" && seen[r] < with:
+			at[r] = regionLatency{min: far, avg: far, max: far}
+		case seen[r] == 0:
+			at[r] = regionLatency{players: float64(len(k.Players))}
+		default:
+			at[r].players = float64(seen[r])
+			at[r].avg /= at[r].players
+		}
+	}
+}
+
+// reachable are the regions of a ticket, as bits, in which it keeps the
+// limits: those where its latency, by the limit's aggregation, is not too
+// high. A ticket that says nothing of regions is in any, unless there are
+// limits.
+func (p *pool) reachable(t int32, limits []latencyLimit) uint64 {
+	n := len(p.regions)
+	if !p.named[t] {
+		if len(limits) > 0 {
+			return 0
+		}
+		return ^uint64(0)
+	}
+	var mask uint64
+	for r, l := range p.latencies[int(t)*n : (int(t)+1)*n] {
+		if l.min == far {
+			continue
+		}
+		ok := true
+		for _, limit := range limits {
+			ok = ok && l.by(limit.aggregation) <= limit.most
+		}
+		if ok {
+			mask |= 1 << r
+		}
+	}
+	return mask
+}
+
+// latency is that of a ticket in a region, 0 where it is not known.
+func (p *pool) latency(t int32, region int) regionLatency {
+	if region < 0 || !p.named[t] {
+		return regionLatency{}
+	}
+	return p.latencies[int(t)*len(p.regions)+region]
+}

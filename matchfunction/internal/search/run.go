@@ -1,0 +1,247 @@
+package search
+
+import (
+	"context"
+	"math"
+	"math/bits"
+	"slices"
+
+	"torikumi/pkg/ruleset"
+)
+
+// checkEvery is the number of anchors between two looks at the context.
+const checkEvery = 64
+
+// Steps bound the work of one stage; a step is one ticket that is tried, or
+// one look at the rules. First every anchor gets a few, so that a pool full of
+// tickets that match nobody delays nobody else; what is left goes to those
+// who did not find a match, the longest waiting first.
+const (
+	stepsFirst  = 96
+	stepsSecond = 4096
+	stepsRun    = 20_000_000
+)
+
+// run is the search of one stage.
+type run struct {
+	ctx      context.Context
+	engine   *Engine
+	pool     *pool
+	plan     *plan
+	byOldest bool
+
+	// free are the usable tickets, the longest waiting first; backfills are
+	// those of matches that are already played.
+	free      []int32
+	backfills []int32
+	// By ticket, for those that are usable.
+	fits  []uint64
+	reach []uint64
+	part  []int32
+
+	groups map[groupKey]*group
+	// parties tells that not everybody comes alone.
+	parties bool
+	scale   float64
+	steps   int
+
+	state *state
+	walk  walk
+	best  best
+	cands []candidate
+}
+
+type groupKey struct {
+	part   int32
+	region int32
+}
+
+func newRun(ctx context.Context, e *Engine, p *pool, stage int) *run {
+	r := &run{ctx: ctx, engine: e, pool: p, plan: e.plans[stage], byOldest: e.rules.ByOldest(), steps: stepsRun}
+	n := len(p.tickets)
+	r.fits, r.reach, r.part = make([]uint64, n), make([]uint64, n), make([]int32, n)
+	parts := partition{pool: p, columns: r.plan.equals}
+	r.free = make([]int32, 0, n)
+	for t := range int32(n) {
+		if p.taken[t] || !r.belongs(t) || r.plan.flaw(p, t) != "" {
+			continue
+		}
+		r.fits[t], r.reach[t], r.part[t] = r.plan.mayBeIn(p, t), p.reachable(t, r.plan.limits), parts.of(t)
+		if p.tickets[t].Teams != nil {
+			r.backfills = append(r.backfills, t)
+		} else {
+			r.free = append(r.free, t)
+		}
+	}
+	return r
+}
+
+// belongs tells whether a ticket may be in a match of this stage: where the
+// newest ticket decides all have to have waited long enough, where the oldest
+// does none may have waited longer.
+func (r *run) belongs(t int32) bool {
+	own := int(r.pool.own[t])
+	if r.byOldest {
+		return own <= r.plan.stage
+	}
+	return own >= r.plan.stage
+}
+
+// search tells whether to go on.
+func (r *run) search(yield func(Proposal) bool) bool {
+	if len(r.free) == 0 {
+		return true
+	}
+	r.scale = r.window()
+	if r.cuttable() {
+		return r.cut(yield)
+	}
+	r.sortByAge(r.free)
+	r.sortByAge(r.backfills)
+	r.sortIntoGroups()
+	r.state = newState(r)
+	priority := r.plan.definition.Algorithm.BackfillPriority
+	if priority == ruleset.High && !r.fill(r.backfills, yield) {
+		return false
+	}
+	anchors := r.free
+	if priority == ruleset.Normal && len(r.backfills) > 0 {
+		anchors = slices.Concat(r.backfills, r.free)
+		r.sortByAge(anchors)
+	}
+	if !r.around(anchors, stepsFirst+4*r.plan.most, yield) || !r.around(anchors, stepsSecond+8*r.plan.most, yield) {
+		return false
+	}
+	return priority != ruleset.Low || r.fill(r.backfills, yield)
+}
+
+func (r *run) fill(backfills []int32, yield func(Proposal) bool) bool {
+	return r.around(backfills, stepsSecond, yield)
+}
+
+// around makes a match around each free ticket, or fills each backfill, in
+// their order, with so many steps for each.
+func (r *run) around(anchors []int32, steps int, yield func(Proposal) bool) bool {
+	for i, t := range anchors {
+		if i%checkEvery == 0 && r.ctx.Err() != nil {
+			return false
+		}
+		if r.steps <= 0 {
+			return true
+		}
+		if r.pool.taken[t] || (r.byOldest && int(r.pool.own[t]) != r.plan.stage && r.pool.tickets[t].Teams == nil) {
+			continue
+		}
+		budget := min(steps, r.steps)
+		r.steps -= budget
+		p, ok := r.anchor(t, &budget)
+		r.steps += max(budget, 0)
+		if ok && !yield(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// partition numbers the parts of the pool whose tickets may meet.
+type partition struct {
+	pool    *pool
+	columns []int
+	seen    map[[2]uint64]int32
+}
+
+func (pt *partition) of(t int32) int32 {
+	part := int32(0)
+	for i, column := range pt.columns {
+		at := pt.pool.first[t]
+		var v uint64
+		if pt.pool.strings[column] != nil {
+			if len(pt.columns) == 1 {
+				return pt.pool.strings[column][at]
+			}
+			v = uint64(pt.pool.strings[column][at])
+		} else {
+			v = math.Float64bits(pt.pool.numbers[column][at] + 0) // -0 is 0
+		}
+		key := [2]uint64{uint64(part)<<8 | uint64(i), v}
+		id, ok := pt.seen[key]
+		if !ok {
+			if pt.seen == nil {
+				pt.seen = make(map[[2]uint64]int32)
+			}
+			id = int32(len(pt.seen)) + 1
+			pt.seen[key] = id
+		}
+		part = id
+	}
+	return part
+}
+
+// key is where a ticket stands on the axis.
+func (r *run) key(t int32) float64 {
+	if r.plan.axis < 0 {
+		return -r.pool.wait[t].Seconds()
+	}
+	return r.pool.value(r.plan.axis, t)
+}
+
+// sortIntoGroups lays the pool out.
+func (r *run) sortIntoGroups() {
+	keys := make([]float64, len(r.pool.tickets))
+	order := slices.Clone(r.free)
+	for _, t := range order {
+		keys[t] = r.key(t)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return r.compareKeys(keys[a], keys[b], a, b) })
+	r.groups = make(map[groupKey]*group)
+	type bucketKey struct {
+		fits uint64
+		size int
+	}
+	buckets := make(map[*group]map[bucketKey]*bucket)
+	put := func(t int32, region int32) {
+		k := groupKey{r.part[t], region}
+		g := r.groups[k]
+		if g == nil {
+			g = new(group)
+			r.groups[k], buckets[g] = g, make(map[bucketKey]*bucket)
+		}
+		key := bucketKey{r.fits[t], r.pool.size(t)}
+		b := buckets[g][key]
+		if b == nil {
+			b = &bucket{fits: key.fits, size: key.size}
+			buckets[g][key] = b
+			g.buckets = append(g.buckets, b)
+		}
+		b.tickets, b.keys = append(b.tickets, t), append(b.keys, keys[t])
+	}
+	for _, t := range order {
+		r.parties = r.parties || r.pool.size(t) > 1
+		if !r.pool.named[t] {
+			put(t, -1)
+		}
+		for region := range r.regions(t) {
+			put(t, int32(region))
+		}
+	}
+	for _, g := range r.groups {
+		for _, b := range g.buckets {
+			b.seal()
+		}
+	}
+}
+
+// regions yields the regions of a ticket as positions in the pool's.
+func (r *run) regions(t int32) func(func(int) bool) {
+	return func(yield func(int) bool) {
+		mask := r.reach[t] & (1<<len(r.pool.regions) - 1)
+		if len(r.pool.regions) == 64 {
+			mask = r.reach[t]
+		}
+		for ; mask != 0; mask &= mask - 1 {
+			if !yield(bits.TrailingZeros64(mask)) {
+				return
+			}
+		}
+	}
+}

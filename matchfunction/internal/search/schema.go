@@ -1,0 +1,68 @@
+package search
+
+import (
+	"fmt"
+
+	"torikumi/pkg/ruleset"
+)
+
+// mostColumns is how many different attributes and aggregations a rule set may
+// read, so that one word can say which of them a ticket lacks.
+const mostColumns = 64
+
+// column is one attribute of all players, as one aggregation of parties sees
+// it.
+type column struct {
+	attribute ruleset.Attribute
+	// aggregation is empty where the players of a party keep their own values.
+	aggregation ruleset.Aggregation
+}
+
+// schema is what the rules of all stages read of players. It is made when
+// rules are compiled; a pool is filled by it.
+type schema struct {
+	columns []column
+	// words are the strings that rules name. They get the first ids of a
+	// pool's dictionary.
+	words  []string
+	wordID map[string]int32
+}
+
+func newSchema() *schema { return &schema{wordID: make(map[string]int32)} }
+
+// column returns the position of a column, which is added if it is new.
+func (s *schema) column(a ruleset.Attribute, agg ruleset.Aggregation) (int, error) {
+	switch a.Type {
+	case ruleset.Number:
+		if agg == "" {
+			agg = ruleset.Avg
+		}
+	case ruleset.StringList:
+		if agg == "" {
+			agg = ruleset.Union
+		}
+	default:
+		agg = ""
+	}
+	for i, c := range s.columns {
+		if c.attribute.Name == a.Name && c.attribute.Type == a.Type && c.aggregation == agg {
+			return i, nil
+		}
+	}
+	if len(s.columns) == mostColumns {
+		return 0, fmt.Errorf("rules: must read at most %d attributes and aggregations", mostColumns)
+	}
+	s.columns = append(s.columns, column{a, agg})
+	return len(s.columns) - 1, nil
+}
+
+// word returns the id of a string that a rule names.
+func (s *schema) word(w string) int32 {
+	id, ok := s.wordID[w]
+	if !ok {
+		id = int32(len(s.words))
+		s.words = append(s.words, w)
+		s.wordID[w] = id
+	}
+	return id
+}

@@ -1,0 +1,160 @@
+// Package search finds matches by a rule set. On the player's path it is the
+// heart of the match function: between the tickets that wait and the matches
+// that are proposed.
+//
+// Rules are compiled once (plan): what splits the pool, bounds a number or
+// keeps a ticket out of a team is built into the way the pool is laid out, and
+// only the rest is looked at match by match. Tickets become typed columns
+// (pool). Then, stage by stage, matches are made around the longest waiting
+// ticket (run); where the rules are no more than equality and one bounded
+// number, and everybody comes alone, the pool is cut into matches at once, as
+// well as it can be (cut).
+//
+// The same tickets, in the same order, at the same time give the same matches.
+package search
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
+)
+
+// Options are what rules may need beside the rule set.
+type Options struct {
+	// Custom are the rules written in Go.
+	Custom rule.Registry
+	// Expression compiles a rule of kind Expression. Without it such rules are
+	// refused.
+	Expression func(stage int, d *ruleset.Definition, r *ruleset.Rule) (func(*rule.Match) (bool, error), error)
+}
+
+// Engine makes matches by one rule set. It is immutable and safe for
+// concurrent use.
+type Engine struct {
+	rules  *ruleset.RuleSet
+	schema *schema
+	plans  []*plan
+}
+
+// Compile readies a rule set. The error joins all that is wrong, each with the
+// path and the name of the rule.
+func Compile(rs *ruleset.RuleSet, o Options) (*Engine, error) {
+	e := &Engine{rules: rs, schema: newSchema()}
+	var errs []error
+	for stage := range rs.Stages {
+		p, err := newPlan(e.schema, rs, stage, &o)
+		if err != nil {
+			errs = append(errs, err)
+			break // the later stages would say the same
+		}
+		e.plans = append(e.plans, p)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Search yields matches as they are found, about those of the longest waiting
+// first, and ends early with ctx. No ticket is in two. Skipped, if not nil,
+// hears of each ticket that fits no match whoever else waits, by its position.
+// Tickets must not change while Search runs.
+func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Time, skipped func(int, Reason)) iter.Seq[Proposal] {
+	return func(yield func(Proposal) bool) {
+		p := newPool(e.schema, e.rules, tickets, now)
+		e.skip(p, skipped)
+		highest := 0
+		for t := range tickets {
+			highest = max(highest, int(p.own[t]))
+		}
+		for i := range highest + 1 {
+			stage := i
+			if e.rules.ByOldest() {
+				stage = highest - i
+			}
+			r := newRun(ctx, e, p, stage)
+			if !r.search(yield) {
+				return
+			}
+		}
+	}
+}
+
+// skip tells of the tickets that fit no match in the stage that they have
+// reached.
+func (e *Engine) skip(p *pool, skipped func(int, Reason)) {
+	for t := range p.tickets {
+		if reason := e.plans[p.own[t]].flaw(p, int32(t)); reason != "" {
+			if p.bad[t] == "" && skipped != nil {
+				skipped(t, reason)
+			} else if skipped != nil {
+				skipped(t, p.bad[t])
+			}
+		}
+	}
+}
+
+// flaw says why a ticket fits no match of a plan, or "".
+func (pl *plan) flaw(p *pool, t int32) Reason {
+	switch {
+	case p.bad[t] != "":
+		return p.bad[t]
+	case p.lacks[t]&pl.requires != 0:
+		return BadAttribute
+	case p.tickets[t].Teams == nil && p.size(t) > pl.maxParty:
+		return BadParty
+	case p.reachable(t, pl.limits) == 0:
+		return BadRegion
+	case p.tickets[t].Teams == nil && pl.mayBeIn(p, t) == 0, !pl.agrees(p, t):
+		return Divided
+	}
+	return ""
+}
+
+// agrees tells whether the players of a ticket are alike where they have to
+// be.
+func (pl *plan) agrees(p *pool, t int32) bool {
+	from, to := p.first[t], p.first[t+1]
+	for _, column := range pl.equals {
+		for i := from + 1; i < to; i++ {
+			if p.strings[column] != nil && p.strings[column][i] != p.strings[column][from] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// mayBeIn are the teams that a ticket may be in, as bits.
+func (pl *plan) mayBeIn(p *pool, t int32) uint64 {
+	var may uint64
+	size := p.size(t)
+	for i, place := range pl.places {
+		if size <= place.Max {
+			may |= 1 << i
+		}
+	}
+	for i := range pl.fits {
+		f := &pl.fits[i]
+		for player := p.first[t]; player < p.first[t+1]; player++ {
+			ok := false
+			if f.scalar == numbers {
+				ok = f.allows(p.numbers[f.column][player], 0)
+			} else {
+				ok = f.allows(0, p.strings[f.column][player])
+			}
+			if ok {
+				continue
+			}
+			for _, place := range f.places {
+				may &^= 1 << place
+			}
+			break
+		}
+	}
+	return may
+}
