@@ -1,0 +1,104 @@
+package ruleset
+
+var algorithmProperties = []string{
+	"strategy", "batchingPreference", "sortByAttributes", "balancedAttribute", "expansionAgeSelection", "backfillPriority",
+}
+
+// algorithm reads the section of this name and fills in FlexMatch's defaults.
+func (d *decoder) algorithm(root *node) {
+	a := &d.def.Algorithm
+	a.Strategy, a.ExpansionAge, a.BackfillPriority = ExhaustiveSearch, Newest, Normal
+	n := root.get("algorithm")
+	if n == nil {
+		a.BatchingPreference = Random
+		d.checkSize(root)
+		return
+	}
+	if !d.object(n, algorithmProperties) {
+		return
+	}
+	if v := n.get("strategy"); v != nil {
+		a.Strategy = choice(d, v, ExhaustiveSearch, Balanced)
+	}
+	if v := n.get("expansionAgeSelection"); v != nil {
+		a.ExpansionAge = choice(d, v, Newest, Oldest)
+	}
+	if v := n.get("backfillPriority"); v != nil {
+		a.BackfillPriority = choice(d, v, Normal, Low, High)
+	}
+	switch a.Strategy {
+	case ExhaustiveSearch:
+		d.checkSize(root)
+		d.exhaustive(n)
+	case Balanced:
+		d.balanced(n)
+	}
+}
+
+// checkSize demands the strategy for large matches where they can be large.
+func (d *decoder) checkSize(root *node) {
+	if d.players <= MaxSmallPlayers || d.players > MaxPlayers {
+		return
+	}
+	at := root.get("teams")
+	if n := root.get("algorithm"); n != nil {
+		at = n
+		if s := n.get("strategy"); s != nil {
+			at = s
+		}
+	}
+	d.fail(at, "a match of %d players, more than %d, needs the algorithm's strategy %q", d.players, MaxSmallPlayers, Balanced)
+}
+
+func (d *decoder) exhaustive(n *node) {
+	a := &d.def.Algorithm
+	a.BatchingPreference = Random
+	if v := n.get("batchingPreference"); v != nil {
+		a.BatchingPreference = choice(d, v, Random, Sorted)
+	}
+	if v := n.get("balancedAttribute"); v != nil {
+		d.fail(v, "balancedAttribute is for the strategy %q alone", Balanced)
+	}
+	by := n.get("sortByAttributes")
+	switch {
+	case a.BatchingPreference == Sorted && by == nil:
+		d.fail(n, "sortByAttributes is missing, batchingPreference %q needs it", Sorted)
+	case a.BatchingPreference == Random && by != nil:
+		d.fail(by, "sortByAttributes is for the batchingPreference %q alone", Sorted)
+	case a.BatchingPreference == Sorted:
+		a.SortByAttributes = d.sortBy(by)
+	}
+}
+
+// sortBy reads the attributes to sort by: FlexMatch sorts numbers and strings.
+func (d *decoder) sortBy(list *node) []string {
+	var names []string
+	items := d.array(list)
+	if list.kind == isArray && len(items) == 0 {
+		d.fail(list, "must have at least one attribute")
+	}
+	seen := map[string]bool{}
+	for _, n := range items {
+		name, t := d.attribute(n, Number, String)
+		if t != "" && d.unique(n, seen, name, "attribute") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (d *decoder) balanced(n *node) {
+	a := &d.def.Algorithm
+	a.BatchingPreference = LargestPopulation
+	if v := n.get("batchingPreference"); v != nil {
+		a.BatchingPreference = choice(d, v, LargestPopulation, FastestRegion)
+	}
+	if v := n.get("sortByAttributes"); v != nil {
+		d.fail(v, "sortByAttributes is for the strategy %q alone", ExhaustiveSearch)
+	}
+	if v := n.get("balancedAttribute"); v != nil {
+		a.BalancedAttribute, _ = d.attribute(v, Number)
+	} else {
+		d.fail(n, "balancedAttribute is missing, strategy %q needs it", Balanced)
+	}
+}

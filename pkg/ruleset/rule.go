@@ -1,0 +1,147 @@
+package ruleset
+
+import (
+	"slices"
+	"strings"
+)
+
+// The properties that all rules have, and those of each type. The latter can
+// be expanded, but for a compound rule's.
+var (
+	commonProperties = []string{"name", "description", "type", "secondsUntilOptional"}
+	kindProperties   = map[Kind][]string{
+		Comparison:    {"measurements", "referenceValue", "operation", "partyAggregation"},
+		Distance:      {"measurements", "referenceValue", "minDistance", "maxDistance", "partyAggregation"},
+		BatchDistance: {"batchAttribute", "maxDistance", "partyAggregation"},
+		Collection:    {"measurements", "referenceValue", "operation", "minCount", "maxCount", "partyAggregation"},
+		Latency:       {"maxLatency", "maxDistance", "distanceReference", "partyAggregation"},
+		DistanceSort:  {"sortDirection", "sortAttribute", "mapKey", "partyAggregation"},
+		AbsoluteSort:  {"sortDirection", "sortAttribute", "mapKey", "partyAggregation"},
+		Compound:      {"statement"},
+
+		Expression:      {"expression"},
+		Custom:          {"rule", "parameters"},
+		TeamDifference:  {"attribute", "aggregate", "maxDifference"},
+		TeamSizeBalance: {"maxDifference"},
+		PartySizes:      {"maxDifference"},
+		RoleQuota:       {"attribute", "roles", "teams"},
+	}
+)
+
+// kinds are the keys of kindProperties in an order to show them in.
+var kinds = []Kind{
+	Comparison, Distance, BatchDistance, Collection, Latency, DistanceSort, AbsoluteSort, Compound,
+	Expression, Custom, TeamDifference, TeamSizeBalance, PartySizes, RoleQuota,
+}
+
+// large are the types of FlexMatch that a match of more than MaxSmallPlayers
+// may have. Of ours it may have all.
+var large = []Kind{Latency, BatchDistance, Expression, Custom, TeamDifference, TeamSizeBalance, PartySizes, RoleQuota}
+
+// rules reads the section of this name. A rule with mistakes keeps its
+// position, so that compound rules find the right ones.
+func (d *decoder) rules(list *node) {
+	seen := map[string]bool{}
+	for _, n := range d.array(list) {
+		d.def.Rules = append(d.def.Rules, d.readRule(n, seen))
+	}
+}
+
+func (d *decoder) readRule(n *node, seen map[string]bool) Rule {
+	r := Rule{Path: n.path}
+	if n.kind != isObject {
+		d.object(n, nil)
+		return r
+	}
+	defer func() { d.rule = "" }()
+	if v := n.get("name"); v != nil && v.kind == isString {
+		d.rule = v.text
+	}
+	name := d.need(n, "name")
+	if s, ok := d.name(name, "[]"); ok && d.unique(name, seen, s, "rule") {
+		r.Name = s
+	}
+	if v := n.get("description"); v != nil {
+		r.Description, _ = d.text(v)
+	}
+	if v := n.get("secondsUntilOptional"); v != nil {
+		wait, ok := d.seconds(v, 1)
+		r.Optional = ok && wait <= d.after
+	}
+	kind := d.need(n, "type")
+	if kind == nil {
+		return r
+	}
+	if r.Kind = choice(d, kind, kinds...); r.Kind == "" {
+		return r
+	}
+	d.foreign(n, r.Kind)
+	if d.players > MaxSmallPlayers && !slices.Contains(large, r.Kind) {
+		d.fail(kind, "a match of more than %d players can't have a %s rule", MaxSmallPlayers, r.Kind)
+	}
+	d.kind(n, &r)
+	return r
+}
+
+// foreign reports properties that don't belong to a rule of this type.
+func (d *decoder) foreign(n *node, kind Kind) {
+	known := slices.Concat(commonProperties, kindProperties[kind])
+	for _, m := range n.members {
+		if slices.Contains(known, m.name) {
+			continue
+		}
+		elsewhere := slices.ContainsFunc(kinds, func(k Kind) bool { return slices.Contains(kindProperties[k], m.name) })
+		if elsewhere {
+			d.failAt(m.at, n.path, "%s is no property of a %s rule, which has %s", m.name, kind,
+				strings.Join(kindProperties[kind], ", "))
+			continue
+		}
+		d.failAt(m.at, n.path, "unknown property %q%s", shorten(m.name), didYouMean(m.name, known))
+	}
+}
+
+// kind reads what the rule's type adds.
+func (d *decoder) kind(n *node, r *Rule) {
+	switch r.Kind {
+	case Comparison:
+		d.comparison(n, r)
+	case Distance:
+		d.distance(n, r)
+	case BatchDistance:
+		d.batchDistance(n, r)
+	case Collection:
+		d.collection(n, r)
+	case Latency:
+		d.latency(n, r)
+	case DistanceSort, AbsoluteSort:
+		d.sort(n, r)
+	case Compound:
+		d.compound(n, r)
+	case Expression:
+		d.expression(n, r)
+	case Custom:
+		d.custom(n, r)
+	case TeamDifference:
+		d.teamDifference(n, r)
+	case TeamSizeBalance, PartySizes:
+		d.sizes(n, r)
+	case RoleQuota:
+		d.roleQuota(n, r)
+	}
+}
+
+// aggregation reads how a party becomes one value: of numbers the mean, if it
+// doesn't say.
+func (d *decoder) aggregation(n *node, r *Rule) {
+	r.PartyAggregation = Avg
+	if v := n.get("partyAggregation"); v != nil {
+		r.PartyAggregation = choice(d, v, Avg, Min, Max)
+	}
+}
+
+// limits reports a pair of limits that nothing can meet.
+func (d *decoder) limits(n *node, least, most string, low, high *float64) {
+	if low != nil && high != nil && *low > *high {
+		d.fail(n.get(least), "%s %g is more than %s %g", least, *low, most, *high)
+	}
+}

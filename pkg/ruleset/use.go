@@ -1,0 +1,122 @@
+package ruleset
+
+// UsedAttributes lists the attributes that a match can't do without, in the
+// order of their declaration: those that the algorithm and the rules read,
+// sorts included, but for rules that are optional by now and rules that only
+// such rules name. What an expression or a custom rule reads by itself is not
+// known here.
+func (d *Definition) UsedAttributes() []string {
+	used := map[string]bool{d.Algorithm.BalancedAttribute: true}
+	for _, name := range d.Algorithm.SortByAttributes {
+		used[name] = true
+	}
+	demanded := d.demanded()
+	for i := range d.Rules {
+		if demanded[i] {
+			d.Rules[i].attributes(used)
+		}
+	}
+	var out []string
+	for _, a := range d.Attributes {
+		if used[a.Name] {
+			out = append(out, a.Name)
+		}
+	}
+	return out
+}
+
+// demanded tells which rules matter: those that are not optional, and of those
+// that compound rules name, the ones that such a rule names.
+func (d *Definition) demanded() []bool {
+	named := d.Named()
+	out := make([]bool, len(d.Rules))
+	var mark func(*Statement)
+	mark = func(s *Statement) {
+		if s.Connective == "" {
+			out[s.Rule] = !d.Rules[s.Rule].Optional
+		}
+		for _, p := range s.Parts {
+			mark(p)
+		}
+	}
+	for i := range d.Rules {
+		r := &d.Rules[i]
+		if r.Optional || named[i] {
+			continue
+		}
+		out[i] = true
+		if r.Statement != nil {
+			mark(r.Statement)
+		}
+	}
+	return out
+}
+
+// attributes adds what a rule reads.
+func (r *Rule) attributes(used map[string]bool) {
+	used[r.BatchAttribute] = true
+	used[r.SortAttribute] = true
+	for i := range r.Measurements {
+		r.Measurements[i].attributes(used)
+	}
+	if r.Reference != nil {
+		r.Reference.attributes(used)
+	}
+}
+
+func (e *Expr) attributes(used map[string]bool) {
+	switch {
+	case e.Call != nil:
+		e.Call.Argument.attributes(used)
+	case e.Path != nil:
+		used[e.Path.Attribute] = true
+	}
+}
+
+// MaxParty is the largest party that finds a team to be in as a whole.
+func (d *Definition) MaxParty() int {
+	largest := 0
+	for _, t := range d.Teams {
+		largest = max(largest, t.MaxPlayers)
+	}
+	return largest
+}
+
+// MinPlayers is how many players the smallest match has, bots not
+// counted: at least one.
+func (d *Definition) MinPlayers() int {
+	n := 0
+	for _, p := range d.Places() {
+		if !p.Bots {
+			n += p.Min
+		}
+	}
+	return max(n, 1)
+}
+
+// MaxPlayers is how many players the largest match has.
+func (d *Definition) MaxPlayers() int {
+	n := 0
+	for _, t := range d.Teams {
+		n += t.MaxPlayers * t.Quantity
+	}
+	return n
+}
+
+// RolePlaces are the positions in Places of the teams that a RoleQuota is for.
+// A name in RoleTeams stands for all places of the team.
+func (d *Definition) RolePlaces(r *Rule) []int {
+	var out []int
+	for i, p := range d.Places() {
+		if len(r.RoleTeams) == 0 {
+			out = append(out, i)
+			continue
+		}
+		for _, name := range r.RoleTeams {
+			if d.Teams[p.Team].Name == name {
+				out = append(out, i)
+			}
+		}
+	}
+	return out
+}
