@@ -13,7 +13,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"torikumi/matchfunction/internal/engine"
 	"torikumi/matchfunction/internal/runner"
+	"torikumi/matchfunction/internal/search"
+	"torikumi/matchfunction/rule"
 	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
@@ -29,7 +32,11 @@ type Config struct {
 	HTTPListen   string        `flag:"http-listen" default:"127.0.0.1:51502" help:"Address for health and metrics, host:port; port 0 is any free one."`
 	Query        string        `flag:"query" default:"127.0.0.1:50503" help:"Open Match query service, host:port."`
 	QueryTimeout time.Duration `flag:"query-timeout" default:"10s" help:"Longest time for reading the pools of a profile."`
+	RunTimeout   time.Duration `flag:"run-timeout" default:"15s" help:"Longest time for one run; what has been found by then is proposed. Has to be below Open Match's proposalCollectionInterval (20s by default), which drops what comes later."`
 	Name         string        `flag:"name" default:"torikumi" help:"Name of this match function in its proposals. Different match functions need different names, replicas of one the same."`
+
+	// rules are those written in Go.
+	rules rule.Registry
 }
 
 // Validate tells which settings are wrong.
@@ -46,10 +53,22 @@ func (c *Config) Validate() error {
 	if c.QueryTimeout <= 0 {
 		errs = append(errs, config.Invalid("query-timeout", "must be positive", c.QueryTimeout))
 	}
+	if c.RunTimeout <= 0 {
+		errs = append(errs, config.Invalid("run-timeout", "must be positive", c.RunTimeout))
+	}
 	if c.Name == "" {
 		errs = append(errs, config.Missing("name", "proposals carry it"))
 	}
 	return errors.Join(errs...)
+}
+
+// With returns a Run for a match function that has custom rules.
+func With(rules rule.Registry) func(context.Context, *Config, func(service.Addrs)) error {
+	return func(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+		own := *cfg
+		own.rules = rules
+		return Run(ctx, &own, started)
+	}
 }
 
 // Run serves until ctx ends, and calls started once with the addresses.
@@ -67,6 +86,8 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		Name:         cfg.Name,
 		Query:        openmatch.NewQueryServiceClient(conn),
 		QueryTimeout: cfg.QueryTimeout,
+		RunTimeout:   cfg.RunTimeout,
+		Compiler:     &engine.Compiler{Options: search.Options{Custom: cfg.rules}},
 		Metrics:      runner.NewMetrics(registry),
 		Logger:       logger,
 		Now:          time.Now,

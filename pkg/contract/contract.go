@@ -31,6 +31,9 @@ const (
 	// AssignmentExtension holds a torikumiv1.AssignmentDetails in
 	// Assignment.extensions.
 	AssignmentExtension = "torikumi.v1.assignment"
+	// BackfillExtension holds a torikumiv1.BackfillDetails in
+	// Backfill.extensions.
+	BackfillExtension = "torikumi.v1.backfill"
 	// EvaluationExtension holds an openmatch.DefaultEvaluationCriteria in
 	// Match.extensions; the name is Open Match's own.
 	EvaluationExtension = "evaluation_input"

@@ -33,12 +33,16 @@ type Match struct {
 	Score float64
 	// MinPlayers is the size of the smallest match of the queue.
 	MinPlayers int
+	// Backfill, if not nil, is the running match that the tickets join.
+	Backfill *openmatch.Backfill
 }
 
 // Team is one side of a match.
 type Team struct {
 	Name    string
 	Members []Member
+	// Bots is how many bots fill it up.
+	Bots int
 }
 
 // Member is one player of a team.
@@ -51,12 +55,27 @@ type Member struct {
 // matched whoever else waits.
 type Reason string
 
+// Backfill is a running match that is to be filled up.
+type Backfill struct {
+	Backfill *openmatch.Backfill
+	Details  *torikumiv1.BackfillDetails
+}
+
+// Pool is what matches are made of.
+type Pool struct {
+	// Tickets have unique ids.
+	Tickets   []Ticket
+	Backfills []Backfill
+}
+
 // Engine makes matches by the rules of one queue.
 type Engine interface {
 	// Search yields matches as they are found and ends early with ctx. No
-	// ticket is in two. The ids of tickets are unique. Skipped hears of each
-	// ticket that fits no match at all.
-	Search(ctx context.Context, tickets []Ticket, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match]
+	// ticket and no backfill is in two. Skipped hears of each ticket that fits
+	// no match at all.
+	Search(ctx context.Context, pool Pool, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match]
+	// Fills tells whether the engine fills running matches up.
+	Fills() bool
 }
 
 // Profile is a profile of Open Match whose rules have been understood.
@@ -68,7 +87,7 @@ type Profile struct {
 }
 
 // Compile reads a profile. The error names the fields that are wrong.
-func Compile(p *openmatch.MatchProfile) (*Profile, error) {
+func (c *Compiler) Compile(p *openmatch.MatchProfile) (*Profile, error) {
 	if p == nil {
 		return nil, errors.New("profile: required")
 	}
@@ -88,20 +107,26 @@ func Compile(p *openmatch.MatchProfile) (*Profile, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: must hold a %s", field, details.ProtoReflect().Descriptor().FullName())
 	}
-	e, err := compile(details)
+	e, err := c.engine(details)
 	if err != nil {
 		return nil, prefix(field+".", err)
 	}
 	return &Profile{Name: p.GetName(), Queue: details.GetQueue(), Pools: p.GetPools(), Engine: e}, nil
 }
 
-// compile makes the engine for the kind of rules that the profile carries.
-func compile(details *torikumiv1.ProfileDetails) (Engine, error) {
+// engine makes the engine for the kind of rules that the profile carries.
+func (c *Compiler) engine(details *torikumiv1.ProfileDetails) (Engine, error) {
 	switch rules := details.GetRules().(type) {
 	case *torikumiv1.ProfileDetails_Skill:
 		e, err := newSkill(rules.Skill)
 		if err != nil {
 			return nil, prefix("skill.", err)
+		}
+		return e, nil
+	case *torikumiv1.ProfileDetails_RuleSet:
+		e, err := c.rules(rules.RuleSet)
+		if err != nil {
+			return nil, prefix("rule_set: ", err)
 		}
 		return e, nil
 	default:

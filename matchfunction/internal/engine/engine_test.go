@@ -68,11 +68,11 @@ func TestCompileNamesTheField(t *testing.T) {
 		// all at once
 		field + ".skill.widen_per_second": broken(func(r *torikumiv1.SkillRules) { r.Window = -1; r.WidenPerSecond = -1; r.AnySkillAfter.Nanos = -1 }),
 	} {
-		if _, err := engine.Compile(p); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := new(engine.Compiler).Compile(p); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
-	if p, err := engine.Compile(profile(t, skill(duel()))); err != nil || p.Queue != "session" || p.Name != "session" {
+	if p, err := new(engine.Compiler).Compile(profile(t, skill(duel()))); err != nil || p.Queue != "session" || p.Name != "session" {
 		t.Errorf("got %v, %v", p, err)
 	}
 }
@@ -130,13 +130,13 @@ func TestAdmit(t *testing.T) {
 
 func search(t *testing.T, rules *torikumiv1.SkillRules, tickets ...*openmatch.Ticket) ([]engine.Match, map[string]engine.Reason) {
 	t.Helper()
-	p, err := engine.Compile(profile(t, skill(rules)))
+	p, err := new(engine.Compiler).Compile(profile(t, skill(rules)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	skipped := make(map[string]engine.Reason)
 	note := func(t *openmatch.Ticket, r engine.Reason) { skipped[t.GetId()] = r }
-	return slices.Collect(p.Engine.Search(t.Context(), engine.Admit(tickets, now, note), now, note)), skipped
+	return slices.Collect(p.Engine.Search(t.Context(), engine.Pool{Tickets: engine.Admit(tickets, now, note)}, now, note)), skipped
 }
 
 func number(v float64) map[string]*torikumiv1.Attribute {
@@ -229,12 +229,12 @@ func FuzzProfile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, details []byte) {
 		p := profile(t, nil)
 		p.Extensions = map[string]*anypb.Any{contract.ProfileExtension: {TypeUrl: "type.googleapis.com/torikumi.v1.ProfileDetails", Value: details}}
-		compiled, err := engine.Compile(p)
+		compiled, err := new(engine.Compiler).Compile(p)
 		if err != nil {
 			return
 		}
 		pool := engine.Admit([]*openmatch.Ticket{ticket("a", time.Minute, nil), ticket("b", 0, players("p1", "p2")), ticket("c", 0, nil)}, now, ignore)
-		for m := range compiled.Engine.Search(t.Context(), pool, now, ignore) {
+		for m := range compiled.Engine.Search(t.Context(), engine.Pool{Tickets: pool}, now, ignore) {
 			if math.IsNaN(m.Score) || math.IsInf(m.Score, 0) || m.MinPlayers < 1 || len(m.Tickets) == 0 {
 				t.Errorf("got %+v", m)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // Reasons for which Admit leaves a ticket out.
@@ -94,4 +95,22 @@ next:
 	}
 	slices.SortFunc(kept, func(a, b Ticket) int { return cmp.Compare(a.Ticket.GetId(), b.Ticket.GetId()) })
 	return kept
+}
+
+// AdmitBackfills reads the backfills of all pools: each once, in order of id.
+// Those that are not ours say nothing of who plays, so that nobody can be
+// found who fits; they are left to others.
+func AdmitBackfills(backfills []*openmatch.Backfill) []Backfill {
+	var admitted []Backfill
+	seen := make(map[string]bool, len(backfills))
+	for _, b := range backfills {
+		details := new(torikumiv1.BackfillDetails)
+		if b.GetId() == "" || seen[b.GetId()] || contract.Get(b.GetExtensions(), contract.BackfillExtension, details) != nil {
+			continue
+		}
+		seen[b.GetId()] = true
+		admitted = append(admitted, Backfill{Backfill: b, Details: details})
+	}
+	slices.SortFunc(admitted, func(a, b Backfill) int { return cmp.Compare(a.Backfill.GetId(), b.Backfill.GetId()) })
+	return admitted
 }

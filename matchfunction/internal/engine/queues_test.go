@@ -17,7 +17,7 @@ func TestQueuesThatShip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compiled, err := engine.Compile(p)
+		compiled, err := new(engine.Compiler).Compile(p)
 		if err != nil || compiled.Queue != q.Name {
 			t.Fatalf("queue %q: %v", q.Name, err)
 		}
@@ -32,7 +32,7 @@ func TestQueuesThatShip(t *testing.T) {
 		}
 		pool := engine.Admit([]*openmatch.Ticket{existing("a", 0, 10*time.Second), existing("b", 1e6, 0)}, now, ignore)
 		found := 0
-		for m := range compiled.Engine.Search(t.Context(), pool, now, ignore) {
+		for m := range compiled.Engine.Search(t.Context(), engine.Pool{Tickets: pool}, now, ignore) {
 			found++
 			if m.Region != "eu" || len(m.Tickets) != 2 {
 				t.Errorf("got %+v", m)

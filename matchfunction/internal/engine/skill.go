@@ -43,9 +43,13 @@ func newSkill(m *torikumiv1.SkillRules) (*skill, error) {
 	return &skill{rules: rules, attribute: m.GetSkillAttribute()}, nil
 }
 
+// Fills implements Engine: running matches stay as they are.
+func (s *skill) Fills() bool { return false }
+
 // Search implements Engine.
-func (s *skill) Search(ctx context.Context, tickets []Ticket, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match] {
+func (s *skill) Search(ctx context.Context, of Pool, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match] {
 	return func(yield func(Match) bool) {
+		tickets := of.Tickets
 		pool := make([]pairing.Ticket, len(tickets))
 		for i, t := range tickets {
 			pool[i] = s.read(t, now)

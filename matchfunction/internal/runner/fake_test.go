@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"torikumi/matchfunction/internal/engine"
 	"torikumi/matchfunction/internal/runner"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
@@ -100,6 +101,7 @@ func start(t *testing.T, q *queryServer, change func(*runner.Options)) *fixture 
 	query := serve(t, func(s *grpc.Server) { openmatch.RegisterQueryServiceServer(s, q) })
 	o := runner.Options{
 		Name: "torikumi", Query: openmatch.NewQueryServiceClient(query), QueryTimeout: time.Minute,
+		RunTimeout: time.Minute, Compiler: new(engine.Compiler),
 		Metrics: runner.NewMetrics(f.registry), Logger: slog.New(slog.NewTextHandler(f.log, nil)),
 		Now: func() time.Time { return now },
 	}

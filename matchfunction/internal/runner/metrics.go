@@ -7,6 +7,7 @@ type Metrics struct {
 	tickets   *prometheus.CounterVec
 	proposals *prometheus.CounterVec
 	skipped   *prometheus.CounterVec
+	cut       *prometheus.CounterVec
 	runTime   *prometheus.HistogramVec
 }
 
@@ -19,10 +20,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "torikumi_matchfunction_proposals_total", Help: "Matches proposed."}, []string{"queue"}),
 		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "torikumi_matchfunction_skipped_tickets_total", Help: "Tickets left out of a run, by reason."}, []string{"queue", "reason"}),
+		cut: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "torikumi_matchfunction_cut_runs_total", Help: "Runs that ended at their time limit before they had looked at all tickets."}, []string{"queue"}),
 		runTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "torikumi_matchfunction_run_seconds", Help: "Time of one run, reading the pools included.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"queue"}),
 	}
-	r.MustRegister(m.tickets, m.proposals, m.skipped, m.runTime)
+	r.MustRegister(m.tickets, m.proposals, m.skipped, m.cut, m.runTime)
 	return m
 }

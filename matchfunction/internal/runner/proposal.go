@@ -16,18 +16,20 @@ import (
 func newProposal(run, function string, p *engine.Profile, m engine.Match) (*openmatch.Match, error) {
 	details := &torikumiv1.MatchDetails{Queue: p.Queue, Region: m.Region, Score: m.Score, MinPlayers: int32(m.MinPlayers)}
 	for _, t := range m.Teams {
-		team := &torikumiv1.Team{Name: t.Name}
+		team := &torikumiv1.Team{Name: t.Name, Bots: int32(t.Bots)}
 		for _, member := range t.Members {
 			team.Members = append(team.Members, &torikumiv1.TeamMember{PlayerId: member.Player, TicketId: member.Ticket})
 		}
 		details.Teams = append(details.Teams, team)
 	}
 	out := &openmatch.Match{
-		MatchId:            MatchID(run, function, p.Name, m.Tickets),
-		MatchProfile:       p.Name,
-		MatchFunction:      function,
-		Tickets:            m.Tickets,
-		AllocateGameserver: true,
+		MatchId:       MatchID(run, function, p.Name, m.Tickets),
+		MatchProfile:  p.Name,
+		MatchFunction: function,
+		Tickets:       m.Tickets,
+		// Those who join a running match need no other server.
+		AllocateGameserver: m.Backfill == nil,
+		Backfill:           m.Backfill,
 	}
 	if err := contract.Put(&out.Extensions, contract.MatchExtension, details); err != nil {
 		return nil, err

@@ -39,6 +39,12 @@ type Options struct {
 	// Name stands in every proposal as its match function.
 	Name  string
 	Query openmatch.QueryServiceClient
+	// Compiler understands the profiles.
+	Compiler *engine.Compiler
+	// RunTimeout bounds a call: what has been found by then is proposed. Open
+	// Match drops what comes after its proposalCollectionInterval, and all
+	// profiles wait for the slowest call.
+	RunTimeout time.Duration
 	// QueryTimeout bounds reading all pools: one slow match function delays
 	// every profile.
 	QueryTimeout time.Duration
@@ -67,7 +73,7 @@ func New(o Options) *Runner {
 // Run implements openmatch.MatchFunctionServer. Codes: InvalidArgument for a
 // profile that is not understood, Unavailable when the pools cannot be read.
 func (r *Runner) Run(req *openmatch.RunRequest, stream grpc.ServerStreamingServer[openmatch.RunResponse]) error {
-	profile, err := engine.Compile(req.GetProfile())
+	profile, err := r.Compiler.Compile(req.GetProfile())
 	if err != nil {
 		return status.Error(codes.InvalidArgument, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
@@ -75,7 +81,7 @@ func (r *Runner) Run(req *openmatch.RunRequest, stream grpc.ServerStreamingServe
 	defer func() { r.Metrics.runTime.WithLabelValues(profile.Queue).Observe(time.Since(started).Seconds()) }()
 
 	ctx := stream.Context()
-	tickets, err := r.tickets(ctx, profile)
+	pool, err := r.read(ctx, profile)
 	if err != nil {
 		if ctx.Err() != nil {
 			return status.FromContextError(ctx.Err()).Err()
@@ -83,21 +89,37 @@ func (r *Runner) Run(req *openmatch.RunRequest, stream grpc.ServerStreamingServe
 		r.Logger.WarnContext(ctx, "pools cannot be read", "queue", profile.Queue, "error", err)
 		return status.Error(codes.Unavailable, "the query service cannot be read")
 	}
-	return r.propose(ctx, profile, tickets, stream.Send)
+	return r.propose(ctx, profile, pool, started.Add(r.RunTimeout), stream.Send)
 }
 
-// tickets reads all pools.
-func (r *Runner) tickets(ctx context.Context, p *engine.Profile) ([]*openmatch.Ticket, error) {
+// contents is what the pools of a profile hold.
+type contents struct {
+	tickets   []*openmatch.Ticket
+	backfills []*openmatch.Backfill
+}
+
+// read reads all pools.
+func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.QueryTimeout)
 	defer cancel()
-	pools := make([][]*openmatch.Ticket, len(p.Pools))
+	tickets, backfills := make([][]*openmatch.Ticket, len(p.Pools)), make([][]*openmatch.Backfill, len(p.Pools))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(poolsAtOnce)
 	for i, pool := range p.Pools {
 		g.Go(func() error {
 			var err error
-			if pools[i], err = r.pool(ctx, pool); err != nil {
+			if tickets[i], err = r.tickets(ctx, pool); err != nil {
 				return fmt.Errorf("query pool %q: %w", pool.GetName(), err)
+			}
+			return nil
+		})
+		if !p.Engine.Fills() {
+			continue
+		}
+		g.Go(func() error {
+			var err error
+			if backfills[i], err = r.backfills(ctx, pool); err != nil {
+				return fmt.Errorf("query the backfills of pool %q: %w", pool.GetName(), err)
 			}
 			return nil
 		})
@@ -105,34 +127,46 @@ func (r *Runner) tickets(ctx context.Context, p *engine.Profile) ([]*openmatch.T
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return slices.Concat(pools...), nil
+	return &contents{slices.Concat(tickets...), slices.Concat(backfills...)}, nil
 }
 
-func (r *Runner) pool(ctx context.Context, pool *openmatch.Pool) ([]*openmatch.Ticket, error) {
+func (r *Runner) tickets(ctx context.Context, pool *openmatch.Pool) ([]*openmatch.Ticket, error) {
 	stream, err := r.Query.QueryTickets(ctx, &openmatch.QueryTicketsRequest{Pool: pool})
+	return collect(stream, err, (*openmatch.QueryTicketsResponse).GetTickets)
+}
+
+func (r *Runner) backfills(ctx context.Context, pool *openmatch.Pool) ([]*openmatch.Backfill, error) {
+	stream, err := r.Query.QueryBackfills(ctx, &openmatch.QueryBackfillsRequest{Pool: pool})
+	return collect(stream, err, (*openmatch.QueryBackfillsResponse).GetBackfills)
+}
+
+// collect reads all pages of a stream.
+func collect[P, T any](stream grpc.ServerStreamingClient[P], err error, items func(*P) []T) ([]T, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tickets []*openmatch.Ticket
+	var all []T
 	for {
 		page, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return tickets, nil
+			return all, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		tickets = append(tickets, page.GetTickets()...)
+		all = append(all, items(page)...)
 	}
 }
 
 // propose searches and sends. Proposals leave in batches, each with the best
-// first, while the search goes on.
-func (r *Runner) propose(ctx context.Context, p *engine.Profile, tickets []*openmatch.Ticket, send func(*openmatch.RunResponse) error) error {
+// first, while the search goes on, until the deadline.
+func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, deadline time.Time, send func(*openmatch.RunResponse) error) error {
 	now := r.Now()
 	left := &leftOut{metrics: r.Metrics, queue: p.Queue}
-	admitted := engine.Admit(tickets, now, left.add)
-	r.Metrics.tickets.WithLabelValues(p.Queue).Add(float64(len(admitted) + left.count))
+	pool := engine.Pool{Tickets: engine.Admit(of.tickets, now, left.add), Backfills: engine.AdmitBackfills(of.backfills)}
+	r.Metrics.tickets.WithLabelValues(p.Queue).Add(float64(len(pool.Tickets) + left.count))
+	searching, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 
 	run := rand.Text() // never the same twice
 	found := make([]engine.Match, 0, batch)
@@ -152,7 +186,7 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, tickets []*open
 		found = found[:0]
 		return nil
 	}
-	for m := range p.Engine.Search(ctx, admitted, now, left.add) {
+	for m := range p.Engine.Search(searching, pool, now, left.add) {
 		if found = append(found, m); len(found) == batch {
 			if err := flush(); err != nil {
 				return err
@@ -161,6 +195,10 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, tickets []*open
 	}
 	if err := ctx.Err(); err != nil {
 		return status.FromContextError(err).Err()
+	}
+	if searching.Err() != nil {
+		r.Metrics.cut.WithLabelValues(p.Queue).Inc()
+		r.Logger.WarnContext(ctx, "the run was cut short; what had been found is proposed", "queue", p.Queue, "tickets", len(pool.Tickets), "after", r.RunTimeout)
 	}
 	r.complain(ctx, p, left)
 	return flush()

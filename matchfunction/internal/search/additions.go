@@ -33,7 +33,7 @@ func (c *checks) addition(r *ruleset.Rule) (func(*state) float64, error) {
 	if !ok {
 		return nil, fmt.Errorf("the attribute %q is not declared", r.SortAttribute)
 	}
-	column, err := c.column(a, r.PartyAggregation)
+	column, err := c.schema.column(a, r.PartyAggregation)
 	if err != nil {
 		return nil, err
 	}
@@ -88,12 +88,7 @@ func (c *checks) roleQuota(r *ruleset.Rule, a ruleset.Attribute, column int) fun
 	for i, role := range r.Roles {
 		ids[i] = c.schema.word(role.Name)
 	}
-	var places []int
-	for i, p := range c.definition.Places() {
-		if len(r.RoleTeams) == 0 || containsTeam(r.RoleTeams, c.definition.Teams[p.Team].Name, p.Name) {
-			places = append(places, i)
-		}
-	}
+	places := c.definition.RolePlaces(r)
 	return func(st *state) float64 {
 		sum := 0
 		for _, place := range places {
@@ -115,15 +110,6 @@ func (c *checks) roleQuota(r *ruleset.Rule, a ruleset.Attribute, column int) fun
 		}
 		return float64(sum)
 	}
-}
-
-func containsTeam(names []string, team, place string) bool {
-	for _, n := range names {
-		if n == team || n == place {
-			return true
-		}
-	}
-	return false
 }
 
 // has tells whether a player's attribute is, or holds, a word.

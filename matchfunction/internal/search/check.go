@@ -239,7 +239,7 @@ func (c *checks) batchDistance(r *ruleset.Rule) (func(*state) float64, error) {
 	if !ok {
 		return nil, fmt.Errorf("the attribute %q is not declared", r.BatchAttribute)
 	}
-	column, err := c.column(a, r.PartyAggregation)
+	column, err := c.schema.column(a, r.PartyAggregation)
 	if err != nil {
 		return nil, err
 	}

@@ -63,17 +63,6 @@ type nodes struct {
 	schema     *schema
 	definition *ruleset.Definition
 	count      int
-	// read collects the columns that the rules in force read, as bits.
-	read *uint64
-}
-
-// column finds a column and notes that it is read.
-func (c *nodes) column(a ruleset.Attribute, agg ruleset.Aggregation) (int, error) {
-	i, err := c.schema.column(a, agg)
-	if err == nil {
-		*c.read |= 1 << i
-	}
-	return i, err
 }
 
 func (c *nodes) compile(e *ruleset.Expr, agg ruleset.Aggregation) (*node, error) {
@@ -140,7 +129,7 @@ func (c *nodes) path(n *node, p *ruleset.Path, agg ruleset.Aggregation) error {
 			return fmt.Errorf("the attribute %q is a map, which expressions can't read", p.Attribute)
 		}
 		var err error
-		n.column, err = c.column(a, agg)
+		n.column, err = c.schema.column(a, agg)
 		return err
 	}
 	return nil

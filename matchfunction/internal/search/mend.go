@@ -162,6 +162,9 @@ func (st *state) withinWindows() bool {
 
 // apartFromOthers is apart for a ticket that is already in.
 func (st *state) apartFromOthers(t int32) bool {
+	if st.backfill >= 0 && st.run.pool.shared(t, st.backfill) {
+		return true
+	}
 	if len(st.plan.pairwise) == 0 {
 		return false
 	}

@@ -33,8 +33,13 @@ func (st *state) add(t int32) bool {
 	return true
 }
 
-// apart tells whether a custom rule keeps the ticket from any that is in.
+// apart tells whether a custom rule keeps the ticket from any that is in, or
+// one of its players is in the match already: who has left a match that is
+// filled up may be back before that is known.
 func (st *state) apart(t int32) bool {
+	if st.backfill >= 0 && st.run.pool.shared(t, st.backfill) {
+		return true
+	}
 	if len(st.plan.pairwise) == 0 {
 		return false
 	}
@@ -42,6 +47,18 @@ func (st *state) apart(t int32) bool {
 	for _, other := range st.all() {
 		for _, r := range st.plan.pairwise {
 			if r.Apart(&k[t], &k[other]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// shared tells whether two tickets have a player in common.
+func (p *pool) shared(a, b int32) bool {
+	for i := range p.tickets[a].Players {
+		for j := range p.tickets[b].Players {
+			if p.tickets[a].Players[i].ID == p.tickets[b].Players[j].ID {
 				return true
 			}
 		}

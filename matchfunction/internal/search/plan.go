@@ -114,12 +114,19 @@ func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options) (*plan, erro
 		return nil, err
 	}
 	p.nodes = c.nodes.count
+	for _, name := range d.UsedAttributes() {
+		a, _ := d.Attribute(name)
+		column, err := s.column(a, "")
+		if err != nil {
+			return nil, err
+		}
+		p.requires |= 1 << column
+	}
 	return p, nil
 }
 
 // add puts a rule where it belongs.
 func (p *plan) add(c *checks, r *ruleset.Rule) error {
-	c.read = &p.requires
 	k, err := c.compile(r)
 	if err != nil {
 		return err
@@ -320,7 +327,6 @@ func (p *plan) chooseAxis(c *checks) error {
 		if p.balance, err = number(d.Algorithm.BalancedAttribute); err != nil {
 			return err
 		}
-		p.requires |= 1 << p.balance
 	}
 	for _, o := range p.sorts {
 		if !o.absolute && o.kind == ruleset.Number && o.ascending {
@@ -330,9 +336,6 @@ func (p *plan) chooseAxis(c *checks) error {
 	if p.axis < 0 && d.Algorithm.BatchingPreference == ruleset.Sorted && len(d.Algorithm.SortByAttributes) > 0 {
 		if p.axis, err = number(d.Algorithm.SortByAttributes[0]); err != nil {
 			return err
-		}
-		if p.axis >= 0 {
-			p.requires |= 1 << p.axis
 		}
 	}
 	if p.axis < 0 && len(p.windows) > 0 {
@@ -392,7 +395,6 @@ func (p *plan) addSort(c *checks, r *ruleset.Rule) error {
 	if err != nil {
 		return err
 	}
-	p.requires |= 1 << column
 	p.sorts = append(p.sorts, order{column: column, kind: a.Type, absolute: r.Kind == ruleset.AbsoluteSort,
 		ascending: r.SortAscending, key: r.MapKey, agg: r.PartyAggregation})
 	return nil

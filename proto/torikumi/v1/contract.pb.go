@@ -121,6 +121,7 @@ type ProfileDetails struct {
 	// Types that are valid to be assigned to Rules:
 	//
 	//	*ProfileDetails_Skill
+	//	*ProfileDetails_RuleSet
 	Rules         isProfileDetails_Rules `protobuf_oneof:"rules"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -179,6 +180,15 @@ func (x *ProfileDetails) GetSkill() *SkillRules {
 	return nil
 }
 
+func (x *ProfileDetails) GetRuleSet() string {
+	if x != nil {
+		if x, ok := x.Rules.(*ProfileDetails_RuleSet); ok {
+			return x.RuleSet
+		}
+	}
+	return ""
+}
+
 type isProfileDetails_Rules interface {
 	isProfileDetails_Rules()
 }
@@ -187,7 +197,14 @@ type ProfileDetails_Skill struct {
 	Skill *SkillRules `protobuf:"bytes,2,opt,name=skill,proto3,oneof"`
 }
 
+type ProfileDetails_RuleSet struct {
+	// The text of a FlexMatch rule set, JSON.
+	RuleSet string `protobuf:"bytes,3,opt,name=rule_set,json=ruleSet,proto3,oneof"`
+}
+
 func (*ProfileDetails_Skill) isProfileDetails_Rules() {}
+
+func (*ProfileDetails_RuleSet) isProfileDetails_Rules() {}
 
 // SkillRules make matches of tickets whose skill lies close together.
 type SkillRules struct {
@@ -425,9 +442,11 @@ func (x *MatchDetails) GetMinPlayers() int32 {
 
 // Team is one side of a match.
 type Team struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Members       []*TeamMember          `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Members []*TeamMember          `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	// How many bots fill the team up to its smallest size.
+	Bots          int32 `protobuf:"varint,3,opt,name=bots,proto3" json:"bots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,6 +493,13 @@ func (x *Team) GetMembers() []*TeamMember {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *Team) GetBots() int32 {
+	if x != nil {
+		return x.Bots
+	}
+	return 0
 }
 
 // TeamMember is one player of a team.
@@ -530,6 +556,124 @@ func (x *TeamMember) GetTicketId() string {
 	return ""
 }
 
+// BackfillDetails stands in openmatch.Backfill.extensions: the match that is
+// to be filled up.
+type BackfillDetails struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Queue string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// Where it is played, empty if the match had no region.
+	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	// Those who still play, by team; a team that is not named is empty.
+	Teams         []*BackfillTeam `protobuf:"bytes,3,rep,name=teams,proto3" json:"teams,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackfillDetails) Reset() {
+	*x = BackfillDetails{}
+	mi := &file_torikumi_v1_contract_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackfillDetails) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackfillDetails) ProtoMessage() {}
+
+func (x *BackfillDetails) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_contract_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackfillDetails.ProtoReflect.Descriptor instead.
+func (*BackfillDetails) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BackfillDetails) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *BackfillDetails) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *BackfillDetails) GetTeams() []*BackfillTeam {
+	if x != nil {
+		return x.Teams
+	}
+	return nil
+}
+
+// BackfillTeam is one team of a match that is to be filled up.
+type BackfillTeam struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// With the attributes that they came with.
+	Players       []*Player `protobuf:"bytes,2,rep,name=players,proto3" json:"players,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackfillTeam) Reset() {
+	*x = BackfillTeam{}
+	mi := &file_torikumi_v1_contract_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackfillTeam) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackfillTeam) ProtoMessage() {}
+
+func (x *BackfillTeam) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_contract_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackfillTeam.ProtoReflect.Descriptor instead.
+func (*BackfillTeam) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BackfillTeam) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BackfillTeam) GetPlayers() []*Player {
+	if x != nil {
+		return x.Players
+	}
+	return nil
+}
+
 // AssignmentDetails stands in openmatch.Assignment.extensions: all that a
 // frontend needs to tell a player where to go and to sign a join token.
 type AssignmentDetails struct {
@@ -553,7 +697,7 @@ type AssignmentDetails struct {
 
 func (x *AssignmentDetails) Reset() {
 	*x = AssignmentDetails{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[7]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +709,7 @@ func (x *AssignmentDetails) String() string {
 func (*AssignmentDetails) ProtoMessage() {}
 
 func (x *AssignmentDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[7]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +722,7 @@ func (x *AssignmentDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentDetails.ProtoReflect.Descriptor instead.
 func (*AssignmentDetails) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{7}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AssignmentDetails) GetMatchId() string {
@@ -660,7 +804,7 @@ type Roster struct {
 
 func (x *Roster) Reset() {
 	*x = Roster{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[8]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +816,7 @@ func (x *Roster) String() string {
 func (*Roster) ProtoMessage() {}
 
 func (x *Roster) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[8]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +829,7 @@ func (x *Roster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roster.ProtoReflect.Descriptor instead.
 func (*Roster) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{8}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Roster) GetOpenMatchId() string {
@@ -729,7 +873,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[9]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +885,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[9]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -754,7 +898,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{9}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Announcement) GetTicketIds() []string {
@@ -789,10 +933,11 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12,\n" +
 	"\x12frontend_ticket_id\x18\x04 \x01(\tR\x10frontendTicketId\x12;\n" +
 	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"`\n" +
+	"expireTime\"}\n" +
 	"\x0eProfileDetails\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12/\n" +
-	"\x05skill\x18\x02 \x01(\v2\x17.torikumi.v1.SkillRulesH\x00R\x05skillB\a\n" +
+	"\x05skill\x18\x02 \x01(\v2\x17.torikumi.v1.SkillRulesH\x00R\x05skill\x12\x1b\n" +
+	"\brule_set\x18\x03 \x01(\tH\x00R\aruleSetB\a\n" +
 	"\x05rules\"\x8d\x02\n" +
 	"\n" +
 	"SkillRules\x12+\n" +
@@ -814,14 +959,22 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\x05teams\x18\x03 \x03(\v2\x11.torikumi.v1.TeamR\x05teams\x12\x14\n" +
 	"\x05score\x18\x04 \x01(\x01R\x05score\x12\x1f\n" +
 	"\vmin_players\x18\x05 \x01(\x05R\n" +
-	"minPlayers\"M\n" +
+	"minPlayers\"a\n" +
 	"\x04Team\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
-	"\amembers\x18\x02 \x03(\v2\x17.torikumi.v1.TeamMemberR\amembers\"F\n" +
+	"\amembers\x18\x02 \x03(\v2\x17.torikumi.v1.TeamMemberR\amembers\x12\x12\n" +
+	"\x04bots\x18\x03 \x01(\x05R\x04bots\"F\n" +
 	"\n" +
 	"TeamMember\x12\x1b\n" +
 	"\tplayer_id\x18\x01 \x01(\tR\bplayerId\x12\x1b\n" +
-	"\tticket_id\x18\x02 \x01(\tR\bticketId\"\x90\x03\n" +
+	"\tticket_id\x18\x02 \x01(\tR\bticketId\"p\n" +
+	"\x0fBackfillDetails\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12/\n" +
+	"\x05teams\x18\x03 \x03(\v2\x19.torikumi.v1.BackfillTeamR\x05teams\"Q\n" +
+	"\fBackfillTeam\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
+	"\aplayers\x18\x02 \x03(\v2\x13.torikumi.v1.PlayerR\aplayers\"\x90\x03\n" +
 	"\x11AssignmentDetails\x12\x19\n" +
 	"\bmatch_id\x18\x01 \x01(\tR\amatchId\x12\x1f\n" +
 	"\vgame_server\x18\x02 \x01(\tR\n" +
@@ -862,7 +1015,7 @@ func file_torikumi_v1_contract_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_contract_proto_rawDescData
 }
 
-var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*TicketDetails)(nil),         // 0: torikumi.v1.TicketDetails
 	(*ProfileDetails)(nil),        // 1: torikumi.v1.ProfileDetails
@@ -871,32 +1024,36 @@ var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*MatchDetails)(nil),          // 4: torikumi.v1.MatchDetails
 	(*Team)(nil),                  // 5: torikumi.v1.Team
 	(*TeamMember)(nil),            // 6: torikumi.v1.TeamMember
-	(*AssignmentDetails)(nil),     // 7: torikumi.v1.AssignmentDetails
-	(*Roster)(nil),                // 8: torikumi.v1.Roster
-	(*Announcement)(nil),          // 9: torikumi.v1.Announcement
-	nil,                           // 10: torikumi.v1.AssignmentDetails.PortsEntry
-	(*Player)(nil),                // 11: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*BackfillDetails)(nil),       // 7: torikumi.v1.BackfillDetails
+	(*BackfillTeam)(nil),          // 8: torikumi.v1.BackfillTeam
+	(*AssignmentDetails)(nil),     // 9: torikumi.v1.AssignmentDetails
+	(*Roster)(nil),                // 10: torikumi.v1.Roster
+	(*Announcement)(nil),          // 11: torikumi.v1.Announcement
+	nil,                           // 12: torikumi.v1.AssignmentDetails.PortsEntry
+	(*Player)(nil),                // 13: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_torikumi_v1_contract_proto_depIdxs = []int32{
-	11, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
-	12, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
+	13, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
+	14, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: torikumi.v1.ProfileDetails.skill:type_name -> torikumi.v1.SkillRules
 	3,  // 3: torikumi.v1.SkillRules.teams:type_name -> torikumi.v1.TeamSpec
-	13, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
+	15, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
 	5,  // 5: torikumi.v1.MatchDetails.teams:type_name -> torikumi.v1.Team
 	6,  // 6: torikumi.v1.Team.members:type_name -> torikumi.v1.TeamMember
-	10, // 7: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
-	5,  // 8: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
-	12, // 9: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
-	5,  // 10: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
-	7,  // 11: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 7: torikumi.v1.BackfillDetails.teams:type_name -> torikumi.v1.BackfillTeam
+	13, // 8: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
+	12, // 9: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
+	5,  // 10: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
+	14, // 11: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
+	5,  // 12: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
+	9,  // 13: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_contract_proto_init() }
@@ -907,6 +1064,7 @@ func file_torikumi_v1_contract_proto_init() {
 	file_torikumi_v1_player_proto_init()
 	file_torikumi_v1_contract_proto_msgTypes[1].OneofWrappers = []any{
 		(*ProfileDetails_Skill)(nil),
+		(*ProfileDetails_RuleSet)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -914,7 +1072,7 @@ func file_torikumi_v1_contract_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_contract_proto_rawDesc), len(file_torikumi_v1_contract_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

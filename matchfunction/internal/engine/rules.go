@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"torikumi/matchfunction/internal/search"
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/contract"
+	"torikumi/pkg/ruleset"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// rules is the engine for a FlexMatch rule set.
+type rules struct {
+	set    *ruleset.RuleSet
+	search *search.Engine
+}
+
+// mostCompiled bounds how many rule sets a Compiler keeps.
+const mostCompiled = 64
+
+// Compiler understands profiles. It keeps the rule sets that it has compiled,
+// by their text, as every profile carries its own in every cycle. It is safe
+// for concurrent use.
+type Compiler struct {
+	// Options are what rule sets may name.
+	Options search.Options
+
+	mu       sync.Mutex
+	compiled map[string]*rules
+}
+
+// rules compiles a rule set, or finds it.
+func (c *Compiler) rules(text string) (*rules, error) {
+	c.mu.Lock()
+	known := c.compiled[text]
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	set, err := ruleset.Parse([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	engine, err := search.Compile(set, c.Options)
+	if err != nil {
+		return nil, err
+	}
+	made := &rules{set: set, search: engine}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.compiled == nil {
+		c.compiled = make(map[string]*rules)
+	}
+	if len(c.compiled) == mostCompiled {
+		clear(c.compiled) // those in use come back with their next profile
+	}
+	c.compiled[text] = made
+	return made, nil
+}
+
+// Fills implements Engine.
+func (e *rules) Fills() bool { return true }
+
+// Search implements Engine.
+func (e *rules) Search(ctx context.Context, pool Pool, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match] {
+	return func(yield func(Match) bool) {
+		tickets := make([]rule.Ticket, 0, len(pool.Tickets)+len(pool.Backfills))
+		for _, t := range pool.Tickets {
+			tickets = append(tickets, e.read(t.Ticket.GetId(), t.Details, e.created(t.Ticket.GetCreateTime(), now)))
+		}
+		for _, b := range pool.Backfills {
+			tickets = append(tickets, e.readBackfill(b, now))
+		}
+		leftOut := func(i int, reason search.Reason) {
+			if i < len(pool.Tickets) {
+				skipped(pool.Tickets[i].Ticket, Reason(reason))
+			}
+		}
+		for p := range e.search.Search(ctx, tickets, now, leftOut) {
+			m, err := e.match(&p, tickets, pool)
+			if err != nil {
+				continue // a backfill that can't be packed; its tickets wait
+			}
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// read takes from a ticket what rules may need.
+func (e *rules) read(id string, details *torikumiv1.TicketDetails, created time.Time) rule.Ticket {
+	t := rule.Ticket{ID: id, Created: created, Region: details.GetRegion(), Players: make([]rule.Player, len(details.GetPlayers()))}
+	for i, p := range details.GetPlayers() {
+		t.Players[i] = e.player(p)
+	}
+	return t
+}
+
+// player reads the attributes that the rule set declares.
+func (e *rules) player(p *torikumiv1.Player) rule.Player {
+	declared := e.set.Stages[0].Attributes
+	out := rule.Player{ID: p.GetId(), Attributes: make([]rule.Attribute, 0, len(declared))}
+	for _, a := range declared {
+		if v, ok := value(p.GetAttributes()[a.Name]); ok {
+			out.Attributes = append(out.Attributes, rule.Attribute{Name: a.Name, Value: v})
+		}
+	}
+	for _, region := range slices.Sorted(maps.Keys(p.GetLatencies())) {
+		out.Latencies = append(out.Latencies, rule.Latency{Region: region, Milliseconds: float64(p.GetLatencies()[region])})
+	}
+	return out
+}
+
+func value(a *torikumiv1.Attribute) (ruleset.Value, bool) {
+	switch v := a.GetValue().(type) {
+	case *torikumiv1.Attribute_Number:
+		return ruleset.Value{Type: ruleset.Number, Number: v.Number}, true
+	case *torikumiv1.Attribute_String_:
+		return ruleset.Value{Type: ruleset.String, String: v.String_}, true
+	case *torikumiv1.Attribute_StringList_:
+		return ruleset.Value{Type: ruleset.StringList, List: v.StringList.GetValues()}, true
+	case *torikumiv1.Attribute_StringNumberMap_:
+		return ruleset.Value{Type: ruleset.StringNumberMap, Map: v.StringNumberMap.GetValues()}, true
+	default:
+		return ruleset.Value{}, false
+	}
+}
+
+// created is when the wait began. Open Match always knows it; where it is
+// missing the ticket is taken to have waited for the last stage, as it would
+// never grow older.
+func (e *rules) created(c *timestamppb.Timestamp, now time.Time) time.Time {
+	if c != nil && c.CheckValid() == nil {
+		return c.AsTime()
+	}
+	return now.Add(-e.set.Stages[len(e.set.Stages)-1].After)
+}
+
+// readBackfill makes a ticket of those who still play.
+func (e *rules) readBackfill(b Backfill, now time.Time) rule.Ticket {
+	t := rule.Ticket{ID: "backfill/" + b.Backfill.GetId(), Created: e.created(b.Backfill.GetCreateTime(), now), Region: b.Details.GetRegion(), Teams: []int{}}
+	places := e.set.Stages[0].Places()
+	for _, team := range b.Details.GetTeams() {
+		at := slices.IndexFunc(places, func(p ruleset.Place) bool { return p.Name == team.GetName() })
+		for _, p := range team.GetPlayers() {
+			t.Players = append(t.Players, e.player(p))
+			t.Teams = append(t.Teams, at) // -1 fits no match
+		}
+	}
+	return t
+}
+
+// match spells a proposal out in Open Match's tickets.
+func (e *rules) match(p *search.Proposal, tickets []rule.Ticket, pool Pool) (Match, error) {
+	spelled := p.Match(tickets)
+	m := Match{Region: p.Region, Score: p.Score, MinPlayers: p.MinPlayers(), Teams: make([]Team, len(spelled.Teams))}
+	for _, t := range p.Tickets {
+		m.Tickets = append(m.Tickets, pool.Tickets[t].Ticket)
+	}
+	for i, team := range spelled.Teams {
+		m.Teams[i] = Team{Name: team.Name, Bots: team.Bots}
+		for _, member := range team.Members {
+			if member.Ticket.Teams == nil {
+				m.Teams[i].Members = append(m.Teams[i].Members, Member{Player: member.Player.ID, Ticket: member.Ticket.ID})
+			}
+		}
+	}
+	if p.Backfill < 0 {
+		return m, nil
+	}
+	return m, fillUp(&m, p, pool)
+}
+
+// fillUp puts the backfill into a match, with those who join among its
+// players, so that whoever reads it next sees them.
+func fillUp(m *Match, p *search.Proposal, pool Pool) error {
+	b := pool.Backfills[int(p.Backfill)-len(pool.Tickets)]
+	details := proto.CloneOf(b.Details)
+	for i, t := range p.Tickets {
+		name := m.Teams[p.Team[i]].Name
+		at := slices.IndexFunc(details.Teams, func(team *torikumiv1.BackfillTeam) bool { return team.GetName() == name })
+		if at < 0 {
+			at = len(details.Teams)
+			details.Teams = append(details.Teams, &torikumiv1.BackfillTeam{Name: name})
+		}
+		details.Teams[at].Players = append(details.Teams[at].Players, pool.Tickets[t].Details.GetPlayers()...)
+	}
+	m.Backfill = proto.CloneOf(b.Backfill)
+	if err := contract.Put(&m.Backfill.Extensions, contract.BackfillExtension, details); err != nil {
+		return fmt.Errorf("backfill %q: %w", b.Backfill.GetId(), err)
+	}
+	return nil
+}

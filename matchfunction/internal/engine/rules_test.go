@@ -1,0 +1,121 @@
+package engine_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"torikumi/matchfunction/internal/engine"
+	"torikumi/pkg/contract"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+const duelRules = `{
+  "name": "duel", "ruleLanguageVersion": "1.0",
+  "playerAttributes": [{"name": "skill", "type": "number", "default": 1000}],
+  "teams": [{"name": "east", "minPlayers": 1, "maxPlayers": 2}, {"name": "west", "minPlayers": 1, "maxPlayers": 2}],
+  "rules": [{"name": "close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100}],
+  "expansions": [{"target": "rules[close].maxDistance", "steps": [{"waitTimeSeconds": 10, "value": 500}]}]
+}`
+
+func ruleSet(text string) *torikumiv1.ProfileDetails {
+	return &torikumiv1.ProfileDetails{Queue: "session", Rules: &torikumiv1.ProfileDetails_RuleSet{RuleSet: text}}
+}
+
+func matches(t *testing.T, text string, pool engine.Pool) []engine.Match {
+	t.Helper()
+	p, err := new(engine.Compiler).Compile(profile(t, ruleSet(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Collect(p.Engine.Search(t.Context(), pool, now, func(k *openmatch.Ticket, r engine.Reason) { t.Errorf("%s: %s", k.GetId(), r) }))
+}
+
+func skilled(id string, skill float64, waited time.Duration) *openmatch.Ticket {
+	d := players("player of " + id)
+	d.Players[0].Attributes = number(skill)
+	return ticket(id, waited, d)
+}
+
+// A profile's rule set decides, and its expansions count from the creation of
+// Open Match's tickets.
+func TestRuleSetOfAProfile(t *testing.T) {
+	tickets := []*openmatch.Ticket{skilled("a", 1000, time.Second), skilled("b", 1400, 20*time.Second)}
+	if got := matches(t, duelRules, engine.Pool{Tickets: engine.Admit(tickets, now, ignore)}); len(got) != 0 {
+		t.Errorf("400 apart, and one has just come: %v", got)
+	}
+	tickets[0].CreateTime = timestamppb.New(now.Add(-10 * time.Second))
+	got := matches(t, duelRules, engine.Pool{Tickets: engine.Admit(tickets, now, ignore)})
+	if len(got) != 1 || len(got[0].Tickets) != 2 || got[0].MinPlayers != 2 || !(got[0].Score > 0) {
+		t.Fatalf("got %+v", got)
+	}
+}
+
+func TestABadRuleSetIsNamed(t *testing.T) {
+	for _, text := range []string{"", "{", `{"ruleLanguageVersion": "1.0"}`} {
+		if _, err := new(engine.Compiler).Compile(profile(t, ruleSet(text))); err == nil {
+			t.Errorf("accepted %q", text)
+		}
+	}
+}
+
+// A running match is filled by the same rules: those who still play count, the
+// one who joins is told apart, and the backfill that goes back to Open Match
+// has all of them.
+func TestABackfillIsFilled(t *testing.T) {
+	b := &openmatch.Backfill{Id: "b1", Generation: 3, CreateTime: timestamppb.New(now.Add(-time.Second))}
+	still := players("veteran")
+	still.Players[0].Attributes = number(2000)
+	if err := contract.Put(&b.Extensions, contract.BackfillExtension, &torikumiv1.BackfillDetails{
+		Teams: []*torikumiv1.BackfillTeam{{Name: "west", Players: still.Players}}}); err != nil {
+		t.Fatal(err)
+	}
+	foreign := &openmatch.Backfill{Id: "b2"}
+	tickets := []*openmatch.Ticket{skilled("far", 1000, 0), skilled("near", 2050, 0), skilled("nearer", 2010, 0)}
+	got := matches(t, duelRules, engine.Pool{
+		Tickets: engine.Admit(tickets, now, ignore), Backfills: engine.AdmitBackfills([]*openmatch.Backfill{b, foreign, b, nil})})
+	if len(got) != 1 || got[0].Backfill.GetId() != "b1" || got[0].Backfill.GetGeneration() != 3 {
+		t.Fatalf("got %+v", got)
+	}
+	var joined []string
+	for _, k := range got[0].Tickets {
+		joined = append(joined, k.GetId())
+	}
+	slices.Sort(joined)
+	if diff := cmp.Diff([]string{"near", "nearer"}, joined); diff != "" {
+		t.Error(diff)
+	}
+	members := 0
+	for _, team := range got[0].Teams {
+		members += len(team.Members)
+	}
+	after := new(torikumiv1.BackfillDetails)
+	if err := contract.Get(got[0].Backfill.GetExtensions(), contract.BackfillExtension, after); err != nil {
+		t.Fatal(err)
+	}
+	playing := 0
+	for _, team := range after.GetTeams() {
+		playing += len(team.GetPlayers())
+	}
+	if members != 2 || playing != 3 {
+		t.Errorf("%d join, %d play", members, playing)
+	}
+}
+
+// One who left a match and searches again does not join it a second time.
+func TestNobodyJoinsTheMatchTheyAreIn(t *testing.T) {
+	b := &openmatch.Backfill{Id: "b1", CreateTime: timestamppb.New(now)}
+	if err := contract.Put(&b.Extensions, contract.BackfillExtension, &torikumiv1.BackfillDetails{
+		Teams: []*torikumiv1.BackfillTeam{{Name: "west", Players: players("player of x").Players}}}); err != nil {
+		t.Fatal(err)
+	}
+	got := matches(t, duelRules, engine.Pool{Tickets: engine.Admit([]*openmatch.Ticket{skilled("x", 1000, 0)}, now, ignore),
+		Backfills: engine.AdmitBackfills([]*openmatch.Backfill{b})})
+	if len(got) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
