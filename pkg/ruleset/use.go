@@ -10,7 +10,7 @@ func (d *Definition) UsedAttributes() []string {
 	for _, name := range d.Algorithm.SortByAttributes {
 		used[name] = true
 	}
-	demanded := d.demanded()
+	demanded := d.Demanded()
 	for i := range d.Rules {
 		if demanded[i] {
 			d.Rules[i].attributes(used)
@@ -25,9 +25,10 @@ func (d *Definition) UsedAttributes() []string {
 	return out
 }
 
-// demanded tells which rules matter: those that are not optional, and of those
-// that compound rules name, the ones that such a rule names.
-func (d *Definition) demanded() []bool {
+// Demanded tells which rules matter: those that are not optional, and of those
+// that compound rules name, the ones that such a rule names. It is indexed like
+// Definition.Rules.
+func (d *Definition) Demanded() []bool {
 	named := d.Named()
 	out := make([]bool, len(d.Rules))
 	var mark func(*Statement)

@@ -33,7 +33,7 @@ func (c *checks) addition(r *ruleset.Rule) (func(*state) float64, error) {
 	if !ok {
 		return nil, fmt.Errorf("the attribute %q is not declared", r.SortAttribute)
 	}
-	column, err := c.schema.column(a, r.PartyAggregation)
+	column, err := c.schema.column(a, own)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +56,8 @@ func (st *state) largestParty(place int) int {
 	for _, t := range st.teams[place] {
 		n = max(n, st.run.pool.size(t))
 	}
-	for from, to := range st.pinned[place].spans() {
-		n = max(n, int(to-from))
+	if len(st.pinned[place]) > 0 {
+		n = max(n, 1) // those who already play count alone
 	}
 	return n
 }
@@ -104,9 +104,7 @@ func (c *checks) roleQuota(r *ruleset.Rule, a ruleset.Attribute, column int) fun
 					st.options = append(st.options, can)
 				}
 			}
-			if st.fill[place] > 0 {
-				sum += st.quota.missing(st.options, r.Roles)
-			}
+			sum += st.quota.missing(st.options, r.Roles)
 		}
 		return float64(sum)
 	}

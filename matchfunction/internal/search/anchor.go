@@ -98,7 +98,7 @@ func (r *run) begin(t int32, region int) bool {
 	st.start(region)
 	st.anchor = t
 	if r.pool.tickets[t].Teams != nil {
-		return st.pin(t) && st.broken(r.plan.guards) == 0
+		return st.pin(t) && !st.guarded()
 	}
 	return st.add(t)
 }
@@ -108,6 +108,7 @@ func (r *run) region(t int32, g *group, region int, budget *int) bool {
 	if !r.begin(t, region) {
 		return false
 	}
+	r.unmended = false
 	x := r.key(t)
 	if len(r.plan.sorts) > 0 {
 		return r.sorted(t, g, x, region, budget)
@@ -129,6 +130,36 @@ func (r *run) region(t int32, g *group, region int, budget *int) bool {
 	}
 	if r.plan.common >= 0 && r.words(t, g, x, region, budget) {
 		return true
+	}
+	return r.best.total == 0 && r.unmended && r.smallest(t, g, x, region, budget)
+}
+
+// mostSmall is how many of an anchor's neighbours a smallest match is begun
+// with.
+const mostSmall = 12
+
+// smallest looks for the smallest match, where none could be mended: it begins
+// with each of the nearest neighbours in turn, and ends as soon as the teams
+// have their smallest sizes.
+func (r *run) smallest(t int32, g *group, x float64, region int, budget *int) bool {
+	r.gather(t, g, x, maxPlayers, budget)
+	for skip := range min(mostSmall, max(1, len(r.cands))) {
+		if *budget <= 0 || !r.begin(t, region) {
+			return false
+		}
+		if skip > 0 && r.state.enough() {
+			r.state.add(r.cands[skip-1].ticket)
+		}
+		for _, c := range r.cands[min(skip, len(r.cands)):] {
+			if r.state.enough() || *budget <= 0 {
+				break
+			}
+			*budget--
+			r.state.add(c.ticket)
+		}
+		if r.keep(region, budget) || r.best.total > 0 {
+			return r.best.total == r.plan.most
+		}
 	}
 	return false
 }
@@ -412,6 +443,7 @@ func (r *run) keep(region int, budget *int) bool {
 	st.balance()
 	*budget -= len(r.plan.finals)
 	if b := st.broken(r.plan.finals); b > 0 && !r.mend(b, budget) {
+		r.unmended = true
 		return false
 	}
 	if !r.exact() {
@@ -453,7 +485,7 @@ func (r *run) exact() bool {
 		}
 	}
 	for _, t := range st.all() {
-		if other.flaw(r.pool, t) != "" || (st.region >= 0 && other.reach(r.pool, t)&(1<<st.region) == 0) {
+		if other.flaw(r.pool, t) != "" || (st.region >= 0 && other.reachable(r.pool, t)&(1<<st.region) == 0) {
 			return false
 		}
 	}
@@ -462,5 +494,3 @@ func (r *run) exact() bool {
 	}
 	return st.broken(other.checks) == 0
 }
-
-func (pl *plan) reach(p *pool, t int32) uint64 { return p.reachable(t, pl.limits) }

@@ -37,7 +37,8 @@ func (c *checks) collection(r *ruleset.Rule) (func(*state) float64, error) {
 			switch r.Operation {
 			case ruleset.CollectionIntersection:
 				eachList(v, func(ls [][]int32) {
-					if len(ls) > 0 {
+					// A team that is empty yet says nothing.
+					if len(ls) > 0 || !st.filling {
 						sum += outside(st.common(ls))
 					}
 				}, func(ids []int32) { sum += outside(st.distinct(ids)) })

@@ -14,7 +14,7 @@ func (r *run) mend(broken float64, budget *int) bool {
 		broken = next
 	}
 	st.refresh()
-	return st.enough() && st.broken(r.plan.guards) == 0 && st.broken(r.plan.finals) == 0
+	return st.enough() && !st.guarded() && st.broken(r.plan.finals) == 0
 }
 
 // refresh computes what depends on the tickets in the teams.
@@ -41,7 +41,7 @@ func (r *run) better(broken float64, budget *int) (float64, bool) {
 func (r *run) look(before float64, budget *int) (float64, bool) {
 	*budget -= 1 + len(r.plan.finals)
 	st := r.state
-	if len(r.plan.guards) > 0 && st.broken(r.plan.guards) > 0 {
+	if st.guarded() {
 		return before, false
 	}
 	b := st.broken(r.plan.finals)

@@ -3,6 +3,8 @@ package search
 import (
 	"cmp"
 	"slices"
+
+	"torikumi/pkg/ruleset"
 )
 
 // add takes a ticket in if it fits beside those that are in and breaks no
@@ -24,13 +26,23 @@ func (st *state) add(t int32) bool {
 		st.put(t, place)
 	}
 	st.members = append(st.members, t)
-	if st.broken(st.plan.guards) > 0 {
+	if st.guarded() {
 		st.remove(t)
 		st.members = st.members[:len(st.members)-1]
 		return false
 	}
 	st.widen(t)
 	return true
+}
+
+// guarded tells whether a rule is broken that adding tickets can't mend.
+func (st *state) guarded() bool {
+	if len(st.plan.guards) == 0 {
+		return false
+	}
+	st.filling = true
+	defer func() { st.filling = false }()
+	return st.broken(st.plan.guards) > 0
 }
 
 // apart tells whether a custom rule keeps the ticket from any that is in, or
@@ -91,7 +103,7 @@ func (st *state) needs(size int, may uint64) int {
 		}
 		q := st.plan.places[best]
 		c := cmp.Or(
-			cmp.Compare(max(0, p.Min-st.fill[i]), max(0, q.Min-st.fill[best])),
+			cmp.Compare(lacks(p, st.fill[i]), lacks(q, st.fill[best])),
 			cmp.Compare(p.Max-st.fill[i], q.Max-st.fill[best]),
 		)
 		if c > 0 || (c == 0 && st.sums[i] < st.sums[best]) {
@@ -99,6 +111,14 @@ func (st *state) needs(size int, may uint64) int {
 		}
 	}
 	return best
+}
+
+// lacks is how many players a team of so many needs for its smallest size.
+func lacks(p ruleset.Place, players int) int {
+	if p.Bots {
+		return 0
+	}
+	return max(0, p.Min-players)
 }
 
 // repack puts all tickets and one more into the teams anew, the largest
@@ -124,12 +144,7 @@ func (st *state) deal(tickets []int32) bool {
 	for _, t := range tickets {
 		place := st.needs(p.size(t), st.run.fits[t])
 		if place < 0 {
-			st.empty()
-			for i, team := range st.saved {
-				for _, back := range team {
-					st.put(back, i)
-				}
-			}
+			st.undeal()
 			return false
 		}
 		st.put(t, place)
@@ -139,6 +154,17 @@ func (st *state) deal(tickets []int32) bool {
 	}
 	clear(st.sums)
 	return true
+}
+
+// undeal puts the tickets back to where they were before deal.
+func (st *state) undeal() {
+	st.empty()
+	clear(st.sums)
+	for i, team := range st.saved {
+		for _, back := range team {
+			st.put(back, i)
+		}
+	}
 }
 
 // empty takes all tickets out of the teams; those who already play stay.
@@ -178,6 +204,9 @@ func (st *state) balance() {
 	})
 	if !st.deal(st.order) {
 		return
+	}
+	if !st.enough() {
+		st.undeal()
 	}
 	for range mostBalanced {
 		changed := false

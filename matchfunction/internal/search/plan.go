@@ -28,13 +28,16 @@ type plan struct {
 	most       int // players of a full match
 	maxParty   int
 
-	equals  []int // columns
-	limits  []latencyLimit
-	fits    []fit
-	windows []window
-	guards  []*check
-	finals  []*check
-	checks  []*check
+	equals []int // columns
+	limits []latencyLimit
+	// needsRegion tells that a ticket which says nothing of regions fits no
+	// match: a rule asks for latencies, if only in a statement.
+	needsRegion bool
+	fits        []fit
+	windows     []window
+	guards      []*check
+	finals      []*check
+	checks      []*check
 	// common is the list column of an intersection over all teams, or -1: the
 	// search tries its words one by one.
 	common   int
@@ -65,6 +68,14 @@ type fit struct {
 	scalar scalar
 	// allows a number or a word.
 	allows func(x float64, id int32) bool
+}
+
+// ok tells whether a player keeps the rule.
+func (f *fit) ok(p *pool, player int32) bool {
+	if f.scalar == numbers {
+		return f.allows(p.numbers[f.column][player], 0)
+	}
+	return f.allows(0, p.strings[f.column][player])
 }
 
 // window bounds the difference of two tickets in a column. Only an exact one
@@ -121,6 +132,9 @@ func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options) (*plan, erro
 			return nil, err
 		}
 		p.requires |= 1 << column
+	}
+	for i, demanded := range d.Demanded() {
+		p.needsRegion = p.needsRegion || (demanded && d.Rules[i].Kind == ruleset.Latency)
 	}
 	return p, nil
 }
@@ -333,8 +347,8 @@ func (p *plan) chooseAxis(c *checks) error {
 			p.axis = o.column
 		}
 	}
-	if p.axis < 0 && d.Algorithm.BatchingPreference == ruleset.Sorted && len(d.Algorithm.SortByAttributes) > 0 {
-		if p.axis, err = number(d.Algorithm.SortByAttributes[0]); err != nil {
+	if p.axis < 0 && d.Algorithm.BatchingPreference == ruleset.Sorted {
+		if err := p.sortBy(c); err != nil {
 			return err
 		}
 	}
@@ -356,6 +370,31 @@ func (p *plan) chooseAxis(c *checks) error {
 	}
 	if p.balance < 0 {
 		p.balance = p.axis
+	}
+	return nil
+}
+
+// sortBy takes in sortByAttributes: the first number is the axis, and of
+// strings those come first that are the anchor's.
+func (p *plan) sortBy(c *checks) error {
+	for _, name := range p.definition.Algorithm.SortByAttributes {
+		a, ok := p.definition.Attribute(name)
+		if !ok {
+			continue
+		}
+		agg := ruleset.Aggregation("")
+		if a.Type == ruleset.StringList {
+			agg = ruleset.Union
+		}
+		column, err := c.schema.column(a, agg)
+		switch {
+		case err != nil:
+			return err
+		case a.Type != ruleset.Number:
+			p.sorts = append(p.sorts, order{column: column, kind: a.Type, ascending: true, key: ruleset.MaxValue, agg: ruleset.Avg})
+		case p.axis < 0:
+			p.axis = column
+		}
 	}
 	return nil
 }

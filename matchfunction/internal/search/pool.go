@@ -91,7 +91,8 @@ func (l regionLatency) by(a ruleset.Aggregation) float64 {
 
 func (p *pool) size(t int32) int { return int(p.first[t+1] - p.first[t]) }
 
-// value is the number of a ticket in a column: its players all have the same.
+// value is the number of a ticket in a column: its players all have the same,
+// unless they already play.
 func (p *pool) value(column int, t int32) float64 { return p.numbers[column][p.first[t]] }
 
 func newPool(s *schema, rs *ruleset.RuleSet, tickets []rule.Ticket, now time.Time) *pool {
@@ -118,7 +119,7 @@ func newPool(s *schema, rs *ruleset.RuleSet, tickets []rule.Ticket, now time.Tim
 	for t := range tickets {
 		k := &tickets[t]
 		p.first[t+1] = p.first[t] + int32(len(k.Players))
-		p.wait[t] = now.Sub(k.Created)
+		p.wait[t] = max(0, now.Sub(k.Created))
 		if several {
 			p.own[t] = uint8(rs.At(p.wait[t]))
 		}
@@ -136,7 +137,8 @@ func newPool(s *schema, rs *ruleset.RuleSet, tickets []rule.Ticket, now time.Tim
 		}
 		named = named || p.named[t]
 		for i := range readers {
-			if len(k.Players) > 1 && p.lacks[t]&(1<<i) == 0 {
+			// Those who already play are no party: each counts alone.
+			if len(k.Players) > 1 && k.Teams == nil && p.lacks[t]&(1<<i) == 0 {
 				p.aggregate(i, p.first[t], p.first[t+1])
 			}
 		}
@@ -241,6 +243,9 @@ func (p *pool) word(w string) int32 {
 // aggregate gives the players of a party the party's value.
 func (p *pool) aggregate(column int, from, to int32) {
 	c := &p.schema.columns[column]
+	if c.aggregation == own {
+		return
+	}
 	switch c.attribute.Type {
 	case ruleset.Number:
 		v := p.numbers[column][from:to]
@@ -263,8 +268,6 @@ func (p *pool) aggregate(column int, from, to int32) {
 		for i := range v {
 			v[i] = one
 		}
-	default:
-		// Strings and maps stay each player's own.
 	}
 }
 

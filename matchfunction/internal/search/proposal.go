@@ -77,10 +77,12 @@ func (r *run) proposal(st *state) Proposal {
 			p.Tickets, p.Team = append(p.Tickets, t), append(p.Team, uint8(place))
 		}
 	}
-	if st.region >= 0 {
-		p.Region = r.pool.regions[st.region]
-	}
 	everyone := st.all()
+	for _, t := range everyone {
+		if st.region >= 0 && r.pool.named[t] {
+			p.Region = r.pool.regions[st.region]
+		}
+	}
 	p.Wait = r.decisive(everyone)
 	if r.plan.axis >= 0 {
 		lo, hi := st.spread(r.plan.axis)

@@ -87,12 +87,12 @@ func (p *pool) readLatencies(k *rule.Ticket, at []regionLatency, index map[strin
 
 // reachable are the regions of a ticket, as bits, in which it keeps the
 // limits: those where its latency, by the limit's aggregation, is not too
-// high. A ticket that says nothing of regions is in any, unless there are
-// limits.
-func (p *pool) reachable(t int32, limits []latencyLimit) uint64 {
+// high. A ticket that says nothing of regions is in any, unless rules ask for
+// latencies.
+func (pl *plan) reachable(p *pool, t int32) uint64 {
 	n := len(p.regions)
 	if !p.named[t] {
-		if len(limits) > 0 {
+		if pl.needsRegion {
 			return 0
 		}
 		return ^uint64(0)
@@ -103,7 +103,7 @@ func (p *pool) reachable(t int32, limits []latencyLimit) uint64 {
 			continue
 		}
 		ok := true
-		for _, limit := range limits {
+		for _, limit := range pl.limits {
 			ok = ok && l.by(limit.aggregation) <= limit.most
 		}
 		if ok {

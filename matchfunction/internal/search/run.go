@@ -45,9 +45,15 @@ type run struct {
 	scale   float64
 	steps   int
 
+	// unfinished are the anchors whose steps were not enough.
+	unfinished []int32
+
 	state *state
 	walk  walk
 	best  best
+	// unmended tells that a match of the anchor had enough players and broke
+	// a rule.
+	unmended bool
 	cands []candidate
 }
 
@@ -66,7 +72,7 @@ func newRun(ctx context.Context, e *Engine, p *pool, stage int) *run {
 		if p.taken[t] || !r.belongs(t) || r.plan.flaw(p, t) != "" {
 			continue
 		}
-		r.fits[t], r.reach[t], r.part[t] = r.plan.mayBeIn(p, t), p.reachable(t, r.plan.limits), parts.of(t)
+		r.fits[t], r.reach[t], r.part[t] = r.plan.mayBeIn(p, t), r.plan.reachable(p, t), parts.of(t)
 		if p.tickets[t].Teams != nil {
 			r.backfills = append(r.backfills, t)
 		} else {
@@ -109,7 +115,11 @@ func (r *run) search(yield func(Proposal) bool) bool {
 		anchors = slices.Concat(r.backfills, r.free)
 		r.sortByAge(anchors)
 	}
-	if !r.around(anchors, stepsFirst+4*r.plan.most, yield) || !r.around(anchors, stepsSecond+8*r.plan.most, yield) {
+	if !r.around(anchors, stepsFirst+4*r.plan.most, yield) {
+		return false
+	}
+	// Who had steps left would find nothing with more of them.
+	if !r.around(slices.Clone(r.unfinished), stepsSecond+8*r.plan.most, yield) {
 		return false
 	}
 	return priority != ruleset.Low || r.fill(r.backfills, yield)
@@ -136,6 +146,9 @@ func (r *run) around(anchors []int32, steps int, yield func(Proposal) bool) bool
 		r.steps -= budget
 		p, ok := r.anchor(t, &budget)
 		r.steps += max(budget, 0)
+		if !ok && budget <= 0 {
+			r.unfinished = append(r.unfinished, t)
+		}
 		if ok && !yield(p) {
 			return false
 		}

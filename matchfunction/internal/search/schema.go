@@ -10,11 +10,14 @@ import (
 // read, so that one word can say which of them a ticket lacks.
 const mostColumns = 64
 
+// own is the aggregation that leaves the players of a party their own values.
+const own ruleset.Aggregation = "own"
+
 // column is one attribute of all players, as one aggregation of parties sees
 // it.
 type column struct {
 	attribute ruleset.Attribute
-	// aggregation is empty where the players of a party keep their own values.
+	// aggregation of a party, or own.
 	aggregation ruleset.Aggregation
 }
 
@@ -42,7 +45,7 @@ func (s *schema) column(a ruleset.Attribute, agg ruleset.Aggregation) (int, erro
 			agg = ruleset.Union
 		}
 	default:
-		agg = ""
+		agg = own
 	}
 	for i, c := range s.columns {
 		if c.attribute.Name == a.Name && c.attribute.Type == a.Type && c.aggregation == agg {

@@ -107,7 +107,7 @@ func (pl *plan) flaw(p *pool, t int32) Reason {
 		return BadAttribute
 	case p.tickets[t].Teams == nil && p.size(t) > pl.maxParty:
 		return BadParty
-	case p.reachable(t, pl.limits) == 0:
+	case pl.reachable(p, t) == 0:
 		return BadRegion
 	case p.tickets[t].Teams == nil && pl.mayBeIn(p, t) == 0, !pl.agrees(p, t):
 		return Divided
@@ -141,13 +141,7 @@ func (pl *plan) mayBeIn(p *pool, t int32) uint64 {
 	for i := range pl.fits {
 		f := &pl.fits[i]
 		for player := p.first[t]; player < p.first[t+1]; player++ {
-			ok := false
-			if f.scalar == numbers {
-				ok = f.allows(p.numbers[f.column][player], 0)
-			} else {
-				ok = f.allows(0, p.strings[f.column][player])
-			}
-			if ok {
+			if f.ok(p, player) {
 				continue
 			}
 			for _, place := range f.places {

@@ -46,6 +46,9 @@ type state struct {
 	// room: parties larger than this do not fit any more.
 	room int
 
+	// filling tells that more tickets may come.
+	filling bool
+
 	members []int32 // all tickets but the backfill
 
 	// Scratch.
@@ -106,7 +109,27 @@ func (st *state) pin(t int32) bool {
 			return false
 		}
 	}
+	if !st.pinnedFit() {
+		return false
+	}
 	st.widen(t)
+	return true
+}
+
+// pinnedFit tells whether those who already play may be in their teams.
+func (st *state) pinnedFit() bool {
+	for i := range st.plan.fits {
+		f := &st.plan.fits[i]
+		for _, place := range f.places {
+			for from, to := range st.pinned[place].spans() {
+				for player := from; player < to; player++ {
+					if !f.ok(st.run.pool, player) {
+						return false
+					}
+				}
+			}
+		}
+	}
 	return true
 }
 
@@ -152,9 +175,16 @@ func (st *state) near(t int32) bool {
 
 // widen takes a ticket into the windows.
 func (st *state) widen(t int32) {
+	p := st.run.pool
 	for i, w := range st.plan.windows {
-		x := st.run.pool.value(w.column, t)
-		st.lo[i], st.hi[i] = min(st.lo[i], x), max(st.hi[i], x)
+		if p.tickets[t].Teams == nil {
+			x := p.value(w.column, t)
+			st.lo[i], st.hi[i] = min(st.lo[i], x), max(st.hi[i], x)
+			continue
+		}
+		for _, x := range p.numbers[w.column][p.first[t]:p.first[t+1]] {
+			st.lo[i], st.hi[i] = min(st.lo[i], x), max(st.hi[i], x)
+		}
 	}
 }
 
