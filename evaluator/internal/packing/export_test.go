@@ -1,0 +1,18 @@
+package packing
+
+// Search solves a problem by local search alone, also where a sweep is exact.
+func Search(p *Problem, effort int) []bool {
+	taken := make([]bool, len(p.Weights))
+	sets := make([]int32, len(taken))
+	for v := range sets {
+		sets[v] = int32(v)
+	}
+	w := &workshop{problem: p, local: make([]int32, p.NumItems)}
+	w.load(sets)
+	w.search.reset(&w.part)
+	b := &budget{left: int64(effort * len(p.Items))}
+	w.search.improve(b)
+	w.search.settle(b)
+	copy(taken, w.search.taken)
+	return taken
+}

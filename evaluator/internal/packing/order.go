@@ -1,0 +1,78 @@
+package packing
+
+// orderer finds the order in which a sweep goes through a part: one in which
+// few items are open at a time, that is, begun and to come again.
+type orderer struct {
+	fresh   []int32 // for each set, how many of its items are not begun
+	placed  []bool
+	begun   []bool
+	buckets [][]int32 // sets by the number of fresh items, first in, first out
+	heads   []int     // what has been read of each bucket
+	order   []int32
+}
+
+// run returns an order that begins at one end of the part. The cost is one step
+// for each item of a set.
+func (o *orderer) run(q *part, b *budget) []int32 {
+	// What comes last from anywhere is at an end.
+	from := o.grow(q, 0)
+	end := from[len(from)-1]
+	b.spend(2 * len(q.sets.values))
+	return o.grow(q, end)
+}
+
+// grow goes from a set always to one that begins the fewest items, and among
+// those to the one that has waited longest.
+func (o *orderer) grow(q *part, first int32) []int32 {
+	n, largest := len(q.weights), 0
+	o.fresh, o.placed, o.begun = resize(o.fresh, n), resize(o.placed, n), resize(o.begun, q.numItems)
+	clear(o.placed)
+	clear(o.begun)
+	for v := range o.fresh {
+		o.fresh[v] = int32(len(q.sets.of(int32(v))))
+		largest = max(largest, int(o.fresh[v]))
+	}
+	for len(o.buckets) <= largest {
+		o.buckets = append(o.buckets, nil)
+	}
+	o.heads = resize(o.heads, len(o.buckets))
+	for i := range o.buckets {
+		o.buckets[i], o.heads[i] = o.buckets[i][:0], 0
+	}
+	o.order = o.order[:0]
+	for v := first; v >= 0; v = o.next() {
+		o.place(q, v)
+	}
+	return o.order
+}
+
+func (o *orderer) place(q *part, v int32) {
+	o.placed[v] = true
+	o.order = append(o.order, v)
+	for _, x := range q.sets.of(v) {
+		if o.begun[x] {
+			continue
+		}
+		o.begun[x] = true
+		for _, u := range q.inc.of(x) {
+			o.fresh[u]--
+			if !o.placed[u] {
+				o.buckets[o.fresh[u]] = append(o.buckets[o.fresh[u]], u)
+			}
+		}
+	}
+}
+
+// next returns the set to place, or -1 if there is none.
+func (o *orderer) next() int32 {
+	for f := range o.buckets {
+		for o.heads[f] < len(o.buckets[f]) {
+			v := o.buckets[f][o.heads[f]]
+			o.heads[f]++
+			if !o.placed[v] && int(o.fresh[v]) == f {
+				return v
+			}
+		}
+	}
+	return -1
+}
