@@ -5,8 +5,10 @@ package evaluator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -25,7 +27,18 @@ type Config struct {
 	HTTPListen   string `flag:"http-listen" default:"127.0.0.1:51508" help:"Address for health and metrics, host:port; port 0 is any free one."`
 	MaxProposals int    `flag:"max-proposals" default:"1000000" help:"Most proposals in one cycle; with more the cycle fails, which bounds the memory."`
 	MaxTickets   int    `flag:"max-tickets" default:"10000000" help:"Most tickets in all proposals of one cycle together; with more the cycle fails."`
+
+	Effort     int           `flag:"effort" default:"100" help:"Steps of search for each ticket of a proposal, some nanoseconds each: more finds a higher sum of scores where collisions spread wide, and takes longer; 0 is the choice of Open Match's own evaluator."`
+	ChooseTime time.Duration `flag:"choose-time" default:"2s" help:"Longest search in one cycle, a guard for slow machines: what it cuts may differ from run to run. An evaluator called over REST has 3s in all."`
 }
+
+const (
+	// mostTickets keeps the numbers of proposals, tickets and backfills within 32
+	// bits, all together.
+	mostTickets = 1 << 29
+	// mostEffort is hours of search.
+	mostEffort = 1_000_000
+)
 
 // Validate tells which settings are wrong.
 func (c *Config) Validate() error {
@@ -35,11 +48,17 @@ func (c *Config) Validate() error {
 			errs = append(errs, config.Invalid(a.flag, "must be host:port", a.value))
 		}
 	}
-	if c.MaxProposals < 1 {
-		errs = append(errs, config.Invalid("max-proposals", "must be at least 1", c.MaxProposals))
+	if c.MaxProposals < 1 || c.MaxProposals > mostTickets {
+		errs = append(errs, config.Invalid("max-proposals", fmt.Sprintf("must be from 1 to %d", mostTickets), c.MaxProposals))
 	}
-	if c.MaxTickets < 1 {
-		errs = append(errs, config.Invalid("max-tickets", "must be at least 1", c.MaxTickets))
+	if c.MaxTickets < 1 || c.MaxTickets > mostTickets {
+		errs = append(errs, config.Invalid("max-tickets", fmt.Sprintf("must be from 1 to %d", mostTickets), c.MaxTickets))
+	}
+	if c.Effort < 0 || c.Effort > mostEffort {
+		errs = append(errs, config.Invalid("effort", fmt.Sprintf("must be from 0 to %d", mostEffort), c.Effort))
+	}
+	if c.ChooseTime <= 0 {
+		errs = append(errs, config.Invalid("choose-time", "must be above 0", c.ChooseTime))
 	}
 	return errors.Join(errs...)
 }
@@ -47,12 +66,16 @@ func (c *Config) Validate() error {
 // Run serves until ctx ends, and calls started once with the addresses.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	registry := service.NewRegistry()
-	limits := server.Limits{Proposals: cfg.MaxProposals, Tickets: cfg.MaxTickets}
-	evaluator := server.New(limits, server.NewMetrics(registry))
+	logger := cfg.Logger(os.Stderr, "evaluator")
+	evaluator := server.New(server.Options{
+		Limits:  server.Limits{Proposals: cfg.MaxProposals, Tickets: cfg.MaxTickets, Effort: cfg.Effort, ChooseTime: cfg.ChooseTime},
+		Metrics: server.NewMetrics(registry),
+		Logger:  logger,
+	})
 	return service.Run(ctx, service.Options{
 		Name:       "evaluator",
 		Config:     cfg.Config,
-		Logger:     cfg.Logger(os.Stderr, "evaluator"),
+		Logger:     logger,
 		GRPCListen: []string{cfg.GRPCListen},
 		HTTPListen: []string{cfg.HTTPListen},
 		Register:   func(s grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(s, evaluator) },

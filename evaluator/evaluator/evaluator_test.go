@@ -29,8 +29,8 @@ func TestConfig(t *testing.T) {
 	if err := config.Validate(defaults()); err != nil {
 		t.Errorf("the defaults are wrong: %v", err)
 	}
-	err := config.Validate(&evaluator.Config{HTTPListen: "nowhere", Config: service.Config{LogFormat: "text", ShutdownTimeout: 1}})
-	for _, flag := range []string{"--grpc-listen", "--http-listen", "--max-proposals", "--max-tickets"} {
+	err := config.Validate(&evaluator.Config{HTTPListen: "nowhere", Effort: -1, Config: service.Config{LogFormat: "text", ShutdownTimeout: 1}})
+	for _, flag := range []string{"--grpc-listen", "--http-listen", "--max-proposals", "--max-tickets", "--effort", "--choose-time"} {
 		if err == nil || !strings.Contains(err.Error(), flag+":") {
 			t.Errorf("no word of %s: %v", flag, err)
 		}

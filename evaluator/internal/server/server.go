@@ -4,9 +4,12 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"math"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,12 +21,27 @@ import (
 	"torikumi/proto/openmatch"
 )
 
-// Limits bound the memory of one call.
+// Limits bound the memory and the time of one call.
 type Limits struct {
 	// Proposals is the largest number of them.
 	Proposals int
 	// Tickets is the largest number of tickets in all of them together.
 	Tickets int
+	// Effort is the search for a better choice, in steps for each ticket of a
+	// proposal.
+	Effort int
+	// ChooseTime is how long that search may go on, from when all proposals are
+	// there. It is a guard: Effort should end it long before.
+	ChooseTime time.Duration
+}
+
+// Options are what a Server needs.
+type Options struct {
+	Limits  Limits
+	Metrics *Metrics
+	Logger  *slog.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
 }
 
 // Server implements openmatch.EvaluatorServer. It is safe for concurrent use.
@@ -31,32 +49,53 @@ type Server struct {
 	openmatch.UnimplementedEvaluatorServer
 	limits  Limits
 	metrics *Metrics
+	logger  *slog.Logger
+	now     func() time.Time
+	warned  sync.Once
 }
 
 // New makes a Server.
-func New(limits Limits, metrics *Metrics) *Server {
-	return &Server{limits: limits, metrics: metrics}
+func New(o Options) *Server {
+	s := &Server{limits: o.Limits, metrics: o.Metrics, logger: o.Logger, now: o.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
 }
 
 // Evaluate implements openmatch.EvaluatorServer: it reads until the caller
 // has sent everything, and then answers. The code is ResourceExhausted if a
 // limit is passed. It has no time limit of its own while it reads, as the
-// proposals come for as long as the caller's window is open.
+// proposals come for as long as the caller's window is open. Once the caller
+// has left, it searches no longer.
 func (s *Server) Evaluate(stream grpc.BidiStreamingServer[openmatch.EvaluateRequest, openmatch.EvaluateResponse]) error {
 	proposals, err := s.read(stream)
 	if err != nil {
 		return err
 	}
-	received := len(proposals)
-	started := time.Now()
-	result := choice.Choose(proposals)
-	s.metrics.observe(received, result, time.Since(started))
-	for _, id := range result.Accepted {
+	for _, id := range s.choose(stream.Context(), proposals).Accepted {
 		if err := stream.Send(&openmatch.EvaluateResponse{MatchId: id}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Server) choose(ctx context.Context, proposals []choice.Proposal) choice.Result {
+	received, started, late := len(proposals), s.now(), false
+	result := choice.Choose(proposals, choice.Options{Effort: s.limits.Effort, Stop: func() bool {
+		late = late || s.now().Sub(started) >= s.limits.ChooseTime
+		return late || ctx.Err() != nil
+	}})
+	result.Cut = late // the caller's leaving is not the clock's doing
+	s.metrics.observe(received, result, s.now().Sub(started))
+	if late {
+		s.warned.Do(func() {
+			s.logger.Warn("search for a better choice cut by the clock: lower the effort; said once, see torikumi_evaluator_cut_total",
+				"proposals", received, "steps", result.Steps, "choose_time", s.limits.ChooseTime, "effort", s.limits.Effort)
+		})
+	}
+	return result
 }
 
 func (s *Server) read(stream grpc.BidiStreamingServer[openmatch.EvaluateRequest, openmatch.EvaluateResponse]) ([]choice.Proposal, error) {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -38,11 +41,17 @@ type fixture struct {
 }
 
 func start(t testing.TB, limits server.Limits) *fixture {
+	return startWith(t, server.Options{Limits: limits, Logger: slog.New(slog.DiscardHandler)})
+}
+
+// startWith makes the metrics, too.
+func startWith(t testing.TB, o server.Options) *fixture {
 	t.Helper()
 	f := &fixture{registry: prometheus.NewRegistry()}
+	o.Metrics = server.NewMetrics(f.registry)
 	lis := bufconn.Listen(1 << 20)
 	s := grpc.NewServer(rpc.ServerOptions(f.registry, slog.New(slog.DiscardHandler))...)
-	openmatch.RegisterEvaluatorServer(s, server.New(limits, server.NewMetrics(f.registry)))
+	openmatch.RegisterEvaluatorServer(s, server.New(o))
 	var served sync.WaitGroup
 	served.Go(func() {
 		if err := s.Serve(lis); err != nil {
@@ -66,7 +75,9 @@ func start(t testing.TB, limits server.Limits) *fixture {
 	return f
 }
 
-func roomy() server.Limits { return server.Limits{Proposals: 1000, Tickets: 10_000} }
+func roomy() server.Limits {
+	return server.Limits{Proposals: 1000, Tickets: 10_000, Effort: 100, ChooseTime: time.Minute}
+}
 
 // evaluate sends all matches and returns the answers.
 func (f *fixture) evaluate(ctx context.Context, matches ...*openmatch.Match) ([]string, error) {
@@ -149,6 +160,7 @@ func TestEvaluate(t *testing.T) {
 		"another extension":  {[]*openmatch.Match{strange, match("b", -1e300, "1")}, []string{"b"}},
 		"only bad scores":    {[]*openmatch.Match{strange, noScore, match("nan", math.NaN(), "1")}, []string{"nan"}},
 		"the older":          {[]*openmatch.Match{young, old}, []string{"z-old"}},
+		"two for one":        {[]*openmatch.Match{match("a", 2, "2"), match("b", 3, "1", "2"), match("c", 2, "1")}, []string{"a", "c"}},
 		"one backfill":       {[]*openmatch.Match{fills("a", 1, "x"), fills("b", 2, "x")}, []string{"b"}},
 		"new backfills":      {[]*openmatch.Match{fills("a", 1, ""), fills("b", 2, "")}, []string{"b", "a"}},
 		"neither":            {[]*openmatch.Match{match("a", 1)}, nil},
@@ -175,10 +187,51 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]float64{"torikumi_evaluator_proposals_total": 4, "torikumi_evaluator_accepted_total": 2,
-		"torikumi_evaluator_collisions_total": 1, "torikumi_evaluator_broken_total": 1} {
+		"torikumi_evaluator_collisions_total": 1, "torikumi_evaluator_broken_total": 1,
+		"torikumi_evaluator_score_kept_total": 5, "torikumi_evaluator_score_lost_total": 1, "torikumi_evaluator_cut_total": 0} {
 		if got := f.counter(t, name); got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
+	}
+}
+
+// Scores that no counter could hold beside others are left out of it.
+func TestMetricsOfAbsurdScores(t *testing.T) {
+	f := start(t, roomy())
+	if _, err := f.evaluate(t.Context(), match("a", math.Inf(1), "1"), match("b", 1e300, "2"), match("c", math.MaxFloat64, "3"), match("d", math.MaxFloat64, "4")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.evaluate(t.Context(), match("a", 2, "1"), match("b", -2, "2")); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.counter(t, "torikumi_evaluator_score_kept_total"); got != 2 {
+		t.Errorf("score kept is %v, want 2", got)
+	}
+}
+
+// A clock that jumps cuts the search: the answer is sound, the metric counts
+// each time, and the log says it once.
+func TestCut(t *testing.T) {
+	var log bytes.Buffer // written before the answer is
+	var clock atomic.Int64
+	limits := roomy()
+	limits.ChooseTime = time.Second
+	f := startWith(t, server.Options{
+		Limits: limits,
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Now:    func() time.Time { return time.Unix(clock.Add(3600), 0) },
+	})
+	for range 2 {
+		ids, err := f.evaluate(t.Context(), match("a", 2, "2"), match("b", 3, "1", "2"), match("c", 2, "1"), match("d", 1, "3"))
+		if want := []string{"b", "d"}; err != nil || !slices.Equal(ids, want) {
+			t.Errorf("got %v, %v, want the stock choice %v", ids, err, want)
+		}
+	}
+	if got := f.counter(t, "torikumi_evaluator_cut_total"); got != 2 {
+		t.Errorf("%v cuts counted, want 2", got)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings, want 1: %s", n, log.String())
 	}
 }
 
@@ -193,7 +246,7 @@ func TestLimits(t *testing.T) {
 		}
 		return out
 	}
-	f := start(t, server.Limits{Proposals: 3, Tickets: 10})
+	f := start(t, server.Limits{Proposals: 3, Tickets: 10, ChooseTime: time.Minute})
 	for name, c := range map[string]struct {
 		in   []*openmatch.Match
 		want codes.Code
