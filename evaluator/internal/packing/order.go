@@ -1,13 +1,18 @@
 package packing
 
+// mostFresh is the last of an orderer's buckets: it has all sets with that many
+// fresh items or more.
+const mostFresh = 255
+
 // orderer finds the order in which a sweep goes through a part: one in which
 // few items are open at a time, that is, begun and to come again.
 type orderer struct {
 	fresh   []int32 // for each set, how many of its items are not begun
 	placed  []bool
 	begun   []bool
-	buckets [][]int32 // sets by the number of fresh items, first in, first out
-	heads   []int     // what has been read of each bucket
+	buckets [mostFresh + 1][]int32 // sets by the number of fresh items
+	heads   [mostFresh + 1]int     // what has been read of each bucket, first in first out
+	top     int                    // the last of them that this part needs
 	order   []int32
 }
 
@@ -32,11 +37,8 @@ func (o *orderer) grow(q *part, first int32) []int32 {
 		o.fresh[v] = int32(len(q.sets.of(int32(v))))
 		largest = max(largest, int(o.fresh[v]))
 	}
-	for len(o.buckets) <= largest {
-		o.buckets = append(o.buckets, nil)
-	}
-	o.heads = resize(o.heads, len(o.buckets))
-	for i := range o.buckets {
+	o.top = min(largest, mostFresh)
+	for i := range o.top + 1 {
 		o.buckets[i], o.heads[i] = o.buckets[i][:0], 0
 	}
 	o.order = o.order[:0]
@@ -57,7 +59,8 @@ func (o *orderer) place(q *part, v int32) {
 		for _, u := range q.inc.of(x) {
 			o.fresh[u]--
 			if !o.placed[u] {
-				o.buckets[o.fresh[u]] = append(o.buckets[o.fresh[u]], u)
+				f := min(o.fresh[u], mostFresh)
+				o.buckets[f] = append(o.buckets[f], u)
 			}
 		}
 	}
@@ -65,11 +68,11 @@ func (o *orderer) place(q *part, v int32) {
 
 // next returns the set to place, or -1 if there is none.
 func (o *orderer) next() int32 {
-	for f := range o.buckets {
+	for f := range o.top + 1 {
 		for o.heads[f] < len(o.buckets[f]) {
 			v := o.buckets[f][o.heads[f]]
 			o.heads[f]++
-			if !o.placed[v] && int(o.fresh[v]) == f {
+			if !o.placed[v] && min(int(o.fresh[v]), mostFresh) == f {
 				return v
 			}
 		}

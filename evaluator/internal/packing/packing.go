@@ -33,7 +33,8 @@ type Options struct {
 	// Effort is the number of steps per item of a set, beyond the greedy
 	// choice. A step is one look at an item, or at 64 items at once in a sweep,
 	// some nanoseconds. More may give higher sums where a part is too wide to
-	// be solved exactly. 0 is the greedy choice, give or take what is free.
+	// be solved exactly. Small problems have some milliseconds in any case; 0 is
+	// the greedy choice. Up to 64 steps per item go beyond it, to settle ties.
 	Effort int
 	// Stop, if not nil, is asked every few thousand steps whether to end; what
 	// has not been improved by then stays with the greedy choice.
@@ -45,7 +46,8 @@ type Solution struct {
 	// Taken tells for each set whether it is taken. No two taken sets share an
 	// item, and each set that is not taken shares one with a taken one.
 	Taken []bool
-	// Exact is true if there is no choice of a higher sum, up to rounding.
+	// Exact is true if no choice has a sum that is higher by more than one part
+	// in a thousand million.
 	Exact bool
 	// Steps is the work that it took.
 	Steps int64
@@ -57,6 +59,8 @@ const (
 	// floorSteps may be spent on any problem, so that small ones are solved
 	// exactly: a few milliseconds.
 	floorSteps = 1 << 20
+	// reduceShare: one step of so many may be spent on dominated sets.
+	reduceShare = 4
 	// better is the least factor by which a sum has to be better than that of
 	// the greedy choice to replace it. It is far above what rounding can do.
 	better = 1 + 1e-9
@@ -68,12 +72,12 @@ const (
 func Solve(p *Problem, o Options) Solution {
 	s := Solution{Taken: make([]bool, len(p.Weights)), Exact: true}
 	b := &budget{stop: o.Stop}
-	b.grant(max(floorSteps, int64(o.Effort)*int64(len(p.Items))))
-	if o.Effort == 0 {
-		b.grant(0)
+	total := int64(0)
+	if o.Effort > 0 {
+		total = max(floorSteps, int64(o.Effort)*int64(len(p.Items)))
 	}
-	incidence := invert(p.Starts, p.Items, p.NumItems)
-	parts := split(p, reduce(p, incidence, b))
+	b.grant(total / reduceShare)
+	parts := split(p, reduce(p, invert(p.Starts, p.Items, p.NumItems), b))
 	slices.SortStableFunc(parts, func(x, y []int32) int { return cmp.Compare(len(x), len(y)) })
 
 	entries := int64(0) // those of all parts to come
@@ -81,7 +85,7 @@ func Solve(p *Problem, o Options) Solution {
 		entries += p.entries(sets)
 	}
 	w := &workshop{problem: p, local: make([]int32, p.NumItems)}
-	left := b.left
+	left := total - b.spent
 	for _, sets := range parts {
 		if len(sets) == 1 {
 			s.Taken[sets[0]] = true

@@ -13,7 +13,7 @@ const (
 	// rounding.
 	slack = 1e-12
 	// tries is how many sets are drawn to force in the one that costs least.
-	tries = 2
+	tries = 3
 	// again: one time in this many, one more is forced in nearby.
 	again = 8
 	// settleSteps are for settling, per item of a set.

@@ -3,9 +3,9 @@ package packing
 const (
 	// mostStates is the largest number of states that a sweep follows.
 	mostStates = 1 << 13
-	// leastStates: where no more than this can be afforded, the steps are spent
-	// better on local search.
-	leastStates = 16
+	// leastStates, for each word of a mask: where fewer can be afforded, the
+	// steps are spent better on local search.
+	leastStates = 48
 	// indexSize is a power of two, a few times what two steps can leave.
 	indexSize = 4 * mostStates
 	// mostWords bounds how many items may be open, to 64 times this.
@@ -42,7 +42,7 @@ func (s *sweep) run(q *part, greedy []bool, b *budget) (taken []bool, exact bool
 		return nil, false
 	}
 	reserve := b.left / 2
-	if b.over() || s.limit(b.left-reserve, len(order)) < surge*leastStates {
+	if b.over() || s.limit(b.left-reserve, len(order)) < leastStates*s.words {
 		return nil, false
 	}
 	price := s.start(q, greedy)
