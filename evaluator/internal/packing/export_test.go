@@ -11,7 +11,7 @@ func Search(p *Problem, effort int) []bool {
 	w.load(sets)
 	w.search.reset(&w.part)
 	b := &budget{left: int64(effort * len(p.Items))}
-	w.search.improve(b)
+	w.search.improve(sets, b)
 	w.search.settle(b)
 	copy(taken, w.search.taken)
 	return taken

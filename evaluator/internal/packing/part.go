@@ -164,7 +164,7 @@ func (w *workshop) solve(sets []int32, b *budget) (taken []bool, exact bool) {
 		s.adopt(greedy)
 	}
 	if !exact {
-		s.improve(b)
+		s.improve(w.sweep.orderer.order, b)
 	}
 	s.settle(b)
 	if q.sum(s.taken) > q.sum(greedy)*better {

@@ -14,6 +14,10 @@ const (
 	slack = 1e-12
 	// tries is how many sets are drawn to force in the one that costs least.
 	tries = 3
+	// rounds is how many times the budget goes through all sets.
+	rounds = 8
+	// window is how many sets further on in the order a draw may go.
+	window = 512
 	// again: one time in this many, one more is forced in nearby.
 	again = 8
 	// settleSteps are for settling, per item of a set.
@@ -183,13 +187,17 @@ func (s *search) settle(b *budget) {
 }
 
 // improve is iterated local search: it forces a set in, lets the neighbourhood
-// settle, and goes back if the sum is lower than before.
-func (s *search) improve(b *budget) {
+// settle, and goes back if the sum is lower than before. It goes through the
+// sets some rounds, in an order in which neighbours are close to each other: what
+// it touches stays in the processor's cache for a while.
+func (s *search) improve(order []int32, b *budget) {
 	rng := rand.New(rand.NewPCG(uint64(len(s.taken)), uint64(s.part.numItems)))
 	s.all()
 	s.descend(b)
-	for !b.over() {
-		v := s.draw(rng, b)
+	for all := b.left; !b.over(); {
+		done := float64(all-b.left) / float64(all)
+		at := int(done*rounds*float64(len(order))) % len(order)
+		v := s.draw(rng, order[at:min(at+window, len(order))], b)
 		if v < 0 {
 			continue
 		}
@@ -214,12 +222,12 @@ func (s *search) improve(b *budget) {
 	}
 }
 
-// draw returns a set to force in, or -1: of a few that are not taken, the one
-// that costs least.
-func (s *search) draw(rng *rand.Rand, b *budget) int32 {
+// draw returns one of sets to force in, or -1: of a few that are not taken, the
+// one that costs least.
+func (s *search) draw(rng *rand.Rand, sets []int32, b *budget) int32 {
 	best, most := int32(-1), 0.0
 	for range tries {
-		v := rng.Int32N(int32(len(s.taken)))
+		v := sets[rng.IntN(len(sets))]
 		b.spend(1)
 		if s.taken[v] {
 			continue
