@@ -117,7 +117,11 @@ func choice[T ~string](d *decoder, n *node, choices ...T) T {
 	for i, c := range choices {
 		names[i] = string(c)
 	}
-	d.fail(n, "must be %s, not %q%s", oneOf(names), shorten(s), didYouMean(s, names))
+	hint := ""
+	if len(names) > 1 {
+		hint = didYouMean(s, names)
+	}
+	d.fail(n, "must be %s, not %q%s", oneOf(names), shorten(s), hint)
 	return ""
 }
 
@@ -209,16 +213,21 @@ func oneOf(names []string) string {
 	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 
-// didYouMean is a hint for a name that is nearly one of the known.
+// didYouMean is a hint for a name that is nearly one of the known: but for
+// capitals, or a character in four.
 func didYouMean(name string, known []string) string {
-	best, least := "", 3
+	length := utf8.RuneCountInString(name)
+	best, least := "", max(length, 4)/4+1
+	if length < 3 || length > 40 {
+		least = 0
+	}
 	for _, k := range known {
 		if strings.EqualFold(name, k) {
 			best = k
 			break
 		}
-		if n := utf8.RuneCountInString(name); n > 2 && n < 40 {
-			if e := edits(name, k); e < least && e < len(k) {
+		if least > 0 {
+			if e := edits(name, k); e < least {
 				best, least = k, e
 			}
 		}
@@ -227,6 +236,15 @@ func didYouMean(name string, known []string) string {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// whichTeam is the hint for the name of no team: those of a quantity are
+// meant all together where teams are changed or listed.
+func whichTeam(name string, known []string) string {
+	if i := strings.LastIndexByte(name, '_'); i > 0 && slices.Contains(known, name[:i]) {
+		return fmt.Sprintf("; all of its quantity are %q", name[:i])
+	}
+	return didYouMean(name, known)
 }
 
 // edits is the Levenshtein distance.

@@ -212,7 +212,11 @@ func (d *decoder) named(list, n *node, names string, start position, what string
 		i, there := byName[name]
 		switch {
 		case !there:
-			d.failAt(start, n.path, "there is no %s %q%s", what, shorten(name), didYouMean(name, known))
+			hint := didYouMean
+			if what == "team" {
+				hint = whichTeam
+			}
+			d.failAt(start, n.path, "there is no %s %q%s", what, shorten(name), hint(name, known))
 			ok = false
 		case slices.Contains(out, i):
 			d.failAt(start, n.path, "%s %q is named twice", what, name)
@@ -251,7 +255,7 @@ func (d *decoder) targetRules(root, n *node, e *expansion, names string, at func
 			d.failAt(at(3), n.path, "a compound rule can't be expanded; expand the rules that it names")
 			ok = false
 		case !slices.Contains(properties, e.property):
-			d.failAt(at(4), n.path, "a %s rule's %s can't be expanded, only %s can%s", kind.text, e.property,
+			d.failAt(at(4), n.path, "%s of %s can't be expanded, only %s can%s", e.property, Kind(kind.text).name(),
 				strings.Join(properties, ", "), didYouMean(e.property, properties))
 			ok = false
 		}

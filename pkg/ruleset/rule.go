@@ -34,6 +34,14 @@ var kinds = []Kind{
 	Expression, Custom, TeamDifference, TeamSizeBalance, PartySizes, RoleQuota,
 }
 
+// name says what a rule of this type is.
+func (k Kind) name() string {
+	if k[0] == 'a' || k[0] == 'e' {
+		return "an " + string(k) + " rule"
+	}
+	return "a " + string(k) + " rule"
+}
+
 // large are the types of FlexMatch that a match of more than MaxSmallPlayers
 // may have. Of ours it may have all.
 var large = []Kind{Latency, BatchDistance, Expression, Custom, TeamDifference, TeamSizeBalance, PartySizes, RoleQuota}
@@ -77,7 +85,7 @@ func (d *decoder) readRule(n *node, seen map[string]bool) Rule {
 	}
 	d.foreign(n, r.Kind)
 	if d.players > MaxSmallPlayers && !slices.Contains(large, r.Kind) {
-		d.fail(kind, "a match of more than %d players can't have a %s rule", MaxSmallPlayers, r.Kind)
+		d.fail(kind, "a match of more than %d players can't have %s", MaxSmallPlayers, r.Kind.name())
 	}
 	d.kind(n, &r)
 	return r
@@ -92,7 +100,7 @@ func (d *decoder) foreign(n *node, kind Kind) {
 		}
 		elsewhere := slices.ContainsFunc(kinds, func(k Kind) bool { return slices.Contains(kindProperties[k], m.name) })
 		if elsewhere {
-			d.failAt(m.at, n.path, "%s is no property of a %s rule, which has %s", m.name, kind,
+			d.failAt(m.at, n.path, "%s is no property of %s, which has %s", m.name, kind.name(),
 				strings.Join(kindProperties[kind], ", "))
 			continue
 		}

@@ -114,7 +114,7 @@ func (d *decoder) roleTeams(list *node, r *Rule) {
 			continue
 		}
 		if !slices.ContainsFunc(d.def.Teams, func(t Team) bool { return t.Name == name }) {
-			d.fail(n, "there is no team %q%s", shorten(name), didYouMean(name, teamNames(d.def.Teams)))
+			d.fail(n, "there is no team %q%s", shorten(name), whichTeam(name, teamNames(d.def.Teams)))
 			continue
 		}
 		r.RoleTeams = append(r.RoleTeams, name)

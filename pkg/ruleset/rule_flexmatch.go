@@ -197,7 +197,7 @@ func (d *decoder) compound(n *node, r *Rule) {
 			return 0, false
 		}
 		if kind := d.def.Rules[i].Kind; slices.Contains(notInCompound, kind) {
-			p.fail(at, "rule %q is a %s rule, which a compound rule can't name", name, kind)
+			p.fail(at, "rule %q is %s, which a compound rule can't name", name, kind.name())
 			return 0, false
 		}
 		return i, true

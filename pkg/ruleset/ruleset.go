@@ -150,7 +150,8 @@ type Value struct {
 // Strategy is how matches are made.
 type Strategy string
 
-// The strategies. Balanced is for more than MaxSmallPlayers players.
+// The strategies. More than MaxSmallPlayers players need Balanced; fewer may
+// have it, with any rules.
 const (
 	ExhaustiveSearch Strategy = "exhaustiveSearch"
 	Balanced         Strategy = "balanced"
@@ -191,7 +192,7 @@ const (
 type Algorithm struct {
 	Strategy           Strategy
 	BatchingPreference Batching
-	// SortByAttributes: numbers; for Sorted.
+	// SortByAttributes: numbers or strings; for Sorted.
 	SortByAttributes []string
 	// BalancedAttribute: a number; for Balanced. Teams get about the same sum.
 	BalancedAttribute string
@@ -353,7 +354,8 @@ type Rule struct {
 	// TeamAggregate is one of avg, sum, min, max, median.
 	TeamAggregate string
 	Roles         []Role
-	// RoleTeams are the teams that the quota is for; all when empty.
+	// RoleTeams are the names, in Definition.Teams, of the teams that the quota
+	// is for; all when empty. See RolePlaces.
 	RoleTeams []string
 }
 
