@@ -218,8 +218,8 @@ func oneOf(names []string) string {
 func didYouMean(name string, known []string) string {
 	length := utf8.RuneCountInString(name)
 	best, least := "", max(length, 4)/4+1
-	if length < 3 || length > 40 {
-		least = 0
+	if length < 3 || length > 40 || len(known) > 100 {
+		least = 0 // too much to compare for a hint
 	}
 	for _, k := range known {
 		if strings.EqualFold(name, k) {

@@ -28,7 +28,7 @@ func (e Error) Error() string {
 	if e.Path != "" {
 		b.WriteString(e.Path)
 		if e.Rule != "" {
-			fmt.Fprintf(&b, " (rule %q)", e.Rule)
+			fmt.Fprintf(&b, " (rule %q)", shorten(e.Rule))
 		}
 		b.WriteString(": ")
 	}

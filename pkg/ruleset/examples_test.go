@@ -29,6 +29,53 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestExamplesCover has something of everything in them.
+func TestExamplesCover(t *testing.T) {
+	files, _ := filepath.Glob(filepath.Join("..", "..", "docs", "rulesets", "*.json"))
+	seen := map[any]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs, err := ruleset.Parse(text)
+		if err != nil {
+			continue // TestExamples fails
+		}
+		for _, s := range rs.Stages {
+			seen[s.Algorithm.Strategy], seen[s.Algorithm.BatchingPreference] = true, true
+			seen[s.Algorithm.ExpansionAge] = true
+			for _, r := range s.Rules {
+				seen[r.Kind], seen[r.Operation], seen[r.PartyAggregation], seen[r.MapKey] = true, true, true, true
+				seen[[2]any{"optional", r.Optional}] = true
+				if r.Statement != nil {
+					note(r.Statement, seen)
+				}
+			}
+		}
+	}
+	for _, want := range []any{
+		ruleset.Comparison, ruleset.Distance, ruleset.BatchDistance, ruleset.Collection, ruleset.Latency, ruleset.DistanceSort,
+		ruleset.AbsoluteSort, ruleset.Compound, ruleset.Expression, ruleset.Custom, ruleset.TeamDifference, ruleset.TeamSizeBalance,
+		ruleset.PartySizes, ruleset.RoleQuota, ruleset.Contains, ruleset.CollectionIntersection, ruleset.ReferenceIntersectionCount,
+		ruleset.Equal, ruleset.NotEqual, ruleset.LessOrEqual, ruleset.GreaterOrEqual, ruleset.ExhaustiveSearch, ruleset.Balanced,
+		ruleset.Random, ruleset.Sorted, ruleset.LargestPopulation, ruleset.FastestRegion, ruleset.Newest, ruleset.Oldest,
+		ruleset.Avg, ruleset.Min, ruleset.Max, ruleset.Union, ruleset.Intersection, ruleset.MaxValue,
+		ruleset.And, ruleset.Or, ruleset.Not, ruleset.Xor, [2]any{"optional", true},
+	} {
+		if !seen[want] {
+			t.Errorf("no example of %v", want)
+		}
+	}
+}
+
+func note(s *ruleset.Statement, seen map[any]bool) {
+	seen[s.Connective] = true
+	for _, p := range s.Parts {
+		note(p, seen)
+	}
+}
+
 // examplesDir is where rule sets that have to parse are: another directory can
 // be given to try some more.
 func examplesDir() string {

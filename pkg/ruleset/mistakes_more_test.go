@@ -80,6 +80,8 @@ var statementMistakes = []mistake{
 	{"open", "rules", stated("and(A, not(B)^"), inStatement + `a comma or a closing parenthesis of and( is missing`},
 	{"closed twice", "rules", stated("and(A, B)^)"), inStatement + `unexpected ')' after the statement`},
 	{"too deep", "rules", stated(strings.Repeat("not(", 33) + "^A"), inStatement + `is nested deeper than 32 levels`},
+	{"optional part", "rules", `[{"name": "A", "type": "latency", "maxLatency": 1, "secondsUntilOptional": ^5}, {"name": "C", "type": "compound", "statement": "not(A)"}]`,
+		`rules[0].secondsUntilOptional (rule "A"): a rule that a compound rule names can't become optional; the compound rule can`},
 	{"no text", "rules", `[{"name": "C", "type": "compound", "statement": ^{"and": []}}]`, `rules[0].statement (rule "C"): must be a string, not an object`},
 }
 
@@ -186,6 +188,7 @@ func TestNoJSON(t *testing.T) {
 		"no value":      {"{\"a\": nil}", "line 1, column 7: is no JSON: invalid literal: nil"},
 		"more":          {"{} {}", "line 1, column 4: is no JSON: invalid character '{' after top-level value"},
 		"open comment":  {"/* ", "line 1, column 1: is no JSON: parsing comment: unexpected EOF"},
+		"line break":    {"{\"a\": \"b\nc\"}", "line 1, column 7: is no JSON: invalid literal: \"b c\""},
 		"bytes":         {"{\n\"a\": \"é\xff\"}", "line 2, column 8: is no UTF-8 text"},
 		"not an object": {" []", "line 1, column 2: must be an object, not a list"},
 		"empty":         {"{}", "line 1, column 1: ruleLanguageVersion is missing\nline 1, column 1: teams is missing"},

@@ -86,6 +86,9 @@ var headerMistakes = []mistake{
 	{"value of a map", "playerAttributes", `[{"name": "skill", "type": "number"}, {"name": "mode", "type": "string"}, {"name": "x", "type": "string_number_map", "default": {"a": ^true}}]`,
 		`playerAttributes[2].default.a: must be a number, not true`},
 
+	{"name that is not plain", "playerAttributes", `[{"name": "skill", "type": "number"}, {"name": "x", "type": "string_number_map", "default": {"a b\n": ^true}}]`,
+		`playerAttributes[1].default["a b\n"]: must be a number, not true`},
+
 	{"no teams", "teams", `^[]`, `teams: must have at least one team`},
 	{"team without sizes", "teams", `[^^{"name": "red"}]`, "teams[0]: maxPlayers is missing\nteams[0]: minPlayers is missing"},
 	{"team with a comma", "teams", `[{"name": ^"red,blue", "minPlayers": 1, "maxPlayers": 1}]`,

@@ -53,6 +53,13 @@ func (d *decoder) rules(list *node) {
 	for _, n := range d.array(list) {
 		d.def.Rules = append(d.def.Rules, d.readRule(n, seen))
 	}
+	for i, named := range d.def.Named() {
+		if v := list.items[i].get("secondsUntilOptional"); named && v != nil {
+			d.rule = d.def.Rules[i].Name
+			d.fail(v, "a rule that a compound rule names can't become optional; the compound rule can")
+			d.rule = ""
+		}
+	}
 }
 
 func (d *decoder) readRule(n *node, seen map[string]bool) Rule {

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
@@ -196,6 +198,12 @@ func syntaxError(text []byte, err error) Error {
 	if cause := errors.Unwrap(err); cause != nil {
 		message = cause.Error()
 	}
+	message = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, message)
 	return Error{Line: p.line, Column: p.column, Message: "is no JSON: " + shorten(message)}
 }
 
@@ -261,17 +269,27 @@ func (b *treeBuilder) build(v hujson.Value, path string, depth int) *node {
 	return n
 }
 
+var plainName = regexp.MustCompile(`^[\p{L}\p{N}_-]{1,60}$`)
+
+// memberPath is the path of an object's member; a name that isn't plain stands
+// in quotes.
+func memberPath(path, name string) string {
+	switch {
+	case !plainName.MatchString(name):
+		return fmt.Sprintf("%s[%q]", path, shorten(name))
+	case path == "":
+		return name
+	}
+	return path + "." + name
+}
+
 func (b *treeBuilder) members(n *node, object *hujson.Object, depth int) {
 	seen := make(map[string]bool, len(object.Members))
 	for _, m := range object.Members {
 		literal, _ := m.Name.Value.(hujson.Literal) // names are strings
 		name := literal.String()
 		at := b.position(m.Name.StartOffset)
-		path := name
-		if n.path != "" {
-			path = n.path + "." + name
-		}
-		value := b.build(m.Value, path, depth+1)
+		value := b.build(m.Value, memberPath(n.path, name), depth+1)
 		if seen[name] {
 			b.errs.add(Error{Line: at.line, Column: at.column, Path: n.path,
 				Message: fmt.Sprintf("has the property %q twice", shorten(name))}, "")

@@ -3,7 +3,7 @@ package ruleset
 // UsedAttributes lists the attributes that a match can't do without, in the
 // order of their declaration: those that the algorithm and the rules read,
 // sorts included, but for rules that are optional by now and rules that only
-// such rules name. What an expression or a custom rule reads by itself is not
+// such compound rules name. What an expression or a custom rule reads by itself is not
 // known here.
 func (d *Definition) UsedAttributes() []string {
 	used := map[string]bool{d.Algorithm.BalancedAttribute: true}
@@ -34,7 +34,7 @@ func (d *Definition) Demanded() []bool {
 	var mark func(*Statement)
 	mark = func(s *Statement) {
 		if s.Connective == "" {
-			out[s.Rule] = !d.Rules[s.Rule].Optional
+			out[s.Rule] = true
 		}
 		for _, p := range s.Parts {
 			mark(p)

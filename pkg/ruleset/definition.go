@@ -1,0 +1,160 @@
+package ruleset
+
+import (
+	"fmt"
+	"slices"
+)
+
+// unique reports a name that was there before, and tells whether it is new.
+func (d *decoder) unique(n *node, seen map[string]bool, name, what string) bool {
+	if seen[name] {
+		d.fail(n, "%s %q is there twice", what, shorten(name))
+		return false
+	}
+	seen[name] = true
+	return true
+}
+
+var attributeProperties = []string{"name", "type", "default"}
+
+func (d *decoder) attributes(list *node) {
+	seen := map[string]bool{}
+	for _, n := range d.array(list) {
+		if !d.object(n, attributeProperties) {
+			continue
+		}
+		var a Attribute
+		name := d.need(n, "name")
+		named := false
+		if a.Name, named = d.name(name, "[]"); named {
+			named = d.unique(name, seen, a.Name, "attribute")
+		}
+		if t := d.need(n, "type"); t != nil {
+			a.Type = choice(d, t, String, Number, StringList, StringNumberMap)
+		}
+		if v := n.get("default"); v != nil && a.Type != "" {
+			a.Default = d.value(v, a.Type)
+		}
+		if named {
+			d.def.Attributes = append(d.def.Attributes, a)
+		}
+	}
+}
+
+// value reads a default.
+func (d *decoder) value(n *node, t AttributeType) *Value {
+	v := &Value{Type: t}
+	switch t {
+	case Number:
+		v.Number, _ = d.number(n)
+	case String:
+		v.String, _ = d.text(n)
+	case StringList:
+		v.List = []string{}
+		for _, item := range d.array(n) {
+			s, _ := d.text(item)
+			v.List = append(v.List, s)
+		}
+	case StringNumberMap:
+		if n.kind != isObject {
+			d.fail(n, "must be an object of numbers, not %s", n.describe())
+			break
+		}
+		v.Map = make(map[string]float64, len(n.members))
+		for _, m := range n.members {
+			v.Map[m.name], _ = d.number(m.value)
+		}
+	}
+	return v
+}
+
+var teamProperties = []string{"name", "minPlayers", "maxPlayers", "quantity", "botsAfterSeconds"}
+
+func (d *decoder) teams(list *node) {
+	seen := map[string]bool{}
+	items := d.array(list)
+	if list.kind == isArray && len(items) == 0 {
+		d.fail(list, "must have at least one team")
+	}
+	for _, n := range items {
+		if d.object(n, teamProperties) {
+			d.team(n, seen)
+		}
+	}
+	d.places = d.def.Places()
+	for _, p := range d.places {
+		d.players += p.Max
+	}
+	if d.players > MaxPlayers {
+		d.fail(list, "have %d players in all, a match may have at most %d", d.players, MaxPlayers)
+	}
+}
+
+func (d *decoder) team(n *node, seen map[string]bool) {
+	t := Team{Quantity: 1}
+	name := d.need(n, "name")
+	named := false
+	t.Name, named = d.name(name, "[],*")
+	least := d.need(n, "minPlayers")
+	most := d.need(n, "maxPlayers")
+	var minOK, maxOK bool
+	t.MinPlayers, minOK = d.whole(least, 0, MaxPlayers)
+	t.MaxPlayers, maxOK = d.whole(most, 1, MaxPlayers)
+	if minOK && maxOK && t.MinPlayers > t.MaxPlayers {
+		d.fail(least, "minPlayers %d is more than maxPlayers %d", t.MinPlayers, t.MaxPlayers)
+	}
+	if q := n.get("quantity"); q != nil {
+		t.Quantity, _ = d.whole(q, 1, MaxPlayers)
+		t.Quantity = max(t.Quantity, 1)
+	}
+	if b := n.get("botsAfterSeconds"); b != nil {
+		wait, ok := d.seconds(b, 0)
+		t.Bots = ok && wait <= d.after
+	}
+	if !named || !d.unique(name, seen, t.Name, "team") {
+		return
+	}
+	for i := range t.Quantity {
+		if t.Quantity > 1 && !d.unique(name, seen, placeName(t.Name, i+1), "team") {
+			return
+		}
+	}
+	d.def.Teams = append(d.def.Teams, t)
+}
+
+// attribute reads the name of a declared attribute of one of some types, and
+// returns its type.
+func (d *decoder) attribute(n *node, types ...AttributeType) (string, AttributeType) {
+	name, ok := d.text(n)
+	if !ok {
+		return "", ""
+	}
+	a, ok := d.def.Attribute(name)
+	if !ok {
+		names := make([]string, len(d.def.Attributes))
+		for i, a := range d.def.Attributes {
+			names[i] = a.Name
+		}
+		d.fail(n, "attribute %q is not declared in playerAttributes%s", shorten(name), didYouMean(name, names))
+		return "", ""
+	}
+	if a.Type != "" && !slices.Contains(types, a.Type) {
+		d.fail(n, "attribute %q is a %s, must be %s", name, a.Type, typeNames(types))
+		return "", ""
+	}
+	return name, a.Type
+}
+
+func typeNames(types []AttributeType) string {
+	s := ""
+	for i, t := range types {
+		switch {
+		case i > 0 && i == len(types)-1:
+			s += " or "
+		case i > 0:
+			s += ", "
+		}
+		s += fmt.Sprintf("a %s", t)
+	}
+	return s
+}

@@ -1,0 +1,52 @@
+package ruleset_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"torikumi/pkg/ruleset"
+)
+
+// TestLargeTexts keeps the cost of the largest texts within reason, right or
+// wrong.
+func TestLargeTexts(t *testing.T) {
+	var steps []string
+	for i := range ruleset.MaxStages - 1 {
+		steps = append(steps, fmt.Sprintf(`{"waitTimeSeconds": %d, "value": 9}`, i+1))
+	}
+	expansions := expanded(`"rules[Close].maxDistance"`, "["+strings.Join(steps, ",")+"]")
+	many := func(format string) string {
+		var list []string
+		for n, i := 0, 0; n < 55_000; i++ {
+			list = append(list, fmt.Sprintf(format, i))
+			n += len(list[i]) + 1
+		}
+		return strings.Join(list, ",")
+	}
+	rule := `[{"name": "Close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 5},`
+	for name, others := range map[string]map[string]string{
+		"rules":      {"rules": rule + many(`{"name":"r%d","type":"latency","maxLatency":1}`) + "]"},
+		"names":      {"rules": rule + many(`{"name":"r%d","type":"batchDistance","batchAttribute":"skil"}`) + "]"},
+		"properties": {"rules": rule + `{"name": "A", ` + many(`"maxDistence%d":1`) + "}]"},
+		"numbers":    {"rules": rule + `{"name": "A", "type": "custom", "rule": [` + many(`%d`) + `]}]`},
+		"attributes": {"playerAttributes": `[{"name":"skill","type":"number"},` + many(`{"name":"skill%d","type":"nummber"}`) + "]", "rules": rule[:len(rule)-1] + "]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			others["expansions"] = expansions
+			text := write(others)
+			if len(text) > ruleset.MaxCharacters {
+				t.Fatalf("%d characters", len(text))
+			}
+			start := time.Now()
+			_, err := ruleset.Parse([]byte(text))
+			if (err == nil) != (name == "rules") {
+				t.Errorf("%.300v", err)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
