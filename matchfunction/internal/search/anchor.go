@@ -75,14 +75,18 @@ func (st *state) recount() {
 	}
 }
 
-// byLatency are the regions of a ticket, the nearest first; -1 stands for no
-// region at all.
+// byLatency are the regions of a ticket, the nearest first, or the one with
+// the most tickets where the rules say so; -1 stands for no region at all.
 func (r *run) byLatency(t int32) []int {
 	var out []int
 	for region := range r.regions(t) {
 		out = append(out, region)
 	}
+	populous := r.plan.definition.Algorithm.BatchingPreference == ruleset.LargestPopulation
 	slices.SortStableFunc(out, func(a, b int) int {
+		if c := cmp.Compare(r.population[b], r.population[a]); populous && c != 0 {
+			return c
+		}
 		return cmp.Compare(r.pool.latency(t, a).avg, r.pool.latency(t, b).avg)
 	})
 	if !r.pool.named[t] {
@@ -444,6 +448,7 @@ func (r *run) keep(region int, budget *int) bool {
 	*budget -= len(r.plan.finals)
 	if b := st.broken(r.plan.finals); b > 0 && !r.mend(b, budget) {
 		r.unmended = true
+		r.blame()
 		return false
 	}
 	if !r.exact() {
@@ -493,4 +498,13 @@ func (r *run) exact() bool {
 		st.values = append(st.values, vector{})
 	}
 	return st.broken(other.checks) == 0
+}
+
+// blame notes which rules the match breaks.
+func (r *run) blame() {
+	for _, k := range r.plan.finals {
+		if r.broke != nil && k.broken(r.state) > 0 {
+			r.broke[k.rule]++
+		}
+	}
 }

@@ -88,9 +88,10 @@ func (st *state) remove(t int32) {
 	}
 }
 
-// needs is the team for the next party: of those it may be in and has room
-// the one farthest below its smallest size, then the one with the most room,
-// then the one with the least of what teams share. -1 if none has room.
+// needs is the team for the next party, of those that it may be in and that
+// have room: first those below their smallest size, of them the one with the
+// most room, then the one with the least of what teams share. -1 if there is
+// none. It is the order that FlexMatch documents.
 func (st *state) needs(size int, may uint64) int {
 	best := -1
 	for i, p := range st.plan.places {
@@ -103,7 +104,7 @@ func (st *state) needs(size int, may uint64) int {
 		}
 		q := st.plan.places[best]
 		c := cmp.Or(
-			cmp.Compare(lacks(p, st.fill[i]), lacks(q, st.fill[best])),
+			cmp.Compare(one(lacks(p, st.fill[i])), one(lacks(q, st.fill[best]))),
 			cmp.Compare(p.Max-st.fill[i], q.Max-st.fill[best]),
 		)
 		if c > 0 || (c == 0 && st.sums[i] < st.sums[best]) {
@@ -113,13 +114,8 @@ func (st *state) needs(size int, may uint64) int {
 	return best
 }
 
-// lacks is how many players a team of so many needs for its smallest size.
-func lacks(p ruleset.Place, players int) int {
-	if p.Bots {
-		return 0
-	}
-	return max(0, p.Min-players)
-}
+// lacks tells whether a team of so many is below its smallest size.
+func lacks(p ruleset.Place, players int) bool { return !p.Bots && players < p.Min }
 
 // repack puts all tickets and one more into the teams anew, the largest
 // parties first. If they do not fit, nothing changes.

@@ -28,7 +28,7 @@ type plan struct {
 	most       int // players of a full match
 	maxParty   int
 
-	equals []int // columns
+	equals []equal
 	limits []latencyLimit
 	// needsRegion tells that a ticket which says nothing of regions fits no
 	// match: a rule asks for latencies, if only in a statement.
@@ -55,10 +55,17 @@ type plan struct {
 	nodes int
 }
 
+// equal is a column in which all players of a match have the same.
+type equal struct {
+	column int
+	rule   *ruleset.Rule
+}
+
 // latencyLimit is the maxLatency of a latency rule.
 type latencyLimit struct {
 	most        float64
 	aggregation ruleset.Aggregation
+	rule        *ruleset.Rule
 }
 
 // fit is a rule that each player of some teams has to keep alone.
@@ -68,6 +75,7 @@ type fit struct {
 	scalar scalar
 	// allows a number or a word.
 	allows func(x float64, id int32) bool
+	rule   *ruleset.Rule
 }
 
 // ok tells whether a player keeps the rule.
@@ -78,11 +86,11 @@ func (f *fit) ok(p *pool, player int32) bool {
 	return f.allows(0, p.strings[f.column][player])
 }
 
-// window bounds the difference of two tickets in a column. Only an exact one
-// says all that its rule does.
+// window bounds the difference of two tickets in a column.
 type window struct {
 	column int
 	most   float64
+	rule   *ruleset.Rule
 }
 
 // order is a sorting rule.
@@ -178,16 +186,16 @@ func (p *plan) structure(c *checks, r *ruleset.Rule) (exact bool, err error) {
 			return false, err
 		}
 		if a.Type == ruleset.String {
-			p.equals = append(p.equals, column)
+			p.equals = append(p.equals, equal{column, r})
 		} else {
-			p.windows = append(p.windows, window{column, *r.MaxDistance})
+			p.windows = append(p.windows, window{column, *r.MaxDistance, r})
 		}
 		return true, nil
 	case ruleset.Latency:
 		if r.MaxLatency != nil {
-			p.limits = append(p.limits, latencyLimit{*r.MaxLatency, r.PartyAggregation})
+			p.limits = append(p.limits, latencyLimit{*r.MaxLatency, r.PartyAggregation, r})
 		} else {
-			p.limits = append(p.limits, latencyLimit{math.Inf(1), r.PartyAggregation})
+			p.limits = append(p.limits, latencyLimit{math.Inf(1), r.PartyAggregation, r})
 		}
 		return r.MaxDistance == nil, nil
 	case ruleset.Comparison:
@@ -218,9 +226,9 @@ func (p *plan) comparisonStructure(c *checks, r *ruleset.Rule) bool {
 		}
 		switch {
 		case r.Reference == nil && r.Operation == ruleset.Equal && n.allPlayers(len(p.places)) && n.depth == 1:
-			p.equals = append(p.equals, root.column)
+			p.equals = append(p.equals, equal{root.column, r})
 		case r.Reference != nil && r.Reference.Literal != nil && root.scalar != wordLists:
-			p.fits = append(p.fits, fit{root.places, root.column, root.scalar, allows(c, r)})
+			p.fits = append(p.fits, fit{root.places, root.column, root.scalar, allows(c, r), r})
 		default:
 			return false
 		}
@@ -270,7 +278,7 @@ func (p *plan) distanceStructure(c *checks, r *ruleset.Rule) bool {
 				}
 			}
 			return true
-		}})
+		}, r})
 		return true
 	}
 	if r.MaxDistance == nil || m.root() == nil || ref.root() == nil || m.root().column != ref.root().column || m.root().column < 0 {
@@ -290,10 +298,10 @@ func (p *plan) distanceStructure(c *checks, r *ruleset.Rule) bool {
 	all := m.allPlayers(players)
 	switch {
 	case lowest(m) && highest(ref), highest(m) && lowest(ref), all && (lowest(ref) || highest(ref)):
-		p.windows = append(p.windows, window{m.root().column, *r.MaxDistance})
+		p.windows = append(p.windows, window{m.root().column, *r.MaxDistance, r})
 		return onlyMost
 	case all && average(ref):
-		p.windows = append(p.windows, window{m.root().column, 2 * *r.MaxDistance})
+		p.windows = append(p.windows, window{m.root().column, 2 * *r.MaxDistance, r})
 	}
 	return false
 }

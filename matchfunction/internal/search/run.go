@@ -40,6 +40,8 @@ type run struct {
 	part  []int32
 
 	groups map[groupKey]*group
+	// population is the number of tickets by region.
+	population []int
 	// parties tells that not everybody comes alone.
 	parties bool
 	scale   float64
@@ -48,13 +50,17 @@ type run struct {
 	// unfinished are the anchors whose steps were not enough.
 	unfinished []int32
 
+	// broke counts, if it is not nil, how often a rule kept a complete match
+	// from being one.
+	broke map[*ruleset.Rule]int
+
 	state *state
 	walk  walk
 	best  best
 	// unmended tells that a match of the anchor had enough players and broke
 	// a rule.
 	unmended bool
-	cands []candidate
+	cands    []candidate
 }
 
 type groupKey struct {
@@ -66,7 +72,7 @@ func newRun(ctx context.Context, e *Engine, p *pool, stage int) *run {
 	r := &run{ctx: ctx, engine: e, pool: p, plan: e.plans[stage], byOldest: e.rules.ByOldest(), steps: stepsRun}
 	n := len(p.tickets)
 	r.fits, r.reach, r.part = make([]uint64, n), make([]uint64, n), make([]int32, n)
-	parts := partition{pool: p, columns: r.plan.equals}
+	parts := partition{pool: p, equals: r.plan.equals}
 	r.free = make([]int32, 0, n)
 	for t := range int32(n) {
 		if p.taken[t] || !r.belongs(t) || r.plan.flaw(p, t) != "" {
@@ -158,18 +164,19 @@ func (r *run) around(anchors []int32, steps int, yield func(Proposal) bool) bool
 
 // partition numbers the parts of the pool whose tickets may meet.
 type partition struct {
-	pool    *pool
-	columns []int
-	seen    map[[2]uint64]int32
+	pool   *pool
+	equals []equal
+	seen   map[[2]uint64]int32
 }
 
 func (pt *partition) of(t int32) int32 {
 	part := int32(0)
-	for i, column := range pt.columns {
+	for i, e := range pt.equals {
+		column := e.column
 		at := pt.pool.first[t]
 		var v uint64
 		if pt.pool.strings[column] != nil {
-			if len(pt.columns) == 1 {
+			if len(pt.equals) == 1 {
 				return pt.pool.strings[column][at]
 			}
 			v = uint64(pt.pool.strings[column][at])
@@ -206,7 +213,7 @@ func (r *run) sortIntoGroups() {
 		keys[t] = r.key(t)
 	}
 	slices.SortFunc(order, func(a, b int32) int { return r.compareKeys(keys[a], keys[b], a, b) })
-	r.groups = make(map[groupKey]*group)
+	r.groups, r.population = make(map[groupKey]*group), make([]int, len(r.pool.regions))
 	type bucketKey struct {
 		fits uint64
 		size int
@@ -234,6 +241,7 @@ func (r *run) sortIntoGroups() {
 			put(t, -1)
 		}
 		for region := range r.regions(t) {
+			r.population[region]++
 			put(t, int32(region))
 		}
 	}

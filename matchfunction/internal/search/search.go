@@ -119,14 +119,23 @@ func (pl *plan) flaw(p *pool, t int32) Reason {
 // be.
 func (pl *plan) agrees(p *pool, t int32) bool {
 	from, to := p.first[t], p.first[t+1]
-	for _, column := range pl.equals {
+	for _, e := range pl.equals {
 		for i := from + 1; i < to; i++ {
-			if p.strings[column] != nil && p.strings[column][i] != p.strings[column][from] {
+			if p.differ(e.column, i, from) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// differ tells whether two players have different values in a column of
+// strings or numbers.
+func (p *pool) differ(column int, a, b int32) bool {
+	if p.strings[column] != nil {
+		return p.strings[column][a] != p.strings[column][b]
+	}
+	return p.numbers[column][a] != p.numbers[column][b]
 }
 
 // mayBeIn are the teams that a ticket may be in, as bits.

@@ -1,0 +1,239 @@
+package search
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
+)
+
+// Explanation says why a ticket is in no match, and what would let it be in
+// one.
+type Explanation struct {
+	Ticket string
+	Wait   time.Duration
+	// Match is the one that the ticket is in, if there is one now; then all
+	// else is empty.
+	Match *rule.Match
+	// Reason, if not empty, says why the ticket fits no match whoever waits.
+	Reason Reason
+	// Others is how many other tickets wait, Unfit how many of them fit no
+	// match at all.
+	Others, Unfit int
+	// Apart are the rules that keep others from the ticket, those that keep
+	// most first. Each of the others is counted once, at the first rule that
+	// keeps it apart.
+	Apart []Apart
+	// Candidates are the tickets, and Players those in them, that no rule
+	// keeps apart from this one.
+	Candidates, Players int
+	// Needs is how many players the smallest match needs beside the ticket's.
+	Needs int
+	// Broken are the rules that the matches with enough players broke, those
+	// that broke most first.
+	Broken []string
+	// Later is how many candidates there will be of those who wait now when
+	// the rules loosen.
+	Later []Later
+}
+
+// Apart is a rule that keeps others from a ticket.
+type Apart struct {
+	Rule string
+	Kind ruleset.Kind
+	// Tickets that it keeps apart.
+	Tickets int
+	// Nearest, for a rule that bounds a difference, is the smallest difference
+	// that was too large, and Most what the rule allows. Both are 0 for other
+	// rules.
+	Nearest, Most float64
+}
+
+// Later is a point in time at which the rules loosen.
+type Later struct {
+	In         time.Duration
+	Candidates int
+	Players    int
+}
+
+// regionRule stands for the regions, which are no rule's.
+const regionRule = "(regions)"
+
+// Explain tells why the ticket at a position is in no match.
+func (e *Engine) Explain(ctx context.Context, tickets []rule.Ticket, at int, now time.Time) Explanation {
+	for p := range e.Search(ctx, tickets, now, nil) {
+		if slices.Contains(p.Tickets, int32(at)) || p.Backfill == int32(at) {
+			return Explanation{Ticket: tickets[at].ID, Wait: max(0, now.Sub(tickets[at].Created)), Match: p.Match(tickets)}
+		}
+	}
+	p := newPool(e.schema, e.rules, tickets, now)
+	t := int32(at)
+	plan := e.plans[p.own[t]]
+	x := Explanation{Ticket: tickets[at].ID, Wait: p.wait[t], Reason: plan.flaw(p, t), Others: len(tickets) - 1, Needs: max(0, plan.least-p.size(t))}
+	if x.Reason != "" {
+		return x
+	}
+	e.meet(p, t, 0, &x)
+	x.Broken = e.brokenBy(ctx, p, t)
+	for _, s := range e.rules.Stages[p.own[t]+1:] {
+		in := s.After - p.wait[t]
+		var then Explanation
+		e.meet(p, t, in, &then)
+		x.Later = append(x.Later, Later{In: in, Candidates: then.Candidates, Players: then.Players})
+	}
+	return x
+}
+
+// meet compares the ticket with each of the others, after some more wait.
+func (e *Engine) meet(p *pool, t int32, after time.Duration, x *Explanation) {
+	apart := make(map[string]*Apart)
+	for c := range int32(len(p.tickets)) {
+		if c == t {
+			continue
+		}
+		mine, theirs := e.rules.At(p.wait[t]+after), e.rules.At(p.wait[c]+after)
+		stage := min(mine, theirs)
+		if e.rules.ByOldest() {
+			stage = max(mine, theirs)
+		}
+		plan := e.plans[stage]
+		if plan.flaw(p, c) != "" {
+			x.Unfit++
+			continue
+		}
+		name, kind, excess, most := plan.apart(p, t, c)
+		if name == "" {
+			x.Candidates++
+			x.Players += p.size(c)
+			continue
+		}
+		a := apart[name]
+		if a == nil {
+			a = &Apart{Rule: name, Kind: kind, Nearest: excess, Most: most}
+			apart[name] = a
+		}
+		a.Tickets++
+		a.Nearest, a.Most = min(a.Nearest, excess), max(a.Most, most)
+	}
+	for _, a := range apart {
+		x.Apart = append(x.Apart, *a)
+	}
+	slices.SortFunc(x.Apart, func(a, b Apart) int {
+		return cmp.Or(cmp.Compare(b.Tickets, a.Tickets), cmp.Compare(a.Rule, b.Rule))
+	})
+}
+
+// apart names the first rule that keeps two tickets from being in one match,
+// and, if it bounds a difference, says how large that is and may be.
+func (pl *plan) apart(p *pool, a, b int32) (name string, kind ruleset.Kind, difference, most float64) {
+	of := func(r *ruleset.Rule, difference, most float64) (string, ruleset.Kind, float64, float64) {
+		return r.Name, r.Kind, difference, most
+	}
+	for _, e := range pl.equals {
+		if p.differ(e.column, p.first[a], p.first[b]) {
+			return of(e.rule, 0, 0)
+		}
+	}
+	if pl.reachable(p, a)&pl.reachable(p, b) == 0 && len(p.regions) > 0 {
+		if len(pl.limits) > 0 {
+			return of(pl.limits[0].rule, 0, 0)
+		}
+		return regionRule, "", 0, 0
+	}
+	for _, w := range pl.windows {
+		if d := math.Abs(p.value(w.column, a) - p.value(w.column, b)); d > w.most {
+			return of(w.rule, d, w.most)
+		}
+	}
+	for _, r := range pl.pairwise {
+		if r.Apart(&p.tickets[a], &p.tickets[b]) {
+			return "(custom)", ruleset.Custom, 0, 0
+		}
+	}
+	if r := pl.apartByGuards(p, a, b); r != nil {
+		return of(r, 0, 0)
+	}
+	return "", "", 0, 0
+}
+
+// apartByGuards puts both tickets into a match, in whichever teams, and looks
+// at what adding others can't mend.
+func (pl *plan) apartByGuards(p *pool, a, b int32) *ruleset.Rule {
+	if len(pl.guards) == 0 || p.tickets[a].Teams != nil || p.tickets[b].Teams != nil {
+		return nil
+	}
+	r := &run{pool: p, plan: pl}
+	st := newState(r)
+	var blamed *ruleset.Rule
+	for i := range pl.places {
+		for j := range pl.places {
+			if i == j && p.size(a)+p.size(b) > pl.places[i].Max {
+				continue
+			}
+			st.start(firstRegion(pl.reachable(p, a) & pl.reachable(p, b)))
+			st.put(a, i)
+			st.put(b, j)
+			st.filling = true
+			bad := pl.brokenGuard(st)
+			if bad == nil {
+				return nil
+			}
+			blamed = bad
+		}
+	}
+	return blamed
+}
+
+// firstRegion is one of a set of regions, or -1.
+func firstRegion(mask uint64) int {
+	if mask == 0 || mask == ^uint64(0) {
+		return -1
+	}
+	r := 0
+	for mask&1 == 0 {
+		mask >>= 1
+		r++
+	}
+	return r
+}
+
+func (pl *plan) brokenGuard(st *state) *ruleset.Rule {
+	for _, k := range pl.guards {
+		if k.broken(st) > 0 {
+			return k.rule
+		}
+	}
+	return nil
+}
+
+// brokenBy makes matches around the ticket and tells which rules those with
+// enough players broke.
+func (e *Engine) brokenBy(ctx context.Context, p *pool, t int32) []string {
+	r := newRun(ctx, e, p, int(p.own[t]))
+	if len(r.free) == 0 {
+		return nil
+	}
+	r.scale = 1
+	r.sortByAge(r.free)
+	r.sortIntoGroups()
+	r.state = newState(r)
+	r.broke = make(map[*ruleset.Rule]int)
+	budget := stepsSecond
+	r.anchor(t, &budget)
+	rules := make([]*ruleset.Rule, 0, len(r.broke))
+	for k := range r.broke {
+		rules = append(rules, k)
+	}
+	slices.SortFunc(rules, func(a, b *ruleset.Rule) int {
+		return cmp.Or(cmp.Compare(r.broke[b], r.broke[a]), cmp.Compare(a.Name, b.Name))
+	})
+	var names []string
+	for _, k := range rules {
+		names = append(names, k.Name)
+	}
+	return names
+}
