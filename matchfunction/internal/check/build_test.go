@@ -2,8 +2,11 @@ package check_test
 
 import (
 	"fmt"
+	"strings"
+	"testing"
 	"time"
 
+	"torikumi/matchfunction/internal/check"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
 )
@@ -160,3 +163,48 @@ func texts(v ...string) ruleset.Expr {
 }
 
 func measured(es ...ruleset.Expr) []ruleset.Expr { return es }
+
+// checker makes a Checker of one stage.
+func checker(t *testing.T, d ruleset.Definition) *check.Checker {
+	t.Helper()
+	c, err := check.New(ruleSet(d), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// said writes violations as one text.
+func said(vs []check.Violation) string {
+	var out []string
+	for _, v := range vs {
+		out = append(out, v.String())
+	}
+	return strings.Join(out, "; ")
+}
+
+// row is a rule and a match that keeps it, or says why not.
+type row struct {
+	name  string
+	rule  ruleset.Rule
+	match *rule.Match
+	want  string // empty for a match that keeps the rule
+}
+
+// run judges each row by its rule alone, which is named "r".
+func run(t *testing.T, rows []row) {
+	t.Helper()
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			r := row.rule
+			r.Name = "r"
+			want := row.want
+			if want != "" {
+				want = "r: " + want
+			}
+			if got := said(checker(t, definition(r)).Match(row.match, now)); got != want {
+				t.Errorf("got  %q\nwant %q", got, want)
+			}
+		})
+	}
+}

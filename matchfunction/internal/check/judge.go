@@ -7,6 +7,8 @@ import (
 
 // judge judges one match by the definition of one stage.
 type judge struct {
-	def   *ruleset.Definition
-	match *rule.Match
+	checker *Checker
+	stage   int
+	def     *ruleset.Definition
+	match   *rule.Match
 }

@@ -1,0 +1,158 @@
+package check
+
+import (
+	"fmt"
+
+	"torikumi/matchfunction/rule"
+)
+
+// tickets judges that the teams hold exactly the tickets of the match, each
+// whole and once. What follows relies on it.
+func tickets(m *rule.Match) []Violation {
+	var out []Violation
+	wrong := func(format string, args ...any) {
+		out = append(out, Violation{Text: fmt.Sprintf(format, args...)})
+	}
+
+	// The tickets by themselves.
+	ticketIDs := make(map[string]bool)
+	playerIDs := make(map[string]bool)
+	playing := 0
+	for i, t := range m.Tickets {
+		if t == nil {
+			wrong("ticket number %d is nil", i)
+			return out
+		}
+		if ticketIDs[t.ID] {
+			wrong("ticket %q is there twice", t.ID)
+		}
+		ticketIDs[t.ID] = true
+		for p := range t.Players {
+			if playerIDs[t.Players[p].ID] {
+				wrong("player %q is there twice", t.Players[p].ID)
+			}
+			playerIDs[t.Players[p].ID] = true
+		}
+		if len(t.Players) == 0 {
+			wrong("ticket %q brings no player", t.ID)
+		}
+		if t.Teams != nil {
+			playing++
+			if len(t.Teams) != len(t.Players) {
+				wrong("ticket %q has %d players in %d teams", t.ID, len(t.Players), len(t.Teams))
+			}
+		}
+	}
+	if len(m.Tickets) == 0 {
+		wrong("the match has no tickets")
+	}
+	if playing > 1 {
+		wrong("%d tickets are of those who already play", playing)
+	}
+
+	// The members of the teams by themselves.
+	for _, team := range m.Teams {
+		for i, member := range team.Members {
+			switch {
+			case member.Ticket == nil || member.Player == nil:
+				wrong("member %d of team %q has no ticket or no player", i, team.Name)
+			case !listed(m, member.Ticket):
+				wrong("player %q in team %q is of ticket %q, which the match doesn't list", member.Player.ID, team.Name, member.Ticket.ID)
+			case !brings(member.Ticket, member.Player):
+				wrong("player %q in team %q is not one of ticket %q", member.Player.ID, team.Name, member.Ticket.ID)
+			}
+		}
+	}
+	if out != nil {
+		return out
+	}
+
+	// Both together: who of whom plays where.
+	for _, t := range m.Tickets {
+		var teams []int // that of each player
+		for p := range t.Players {
+			in := teamsOf(m, t, &t.Players[p])
+			if len(in) != 1 {
+				wrong("player %q of ticket %q is %d times in the teams, not once", t.Players[p].ID, t.ID, len(in))
+				continue
+			}
+			teams = append(teams, in[0])
+		}
+		if len(teams) != len(t.Players) {
+			continue // said already
+		}
+		for p, team := range teams {
+			if t.Teams != nil && team != t.Teams[p] {
+				wrong("player %q of ticket %q is in team %d, but already plays in team %d", t.Players[p].ID, t.ID, team, t.Teams[p])
+			}
+			if t.Teams == nil && team != teams[0] {
+				wrong("player %q of ticket %q is in team %d, the first one in team %d", t.Players[p].ID, t.ID, team, teams[0])
+			}
+		}
+	}
+	return out
+}
+
+// listed tells whether a match lists this very ticket.
+func listed(m *rule.Match, t *rule.Ticket) bool {
+	for _, other := range m.Tickets {
+		if other == t {
+			return true
+		}
+	}
+	return false
+}
+
+// brings tells whether this very player is one of the ticket.
+func brings(t *rule.Ticket, p *rule.Player) bool {
+	for i := range t.Players {
+		if &t.Players[i] == p {
+			return true
+		}
+	}
+	return false
+}
+
+// teamsOf lists the teams that a player of a ticket is a member of, once for
+// each time.
+func teamsOf(m *rule.Match, t *rule.Ticket, p *rule.Player) []int {
+	var out []int
+	for i, team := range m.Teams {
+		for _, member := range team.Members {
+			if member.Ticket == t && member.Player == p {
+				out = append(out, i)
+			}
+		}
+	}
+	return out
+}
+
+// teams judges names, order and sizes of the teams.
+func (j *judge) teams() []Violation {
+	places := j.def.Places()
+	if len(j.match.Teams) != len(places) {
+		return []Violation{{Text: fmt.Sprintf("the match has %d teams, not %d", len(j.match.Teams), len(places))}}
+	}
+	var out []Violation
+	for i, place := range places {
+		team := j.match.Teams[i]
+		if team.Name != place.Name {
+			out = append(out, Violation{Text: fmt.Sprintf("team %d is %q, not %q", i, team.Name, place.Name)})
+		}
+		players := len(team.Members)
+		if players > place.Max {
+			out = append(out, Violation{Text: fmt.Sprintf("team %q has %d players, more than %d", team.Name, players, place.Max)})
+		}
+		if players < place.Min && !place.Bots {
+			out = append(out, Violation{Text: fmt.Sprintf("team %q has %d players, less than %d", team.Name, players, place.Min)})
+		}
+		bots := 0
+		if place.Bots {
+			bots = max(0, place.Min-players)
+		}
+		if team.Bots != bots {
+			out = append(out, Violation{Text: fmt.Sprintf("team %q has %d bots, not %d", team.Name, team.Bots, bots)})
+		}
+	}
+	return out
+}
