@@ -99,7 +99,13 @@ func (c *Checker) Match(m *rule.Match, now time.Time) []Violation {
 	}
 	out = append(out, j.teams()...)
 	out = append(out, region(m)...)
-	return out
+	if out != nil {
+		return out
+	}
+	if out := j.missing(); out != nil {
+		return out
+	}
+	return j.rules()
 }
 
 // wait is the wait of the ticket that decides on expansions.

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"fmt"
+
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
 )
@@ -11,4 +13,49 @@ type judge struct {
 	stage   int
 	def     *ruleset.Definition
 	match   *rule.Match
+}
+
+// rules judges each rule in force.
+func (j *judge) rules() []Violation {
+	var out []Violation
+	for i := range j.def.Rules {
+		if !j.inForce(i) {
+			continue
+		}
+		if text := j.broken(i); text != "" {
+			out = append(out, Violation{Rule: j.def.Rules[i].Name, Text: text})
+		}
+	}
+	return out
+}
+
+// broken says how the match breaks a rule, or nothing if it keeps it.
+func (j *judge) broken(i int) string {
+	r := &j.def.Rules[i]
+	if r.Optional {
+		return ""
+	}
+	switch r.Kind {
+	case ruleset.Comparison:
+		if r.Reference == nil {
+			return j.amongEachOther(r)
+		}
+		return j.comparison(r)
+	case ruleset.Distance:
+		return j.distance(r)
+	case ruleset.BatchDistance:
+		return j.batchDistance(r)
+	case ruleset.Collection:
+		return j.collection(r)
+	case ruleset.Latency:
+		return j.latency(r)
+	case ruleset.DistanceSort, ruleset.AbsoluteSort:
+		return ""
+	case ruleset.Compound:
+		if !j.holds(r.Statement) {
+			return j.text(r.Statement) + " is false"
+		}
+		return ""
+	}
+	panic(fmt.Sprintf("check: unknown kind %q", r.Kind))
 }

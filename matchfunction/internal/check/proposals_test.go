@@ -37,3 +37,10 @@ func TestProposals(t *testing.T) {
 		})
 	}
 }
+
+func TestProposalsKeepTheRulesName(t *testing.T) {
+	vs := checker(t, definition(exactly(2))).Proposals([]*rule.Match{match(tickets(ace("a", 1)), nil)}, now)
+	if len(vs) != 1 || vs[0].Rule != "2" || vs[0].Text != "match 0: 1 = 2 is false" {
+		t.Errorf("got %+v", vs)
+	}
+}

@@ -190,3 +190,31 @@ func TestTeamSizes(t *testing.T) {
 		})
 	}
 }
+
+func TestQuantity(t *testing.T) {
+	d := definition(ruleset.Rule{
+		Name: "r", Kind: ruleset.Distance, MaxDistance: new(1.0), Reference: new(call(ruleset.FnAvg, of("skill", 2))),
+		Measurements: measured(call(ruleset.FnAvg, of("skill", 0, 1))),
+	})
+	d.Teams = []ruleset.Team{{Name: "hunters", MaxPlayers: 2, Quantity: 2}, {Name: "monster", MinPlayers: 1, MaxPlayers: 1, Quantity: 1}}
+	for _, c := range []struct {
+		names  []string
+		second float64
+		want   string
+	}{
+		{[]string{"hunters_1", "hunters_2", "monster"}, 11, ""},
+		{[]string{"hunters_1", "hunters_2", "monster"}, 12, "r: 12 is more than 1 from 10"},
+		{[]string{"hunters", "hunters", "monster"}, 11, `team 0 is "hunters", not "hunters_1"; team 1 is "hunters", not "hunters_2"`},
+		{[]string{"hunters_1", "monster", "hunters_2"}, 11, `team 1 is "monster", not "hunters_2"; team 2 is "hunters_2", not "monster"`},
+	} {
+		m := match(tickets(ace("a", 9)), tickets(ace("b", c.second)))
+		m.Teams = append(m.Teams, rule.Team{})
+		seat(m, 2, ace("c", 10))
+		for i, name := range c.names {
+			m.Teams[i].Name = name
+		}
+		if got := said(checker(t, d).Match(m, now)); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.names, got, c.want)
+		}
+	}
+}
