@@ -56,6 +56,33 @@ func (j *judge) broken(i int) string {
 			return j.text(r.Statement) + " is false"
 		}
 		return ""
+	case ruleset.Expression:
+		return j.expression(i)
+	case ruleset.Custom:
+		if err := j.checker.custom[j.stage][i].Allows(j.match); err != nil {
+			return err.Error()
+		}
+		return ""
+	case ruleset.TeamDifference:
+		return j.teamDifference(r)
+	case ruleset.TeamSizeBalance:
+		return j.teamSizeBalance(r)
+	case ruleset.PartySizes:
+		return j.partySizes(r)
+	case ruleset.RoleQuota:
+		return j.roleQuota(r)
 	}
 	panic(fmt.Sprintf("check: unknown kind %q", r.Kind))
+}
+
+// expression calls a CEL rule.
+func (j *judge) expression(i int) string {
+	ok, err := j.checker.expressions[j.stage][i](j.match)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("the expression fails: %v", err)
+	case !ok:
+		return "the expression is false"
+	}
+	return ""
 }

@@ -67,5 +67,6 @@ func TestThoseWhoPlay(t *testing.T) {
 		{"and one that differs", ruleset.Rule{Kind: ruleset.BatchDistance, BatchAttribute: "skill", MaxDistance: new(19.0)}, m, "tickets from 10 to 30 differ by more than 19"},
 		{"they have one latency", ruleset.Rule{Kind: ruleset.Latency, MaxLatency: new(30.0)}, regions, ""},
 		{"which may be too high", ruleset.Rule{Kind: ruleset.Latency, MaxLatency: new(29.0)}, regions, `ticket "backfill" has 30 ms in "r", more than 29`},
+		{"their parties are of one", ruleset.Rule{Kind: ruleset.PartySizes, MaxDistance: new(0.0)}, m, ""},
 	})
 }
