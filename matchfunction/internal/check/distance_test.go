@@ -28,6 +28,7 @@ func TestDistance(t *testing.T) {
 		{"an empty team has no average", distance(nil, new(0.0), avg(red), avg(blue)), match(tickets(ace("a", 10)), nil), ""},
 		{"nested", distance(nil, new(5.0), call(ruleset.FnAvg, call(ruleset.FnFlatten, of("skill", red, blue))), avg(red, blue)), two, ""},
 		{"nested too far", distance(nil, new(4.0), call(ruleset.FnAvg, call(ruleset.FnFlatten, of("skill", red, blue))), avg(red, blue)), two, "10 is more than 4 from 15"},
+		{"nothing apart", distance(new(0.0), new(0.0), number(0), number(0)), two, ""},
 		{"the last bit is forgiven", distance(nil, new(0.3), number(0), call(ruleset.FnSum, of("skill", red))), tenths, ""},
 		{"and at least too", distance(new(0.30000000000000004), nil, number(0), number(0.3)), tenths, ""},
 		{"more is not", distance(nil, new(0.2999), number(0), call(ruleset.FnSum, of("skill", red))), tenths, "0.30000000000000004 is more than 0.2999 from 0"},
