@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"torikumi/matchfunction/internal/engine"
+	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/runner"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
@@ -21,6 +22,7 @@ import (
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // Config holds the settings; the zero value is not valid, config.Default
@@ -82,7 +84,9 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 
 	registry := service.NewRegistry()
 	logger := cfg.Logger(os.Stderr, "matchfunction")
+	desk := &explain.Desk{Now: time.Now}
 	function := runner.New(runner.Options{
+		Desk:         desk,
 		Name:         cfg.Name,
 		Query:        openmatch.NewQueryServiceClient(conn),
 		QueryTimeout: cfg.QueryTimeout,
@@ -98,10 +102,13 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		Logger:     logger,
 		GRPCListen: []string{cfg.GRPCListen},
 		HTTPListen: []string{cfg.HTTPListen},
-		Register:   func(s grpc.ServiceRegistrar) { openmatch.RegisterMatchFunctionServer(s, function) },
-		Ready:      map[string]func(context.Context) error{"query": connected(conn)},
-		Registry:   registry,
-		Started:    started,
+		Register: func(s grpc.ServiceRegistrar) {
+			openmatch.RegisterMatchFunctionServer(s, function)
+			torikumiv1.RegisterExplainServiceServer(s, desk)
+		},
+		Ready:    map[string]func(context.Context) error{"query": connected(conn)},
+		Registry: registry,
+		Started:  started,
 	})
 }
 

@@ -78,6 +78,13 @@ type Engine interface {
 	Fills() bool
 }
 
+// Explainer is an Engine that can say why tickets are in no match.
+type Explainer interface {
+	// Why explains the tickets at the positions, which were in no match of the
+	// pool. It ends early with ctx, with fewer answers.
+	Why(ctx context.Context, pool Pool, positions []int, now time.Time) []*torikumiv1.Explanation
+}
+
 // Profile is a profile of Open Match whose rules have been understood.
 type Profile struct {
 	Name   string

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/contract"
@@ -75,13 +76,7 @@ func (e *rules) Fills() bool { return true }
 // Search implements Engine.
 func (e *rules) Search(ctx context.Context, pool Pool, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match] {
 	return func(yield func(Match) bool) {
-		tickets := make([]rule.Ticket, 0, len(pool.Tickets)+len(pool.Backfills))
-		for _, t := range pool.Tickets {
-			tickets = append(tickets, e.read(t.Ticket.GetId(), t.Details, e.created(t.Ticket.GetCreateTime(), now)))
-		}
-		for _, b := range pool.Backfills {
-			tickets = append(tickets, e.readBackfill(b, now))
-		}
+		tickets := e.readPool(pool, now)
 		leftOut := func(i int, reason search.Reason) {
 			if i < len(pool.Tickets) {
 				skipped(pool.Tickets[i].Ticket, Reason(reason))
@@ -97,6 +92,27 @@ func (e *rules) Search(ctx context.Context, pool Pool, now time.Time, skipped fu
 			}
 		}
 	}
+}
+
+// Why implements Explainer.
+func (e *rules) Why(ctx context.Context, pool Pool, positions []int, now time.Time) []*torikumiv1.Explanation {
+	var out []*torikumiv1.Explanation
+	for _, x := range e.search.Why(ctx, e.readPool(pool, now), positions, now) {
+		out = append(out, explain.Message(x))
+	}
+	return out
+}
+
+// readPool reads the tickets, and after them the backfills.
+func (e *rules) readPool(pool Pool, now time.Time) []rule.Ticket {
+	tickets := make([]rule.Ticket, 0, len(pool.Tickets)+len(pool.Backfills))
+	for _, t := range pool.Tickets {
+		tickets = append(tickets, e.read(t.Ticket.GetId(), t.Details, e.created(t.Ticket.GetCreateTime(), now)))
+	}
+	for _, b := range pool.Backfills {
+		tickets = append(tickets, e.readBackfill(b, now))
+	}
+	return tickets
 }
 
 // read takes from a ticket what rules may need.

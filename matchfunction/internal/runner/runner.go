@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/matchfunction/internal/engine"
+	"torikumi/matchfunction/internal/explain"
 	"torikumi/proto/openmatch"
 )
 
@@ -32,6 +33,8 @@ const (
 	batch = 512
 	// poolsAtOnce bounds the queries of one call.
 	poolsAtOnce = 4
+	// explainTimeout bounds the time that explaining adds to a run.
+	explainTimeout = 200 * time.Millisecond
 )
 
 // Options are what a Runner needs.
@@ -45,6 +48,8 @@ type Options struct {
 	// Match drops what comes after its proposalCollectionInterval, and all
 	// profiles wait for the slowest call.
 	RunTimeout time.Duration
+	// Desk has the tickets that frontends ask for; nil if there are none.
+	Desk *explain.Desk
 	// QueryTimeout bounds reading all pools: one slow match function delays
 	// every profile.
 	QueryTimeout time.Duration
@@ -118,7 +123,11 @@ func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error)
 		}
 		g.Go(func() error {
 			var err error
-			if backfills[i], err = r.backfills(ctx, pool); err != nil {
+			backfills[i], err = r.backfills(ctx, pool)
+			if status.Code(err) == codes.Unimplemented {
+				return nil // an Open Match without backfills
+			}
+			if err != nil {
 				return fmt.Errorf("query the backfills of pool %q: %w", pool.GetName(), err)
 			}
 			return nil
@@ -186,7 +195,13 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, d
 		found = found[:0]
 		return nil
 	}
+	asked, matched := r.asked(), make(map[string]bool)
 	for m := range p.Engine.Search(searching, pool, now, left.add) {
+		if asked {
+			for _, t := range m.Tickets {
+				matched[t.GetId()] = true
+			}
+		}
 		if found = append(found, m); len(found) == batch {
 			if err := flush(); err != nil {
 				return err
@@ -201,5 +216,34 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, d
 		r.Logger.WarnContext(ctx, "the run was cut short; what had been found is proposed", "queue", p.Queue, "tickets", len(pool.Tickets), "after", r.RunTimeout)
 	}
 	r.complain(ctx, p, left)
-	return flush()
+	if err := flush(); err != nil {
+		return err
+	}
+	if asked {
+		r.explain(searching, p, pool, matched, now)
+	}
+	return nil
+}
+
+// asked tells whether a frontend wants to know why tickets wait.
+func (r *Runner) asked() bool { return r.Desk != nil && r.Desk.Wanted() }
+
+// explain looks why tickets that are asked for are in no match. The proposals
+// are on their way by then; a run that has used up its time explains nothing.
+func (r *Runner) explain(ctx context.Context, p *engine.Profile, pool engine.Pool, matched map[string]bool, now time.Time) {
+	explainer, ok := p.Engine.(engine.Explainer)
+	if !ok || ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	positions := r.Desk.Pick(len(pool.Tickets), func(i int) string {
+		if id := pool.Tickets[i].Ticket.GetId(); !matched[id] {
+			return id
+		}
+		return "" // no ticket's id
+	})
+	if len(positions) > 0 {
+		r.Desk.Learn(explainer.Why(ctx, pool, positions, now))
+	}
 }

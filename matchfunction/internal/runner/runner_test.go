@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/runner"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
@@ -272,5 +273,54 @@ func poll(t *testing.T, cond func() bool) {
 		case <-limit:
 			t.Fatal("the condition does not come true")
 		}
+	}
+}
+
+const rules = `{"ruleLanguageVersion": "1.0", "name": "duel", "playerAttributes": [{"name": "skill", "type": "number", "default": 0}],
+	"teams": [{"name": "duel", "minPlayers": 2, "maxPlayers": 2}],
+	"rules": [{"name": "close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 10}]}`
+
+// A frontend asks, the next run looks, and the frontend hears it.
+func TestRunsExplainWhoIsAskedFor(t *testing.T) {
+	desk := &explain.Desk{Now: time.Now}
+	f := start(t, &queryServer{pools: map[string][]*openmatch.Ticket{"all": {ticket("a", 0, 0), ticket("b", 5, 0), ticket("c", 900, 0)}}},
+		func(o *runner.Options) { o.Desk = desk })
+	p := &openmatch.MatchProfile{Name: "duel", Pools: []*openmatch.Pool{{Name: "all"}}}
+	if err := contract.Put(&p.Extensions, contract.ProfileExtension, &torikumiv1.ProfileDetails{Queue: "duel",
+		Rules: &torikumiv1.ProfileDetails_RuleSet{RuleSet: rules}}); err != nil {
+		t.Fatal(err)
+	}
+	known := func() []*torikumiv1.Explanation {
+		t.Helper()
+		r, err := desk.Explain(t.Context(), &torikumiv1.ExplainRequest{TicketIds: []string{"a", "c", "elsewhere"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.GetExplanations()
+	}
+	if len(known()) != 0 {
+		t.Error("known before any run")
+	}
+	if got, err := f.run(t.Context(), p); err != nil || len(got) != 1 || len(got[0].GetTickets()) != 2 {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	x := known()
+	if len(x) != 1 || x[0].GetTicketId() != "c" || x[0].GetOthers() != 2 || x[0].GetApart()[0].GetTickets() != 2 || x[0].GetSummary() == "" {
+		t.Errorf("got %v", x)
+	}
+}
+
+// A run that takes too long proposes what it has, and no error.
+func TestALongRunIsCut(t *testing.T) {
+	var tickets []*openmatch.Ticket
+	for i := range 2000 {
+		tickets = append(tickets, ticket(fmt.Sprint("t", i), 0, 0))
+	}
+	f := start(t, &queryServer{pools: map[string][]*openmatch.Ticket{"all": tickets}}, func(o *runner.Options) { o.RunTimeout = time.Nanosecond })
+	if got, err := f.run(t.Context(), profile(t, "all")); err != nil || len(got) == 1000 {
+		t.Errorf("%d proposals, %v", len(got), err)
+	}
+	if !strings.Contains(f.log.String(), "cut short") {
+		t.Error("nobody is told")
 	}
 }

@@ -60,8 +60,8 @@ type Later struct {
 	Players    int
 }
 
-// regionRule stands for the regions, which are no rule's.
-const regionRule = "(regions)"
+// RegionRule stands, in an Apart, for the regions, which are no rule's.
+const RegionRule = "(regions)"
 
 // Explain tells why the ticket at a position is in no match.
 func (e *Engine) Explain(ctx context.Context, tickets []rule.Ticket, at int, now time.Time) Explanation {
@@ -70,15 +70,32 @@ func (e *Engine) Explain(ctx context.Context, tickets []rule.Ticket, at int, now
 			return Explanation{Ticket: tickets[at].ID, Wait: max(0, now.Sub(tickets[at].Created)), Match: p.Match(tickets)}
 		}
 	}
+	return e.Why(ctx, tickets, []int{at}, now)[0]
+}
+
+// Why tells of tickets, by their positions, that are known to be in no match
+// why that is so. It ends early with ctx, with fewer answers.
+func (e *Engine) Why(ctx context.Context, tickets []rule.Ticket, positions []int, now time.Time) []Explanation {
 	p := newPool(e.schema, e.rules, tickets, now)
-	t := int32(at)
+	out := make([]Explanation, 0, len(positions))
+	for _, at := range positions {
+		if ctx.Err() != nil && len(out) > 0 {
+			break
+		}
+		out = append(out, e.why(ctx, p, int32(at)))
+	}
+	return out
+}
+
+func (e *Engine) why(ctx context.Context, p *pool, t int32) Explanation {
 	plan := e.plans[p.own[t]]
-	x := Explanation{Ticket: tickets[at].ID, Wait: p.wait[t], Reason: plan.flaw(p, t), Others: len(tickets) - 1, Needs: max(0, plan.least-p.size(t))}
+	x := Explanation{Ticket: p.tickets[t].ID, Wait: p.wait[t], Reason: plan.flaw(p, t), Others: len(p.tickets) - 1, Needs: max(0, plan.least-p.size(t))}
 	if x.Reason != "" {
 		return x
 	}
 	e.meet(p, t, 0, &x)
 	x.Broken = e.brokenBy(ctx, p, t)
+	clear(p.taken)
 	for _, s := range e.rules.Stages[p.own[t]+1:] {
 		in := s.After - p.wait[t]
 		var then Explanation
@@ -142,7 +159,7 @@ func (pl *plan) apart(p *pool, a, b int32) (name string, kind ruleset.Kind, diff
 		if len(pl.limits) > 0 {
 			return of(pl.limits[0].rule, 0, 0)
 		}
-		return regionRule, "", 0, 0
+		return RegionRule, "", 0, 0
 	}
 	for _, w := range pl.windows {
 		if d := math.Abs(p.value(w.column, a) - p.value(w.column, b)); d > w.most {

@@ -1,0 +1,115 @@
+package search_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"torikumi/matchfunction/internal/search"
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
+)
+
+const explained = `{
+  "name": "explained", "ruleLanguageVersion": "1.0",
+  "playerAttributes": [{"name": "skill", "type": "number"}, {"name": "mode", "type": "string", "default": "ctf"}, {"name": "char", "type": "string", "default": "any"}],
+  "teams": [{"name": "red", "minPlayers": 2, "maxPlayers": 2}, {"name": "blue", "minPlayers": 2, "maxPlayers": 2}],
+  "rules": [
+    {"name": "mode", "type": "batchDistance", "batchAttribute": "mode"},
+    {"name": "close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100},
+    {"name": "fair", "type": "teamDifference", "attribute": "skill", "maxDifference": 5},
+    {"name": "near", "type": "latency", "maxLatency": 80},
+    {"name": "different", "type": "comparison", "operation": "!=", "measurements": ["flatten(teams[*].players.attributes[char])"]}
+  ],
+  "expansions": [{"target": "rules[close].maxDistance", "steps": [{"waitTimeSeconds": 10, "value": 300}]}]
+}`
+
+// waiting is a solo in Europe.
+func waiting(id string, skill float64, mode, char string, waited time.Duration) rule.Ticket {
+	return rule.Ticket{ID: id, Created: now.Add(-waited), Players: []rule.Player{{ID: "p-" + id,
+		Attributes: []rule.Attribute{{Name: "skill", Value: number(skill)}, {Name: "mode", Value: word(mode)}, {Name: "char", Value: word(char)}},
+		Latencies:  []rule.Latency{{Region: "eu", Milliseconds: 40}, {Region: "us", Milliseconds: 140}}}}}
+}
+
+func explain(t *testing.T, tickets ...rule.Ticket) search.Explanation {
+	t.Helper()
+	rs, err := ruleset.Parse([]byte(explained))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := search.Compile(rs, search.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Explain(t.Context(), tickets, 0, now)
+}
+
+func TestExplainCountsEachOtherTicketOnce(t *testing.T) {
+	far := waiting("far", 1500, "ctf", "c4", time.Second)
+	far.Players[0].Latencies = []rule.Latency{{Region: "us", Milliseconds: 20}}
+	nowhere := waiting("nowhere", 1500, "ctf", "c5", time.Second)
+	nowhere.Players[0].Latencies = nil
+	x := explain(t, waiting("me", 1500, "ctf", "c0", 4*time.Second),
+		waiting("other mode", 1500, "dm", "c1", time.Second),
+		waiting("other skill", 1650, "ctf", "c2", 9*time.Second), waiting("any other skill", 1900, "ctf", "c3", 9*time.Second),
+		far, nowhere,
+		waiting("same character", 1510, "ctf", "c0", time.Second),
+		waiting("fits", 1520, "ctf", "c6", time.Second))
+	if x.Others != 7 || x.Unfit != 1 || x.Candidates != 1 || x.Players != 1 || x.Needs != 3 || x.Reason != "" || x.Match != nil || x.Wait != 4*time.Second {
+		t.Errorf("%+v", x)
+	}
+	apart := make(map[string]search.Apart)
+	for _, a := range x.Apart {
+		apart[a.Rule] = a
+	}
+	if c := apart["close"]; c.Tickets != 2 || c.Nearest != 150 || c.Most != 100 || x.Apart[0].Rule != "close" {
+		t.Errorf("close: %+v", c)
+	}
+	for _, name := range []string{"mode", "near", "different"} {
+		if apart[name].Tickets != 1 {
+			t.Errorf("%s: %+v", name, apart[name])
+		}
+	}
+	if len(x.Later) != 1 || x.Later[0].In != 6*time.Second || x.Later[0].Candidates != 2 {
+		t.Errorf("later: %+v", x.Later)
+	}
+}
+
+func TestExplainNamesTheRulesThatMatchesBreak(t *testing.T) {
+	var tickets []rule.Ticket
+	for i, skill := range []float64{1500, 1500, 1500, 1590} {
+		tickets = append(tickets, waiting(fmt.Sprint(i), skill, "ctf", fmt.Sprint(i), 0))
+	}
+	if x := explain(t, tickets...); x.Candidates != 3 || !slices.Equal(x.Broken, []string{"fair"}) {
+		t.Errorf("%+v", x)
+	}
+	tickets[1] = waiting("1", 1590, "ctf", "1", 0)
+	if x := explain(t, tickets...); x.Match == nil || len(x.Match.Tickets) != 4 {
+		t.Errorf("%+v", x)
+	}
+}
+
+func TestExplainSaysWhatIsWrongWithATicket(t *testing.T) {
+	lacks := waiting("lacks", 1500, "ctf", "", 0)
+	lacks.Players[0].Attributes = lacks.Players[0].Attributes[1:]
+	party := waiting("party", 1500, "ctf", "", 0)
+	party.Players = append(party.Players, rule.Player{ID: "b"}, rule.Player{ID: "c"})
+	nobody := waiting("nobody", 1500, "ctf", "", 0)
+	nobody.Players = nil
+	distant := waiting("distant", 1500, "ctf", "", 0)
+	distant.Players[0].Latencies[0].Milliseconds = 81
+	broken := waiting("broken", 1500, "ctf", "", 0)
+	broken.Players[0].Latencies[0].Milliseconds = -1
+	divided := waiting("divided", 1500, "ctf", "", 0)
+	divided.Players = append(divided.Players, waiting("x", 1500, "dm", "", 0).Players...)
+	for want, k := range map[search.Reason]rule.Ticket{search.BadAttribute: lacks, search.BadParty: nobody,
+		search.BadRegion: distant, search.BadLatency: broken, search.Divided: divided} {
+		if x := explain(t, k, waiting("other", 1500, "ctf", "", 0)); x.Reason != want {
+			t.Errorf("%s: %+v", want, x)
+		}
+	}
+	if x := explain(t, party); x.Reason != search.BadAttribute && x.Reason != search.BadParty {
+		t.Errorf("%+v", x)
+	}
+}
