@@ -135,3 +135,58 @@ func BenchmarkRich(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { measure(b, e, parties(n)) })
 	}
 }
+
+// BenchmarkHopeless is what tickets cost that match nobody: parties that fill
+// no team, and a rule that no match keeps.
+func BenchmarkHopeless(b *testing.B) {
+	pairs := simple()
+	for i := range pairs.Stages[0].Teams {
+		pairs.Stages[0].Teams[i].MinPlayers, pairs.Stages[0].Teams[i].MaxPlayers = 3, 3
+	}
+	never, err := ruleset.Parse([]byte(`{"name": "never", "ruleLanguageVersion": "1.0",
+		"playerAttributes": [{"name": "mode", "type": "string"}, {"name": "skill", "type": "number"}],
+		"teams": [{"name": "red", "minPlayers": 5, "maxPlayers": 5}, {"name": "blue", "minPlayers": 5, "maxPlayers": 5}],
+		"rules": [{"name": "never", "type": "distance", "minDistance": 1000000000,
+			"measurements": ["avg(teams[red].players.attributes[skill])"], "referenceValue": "avg(teams[blue].players.attributes[skill])"}]}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, rs := range map[string]*ruleset.RuleSet{"pairs": pairs, "rule": never} {
+		e, err := search.Compile(rs, search.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, n := range []int{10_000, 100_000} {
+			tickets := solos(n)
+			for i := range tickets {
+				if name == "pairs" {
+					second := tickets[i].Players[0]
+					second.ID += "-2"
+					tickets[i].Players = append(tickets[i].Players, second)
+				}
+			}
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) { measure(b, e, tickets) })
+		}
+	}
+}
+
+// BenchmarkLarge fills matches of two teams of up to 100.
+func BenchmarkLarge(b *testing.B) {
+	rs, err := ruleset.Parse([]byte(`{"name": "large", "ruleLanguageVersion": "1.0",
+		"playerAttributes": [{"name": "mode", "type": "string"}, {"name": "skill", "type": "number"}],
+		"algorithm": {"strategy": "balanced", "balancedAttribute": "skill", "batchingPreference": "fastestRegion"},
+		"teams": [{"name": "red", "minPlayers": 75, "maxPlayers": 100}, {"name": "blue", "minPlayers": 75, "maxPlayers": 100}],
+		"rules": [{"name": "mode", "type": "batchDistance", "batchAttribute": "mode"},
+			{"name": "skill", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100},
+			{"name": "near", "type": "latency", "maxLatency": 120}]}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := search.Compile(rs, search.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, n := range []int{10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { measure(b, e, parties(n)) })
+	}
+}

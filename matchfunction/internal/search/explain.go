@@ -239,6 +239,7 @@ func (e *Engine) brokenBy(ctx context.Context, p *pool, t int32) []string {
 	r.sortIntoGroups()
 	r.state = newState(r)
 	r.broke = make(map[*ruleset.Rule]int)
+	r.steps = stepsRun
 	budget := stepsSecond
 	r.anchor(t, &budget)
 	rules := make([]*ruleset.Rule, 0, len(r.broke))

@@ -14,8 +14,8 @@ const checkEvery = 64
 
 // Steps bound the work of one stage; a step is one ticket that is tried, or
 // one look at the rules. First every anchor gets a few, so that a pool full of
-// tickets that match nobody delays nobody else; what is left goes to those
-// who did not find a match, the longest waiting first.
+// tickets that match nobody delays nobody else; what is left of stepsRun goes
+// to those for whom they were not enough, the longest waiting first.
 const (
 	stepsFirst  = 96
 	stepsSecond = 4096
@@ -69,7 +69,7 @@ type groupKey struct {
 }
 
 func newRun(ctx context.Context, e *Engine, p *pool, stage int) *run {
-	r := &run{ctx: ctx, engine: e, pool: p, plan: e.plans[stage], byOldest: e.rules.ByOldest(), steps: stepsRun}
+	r := &run{ctx: ctx, engine: e, pool: p, plan: e.plans[stage], byOldest: e.rules.ByOldest()}
 	n := len(p.tickets)
 	r.fits, r.reach, r.part = make([]uint64, n), make([]uint64, n), make([]int32, n)
 	parts := partition{pool: p, equals: r.plan.equals}
@@ -112,6 +112,8 @@ func (r *run) search(yield func(Proposal) bool) bool {
 	r.sortByAge(r.backfills)
 	r.sortIntoGroups()
 	r.state = newState(r)
+	first := stepsFirst + 4*r.plan.most
+	r.steps = max(stepsRun, len(r.free)*first)
 	priority := r.plan.definition.Algorithm.BackfillPriority
 	if priority == ruleset.High && !r.fill(r.backfills, yield) {
 		return false
@@ -121,7 +123,7 @@ func (r *run) search(yield func(Proposal) bool) bool {
 		anchors = slices.Concat(r.backfills, r.free)
 		r.sortByAge(anchors)
 	}
-	if !r.around(anchors, stepsFirst+4*r.plan.most, yield) {
+	if !r.around(anchors, first, yield) {
 		return false
 	}
 	// Who had steps left would find nothing with more of them.
