@@ -226,7 +226,7 @@ func TestTooManyStages(t *testing.T) {
 	}
 	text = write(map[string]string{"expansions": expanded(`"rules[Close].maxDistance"`, "["+strings.Join(steps, ", ")+"]")})
 	_, err = ruleset.Parse([]byte(text))
-	if want := "line 1, column 1: changes at 65 different waits, may at 64"; err == nil || err.Error() != want {
+	if want := "line 1, column 1: changes at 65 different waits, more than 64"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

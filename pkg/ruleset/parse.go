@@ -30,7 +30,7 @@ func Parse(text []byte) (*RuleSet, error) {
 		exps := first.expansions(root)
 		waits := first.waits(root, exps)
 		if len(waits) > MaxStages {
-			first.fail(root, "changes at %d different waits, may at %d", len(waits), MaxStages)
+			first.fail(root, "changes at %d different waits, more than %d", len(waits), MaxStages)
 			waits = waits[:1]
 		}
 		for _, after := range waits {

@@ -21,7 +21,7 @@ func (t ExprType) name() string {
 	if t.Lists == 0 {
 		return scalar
 	}
-	return strings.Repeat("list of lists of ", t.Lists/2) + strings.Repeat("list of ", t.Lists%2) + scalar + "s"
+	return "list of " + strings.Repeat("lists of ", t.Lists-1) + scalar + "s"
 }
 
 // parseExpr reads a property expression. It returns nil after a mistake, which
