@@ -111,6 +111,11 @@ var expansionMistakes = []mistake{
 	{"quantity", "expansions", expanded(`"teams[red].^quantity"`, oneStep), inTarget + `a team's quantity can't be expanded, only minPlayers and maxPlayers can`},
 	{"strategy", "expansions", expanded(`"algorithm.^strategy"`, oneStep),
 		inTarget + `the algorithm's strategy can't be expanded, only batchingPreference, sortByAttributes, balancedAttribute, backfillPriority can`},
+	{"a team twice", "expansions", expanded(`"teams[^red, red].minPlayers"`, oneStep), inTarget + `team "red" is named twice`},
+	{"no teams", "expansions", expanded(`"teams[^].minPlayers"`, oneStep), inTarget + `there is no team ""`},
+	{"no object", "expansions", `[^"rules[Close].maxDistance"]`, `expansions[0]: must be an object, not the string "rules[Close].maxDistance"`},
+	{"no list", "expansions", `^{}`, `expansions: must be a list, not an object`},
+	{"step of no object", "expansions", expanded(`"rules[Close].maxDistance"`, `[^5]`), `expansions[0].steps[0]: must be an object, not the number 5`},
 	{"no steps", "expansions", expanded(`"rules[Close].maxDistance"`, `^[]`), `expansions[0].steps: must have at least one step`},
 	{"steps of no list", "expansions", expanded(`"rules[Close].maxDistance"`, `^{}`), `expansions[0].steps: must be a list, not an object`},
 	{"no wait", "expansions", expanded(`"rules[Close].maxDistance"`, `[^{"value": 9}]`), `expansions[0].steps[0]: waitTimeSeconds is missing`},
@@ -148,6 +153,44 @@ var largeMistakes = []mistake{
 		`rules[0].maxDistance (rule "A"): a match of more than 40 players can't have maxDistance in a latency rule, only maxLatency`},
 }
 
+// TestMistakesAcross has mistakes between sections.
+func TestMistakesAcross(t *testing.T) {
+	compound := `[{"name": "A", "type": "latency", "maxLatency": 1}, {"name": "C", "type": "compound", "statement": "not(A)"}]`
+	for name, row := range map[string]struct {
+		others map[string]string
+		want   string
+	}{
+		"expanded compound": {map[string]string{"rules": compound, "expansions": expanded(`"rules[^C].statement"`, oneStep)},
+			`expansions[0].target: a compound rule can't be expanded; expand the rules that it names`},
+		"expanded rule of no type": {map[string]string{"rules": `[{"name": "A", "type": ^"latenzy", "maxLatency": 1}]`,
+			"expansions": expanded(`"rules[A].maxLatency"`, oneStep)},
+			`rules[0].type (rule "A"): must be "comparison", "distance", "batchDistance", "collection", "latency", "distanceSort", ` +
+				`"absoluteSort", "compound", "expression", "custom", "teamDifference", "teamSizeBalance", "similarPartySizes" or "roleQuota", ` +
+				`not "latenzy"; did you mean "latency"?`},
+		"no algorithm": {map[string]string{"algorithm": `^[]`, "expansions": expanded(`^"algorithm.backfillPriority"`, oneStep)},
+			"algorithm: must be an object, not a list\nexpansions[0].target: there is no algorithm to expand"},
+		"attribute of no type": {map[string]string{"playerAttributes": `[{"name": "skill", "type": ^"real"}, {"name": "mode", "type": "string"}, ^1, {"name": ^"a\u0007", "type": "string"}]`,
+			"rules": `[{"name": "A", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 5},
+    {"name": "B", "type": "comparison", "measurements": ["avg(teams[*].players.attributes[skill])"], "operation": "=", "referenceValue": "x"},
+    {"name": "C", "type": "comparison", "measurements": [^5], "operation": "=", "referenceValue": [^null]}]`},
+			"playerAttributes[0].type: must be \"string\", \"number\", \"string_list\" or \"string_number_map\", not \"real\"\n" +
+				"playerAttributes[2]: must be an object, not the number 1\n" +
+				"playerAttributes[3].name: must not have control characters\n" +
+				"rules[2].measurements[0] (rule \"C\"): must be a string, not the number 5\n" +
+				"rules[2].referenceValue[0] (rule \"C\"): must be a string, not null"},
+		"open attribute":      {map[string]string{"rules": measured("teams[red].players.attributes[skill^")}, inMeasurement + `']' is missing`},
+		"no attribute's name": {map[string]string{"rules": measured("teams[red].players.attributes^(skill)")}, inMeasurement + `'[' is missing`},
+		"no list of roles": {map[string]string{"rules": `[{"name": "A", "type": "roleQuota", "attribute": "roles", "roles": [^"tank"], "teams": ^[]}]`},
+			"rules[0].roles[0] (rule \"A\"): must be an object, not the string \"tank\"\n" +
+				"rules[0].teams (rule \"A\"): must have at least one team; leave it out for all"},
+		"string in a collection": {map[string]string{"rules": `[{"name": "A", "type": "comparison", "measurements": ["count(teams[*].players.attributes[roles])"], "operation": "=", "referenceValue": ^"` +
+			strings.Repeat("é", 130) + `"}]`},
+			`rules[0].referenceValue (rule "A"): must be a number, not the string "` + strings.Repeat("é", 120) + `…"`},
+	} {
+		t.Run(name, func(t *testing.T) { wantMistakes(t, write(row.others), row.want) })
+	}
+}
+
 // TestMistakesByStages tells from when on what stands at its place is wrong.
 func TestMistakesByStages(t *testing.T) {
 	wantMistakes(t, write(map[string]string{"expansions": `[
@@ -182,13 +225,15 @@ unknown property "rule"; did you mean "rules"?`)
 
 func TestNoJSON(t *testing.T) {
 	for name, row := range map[string]struct{ text, want string }{
-		"nothing":       {"", "line 1, column 1: is no JSON: parsing value: unexpected EOF"},
-		"half":          {"{\"name\": \"x\",\n ", "line 2, column 2: is no JSON: parsing value: unexpected EOF"},
-		"no comma":      {"{\n  \"名\": \"x\" \"y\": 1}", "line 2, column 12: is no JSON: invalid character '\"' after object value (expecting ',' or '}')"},
-		"no value":      {"{\"a\": nil}", "line 1, column 7: is no JSON: invalid literal: nil"},
-		"more":          {"{} {}", "line 1, column 4: is no JSON: invalid character '{' after top-level value"},
-		"open comment":  {"/* ", "line 1, column 1: is no JSON: parsing comment: unexpected EOF"},
-		"line break":    {"{\"a\": \"b\nc\"}", "line 1, column 7: is no JSON: invalid literal: \"b c\""},
+		"nothing":      {"", "line 1, column 1: is no JSON: parsing value: unexpected EOF"},
+		"half":         {"{\"name\": \"x\",\n ", "line 2, column 2: is no JSON: parsing value: unexpected EOF"},
+		"no comma":     {"{\n  \"名\": \"x\" \"y\": 1}", "line 2, column 12: is no JSON: invalid character '\"' after object value (expecting ',' or '}')"},
+		"no value":     {"{\"a\": nil}", "line 1, column 7: is no JSON: invalid literal: nil"},
+		"more":         {"{} {}", "line 1, column 4: is no JSON: invalid character '{' after top-level value"},
+		"open comment": {"/* ", "line 1, column 1: is no JSON: parsing comment: unexpected EOF"},
+		"line break":   {"{\"a\": \"b\nc\"}", "line 1, column 7: is no JSON: invalid literal: \"b c\""},
+		"no algorithm": {`{"ruleLanguageVersion": "1.0", "teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 41}]}`,
+			`line 1, column 41: teams: a match of 41 players, more than 40, needs the algorithm's strategy "balanced"`},
 		"bytes":         {"{\n\"a\": \"é\xff\"}", "line 2, column 8: is no UTF-8 text"},
 		"not an object": {" []", "line 1, column 2: must be an object, not a list"},
 		"empty":         {"{}", "line 1, column 1: ruleLanguageVersion is missing\nline 1, column 1: teams is missing"},

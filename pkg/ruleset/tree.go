@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ func syntaxError(text []byte, err error) Error {
 	}
 	offset := 0
 	for range line - 1 {
-		offset += strings.IndexByte(string(text[offset:]), '\n') + 1
+		offset += bytes.IndexByte(text[offset:], '\n') + 1
 	}
 	p := locate(text, min(offset+column-1, len(text)))
 	message := err.Error()

@@ -50,3 +50,26 @@ func TestLargeTexts(t *testing.T) {
 		})
 	}
 }
+
+// TestDeepTexts reads what nests as deep as there are characters.
+func TestDeepTexts(t *testing.T) {
+	const half = ruleset.MaxCharacters / 2
+	for name, text := range map[string]string{
+		"open lists":   strings.Repeat("[", ruleset.MaxCharacters),
+		"lists":        strings.Repeat("[", half) + strings.Repeat("]", half),
+		"open objects": strings.Repeat(`{"":`, ruleset.MaxCharacters/4),
+		"lines":        strings.Repeat("\n", ruleset.MaxCharacters),
+		"calls":        write(map[string]string{"rules": measured(strings.Repeat("avg(", 15_000))}),
+		"statement":    write(map[string]string{"rules": stated(strings.Repeat("not(", 15_000))}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			if _, err := ruleset.Parse([]byte(text)); err == nil {
+				t.Error("no error")
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
