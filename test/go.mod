@@ -8,7 +8,9 @@ require (
 	golang.org/x/sync v0.24.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
+	torikumi/evaluator v0.0.0
 	torikumi/local v0.0.0
+	torikumi/matchfunction v0.0.0
 	torikumi/minimatch v0.0.0
 	torikumi/pkg v0.0.0
 	torikumi/proto v0.0.0
@@ -27,6 +29,7 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/tailscale/hujson v0.0.0-20260727124030-b80ff77dac4f // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
@@ -35,10 +38,8 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 	torikumi/director v0.0.0 // indirect
-	torikumi/evaluator v0.0.0 // indirect
 	torikumi/frontend v0.0.0 // indirect
 	torikumi/gameserver v0.0.0 // indirect
-	torikumi/matchfunction v0.0.0 // indirect
 )
 
 replace (
