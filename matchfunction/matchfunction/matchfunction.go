@@ -35,6 +35,7 @@ type Config struct {
 	Query        string        `flag:"query" default:"127.0.0.1:50503" help:"Open Match query service, host:port."`
 	QueryTimeout time.Duration `flag:"query-timeout" default:"10s" help:"Longest time for reading the pools of a profile."`
 	RunTimeout   time.Duration `flag:"run-timeout" default:"15s" help:"Longest time for one run; what has been found by then is proposed. Has to be below Open Match's proposalCollectionInterval (20s by default), which drops what comes later."`
+	KeepTickets  int           `flag:"keep-tickets" default:"500000" help:"Most tickets of a pool to keep from run to run, about 1 kB of memory each: only new ones are then read from Open Match. 0 keeps none; larger pools are read whole in each run."`
 	Name         string        `flag:"name" default:"torikumi" help:"Name of this match function in its proposals. Different match functions need different names, replicas of one the same."`
 
 	// rules are those written in Go.
@@ -54,6 +55,9 @@ func (c *Config) Validate() error {
 	}
 	if c.QueryTimeout <= 0 {
 		errs = append(errs, config.Invalid("query-timeout", "must be positive", c.QueryTimeout))
+	}
+	if c.KeepTickets < 0 {
+		errs = append(errs, config.Invalid("keep-tickets", "must not be negative", c.KeepTickets))
 	}
 	if c.RunTimeout <= 0 {
 		errs = append(errs, config.Invalid("run-timeout", "must be positive", c.RunTimeout))
@@ -91,6 +95,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		Query:        openmatch.NewQueryServiceClient(conn),
 		QueryTimeout: cfg.QueryTimeout,
 		RunTimeout:   cfg.RunTimeout,
+		KeepTickets:  cfg.KeepTickets,
 		Compiler:     &engine.Compiler{Options: search.Options{Custom: cfg.rules}},
 		Metrics:      runner.NewMetrics(registry),
 		Logger:       logger,

@@ -115,7 +115,7 @@ func TestAdmit(t *testing.T) {
 	slices.Reverse(tickets)
 	got := make(map[string]engine.Reason)
 	var admitted []string
-	for _, a := range engine.Admit(tickets, now, func(t *openmatch.Ticket, r engine.Reason) { got[t.GetId()] = r }) {
+	for _, a := range admit(tickets, now, func(t *openmatch.Ticket, r engine.Reason) { got[t.GetId()] = r }) {
 		admitted = append(admitted, a.Ticket.GetId())
 	}
 	if diff := cmp.Diff([]string{"foreign", "same", "still", "young"}, admitted); diff != "" {
@@ -136,7 +136,7 @@ func search(t *testing.T, rules *torikumiv1.SkillRules, tickets ...*openmatch.Ti
 	}
 	skipped := make(map[string]engine.Reason)
 	note := func(t *openmatch.Ticket, r engine.Reason) { skipped[t.GetId()] = r }
-	return slices.Collect(p.Engine.Search(t.Context(), engine.Pool{Tickets: engine.Admit(tickets, now, note)}, now, note)), skipped
+	return slices.Collect(p.Engine.Search(t.Context(), engine.Pool{Tickets: admit(tickets, now, note)}, now, note)), skipped
 }
 
 func number(v float64) map[string]*torikumiv1.Attribute {
@@ -233,7 +233,7 @@ func FuzzProfile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		pool := engine.Admit([]*openmatch.Ticket{ticket("a", time.Minute, nil), ticket("b", 0, players("p1", "p2")), ticket("c", 0, nil)}, now, ignore)
+		pool := admit([]*openmatch.Ticket{ticket("a", time.Minute, nil), ticket("b", 0, players("p1", "p2")), ticket("c", 0, nil)}, now, ignore)
 		for m := range compiled.Engine.Search(t.Context(), engine.Pool{Tickets: pool}, now, ignore) {
 			if math.IsNaN(m.Score) || math.IsInf(m.Score, 0) || m.MinPlayers < 1 || len(m.Tickets) == 0 {
 				t.Errorf("got %+v", m)

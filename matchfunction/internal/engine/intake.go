@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"torikumi/matchfunction/internal/tickets"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -29,21 +30,23 @@ const (
 
 // Admit reads the tickets of all pools: each once, in order of id, broken ones
 // and expired ones left out, and no player in two of them.
-func Admit(tickets []*openmatch.Ticket, now time.Time, skipped func(*openmatch.Ticket, Reason)) []Ticket {
-	tickets = slices.Clone(tickets)
-	slices.SortStableFunc(tickets, func(a, b *openmatch.Ticket) int { return cmp.Compare(a.GetId(), b.GetId()) })
-	tickets = slices.CompactFunc(tickets, func(a, b *openmatch.Ticket) bool { return a.GetId() != "" && a.GetId() == b.GetId() })
+func Admit(read []tickets.Read, now time.Time, skipped func(*openmatch.Ticket, Reason)) []Ticket {
+	read = slices.Clone(read)
+	slices.SortStableFunc(read, func(a, b tickets.Read) int { return cmp.Compare(a.Ticket.GetId(), b.Ticket.GetId()) })
+	read = slices.CompactFunc(read, func(a, b tickets.Read) bool {
+		return a.Ticket.GetId() != "" && a.Ticket.GetId() == b.Ticket.GetId()
+	})
 
-	admitted := make([]Ticket, 0, len(tickets))
-	of := make(map[string]int, len(tickets)) // player to position in admitted
+	admitted := make([]Ticket, 0, len(read))
+	of := make(map[string]int, len(read)) // player to position in admitted
 	twice := false
-	for _, t := range tickets {
+	for _, r := range read {
+		t, details := r.Ticket, r.Details
 		if t.GetId() == "" {
 			skipped(t, BadID)
 			continue
 		}
-		details, err := contract.TicketDetails(t)
-		if err != nil {
+		if r.Err != nil {
 			skipped(t, BadDetails)
 			continue
 		}

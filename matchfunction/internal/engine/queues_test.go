@@ -30,7 +30,7 @@ func TestQueuesThatShip(t *testing.T) {
 				DoubleArgs: map[string]float64{"skill": skill, "latency": 300}, StringArgs: map[string]string{"region": "eu"}}
 			return k
 		}
-		pool := engine.Admit([]*openmatch.Ticket{existing("a", 0, 10*time.Second), existing("b", 1e6, 0)}, now, ignore)
+		pool := admit([]*openmatch.Ticket{existing("a", 0, 10*time.Second), existing("b", 1e6, 0)}, now, ignore)
 		found := 0
 		for m := range compiled.Engine.Search(t.Context(), engine.Pool{Tickets: pool}, now, ignore) {
 			found++

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/matchfunction/internal/engine"
+	"torikumi/matchfunction/internal/tickets"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -35,6 +36,15 @@ func matches(t *testing.T, text string, pool engine.Pool) []engine.Match {
 	return slices.Collect(p.Engine.Search(t.Context(), pool, now, func(k *openmatch.Ticket, r engine.Reason) { t.Errorf("%s: %s", k.GetId(), r) }))
 }
 
+// admit reads tickets as a run does.
+func admit(all []*openmatch.Ticket, now time.Time, skipped func(*openmatch.Ticket, engine.Reason)) []engine.Ticket {
+	read := make([]tickets.Read, len(all))
+	for i, t := range all {
+		read[i] = tickets.Decode(t)
+	}
+	return engine.Admit(read, now, skipped)
+}
+
 func skilled(id string, skill float64, waited time.Duration) *openmatch.Ticket {
 	d := players("player of " + id)
 	d.Players[0].Attributes = number(skill)
@@ -44,12 +54,12 @@ func skilled(id string, skill float64, waited time.Duration) *openmatch.Ticket {
 // A profile's rule set decides, and its expansions count from the creation of
 // Open Match's tickets.
 func TestRuleSetOfAProfile(t *testing.T) {
-	tickets := []*openmatch.Ticket{skilled("a", 1000, time.Second), skilled("b", 1400, 20*time.Second)}
-	if got := matches(t, duelRules, engine.Pool{Tickets: engine.Admit(tickets, now, ignore)}); len(got) != 0 {
+	pool := []*openmatch.Ticket{skilled("a", 1000, time.Second), skilled("b", 1400, 20*time.Second)}
+	if got := matches(t, duelRules, engine.Pool{Tickets: admit(pool, now, ignore)}); len(got) != 0 {
 		t.Errorf("400 apart, and one has just come: %v", got)
 	}
-	tickets[0].CreateTime = timestamppb.New(now.Add(-10 * time.Second))
-	got := matches(t, duelRules, engine.Pool{Tickets: engine.Admit(tickets, now, ignore)})
+	pool[0].CreateTime = timestamppb.New(now.Add(-10 * time.Second))
+	got := matches(t, duelRules, engine.Pool{Tickets: admit(pool, now, ignore)})
 	if len(got) != 1 || len(got[0].Tickets) != 2 || got[0].MinPlayers != 2 || !(got[0].Score > 0) {
 		t.Fatalf("got %+v", got)
 	}
@@ -75,9 +85,9 @@ func TestABackfillIsFilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := &openmatch.Backfill{Id: "b2"}
-	tickets := []*openmatch.Ticket{skilled("far", 1000, 0), skilled("near", 2050, 0), skilled("nearer", 2010, 0)}
+	pool := []*openmatch.Ticket{skilled("far", 1000, 0), skilled("near", 2050, 0), skilled("nearer", 2010, 0)}
 	got := matches(t, duelRules, engine.Pool{
-		Tickets: engine.Admit(tickets, now, ignore), Backfills: engine.AdmitBackfills([]*openmatch.Backfill{b, foreign, b, nil})})
+		Tickets: admit(pool, now, ignore), Backfills: engine.AdmitBackfills([]*openmatch.Backfill{b, foreign, b, nil})})
 	if len(got) != 1 || got[0].Backfill.GetId() != "b1" || got[0].Backfill.GetGeneration() != 3 {
 		t.Fatalf("got %+v", got)
 	}
@@ -113,7 +123,7 @@ func TestNobodyJoinsTheMatchTheyAreIn(t *testing.T) {
 		Teams: []*torikumiv1.BackfillTeam{{Name: "west", Players: players("player of x").Players}}}); err != nil {
 		t.Fatal(err)
 	}
-	got := matches(t, duelRules, engine.Pool{Tickets: engine.Admit([]*openmatch.Ticket{skilled("x", 1000, 0)}, now, ignore),
+	got := matches(t, duelRules, engine.Pool{Tickets: admit([]*openmatch.Ticket{skilled("x", 1000, 0)}, now, ignore),
 		Backfills: engine.AdmitBackfills([]*openmatch.Backfill{b})})
 	if len(got) != 0 {
 		t.Errorf("got %+v", got)

@@ -9,9 +9,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -25,6 +23,7 @@ import (
 
 	"torikumi/matchfunction/internal/engine"
 	"torikumi/matchfunction/internal/explain"
+	"torikumi/matchfunction/internal/tickets"
 	"torikumi/proto/openmatch"
 )
 
@@ -33,6 +32,8 @@ const (
 	batch = 512
 	// poolsAtOnce bounds the queries of one call.
 	poolsAtOnce = 4
+	// smallPool is how many tickets are read again rather than kept.
+	smallPool = 500
 	// explainTimeout bounds the time that explaining adds to a run.
 	explainTimeout = 200 * time.Millisecond
 )
@@ -48,6 +49,8 @@ type Options struct {
 	// Match drops what comes after its proposalCollectionInterval, and all
 	// profiles wait for the slowest call.
 	RunTimeout time.Duration
+	// KeepTickets is how many tickets of a pool are kept from run to run.
+	KeepTickets int
 	// Desk has the tickets that frontends ask for; nil if there are none.
 	Desk *explain.Desk
 	// QueryTimeout bounds reading all pools: one slow match function delays
@@ -64,6 +67,8 @@ type Runner struct {
 	openmatch.UnimplementedMatchFunctionServer
 	Options
 
+	tickets *tickets.Reader
+
 	mu sync.Mutex
 	// complained is, by profile, the broken ticket last logged, so that one
 	// that stays is not logged again in every cycle.
@@ -72,7 +77,8 @@ type Runner struct {
 
 // New makes a Runner.
 func New(o Options) *Runner {
-	return &Runner{Options: o, complained: make(map[string]string)}
+	reader := &tickets.Reader{Query: o.Query, Most: o.KeepTickets, Least: smallPool, Now: time.Now, Whole: o.Metrics.whole.Inc}
+	return &Runner{Options: o, tickets: reader, complained: make(map[string]string)}
 }
 
 // Run implements openmatch.MatchFunctionServer. Codes: InvalidArgument for a
@@ -99,7 +105,7 @@ func (r *Runner) Run(req *openmatch.RunRequest, stream grpc.ServerStreamingServe
 
 // contents is what the pools of a profile hold.
 type contents struct {
-	tickets   []*openmatch.Ticket
+	tickets   []tickets.Read
 	backfills []*openmatch.Backfill
 }
 
@@ -107,13 +113,13 @@ type contents struct {
 func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.QueryTimeout)
 	defer cancel()
-	tickets, backfills := make([][]*openmatch.Ticket, len(p.Pools)), make([][]*openmatch.Backfill, len(p.Pools))
+	read, backfills := make([][]tickets.Read, len(p.Pools)), make([][]*openmatch.Backfill, len(p.Pools))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(poolsAtOnce)
 	for i, pool := range p.Pools {
 		g.Go(func() error {
 			var err error
-			if tickets[i], err = r.tickets(ctx, pool); err != nil {
+			if read[i], err = r.tickets.Read(ctx, pool); err != nil {
 				return fmt.Errorf("query pool %q: %w", pool.GetName(), err)
 			}
 			return nil
@@ -122,8 +128,8 @@ func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error)
 			continue
 		}
 		g.Go(func() error {
-			var err error
-			backfills[i], err = r.backfills(ctx, pool)
+			stream, err := r.Query.QueryBackfills(ctx, &openmatch.QueryBackfillsRequest{Pool: pool})
+			backfills[i], err = tickets.Collect(stream, err, (*openmatch.QueryBackfillsResponse).GetBackfills)
 			if status.Code(err) == codes.Unimplemented {
 				return nil // an Open Match without backfills
 			}
@@ -136,35 +142,7 @@ func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error)
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return &contents{slices.Concat(tickets...), slices.Concat(backfills...)}, nil
-}
-
-func (r *Runner) tickets(ctx context.Context, pool *openmatch.Pool) ([]*openmatch.Ticket, error) {
-	stream, err := r.Query.QueryTickets(ctx, &openmatch.QueryTicketsRequest{Pool: pool})
-	return collect(stream, err, (*openmatch.QueryTicketsResponse).GetTickets)
-}
-
-func (r *Runner) backfills(ctx context.Context, pool *openmatch.Pool) ([]*openmatch.Backfill, error) {
-	stream, err := r.Query.QueryBackfills(ctx, &openmatch.QueryBackfillsRequest{Pool: pool})
-	return collect(stream, err, (*openmatch.QueryBackfillsResponse).GetBackfills)
-}
-
-// collect reads all pages of a stream.
-func collect[P, T any](stream grpc.ServerStreamingClient[P], err error, items func(*P) []T) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	var all []T
-	for {
-		page, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, items(page)...)
-	}
+	return &contents{slices.Concat(read...), slices.Concat(backfills...)}, nil
 }
 
 // propose searches and sends. Proposals leave in batches, each with the best

@@ -1,0 +1,231 @@
+// Package tickets reads the pools of a profile from Open Match. On the
+// player's path it stands between the query service and the engines.
+//
+// Most tickets of a pool were there in the last cycle already, and a ticket
+// never changes while it waits. So a Reader keeps what it has read: after the
+// first time it asks for the ids that are in the pool, and for the tickets
+// that are new. What it keeps is disposable: any replica can start with
+// nothing, and whatever does not add up makes it read the whole pool again.
+package tickets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"torikumi/pkg/contract"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+const (
+	// overlap is how far back new tickets are asked for: the clocks of Open
+	// Match's frontends, which date them, differ.
+	overlap = 10 * time.Second
+	// kept is how long a ticket that is not in its pool any more is kept. It is
+	// in a match, and comes back if that fails, after the pendingReleaseTimeout
+	// (1 min by default) at the latest.
+	kept = 2 * time.Minute
+	// mostPools bounds how many pools are kept.
+	mostPools = 256
+)
+
+// Read is a ticket as it was read. It is shared and must not be changed.
+type Read struct {
+	Ticket *openmatch.Ticket
+	// Details are those of contract.TicketDetails; Err says that there are
+	// none.
+	Details *torikumiv1.TicketDetails
+	Err     error
+}
+
+// Decode reads what a ticket carries.
+func Decode(t *openmatch.Ticket) Read {
+	r := Read{Ticket: t}
+	r.Details, r.Err = contract.TicketDetails(t)
+	return r
+}
+
+// Reader reads pools. It is safe for concurrent use.
+type Reader struct {
+	Query openmatch.QueryServiceClient
+	// Most is how many tickets are kept of one pool, 0 for none: larger pools
+	// are read whole each time.
+	Most int
+	// Least is how many tickets a pool had last time for it to be worth two
+	// calls instead of one.
+	Least int
+	Now   func() time.Time
+	// Whole, if not nil, is called when a whole pool is read.
+	Whole func()
+
+	mu    sync.Mutex
+	pools map[string]*pool
+}
+
+// pool is what is kept of one.
+type pool struct {
+	mu      sync.Mutex
+	tickets map[string]*entry
+	// newest is the latest creation that has been seen.
+	newest time.Time
+}
+
+type entry struct {
+	Read
+	seen time.Time
+}
+
+// Read returns the tickets of a pool, in no order. Two calls for the same pool
+// wait for each other.
+func (r *Reader) Read(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
+	if r.Most == 0 {
+		return r.whole(ctx, p)
+	}
+	k, err := r.kept(p)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.tickets) > r.Least {
+		tickets, ok, err := r.refresh(ctx, p, k)
+		if ok || err != nil {
+			return tickets, err
+		}
+	}
+	tickets, err := r.whole(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	k.tickets, k.newest = nil, time.Time{}
+	if len(tickets) <= r.Most {
+		k.tickets = make(map[string]*entry, len(tickets))
+		for _, t := range tickets {
+			k.add(t, r.Now())
+		}
+	}
+	return tickets, nil
+}
+
+// kept finds what is kept of a pool.
+func (r *Reader) kept(p *openmatch.Pool) (*pool, error) {
+	key, err := proto.MarshalOptions{Deterministic: true}.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("pool %q: %w", p.GetName(), err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.pools[string(key)]
+	if k == nil {
+		if r.pools == nil || len(r.pools) == mostPools {
+			r.pools = make(map[string]*pool)
+		}
+		k = new(pool)
+		r.pools[string(key)] = k
+	}
+	return k, nil
+}
+
+func (k *pool) add(t Read, now time.Time) {
+	k.tickets[t.Ticket.GetId()] = &entry{t, now}
+	if c := t.Ticket.GetCreateTime(); c != nil && c.CheckValid() == nil && c.AsTime().After(k.newest) {
+		k.newest = c.AsTime()
+	}
+}
+
+// refresh brings what is kept up to date. It is not ok if the pool has to be
+// read whole: a ticket that is neither known nor new is in it.
+func (r *Reader) refresh(ctx context.Context, p *openmatch.Pool, k *pool) ([]Read, bool, error) {
+	newer := proto.CloneOf(p)
+	if since := timestamppb.New(k.newest.Add(-overlap)); p.GetCreatedAfter() == nil || p.GetCreatedAfter().AsTime().Before(since.AsTime()) {
+		newer.CreatedAfter = since
+	}
+	var ids []string
+	var fresh []*openmatch.Ticket
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		stream, err := r.Query.QueryTicketIds(gctx, &openmatch.QueryTicketIdsRequest{Pool: p})
+		ids, err = Collect(stream, err, (*openmatch.QueryTicketIdsResponse).GetIds)
+		return err
+	})
+	g.Go(func() error {
+		stream, err := r.Query.QueryTickets(gctx, &openmatch.QueryTicketsRequest{Pool: newer})
+		fresh, err = Collect(stream, err, (*openmatch.QueryTicketsResponse).GetTickets)
+		return err
+	})
+	switch err := g.Wait(); {
+	case status.Code(err) == codes.Unimplemented:
+		return nil, false, nil // an Open Match that only has whole pools
+	case err != nil:
+		return nil, false, err
+	}
+	now := r.Now()
+	for _, t := range fresh {
+		if _, known := k.tickets[t.GetId()]; !known {
+			k.add(Decode(t), now)
+		}
+	}
+	out := make([]Read, 0, len(ids))
+	for _, id := range ids {
+		e := k.tickets[id]
+		if e == nil {
+			return nil, false, nil
+		}
+		e.seen = now
+		out = append(out, e.Read)
+	}
+	for id, e := range k.tickets {
+		if now.Sub(e.seen) > kept {
+			delete(k.tickets, id)
+		}
+	}
+	if len(k.tickets) > 2*r.Most {
+		k.tickets = nil
+	}
+	return out, true, nil
+}
+
+func (r *Reader) whole(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
+	if r.Whole != nil {
+		r.Whole()
+	}
+	stream, err := r.Query.QueryTickets(ctx, &openmatch.QueryTicketsRequest{Pool: p})
+	tickets, err := Collect(stream, err, (*openmatch.QueryTicketsResponse).GetTickets)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Read, len(tickets))
+	for i, t := range tickets {
+		out[i] = Decode(t)
+	}
+	return out, nil
+}
+
+// Collect reads all pages of a stream, for a call that returned it and err.
+func Collect[P, T any](stream grpc.ServerStreamingClient[P], err error, items func(*P) []T) ([]T, error) {
+	if err != nil {
+		return nil, err
+	}
+	var all []T
+	for {
+		page, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items(page)...)
+	}
+}
