@@ -3,7 +3,7 @@ module torikumi/matchfunction
 go 1.26.0
 
 require (
-	github.com/google/cel-go v0.31.0
+	cel.dev/cel-go v0.33.2
 	github.com/google/go-cmp v0.7.0
 	github.com/prometheus/client_golang v1.25.0
 	go.uber.org/goleak v1.3.0

@@ -15,6 +15,7 @@ import (
 
 	"torikumi/matchfunction/internal/engine"
 	"torikumi/matchfunction/internal/explain"
+	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/runner"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
@@ -96,7 +97,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		QueryTimeout: cfg.QueryTimeout,
 		RunTimeout:   cfg.RunTimeout,
 		KeepTickets:  cfg.KeepTickets,
-		Compiler:     &engine.Compiler{Options: search.Options{Custom: cfg.rules}},
+		Compiler:     &engine.Compiler{Options: search.Options{Custom: cfg.rules, Expression: expression.Compile}},
 		Metrics:      runner.NewMetrics(registry),
 		Logger:       logger,
 		Now:          time.Now,

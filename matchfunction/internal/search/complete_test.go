@@ -72,11 +72,11 @@ func TestMatchesAreFoundWhereThereAreSome(t *testing.T) {
 		if err != nil || len(rs.Stages[0].Places()) > 2 {
 			continue
 		}
-		e, err := search.Compile(rs, search.Options{})
+		e, err := search.Compile(rs, options)
 		if err != nil {
 			t.Fatal(err)
 		}
-		judge, err := check.New(rs, nil, nil)
+		judge, err := check.New(rs, options.Custom, judged(rs))
 		if err != nil {
 			t.Fatal(err)
 		}

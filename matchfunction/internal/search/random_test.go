@@ -1,6 +1,7 @@
 package search_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"torikumi/matchfunction/internal/check"
+	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
@@ -51,6 +53,8 @@ var templates = []string{
 	`{"name":"%s","type":"similarPartySizes","maxDifference":1,"description":"%d"}`,
 	`{"name":"%s","type":"roleQuota","attribute":"maps","roles":[{"role":"m0","min":0,"max":%d},{"role":"m1","max":2},{"role":"m2","min":1,"max":4},{"role":"m3","max":3}]}`,
 	`{"name":"%s","type":"batchDistance","batchAttribute":"skill","maxDistance":%d0,"secondsUntilOptional":8}`,
+	`{"name":"%s","type":"expression","expression":"players.all(p, p.attributes.level < 8.0) && sum(players.map(p, p.attributes.level)) >= %d.0"}`,
+	`{"name":"%s","type":"custom","rule":"odd","parameters":%d}`,
 }
 
 // compounds join the rules before them.
@@ -167,6 +171,43 @@ func randomTickets(rng *rand.Rand, rs *ruleset.RuleSet, n int) []rule.Ticket {
 	return tickets
 }
 
+// odd is a custom rule: a match has an odd number of players, or as many as
+// its parameter says; and tickets whose ids end in the same digit stay apart.
+type odd struct{ or int }
+
+func (o odd) Allows(m *rule.Match) error {
+	n := 0
+	for _, t := range m.Teams {
+		n += len(t.Members)
+	}
+	if n%2 == 0 && n != o.or {
+		return fmt.Errorf("%d players", n)
+	}
+	for i, a := range m.Tickets {
+		for _, b := range m.Tickets[:i] {
+			if o.Apart(a, b) {
+				return fmt.Errorf("%s meets %s", a.ID, b.ID)
+			}
+		}
+	}
+	return nil
+}
+
+func (odd) Apart(a, b *rule.Ticket) bool { return a.ID[len(a.ID)-1] == b.ID[len(b.ID)-1] }
+
+var options = search.Options{Expression: expression.Compile, Custom: rule.Registry{"odd": func(parameters json.RawMessage) (rule.Rule, error) {
+	var o odd
+	err := json.Unmarshal(parameters, &o.or)
+	return o, err
+}}}
+
+// judged makes expressions callable for the checker.
+func judged(rs *ruleset.RuleSet) func(int, *ruleset.Rule) (func(*rule.Match) (bool, error), error) {
+	return func(stage int, r *ruleset.Rule) (func(*rule.Match) (bool, error), error) {
+		return expression.Compile(stage, &rs.Stages[stage].Definition, r)
+	}
+}
+
 // verify plays one random rule set and pool, and has the checker judge.
 func verify(t *testing.T, rng *rand.Rand, n int) (matched int) {
 	text := randomRules(rng)
@@ -174,11 +215,11 @@ func verify(t *testing.T, rng *rand.Rand, n int) (matched int) {
 	if err != nil {
 		return 0 // such as one that has no places for anybody
 	}
-	e, err := search.Compile(rs, search.Options{})
+	e, err := search.Compile(rs, options)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	judge, err := check.New(rs, nil, nil)
+	judge, err := check.New(rs, options.Custom, judged(rs))
 	if err != nil {
 		t.Fatal(err)
 	}
