@@ -115,7 +115,7 @@ func (r *run) region(t int32, g *group, region int, budget *int) bool {
 	r.unmended = false
 	x := r.key(t)
 	if len(r.plan.sorts) > 0 {
-		return r.sorted(t, g, x, region, budget)
+		return r.inSortedOrder(t, g, x, region, budget)
 	}
 	// Large parties are hard to place, and solos close any gap: whoever takes
 	// solos while large parties are near will miss them later.
@@ -224,17 +224,17 @@ func (r *run) axisWindow() (float64, bool) {
 }
 
 // openTeams are the teams with room.
-func (r *run) openTeams() uint64 {
+func (r *run) openTeams() *placeSet {
 	if len(r.plan.fits) == 0 {
-		return ^uint64(0)
+		return &everyPlace
 	}
-	var may uint64
+	var may placeSet
 	for i, p := range r.plan.places {
 		if r.state.fill[i] < p.Max {
-			may |= 1 << i
+			may.add(i)
 		}
 	}
-	return may
+	return &may
 }
 
 // more keeps some of those who come next, to be tried in the place of others.
@@ -328,10 +328,31 @@ const maxPlayers = math.MaxInt
 // players.
 func (r *run) largest(t int32, g *group, x float64, region int, players int, budget *int) bool {
 	r.gather(t, g, x, players, budget)
-	slices.SortStableFunc(r.cands, func(a, b candidate) int {
-		return cmp.Compare(r.pool.size(b.ticket), r.pool.size(a.ticket))
-	})
+	r.bySize()
 	return r.inOrder(t, region, budget)
+}
+
+// bySize sorts the candidates, the largest parties first; those of one size
+// stay in order.
+func (r *run) bySize() {
+	clear(r.counts)
+	for _, c := range r.cands {
+		n := r.pool.size(c.ticket)
+		for len(r.counts) <= n {
+			r.counts = append(r.counts, 0)
+		}
+		r.counts[n]++
+	}
+	at := 0
+	for n := len(r.counts) - 1; n >= 0; n-- {
+		r.counts[n], at = at, at+r.counts[n]
+	}
+	r.sorted = append(r.sorted[:0], r.cands...)
+	for _, c := range r.sorted {
+		n := r.pool.size(c.ticket)
+		r.cands[r.counts[n]] = c
+		r.counts[n]++
+	}
 }
 
 // words tries the anchor's words one by one as the one that all hold.
@@ -357,8 +378,8 @@ func (r *run) holds(t, word int32) bool {
 	return true
 }
 
-// sorted fills the teams in the order of the sorting rules.
-func (r *run) sorted(t int32, g *group, x float64, region int, budget *int) bool {
+// inSortedOrder fills the teams in the order of the sorting rules.
+func (r *run) inSortedOrder(t int32, g *group, x float64, region int, budget *int) bool {
 	r.gather(t, g, x, maxPlayers, budget)
 	for i := len(r.plan.sorts) - 1; i >= 0; i-- { // the first rule counts most
 		o := &r.plan.sorts[i]
@@ -379,9 +400,7 @@ func (r *run) sorted(t int32, g *group, x float64, region int, budget *int) bool
 }
 
 func (r *run) largestOf(t int32, region int, budget *int) bool {
-	slices.SortStableFunc(r.cands, func(a, b candidate) int {
-		return cmp.Compare(r.pool.size(b.ticket), r.pool.size(a.ticket))
-	})
+	r.bySize()
 	return r.inOrder(t, region, budget)
 }
 

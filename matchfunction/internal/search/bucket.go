@@ -11,7 +11,7 @@ import (
 // the axis, so that those nearest to a number are found from there outwards.
 // Tickets that are taken are passed over, and the way past them is remembered.
 type bucket struct {
-	fits    uint64
+	may     *placeSet
 	size    int
 	tickets []int32
 	keys    []float64
@@ -149,10 +149,10 @@ func (w *walk) cut(left bool) {
 
 // only leaves the buckets of tickets that may be in one of the teams and are
 // not larger than room.
-func (w *walk) only(may uint64, room int) {
+func (w *walk) only(may *placeSet, room int) {
 	kept := w.cursors[:0]
 	for _, c := range w.cursors {
-		if c.fits&may != 0 && c.size <= room {
+		if c.may.meets(may) && c.size <= room {
 			kept = append(kept, c)
 		}
 	}

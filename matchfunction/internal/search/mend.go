@@ -58,7 +58,7 @@ func (r *run) swap(broken float64, budget *int) (float64, bool) {
 					if *budget <= 0 {
 						return broken, false
 					}
-					if p.size(x) != p.size(y) || r.fits[x]&(1<<b) == 0 || r.fits[y]&(1<<a) == 0 {
+					if p.size(x) != p.size(y) || !r.may(x).has(b) || !r.may(y).has(a) {
 						continue
 					}
 					st.teams[a][i], st.teams[b][j] = y, x
@@ -84,7 +84,7 @@ func (r *run) shift(broken float64, budget *int) (float64, bool) {
 				if *budget <= 0 {
 					return broken, false
 				}
-				if a == b || r.fits[x]&(1<<b) == 0 || st.fill[b]+size > place.Max || st.fill[a]-size < st.plan.places[a].Min {
+				if a == b || !r.may(x).has(b) || st.fill[b]+size > place.Max || st.fill[a]-size < st.plan.places[a].Min {
 					continue
 				}
 				st.drop(a, i)
@@ -121,7 +121,7 @@ func (r *run) replace(broken float64, budget *int) (float64, bool) {
 				if *budget <= 0 {
 					return broken, false
 				}
-				if x == st.anchor || p.size(x) != p.size(k) || r.fits[k]&(1<<a) == 0 {
+				if x == st.anchor || p.size(x) != p.size(k) || !r.may(k).has(a) {
 					continue
 				}
 				st.teams[a][i] = k
@@ -195,7 +195,7 @@ func (r *run) join(broken float64, budget *int) (float64, bool) {
 			if *budget <= 0 {
 				return broken, false
 			}
-			if r.fits[k]&(1<<a) == 0 || st.fill[a]+p.size(k) > place.Max {
+			if !r.may(k).has(a) || st.fill[a]+p.size(k) > place.Max {
 				continue
 			}
 			st.put(k, a)

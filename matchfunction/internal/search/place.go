@@ -15,7 +15,7 @@ func (st *state) add(t int32) bool {
 	if size > st.room || st.total+size > st.plan.most || !st.near(t) || st.apart(t) {
 		return false
 	}
-	place := st.needs(size, st.run.fits[t])
+	place := st.needs(size, st.run.may(t))
 	if place < 0 && !st.repack(t) {
 		if len(st.plan.fits) == 0 {
 			st.room = size - 1
@@ -92,10 +92,10 @@ func (st *state) remove(t int32) {
 // have room: first those below their smallest size, of them the one with the
 // most room, then the one with the least of what teams share. -1 if there is
 // none. It is the order that FlexMatch documents.
-func (st *state) needs(size int, may uint64) int {
+func (st *state) needs(size int, may *placeSet) int {
 	best := -1
 	for i, p := range st.plan.places {
-		if may&(1<<i) == 0 || st.fill[i]+size > p.Max {
+		if !may.has(i) || st.fill[i]+size > p.Max {
 			continue
 		}
 		if best < 0 {
@@ -138,7 +138,7 @@ func (st *state) deal(tickets []int32) bool {
 	}
 	st.empty()
 	for _, t := range tickets {
-		place := st.needs(p.size(t), st.run.fits[t])
+		place := st.needs(p.size(t), st.run.may(t))
 		if place < 0 {
 			st.undeal()
 			return false
@@ -229,7 +229,7 @@ func (st *state) closer(a, b int) bool {
 	changed := false
 	for i, x := range st.teams[a] {
 		for j, y := range st.teams[b] {
-			if p.size(x) != p.size(y) || st.run.fits[x]&(1<<b) == 0 || st.run.fits[y]&(1<<a) == 0 {
+			if p.size(x) != p.size(y) || !st.run.may(x).has(b) || !st.run.may(y).has(a) {
 				continue
 			}
 			d := (p.value(col, y) - p.value(col, x)) * float64(p.size(x))

@@ -106,9 +106,6 @@ type order struct {
 func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options) (*plan, error) {
 	d := &rs.Stages[stage].Definition
 	p := &plan{stage: stage, definition: d, places: d.Places(), axis: -1, balance: -1, common: -1}
-	if len(p.places) > mostPlaces {
-		return nil, fmt.Errorf("teams: must be at most %d, got %d", mostPlaces, len(p.places))
-	}
 	for _, place := range p.places {
 		p.most += place.Max
 		p.maxParty = max(p.maxParty, place.Max)

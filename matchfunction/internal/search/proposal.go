@@ -84,6 +84,9 @@ func (r *run) proposal(st *state) Proposal {
 		}
 	}
 	p.Wait = r.decisive(everyone)
+	// The tickets may have reached a later stage than the one that is searched.
+	p.Stage = r.engine.rules.At(p.Wait)
+	p.plan = r.engine.plans[p.Stage]
 	if r.plan.axis >= 0 {
 		lo, hi := st.spread(r.plan.axis)
 		p.Spread = hi - lo

@@ -35,9 +35,11 @@ type run struct {
 	free      []int32
 	backfills []int32
 	// By ticket, for those that are usable.
-	fits  []uint64
+	class []int32
 	reach []uint64
 	part  []int32
+
+	classes classes
 
 	groups map[groupKey]*group
 	// population is the number of tickets by region.
@@ -61,6 +63,9 @@ type run struct {
 	// a rule.
 	unmended bool
 	cands    []candidate
+	// Scratch of bySize.
+	sorted []candidate
+	counts []int
 }
 
 type groupKey struct {
@@ -71,14 +76,14 @@ type groupKey struct {
 func newRun(ctx context.Context, e *Engine, p *pool, stage int) *run {
 	r := &run{ctx: ctx, engine: e, pool: p, plan: e.plans[stage], byOldest: e.rules.ByOldest()}
 	n := len(p.tickets)
-	r.fits, r.reach, r.part = make([]uint64, n), make([]uint64, n), make([]int32, n)
+	r.class, r.reach, r.part = make([]int32, n), make([]uint64, n), make([]int32, n)
 	parts := partition{pool: p, equals: r.plan.equals}
 	r.free = make([]int32, 0, n)
 	for t := range int32(n) {
 		if p.taken[t] || !r.belongs(t) || r.plan.flaw(p, t) != "" {
 			continue
 		}
-		r.fits[t], r.reach[t], r.part[t] = r.plan.mayBeIn(p, t), r.plan.reachable(p, t), parts.of(t)
+		r.class[t], r.reach[t], r.part[t] = r.classes.of(r.plan, p, t), r.plan.reachable(p, t), parts.of(t)
 		if p.tickets[t].Teams != nil {
 			r.backfills = append(r.backfills, t)
 		} else {
@@ -87,6 +92,9 @@ func newRun(ctx context.Context, e *Engine, p *pool, stage int) *run {
 	}
 	return r
 }
+
+// may are the teams that a ticket may be in.
+func (r *run) may(t int32) *placeSet { return &r.classes.sets[r.class[t]] }
 
 // belongs tells whether a ticket may be in a match of this stage: where the
 // newest ticket decides all have to have waited long enough, where the oldest
@@ -217,8 +225,8 @@ func (r *run) sortIntoGroups() {
 	slices.SortFunc(order, func(a, b int32) int { return r.compareKeys(keys[a], keys[b], a, b) })
 	r.groups, r.population = make(map[groupKey]*group), make([]int, len(r.pool.regions))
 	type bucketKey struct {
-		fits uint64
-		size int
+		class int32
+		size  int
 	}
 	buckets := make(map[*group]map[bucketKey]*bucket)
 	put := func(t int32, region int32) {
@@ -228,10 +236,10 @@ func (r *run) sortIntoGroups() {
 			g = new(group)
 			r.groups[k], buckets[g] = g, make(map[bucketKey]*bucket)
 		}
-		key := bucketKey{r.fits[t], r.pool.size(t)}
+		key := bucketKey{r.class[t], r.pool.size(t)}
 		b := buckets[g][key]
 		if b == nil {
-			b = &bucket{fits: key.fits, size: key.size}
+			b = &bucket{may: r.may(t), size: key.size}
 			buckets[g][key] = b
 			g.buckets = append(g.buckets, b)
 		}

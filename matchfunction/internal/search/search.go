@@ -109,7 +109,7 @@ func (pl *plan) flaw(p *pool, t int32) Reason {
 		return BadParty
 	case pl.reachable(p, t) == 0:
 		return BadRegion
-	case p.tickets[t].Teams == nil && pl.mayBeIn(p, t) == 0, !pl.agrees(p, t):
+	case p.tickets[t].Teams == nil && len(pl.fits) > 0 && pl.mayBeIn(p, t) == placeSet{}, !pl.agrees(p, t):
 		return Divided
 	}
 	return ""
@@ -138,13 +138,13 @@ func (p *pool) differ(column int, a, b int32) bool {
 	return p.numbers[column][a] != p.numbers[column][b]
 }
 
-// mayBeIn are the teams that a ticket may be in, as bits.
-func (pl *plan) mayBeIn(p *pool, t int32) uint64 {
-	var may uint64
+// mayBeIn are the teams that a ticket may be in.
+func (pl *plan) mayBeIn(p *pool, t int32) placeSet {
+	var may placeSet
 	size := p.size(t)
 	for i, place := range pl.places {
 		if size <= place.Max {
-			may |= 1 << i
+			may.add(i)
 		}
 	}
 	for i := range pl.fits {
@@ -154,7 +154,7 @@ func (pl *plan) mayBeIn(p *pool, t int32) uint64 {
 				continue
 			}
 			for _, place := range f.places {
-				may &^= 1 << place
+				may.remove(place)
 			}
 			break
 		}

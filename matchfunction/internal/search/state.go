@@ -7,10 +7,6 @@ import (
 	"torikumi/matchfunction/rule"
 )
 
-// mostPlaces is how many teams a match can have, so that one word can say in
-// which of them a ticket may be.
-const mostPlaces = 64
-
 // spans are ranges of players.
 type spans [][2]int32
 
