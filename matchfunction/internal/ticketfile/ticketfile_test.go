@@ -1,0 +1,232 @@
+package ticketfile_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"torikumi/matchfunction/internal/ticketfile"
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
+)
+
+const example = `{"TicketId":"t1","StartTime":"2026-01-01T00:00:00Z","Players":[{"PlayerId":"p1","PlayerAttributes":{"skill":{"N":23},"mode":{"S":"ctf"},"maps":{"SL":["a","b"]},"roles":{"SDM":{"tank":10}}},"LatencyInMs":{"us-east-1":40,"eu-west-1":90}}]}`
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func exampleTicket() rule.Ticket {
+	return rule.Ticket{ID: "t1", Created: start, Players: []rule.Player{{
+		ID: "p1",
+		Attributes: []rule.Attribute{
+			{Name: "maps", Value: ruleset.Value{Type: ruleset.StringList, List: []string{"a", "b"}}},
+			{Name: "mode", Value: ruleset.Value{Type: ruleset.String, String: "ctf"}},
+			{Name: "roles", Value: ruleset.Value{Type: ruleset.StringNumberMap, Map: map[string]float64{"tank": 10}}},
+			{Name: "skill", Value: ruleset.Value{Type: ruleset.Number, Number: 23}},
+		},
+		Latencies: []rule.Latency{{Region: "eu-west-1", Milliseconds: 90}, {Region: "us-east-1", Milliseconds: 40}},
+	}}}
+}
+
+func TestRead(t *testing.T) {
+	got, err := ticketfile.Read(strings.NewReader("\n" + example + "\r\n  \n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]rule.Ticket{exampleTicket()}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// DescribeMatchmaking prints more than a ticket needs, numbers as the AWS
+// command line does, and times in seconds.
+func TestReadWhatDescribeMatchmakingPrints(t *testing.T) {
+	got, err := ticketfile.Read(strings.NewReader(`{"TicketId":"t1","ConfigurationName":"c","ConfigurationArn":"arn:aws:x","Status":"COMPLETED","StatusReason":null,` +
+		`"StartTime":1767225600.5,"EndTime":1767225601,"Players":[{"PlayerId":"p1","Team":"red","LatencyInMs":{},"PlayerAttributes":{"skill":{"N":"2.3e1","S":null}}}],"EstimatedWaitTime":3}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []rule.Ticket{{ID: "t1", Created: start.Add(500 * time.Millisecond), Players: []rule.Player{{
+		ID: "p1", Attributes: []rule.Attribute{{Name: "skill", Value: ruleset.Value{Type: ruleset.Number, Number: 23}}},
+	}}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReadErrors(t *testing.T) {
+	// The second line is wrong in the way that the row says.
+	player := func(rest string) string {
+		return `{"TicketId":"t2","StartTime":0,"Players":[{"PlayerId":"p2",` + rest + `}]}`
+	}
+	rows := []struct{ line, want string }{
+		{`{`, `line 2: must be one JSON object`},
+		{`[]`, `line 2: must be an object`},
+		{`null`, `line 2: must be an object`},
+		{`{} {}`, `line 2: must be one JSON object`},
+		{"{\"TicketId\":\"\xff\"}", `line 2: must be UTF-8`},
+		{`{}`, `line 2: TicketId: is missing`},
+		{`{"ticketid":"t2"}`, `line 2: TicketId: is missing`},
+		{`{"TicketId":7}`, `line 2: TicketId: must be a string`},
+		{`{"TicketId":""}`, `line 2: TicketId: must not be empty`},
+		{`{"TicketId":"t2"}`, `line 2: StartTime: is missing`},
+		{`{"TicketId":"t2","StartTime":"noon"}`, `line 2: StartTime: must be a time as RFC 3339, or seconds since 1970`},
+		{`{"TicketId":"t2","StartTime":1e300}`, `line 2: StartTime: must be a time as RFC 3339, or seconds since 1970`},
+		{`{"TicketId":"t2","StartTime":"0000-01-01T00:00:00+01:00"}`, `line 2: StartTime: must be a time as RFC 3339, or seconds since 1970`},
+		{`{"TicketId":"t2","StartTime":[]}`, `line 2: StartTime: must be a time as RFC 3339, or seconds since 1970`},
+		{`{"TicketId":"t2","StartTime":0}`, `line 2: Players: is missing`},
+		{`{"TicketId":"t2","StartTime":0,"Players":{}}`, `line 2: Players: must be a list`},
+		{`{"TicketId":"t2","StartTime":0,"Players":[]}`, `line 2: Players: must have at least one player`},
+		{`{"TicketId":"t2","StartTime":0,"Players":[3]}`, `line 2: Players[0]: must be an object`},
+		{`{"TicketId":"t2","StartTime":0,"Players":[{}]}`, `line 2: Players[0].PlayerId: is missing`},
+		{`{"TicketId":"t1","StartTime":0,"Players":[{"PlayerId":"p2"}]}`, `line 2: TicketId: must be unique, "t1" is on line 1 too`},
+		{`{"TicketId":"t2","StartTime":0,"Players":[{"PlayerId":"p1"}]}`, `line 2: Players[0].PlayerId: must be unique, "p1" is on line 1 too`},
+		{`{"TicketId":"t2","StartTime":0,"Players":[{"PlayerId":"p2"},{"PlayerId":"p2"}]}`, `line 2: Players[1].PlayerId: must be unique, "p2" is in the ticket twice`},
+		{player(`"PlayerAttributes":[]`), `line 2: Players[0].PlayerAttributes: must be an object`},
+		{player(`"PlayerAttributes":{"a":1}`), `line 2: Players[0].PlayerAttributes.a: must be an object`},
+		{player(`"PlayerAttributes":{"a":{}}`), `line 2: Players[0].PlayerAttributes.a: must have exactly one of S, N, SL and SDM`},
+		{player(`"PlayerAttributes":{"a":{"S":"x","N":1}}`), `line 2: Players[0].PlayerAttributes.a: must have exactly one of S, N, SL and SDM`},
+		{player(`"PlayerAttributes":{"a":{"S":1}}`), `line 2: Players[0].PlayerAttributes.a.S: must be a string`},
+		{player(`"PlayerAttributes":{"a":{"N":"0x1p3"}}`), `line 2: Players[0].PlayerAttributes.a.N: must be a number`},
+		{player(`"PlayerAttributes":{"a":{"N":true}}`), `line 2: Players[0].PlayerAttributes.a.N: must be a number`},
+		{player(`"PlayerAttributes":{"a":{"N":1e999}}`), `line 2: Players[0].PlayerAttributes.a.N: must be a finite number`},
+		{player(`"PlayerAttributes":{"a":{"SL":"x"}}`), `line 2: Players[0].PlayerAttributes.a.SL: must be a list`},
+		{player(`"PlayerAttributes":{"a":{"SL":["x",null]}}`), `line 2: Players[0].PlayerAttributes.a.SL[1]: must be a string`},
+		{player(`"PlayerAttributes":{"a":{"SDM":{"k":"x"}}}`), `line 2: Players[0].PlayerAttributes.a.SDM.k: must be a number`},
+		{player(`"LatencyInMs":{"eu":-1}`), `line 2: Players[0].LatencyInMs.eu: must be at least 0 milliseconds`},
+		{player(`"LatencyInMs":{"eu":"fast"}`), `line 2: Players[0].LatencyInMs.eu: must be a number`},
+	}
+	for _, row := range rows {
+		t.Run(row.want, func(t *testing.T) {
+			got, err := ticketfile.Read(strings.NewReader(example + "\n" + row.line + "\n"))
+			if err == nil || err.Error() != row.want || got != nil {
+				t.Fatalf("%s: got %v, %v, want %q", row.line, got, err, row.want)
+			}
+			var e *ticketfile.Error
+			if !errors.As(err, &e) || e.Line != 2 {
+				t.Errorf("no *Error of line 2: %#v", e)
+			}
+		})
+	}
+}
+
+// All lines that are wrong are named, but no endless list.
+func TestReadCollectsErrors(t *testing.T) {
+	_, err := ticketfile.Read(strings.NewReader("{}\n" + example + "\n[]\n"))
+	if want := "line 1: TicketId: is missing\nline 3: must be an object"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	_, err = ticketfile.Read(strings.NewReader(strings.Repeat("{}\n", 1000)))
+	if err == nil || strings.Count(err.Error(), "\n") != 20 || !strings.HasSuffix(err.Error(), "and perhaps more: reading ends here") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReadLongLines(t *testing.T) {
+	fill := func(n int) string {
+		rest := n - len(example) + len("t1")
+		return strings.Replace(example, "t1", strings.Repeat("x", rest), 1)
+	}
+	longest := fill(ticketfile.MaxLine)
+	for _, end := range []string{"", "\n", "\r\n"} {
+		if got, err := ticketfile.Read(strings.NewReader(longest + end)); err != nil || len(got) != 1 {
+			t.Errorf("a line of the longest, end %q: %v", end, err)
+		}
+	}
+	for _, end := range []string{"", "\n", "\r\n"} {
+		_, err := ticketfile.Read(strings.NewReader(example + "\n" + fill(ticketfile.MaxLine+1) + end))
+		if want := "line 2: must be at most 1048576 bytes long"; err == nil || err.Error() != want {
+			t.Errorf("end %q: got %v, want %s", end, err, want)
+		}
+	}
+}
+
+func TestReadSaysWhatTheReaderSays(t *testing.T) {
+	broken := errors.New("the disk is gone")
+	if _, err := ticketfile.Read(iotest.ErrReader(broken)); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWriteReadsAgain(t *testing.T) {
+	in := []rule.Ticket{exampleTicket(), {ID: "<&>", Created: start.Add(123456789), Players: []rule.Player{
+		{ID: "a", Attributes: []rule.Attribute{
+			{Name: "empty", Value: ruleset.Value{Type: ruleset.StringList, List: []string{}}},
+			{Name: "none", Value: ruleset.Value{Type: ruleset.StringNumberMap, Map: map[string]float64{}}},
+			{Name: "x", Value: ruleset.Value{Type: ruleset.Number, Number: -math.MaxFloat64}},
+		}}, {ID: "b"},
+	}}}
+	var b bytes.Buffer
+	if err := ticketfile.Write(&b, in); err != nil {
+		t.Fatal(err)
+	}
+	out, err := ticketfile.Read(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(in, out); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWriteErrors(t *testing.T) {
+	asks, plays, nan := exampleTicket(), exampleTicket(), exampleTicket()
+	asks.Region, plays.Teams = "eu", []int{0}
+	nan.Players[0].Latencies[0].Milliseconds = math.NaN()
+	for _, ticket := range []rule.Ticket{asks, plays, nan} {
+		if err := ticketfile.Write(new(bytes.Buffer), []rule.Ticket{ticket}); err == nil || !strings.Contains(err.Error(), `"t1"`) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// What can be read can be written and read again, and is the same.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(example))
+	f.Add([]byte(example + "\n\n" + strings.ReplaceAll(example, `1"`, `2"`)))
+	f.Add([]byte(`{"TicketId":"t","StartTime":1767225600.25,"Players":[{"PlayerId":"p","PlayerAttributes":{"n":{"N":"-0.0"}}}]}`))
+	f.Add([]byte(`{"TicketId":"t","StartTime":"9999-12-31T23:59:59.999999999-00:01","Players":[{"PlayerId":"p"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		first, err := ticketfile.Read(bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		var b bytes.Buffer
+		if err := ticketfile.Write(&b, first); err != nil {
+			t.Fatalf("write: %v", err)
+		}
+		if bytes.Count(b.Bytes(), []byte("\n")) != len(first) {
+			t.Fatalf("%d tickets, but\n%s", len(first), &b)
+		}
+		second, err := ticketfile.Read(&b)
+		if err != nil {
+			// What was written may be longer than what was read.
+			if len(text) > ticketfile.MaxLine/8 {
+				return
+			}
+			t.Fatalf("read again: %v", err)
+		}
+		if diff := cmp.Diff(first, second); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func BenchmarkRead(b *testing.B) {
+	var text bytes.Buffer
+	for i := range 1000 {
+		fmt.Fprintln(&text, strings.NewReplacer(`"t1"`, fmt.Sprintf(`"t%d"`, i), `"p1"`, fmt.Sprintf(`"p%d"`, i)).Replace(example))
+	}
+	b.SetBytes(int64(text.Len()))
+	for b.Loop() {
+		if _, err := ticketfile.Read(bytes.NewReader(text.Bytes())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
