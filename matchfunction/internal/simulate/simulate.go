@@ -1,0 +1,97 @@
+// Package simulate tries a rule set without any server: one pass of the search
+// over recorded or generated tickets, or a whole day of players who come and
+// go. It is off the player's path; designers of rule sets are its users.
+//
+// What is found is never believed: every match goes to a Checker that shares
+// no code with the search.
+//
+// All results but the time that the search took depend on the input alone.
+package simulate
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"torikumi/matchfunction/internal/search"
+	"torikumi/matchfunction/rule"
+)
+
+// Checker judges matches that are proposed together, and returns what is wrong
+// with them, one text for each thing.
+type Checker func(matches []*rule.Match, now time.Time) []string
+
+// Outcome is what one pass found.
+type Outcome struct {
+	Matches []Match
+	// Unmatched are the positions of the tickets that are in no match, in
+	// order.
+	Unmatched []int
+	// LeftOut counts, by reason, the unmatched tickets that fit no match
+	// whoever else waits.
+	LeftOut map[search.Reason]int
+	// Waits are those of the matched tickets, Spreads those of the matches, in
+	// rising order.
+	Waits   []time.Duration
+	Spreads []float64
+	// Elapsed is how long the search took.
+	Elapsed time.Duration
+	// Violations are what the Checker says.
+	Violations []string
+}
+
+// Match is a match of an outcome.
+type Match struct {
+	*rule.Match
+	// Score and Spread are the search's.
+	Score, Spread float64
+}
+
+// Pass searches once, at one instant. A ticket from the future has just come.
+func Pass(ctx context.Context, engine *search.Engine, check Checker, tickets []rule.Ticket, now time.Time) *Outcome {
+	out := &Outcome{LeftOut: map[search.Reason]int{}}
+	tickets = slices.Clone(tickets)
+	for i := range tickets {
+		if tickets[i].Created.After(now) {
+			tickets[i].Created = now
+		}
+	}
+	var proposals []search.Proposal
+	started := time.Now()
+	for p := range engine.Search(ctx, tickets, now, func(_ int, r search.Reason) { out.LeftOut[r]++ }) {
+		proposals = append(proposals, p)
+	}
+	out.Elapsed = time.Since(started)
+
+	matched := make([]bool, len(tickets))
+	spelled := make([]*rule.Match, len(proposals))
+	for i := range proposals {
+		p := &proposals[i]
+		spelled[i] = p.Match(tickets)
+		out.Matches = append(out.Matches, Match{spelled[i], p.Score, p.Spread})
+		out.Spreads = append(out.Spreads, p.Spread)
+		for _, t := range p.Tickets {
+			matched[t] = true
+			out.Waits = append(out.Waits, now.Sub(tickets[t].Created))
+		}
+	}
+	for t := range tickets {
+		if !matched[t] {
+			out.Unmatched = append(out.Unmatched, t)
+		}
+	}
+	slices.Sort(out.Waits)
+	slices.Sort(out.Spreads)
+	out.Violations = check(spelled, now)
+	return out
+}
+
+// Percentile is the p-th percentile of sorted values by nearest rank: the
+// least of them that at least p of 100 do not exceed. It is zero of none.
+func Percentile[T time.Duration | float64](sorted []T, p int) T {
+	if len(sorted) == 0 {
+		return 0
+	}
+	rank := (p*len(sorted) + 99) / 100
+	return sorted[max(rank, 1)-1]
+}
