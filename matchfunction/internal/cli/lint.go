@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// lintConfig holds the settings of "matchfunction lint".
+type lintConfig struct {
+	JSON   bool `flag:"json" help:"Print one JSON object."`
+	Strict bool `flag:"strict" help:"Exit with 1 for warnings too."`
+
+	files []string
+}
+
+// Validate tells which settings are wrong.
+func (c *lintConfig) Validate() error {
+	if len(c.files) == 0 {
+		return errors.New("FILE: required: name at least one rule set")
+	}
+	return nil
+}
+
+// linted is what is wrong with a file.
+type linted struct {
+	File     string    `json:"file"`
+	Errors   []problem `json:"errors"`
+	Warnings []problem `json:"warnings"`
+}
+
+func runLint(_ context.Context, env Env) int {
+	cfg := new(lintConfig)
+	cfg.files, env.Args = operands(env.Args)
+	if code, ok := load(env, "lint", " FILE ...", cfg); !ok {
+		return code
+	}
+	var report struct {
+		Files    []linted `json:"files"`
+		Errors   int      `json:"errors"`
+		Warnings int      `json:"warnings"`
+	}
+	for _, file := range cfg.files {
+		l := linted{File: file, Errors: []problem{}, Warnings: []problem{}}
+		if s, problems := readSource(file, env.Rules); problems != nil {
+			l.Errors = problems
+		} else {
+			l.Warnings = append(l.Warnings, s.warnings()...)
+		}
+		report.Files = append(report.Files, l)
+		report.Errors += len(l.Errors)
+		report.Warnings += len(l.Warnings)
+	}
+	if cfg.JSON {
+		if err := json.NewEncoder(env.Stdout).Encode(report); err != nil {
+			return failed(env, "lint", err)
+		}
+	} else {
+		for _, l := range report.Files {
+			l.print(env)
+		}
+		fmt.Fprintf(env.Stdout, "%s, %s, %s\n", plural(len(cfg.files), "file", "files"),
+			plural(report.Errors, "error", "errors"), plural(report.Warnings, "warning", "warnings"))
+	}
+	if report.Errors > 0 || cfg.Strict && report.Warnings > 0 {
+		return exitFailed
+	}
+	return 0
+}
+
+func (l *linted) print(env Env) {
+	for _, p := range l.Errors {
+		fmt.Fprintln(env.Stdout, p.text(l.File))
+	}
+	for _, p := range l.Warnings {
+		p.Message = "warning: " + p.Message
+		fmt.Fprintln(env.Stdout, p.text(l.File))
+	}
+}
+
+// operands takes the files out of arguments: all that is no setting, and all
+// behind "--".
+func operands(args []string) (files, settings []string) {
+	for i, a := range args {
+		switch {
+		case a == "--":
+			return append(files, args[i+1:]...), settings
+		case strings.HasPrefix(a, "-"):
+			settings = append(settings, a)
+		default:
+			files = append(files, a)
+		}
+	}
+	return files, settings
+}

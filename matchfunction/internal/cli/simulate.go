@@ -1,0 +1,304 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"torikumi/matchfunction/internal/simulate"
+	"torikumi/matchfunction/internal/ticketfile"
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/config"
+)
+
+// simulateConfig holds the settings of "matchfunction simulate".
+type simulateConfig struct {
+	Rules    string  `flag:"rules" help:"File with the rule set."`
+	Tickets  string  `flag:"tickets" help:"File with tickets as JSON lines, in the shape that FlexMatch's DescribeMatchmaking prints."`
+	Generate int     `flag:"generate" help:"Make up so many tickets that fit the rule set, up to 1000000, in place of --tickets."`
+	Parties  string  `flag:"parties" help:"With --generate: sizes of parties and how often they come, such as \"1:0.6,2:0.4\"; everybody comes alone if it is empty."`
+	Save     string  `flag:"save" help:"With --generate: file to write the tickets to."`
+	Now      instant `flag:"now" help:"When the search runs, RFC 3339 or seconds since 1970; if it is empty, when the newest ticket came."`
+	Seed     int     `flag:"seed" default:"1" help:"Decides what is made up; the same for the same number."`
+	JSON     bool    `flag:"json" help:"Print one JSON object."`
+
+	Day    bool          `flag:"day" help:"Simulate a day of solo players who come and go, and compare the search with simpler ones."`
+	Rate   float64       `flag:"rate" default:"60" help:"With --day: players who come in a minute, in the mean of a day."`
+	Cycle  time.Duration `flag:"cycle" default:"1s" help:"With --day: time between two searches."`
+	Length time.Duration `flag:"length" default:"24h" help:"With --day: how much of the day, from midnight on."`
+	GiveUp time.Duration `flag:"give-up" default:"5m" help:"With --day: how long a player waits before he or she leaves."`
+	SVG    string        `flag:"svg" help:"With --day: file to draw spreads and waits to."`
+
+	parties simulate.Parties
+}
+
+// instant is a point in time, zero if it was not given.
+type instant struct{ time.Time }
+
+// UnmarshalText reads RFC 3339, or seconds since 1970.
+func (i *instant) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339Nano, string(text))
+	if err != nil {
+		seconds, numberErr := strconv.ParseFloat(string(text), 64)
+		if numberErr != nil || !(math.Abs(seconds) < 1e11) {
+			return errors.New("must be a time as RFC 3339, or seconds since 1970")
+		}
+		whole, fraction := math.Modf(seconds)
+		t = time.Unix(int64(whole), int64(math.Round(fraction*1e6))*1000)
+	}
+	i.Time = t.UTC()
+	return nil
+}
+
+// Validate tells which settings are wrong.
+func (c *simulateConfig) Validate() error {
+	var errs []error
+	if c.Rules == "" {
+		errs = append(errs, config.Missing("rules", "the rule set to try"))
+	}
+	sources := 0
+	for _, given := range []bool{c.Tickets != "", c.Generate != 0, c.Day} {
+		if given {
+			sources++
+		}
+	}
+	if sources != 1 {
+		errs = append(errs, errors.New("--tickets, --generate, --day: exactly one of them says where tickets come from"))
+	}
+	if c.Generate < 0 || c.Generate > 1_000_000 {
+		errs = append(errs, config.Invalid("generate", "must be from 1 to 1000000", c.Generate))
+	}
+	parties, err := simulate.ParseParties(cmp.Or(c.Parties, "1:1"))
+	if err != nil {
+		errs = append(errs, config.Invalid("parties", err.Error(), c.Parties))
+	}
+	c.parties = parties
+	for _, only := range []struct{ flag, with, value string }{
+		{"parties", "generate", c.Parties}, {"save", "generate", c.Save}, {"svg", "day", c.SVG},
+	} {
+		if only.value != "" && (only.with == "generate") != (c.Generate != 0) {
+			errs = append(errs, config.Invalid(only.flag, "goes with --"+only.with+" alone", only.value))
+		}
+	}
+	if c.Day && !c.Now.IsZero() {
+		errs = append(errs, config.Invalid("now", "a day has many searches, not one", c.Now.Format(time.RFC3339Nano)))
+	}
+	return errors.Join(append(errs, c.validateDay()...)...)
+}
+
+func (c *simulateConfig) validateDay() []error {
+	var errs []error
+	if !(c.Rate > 0 && c.Rate <= 100_000) {
+		errs = append(errs, config.Invalid("rate", "must be above 0 and at most 100000", c.Rate))
+	}
+	if c.Cycle < 10*time.Millisecond {
+		errs = append(errs, config.Invalid("cycle", "must be at least 10ms", c.Cycle))
+	}
+	if c.Length < c.Cycle || c.Length > 7*24*time.Hour {
+		errs = append(errs, config.Invalid("length", "must be from one cycle to 168h", c.Length))
+	}
+	if c.GiveUp <= 0 {
+		errs = append(errs, config.Invalid("give-up", "must be positive", c.GiveUp))
+	}
+	return errs
+}
+
+func runSimulate(ctx context.Context, env Env) int {
+	cfg := new(simulateConfig)
+	if code, ok := load(env, "simulate", "", cfg); !ok {
+		return code
+	}
+	s, problems := readSource(cfg.Rules, env.Rules)
+	for _, p := range problems {
+		fmt.Fprintln(env.Stderr, p.text(cfg.Rules))
+	}
+	if problems != nil {
+		return exitFailed
+	}
+	checker, err := newChecker(s.rules, env.Rules)
+	if err != nil {
+		return failed(env, "simulate", err)
+	}
+	if cfg.Day {
+		return cfg.runDay(ctx, env, s, checker)
+	}
+	tickets, err := cfg.tickets(s)
+	if err != nil {
+		return failed(env, "simulate", err)
+	}
+	now := cfg.instant(tickets)
+	out := simulate.Pass(ctx, s.engine, checker, tickets, now)
+	if ctx.Err() != nil {
+		return failed(env, "simulate", ctx.Err())
+	}
+	if cfg.JSON {
+		err = writePass(env.Stdout, out, tickets)
+	} else {
+		printPass(env.Stdout, cmp.Or(s.rules.Name, cfg.Rules), out, tickets, now)
+	}
+	if err != nil {
+		return failed(env, "simulate", err)
+	}
+	for _, v := range out.Violations {
+		fmt.Fprintf(env.Stderr, "matchfunction simulate: breaks a rule: %s\n", v)
+	}
+	if len(out.Violations) > 0 {
+		return exitFailed
+	}
+	return 0
+}
+
+// tickets reads or makes the tickets.
+func (c *simulateConfig) tickets(s *source) ([]rule.Ticket, error) {
+	if c.Generate == 0 {
+		f, err := os.Open(c.Tickets)
+		if err != nil {
+			return nil, fmt.Errorf("--tickets: %w", err)
+		}
+		defer f.Close()
+		tickets, err := ticketfile.Read(f)
+		if err != nil {
+			return nil, fmt.Errorf("--tickets: %s:\n%w", c.Tickets, err)
+		}
+		return tickets, nil
+	}
+	if most := s.rules.Stages[0].MaxParty(); c.parties.Largest() > most {
+		return nil, fmt.Errorf("--parties: the largest team has %d players, a party of %d fits into none", most, c.parties.Largest())
+	}
+	// Not the time of day: the same command makes the same tickets.
+	until := c.Now.Time
+	if until.IsZero() {
+		until = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	tickets := simulate.NewGenerator(s.rules, c.parties, uint64(c.Seed)).Tickets(c.Generate, until)
+	if c.Save == "" {
+		return tickets, nil
+	}
+	return tickets, writeFile("save", c.Save, func(w io.Writer) error { return ticketfile.Write(w, tickets) })
+}
+
+// writeFile writes a file that a setting names.
+func writeFile(setting, path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("--%s: %w", setting, err)
+	}
+	b := bufio.NewWriter(f)
+	err = write(b)
+	if flushed := b.Flush(); err == nil {
+		err = flushed
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("--%s: write %s: %w", setting, path, err)
+	}
+	return nil
+}
+
+// instant is when the search runs.
+func (c *simulateConfig) instant(tickets []rule.Ticket) time.Time {
+	now := c.Now.Time
+	if !now.IsZero() {
+		return now
+	}
+	for i := range tickets {
+		if i == 0 || tickets[i].Created.After(now) {
+			now = tickets[i].Created
+		}
+	}
+	return now
+}
+
+// passJSON is what --json prints of a pass.
+type passJSON struct {
+	Matches   []matchJSON `json:"matches"`
+	Unmatched []string    `json:"unmatched"`
+	WaitP50   float64     `json:"wait_p50_s"`
+	WaitP95   float64     `json:"wait_p95_s"`
+	SpreadP50 float64     `json:"spread_p50"`
+	ElapsedMs float64     `json:"elapsed_ms"`
+}
+
+type matchJSON struct {
+	ID      string              `json:"id"`
+	Teams   map[string][]string `json:"teams"`
+	Tickets []string            `json:"tickets"`
+	Score   float64             `json:"score"`
+	Region  string              `json:"region"`
+}
+
+func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket) error {
+	out := passJSON{
+		Matches: make([]matchJSON, len(o.Matches)), Unmatched: make([]string, len(o.Unmatched)),
+		WaitP50: simulate.Percentile(o.Waits, 50).Seconds(), WaitP95: simulate.Percentile(o.Waits, 95).Seconds(),
+		// JSON has no infinity, which is how far the ends of the numbers are apart.
+		SpreadP50: min(simulate.Percentile(o.Spreads, 50), math.MaxFloat64),
+		ElapsedMs: float64(o.Elapsed.Microseconds()) / 1000,
+	}
+	for i, t := range o.Unmatched {
+		out.Unmatched[i] = tickets[t].ID
+	}
+	for i, m := range o.Matches {
+		j := matchJSON{ID: fmt.Sprintf("match-%d", i+1), Teams: map[string][]string{}, Tickets: []string{}, Score: m.Score, Region: m.Region}
+		for _, team := range m.Teams {
+			j.Teams[team.Name] = []string{}
+			for _, member := range team.Members {
+				j.Teams[team.Name] = append(j.Teams[team.Name], member.Player.ID)
+			}
+		}
+		for _, t := range m.Tickets {
+			j.Tickets = append(j.Tickets, t.ID)
+		}
+		out.Matches[i] = j
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(out)
+}
+
+func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Ticket, now time.Time) {
+	row := func(label, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", label, fmt.Sprintf(format, args...))
+	}
+	matched := len(tickets) - len(o.Unmatched)
+	row("rule set", "%s", name)
+	row("tickets", "%d at %s", len(tickets), now.Format(time.RFC3339Nano))
+	row("matches", "%d of %s (%.1f%%)", len(o.Matches), plural(matched, "ticket", "tickets"), 100*float64(matched)/float64(max(len(tickets), 1)))
+	row("unmatched", "%s%s", plural(len(o.Unmatched), "ticket", "tickets"), leftOut(o))
+	row("wait", "p50 %.1f s, p95 %.1f s", simulate.Percentile(o.Waits, 50).Seconds(), simulate.Percentile(o.Waits, 95).Seconds())
+	row("spread", "p50 %.1f, p95 %.1f", simulate.Percentile(o.Spreads, 50), simulate.Percentile(o.Spreads, 95))
+	row("took", "%.1f ms", float64(o.Elapsed.Microseconds())/1000)
+	switch {
+	case len(o.Violations) > 0:
+		row("checked", "NOT ALL MATCHES KEEP THE RULES")
+	case len(o.Matches) > 0:
+		row("checked", "every match keeps every rule")
+	}
+}
+
+// leftOut says how many tickets fit no match at all, and why.
+func leftOut(o *simulate.Outcome) string {
+	n := 0
+	var reasons []string
+	for _, r := range slices.Sorted(maps.Keys(o.LeftOut)) {
+		n += o.LeftOut[r]
+		reasons = append(reasons, fmt.Sprintf("%s %d", r, o.LeftOut[r]))
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them fit no match whoever else waits (%s)", n, strings.Join(reasons, ", "))
+}

@@ -1,0 +1,300 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"torikumi/pkg/ruleset"
+)
+
+// warnings are what is odd in a rule set that is not wrong, in the order of
+// the text. Only what is certain is said: a warning that may be wrong is soon
+// read by nobody.
+func (s *source) warnings() []problem {
+	out := slices.Concat(s.unread(), s.unbreakable(), s.unkeepable(), s.twice(), s.stricter(), s.idleSteps())
+	slices.SortStableFunc(out, func(a, b problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
+	})
+	return out
+}
+
+// unread finds attributes that nothing reads. Custom rules may read any.
+func (s *source) unread() []problem {
+	read := map[string]bool{}
+	var expressions []string
+	for i := range s.rules.Stages {
+		d := &s.rules.Stages[i].Definition
+		for _, name := range d.UsedAttributes() {
+			read[name] = true
+		}
+		for j := range d.Rules {
+			switch d.Rules[j].Kind {
+			case ruleset.Custom:
+				return nil
+			case ruleset.Expression:
+				expressions = append(expressions, d.Rules[j].Expression)
+			}
+		}
+	}
+	var out []problem
+	for i, a := range s.rules.Stages[0].Attributes {
+		mentioned := slices.ContainsFunc(expressions, func(e string) bool { return strings.Contains(e, a.Name) })
+		if !read[a.Name] && !mentioned {
+			out = append(out, s.problem(fmt.Sprintf("playerAttributes[%d]", i), "", fmt.Sprintf("nothing reads the attribute %q", a.Name)))
+		}
+	}
+	return out
+}
+
+// always returns why a rule is so in every stage in which it demands anything,
+// or "".
+func (s *source) always(rule int, why func(*ruleset.Definition, *ruleset.Rule) string) string {
+	reason := ""
+	for i := range s.rules.Stages {
+		d := &s.rules.Stages[i].Definition
+		r := &d.Rules[rule]
+		if r.Optional {
+			continue
+		}
+		if reason = why(d, r); reason == "" {
+			return ""
+		}
+	}
+	return reason
+}
+
+// unbreakable finds rules that no match can break.
+func (s *source) unbreakable() []problem {
+	var out []problem
+	for i := range s.rules.Stages[0].Rules {
+		if why := s.always(i, whyUnbreakable); why != "" {
+			out = append(out, s.ruleProblem(i, "no match can break this rule: "+why))
+		}
+	}
+	return out
+}
+
+func (s *source) ruleProblem(rule int, message string) problem {
+	r := &s.rules.Stages[0].Rules[rule]
+	return s.problem(r.Path, r.Name, message)
+}
+
+func whyUnbreakable(d *ruleset.Definition, r *ruleset.Rule) string {
+	places := d.Places()
+	switch r.Kind {
+	case ruleset.Collection:
+		if (r.MinCount == nil || *r.MinCount == 0) && r.MaxCount == nil {
+			return "minCount is 0 and there is no maxCount"
+		}
+	case ruleset.Distance:
+		if (r.MinDistance == nil || *r.MinDistance == 0) && r.MaxDistance == nil {
+			return "minDistance is 0 and there is no maxDistance"
+		}
+	case ruleset.TeamDifference, ruleset.TeamSizeBalance, ruleset.PartySizes:
+		if len(places) == 1 {
+			return "there is only one team"
+		}
+		least, most := math.MaxInt, 0
+		for _, p := range places {
+			least, most = min(least, fewest(p)), max(most, p.Max)
+		}
+		if r.Kind == ruleset.TeamSizeBalance && *r.MaxDistance >= float64(most-least) {
+			return fmt.Sprintf("teams have from %d to %d players, and never differ by more than %g", least, most, *r.MaxDistance)
+		}
+		if r.Kind == ruleset.PartySizes && *r.MaxDistance >= float64(most-1) {
+			return fmt.Sprintf("parties have from 1 to %d players, and never differ by more than %g", most, *r.MaxDistance)
+		}
+	}
+	return ""
+}
+
+// fewest is the least number of players of a team, without bots.
+func fewest(p ruleset.Place) int {
+	if p.Bots {
+		return 0
+	}
+	return p.Min
+}
+
+// unkeepable finds rules that no match can keep. Of those that compound rules
+// name it says nothing: they may be meant to be broken.
+func (s *source) unkeepable() []problem {
+	var out []problem
+	for i := range s.rules.Stages[0].Rules {
+		if s.named(i) {
+			continue
+		}
+		if why := s.always(i, whyUnkeepable); why != "" {
+			out = append(out, s.ruleProblem(i, "no match can keep this rule: "+why))
+		}
+	}
+	return out
+}
+
+// named tells whether compound rules name a rule.
+func (s *source) named(rule int) bool { return s.rules.Stages[0].Named()[rule] }
+
+func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
+	places := d.Places()
+	switch r.Kind {
+	case ruleset.TeamSizeBalance:
+		largest, smallest := 0, math.MaxInt
+		for _, p := range places {
+			largest, smallest = max(largest, fewest(p)), min(smallest, p.Max)
+		}
+		if float64(largest-smallest) > *r.MaxDistance {
+			return fmt.Sprintf("one team has at least %d players, another at most %d", largest, smallest)
+		}
+	case ruleset.RoleQuota:
+		least, most := 0, 0
+		for _, role := range r.Roles {
+			least, most = least+role.Min, most+role.Max
+		}
+		for _, i := range d.RolePlaces(r) {
+			p := places[i]
+			switch {
+			case fewest(p) == 0: // may stay empty, and then has no quota
+			case most < fewest(p):
+				return fmt.Sprintf("the roles are for at most %d players, team %q has at least %d", most, p.Name, fewest(p))
+			case least > p.Max:
+				return fmt.Sprintf("the roles need %d players, team %q has at most %d", least, p.Name, p.Max)
+			}
+		}
+	}
+	return ""
+}
+
+// twice finds rules that say the same as one above.
+func (s *source) twice() []problem {
+	same := func(a, b int) bool {
+		for i := range s.rules.Stages {
+			x, y := s.rules.Stages[i].Rules[a], s.rules.Stages[i].Rules[b]
+			y.Name, y.Description, y.Path = x.Name, x.Description, x.Path
+			if !reflect.DeepEqual(x, y) {
+				return false
+			}
+		}
+		return true
+	}
+	var out []problem
+	rules := s.rules.Stages[0].Rules
+	for b := range rules {
+		for a := range b {
+			if !s.named(a) && !s.named(b) && same(a, b) {
+				out = append(out, s.ruleProblem(b, fmt.Sprintf("says the same as the rule %q", rules[a].Name)))
+				break
+			}
+		}
+	}
+	return out
+}
+
+// stricter finds expansions that make it harder to match.
+func (s *source) stricter() []problem {
+	var out []problem
+	inverted := s.inverted()
+	for i := 1; i < len(s.rules.Stages); i++ {
+		before, after := &s.rules.Stages[i-1], &s.rules.Stages[i]
+		for j := range after.Rules {
+			a, b := &before.Rules[j], &after.Rules[j]
+			if b.Optional || inverted[j] || a.Kind != b.Kind {
+				continue
+			}
+			for _, c := range tightened(a, b) {
+				out = append(out, s.stricterProblem("rules", b.Name, b.Name, c, after.After))
+			}
+		}
+		for j := range after.Teams {
+			a, b := &before.Teams[j], &after.Teams[j]
+			if b.MinPlayers > a.MinPlayers && !b.Bots {
+				out = append(out, s.stricterProblem("teams", b.Name, "", change{"minPlayers", float64(a.MinPlayers), float64(b.MinPlayers)}, after.After))
+			}
+			if b.MaxPlayers < a.MaxPlayers {
+				out = append(out, s.stricterProblem("teams", b.Name, "", change{"maxPlayers", float64(a.MaxPlayers), float64(b.MaxPlayers)}, after.After))
+			}
+		}
+	}
+	return out
+}
+
+func (s *source) stricterProblem(section, name, ruleName string, c change, after time.Duration) problem {
+	from := fmt.Sprintf(" from %g", c.from)
+	if math.IsInf(c.from, 0) {
+		from = ""
+	}
+	return s.problem(s.stepPath(section, name, c.property, after), ruleName,
+		fmt.Sprintf("gets stricter after %d s: %s goes%s to %g, which keeps apart who could have met before", after/time.Second, c.property, from, c.to))
+}
+
+// change is a property with another value.
+type change struct {
+	property string
+	from, to float64
+}
+
+// tightened are the limits of a rule that another stage narrows.
+func tightened(a, b *ruleset.Rule) []change {
+	var out []change
+	most := func(property string, x, y *float64) {
+		if from, to := value(x, math.Inf(1)), value(y, math.Inf(1)); to < from {
+			out = append(out, change{property, from, to})
+		}
+	}
+	least := func(property string, x, y *float64) {
+		if from, to := value(x, 0), value(y, 0); to > from {
+			out = append(out, change{property, from, to})
+		}
+	}
+	distance := "maxDistance"
+	if b.Kind == ruleset.TeamDifference || b.Kind == ruleset.TeamSizeBalance || b.Kind == ruleset.PartySizes {
+		distance = "maxDifference"
+	}
+	most(distance, a.MaxDistance, b.MaxDistance)
+	most("maxLatency", a.MaxLatency, b.MaxLatency)
+	most("maxCount", number(a.MaxCount), number(b.MaxCount))
+	least("minDistance", a.MinDistance, b.MinDistance)
+	least("minCount", number(a.MinCount), number(b.MinCount))
+	return out
+}
+
+func value(x *float64, none float64) float64 {
+	if x == nil {
+		return none
+	}
+	return *x
+}
+
+func number(n *int) *float64 {
+	if n == nil {
+		return nil
+	}
+	f := float64(*n)
+	return &f
+}
+
+// inverted tells which rules a compound rule names inside not or xor: there, a
+// narrower rule makes a wider one.
+func (s *source) inverted() []bool {
+	d := &s.rules.Stages[0].Definition
+	out := make([]bool, len(d.Rules))
+	var walk func(*ruleset.Statement, bool)
+	walk = func(st *ruleset.Statement, in bool) {
+		if st.Connective == "" {
+			out[st.Rule] = out[st.Rule] || in
+		}
+		for _, part := range st.Parts {
+			walk(part, in || st.Connective == ruleset.Not || st.Connective == ruleset.Xor)
+		}
+	}
+	for i := range d.Rules {
+		if st := d.Rules[i].Statement; st != nil {
+			walk(st, false)
+		}
+	}
+	return out
+}
