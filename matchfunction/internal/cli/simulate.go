@@ -84,10 +84,13 @@ func (c *simulateConfig) Validate() error {
 		errs = append(errs, config.Invalid("parties", err.Error(), c.Parties))
 	}
 	c.parties = parties
-	for _, only := range []struct{ flag, with, value string }{
-		{"parties", "generate", c.Parties}, {"save", "generate", c.Save}, {"svg", "day", c.SVG},
+	for _, only := range []struct {
+		flag, with, value string
+		given             bool
+	}{
+		{"parties", "generate", c.Parties, c.Generate != 0}, {"save", "generate", c.Save, c.Generate != 0}, {"svg", "day", c.SVG, c.Day},
 	} {
-		if only.value != "" && (only.with == "generate") != (c.Generate != 0) {
+		if only.value != "" && !only.given {
 			errs = append(errs, config.Invalid(only.flag, "goes with --"+only.with+" alone", only.value))
 		}
 	}

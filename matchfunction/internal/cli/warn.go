@@ -61,9 +61,11 @@ func (s *source) always(rule int, why func(*ruleset.Definition, *ruleset.Rule) s
 		if r.Optional {
 			continue
 		}
-		if reason = why(d, r); reason == "" {
+		now := why(d, r)
+		if now == "" {
 			return ""
 		}
+		reason = cmp.Or(reason, now)
 	}
 	return reason
 }
@@ -206,29 +208,38 @@ func (s *source) stricter() []problem {
 				continue
 			}
 			for _, c := range tightened(a, b) {
-				out = append(out, s.stricterProblem("rules", b.Name, b.Name, c, after.After))
+				p := s.tightening("rules", b.Name, c, after.After)
+				p.Rule, p.Message = b.Name, "the rule "+p.Message
+				out = append(out, p)
 			}
 		}
 		for j := range after.Teams {
 			a, b := &before.Teams[j], &after.Teams[j]
+			var changes []change
 			if b.MinPlayers > a.MinPlayers && !b.Bots {
-				out = append(out, s.stricterProblem("teams", b.Name, "", change{"minPlayers", float64(a.MinPlayers), float64(b.MinPlayers)}, after.After))
+				changes = append(changes, change{"minPlayers", float64(a.MinPlayers), float64(b.MinPlayers)})
 			}
 			if b.MaxPlayers < a.MaxPlayers {
-				out = append(out, s.stricterProblem("teams", b.Name, "", change{"maxPlayers", float64(a.MaxPlayers), float64(b.MaxPlayers)}, after.After))
+				changes = append(changes, change{"maxPlayers", float64(a.MaxPlayers), float64(b.MaxPlayers)})
+			}
+			for _, c := range changes {
+				p := s.tightening("teams", b.Name, c, after.After)
+				p.Message = fmt.Sprintf("the team %q ", b.Name) + p.Message
+				out = append(out, p)
 			}
 		}
 	}
 	return out
 }
 
-func (s *source) stricterProblem(section, name, ruleName string, c change, after time.Duration) problem {
+// tightening says what gets stricter, for a message that names it.
+func (s *source) tightening(section, name string, c change, after time.Duration) problem {
 	from := fmt.Sprintf(" from %g", c.from)
 	if math.IsInf(c.from, 0) {
 		from = ""
 	}
-	return s.problem(s.stepPath(section, name, c.property, after), ruleName,
-		fmt.Sprintf("gets stricter after %d s: %s goes%s to %g, which keeps apart who could have met before", after/time.Second, c.property, from, c.to))
+	return s.problem(s.stepPath(section, name, c.property, after), "", fmt.Sprintf(
+		"gets stricter after %d s: %s goes%s to %g, which keeps apart who could have met before", after/time.Second, c.property, from, c.to))
 }
 
 // change is a property with another value.

@@ -1,0 +1,173 @@
+package simulate_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"torikumi/matchfunction/internal/simulate"
+	"torikumi/matchfunction/rule"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func options(t testing.TB, rules string) simulate.DayOptions {
+	rs := load(t, rules)
+	return simulate.DayOptions{Rules: rs, Engine: compile(t, rs), Check: checker(t, rs),
+		Rate: 120, Cycle: 5 * time.Second, Length: 4 * time.Minute, GiveUp: time.Minute, Seed: 1}
+}
+
+func day(t testing.TB, o simulate.DayOptions) *simulate.Day {
+	t.Helper()
+	d, err := simulate.RunDay(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range d.Results {
+		d.Results[i].Elapsed = 0
+	}
+	return d
+}
+
+func TestDay(t *testing.T) {
+	o := options(t, arena)
+	d := day(t, o)
+	if again := day(t, o); !reflect.DeepEqual(d, again) {
+		t.Error("the same seed made another day")
+	}
+	if len(d.Results) != 3 || d.Attribute != "skill" {
+		t.Fatalf("%d results of %q", len(d.Results), d.Attribute)
+	}
+	for _, r := range d.Results {
+		if r.Err() != nil || r.Matches == 0 || r.Matched != 10*r.Matches || len(r.Waits) != r.Matched || len(r.Spreads) != r.Matches || r.Matched > d.Tickets {
+			t.Errorf("%s: %d matches, %d matched, %v", r.Name, r.Matches, r.Matched, r.Err())
+		}
+		if longest := r.Waits[len(r.Waits)-1]; longest > o.GiveUp {
+			t.Errorf("%s: somebody waited for %v", r.Name, longest)
+		}
+		if widest := r.Spreads[len(r.Spreads)-1]; widest > 400 {
+			t.Errorf("%s: a spread of %g", r.Name, widest)
+		}
+	}
+}
+
+// A match that breaks the rules is counted, and its players go on waiting.
+func TestDayRefusesMatches(t *testing.T) {
+	o := options(t, arena)
+	o.Check = func(ms []*rule.Match, _ time.Time) []string {
+		if len(ms) > 0 {
+			return []string{"I don't like it"}
+		}
+		return nil
+	}
+	d := day(t, o)
+	for _, r := range d.Results {
+		if r.Matched != 0 || r.Refused == 0 || len(r.Violations) != 10 || r.Err() == nil || !strings.Contains(r.Err().Error(), "don't like") {
+			t.Errorf("%s: %d matched, %d refused, %v", r.Name, r.Matched, r.Refused, r.Err())
+		}
+	}
+}
+
+func TestDayEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := simulate.RunDay(ctx, options(t, arena)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDayOfRulesThatAreTooRich(t *testing.T) {
+	set := func(teams, rules string) string {
+		return `{"ruleLanguageVersion":"1.0","playerAttributes":[{"name":"x","type":"number"},{"name":"s","type":"string"}],
+			"teams":[` + teams + `],"rules":[` + rules + `]}`
+	}
+	const fixed, window = `{"name":"a","minPlayers":2,"maxPlayers":2,"quantity":2}`, `{"name":"w","type":"batchDistance","batchAttribute":"x","maxDistance":5}`
+	rows := []struct{ text, want string }{
+		{set(`{"name":"a","minPlayers":1,"maxPlayers":2}`, window), "minPlayers is maxPlayers"},
+		{set(`{"name":"a","minPlayers":2,"maxPlayers":2,"botsAfterSeconds":5}`, window), "no bots"},
+		{set(fixed, `{"name":"s","type":"batchDistance","batchAttribute":"s"}`), "needs a rule that a number"},
+		{set(fixed, `{"name":"l","type":"latency","maxLatency":50}`), `rules[0] (rule "l"): the strategies`},
+		{set(fixed, `{"name":"c","type":"comparison","operation":"!=","measurements":["flatten(teams[*].players.attributes[s])"]}`), `(rule "c")`},
+		{set(fixed, `{"name":"c","type":"comparison","operation":"=","measurements":["teams[*].players.attributes[s]"]}`), `(rule "c")`},
+		{set(fixed, `{"name":"d","type":"distance","maxDistance":5,"measurements":["avg(flatten(teams[*].players.attributes[x]))"],"referenceValue":3}`), `(rule "d")`},
+		{set(fixed, `{"name":"d","type":"distance","maxDistance":5,"measurements":["max(flatten(teams[*].players.attributes[x]))"],"referenceValue":3}`), `(rule "d")`},
+	}
+	for _, row := range rows {
+		o := options(t, arena)
+		o.Rules = parse(t, row.text)
+		if _, err := simulate.RunDay(t.Context(), o); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: got %v, want %q", row.text, err, row.want)
+		}
+	}
+	// The same said in other words is known.
+	o := options(t, arena)
+	o.Rules = parse(t, set(fixed, `{"name":"d","type":"distance","maxDistance":100,"measurements":["max(flatten(teams[*].players.attributes[x]))"],"referenceValue":"min(flatten(teams[*].players.attributes[x]))"},
+		{"name":"c","type":"comparison","operation":"=","measurements":["flatten(teams[*].players.attributes[s])"]}`))
+	o.Engine, o.Check = compile(t, o.Rules), checker(t, o.Rules)
+	for _, r := range day(t, o).Results {
+		if r.Matches == 0 || r.Err() != nil {
+			t.Errorf("%s: %d matches, %v", r.Name, r.Matches, r.Err())
+		}
+	}
+}
+
+// made is a day of results that no strategy found.
+func made() *simulate.Day {
+	d := &simulate.Day{Attribute: "skill", Tickets: 1000}
+	for i, name := range []string{"ours", "theirs", "nobody's"} {
+		r := simulate.Result{Name: name, Matches: 90, Matched: 900 + i}
+		for j := range 90 {
+			r.Spreads = append(r.Spreads, float64(j*(i+1)))
+			r.Waits = append(r.Waits, time.Duration(j*j/(i+1))*10*time.Millisecond)
+		}
+		d.Results = append(d.Results, r)
+	}
+	return d
+}
+
+func TestPlot(t *testing.T) {
+	var b bytes.Buffer
+	if err := made().WritePlot(&b, "a <day> & more"); err != nil {
+		t.Fatal(err)
+	}
+	for d := xml.NewDecoder(bytes.NewReader(b.Bytes())); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join("testdata", "day.svg")
+	if *update {
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("run with -update if this is meant:\n%s", diff)
+	}
+}
+
+// There is something to see even when nobody comes.
+func TestPlotOfNothing(t *testing.T) {
+	var b bytes.Buffer
+	d := &simulate.Day{Attribute: "skill", Results: []simulate.Result{{Name: "a"}, {Name: "b", Spreads: []float64{0}, Waits: []time.Duration{0}}}}
+	if err := d.WritePlot(&b, "nobody"); err != nil || strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), "Inf") {
+		t.Errorf("%v %s", err, &b)
+	}
+}
