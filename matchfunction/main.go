@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"torikumi/matchfunction/internal/cli"
+	"torikumi/matchfunction/internal/expression"
+	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/matchfunction"
 	"torikumi/pkg/service"
 )
@@ -20,7 +22,10 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends the process at once
-	code := cli.Main(ctx, cli.Env{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr})
+	code := cli.Main(ctx, cli.Env{
+		Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr,
+		Rules: search.Options{Expression: expression.Compile}, // as matchfunction.Run has them
+	})
 	stop()
 	os.Exit(code)
 }

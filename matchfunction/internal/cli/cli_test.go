@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
 )
@@ -27,7 +28,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func callWith(rules rule.Registry, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = Main(context.Background(), Env{Args: args, Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &errs,
-		Rules: search.Options{Custom: rules}})
+		Rules: search.Options{Custom: rules, Expression: expression.Compile}})
 	return code, out.String(), errs.String()
 }
 
@@ -99,6 +100,8 @@ func TestLint(t *testing.T) {
 		{"broken", []string{"testdata/broken.json"}, exitFailed},
 		{"odd", []string{"testdata/odd.json"}, 0},
 		{"custom", []string{"testdata/custom.json"}, exitFailed},
+		{"cel", []string{"testdata/cel.json"}, exitFailed},
+		{"celodd", []string{"testdata/celodd.json"}, 0},
 		{"many", []string{"testdata/duel.json", "--", "testdata/nowhere.json", "testdata/broken.json", "testdata/duel.jsonl"}, exitFailed},
 	}
 	for _, row := range rows {

@@ -99,10 +99,12 @@ func parseProblems(err error) []problem {
 // rule, and a message.
 var compileText = regexp.MustCompile(`(?s)^(\w+(?:\[\d+\])?(?:\.\w+)*)(?: \(rule ("(?:[^"\\]|\\.)*")\))?: (.*)$`)
 
+var compileProperty = regexp.MustCompile(`(?s)^(\w+): ?(.*)$`)
+
 // compileProblems finds the places of what search.Compile says.
 func (s *source) compileProblems(err error) []problem {
 	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // one level is what is joined
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()
 	}
 	out := make([]problem, len(all))
@@ -114,9 +116,10 @@ func (s *source) compileProblems(err error) []problem {
 		}
 		name, _ := strconv.Unquote(m[2]) // empty where there is none
 		path, message := m[1], m[3]
-		// "rules[0] (rule "x"): parameters: …" is about a property of the rule.
-		if property, rest, ok := strings.Cut(message, ": "); ok && s.tree.Find(pointer(path+"."+property)) != nil {
-			path, message = path+"."+property, rest
+		// It may be about a property of the rule, or a place in one: "rules[0]
+		// (rule "x"): expression:1:15: …".
+		if m := compileProperty.FindStringSubmatch(message); m != nil && s.tree.Find(pointer(path+"."+m[1])) != nil {
+			path, message = path+"."+m[1], m[2]
 		}
 		out[i] = s.problem(path, name, message)
 	}

@@ -24,12 +24,13 @@ type baseline struct {
 	stages  []stage
 	teams   []ruleset.Place
 	players int
+	// main is the column that spreads are about, that of the first window.
+	main int
 }
 
 // column is an attribute that the rules read.
 type column struct {
 	name     string
-	number   bool
 	fallback *ruleset.Value
 }
 
@@ -45,7 +46,7 @@ type window struct {
 }
 
 func newBaseline(rs *ruleset.RuleSet) (*baseline, error) {
-	b := &baseline{rules: rs, teams: rs.Stages[0].Places()}
+	b := &baseline{rules: rs, teams: rs.Stages[0].Places(), main: -1}
 	for _, t := range b.teams {
 		b.players += t.Max
 	}
@@ -66,7 +67,7 @@ func newBaseline(rs *ruleset.RuleSet) (*baseline, error) {
 		}
 		b.stages = append(b.stages, s)
 	}
-	if !slices.ContainsFunc(b.columns, func(c column) bool { return c.number }) {
+	if b.main < 0 {
 		return nil, errors.New("a day needs a rule that a number is within a maxDistance: spreads are of that number")
 	}
 	return b, nil
@@ -78,7 +79,7 @@ func (b *baseline) add(d *ruleset.Definition, r *ruleset.Rule, s *stage) bool {
 		if r.MaxDistance == nil {
 			s.equal = append(s.equal, b.column(d, r.BatchAttribute))
 		} else {
-			s.window = append(s.window, window{b.column(d, r.BatchAttribute), *r.MaxDistance})
+			b.bound(s, b.column(d, r.BatchAttribute), *r.MaxDistance)
 		}
 		return true
 	}
@@ -95,10 +96,17 @@ func (b *baseline) add(d *ruleset.Definition, r *ruleset.Rule, s *stage) bool {
 		if reference != m || !(f == ruleset.FnMax && g == ruleset.FnMin || f == ruleset.FnMin && g == ruleset.FnMax) {
 			return false
 		}
-		s.window = append(s.window, window{b.column(d, m), *r.MaxDistance})
+		b.bound(s, b.column(d, m), *r.MaxDistance)
 		return true
 	}
 	return false
+}
+
+func (b *baseline) bound(s *stage, column int, most float64) {
+	s.window = append(s.window, window{column, most})
+	if b.main < 0 {
+		b.main = column
+	}
 }
 
 // everyone reads "flatten(teams[*].players.attributes[NAME])", of which there
@@ -122,22 +130,18 @@ func (b *baseline) column(d *ruleset.Definition, name string) int {
 		return i
 	}
 	a, _ := d.Attribute(name) // rules name declared ones
-	b.columns = append(b.columns, column{name, a.Type == ruleset.Number, a.Default})
+	b.columns = append(b.columns, column{name, a.Default})
 	return len(b.columns) - 1
 }
 
-// main is the number that spreads are about.
-func (b *baseline) main() int {
-	return slices.IndexFunc(b.columns, func(c column) bool { return c.number })
-}
-
-func (b *baseline) attribute() string { return b.columns[b.main()].name }
+// attribute is the number that spreads are about.
+func (b *baseline) attribute() string { return b.columns[b.main].name }
 
 // spread is the difference of the highest and the lowest.
 func (b *baseline) spread(tickets []rule.Ticket, of []int32) float64 {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, t := range of {
-		v := b.columns[b.main()].read(&tickets[t].Players[0])
+		v := b.columns[b.main].read(&tickets[t].Players[0])
 		lo, hi = min(lo, v.number), max(hi, v.number)
 	}
 	return hi - lo
@@ -288,7 +292,7 @@ func (b *baseline) arrivalOrder(_ context.Context, waiting []rule.Ticket, now ti
 // nearestFirst takes whoever is nearest to the one who has waited longest.
 func (b *baseline) nearestFirst(_ context.Context, waiting []rule.Ticket, now time.Time) []found {
 	c := b.crowd(waiting, now)
-	x := c.values[b.main()]
+	x := c.values[b.main]
 	sorted := make([]int32, len(waiting))
 	for t := range sorted {
 		sorted[t] = int32(t)

@@ -210,6 +210,9 @@ func (g *Generator) value(t *trait) ruleset.Value {
 		}
 		center, deviation := t.scale()
 		v.Number = hundredths(center + deviation*g.rng.NormFloat64())
+		if math.IsInf(v.Number, 0) {
+			v.Number = center // at the end of the numbers
+		}
 		if center == 0 {
 			v.Number = math.Abs(v.Number) // a count, such as hours
 		}
@@ -236,14 +239,14 @@ func (g *Generator) value(t *trait) ruleset.Value {
 
 // scale is the mean and the deviation of a number.
 func (t *trait) scale() (center, deviation float64) {
-	const mean, sd = 1500, 200
+	const mean, sd = 1500.0, 200.0
 	switch {
 	case t.Default == nil:
 		return mean, sd
 	case t.Default.Number == 0:
 		return 0, 10
 	default:
-		return t.Default.Number, math.Abs(t.Default.Number) * sd / mean
+		return t.Default.Number, math.Abs(t.Default.Number) * (sd / mean)
 	}
 }
 
