@@ -15,9 +15,7 @@ import (
 
 	"torikumi/matchfunction/internal/engine"
 	"torikumi/matchfunction/internal/explain"
-	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/runner"
-	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
@@ -97,7 +95,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		QueryTimeout: cfg.QueryTimeout,
 		RunTimeout:   cfg.RunTimeout,
 		KeepTickets:  cfg.KeepTickets,
-		Compiler:     &engine.Compiler{Options: search.Options{Custom: cfg.rules, Expression: expression.Compile}},
+		Compiler:     &engine.Compiler{Options: options(cfg.rules)},
 		Metrics:      runner.NewMetrics(registry),
 		Logger:       logger,
 		Now:          time.Now,

@@ -43,6 +43,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"lint", "say what is wrong with rule sets, and what is odd", runLint},
+		{"explain", "say why a ticket is in no match", runExplain},
 		{"simulate", "try a rule set with tickets, or for a whole day", runSimulate},
 	}
 }

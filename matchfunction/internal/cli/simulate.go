@@ -140,7 +140,7 @@ func runSimulate(ctx context.Context, env Env) int {
 	if err != nil {
 		return failed(env, "simulate", err)
 	}
-	now := cfg.instant(tickets)
+	now := cfg.Now.of(tickets)
 	out := simulate.Pass(ctx, s.engine, checker, tickets, now)
 	if ctx.Err() != nil {
 		return failed(env, "simulate", ctx.Err())
@@ -165,16 +165,7 @@ func runSimulate(ctx context.Context, env Env) int {
 // tickets reads or makes the tickets.
 func (c *simulateConfig) tickets(s *source) ([]rule.Ticket, error) {
 	if c.Generate == 0 {
-		f, err := os.Open(c.Tickets)
-		if err != nil {
-			return nil, fmt.Errorf("--tickets: %w", err)
-		}
-		defer f.Close()
-		tickets, err := ticketfile.Read(f)
-		if err != nil {
-			return nil, fmt.Errorf("--tickets: %s:\n%w", c.Tickets, err)
-		}
-		return tickets, nil
+		return readTickets(c.Tickets)
 	}
 	if most := s.rules.Stages[0].MaxParty(); c.parties.Largest() > most {
 		return nil, fmt.Errorf("--parties: the largest team has %d players, a party of %d fits into none", most, c.parties.Largest())
@@ -211,9 +202,23 @@ func writeFile(setting, path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// instant is when the search runs.
-func (c *simulateConfig) instant(tickets []rule.Ticket) time.Time {
-	now := c.Now.Time
+// readTickets reads the file that --tickets names.
+func readTickets(file string) ([]rule.Ticket, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("--tickets: %w", err)
+	}
+	defer f.Close()
+	tickets, err := ticketfile.Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("--tickets: %s:\n%w", file, err)
+	}
+	return tickets, nil
+}
+
+// of is the instant, or when the newest ticket came if none was given.
+func (i instant) of(tickets []rule.Ticket) time.Time {
+	now := i.Time
 	if !now.IsZero() {
 		return now
 	}

@@ -19,7 +19,7 @@ func TestSummary(t *testing.T) {
 		"a match has been found":                                 {Match: new(rule.Match)},
 		"nobody else is waiting":                                 {Needs: 3},
 		"this search can't be matched: no region is near enough": {Reason: search.BadRegion},
-		`12 other searches are waiting, 3 could play with you; 4 more players are needed; the rule "close" keeps most of the others apart (8); in 3 s it will be 9`: {
+		`12 other searches are waiting, 3 could play with you; 4 more players are needed; the rule "close" keeps most of the others apart (8); in 3 s it will be up to 9`: {
 			Others: 12, Candidates: 3, Players: 3, Needs: 7, Apart: []search.Apart{{Rule: "close", Tickets: 8}, {Rule: "mode", Tickets: 1}},
 			Later: []search.Later{{In: 2100 * time.Millisecond, Candidates: 9}, {In: time.Minute, Candidates: 12}}},
 		`9 other searches are waiting, 9 could play with you; together they don't keep the rule "fair"`: {

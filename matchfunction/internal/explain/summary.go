@@ -66,7 +66,7 @@ func Summary(x search.Explanation) string {
 		}
 	}
 	if len(x.Later) > 0 && x.Later[0].Candidates > x.Candidates {
-		fmt.Fprintf(&b, "; in %s it will be %d", seconds(x.Later[0].In), x.Later[0].Candidates)
+		fmt.Fprintf(&b, "; in %s it will be up to %d", seconds(x.Later[0].In), x.Later[0].Candidates)
 	}
 	return b.String()
 }

@@ -53,9 +53,11 @@ type Apart struct {
 	Nearest, Most float64
 }
 
-// Later is a point in time at which the rules loosen.
+// Later is a stage of the rules that is still to come.
 type Later struct {
-	In         time.Duration
+	// In is when the first pair of this ticket and a candidate is there.
+	In time.Duration
+	// Candidates of those who wait now, once all of them are there.
 	Candidates int
 	Players    int
 }
@@ -93,30 +95,32 @@ func (e *Engine) why(ctx context.Context, p *pool, t int32) Explanation {
 	if x.Reason != "" {
 		return x
 	}
-	e.meet(p, t, 0, &x)
+	e.meet(p, t, -1, &x)
 	x.Broken = e.brokenBy(ctx, p, t)
 	clear(p.taken)
-	for _, s := range e.rules.Stages[p.own[t]+1:] {
-		in := s.After - p.wait[t]
+	for stage := int(p.own[t]) + 1; stage < len(e.plans); stage++ {
 		var then Explanation
-		e.meet(p, t, in, &then)
+		in := e.meet(p, t, stage, &then)
 		x.Later = append(x.Later, Later{In: in, Candidates: then.Candidates, Players: then.Players})
 	}
 	return x
 }
 
-// meet compares the ticket with each of the others, after some more wait.
-func (e *Engine) meet(p *pool, t int32, after time.Duration, x *Explanation) {
+// meet compares the ticket with each of the others, by the rules of the stage
+// that they have reached together, or of a later one. It returns the shortest
+// time until a candidate and the ticket have reached that.
+func (e *Engine) meet(p *pool, t int32, later int, x *Explanation) time.Duration {
 	apart := make(map[string]*Apart)
+	soonest := time.Duration(math.MaxInt64)
 	for c := range int32(len(p.tickets)) {
 		if c == t {
 			continue
 		}
-		mine, theirs := e.rules.At(p.wait[t]+after), e.rules.At(p.wait[c]+after)
-		stage := min(mine, theirs)
+		wait := min(p.wait[t], p.wait[c])
 		if e.rules.ByOldest() {
-			stage = max(mine, theirs)
+			wait = max(p.wait[t], p.wait[c])
 		}
+		stage := max(e.rules.At(wait), later)
 		plan := e.plans[stage]
 		if plan.flaw(p, c) != "" {
 			x.Unfit++
@@ -126,6 +130,7 @@ func (e *Engine) meet(p *pool, t int32, after time.Duration, x *Explanation) {
 		if name == "" {
 			x.Candidates++
 			x.Players += p.size(c)
+			soonest = min(soonest, max(0, e.rules.Stages[stage].After-wait))
 			continue
 		}
 		a := apart[name]
@@ -142,6 +147,10 @@ func (e *Engine) meet(p *pool, t int32, after time.Duration, x *Explanation) {
 	slices.SortFunc(x.Apart, func(a, b Apart) int {
 		return cmp.Or(cmp.Compare(b.Tickets, a.Tickets), cmp.Compare(a.Rule, b.Rule))
 	})
+	if x.Candidates == 0 {
+		return max(0, e.rules.Stages[max(0, later)].After-p.wait[t])
+	}
+	return soonest
 }
 
 // apart names the first rule that keeps two tickets from being in one match,

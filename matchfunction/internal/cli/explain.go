@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"torikumi/matchfunction/internal/explain"
+	"torikumi/matchfunction/internal/search"
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/config"
+)
+
+// explainConfig holds the settings of "matchfunction explain".
+type explainConfig struct {
+	Rules   string  `flag:"rules" help:"File with the rule set."`
+	Tickets string  `flag:"tickets" help:"File with all tickets that wait, as JSON lines, in the shape that FlexMatch's DescribeMatchmaking prints."`
+	Ticket  string  `flag:"ticket" help:"Id of the ticket to explain."`
+	Now     instant `flag:"now" help:"When the search runs, RFC 3339 or seconds since 1970; if it is empty, when the newest ticket came."`
+	JSON    bool    `flag:"json" help:"Print one JSON object."`
+}
+
+// Validate tells which settings are wrong.
+func (c *explainConfig) Validate() error {
+	var errs []error
+	for _, need := range []struct{ flag, value, why string }{
+		{"rules", c.Rules, "the rule set that the ticket waits by"}, {"tickets", c.Tickets, "the ticket and those who wait with it"},
+		{"ticket", c.Ticket, "the ticket to explain"},
+	} {
+		if need.value == "" {
+			errs = append(errs, config.Missing(need.flag, need.why))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func runExplain(ctx context.Context, env Env) int {
+	cfg := new(explainConfig)
+	if code, ok := load(env, "explain", "", cfg); !ok {
+		return code
+	}
+	s, problems := readSource(cfg.Rules, env.Rules)
+	for _, p := range problems {
+		fmt.Fprintln(env.Stderr, p.text(cfg.Rules))
+	}
+	if problems != nil {
+		return exitFailed
+	}
+	tickets, err := readTickets(cfg.Tickets)
+	if err != nil {
+		return failed(env, "explain", err)
+	}
+	at := slices.IndexFunc(tickets, func(t rule.Ticket) bool { return t.ID == cfg.Ticket })
+	if at < 0 {
+		return failed(env, "explain", fmt.Errorf("%s has no ticket %q", cfg.Tickets, cfg.Ticket))
+	}
+	x := s.engine.Explain(ctx, tickets, at, cfg.Now.of(tickets))
+	if cfg.JSON {
+		err = json.NewEncoder(env.Stdout).Encode(explained(x))
+	} else {
+		_, err = io.WriteString(env.Stdout, explanation(x))
+	}
+	if err != nil {
+		return failed(env, "explain", err)
+	}
+	return 0
+}
+
+// explanation spells everything out, a thought a line.
+func explanation(x search.Explanation) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	wait := x.Wait.Round(time.Millisecond)
+	if x.Match != nil {
+		line("%s has waited %v and is in a match:", x.Ticket, wait)
+		for _, team := range x.Match.Teams {
+			var ids []string
+			for _, m := range team.Members {
+				ids = append(ids, m.Player.ID)
+			}
+			line("  %s: %s", team.Name, strings.Join(ids, ", "))
+		}
+		return b.String()
+	}
+	line("%s has waited %v and is in no match.", x.Ticket, wait)
+	if x.Reason != "" || x.Others == 0 {
+		line("%s.", capital(explain.Summary(x)))
+		return b.String()
+	}
+	line("%d other tickets wait.", x.Others)
+	if x.Unfit > 0 {
+		line("%6d fit no match at all", x.Unfit)
+	}
+	for _, a := range x.Apart {
+		switch {
+		case a.Rule == search.RegionRule:
+			line("%6d have no region in common with it", a.Tickets)
+		case a.Most > 0 || a.Nearest > 0:
+			line("%6d are kept apart by the rule %q (%s): it allows a difference of %s, the nearest is %s away", a.Tickets, a.Rule, a.Kind, figure(a.Most), figure(a.Nearest))
+		default:
+			line("%6d are kept apart by the rule %q (%s)", a.Tickets, a.Rule, a.Kind)
+		}
+	}
+	line("%6d could play with it: %d players, and the smallest match needs %d", x.Candidates, x.Players, x.Needs)
+	if len(x.Broken) > 0 {
+		line("Together with them it breaks: %s.", strings.Join(x.Broken, ", "))
+	}
+	for _, l := range x.Later {
+		line("In %v, as the rules loosen, up to %d of them could play with it: %d players.", l.In.Round(time.Millisecond), l.Candidates, l.Players)
+	}
+	return b.String()
+}
+
+// figure is a number with as many digits as people read.
+func figure(x float64) string {
+	if x == math.Trunc(x) && math.Abs(x) < 1e15 {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.4g", x)
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// explainedJSON is what --json prints.
+type explainedJSON struct {
+	Ticket     string              `json:"ticket"`
+	WaitS      float64             `json:"wait_s"`
+	Match      map[string][]string `json:"match,omitempty"`
+	Reason     string              `json:"reason,omitempty"`
+	Summary    string              `json:"summary"`
+	Others     int                 `json:"others"`
+	Unfit      int                 `json:"unfit"`
+	Apart      []apartJSON         `json:"apart"`
+	Candidates int                 `json:"candidates"`
+	Players    int                 `json:"candidate_players"`
+	Needs      int                 `json:"needs"`
+	Broken     []string            `json:"broken_rules"`
+	Later      []laterJSON         `json:"later"`
+}
+
+type apartJSON struct {
+	Rule    string  `json:"rule"`
+	Type    string  `json:"type"`
+	Tickets int     `json:"tickets"`
+	Most    float64 `json:"allowed,omitempty"`
+	Nearest float64 `json:"nearest,omitempty"`
+}
+
+type laterJSON struct {
+	InS        float64 `json:"in_s"`
+	Candidates int     `json:"candidates"`
+	Players    int     `json:"candidate_players"`
+}
+
+func explained(x search.Explanation) explainedJSON {
+	out := explainedJSON{Ticket: x.Ticket, WaitS: x.Wait.Seconds(), Reason: string(x.Reason), Summary: explain.Summary(x), Others: x.Others,
+		Unfit: x.Unfit, Candidates: x.Candidates, Players: x.Players, Needs: x.Needs, Broken: x.Broken, Apart: []apartJSON{}, Later: []laterJSON{}}
+	if out.Broken == nil {
+		out.Broken = []string{}
+	}
+	for _, a := range x.Apart {
+		out.Apart = append(out.Apart, apartJSON{a.Rule, string(a.Kind), a.Tickets, a.Most, a.Nearest})
+	}
+	for _, l := range x.Later {
+		out.Later = append(out.Later, laterJSON{l.In.Seconds(), l.Candidates, l.Players})
+	}
+	if x.Match != nil {
+		out.Match = make(map[string][]string)
+		for _, team := range x.Match.Teams {
+			out.Match[team.Name] = []string{}
+			for _, m := range team.Members {
+				out.Match[team.Name] = append(out.Match[team.Name], m.Player.ID)
+			}
+		}
+	}
+	return out
+}

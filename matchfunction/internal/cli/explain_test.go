@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const closeRules = `{"name": "duel", "ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "skill", "type": "number"}],
+	"teams": [{"name": "red", "minPlayers": 1, "maxPlayers": 1}, {"name": "blue", "minPlayers": 1, "maxPlayers": 1}],
+	"rules": [{"name": "close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100}],
+	"expansions": [{"target": "rules[close].maxDistance", "steps": [{"waitTimeSeconds": 30, "value": 200}]}]}`
+
+// explainFiles writes a rule set and tickets of these skills, t0 first.
+func explainFiles(t *testing.T, skills ...float64) (rules, tickets string) {
+	t.Helper()
+	dir := t.TempDir()
+	rules, tickets = filepath.Join(dir, "rules.json"), filepath.Join(dir, "tickets.jsonl")
+	var b strings.Builder
+	for i, s := range skills {
+		fmt.Fprintf(&b, `{"TicketId":"t%d","StartTime":"2026-01-01T00:00:%02dZ","Players":[{"PlayerId":"p%d","PlayerAttributes":{"skill":{"N":%g}}}]}`+"\n", i, i, i, s)
+	}
+	for file, text := range map[string]string{rules: closeRules, tickets: b.String()} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rules, tickets
+}
+
+func TestExplain(t *testing.T) {
+	rules, tickets := explainFiles(t, 1000, 1150, 1900)
+	code, out, errs := call("explain", "--rules="+rules, "--tickets="+tickets, "--ticket=t0", "--now=2026-01-01T00:00:10Z")
+	if code != 0 || errs != "" {
+		t.Fatal(code, errs)
+	}
+	golden(t, "explain.txt", out)
+	code, out, _ = call("explain", "--rules="+rules, "--tickets="+tickets, "--ticket=t0", "--now=2026-01-01T00:00:10Z", "--json")
+	var x explainedJSON
+	if err := json.Unmarshal([]byte(out), &x); code != 0 || err != nil {
+		t.Fatal(code, err)
+	}
+	if x.Ticket != "t0" || x.WaitS != 10 || x.Others != 2 || x.Candidates != 0 || len(x.Apart) != 1 || x.Apart[0].Nearest != 150 ||
+		len(x.Later) != 1 || x.Later[0].InS != 21 || x.Later[0].Candidates != 1 || !strings.Contains(x.Summary, "close") {
+		t.Errorf("%+v", x)
+	}
+	code, out, _ = call("explain", "--rules="+rules, "--tickets="+tickets, "--ticket=t1", "--now=2026-01-01T00:00:31Z")
+	if code != 0 || !strings.Contains(out, "is in a match") || !strings.Contains(out, "p0") {
+		t.Error(code, out)
+	}
+}
+
+func TestExplainRefuses(t *testing.T) {
+	rules, tickets := explainFiles(t, 1000)
+	for want, args := range map[string][]string{
+		"rules":                   {"explain", "--tickets=" + tickets, "--ticket=t0"},
+		`has no ticket "unknown"`: {"explain", "--rules=" + rules, "--tickets=" + tickets, "--ticket=unknown"},
+		"no such file":            {"explain", "--rules=" + rules, "--tickets=" + tickets + "x", "--ticket=t0"},
+		"can't be read":           {"explain", "--rules=" + rules + "x", "--tickets=" + tickets, "--ticket=t0"},
+	} {
+		if code, _, errs := call(args...); code == 0 || !strings.Contains(errs, want) {
+			t.Errorf("%v: %d, %s", args, code, errs)
+		}
+	}
+	if _, out, _ := call("explain", "--rules="+rules, "--tickets="+tickets, "--ticket=t0"); !strings.Contains(out, "Nobody else is waiting.") {
+		t.Error(out)
+	}
+}
