@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -24,15 +25,20 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
+// parseQueries makes all gateways of the process read queries strictly: the
+// library keeps the parser in a variable of its own, which must not be written
+// again when another frontend starts in a process where one serves.
+var parseQueries = sync.OnceFunc(func() { runtime.NewServeMux(runtime.SetQueryParameterParser(strictQuery{})) })
+
 // newGateway makes the JSON mapping of the API.
 func newGateway() *runtime.ServeMux {
+	parseQueries()
 	return runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &strictJSON{runtime.JSONPb{
 			MarshalOptions: protojson.MarshalOptions{UseProtoNames: true},
 		}}),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(writeRoutingError),
-		runtime.SetQueryParameterParser(strictQuery{}),
 		// Clients speak HTTP: none of their headers but Authorization, which
 		// the gateway passes on by itself, becomes gRPC metadata, and none of
 		// ours comes out.
