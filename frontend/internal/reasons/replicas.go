@@ -1,0 +1,246 @@
+package reasons
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/pkg/rpc"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+const (
+	// callTimeout bounds a call: a match function answers from memory.
+	callTimeout = time.Second
+	// lookUpEvery is the time between two look-ups of the names.
+	lookUpEvery = 10 * time.Second
+	// leaveAlone is how long a replica is not asked that is too old to know the
+	// call, or too slow.
+	leaveAlone = 10 * time.Second
+)
+
+// replicas are the processes of the match functions. Each knows only what its
+// own runs saw, so each is asked by itself. It belongs to the loop.
+type replicas struct {
+	logger  *slog.Logger
+	metrics *Metrics
+	now     func() time.Time
+	lookUp  func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	dial    func(addr string) (*grpc.ClientConn, error)
+
+	names    []*name
+	lookedUp time.Time
+	known    map[string]*replica // by address
+}
+
+// name is a setting, which may stand for several replicas.
+type name struct {
+	text    string
+	addrs   []string
+	failing bool
+}
+
+// replica is one process.
+type replica struct {
+	addr    string
+	conn    *grpc.ClientConn
+	health  health
+	resumes time.Time
+}
+
+// health is how a replica's last call went.
+type health int
+
+const (
+	unknown health = iota
+	up
+	down
+)
+
+// reply is what a replica says: summaries by Open Match's ticket id, or the
+// error.
+type reply struct {
+	from      string
+	summaries map[string]string
+	err       error
+}
+
+func newReplicas(targets []string, logger *slog.Logger, metrics *Metrics, now func() time.Time) *replicas {
+	r := &replicas{
+		logger: logger, metrics: metrics, now: now, known: make(map[string]*replica),
+		lookUp: net.DefaultResolver.LookupNetIP,
+		// The address is one already.
+		dial: func(addr string) (*grpc.ClientConn, error) { return rpc.Dial("passthrough:///" + addr) },
+	}
+	for _, t := range targets {
+		r.names = append(r.names, &name{text: t})
+	}
+	return r
+}
+
+// ask asks every replica once, at the same time.
+func (r *replicas) ask(ctx context.Context, ids []string) []reply {
+	r.find(ctx)
+	now := r.now()
+	var asked []*replica
+	for _, addr := range slices.Sorted(maps.Keys(r.known)) {
+		if p := r.known[addr]; !now.Before(p.resumes) {
+			asked = append(asked, p)
+		}
+	}
+	replies := make([]reply, len(asked))
+	var calls sync.WaitGroup
+	for i, p := range asked {
+		calls.Go(func() { replies[i] = p.explain(ctx, ids) })
+	}
+	calls.Wait()
+	if ctx.Err() != nil {
+		return nil // we stop, which is no fault of theirs
+	}
+	for i, p := range asked {
+		r.note(ctx, p, replies[i].err)
+	}
+	r.count()
+	return replies
+}
+
+func (p *replica) explain(ctx context.Context, ids []string) reply {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out := reply{from: p.addr}
+	resp, err := torikumiv1.NewExplainServiceClient(p.conn).Explain(ctx, &torikumiv1.ExplainRequest{TicketIds: ids})
+	if err != nil {
+		out.err = err
+		return out
+	}
+	out.summaries = make(map[string]string, len(resp.GetExplanations()))
+	for _, x := range resp.GetExplanations() {
+		if text := x.GetSummary(); text != "" && len(text) <= mostText {
+			out.summaries[x.GetTicketId()] = text
+		}
+	}
+	return out
+}
+
+// note remembers how a call went, and logs what is new about it.
+func (r *replicas) note(ctx context.Context, p *replica, err error) {
+	code := status.Code(err)
+	r.metrics.calls.WithLabelValues(code.String()).Inc()
+	if err == nil {
+		if p.health != up {
+			r.logger.InfoContext(ctx, "the match function says why tickets wait", "matchfunction", p.addr)
+		}
+		p.health = up
+		return
+	}
+	if p.health != down {
+		r.logger.WarnContext(ctx, "the match function does not say why tickets wait", "matchfunction", p.addr, "error", err)
+	}
+	p.health = down
+	// One that cannot be reached has no trouble with our trying.
+	if code != codes.Unavailable {
+		p.resumes = r.now().Add(leaveAlone)
+	}
+}
+
+// count shows how many replicas answer.
+func (r *replicas) count() {
+	n := 0
+	for _, p := range r.known {
+		if p.health == up {
+			n++
+		}
+	}
+	r.metrics.up.Set(float64(n))
+}
+
+// find looks the names up, if it is time, connects to new replicas and leaves
+// those that are gone.
+func (r *replicas) find(ctx context.Context) {
+	now := r.now()
+	if !r.lookedUp.IsZero() && now.Sub(r.lookedUp) < lookUpEvery {
+		return
+	}
+	r.lookedUp = now
+	current := make(map[string]bool)
+	for _, n := range r.names {
+		addrs, err := r.resolve(ctx, n.text)
+		switch {
+		case err == nil:
+			n.addrs, n.failing = addrs, false
+		case !n.failing && ctx.Err() == nil:
+			n.failing = true
+			r.logger.WarnContext(ctx, "the match function's name cannot be looked up", "name", n.text, "error", err)
+		}
+		for _, a := range n.addrs {
+			current[a] = true
+		}
+	}
+	for addr, p := range r.known {
+		if !current[addr] {
+			_ = p.conn.Close() // nothing is under way
+			delete(r.known, addr)
+		}
+	}
+	for addr := range current {
+		if r.known[addr] != nil {
+			continue
+		}
+		conn, err := r.dial(addr)
+		if err != nil {
+			r.logger.ErrorContext(ctx, "no connection to the match function can be set up", "matchfunction", addr, "error", err)
+			continue
+		}
+		r.known[addr] = &replica{addr: addr, conn: conn}
+	}
+}
+
+// resolve returns the addresses of a name. A machine that has both kinds is
+// asked at one.
+func (r *replicas) resolve(ctx context.Context, target string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	host, port, err := net.SplitHostPort(target)
+	if err != nil {
+		return nil, err
+	}
+	ips, err := r.lookUp(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	var four, six []string
+	for _, ip := range ips {
+		ip = ip.Unmap()
+		addr := net.JoinHostPort(ip.String(), port)
+		if ip.Is4() {
+			four = append(four, addr)
+		} else {
+			six = append(six, addr)
+		}
+	}
+	switch {
+	case len(four) > 0:
+		return four, nil
+	case len(six) > 0:
+		return six, nil
+	}
+	return nil, errors.New("the name has no address")
+}
+
+func (r *replicas) close() {
+	for _, p := range r.known {
+		_ = p.conn.Close() // nothing is under way
+	}
+	clear(r.known)
+	r.count()
+}
