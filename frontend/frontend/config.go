@@ -2,7 +2,9 @@ package frontend
 
 import (
 	"errors"
+	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	"torikumi/pkg/config"
@@ -24,6 +26,9 @@ type Config struct {
 	OpenMatch string   `flag:"open-match" default:"127.0.0.1:50504" help:"Open Match's frontend service, host:port or a gRPC target."`
 	Directors []string `flag:"directors" default:"127.0.0.1:50520" help:"Directors that announce assignments, host:port or gRPC targets, with commas between."`
 	Queues    string   `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
+
+	MatchFunctions []string      `flag:"matchfunctions" help:"Match functions that say why tickets wait, host:port with commas between; a name is asked at all its addresses. Players are not told when not given."`
+	ReasonInterval time.Duration `flag:"reason-interval" default:"2s" help:"Time between two calls of a match function, each for at most 100 tickets whose players want to know why they wait; from 100ms to 5s."`
 
 	PlayerIssuer     string   `flag:"player-issuer" help:"Required: issuer of the player tokens, as in their claim iss."`
 	PlayerAudience   string   `flag:"player-audience" help:"Required: audience of the player tokens, as in their claim aud."`
@@ -53,7 +58,7 @@ type Config struct {
 
 // Validate tells which of the frontend's own settings are wrong.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateTokens(), c.validateTimes(), c.validateRest())
+	return errors.Join(c.validateTokens(), c.validateTimes(), c.validateReasons(), c.validateRest())
 }
 
 func (c *Config) validateTokens() error {
@@ -131,6 +136,26 @@ func (c *Config) validateRest() error {
 	}
 	if c.MaxTickets < 1 {
 		errs = append(errs, config.Invalid("max-tickets", "must be at least 1", c.MaxTickets))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateReasons() error {
+	var errs []error
+	seen := make(map[string]bool)
+	for _, target := range c.MatchFunctions {
+		host, port, err := net.SplitHostPort(target)
+		n, portErr := strconv.ParseUint(port, 10, 16)
+		switch {
+		case err != nil || host == "" || portErr != nil || n == 0:
+			errs = append(errs, config.Invalid("matchfunctions", "must be host:port", target))
+		case seen[target]:
+			errs = append(errs, config.Invalid("matchfunctions", "must each be given once", target))
+		}
+		seen[target] = true
+	}
+	if c.ReasonInterval < 100*time.Millisecond || c.ReasonInterval > 5*time.Second {
+		errs = append(errs, config.Invalid("reason-interval", "must be from 100ms to 5s", c.ReasonInterval))
 	}
 	return errors.Join(errs...)
 }

@@ -23,6 +23,7 @@ import (
 
 	"torikumi/frontend/internal/api"
 	"torikumi/frontend/internal/broker"
+	"torikumi/frontend/internal/reasons"
 	"torikumi/frontend/internal/search"
 	"torikumi/frontend/internal/web"
 	"torikumi/pkg/config"
@@ -60,14 +61,23 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 				PlayToken: cfg.PlayToken, PlayQueue: cfg.PlayQueue, PlayTimeout: cfg.PlayTimeout,
 			})
 		},
-		Ready: map[string]func(context.Context) error{"player_keys": p.playerKeysReady},
-		Background: []func(context.Context) error{
-			p.broker.Run,
-			p.players.Run,
-			func(ctx context.Context) error { return p.keys.Watch(ctx, cfg.KeysReload) },
-		},
-		Started: started,
+		Ready:      map[string]func(context.Context) error{"player_keys": p.playerKeysReady},
+		Background: p.background(),
+		Started:    started,
 	})
+}
+
+// background is the work beside the calls.
+func (p *parts) background() []func(context.Context) error {
+	work := []func(context.Context) error{
+		p.broker.Run,
+		p.players.Run,
+		func(ctx context.Context) error { return p.keys.Watch(ctx, p.cfg.KeysReload) },
+	}
+	if p.reasons != nil {
+		work = append(work, p.reasons.Run)
+	}
+	return work
 }
 
 // parts are what a running frontend is made of.
@@ -79,8 +89,10 @@ type parts struct {
 	players  *token.RemoteKeys
 	conns    []*grpc.ClientConn
 	broker   *broker.Broker
-	api      *api.Service
-	auth     *api.Authenticator
+	// reasons is nil without match functions to ask.
+	reasons *reasons.Keeper
+	api     *api.Service
+	auth    *api.Authenticator
 }
 
 func (p *parts) open() error {
@@ -104,11 +116,19 @@ func (p *parts) open() error {
 	if err := p.openBroker(set, store); err != nil {
 		return err
 	}
+	if len(p.cfg.MatchFunctions) > 0 {
+		p.reasons = reasons.New(reasons.Options{
+			Store: store, MatchFunctions: p.cfg.MatchFunctions, Interval: p.cfg.ReasonInterval, Logger: p.logger,
+			Metrics: reasons.NewMetrics(p.registry),
+		})
+	}
 	minted := prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: "torikumi", Subsystem: "frontend", Name: "join_tokens_minted_total", Help: "Join tokens that were signed.",
 	})
 	p.registry.MustRegister(minted)
-	p.api = api.New(api.Options{Broker: p.broker, Store: store, Queues: set, Minter: minter, Logger: p.logger, Minted: minted})
+	p.api = api.New(api.Options{
+		Broker: p.broker, Store: store, Queues: set, Minter: minter, Logger: p.logger, Minted: minted, Reasons: p.reasons,
+	})
 	return nil
 }
 

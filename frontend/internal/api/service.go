@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/frontend/internal/broker"
+	"torikumi/frontend/internal/reasons"
 	"torikumi/frontend/internal/search"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/queues"
@@ -27,7 +28,7 @@ const (
 	maxWait     = 60 * time.Second
 )
 
-// Options are what a [Service] needs; all are required.
+// Options are what a [Service] needs; all are required but those that say so.
 type Options struct {
 	Broker *broker.Broker
 	Store  search.Store
@@ -36,6 +37,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Minted counts join tokens.
 	Minted prometheus.Counter
+	// Reasons say why searches go on; nil if nobody knows.
+	Reasons *reasons.Keeper
 }
 
 // Service implements the FrontendService. It is safe for concurrent use.
@@ -91,21 +94,43 @@ func (s *Service) find(id, playerID string) (search.Search, <-chan struct{}, err
 	return found, changed, nil
 }
 
+// follow is find for a call that looks as long as it lasts: with why the search
+// goes on, and the channel that tells when that has changed.
+func (s *Service) follow(id, playerID string, f *reasons.Follower) (found search.Search, changed, told <-chan struct{}, err error) {
+	found, changed, err = s.find(id, playerID)
+	if err != nil {
+		return found, nil, nil, err
+	}
+	reason, told := f.Look(&found)
+	explain(&found, reason)
+	return found, changed, told, nil
+}
+
+// explain adds what the match function saw, unless we have something to say
+// ourselves.
+func explain(s *search.Search, reason string) {
+	if s.Reason == "" {
+		s.Reason = reason
+	}
+}
+
 // Await returns a search as soon as it has ended, or as it stands when the time
 // is over. The error is that of ctx as a status, Unavailable when the service
 // stops, or NotFound.
 func (s *Service) Await(ctx context.Context, id, playerID string, timeout time.Duration) (search.Search, error) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
+	follower := s.Reasons.Follow()
+	defer follower.Close()
 	for {
-		found, changed, err := s.find(id, playerID)
+		found, changed, _, err := s.follow(id, playerID, follower)
 		if err != nil || found.Ended() {
 			return found, err
 		}
 		select {
 		case <-changed:
 		case <-timer.C:
-			found, _, err := s.find(id, playerID)
+			found, _, _, err := s.follow(id, playerID, follower)
 			return found, err
 		case <-s.Store.Stopped():
 			return search.Search{}, errStopping()
@@ -130,6 +155,7 @@ func (s *Service) GetTicket(ctx context.Context, req *torikumiv1.GetTicketReques
 	if err != nil {
 		return nil, err
 	}
+	explain(&found, s.Reasons.Look(&found))
 	return s.Deliver(&found, player(ctx)), nil
 }
 
@@ -165,19 +191,28 @@ func (s *Service) WaitTicket(ctx context.Context, req *torikumiv1.WaitTicketRequ
 // WatchTicket implements the FrontendService.
 func (s *Service) WatchTicket(req *torikumiv1.WatchTicketRequest, out torikumiv1.FrontendService_WatchTicketServer) error {
 	ctx := out.Context()
+	follower := s.Reasons.Follow()
+	defer follower.Close()
+	news, reason := true, ""
 	for {
-		found, changed, err := s.find(req.GetTicketId(), player(ctx))
+		found, changed, told, err := s.follow(req.GetTicketId(), player(ctx), follower)
 		if err != nil {
 			return err
 		}
-		if err := out.Send(s.Deliver(&found, player(ctx))); err != nil {
-			return err
+		// The player may have read the reason already, with other news.
+		if news || found.Ended() || found.Reason != reason {
+			if err := out.Send(s.Deliver(&found, player(ctx))); err != nil {
+				return err
+			}
 		}
 		if found.Ended() {
 			return nil
 		}
+		news, reason = false, found.Reason
 		select {
+		case <-told:
 		case <-changed:
+			news = true
 		case <-s.Store.Stopped():
 			return errStopping()
 		case <-ctx.Done():

@@ -44,6 +44,7 @@ type playAnswer struct {
 	Server   *playServer `json:"server,omitempty"`
 	Player   playPlayer  `json:"player"`
 	JWT      string      `json:"jwt,omitempty"`
+	Reason   string      `json:"reason,omitempty"`
 }
 
 type playServer struct {
@@ -114,6 +115,9 @@ func (p *play) await(ctx context.Context, id, playerID string) (search.Search, e
 		return found, nil
 	}
 	if ended, ok := p.Broker.Cancel(context.WithoutCancel(ctx), id); ok && err == nil {
+		if ended.State == torikumiv1.TicketState_CANCELLED {
+			ended.Reason = found.Reason // what it waited for until now
+		}
 		return ended, nil
 	}
 	return found, err
@@ -130,6 +134,7 @@ func (p *play) answer(w http.ResponseWriter, s *search.Search, playerID string, 
 		a.JWT = t.GetJoinToken().GetJwt()
 	default:
 		a.Status, code = "timeout", http.StatusRequestTimeout
+		a.Reason = s.Reason
 	}
 	body, err := json.Marshal(a)
 	if err != nil { // strings and finite numbers: cannot happen
