@@ -239,7 +239,7 @@ func (pl *plan) brokenGuard(st *state) *ruleset.Rule {
 // brokenBy makes matches around the ticket and tells which rules those with
 // enough players broke.
 func (e *Engine) brokenBy(ctx context.Context, p *pool, t int32) []string {
-	r := newRun(ctx, e, p, int(p.own[t]))
+	r := newRun(ctx, e, p, e.plans[p.own[t]])
 	if len(r.free) == 0 {
 		return nil
 	}

@@ -103,7 +103,9 @@ type order struct {
 	agg       ruleset.Aggregation
 }
 
-func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options) (*plan, error) {
+// newPlan sorts the rules of a stage. Those that compound rules name are left
+// out, but for those of a variant.
+func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options, variant []int) (*plan, error) {
 	d := &rs.Stages[stage].Definition
 	p := &plan{stage: stage, definition: d, places: d.Places(), axis: -1, balance: -1, common: -1}
 	for _, place := range p.places {
@@ -118,7 +120,7 @@ func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options) (*plan, erro
 	named := d.Named()
 	for i := range d.Rules {
 		r := &d.Rules[i]
-		if named[i] || r.Optional {
+		if (named[i] && !slices.Contains(variant, i)) || r.Optional {
 			continue
 		}
 		if err := p.add(c, r); err != nil {

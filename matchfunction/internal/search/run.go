@@ -73,8 +73,8 @@ type groupKey struct {
 	region int32
 }
 
-func newRun(ctx context.Context, e *Engine, p *pool, stage int) *run {
-	r := &run{ctx: ctx, engine: e, pool: p, plan: e.plans[stage], byOldest: e.rules.ByOldest()}
+func newRun(ctx context.Context, e *Engine, p *pool, way *plan) *run {
+	r := &run{ctx: ctx, engine: e, pool: p, plan: way, byOldest: e.rules.ByOldest()}
 	n := len(p.tickets)
 	r.class, r.reach, r.part = make([]int32, n), make([]uint64, n), make([]int32, n)
 	parts := partition{pool: p, equals: r.plan.equals}

@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"torikumi/matchfunction/rule"
@@ -37,7 +38,10 @@ type Options struct {
 type Engine struct {
 	rules  *ruleset.RuleSet
 	schema *schema
-	plans  []*plan
+	// plans are those of the stages.
+	plans []*plan
+	// variants are, by stage, plans that keep the compound rules in some way.
+	variants [][]*plan
 }
 
 // Compile readies a rule set. The error joins all that is wrong, each with the
@@ -46,12 +50,22 @@ func Compile(rs *ruleset.RuleSet, o Options) (*Engine, error) {
 	e := &Engine{rules: rs, schema: newSchema()}
 	var errs []error
 	for stage := range rs.Stages {
-		p, err := newPlan(e.schema, rs, stage, &o)
+		p, err := newPlan(e.schema, rs, stage, &o, nil)
 		if err != nil {
 			errs = append(errs, err)
 			break // the later stages would say the same
 		}
 		e.plans = append(e.plans, p)
+		var ways []*plan
+		for _, v := range variants(p.definition) {
+			way, err := newPlan(e.schema, rs, stage, &o, v)
+			if err != nil {
+				errs = append(errs, err)
+				break
+			}
+			ways = append(ways, way)
+		}
+		e.variants = append(e.variants, ways)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -76,9 +90,10 @@ func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Tim
 			if e.rules.ByOldest() {
 				stage = highest - i
 			}
-			r := newRun(ctx, e, p, stage)
-			if !r.search(yield) {
-				return
+			for _, way := range slices.Concat(e.variants[stage], e.plans[stage:stage+1]) {
+				if r := newRun(ctx, e, p, way); !r.search(yield) {
+					return
+				}
 			}
 		}
 	}
