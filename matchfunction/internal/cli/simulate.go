@@ -283,7 +283,11 @@ func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Tic
 	}
 	matched := len(tickets) - len(o.Unmatched)
 	row("rule set", "%s", name)
-	row("tickets", "%d at %s", len(tickets), now.Format(time.RFC3339Nano))
+	at := ""
+	if !now.IsZero() { // nobody, and no --now
+		at = " at " + now.Format(time.RFC3339Nano)
+	}
+	row("tickets", "%d%s", len(tickets), at)
 	row("matches", "%d of %s (%.1f%%)", len(o.Matches), plural(matched, "ticket", "tickets"), 100*float64(matched)/float64(max(len(tickets), 1)))
 	row("unmatched", "%s%s", plural(len(o.Unmatched), "ticket", "tickets"), leftOut(o))
 	row("wait", "p50 %.1f s, p95 %.1f s", simulate.Percentile(o.Waits, 50).Seconds(), simulate.Percentile(o.Waits, 95).Seconds())
