@@ -1,7 +1,13 @@
 package ruleset
 
+import "time"
+
+// maxPatience is an hour, in seconds.
+const maxPatience = 3600
+
 var algorithmProperties = []string{
 	"strategy", "batchingPreference", "sortByAttributes", "balancedAttribute", "expansionAgeSelection", "backfillPriority",
+	"patienceSeconds",
 }
 
 // algorithm reads the section of this name and fills in FlexMatch's defaults.
@@ -25,6 +31,11 @@ func (d *decoder) algorithm(root *node) {
 	}
 	if v := n.get("backfillPriority"); v != nil {
 		a.BackfillPriority = choice(d, v, Normal, Low, High)
+	}
+	if v := n.get("patienceSeconds"); v != nil {
+		if seconds, ok := d.whole(v, 0, maxPatience); ok {
+			a.Patience = time.Duration(seconds) * time.Second
+		}
 	}
 	switch a.Strategy {
 	case ExhaustiveSearch:

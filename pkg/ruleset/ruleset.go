@@ -198,6 +198,13 @@ type Algorithm struct {
 	BalancedAttribute string
 	ExpansionAge      Age
 	BackfillPriority  Priority
+	// Patience is how long the search holds out for closer matches than the
+	// rules ask for, 0 for not at all. It comes from "patienceSeconds", an
+	// addition. As long as the longest waiting ticket of a match has waited
+	// for w less than that, its tickets differ by no more than (1 + w /
+	// Patience) / 2 of what bounds on differences of numbers allow. It is a
+	// preference of the search, and no rule.
+	Patience time.Duration
 }
 
 // Team is an entry of "teams".

@@ -100,7 +100,7 @@ func (r *run) byLatency(t int32) []int {
 func (r *run) begin(t int32, region int) bool {
 	st := r.state
 	st.start(region)
-	st.anchor = t
+	st.anchor, st.ease = t, r.plan.ease(r.pool.wait[t])
 	if r.pool.tickets[t].Teams != nil {
 		return st.pin(t) && !st.guarded()
 	}
@@ -218,7 +218,7 @@ func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, w
 // axisWindow is the window along the axis, if the first one is.
 func (r *run) axisWindow() (float64, bool) {
 	if len(r.plan.windows) > 0 && r.plan.windows[0].column == r.plan.axis {
-		return r.plan.windows[0].most, true
+		return r.plan.windows[0].most * r.state.ease, true
 	}
 	return 0, false
 }

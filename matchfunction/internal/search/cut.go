@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 )
 
 // cuttable tells whether the pool can be cut into matches at once: everybody
@@ -15,7 +16,7 @@ func (r *run) cuttable() bool {
 	if len(pl.windows) != 1 || pl.windows[0].column != pl.axis || len(pl.finals)+len(pl.guards)+len(pl.fits)+len(pl.limits)+len(pl.sorts)+len(pl.pairwise) > 0 {
 		return false
 	}
-	if len(r.pool.regions) > 0 || len(r.backfills) > 0 || r.byOldest || len(r.engine.plans) > 1 && !r.last() {
+	if len(r.pool.regions) > 0 || len(r.backfills) > 0 || r.byOldest || !r.loosens() {
 		return false
 	}
 	for _, p := range pl.places {
@@ -31,11 +32,15 @@ func (r *run) cuttable() bool {
 	return true
 }
 
-// last tells that no ticket has reached a later stage, so that each match is
-// of this one.
-func (r *run) last() bool {
-	for _, t := range r.free {
-		if int(r.pool.own[t]) != r.plan.stage {
+// loosens tells that a match which keeps the rules of this stage keeps those
+// of all later ones, which some of its tickets may have reached: they are the
+// same but for the window, which gets no smaller.
+func (r *run) loosens() bool {
+	pl := r.plan
+	for _, later := range r.engine.plans[pl.stage+1:] {
+		if len(later.checks) != len(pl.checks) || len(later.windows) != 1 || later.windows[0].column != pl.windows[0].column ||
+			later.windows[0].most < pl.windows[0].most || !slices.EqualFunc(later.equals, pl.equals, func(a, b equal) bool { return a.column == b.column }) ||
+			len(later.finals)+len(later.guards)+len(later.fits)+len(later.limits) > 0 || !slices.Equal(later.places, pl.places) {
 			return false
 		}
 	}
@@ -101,14 +106,16 @@ func (r *run) cutPart(sorted []placed, tickets []int32, teams []uint8, yield fun
 		x[i] = r.key(sorted[i].ticket)
 	}
 	f, ends := make([]float64, n+1), make([]bool, n+1)
+	oldest := longest{wait: r.pool.wait, of: sorted, width: k}
 	for i := 1; i <= n; i++ {
 		wait := min(max(0, r.pool.wait[sorted[i-1].ticket]), scoreMaxWait)
 		f[i] = f[i-1] + unit*(1+float64(wait)/float64(scoreWait))
+		held := oldest.push(i - 1)
 		if i < k {
 			continue
 		}
 		spread := x[i-1] - x[i-k]
-		if c := f[i-k] + spread; spread <= most && c < f[i] {
+		if c := f[i-k] + spread; spread <= most*r.plan.ease(held) && c < f[i] {
 			f[i], ends[i] = c, true
 		}
 	}
@@ -140,6 +147,30 @@ func (r *run) cutPart(sorted []placed, tickets []int32, teams []uint8, yield fun
 	return true
 }
 
+// longest is the longest wait of the last tickets that were pushed, so many as
+// a match has.
+type longest struct {
+	wait  []time.Duration
+	of    []placed
+	width int
+	// queue are positions, the longest waiting first, each of which came after
+	// the one before.
+	queue []int
+}
+
+// push adds the next position and returns the longest wait.
+func (l *longest) push(i int) time.Duration {
+	w := l.wait[l.of[i].ticket]
+	for len(l.queue) > 0 && l.wait[l.of[l.queue[len(l.queue)-1]].ticket] <= w {
+		l.queue = l.queue[:len(l.queue)-1]
+	}
+	l.queue = append(l.queue, i)
+	if l.queue[0] <= i-l.width {
+		l.queue = l.queue[1:]
+	}
+	return l.wait[l.of[l.queue[0]].ticket]
+}
+
 // deal puts the tickets of a match, sorted along the axis, into its teams: the
 // highest first, each into the team with room that has the least so far.
 func (r *run) deal(sorted []placed, x []float64, p *Proposal, sums []float64, fill []int) {
@@ -159,6 +190,8 @@ func (r *run) deal(sorted []placed, x []float64, p *Proposal, sums []float64, fi
 		p.Tickets[i], p.Team[i] = t, uint8(best)
 	}
 	p.Wait = r.decisive(p.Tickets)
+	p.Stage = r.engine.rules.At(p.Wait)
+	p.plan = r.engine.plans[p.Stage]
 	p.Score = r.score(p.Tickets, len(p.Tickets), p.Spread, 0)
 }
 

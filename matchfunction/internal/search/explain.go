@@ -194,6 +194,7 @@ func (pl *plan) apartByGuards(p *pool, a, b int32) *ruleset.Rule {
 	}
 	r := &run{pool: p, plan: pl}
 	st := newState(r)
+	st.ease = 1
 	var blamed *ruleset.Rule
 	for i := range pl.places {
 		for j := range pl.places {

@@ -3,6 +3,7 @@ package search_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"torikumi/matchfunction/internal/check"
 	"torikumi/matchfunction/internal/search"
@@ -91,6 +92,28 @@ func TestTeamsAreBalanced(t *testing.T) {
 		}
 		if d := sums[0] - sums[1]; d > 50 || d < -50 {
 			t.Errorf("the sums of 50 players' skills, normal with deviation 200, differ by %v", fmt.Sprint(d))
+		}
+	}
+}
+
+// Who is patient gets closer matches: at first half of what the rules allow,
+// after the patience all of it, however the pool is searched.
+func TestPatience(t *testing.T) {
+	for _, extra := range []string{"", `, {"name": "parties", "type": "similarPartySizes", "maxDifference": 5}`} {
+		rules := `{"name": "patient", "ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "mode", "type": "string"}, {"name": "skill", "type": "number"}],
+			"algorithm": {"patienceSeconds": 60}, "teams": [{"name": "red", "minPlayers": 1, "maxPlayers": 1}, {"name": "blue", "minPlayers": 1, "maxPlayers": 1}],
+			"rules": [{"name": "close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100}` + extra + `]}`
+		for _, c := range []struct {
+			apart, waited float64
+			match         bool
+		}{{50, 0, true}, {51, 0, false}, {75, 30, true}, {76, 30, false}, {100, 60, true}, {100, 600, true}, {101, 600, false}} {
+			tickets := []rule.Ticket{waiting("a", 1500, "ctf", "", time.Duration(c.waited*float64(time.Second))), waiting("b", 1500+c.apart, "ctf", "", 0)}
+			for i := range tickets {
+				tickets[i].Players[0].Latencies = nil
+			}
+			if got := found(t, rules, tickets); (len(got) == 1) != c.match {
+				t.Errorf("%v apart after %v s: %d matches", c.apart, c.waited, len(got))
+			}
 		}
 	}
 }

@@ -153,7 +153,7 @@ func (st *state) in(t int32) bool {
 
 func (st *state) withinWindows() bool {
 	for i, w := range st.plan.windows {
-		if st.hi[i]-st.lo[i] > w.most {
+		if st.hi[i]-st.lo[i] > w.most*st.ease {
 			return false
 		}
 	}

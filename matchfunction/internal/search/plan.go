@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
@@ -42,6 +43,9 @@ type plan struct {
 	// search tries its words one by one.
 	common   int
 	pairwise []rule.Pairwise
+
+	// patience: see ruleset.Algorithm.
+	patience time.Duration
 
 	// axis is the column that tickets are sorted by, -1 for age alone.
 	axis int
@@ -93,6 +97,15 @@ type window struct {
 	rule   *ruleset.Rule
 }
 
+// ease is how much of its windows a match may use when its longest waiting
+// ticket has waited so long.
+func (p *plan) ease(wait time.Duration) float64 {
+	if wait >= p.patience {
+		return 1
+	}
+	return (1 + float64(wait)/float64(p.patience)) / 2
+}
+
 // order is a sorting rule.
 type order struct {
 	column    int
@@ -107,7 +120,7 @@ type order struct {
 // out, but for those of a variant.
 func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options, variant []int) (*plan, error) {
 	d := &rs.Stages[stage].Definition
-	p := &plan{stage: stage, definition: d, places: d.Places(), axis: -1, balance: -1, common: -1}
+	p := &plan{stage: stage, definition: d, places: d.Places(), axis: -1, balance: -1, common: -1, patience: d.Algorithm.Patience}
 	for _, place := range p.places {
 		p.most += place.Max
 		p.maxParty = max(p.maxParty, place.Max)

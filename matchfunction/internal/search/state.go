@@ -28,6 +28,8 @@ type state struct {
 	region int
 	// anchor stays in whatever is tried.
 	anchor int32
+	// ease is how much of the windows the match may use.
+	ease float64
 	// teams are the tickets by place.
 	teams [][]int32
 	// fill is the number of players by place.
@@ -162,7 +164,7 @@ func (st *state) all() []int32 {
 func (st *state) near(t int32) bool {
 	for i, w := range st.plan.windows {
 		x := st.run.pool.value(w.column, t)
-		if max(st.hi[i], x)-min(st.lo[i], x) > w.most {
+		if max(st.hi[i], x)-min(st.lo[i], x) > w.most*st.ease {
 			return false
 		}
 	}
