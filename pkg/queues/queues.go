@@ -1,14 +1,17 @@
-// Package queues reads queues.yaml: what players can search for. Director and
-// frontend share the file; the director turns each queue into a match profile
-// of Open Match, which carries the queue's rules to the match function.
+// Package queues reads queues.yaml: what players can search for, with the rule
+// sets that it names. Director and frontend share the file; the director turns
+// each queue into a match profile of Open Match, which carries the queue's
+// rules to the match function.
 package queues
 
 import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"torikumi/pkg/contract"
+	"torikumi/pkg/ruleset"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -32,17 +36,24 @@ type Set struct {
 	Queues []Queue `json:"queues"`
 }
 
-// Queue is what one kind of match needs.
+// Queue is what one kind of match needs: a rule set, or else teams, skill and
+// the largest latency.
 type Queue struct {
 	// Name: 1 to 40 characters of [a-z0-9-], the first and last alphanumeric.
 	Name string `json:"name"`
 	// Regions to choose from; any when empty.
 	Regions []string `json:"regions,omitempty"`
-	Teams   []Team   `json:"teams"`
-	Skill   Skill    `json:"skill"`
+	// RuleSetFile is the path of the rule set, from the folder of the file.
+	RuleSetFile string `json:"rule_set,omitempty"`
+	// RuleSet is what it holds; nil exactly if RuleSetFile is empty.
+	RuleSet *ruleset.RuleSet `json:"-"`
+	Teams   []Team           `json:"teams"`
+	Skill   Skill            `json:"skill"`
 	// MaxLatencyMS puts regions that are further away out; no limit when 0.
 	MaxLatencyMS int32      `json:"max_latency_ms,omitempty"`
 	Allocation   Allocation `json:"allocation,omitempty"`
+
+	needs Needs
 }
 
 // Team is one team of a match.
@@ -94,7 +105,8 @@ func Default() *Set {
 	return s
 }
 
-// Load reads a file, or returns Default when path is empty.
+// Load reads a file and the rule sets beside it, or returns Default when path
+// is empty.
 func Load(path string) (*Set, error) {
 	if path == "" {
 		return Default(), nil
@@ -103,16 +115,20 @@ func Load(path string) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read queues: %w", err)
 	}
-	s, err := Parse(b)
+	s, err := ParseFS(b, folder(filepath.Dir(path)))
 	if err != nil {
 		return nil, fmt.Errorf("queues in %s: %w", path, err)
 	}
 	return s, nil
 }
 
-// Parse reads and checks the content of a queues.yaml. The error joins all
-// that is wrong, each with the field's path and the rule.
-func Parse(b []byte) (*Set, error) {
+// Parse reads and checks the content of a queues.yaml that names no rule sets.
+// The error joins all that is wrong, each with the field's path and the rule.
+func Parse(b []byte) (*Set, error) { return ParseFS(b, nil) }
+
+// ParseFS is Parse with the files that queues may name as rule sets. What is
+// wrong with those is in the error too, each with its line and column.
+func ParseFS(b []byte, files fs.FS) (*Set, error) {
 	var s Set
 	if err := yaml.UnmarshalStrict(b, &s); err != nil {
 		return nil, err
@@ -129,7 +145,7 @@ func Parse(b []byte) (*Set, error) {
 			errs = append(errs, fmt.Errorf("%s.name: must be unique, %q is there twice", path, q.Name))
 		}
 		seen[q.Name] = true
-		errs = append(errs, q.check(path)...)
+		errs = append(errs, q.check(path, files)...)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -145,9 +161,9 @@ var (
 )
 
 // check fills in defaults and returns what is wrong.
-func (q *Queue) check(path string) (errs []error) {
+func (q *Queue) check(path string, files fs.FS) (errs []error) {
 	bad := func(field, rule string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s.%s: %s", path, field, fmt.Sprintf(rule, args...)))
+		errs = append(errs, fmt.Errorf("%s.%s: %w", path, field, fmt.Errorf(rule, args...)))
 	}
 	if !queueName.MatchString(q.Name) {
 		bad("name", "must be 1 to 40 characters of a-z, 0-9 and -, got %q", q.Name)
@@ -157,21 +173,11 @@ func (q *Queue) check(path string) (errs []error) {
 			bad(fmt.Sprintf("regions[%d]", i), "must be unique, 1 to 63 characters of A-Z, a-z, 0-9 and -_., got %q", r)
 		}
 	}
-	q.checkTeams(bad)
-	if !attributeName.MatchString(q.Skill.Attribute) {
-		bad("skill.attribute", "must be 1 to 64 characters of A-Z, a-z, 0-9 and -_., got %q", q.Skill.Attribute)
-	}
-	if !(q.Skill.Window >= 0) || math.IsInf(q.Skill.Window, 0) {
-		bad("skill.window", "must be a finite number and not negative, got %v", q.Skill.Window)
-	}
-	if !(q.Skill.WidenPerSecond >= 0) || math.IsInf(q.Skill.WidenPerSecond, 0) {
-		bad("skill.widen_per_second", "must be a finite number and not negative, got %v", q.Skill.WidenPerSecond)
-	}
-	if q.Skill.AnySkillAfter.Duration < 0 {
-		bad("skill.any_skill_after", "must not be negative, got %v", q.Skill.AnySkillAfter)
-	}
-	if q.MaxLatencyMS < 0 || q.MaxLatencyMS > 60000 {
-		bad("max_latency_ms", "must be from 0 to 60000, got %d", q.MaxLatencyMS)
+	if q.RuleSetFile != "" {
+		q.checkRuleSet(bad, files)
+	} else {
+		q.checkTeams(bad)
+		q.checkSkill(bad)
 	}
 	if ns := q.Allocation.Namespace; ns != "" && !namespaceName.MatchString(ns) {
 		bad("allocation.namespace", "must be the name of a Kubernetes namespace, got %q", ns)
@@ -186,7 +192,7 @@ func (q *Queue) check(path string) (errs []error) {
 
 func (q *Queue) checkTeams(bad func(field, rule string, args ...any)) {
 	if len(q.Teams) == 0 {
-		bad("teams", "at least one is required")
+		bad("teams", "at least one is required, unless the queue has a rule_set")
 	}
 	seen, total := make(map[string]bool), int64(0)
 	for i := range q.Teams {
@@ -212,6 +218,24 @@ func (q *Queue) checkTeams(bad func(field, rule string, args ...any)) {
 	}
 }
 
+func (q *Queue) checkSkill(bad func(field, rule string, args ...any)) {
+	if !attributeName.MatchString(q.Skill.Attribute) {
+		bad("skill.attribute", "must be 1 to 64 characters of A-Z, a-z, 0-9 and -_., got %q", q.Skill.Attribute)
+	}
+	if !(q.Skill.Window >= 0) || math.IsInf(q.Skill.Window, 0) {
+		bad("skill.window", "must be a finite number and not negative, got %v", q.Skill.Window)
+	}
+	if !(q.Skill.WidenPerSecond >= 0) || math.IsInf(q.Skill.WidenPerSecond, 0) {
+		bad("skill.widen_per_second", "must be a finite number and not negative, got %v", q.Skill.WidenPerSecond)
+	}
+	if q.Skill.AnySkillAfter.Duration < 0 {
+		bad("skill.any_skill_after", "must not be negative, got %v", q.Skill.AnySkillAfter)
+	}
+	if q.MaxLatencyMS < 0 || q.MaxLatencyMS > 60000 {
+		bad("max_latency_ms", "must be from 0 to 60000, got %d", q.MaxLatencyMS)
+	}
+}
+
 // Get finds a queue by its name.
 func (s *Set) Get(name string) (Queue, bool) {
 	for _, q := range s.Queues {
@@ -231,21 +255,41 @@ func (s *Set) Names() []string {
 	return names
 }
 
-// MaxParty is how many players a party can have: those of the largest team.
-func (q Queue) MaxParty() int {
-	size := int32(0)
-	for _, t := range q.Teams {
-		size = max(size, t.MaxPlayers)
-	}
-	return int(size)
-}
-
 // Tag is what a ticket carries to be in the queue.
 func (q Queue) Tag() string { return contract.ModeTagPrefix + q.Name }
+
+// MaxParty is how many players a party can have: those of the largest team,
+// with a rule set those that it has after any wait.
+func (q Queue) MaxParty() int {
+	size := 0
+	for _, t := range q.Teams {
+		size = max(size, int(t.MaxPlayers))
+	}
+	if q.RuleSet != nil {
+		for i := range q.RuleSet.Stages {
+			size = max(size, q.RuleSet.Stages[i].MaxParty())
+		}
+	}
+	return size
+}
 
 // Profile is what Open Match is asked for: the tickets with the queue's tag,
 // and the queue's rules for the match function.
 func (q Queue) Profile() (*openmatch.MatchProfile, error) {
+	p := &openmatch.MatchProfile{Name: q.Name, Pools: []*openmatch.Pool{{
+		Name:              q.Name,
+		TagPresentFilters: []*openmatch.TagPresentFilter{{Tag: q.Tag()}},
+	}}}
+	details := &torikumiv1.ProfileDetails{Queue: q.Name}
+	if q.RuleSet != nil {
+		details.Rules = &torikumiv1.ProfileDetails_RuleSet{RuleSet: q.RuleSet.Text}
+	} else {
+		details.Rules = &torikumiv1.ProfileDetails_Skill{Skill: q.skillRules()}
+	}
+	return p, contract.Put(&p.Extensions, contract.ProfileExtension, details)
+}
+
+func (q Queue) skillRules() *torikumiv1.SkillRules {
 	rules := &torikumiv1.SkillRules{
 		SkillAttribute: q.Skill.Attribute,
 		Window:         q.Skill.Window,
@@ -258,10 +302,5 @@ func (q Queue) Profile() (*openmatch.MatchProfile, error) {
 	for _, t := range q.Teams {
 		rules.Teams = append(rules.Teams, &torikumiv1.TeamSpec{Name: t.Name, MinPlayers: t.MinPlayers, MaxPlayers: t.MaxPlayers})
 	}
-	p := &openmatch.MatchProfile{Name: q.Name, Pools: []*openmatch.Pool{{
-		Name:              q.Name,
-		TagPresentFilters: []*openmatch.TagPresentFilter{{Tag: q.Tag()}},
-	}}}
-	details := &torikumiv1.ProfileDetails{Queue: q.Name, Rules: &torikumiv1.ProfileDetails_Skill{Skill: rules}}
-	return p, contract.Put(&p.Extensions, contract.ProfileExtension, details)
+	return rules
 }

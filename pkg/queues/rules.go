@@ -1,0 +1,124 @@
+package queues
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+
+	"torikumi/pkg/ruleset"
+)
+
+// folder is the folder of a queues.yaml. Nothing outside it is opened, not
+// through symbolic links either; those within it, as Kubernetes makes them of
+// a ConfigMap, are followed.
+type folder string
+
+// Open implements fs.FS.
+func (f folder) Open(name string) (fs.File, error) {
+	file, err := os.OpenInRoot(string(f), name)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// checkRuleSet reads the rule set, and sees that the queue has no other rules.
+func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs.FS) {
+	const both = "must not be there beside rule_set, which says it"
+	if q.Teams != nil {
+		bad("teams", both)
+	}
+	if q.Skill != (Skill{}) {
+		bad("skill", both)
+	}
+	if q.MaxLatencyMS != 0 {
+		bad("max_latency_ms", both+" (a rule of type latency)")
+	}
+	name := path.Clean(q.RuleSetFile)
+	switch {
+	case files == nil:
+		bad("rule_set", "there is no folder to read %q from", q.RuleSetFile)
+		return
+	case !fs.ValidPath(name):
+		bad("rule_set", "must be a file in the folder of the queues, with / between names, got %q", q.RuleSetFile)
+		return
+	}
+	text, err := fs.ReadFile(files, name)
+	if err != nil {
+		bad("rule_set", "cannot be read: %w", err)
+		return
+	}
+	set, err := ruleset.Parse(text)
+	if err != nil {
+		var each ruleset.Errors
+		if !errors.As(err, &each) {
+			bad("rule_set", "%s: %w", q.RuleSetFile, err)
+		}
+		for _, e := range each {
+			bad("rule_set", "%s: %w", q.RuleSetFile, e)
+		}
+		return
+	}
+	q.RuleSet, q.needs = set, needs(&set.Stages[0].Definition)
+	q.checkNames(bad)
+}
+
+// checkNames sees that what the rule set names can be sent: players' attributes
+// in tickets, and teams in join tokens.
+func (q *Queue) checkNames(bad func(field, rule string, args ...any)) {
+	const rule = "must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., got"
+	seen := make(map[string]bool) // the stages share most names
+	check := func(what, name, why string) {
+		if key := what + name; !seen[key] && !attributeName.MatchString(name) {
+			seen[key] = true
+			bad("rule_set", "%s: %s: %s %q%s", q.RuleSetFile, what, rule, name, why)
+		}
+	}
+	for i := range q.RuleSet.Stages {
+		d := &q.RuleSet.Stages[i].Definition
+		for _, a := range d.Attributes {
+			check("playerAttributes", a.Name, "; players could not send it")
+		}
+		for _, p := range d.Places() {
+			check("teams", p.Name, "; join tokens could not name it")
+		}
+	}
+}
+
+// Needs is what each player has to bring to be matched at all. What a queue
+// without a rule set reads may be missing.
+type Needs struct {
+	// Attributes without a default that a rule reads.
+	Attributes []ruleset.Attribute
+	// Region tells that a rule limits the latency: a search has to name its
+	// region, or somebody's latencies.
+	Region bool
+}
+
+// Needs of a search that has just begun. It is shared, not to be changed.
+func (q Queue) Needs() Needs { return q.needs }
+
+func needs(d *ruleset.Definition) Needs {
+	var n Needs
+	for _, name := range d.UsedAttributes() {
+		if a, ok := d.Attribute(name); ok && a.Default == nil {
+			n.Attributes = append(n.Attributes, a)
+		}
+	}
+	named := d.Named()
+	for i := range d.Rules {
+		if r := &d.Rules[i]; r.Kind == ruleset.Latency && !r.Optional && !named[i] {
+			n.Region = true
+		}
+	}
+	return n
+}
+
+// Attributes that the queue's rule set declares; none without one.
+func (q Queue) Attributes() []ruleset.Attribute {
+	if q.RuleSet == nil {
+		return nil
+	}
+	return q.RuleSet.Stages[0].Attributes
+}
