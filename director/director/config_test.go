@@ -16,6 +16,15 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("queues: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	ruled := filepath.Join(t.TempDir(), "queues.yaml")
+	for path, text := range map[string]string{
+		ruled: "queues: [{name: duel, rule_set: duel.json}, {name: none, rule_set: none.json}]\n",
+		filepath.Join(filepath.Dir(ruled), "duel.json"): `{"ruleLanguageVersion": "1.0", "teams": [], "rule": []}`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		args string
 		want []string
@@ -33,6 +42,8 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 			[]string{"--open-match-frontend", "--gameservers", "--allocator"}},
 		{"--allocator-insecure --namespace=", []string{"--namespace: required"}},
 		{"--allocator-insecure --queues=" + bad, []string{"--queues", "at least one"}},
+		{"--allocator-insecure --queues=" + ruled, []string{"--queues", "queues[0].rule_set: duel.json: line 1, column 41: teams: ",
+			"queues[0].rule_set: duel.json: line 1, column 45: ", "queues[1].rule_set: none.json cannot be read"}},
 		{"--allocator-insecure --queues=" + bad + ".not", []string{"--queues"}},
 		{"--allocator-ca=no.pem --allocator-cert=no.pem --allocator-key=no.key --grpc-listen=127.0.0.1:0 --http-listen=127.0.0.1:0",
 			[]string{"client certificate"}},

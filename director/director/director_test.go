@@ -2,13 +2,17 @@ package director_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"torikumi/director/director"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
+	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -61,6 +65,64 @@ func TestPlayersAreAssignedAndAnnounced(t *testing.T) {
 		}
 	})
 	w.check(t)
+}
+
+// A match that bots fill up: the game server reads their number from the
+// roster, everybody else from the assignment.
+func TestBotsReachTheGameServer(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(1)
+	ids := w.addTickets(1)
+	w.do(func() {
+		m := w.match(ids, time.Now())
+		if err := contract.Put(&m.Extensions, contract.MatchExtension, &torikumiv1.MatchDetails{Queue: "session", Region: "eu", Teams: []*torikumiv1.Team{
+			{Name: "east", Members: []*torikumiv1.TeamMember{{PlayerId: "ann", TicketId: ids[0]}}}, {Name: "west", Bots: 3},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		w.script = []answer{{matches: []*openmatch.Match{m}}}
+	})
+	bots := func(teams []*torikumiv1.Team) bool {
+		return len(teams) == 2 && teams[0].GetBots() == 0 && len(teams[0].GetMembers()) == 1 && teams[1].GetName() == "west" && teams[1].GetBots() == 3
+	}
+	start(t, w, nil)
+	eventually(t, "the player is assigned", func() bool { return w.assigned(ids...) == 1 })
+	w.do(func() {
+		roster, err := contract.DecodeRoster(w.server("gs-0001").GetAnnotations()[contract.RosterAnnotation])
+		if err != nil || !bots(roster.GetTeams()) {
+			t.Errorf("roster: %v, %v", roster, err)
+		}
+		d := new(torikumiv1.AssignmentDetails)
+		if err := contract.Get(w.tickets[ids[0]].GetAssignment().GetExtensions(), contract.AssignmentExtension, d); err != nil || !bots(d.GetTeams()) {
+			t.Errorf("assignment: %v, %v", d, err)
+		}
+	})
+	w.check(t)
+}
+
+// A queue's rule set goes to the match function with the profile, as it is
+// written.
+func TestRuleSetGoesWithTheProfile(t *testing.T) {
+	const text = `{"ruleLanguageVersion": "1.0", "teams": [{"name": "all", "minPlayers": 2, "maxPlayers": 4}]} // as written
+`
+	dir := t.TempDir()
+	file := filepath.Join(dir, "queues.yaml")
+	for name, content := range map[string]string{"queues.yaml": "queues: [{name: melee, rule_set: melee.json}]", "melee.json": text} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWorld(t)
+	start(t, w, func(c *director.Config) { c.Queues = file })
+	var profile *openmatch.MatchProfile
+	eventually(t, "matches are fetched", func() bool {
+		w.do(func() { profile = w.profiles["melee"] })
+		return profile != nil
+	})
+	d := new(torikumiv1.ProfileDetails)
+	if err := contract.Get(profile.GetExtensions(), contract.ProfileExtension, d); err != nil || d.GetRuleSet() != text || d.GetQueue() != "melee" {
+		t.Errorf("profile: %v, %v", d, err)
+	}
 }
 
 func TestManyMatchesAtOnce(t *testing.T) {

@@ -41,6 +41,7 @@ type world struct {
 	// script, if not empty, is what the next fetches of "session" bring.
 	script   []answer
 	fetches  map[string]int
+	profiles map[string]*openmatch.MatchProfile
 	released [][]string
 	// proposed counts how often each match was sent.
 	proposed map[string]int
@@ -71,6 +72,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		tickets: make(map[string]*ticket), pending: time.Minute, fetches: make(map[string]int),
+		profiles: make(map[string]*openmatch.MatchProfile),
 		proposed: make(map[string]int), servers: make(map[string]*torikumiv1.GameServerInfo), stamped: make(map[string][]string),
 	}
 	w.omAddr, w.om = serve(t, "127.0.0.1:0", w.registerOM, grpc.UnaryInterceptor(w.intercept))
@@ -243,6 +245,7 @@ func (b backend) FetchMatches(req *openmatch.FetchMatchesRequest, stream grpc.Se
 	if err := b.w.ask(stream.Context(), "FetchMatches", "before"); err != nil {
 		return err
 	}
+	b.w.do(func() { b.w.profiles[req.GetProfile().GetName()] = req.GetProfile() })
 	a := b.w.propose(req.GetProfile().GetName())
 	for _, m := range a.matches {
 		if err := stream.Send(&openmatch.FetchMatchesResponse{Match: m}); err != nil {

@@ -46,7 +46,11 @@ func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs
 	}
 	text, err := fs.ReadFile(files, name)
 	if err != nil {
-		bad("rule_set", "cannot be read: %w", err)
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		bad("rule_set", "%s cannot be read: %w", q.RuleSetFile, err)
 		return
 	}
 	set, err := ruleset.Parse(text)

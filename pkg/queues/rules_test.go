@@ -98,8 +98,8 @@ func TestEachMistakeOfARuleSetIsNamed(t *testing.T) {
 		"neither": {
 			`queues: [{name: a}]`, []string{"queues[0].teams: at least one is required, unless the queue has a rule_set", "queues[0].skill.attribute"},
 		},
-		"no such file":       {`queues: [{name: a, rule_set: rules/none.json}]`, []string{"queues[0].rule_set: cannot be read", "rules/none.json"}},
-		"a folder":           {`queues: [{name: a, rule_set: rules}]`, []string{"queues[0].rule_set: cannot be read"}},
+		"no such file":       {`queues: [{name: a, rule_set: rules/none.json}]`, []string{"queues[0].rule_set: rules/none.json cannot be read: "}},
+		"a folder":           {`queues: [{name: a, rule_set: rules}]`, []string{"queues[0].rule_set: rules cannot be read: "}},
 		"above the folder":   {`queues: [{name: a, rule_set: ../duel.json}]`, []string{`queues[0].rule_set: must be a file in the folder of the queues`, `"../duel.json"`}},
 		"by a detour":        {`queues: [{name: a, rule_set: rules/../../duel.json}]`, []string{`queues[0].rule_set: must be a file in the folder`}},
 		"an absolute path":   {`queues: [{name: a, rule_set: /etc/passwd}]`, []string{`queues[0].rule_set: must be a file in the folder`}},
@@ -186,7 +186,7 @@ func TestLoadReadsRuleSetsBesideTheFile(t *testing.T) {
 		t.Errorf("got %v, %v", s, err)
 	}
 	write(path, `queues: [{name: duel, rule_set: out.json}]`)
-	if _, err := queues.Load(path); err == nil || !strings.Contains(err.Error(), "queues[0].rule_set: cannot be read") {
+	if _, err := queues.Load(path); err == nil || !strings.Contains(err.Error(), "queues[0].rule_set: out.json cannot be read") {
 		t.Errorf("a link that leads out: %v", err)
 	}
 	write(path, `queues: [{name: duel, rule_set: none.json}]`)

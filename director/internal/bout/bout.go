@@ -23,7 +23,8 @@ type Bout struct {
 	Region string
 	// Tickets are Open Match's ids, at least one, each once.
 	Tickets []string
-	// Teams hold every player of the tickets and nobody else.
+	// Teams hold every player of the tickets and nobody else, and say how many
+	// bots the game server has to add; one may have bots alone.
 	Teams []*torikumiv1.Team
 }
 
@@ -99,14 +100,14 @@ func (b *Bout) seat(teams []*torikumiv1.Team, tickets []*openmatch.Ticket) {
 	}
 	seated := make(map[string]bool, len(b.Tickets))
 	for _, t := range teams {
-		team := &torikumiv1.Team{Name: t.GetName()}
+		team := &torikumiv1.Team{Name: t.GetName(), Bots: max(t.GetBots(), 0)}
 		for _, m := range t.GetMembers() {
 			if known[m.GetTicketId()] {
 				team.Members = append(team.Members, m)
 				seated[m.GetTicketId()] = true
 			}
 		}
-		if len(team.Members) > 0 {
+		if len(team.Members) > 0 || team.Bots > 0 {
 			b.Teams = append(b.Teams, team)
 		}
 	}

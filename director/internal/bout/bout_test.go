@@ -74,6 +74,10 @@ func TestParse(t *testing.T) {
 		{"details forget a ticket", match(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
 			team("red", member("ann", "t1")),
 		}}, tickets("t1", "t2")...), "eu", []*torikumiv1.Team{team("red", member("ann", "t1")), team("", member("t2", "t2"))}},
+		{"bots fill teams up", match(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
+			{Name: "red", Members: []*torikumiv1.TeamMember{member("ann", "t1")}, Bots: 1}, {Name: "blue", Bots: 2}, {Name: "none"}, {Name: "odd", Bots: -1},
+		}}, tickets("t1")...), "eu", []*torikumiv1.Team{
+			{Name: "red", Members: []*torikumiv1.TeamMember{member("ann", "t1")}, Bots: 1}, {Name: "blue", Bots: 2}}},
 		{"details cannot be read", mangled, "eu", []*torikumiv1.Team{team("", member("t1", "t1"))}},
 		{"ticket's details cannot be read", match(t, nil, broken), "", []*torikumiv1.Team{team("", member("t1", "t1"))}},
 	} {
@@ -89,6 +93,27 @@ func TestParse(t *testing.T) {
 				t.Errorf("teams = %v, want %v", b.Teams, c.teams)
 			}
 		})
+	}
+}
+
+// The game server reads from the roster how many bots to add.
+func TestBotsAreOnTheRoster(t *testing.T) {
+	b, err := bout.Parse("duel", match(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
+		team("red", member("ann", "t1")), {Name: "blue", Bots: 2},
+	}}, tickets("t1")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := b.Roster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	roster, err := contract.DecodeRoster(text)
+	if err != nil || len(roster.GetTeams()) != 2 || roster.GetTeams()[1].GetBots() != 2 || roster.GetTeams()[0].GetBots() != 0 {
+		t.Errorf("roster %s, %v", text, err)
+	}
+	if !b.Owns(text) {
+		t.Error("bots make it another's roster")
 	}
 }
 
