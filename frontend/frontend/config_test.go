@@ -95,6 +95,38 @@ func TestQueuesFile(t *testing.T) {
 	}
 }
 
+// TestRuleSetFile: the rule set of a queue binds the players too, in all ways in.
+func TestRuleSetFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "queues.yaml")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("queues.yaml", "queues: [{name: duel, rule_set: duel.json}]")
+	write("duel.json", `{"ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "elo", "type": "number"}],
+		"teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 1, "quantity": 2}],
+		"rules": [{"name": "Close", "type": "batchDistance", "batchAttribute": "elo", "maxDistance": 80}, {"name": "Fast", "type": "latency", "maxLatency": 100}]}`)
+	s := start(t, func(c *settings) { c.Queues, c.PlayQueue = file, "duel" })
+	lacking := bad("players[0].attributes.elo", `required in queue "duel": a number`)
+	checkProblem(t, s.do("a", "POST", "/v1/tickets", `{"queue":"duel","region":"eu"}`), lacking)
+	checkProblem(t, s.play(playToken, "/play/eu"), lacking)
+	elo := `"players":[{"attributes":{"elo":{"number":1500}}}]`
+	checkProblem(t, s.do("a", "POST", "/v1/tickets", `{"queue":"duel",`+elo+`}`), bad("region", `required in queue "duel", unless there are latencies`))
+	if made := s.do("a", "POST", "/v1/tickets", `{"queue":"duel","region":"eu",`+elo+`}`).ticket(t); made.Queue != "duel" {
+		t.Errorf("ticket: %+v", made)
+	}
+
+	write("duel.json", `{"ruleLanguageVersion": "2.0"}`)
+	c := complete(t)
+	c.Queues, c.PlayQueue = file, "duel"
+	if err := frontend.Run(t.Context(), c, nil); err == nil || !strings.Contains(err.Error(), "queues[0].rule_set: duel.json: line 1, column 25: ruleLanguageVersion: ") {
+		t.Errorf("a rule set with a mistake: %v", err)
+	}
+}
+
 // TestKeyRotation: a key that comes into the directory is published, and one that
 // is taken away is not.
 func TestKeyRotation(t *testing.T) {

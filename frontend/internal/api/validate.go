@@ -73,11 +73,15 @@ func Draft(set *queues.Set, caller string, req *torikumiv1.CreateTicketRequest) 
 		}
 	}
 	players := party(&v, caller, req.GetPlayers())
-	if known && len(players) > queue.MaxParty() {
+	fits := known && len(players) <= queue.MaxParty()
+	if known && !fits {
 		v.add("players", "must be at most %d in queue %q", queue.MaxParty(), queue.Name)
 	}
 	for i, p := range players {
 		checkPlayer(&v, fmt.Sprintf("players[%d]", i), p)
+	}
+	if fits { // it is as long as a party may be
+		checkRules(&v, &queue, req.GetRegion(), players)
 	}
 	if err := v.err(); err != nil {
 		return search.Search{}, err
