@@ -9,8 +9,11 @@ import (
 	"testing"
 
 	"torikumi/gameserver/gate"
+	"torikumi/gameserver/internal/gateapi"
+	"torikumi/gameserver/internal/sdktest"
 	"torikumi/gameserver/server"
 	"torikumi/pkg/problem"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // call returns status, media type and body.
@@ -32,6 +35,22 @@ func (s *suite) call(method, path, media, body string) (int, string, []byte) {
 		s.t.Fatal(err)
 	}
 	return resp.StatusCode, resp.Header.Get("Content-Type"), data
+}
+
+// The game server learns from its gate how many bots fill its match up; who is
+// expected is players alone.
+func TestGateTellsOfBots(t *testing.T) {
+	s := start(t)
+	roster := sdktest.Roster("ann")
+	roster.Teams = append(roster.Teams, &torikumiv1.Team{Name: "robots", Bots: 3})
+	s.sdk.Give(match, roster)
+	s.until("the gate knows the match", func() bool { return s.roster().MatchID == match })
+	if r := s.roster(); len(r.Bots) != 1 || r.Bots[0] != (gateapi.Bots{Team: "robots", Count: 3}) || len(r.Expected) != 1 || r.Expected[0].Player != "ann" {
+		t.Errorf("roster: %+v", r)
+	}
+	if _, _, body := s.call("GET", "/v1/roster", "", ""); !bytes.Contains(body, []byte(`"bots":[{"team":"robots","count":3}]`)) {
+		t.Errorf("roster: %s", body)
+	}
 }
 
 func TestGateAnswersBadRequestsWithProblems(t *testing.T) {

@@ -47,13 +47,15 @@ type DepartureRequest struct {
 	Admission string `json:"admission,omitempty"`
 }
 
-// Roster is who is expected, present and gone.
+// Roster is who is expected, present and gone. Bots are those that the game
+// server is to add to the players.
 type Roster struct {
 	MatchID  string     `json:"match_id"`
 	Queue    string     `json:"queue"`
 	Region   string     `json:"region"`
 	State    string     `json:"state"`
 	Expected []Expected `json:"expected"`
+	Bots     []Bots     `json:"bots"`
 	Present  []Guest    `json:"present"`
 	Departed []Guest    `json:"departed"`
 }
@@ -62,6 +64,12 @@ type Roster struct {
 type Expected struct {
 	Player string `json:"player"`
 	Team   string `json:"team"`
+}
+
+// Bots is how many bots fill up a team; teams without any are not listed.
+type Bots struct {
+	Team  string `json:"team"`
+	Count int32  `json:"count"`
 }
 
 // Guest is a player who is here, or was. Since is when they came; for the

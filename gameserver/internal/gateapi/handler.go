@@ -116,11 +116,14 @@ func (h *Handler) roster(w http.ResponseWriter, _ *http.Request) {
 	s, present, departed := h.door.Snapshot()
 	answer := Roster{
 		MatchID: s.Match, Queue: s.Roster.GetQueue(), Region: s.Roster.GetRegion(), State: s.Server.State,
-		Expected: []Expected{}, Present: guests(present), Departed: guests(departed),
+		Expected: []Expected{}, Bots: []Bots{}, Present: guests(present), Departed: guests(departed),
 	}
 	for _, team := range s.Roster.GetTeams() {
 		for _, m := range team.GetMembers() {
 			answer.Expected = append(answer.Expected, Expected{Player: m.GetPlayerId(), Team: team.GetName()})
+		}
+		if n := team.GetBots(); n > 0 {
+			answer.Bots = append(answer.Bots, Bots{Team: team.GetName(), Count: n})
 		}
 	}
 	writeJSON(w, http.StatusOK, "application/json", answer)
