@@ -5,6 +5,7 @@ MODULES := proto pkg frontend matchfunction evaluator director gameserver minima
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
+QUEUES ?=
 RATE ?= 2000
 DURATION ?= 30s
 FLEET ?= 20000
@@ -27,16 +28,16 @@ build: ## Build every service into bin/.
 	go build -o $(BIN)/ ./frontend ./matchfunction ./evaluator ./director ./minimatch ./gameserver/cmd/gate ./gameserver/cmd/server
 
 .PHONY: demo
-demo: ## Play the whole path with PLAYERS players (40) and SEED (1).
+demo: ## Play the whole path: PLAYERS (40), SEED (1), QUEUES (a file).
 	@mkdir -p $(BIN)
 	go build -o $(BIN)/torikumi ./local
-	$(BIN)/torikumi demo --players=$(PLAYERS) --seed=$(SEED)
+	$(BIN)/torikumi demo --players=$(PLAYERS) --seed=$(SEED) $(if $(QUEUES),--queues="$(QUEUES)")
 
 .PHONY: up
-up: ## Run the suite on this machine until Ctrl-C.
+up: ## Run the suite on this machine until Ctrl-C: QUEUES (a file).
 	@mkdir -p $(BIN)
 	go build -o $(BIN)/torikumi ./local
-	$(BIN)/torikumi up
+	$(BIN)/torikumi up $(if $(QUEUES),--queues="$(QUEUES)")
 
 .PHONY: load
 load: ## Load the suite with RATE tickets/s (2000) for DURATION (30s).

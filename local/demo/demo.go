@@ -15,6 +15,7 @@ import (
 
 	"torikumi/local/suite"
 	"torikumi/pkg/config"
+	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
 )
 
@@ -24,7 +25,8 @@ type Options struct {
 	// who plays what.
 	Players int
 	Seed    uint64
-	// Suite says how to run the suite; Run sets what the demo needs.
+	// Suite says how to run the suite; Run sets what the demo needs. The players
+	// are spread over all of its queues.
 	Suite suite.Options
 	// Progress gets a line a second.
 	Progress io.Writer
@@ -35,10 +37,25 @@ const MaxPlayers = 5000
 
 // Validate tells which options are wrong.
 func (o *Options) Validate() error {
-	if o.Players < 2 || o.Players > MaxPlayers {
-		return config.Invalid("players", fmt.Sprintf("must be from 2 to %d", MaxPlayers), o.Players)
+	set, err := queues.Load(o.Suite.Queues)
+	if err != nil {
+		err = fmt.Errorf("--queues: %w", err)
 	}
-	return nil
+	if o.Players < 2 || o.Players > MaxPlayers {
+		return errors.Join(err, config.Invalid("players", fmt.Sprintf("must be from 2 to %d", MaxPlayers), o.Players))
+	}
+	if err == nil {
+		_, err = o.seekers(set)
+	}
+	return err
+}
+
+// seekers are who plays what.
+func (o *Options) seekers(set *queues.Set) ([]seeker, error) {
+	if o.Suite.Queues == "" {
+		return plan(o.Players, o.Seed), nil
+	}
+	return planQueues(set, o.Players, o.Seed)
 }
 
 // Result is what came out.
@@ -80,6 +97,14 @@ const (
 // Run plays and returns the result. Its error says that it could not even
 // start or stop the suite; that something was wrong is in the result.
 func Run(ctx context.Context, o Options) (_ Result, err error) {
+	set, err := queues.Load(o.Suite.Queues)
+	if err != nil {
+		return Result{}, err
+	}
+	seekers, err := o.seekers(set)
+	if err != nil {
+		return Result{}, err
+	}
 	begin := time.Now()
 	o.Suite.Ready, o.Suite.Max = readyServers, maxServers
 	o.Suite.PlayToken = rand.Text()
@@ -102,14 +127,13 @@ func Run(ctx context.Context, o Options) (_ Result, err error) {
 	}
 	d := &demo{access: newAccess(s.URL(), s.IssuerURL(), conn, o.Suite.PlayToken), ledger: newLedger(), locksmith: locksmith}
 	defer d.access.http.CloseIdleConnections()
-	r := d.run(ctx, o, s)
+	r := d.run(ctx, o, s, seekers)
 	r.Started = started
 	return r, nil
 }
 
 // run lets everybody play and waits until the last server is recycled.
-func (d *demo) run(ctx context.Context, o Options, s *suite.Suite) Result {
-	seekers := plan(o.Players, o.Seed)
+func (d *demo) run(ctx context.Context, o Options, s *suite.Suite, seekers []seeker) Result {
 	limit := 90*time.Second + time.Duration(len(seekers))*2*arrivalGap
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -130,8 +154,8 @@ func (d *demo) run(ctx context.Context, o Options, s *suite.Suite) Result {
 
 	begin := time.Now()
 	var players sync.WaitGroup
-	for _, sk := range seekers {
-		players.Go(func() { d.play(ctx, sk) })
+	for _, lane := range lanes(seekers) {
+		players.Go(func() { d.playLane(ctx, lane, &players) })
 	}
 	players.Wait()
 	if err := d.ledger.waitRecycled(ctx); err != nil {

@@ -2,14 +2,19 @@ package demo
 
 import (
 	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"torikumi/local/fleet"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/queues"
 )
 
 // Every number of players has a plan in which all can be matched.
@@ -20,10 +25,10 @@ func TestPlan(t *testing.T) {
 		seen, inQueue, intruders := make(map[string]bool), make(map[string]int), make(map[kind]int)
 		for _, s := range seekers {
 			for _, p := range s.players {
-				if seen[p] {
-					t.Fatalf("player %s is there twice", p)
+				if seen[p.GetId()] {
+					t.Fatalf("player %s is there twice", p.GetId())
 				}
-				seen[p] = true
+				seen[p.GetId()] = true
 			}
 			inQueue[s.queue+"/"+s.region] += len(s.players)
 			if s.method == byPlay && (s.queue != "session" || len(s.players) != 1) {
@@ -51,12 +56,125 @@ func TestPlan(t *testing.T) {
 }
 
 func TestPlanIsTheSameForTheSameSeed(t *testing.T) {
-	if a, b := fmt.Sprint(plan(41, 7)), fmt.Sprint(plan(41, 7)); a != b {
+	if a, b := show(plan(41, 7)), show(plan(41, 7)); a != b {
 		t.Error("two plans for one seed")
 	}
-	if fmt.Sprint(plan(41, 7)) == fmt.Sprint(plan(41, 8)) {
+	if show(plan(41, 7)) == show(plan(41, 8)) {
 		t.Error("the seed changes nothing")
 	}
+}
+
+func examples(t testing.TB) *queues.Set {
+	t.Helper()
+	set, err := queues.Load(filepath.Join("..", "..", "docs", "examples", "queues.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// In any queues, each match has its own players, and those of a lane wait for
+// each other.
+func TestPlanQueues(t *testing.T) {
+	set := examples(t)
+	rapid.Check(t, func(t *rapid.T) {
+		n := 2 * rapid.IntRange(1, 100).Draw(t, "half of the players")
+		seekers, err := planQueues(set, n, rapid.Uint64().Draw(t, "seed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, intruders := make(map[string]bool), make(map[kind]int)
+		for _, s := range seekers {
+			for _, k := range s.intruders {
+				intruders[k]++
+			}
+			if s.method == byPlay {
+				t.Fatal("the old route brings no attributes")
+			}
+		}
+		if len(intruders) != int(kinds) {
+			t.Errorf("kinds of intruders: %v", intruders)
+		}
+		for _, lane := range lanes(seekers) {
+			for _, group := range lane {
+				players := 0
+				for _, s := range group {
+					if s.lane != lane[0][0].lane || s.group != group[0].group || s.queue != group[0].queue || s.region != group[0].region {
+						t.Fatalf("%+v is not with its own", s)
+					}
+					for _, p := range s.players {
+						if seen[p.GetId()] {
+							t.Fatalf("player %s is there twice", p.GetId())
+						}
+						seen[p.GetId()] = true
+						players++
+					}
+				}
+				if players != group[0].size {
+					t.Fatalf("%d players for a match of %d", players, group[0].size)
+				}
+			}
+		}
+		if len(seen) != n {
+			t.Fatalf("%d players instead of %d", len(seen), n)
+		}
+	})
+}
+
+func TestPlanQueuesIsTheSameForTheSameSeed(t *testing.T) {
+	of := func(seed uint64) string {
+		seekers, err := planQueues(examples(t), 40, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return show(seekers)
+	}
+	if of(7) != of(7) {
+		t.Error("two plans for one seed")
+	}
+	if of(7) == of(8) {
+		t.Error("the seed changes nothing")
+	}
+}
+
+func TestPlayersThatFillNoMatches(t *testing.T) {
+	set, err := queues.Parse([]byte(`queues: [{name: five, teams: [{name: a, players: 5}], skill: {attribute: s}}, {name: eight, teams: [{name: a, players: 8}], skill: {attribute: s}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for players, want := range map[int]string{4: "as 5 does", 7: "as 5 or 8 does", 14: "as 13 or 15 does", 27: "as 26 or 28 does"} {
+		if _, err := planQueues(set, players, 1); err == nil || !strings.Contains(err.Error(), "--players: must fill matches of 5 or 8 players, "+want) {
+			t.Errorf("%d players: %v", players, err)
+		}
+	}
+	if _, err := planQueues(set, 31, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLanesOfTheBuiltInQueuesAreEachTheirOwn(t *testing.T) {
+	seekers := plan(41, 7)
+	if got := lanes(seekers); len(got) != len(seekers) {
+		t.Errorf("%d lanes of %d tickets", len(got), len(seekers))
+	}
+}
+
+// show writes a plan out, players with all that they bring.
+func show(seekers []seeker) string {
+	var b strings.Builder
+	for _, s := range seekers {
+		for _, p := range s.players {
+			fmt.Fprint(&b, p.GetId())
+			for _, name := range slices.Sorted(maps.Keys(p.GetAttributes())) {
+				raw, _ := proto.MarshalOptions{Deterministic: true}.Marshal(p.GetAttributes()[name])
+				fmt.Fprintf(&b, " %s=%x", name, raw)
+			}
+			fmt.Fprint(&b, p.GetLatencies())
+		}
+		s.players = nil
+		fmt.Fprintf(&b, "%+v\n", s)
+	}
+	return b.String()
 }
 
 // good is a ledger in which everything is as it should be.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,8 +18,29 @@ const (
 	pingEvery = 100 * time.Millisecond
 )
 
-// play takes one ticket's players from Play to the end of their match.
-func (d *demo) play(ctx context.Context, s seeker) {
+// playLane lets the groups of a lane play, each when the one before has been
+// matched or has failed, and waits for none to end.
+func (d *demo) playLane(ctx context.Context, lane [][]seeker, players *sync.WaitGroup) {
+	for _, group := range lane {
+		var searching sync.WaitGroup
+		for _, s := range group {
+			searching.Add(1)
+			players.Go(func() {
+				searched := sync.OnceFunc(searching.Done)
+				defer searched()
+				d.play(ctx, s, searched)
+			})
+		}
+		searching.Wait()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// play takes one ticket's players from Play to the end of their match. It calls
+// searched when they have one.
+func (d *demo) play(ctx context.Context, s seeker, searched func()) {
 	select {
 	case <-time.After(s.after):
 	case <-ctx.Done():
@@ -27,9 +49,9 @@ func (d *demo) play(ctx context.Context, s seeker) {
 	var tokens []string
 	if s.method != byPlay {
 		for _, p := range s.players {
-			t, err := d.access.playerToken(ctx, p)
+			t, err := d.access.playerToken(ctx, p.GetId())
 			if err != nil {
-				d.ledger.fault("%s could not sign in: %w", p, err)
+				d.ledger.fault("%s could not sign in: %w", p.GetId(), err)
 				return
 			}
 			tokens = append(tokens, t)
@@ -39,13 +61,14 @@ func (d *demo) play(ctx context.Context, s seeker) {
 	d.ledger.note(func() { d.ledger.searching += len(s.players) })
 	places, err := d.access.search(ctx, s, tokens)
 	if err != nil {
-		d.ledger.fault("%s did not get a match in queue %s: %w", s.players[0], s.queue, err)
+		d.ledger.fault("%s did not get a match in queue %s: %w", s.players[0].GetId(), s.queue, err)
 		return
 	}
+	searched()
 	var party errgroup.Group
 	for i, p := range places {
 		party.Go(func() error {
-			name, attacks := s.players[i], s.intruders
+			name, attacks := s.players[i].GetId(), s.intruders
 			if i > 0 {
 				attacks = nil
 			}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"torikumi/local/issuer"
+	"torikumi/pkg/contract"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -87,12 +88,7 @@ func (a *access) search(ctx context.Context, s seeker, tokens []string) ([]place
 		p, err := a.play(ctx, s)
 		return []place{p}, err
 	}
-	req := &torikumiv1.CreateTicketRequest{Queue: s.queue, Region: s.region}
-	for _, p := range s.players {
-		req.Players = append(req.Players, &torikumiv1.Player{Id: p, Attributes: map[string]*torikumiv1.Attribute{
-			"skill": {Value: &torikumiv1.Attribute_Number{Number: s.skill}},
-		}})
-	}
+	req := &torikumiv1.CreateTicketRequest{Queue: s.queue, Region: s.region, Players: s.players}
 	var created torikumiv1.Ticket
 	if s.method == byGRPC {
 		t, err := a.grpc.CreateTicket(as(ctx, tokens[0]), req)
@@ -192,7 +188,8 @@ func (a *access) play(ctx context.Context, s seeker) (place, error) {
 		Server struct{ Connection string }
 		JWT    string
 	}
-	target := fmt.Sprintf("%s/play/%s?skill=%g&latency=40", a.frontend, url.PathEscape(s.region), s.skill)
+	skill := s.players[0].GetAttributes()[contract.SkillArg].GetNumber()
+	target := fmt.Sprintf("%s/play/%s?skill=%g&latency=40", a.frontend, url.PathEscape(s.region), skill)
 	if err := a.call(ctx, http.MethodGet, target, a.playToken, nil, &answer); err != nil {
 		return place{}, err
 	}

@@ -19,7 +19,6 @@ import (
 	"torikumi/local/demo"
 	"torikumi/local/suite"
 	"torikumi/pkg/config"
-	"torikumi/pkg/queues"
 	"torikumi/pkg/service"
 )
 
@@ -118,7 +117,7 @@ type demoConfig struct {
 	Seed    int    `flag:"seed" default:"1" help:"Decides who plays what; the same for the same number."`
 	JSON    bool   `flag:"json" help:"Print one JSON object to standard output; progress goes to standard error."`
 	Verbose bool   `flag:"verbose" help:"Show the logs of all services and game servers."`
-	Queues  string `flag:"queues" help:"File with the queues; has to have session, squad and trio as the built-in one."`
+	Queues  string `flag:"queues" help:"File with the queues (queues.yaml); players are spread over all of them. The built-in ones when not given."`
 
 	OpenMatch       string `flag:"open-match" help:"IP address of a running Open Match to use in place of minimatch, on its usual ports (50503 to 50505)."`
 	EvaluatorListen string `flag:"evaluator-listen" default:"127.0.0.1:50508" help:"With --open-match: where that Open Match looks for the evaluator."`
@@ -129,16 +128,7 @@ func (c *demoConfig) Validate() error {
 	if c.OpenMatch != "" && net.ParseIP(c.OpenMatch) == nil {
 		errs = append(errs, config.Invalid("open-match", "must be an IP address", c.OpenMatch))
 	}
-	if set, err := queues.Load(c.Queues); err != nil {
-		errs = append(errs, fmt.Errorf("--queues: %w", err))
-	} else {
-		for _, name := range []string{"session", "squad", "trio"} {
-			if _, ok := set.Get(name); !ok {
-				errs = append(errs, config.Invalid("queues", "the demo needs a queue "+name, c.Queues))
-			}
-		}
-	}
-	return errors.Join(append(errs, (&demo.Options{Players: c.Players}).Validate())...)
+	return errors.Join(append(errs, (&demo.Options{Players: c.Players, Suite: suite.Options{Queues: c.Queues}}).Validate())...)
 }
 
 func runDemo(ctx context.Context, std stdio) int {

@@ -130,7 +130,45 @@ func TestUpWithQueuesOfOnesOwn(t *testing.T) {
 	if code, errs := up(t.Context(), io.Discard); code != exitFailed || !strings.Contains(errs, `queue "race": allocation.labels`) {
 		t.Errorf("labels that contradict each other: exit %d: %s", code, errs)
 	}
-	if code, _, errs := call(t.Context(), "demo", "--queues="+path); code != exitUsage || !strings.Contains(errs, "the demo needs a queue squad") {
-		t.Errorf("demo: exit %d: %s", code, errs)
+}
+
+func examples() string { return filepath.Join("..", "..", "..", "docs", "examples", "queues.yaml") }
+
+// What `up` prints for a rule set can be sent as it stands.
+func TestUpWithARuleSet(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watched{want: "A ticket in any queue", seen: cancel}
+	var errs bytes.Buffer
+	code := Main(ctx, []string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:5", "--queues=" + examples(), "--play-queue=raid"},
+		func(string) string { return "" }, out, &errs)
+	_, body, _ := strings.Cut(out.String(), "-d '{\"queue\"")
+	body, _, _ = strings.Cut(body, "' http")
+	if code != 0 || !strings.Contains(body, `"expedition"`) || !strings.Contains(body, `"roles"`) || !strings.Contains(body, `"string_list"`) {
+		t.Errorf("exit %d: %s%s", code, out, &errs)
+	}
+	if strings.Contains(out.String(), "/play/") {
+		t.Errorf("GET /play cannot bring what the queue needs:\n%s", out)
+	}
+}
+
+func TestWrongRuleSetStopsEveryCommand(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queues.yaml")
+	for name, text := range map[string]string{"queues.yaml": "queues: [{name: a, rule_set: a.json}]", "a.json": `{"ruleLanguageVersion": "1.0"}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, command := range []string{"up", "demo"} {
+		if code, _, errs := call(t.Context(), command, "--queues="+path); code != exitUsage || !strings.Contains(errs, "--queues: ") || !strings.Contains(errs, "queues[0].rule_set: a.json: line 1, column 1: ") {
+			t.Errorf("%s: exit %d: %s", command, code, errs)
+		}
+	}
+	if code, _, errs := call(t.Context(), "demo", "--queues="+path, "--players=1"); code != exitUsage || !strings.Contains(errs, "--players: ") || !strings.Contains(errs, "--queues: ") {
+		t.Errorf("both wrong: exit %d: %s", code, errs)
+	}
+	if code, _, errs := call(t.Context(), "demo", "--queues="+examples(), "--players=41"); code != exitUsage || !strings.Contains(errs, "--players: must fill matches of 2 or 4 players, as 40 or 42 does") {
+		t.Errorf("a number that does not fit: exit %d: %s", code, errs)
 	}
 }

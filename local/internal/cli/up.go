@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"runtime/pprof"
@@ -13,11 +14,17 @@ import (
 	"syscall"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"torikumi/local/crowd"
 	"torikumi/local/issuer"
 	"torikumi/local/suite"
 	"torikumi/pkg/config"
+	"torikumi/pkg/contract"
 	"torikumi/pkg/queues"
+	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // localRegistration is minimatch's registration window here: the default of
@@ -171,19 +178,6 @@ func announce(std stdio, cfg *upConfig, s *suite.Suite) {
 	if err != nil { // loaded a moment ago
 		set = &queues.Set{}
 	}
-	// A ticket that stays is shown in another queue than the two players', so
-	// that nobody of them meets it.
-	queue, region := "session", "eu"
-	if n := len(set.Queues); n > 0 {
-		queue = set.Queues[n-1].Name
-		if r := set.Queues[n-1].Regions; len(r) > 0 {
-			region = r[0]
-		}
-	}
-	playRegion := "eu"
-	if q, ok := set.Get(s.PlayQueue()); ok && len(q.Regions) > 0 {
-		playRegion = q.Regions[0]
-	}
 	w := std.stdout
 	row := func(name, value string) { fmt.Fprintf(w, "  %-22s %s\n", name, value) }
 	fmt.Fprintln(w, "torikumi is up. Ctrl-C stops it.")
@@ -195,14 +189,62 @@ func announce(std stdio, cfg *upConfig, s *suite.Suite) {
 	row("Open Match's API", strings.Join(s.Addr(suite.Minimatch).GRPCAll, " "))
 	row("queues", strings.Join(set.Names(), ", "))
 	fmt.Fprintf(w, `
-Play as two players, in one shell:
+Sign in, in the shell that you play in:
 
-  player() { curl -s -d "{\"player\":\"$1\"}" %[1]s%[2]s | sed 's/.*"token":"\([^"]*\)".*/\1/'; }
-  curl -s -H "Authorization: Bearer $(player alice)" "%[3]s/play/%[6]s?skill=1500" &
-  curl -s -H "Authorization: Bearer $(player bob)" "%[3]s/play/%[6]s?skill=1520"; wait
+  player() { curl -s -d "{\"player\":\"$1\"}" %s%s | sed 's/.*"token":"\([^"]*\)".*/\1/'; }
+`, s.IssuerURL(), issuer.TokenPath)
+	if q, ok := set.Get(s.PlayQueue()); ok && playable(q) {
+		fmt.Fprintf(w, `
+Play as two players:
 
+  curl -s -H "Authorization: Bearer $(player alice)" "%[1]s/play/%[2]s?skill=1500" &
+  curl -s -H "Authorization: Bearer $(player bob)" "%[1]s/play/%[2]s?skill=1520"; wait
+`, s.URL(), firstRegion(q))
+	}
+	// A ticket that stays is shown in another queue than the two players', so
+	// that nobody of them meets it.
+	if n := len(set.Queues); n > 0 {
+		fmt.Fprintf(w, `
 A ticket in any queue:
 
-  curl -s -H "Authorization: Bearer $(player carol)" -d '{"queue":"%[4]s","region":"%[5]s"}' %[3]s/v1/tickets
-`, s.IssuerURL(), issuer.TokenPath, s.URL(), queue, region, playRegion)
+  curl -s -H "Authorization: Bearer $(player carol)" -d '%s' %s/v1/tickets
+`, ticket(set.Queues[n-1]), s.URL())
+	}
+}
+
+func firstRegion(q queues.Queue) string {
+	if len(q.Regions) > 0 {
+		return q.Regions[0]
+	}
+	return "eu"
+}
+
+// playable tells whether GET /play/{region} brings all that the queue needs.
+func playable(q queues.Queue) bool {
+	for _, a := range q.Needs().Attributes {
+		if a.Name != contract.SkillArg {
+			return false
+		}
+	}
+	for _, a := range q.Attributes() {
+		if a.Name == contract.SkillArg && a.Type != ruleset.Number {
+			return false
+		}
+	}
+	return true
+}
+
+// ticket is the body of one that the queue takes.
+func ticket(q queues.Queue) string {
+	region := firstRegion(q)
+	if q.RuleSet == nil {
+		return fmt.Sprintf(`{"queue":"%s","region":"%s"}`, q.Name, region)
+	}
+	p := crowd.Player(q, region, rand.New(rand.NewPCG(1, 1)), "carol")
+	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(&torikumiv1.CreateTicketRequest{Queue: q.Name, Region: region, Players: []*torikumiv1.Player{p}})
+	if err != nil { // text from a YAML or JSON file is always valid
+		return ""
+	}
+	// A word of a rule set may have the quote that ends it in a shell.
+	return strings.ReplaceAll(string(b), "'", `'\''`)
 }
