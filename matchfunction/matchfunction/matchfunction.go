@@ -67,7 +67,10 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// With returns a Run for a match function that has custom rules.
+// With returns a Run for a match function that has custom rules, for the main
+// function of a program of one's own:
+//
+//	service.Main("matchfunction", matchfunction.With(rule.Registry{"rivals": rivals.New}))
 func With(rules rule.Registry) func(context.Context, *Config, func(service.Addrs)) error {
 	return func(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		own := *cfg
@@ -88,6 +91,8 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 	registry := service.NewRegistry()
 	logger := cfg.Logger(os.Stderr, "matchfunction")
 	desk := &explain.Desk{Now: time.Now}
+	metrics := runner.NewMetrics(registry)
+	failures := &runner.Failures{Metrics: metrics, Logger: logger, Now: time.Now}
 	function := runner.New(runner.Options{
 		Desk:         desk,
 		Name:         cfg.Name,
@@ -95,8 +100,8 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		QueryTimeout: cfg.QueryTimeout,
 		RunTimeout:   cfg.RunTimeout,
 		KeepTickets:  cfg.KeepTickets,
-		Compiler:     &engine.Compiler{Options: options(cfg.rules)},
-		Metrics:      runner.NewMetrics(registry),
+		Compiler:     &engine.Compiler{Options: options(cfg.rules), Failed: failures.Add},
+		Metrics:      metrics,
 		Logger:       logger,
 		Now:          time.Now,
 	})

@@ -1,6 +1,7 @@
 // Package rule is what a studio needs to write a rule of its own in Go: what a
 // match looks like, and the interface that a rule fulfils. A rule set names it
-// in a rule of type "custom"; docs/custom-rules.md shows the whole way.
+// in a rule of type "custom"; docs/custom-rules.md shows the whole way. The
+// rules of a match function are given to matchfunction.With.
 package rule
 
 import (
@@ -11,26 +12,35 @@ import (
 )
 
 // Rule judges matches in the making. It is called by many goroutines at once
-// and very often: it must be quick, must not block, must give the same answer
-// for the same match, and must not keep or change what it is given.
+// and very often, on the way of every player: it must be quick, must not block
+// (no I/O; nothing ends a call that takes too long), must give the same answer
+// for the same match, and must not keep or change what it is given. What it
+// panics with is logged and counted, and the rule then counts as broken.
 type Rule interface {
 	// Allows returns nil if the match may stand, or says in a few words why
-	// not; that text is shown to designers, and in its short form to players.
-	// Matches that are still being filled are never shown to it.
+	// not, for developers: the search only asks whether. Matches that are still
+	// being filled are never shown to it, and none that breaks another rule, so
+	// that it sees far fewer matches than are tried; where it refuses nearly
+	// all of them, players wait longer than they would have to. Rules of other
+	// types can narrow down what it sees.
 	Allows(m *Match) error
 }
 
 // Pairwise may be implemented by a Rule that can tell of two tickets alone
-// that they must never meet. It spares the search from trying them together.
+// that they must never meet. It spares the search from trying them together,
+// and is called far more often than Allows. It is no part of Allows, which has
+// to refuse such matches too: within a compound rule only Allows is asked.
 type Pairwise interface {
 	Rule
 	// Apart tells that no match may hold both tickets, in whichever teams. It
-	// is symmetric.
+	// is symmetric. One of them may be of those who already play.
 	Apart(a, b *Ticket) bool
 }
 
 // Factory makes a rule from the "parameters" of its entry in the rule set,
-// which are nil if there are none. The error says which parameter is wrong.
+// which are nil if there are none. It is called each time that a rule set is
+// readied, once for every stage of its expansions, with the parameters of that
+// stage. The error says which parameter is wrong; the rule set is then refused.
 type Factory func(parameters json.RawMessage) (Rule, error)
 
 // Registry holds the custom rules of a match function by the name that rule
@@ -45,7 +55,8 @@ type Match struct {
 	Teams []Team
 	// Tickets are all that the teams come from, in no order.
 	Tickets []*Ticket
-	// Wait is that of the ticket that decides on expansions.
+	// Wait is that of the ticket that decides on expansions: the newest, unless
+	// the rule set says otherwise.
 	Wait time.Duration
 }
 
@@ -63,8 +74,8 @@ type Member struct {
 	Ticket *Ticket
 }
 
-// Ticket is a party that searches together, or those who already play in a
-// match that is filled up again.
+// Ticket is a party that searches together, or, with Teams, those who already
+// play in a match that is filled up again.
 type Ticket struct {
 	ID      string
 	Created time.Time
@@ -79,7 +90,9 @@ type Ticket struct {
 // Player is one person.
 type Player struct {
 	ID string
-	// Attributes in any order, no name twice.
+	// Attributes that the rule set declares, in any order, no name twice. Where
+	// a player brings none there is the default of the rule set, if it has one.
+	// What the rule set doesn't declare is not here, whatever the ticket says.
 	Attributes []Attribute
 	// Latencies in any order, no region twice.
 	Latencies []Latency
@@ -97,8 +110,8 @@ type Latency struct {
 	Milliseconds float64
 }
 
-// Attribute returns an attribute of the player's. Defaults of the rule set are
-// not looked at.
+// Attribute returns an attribute of the player's, or false if there is none.
+// Number, Text, List and Map spare one the look at its type.
 func (p *Player) Attribute(name string) (ruleset.Value, bool) {
 	for i := range p.Attributes {
 		if p.Attributes[i].Name == name {
@@ -106,6 +119,41 @@ func (p *Player) Attribute(name string) (ruleset.Value, bool) {
 		}
 	}
 	return ruleset.Value{}, false
+}
+
+// of returns an attribute of a type.
+func (p *Player) of(name string, t ruleset.AttributeType) (ruleset.Value, bool) {
+	v, ok := p.Attribute(name)
+	if !ok || v.Type != t {
+		return ruleset.Value{}, false
+	}
+	return v, true
+}
+
+// Number returns an attribute of type number; false if the player has none.
+func (p *Player) Number(name string) (float64, bool) {
+	v, ok := p.of(name, ruleset.Number)
+	return v.Number, ok
+}
+
+// Text returns an attribute of type string; false if the player has none.
+func (p *Player) Text(name string) (string, bool) {
+	v, ok := p.of(name, ruleset.String)
+	return v.String, ok
+}
+
+// List returns an attribute of type string_list, which must not be changed;
+// false if the player has none.
+func (p *Player) List(name string) ([]string, bool) {
+	v, ok := p.of(name, ruleset.StringList)
+	return v.List, ok
+}
+
+// Map returns an attribute of type string_number_map, which must not be
+// changed; false if the player has none.
+func (p *Player) Map(name string) (map[string]float64, bool) {
+	v, ok := p.of(name, ruleset.StringNumberMap)
+	return v.Map, ok
 }
 
 // Latency returns the player's latency to a region in milliseconds.

@@ -131,7 +131,7 @@ func (c *Compiler) engine(details *torikumiv1.ProfileDetails) (Engine, error) {
 		}
 		return e, nil
 	case *torikumiv1.ProfileDetails_RuleSet:
-		e, err := c.rules(rules.RuleSet)
+		e, err := c.rules(details.GetQueue(), rules.RuleSet)
 		if err != nil {
 			return nil, prefix("rule_set: ", err)
 		}

@@ -31,20 +31,26 @@ type rules struct {
 const mostCompiled = 64
 
 // Compiler understands profiles. It keeps the rule sets that it has compiled,
-// by their text, as every profile carries its own in every cycle. It is safe
-// for concurrent use.
+// by queue and text, as every profile carries its own in every cycle. It is
+// safe for concurrent use.
 type Compiler struct {
 	// Options are what rule sets may name.
 	Options search.Options
+	// Failed, if not nil, hears of rules as search.Options.Failed does, and in
+	// whose queue it was.
+	Failed func(queue, rule string, err error)
 
 	mu       sync.Mutex
-	compiled map[string]*rules
+	compiled map[compiledKey]*rules
 }
 
-// rules compiles a rule set, or finds it.
-func (c *Compiler) rules(text string) (*rules, error) {
+type compiledKey struct{ queue, text string }
+
+// rules compiles the rule set of a queue, or finds it.
+func (c *Compiler) rules(queue, text string) (*rules, error) {
+	key := compiledKey{queue, text}
 	c.mu.Lock()
-	known := c.compiled[text]
+	known := c.compiled[key]
 	c.mu.Unlock()
 	if known != nil {
 		return known, nil
@@ -53,7 +59,11 @@ func (c *Compiler) rules(text string) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := search.Compile(set, c.Options)
+	options := c.Options
+	if c.Failed != nil {
+		options.Failed = func(r *ruleset.Rule, err error) { c.Failed(queue, r.Name, err) }
+	}
+	engine, err := search.Compile(set, options)
 	if err != nil {
 		return nil, err
 	}
@@ -61,12 +71,12 @@ func (c *Compiler) rules(text string) (*rules, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.compiled == nil {
-		c.compiled = make(map[string]*rules)
+		c.compiled = make(map[compiledKey]*rules)
 	}
 	if len(c.compiled) == mostCompiled {
 		clear(c.compiled) // those in use come back with their next profile
 	}
-	c.compiled[text] = made
+	c.compiled[key] = made
 	return made, nil
 }
 
@@ -124,13 +134,16 @@ func (e *rules) read(id string, details *torikumiv1.TicketDetails, created time.
 	return t
 }
 
-// player reads the attributes that the rule set declares.
+// player reads the attributes that the rule set declares. Defaults are filled
+// in for custom rules, which know nothing of the rule set.
 func (e *rules) player(p *torikumiv1.Player) rule.Player {
 	declared := e.set.Stages[0].Attributes
 	out := rule.Player{ID: p.GetId(), Attributes: make([]rule.Attribute, 0, len(declared))}
 	for _, a := range declared {
 		if v, ok := value(p.GetAttributes()[a.Name]); ok {
 			out.Attributes = append(out.Attributes, rule.Attribute{Name: a.Name, Value: v})
+		} else if a.Default != nil {
+			out.Attributes = append(out.Attributes, rule.Attribute{Name: a.Name, Value: *a.Default})
 		}
 	}
 	for _, region := range slices.Sorted(maps.Keys(p.GetLatencies())) {

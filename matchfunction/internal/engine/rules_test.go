@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -9,7 +11,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/matchfunction/internal/engine"
+	searching "torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/internal/tickets"
+	"torikumi/matchfunction/rule"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -127,5 +131,60 @@ func TestNobodyJoinsTheMatchTheyAreIn(t *testing.T) {
 		Backfills: engine.AdmitBackfills([]*openmatch.Backfill{b})})
 	if len(got) != 0 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// seen is a custom rule that looks at all players.
+type seen func(*rule.Player)
+
+func (s seen) Allows(m *rule.Match) error {
+	for _, team := range m.Teams {
+		for _, member := range team.Members {
+			s(member.Player)
+		}
+	}
+	return errors.New("only looking")
+}
+
+// A custom rule sees what the rule set declares and no more, with its defaults,
+// and who hears of its failures hears in whose queue it was.
+func TestWhatCustomRulesSee(t *testing.T) {
+	const text = `{"name": "duel", "ruleLanguageVersion": "1.0",
+	  "playerAttributes": [{"name": "skill", "type": "number", "default": 1000}, {"name": "clan", "type": "string", "default": "none"}, {"name": "rank", "type": "number"}],
+	  "teams": [{"name": "duel", "minPlayers": 2, "maxPlayers": 2}], "rules": [{"name": "look", "type": "custom", "rule": "look"}]}`
+	var failed []string
+	looked := 0
+	c := &engine.Compiler{
+		Options: searching.Options{Custom: rule.Registry{"look": func(json.RawMessage) (rule.Rule, error) {
+			return seen(func(p *rule.Player) {
+				looked++
+				skill, _ := p.Number("skill")
+				clan, _ := p.Text("clan")
+				if _, ranked := p.Number("rank"); skill != 7 || clan != "none" || ranked || len(p.Attributes) != 2 {
+					t.Errorf("%+v", p)
+				}
+				panic("seen")
+			}), nil
+		}}},
+		Failed: func(queue, rule string, err error) { failed = append(failed, queue+" "+rule+" "+err.Error()) },
+	}
+	a, b := players("x"), players("y")
+	a.Players[0].Attributes, b.Players[0].Attributes = number(7), number(7)
+	a.Players[0].Attributes["undeclared"] = number(1)["skill"]
+	pool := engine.Pool{Tickets: admit([]*openmatch.Ticket{ticket("a", time.Second, a), ticket("b", time.Second, b)}, now, ignore)}
+	for _, queue := range []string{"session", "squad"} { // with the same text
+		details := ruleSet(text)
+		details.Queue = queue
+		p, err := c.Compile(profile(t, details))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m := range p.Engine.Search(t.Context(), pool, now, ignore) {
+			t.Errorf("matched %+v", m)
+		}
+	}
+	failed = slices.Compact(failed)
+	if diff := cmp.Diff([]string{"session look panic: seen", "squad look panic: seen"}, failed); diff != "" || looked == 0 {
+		t.Error(looked, diff)
 	}
 }

@@ -8,6 +8,7 @@ type Metrics struct {
 	proposals *prometheus.CounterVec
 	skipped   *prometheus.CounterVec
 	cut       *prometheus.CounterVec
+	failed    *prometheus.CounterVec
 	whole     prometheus.Counter
 	runTime   *prometheus.HistogramVec
 }
@@ -23,12 +24,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "torikumi_matchfunction_skipped_tickets_total", Help: "Tickets left out of a run, by reason."}, []string{"queue", "reason"}),
 		cut: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "torikumi_matchfunction_cut_runs_total", Help: "Runs that ended at their time limit before they had looked at all tickets."}, []string{"queue"}),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "torikumi_matchfunction_failed_rules_total", Help: "Times that an expression could not be evaluated or a custom rule panicked, so that it counted as broken."}, []string{"queue", "rule"}),
 		whole: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "torikumi_matchfunction_whole_pools_total", Help: "Pools read whole; the others were brought up to date by their new tickets."}),
 		runTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "torikumi_matchfunction_run_seconds", Help: "Time of one run, reading the pools included.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"queue"}),
 	}
-	r.MustRegister(m.tickets, m.proposals, m.skipped, m.cut, m.whole, m.runTime)
+	r.MustRegister(m.tickets, m.proposals, m.skipped, m.cut, m.failed, m.whole, m.runTime)
 	return m
 }

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,10 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"torikumi/matchfunction/internal/explain"
+	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/runner"
+	"torikumi/matchfunction/internal/search"
+	"torikumi/matchfunction/rule"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -323,4 +327,61 @@ func TestALongRunIsCut(t *testing.T) {
 	if !strings.Contains(f.log.String(), "cut short") {
 		t.Error("nobody is told")
 	}
+}
+
+type panics struct{}
+
+func (panics) Allows(*rule.Match) error { panic("oh") }
+
+// A custom rule that panics and an expression that fails match nobody; both
+// are counted each time and logged once, until they have been quiet.
+func TestRulesThatFailAreCountedAndLoggedOnce(t *testing.T) {
+	failures := &runner.Failures{}
+	at := now
+	f := start(t, &queryServer{pools: map[string][]*openmatch.Ticket{"all": {ticket("a", 0, 0), ticket("b", 5, 0)}}}, func(o *runner.Options) {
+		*failures = runner.Failures{Metrics: o.Metrics, Logger: o.Logger, Now: func() time.Time { return at }}
+		o.Compiler.Failed = failures.Add
+		o.Compiler.Options = search.Options{Expression: expression.Compile, Custom: rule.Registry{
+			"own": func(json.RawMessage) (rule.Rule, error) { return panics{}, nil }}}
+	})
+	run := func(queue, rules string) {
+		t.Helper()
+		p := &openmatch.MatchProfile{Name: queue, Pools: []*openmatch.Pool{{Name: "all"}}}
+		if err := contract.Put(&p.Extensions, contract.ProfileExtension, &torikumiv1.ProfileDetails{Queue: queue, Rules: &torikumiv1.ProfileDetails_RuleSet{
+			RuleSet: `{"ruleLanguageVersion": "1.0", "name": "duel", "teams": [{"name": "duel", "minPlayers": 2, "maxPlayers": 2}], "rules": [` + rules + `]}`}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.run(t.Context(), p); err != nil || len(got) != 0 {
+			t.Errorf("%s: got %v, %v", queue, got, err)
+		}
+	}
+	const custom, cel = `{"name": "own", "type": "custom", "rule": "own"}`, `{"name": "far", "type": "expression", "expression": "players.all(p, p.latency.mars < 9.0)"}`
+	last := 0.0
+	for range 3 {
+		run("clash", custom)
+		run("space", cel)
+		counted := f.counter(t, "torikumi_matchfunction_failed_rules_total")
+		if counted < last+2 {
+			t.Errorf("%v counted after %v", counted, last)
+		}
+		last = counted
+	}
+	logged := func(want int) {
+		t.Helper()
+		text := f.log.String()
+		if n := strings.Count(text, `msg="custom rule panics; it counts as broken" queue=clash rule=own error="panic: oh"`); n != want {
+			t.Errorf("the panic is logged %d times, want %d:\n%s", n, want, text)
+		}
+		if n := strings.Count(text, `msg="expression fails; it counts as broken" queue=space rule=far`); n != want {
+			t.Errorf("the expression is logged %d times, want %d:\n%s", n, want, text)
+		}
+	}
+	logged(1)
+	if !strings.Contains(f.log.String(), "panics.Allows") {
+		t.Errorf("the log doesn't say where:\n%s", f.log)
+	}
+	at = at.Add(time.Hour)
+	run("clash", custom)
+	run("space", cel)
+	logged(2)
 }

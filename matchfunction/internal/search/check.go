@@ -11,6 +11,8 @@ import (
 // check is a compiled rule.
 type check struct {
 	rule *ruleset.Rule
+	// pairwise, if not nil, tells of two tickets that they never meet.
+	pairwise func(a, b *rule.Ticket) bool
 	// guard tells that a match that breaks the rule can't be mended by adding
 	// tickets, so that it is looked at after each one.
 	guard bool
@@ -36,9 +38,8 @@ func over(x, most float64) float64 {
 // checks compiles the rules of one stage.
 type checks struct {
 	nodes
-	options  *Options
-	stage    int
-	pairwise []rule.Pairwise
+	options *Options
+	stage   int
 }
 
 // compile returns nil for what demands nothing.
@@ -68,7 +69,7 @@ func (c *checks) compile(r *ruleset.Rule) (*check, error) {
 		k.broken, err = c.expression(r)
 	case ruleset.Custom:
 		k.slow = true
-		k.broken, err = c.custom(r)
+		k.broken, k.pairwise, err = c.custom(r)
 	default:
 		k.broken, err = c.addition(r)
 	}
@@ -383,33 +384,4 @@ func one(b bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-func (c *checks) expression(r *ruleset.Rule) (func(*state) float64, error) {
-	if c.options.Expression == nil {
-		return nil, fmt.Errorf("expressions are not supported here")
-	}
-	holds, err := c.options.Expression(c.stage, c.definition, r)
-	if err != nil {
-		return nil, err
-	}
-	return func(st *state) float64 {
-		ok, err := holds(st.match())
-		return one(err != nil || !ok)
-	}, nil
-}
-
-func (c *checks) custom(r *ruleset.Rule) (func(*state) float64, error) {
-	factory, ok := c.options.Custom[r.CustomRule]
-	if !ok {
-		return nil, fmt.Errorf("rule: this match function has no custom rule %q", r.CustomRule)
-	}
-	made, err := factory(r.Parameters)
-	if err != nil {
-		return nil, fmt.Errorf("parameters: %w", err)
-	}
-	if pairwise, ok := made.(rule.Pairwise); ok {
-		c.pairwise = append(c.pairwise, pairwise)
-	}
-	return func(st *state) float64 { return one(made.Allows(st.match()) != nil) }, nil
 }

@@ -176,8 +176,8 @@ func (pl *plan) apart(p *pool, a, b int32) (name string, kind ruleset.Kind, diff
 		}
 	}
 	for _, r := range pl.pairwise {
-		if r.Apart(&p.tickets[a], &p.tickets[b]) {
-			return "(custom)", ruleset.Custom, 0, 0
+		if r.pairwise(&p.tickets[a], &p.tickets[b]) {
+			return of(r.rule, 0, 0)
 		}
 	}
 	if r := pl.apartByGuards(p, a, b); r != nil {

@@ -171,7 +171,7 @@ func (st *state) apartFromOthers(t int32) bool {
 	k := st.run.pool.tickets
 	for _, other := range st.all() {
 		for _, r := range st.plan.pairwise {
-			if other != t && r.Apart(&k[t], &k[other]) {
+			if other != t && r.pairwise(&k[t], &k[other]) {
 				return true
 			}
 		}

@@ -58,7 +58,7 @@ func (st *state) apart(t int32) bool {
 	k := st.run.pool.tickets
 	for _, other := range st.all() {
 		for _, r := range st.plan.pairwise {
-			if r.Apart(&k[t], &k[other]) {
+			if r.pairwise(&k[t], &k[other]) {
 				return true
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
 )
 
@@ -41,8 +40,10 @@ type plan struct {
 	checks      []*check
 	// common is the list column of an intersection over all teams, or -1: the
 	// search tries its words one by one.
-	common   int
-	pairwise []rule.Pairwise
+	common int
+	// pairwise are the custom rules that tell of two tickets that they never
+	// meet; not those in statements, which may hold while such a rule doesn't.
+	pairwise []*check
 
 	// patience: see ruleset.Algorithm.
 	patience time.Duration
@@ -140,7 +141,6 @@ func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options, variant []in
 			return nil, err
 		}
 	}
-	p.pairwise = c.pairwise
 	if err := p.chooseAxis(c); err != nil {
 		return nil, err
 	}
@@ -169,6 +169,9 @@ func (p *plan) add(c *checks, r *ruleset.Rule) error {
 		return p.addSort(c, r)
 	}
 	p.checks = append(p.checks, k)
+	if k.pairwise != nil {
+		p.pairwise = append(p.pairwise, k)
+	}
 	exact, err := p.structure(c, r)
 	switch {
 	case err != nil:

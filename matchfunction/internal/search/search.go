@@ -31,6 +31,10 @@ type Options struct {
 	// Expression compiles a rule of kind Expression. Without it such rules are
 	// refused.
 	Expression func(stage int, d *ruleset.Definition, r *ruleset.Rule) (func(*rule.Match) (bool, error), error)
+	// Failed, if not nil, hears of each time that an expression could not be
+	// evaluated or a custom rule panicked (*Panic, still on its stack). Such a
+	// rule counts as broken. Many goroutines call it, and often.
+	Failed func(r *ruleset.Rule, err error)
 }
 
 // Engine makes matches by one rule set. It is immutable and safe for

@@ -1,0 +1,61 @@
+package runner
+
+import (
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"torikumi/matchfunction/internal/search"
+)
+
+const (
+	// quiet is how long a rule has not failed before its next failure is logged
+	// again.
+	quiet = 10 * time.Minute
+	// mostFailing bounds what is remembered of rules.
+	mostFailing = 1000
+)
+
+// Failures counts rules that fail: expressions that cannot be evaluated, and
+// custom rules that panic. The first failure of a rule is logged, and again one
+// after a time without. It is safe for concurrent use.
+type Failures struct {
+	Metrics *Metrics
+	Logger  *slog.Logger
+	Now     func() time.Time
+
+	mu   sync.Mutex
+	last map[failing]time.Time
+}
+
+type failing struct{ queue, rule string }
+
+// Add takes one failure in. Of a panic it has to be called on the panicking
+// stack, which is logged.
+func (f *Failures) Add(queue, rule string, err error) {
+	f.Metrics.failed.WithLabelValues(queue, rule).Inc()
+	if !f.changed(failing{queue, rule}) {
+		return
+	}
+	var p *search.Panic
+	if errors.As(err, &p) {
+		f.Logger.Error("custom rule panics; it counts as broken", "queue", queue, "rule", rule, "error", err, "stack", string(debug.Stack()))
+		return
+	}
+	f.Logger.Warn("expression fails; it counts as broken", "queue", queue, "rule", rule, "error", err)
+}
+
+// changed tells whether a rule has just begun to fail.
+func (f *Failures) changed(rule failing) bool {
+	now := f.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last, known := f.last[rule]
+	if f.last == nil || (len(f.last) >= mostFailing && !known) {
+		f.last = make(map[failing]time.Time)
+	}
+	f.last[rule] = now
+	return !known || now.Sub(last) >= quiet
+}

@@ -1,0 +1,91 @@
+package search
+
+import (
+	"errors"
+	"fmt"
+
+	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
+)
+
+// Panic is what a custom rule panicked with.
+type Panic struct{ Value any }
+
+func (p *Panic) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
+
+func (c *checks) expression(r *ruleset.Rule) (func(*state) float64, error) {
+	if c.options.Expression == nil {
+		return nil, fmt.Errorf("expressions are not supported here")
+	}
+	holds, err := c.options.Expression(c.stage, c.definition, r)
+	if err != nil {
+		return nil, err
+	}
+	failed := c.failed(r)
+	return func(st *state) float64 {
+		ok, err := holds(st.match())
+		if err != nil {
+			failed(err)
+		}
+		return one(err != nil || !ok)
+	}, nil
+}
+
+// custom makes a rule written in Go. Others wrote it: whatever it panics with
+// ends here, and then the match, or the meeting of two tickets, is not allowed.
+func (c *checks) custom(r *ruleset.Rule) (broken func(*state) float64, apart func(a, b *rule.Ticket) bool, err error) {
+	factory, ok := c.options.Custom[r.CustomRule]
+	if !ok {
+		return nil, nil, fmt.Errorf("rule: this match function has no custom rule %q", r.CustomRule)
+	}
+	made, err := makeRule(factory, r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("parameters: %w", err)
+	}
+	failed := c.failed(r)
+	broken = func(st *state) (by float64) {
+		m := st.match()
+		defer func() {
+			if p := recover(); p != nil {
+				by = 1
+				failed(&Panic{p})
+			}
+		}()
+		return one(made.Allows(m) != nil)
+	}
+	pairwise, ok := made.(rule.Pairwise)
+	if !ok {
+		return broken, nil, nil
+	}
+	return broken, func(a, b *rule.Ticket) (apart bool) {
+		defer func() {
+			if p := recover(); p != nil {
+				apart = true
+				failed(&Panic{p})
+			}
+		}()
+		return pairwise.Apart(a, b)
+	}, nil
+}
+
+func makeRule(factory rule.Factory, r *ruleset.Rule) (made rule.Rule, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			made, err = nil, &Panic{p}
+		}
+	}()
+	made, err = factory(r.Parameters)
+	if err == nil && made == nil {
+		err = errors.New("the factory made no rule")
+	}
+	return made, err
+}
+
+// failed is Options.Failed for one rule.
+func (c *checks) failed(r *ruleset.Rule) func(error) {
+	observe := c.options.Failed
+	if observe == nil {
+		return func(error) {}
+	}
+	return func(err error) { observe(r, err) }
+}
