@@ -68,6 +68,9 @@ type Options struct {
 	OpenMatchHost string
 	// OpenMatch is a running Open Match to use; nil: minimatch.
 	OpenMatch *OpenMatch
+	// MatchFunction is the address of a running match function to use, which
+	// reads from this suite's Open Match; empty: our own.
+	MatchFunction string
 	// Queues is a queues.yaml; empty: the built-in queues.
 	Queues string
 	// PlayQueue is the queue of GET /play/{region}; empty: the first one, or
@@ -235,7 +238,18 @@ func (s *Suite) openMatch() OpenMatch {
 }
 
 func (s *Suite) startMatchFunction(ctx context.Context) error {
+	if s.opts.MatchFunction != "" {
+		return nil
+	}
 	return s.launch(ctx, MatchFunction, "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--query="+s.openMatch().Query)
+}
+
+// matchFunction is where the director has Open Match look for matches.
+func (s *Suite) matchFunction() string {
+	if s.opts.MatchFunction != "" {
+		return s.opts.MatchFunction
+	}
+	return s.Addr(MatchFunction).GRPC
 }
 
 // openFleet opens the fleet's allocator; its servers come later, as their
@@ -264,7 +278,7 @@ func (s *Suite) startDirector(ctx context.Context) error {
 	om := s.openMatch()
 	args := []string{
 		"--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--open-match=" + om.Backend, "--open-match-frontend=" + om.Frontend,
-		"--matchfunction=" + s.Addr(MatchFunction).GRPC, "--allocator=" + s.allocator, "--allocator-insecure",
+		"--matchfunction=" + s.matchFunction(), "--allocator=" + s.allocator, "--allocator-insecure",
 		"--gameservers=" + s.allocator,
 	}
 	if s.opts.Queues != "" {

@@ -4,12 +4,18 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"torikumi/proto/openmatch"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,11 +45,11 @@ func TestUsage(t *testing.T) {
 
 func TestWrongSettingsAreAllNamed(t *testing.T) {
 	code, _, errs := call(t.Context(), "up", "--host=nowhere", "--http-port=70000", "--ready=0", "--max=-1", "--fleet=virtual:x",
-		"--game-server=./x", "--play-token=short", "--queues=/does/not/exist", "--log-format=xml", "--no-show-timeout=0s")
+		"--game-server=./x", "--play-token=short", "--queues=/does/not/exist", "--log-format=xml", "--no-show-timeout=0s", "--matchfunction=50502")
 	if code != exitUsage {
 		t.Errorf("exit %d", code)
 	}
-	for _, want := range []string{"--host", "--http-port", "--ready", "--max", "--fleet", "--play-token", "--queues", "--log-format", "--no-show-timeout"} {
+	for _, want := range []string{"--host", "--http-port", "--ready", "--max", "--fleet", "--play-token", "--queues", "--log-format", "--no-show-timeout", "--matchfunction"} {
 		if !strings.Contains(errs, want+":") {
 			t.Errorf("the message lacks %s:\n%s", want, errs)
 		}
@@ -170,5 +176,56 @@ func TestWrongRuleSetStopsEveryCommand(t *testing.T) {
 	}
 	if code, _, errs := call(t.Context(), "demo", "--queues="+examples(), "--players=41"); code != exitUsage || !strings.Contains(errs, "--players: must fill matches of 2 or 4 players, as 40 or 42 does") {
 		t.Errorf("a number that does not fit: exit %d: %s", code, errs)
+	}
+}
+
+// asked is a match function that tells when it is asked.
+type asked struct {
+	openmatch.UnimplementedMatchFunctionServer
+	by chan string
+}
+
+func (a asked) Run(req *openmatch.RunRequest, _ grpc.ServerStreamingServer[openmatch.RunResponse]) error {
+	select {
+	case a.by <- req.GetProfile().GetName():
+	default:
+	}
+	return nil
+}
+
+// With --matchfunction matches come from a match function of one's own, and
+// the suite starts none.
+func TestUpWithAMatchFunctionOfOnesOwn(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := asked{by: make(chan string, 1)}
+	server := grpc.NewServer()
+	openmatch.RegisterMatchFunctionServer(server, own)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(lis) }()
+	defer func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	profile := ""
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case profile = <-own.by:
+		case <-ctx.Done():
+		}
+		cancel()
+	})
+	code, out, errs := call(ctx, "up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:5",
+		"--matchfunction="+lis.Addr().String())
+	waiting.Wait()
+	if code != 0 || profile == "" || (strings.Contains(out, "is up") && !strings.Contains(out, lis.Addr().String()+" (yours)")) {
+		t.Errorf("exit %d, asked for %q: %s%s", code, profile, out, errs)
 	}
 }

@@ -41,6 +41,7 @@ type upConfig struct {
 	IssuerPort     int           `flag:"issuer-port" default:"8081" help:"Port of the development issuer; 0 is any free one."`
 	OpenMatchPorts bool          `flag:"open-match-ports" default:"true" help:"Serve Open Match's API on its own ports, 50503 to 50505, otherwise on one free port; always on 127.0.0.1, as it has no authentication."`
 	Queues         string        `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
+	MatchFunction  string        `flag:"matchfunction" help:"Match function of your own that runs already (docs/custom-rules.md), host:port; its --query is our Open Match, 127.0.0.1:50503. The suite's own when not given."`
 	PlayQueue      string        `flag:"play-queue" help:"Queue of GET /play/{region}; session when not given, or else the first queue."`
 	PlayToken      string        `flag:"play-token" secret:"true" help:"Token that the clients of GET /play/{region} share, at least 16 characters; only player tokens when not given."`
 	GameServer     string        `flag:"game-server" help:"Command line of your own game server; the reference server when not given."`
@@ -90,6 +91,9 @@ func (c *upConfig) Validate() error {
 	if c.virtual > 0 && c.GameServer != "" {
 		bad("game-server", "cannot run in a virtual fleet", c.GameServer)
 	}
+	if _, port, err := net.SplitHostPort(c.MatchFunction); c.MatchFunction != "" && (err != nil || port == "" || port == "0") {
+		bad("matchfunction", "must be host:port", c.MatchFunction)
+	}
 	if c.PlayToken != "" && len(c.PlayToken) < 16 {
 		errs = append(errs, &config.Error{Setting: "--play-token", Rule: "must have at least 16 characters"})
 	}
@@ -105,7 +109,7 @@ func (c *upConfig) options(std stdio) (suite.Options, error) {
 	at := func(port int) string { return net.JoinHostPort(c.Host, strconv.Itoa(port)) }
 	o := suite.Options{
 		HTTPListen: at(c.HTTPPort), GRPCListen: at(c.GRPCPort), IssuerListen: at(c.IssuerPort),
-		Queues: c.Queues, PlayQueue: c.PlayQueue, PlayToken: c.PlayToken, Ready: c.Ready, Max: c.Max, GameServer: c.GameServer,
+		MatchFunction: c.MatchFunction, Queues: c.Queues, PlayQueue: c.PlayQueue, PlayToken: c.PlayToken, Ready: c.Ready, Max: c.Max, GameServer: c.GameServer,
 		Virtual: c.virtual, VirtualSession: c.VirtualSession, ServerHost: c.Host, NoShowTimeout: c.NoShow,
 		RegistrationInterval: localRegistration, Log: c.log(), LogOutput: std.stderr, ServerOutput: std.stderr,
 	}
@@ -187,6 +191,9 @@ func announce(std stdio, cfg *upConfig, s *suite.Suite) {
 	row("keys of join tokens", s.URL()+"/.well-known/jwks.json")
 	row("development issuer", s.IssuerURL())
 	row("Open Match's API", strings.Join(s.Addr(suite.Minimatch).GRPCAll, " "))
+	if cfg.MatchFunction != "" {
+		row("match function", cfg.MatchFunction+" (yours)")
+	}
 	row("queues", strings.Join(set.Names(), ", "))
 	fmt.Fprintf(w, `
 Sign in, in the shell that you play in:
