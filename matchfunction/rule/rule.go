@@ -15,14 +15,15 @@ import (
 // and very often, on the way of every player: it must be quick, must not block
 // (no I/O; nothing ends a call that takes too long), must give the same answer
 // for the same match, and must not keep or change what it is given. What it
-// panics with is logged and counted, and the rule then counts as broken.
+// panics with is logged and counted, and the rule then counts as broken, as if
+// Allows had refused the match or Apart were true.
 type Rule interface {
 	// Allows returns nil if the match may stand, or says in a few words why
 	// not, for developers: the search only asks whether. Matches that are still
-	// being filled are never shown to it, and none that breaks another rule, so
-	// that it sees far fewer matches than are tried; where it refuses nearly
-	// all of them, players wait longer than they would have to. Rules of other
-	// types can narrow down what it sees.
+	// being filled are never shown to it. It is asked after the rules of other
+	// types, about matches that keep these (within a compound rule, and to
+	// explain why somebody waits, about others too). Where it refuses nearly all
+	// of them, players wait longer than they would have to.
 	Allows(m *Match) error
 }
 

@@ -28,7 +28,7 @@ type rules struct {
 }
 
 // mostCompiled bounds how many rule sets a Compiler keeps.
-const mostCompiled = 64
+const mostCompiled = 256
 
 // Compiler understands profiles. It keeps the rule sets that it has compiled,
 // by queue and text, as every profile carries its own in every cycle. It is
