@@ -290,7 +290,7 @@ func (s *Suite) startDirector(ctx context.Context) error {
 func (s *Suite) startFrontend(ctx context.Context) error {
 	args := []string{
 		"--grpc-listen=" + s.opts.GRPCListen, "--http-listen=" + s.opts.HTTPListen, "--open-match=" + s.openMatch().Frontend,
-		"--directors=" + s.Addr(Director).GRPC, "--matchfunctions=" + s.Addr(MatchFunction).GRPC,
+		"--directors=" + s.Addr(Director).GRPC, "--matchfunctions=" + s.matchFunction(),
 		"--issuer=" + Issuer, "--keys-dir=" + s.keysDir("join"),
 		"--player-issuer=" + issuer.URL, "--player-audience=" + issuer.Audience,
 		"--player-jwks-url=http://" + s.issuerAddr + token.JWKSPath,
