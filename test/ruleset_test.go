@@ -62,6 +62,35 @@ func ruled(t *testing.T) *suite.Suite {
 	return s
 }
 
+// TestWaitingPlayersHearWhy: a player of a rule-set queue who waits alone is
+// told so, over gRPC, by the match function.
+func TestWaitingPlayersHearWhy(t *testing.T) {
+	s := ruled(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	conn, err := rpc.Dial(s.Addr(suite.Frontend).GRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	players := torikumiv1.NewFrontendServiceClient(conn)
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+signIn(ctx, t, s, "ann"))
+	made, err := players.CreateTicket(ctx, &torikumiv1.CreateTicketRequest{Queue: "raid", Region: "eu", Players: []*torikumiv1.Player{{Attributes: map[string]*torikumiv1.Attribute{
+		"skill": {Value: &torikumiv1.Attribute_Number{Number: 1500}}, "mode": {Value: &torikumiv1.Attribute_String_{String_: "night"}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := players.WatchTicket(ctx, &torikumiv1.WatchTicketRequest{TicketId: made.GetId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for made.GetReason() != "nobody else is waiting" {
+		if made, err = watch.Recv(); err != nil {
+			t.Fatalf("%v, last %v", err, made)
+		}
+	}
+}
+
 // TestBots: who waits alone in a queue with bots plays with them, and the game
 // server reads how many there are. A ticket that the rule set cannot match is
 // refused.

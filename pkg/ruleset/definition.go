@@ -25,7 +25,7 @@ func (d *decoder) attributes(list *node) {
 		}
 		var a Attribute
 		name := d.need(n, "name")
-		named := false
+		var named bool
 		if a.Name, named = d.name(name, "[]"); named {
 			named = d.unique(name, seen, a.Name, "attribute")
 		}
@@ -93,7 +93,7 @@ func (d *decoder) teams(list *node) {
 func (d *decoder) team(n *node, seen map[string]bool) {
 	t := Team{Quantity: 1}
 	name := d.need(n, "name")
-	named := false
+	var named bool
 	t.Name, named = d.name(name, "[],*")
 	least := d.need(n, "minPlayers")
 	most := d.need(n, "maxPlayers")

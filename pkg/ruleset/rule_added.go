@@ -78,7 +78,7 @@ func (d *decoder) roles(list *node, r *Rule) {
 		}
 		role := Role{Max: MaxPlayers}
 		name := d.need(n, "role")
-		named := false
+		var named bool
 		if role.Name, named = d.name(name, ""); named {
 			named = d.unique(name, seen, role.Name, "role")
 		}

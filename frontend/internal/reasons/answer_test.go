@@ -30,7 +30,8 @@ func TestAnswer(t *testing.T) {
 	} {
 		var a answer
 		start := time.Unix(1000, 0)
-		now, text := start, ""
+		var now time.Time
+		text := ""
 		for step := range strings.FieldsSeq(test.steps) {
 			after, what, _ := strings.Cut(step, ":")
 			d, err := time.ParseDuration(after)

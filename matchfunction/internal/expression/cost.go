@@ -4,11 +4,10 @@ import (
 	"slices"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
-	"cel.dev/cel-go/interpreter"
 
 	"torikumi/pkg/ruleset"
 )
@@ -32,16 +31,17 @@ type sizes struct {
 	longest bool
 }
 
-// EstimateSize implements checker.CostEstimator.
-func (s *sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
+// EstimateSize implements cost.Estimator.
+func (s *sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	values, text := usualValues, usualText
 	if s.longest {
 		values, text = maxValues, maxText
 	}
-	path, most := n.Path(), 0
+	path := n.Path()
 	if s.longest && (len(path) == 0 || path[0] != "players" && path[0] != "teams" && path[0] != "tickets") {
 		return nil
 	}
+	var most int
 	switch t := n.Type(); t.Kind() {
 	case types.StructKind:
 		most = 1
@@ -64,28 +64,28 @@ func (s *sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
 	default:
 		return nil
 	}
-	return &checker.SizeEstimate{Max: uint64(most)}
+	return &cost.SizeEstimate{Max: uint64(most)}
 }
 
-// EstimateCallCost implements checker.CostEstimator.
-func (*sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+// EstimateCallCost implements cost.Estimator.
+func (*sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 
 // estimates are for the calls whose cost CEL cannot bound: a range of computed
 // length, and what compares the texts in a computed list.
-func estimates() []checker.CostOption {
-	call := func(cost checker.CostEstimate, size checker.SizeEstimate) *checker.CallEstimate {
-		return &checker.CallEstimate{CostEstimate: cost.Add(checker.FixedCostEstimate(11)), ResultSize: &size}
+func estimates() []cost.Option {
+	call := func(by cost.Estimate, size cost.SizeEstimate) *cost.CallEstimate {
+		return &cost.CallEstimate{CostEstimate: by.Add(cost.FixedCostEstimate(11)), ResultSize: &size}
 	}
-	options := []checker.CostOption{
-		checker.OverloadCostEstimate("lists_range", func(checker.CostEstimator, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
-			n := checker.SizeEstimate{Max: ruleset.MaxPlayers}
+	options := []cost.Option{
+		cost.OverloadCostEstimate("lists_range", func(cost.Estimator, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+			n := cost.SizeEstimate{Max: ruleset.MaxPlayers}
 			return call(n.AsCost(), n)
 		}),
 	}
 	for _, overload := range []string{"list_distinct", "list_string_sort", "list_string_sortByAssociatedKeys"} {
-		options = append(options, checker.OverloadCostEstimate(overload, func(by checker.CostEstimator, target *checker.AstNode, _ []checker.AstNode) *checker.CallEstimate {
+		options = append(options, cost.OverloadCostEstimate(overload, func(by cost.Estimator, target *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
 			n := size(by, *target)
 			return call(n.Multiply(n).MultiplyByCostFactor(2+usualText/10), n)
 		}))
@@ -93,14 +93,14 @@ func estimates() []checker.CostOption {
 	return options
 }
 
-func size(by checker.CostEstimator, n checker.AstNode) checker.SizeEstimate {
+func size(by cost.Estimator, n cost.AstNode) cost.SizeEstimate {
 	if s := n.ComputedSize(); s != nil {
 		return *s
 	}
 	if s := by.EstimateSize(n); s != nil {
 		return *s
 	}
-	return checker.UnknownSizeEstimate()
+	return cost.UnknownSizeEstimate()
 }
 
 // aggregates is the library of functions that make one number of many.
@@ -138,8 +138,8 @@ func (aggregates) CompileOptions() []cel.EnvOption {
 		})
 		options = append(options,
 			cel.Function(name, cel.Overload(name+"_list", []*cel.Type{cel.ListType(cel.DoubleType)}, cel.DoubleType, binding)),
-			cel.CostEstimatorOptions(checker.OverloadCostEstimate(name+"_list", func(by checker.CostEstimator, _ *checker.AstNode, args []checker.AstNode) *checker.CallEstimate {
-				return &checker.CallEstimate{CostEstimate: size(by, args[0]).AsCost()}
+			cel.CostEstimatorOptions(cost.OverloadCostEstimate(name+"_list", func(by cost.Estimator, _ *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
+				return &cost.CallEstimate{CostEstimate: size(by, args[0]).AsCost()}
 			})))
 	}
 	return options
@@ -149,9 +149,9 @@ func (aggregates) CompileOptions() []cel.EnvOption {
 func (aggregates) ProgramOptions() []cel.ProgramOption {
 	var options []cel.ProgramOption
 	for name := range functions {
-		options = append(options, cel.CostTrackerOptions(interpreter.OverloadCostTracker(name+"_list", func(args []ref.Val, _ ref.Val) *uint64 {
-			cost := uint64(args[0].(traits.Sizer).Size().(types.Int))
-			return &cost
+		options = append(options, cel.CostTrackerOptions(cost.OverloadTracker(name+"_list", func(args []ref.Val, _ ref.Val) *uint64 {
+			n := uint64(args[0].(traits.Sizer).Size().(types.Int))
+			return &n
 		})))
 	}
 	return options

@@ -148,7 +148,7 @@ func (n *node) perPlayer() bool {
 
 // compare is how far x is from being so to y.
 func compare(op ruleset.Operation, x, y float64) float64 {
-	ok := false
+	var ok bool
 	switch op {
 	case ruleset.Equal:
 		ok = x == y

@@ -305,7 +305,7 @@ func (b *baseline) nearestFirst(_ context.Context, waiting []rule.Ticket, now ti
 	return c.around(func(anchor int32, yield func(int32) bool) {
 		down, up := at[anchor]-1, at[anchor]+1
 		for down >= 0 || up < len(sorted) {
-			t := int32(0)
+			var t int32
 			if up == len(sorted) || down >= 0 && x[anchor].number-x[sorted[down]].number <= x[sorted[up]].number-x[anchor].number {
 				t, down = sorted[down], down-1
 			} else {
