@@ -61,6 +61,7 @@ func BenchmarkSimple(b *testing.B) {
 func measure(b *testing.B, e *search.Engine, tickets []rule.Ticket) {
 	b.ReportAllocs()
 	var found []search.Proposal
+	before := cpuTime()
 	for b.Loop() {
 		found = found[:0]
 		for p := range e.Search(b.Context(), tickets, now, nil) {
@@ -68,6 +69,7 @@ func measure(b *testing.B, e *search.Engine, tickets []rule.Ticket) {
 		}
 	}
 	b.StopTimer()
+	b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 	matched, spreads := 0, make([]float64, 0, len(found))
 	for _, p := range found {
 		matched += len(p.Tickets)

@@ -51,7 +51,6 @@ func (r *run) loosens() bool {
 type placed struct {
 	bits   uint64 // the number, so that bits are in its order
 	ticket int32
-	part   int32
 }
 
 // sortable makes bits that are in the order of numbers.
@@ -67,24 +66,39 @@ func sortable(x float64) uint64 {
 // chooses the one with the least sum of spreads, where a ticket that is left
 // out counts for more the longer it has waited.
 func (r *run) cut(yield func(Proposal) bool) bool {
-	all := make([]placed, len(r.free))
-	for i, t := range r.free {
-		all[i] = placed{sortable(r.key(t)), t, r.part[t]}
-	}
-	all = radix(all)
-	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Compare(a.part, b.part) })
+	all, ends := r.byPart()
 	tickets, teams := make([]int32, len(all)), make([]uint8, len(all))
-	for from := 0; from < len(all); {
-		to := from
-		for to < len(all) && all[to].part == all[from].part {
-			to++
-		}
-		if !r.cutPart(all[from:to], tickets[from:to], teams[from:to], yield) {
+	from := int32(0)
+	for _, to := range ends {
+		if to > from && !r.cutPart(radix(all[from:to]), tickets[from:to], teams[from:to], yield) {
 			return false
 		}
 		from = to
 	}
 	return true
+}
+
+// byPart are the tickets of one part after the other, and where each ends.
+// Parts are numbered densely, by words or by what partition has seen.
+func (r *run) byPart() (all []placed, ends []int32) {
+	last := int32(0)
+	for _, t := range r.free {
+		last = max(last, r.part[t])
+	}
+	ends = make([]int32, last+2)
+	for _, t := range r.free {
+		ends[r.part[t]+1]++
+	}
+	for i := range last + 1 {
+		ends[i+1] += ends[i]
+	}
+	all = make([]placed, len(r.free))
+	for _, t := range r.free {
+		at := &ends[r.part[t]]
+		all[*at] = placed{sortable(r.key(t)), t}
+		*at++
+	}
+	return all, ends[:last+1]
 }
 
 // cutPart cuts tickets that are sorted along the axis. With f(i) the least
