@@ -90,7 +90,30 @@ func newRun(ctx context.Context, e *Engine, p *pool, way *plan) *run {
 			r.free = append(r.free, t)
 		}
 	}
+	r.dropLonely()
 	return r
+}
+
+// dropLonely leaves out the tickets of parts that are too small for a match,
+// even with those who already play: a pool can have as many parts as tickets.
+func (r *run) dropLonely() {
+	if len(r.plan.equals) == 0 {
+		return
+	}
+	last := int32(0)
+	for _, list := range [][]int32{r.free, r.backfills} {
+		for _, t := range list {
+			last = max(last, r.part[t])
+		}
+	}
+	players := make([]int32, last+1)
+	for _, list := range [][]int32{r.free, r.backfills} {
+		for _, t := range list {
+			players[r.part[t]] += int32(r.pool.size(t))
+		}
+	}
+	alone := func(t int32) bool { return int(players[r.part[t]]) < r.plan.least }
+	r.free, r.backfills = slices.DeleteFunc(r.free, alone), slices.DeleteFunc(r.backfills, alone)
 }
 
 // may are the teams that a ticket may be in.
