@@ -110,11 +110,8 @@ func needs(d *ruleset.Definition) Needs {
 			n.Attributes = append(n.Attributes, a)
 		}
 	}
-	named := d.Named()
-	for i := range d.Rules {
-		if r := &d.Rules[i]; r.Kind == ruleset.Latency && !r.Optional && !named[i] {
-			n.Region = true
-		}
+	for i, demanded := range d.Demanded() {
+		n.Region = n.Region || (demanded && d.Rules[i].Kind == ruleset.Latency)
 	}
 	return n
 }

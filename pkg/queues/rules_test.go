@@ -81,8 +81,8 @@ func TestNeedsOfRulesThatACompoundOneNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Queues[0].Needs().Region {
-		t.Error("a latency rule that a compound rule names is no limit by itself")
+	if !s.Queues[0].Needs().Region {
+		t.Error("whoever says nothing of regions fits no match of a queue with latency rules, if only compound ones name them")
 	}
 }
 

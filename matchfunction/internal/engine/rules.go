@@ -90,6 +90,9 @@ func (e *rules) Search(ctx context.Context, pool Pool, now time.Time, skipped fu
 		leftOut := func(i int, reason search.Reason) {
 			if i < len(pool.Tickets) {
 				skipped(pool.Tickets[i].Ticket, Reason(reason))
+			} else {
+				// For the log: it will never be filled.
+				skipped(&openmatch.Ticket{Id: tickets[i].ID}, Reason(reason))
 			}
 		}
 		for p := range e.search.Search(ctx, tickets, now, leftOut) {

@@ -34,7 +34,7 @@ const (
 	poolsAtOnce = 4
 	// smallPool is how many tickets are read again rather than kept.
 	smallPool = 500
-	// explainTimeout bounds the time that explaining adds to a run.
+	// explainTimeout is about the longest time that explaining adds to a run.
 	explainTimeout = 200 * time.Millisecond
 )
 
@@ -77,7 +77,7 @@ type Runner struct {
 
 // New makes a Runner.
 func New(o Options) *Runner {
-	reader := &tickets.Reader{Query: o.Query, Most: o.KeepTickets, Least: smallPool, Now: time.Now, Whole: o.Metrics.whole.Inc}
+	reader := &tickets.Reader{Query: o.Query, Most: o.KeepTickets, Least: smallPool, Now: o.Now, Whole: o.Metrics.whole.Inc}
 	return &Runner{Options: o, tickets: reader, complained: make(map[string]string)}
 }
 

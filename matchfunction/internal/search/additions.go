@@ -97,7 +97,7 @@ func (c *checks) roleQuota(r *ruleset.Rule, a ruleset.Attribute, column int) fun
 				for player := from; player < to; player++ {
 					var can uint64
 					for i, id := range ids {
-						if st.has(a.Type, column, player, id) {
+						if st.run.pool.has(a.Type, column, player, id) {
 							can |= 1 << i
 						}
 					}
@@ -111,8 +111,7 @@ func (c *checks) roleQuota(r *ruleset.Rule, a ruleset.Attribute, column int) fun
 }
 
 // has tells whether a player's attribute is, or holds, a word.
-func (st *state) has(t ruleset.AttributeType, column int, player, word int32) bool {
-	p := st.run.pool
+func (p *pool) has(t ruleset.AttributeType, column int, player, word int32) bool {
 	if t == ruleset.String {
 		return p.strings[column][player] == word
 	}

@@ -15,6 +15,9 @@ const (
 	// mostWords is how many words of an anchor are tried as the one that all
 	// have in common.
 	mostWords = 8
+	// fewOfEach is how many of each bucket are tried for their roles, if there
+	// are not more than mostBuckets.
+	fewOfEach, mostBuckets = 4, 64
 	// mostFloors is how many windows around an anchor are tried.
 	mostFloors = 12
 )
@@ -186,7 +189,7 @@ func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, w
 		st.lo[0] = min(st.lo[0], floor)
 	}
 	r.cands = r.cands[:0]
-	for *budget > 0 && st.total < r.plan.most && st.room > 0 {
+	for !r.spent(budget) && st.total < r.plan.most && st.room > 0 {
 		k, key, ok := r.walk.next()
 		if !ok {
 			break
@@ -211,7 +214,7 @@ func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, w
 			}
 		}
 	}
-	r.more(t, budget)
+	r.more(t, g, x, budget)
 	return r.keep(region, budget), blocked, misfit
 }
 
@@ -238,18 +241,42 @@ func (r *run) openTeams() *placeSet {
 }
 
 // more keeps some of those who come next, to be tried in the place of others.
-func (r *run) more(t int32, budget *int) {
+func (r *run) more(t int32, g *group, x float64, budget *int) {
 	if len(r.plan.finals) == 0 {
 		return
 	}
-	for len(r.cands) < mostCandidates && *budget > 0 {
+	r.rare(t, g, x, budget)
+	// Half of the steps are for mending.
+	for half := *budget / 2; len(r.cands) < mostCandidates && *budget > half && !r.spent(budget); {
 		k, key, ok := r.walk.next()
 		if !ok {
-			return
+			break
 		}
 		*budget--
 		if k != t {
 			r.cands = append(r.cands, candidate{ticket: k, key: key})
+		}
+	}
+}
+
+// rare adds the nearest of each bucket to the candidates, where roles are asked
+// for: who has one can be far away.
+func (r *run) rare(t int32, g *group, x float64, budget *int) {
+	if len(r.plan.quotas) == 0 || len(g.buckets) > mostBuckets {
+		return
+	}
+	most, bounded := r.axisWindow()
+	for i := range g.buckets {
+		r.far.start(&group{buckets: g.buckets[i : i+1]}, x, r.pool.taken)
+		for range fewOfEach {
+			k, key, ok := r.far.next()
+			if !ok || r.spent(budget) || (bounded && abs(key-x) > most) {
+				break
+			}
+			*budget--
+			if k != t {
+				r.cands = append(r.cands, candidate{ticket: k, key: key})
+			}
 		}
 	}
 }
@@ -287,7 +314,7 @@ func (r *run) gather(t int32, g *group, x float64, players int, budget *int) {
 	r.cands = r.cands[:0]
 	r.walk.start(g, x, r.pool.taken)
 	most, bounded := r.axisWindow()
-	for len(r.cands) < mostCandidates && *budget > 0 && players > 0 {
+	for len(r.cands) < mostCandidates && !r.spent(budget) && players > 0 {
 		k, key, ok := r.walk.next()
 		if !ok {
 			return
@@ -311,7 +338,7 @@ func (r *run) inOrder(t int32, region int, budget *int) bool {
 		return false
 	}
 	for _, c := range r.cands {
-		if *budget <= 0 || st.total == r.plan.most || st.room == 0 {
+		if r.spent(budget) || st.total == r.plan.most || st.room == 0 {
 			break
 		}
 		*budget--
@@ -463,8 +490,11 @@ func (r *run) keep(region int, budget *int) bool {
 	if !st.enough() || st.total < r.best.total {
 		return false
 	}
+	if r.spent(budget) && r.best.total > 0 {
+		return false
+	}
 	st.balance()
-	*budget -= len(r.plan.finals)
+	*budget -= r.plan.lookCost + len(st.members)*len(st.members)/64
 	if b := st.broken(r.plan.finals); b > 0 && !r.mend(b, budget) {
 		r.unmended = true
 		r.blame()

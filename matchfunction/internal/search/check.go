@@ -57,8 +57,7 @@ func (c *checks) compile(r *ruleset.Rule) (*check, error) {
 		k.guard = true
 		k.broken, err = c.batchDistance(r)
 	case ruleset.Collection:
-		k.guard = collectionGuard(r)
-		k.broken, err = c.collection(r)
+		k.broken, k.guard, err = c.collection(r)
 	case ruleset.Latency:
 		k.guard = r.DistanceReference != ruleset.Avg
 		k.broken = latency(r)

@@ -7,15 +7,15 @@ import (
 )
 
 // collection compiles a collection rule.
-func (c *checks) collection(r *ruleset.Rule) (func(*state) float64, error) {
+func (c *checks) collection(r *ruleset.Rule) (broken func(*state) float64, guard bool, err error) {
 	ms, err := c.measurements(r)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var reference *node
 	if r.Reference != nil {
 		if reference, err = c.nodes.compile(r.Reference, r.PartyAggregation); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	least, most := 0, int(^uint(0)>>1)
@@ -54,15 +54,23 @@ func (c *checks) collection(r *ruleset.Rule) (func(*state) float64, error) {
 			}
 		}
 		return sum
-	}, nil
+	}, collectionGuard(r, ms), nil
 }
 
 // collectionGuard tells that what breaks the rule can't be mended by adding
-// tickets: what has to be in common gets less, what is counted gets more.
-func collectionGuard(r *ruleset.Rule) bool {
+// tickets. That is so where what has to be in common gets less with each list,
+// and where what is counted gets more, whatever else comes.
+func collectionGuard(r *ruleset.Rule, ms []*node) bool {
 	switch r.Operation {
 	case ruleset.CollectionIntersection:
+		for _, m := range ms {
+			if m.scalar != wordLists { // a list that players add their words to
+				return false
+			}
+		}
 		return r.MinCount != nil && r.MaxCount == nil
+	case ruleset.Contains: // all of a reference, which may grow
+		return r.MinCount == nil && r.Reference.Literal != nil && !intersects(r)
 	default:
 		return r.MinCount == nil && !intersects(r)
 	}

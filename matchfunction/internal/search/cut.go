@@ -62,9 +62,9 @@ func sortable(x float64) uint64 {
 	return b | 1<<63
 }
 
-// cut makes as many matches as there can be and, among all ways to do that,
-// chooses the one with the least sum of spreads, where a ticket that is left
-// out counts for more the longer it has waited.
+// cut chooses, among all ways to cut the pool into matches, the one that costs
+// least: a match its spread, a ticket that is left out more than the whole
+// window, and the more the longer it has waited.
 func (r *run) cut(yield func(Proposal) bool) bool {
 	all, ends := r.byPart()
 	tickets, teams := make([]int32, len(all)), make([]uint8, len(all))

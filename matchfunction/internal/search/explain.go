@@ -72,7 +72,10 @@ func (e *Engine) Explain(ctx context.Context, tickets []rule.Ticket, at int, now
 			return Explanation{Ticket: tickets[at].ID, Wait: max(0, now.Sub(tickets[at].Created)), Match: p.Match(tickets)}
 		}
 	}
-	return e.Why(ctx, tickets, []int{at}, now)[0]
+	if all := e.Why(ctx, tickets, []int{at}, now); len(all) > 0 {
+		return all[0]
+	}
+	return Explanation{Ticket: tickets[at].ID, Others: len(tickets) - 1} // ctx is over
 }
 
 // Why tells of tickets, by their positions, that are known to be in no match
@@ -81,10 +84,11 @@ func (e *Engine) Why(ctx context.Context, tickets []rule.Ticket, positions []int
 	p := newPool(e.schema, e.rules, tickets, now)
 	out := make([]Explanation, 0, len(positions))
 	for _, at := range positions {
-		if ctx.Err() != nil && len(out) > 0 {
-			break
+		x := e.why(ctx, p, int32(at))
+		if ctx.Err() != nil {
+			break // not all others have been looked at
 		}
-		out = append(out, e.why(ctx, p, int32(at)))
+		out = append(out, x)
 	}
 	return out
 }
@@ -95,12 +99,12 @@ func (e *Engine) why(ctx context.Context, p *pool, t int32) Explanation {
 	if x.Reason != "" {
 		return x
 	}
-	e.meet(p, t, -1, &x)
+	e.meet(ctx, p, t, -1, &x)
 	x.Broken = e.brokenBy(ctx, p, t)
 	clear(p.taken)
 	for stage := int(p.own[t]) + 1; stage < len(e.plans); stage++ {
 		var then Explanation
-		in := e.meet(p, t, stage, &then)
+		in := e.meet(ctx, p, t, stage, &then)
 		x.Later = append(x.Later, Later{In: in, Candidates: then.Candidates, Players: then.Players})
 	}
 	return x
@@ -109,10 +113,13 @@ func (e *Engine) why(ctx context.Context, p *pool, t int32) Explanation {
 // meet compares the ticket with each of the others, by the rules of the stage
 // that they have reached together, or of a later one. It returns the shortest
 // time until a candidate and the ticket have reached that.
-func (e *Engine) meet(p *pool, t int32, later int, x *Explanation) time.Duration {
+func (e *Engine) meet(ctx context.Context, p *pool, t int32, later int, x *Explanation) time.Duration {
 	apart := make(map[string]*Apart)
 	soonest := time.Duration(math.MaxInt64)
 	for c := range int32(len(p.tickets)) {
+		if c%1024 == 0 && ctx.Err() != nil {
+			return 0
+		}
 		if c == t {
 			continue
 		}
@@ -196,8 +203,9 @@ func (pl *plan) apartByGuards(p *pool, a, b int32) *ruleset.Rule {
 	st := newState(r)
 	st.ease = 1
 	var blamed *ruleset.Rule
-	for i := range pl.places {
-		for j := range pl.places {
+	few := min(len(pl.places), mostTried)
+	for i := range few {
+		for j := range few {
 			if i == j && p.size(a)+p.size(b) > pl.places[i].Max {
 				continue
 			}
@@ -214,6 +222,9 @@ func (pl *plan) apartByGuards(p *pool, a, b int32) *ruleset.Rule {
 	}
 	return blamed
 }
+
+// mostTried is how many teams two tickets are tried in.
+const mostTried = 4
 
 // firstRegion is one of a set of regions, or -1.
 func firstRegion(mask uint64) int {
@@ -249,7 +260,7 @@ func (e *Engine) brokenBy(ctx context.Context, p *pool, t int32) []string {
 	r.sortIntoGroups()
 	r.state = newState(r)
 	r.broke = make(map[*ruleset.Rule]int)
-	r.steps = stepsRun
+	defer r.watch(1)()
 	budget := stepsSecond
 	r.anchor(t, &budget)
 	rules := make([]*ruleset.Rule, 0, len(r.broke))

@@ -6,7 +6,7 @@ package search
 // the rules. The anchor stays. It tells whether that worked.
 func (r *run) mend(broken float64, budget *int) bool {
 	st := r.state
-	for broken > 0 {
+	for broken > 0 && !r.spent(budget) {
 		next, ok := r.better(broken, budget)
 		if !ok {
 			return false
@@ -14,6 +14,9 @@ func (r *run) mend(broken float64, budget *int) bool {
 		broken = next
 	}
 	st.refresh()
+	if broken > 0 {
+		return false
+	}
 	return st.enough() && !st.guarded() && st.broken(r.plan.finals) == 0
 }
 
@@ -39,8 +42,11 @@ func (r *run) better(broken float64, budget *int) (float64, bool) {
 // look tells how far the match is from the rules now, and whether that is
 // better than before.
 func (r *run) look(before float64, budget *int) (float64, bool) {
-	*budget -= 1 + len(r.plan.finals)
+	*budget -= 1 + r.plan.lookCost
 	st := r.state
+	if r.spent(budget) {
+		return before, false
+	}
 	if st.guarded() {
 		return before, false
 	}

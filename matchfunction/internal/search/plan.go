@@ -38,6 +38,8 @@ type plan struct {
 	guards      []*check
 	finals      []*check
 	checks      []*check
+	// lookCost is what a look at the finals costs in steps.
+	lookCost int
 	// common is the list column of an intersection over all teams, or -1: the
 	// search tries its words one by one.
 	common int
@@ -52,6 +54,8 @@ type plan struct {
 	axis int
 	// balance is the column whose sums the teams should share, or -1.
 	balance int
+	// quotas are the role quotas that ask for somebody.
+	quotas []quotaRule
 	// sorts put candidates in another order than that of their distance.
 	sorts []order
 	// requires has a bit for each column that the rules in force read.
@@ -89,6 +93,58 @@ func (f *fit) ok(p *pool, player int32) bool {
 		return f.allows(p.numbers[f.column][player], 0)
 	}
 	return f.allows(0, p.strings[f.column][player])
+}
+
+// quotaRule is a role quota with the roles that somebody has to have.
+type quotaRule struct {
+	column int
+	kind   ruleset.AttributeType
+	roles  []int32
+}
+
+// addQuota notes which roles are asked for: tickets that bring them are looked
+// for wherever they are.
+func (p *plan) addQuota(c *checks, r *ruleset.Rule) error {
+	if r.Kind != ruleset.RoleQuota {
+		return nil
+	}
+	a, _ := c.definition.Attribute(r.SortAttribute)
+	column, err := c.schema.column(a, own)
+	if err != nil {
+		return err
+	}
+	q := quotaRule{column: column, kind: a.Type}
+	for _, role := range r.Roles {
+		if role.Min > 0 {
+			q.roles = append(q.roles, c.schema.word(role.Name))
+		}
+	}
+	if len(q.roles) > 0 {
+		p.quotas = append(p.quotas, q)
+	}
+	return nil
+}
+
+// brings are the roles that the players of a ticket have, as bits, of the
+// first 64 that are asked for.
+func (p *plan) brings(pool *pool, t int32) uint64 {
+	var bits uint64
+	n := 0
+	for i := range p.quotas {
+		q := &p.quotas[i]
+		for _, role := range q.roles {
+			if n == 64 {
+				return bits
+			}
+			for player := pool.first[t]; player < pool.first[t+1]; player++ {
+				if pool.has(q.kind, q.column, player, role) {
+					bits |= 1 << n
+				}
+			}
+			n++
+		}
+	}
+	return bits
 }
 
 // window bounds the difference of two tickets in a column.
@@ -145,6 +201,12 @@ func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options, variant []in
 		return nil, err
 	}
 	p.nodes = c.nodes.count
+	for _, k := range p.finals {
+		p.lookCost++
+		if k.slow {
+			p.lookCost += stepsSlow
+		}
+	}
 	for _, name := range d.UsedAttributes() {
 		a, _ := d.Attribute(name)
 		column, err := s.column(a, "")
@@ -169,6 +231,9 @@ func (p *plan) add(c *checks, r *ruleset.Rule) error {
 		return p.addSort(c, r)
 	}
 	p.checks = append(p.checks, k)
+	if err := p.addQuota(c, r); err != nil {
+		return err
+	}
 	if k.pairwise != nil {
 		p.pairwise = append(p.pairwise, k)
 	}

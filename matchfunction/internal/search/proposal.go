@@ -162,7 +162,7 @@ func (r *run) window() float64 {
 	return 1
 }
 
-// byAge sorts tickets, the longest waiting first.
+// sortByAge sorts tickets, the longest waiting first.
 func (r *run) sortByAge(tickets []int32) {
 	wait := r.pool.wait
 	slices.SortFunc(tickets, func(a, b int32) int {

@@ -10,6 +10,7 @@ import (
 // readRegions finds the regions of all tickets and the latencies there.
 func (p *pool) readRegions() {
 	count := make(map[string]int)
+	last := make(map[string]int) // the ticket that named a region last
 	for t := range p.tickets {
 		k := &p.tickets[t]
 		if k.Region != "" {
@@ -18,7 +19,10 @@ func (p *pool) readRegions() {
 		}
 		for i := range k.Players {
 			for _, l := range k.Players[i].Latencies {
-				count[l.Region]++
+				if by, ok := last[l.Region]; !ok || by != t {
+					count[l.Region]++ // once per ticket, whatever its players name
+					last[l.Region] = t
+				}
 				if !(l.Milliseconds >= 0) || l.Milliseconds >= far {
 					p.bad[t] = BadLatency
 				}

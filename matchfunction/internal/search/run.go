@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"torikumi/pkg/ruleset"
 )
@@ -12,14 +14,18 @@ import (
 // checkEvery is the number of anchors between two looks at the context.
 const checkEvery = 64
 
-// Steps bound the work of one stage; a step is one ticket that is tried, or
-// one look at the rules. First every anchor gets a few, so that a pool full of
-// tickets that match nobody delays nobody else; what is left of stepsRun goes
-// to those for whom they were not enough, the longest waiting first.
+// Steps bound the work of a search; a step is one ticket that is tried, or one
+// look at the rules. Each stage gets its part of stepsAll. In a stage every
+// anchor gets a few first, whatever that comes to, so that tickets that match
+// nobody delay nobody else; what is left goes to those for whom they were not
+// enough: one half to the longest waiting, the other half to all of them in
+// turn, from another one each second.
 const (
 	stepsFirst  = 96
 	stepsSecond = 4096
-	stepsRun    = 20_000_000
+	stepsAll    = 20_000_000
+	// stepsSlow is what a look at an expression or a custom rule costs.
+	stepsSlow = 200
 )
 
 // run is the search of one stage.
@@ -48,6 +54,10 @@ type run struct {
 	parties bool
 	scale   float64
 	steps   int
+	// stopped says that the time of this stage, or of the search, is over.
+	stopped atomic.Bool
+	// turn moves on each second.
+	turn int64
 
 	// unfinished are the anchors whose steps were not enough.
 	unfinished []int32
@@ -58,6 +68,7 @@ type run struct {
 
 	state *state
 	walk  walk
+	far   walk // of rare
 	best  best
 	// unmended tells that a match of the anchor had enough players and broke
 	// a rule.
@@ -92,6 +103,30 @@ func newRun(ctx context.Context, e *Engine, p *pool, way *plan) *run {
 	}
 	r.dropLonely()
 	return r
+}
+
+// watch stops the run when its part of the time that the search has left is
+// over, of so many parts. The returned function ends that.
+func (r *run) watch(parts int) (end func()) {
+	stop := func() { r.stopped.Store(true) }
+	ended := context.AfterFunc(r.ctx, stop)
+	deadline, bounded := r.ctx.Deadline()
+	if !bounded {
+		return func() { ended() }
+	}
+	timer := time.AfterFunc(time.Until(deadline)/time.Duration(parts), stop)
+	return func() {
+		ended()
+		timer.Stop()
+	}
+}
+
+// spent tells whether an anchor's steps, or the time, are used up.
+func (r *run) spent(budget *int) bool {
+	if r.stopped.Load() {
+		*budget = 0
+	}
+	return *budget <= 0
 }
 
 // dropLonely leaves out the tickets of parts that are too small for a match,
@@ -144,7 +179,7 @@ func (r *run) search(yield func(Proposal) bool) bool {
 	r.sortIntoGroups()
 	r.state = newState(r)
 	first := stepsFirst + 4*r.plan.most
-	r.steps = max(stepsRun, len(r.free)*first)
+	second := r.steps
 	priority := r.plan.definition.Algorithm.BackfillPriority
 	if priority == ruleset.High && !r.fill(r.backfills, yield) {
 		return false
@@ -154,17 +189,27 @@ func (r *run) search(yield func(Proposal) bool) bool {
 		anchors = slices.Concat(r.backfills, r.free)
 		r.sortByAge(anchors)
 	}
-	if !r.around(anchors, first, yield) {
+	r.steps = (len(r.free) + len(r.backfills)) * first
+	if !r.around(anchors, first, yield) || (priority == ruleset.Low && !r.fill(r.backfills, yield)) {
 		return false
 	}
 	// Who had steps left would find nothing with more of them.
-	if !r.around(slices.Clone(r.unfinished), stepsSecond+8*r.plan.most, yield) {
+	again := slices.Clone(r.unfinished)
+	r.steps = second / 2
+	if !r.around(again, stepsSecond+8*r.plan.most, yield) {
 		return false
 	}
-	return priority != ruleset.Low || r.fill(r.backfills, yield)
+	r.steps += second - second/2
+	if n := int64(len(again)); n > 0 {
+		at := r.turn * 4099 % n // a prime, so that all have their turn
+		again = slices.Concat(again[at:], again[:at])
+	}
+	return r.around(again, stepsSecond+8*r.plan.most, yield)
 }
 
+// fill fills backfills by themselves, before or after all others.
 func (r *run) fill(backfills []int32, yield func(Proposal) bool) bool {
+	r.steps = max(r.steps, len(backfills)*stepsSecond)
 	return r.around(backfills, stepsSecond, yield)
 }
 
@@ -175,7 +220,7 @@ func (r *run) around(anchors []int32, steps int, yield func(Proposal) bool) bool
 		if i%checkEvery == 0 && r.ctx.Err() != nil {
 			return false
 		}
-		if r.steps <= 0 {
+		if r.steps <= 0 || r.stopped.Load() {
 			return true
 		}
 		if r.pool.taken[t] || (r.byOldest && int(r.pool.own[t]) != r.plan.stage && r.pool.tickets[t].Teams == nil) {
@@ -250,6 +295,7 @@ func (r *run) sortIntoGroups() {
 	type bucketKey struct {
 		class int32
 		size  int
+		roles uint64
 	}
 	buckets := make(map[*group]map[bucketKey]*bucket)
 	put := func(t int32, region int32) {
@@ -259,7 +305,7 @@ func (r *run) sortIntoGroups() {
 			g = new(group)
 			r.groups[k], buckets[g] = g, make(map[bucketKey]*bucket)
 		}
-		key := bucketKey{r.class[t], r.pool.size(t)}
+		key := bucketKey{r.class[t], r.pool.size(t), r.plan.brings(r.pool, t)}
 		b := buckets[g][key]
 		if b == nil {
 			b = &bucket{may: r.may(t), size: key.size}

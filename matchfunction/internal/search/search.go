@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
 	"time"
 
 	"torikumi/matchfunction/rule"
@@ -89,16 +88,27 @@ func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Tim
 		for t := range tickets {
 			highest = max(highest, int(p.own[t]))
 		}
+		var ways []*plan
 		for i := range highest + 1 {
 			stage := i
 			if e.rules.ByOldest() {
 				stage = highest - i
 			}
-			for _, way := range slices.Concat(e.variants[stage], e.plans[stage:stage+1]) {
-				if r := newRun(ctx, e, p, way); !r.search(yield) {
-					return
-				}
+			ways = append(append(ways, e.variants[stage]...), e.plans[stage])
+		}
+		steps := stepsAll
+		for i, way := range ways {
+			// What one stage leaves over goes to the next ones.
+			r := newRun(ctx, e, p, way)
+			r.steps, r.turn = steps/(len(ways)-i), now.Unix()
+			given := r.steps
+			stop := r.watch(len(ways) - i)
+			more := r.search(yield)
+			stop()
+			if !more || ctx.Err() != nil {
+				return
 			}
+			steps -= given - max(0, r.steps)
 		}
 	}
 }

@@ -231,7 +231,7 @@ func (st *state) enough() bool {
 // full tells whether nobody else fits.
 func (st *state) full() bool { return st.total == st.plan.most }
 
-// break tells how far the match is from keeping some rules; slow ones are
+// broken tells how far the match is from keeping some rules; slow ones are
 // looked at only when all others are kept.
 func (st *state) broken(checks []*check) float64 {
 	sum := 0.0

@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -128,8 +127,14 @@ func (r *Reader) kept(p *openmatch.Pool) (*pool, error) {
 	defer r.mu.Unlock()
 	k := r.pools[string(key)]
 	if k == nil {
-		if r.pools == nil || len(r.pools) == mostPools {
+		if r.pools == nil {
 			r.pools = make(map[string]*pool)
+		}
+		for other := range r.pools {
+			if len(r.pools) < mostPools {
+				break
+			}
+			delete(r.pools, other) // any: it is read whole once more
 		}
 		k = new(pool)
 		r.pools[string(key)] = k
@@ -140,7 +145,11 @@ func (r *Reader) kept(p *openmatch.Pool) (*pool, error) {
 func (k *pool) add(t Read, now time.Time) {
 	k.tickets[t.Ticket.GetId()] = &entry{t, now}
 	if c := t.Ticket.GetCreateTime(); c != nil && c.CheckValid() == nil && c.AsTime().After(k.newest) {
+		// Not from the future: a clock that is ahead would hide all others.
 		k.newest = c.AsTime()
+		if k.newest.After(now) {
+			k.newest = now
+		}
 	}
 }
 
@@ -151,23 +160,18 @@ func (r *Reader) refresh(ctx context.Context, p *openmatch.Pool, k *pool) ([]Rea
 	if since := timestamppb.New(k.newest.Add(-overlap)); p.GetCreatedAfter() == nil || p.GetCreatedAfter().AsTime().Before(since.AsTime()) {
 		newer.CreatedAfter = since
 	}
-	var ids []string
-	var fresh []*openmatch.Ticket
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		stream, err := r.Query.QueryTicketIds(gctx, &openmatch.QueryTicketIdsRequest{Pool: p})
-		ids, err = Collect(stream, err, (*openmatch.QueryTicketIdsResponse).GetIds)
-		return err
-	})
-	g.Go(func() error {
-		stream, err := r.Query.QueryTickets(gctx, &openmatch.QueryTicketsRequest{Pool: newer})
-		fresh, err = Collect(stream, err, (*openmatch.QueryTicketsResponse).GetTickets)
-		return err
-	})
-	switch err := g.Wait(); {
+	// Ids first: what comes in between is new then, and not unknown.
+	stream, err := r.Query.QueryTicketIds(ctx, &openmatch.QueryTicketIdsRequest{Pool: p})
+	ids, err := Collect(stream, err, (*openmatch.QueryTicketIdsResponse).GetIds)
+	switch {
 	case status.Code(err) == codes.Unimplemented:
 		return nil, false, nil // an Open Match that only has whole pools
 	case err != nil:
+		return nil, false, err
+	}
+	news, err := r.Query.QueryTickets(ctx, &openmatch.QueryTicketsRequest{Pool: newer})
+	fresh, err := Collect(news, err, (*openmatch.QueryTicketsResponse).GetTickets)
+	if err != nil {
 		return nil, false, err
 	}
 	now := r.Now()

@@ -120,7 +120,7 @@ func TestReadIsWhatWaits(t *testing.T) {
 		arrive(rng.IntN(50))
 	}
 	t.Logf("%d tickets were sent, %d waited in all reads together, %d whole reads of 200", q.sent, waited, whole)
-	if whole > 1 || q.sent > waited/4 {
+	if whole > 1 || q.sent > waited/3 {
 		t.Error("too much is read again")
 	}
 }
