@@ -1,7 +1,7 @@
 # Everything a developer or CI does. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-MODULES := proto pkg frontend matchfunction evaluator director gameserver minimatch local test
+MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch local test
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1

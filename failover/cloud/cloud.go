@@ -1,0 +1,129 @@
+// Package cloud is what the failover controller needs of a cloud: machines
+// that it can make, find, list and delete. Providers stand in packages of
+// their own; nothing else in the controller knows which one it talks to.
+//
+// # Errors
+//
+// An error is not an absence. Only ErrNotFound proves that a machine does not
+// exist, and a provider returns it for nothing but the cloud's own typed "not
+// found" of that machine. Whatever else goes wrong (a lost reply, a time-out,
+// a 5xx, a refused permission) leaves open whether the call has had its
+// effect; the caller repeats it. All methods can be repeated: with the same
+// Spec, or for the same Ref, the result is the same as of one call.
+//
+// Errors are matched by errors.Is with the values below; anything else is
+// transient. The text is for operators and holds no secret.
+package cloud
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// The errors that callers tell apart.
+var (
+	// ErrNotFound: there is no such machine, provably.
+	ErrNotFound = errors.New("no such machine")
+	// ErrForeign: there is a machine of that name, and it is not ours: its
+	// cluster, node or failover is another. It must not be touched.
+	ErrForeign = errors.New("the machine is not ours")
+	// ErrStockout: the zone has none to give now; another zone may.
+	ErrStockout = errors.New("the zone has no such machines now")
+	// ErrQuota: the project may have no more; another zone does not help.
+	ErrQuota = errors.New("the quota is used up")
+	// ErrInvalid: the request can't succeed as it is: a wrong image, a machine
+	// type that does not exist, a permission that is missing. Repeating it does
+	// not help, an operator does.
+	ErrInvalid = errors.New("the cloud refuses the request")
+)
+
+// Ref names a machine. Both parts are decided before it is made and persisted.
+type Ref struct {
+	Name string
+	Zone string
+}
+
+// Owner says whose a machine is. It is written on the machine, and compared
+// whole before a machine is adopted, listed as ours or deleted.
+type Owner struct {
+	// Cluster is the UID of the kube-system namespace.
+	Cluster string
+	// Node is the name of the on-premises node, NodeUID its UID.
+	Node    string
+	NodeUID string
+	// Failover is the UID of the NodeFailover.
+	Failover string
+}
+
+// Spec is a machine to be made.
+type Spec struct {
+	Ref
+	Owner Owner
+	// RequestID makes a repeated Create one request, for clouds that know the
+	// idea: a UUID, persisted before the first call.
+	RequestID string
+	// StartupScript is run as root at each boot, and can run more than once. It
+	// holds a bootstrap token: it must not be logged.
+	StartupScript string
+	// MaxLifetime is when the cloud itself ends the machine, should the
+	// controller be gone; 0 is never.
+	MaxLifetime time.Duration
+	// MachineType, Image, DiskGB, DiskType, Network, Tags and Labels are the
+	// operator's settings, handed through.
+	MachineType string
+	Image       string
+	DiskGB      int
+	DiskType    string
+	Network     string
+	Subnetwork  string
+	Tags        []string
+	Labels      map[string]string
+}
+
+// State is that of a machine.
+type State string
+
+// The states. A machine that is being made and one that stands still are told
+// apart from one that runs; those that end, or were ended by the cloud, are
+// Stopping or Stopped, and never come back by themselves.
+const (
+	Creating State = "Creating"
+	Running  State = "Running"
+	Stopping State = "Stopping"
+	Stopped  State = "Stopped"
+)
+
+// Instance is a machine as the cloud sees it.
+type Instance struct {
+	Ref
+	Owner Owner
+	State State
+	// ProviderID is what the machine's Node carries in spec.providerID.
+	ProviderID string
+	InternalIP string
+	ExternalIP string
+	Created    time.Time
+	// HourlyCost in the provider's currency; 0 if it is not known.
+	HourlyCost float64
+}
+
+// Provider is a cloud. Implementations are safe for concurrent use, keep to
+// the deadline of ctx, and retry nothing by themselves beyond what their
+// client library does.
+type Provider interface {
+	// Create makes a machine, or finds that this very Spec has already made it,
+	// and returns when the cloud has accepted it, which is before it runs. A
+	// request that the cloud accepted and later failed is found by the next
+	// Create of the same Spec, which returns the operation's error. ErrForeign,
+	// ErrStockout, ErrQuota, ErrInvalid.
+	Create(ctx context.Context, s Spec) error
+	// Get returns a machine. ErrNotFound, ErrForeign if the owner differs.
+	Get(ctx context.Context, r Ref, o Owner) (Instance, error)
+	// List returns the machines of a cluster in all zones that the provider is
+	// set up for, or an error: never a part of them.
+	List(ctx context.Context, cluster string) ([]Instance, error)
+	// Delete ends a machine, and returns nil when the cloud has accepted that;
+	// Get tells when it is gone. ErrNotFound if it is gone already, ErrForeign.
+	Delete(ctx context.Context, r Ref, o Owner) error
+}

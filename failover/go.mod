@@ -1,0 +1,3 @@
+module torikumi/failover
+
+go 1.26.0
