@@ -1,0 +1,200 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/restmapper"
+)
+
+const (
+	crdKind       = "CustomResourceDefinition"
+	kustomization = "Kustomization"
+	fieldManager  = "controlplane"
+)
+
+// InstallCRDs applies the CustomResourceDefinitions in YAML files, or in the
+// *.yaml of folders, and waits until they are served. Whatever else is in these
+// files is left out.
+func (c *Cluster) InstallCRDs(t testing.TB, paths ...string) {
+	t.Helper()
+	var crds []*unstructured.Unstructured
+	for _, object := range read(t, paths) {
+		if object.GetKind() == crdKind {
+			crds = append(crds, object)
+		}
+	}
+	if len(crds) == 0 {
+		t.Fatalf("no CustomResourceDefinition in %q", paths)
+	}
+	c.apply(t, crds)
+	for _, crd := range crds {
+		eventually(t, "wait until "+crd.GetName()+" is served", func(context.Context) error { return c.serves(crd) })
+	}
+}
+
+// serves reports which version of a CRD is not found by discovery yet.
+func (c *Cluster) serves(crd *unstructured.Unstructured) error {
+	group, _, err := unstructured.NestedString(crd.Object, "spec", "group")
+	if err != nil {
+		return err
+	}
+	plural, _, err := unstructured.NestedString(crd.Object, "spec", "names", "plural")
+	if err != nil {
+		return err
+	}
+	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	if err != nil {
+		return err
+	}
+	for _, v := range versions {
+		version, _ := v.(map[string]any)
+		if served, _ := version["served"].(bool); !served {
+			continue
+		}
+		name, _ := version["name"].(string)
+		gv := schema.GroupVersion{Group: group, Version: name}
+		resources, err := c.Client.Discovery().ServerResourcesForGroupVersion(gv.String())
+		if err != nil {
+			return err
+		}
+		if !has(resources, plural) {
+			return fmt.Errorf("%s has no %s", gv, plural)
+		}
+	}
+	return nil
+}
+
+func has(list *metav1.APIResourceList, plural string) bool {
+	for _, r := range list.APIResources {
+		if r.Name == plural {
+			return true
+		}
+	}
+	return false
+}
+
+// Apply applies all objects of YAML files, or of the *.yaml of folders, in
+// their order, server-side and as the administrator. An object without a
+// namespace that needs one gets "default". Kustomizations are left out.
+func (c *Cluster) Apply(t testing.TB, paths ...string) {
+	t.Helper()
+	c.apply(t, read(t, paths))
+}
+
+func (c *Cluster) apply(t testing.TB, objects []*unstructured.Unstructured) {
+	t.Helper()
+	client, err := dynamic.NewForConfig(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
+	for _, object := range objects {
+		if err := applyOne(t.Context(), client, mapper, object); err != nil {
+			t.Fatalf("apply %s %s: %v", object.GetKind(), object.GetName(), err)
+		}
+	}
+}
+
+func applyOne(ctx context.Context, client dynamic.Interface, mapper meta.RESTMapper, object *unstructured.Unstructured) error {
+	kind := object.GroupVersionKind()
+	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return err
+	}
+	resource := client.Resource(mapping.Resource)
+	options := metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		ns := object.GetNamespace()
+		if ns == "" {
+			ns = metav1.NamespaceDefault
+		}
+		_, err = resource.Namespace(ns).Apply(ctx, object.GetName(), object, options)
+		return err
+	}
+	_, err = resource.Apply(ctx, object.GetName(), object, options)
+	return err
+}
+
+func read(t testing.TB, paths []string) []*unstructured.Unstructured {
+	t.Helper()
+	var objects []*unstructured.Unstructured
+	for _, path := range paths {
+		files := []string{path}
+		if info, err := os.Stat(path); err != nil {
+			t.Fatal(err)
+		} else if info.IsDir() {
+			if files, err = filepath.Glob(filepath.Join(path, "*.yaml")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, file := range files {
+			more, err := readFile(file)
+			if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			objects = append(objects, more...)
+		}
+	}
+	return objects
+}
+
+func readFile(name string) ([]*unstructured.Unstructured, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return decode(f)
+}
+
+// decode reads a stream of YAML documents.
+func decode(r io.Reader) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(r, 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		switch {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, err
+		case len(object.Object) > 0 && object.GetKind() != kustomization:
+			objects = append(objects, object)
+		}
+	}
+}
+
+// eventually polls until condition returns nil, for patience.
+func eventually(t testing.TB, what string, condition func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		err := condition(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
