@@ -45,18 +45,16 @@ load: ## Load the suite with RATE tickets/s (2000) for DURATION (30s).
 	go build -o $(BIN)/torikumi ./local
 	$(BIN)/torikumi load --up="--fleet=virtual:$(FLEET)" --rate=$(RATE) --duration=$(DURATION)
 
-.PHONY: simulate-plot
-simulate-plot: ## Simulate a day and draw docs/images/simulated-day.svg.
-	@mkdir -p $(BIN) docs/images
-	go build -o $(BIN)/matchfunction ./matchfunction
-	$(BIN)/matchfunction simulate --day --rules=docs/rulesets/arena.json --seed=$(SEED) --svg=docs/images/simulated-day.svg
+.PHONY: kubernetes
+kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.
+	go run ./failover/internal/controlplane/build
 
 .PHONY: test
-test: ## Run all tests.
+test: kubernetes ## Run all tests.
 	go test work
 
 .PHONY: race
-race: ## Run all tests under the race detector.
+race: kubernetes ## Run all tests under the race detector.
 	go test -race work
 
 .PHONY: bench
@@ -99,6 +97,7 @@ check-generate: generate ## Fail if the committed Go of proto/ is stale.
 .PHONY: check-modules
 check-modules: ## Fail if a module does not stand alone or is not tidy.
 	@set -e; for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...); done
+	cd tools/kubernetes && GOWORK=off go mod tidy -diff
 
 .PHONY: clean
 clean: ## Remove what was built.
