@@ -1,0 +1,90 @@
+package gce
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"torikumi/pkg/config"
+)
+
+// Config is what the provider has to be told. A service embeds it (under an
+// alias, for other providers' settings are named Config as well) and calls
+// Check if this provider is the one that is used.
+type Config struct {
+	Project              string        `flag:"gce-project" help:"Google Cloud project that the machines are made in."`
+	Zones                []string      `flag:"gce-zones" help:"Zones that machines may stand in, comma-separated, the preferred one first. A zone must stay listed until its last machine is gone."`
+	ExternalIP           bool          `flag:"gce-external-ip" default:"true" help:"Give each machine an ephemeral external address, which players connect to."`
+	NestedVirtualization bool          `flag:"gce-nested-virtualization" default:"true" help:"Let machines run virtual machines of their own, as Kata Containers does."`
+	ServiceAccount       string        `flag:"gce-service-account" help:"Service account of the machines (e-mail address). Without one they have no access to Google Cloud, which is enough to join a cluster."`
+	HourlyCosts          []string      `flag:"gce-hourly-costs" help:"Prices for the budget, since the API tells none: type=price, comma-separated, as in n2-standard-4=0.24."`
+	Timeout              time.Duration `flag:"gce-timeout" default:"30s" help:"Longest time for one call of the provider, all of its requests together."`
+	Endpoint             string        `flag:"gce-endpoint" help:"Address of the Compute Engine API, if it is not Google's."`
+}
+
+var (
+	projectID = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
+	zoneName  = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+-[a-z]$`)
+	resource  = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+)
+
+// Check joins everything that is wrong, by the names of the settings.
+func (c *Config) Check() error {
+	var errs []error
+	wrong := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
+	switch {
+	case c.Project == "":
+		errs = append(errs, config.Missing("gce-project", "machines are made in it"))
+	case !projectID.MatchString(c.Project):
+		wrong("gce-project", "must be a project ID, not its number or display name", c.Project)
+	}
+	if len(c.Zones) == 0 {
+		errs = append(errs, config.Missing("gce-zones", "machines are made in them"))
+	}
+	seen := make(map[string]bool)
+	for _, z := range c.Zones {
+		switch {
+		case !zoneName.MatchString(z):
+			wrong("gce-zones", `must be names of zones such as "europe-west3-a"`, z)
+		case seen[z]:
+			wrong("gce-zones", "must name each zone once", z)
+		}
+		seen[z] = true
+	}
+	if c.ServiceAccount != "" && !strings.Contains(c.ServiceAccount, "@") {
+		wrong("gce-service-account", "must be an e-mail address", c.ServiceAccount)
+	}
+	if c.Timeout <= 0 {
+		wrong("gce-timeout", "must be above 0", c.Timeout)
+	}
+	if c.Endpoint != "" && !strings.HasPrefix(c.Endpoint, "https://") && !strings.HasPrefix(c.Endpoint, "http://") {
+		wrong("gce-endpoint", "must begin with https:// or http://", c.Endpoint)
+	}
+	if _, err := c.costs(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// costs is HourlyCosts by machine type.
+func (c *Config) costs() (map[string]float64, error) {
+	costs := make(map[string]float64)
+	var errs []error
+	for _, entry := range c.HourlyCosts {
+		machine, price, _ := strings.Cut(entry, "=")
+		cost, err := strconv.ParseFloat(price, 64)
+		if machine == "" || err != nil || !(cost >= 0) || math.IsInf(cost, 0) {
+			errs = append(errs, config.Invalid("gce-hourly-costs", "must be type=price with a price of at least 0", entry))
+			continue
+		}
+		if _, twice := costs[machine]; twice {
+			errs = append(errs, config.Invalid("gce-hourly-costs", "must name each machine type once", fmt.Sprint(machine)))
+		}
+		costs[machine] = cost
+	}
+	return costs, errors.Join(errs...)
+}

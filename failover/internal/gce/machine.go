@@ -1,0 +1,304 @@
+package gce
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/compute/apiv1/computepb"
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"torikumi/failover/cloud"
+)
+
+// What a machine is made with where the Spec leaves it open.
+const (
+	defaultMachineType = "n2-standard-4"
+	defaultDiskType    = "pd-ssd"
+	defaultDiskGB      = 40
+	defaultNetwork     = "default"
+)
+
+// Whose a machine is stands in its metadata, which takes any text, exactly. In
+// its labels, which take 63 lower-case characters, it stands digested: lists
+// are filtered by those, and decisions made by the metadata.
+const (
+	metaScript   = "startup-script"
+	metaCluster  = "failover-cluster"
+	metaNode     = "failover-node"
+	metaNodeUID  = "failover-node-uid"
+	metaFailover = "failover-uid"
+
+	labelManaged  = "managed-by"
+	labelNode     = "onprem-node"
+	labelCluster  = "failover-cluster"
+	labelFailover = "failover-uid"
+
+	// managedBy is the value of labelManaged.
+	managedBy = "torikumi-failover"
+)
+
+// Limits of Compute Engine.
+const (
+	maxLabels      = 64
+	maxMetaBytes   = 256 << 10
+	minRunDuration = 30 * time.Second
+	maxRunDuration = 120 * 24 * time.Hour
+)
+
+var (
+	labelKey   = regexp.MustCompile(`^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$`)
+	labelValue = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$`)
+	notInLabel = regexp.MustCompile(`[^a-z0-9_-]`)
+)
+
+// digest makes a label's value of any text: equal for equal texts only.
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
+}
+
+// readable makes a label's value of a name, which people can read. Names that
+// would read the same, or be cut, carry a digest.
+func readable(name string) string {
+	label := notInLabel.ReplaceAllString(strings.ToLower(name), "-")
+	if label == name && len(label) <= 63 {
+		return label
+	}
+	return label[:min(len(label), 54)] + "-" + digest(name)[:8]
+}
+
+// check tells what Compute Engine would refuse, or misunderstand.
+func (p *Provider) check(s cloud.Spec) error {
+	bad := func(what string, value any) error {
+		return fmt.Errorf("%w: %s, got %q", cloud.ErrInvalid, what, fmt.Sprint(value))
+	}
+	if err := checkRef(s.Ref); err != nil {
+		return err
+	}
+	if !slices.Contains(p.cfg.Zones, s.Zone) { // List would not find it
+		return bad("the zone must be one of --gce-zones", s.Zone)
+	}
+	if id, err := uuid.Parse(s.RequestID); err != nil || id == uuid.Nil {
+		return bad("the request ID must be a UUID other than zero", s.RequestID)
+	}
+	if s.Owner.Cluster == "" || s.Owner.Node == "" || s.Owner.NodeUID == "" || s.Owner.Failover == "" {
+		return bad("the owner must be whole: cluster, node, node UID, failover", fmt.Sprintf("%+v", s.Owner))
+	}
+	if s.Image == "" {
+		return bad("an image is needed", "")
+	}
+	if s.DiskGB < 0 {
+		return bad("the disk's size must be above 0 GB", s.DiskGB)
+	}
+	if len(s.StartupScript) > maxMetaBytes {
+		return bad(fmt.Sprintf("the startup script must have at most %d bytes", maxMetaBytes), len(s.StartupScript))
+	}
+	if d := s.MaxLifetime; d != 0 && (d < minRunDuration || d > maxRunDuration) {
+		return bad(fmt.Sprintf("the longest lifetime must be between %s and %s", minRunDuration, maxRunDuration), d)
+	}
+	own := labels(s.Owner)
+	for k, v := range s.Labels {
+		if _, ours := own[k]; ours {
+			return bad("this label is the controller's own", k)
+		}
+		if !labelKey.MatchString(k) || !labelValue.MatchString(v) {
+			return bad("a label has at most 63 lower-case letters, digits, - and _, and its key begins with a letter", k+"="+v)
+		}
+	}
+	if n := len(s.Labels) + len(own); n > maxLabels {
+		return bad(fmt.Sprintf("a machine has at most %d labels, the controller's own included", maxLabels), n)
+	}
+	for _, t := range s.Tags {
+		if !resource.MatchString(t) {
+			return bad("a network tag has at most 63 lower-case letters, digits and -", t)
+		}
+	}
+	return nil
+}
+
+func checkRef(r cloud.Ref) error {
+	if !resource.MatchString(r.Name) {
+		return fmt.Errorf("%w: a machine's name has at most 63 lower-case letters, digits and -, got %q", cloud.ErrInvalid, r.Name)
+	}
+	if !zoneName.MatchString(r.Zone) {
+		return fmt.Errorf("%w: no zone has the name %q", cloud.ErrInvalid, r.Zone)
+	}
+	return nil
+}
+
+func labels(o cloud.Owner) map[string]string {
+	return map[string]string{
+		labelManaged:  managedBy,
+		labelNode:     readable(o.Node),
+		labelCluster:  digest(o.Cluster),
+		labelFailover: digest(o.Failover),
+	}
+}
+
+// machine is the Spec in Compute Engine's words.
+func (p *Provider) machine(s cloud.Spec) *computepb.Instance {
+	tagged := labels(s.Owner)
+	maps.Copy(tagged, s.Labels)
+	m := &computepb.Instance{
+		Name:        proto.String(s.Name),
+		Description: proto.String("Stands in for the on-premises node " + s.Owner.Node),
+		MachineType: proto.String("zones/" + s.Zone + "/machineTypes/" + or(s.MachineType, defaultMachineType)),
+		Labels:      tagged,
+		Disks: []*computepb.AttachedDisk{{
+			Boot:       proto.Bool(true),
+			AutoDelete: proto.Bool(true),
+			InitializeParams: &computepb.AttachedDiskInitializeParams{
+				SourceImage: proto.String(p.image(s.Image)),
+				DiskType:    proto.String("zones/" + s.Zone + "/diskTypes/" + or(s.DiskType, defaultDiskType)),
+				DiskSizeGb:  proto.Int64(int64(or(s.DiskGB, defaultDiskGB))),
+				Labels:      tagged,
+			},
+		}},
+		NetworkInterfaces: []*computepb.NetworkInterface{p.network(s)},
+		Metadata: &computepb.Metadata{Items: []*computepb.Items{
+			item(metaScript, s.StartupScript),
+			item(metaCluster, s.Owner.Cluster),
+			item(metaNode, s.Owner.Node),
+			item(metaNodeUID, s.Owner.NodeUID),
+			item(metaFailover, s.Owner.Failover),
+		}},
+	}
+	if len(s.Tags) > 0 {
+		m.Tags = &computepb.Tags{Items: s.Tags}
+	}
+	if p.cfg.NestedVirtualization {
+		m.AdvancedMachineFeatures = &computepb.AdvancedMachineFeatures{EnableNestedVirtualization: proto.Bool(true)}
+	}
+	if s.MaxLifetime > 0 {
+		// Rounded up: the cloud must not be earlier than the controller.
+		seconds := int64((s.MaxLifetime + time.Second - 1) / time.Second)
+		m.Scheduling = &computepb.Scheduling{
+			MaxRunDuration:            &computepb.Duration{Seconds: proto.Int64(seconds)},
+			InstanceTerminationAction: proto.String("DELETE"),
+		}
+	}
+	if p.cfg.ServiceAccount != "" {
+		m.ServiceAccounts = []*computepb.ServiceAccount{{
+			Email:  proto.String(p.cfg.ServiceAccount),
+			Scopes: []string{"https://www.googleapis.com/auth/cloud-platform"},
+		}}
+	}
+	return m
+}
+
+func (p *Provider) network(s cloud.Spec) *computepb.NetworkInterface {
+	nic := &computepb.NetworkInterface{}
+	if s.Network != "" || s.Subnetwork == "" {
+		nic.Network = proto.String(path("global/networks/", or(s.Network, defaultNetwork)))
+	}
+	if s.Subnetwork != "" {
+		region := s.Zone[:strings.LastIndexByte(s.Zone, '-')]
+		nic.Subnetwork = proto.String(path("regions/"+region+"/subnetworks/", s.Subnetwork))
+	}
+	if p.cfg.ExternalIP {
+		nic.AccessConfigs = []*computepb.AccessConfig{{
+			Name: proto.String("External NAT"),
+			Type: proto.String("ONE_TO_ONE_NAT"),
+		}}
+	}
+	return nic
+}
+
+// image takes NAME and family/NAME of the project's own images, and any path.
+func (p *Provider) image(name string) string {
+	if family, ok := strings.CutPrefix(name, "family/"); ok {
+		return "projects/" + p.cfg.Project + "/global/images/family/" + family
+	}
+	return path("projects/"+p.cfg.Project+"/global/images/", name)
+}
+
+// path puts a bare name where it belongs, and leaves paths and URLs alone.
+func path(prefix, name string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return prefix + name
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+func item(key, value string) *computepb.Items {
+	return &computepb.Items{Key: proto.String(key), Value: proto.String(value)}
+}
+
+// owner is what a machine's metadata says, nothing if it is not one of ours.
+func owner(m *computepb.Instance) cloud.Owner {
+	var o cloud.Owner
+	for _, i := range m.GetMetadata().GetItems() {
+		switch i.GetKey() {
+		case metaCluster:
+			o.Cluster = i.GetValue()
+		case metaNode:
+			o.Node = i.GetValue()
+		case metaNodeUID:
+			o.NodeUID = i.GetValue()
+		case metaFailover:
+			o.Failover = i.GetValue()
+		}
+	}
+	return o
+}
+
+func (p *Provider) providerID(r cloud.Ref) string {
+	return "gce://" + p.cfg.Project + "/" + r.Zone + "/" + r.Name
+}
+
+// instance is a machine in the contract's words.
+func (p *Provider) instance(zone string, m *computepb.Instance) cloud.Instance {
+	r := cloud.Ref{Name: m.GetName(), Zone: zone}
+	i := cloud.Instance{
+		Ref:        r,
+		Owner:      owner(m),
+		State:      state(m.GetStatus()),
+		ProviderID: p.providerID(r),
+		HourlyCost: p.costs[last(m.GetMachineType())],
+	}
+	if nics := m.GetNetworkInterfaces(); len(nics) > 0 {
+		i.InternalIP = nics[0].GetNetworkIP()
+		if acs := nics[0].GetAccessConfigs(); len(acs) > 0 {
+			i.ExternalIP = acs[0].GetNatIP()
+		}
+	}
+	if at, err := time.Parse(time.RFC3339, m.GetCreationTimestamp()); err == nil {
+		i.Created = at
+	}
+	return i
+}
+
+func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// state maps the life cycle of a machine. REPAIRING is a machine that Compute
+// Engine puts back on its feet by itself, so that it is as good as in the
+// making; and so is a state that is not known here, for nothing may be decided
+// on it but to wait until the caller's own deadline.
+// https://cloud.google.com/compute/docs/instances/instance-lifecycle
+func state(status string) cloud.State {
+	switch status {
+	case "RUNNING":
+		return cloud.Running
+	case "PENDING_STOP", "STOPPING", "SUSPENDING", "DEPROVISIONING":
+		return cloud.Stopping
+	case "STOPPED", "SUSPENDED", "TERMINATED":
+		return cloud.Stopped
+	default: // PROVISIONING, STAGING, PENDING, REPAIRING
+		return cloud.Creating
+	}
+}
