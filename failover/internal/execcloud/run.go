@@ -1,0 +1,211 @@
+package execcloud
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+const (
+	maxLog     = 64 << 10 // of a run's standard error
+	maxLogLine = 1 << 10
+	maxMessage = 500
+	chunk      = 32
+)
+
+// run asks the program, and returns what it answers. secret is in neither the
+// log nor the error.
+func (p *Provider) run(ctx context.Context, verb string, req request, secret string) (result, error) {
+	call := strings.TrimSpace(verb + " " + req.Name)
+	if err := ctx.Err(); err != nil {
+		return result{}, fmt.Errorf("%s: %w", call, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	defer cancel()
+	in, err := json.Marshal(req)
+	if err != nil {
+		return result{}, fmt.Errorf("%s: %w", call, err)
+	}
+	hide := hider(secret)
+	out, err := p.exec(ctx, verb, in, func(line string) {
+		p.log.Warn("the program of the exec cloud writes", "verb", verb, "machine", req.Name, "line", hide(line))
+	})
+	if err != nil {
+		return result{}, fmt.Errorf("%s: %w", call, err)
+	}
+	res, err := parse(verb, out)
+	var said *refusal
+	switch {
+	case errors.As(err, &said):
+		text := call + ": " + short(hide(said.text))
+		if said.kind != nil {
+			text = said.kind.Error() + ": " + text
+		}
+		return result{}, &refusal{kind: said.kind, text: text}
+	case err != nil:
+		return result{}, fmt.Errorf("%s: the program's answer breaks the protocol: %s", call, short(hide(err.Error())))
+	}
+	return res, nil
+}
+
+var errTooLong = errors.New("the program's answer is too long")
+
+// exec runs the program once, to its end or that of ctx, and returns what it
+// wrote. Each line of its standard error goes to note.
+func (p *Provider) exec(ctx context.Context, verb string, in []byte, note func(string)) ([]byte, error) {
+	cmd := exec.Command(p.cfg.Program, verb)
+	cmd.Env = p.env
+	cmd.Dir = os.TempDir()
+	group(cmd)
+	// Files of our own: a program that is killed can leave children that hold
+	// its ends of the pipes, and then reading has to end by closing ours.
+	stdin, stdout, stderr, inner, err := pipes(cmd)
+	if err != nil {
+		return nil, fmt.Errorf("start the program: %w", err)
+	}
+	err = cmd.Start()
+	shut(inner)
+	if err != nil {
+		shut([]*os.File{stdin, stdout, stderr})
+		return nil, fmt.Errorf("start the program: %w", err)
+	}
+	kill := sync.OnceFunc(func() {
+		killGroup(cmd) // before Wait: until then the group's number is its own
+		shut([]*os.File{stdin, stdout, stderr})
+	})
+	stop := context.AfterFunc(ctx, kill)
+
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, _ = stdin.Write(in) // a program that does not read it all may have its reasons
+		stdin.Close()
+	})
+	wg.Go(func() { lines(stderr, note) })
+	out, readErr := io.ReadAll(io.LimitReader(stdout, int64(p.cfg.MaxOutput)+1))
+	tooLong := len(out) > p.cfg.MaxOutput
+	if tooLong {
+		kill()
+	}
+	wg.Wait()
+	if !stop() { // the group is being killed: not to reap it before that
+		kill()
+	}
+	waitErr := cmd.Wait()
+	shut([]*os.File{stdin, stdout, stderr})
+	switch {
+	case tooLong:
+		return nil, fmt.Errorf("%w: more than %d bytes", errTooLong, p.cfg.MaxOutput)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("the program was killed: %w", ctx.Err())
+	case waitErr != nil:
+		return nil, fmt.Errorf("the program failed: %w", waitErr)
+	case readErr != nil:
+		return nil, fmt.Errorf("read the program's answer: %w", readErr)
+	}
+	return out, nil
+}
+
+// pipes connects the program. inner are its ends, to be shut once it runs.
+func pipes(cmd *exec.Cmd) (stdin, stdout, stderr *os.File, inner []*os.File, err error) {
+	var all []*os.File
+	pipe := func() (r, w *os.File) {
+		if err != nil {
+			return nil, nil
+		}
+		if r, w, err = os.Pipe(); err == nil {
+			all = append(all, r, w)
+		}
+		return r, w
+	}
+	inR, inW := pipe()
+	outR, outW := pipe()
+	errR, errW := pipe()
+	if err != nil {
+		shut(all)
+		return nil, nil, nil, nil, err
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = inR, outW, errW
+	return inW, outR, errR, []*os.File{inR, outW, errW}, nil
+}
+
+func shut(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// lines calls note for each line of r, cut to a length, until there were too
+// many. It reads on to the end, or the program would block.
+func lines(r io.Reader, note func(string)) {
+	b := bufio.NewReaderSize(r, maxLogLine)
+	left := maxLog
+	for {
+		line, long, err := b.ReadLine()
+		if line = bytes.TrimSpace(line); len(line) > 0 && left > 0 {
+			left -= len(line)
+			note(strings.ToValidUTF8(string(line), "?"))
+			if left <= 0 {
+				note("(more is left out)")
+			}
+		}
+		for long && err == nil { // the rest of a long line
+			_, long, err = b.ReadLine()
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// token is a Kubernetes bootstrap token.
+var token = regexp.MustCompile(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b`)
+
+// hider makes a function that takes a startup script, its lines and tokens out
+// of a text, as they are or as JSON has them.
+func hider(secret string) func(string) string {
+	var pairs []string
+	seen := make(map[string]bool)
+	hide := func(text string) {
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			return
+		}
+		for _, form := range []string{text, string(quoted[1 : len(quoted)-1])} {
+			if !seen[form] {
+				seen[form] = true
+				pairs = append(pairs, form, "[startup script]")
+			}
+		}
+	}
+	if secret != "" {
+		hide(secret)
+	}
+	for line := range strings.Lines(secret) {
+		if line = strings.TrimSpace(line); len(line) > 8 {
+			hide(line)
+		}
+		for len(line) > chunk { // what is cut out of a long line
+			hide(line[:chunk])
+			line = line[chunk:]
+		}
+	}
+	all := strings.NewReplacer(pairs...)
+	return func(text string) string { return token.ReplaceAllString(all.Replace(text), "[token]") }
+}
+
+func short(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxMessage {
+		return strings.ToValidUTF8(text[:maxMessage], "") + "…"
+	}
+	return text
+}
