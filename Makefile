@@ -16,6 +16,7 @@ PROTOC_GEN_GO := v1.36.12
 PROTOC_GEN_GO_GRPC := v1.6.2
 GRPC_GATEWAY := v2.33.0
 GOLANGCI_LINT := v2.15.0
+CONTROLLER_GEN := v0.23.0
 
 .PHONY: help
 help: ## Show this list.
@@ -81,18 +82,20 @@ tools: ## Install the generators into bin/.
 	GOBIN=$(BIN) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO)
 	GOBIN=$(BIN) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC)
 	GOBIN=$(BIN) go install github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway@$(GRPC_GATEWAY)
+	GOBIN=$(BIN) go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN)
 
 .PHONY: generate
-generate: tools ## Make the Go of proto/ anew.
+generate: tools ## Make the Go of proto/ and the CRD of failover/ anew.
 	cd proto && find . -name '*.pb.go' -o -name '*.pb.gw.go' | xargs rm -f
 	cd proto && $(BIN)/buf generate
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-frontend.yaml --path torikumi/v1/frontend.proto
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk.yaml --path agones/sdk
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-openmatch.yaml --path openmatch
+	cd failover && $(BIN)/controller-gen object crd paths=./api/... output:crd:dir=../manifests/base/failover/crd
 
 .PHONY: check-generate
-check-generate: generate ## Fail if the committed Go of proto/ is stale.
-	@test -z "$$(git status --porcelain -- proto)" || { git status --short -- proto; echo "proto/ is stale: run make generate and commit"; exit 1; }
+check-generate: generate ## Fail if what is generated and committed is stale.
+	@test -z "$$(git status --porcelain -- proto failover/api manifests)" || { git status --short -- proto failover/api manifests; echo "stale: run make generate and commit"; exit 1; }
 
 .PHONY: check-modules
 check-modules: ## Fail if a module does not stand alone or is not tidy.

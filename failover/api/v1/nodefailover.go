@@ -1,0 +1,260 @@
+package v1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Finalizer is on each NodeFailover from its creation until its VM, Node and
+// tokens are proven gone.
+const Finalizer = "failover.operator.io/cleanup"
+
+// Annotations on a NodeFailover by which an operator steers it. Any value but
+// "false" and "" switches them on.
+const (
+	// PausedAnnotation: nothing is done for it, and nothing undone.
+	PausedAnnotation = "failover.operator.io/paused"
+	// FencedAnnotation: the operator has made sure that the node is off; the
+	// fencing policy Manual waits for it before the taint.
+	FencedAnnotation = "failover.operator.io/fenced"
+	// ProceedAnnotation: go on although many nodes failed at once.
+	ProceedAnnotation = "failover.operator.io/proceed"
+)
+
+// Phase is how far a failover is.
+// +kubebuilder:validation:Enum=Pending;Creating;Active;Recovering;Draining;Completed
+type Phase string
+
+// The phases, in their usual order.
+const (
+	Pending    Phase = "Pending"
+	Creating   Phase = "Creating"
+	Active     Phase = "Active"
+	Recovering Phase = "Recovering"
+	Draining   Phase = "Draining"
+	Completed  Phase = "Completed"
+)
+
+// Types of conditions.
+const (
+	VMCreated          = "VMCreated"
+	NodeJoined         = "NodeJoined"
+	TaintApplied       = "TaintApplied"
+	OnPremRecovered    = "OnPremRecovered"
+	GameServersDrained = "GameServersDrained"
+	// Admitted is false while a storm or a budget holds the failover back.
+	Admitted = "Admitted"
+)
+
+// TaintState says whether the taint on the dead node is this failover's.
+// +kubebuilder:validation:Enum="";Applying;Applied
+type TaintState string
+
+// The states of the taint. The empty one: it is not there, or not ours.
+const (
+	TaintNone     TaintState = ""
+	TaintApplying TaintState = "Applying"
+	TaintSet      TaintState = "Applied"
+)
+
+// LabelValue is the value of a label.
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
+type LabelValue string
+
+// NodeFailoverSpec says for which node a failover is.
+// +kubebuilder:validation:XValidation:rule="self.onpremNodeName == oldSelf.onpremNodeName",message="onpremNodeName is immutable"
+// +kubebuilder:validation:XValidation:rule="has(self.replaces) == has(oldSelf.replaces) && (!has(self.replaces) || self.replaces == oldSelf.replaces)",message="replaces is immutable"
+type NodeFailoverSpec struct {
+	// OnpremNodeName is the Node that has failed.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	OnpremNodeName string `json:"onpremNodeName"`
+
+	// TargetNodeLabels are put on the temporary node, besides those that the
+	// controller copies from the failed one. They win over copied ones. The
+	// kubelet may not set labels of kubernetes.io and k8s.io by itself.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	TargetNodeLabels map[string]LabelValue `json:"targetNodeLabels,omitempty"`
+
+	// Replaces names the failover of the same node whose VM reaches the end of
+	// its longest lifetime, and which this one follows. Set by the controller.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Replaces string `json:"replaces,omitempty"`
+}
+
+// NodeFailoverStatus is what the controller has done and seen. All instants
+// are its own observations.
+type NodeFailoverStatus struct {
+	// +optional
+	Phase Phase `json:"phase,omitempty"`
+	// GCPVMName is the name of the temporary VM, and of its Node. Persisted
+	// before the VM is made.
+	// +optional
+	GCPVMName string `json:"gcpVmName,omitempty"`
+	// FailedAt is when the node was first seen not Ready.
+	// +optional
+	FailedAt *metav1.MicroTime `json:"failedAt,omitempty"`
+	// RecoveryDetectedAt is when the node was seen Ready again; empty while it
+	// is not.
+	// +optional
+	RecoveryDetectedAt *metav1.MicroTime `json:"recoveryDetectedAt,omitempty"`
+	// VMCreationAttempts counts the attempts since the last success or pause.
+	// +optional
+	VMCreationAttempts int32 `json:"vmCreationAttempts,omitempty"`
+	// LastError is what the cloud answered last, if it was an error.
+	// +optional
+	LastError string `json:"lastError,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// NotReadySince is when the present spell of NotReady was first seen; empty
+	// while the node is Ready.
+	// +optional
+	NotReadySince *metav1.MicroTime `json:"notReadySince,omitempty"`
+	// Recorded is what the node was like when it failed, to be restored on a
+	// Node of that name that comes back without it.
+	// +optional
+	Recorded *RecordedNode `json:"recorded,omitempty"`
+	// Lost is what the game servers on the node had requested.
+	// +optional
+	Lost *LostServers `json:"lost,omitempty"`
+	// SharesWith names the failover whose VM also takes this one's servers.
+	// +optional
+	SharesWith string `json:"sharesWith,omitempty"`
+	// VM is the present attempt at a VM.
+	// +optional
+	VM *VMStatus `json:"vm,omitempty"`
+	// TotalAttempts counts all attempts of this failover, and never goes back:
+	// names of VMs derive from it.
+	// +optional
+	TotalAttempts int32 `json:"totalAttempts,omitempty"`
+	// ZonesTried are zones that had no machines in this round.
+	// +optional
+	ZonesTried []string `json:"zonesTried,omitempty"`
+	// NextAttemptAt is before when no new attempt is made.
+	// +optional
+	NextAttemptAt *metav1.MicroTime `json:"nextAttemptAt,omitempty"`
+	// Taint says whether the taint on the dead node is ours.
+	// +optional
+	Taint TaintState `json:"taint,omitempty"`
+	// FencedAt is when fencing was confirmed in this spell.
+	// +optional
+	FencedAt *metav1.MicroTime `json:"fencedAt,omitempty"`
+	// ActiveAt is when the temporary node became Ready.
+	// +optional
+	ActiveAt *metav1.MicroTime `json:"activeAt,omitempty"`
+	// TempNotReadySince is since when the temporary node is not Ready.
+	// +optional
+	TempNotReadySince *metav1.MicroTime `json:"tempNotReadySince,omitempty"`
+	// DrainStartedAt is when the temporary node began to be drained; the
+	// maximum wait counts from here.
+	// +optional
+	DrainStartedAt *metav1.MicroTime `json:"drainStartedAt,omitempty"`
+	// VMDeletionStartedAt is from when there is no way back to Active.
+	// +optional
+	VMDeletionStartedAt *metav1.MicroTime `json:"vmDeletionStartedAt,omitempty"`
+	// +optional
+	CompletedAt *metav1.MicroTime `json:"completedAt,omitempty"`
+}
+
+// RecordedNode is what a Node was like when it failed.
+type RecordedNode struct {
+	UID types.UID `json:"uid"`
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// LostServers sums up the game servers on a node that has failed.
+type LostServers struct {
+	GameServers int32 `json:"gameServers"`
+	// CPU and Memory are the requests of their pods, RuntimeClass overhead
+	// included.
+	CPU    resource.Quantity `json:"cpu"`
+	Memory resource.Quantity `json:"memory"`
+}
+
+// VMStatus is one attempt at a VM. Its name is in gcpVmName.
+type VMStatus struct {
+	Zone string `json:"zone"`
+	// RequestID makes repeated inserts one.
+	RequestID   string `json:"requestID"`
+	MachineType string `json:"machineType"`
+	// StartedAt is when the attempt was decided; the time to join counts from
+	// here.
+	StartedAt metav1.MicroTime `json:"startedAt"`
+	// HourlyCost of the machine type, in the settings' currency.
+	// +optional
+	HourlyCost resource.Quantity `json:"hourlyCost,omitempty"`
+	// SeenAt is when the cloud first showed the VM.
+	// +optional
+	SeenAt *metav1.MicroTime `json:"seenAt,omitempty"`
+	// +optional
+	ProviderID string `json:"providerID,omitempty"`
+	// TokenIDs are the public halves of the bootstrap tokens that were made
+	// for it and are not yet deleted.
+	// +optional
+	TokenIDs []string `json:"tokenIDs,omitempty"`
+	// GaveUp is why the attempt is over. It is deleted, and nothing new begins
+	// until the cloud says that it is gone.
+	// +optional
+	GaveUp GaveUp `json:"gaveUp,omitempty"`
+}
+
+// GaveUp is why an attempt is over.
+// +kubebuilder:validation:Enum="";Stockout;Quota;Invalid;Foreign;NeverJoined;Lost
+type GaveUp string
+
+// The reasons to give up an attempt.
+const (
+	GaveUpStockout    GaveUp = "Stockout"
+	GaveUpQuota       GaveUp = "Quota"
+	GaveUpInvalid     GaveUp = "Invalid"
+	GaveUpForeign     GaveUp = "Foreign"
+	GaveUpNeverJoined GaveUp = "NeverJoined"
+	GaveUpLost        GaveUp = "Lost"
+)
+
+// NodeFailover stands for one spell of failure of one on-premises node.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,shortName=nf
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="OnPrem Node",type=string,JSONPath=`.spec.onpremNodeName`
+// +kubebuilder:printcolumn:name="VM",type=string,JSONPath=`.status.gcpVmName`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Zone",type=string,JSONPath=`.status.vm.zone`,priority=1
+// +kubebuilder:printcolumn:name="Attempts",type=integer,JSONPath=`.status.vmCreationAttempts`,priority=1
+// +kubebuilder:printcolumn:name="Error",type=string,JSONPath=`.status.lastError`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.replaces) || self.spec.replaces != self.metadata.name",message="a failover cannot replace itself"
+type NodeFailover struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec NodeFailoverSpec `json:"spec"`
+	// +optional
+	// +kubebuilder:default={phase: Pending}
+	Status NodeFailoverStatus `json:"status,omitempty"`
+}
+
+// NodeFailoverList is a list of them.
+// +kubebuilder:object:root=true
+type NodeFailoverList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []NodeFailover `json:"items"`
+}
+
+// On tells whether one of the annotations above is switched on.
+func (f *NodeFailover) On(annotation string) bool {
+	v := f.Annotations[annotation]
+	return v != "" && v != "false"
+}
