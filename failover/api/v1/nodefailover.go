@@ -148,6 +148,9 @@ type NodeFailoverStatus struct {
 	// FencedAt is when fencing was confirmed in this spell.
 	// +optional
 	FencedAt *metav1.MicroTime `json:"fencedAt,omitempty"`
+	// FenceAfter is before when the webhook is not asked again.
+	// +optional
+	FenceAfter *metav1.MicroTime `json:"fenceAfter,omitempty"`
 	// ActiveAt is when the temporary node became Ready.
 	// +optional
 	ActiveAt *metav1.MicroTime `json:"activeAt,omitempty"`

@@ -157,6 +157,10 @@ func (in *NodeFailoverStatus) DeepCopyInto(out *NodeFailoverStatus) {
 		in, out := &in.FencedAt, &out.FencedAt
 		*out = (*in).DeepCopy()
 	}
+	if in.FenceAfter != nil {
+		in, out := &in.FenceAfter, &out.FenceAfter
+		*out = (*in).DeepCopy()
+	}
 	if in.ActiveAt != nil {
 		in, out := &in.ActiveAt, &out.ActiveAt
 		*out = (*in).DeepCopy()
