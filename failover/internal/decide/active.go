@@ -1,0 +1,320 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+)
+
+func (d *decision) active() {
+	if d.st.SharesWith != "" && !d.hosted() {
+		return
+	}
+	if d.s.Node.Health == Ready && !d.deleting() {
+		d.st.Phase = v1.Recovering
+		d.event(Normal, "Recovering", "the node is Ready again")
+		d.recovering()
+		return
+	}
+	if d.st.SharesWith == "" {
+		if !d.ownVM() {
+			return
+		}
+		if d.successor(d.f.Name) != nil {
+			d.leave("the next VM has taken over")
+			return
+		}
+	}
+	if d.deleting() {
+		d.leave("the failover was deleted")
+		return
+	}
+	d.comeBack()
+	if !d.graceOver() {
+		return // a new spell, since the last recovery
+	}
+	if !d.calm() {
+		return
+	}
+	d.deleteReady()
+	d.taint()
+}
+
+// ownVM looks after the VM, and tells whether it still stands.
+func (d *decision) ownVM() bool {
+	d.wakeAt(d.now.Add(d.set.Watch))
+	switch vm := d.s.VM; vm.Known {
+	case Absent, Foreign:
+		d.giveUp(v1.GaveUpLost, "the VM has vanished")
+		return false
+	case Present:
+		if vm.Instance.State == cloud.Stopping || vm.Instance.State == cloud.Stopped {
+			d.giveUp(v1.GaveUpLost, "the cloud has ended the VM")
+			return false
+		}
+	case Unknown:
+		if vm.Err != "" {
+			d.st.LastError = vm.Err
+		}
+	}
+	d.tokensGone()
+	if !d.tempStands() {
+		return false
+	}
+	if d.reached(d.replacedAt(d.f)) && d.down() && !d.deleting() && !d.replaced() {
+		d.do(Action{Kind: CreateReplacement})
+	}
+	return true
+}
+
+// replaced tells whether there is a failover that replaces this one.
+func (d *decision) replaced() bool {
+	for i := range d.s.Siblings {
+		if o := &d.s.Siblings[i]; o.Spec.Replaces == d.f.Name && open(o) {
+			return true
+		}
+	}
+	return false
+}
+
+// tempStands tells whether the temporary node is worth keeping.
+func (d *decision) tempStands() bool {
+	if d.tempReady() {
+		if d.st.TempNotReadySince != nil {
+			d.st.TempNotReadySince = nil
+			d.condition(v1.NodeJoined, metav1.ConditionTrue, "Ready", "the temporary node is Ready again")
+		}
+		return true
+	}
+	if d.st.TempNotReadySince == nil {
+		d.st.TempNotReadySince = d.instant()
+		d.condition(v1.NodeJoined, metav1.ConditionFalse, "NotReady", "the temporary node is not Ready")
+		d.event(Warning, "TempNotReady", fmt.Sprintf("%s is not Ready", d.st.GCPVMName))
+	}
+	wait := d.set.JoinTimeout
+	for _, s := range d.onTemp() {
+		if s.InUse() {
+			wait = d.set.MaxWait
+		}
+	}
+	if d.reached(d.since(d.st.TempNotReadySince).Add(wait)) {
+		d.giveUp(v1.GaveUpLost, fmt.Sprintf("not Ready for %s", wait))
+		return false
+	}
+	return true
+}
+
+// comeBack undoes what a drain had begun.
+func (d *decision) comeBack() {
+	if d.st.DrainStartedAt == nil || d.st.SharesWith != "" {
+		return
+	}
+	before := len(d.actions)
+	if t, ok := d.temp(); ok && t.Cordoned {
+		d.do(Action{Kind: Uncordon, Node: d.st.GCPVMName, UID: t.UID})
+	}
+	for _, s := range d.onTemp() {
+		if s.Hidden && !s.Deleting {
+			d.do(Action{Kind: ShowServer, Server: s})
+		}
+	}
+	if len(d.actions) == before {
+		d.st.DrainStartedAt = nil
+	}
+}
+
+// inherit takes over the taint of the failover that this one replaces.
+func (d *decision) inherit() {
+	o := d.sibling(d.f.Spec.Replaces)
+	if o != nil && o.Status.Taint != v1.TaintNone && d.s.Node.Tainted {
+		d.st.Taint = v1.TaintSet
+		d.condition(v1.TaintApplied, metav1.ConditionTrue, "Inherited", "from failover "+o.Name)
+	}
+}
+
+// taint is the last step, and the only one that ends what may still run.
+func (d *decision) taint() {
+	const kind = v1.TaintApplied
+	switch {
+	case d.s.Node.Health == Gone:
+		// Its pods are collected because their Node does not exist.
+		d.st.Taint = v1.TaintNone
+		d.condition(kind, metav1.ConditionFalse, "NodeGone", "the Node does not exist")
+		return
+	case !d.tempReady():
+		return
+	case d.st.Taint == v1.TaintSet && d.s.Node.Tainted:
+		return
+	case d.st.Taint == v1.TaintApplying && d.s.Node.Tainted:
+		d.st.Taint = v1.TaintSet
+		d.condition(kind, metav1.ConditionTrue, "Applied", "the dead node's pods are being deleted")
+		d.event(Normal, "TaintApplied", "out-of-service: the dead node's pods are deleted, its game servers restart on the temporary node")
+		return
+	case d.st.Taint == v1.TaintNone && d.s.Node.Tainted:
+		d.condition(kind, metav1.ConditionFalse, "Foreign", "somebody else has tainted the node, and has to remove it")
+		return
+	}
+	if !d.fenced() {
+		return
+	}
+	d.st.Taint = v1.TaintApplying
+	d.do(Action{Kind: Taint, Node: d.f.Spec.OnpremNodeName, UID: d.s.Node.UID})
+	d.poll()
+}
+
+// fenced tells whether the node is known to be off, as far as the policy wants.
+func (d *decision) fenced() bool {
+	wait := func(reason, message string) bool {
+		d.condition(v1.TaintApplied, metav1.ConditionFalse, reason, message)
+		return false
+	}
+	switch {
+	case d.set.Fencing == FenceManual && !d.f.On(v1.FencedAnnotation):
+		return wait("WaitingForFencing", "make sure that the node is off, then set the annotation "+v1.FencedAnnotation)
+	case d.set.Fencing == FenceWebhook && d.st.FencedAt == nil:
+		switch d.s.Fenced {
+		case NotCalled:
+			if d.st.FenceAfter == nil || d.reached(d.st.FenceAfter.Time) {
+				d.do(Action{Kind: Fence, Node: d.f.Spec.OnpremNodeName})
+			}
+			return false
+		case Accepted:
+			d.st.FencedAt, d.st.FenceAfter = d.instant(), nil
+			d.event(Normal, "Fenced", "the webhook confirms that the node is off")
+		default:
+			d.st.FenceAfter = &metav1.MicroTime{Time: d.now.Add(heldRetry)}
+			d.reached(d.st.FenceAfter.Time)
+			return wait("FencingFailed", d.s.FenceErr)
+		}
+	}
+	return true
+}
+
+func (d *decision) recovering() {
+	if d.deleting() {
+		d.leave("the failover was deleted")
+		return
+	}
+	if d.down() {
+		d.st.Phase = v1.Active
+		d.event(Warning, "FailedAgain", "the node is not Ready again")
+		d.active()
+		return
+	}
+	if d.st.Taint != v1.TaintNone {
+		return
+	}
+	if d.st.SharesWith == "" && d.s.VM.Known == Present {
+		d.tokensGone()
+	}
+	if !d.restored() || !d.stable() {
+		return
+	}
+	d.condition(v1.OnPremRecovered, metav1.ConditionTrue, "Stable", fmt.Sprintf("Ready for %s", d.set.Stability))
+	switch {
+	case d.st.SharesWith != "":
+		d.complete("Completed", "the node is Ready again; the VM is another failover's")
+	case d.sharers():
+		d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Shared", "other failed nodes' game servers run on the VM")
+		d.wakeAt(d.now.Add(heldRetry))
+	default:
+		d.leave("the node is Ready again")
+	}
+}
+
+// untaint removes our taint.
+func (d *decision) untaint() {
+	switch {
+	case d.st.Taint == v1.TaintNone:
+	case d.s.Node.Tainted:
+		d.do(Action{Kind: Untaint, Node: d.f.Spec.OnpremNodeName, UID: d.s.Node.UID})
+		d.poll()
+	default:
+		d.st.Taint = v1.TaintNone
+		d.condition(v1.TaintApplied, metav1.ConditionFalse, "Removed", "the taint is gone")
+		d.event(Normal, "TaintRemoved", "pods may run on the node again")
+	}
+}
+
+// restored gives a Node that was deleted and has come back its labels, and
+// tells whether it has them. One that was there all the time is left alone:
+// somebody may have changed its labels on purpose.
+func (d *decision) restored() bool {
+	r := d.st.Recorded
+	if r == nil || d.s.Node.UID == r.UID {
+		return true
+	}
+	lost := make(map[string]string)
+	for k, v := range r.Labels {
+		if _, ok := d.s.Node.Labels[k]; !ok && !wellKnown(k) {
+			lost[k] = v
+		}
+	}
+	if len(lost) == 0 {
+		return true
+	}
+	d.do(Action{Kind: LabelNode, Node: d.f.Spec.OnpremNodeName, Labels: lost})
+	d.poll()
+	return false
+}
+
+// leave begins the end: the temporary node is drained and deleted.
+func (d *decision) leave(why string) {
+	d.st.Phase = v1.Draining
+	if d.st.DrainStartedAt == nil {
+		d.st.DrainStartedAt = d.instant()
+	}
+	d.event(Normal, "Draining", why)
+	d.draining()
+}
+
+// hosted tells whether the VM that this failover shares is still to be had.
+// If not, it needs one of its own.
+func (d *decision) hosted() bool {
+	host := d.sibling(d.st.SharesWith)
+	if host != nil {
+		if next := d.successor(host.Name); next != nil {
+			d.st.SharesWith = next.Name
+			return true
+		}
+		ends := host.DeletionTimestamp != nil || host.Status.Phase == v1.Draining || host.Status.Phase == v1.Completed ||
+			host.Status.Phase == v1.Recovering && host.Status.VM != nil && !d.now.Before(d.replacedAt(host))
+		if !ends {
+			return true
+		}
+	}
+	if d.s.Node.Health == Ready || d.deleting() {
+		return true // it leaves anyway
+	}
+	d.st.SharesWith, d.st.ActiveAt = "", nil
+	d.st.Phase = v1.Pending
+	d.event(Warning, "HostGone", "the shared VM goes away: this failover needs one of its own")
+	d.wakeAt(d.now.Add(time.Millisecond))
+	return false
+}
+
+// sharing waits for another failover's VM.
+func (d *decision) sharing() {
+	switch {
+	case d.deleting(), d.stable():
+		d.leave("no VM of its own to wait for")
+	case !d.hosted():
+	case d.s.Node.Health == Ready:
+	default:
+		d.deleteReadyLater()
+		host := d.sibling(d.st.SharesWith)
+		if host.Status.Phase != v1.Active && host.Status.Phase != v1.Recovering || !d.s.Temp.Ready {
+			d.wakeAt(d.now.Add(heldRetry))
+			return
+		}
+		d.st.Phase = v1.Active
+		d.st.ActiveAt = d.instant()
+		d.condition(v1.NodeJoined, metav1.ConditionTrue, "Shared", "the VM of failover "+host.Name)
+		d.event(Normal, "NodeJoined", fmt.Sprintf("failover %s's VM is Ready", host.Name))
+		d.active()
+	}
+}

@@ -1,0 +1,299 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+)
+
+// attempt decides on a new VM, and asks for it.
+func (d *decision) attempt() {
+	if len(d.st.ZonesTried) == 0 {
+		d.st.VMCreationAttempts++ // all zones together are one attempt
+	}
+	d.st.TotalAttempts++
+	zone := d.set.Zones[0]
+	for _, z := range d.set.Zones {
+		if !slices.Contains(d.st.ZonesTried, z) {
+			zone = z
+			break
+		}
+	}
+	m := d.pick()
+	d.st.GCPVMName = vmName(d.set.NamePrefix, d.f.Spec.OnpremNodeName, d.f.UID, d.st.TotalAttempts)
+	d.st.NextAttemptAt = nil
+	d.st.VM = &v1.VMStatus{
+		Zone: zone, RequestID: requestID(d.f.UID, d.st.TotalAttempts), MachineType: m.Type,
+		StartedAt: *d.instant(), HourlyCost: milli(m.MilliCost),
+	}
+	d.condition(v1.VMCreated, metav1.ConditionFalse, "Requested", fmt.Sprintf("attempt %d in %s", d.st.VMCreationAttempts, zone))
+	d.event(Normal, "CreatingVM", fmt.Sprintf("%s %s in %s, attempt %d of %d", m.Type, d.st.GCPVMName, zone, d.st.VMCreationAttempts, d.set.MaxAttempts))
+	d.insert()
+}
+
+func (d *decision) creating() {
+	if d.st.SharesWith != "" {
+		d.sharing()
+		return
+	}
+	if d.st.VM != nil && d.st.VM.GaveUp != "" {
+		d.abandon()
+		return
+	}
+	if d.deleting() {
+		d.leave("the failover was deleted")
+		return
+	}
+	if d.stable() {
+		d.leave("the node is Ready again")
+		return
+	}
+	if d.st.VM == nil {
+		// While the node is Ready, nothing new begins.
+		if d.down() && (d.st.NextAttemptAt == nil || d.reached(d.st.NextAttemptAt.Time)) {
+			d.attempt()
+		}
+		return
+	}
+	if d.s.Created != NotCalled {
+		d.insert()
+		d.poll()
+		return
+	}
+	d.deleteReadyLater()
+	d.poll()
+	late := d.reached(d.st.VM.StartedAt.Add(d.set.JoinTimeout))
+	switch d.s.VM.Known {
+	case Foreign:
+		d.giveUp(v1.GaveUpForeign, "a machine of that name is not ours")
+	case Present:
+		d.seen(late)
+	case Absent:
+		switch {
+		case d.st.VM.SeenAt != nil:
+			d.giveUp(v1.GaveUpLost, "the VM has vanished")
+		case late:
+			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("no VM within %s", d.set.JoinTimeout))
+		case d.down():
+			d.insert()
+		}
+	case Unknown:
+		if d.s.VM.Err != "" {
+			d.st.LastError = d.s.VM.Err
+		}
+		switch {
+		case d.tempReady():
+			d.joined() // the Node says more than the cloud can't
+		case late:
+			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("not joined within %s", d.set.JoinTimeout))
+		}
+	}
+}
+
+// deleteReadyLater deletes those of the dead node's Ready servers that the
+// first sweep missed.
+func (d *decision) deleteReadyLater() {
+	if d.graceOver() {
+		d.deleteReady()
+	}
+}
+
+// insert asks for the VM of this attempt, which may have been done before, and
+// reads the answer when there is one.
+func (d *decision) insert() {
+	switch d.s.Created {
+	case NotCalled:
+		if d.st.NextAttemptAt != nil && !d.reached(d.st.NextAttemptAt.Time) {
+			return
+		}
+		d.st.NextAttemptAt = nil
+		if !d.s.TokenInMemory || len(d.st.VM.TokenIDs) == 0 {
+			// Either the first, or its secret half was lost with a controller.
+			d.st.VM.TokenIDs = append(d.st.VM.TokenIDs, d.s.FreshTokenID)
+			d.do(Action{Kind: CreateToken, ID: d.s.FreshTokenID})
+		}
+		d.do(Action{Kind: CreateVM, ID: d.st.GCPVMName})
+		d.poll()
+	case Accepted:
+	case Stockout:
+		d.giveUp(v1.GaveUpStockout, d.s.CreateErr)
+	case Quota:
+		d.giveUp(v1.GaveUpQuota, d.s.CreateErr)
+	case Invalid:
+		d.giveUp(v1.GaveUpInvalid, d.s.CreateErr)
+	case Alien:
+		d.giveUp(v1.GaveUpForeign, d.s.CreateErr)
+	case Unclear:
+		// It may have worked: the same request again, ever more slowly.
+		d.st.LastError = d.s.CreateErr
+		age := d.now.Sub(d.st.VM.StartedAt.Time)
+		d.st.NextAttemptAt = &metav1.MicroTime{Time: d.now.Add(min(max(age/2, time.Second), 15*time.Second))}
+		d.reached(d.st.NextAttemptAt.Time)
+	}
+}
+
+// seen goes on with a VM that exists.
+func (d *decision) seen(late bool) {
+	vm := d.s.VM.Instance
+	if d.st.VM.SeenAt == nil {
+		d.st.VM.SeenAt = d.instant()
+		d.st.VM.ProviderID = vm.ProviderID
+		d.st.LastError = ""
+		d.st.NextAttemptAt = nil
+		d.condition(v1.VMCreated, metav1.ConditionTrue, "Created", fmt.Sprintf("%s in %s", vm.Name, vm.Zone))
+		d.event(Normal, "VMCreated", fmt.Sprintf("%s in %s", vm.Name, vm.Zone))
+	}
+	switch {
+	case vm.State == cloud.Stopping || vm.State == cloud.Stopped:
+		d.giveUp(v1.GaveUpLost, "the cloud has ended the VM")
+	case d.tempReady():
+		d.joined()
+	case late:
+		d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("not Ready within %s", d.set.JoinTimeout))
+	default:
+		d.prepare()
+	}
+}
+
+// temp is the temporary Node, if it is that of our VM.
+func (d *decision) temp() (Temp, bool) {
+	t := d.s.Temp
+	if vm := d.st.VM; vm != nil && t.ProviderID != "" && vm.ProviderID != "" && t.ProviderID != vm.ProviderID {
+		return Temp{}, false // a Node of the same name on another machine
+	}
+	return t, t.Exists
+}
+
+func (d *decision) tempReady() bool {
+	t, ok := d.temp()
+	return ok && t.Ready && !t.Uninitialised
+}
+
+// prepare does for the temporary Node what nobody else does.
+func (d *decision) prepare() {
+	t, ok := d.temp()
+	if !ok {
+		return
+	}
+	if t.Uninitialised && d.set.InitNodes && d.s.VM.Instance.InternalIP != "" {
+		d.do(Action{Kind: InitNode, Node: d.st.GCPVMName})
+	}
+	if diff := missing(Labels(d.set, d.f, d.st.Recorded), t.Labels); diff != nil {
+		d.do(Action{Kind: LabelNode, Node: d.st.GCPVMName, Labels: diff})
+	}
+}
+
+// joined makes the failover Active.
+func (d *decision) joined() {
+	d.st.Phase = v1.Active
+	d.st.ActiveAt = d.instant()
+	d.st.VMCreationAttempts = 0
+	d.st.ZonesTried = nil
+	d.st.LastError = ""
+	d.inherit()
+	took := d.now.Sub(d.st.VM.StartedAt.Time).Round(time.Second)
+	d.condition(v1.NodeJoined, metav1.ConditionTrue, "Ready", fmt.Sprintf("after %s", took))
+	d.event(Normal, "NodeJoined", fmt.Sprintf("%s is Ready %s after it was asked for", d.st.GCPVMName, took))
+	d.active()
+}
+
+// giveUp ends the attempt. The next begins when its VM is proven gone.
+func (d *decision) giveUp(why v1.GaveUp, message string) {
+	d.st.VM.GaveUp = why
+	d.st.Phase = v1.Creating
+	d.st.LastError = message
+	d.st.NextAttemptAt = nil
+	d.st.TempNotReadySince = nil
+	d.condition(v1.VMCreated, metav1.ConditionFalse, string(why), message)
+	d.event(Warning, string(why), fmt.Sprintf("%s: %s", d.st.GCPVMName, message))
+	if why == v1.GaveUpLost || d.st.ActiveAt != nil {
+		d.condition(v1.NodeJoined, metav1.ConditionFalse, string(why), message)
+	}
+	d.poll()
+}
+
+// abandon clears away an attempt that is given up.
+func (d *decision) abandon() {
+	if d.s.Created != NotCalled {
+		d.poll() // the look at the VM is older than the call
+		return
+	}
+	if !d.gone() {
+		return
+	}
+	why, zone := d.st.VM.GaveUp, d.st.VM.Zone
+	d.st.VM, d.st.GCPVMName = nil, ""
+	if d.deleting() {
+		d.leave("the failover was deleted")
+		return
+	}
+	wasActive := d.st.ActiveAt != nil
+	d.st.ActiveAt = nil
+	switch {
+	case why == v1.GaveUpStockout && len(d.st.ZonesTried)+1 < len(d.set.Zones):
+		d.st.ZonesTried = append(d.st.ZonesTried, zone)
+	case wasActive: // a new round, at once: this is as if the first node had died
+		d.st.ZonesTried, d.st.VMCreationAttempts = nil, 0
+	case int(d.st.VMCreationAttempts) >= d.set.MaxAttempts:
+		d.st.ZonesTried, d.st.VMCreationAttempts = nil, 0
+		d.st.NextAttemptAt = &metav1.MicroTime{Time: d.now.Add(d.set.ExhaustedPause)}
+		message := fmt.Sprintf("%d attempts failed, the last with: %s; the next in %s", d.set.MaxAttempts, d.st.LastError, d.set.ExhaustedPause)
+		d.condition(v1.VMCreated, metav1.ConditionFalse, "Exhausted", message)
+		d.event(Warning, "Exhausted", message)
+	default:
+		d.st.ZonesTried = nil
+		wait := d.set.Backoff << max(0, d.st.VMCreationAttempts-1)
+		d.st.NextAttemptAt = &metav1.MicroTime{Time: d.now.Add(min(wait, d.set.BackoffMax))}
+	}
+	d.poll()
+	if d.st.NextAttemptAt != nil {
+		d.wake = time.Time{}
+		d.reached(d.st.NextAttemptAt.Time)
+	}
+}
+
+// gone sees to it that the VM is gone, then its Node, then its tokens, in this
+// order, and tells whether all are.
+func (d *decision) gone() bool {
+	switch d.s.VM.Known {
+	case Present:
+		if d.s.VM.Instance.State != cloud.Stopping {
+			d.do(Action{Kind: DeleteVM, ID: d.st.GCPVMName})
+		}
+		d.poll()
+		return false
+	case Unknown:
+		if d.s.VM.Err != "" {
+			d.st.LastError = d.s.VM.Err
+		}
+		d.poll()
+		return false
+	}
+	if t, ok := d.temp(); ok {
+		d.do(Action{Kind: DeleteNode, Node: d.st.GCPVMName, UID: t.UID})
+		d.poll()
+		return false
+	}
+	return d.tokensGone()
+}
+
+// tokensGone deletes the tokens of the VM, and tells whether they are.
+func (d *decision) tokensGone() bool {
+	var left []string
+	for _, id := range d.st.VM.TokenIDs {
+		if !slices.Contains(d.s.TokensDeleted, id) {
+			left = append(left, id)
+			d.do(Action{Kind: DeleteToken, ID: id})
+		}
+	}
+	d.st.VM.TokenIDs = left
+	if len(left) > 0 {
+		d.poll()
+	}
+	return len(left) == 0
+}

@@ -1,0 +1,203 @@
+// Package decide is what the failover controller decides: from what is known
+// of one failover to what is done next. It has no I/O and no clock, so that
+// every behaviour that players could feel is tested without a cluster.
+//
+// Decide is called with a State and returns a Plan. The caller persists the
+// plan's status first, if it differs, and does nothing else if that fails;
+// then it carries out the actions in order, up to the first that fails; and it
+// calls again at the plan's wake-up or when anything in the State has changed.
+// Whatever is lost on the way (a crash, an answer) is made up for by the next
+// call: that is what the crash tests check at every step.
+package decide
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+)
+
+// Decide says what to do next for s.Failover. It does not change s.
+func Decide(set *Settings, s *State, now time.Time) Plan {
+	d := &decision{set: set, s: s, f: s.Failover, st: s.Failover.Status.DeepCopy(), now: now}
+	d.run()
+	p := Plan{Actions: d.actions, Events: d.events, Wake: d.wake, LookAtPods: d.lookAtPods}
+	if !equality.Semantic.DeepEqual(*d.st, s.Failover.Status) {
+		p.Status = d.st
+	}
+	return p
+}
+
+// decision is one call of Decide.
+type decision struct {
+	set *Settings
+	s   *State
+	f   *v1.NodeFailover
+	st  *v1.NodeFailoverStatus
+	now time.Time
+
+	actions    []Action
+	events     []Event
+	wake       time.Time
+	lookAtPods bool
+}
+
+func (d *decision) run() {
+	switch {
+	case d.f.On(v1.PausedAnnotation):
+		return
+	case d.st.Phase == v1.Completed:
+		d.completed()
+		return
+	case !slices.Contains(d.f.Finalizers, v1.Finalizer):
+		// Made by hand. One that is being deleted can get no finalizer, and
+		// nothing has been done for it.
+		if !d.deleting() {
+			d.do(Action{Kind: AddFinalizer})
+		}
+		return
+	}
+	if d.st.Phase == "" {
+		d.st.Phase = v1.Pending
+	}
+	d.recall()
+	d.health()
+	// There is no delay for the removal of the taint, and no phase in which it
+	// could be left behind.
+	if (d.s.Node.Health == Ready || d.deleting()) && d.successor(d.f.Name) == nil {
+		d.untaint()
+	}
+	switch d.st.Phase {
+	case v1.Pending:
+		d.pending()
+	case v1.Creating:
+		d.creating()
+	case v1.Active:
+		d.active()
+	case v1.Recovering:
+		d.recovering()
+	case v1.Draining:
+		d.draining()
+	}
+}
+
+// recall takes over what the watcher saw when it made the failover: by now the
+// Node may be gone.
+func (d *decision) recall() {
+	r := d.s.Record
+	if r == nil || d.st.Recorded != nil {
+		return
+	}
+	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: r.Labels}
+	if d.st.FailedAt == nil && !r.FailedAt.IsZero() {
+		d.st.FailedAt = &metav1.MicroTime{Time: r.FailedAt}
+		d.st.NotReadySince = d.st.FailedAt.DeepCopy()
+	}
+}
+
+// health keeps track of the present spell. A Node that is gone is one that has
+// not recovered, if its failure was seen before; its absence alone says nothing.
+func (d *decision) health() {
+	n := d.s.Node
+	if n.Health != Gone && d.st.Recorded == nil {
+		d.st.Recorded = &v1.RecordedNode{UID: n.UID, Labels: n.Labels}
+	}
+	switch {
+	case n.Health == Ready:
+		if d.st.RecoveryDetectedAt == nil && d.st.FailedAt != nil {
+			d.st.RecoveryDetectedAt = d.instant()
+		}
+		d.st.NotReadySince, d.st.FencedAt = nil, nil
+	case n.Health == NotReady, d.st.FailedAt != nil:
+		if d.st.FailedAt == nil {
+			d.st.FailedAt = d.instant()
+		}
+		if d.st.NotReadySince == nil {
+			d.st.NotReadySince = d.instant()
+		}
+		d.st.RecoveryDetectedAt = nil
+	}
+}
+
+func (d *decision) completed() {
+	switch {
+	case slices.Contains(d.f.Finalizers, v1.Finalizer):
+		d.do(Action{Kind: RemoveFinalizer})
+	case d.deleting():
+	case d.st.CompletedAt == nil: // written by hand
+	case d.reached(d.st.CompletedAt.Add(d.set.KeepCompleted)):
+		d.do(Action{Kind: DeleteFailover})
+	}
+}
+
+// complete ends the failover, once nothing of it is left on the node.
+func (d *decision) complete(reason, message string) {
+	if d.st.Taint != v1.TaintNone {
+		d.poll()
+		return
+	}
+	d.st.Phase = v1.Completed
+	d.st.CompletedAt = d.instant()
+	d.st.NextAttemptAt = nil
+	d.event(Normal, reason, message)
+	d.do(Action{Kind: RemoveFinalizer})
+}
+
+func (d *decision) deleting() bool { return d.f.DeletionTimestamp != nil }
+
+// down tells whether the node is not Ready, or gone after a failure.
+func (d *decision) down() bool { return d.st.NotReadySince != nil }
+
+func (d *decision) instant() *metav1.MicroTime { return &metav1.MicroTime{Time: d.now} }
+
+// reached tells whether t has come, and otherwise sees to it that Decide is
+// called then.
+func (d *decision) reached(t time.Time) bool {
+	if !d.now.Before(t) {
+		return true
+	}
+	d.wakeAt(t)
+	return false
+}
+
+func (d *decision) wakeAt(t time.Time) {
+	if d.wake.IsZero() || t.Before(d.wake) {
+		d.wake = t
+	}
+}
+
+func (d *decision) poll() { d.wakeAt(d.now.Add(d.set.Poll)) }
+
+func (d *decision) do(a Action) { d.actions = append(d.actions, a) }
+
+func (d *decision) event(kind EventKind, reason, message string) {
+	d.events = append(d.events, Event{Kind: kind, Reason: reason, Message: message})
+}
+
+// since is when a health timer begins that is persisted as t: what was not
+// watched without a gap does not count.
+func (d *decision) since(t *metav1.MicroTime) time.Time {
+	if t.Time.Before(d.s.ViewSince) {
+		return d.s.ViewSince
+	}
+	return t.Time
+}
+
+// graceOver tells whether this spell of NotReady has lasted for the grace.
+func (d *decision) graceOver() bool {
+	if !d.down() {
+		return false
+	}
+	return d.reached(d.since(d.st.NotReadySince).Add(d.set.Grace))
+}
+
+// stable tells whether the node has been Ready for the stability delay.
+func (d *decision) stable() bool {
+	if d.st.RecoveryDetectedAt == nil {
+		return false
+	}
+	return d.reached(d.since(d.st.RecoveryDetectedAt).Add(d.set.Stability))
+}

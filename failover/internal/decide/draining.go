@@ -1,0 +1,129 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+)
+
+// settle is how long a temporary node is cordoned before it can count as
+// drained: pods that were bound just before have shown up by then.
+const settle = 3 * time.Second
+
+// hangs is how long servers may take to go once they are deleted, in the end.
+const hangs = 2 * time.Minute
+
+// wellKnown tells whether a label is the kubelet's or the cloud's own affair.
+func wellKnown(key string) bool {
+	domain, _, ok := strings.Cut(key, "/")
+	return ok && (domain == "kubernetes.io" || domain == "k8s.io" ||
+		strings.HasSuffix(domain, ".kubernetes.io") || strings.HasSuffix(domain, ".k8s.io"))
+}
+
+// onTemp are the servers on the temporary node.
+func (d *decision) onTemp() []Server {
+	var on []Server
+	for _, s := range d.s.Servers {
+		if s.Node == d.st.GCPVMName && s.Node != "" {
+			on = append(on, s)
+		}
+	}
+	return on
+}
+
+func (d *decision) draining() {
+	next := d.successor(d.f.Name)
+	if d.down() && !d.deleting() && next == nil && d.st.VMDeletionStartedAt == nil {
+		d.failedAgain()
+		return
+	}
+	switch {
+	case next == nil && d.st.Taint != v1.TaintNone:
+		return
+	case next != nil && (next.Status.Taint != v1.TaintNone || !d.s.Node.Tainted):
+		d.st.Taint = v1.TaintNone // the successor's now
+	}
+	if d.s.Node.Health == Ready && !d.restored() {
+		return
+	}
+	if d.st.VM != nil {
+		if d.st.VMDeletionStartedAt == nil && !d.drained() {
+			return
+		}
+		if !d.gone() {
+			return
+		}
+	}
+	d.complete("Completed", "the VM, its Node and its tokens are gone")
+}
+
+// failedAgain goes back: the VM is still there.
+func (d *decision) failedAgain() {
+	d.condition(v1.OnPremRecovered, metav1.ConditionFalse, "FailedAgain", "the node is not Ready again")
+	d.condition(v1.GameServersDrained, metav1.ConditionFalse, "FailedAgain", "the temporary node is needed again")
+	d.event(Warning, "FailedAgain", "the node is not Ready again: the temporary node stays")
+	if d.st.ActiveAt == nil {
+		d.st.Phase = v1.Creating
+		d.st.DrainStartedAt = nil
+		d.creating()
+		return
+	}
+	d.st.Phase = v1.Active
+	d.active()
+}
+
+// drained moves the game servers away from the temporary node and tells
+// whether none is left.
+func (d *decision) drained() bool {
+	t, exists := d.temp()
+	if exists && !t.Cordoned {
+		d.do(Action{Kind: Cordon, Node: d.st.GCPVMName, UID: t.UID})
+	}
+	end := d.st.DrainStartedAt.Add(d.set.MaxWait)
+	over := d.reached(end)
+	left, inUse := 0, 0
+	for _, s := range d.onTemp() {
+		left++
+		switch {
+		case s.Deleting:
+		case s.InUse() && !over:
+			inUse++
+			if s.Allocatable {
+				d.do(Action{Kind: HideServer, Server: s})
+			}
+		default:
+			if s.InUse() {
+				d.event(Warning, "MaxWaitOver", fmt.Sprintf("%s/%s is still in use after %s", s.Namespace, s.Name, d.set.MaxWait))
+			}
+			d.do(Action{Kind: DeleteServer, Server: s})
+		}
+	}
+	d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Draining", fmt.Sprintf("%d game servers left, %d in use", left, inUse))
+	hung := d.now.After(end.Add(hangs))
+	switch {
+	case left > 0 && !hung:
+		if left > inUse {
+			d.poll()
+		}
+		return false
+	case exists && !t.Cordoned && !hung:
+		d.poll()
+		return false
+	case exists && !d.reached(d.st.DrainStartedAt.Add(settle)):
+		return false
+	case exists && d.s.PodsOnTemp == nil && !hung:
+		d.lookAtPods = true
+		return false
+	case exists && !hung && *d.s.PodsOnTemp > 0:
+		d.poll()
+		return false
+	}
+	d.st.VMDeletionStartedAt = d.instant()
+	d.condition(v1.GameServersDrained, metav1.ConditionTrue, "Drained", "no game server is left on the temporary node")
+	d.event(Normal, "Drained", "no game server is left on the temporary node")
+	return true
+}

@@ -1,0 +1,283 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+)
+
+// heldRetry is how often a failover that is held back looks for room.
+const heldRetry = 15 * time.Second
+
+// condition sets a condition; its transition time is the decision's.
+func (d *decision) condition(kind string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&d.st.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: metav1.Time{Time: d.now}, ObservedGeneration: d.f.Generation,
+	})
+}
+
+func (d *decision) pending() {
+	switch older := d.duplicateOf(); {
+	case d.deleting():
+		d.complete("Cancelled", "deleted before anything was done")
+		return
+	case older != "":
+		d.complete("Duplicate", fmt.Sprintf("failover %s is for the same node", older))
+		return
+	case d.s.Node.Health == Ready:
+		d.complete("NotNeeded", "the node is Ready")
+		return
+	case !d.down():
+		// The Node does not exist, and no failure of it was seen: it may have
+		// been taken away on purpose, or never have been.
+		d.condition(v1.Admitted, metav1.ConditionFalse, "NodeUnknown", "there is no Node of that name, and its failure was not seen")
+		return
+	}
+	if wrong := wrongLabels(d.f); wrong != "" {
+		d.hold("InvalidLabels", wrong)
+		return
+	}
+	if d.st.Lost == nil && d.s.Lost != nil {
+		d.st.Lost = d.s.Lost
+	}
+	if d.f.Spec.Replaces == "" {
+		if !d.graceOver() {
+			return
+		}
+		if !d.calm() {
+			d.hold("Storm", fmt.Sprintf("%d of %d watched nodes are down at once: waiting for %s, or for the annotation %s",
+				d.s.Down, d.s.Watched, d.set.StormGrace, v1.ProceedAnnotation))
+			return
+		}
+	}
+	d.deleteReady()
+	if d.f.Spec.Replaces == "" {
+		if host := d.roomAt(); host != "" {
+			d.admit(fmt.Sprintf("the VM of failover %s has room for the lost game servers", host))
+			d.st.SharesWith = host
+			return
+		}
+	}
+	if reason, message := d.overBudget(); reason != "" {
+		d.hold(reason, message)
+		d.wakeAt(d.now.Add(heldRetry))
+		return
+	}
+	d.admit("the grace is over and the budgets have room")
+	d.attempt()
+}
+
+// hold keeps the failover back, visibly.
+func (d *decision) hold(reason, message string) {
+	if c := meta.FindStatusCondition(d.st.Conditions, v1.Admitted); c == nil || c.Reason != reason {
+		d.event(Warning, reason, message)
+	}
+	d.condition(v1.Admitted, metav1.ConditionFalse, reason, message)
+}
+
+func (d *decision) admit(message string) {
+	d.condition(v1.Admitted, metav1.ConditionTrue, "Admitted", message)
+	d.st.Phase = v1.Creating
+	d.event(Normal, "Admitted", message)
+}
+
+// duplicateOf is the name of an older open failover for the same node.
+func (d *decision) duplicateOf() string {
+	for i := range d.s.Siblings {
+		o := &d.s.Siblings[i]
+		if o.Spec.OnpremNodeName != d.f.Spec.OnpremNodeName || !open(o) || o.DeletionTimestamp != nil || o.Name == d.f.Spec.Replaces {
+			continue
+		}
+		if t, own := o.CreationTimestamp, d.f.CreationTimestamp; t.Before(&own) || t.Equal(&own) && o.Name < d.f.Name {
+			return o.Name
+		}
+	}
+	return ""
+}
+
+// open tells whether a failover may still have a VM or need one.
+func open(f *v1.NodeFailover) bool { return f.Status.Phase != v1.Completed }
+
+// underWay tells whether a failover has been admitted and is not over.
+func underWay(f *v1.NodeFailover) bool {
+	return open(f) && f.Status.Phase != v1.Pending && f.Status.Phase != ""
+}
+
+// calm tells whether few enough nodes are down for it to be theirs, and not
+// the view's, fault.
+func (d *decision) calm() bool {
+	if d.f.On(v1.ProceedAnnotation) || d.s.Down < d.set.StormNodes || float64(d.s.Down) < d.set.StormShare*float64(d.s.Watched) {
+		return true
+	}
+	return d.down() && d.reached(d.since(d.st.NotReadySince).Add(d.set.StormGrace))
+}
+
+// deleteReady deletes the dead node's Ready servers: allocation would still
+// hand them out.
+func (d *decision) deleteReady() {
+	for _, s := range d.s.Servers {
+		if s.Node == d.f.Spec.OnpremNodeName && s.State == "Ready" && !s.Deleting {
+			d.do(Action{Kind: DeleteServer, Server: s})
+		}
+	}
+}
+
+// overBudget tells which limit the next VM would break, if any.
+func (d *decision) overBudget() (reason, message string) {
+	failovers, vms, cost := 0, 0, d.pick().MilliCost
+	for i := range d.s.Siblings {
+		o := &d.s.Siblings[i]
+		if underWay(o) {
+			failovers++
+		}
+		// One that has no VM just now will have one: its place is taken.
+		if underWay(o) && o.Status.SharesWith == "" {
+			vms++
+			if o.Status.VM != nil {
+				cost += o.Status.VM.HourlyCost.MilliValue()
+			} else {
+				cost += d.set.fits(o.Status.Lost).MilliCost
+			}
+		}
+	}
+	switch {
+	case failovers >= d.set.MaxFailovers && d.f.Spec.Replaces == "":
+		return "TooManyFailovers", fmt.Sprintf("%d failovers are under way, which is the limit", failovers)
+	case vms >= d.set.MaxVMs:
+		return "TooManyVMs", fmt.Sprintf("%d VMs exist, which is the limit", vms)
+	case d.set.MaxMilliCost > 0 && cost > d.set.MaxMilliCost:
+		return "TooExpensive", fmt.Sprintf("the VMs would cost %d.%03d an hour, the limit is %d.%03d",
+			cost/1000, cost%1000, d.set.MaxMilliCost/1000, d.set.MaxMilliCost%1000)
+	}
+	return "", ""
+}
+
+// need is what this failover's servers request.
+func need(lost *v1.LostServers) (cpu, memory int64) {
+	if lost == nil {
+		return 0, 0
+	}
+	return lost.CPU.MilliValue(), lost.Memory.Value()
+}
+
+// pick is the machine for what was lost.
+func (d *decision) pick() Machine {
+	if o := d.sibling(d.f.Spec.Replaces); o != nil && o.Status.VM != nil {
+		if m, ok := d.set.machine(o.Status.VM.MachineType); ok {
+			return m
+		}
+	}
+	return d.set.fits(d.st.Lost)
+}
+
+// fits is the smallest machine that has room for what was lost, or the largest.
+func (s *Settings) fits(lost *v1.LostServers) Machine {
+	cpu, memory := need(lost)
+	for _, m := range s.Machines {
+		if cpu <= m.MilliCPU && memory <= m.Memory {
+			return m
+		}
+	}
+	return s.Machines[len(s.Machines)-1]
+}
+
+func (s *Settings) machine(kind string) (Machine, bool) {
+	for _, m := range s.Machines {
+		if m.Type == kind {
+			return m, true
+		}
+	}
+	return Machine{}, false
+}
+
+// roomAt is the failover whose VM has room for this one's servers.
+func (d *decision) roomAt() string {
+	cpu, memory := need(d.st.Lost)
+	if d.st.Lost == nil {
+		return ""
+	}
+	for i := range d.s.Siblings {
+		o := &d.s.Siblings[i]
+		if !d.canHost(o) {
+			continue
+		}
+		m, ok := d.set.machine(o.Status.VM.MachineType)
+		if !ok {
+			continue
+		}
+		used := func(l *v1.LostServers) {
+			c, b := need(l)
+			m.MilliCPU, m.Memory = m.MilliCPU-c, m.Memory-b
+		}
+		used(o.Status.Lost)
+		for j := range d.s.Siblings {
+			if s := &d.s.Siblings[j]; open(s) && s.Status.SharesWith == o.Name {
+				used(s.Status.Lost)
+			}
+		}
+		if cpu <= m.MilliCPU && memory <= m.Memory {
+			return o.Name
+		}
+	}
+	return ""
+}
+
+// canHost tells whether o has a VM, or will have it, that stays long enough to
+// be worth sharing, and that gets the same labels.
+func (d *decision) canHost(o *v1.NodeFailover) bool {
+	st := &o.Status
+	if o.DeletionTimestamp != nil || o.On(v1.PausedAnnotation) || st.VM == nil || st.VM.GaveUp != "" || st.RecoveryDetectedAt != nil {
+		return false
+	}
+	if st.Phase != v1.Creating && st.Phase != v1.Active || st.VMCreationAttempts > 1 {
+		return false
+	}
+	if d.replacedAt(o).Before(d.now) || st.Lost == nil {
+		return false
+	}
+	mine, theirs := Labels(d.set, d.f, d.st.Recorded), Labels(d.set, o, st.Recorded)
+	return len(missing(mine, theirs)) == 0
+}
+
+// replacedAt is when the VM of o is to be replaced.
+func (d *decision) replacedAt(o *v1.NodeFailover) time.Time {
+	return o.Status.VM.StartedAt.Add(d.set.Lifetime - d.set.ReplaceLead)
+}
+
+func (d *decision) sibling(name string) *v1.NodeFailover {
+	for i := range d.s.Siblings {
+		if name != "" && d.s.Siblings[i].Name == name {
+			return &d.s.Siblings[i]
+		}
+	}
+	return nil
+}
+
+// successor is the failover that replaces o, if its VM has taken over.
+func (d *decision) successor(name string) *v1.NodeFailover {
+	for i := range d.s.Siblings {
+		o := &d.s.Siblings[i]
+		if o.Spec.Replaces == name && o.Status.ActiveAt != nil && open(o) {
+			return o
+		}
+	}
+	return nil
+}
+
+// sharers tells whether others' servers run on this failover's VM.
+func (d *decision) sharers() bool {
+	for i := range d.s.Siblings {
+		if o := &d.s.Siblings[i]; open(o) && o.Status.SharesWith == d.f.Name {
+			return true
+		}
+	}
+	return false
+}
+
+func milli(n int64) resource.Quantity { return *resource.NewMilliQuantity(n, resource.DecimalSI) }

@@ -1,0 +1,295 @@
+package decide_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/decide"
+)
+
+var update = flag.Bool("update", false, "write what happens into the scenario files")
+
+// TestScenarios plays the stories in testdata. A file is a script, one command
+// a line, and what the world logs while it is played.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { scenario(t, file) })
+	}
+}
+
+const logMark = "-- log --\n"
+
+func scenario(t *testing.T, file string) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, want, _ := strings.Cut(string(data), logMark)
+	w := newWorld()
+	for i, line := range strings.Split(script, "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		if words := strings.Fields(line); len(words) > 0 {
+			if err := w.command(words); err != nil {
+				t.Fatalf("%s:%d: %s: %v", file, i+1, line, err)
+			}
+		}
+	}
+	for _, b := range w.breach {
+		t.Error(b)
+	}
+	got := strings.Join(w.log, "\n") + "\n"
+	if *update {
+		if err := os.WriteFile(file, []byte(script+logMark+got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("it went differently (-want +got):\n%s", diff)
+	}
+}
+
+// command is one line of a script. The commands: see testdata/README.md.
+func (w *world) command(words []string) error {
+	arg := func(i int) string {
+		if i < len(words) {
+			return words[i]
+		}
+		return ""
+	}
+	switch words[0] {
+	case "set":
+		return w.setting(arg(1), arg(2))
+	case "node":
+		w.setNode(arg(1), arg(2))
+	case "taint":
+		w.nodes[arg(1)].taint = "foreign"
+	case "servers":
+		on := arg(1)
+		if on == "temp" {
+			on = w.theTemp()
+		}
+		for _, state := range words[2:] {
+			w.serve(on, state)
+		}
+	case "server": // server STATE STATE: the first server in the one state gets the other
+		return w.setServer(arg(1), arg(2))
+	case "wait":
+		d, err := time.ParseDuration(arg(1))
+		if err != nil {
+			return err
+		}
+		w.say("-- %s", strings.Join(words, " "))
+		w.advance(d)
+		return nil
+	case "cloud":
+		return w.setCloud(arg(1), arg(2))
+	case "vm":
+		return w.setVM(arg(1))
+	case "temp":
+		w.temps[w.theTemp()].ready = arg(1) == "ready"
+	case "annotate":
+		w.failovers[len(w.failovers)-1].Annotations = map[string]string{"failover.operator.io/" + arg(1): arg(2)}
+	case "delete": // delete N: the n-th failover, by hand
+		n, _ := strconv.Atoi(arg(1))
+		w.failovers[n].DeletionTimestamp = &metav1.Time{Time: w.now}
+	case "failover": // failover NODE: made by hand
+		f := &v1.NodeFailover{}
+		f.Name, f.UID = "by-hand", w.next("failover")
+		f.CreationTimestamp = metav1.Time{Time: w.now}
+		f.Spec.OnpremNodeName = arg(1)
+		for _, kv := range words[2:] {
+			k, v, _ := strings.Cut(kv, "=")
+			if f.Spec.TargetNodeLabels == nil {
+				f.Spec.TargetNodeLabels = map[string]v1.LabelValue{}
+			}
+			f.Spec.TargetNodeLabels[k] = v1.LabelValue(v)
+		}
+		w.failovers = append(w.failovers, f)
+	case "crash":
+		n, err := strconv.Atoi(arg(1))
+		w.crashIn = n
+		return err
+	case "outage": // the controller was blind until now
+		w.viewSince = w.now
+	case "stale": // what the controller sees of the servers stays as it is
+		w.stale = nil
+		if arg(1) != "no" {
+			w.stale = map[string]server{}
+			for name, s := range w.servers {
+				w.stale[name] = *s
+			}
+		}
+	case "api": // api refuses, api ok: the API server's writes
+		w.faults.writes = arg(1) == "refuses"
+	case "webhook":
+		w.faults.fence = arg(1) == "refuses"
+	case "show":
+		w.show()
+		return nil
+	default:
+		return fmt.Errorf("unknown command")
+	}
+	w.say("-- %s", strings.Join(words, " "))
+	return nil
+}
+
+func (w *world) setting(key, value string) error {
+	durations := map[string]*time.Duration{
+		"grace": &w.set.Grace, "stability": &w.set.Stability, "max-wait": &w.set.MaxWait, "lifetime": &w.set.Lifetime,
+		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted,
+	}
+	ints := map[string]*int{"max-failovers": &w.set.MaxFailovers, "max-vms": &w.set.MaxVMs, "storm-nodes": &w.set.StormNodes}
+	var err error
+	switch {
+	case durations[key] != nil:
+		*durations[key], err = time.ParseDuration(value)
+	case ints[key] != nil:
+		*ints[key], err = strconv.Atoi(value)
+	case key == "max-cost":
+		w.set.MaxMilliCost, err = strconv.ParseInt(value, 10, 64)
+	case key == "fencing":
+		w.set.Fencing = decide.Fencing(value)
+	case key == "init-nodes":
+		w.set.InitNodes = value == "true"
+	default:
+		err = fmt.Errorf("no such setting")
+	}
+	return err
+}
+
+// setNode changes a Node: ready, notready, deleted, returns (new and bare).
+func (w *world) setNode(name, how string) {
+	n := w.nodes[name]
+	if n == nil {
+		n = &node{name: name, uid: w.next("node"), labels: map[string]string{"node-type": "onpremise", "node-location": "onprem", "hardware": "game-runner", "kubernetes.io/hostname": name}}
+		w.nodes[name] = n
+	}
+	switch how {
+	case "ready":
+		n.health = decide.Ready
+	case "notready":
+		if n.health != decide.NotReady {
+			n.downSince = w.now
+		}
+		n.health = decide.NotReady
+	case "deleted":
+		n.health, n.taint = decide.Gone, ""
+	case "returns":
+		n.health, n.uid, n.labels, n.taint = decide.Ready, w.next("node"), map[string]string{"kubernetes.io/hostname": name}, ""
+	case "returns-dead":
+		n.health, n.uid, n.labels, n.taint = decide.NotReady, w.next("node"), map[string]string{"kubernetes.io/hostname": name}, ""
+	}
+}
+
+func (w *world) setServer(from, to string) error {
+	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
+		if s := w.servers[name]; s.State == from {
+			s.State = to
+			s.rv++
+			if to == "gone" {
+				delete(w.servers, name)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("no server is %s", from)
+}
+
+func (w *world) setCloud(what, value string) error {
+	switch what {
+	case "create-lost":
+		w.faults.createLost = true
+	case "get-fails":
+		w.faults.get = value != "no"
+	case "never-joins":
+		w.faults.neverJoins = value != "no"
+	case "ok":
+		w.faults = faults{create: map[string]decide.Result{}}
+	case "foreign": // foreign NAME: somebody else's machine of that name
+		w.vms["zone-a/"+value] = &machine{spec: cloud.Ref{Name: value, Zone: "zone-a"}, foreign: true, state: cloud.Running}
+	default:
+		w.faults.create[what] = decide.Result(value)
+	}
+	return nil
+}
+
+func (w *world) theTemp() string {
+	for _, name := range slices.Sorted(maps.Keys(w.temps)) {
+		return name
+	}
+	return ""
+}
+
+func (w *world) setVM(how string) error {
+	for _, key := range slices.Sorted(maps.Keys(w.vms)) {
+		m := w.vms[key]
+		if m.foreign {
+			continue
+		}
+		switch how {
+		case "preempted":
+			m.state = cloud.Stopped
+		case "vanishes":
+			delete(w.vms, key)
+		}
+		if t := w.temps[m.spec.Name]; t != nil {
+			t.ready = false
+		}
+		return nil
+	}
+	return fmt.Errorf("no VM")
+}
+
+// show logs what there is.
+func (w *world) show() {
+	for _, f := range w.failovers {
+		line := string(f.Status.Phase)
+		if f.Status.SharesWith != "" {
+			line += " sharing"
+		}
+		if f.Status.LastError != "" {
+			line += " error=" + f.Status.LastError
+		}
+		if len(f.Finalizers) > 0 {
+			line += " finalizer"
+		}
+		if w.deleted(f) {
+			line = "deleted"
+		}
+		w.say("  failover of %s: %s", f.Spec.OnpremNodeName, line)
+		for _, c := range f.Status.Conditions {
+			w.say("    %s=%s %s", c.Type, c.Status, c.Reason)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(w.nodes)) {
+		x := w.nodes[n]
+		w.say("  node %s %s taint=%q labels=%v", n, x.health, x.taint, x.labels)
+	}
+	for _, n := range slices.Sorted(maps.Keys(w.temps)) {
+		w.say("  node %s ready=%v cordoned=%v", n, w.temps[n].ready, w.temps[n].cordoned)
+	}
+	for _, n := range slices.Sorted(maps.Keys(w.vms)) {
+		w.say("  vm %s %s", n, w.vms[n].state)
+	}
+	for _, n := range slices.Sorted(maps.Keys(w.servers)) {
+		s := w.servers[n]
+		w.say("  server %s %s on %s allocatable=%v", n, s.State, s.Node, s.Allocatable)
+	}
+	w.say("  tokens: %d", len(w.tokens))
+}

@@ -1,0 +1,92 @@
+package decide
+
+import "time"
+
+// Fencing is how it is made sure that a node that seems dead is.
+type Fencing string
+
+// The fencing policies.
+const (
+	// FenceNone trusts that NotReady for the grace is dead. A node that is only
+	// cut off goes on playing; its servers' players lose nothing but the entry
+	// in the API.
+	FenceNone Fencing = "None"
+	// FenceManual waits for the annotation before the taint.
+	FenceManual Fencing = "Manual"
+	// FenceWebhook asks a program of the studio, for example one that cuts the
+	// power, and taints once it confirms.
+	FenceWebhook Fencing = "Webhook"
+)
+
+// Machine is a type of VM that can be made.
+type Machine struct {
+	Type string
+	// MilliCPU and Memory (bytes) are what game servers can request on it,
+	// that is without what the system keeps.
+	MilliCPU int64
+	Memory   int64
+	// MilliCost is the price of an hour in thousandths; 0 if it is not known.
+	MilliCost int64
+}
+
+// Settings are what the operator has chosen. They are taken as they are: who
+// reads them validates them.
+type Settings struct {
+	// Grace is how long a node may be NotReady before anything is done.
+	Grace time.Duration
+	// Stability is how long it must be Ready before its VM is drained. Too
+	// short, and a node that flaps moves its servers to and fro.
+	Stability time.Duration
+	// MaxWait is how long servers in use may stay on the temporary node.
+	MaxWait time.Duration
+	// JoinTimeout is from the insert to a Ready Node. Shorter than the life of a
+	// bootstrap token.
+	JoinTimeout time.Duration
+	// MaxAttempts in a row, with Backoff doubling up to BackoffMax between them;
+	// then ExhaustedPause, and anew.
+	MaxAttempts         int
+	Backoff, BackoffMax time.Duration
+	ExhaustedPause      time.Duration
+	// Poll is how often the cloud is asked while a VM comes or goes.
+	Poll time.Duration
+	// Watch is how often the cloud is asked about a VM that stands.
+	Watch time.Duration
+
+	// MaxFailovers is how many may be under way at once, MaxVMs how many VMs
+	// may exist, MaxMilliCost what they may cost in an hour (thousandths; 0 is
+	// no limit).
+	MaxFailovers int
+	MaxVMs       int
+	MaxMilliCost int64
+	// A storm is when at least StormNodes watched nodes, and at least the share
+	// StormShare of them, are down: it may be the view that is broken. Nothing
+	// is done until it has lasted for StormGrace, or an operator says proceed.
+	StormNodes int
+	StormShare float64
+	StormGrace time.Duration
+
+	// Lifetime is the longest life of a VM, and ReplaceLead how long before its
+	// end the next one is made.
+	Lifetime    time.Duration
+	ReplaceLead time.Duration
+	// KeepCompleted is how long a failover stays as history.
+	KeepCompleted time.Duration
+
+	Fencing Fencing
+	// InitNodes: no cloud-controller-manager initialises the temporary Nodes.
+	InitNodes bool
+	// NamePrefix is that of VMs, such as "gcp-temp-".
+	NamePrefix string
+	// Zones in order of preference.
+	Zones []string
+	// Machines in order of size. A failover takes the first that has room for
+	// what was lost, or else the last.
+	Machines []Machine
+	// TempLabels are on every temporary Node; CopyLabels are keys of labels
+	// that are copied from the failed one.
+	TempLabels map[string]string
+	CopyLabels []string
+}
+
+// MaxRun is when the cloud itself ends a VM if the controller does not.
+func (s *Settings) MaxRun() time.Duration { return s.Lifetime + s.MaxWait + s.JoinTimeout }

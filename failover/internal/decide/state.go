@@ -1,0 +1,136 @@
+package decide
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+)
+
+// Health is that of the on-premises Node.
+type Health string
+
+// The healths. Gone, the zero value, is proven by the API server's 404.
+const (
+	Gone     Health = ""
+	Ready    Health = "Ready"
+	NotReady Health = "NotReady"
+)
+
+// Node is the on-premises Node.
+type Node struct {
+	Health Health
+	UID    types.UID
+	Labels map[string]string
+	// Tainted: a taint with our key and effect is there, whoever's it is.
+	Tainted bool
+}
+
+// Temp is the temporary VM's Node; for a failover that shares a VM, that of
+// the host.
+type Temp struct {
+	Exists        bool
+	UID           types.UID
+	Ready         bool
+	Cordoned      bool
+	Uninitialised bool
+	ProviderID    string
+	Labels        map[string]string
+}
+
+// Known is what is known of the VM.
+type Known string
+
+// What can be known of a VM. The zero value is that nothing is: the cloud was
+// not asked, or its answer was no proof.
+const (
+	Unknown Known = ""
+	Absent  Known = "absent"
+	Foreign Known = "foreign"
+	Present Known = "present"
+)
+
+// VM is the last look at the VM of the present attempt.
+type VM struct {
+	Known    Known
+	Instance cloud.Instance
+	// Err is why it is Unknown, or empty if nobody asked.
+	Err string
+}
+
+// Server is a game server on one of the two nodes.
+type Server struct {
+	Namespace, Name string
+	UID             types.UID
+	ResourceVersion string
+	// State is Agones's.
+	State string
+	// Node is where it runs.
+	Node     string
+	Deleting bool
+	// Hidden: its allocatable label was taken away by us.
+	Hidden bool
+	// Allocatable: it has the label.
+	Allocatable bool
+}
+
+// InUse tells whether players are in it, or about to be.
+func (s Server) InUse() bool { return s.State == "Allocated" || s.State == "Reserved" }
+
+// Record is what the watcher saw when it made the failover.
+type Record struct {
+	UID      types.UID         `json:"uid"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	FailedAt time.Time         `json:"failedAt"`
+}
+
+// Result is how a call ended that this run has made. The zero value: not made.
+type Result string
+
+// The results of calls.
+const (
+	NotCalled Result = ""
+	Accepted  Result = "accepted"
+	Stockout  Result = "stockout"
+	Quota     Result = "quota"
+	Invalid   Result = "invalid"
+	Alien     Result = "foreign"
+	Unclear   Result = "unclear"
+)
+
+// State is all that a decision depends on.
+type State struct {
+	Failover *v1.NodeFailover
+	// Record is from the failover's annotation; nil if it was made by hand.
+	Record *Record
+	Node   Node
+	Temp   Temp
+	VM     VM
+	// Servers are those on the two nodes that exist.
+	Servers []Server
+	// Siblings are all other failovers; while Failover is Pending from a live
+	// list, so that two decisions never use the same room in a budget.
+	Siblings []v1.NodeFailover
+	// Watched and Down count the watched Nodes, and those of them not Ready.
+	Watched, Down int
+	// Lost sums up what ran on the node; nil if it could not be found out.
+	Lost *v1.LostServers
+	// ViewSince is since when the cluster has been watched without a gap.
+	ViewSince time.Time
+	// TokenInMemory: the secret half of the last token of the attempt is known.
+	TokenInMemory bool
+	// FreshTokenID can be used for a new token: six random characters.
+	FreshTokenID string
+	// PodsOnTemp counts the game servers' pods on the temporary node, from a
+	// live list; nil if that was not asked for (Plan.LookAtPods).
+	PodsOnTemp *int
+
+	// What this run's calls have brought.
+	Created       Result
+	CreateErr     string
+	Fenced        Result
+	FenceErr      string
+	TokensDeleted []string
+}
