@@ -1,0 +1,90 @@
+// Package agones states as much of Agones's API (agones.dev/v1) as the failover
+// controller reads. What is not stated is dropped when an object is read, so
+// that a thousand game servers fit into little memory; objects are therefore
+// never written whole, only patched and deleted.
+package agones
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// GroupVersion is that of GameServers.
+var GroupVersion = schema.GroupVersion{Group: "agones.dev", Version: "v1"}
+
+const (
+	// AllocatableLabel is on every server that players may be sent to, with the
+	// value "true": selectors can only ask for labels that are there.
+	AllocatableLabel = "torikumi/allocatable"
+	// HiddenAnnotation holds the value of an allocatable label that was taken
+	// away, to be restored.
+	HiddenAnnotation = "failover.operator.io/allocatable"
+	// RoleLabel, with the value RoleGameServer, is on the pods of game servers.
+	RoleLabel = "agones.dev/role"
+	// RoleGameServer is the role of a game server's pod.
+	RoleGameServer = "gameserver"
+)
+
+// GameServer is a game server as far as it matters here.
+type GameServer struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	Status            GameServerStatus `json:"status,omitempty"`
+}
+
+// GameServerStatus says where a server runs and what it is doing.
+type GameServerStatus struct {
+	State    string `json:"state,omitempty"`
+	NodeName string `json:"nodeName,omitempty"`
+}
+
+// GameServerList is a list of them.
+type GameServerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []GameServer `json:"items"`
+}
+
+// DeepCopyObject implements runtime.Object.
+func (g *GameServer) DeepCopyObject() runtime.Object {
+	out := new(GameServer)
+	*out = *g
+	g.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
+	return out
+}
+
+// DeepCopyObject implements runtime.Object.
+func (l *GameServerList) DeepCopyObject() runtime.Object {
+	out := &GameServerList{TypeMeta: l.TypeMeta}
+	l.ListMeta.DeepCopyInto(&out.ListMeta)
+	for i := range l.Items {
+		out.Items = append(out.Items, *l.Items[i].DeepCopyObject().(*GameServer))
+	}
+	return out
+}
+
+// AddToScheme adds the kinds of this package to a scheme.
+func AddToScheme(s *runtime.Scheme) error {
+	s.AddKnownTypes(GroupVersion, &GameServer{}, &GameServerList{})
+	metav1.AddToGroupVersion(s, GroupVersion)
+	return nil
+}
+
+// Trim drops what nobody reads before a server is cached.
+func Trim(obj any) (any, error) {
+	if g, ok := obj.(*GameServer); ok {
+		g.ManagedFields = nil
+		g.OwnerReferences = nil
+		g.Finalizers = nil
+		keep := func(m map[string]string, key string) map[string]string {
+			if v, ok := m[key]; ok {
+				return map[string]string{key: v}
+			}
+			return nil
+		}
+		g.Labels = keep(g.Labels, AllocatableLabel)
+		g.Annotations = keep(g.Annotations, HiddenAnnotation)
+	}
+	return obj, nil
+}

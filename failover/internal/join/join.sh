@@ -1,0 +1,103 @@
+#!/bin/bash
+# Joins this machine to its cluster. Runs as root at each boot; what is done is
+# not done again.
+set -euo pipefail
+
+say() { echo "torikumi-join: $*"; }
+fail() { say "FAILED: $*"; exit 1; }
+
+NODE={{quote .Node}}
+{{- if .RequireKata}}
+
+if command -v kata-check >/dev/null; then
+	kata-check || fail "kata-check: this machine cannot run Kata containers"
+else
+	[ -e /dev/kvm ] || fail "no /dev/kvm: nested virtualization is off"
+fi
+{{- end}}
+{{- if .Hook}}
+
+# The hook, at each boot: an overlay network has to be up before the kubelet is.
+HOOK=$(mktemp)
+trap 'rm -f "$HOOK"' EXIT
+echo {{base64 .HookBytes}} | base64 -d >"$HOOK"
+say "hook"
+bash "$HOOK" || fail "the hook ended with $?"
+{{- end}}
+{{- if .NodeIP}}
+
+NODE_IP={{.NodeIP}}
+[ -n "$NODE_IP" ] || fail "no node IP"
+{{- end}}
+
+# What the kubelet is started with. kubeadm's unit reads this file, also after a
+# reboot.
+ARGS="--hostname-override=$NODE"
+{{- if .ExternalCloud}}
+ARGS="$ARGS --cloud-provider=external"
+{{- end}}
+{{- if .ProviderID}}
+ARGS="$ARGS --provider-id="{{quote .ProviderID}}
+{{- end}}
+{{- if .LabelList}}
+ARGS="$ARGS --node-labels="{{quote .LabelList}}
+{{- end}}
+{{- if .TaintList}}
+ARGS="$ARGS --register-with-taints="{{quote .TaintList}}
+{{- end}}
+{{- if .NodeIP}}
+ARGS="$ARGS --node-ip=$NODE_IP"
+{{- end}}
+DEFAULTS=/etc/default/kubelet
+[ -d /etc/sysconfig ] && DEFAULTS=/etc/sysconfig/kubelet
+WANT="KUBELET_EXTRA_ARGS=\"$ARGS\""
+CHANGED=
+if [ "$(cat "$DEFAULTS" 2>/dev/null || true)" != "$WANT" ]; then
+	echo "$WANT" >"$DEFAULTS.new"
+	mv "$DEFAULTS.new" "$DEFAULTS"
+	CHANGED=1
+fi
+
+if [ -s /etc/kubernetes/kubelet.conf ]; then
+	say "has joined before"
+	# A node IP that changed with the boot has to reach the kubelet.
+	[ -z "$CHANGED" ] || systemctl restart kubelet
+	exit 0
+fi
+
+# A join that was interrupted leaves files that the next one refuses.
+if [ -e /etc/kubernetes/bootstrap-kubelet.conf ] || [ -e /etc/kubernetes/pki/ca.crt ]; then
+	say "clears away an interrupted join"
+	kubeadm reset --force >/dev/null 2>&1 || true
+fi
+
+# The token goes into a file that only root reads, not on a command line.
+umask 077
+CONFIG=$(mktemp)
+trap 'rm -f "$CONFIG"{{if .Hook}} "$HOOK"{{end}}' EXIT
+cat >"$CONFIG" <<'JOIN'
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: JoinConfiguration
+discovery:
+  bootstrapToken:
+    apiServerEndpoint: {{printf "%q" .Endpoint}}
+    token: {{printf "%q" .Token}}
+    caCertHashes:
+    - {{printf "%q" .CAHash}}
+nodeRegistration:
+  name: {{printf "%q" .Node}}
+  ignorePreflightErrors:
+  - SystemVerification
+JOIN
+
+systemctl enable kubelet >/dev/null 2>&1 || true
+for attempt in 1 2 3 4 5; do
+	say "joins as $NODE, attempt $attempt"
+	if kubeadm join --config "$CONFIG"; then
+		say "joined"
+		exit 0
+	fi
+	kubeadm reset --force >/dev/null 2>&1 || true
+	sleep 5
+done
+fail "could not join"

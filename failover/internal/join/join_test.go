@@ -1,0 +1,251 @@
+package join_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"torikumi/failover/internal/join"
+)
+
+var update = flag.Bool("update", false, "write the scripts into testdata")
+
+func params() join.Params {
+	return join.Params{
+		Node: "gcp-temp-worker-1-3d3b8057", ProviderID: "gce://studio/europe-west4-a/gcp-temp-worker-1-3d3b8057",
+		Endpoint: "203.0.113.5:6443", Token: "abcdef.0123456789abcdef", CAHash: "sha256:" + strings.Repeat("ab", 32),
+		Labels:        map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"},
+		ExternalCloud: true,
+	}
+}
+
+func full() join.Params {
+	p := params()
+	p.Taints = []string{"torikumi/new=true:NoSchedule"}
+	p.NodeIP = "$(tailscale ip -4)"
+	p.Hook = "set -e\ntailscale up --auth-key=\"$(cat /etc/key)\" --hostname='it''s me'\n"
+	p.RequireKata = true
+	return p
+}
+
+func script(t *testing.T, p join.Params) string {
+	t.Helper()
+	s, err := join.Script(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestScripts(t *testing.T) {
+	bare := params()
+	bare.ExternalCloud, bare.ProviderID, bare.Labels = false, "", nil
+	for name, p := range map[string]join.Params{"plain": params(), "full": full(), "bare": bare} {
+		t.Run(name, func(t *testing.T) {
+			got := script(t, p)
+			check := exec.Command("bash", "-n")
+			check.Stdin = strings.NewReader(got)
+			if out, err := check.CombinedOutput(); err != nil {
+				t.Errorf("bash -n: %v\n%s", err, out)
+			}
+			golden := filepath.Join("testdata", name+".sh")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestScriptRefuses(t *testing.T) {
+	for name, change := range map[string]func(*join.Params){
+		"no token":    func(p *join.Params) { p.Token = "" },
+		"no node":     func(p *join.Params) { p.Node = "" },
+		"no CA hash":  func(p *join.Params) { p.CAHash = "" },
+		"line break":  func(p *join.Params) { p.ProviderID = "gce://a\nrm -rf /" },
+		"no endpoint": func(p *join.Params) { p.Endpoint = "" },
+	} {
+		p := params()
+		change(&p)
+		if _, err := join.Script(p); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// machine is a root directory with stand-ins for kubeadm and systemctl that
+// note their calls; scripts run on it with their absolute paths moved there.
+type machine struct {
+	*testing.T
+	root string
+}
+
+func newMachine(t *testing.T, kubeadm string) *machine {
+	m := &machine{t, t.TempDir()}
+	for _, dir := range []string{"bin", "etc/default", "etc/kubernetes/pki", "dev"} {
+		if err := os.MkdirAll(filepath.Join(m.root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.program("kubeadm", kubeadm)
+	m.program("systemctl", "")
+	m.program("sleep", "")
+	m.program("tailscale", `[ "$1" = ip ] && echo 100.64.0.7; true`)
+	m.program("kata-check", "")
+	return m
+}
+
+func (m *machine) program(name, body string) {
+	text := fmt.Sprintf("#!/bin/bash\necho %s \"$@\" >>%s/calls\n%s\n", name, m.root, body)
+	if err := os.WriteFile(filepath.Join(m.root, "bin", name), []byte(text), 0o755); err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *machine) boot(p join.Params) (string, error) {
+	s := regexp.MustCompile(`(^|[\s=])/(etc|dev)/`).ReplaceAllString(script(m.T, p), "${1}"+m.root+"/${2}/")
+	cmd := exec.Command("bash", "-c", s)
+	cmd.Env = []string{"PATH=" + m.root + "/bin:/usr/bin:/bin"}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (m *machine) read(name string) string {
+	data, _ := os.ReadFile(filepath.Join(m.root, name))
+	return string(data)
+}
+
+const joins = `if [ "$1" = join ]; then cp "$3" %s/config; echo k >%s/etc/kubernetes/kubelet.conf; fi`
+
+func TestScriptJoinsOnce(t *testing.T) {
+	m := newMachine(t, "")
+	m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+	for boot := range 3 {
+		if out, err := m.boot(full()); err != nil {
+			t.Fatalf("boot %d: %v\n%s", boot, err, out)
+		}
+	}
+	calls := m.read("calls")
+	if n := strings.Count(calls, "kubeadm join"); n != 1 {
+		t.Errorf("%d joins:\n%s", n, calls)
+	}
+	if n := strings.Count(calls, "tailscale up"); n != 3 {
+		t.Errorf("the hook ran %d times in 3 boots", n)
+	}
+	if strings.Contains(calls, "0123456789abcdef") {
+		t.Error("the token's secret is on a command line")
+	}
+	want := `KUBELET_EXTRA_ARGS="--hostname-override=gcp-temp-worker-1-3d3b8057 --cloud-provider=external --provider-id=gce://studio/europe-west4-a/gcp-temp-worker-1-3d3b8057 --node-labels=hardware=game-runner,node-location=gcp,node-type=gcp-temporary --register-with-taints=torikumi/new=true:NoSchedule --node-ip=100.64.0.7"`
+	if diff := cmp.Diff(want+"\n", m.read("etc/default/kubelet")); diff != "" {
+		t.Error(diff)
+	}
+	if c := m.read("config"); !strings.Contains(c, `token: "abcdef.0123456789abcdef"`) || !strings.Contains(c, `caCertHashes`) {
+		t.Errorf("the join's configuration: %s", c)
+	}
+}
+
+// A reboot in the middle of a join, and a new address after another.
+func TestScriptSurvivesReboots(t *testing.T) {
+	m := newMachine(t, "")
+	m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+	if err := os.WriteFile(filepath.Join(m.root, "etc/kubernetes/bootstrap-kubelet.conf"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := m.boot(full()); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if calls := m.read("calls"); !strings.Contains(calls, "kubeadm reset") {
+		t.Errorf("the interrupted join was not cleared away:\n%s", calls)
+	}
+	m.program("tailscale", `[ "$1" = ip ] && echo 100.64.0.8; true`)
+	if out, err := m.boot(full()); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if calls := m.read("calls"); !strings.Contains(calls, "systemctl restart kubelet") {
+		t.Errorf("the kubelet does not know of its new address:\n%s", calls)
+	}
+}
+
+func TestScriptFails(t *testing.T) {
+	p := full()
+	for name, break_ := range map[string]func(*machine){
+		"kubeadm":    func(m *machine) { m.program("kubeadm", `[ "$1" != join ]`) },
+		"hook":       func(m *machine) { m.program("tailscale", `exit 3`) },
+		"kata":       func(m *machine) { m.program("kata-check", "exit 1") },
+		"no address": func(m *machine) { m.program("tailscale", `true`) },
+	} {
+		m := newMachine(t, "")
+		break_(m)
+		if out, err := m.boot(p); err == nil || !strings.Contains(out, "FAILED") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+func TestTokens(t *testing.T) {
+	id, secret := join.NewTokenID(), join.NewTokenSecret()
+	if !regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`).MatchString(id + "." + secret) {
+		t.Errorf("%s.%s is no bootstrap token", id, secret)
+	}
+	s := join.TokenSecret(id, secret, "n", time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)))
+	if s.Name != "bootstrap-token-"+id || s.Namespace != "kube-system" || s.StringData["expiration"] != "2026-01-02T02:04:05Z" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func clusterInfo(t *testing.T, server string) *corev1.ConfigMap {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return &corev1.ConfigMap{Data: map[string]string{"kubeconfig": fmt.Sprintf(
+		"apiVersion: v1\nkind: Config\nclusters:\n- name: \"\"\n  cluster:\n    server: %s\n    certificate-authority-data: %s\n", server, ca)}}
+}
+
+func TestReadClusterInfo(t *testing.T) {
+	for server, want := range map[string]string{"https://10.0.0.1:6443": "10.0.0.1:6443", "https://api.example": "api.example:443"} {
+		c, err := join.ReadClusterInfo(clusterInfo(t, server))
+		if err != nil || c.Endpoint != want || !regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(c.CAHash) {
+			t.Errorf("%s: %+v %v", server, c, err)
+		}
+	}
+	for name, cm := range map[string]*corev1.ConfigMap{
+		"empty": {}, "no cluster": {Data: map[string]string{"kubeconfig": "clusters: []"}},
+		"plain HTTP": clusterInfo(t, "http://10.0.0.1:6443"),
+		"no CA":      {Data: map[string]string{"kubeconfig": "clusters: [{cluster: {server: \"https://a:1\"}}]"}},
+	} {
+		if _, err := join.ReadClusterInfo(cm); !errors.Is(err, join.ErrNoClusterInfo) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

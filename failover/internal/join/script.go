@@ -1,0 +1,80 @@
+// Package join makes a temporary VM a node: the bootstrap token that it joins
+// with, and the script that it runs at each boot. Between a dead node and the
+// first game on its replacement, this is the longest part of the way.
+package join
+
+import (
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+// Params are what a startup script is made from.
+type Params struct {
+	// Node is the Node's name, ProviderID its spec.providerID. Clouds whose
+	// machines don't know it before they exist leave it empty.
+	Node       string
+	ProviderID string
+	// Endpoint is the API server's host:port, Token the whole bootstrap token,
+	// CAHash "sha256:…" of the cluster's CA.
+	Endpoint string
+	Token    string
+	CAHash   string
+	// Labels and Taints are registered by the kubelet itself.
+	Labels map[string]string
+	Taints []string
+	// ExternalCloud: the kubelet waits for a cloud-controller-manager, or for
+	// the controller, to initialise the Node.
+	ExternalCloud bool
+	// NodeIP is the address for --node-ip, or a shell command in $(…) that
+	// prints it after the hook has run; empty leaves it to the kubelet.
+	NodeIP string
+	// Hook is a shell script that runs as root before the join, for example to
+	// enter an overlay network. It runs at each boot.
+	Hook string
+	// RequireKata ends the join unless the machine can run Kata containers.
+	RequireKata bool
+}
+
+//go:embed join.sh
+var text string
+
+var script = template.Must(template.New("join.sh").Funcs(template.FuncMap{"quote": quote, "base64": base64.StdEncoding.EncodeToString}).Parse(text))
+
+// quote makes one word of the shell from s, whatever is in it.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// Script is the startup script. It holds the token.
+func Script(p Params) (string, error) {
+	for what, v := range map[string]string{"node": p.Node, "endpoint": p.Endpoint, "token": p.Token, "CA hash": p.CAHash} {
+		if v == "" {
+			return "", fmt.Errorf("startup script: no %s", what)
+		}
+	}
+	for what, v := range map[string]string{"node": p.Node, "provider id": p.ProviderID, "endpoint": p.Endpoint, "node IP": p.NodeIP} {
+		if strings.ContainsAny(v, "\n\r") {
+			return "", fmt.Errorf("startup script: line break in the %s", what)
+		}
+	}
+	if p.NodeIP != "" && !strings.HasPrefix(p.NodeIP, "$(") {
+		p.NodeIP = quote(p.NodeIP)
+	}
+	pairs := make([]string, 0, len(p.Labels))
+	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
+		pairs = append(pairs, k+"="+p.Labels[k])
+	}
+	var b strings.Builder
+	err := script.Execute(&b, struct {
+		Params
+		LabelList, TaintList string
+		HookBytes            []byte
+	}{p, strings.Join(pairs, ","), strings.Join(p.Taints, ","), []byte(p.Hook)})
+	if err != nil {
+		return "", fmt.Errorf("startup script: %w", err)
+	}
+	return b.String(), nil
+}

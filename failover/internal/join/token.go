@@ -1,0 +1,117 @@
+package join
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/url"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// TokenNamespace is where bootstrap tokens are, TokenLife the longest that one
+// is valid.
+const (
+	TokenNamespace = "kube-system"
+	TokenLife      = 15 * time.Minute
+)
+
+const tokenAlphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+func random(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		k, err := rand.Int(rand.Reader, big.NewInt(int64(len(tokenAlphabet))))
+		if err != nil {
+			panic(err) // crypto/rand does not fail
+		}
+		b[i] = tokenAlphabet[k.Int64()]
+	}
+	return string(b)
+}
+
+// NewTokenID makes the public half of a token.
+func NewTokenID() string { return random(6) }
+
+// NewTokenSecret makes the secret half.
+func NewTokenSecret() string { return random(16) }
+
+// SecretName is the name of a token's Secret.
+func SecretName(id string) string { return "bootstrap-token-" + id }
+
+// TokenSecret is the Secret of a bootstrap token with which one node can join
+// (kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens).
+func TokenSecret(id, secret, node string, expires time.Time) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: SecretName(id), Namespace: TokenNamespace,
+			Labels: map[string]string{"app.kubernetes.io/managed-by": "torikumi-failover"},
+		},
+		Type: corev1.SecretTypeBootstrapToken,
+		StringData: map[string]string{
+			"description":                    "for the temporary node " + node,
+			"token-id":                       id,
+			"token-secret":                   secret,
+			"expiration":                     expires.UTC().Format(time.RFC3339),
+			"usage-bootstrap-authentication": "true",
+			"usage-bootstrap-signing":        "true",
+			"auth-extra-groups":              "system:bootstrappers:kubeadm:default-node-token",
+		},
+	}
+}
+
+// ErrNoClusterInfo says that the ConfigMap cluster-info is not what kubeadm makes.
+var ErrNoClusterInfo = errors.New("cluster-info is incomplete")
+
+// Cluster is what a node has to know to find and to trust its cluster.
+type Cluster struct {
+	// Endpoint is the API server's host:port.
+	Endpoint string
+	// CAHash is "sha256:…" of the public key of the CA, as kubeadm wants it.
+	CAHash string
+}
+
+// ReadClusterInfo reads the ConfigMap cluster-info of kube-public.
+func ReadClusterInfo(cm *corev1.ConfigMap) (Cluster, error) {
+	var config struct {
+		Clusters []struct {
+			Cluster struct {
+				Server string `json:"server"`
+				CA     []byte `json:"certificate-authority-data"`
+			} `json:"cluster"`
+		} `json:"clusters"`
+	}
+	if err := yaml.Unmarshal([]byte(cm.Data["kubeconfig"]), &config); err != nil {
+		return Cluster{}, fmt.Errorf("%w: %w", ErrNoClusterInfo, err)
+	}
+	if len(config.Clusters) != 1 {
+		return Cluster{}, fmt.Errorf("%w: %d clusters", ErrNoClusterInfo, len(config.Clusters))
+	}
+	c := config.Clusters[0].Cluster
+	server, err := url.Parse(c.Server)
+	if err != nil || server.Host == "" || server.Scheme != "https" {
+		return Cluster{}, fmt.Errorf("%w: server %q", ErrNoClusterInfo, c.Server)
+	}
+	block, _ := pem.Decode(c.CA)
+	if block == nil {
+		return Cluster{}, fmt.Errorf("%w: no certificate", ErrNoClusterInfo)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return Cluster{}, fmt.Errorf("%w: %w", ErrNoClusterInfo, err)
+	}
+	host := server.Host
+	if server.Port() == "" {
+		host += ":443"
+	}
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return Cluster{Endpoint: host, CAHash: "sha256:" + hex.EncodeToString(sum[:])}, nil
+}
