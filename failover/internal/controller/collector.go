@@ -1,0 +1,132 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/decide"
+)
+
+const (
+	// collectEvery is how often the cloud's list is compared.
+	collectEvery = 2 * time.Minute
+	// orphanAge is the least age of an orphan. Its failover's status is persisted
+	// before it is made, so that none is needed for correctness; it is the
+	// margin for a cloud whose list and clock are not ours.
+	orphanAge = 2 * time.Minute
+)
+
+// Collector deletes VMs of this cluster that no failover claims. There should
+// be none; this is the net under crashes that nobody has thought of.
+type Collector struct {
+	*Options
+	seen map[cloud.Ref]bool // orphans of the last round
+}
+
+// NewCollector makes a Collector.
+func NewCollector(o *Options) *Collector { return &Collector{Options: o, seen: map[cloud.Ref]bool{}} }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (c *Collector) NeedLeaderElection() bool { return true }
+
+// Start collects until ctx ends.
+func (c *Collector) Start(ctx context.Context) error {
+	for {
+		if err := c.Collect(ctx); err != nil && ctx.Err() == nil {
+			c.Log.Error("collect VMs", "err", err)
+		}
+		timer := c.Clock.NewTimer(collectEvery)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C():
+		}
+	}
+}
+
+// Collect compares once. A VM is deleted when two rounds in a row have found
+// it without a failover; nothing is deleted unless both lists are whole.
+func (c *Collector) Collect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, collectEvery)
+	defer cancel()
+	vms, err := c.Cloud.List(ctx, c.Cluster)
+	if err != nil {
+		return fmt.Errorf("list VMs: %w", err)
+	}
+	var all v1.NodeFailoverList
+	if err := c.Live.List(ctx, &all); err != nil { // after the cloud's list: whatever is in that was persisted before
+		return fmt.Errorf("list failovers: %w", err)
+	}
+	claimed := make(map[cloud.Ref]types.UID)
+	for i := range all.Items {
+		if f := &all.Items[i]; f.Status.VM != nil && f.Status.Phase != v1.Completed {
+			claimed[ref(f)] = f.UID
+		}
+	}
+	orphans := make(map[cloud.Ref]bool)
+	exists := make(map[string]bool)
+	var errs []error
+	for _, vm := range vms {
+		exists[vm.Name] = true
+		if uid, ok := claimed[vm.Ref]; ok && string(uid) == vm.Owner.Failover || vm.Owner.Cluster != c.Cluster {
+			continue
+		}
+		if age := c.Clock.Since(vm.Created); age < orphanAge && age >= 0 {
+			continue
+		}
+		orphans[vm.Ref] = true
+		if !c.seen[vm.Ref] || vm.State == cloud.Stopping {
+			continue
+		}
+		c.Log.Warn("deleting a VM that no failover claims", "vm", vm.Name, "zone", vm.Zone, "node", vm.Owner.Node)
+		c.Metrics.orphan()
+		if c.DryRun {
+			continue
+		}
+		if err := c.Cloud.Delete(ctx, vm.Ref, vm.Owner); err != nil && !errors.Is(err, cloud.ErrNotFound) {
+			errs = append(errs, fmt.Errorf("delete VM %q: %w", vm.Name, err))
+		}
+	}
+	c.seen = orphans
+	c.Metrics.machines(vms)
+	return errors.Join(append(errs, c.nodes(ctx, exists, claimed))...)
+}
+
+// nodes deletes temporary Nodes whose VM is gone and which no failover claims.
+func (c *Collector) nodes(ctx context.Context, exists map[string]bool, claimed map[cloud.Ref]types.UID) error {
+	want := client.MatchingLabels{}
+	for k, v := range c.Settings.TempLabels {
+		want[k] = v
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	var all corev1.NodeList
+	if err := c.Client.List(ctx, &all, want); err != nil {
+		return fmt.Errorf("list temporary nodes: %w", err)
+	}
+	for r := range claimed {
+		exists[r.Name] = true
+	}
+	var errs []error
+	for i := range all.Items {
+		n := &all.Items[i]
+		if exists[n.Name] || health(n) == decide.Ready || c.DryRun || c.Clock.Since(n.CreationTimestamp.Time) < orphanAge {
+			continue
+		}
+		c.Log.Warn("deleting a temporary Node without a VM", "node", n.Name)
+		if err := client.IgnoreNotFound(c.Client.Delete(ctx, n, client.Preconditions{UID: &n.UID})); err != nil {
+			errs = append(errs, fmt.Errorf("delete node %q: %w", n.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,192 @@
+// Package controller watches Nodes and NodeFailovers and does what package
+// decide says. It decides nothing itself: it observes, persists, acts, in this
+// order, and comes back when something has changed or when it was told to.
+//
+// Everything in it runs on the leader alone.
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/decide"
+)
+
+// Annotations and constants that are the controller's own.
+const (
+	// RecordAnnotation holds what the watcher saw when it made a failover: a
+	// status cannot be written in the same request, and the Node may be gone
+	// before the next.
+	RecordAnnotation = "failover.operator.io/record"
+	// TaintKey, TaintValue are the taint that makes Kubernetes delete a dead
+	// node's pods at once; its effect is NoExecute.
+	TaintKey   = "node.kubernetes.io/out-of-service"
+	TaintValue = "nodeshutdown"
+	// uninitialized is the taint of a kubelet that waits for its cloud.
+	uninitialized = "node.cloudprovider.kubernetes.io/uninitialized"
+	// callTimeout bounds one call of the cloud or of the webhook.
+	callTimeout = 30 * time.Second
+)
+
+// VMOptions are the parts of a VM's spec that nothing is decided about.
+type VMOptions struct {
+	Image, DiskType, Network, Subnetwork string
+	DiskGB                               int
+	Tags                                 []string
+	Labels                               map[string]string
+}
+
+// JoinOptions are the parts of the startup script that nothing is decided about.
+type JoinOptions struct {
+	// Endpoint overrides the API server's host:port of cluster-info.
+	Endpoint string
+	// ProviderID makes a Node's provider id of a VM's zone and name; nil leaves
+	// it to the node's initialisation.
+	ProviderID    func(cloud.Ref) string
+	ExternalCloud bool
+	NodeIP        string
+	Hook          string
+	RequireKata   bool
+}
+
+// Options are all that the controllers need. All fields have to be set unless
+// they say otherwise.
+type Options struct {
+	// Client reads from the cache; Live reads from the API server.
+	Client client.Client
+	Live   client.Reader
+	Cloud  cloud.Provider
+	// Cluster is the UID of the namespace kube-system.
+	Cluster  string
+	Clock    clock.Clock
+	Log      *slog.Logger
+	Events   events.EventRecorder
+	Metrics  *Metrics
+	Settings *decide.Settings
+	// ViewSince is since when the cluster has been seen without a gap.
+	ViewSince func() time.Time
+	// Watched selects the on-premises Nodes: label and value.
+	WatchedKey, WatchedValue string
+	VM                       VMOptions
+	Join                     JoinOptions
+	// FenceURL is the webhook of the fencing policy Webhook; FenceClient calls it.
+	FenceURL    string
+	FenceClient *http.Client
+	// DryRun only says what would be done.
+	DryRun bool
+}
+
+// Scheme has all kinds that the controllers use.
+func Scheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1.AddToScheme, agones.AddToScheme} {
+		if err := add(s); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// CacheOptions keep in memory what is read often, and of that only what is used.
+func CacheOptions() cache.Options {
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&agones.GameServer{}: {Transform: agones.Trim},
+		&corev1.Node{}:       {Transform: trimNode},
+		&v1.NodeFailover{}:   {Transform: cache.TransformStripManagedFields()},
+	}}
+}
+
+// trimNode drops what kubelets report and nobody here reads.
+func trimNode(obj any) (any, error) {
+	if n, ok := obj.(*corev1.Node); ok {
+		n.ManagedFields = nil
+		n.Annotations = map[string]string{nodePaused: n.Annotations[nodePaused]}
+		n.Status = corev1.NodeStatus{Conditions: readyOnly(n.Status.Conditions)}
+	}
+	return obj, nil
+}
+
+func readyOnly(all []corev1.NodeCondition) []corev1.NodeCondition {
+	for _, c := range all {
+		if c.Type == corev1.NodeReady {
+			// The time of the last heartbeat would make each one an event.
+			return []corev1.NodeCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
+		}
+	}
+	return nil
+}
+
+// ClusterID is the UID of kube-system, which is as old as the cluster.
+func ClusterID(ctx context.Context, r client.Reader) (string, error) {
+	var ns corev1.Namespace
+	if err := r.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, &ns); err != nil {
+		return "", fmt.Errorf("read namespace kube-system: %w", err)
+	}
+	return string(ns.UID), nil
+}
+
+// Register adds all controllers to a manager.
+func Register(mgr ctrl.Manager, o Options) error {
+	if err := index(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	if err := NewWatcher(&o).Register(mgr); err != nil {
+		return fmt.Errorf("node watcher: %w", err)
+	}
+	if err := NewReconciler(&o).Register(mgr); err != nil {
+		return fmt.Errorf("failover controller: %w", err)
+	}
+	return mgr.Add(NewCollector(&o))
+}
+
+// byNode is the index of game servers by the node they run on.
+const byNode = "status.nodeName"
+
+func nodeOf(obj client.Object) []string {
+	if g, ok := obj.(*agones.GameServer); ok && g.Status.NodeName != "" {
+		return []string{g.Status.NodeName}
+	}
+	return nil
+}
+
+func index(ctx context.Context, i client.FieldIndexer) error {
+	if err := i.IndexField(ctx, &agones.GameServer{}, byNode, nodeOf); err != nil {
+		return fmt.Errorf("index game servers by node: %w", err)
+	}
+	return nil
+}
+
+// health is that of a Node that exists.
+func health(n *corev1.Node) decide.Health {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			return decide.Ready
+		}
+	}
+	return decide.NotReady
+}
+
+func hasTaint(n *corev1.Node, key string, effect corev1.TaintEffect) bool {
+	for _, t := range n.Spec.Taints {
+		if t.Key == key && (effect == "" || t.Effect == effect) {
+			return true
+		}
+	}
+	return false
+}

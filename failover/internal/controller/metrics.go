@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+)
+
+// Metrics are the controller's. How many failovers are in which phase is
+// counted when they are asked for.
+type Metrics struct {
+	transitions *prometheus.CounterVec
+	calls       *prometheus.HistogramVec
+	failures    *prometheus.CounterVec
+	servers     *prometheus.CounterVec
+	insert      prometheus.Histogram
+	taint       prometheus.Histogram
+	orphans     prometheus.Counter
+	vms         prometheus.Gauge
+	cost        prometheus.Gauge
+}
+
+// delays are buckets for what the controller adds to a failover, in seconds.
+var delays = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	const ns = "torikumi_failover"
+	m := &Metrics{
+		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "phases_entered_total", Help: "Failovers that have entered a phase."}, []string{"phase"}),
+		calls:       prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: ns, Name: "cloud_call_seconds", Help: "Calls of the cloud.", Buckets: delays}, []string{"call"}),
+		failures:    prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "cloud_errors_total", Help: "Calls of the cloud that failed, by kind of error."}, []string{"call", "kind"}),
+		servers:     prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "gameservers_deleted_total", Help: "Game servers deleted, by reason."}, []string{"why"}),
+		insert:      prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "insert_delay_seconds", Help: "From the end of the grace to the first insert.", Buckets: delays}),
+		taint:       prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "taint_delay_seconds", Help: "From the Ready temporary node to the taint; waiting for fencing included.", Buckets: delays}),
+		orphans:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "orphan_vms_total", Help: "VMs deleted that no failover claimed."}),
+		vms:         prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "vms", Help: "VMs of this cluster, by the cloud's list."}),
+		cost:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the cloud says the VMs cost in an hour; 0 if it does not say."}),
+	}
+	reg.MustRegister(m.transitions, m.calls, m.failures, m.servers, m.insert, m.taint, m.orphans, m.vms, m.cost)
+	return m
+}
+
+func (m *Metrics) transition(p v1.Phase)    { m.transitions.WithLabelValues(string(p)).Inc() }
+func (m *Metrics) inserted(d time.Duration) { m.insert.Observe(d.Seconds()) }
+func (m *Metrics) tainted(d time.Duration)  { m.taint.Observe(d.Seconds()) }
+func (m *Metrics) orphan()                  { m.orphans.Inc() }
+func (m *Metrics) serverDeleted(why string) { m.servers.WithLabelValues(why).Inc() }
+
+func (m *Metrics) call(name string, err error, took time.Duration) {
+	m.calls.WithLabelValues(name).Observe(took.Seconds())
+	if err != nil {
+		m.failures.WithLabelValues(name, kind(err)).Inc()
+	}
+}
+
+// kind names an error of the cloud's contract.
+func kind(err error) string {
+	for e, name := range map[error]string{
+		cloud.ErrNotFound: "not_found", cloud.ErrForeign: "foreign", cloud.ErrStockout: "stockout",
+		cloud.ErrQuota: "quota", cloud.ErrInvalid: "invalid",
+	} {
+		if errors.Is(err, e) {
+			return name
+		}
+	}
+	return "transient"
+}
+
+func (m *Metrics) machines(vms []cloud.Instance) {
+	m.vms.Set(float64(len(vms)))
+	cost := 0.0
+	for _, vm := range vms {
+		cost += vm.HourlyCost
+	}
+	m.cost.Set(cost)
+}

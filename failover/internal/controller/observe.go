@@ -1,0 +1,285 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/join"
+)
+
+// observe gathers what a decision needs. An error means that nothing is
+// decided: what could not be seen is not taken for absent.
+func (r *Reconciler) observe(ctx context.Context, f *v1.NodeFailover) (*decide.State, error) {
+	s := &decide.State{Failover: f, ViewSince: r.ViewSince(), FreshTokenID: join.NewTokenID()}
+	if text := f.Annotations[RecordAnnotation]; text != "" {
+		s.Record = new(decide.Record)
+		if err := json.Unmarshal([]byte(text), s.Record); err != nil {
+			r.Log.Warn("the failover's record is unreadable", "failover", f.Name, "err", err)
+			s.Record = nil
+		}
+	}
+	for _, see := range []func(context.Context, *decide.State) error{r.seeNode, r.seeFleet, r.seeSiblings, r.seeTemp, r.seeServers, r.seeLost} {
+		if err := see(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	r.seeVM(ctx, s)
+	return s, nil
+}
+
+// node reads a Node; nil if the API server says that there is none.
+func (r *Reconciler) node(ctx context.Context, name string) (*corev1.Node, error) {
+	var n corev1.Node
+	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, &n)
+	if apierrors.IsNotFound(err) { // the cache may be behind
+		err = r.Live.Get(ctx, client.ObjectKey{Name: name}, &n)
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read node %q: %w", name, err)
+	}
+	return &n, nil
+}
+
+func (r *Reconciler) seeNode(ctx context.Context, s *decide.State) error {
+	n, err := r.node(ctx, s.Failover.Spec.OnpremNodeName)
+	if err != nil || n == nil {
+		return err
+	}
+	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute)}
+	if n.DeletionTimestamp != nil {
+		s.Node.Health = decide.NotReady // it is on its way out
+	}
+	return nil
+}
+
+// seeFleet counts the watched nodes, for the storm protection.
+func (r *Reconciler) seeFleet(ctx context.Context, s *decide.State) error {
+	var all corev1.NodeList
+	if err := r.Client.List(ctx, &all, client.MatchingLabels{r.WatchedKey: r.WatchedValue}); err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	for i := range all.Items {
+		s.Watched++
+		if health(&all.Items[i]) != decide.Ready {
+			s.Down++
+		}
+	}
+	return nil
+}
+
+// seeSiblings: while a failover waits for room in the budgets, the list is
+// live; two that are decided one after the other then see each other.
+func (r *Reconciler) seeSiblings(ctx context.Context, s *decide.State) error {
+	from := client.Reader(r.Client)
+	if p := s.Failover.Status.Phase; p == v1.Pending || p == "" {
+		from = r.Live
+	}
+	var all v1.NodeFailoverList
+	if err := from.List(ctx, &all); err != nil {
+		return fmt.Errorf("list failovers: %w", err)
+	}
+	for i := range all.Items {
+		if all.Items[i].UID != s.Failover.UID {
+			s.Siblings = append(s.Siblings, all.Items[i])
+		}
+	}
+	return nil
+}
+
+// tempName is the name of the temporary Node, be it shared or not.
+func tempName(s *decide.State) string {
+	if host := s.Failover.Status.SharesWith; host != "" {
+		for i := range s.Siblings {
+			if s.Siblings[i].Name == host {
+				return s.Siblings[i].Status.GCPVMName
+			}
+		}
+		return ""
+	}
+	return s.Failover.Status.GCPVMName
+}
+
+func (r *Reconciler) seeTemp(ctx context.Context, s *decide.State) error {
+	name := tempName(s)
+	if name == "" {
+		return nil
+	}
+	n, err := r.node(ctx, name)
+	if err != nil || n == nil {
+		return err
+	}
+	s.Temp = decide.Temp{
+		Exists: true, UID: n.UID, Ready: health(n) == decide.Ready, Cordoned: n.Spec.Unschedulable,
+		Uninitialised: hasTaint(n, uninitialized, ""), ProviderID: n.Spec.ProviderID, Labels: n.Labels,
+	}
+	return nil
+}
+
+func (r *Reconciler) seeServers(ctx context.Context, s *decide.State) error {
+	for _, name := range []string{s.Failover.Spec.OnpremNodeName, s.Failover.Status.GCPVMName} {
+		if name == "" {
+			continue
+		}
+		var all agones.GameServerList
+		if err := r.Client.List(ctx, &all, client.MatchingFields{byNode: name}); err != nil {
+			return fmt.Errorf("list game servers on %q: %w", name, err)
+		}
+		for i := range all.Items {
+			g := &all.Items[i]
+			_, hidden := g.Annotations[agones.HiddenAnnotation]
+			_, allocatable := g.Labels[agones.AllocatableLabel]
+			s.Servers = append(s.Servers, decide.Server{
+				Namespace: g.Namespace, Name: g.Name, UID: g.UID, ResourceVersion: g.ResourceVersion, State: g.Status.State,
+				Node: name, Deleting: g.DeletionTimestamp != nil, Hidden: hidden, Allocatable: allocatable,
+			})
+		}
+	}
+	return nil
+}
+
+// pods are the game servers' pods on a node, from a live list: once when a
+// node fails, and once when its replacement is drained.
+func (r *Reconciler) pods(ctx context.Context, node string) ([]corev1.Pod, error) {
+	var all corev1.PodList
+	err := r.Live.List(ctx, &all, client.MatchingLabels{agones.RoleLabel: agones.RoleGameServer}, client.MatchingFields{"spec.nodeName": node})
+	if err != nil {
+		return nil, fmt.Errorf("list pods on %q: %w", node, err)
+	}
+	return all.Items, nil
+}
+
+func (r *Reconciler) countPods(ctx context.Context, s *decide.State) error {
+	pods, err := r.pods(ctx, s.Failover.Status.GCPVMName)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for i := range pods {
+		if p := pods[i].Status.Phase; p != corev1.PodSucceeded && p != corev1.PodFailed {
+			n++
+		}
+	}
+	s.PodsOnTemp = &n
+	return nil
+}
+
+// seeLost sums up what ran on the node, as soon as it has failed.
+func (r *Reconciler) seeLost(ctx context.Context, s *decide.State) error {
+	st := s.Failover.Status
+	if st.Lost != nil || st.Phase != v1.Pending && st.Phase != "" {
+		return nil
+	}
+	pods, err := r.pods(ctx, s.Failover.Spec.OnpremNodeName)
+	if err != nil {
+		return err
+	}
+	lost := &v1.LostServers{CPU: *resource.NewQuantity(0, resource.DecimalSI), Memory: *resource.NewQuantity(0, resource.BinarySI)}
+	for i := range pods {
+		p := &pods[i]
+		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		lost.GameServers++
+		cpu, memory := requests(p)
+		lost.CPU.Add(cpu)
+		lost.Memory.Add(memory)
+	}
+	s.Lost = lost
+	return nil
+}
+
+// requests of a pod as the scheduler counts them: the sum of its containers and
+// restartable init containers, or the largest init container, and the overhead
+// of its RuntimeClass, which admission has written into the pod.
+func requests(p *corev1.Pod) (cpu, memory resource.Quantity) {
+	sum := func(name corev1.ResourceName) resource.Quantity {
+		var total, sidecars, largest resource.Quantity
+		for i := range p.Spec.InitContainers {
+			c := &p.Spec.InitContainers[i]
+			q := c.Resources.Requests[name]
+			if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+				sidecars.Add(q)
+				q = sidecars.DeepCopy()
+			} else {
+				q = q.DeepCopy()
+				q.Add(sidecars)
+			}
+			if q.Cmp(largest) > 0 {
+				largest = q
+			}
+		}
+		total = sidecars.DeepCopy()
+		for i := range p.Spec.Containers {
+			total.Add(p.Spec.Containers[i].Resources.Requests[name])
+		}
+		if largest.Cmp(total) > 0 {
+			total = largest
+		}
+		total.Add(p.Spec.Overhead[name])
+		return total
+	}
+	return sum(corev1.ResourceCPU), sum(corev1.ResourceMemory)
+}
+
+// owner is whose the VM of a failover is.
+func (r *Reconciler) owner(f *v1.NodeFailover) cloud.Owner {
+	o := cloud.Owner{Cluster: r.Cluster, Node: f.Spec.OnpremNodeName, Failover: string(f.UID)}
+	if f.Status.Recorded != nil {
+		o.NodeUID = string(f.Status.Recorded.UID)
+	}
+	return o
+}
+
+func ref(f *v1.NodeFailover) cloud.Ref {
+	return cloud.Ref{Name: f.Status.GCPVMName, Zone: f.Status.VM.Zone}
+}
+
+// seeVM asks the cloud. Only while the VM stands and nothing depends on it is
+// an older answer good enough.
+func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
+	f := s.Failover
+	vm := f.Status.VM
+	if vm == nil || f.Status.Phase == v1.Completed {
+		return
+	}
+	if n := len(vm.TokenIDs); n > 0 {
+		_, s.TokenInMemory = r.tokens[vm.TokenIDs[n-1]]
+	}
+	old, ok := r.looks[f.UID]
+	relaxed := (f.Status.Phase == v1.Active || f.Status.Phase == v1.Recovering) && s.Temp.Ready
+	if ok && relaxed && old.name == f.Status.GCPVMName && old.vm.Known == decide.Present && r.Clock.Since(old.at) < r.Settings.Watch {
+		s.VM = old.vm
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	began := time.Now()
+	instance, err := r.Cloud.Get(ctx, ref(f), r.owner(f))
+	r.Metrics.call("get", err, time.Since(began))
+	switch {
+	case err == nil:
+		s.VM = decide.VM{Known: decide.Present, Instance: instance}
+	case errors.Is(err, cloud.ErrNotFound):
+		s.VM = decide.VM{Known: decide.Absent}
+	case errors.Is(err, cloud.ErrForeign):
+		s.VM = decide.VM{Known: decide.Foreign}
+	default:
+		s.VM = decide.VM{Err: err.Error()}
+	}
+	r.looks[f.UID] = look{at: r.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM}
+}

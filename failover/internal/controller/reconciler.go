@@ -1,0 +1,239 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/decide"
+)
+
+// rounds bounds how often one run decides: a call's result is the reason for
+// each further one.
+const rounds = 8
+
+// Reconciler carries failovers from their first NotReady to their end.
+type Reconciler struct {
+	*Options
+
+	// One failover is looked at after the other, so that two never use the
+	// same room in a budget.
+	mu     sync.Mutex
+	tokens map[string]string // secret halves by id; they are nowhere else
+	looks  map[types.UID]look
+	said   map[types.UID]string // dry run: what was said last
+}
+
+// look is what the cloud said of a failover's VM.
+type look struct {
+	at   time.Time
+	name string
+	vm   decide.VM
+}
+
+// NewReconciler makes a Reconciler.
+func NewReconciler(o *Options) *Reconciler {
+	return &Reconciler{Options: o, tokens: map[string]string{}, looks: map[types.UID]look{}, said: map[types.UID]string{}}
+}
+
+func limiter() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 15*time.Second)
+}
+
+// Register adds it to a manager.
+func (r *Reconciler) Register(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("failover").
+		For(&v1.NodeFailover{}).
+		Watches(&v1.NodeFailover{}, handler.EnqueueRequestsFromMapFunc(r.related)).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.ofNode)).
+		Watches(&agones.GameServer{}, handler.EnqueueRequestsFromMapFunc(r.ofServer)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1, RateLimiter: limiter()}).
+		Complete(r)
+}
+
+// open are the names of failovers that are not over and satisfy want.
+func (r *Reconciler) open(ctx context.Context, want func(*v1.NodeFailover) bool) []reconcile.Request {
+	var all v1.NodeFailoverList
+	if err := r.Client.List(ctx, &all); err != nil {
+		r.Log.Error("list failovers from the cache", "err", err)
+		return nil
+	}
+	var found []reconcile.Request
+	for i := range all.Items {
+		if f := &all.Items[i]; f.Status.Phase != v1.Completed && want(f) {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(f)})
+		}
+	}
+	return found
+}
+
+// related are the failovers that wait for, or share with, another one.
+func (r *Reconciler) related(ctx context.Context, o client.Object) []reconcile.Request {
+	changed := o.(*v1.NodeFailover)
+	return r.open(ctx, func(f *v1.NodeFailover) bool {
+		return f.Name != changed.Name && (f.Status.SharesWith == changed.Name || f.Name == changed.Status.SharesWith || f.Name == changed.Spec.Replaces ||
+			f.Spec.Replaces == changed.Name || changed.Status.Phase == v1.Completed && f.Status.Phase == v1.Pending)
+	})
+}
+
+func (r *Reconciler) ofNode(ctx context.Context, o client.Object) []reconcile.Request {
+	host := r.hosts(ctx, o.GetName())
+	return r.open(ctx, func(f *v1.NodeFailover) bool {
+		return f.Spec.OnpremNodeName == o.GetName() || f.Status.GCPVMName == o.GetName() || host != "" && f.Status.SharesWith == host
+	})
+}
+
+// hosts is the name of the failover whose temporary node has that name.
+func (r *Reconciler) hosts(ctx context.Context, node string) string {
+	found := r.open(ctx, func(f *v1.NodeFailover) bool { return f.Status.GCPVMName == node })
+	if len(found) == 0 {
+		return ""
+	}
+	return found[0].Name
+}
+
+// ofServer: a change of a game server matters while its node is drained, or
+// dead.
+func (r *Reconciler) ofServer(ctx context.Context, o client.Object) []reconcile.Request {
+	node := o.(*agones.GameServer).Status.NodeName
+	if node == "" {
+		return nil
+	}
+	return r.open(ctx, func(f *v1.NodeFailover) bool {
+		return f.Status.GCPVMName == node && f.Status.Phase == v1.Draining || f.Spec.OnpremNodeName == node && f.Status.Phase != v1.Draining
+	})
+}
+
+// Reconcile looks at one failover once.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// Live: a decision on an old status could repeat what is long over.
+	f := new(v1.NodeFailover)
+	if err := r.Live.Get(ctx, req.NamespacedName, f); err != nil {
+		if apierrors.IsNotFound(err) {
+			return reconcile.Result{}, nil
+		}
+		return reconcile.Result{}, fmt.Errorf("read failover %q: %w", req.Name, err)
+	}
+	s, err := r.observe(ctx, f)
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("observe failover %q: %w", req.Name, err)
+	}
+	wake, err := r.run(ctx, s)
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil // somebody was faster; look again
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("failover %q: %w", req.Name, err)
+	}
+	if f.Status.Phase == v1.Completed {
+		r.forget(f)
+	}
+	if wake.IsZero() {
+		return reconcile.Result{}, nil
+	}
+	return reconcile.Result{RequeueAfter: max(wake.Sub(r.Clock.Now()), time.Millisecond)}, nil
+}
+
+// run decides, persists and acts, and says when to look again.
+func (r *Reconciler) run(ctx context.Context, s *decide.State) (time.Time, error) {
+	var wake time.Time
+	done := make(map[string]bool)
+	for range rounds {
+		now := r.Clock.Now()
+		p := decide.Decide(r.Settings, s, now)
+		wake = p.Wake
+		if r.DryRun {
+			r.say(s.Failover, p)
+			return wake, nil
+		}
+		if err := r.persist(ctx, s, p); err != nil {
+			return wake, err
+		}
+		again := p.LookAtPods
+		if p.LookAtPods {
+			if err := r.countPods(ctx, s); err != nil {
+				return wake, err
+			}
+		}
+		retry := false
+		for _, a := range p.Actions {
+			if done[a.String()] {
+				continue
+			}
+			done[a.String()] = true
+			res, err := r.act(ctx, s, a)
+			if err != nil {
+				return wake, fmt.Errorf("%s: %w", a, err)
+			}
+			again = again || res == learnt
+			retry = retry || res == changed
+		}
+		if !again {
+			if soon := now.Add(200 * time.Millisecond); retry && (wake.IsZero() || soon.Before(wake)) {
+				wake = soon
+			}
+			return wake, nil
+		}
+	}
+	return wake, nil
+}
+
+// persist writes the status, and tells the story once it is written.
+func (r *Reconciler) persist(ctx context.Context, s *decide.State, p decide.Plan) error {
+	f := s.Failover
+	if p.Status != nil {
+		old := f.Status
+		f.Status = *p.Status
+		if err := r.Client.Status().Update(ctx, f); err != nil {
+			f.Status = old
+			return fmt.Errorf("persist status: %w", err)
+		}
+		// What the API server has made of it is what the next round goes on from,
+		// but for the instants: it keeps no more than microseconds.
+		if old.Phase != f.Status.Phase {
+			r.Log.Info("failover", "node", f.Spec.OnpremNodeName, "failover", f.Name, "from", old.Phase, "to", f.Status.Phase)
+			r.Metrics.transition(f.Status.Phase)
+		}
+	}
+	for _, e := range p.Events {
+		r.event(f, e)
+	}
+	return nil
+}
+
+func (o *Options) event(f *v1.NodeFailover, e decide.Event) {
+	o.Events.Eventf(f, nil, string(e.Kind), e.Reason, "Failover", "%s", e.Message)
+}
+
+// say tells what would be done, once.
+func (r *Reconciler) say(f *v1.NodeFailover, p decide.Plan) {
+	text := fmt.Sprint(p.Actions)
+	if p.Status != nil {
+		text += " phase " + string(p.Status.Phase)
+	}
+	if r.said[f.UID] != text {
+		r.said[f.UID] = text
+		r.Log.Info("dry run", "node", f.Spec.OnpremNodeName, "failover", f.Name, "would", text)
+	}
+}
+
+func (r *Reconciler) forget(f *v1.NodeFailover) {
+	delete(r.looks, f.UID)
+	delete(r.said, f.UID)
+}

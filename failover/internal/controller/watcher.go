@@ -1,0 +1,135 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/decide"
+)
+
+// nodePaused on a Node keeps failovers from being made for it: it is being
+// worked on.
+const nodePaused = v1.PausedAnnotation
+
+// Watcher makes a NodeFailover for each watched Node that is not Ready and has
+// none. It makes no other decision; most of them end within the grace.
+type Watcher struct{ *Options }
+
+// NewWatcher makes a Watcher.
+func NewWatcher(o *Options) *Watcher { return &Watcher{o} }
+
+// Register adds it to a manager.
+func (w *Watcher) Register(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("watcher").
+		For(&corev1.Node{}).
+		// A failover that has ended while its node is down makes room for the next.
+		Watches(&v1.NodeFailover{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+			return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: o.(*v1.NodeFailover).Spec.OnpremNodeName}}}
+		})).
+		WithOptions(controller.Options{RateLimiter: limiter()}).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), w))
+}
+
+// Reconcile looks at one Node.
+func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Result, error) {
+	paused := n.Annotations[nodePaused]
+	switch {
+	case n.Labels[w.WatchedKey] != w.WatchedValue, n.DeletionTimestamp != nil, paused != "" && paused != "false":
+		return reconcile.Result{}, nil
+	case health(n) == decide.Ready:
+		return reconcile.Result{}, nil
+	}
+	// A node that has just been added is NotReady until its network is up.
+	if age := w.Clock.Now().Sub(n.CreationTimestamp.Time); age < w.Settings.Grace && age >= 0 {
+		return reconcile.Result{RequeueAfter: w.Settings.Grace - age}, nil
+	}
+	for _, r := range []client.Reader{w.Client, w.Live} { // the cache says mostly yes, and cheaply
+		open, err := w.open(ctx, r, n.Name)
+		if err != nil || open {
+			return reconcile.Result{}, err
+		}
+	}
+	return reconcile.Result{}, w.create(ctx, n)
+}
+
+func (w *Watcher) open(ctx context.Context, r client.Reader, node string) (bool, error) {
+	var all v1.NodeFailoverList
+	if err := r.List(ctx, &all); err != nil {
+		return false, fmt.Errorf("list failovers: %w", err)
+	}
+	for i := range all.Items {
+		if f := &all.Items[i]; f.Spec.OnpremNodeName == node && f.Status.Phase != v1.Completed {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (w *Watcher) create(ctx context.Context, n *corev1.Node) error {
+	record, err := json.Marshal(decide.Record{UID: n.UID, Labels: n.Labels, FailedAt: w.Clock.Now()})
+	if err != nil {
+		return fmt.Errorf("record node %s: %w", n.Name, err)
+	}
+	f := &v1.NodeFailover{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        decide.Name(n.Name, n.UID, spell(n)),
+			Finalizers:  []string{v1.Finalizer},
+			Annotations: map[string]string{RecordAnnotation: string(record)},
+		},
+		Spec: v1.NodeFailoverSpec{OnpremNodeName: n.Name},
+	}
+	if w.DryRun {
+		w.Log.Info("would make a failover", "node", n.Name, "failover", f.Name)
+		return nil
+	}
+	if err := w.Client.Create(ctx, f); err != nil {
+		if !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create failover for node %s: %w", n.Name, err)
+		}
+		return w.again(ctx, f, n)
+	}
+	w.Log.Info("node is not ready: failover made", "node", n.Name, "failover", f.Name)
+	w.event(f, decide.Event{Kind: decide.Normal, Reason: "NodeNotReady", Message: fmt.Sprintf("%s is not Ready", n.Name)})
+	return nil
+}
+
+// again follows on a failover of the same spell that has completed, deleted by
+// hand for example, while the node went on being down.
+func (w *Watcher) again(ctx context.Context, f *v1.NodeFailover, n *corev1.Node) error {
+	var old v1.NodeFailover
+	if err := w.Live.Get(ctx, client.ObjectKeyFromObject(f), &old); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if old.Status.Phase != v1.Completed {
+		return nil // another controller has been faster
+	}
+	f.Name = decide.Name(n.Name, n.UID, spell(n)+"/"+string(old.UID))
+	if err := w.Client.Create(ctx, f); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create failover for node %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// spell is since when the node has not been Ready, by its own condition.
+func spell(n *corev1.Node) string {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.LastTransitionTime.UTC().Format(time.RFC3339)
+		}
+	}
+	return "never ready"
+}
