@@ -1,0 +1,289 @@
+// Package failover starts the failover controller: it replaces on-premises
+// nodes that die by temporary machines of a cloud, moves game servers there,
+// and back. No player's request passes it; what it does badly, all of a node's
+// players feel.
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/execcloud"
+	"torikumi/failover/internal/gce"
+	"torikumi/failover/internal/join"
+	"torikumi/pkg/config"
+	"torikumi/pkg/service"
+)
+
+// GCE and Exec are the settings of the two providers.
+type (
+	GCE  = gce.Config
+	Exec = execcloud.Config
+)
+
+// Config are the settings of the failover controller.
+type Config struct {
+	service.Config
+	GCE
+	Exec
+
+	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51550" help:"Address of the HTTP server (health, readiness, metrics), host:port; port 0 is any free one."`
+	Kubeconfig string `flag:"kubeconfig" help:"Kubeconfig file; none: that of the pod."`
+	Namespace  string `flag:"namespace" default:"torikumi" help:"Namespace of the lease by which one replica leads."`
+	DryRun     bool   `flag:"dry-run" default:"false" help:"Change nothing, neither in the cluster nor in the cloud; log what would be done."`
+	Provider   string `flag:"provider" default:"gce" help:"Who makes machines: gce or exec."`
+
+	WatchedLabel  string   `flag:"watched-label" default:"node-type=onpremise" help:"Label of the Nodes that are watched, key=value."`
+	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" help:"Labels of temporary Nodes, key=value, comma-separated."`
+	CopyLabels    []string `flag:"copy-labels" default:"hardware" help:"Keys of labels that temporary Nodes get from the Node that they stand in for."`
+	Fencing       string   `flag:"fencing" default:"None" help:"How it is made sure that a node is off before its pods are deleted: None, Manual (annotation) or Webhook."`
+	FencingURL    string   `flag:"fencing-url" help:"Webhook that is asked to turn a node off; any 2xx answer confirms that it is."`
+	InitNodes     bool     `flag:"init-nodes" default:"false" help:"Initialise temporary Nodes (addresses, provider id), because no cloud-controller-manager does."`
+	ExternalCloud bool     `flag:"external-cloud" default:"true" help:"Start kubelets with --cloud-provider=external."`
+
+	Grace         time.Duration `flag:"grace" default:"30s" help:"How long a node may be NotReady before anything is done."`
+	Stability     time.Duration `flag:"stability" default:"1m" help:"How long a node must be Ready again before its temporary node is drained."`
+	MaxWait       time.Duration `flag:"max-wait" default:"3h" help:"How long game servers in use may stay on a temporary node that is drained."`
+	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" help:"Longest time from the request for a VM to its Ready Node. Shorter than the life of a bootstrap token (15m)."`
+	MaxAttempts   int           `flag:"max-attempts" default:"3" help:"How many attempts at a VM are made in a row."`
+	Backoff       time.Duration `flag:"backoff" default:"10s" help:"Pause after the first failed attempt; it doubles."`
+	BackoffMax    time.Duration `flag:"backoff-max" default:"2m" help:"Longest pause between two attempts in a row."`
+	ExhaustedWait time.Duration `flag:"exhausted-pause" default:"10m" help:"Pause after the last attempt in a row, before all begins anew."`
+	Poll          time.Duration `flag:"poll" default:"2s" help:"How often the cloud is asked while a VM comes or goes."`
+	Watch         time.Duration `flag:"watch" default:"30s" help:"How often the cloud is asked about a VM that stands."`
+
+	MaxFailovers  int           `flag:"max-failovers" default:"3" help:"How many failovers may be under way at once."`
+	MaxVMs        int           `flag:"max-vms" default:"4" help:"How many VMs may exist at once. One more than needed lets a VM be replaced at the end of its lifetime."`
+	MaxHourlyCost float64       `flag:"max-hourly-cost" default:"0" help:"What all VMs together may cost in an hour, by the prices of --machines; 0: no limit."`
+	StormNodes    int           `flag:"storm-nodes" default:"3" help:"So many watched nodes down at once, and --storm-share of them, are a storm: it may be the view that is broken."`
+	StormShare    float64       `flag:"storm-share" default:"0.5" help:"Share of the watched nodes, above 0 and at most 1."`
+	StormGrace    time.Duration `flag:"storm-grace" default:"5m" help:"How long a storm must last before anything is done."`
+	Lifetime      time.Duration `flag:"lifetime" default:"24h" help:"Longest life of a VM; in a longer outage the next one takes over before."`
+	ReplaceLead   time.Duration `flag:"replace-lead" default:"1h" help:"How long before the end of its life a VM is replaced."`
+	KeepCompleted time.Duration `flag:"keep-completed" default:"72h" help:"How long completed failovers stay as history."`
+
+	NamePrefix string   `flag:"vm-name-prefix" default:"gcp-temp-" help:"What names of VMs begin with."`
+	Machines   []string `flag:"machines" default:"n2-standard-4:3700m:13Gi:0.24" help:"Machine types by size, comma-separated: type:cpu:memory[:price], where cpu and memory are what game servers can request on it, and price that of an hour."`
+	Image      string   `flag:"vm-image" help:"Image that VMs boot."`
+	DiskGB     int      `flag:"vm-disk-gb" default:"40" help:"Size of a VM's disk (GB)."`
+	DiskType   string   `flag:"vm-disk-type" default:"pd-ssd" help:"Type of a VM's disk."`
+	Network    string   `flag:"vm-network" default:"default" help:"Network of VMs."`
+	Subnetwork string   `flag:"vm-subnetwork" help:"Subnetwork of VMs."`
+	Tags       []string `flag:"vm-tags" default:"game-runner" help:"Network tags of VMs, comma-separated."`
+	VMLabels   []string `flag:"vm-labels" help:"More labels of VMs, key=value, comma-separated."`
+
+	Endpoint    string `flag:"api-endpoint" help:"API server as VMs reach it, host:port; none: that of cluster-info."`
+	NodeIP      string `flag:"node-ip" help:"Address for the kubelet's --node-ip, or $(command) that prints it; none: the kubelet chooses."`
+	Hook        string `flag:"join-hook" help:"File with a shell script that VMs run before they join, at each boot."`
+	RequireKata bool   `flag:"require-kata" default:"false" help:"Let only VMs join that can run Kata containers."`
+}
+
+// Validate tells what is wrong with the controller's own settings.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(flag, rule string, v any) { errs = append(errs, config.Invalid(flag, rule, v)) }
+	if host, port, err := net.SplitHostPort(c.HTTPListen); err != nil || port == "" || strings.Contains(host, " ") {
+		bad("http-listen", "must be host:port", c.HTTPListen)
+	}
+	if c.Namespace == "" {
+		errs = append(errs, config.Missing("namespace", "the lease is in it"))
+	}
+	for flag, d := range map[string]time.Duration{
+		"grace": c.Grace, "stability": c.Stability, "max-wait": c.MaxWait, "join-timeout": c.JoinTimeout, "backoff": c.Backoff,
+		"backoff-max": c.BackoffMax, "exhausted-pause": c.ExhaustedWait, "poll": c.Poll, "watch": c.Watch, "storm-grace": c.StormGrace,
+		"lifetime": c.Lifetime, "replace-lead": c.ReplaceLead, "keep-completed": c.KeepCompleted,
+	} {
+		if d <= 0 {
+			bad(flag, "must be positive", d)
+		}
+	}
+	if c.JoinTimeout >= join.TokenLife {
+		bad("join-timeout", fmt.Sprintf("must be shorter than the life of a bootstrap token (%v)", join.TokenLife), c.JoinTimeout)
+	}
+	if c.BackoffMax < c.Backoff {
+		bad("backoff-max", fmt.Sprintf("must be at least --backoff (%v)", c.Backoff), c.BackoffMax)
+	}
+	if c.ReplaceLead <= c.JoinTimeout {
+		bad("replace-lead", fmt.Sprintf("must be longer than --join-timeout (%v)", c.JoinTimeout), c.ReplaceLead)
+	}
+	if c.Lifetime <= c.ReplaceLead {
+		bad("lifetime", fmt.Sprintf("must be longer than --replace-lead (%v)", c.ReplaceLead), c.Lifetime)
+	}
+	for flag, n := range map[string]int{
+		"max-attempts": c.MaxAttempts, "max-failovers": c.MaxFailovers, "max-vms": c.MaxVMs, "storm-nodes": c.StormNodes, "vm-disk-gb": c.DiskGB,
+	} {
+		if n < 1 {
+			bad(flag, "must be at least 1", n)
+		}
+	}
+	if !(c.StormShare > 0 && c.StormShare <= 1) {
+		bad("storm-share", "must be above 0 and at most 1", c.StormShare)
+	}
+	if !(c.MaxHourlyCost >= 0) {
+		bad("max-hourly-cost", "must be at least 0", c.MaxHourlyCost)
+	}
+	return errors.Join(append(errs, c.checkNodes(), c.checkVMs(), c.checkProvider())...)
+}
+
+func (c *Config) checkNodes() error {
+	var errs []error
+	if _, err := pairs("watched-label", []string{c.WatchedLabel}); err != nil {
+		errs = append(errs, err)
+	}
+	temp, err := pairs("temp-labels", c.TempLabels)
+	if err != nil {
+		errs = append(errs, err)
+	} else if len(temp) == 0 {
+		errs = append(errs, config.Missing("temp-labels", "temporary Nodes are recognised by them"))
+	}
+	if key, value, ok := strings.Cut(c.WatchedLabel, "="); ok && temp[key] == value {
+		errs = append(errs, config.Invalid("temp-labels", "must not make temporary Nodes watched ones", c.WatchedLabel))
+	}
+	for _, k := range c.CopyLabels {
+		if len(validation.IsQualifiedName(k)) > 0 {
+			errs = append(errs, config.Invalid("copy-labels", "must be keys of labels", k))
+		}
+	}
+	switch decide.Fencing(c.Fencing) {
+	case decide.FenceNone, decide.FenceManual:
+		if c.FencingURL != "" {
+			errs = append(errs, config.Invalid("fencing-url", "must not be given unless --fencing is Webhook", c.FencingURL))
+		}
+	case decide.FenceWebhook:
+		if u, err := url.Parse(c.FencingURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			errs = append(errs, config.Invalid("fencing-url", "must be an http or https URL", c.FencingURL))
+		}
+	default:
+		errs = append(errs, config.Invalid("fencing", "must be None, Manual or Webhook", c.Fencing))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) checkVMs() error {
+	var errs []error
+	if _, err := c.machines(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := pairs("vm-labels", c.VMLabels); err != nil {
+		errs = append(errs, err)
+	}
+	// 9 characters are for the suffix, and the node's name has to show.
+	if len(validation.IsDNS1035Label(c.NamePrefix+"x")) > 0 || len(c.NamePrefix) > 30 {
+		errs = append(errs, config.Invalid("vm-name-prefix", "must be at most 30 lower-case letters, digits and dashes, and begin with a letter", c.NamePrefix))
+	}
+	if c.Endpoint != "" {
+		if host, port, err := net.SplitHostPort(c.Endpoint); err != nil || host == "" || port == "" {
+			errs = append(errs, config.Invalid("api-endpoint", "must be host:port", c.Endpoint))
+		}
+	}
+	if c.NodeIP != "" && net.ParseIP(c.NodeIP) == nil && !(strings.HasPrefix(c.NodeIP, "$(") && strings.HasSuffix(c.NodeIP, ")")) {
+		errs = append(errs, config.Invalid("node-ip", "must be an address or $(command)", c.NodeIP))
+	}
+	if c.Hook != "" {
+		if _, err := os.ReadFile(c.Hook); err != nil {
+			errs = append(errs, config.Invalid("join-hook", "must be a file that can be read", c.Hook))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) checkProvider() error {
+	switch c.Provider {
+	case "gce":
+		err := c.GCE.Check()
+		if c.Image == "" {
+			err = errors.Join(err, config.Missing("vm-image", "VMs boot it"))
+		}
+		return err
+	case "exec":
+		return c.Exec.Check()
+	}
+	return config.Invalid("provider", "must be gce or exec", c.Provider)
+}
+
+// pairs reads labels.
+func pairs(flag string, all []string) (map[string]string, error) {
+	m := make(map[string]string, len(all))
+	var errs []error
+	for _, p := range all {
+		k, v, ok := strings.Cut(p, "=")
+		if !ok || len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0 {
+			errs = append(errs, config.Invalid(flag, "must be key=value, both as labels of Kubernetes are", p))
+		}
+		m[k] = v
+	}
+	return m, errors.Join(errs...)
+}
+
+// machines reads --machines.
+func (c *Config) machines() ([]decide.Machine, error) {
+	var all []decide.Machine
+	for _, text := range c.Machines {
+		m, ok := machine(text)
+		if !ok {
+			return nil, config.Invalid("machines", "must be type:cpu:memory[:price], such as n2-standard-4:3700m:13Gi:0.24", text)
+		}
+		if n := len(all); n > 0 && (m.MilliCPU < all[n-1].MilliCPU || m.Memory < all[n-1].Memory) {
+			return nil, config.Invalid("machines", "must be sorted by size, the smallest first", text)
+		}
+		if c.MaxHourlyCost > 0 && m.MilliCost == 0 {
+			return nil, config.Invalid("machines", "must have prices, because --max-hourly-cost is set", text)
+		}
+		all = append(all, m)
+	}
+	if len(all) == 0 {
+		return nil, config.Missing("machines", "VMs are of these types")
+	}
+	return all, nil
+}
+
+func machine(text string) (decide.Machine, bool) {
+	parts := strings.Split(text, ":")
+	if len(parts) < 3 || len(parts) > 4 || parts[0] == "" {
+		return decide.Machine{}, false
+	}
+	cpu, err1 := resource.ParseQuantity(parts[1])
+	memory, err2 := resource.ParseQuantity(parts[2])
+	m := decide.Machine{Type: parts[0], MilliCPU: cpu.MilliValue(), Memory: memory.Value()}
+	if len(parts) == 4 {
+		price, err := resource.ParseQuantity(parts[3])
+		if err != nil || price.Sign() < 0 {
+			return m, false
+		}
+		m.MilliCost = price.MilliValue()
+	}
+	return m, err1 == nil && err2 == nil && m.MilliCPU > 0 && m.Memory > 0
+}
+
+// settings are those that decisions depend on. The config is valid.
+func (c *Config) settings() (*decide.Settings, error) {
+	machines, err := c.machines()
+	if err != nil {
+		return nil, err
+	}
+	temp, err := pairs("temp-labels", c.TempLabels)
+	if err != nil {
+		return nil, err
+	}
+	zones := c.GCE.Zones
+	if c.Provider == "exec" {
+		zones = c.Exec.Zones
+	}
+	return &decide.Settings{
+		Grace: c.Grace, Stability: c.Stability, MaxWait: c.MaxWait, JoinTimeout: c.JoinTimeout,
+		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
+		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(c.MaxHourlyCost * 1000),
+		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,
+		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), InitNodes: c.InitNodes,
+		NamePrefix: c.NamePrefix, Zones: zones, Machines: machines, TempLabels: temp, CopyLabels: c.CopyLabels,
+	}, nil
+}

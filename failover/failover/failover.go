@@ -1,0 +1,180 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/controller"
+	"torikumi/failover/internal/execcloud"
+	"torikumi/failover/internal/gce"
+	"torikumi/failover/internal/view"
+	"torikumi/pkg/service"
+)
+
+const (
+	name = "failover"
+	// viewEvery is how often the API server is probed.
+	viewEvery = 5 * time.Second
+	// leaseName is that of the leaders' lease.
+	leaseName = "torikumi-failover"
+)
+
+// Run runs the controller until ctx ends, or until it no longer leads. started
+// is called once its HTTP server listens; a replica that does not lead waits.
+func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+	log := cfg.Logger(os.Stderr, name)
+	provider, err := newProvider(ctx, cfg, log)
+	if err != nil {
+		return fmt.Errorf("provider %q: %w", cfg.Provider, err)
+	}
+	kube, err := restConfig(cfg.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("configuration of the cluster: %w", err)
+	}
+	return run(ctx, cfg, parts{kube: kube, cloud: provider, log: log}, started)
+}
+
+func restConfig(file string) (*rest.Config, error) {
+	if file == "" {
+		return rest.InClusterConfig()
+	}
+	return clientcmd.BuildConfigFromFlags("", file)
+}
+
+func newProvider(ctx context.Context, cfg *Config, log *slog.Logger) (cloud.Provider, error) {
+	if cfg.Provider == "exec" {
+		return execcloud.New(cfg.Exec, log)
+	}
+	return gce.New(ctx, cfg.GCE)
+}
+
+// parts are what tests put in the place of the real ones.
+type parts struct {
+	kube  *rest.Config
+	cloud cloud.Provider
+	log   *slog.Logger
+}
+
+func run(ctx context.Context, cfg *Config, p parts, started func(service.Addrs)) error {
+	mgr, err := newManager(cfg, p)
+	if err != nil {
+		return err
+	}
+	registry := service.NewRegistry()
+	if err := register(ctx, cfg, p, mgr, controller.NewMetrics(registry)); err != nil {
+		return err
+	}
+	return service.Run(ctx, service.Options{
+		Name: name, Config: cfg.Config, Logger: p.log, HTTPListen: []string{cfg.HTTPListen}, Registry: registry,
+		Ready: map[string]func(context.Context) error{"cache": func(ctx context.Context) error {
+			if !mgr.GetCache().WaitForCacheSync(ctx) {
+				return errors.New("the cache has not seen the cluster yet")
+			}
+			return nil
+		}},
+		Background: []func(context.Context) error{mgr.Start},
+		Started:    started,
+	})
+}
+
+func newManager(cfg *Config, p parts) (ctrl.Manager, error) {
+	scheme, err := controller.Scheme()
+	if err != nil {
+		return nil, fmt.Errorf("scheme: %w", err)
+	}
+	limit, skip := cfg.ShutdownTimeout, true
+	kube := rest.CopyConfig(p.kube)
+	kube.UserAgent = "torikumi-failover"
+	mgr, err := ctrl.NewManager(kube, ctrl.Options{
+		Scheme: scheme,
+		Cache:  controller.CacheOptions(),
+		Logger: logr.FromSlogHandler(p.log.Handler()),
+		// Our own server has health and metrics.
+		Metrics:                       metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:        "0",
+		LeaderElection:                true,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       cfg.Namespace,
+		LeaderElectionReleaseOnCancel: true, // Run returns with the manager: nothing acts after it
+		GracefulShutdownTimeout:       &limit,
+		Controller:                    ctrlconfig.Controller{SkipNameValidation: &skip}, // tests run several in one process
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	return mgr, nil
+}
+
+func register(ctx context.Context, cfg *Config, p parts, mgr ctrl.Manager, m *controller.Metrics) error {
+	o, err := options(cfg)
+	if err != nil {
+		return err
+	}
+	live := mgr.GetAPIReader()
+	if o.Cluster, err = controller.ClusterID(ctx, live); err != nil {
+		return err
+	}
+	keeper := view.New(clock.RealClock{}, viewEvery, func(ctx context.Context) error {
+		_, err := controller.ClusterID(ctx, live)
+		return err
+	}, p.log)
+	if err := mgr.Add(keeper); err != nil {
+		return err
+	}
+	o.Client, o.Live, o.Cloud, o.Clock, o.Log, o.Metrics = mgr.GetClient(), live, p.cloud, clock.RealClock{}, p.log, m
+	o.Events = mgr.GetEventRecorder("torikumi-failover")
+	o.ViewSince = keeper.Since
+	return controller.Register(mgr, o)
+}
+
+// options are those parts of the controllers' options that are settings.
+func options(cfg *Config) (controller.Options, error) {
+	settings, err := cfg.settings()
+	if err != nil {
+		return controller.Options{}, err
+	}
+	watched, err := pairs("watched-label", []string{cfg.WatchedLabel})
+	if err != nil {
+		return controller.Options{}, err
+	}
+	labels, err := pairs("vm-labels", cfg.VMLabels)
+	if err != nil {
+		return controller.Options{}, err
+	}
+	o := controller.Options{
+		Settings: settings, FenceURL: cfg.FencingURL, FenceClient: &http.Client{}, DryRun: cfg.DryRun,
+		VM: controller.VMOptions{
+			Image: cfg.Image, DiskType: cfg.DiskType, Network: cfg.Network, Subnetwork: cfg.Subnetwork,
+			DiskGB: cfg.DiskGB, Tags: cfg.Tags, Labels: labels,
+		},
+		Join: controller.JoinOptions{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, RequireKata: cfg.RequireKata},
+	}
+	for k, v := range watched {
+		o.WatchedKey, o.WatchedValue = k, v
+	}
+	if cfg.Provider == "gce" {
+		o.Join.ProviderID = func(r cloud.Ref) string { return "gce://" + cfg.Project + "/" + r.Zone + "/" + r.Name }
+	}
+	if cfg.Hook != "" {
+		hook, err := os.ReadFile(cfg.Hook)
+		if err != nil {
+			return o, fmt.Errorf("read the join hook: %w", err)
+		}
+		o.Join.Hook = string(hook)
+	}
+	return o, nil
+}
