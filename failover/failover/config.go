@@ -53,6 +53,7 @@ type Config struct {
 	Grace         time.Duration `flag:"grace" default:"30s" help:"How long a node may be NotReady before anything is done."`
 	Stability     time.Duration `flag:"stability" default:"1m" help:"How long a node must be Ready again before its temporary node is drained."`
 	MaxWait       time.Duration `flag:"max-wait" default:"3h" help:"How long game servers in use may stay on a temporary node that is drained."`
+	Settle        time.Duration `flag:"drain-settle" default:"3s" help:"How long a temporary node is at least cordoned before it can count as drained."`
 	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" help:"Longest time from the request for a VM to its Ready Node. Shorter than the life of a bootstrap token (15m)."`
 	MaxAttempts   int           `flag:"max-attempts" default:"3" help:"How many attempts at a VM are made in a row."`
 	Backoff       time.Duration `flag:"backoff" default:"10s" help:"Pause after the first failed attempt; it doubles."`
@@ -98,7 +99,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, config.Missing("namespace", "the lease is in it"))
 	}
 	for flag, d := range map[string]time.Duration{
-		"grace": c.Grace, "stability": c.Stability, "max-wait": c.MaxWait, "join-timeout": c.JoinTimeout, "backoff": c.Backoff,
+		"grace": c.Grace, "stability": c.Stability, "max-wait": c.MaxWait, "drain-settle": c.Settle, "join-timeout": c.JoinTimeout, "backoff": c.Backoff,
 		"backoff-max": c.BackoffMax, "exhausted-pause": c.ExhaustedWait, "poll": c.Poll, "watch": c.Watch, "storm-grace": c.StormGrace,
 		"lifetime": c.Lifetime, "replace-lead": c.ReplaceLead, "keep-completed": c.KeepCompleted,
 	} {
@@ -279,7 +280,7 @@ func (c *Config) settings() (*decide.Settings, error) {
 		zones = c.Exec.Zones
 	}
 	return &decide.Settings{
-		Grace: c.Grace, Stability: c.Stability, MaxWait: c.MaxWait, JoinTimeout: c.JoinTimeout,
+		Grace: c.Grace, Stability: c.Stability, MaxWait: c.MaxWait, Settle: c.Settle, JoinTimeout: c.JoinTimeout,
 		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(c.MaxHourlyCost * 1000),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,

@@ -10,10 +10,6 @@ import (
 	v1 "torikumi/failover/api/v1"
 )
 
-// settle is how long a temporary node is cordoned before it can count as
-// drained: pods that were bound just before have shown up by then.
-const settle = 3 * time.Second
-
 // hangs is how long servers may take to go once they are deleted, in the end.
 const hangs = 2 * time.Minute
 
@@ -113,7 +109,7 @@ func (d *decision) drained() bool {
 	case exists && !t.Cordoned && !hung:
 		d.poll()
 		return false
-	case exists && !d.reached(d.st.DrainStartedAt.Add(settle)):
+	case exists && !d.reached(d.st.DrainStartedAt.Add(d.set.Settle)):
 		return false
 	case exists && d.s.PodsOnTemp == nil && !hung:
 		d.lookAtPods = true

@@ -39,6 +39,9 @@ type Settings struct {
 	Stability time.Duration
 	// MaxWait is how long servers in use may stay on the temporary node.
 	MaxWait time.Duration
+	// Settle is how long a temporary node is cordoned before it can count as
+	// drained: pods that were bound just before have shown up by then.
+	Settle time.Duration
 	// JoinTimeout is from the insert to a Ready Node. Shorter than the life of a
 	// bootstrap token.
 	JoinTimeout time.Duration

@@ -99,7 +99,7 @@ var errCrash = errors.New("crash")
 
 func settings() decide.Settings {
 	return decide.Settings{
-		Grace: 30 * time.Second, Stability: time.Minute, MaxWait: 3 * time.Hour, JoinTimeout: 10 * time.Minute,
+		Grace: 30 * time.Second, Stability: time.Minute, MaxWait: 3 * time.Hour, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute,
 		MaxAttempts: 3, Backoff: 10 * time.Second, BackoffMax: 2 * time.Minute, ExhaustedPause: 10 * time.Minute,
 		Poll: 2 * time.Second, Watch: 30 * time.Second, MaxFailovers: 5, MaxVMs: 5, StormNodes: 4, StormShare: 0.5, StormGrace: 5 * time.Minute,
 		Lifetime: 24 * time.Hour, ReplaceLead: 4 * time.Hour, KeepCompleted: 72 * time.Hour,

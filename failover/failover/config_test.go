@@ -1,0 +1,67 @@
+package failover_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"torikumi/failover/failover"
+	"torikumi/pkg/config"
+)
+
+func load(args ...string) error {
+	var c failover.Config
+	base := []string{"--gce-project=studio-games", "--gce-zones=europe-west4-a", "--vm-image=projects/p/global/images/node"}
+	return config.Load("failover", "FAILOVER_", &c, append(base, args...), func(string) string { return "" }, io.Discard)
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	if err := load(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for arg, want := range map[string]string{
+		"--grace=0s":                        "--grace: must be positive",
+		"--join-timeout=15m":                "--join-timeout: must be shorter than the life of a bootstrap token",
+		"--replace-lead=5m":                 "--replace-lead: must be longer than --join-timeout",
+		"--lifetime=30m":                    "--lifetime: must be longer than --replace-lead",
+		"--backoff-max=1s":                  "--backoff-max: must be at least --backoff",
+		"--max-vms=0":                       "--max-vms: must be at least 1",
+		"--storm-share=1.5":                 "--storm-share: must be above 0 and at most 1",
+		"--storm-share=NaN":                 "--storm-share: must be above 0 and at most 1",
+		"--fencing=Perhaps":                 "--fencing: must be None, Manual or Webhook",
+		"--fencing=Webhook":                 "--fencing-url: must be an http or https URL",
+		"--fencing-url=http://a":            "--fencing-url: must not be given unless",
+		"--machines=":                       "--machines: required",
+		"--machines=n2-standard-4":          "--machines: must be type:cpu:memory",
+		"--machines=b:8:8Gi,a:4:4Gi":        "--machines: must be sorted by size",
+		"--temp-labels=node-type=onpremise": "--temp-labels: must not make temporary Nodes watched ones",
+		"--temp-labels=":                    "--temp-labels: required",
+		"--watched-label=onpremise":         "--watched-label: must be key=value",
+		"--vm-name-prefix=GCP-":             "--vm-name-prefix: must be",
+		"--api-endpoint=10.0.0.1":           "--api-endpoint: must be host:port",
+		"--node-ip=ten":                     "--node-ip: must be an address or $(command)",
+		"--join-hook=/does/not/exist":       "--join-hook: must be a file that can be read",
+		"--provider=aws":                    "--provider: must be gce or exec",
+		"--provider=exec":                   "--exec-program: required",
+		"--gce-project=":                    "--gce-project: required",
+		"--vm-image=":                       "--vm-image: required",
+		"--namespace=":                      "--namespace: required",
+		"--http-listen=80":                  "--http-listen: must be host:port",
+		"--copy-labels=a b":                 "--copy-labels: must be keys of labels",
+		"--max-hourly-cost=-1":              "--max-hourly-cost: must be at least 0",
+	} {
+		if err := load(arg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", arg, err, want)
+		}
+	}
+	if err := load("--max-hourly-cost=1", "--machines=a:1:1Gi"); err == nil || !strings.Contains(err.Error(), "must have prices") {
+		t.Errorf("a limit of cost without prices: %v", err)
+	}
+	err := load("--grace=0s", "--max-vms=0", "--fencing=x")
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("not all at once: %v", err)
+	}
+}

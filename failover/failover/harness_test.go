@@ -1,0 +1,353 @@
+package failover_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/cloud/cloudtest"
+	"torikumi/failover/failover"
+	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/controller"
+	"torikumi/failover/internal/controlplane"
+	"torikumi/failover/internal/join"
+	"torikumi/pkg/config"
+	"torikumi/pkg/service"
+)
+
+const (
+	account   = "failover"
+	namespace = "torikumi"
+	manifests = "../../manifests/base/failover"
+	// patience is for how long anything may take on busy cores.
+	patience = time.Minute
+)
+
+// monitorGrace is after which silence a Node is NotReady.
+const monitorGrace = 3 * time.Second
+
+// shared has a controller manager: its nodes beat, or are NotReady.
+var shared = controlplane.Shared{Options: controlplane.Options{ControllerManager: true, NodeMonitorGrace: monitorGrace}}
+
+func TestMain(m *testing.M) {
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // leader election logs what tests do on purpose
+	goleak.VerifyTestMain(shared.Main(m))
+}
+
+// rig is a cluster, a cloud in memory and replicas of the controller.
+type rig struct {
+	*testing.T
+	cluster *controlplane.Cluster
+	admin   client.Client
+	kube    *rest.Config // the controller's, by its ServiceAccount
+	cloud   *cloudtest.Memory
+	cfg     *failover.Config
+	games   string // a namespace
+
+	mu    sync.Mutex
+	stops []func()
+	beats map[string]context.CancelFunc
+	wg    sync.WaitGroup
+	ctx   context.Context // of everything that beats
+}
+
+// newRig installs what the manifests ship, and no more.
+func newRig(t *testing.T, c *controlplane.Cluster) *rig {
+	scheme, err := controller.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := client.New(c.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	c.InstallCRDs(t, manifests+"/crd", "testdata/gameserver-crd.yaml")
+	c.Apply(t, manifests+"/rbac.yaml")
+	c.Bootstrap(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &rig{
+		T: t, cluster: c, admin: admin, kube: c.ConfigFor(t, namespace, account), cloud: cloudtest.NewMemory("zone-a", "zone-b"),
+		cfg: settings(), games: c.Namespace(t), beats: map[string]context.CancelFunc{}, ctx: ctx,
+	}
+	t.Cleanup(func() {
+		r.stopAll()
+		cancel()
+		r.wg.Wait()
+	})
+	return r
+}
+
+func settings() *failover.Config {
+	cfg := new(failover.Config)
+	config.Default(cfg)
+	cfg.HTTPListen = "127.0.0.1:0"
+	cfg.Provider = "exec" // for the zones; the provider itself is the rig's
+	cfg.Exec.Zones = []string{"zone-a", "zone-b"}
+	cfg.Grace, cfg.Stability, cfg.Poll, cfg.Watch = time.Second, time.Second, 100*time.Millisecond, time.Second
+	cfg.Backoff, cfg.JoinTimeout, cfg.MaxWait, cfg.Settle = 200*time.Millisecond, 30*time.Second, time.Hour, 300*time.Millisecond
+	cfg.ShutdownTimeout = 5 * time.Second
+	return cfg
+}
+
+// controller starts a replica, and returns what kills it.
+func (r *rig) controller(kube *rest.Config) (stop func()) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	done := make(chan error, 1)
+	cfg := *r.cfg
+	go func() {
+		done <- failover.RunWith(ctx, &cfg, kube, r.cloud, slog.New(slog.NewTextHandler(r.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), func(service.Addrs) {})
+	}()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				r.Logf("controller: %v", err)
+			}
+		})
+	}
+	r.mu.Lock()
+	r.stops = append(r.stops, stop)
+	r.mu.Unlock()
+	return stop
+}
+
+// stopAll ends all replicas.
+func (r *rig) stopAll() {
+	r.mu.Lock()
+	stops := r.stops
+	r.stops = nil
+	r.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
+}
+
+// eventually waits for a condition.
+func (r *rig) eventually(what string, condition func() error) {
+	r.Helper()
+	deadline := time.Now().Add(patience)
+	for err := condition(); err != nil; err = condition() {
+		if time.Now().After(deadline) {
+			r.describe()
+			r.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// describe tells what there is, for a test that fails.
+func (r *rig) describe() {
+	for _, f := range r.failovers() {
+		r.Logf("failover %s: %+v", f.Name, f.Status)
+	}
+	for _, vm := range r.cloud.Machines() {
+		r.Logf("VM %+v", vm)
+	}
+	var nodes corev1.NodeList
+	if err := r.admin.List(context.Background(), &nodes); err == nil {
+		for _, n := range nodes.Items {
+			r.Logf("node %s ready=%v unschedulable=%v taints=%v", n.Name, controlplane.IsReady(&n), n.Spec.Unschedulable, n.Spec.Taints)
+		}
+	}
+}
+
+func (r *rig) failovers() []v1.NodeFailover {
+	var all v1.NodeFailoverList
+	if err := r.admin.List(context.Background(), &all); err != nil {
+		r.Fatal(err)
+	}
+	return all.Items
+}
+
+// failover is the newest one of a node.
+func (r *rig) failover(node string) (*v1.NodeFailover, error) {
+	var newest *v1.NodeFailover
+	for _, f := range r.failovers() {
+		if f.Spec.OnpremNodeName == node && (newest == nil || newest.CreationTimestamp.Before(&f.CreationTimestamp)) {
+			newest = &f
+		}
+	}
+	if newest == nil {
+		return nil, fmt.Errorf("no failover for %s", node)
+	}
+	return newest, nil
+}
+
+func (r *rig) phase(node string, want v1.Phase) *v1.NodeFailover {
+	r.Helper()
+	var f *v1.NodeFailover
+	r.eventually(fmt.Sprintf("failover of %s becomes %s", node, want), func() (err error) {
+		if f, err = r.failover(node); err == nil && f.Status.Phase != want {
+			err = fmt.Errorf("it is %s", f.Status.Phase)
+		}
+		return err
+	})
+	return f
+}
+
+func (r *rig) node(name string) *corev1.Node {
+	r.Helper()
+	var n corev1.Node
+	if err := r.admin.Get(context.Background(), client.ObjectKey{Name: name}, &n); err != nil {
+		r.Fatal(err)
+	}
+	return &n
+}
+
+// server makes a game server on a node.
+func (r *rig) server(name, node, state string) {
+	r.Helper()
+	g := &agones.GameServer{
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: name, Labels: map[string]string{agones.AllocatableLabel: "true"}},
+		Status:     agones.GameServerStatus{State: state, NodeName: node},
+	}
+	if err := r.admin.Create(r.Context(), g); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *rig) getServer(name string) (*agones.GameServer, error) {
+	var g agones.GameServer
+	err := r.admin.Get(context.Background(), client.ObjectKey{Namespace: r.games, Name: name}, &g)
+	return &g, err
+}
+
+// gone tells whether a game server is gone.
+func (r *rig) gone(name string) error {
+	_, err := r.getServer(name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("game server %s: %v", name, err)
+}
+
+func (r *rig) tokens() int {
+	var all corev1.SecretList
+	if err := r.admin.List(context.Background(), &all, client.InNamespace(join.TokenNamespace), client.MatchingLabels{"app.kubernetes.io/managed-by": "torikumi-failover"}); err != nil {
+		r.Fatal(err)
+	}
+	return len(all.Items)
+}
+
+var (
+	scriptToken    = regexp.MustCompile(`token: "([^"]+)"`)
+	scriptHash     = regexp.MustCompile(`- "(sha256:[^"]+)"`)
+	scriptEndpoint = regexp.MustCompile(`apiServerEndpoint: "([^"]+)"`)
+	scriptLabels   = regexp.MustCompile(`--node-labels="'([^']+)'`)
+)
+
+// boots makes the cloud's VMs do what their startup script says: a real TLS
+// bootstrap with the token, and then heartbeats until they are gone.
+func (r *rig) boots(initialised bool) {
+	r.cloud.OnRunning = func(s cloud.Spec, i cloud.Instance) {
+		find := func(re *regexp.Regexp) string {
+			if m := re.FindStringSubmatch(s.StartupScript); m != nil {
+				return m[1]
+			}
+			return ""
+		}
+		labels := map[string]string{}
+		for pair := range strings.SplitSeq(find(scriptLabels), ",") {
+			if k, v, ok := strings.Cut(pair, "="); ok {
+				labels[k] = v
+			}
+		}
+		j := controlplane.Joining{
+			Server: "https://" + find(scriptEndpoint), Token: find(scriptToken), CAHash: find(scriptHash),
+			Name: s.Name, Labels: labels, ProviderID: i.ProviderID,
+		}
+		if !initialised {
+			j.ProviderID = ""
+			j.Taints = []corev1.Taint{{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule}}
+		}
+		r.wg.Go(func() { r.live(j, func() bool { return r.exists(s.Ref) }) })
+	}
+}
+
+func (r *rig) exists(ref cloud.Ref) bool {
+	for _, m := range r.cloud.Machines() {
+		if m.Ref == ref {
+			return true
+		}
+	}
+	return false
+}
+
+// live joins a machine and lets it beat while it exists.
+func (r *rig) live(j controlplane.Joining, exists func() bool) {
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	n, err := controlplane.Join(ctx, j)
+	if err != nil {
+		if exists() && r.ctx.Err() == nil {
+			r.Errorf("%s does not join: %v", j.Name, err)
+		}
+		return
+	}
+	for exists() && r.ctx.Err() == nil {
+		_ = n.Beat(r.ctx) // the next one makes up for it
+		select {
+		case <-r.ctx.Done():
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// onprem adds an on-premises node that beats until it is unplugged.
+func (r *rig) onprem(name string) {
+	r.Helper()
+	id, secret := join.NewTokenID(), join.NewTokenSecret()
+	s := join.TokenSecret(id, secret, name, time.Now().Add(time.Minute))
+	s.Labels = nil
+	if err := r.admin.Create(r.Context(), s); err != nil {
+		r.Fatal(err)
+	}
+	n, err := controlplane.Join(r.Context(), controlplane.Joining{
+		Server: r.cluster.URL, Token: id + "." + secret, CAHash: r.cluster.CAHash, Name: name,
+		Labels: map[string]string{"node-type": "onpremise", "node-location": "onprem", "hardware": "game-runner"},
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.plug(n)
+}
+
+func (r *rig) plug(n *controlplane.Node) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.mu.Lock()
+	r.beats[n.Name] = cancel
+	r.mu.Unlock()
+	r.wg.Go(func() {
+		_ = n.Beat(ctx)
+		_ = n.Run(ctx, 300*time.Millisecond)
+	})
+	r.Cleanup(func() {
+		_ = r.admin.Delete(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}})
+	})
+}
+
+func (r *rig) unplug(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.beats[name]()
+}
