@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
@@ -37,9 +39,14 @@ const (
 // is called once its HTTP server listens; a replica that does not lead waits.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	log := cfg.Logger(os.Stderr, name)
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // what the libraries log without being given a logger
+	klog.SetSlogLogger(log)
 	provider, err := newProvider(ctx, cfg, log)
 	if err != nil {
 		return fmt.Errorf("provider %q: %w", cfg.Provider, err)
+	}
+	if c, ok := provider.(io.Closer); ok {
+		defer c.Close()
 	}
 	kube, err := restConfig(cfg.Kubeconfig)
 	if err != nil {

@@ -10,12 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
@@ -45,7 +47,9 @@ const monitorGrace = 3 * time.Second
 var shared = controlplane.Shared{Options: controlplane.Options{ControllerManager: true, NodeMonitorGrace: monitorGrace}}
 
 func TestMain(m *testing.M) {
-	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // leader election logs what tests do on purpose
+	// What the libraries log of the outages that tests make is of no interest.
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
 	goleak.VerifyTestMain(shared.Main(m))
 }
 
@@ -56,6 +60,7 @@ type rig struct {
 	admin   client.Client
 	kube    *rest.Config // the controller's, by its ServiceAccount
 	cloud   *cloudtest.Memory
+	other   cloud.Provider // instead of cloud, if set
 	cfg     *failover.Config
 	games   string // a namespace
 
@@ -113,8 +118,12 @@ func (r *rig) controller(kube *rest.Config) (stop func()) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	done := make(chan error, 1)
 	cfg := *r.cfg
+	provider := cloud.Provider(r.cloud)
+	if r.other != nil {
+		provider = r.other
+	}
 	go func() {
-		done <- failover.RunWith(ctx, &cfg, kube, r.cloud, slog.New(slog.NewTextHandler(r.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), func(service.Addrs) {})
+		done <- failover.RunWith(ctx, &cfg, kube, provider, slog.New(slog.NewTextHandler(r.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), func(service.Addrs) {})
 	}()
 	var once sync.Once
 	stop = func() {
@@ -253,6 +262,7 @@ var (
 	scriptToken    = regexp.MustCompile(`token: "([^"]+)"`)
 	scriptHash     = regexp.MustCompile(`- "(sha256:[^"]+)"`)
 	scriptEndpoint = regexp.MustCompile(`apiServerEndpoint: "([^"]+)"`)
+	scriptProvider = regexp.MustCompile(`--provider-id="'([^']+)'`)
 	scriptLabels   = regexp.MustCompile(`--node-labels="'([^']+)'`)
 )
 
@@ -260,27 +270,33 @@ var (
 // bootstrap with the token, and then heartbeats until they are gone.
 func (r *rig) boots(initialised bool) {
 	r.cloud.OnRunning = func(s cloud.Spec, i cloud.Instance) {
-		find := func(re *regexp.Regexp) string {
-			if m := re.FindStringSubmatch(s.StartupScript); m != nil {
-				return m[1]
-			}
-			return ""
-		}
-		labels := map[string]string{}
-		for pair := range strings.SplitSeq(find(scriptLabels), ",") {
-			if k, v, ok := strings.Cut(pair, "="); ok {
-				labels[k] = v
-			}
-		}
-		j := controlplane.Joining{
-			Server: "https://" + find(scriptEndpoint), Token: find(scriptToken), CAHash: find(scriptHash),
-			Name: s.Name, Labels: labels, ProviderID: i.ProviderID,
-		}
+		j := joining(s.StartupScript, s.Name)
+		j.ProviderID = i.ProviderID
 		if !initialised {
 			j.ProviderID = ""
 			j.Taints = []corev1.Taint{{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule}}
 		}
 		r.wg.Go(func() { r.live(j, func() bool { return r.exists(s.Ref) }) })
+	}
+}
+
+// joining is what a startup script tells kubeadm and the kubelet.
+func joining(script, name string) controlplane.Joining {
+	find := func(re *regexp.Regexp) string {
+		if m := re.FindStringSubmatch(script); m != nil {
+			return m[1]
+		}
+		return ""
+	}
+	labels := map[string]string{}
+	for pair := range strings.SplitSeq(find(scriptLabels), ",") {
+		if k, v, ok := strings.Cut(pair, "="); ok {
+			labels[k] = v
+		}
+	}
+	return controlplane.Joining{
+		Server: "https://" + find(scriptEndpoint), Token: find(scriptToken), CAHash: find(scriptHash),
+		Name: name, Labels: labels, ProviderID: find(scriptProvider),
 	}
 }
 

@@ -46,8 +46,8 @@ type GameServerList struct {
 	Items           []GameServer `json:"items"`
 }
 
-// DeepCopyObject implements runtime.Object.
-func (g *GameServer) DeepCopyObject() runtime.Object {
+// DeepCopy copies a server.
+func (g *GameServer) DeepCopy() *GameServer {
 	out := new(GameServer)
 	*out = *g
 	g.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
@@ -55,11 +55,14 @@ func (g *GameServer) DeepCopyObject() runtime.Object {
 }
 
 // DeepCopyObject implements runtime.Object.
+func (g *GameServer) DeepCopyObject() runtime.Object { return g.DeepCopy() }
+
+// DeepCopyObject implements runtime.Object.
 func (l *GameServerList) DeepCopyObject() runtime.Object {
 	out := &GameServerList{TypeMeta: l.TypeMeta}
 	l.ListMeta.DeepCopyInto(&out.ListMeta)
 	for i := range l.Items {
-		out.Items = append(out.Items, *l.Items[i].DeepCopyObject().(*GameServer))
+		out.Items = append(out.Items, *l.Items[i].DeepCopy())
 	}
 	return out
 }
