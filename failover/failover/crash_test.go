@@ -68,7 +68,11 @@ func (r *rig) plain() {
 // setNode writes a Node whose age is past the grace for new ones.
 func (r *rig) setNode(name string, ready corev1.ConditionStatus, labels map[string]string, providerID string) {
 	ctx := r.ctx
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.NodeSpec{ProviderID: providerID}}
+	conditions := []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready, LastTransitionTime: metav1.Now()}}
+	n := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.NodeSpec{ProviderID: providerID},
+		Status: corev1.NodeStatus{Conditions: conditions}, // as kubelets register, so that it is never seen without
+	}
 	if err := r.admin.Create(ctx, n); err != nil {
 		if err := r.admin.Get(ctx, client.ObjectKeyFromObject(n), n); err != nil {
 			r.Errorf("node %s: %v", name, err)
@@ -76,7 +80,7 @@ func (r *rig) setNode(name string, ready corev1.ConditionStatus, labels map[stri
 		}
 	}
 	old := n.DeepCopy()
-	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready, LastTransitionTime: metav1.Now()}}
+	n.Status.Conditions = conditions
 	if err := r.admin.Status().Patch(ctx, n, client.MergeFrom(old)); err != nil {
 		r.Errorf("node %s: %v", name, err)
 	}

@@ -106,6 +106,9 @@ func newManager(cfg *Config, p parts) (ctrl.Manager, error) {
 	limit, skip := cfg.ShutdownTimeout, true
 	kube := rest.CopyConfig(p.kube)
 	kube.UserAgent = "torikumi-failover"
+	// client-go's own limit is 5 requests a second: an eternity when a dead
+	// node's servers are to be deleted. The API server has limits of its own.
+	kube.QPS, kube.Burst = 200, 400
 	mgr, err := ctrl.NewManager(kube, ctrl.Options{
 		Scheme: scheme,
 		Cache:  controller.CacheOptions(),

@@ -1,9 +1,13 @@
 package failover_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,10 +24,12 @@ import (
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
 	"torikumi/failover/cloud/cloudtest"
+	"torikumi/failover/failover"
 	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/controlplane"
 	"torikumi/failover/internal/decide"
+	"torikumi/pkg/config"
 )
 
 var onpremLabels = map[string]string{"node-type": "onpremise", "hardware": "game-runner"}
@@ -48,13 +54,17 @@ func TestFaults(t *testing.T) {
 		"initialise":            initialise,
 		"what the API refuses":  refusals,
 		"rights":                rights,
+		"manifests":             wholeManifests,
+		"delays":                delays,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, c)
 			r.plain()
+			defer func() { // also if it fails: the next one shares the cluster
+				r.stopAll()
+				r.clean()
+			}()
 			test(r)
-			r.stopAll()
-			r.clean()
 		})
 	}
 }
@@ -267,6 +277,7 @@ func restart(r *rig) {
 	r.controller(r.kube)
 	r.fails("worker-1")
 	f := r.phase("worker-1", v1.Active)
+	r.status(f)
 	r.server("game", f.Status.GCPVMName, "Allocated")
 	r.cluster.StopAPIServer(r.T)
 	r.cluster.StartAPIServer(r.T)
@@ -465,5 +476,88 @@ func rights(r *rig) {
 		if !apierrors.IsForbidden(err) {
 			r.Errorf("it can %s: %v", what, err)
 		}
+	}
+}
+
+// wholeManifests: the API server takes what is shipped, and the shipped
+// settings exist.
+func wholeManifests(r *rig) {
+	r.cluster.Apply(r.T, manifests+"/config.yaml", manifests+"/deployment.yaml")
+	var cm corev1.ConfigMap
+	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: namespace, Name: "failover"}, &cm); err != nil {
+		r.Fatal(err)
+	}
+	var help strings.Builder
+	err := config.Load("failover", "FAILOVER_", new(failover.Config), []string{"--help"}, func(string) string { return "" }, &help)
+	if !errors.Is(err, config.ErrHelp) {
+		r.Fatal(err)
+	}
+	given := map[string]string{"FAILOVER_GCE_PROJECT": "studio-games", "FAILOVER_GCE_ZONES": "europe-west4-a", "FAILOVER_VM_IMAGE": "image"}
+	err = config.Load("failover", "FAILOVER_", new(failover.Config), nil, func(k string) string {
+		if v := given[k]; v != "" {
+			return v
+		}
+		return cm.Data[k]
+	}, io.Discard)
+	if err != nil {
+		r.Error(err)
+	}
+	for k := range cm.Data {
+		if !strings.Contains(help.String(), "$"+k+" ") {
+			r.Errorf("%s is no setting", k)
+		}
+	}
+}
+
+// delays: what the controller adds to a failover, by its own metrics.
+func delays(r *rig) {
+	r.controller(r.kube)
+	const n = 10
+	for i := range n {
+		node := fmt.Sprintf("worker-%d", i)
+		r.fails(node)
+		r.phase(node, v1.Active)
+		r.eventually("the dead node is tainted", func() error {
+			if !tainted(r.node(node)) {
+				return fmt.Errorf("it is not")
+			}
+			return nil
+		})
+		r.returns(node)
+	}
+	res, err := http.Get("http://" + r.addr.Load().(string) + "/metrics")
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf(`torikumi_failover_insert_delay_seconds_bucket{le="1"} %d`, n),
+		fmt.Sprintf(`torikumi_failover_taint_delay_seconds_bucket{le="2"} %d`, n),
+	} {
+		if !strings.Contains(string(body), want) {
+			r.Errorf("not %q", want)
+		}
+	}
+	for line := range strings.Lines(string(body)) {
+		if strings.Contains(line, "delay_seconds_sum") || strings.Contains(line, "resident_memory") {
+			r.Log(strings.TrimSpace(line))
+		}
+	}
+}
+
+// status: what `failover status` prints.
+func (r *rig) status(f *v1.NodeFailover) {
+	file := filepath.Join(r.TempDir(), "kubeconfig")
+	if err := os.WriteFile(file, r.cluster.Kubeconfig, 0o600); err != nil {
+		r.Fatal(err)
+	}
+	var out, errs strings.Builder
+	code := failover.Status(r.ctx, []string{"--kubeconfig=" + file}, func(string) string { return "" }, &out, &errs)
+	if code != 0 || !strings.Contains(out.String(), f.Status.GCPVMName) || !strings.Contains(out.String(), "Active") {
+		r.Errorf("status ends with %d: %s%s", code, out.String(), errs.String())
 	}
 }

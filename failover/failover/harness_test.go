@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +64,8 @@ type rig struct {
 	other   cloud.Provider // instead of cloud, if set
 	cfg     *failover.Config
 	games   string // a namespace
+
+	addr atomic.Value // of the last replica's HTTP server
 
 	mu    sync.Mutex
 	stops []func()
@@ -123,7 +126,7 @@ func (r *rig) controller(kube *rest.Config) (stop func()) {
 		provider = r.other
 	}
 	go func() {
-		done <- failover.RunWith(ctx, &cfg, kube, provider, slog.New(slog.NewTextHandler(r.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), func(service.Addrs) {})
+		done <- failover.RunWith(ctx, &cfg, kube, provider, slog.New(slog.NewTextHandler(r.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), func(a service.Addrs) { r.addr.Store(a.HTTP) })
 	}()
 	var once sync.Once
 	stop = func() {
@@ -188,11 +191,11 @@ func (r *rig) failovers() []v1.NodeFailover {
 	return all.Items
 }
 
-// failover is the newest one of a node.
+// failover is the one of a node that is under way, or one that is not any more.
 func (r *rig) failover(node string) (*v1.NodeFailover, error) {
 	var newest *v1.NodeFailover
 	for _, f := range r.failovers() {
-		if f.Spec.OnpremNodeName == node && (newest == nil || newest.CreationTimestamp.Before(&f.CreationTimestamp)) {
+		if f.Spec.OnpremNodeName == node && (newest == nil || newest.Status.Phase == v1.Completed) {
 			newest = &f
 		}
 	}

@@ -28,7 +28,8 @@ const (
 // be none; this is the net under crashes that nobody has thought of.
 type Collector struct {
 	*Options
-	seen map[cloud.Ref]bool // orphans of the last round
+	seen   map[cloud.Ref]bool // orphans of the last round
+	warned bool               // of the cloud-controller-manager
 }
 
 // NewCollector makes a Collector.
@@ -98,7 +99,47 @@ func (c *Collector) Collect(ctx context.Context) error {
 	}
 	c.seen = orphans
 	c.Metrics.machines(vms)
-	return errors.Join(append(errs, c.nodes(ctx, exists, claimed))...)
+	return errors.Join(append(errs, c.nodes(ctx, exists, claimed), c.atRisk(ctx))...)
+}
+
+// atRisk warns of a cloud-controller-manager: where one gives Nodes of its
+// cloud a provider id, it deletes NotReady Nodes that have none.
+func (c *Collector) atRisk(ctx context.Context) error {
+	var all corev1.NodeList
+	if err := c.Client.List(ctx, &all); err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	bare, known := 0, ""
+	for i := range all.Items {
+		n := &all.Items[i]
+		switch id := n.Spec.ProviderID; {
+		case n.Labels[c.WatchedKey] == c.WatchedValue && id == "":
+			bare++
+		case n.Labels[c.WatchedKey] != c.WatchedValue && id != "" && len(missingLabels(n, c.Settings.TempLabels)) > 0:
+			known = n.Name
+		}
+	}
+	if known == "" {
+		bare = 0
+	}
+	c.Metrics.atRisk.Set(float64(bare))
+	if bare > 0 && !c.warned {
+		c.Log.Warn("a cloud-controller-manager seems to run, and deletes NotReady Nodes without a provider id (docs/failover.md)",
+			"watched nodes without one", bare, "node of the cloud", known)
+	}
+	c.warned = bare > 0
+	return nil
+}
+
+// missingLabels are the keys of want that a Node lacks.
+func missingLabels(n *corev1.Node, want map[string]string) []string {
+	var keys []string
+	for k, v := range want {
+		if n.Labels[k] != v {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 // nodes deletes temporary Nodes whose VM is gone and which no failover claims.

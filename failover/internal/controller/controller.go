@@ -42,6 +42,9 @@ const (
 	uninitialized = "node.cloudprovider.kubernetes.io/uninitialized"
 	// callTimeout bounds one call of the cloud or of the webhook.
 	callTimeout = 30 * time.Second
+	// lookTimeout bounds a look at a VM. It is short: what does not need the
+	// cloud, such as taking a taint away, must not wait for it.
+	lookTimeout = 5 * time.Second
 )
 
 // VMOptions are the parts of a VM's spec that nothing is decided about.

@@ -22,6 +22,7 @@ type Metrics struct {
 	orphans     prometheus.Counter
 	vms         prometheus.Gauge
 	cost        prometheus.Gauge
+	atRisk      prometheus.Gauge
 }
 
 // delays are buckets for what the controller adds to a failover, in seconds.
@@ -40,8 +41,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		orphans:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "orphan_vms_total", Help: "VMs deleted that no failover claimed."}),
 		vms:         prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "vms", Help: "VMs of this cluster, by the cloud's list."}),
 		cost:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the cloud says the VMs cost in an hour; 0 if it does not say."}),
+		atRisk:      prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "nodes_at_risk", Help: "Watched Nodes without a provider id in a cluster with a cloud-controller-manager, which deletes them when they are NotReady."}),
 	}
-	reg.MustRegister(m.transitions, m.calls, m.failures, m.servers, m.insert, m.taint, m.orphans, m.vms, m.cost)
+	reg.MustRegister(m.transitions, m.calls, m.failures, m.servers, m.insert, m.taint, m.orphans, m.vms, m.cost, m.atRisk)
 	return m
 }
 

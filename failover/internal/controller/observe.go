@@ -266,7 +266,7 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 		s.VM = old.vm
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	began := time.Now()
 	instance, err := r.Cloud.Get(ctx, ref(f), r.owner(f))

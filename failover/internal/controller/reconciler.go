@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -154,6 +155,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 func (r *Reconciler) run(ctx context.Context, s *decide.State) (time.Time, error) {
 	var wake time.Time
 	done := make(map[string]bool)
+	var failed []error
 	for range rounds {
 		now := r.Clock.Now()
 		p := decide.Decide(r.Settings, s, now)
@@ -179,7 +181,11 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State) (time.Time, error
 			done[a.String()] = true
 			res, err := r.act(ctx, s, a)
 			if err != nil {
-				return wake, fmt.Errorf("%s: %w", a, err)
+				failed = append(failed, fmt.Errorf("%s: %w", a, err))
+				if a.Server.Name != "" {
+					continue // one game server that can't be changed must not keep the VM from being made
+				}
+				return wake, errors.Join(failed...)
 			}
 			again = again || res == learnt
 			retry = retry || res == changed
@@ -188,10 +194,10 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State) (time.Time, error
 			if soon := now.Add(200 * time.Millisecond); retry && (wake.IsZero() || soon.Before(wake)) {
 				wake = soon
 			}
-			return wake, nil
+			break
 		}
 	}
-	return wake, nil
+	return wake, errors.Join(failed...)
 }
 
 // persist writes the status, and tells the story once it is written.

@@ -1,0 +1,80 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/controller"
+	"torikumi/failover/internal/report"
+	"torikumi/pkg/config"
+)
+
+// statusConfig are the settings of `failover status`: those of the controller
+// that say when something is due.
+type statusConfig struct {
+	Kubeconfig  string        `flag:"kubeconfig" help:"Kubeconfig file; none: $KUBECONFIG, ~/.kube/config, or that of the pod."`
+	Grace       time.Duration `flag:"grace" default:"30s" help:"The controller's --grace."`
+	Stability   time.Duration `flag:"stability" default:"1m" help:"The controller's --stability."`
+	MaxWait     time.Duration `flag:"max-wait" default:"3h" help:"The controller's --max-wait."`
+	JoinTimeout time.Duration `flag:"join-timeout" default:"10m" help:"The controller's --join-timeout."`
+}
+
+// Status prints a table of all failovers, and returns the exit code.
+func Status(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	var cfg statusConfig
+	err := config.Load("failover status", "FAILOVER_", &cfg, args, getenv, stdout)
+	if errors.Is(err, config.ErrHelp) {
+		return 0
+	}
+	if err == nil {
+		rules := clientcmd.NewDefaultClientConfigLoadingRules()
+		rules.ExplicitPath = cfg.Kubeconfig
+		var kube *rest.Config
+		if kube, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig(); err == nil {
+			err = status(ctx, cfg, kube, stdout)
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "failover status: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func status(ctx context.Context, cfg statusConfig, kube *rest.Config, out io.Writer) error {
+	scheme, err := controller.Scheme()
+	if err != nil {
+		return err
+	}
+	c, err := client.New(kube, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	var all v1.NodeFailoverList
+	if err := c.List(ctx, &all); err != nil {
+		return fmt.Errorf("list failovers: %w", err)
+	}
+	var servers agones.GameServerList
+	if err := c.List(ctx, &servers); err != nil {
+		return fmt.Errorf("list game servers: %w", err)
+	}
+	slices.SortFunc(all.Items, func(a, b v1.NodeFailover) int {
+		if c := strings.Compare(a.Spec.OnpremNodeName, b.Spec.OnpremNodeName); c != 0 {
+			return c
+		}
+		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	})
+	timing := report.Timing{Grace: cfg.Grace, Stability: cfg.Stability, MaxWait: cfg.MaxWait, JoinTimeout: cfg.JoinTimeout}
+	return report.Write(out, all.Items, servers.Items, timing, time.Now())
+}

@@ -1,0 +1,126 @@
+// Package report tells an operator in one table how far each failover is, what
+// comes next and when, and what it has cost so far.
+package report
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/agones"
+)
+
+// Timing are the settings that say when the next step comes.
+type Timing struct {
+	Grace, Stability, MaxWait, JoinTimeout time.Duration
+}
+
+// Write writes the table. Servers are all game servers.
+func Write(w io.Writer, failovers []v1.NodeFailover, servers []agones.GameServer, t Timing, now time.Time) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "NODE\tPHASE\tVM\tZONE\tSERVERS\tIN USE\tNEXT\tCOST")
+	for i := range failovers {
+		f := &failovers[i]
+		total, inUse := count(servers, f.Status.GCPVMName)
+		vm, zone := f.Status.GCPVMName, ""
+		if f.Status.VM != nil {
+			zone = f.Status.VM.Zone
+		}
+		if f.Status.SharesWith != "" {
+			vm = "of " + f.Status.SharesWith
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
+			f.Spec.OnpremNodeName, or(string(f.Status.Phase), "Pending"), or(vm, "-"), or(zone, "-"), total, inUse, next(f, t, now), cost(f, now))
+	}
+	return tw.Flush()
+}
+
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func count(servers []agones.GameServer, node string) (total, inUse int) {
+	for i := range servers {
+		if s := servers[i].Status; node != "" && s.NodeName == node {
+			total++
+			if s.State == "Allocated" || s.State == "Reserved" {
+				inUse++
+			}
+		}
+	}
+	return total, inUse
+}
+
+// next says what is waited for and until when.
+func next(f *v1.NodeFailover, t Timing, now time.Time) string {
+	st := &f.Status
+	if f.On(v1.PausedAnnotation) {
+		return "paused"
+	}
+	because := func(kind string) string {
+		if c := meta.FindStatusCondition(st.Conditions, kind); c != nil && c.Status != "True" {
+			return c.Reason + ": " + c.Message
+		}
+		return ""
+	}
+	switch st.Phase {
+	case v1.Pending, "":
+		if why := because(v1.Admitted); why != "" {
+			return why
+		}
+		if st.NotReadySince != nil {
+			return "a VM " + in(st.NotReadySince.Add(t.Grace), now)
+		}
+		return "waits for the controller"
+	case v1.Creating:
+		if st.NextAttemptAt != nil {
+			return "an attempt " + in(st.NextAttemptAt.Time, now) + " (" + st.LastError + ")"
+		}
+		if st.VM != nil {
+			return "the node joins, or is given up " + in(st.VM.StartedAt.Add(t.JoinTimeout), now)
+		}
+		return "a VM"
+	case v1.Active:
+		return or(because(v1.TaintApplied), "the node's return")
+	case v1.Recovering:
+		if st.RecoveryDetectedAt != nil {
+			return or(because(v1.GameServersDrained), "the drain "+in(st.RecoveryDetectedAt.Add(t.Stability), now))
+		}
+	case v1.Draining:
+		if st.VMDeletionStartedAt != nil {
+			return "the VM's end"
+		}
+		if st.DrainStartedAt != nil {
+			return "the servers leave, or are ended " + in(st.DrainStartedAt.Add(t.MaxWait), now)
+		}
+	}
+	return "-"
+}
+
+// in is a time from now.
+func in(at, now time.Time) string {
+	if !at.After(now) {
+		return "now"
+	}
+	return "in " + at.Sub(now).Round(time.Second).String()
+}
+
+// cost of the present VM so far, by the price it was asked for at.
+func cost(f *v1.NodeFailover, now time.Time) string {
+	vm := f.Status.VM
+	if vm == nil || vm.HourlyCost.IsZero() {
+		return "-"
+	}
+	end := now
+	if f.Status.CompletedAt != nil {
+		end = f.Status.CompletedAt.Time
+	}
+	return fmt.Sprintf("%.2f", vm.HourlyCost.AsApproximateFloat64()*end.Sub(vm.StartedAt.Time).Hours())
+}

@@ -1,0 +1,60 @@
+package report_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/report"
+)
+
+func TestWrite(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) *metav1.MicroTime { return &metav1.MicroTime{Time: now.Add(-d)} }
+	vm := func(d time.Duration) *v1.VMStatus {
+		return &v1.VMStatus{Zone: "zone-a", StartedAt: *ago(d), HourlyCost: resource.MustParse("0.24")}
+	}
+	one := func(node string, st v1.NodeFailoverStatus) v1.NodeFailover {
+		return v1.NodeFailover{Spec: v1.NodeFailoverSpec{OnpremNodeName: node}, Status: st}
+	}
+	held := one("w2", v1.NodeFailoverStatus{Phase: v1.Pending, NotReadySince: ago(time.Minute), Conditions: []metav1.Condition{
+		{Type: v1.Admitted, Status: metav1.ConditionFalse, Reason: "TooManyVMs", Message: "4 VMs exist"}}})
+	paused := one("w6", v1.NodeFailoverStatus{Phase: v1.Active, SharesWith: "w4-x"})
+	paused.Annotations = map[string]string{v1.PausedAnnotation: "true"}
+	all := []v1.NodeFailover{
+		one("w1", v1.NodeFailoverStatus{Phase: v1.Pending, NotReadySince: ago(10 * time.Second)}),
+		held,
+		one("w3", v1.NodeFailoverStatus{Phase: v1.Creating, GCPVMName: "vm-3", VM: vm(time.Minute)}),
+		one("w4", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-4", VM: vm(90 * time.Minute)}),
+		one("w5", v1.NodeFailoverStatus{Phase: v1.Draining, GCPVMName: "vm-5", VM: vm(2 * time.Hour), DrainStartedAt: ago(time.Hour)}),
+		paused,
+		one("w7", v1.NodeFailoverStatus{Phase: v1.Completed, GCPVMName: "vm-7", VM: vm(3 * time.Hour), CompletedAt: ago(2 * time.Hour)}),
+	}
+	server := func(node, state string) agones.GameServer {
+		return agones.GameServer{Status: agones.GameServerStatus{NodeName: node, State: state}}
+	}
+	servers := []agones.GameServer{server("vm-5", "Allocated"), server("vm-5", "Shutdown"), server("w9", "Ready"), server("vm-4", "Reserved")}
+	var b strings.Builder
+	timing := report.Timing{Grace: 30 * time.Second, Stability: time.Minute, MaxWait: 3 * time.Hour, JoinTimeout: 10 * time.Minute}
+	if err := report.Write(&b, all, servers, timing, now); err != nil {
+		t.Fatal(err)
+	}
+	want := `NODE  PHASE      VM       ZONE    SERVERS  IN USE  NEXT                                       COST
+w1    Pending    -        -       0        0       a VM in 20s                                -
+w2    Pending    -        -       0        0       TooManyVMs: 4 VMs exist                    -
+w3    Creating   vm-3     zone-a  0        0       the node joins, or is given up in 9m0s     0.00
+w4    Active     vm-4     zone-a  1        1       the node's return                          0.36
+w5    Draining   vm-5     zone-a  2        1       the servers leave, or are ended in 2h0m0s  0.48
+w6    Active     of w4-x  -       0        0       paused                                     -
+w7    Completed  vm-7     zone-a  0        0       -                                          0.24
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
