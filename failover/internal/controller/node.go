@@ -81,6 +81,10 @@ func conflict(node, why string) error {
 	return apierrors.NewConflict(corev1.Resource("nodes"), node, fmt.Errorf("%s", why))
 }
 
+// providedNodeIP is the annotation in which a kubelet that waits for its cloud
+// keeps its --node-ip (k8s.io/cloud-provider/api).
+const providedNodeIP = "alpha.kubernetes.io/provided-node-ip"
+
 // initNode does what a cloud-controller-manager does for a Node that waits for
 // its cloud: the addresses first, because Agones takes them when the first pod
 // starts, then the provider id, and the taint last.
@@ -90,6 +94,9 @@ func (r *Reconciler) initNode(ctx context.Context, name string, vm cloud.Instanc
 		return client.IgnoreNotFound(err)
 	}
 	old := n.DeepCopy()
+	if ip := n.Annotations[providedNodeIP]; ip != "" {
+		vm.InternalIP = ip // the kubelet was told to be reached there, in an overlay network for example
+	}
 	n.Status.Addresses = addresses(n.Status.Addresses, name, vm)
 	if err := r.Client.Status().Patch(ctx, &n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
@@ -110,7 +117,7 @@ func addresses(have []corev1.NodeAddress, name string, vm cloud.Instance) []core
 	if vm.ExternalIP != "" {
 		want = append(want, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: vm.ExternalIP})
 	}
-	for _, a := range have { // an overlay's address, for example
+	for _, a := range have {
 		if !slices.ContainsFunc(want, func(w corev1.NodeAddress) bool { return w.Type == a.Type }) {
 			want = append(want, a)
 		}

@@ -1,0 +1,114 @@
+package controller
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/agones"
+)
+
+func list(cpu, memory string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
+}
+
+func container(cpu, memory string) corev1.Container {
+	return corev1.Container{Resources: corev1.ResourceRequirements{Requests: list(cpu, memory)}}
+}
+
+// Figures as the scheduler counts them.
+func TestRequests(t *testing.T) {
+	always := corev1.ContainerRestartPolicyAlways
+	sidecar := container("100m", "100Mi")
+	sidecar.RestartPolicy = &always
+	for name, tt := range map[string]struct {
+		spec        corev1.PodSpec
+		cpu, memory string
+	}{
+		"nothing":          {corev1.PodSpec{Containers: []corev1.Container{{}}}, "0", "0"},
+		"game and gate":    {corev1.PodSpec{Containers: []corev1.Container{container("1", "1Gi"), container("30m", "64Mi")}}, "1030m", "1088Mi"},
+		"Kata overhead":    {corev1.PodSpec{Containers: []corev1.Container{container("1", "1Gi")}, Overhead: list("250m", "160Mi")}, "1250m", "1184Mi"},
+		"large init":       {corev1.PodSpec{InitContainers: []corev1.Container{container("2", "64Mi")}, Containers: []corev1.Container{container("1", "1Gi")}}, "2", "1Gi"},
+		"sidecar":          {corev1.PodSpec{InitContainers: []corev1.Container{sidecar}, Containers: []corev1.Container{container("1", "1Gi")}}, "1100m", "1124Mi"},
+		"sidecar and init": {corev1.PodSpec{InitContainers: []corev1.Container{sidecar, container("2", "64Mi")}, Containers: []corev1.Container{container("1", "1Gi")}}, "2100m", "1124Mi"},
+	} {
+		cpu, memory := requests(&corev1.Pod{Spec: tt.spec})
+		if cpu.Cmp(resource.MustParse(tt.cpu)) != 0 || memory.Cmp(resource.MustParse(tt.memory)) != 0 {
+			t.Errorf("%s: %s and %s, want %s and %s", name, cpu.String(), memory.String(), tt.cpu, tt.memory)
+		}
+	}
+}
+
+func TestFenceWebhook(t *testing.T) {
+	var got FenceRequest
+	status := http.StatusNoContent
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if err := json.NewDecoder(q.Body).Decode(&got); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(status)
+	}))
+	defer srv.Close()
+	r := NewReconciler(&Options{FenceURL: srv.URL, FenceClient: srv.Client(), Log: slog.New(slog.DiscardHandler)})
+	f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{UID: "f-uid"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
+	f.Status.Recorded = &v1.RecordedNode{UID: "n-uid"}
+	if err := r.callFence(t.Context(), f); err != nil {
+		t.Error(err)
+	}
+	if want := (FenceRequest{Node: "worker-1", NodeUID: "n-uid", Failover: "f-uid"}); got != want {
+		t.Errorf("asked %+v, want %+v", got, want)
+	}
+	for _, status = range []int{http.StatusAccepted + 200, http.StatusFound, http.StatusInternalServerError} {
+		if err := r.callFence(t.Context(), f); err == nil {
+			t.Errorf("status %d confirms", status)
+		}
+	}
+	srv.Close()
+	if err := r.callFence(t.Context(), f); err == nil {
+		t.Error("silence confirms")
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	have := []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "100.64.0.7"}, {Type: corev1.NodeExternalDNS, Address: "a.example"}}
+	got := addresses(have, "n", cloud.Instance{InternalIP: "10.0.0.2", ExternalIP: "203.0.113.2"})
+	want := []corev1.NodeAddress{
+		{Type: corev1.NodeHostName, Address: "n"}, {Type: corev1.NodeInternalIP, Address: "10.0.0.2"},
+		{Type: corev1.NodeExternalIP, Address: "203.0.113.2"}, {Type: corev1.NodeExternalDNS, Address: "a.example"},
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%v", got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("address %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+// What is cached has to hold all that is decided from.
+func TestTrims(t *testing.T) {
+	g := &agones.GameServer{ObjectMeta: metav1.ObjectMeta{
+		Labels:      map[string]string{agones.AllocatableLabel: "true", "agones.dev/fleet": "f"},
+		Annotations: map[string]string{agones.HiddenAnnotation: "true", "long": "text"},
+	}, Status: agones.GameServerStatus{State: "Ready", NodeName: "n"}}
+	if _, err := agones.Trim(g); err != nil || len(g.Labels) != 1 || len(g.Annotations) != 1 || g.Status.State != "Ready" {
+		t.Errorf("%+v", g)
+	}
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}, Annotations: map[string]string{nodePaused: "true", "x": "y"}},
+		Spec: corev1.NodeSpec{ProviderID: "p"},
+		Status: corev1.NodeStatus{Images: []corev1.ContainerImage{{}}, Conditions: []corev1.NodeCondition{
+			{Type: corev1.NodeDiskPressure}, {Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now()}}}}
+	if _, err := trimNode(n); err != nil || health(n) != "Ready" || n.Annotations[nodePaused] != "true" || n.Spec.ProviderID != "p" ||
+		len(n.Labels) != 1 || len(n.Status.Images) > 0 || !n.Status.Conditions[0].LastHeartbeatTime.IsZero() {
+		t.Errorf("%+v", n)
+	}
+}
