@@ -402,7 +402,7 @@ func initialise(r *rig) {
 				Name: s.Name, Labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp"},
 				Annotations: map[string]string{"alpha.kubernetes.io/provided-node-ip": "100.64.0.7"}, // in an overlay network
 			},
-			Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule}}},
+			Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule}}},
 		}
 		if err := r.admin.Create(r.ctx, n); err != nil {
 			r.Error(err)
