@@ -46,6 +46,12 @@ load: ## Load the suite with RATE tickets/s (2000) for DURATION (30s).
 	go build -o $(BIN)/torikumi ./local
 	$(BIN)/torikumi load --up="--fleet=virtual:$(FLEET)" --rate=$(RATE) --duration=$(DURATION)
 
+.PHONY: simulate-plot
+simulate-plot: ## Simulate a day and draw docs/images/simulated-day.svg.
+	@mkdir -p $(BIN) docs/images
+	go build -o $(BIN)/matchfunction ./matchfunction
+	$(BIN)/matchfunction simulate --day --rules=docs/rulesets/arena.json --seed=$(SEED) --svg=docs/images/simulated-day.svg
+
 .PHONY: kubernetes
 kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.
 	go run ./failover/internal/controlplane/build
