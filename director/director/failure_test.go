@@ -412,7 +412,7 @@ func TestSilentFetch(t *testing.T) {
 		}
 		return ctx.Err()
 	}
-	start(t, w, func(c *director.Config) { c.FetchSilence = 50 * time.Millisecond })
+	start(t, w, func(c *director.Config) { c.FetchSilence = 500 * time.Millisecond })
 	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
 }
 
