@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"torikumi/gameserver/client"
+	"torikumi/pkg/token"
 )
 
 // How long a player stays in a match once all are there, and between two pings.
@@ -89,7 +90,7 @@ func (d *demo) inMatch(ctx context.Context, s seeker, name string, p place, star
 		return err
 	}
 	defer c.Close()
-	welcome, err := c.Join(ctx, p.jwt)
+	welcome, err := join(ctx, c, &p)
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
@@ -119,6 +120,32 @@ func (d *demo) inMatch(ctx context.Context, s seeker, name string, p place, star
 		}
 	}
 	return c.Leave(ctx)
+}
+
+// Tokens are dated in whole seconds: a little more than one makes the next one
+// younger.
+const (
+	newTokens  = 5
+	tokenPause = 300 * time.Millisecond
+)
+
+// join enters the server, and asks for a new token where the server wants one:
+// a gate that first saw its server with the match takes none that is as old as
+// itself.
+func join(ctx context.Context, c *client.Client, p *place) (client.Welcome, error) {
+	for tries := 0; ; tries++ {
+		welcome, err := c.Join(ctx, p.jwt)
+		var refused *client.RefusedError
+		if !errors.As(err, &refused) || refused.Reason != token.ReasonIssuedBeforeStart || p.again == nil || tries == newTokens {
+			return welcome, err
+		}
+		if err := pause(ctx, tokenPause); err != nil {
+			return welcome, err
+		}
+		if p.jwt, err = p.again(ctx); err != nil {
+			return welcome, fmt.Errorf("a new token: %w", err)
+		}
+	}
 }
 
 // everybody waits until the match has as many players as it should, and sees

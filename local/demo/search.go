@@ -24,6 +24,8 @@ import (
 // place is where a player was sent.
 type place struct {
 	connection, jwt, match string
+	// again asks for a new join token; nil where there is no ticket to ask by.
+	again func(context.Context) (string, error)
 }
 
 // access is how players reach the frontend and the issuer.
@@ -114,7 +116,11 @@ func (a *access) search(ctx context.Context, s seeker, tokens []string) ([]place
 		if t.GetState() != torikumiv1.TicketState_ASSIGNED {
 			return nil, fmt.Errorf("the search ended as %s", t.GetState())
 		}
-		places[i] = place{connection: t.GetServer().GetConnection(), jwt: t.GetJoinToken().GetJwt(), match: t.GetServer().GetMatchId()}
+		places[i] = place{connection: t.GetServer().GetConnection(), jwt: t.GetJoinToken().GetJwt(), match: t.GetServer().GetMatchId(),
+			again: func(ctx context.Context) (string, error) {
+				fresh, err := a.grpc.CreateJoinToken(as(ctx, bearer), &torikumiv1.CreateJoinTokenRequest{TicketId: created.GetId()})
+				return fresh.GetJwt(), err
+			}}
 	}
 	return places, nil
 }
