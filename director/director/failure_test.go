@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"torikumi/director/director"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -405,10 +407,12 @@ func TestSilentFetch(t *testing.T) {
 	w := newWorld(t)
 	w.addServers(1)
 	ids := w.addTickets(2)
-	var once sync.Once
+	// The first call of each queue hangs. None waits for another's: that one
+	// would go on just when it is given up, and take its matches with it.
+	var calls atomic.Int64
 	w.hook = func(ctx context.Context, method, phase string) error {
-		if method+phase == "FetchMatchesbefore" {
-			once.Do(func() { <-ctx.Done() })
+		if method+phase == "FetchMatchesbefore" && calls.Add(1) <= int64(len(queues.Default().Queues)) {
+			<-ctx.Done()
 		}
 		return ctx.Err()
 	}
