@@ -132,7 +132,7 @@ func (r *run) replace(broken float64, budget *int) (float64, bool) {
 				}
 				st.teams[a][i] = k
 				st.rebound()
-				if st.withinWindows() && !st.apartFromOthers(k) {
+				if st.withinWindows() && !st.apart(k) {
 					if next, ok := r.look(broken, budget); ok {
 						return next, true
 					}
@@ -164,25 +164,6 @@ func (st *state) withinWindows() bool {
 		}
 	}
 	return true
-}
-
-// apartFromOthers is apart for a ticket that is already in.
-func (st *state) apartFromOthers(t int32) bool {
-	if st.backfill >= 0 && st.run.pool.shared(t, st.backfill) {
-		return true
-	}
-	if len(st.plan.pairwise) == 0 {
-		return false
-	}
-	k := st.run.pool.tickets
-	for _, other := range st.all() {
-		for _, r := range st.plan.pairwise {
-			if other != t && r.pairwise(&k[t], &k[other]) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // join adds a candidate.

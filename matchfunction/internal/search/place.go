@@ -45,7 +45,7 @@ func (st *state) guarded() bool {
 	return st.broken(st.plan.guards) > 0
 }
 
-// apart tells whether a custom rule keeps the ticket from any that is in, or
+// apart tells whether a custom rule keeps the ticket from any other that is in, or
 // one of its players is in the match already: who has left a match that is
 // filled up may be back before that is known.
 func (st *state) apart(t int32) bool {
@@ -58,7 +58,7 @@ func (st *state) apart(t int32) bool {
 	k := st.run.pool.tickets
 	for _, other := range st.all() {
 		for _, r := range st.plan.pairwise {
-			if r.pairwise(&k[t], &k[other]) {
+			if other != t && r.pairwise(&k[t], &k[other]) {
 				return true
 			}
 		}
