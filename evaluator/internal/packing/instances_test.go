@@ -42,6 +42,23 @@ func line(rng *rand.Rand, n, m, size, reach int) *packing.Problem {
 	return problem(sets, m)
 }
 
+// around is line with a bell curve: the items of a set are at a standard
+// deviation of reach from its place.
+func around(rng *rand.Rand, n, m, size, reach int) *packing.Problem {
+	sets := make([]set, n)
+	for i := range sets {
+		place := rng.IntN(m)
+		for len(sets[i].items) < size {
+			k := place + int(math.Round(float64(reach)*rng.NormFloat64()))
+			if item := int32((k%m + m) % m); !slices.Contains(sets[i].items, item) {
+				sets[i].items = append(sets[i].items, item)
+			}
+		}
+		sets[i].weight = math.Exp(0.3 * rng.NormFloat64())
+	}
+	return problem(sets, m)
+}
+
 // plane is line in two dimensions: m is side*side.
 func plane(rng *rand.Rand, n, side, size, reach int) *packing.Problem {
 	sets := make([]set, n)

@@ -88,6 +88,7 @@ func TestGain(t *testing.T) {
 		exact bool
 	}{
 		"within 10": {func(r *rand.Rand) *packing.Problem { return line(r, 10_000, 20_000, 10, 10) }, 1.10, true},
+		"around 10": {func(r *rand.Rand) *packing.Problem { return around(r, 10_000, 20_000, 10, 10) }, 1.13, false},
 		"within 20": {func(r *rand.Rand) *packing.Problem { return line(r, 10_000, 20_000, 10, 20) }, 1.15, false},
 		"within 50": {func(r *rand.Rand) *packing.Problem { return line(r, 10_000, 20_000, 10, 50) }, 1.13, false},
 		"plane":     {func(r *rand.Rand) *packing.Problem { return plane(r, 10_000, 141, 10, 2) }, 1.10, false},
