@@ -34,7 +34,7 @@ type Config struct {
 	Query        string        `flag:"query" default:"127.0.0.1:50503" help:"Open Match query service, host:port."`
 	QueryTimeout time.Duration `flag:"query-timeout" default:"10s" help:"Longest time for reading the pools of a profile."`
 	RunTimeout   time.Duration `flag:"run-timeout" default:"15s" help:"Longest time for one run; what has been found by then is proposed. Has to be below Open Match's proposalCollectionInterval (20s by default), which drops what comes later."`
-	KeepTickets  int           `flag:"keep-tickets" default:"500000" help:"Most tickets of a pool to keep from run to run, about 1 kB of memory each: only new ones are then read from Open Match. 0 keeps none; larger pools are read whole in each run."`
+	KeepTickets  int           `flag:"keep-tickets" default:"500000" help:"Most tickets to keep from run to run, of all pools together, about 1 kB of memory each: only new ones are then read from Open Match. 0 keeps none; a pool that is larger by itself is read whole in each run."`
 	Name         string        `flag:"name" default:"torikumi" help:"Name of this match function in its proposals. Different match functions need different names, replicas of one the same."`
 
 	// rules are those written in Go.

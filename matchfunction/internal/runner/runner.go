@@ -49,7 +49,7 @@ type Options struct {
 	// Match drops what comes after its proposalCollectionInterval, and all
 	// profiles wait for the slowest call.
 	RunTimeout time.Duration
-	// KeepTickets is how many tickets of a pool are kept from run to run.
+	// KeepTickets is how many tickets are kept from run to run.
 	KeepTickets int
 	// Desk has the tickets that frontends ask for; nil if there are none.
 	Desk *explain.Desk

@@ -58,8 +58,9 @@ func Decode(t *openmatch.Ticket) Read {
 // Reader reads pools. It is safe for concurrent use.
 type Reader struct {
 	Query openmatch.QueryServiceClient
-	// Most is how many tickets are kept of one pool, 0 for none: larger pools
-	// are read whole each time.
+	// Most is how many tickets are kept, of all pools together, 0 for none.
+	// Pools that were not read for longest make room; one that is larger by
+	// itself is read whole each time.
 	Most int
 	// Least is how many tickets a pool had last time for it to be worth two
 	// calls instead of one.
@@ -74,10 +75,16 @@ type Reader struct {
 
 // pool is what is kept of one.
 type pool struct {
-	mu      sync.Mutex
+	// busy is full while the pool is read; what follows is the reader's.
+	busy    chan struct{}
 	tickets map[string]*entry
 	// newest is the latest creation that has been seen.
 	newest time.Time
+
+	// size and used, the number of tickets and the last read, are guarded by
+	// Reader.mu.
+	size int
+	used time.Time
 }
 
 type entry struct {
@@ -86,7 +93,7 @@ type entry struct {
 }
 
 // Read returns the tickets of a pool, in no order. Two calls for the same pool
-// wait for each other.
+// wait for each other, no longer than their contexts last.
 func (r *Reader) Read(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
 	if r.Most == 0 {
 		return r.whole(ctx, p)
@@ -95,8 +102,15 @@ func (r *Reader) Read(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	select {
+	case k.busy <- struct{}{}:
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	defer func() {
+		r.account(k)
+		<-k.busy
+	}()
 	if len(k.tickets) > r.Least {
 		tickets, ok, err := r.refresh(ctx, p, k)
 		if ok || err != nil {
@@ -130,16 +144,36 @@ func (r *Reader) kept(p *openmatch.Pool) (*pool, error) {
 		if r.pools == nil {
 			r.pools = make(map[string]*pool)
 		}
-		for other := range r.pools {
-			if len(r.pools) < mostPools {
-				break
-			}
-			delete(r.pools, other) // any: it is read whole once more
-		}
-		k = new(pool)
+		k = &pool{busy: make(chan struct{}, 1)}
 		r.pools[string(key)] = k
 	}
+	k.used = r.Now()
 	return k, nil
+}
+
+// account notes how much is kept of a pool, and forgets others until what is
+// kept is within the bounds.
+func (r *Reader) account(k *pool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k.size, k.used = len(k.tickets), r.Now()
+	all := 0
+	for _, p := range r.pools {
+		all += p.size
+	}
+	for all > r.Most || len(r.pools) > mostPools {
+		oldest := ""
+		for key, p := range r.pools {
+			if p != k && (oldest == "" || p.used.Before(r.pools[oldest].used)) {
+				oldest = key
+			}
+		}
+		if oldest == "" {
+			return
+		}
+		all -= r.pools[oldest].size
+		delete(r.pools, oldest) // read whole once more, if at all
+	}
 }
 
 func (k *pool) add(t Read, now time.Time) {
@@ -194,7 +228,7 @@ func (r *Reader) refresh(ctx context.Context, p *openmatch.Pool, k *pool) ([]Rea
 			delete(k.tickets, id)
 		}
 	}
-	if len(k.tickets) > 2*r.Most {
+	if len(k.tickets) > r.Most {
 		k.tickets = nil
 	}
 	return out, true, nil

@@ -163,3 +163,63 @@ func TestPoolsThatAreNotKept(t *testing.T) {
 		}
 	}
 }
+
+// What is kept of all pools together is bounded: those that were read last stay.
+func TestAllPoolsTogether(t *testing.T) {
+	now := time.Unix(1000, 0)
+	q := &query{waiting: make(map[string]*openmatch.Ticket)}
+	for i := range 10 {
+		id := fmt.Sprint("t", i)
+		q.waiting[id] = &openmatch.Ticket{Id: id, CreateTime: timestamppb.New(now)}
+	}
+	whole := 0
+	r := &tickets.Reader{Query: q, Most: 25, Now: func() time.Time { return now }, Whole: func() { whole++ }}
+	for _, step := range []struct {
+		pool  string
+		whole int
+	}{{"a", 1}, {"b", 2}, {"a", 2}, {"c", 3}, {"a", 3}, {"c", 3}, {"b", 4}, {"c", 4}, {"a", 5}} {
+		now = now.Add(time.Second)
+		got, err := r.Read(t.Context(), &openmatch.Pool{Name: step.pool})
+		if err != nil || len(got) != 10 {
+			t.Fatalf("%d tickets, %v", len(got), err)
+		}
+		if whole != step.whole {
+			t.Errorf("pool %s: %d whole reads, want %d", step.pool, whole, step.whole)
+		}
+	}
+}
+
+// hung is a query service that does not answer.
+type hung struct {
+	openmatch.QueryServiceClient
+	asked chan struct{}
+}
+
+func (h *hung) QueryTickets(ctx context.Context, _ *openmatch.QueryTicketsRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[openmatch.QueryTicketsResponse], error) {
+	h.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, status.FromContextError(ctx.Err()).Err()
+}
+
+// A call that waits for another one's read of the same pool ends with its own
+// context.
+func TestWaitingReadEnds(t *testing.T) {
+	h := &hung{asked: make(chan struct{}, 2)}
+	r := &tickets.Reader{Query: h, Most: 10, Now: time.Now}
+	first, giveUp := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := r.Read(first, &openmatch.Pool{})
+		done <- err
+	}()
+	<-h.asked
+	second, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Read(second, &openmatch.Pool{}); status.Code(err) != codes.Canceled || len(h.asked) > 0 {
+		t.Errorf("the waiting call ends with %v", err)
+	}
+	giveUp()
+	if err := <-done; status.Code(err) != codes.Canceled {
+		t.Errorf("the hung call ends with %v", err)
+	}
+}
