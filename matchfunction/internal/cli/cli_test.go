@@ -243,8 +243,9 @@ func TestSimulateNamesWrongSettings(t *testing.T) {
 		{"--rules=x --generate=1000001", []string{"--generate: must be from 1"}},
 		{"--rules=x --tickets=y --parties=1:1 --save=z --svg=z", []string{"--parties: goes with --generate", "--save: goes with --generate", "--svg: goes with --day"}},
 		{"--rules=x --generate=1 --svg=z --parties=many", []string{"--svg: goes with --day", "--parties: must be SIZE:SHARE"}},
+		{"--rules=x --generate=1 --run-timeout=-1s", []string{"--run-timeout: must not be negative"}},
 		{"--rules=x --generate=1 --now=noon", []string{"--now: must be a time"}},
-		{"--rules=x --day --now=0 --rate=0 --cycle=1ms --length=1000h --give-up=0s", []string{"--now: a day", "--rate:", "--cycle:", "--length:", "--give-up:"}},
+		{"--rules=x --day --now=0 --rate=0 --cycle=1ms --length=1000h --give-up=0s --run-timeout=1s", []string{"--now: a day", "--run-timeout: goes with", "--rate:", "--cycle:", "--length:", "--give-up:"}},
 		{"--rules=x --generate=1 elsewhere", []string{`unexpected argument "elsewhere"`}},
 	} {
 		code, out, errs := call(append([]string{"simulate"}, strings.Fields(row.args)...)...)
@@ -314,6 +315,21 @@ func TestSimulateDay(t *testing.T) {
 		}
 		if diff := cmp.Diff(first, d); diff != "" {
 			t.Error(diff)
+		}
+	}
+}
+
+// A search that has no time says so, and is no failure.
+func TestSimulateRunTimeout(t *testing.T) {
+	for limit, over := range map[string]bool{"1ns": true, "1h": false} {
+		args := []string{"simulate", "--rules=../../../docs/rulesets/arena.json", "--generate=500", "--run-timeout=" + limit}
+		code, out, errs := call(append(args, "--json")...)
+		var p passJSON
+		if err := json.Unmarshal([]byte(out), &p); code != 0 || err != nil || p.TimeOver != over || (len(p.Matches) == 0) != over {
+			t.Errorf("%s: exit %d, %v, %d matches, over: %v; %s", limit, code, err, len(p.Matches), p.TimeOver, errs)
+		}
+		if code, out, errs := call(args...); code != 0 || strings.Contains(out, "time was over") != over {
+			t.Errorf("%s: exit %d: %s%s", limit, code, out, errs)
 		}
 	}
 }

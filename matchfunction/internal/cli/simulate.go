@@ -32,6 +32,8 @@ type simulateConfig struct {
 	Now      instant `flag:"now" help:"When the search runs, RFC 3339 or seconds since 1970; if it is empty, when the newest ticket came."`
 	Seed     int     `flag:"seed" default:"1" help:"Decides what is made up; the same for the same number."`
 	JSON     bool    `flag:"json" help:"Print one JSON object."`
+	// RunTimeout is a bound for a pass; a day has none.
+	RunTimeout time.Duration `flag:"run-timeout" help:"Longest time for the search, as the match function's setting of that name; 0s is as long as it takes."`
 
 	Day    bool          `flag:"day" help:"Simulate a day of solo players who come and go, and compare the search with simpler ones."`
 	Rate   float64       `flag:"rate" default:"60" help:"With --day: players who come in a minute, in the mean of a day."`
@@ -94,6 +96,12 @@ func (c *simulateConfig) Validate() error {
 			errs = append(errs, config.Invalid(only.flag, "goes with --"+only.with+" alone", only.value))
 		}
 	}
+	if c.RunTimeout < 0 {
+		errs = append(errs, config.Invalid("run-timeout", "must not be negative", c.RunTimeout))
+	}
+	if c.Day && c.RunTimeout > 0 {
+		errs = append(errs, config.Invalid("run-timeout", "goes with --tickets and --generate alone", c.RunTimeout))
+	}
 	if c.Day && !c.Now.IsZero() {
 		errs = append(errs, config.Invalid("now", "a day has many searches, not one", c.Now.Format(time.RFC3339Nano)))
 	}
@@ -141,7 +149,7 @@ func runSimulate(ctx context.Context, env Env) int {
 		return failed(env, "simulate", err)
 	}
 	now := cfg.Now.of(tickets)
-	out := simulate.Pass(ctx, s.engine, checker, tickets, now)
+	out := simulate.Pass(ctx, s.engine, checker, tickets, now, cfg.RunTimeout)
 	if ctx.Err() != nil {
 		return failed(env, "simulate", ctx.Err())
 	}
@@ -238,6 +246,7 @@ type passJSON struct {
 	WaitP95   float64     `json:"wait_p95_s"`
 	SpreadP50 float64     `json:"spread_p50"`
 	ElapsedMs float64     `json:"elapsed_ms"`
+	TimeOver  bool        `json:"time_over,omitempty"`
 }
 
 type matchJSON struct {
@@ -255,6 +264,7 @@ func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket) error {
 		// JSON has no infinity, which is how far the ends of the numbers are apart.
 		SpreadP50: min(simulate.Percentile(o.Spreads, 50), math.MaxFloat64),
 		ElapsedMs: float64(o.Elapsed.Microseconds()) / 1000,
+		TimeOver:  o.TimeOver,
 	}
 	for i, t := range o.Unmatched {
 		out.Unmatched[i] = tickets[t].ID
@@ -292,7 +302,11 @@ func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Tic
 	row("unmatched", "%s%s", plural(len(o.Unmatched), "ticket", "tickets"), leftOut(o))
 	row("wait", "p50 %.1f s, p95 %.1f s", simulate.Percentile(o.Waits, 50).Seconds(), simulate.Percentile(o.Waits, 95).Seconds())
 	row("spread", "p50 %.1f, p95 %.1f", simulate.Percentile(o.Spreads, 50), simulate.Percentile(o.Spreads, 95))
-	row("took", "%.1f ms", float64(o.Elapsed.Microseconds())/1000)
+	over := ""
+	if o.TimeOver {
+		over = ", and its time was over"
+	}
+	row("took", "%.1f ms%s", float64(o.Elapsed.Microseconds())/1000, over)
 	switch {
 	case len(o.Violations) > 0:
 		row("checked", "NOT ALL MATCHES KEEP THE RULES")

@@ -36,6 +36,8 @@ type Outcome struct {
 	Spreads []float64
 	// Elapsed is how long the search took.
 	Elapsed time.Duration
+	// TimeOver: the search has used up its time, and may not have seen all.
+	TimeOver bool
 	// Violations are what the Checker says.
 	Violations []string
 }
@@ -47,8 +49,9 @@ type Match struct {
 	Score, Spread float64
 }
 
-// Pass searches once, at one instant. A ticket from the future has just come.
-func Pass(ctx context.Context, engine *search.Engine, check Checker, tickets []rule.Ticket, now time.Time) *Outcome {
+// Pass searches once, at one instant, for so long at most; 0 is no bound. A
+// ticket from the future has just come.
+func Pass(ctx context.Context, engine *search.Engine, check Checker, tickets []rule.Ticket, now time.Time, most time.Duration) *Outcome {
 	out := &Outcome{LeftOut: map[search.Reason]int{}}
 	tickets = slices.Clone(tickets)
 	for i := range tickets {
@@ -57,11 +60,16 @@ func Pass(ctx context.Context, engine *search.Engine, check Checker, tickets []r
 		}
 	}
 	var proposals []search.Proposal
+	if most > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, most)
+		defer cancel()
+	}
 	started := time.Now()
 	for p := range engine.Search(ctx, tickets, now, func(_ int, r search.Reason) { out.LeftOut[r]++ }) {
 		proposals = append(proposals, p)
 	}
-	out.Elapsed = time.Since(started)
+	out.Elapsed, out.TimeOver = time.Since(started), ctx.Err() != nil
 
 	matched := make([]bool, len(tickets))
 	spelled := make([]*rule.Match, len(proposals))

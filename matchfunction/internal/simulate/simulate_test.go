@@ -181,7 +181,7 @@ func TestPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rs := load(t, name)
 			tickets := simulate.NewGenerator(rs, parties(t, "1:1"), 1).Tickets(300, now)
-			out := simulate.Pass(t.Context(), compile(t, rs), checker(t, rs), tickets, now)
+			out := simulate.Pass(t.Context(), compile(t, rs), checker(t, rs), tickets, now, 0)
 			if len(out.Violations) > 0 || len(out.Matches) == 0 {
 				t.Fatalf("%d matches, %v", len(out.Matches), out.Violations)
 			}
@@ -200,7 +200,7 @@ func TestPass(t *testing.T) {
 func TestPassOfTheFuture(t *testing.T) {
 	rs := load(t, arena)
 	tickets := simulate.NewGenerator(rs, parties(t, "1:1"), 1).Tickets(300, now.Add(time.Hour))
-	out := simulate.Pass(t.Context(), compile(t, rs), checker(t, rs), tickets, now)
+	out := simulate.Pass(t.Context(), compile(t, rs), checker(t, rs), tickets, now, 0)
 	if len(out.Violations) > 0 || len(out.Matches) == 0 || out.Waits[len(out.Waits)-1] != 0 {
 		t.Errorf("%d matches, %v", len(out.Matches), out.Violations)
 	}
@@ -217,7 +217,7 @@ func TestPassSaysWhatTheCheckerSays(t *testing.T) {
 			t.Errorf("%d matches at %v", len(ms), at)
 		}
 		return []string{"wrong"}
-	}, tickets, now)
+	}, tickets, now, 0)
 	if !reflect.DeepEqual(out.Violations, []string{"wrong"}) {
 		t.Errorf("violations %v", out.Violations)
 	}
