@@ -1,6 +1,7 @@
 package failover_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -67,23 +68,25 @@ func (r *rig) plain() {
 
 // setNode writes a Node whose age is past the grace for new ones.
 func (r *rig) setNode(name string, ready corev1.ConditionStatus, labels map[string]string, providerID string) {
-	ctx := r.ctx
+	if err := writeNode(r.ctx, r.admin, name, ready, labels, providerID); err != nil {
+		r.Errorf("node %s: %v", name, err)
+	}
+}
+
+func writeNode(ctx context.Context, admin client.Client, name string, ready corev1.ConditionStatus, labels map[string]string, providerID string) error {
 	conditions := []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready, LastTransitionTime: metav1.Now()}}
 	n := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.NodeSpec{ProviderID: providerID},
 		Status: corev1.NodeStatus{Conditions: conditions}, // as kubelets register, so that it is never seen without
 	}
-	if err := r.admin.Create(ctx, n); err != nil {
-		if err := r.admin.Get(ctx, client.ObjectKeyFromObject(n), n); err != nil {
-			r.Errorf("node %s: %v", name, err)
-			return
+	if err := admin.Create(ctx, n); err != nil {
+		if err := admin.Get(ctx, client.ObjectKeyFromObject(n), n); err != nil {
+			return err
 		}
 	}
 	old := n.DeepCopy()
 	n.Status.Conditions = conditions
-	if err := r.admin.Status().Patch(ctx, n, client.MergeFrom(old)); err != nil {
-		r.Errorf("node %s: %v", name, err)
-	}
+	return admin.Status().Patch(ctx, n, client.MergeFrom(old))
 }
 
 // TestCrashPoints kills the controller at its n-th write of a whole failover,

@@ -41,6 +41,7 @@ func TestFaults(t *testing.T) {
 	for name, test := range map[string]func(*rig){
 		"stockout":              stockout,
 		"lost reply":            lostReply,
+		"hanging cloud":         hangingCloud,
 		"never runs":            neverRuns,
 		"foreign machine":       foreignMachine,
 		"foreign taint":         foreignTaint,

@@ -94,7 +94,7 @@ func (r *Reconciler) createToken(ctx context.Context, f *v1.NodeFailover, id str
 	if err := r.Client.Create(ctx, join.TokenSecret(id, secret, f.Status.GCPVMName, r.Clock.Now().Add(join.TokenLife))); err != nil {
 		return err
 	}
-	r.tokens[id] = secret
+	r.keepToken(id, secret)
 	return nil
 }
 
@@ -103,7 +103,7 @@ func (r *Reconciler) deleteToken(ctx context.Context, s *decide.State, id string
 	if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
 		return acted, err
 	}
-	delete(r.tokens, id)
+	r.forgetToken(id)
 	s.TokensDeleted = append(s.TokensDeleted, id)
 	return learnt, nil
 }
@@ -124,8 +124,9 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 		cluster.Endpoint = r.Join.Endpoint
 	}
 	id := vm.TokenIDs[len(vm.TokenIDs)-1]
+	secret, _ := r.token(id)
 	p := join.Params{
-		Node: f.Status.GCPVMName, Endpoint: cluster.Endpoint, Token: id + "." + r.tokens[id], CAHash: cluster.CAHash,
+		Node: f.Status.GCPVMName, Endpoint: cluster.Endpoint, Token: id + "." + secret, CAHash: cluster.CAHash,
 		Labels: decide.Labels(r.Settings, f, f.Status.Recorded), ExternalCloud: r.Join.ExternalCloud,
 		NodeIP: r.Join.NodeIP, Hook: r.Join.Hook, RequireKata: r.Join.RequireKata,
 	}
@@ -143,18 +144,23 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 	}, nil
 }
 
+// graceEnd is when the present grace ends, or has ended.
+func (r *Reconciler) graceEnd(s *decide.State) time.Time {
+	began := s.Failover.Status.NotReadySince.Time
+	if s.ViewSince.After(began) {
+		began = s.ViewSince
+	}
+	return began.Add(r.Settings.Grace)
+}
+
 func (r *Reconciler) createVM(ctx context.Context, s *decide.State) (result, error) {
 	f := s.Failover
 	spec, err := r.spec(ctx, f)
 	if err != nil {
 		return acted, err
 	}
-	if at := f.Status.NotReadySince; at != nil && f.Status.TotalAttempts == 1 && f.Spec.Replaces == "" {
-		began := at.Time
-		if s.ViewSince.After(began) {
-			began = s.ViewSince
-		}
-		r.Metrics.inserted(r.Clock.Since(began.Add(r.Settings.Grace)))
+	if f.Status.NotReadySince != nil && f.Status.TotalAttempts == 1 && f.Spec.Replaces == "" {
+		r.Metrics.inserted(r.Clock.Since(r.graceEnd(s)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -231,6 +237,10 @@ func (r *Reconciler) deleteServer(ctx context.Context, s *decide.State, sv decid
 		why := "drained"
 		if sv.Node == s.Failover.Spec.OnpremNodeName {
 			why = "dead node"
+			// Not those that have become Ready later.
+			if st := &s.Failover.Status; st.NotReadySince != nil && (st.VM == nil || st.VM.SeenAt == nil) {
+				r.Metrics.withdrawn(r.Clock.Since(r.graceEnd(s)))
+			}
 		} else if sv.InUse() {
 			why = "maximum wait"
 		}

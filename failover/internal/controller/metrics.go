@@ -17,6 +17,7 @@ type Metrics struct {
 	calls       *prometheus.HistogramVec
 	failures    *prometheus.CounterVec
 	servers     *prometheus.CounterVec
+	withdrawal  prometheus.Histogram
 	insert      prometheus.Histogram
 	taint       prometheus.Histogram
 	orphans     prometheus.Counter
@@ -36,6 +37,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		calls:       prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: ns, Name: "cloud_call_seconds", Help: "Calls of the cloud.", Buckets: delays}, []string{"call"}),
 		failures:    prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "cloud_errors_total", Help: "Calls of the cloud that failed, by kind of error."}, []string{"call", "kind"}),
 		servers:     prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "gameservers_deleted_total", Help: "Game servers deleted, by reason."}, []string{"why"}),
+		withdrawal:  prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "withdrawal_delay_seconds", Help: "From the end of the grace until a Ready game server of the dead node is deleted, each.", Buckets: delays}),
 		insert:      prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "insert_delay_seconds", Help: "From the end of the grace to the first insert.", Buckets: delays}),
 		taint:       prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "taint_delay_seconds", Help: "From the Ready temporary node to the taint; waiting for fencing included.", Buckets: delays}),
 		orphans:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "orphan_vms_total", Help: "VMs deleted that no failover claimed."}),
@@ -43,15 +45,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		cost:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the cloud says the VMs cost in an hour; 0 if it does not say."}),
 		atRisk:      prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "nodes_at_risk", Help: "Watched Nodes without a provider id in a cluster with a cloud-controller-manager, which deletes them when they are NotReady."}),
 	}
-	reg.MustRegister(m.transitions, m.calls, m.failures, m.servers, m.insert, m.taint, m.orphans, m.vms, m.cost, m.atRisk)
+	reg.MustRegister(m.transitions, m.calls, m.failures, m.servers, m.withdrawal, m.insert, m.taint, m.orphans, m.vms, m.cost, m.atRisk)
 	return m
 }
 
-func (m *Metrics) transition(p v1.Phase)    { m.transitions.WithLabelValues(string(p)).Inc() }
-func (m *Metrics) inserted(d time.Duration) { m.insert.Observe(d.Seconds()) }
-func (m *Metrics) tainted(d time.Duration)  { m.taint.Observe(d.Seconds()) }
-func (m *Metrics) orphan()                  { m.orphans.Inc() }
-func (m *Metrics) serverDeleted(why string) { m.servers.WithLabelValues(why).Inc() }
+func (m *Metrics) transition(p v1.Phase)     { m.transitions.WithLabelValues(string(p)).Inc() }
+func (m *Metrics) withdrawn(d time.Duration) { m.withdrawal.Observe(d.Seconds()) }
+func (m *Metrics) inserted(d time.Duration)  { m.insert.Observe(d.Seconds()) }
+func (m *Metrics) tainted(d time.Duration)   { m.taint.Observe(d.Seconds()) }
+func (m *Metrics) orphan()                   { m.orphans.Inc() }
+func (m *Metrics) serverDeleted(why string)  { m.servers.WithLabelValues(why).Inc() }
 
 func (m *Metrics) call(name string, err error, took time.Duration) {
 	m.calls.WithLabelValues(name).Observe(took.Seconds())

@@ -258,9 +258,9 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 		return
 	}
 	if n := len(vm.TokenIDs); n > 0 {
-		_, s.TokenInMemory = r.tokens[vm.TokenIDs[n-1]]
+		_, s.TokenInMemory = r.token(vm.TokenIDs[n-1])
 	}
-	old, ok := r.looks[f.UID]
+	old, ok := r.lookedAt(f)
 	relaxed := (f.Status.Phase == v1.Active || f.Status.Phase == v1.Recovering) && s.Temp.Ready
 	if ok && relaxed && old.name == f.Status.GCPVMName && old.vm.Known == decide.Present && r.Clock.Since(old.at) < r.Settings.Watch {
 		s.VM = old.vm
@@ -281,5 +281,5 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 	default:
 		s.VM = decide.VM{Err: err.Error()}
 	}
-	r.looks[f.UID] = look{at: r.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM}
+	r.keepLook(f, look{at: r.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM})
 }

@@ -26,13 +26,19 @@ import (
 // each further one.
 const rounds = 8
 
+// workers is how many failovers are looked at side by side.
+const workers = 8
+
 // Reconciler carries failovers from their first NotReady to their end.
 type Reconciler struct {
 	*Options
 
-	// One failover is looked at after the other, so that two never use the
-	// same room in a budget.
-	mu     sync.Mutex
+	// admission is held while a failover that is Pending is looked at: two never
+	// use the same room in a budget, or on a VM. All others are looked at side
+	// by side, so that none waits for the cloud's answers about another.
+	admission sync.Mutex
+
+	mu     sync.Mutex        // guards what follows
 	tokens map[string]string // secret halves by id; they are nowhere else
 	looks  map[types.UID]look
 	said   map[types.UID]string // dry run: what was said last
@@ -62,7 +68,7 @@ func (r *Reconciler) Register(mgr ctrl.Manager) error {
 		Watches(&v1.NodeFailover{}, handler.EnqueueRequestsFromMapFunc(r.related)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.ofNode)).
 		Watches(&agones.GameServer{}, handler.EnqueueRequestsFromMapFunc(r.ofServer)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 1, RateLimiter: limiter()}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: limiter()}).
 		Complete(r)
 }
 
@@ -121,8 +127,6 @@ func (r *Reconciler) ofServer(ctx context.Context, o client.Object) []reconcile.
 
 // Reconcile looks at one failover once.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	// Live: a decision on an old status could repeat what is long over.
 	f := new(v1.NodeFailover)
 	if err := r.Live.Get(ctx, req.NamespacedName, f); err != nil {
@@ -131,11 +135,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 		return reconcile.Result{}, fmt.Errorf("read failover %q: %w", req.Name, err)
 	}
+	admitted := func() {}
+	if waits(f) {
+		r.admission.Lock()
+		admitted = sync.OnceFunc(r.admission.Unlock)
+		defer admitted()
+	}
 	s, err := r.observe(ctx, f)
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("observe failover %q: %w", req.Name, err)
 	}
-	wake, err := r.run(ctx, s)
+	wake, err := r.run(ctx, s, admitted)
 	if apierrors.IsConflict(err) {
 		return reconcile.Result{RequeueAfter: 50 * time.Millisecond}, nil // somebody was faster; look again
 	}
@@ -151,8 +161,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: max(wake.Sub(r.Clock.Now()), time.Millisecond)}, nil
 }
 
-// run decides, persists and acts, and says when to look again.
-func (r *Reconciler) run(ctx context.Context, s *decide.State) (time.Time, error) {
+// waits tells whether it is still to be decided if a failover gets a VM.
+func waits(f *v1.NodeFailover) bool { return f.Status.Phase == v1.Pending || f.Status.Phase == "" }
+
+// run decides, persists and acts, and says when to look again. It calls
+// admitted once the failover waits no longer.
+func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) (time.Time, error) {
 	var wake time.Time
 	done := make(map[string]bool)
 	var failed []error
@@ -166,6 +180,9 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State) (time.Time, error
 		}
 		if err := r.persist(ctx, s, p); err != nil {
 			return wake, err
+		}
+		if !waits(s.Failover) {
+			admitted()
 		}
 		again := p.LookAtPods
 		if p.LookAtPods {
@@ -233,13 +250,52 @@ func (r *Reconciler) say(f *v1.NodeFailover, p decide.Plan) {
 	if p.Status != nil {
 		text += " phase " + string(p.Status.Phase)
 	}
-	if r.said[f.UID] != text {
-		r.said[f.UID] = text
+	r.mu.Lock()
+	known := r.said[f.UID] == text
+	r.said[f.UID] = text
+	r.mu.Unlock()
+	if !known {
 		r.Log.Info("dry run", "node", f.Spec.OnpremNodeName, "failover", f.Name, "would", text)
 	}
 }
 
 func (r *Reconciler) forget(f *v1.NodeFailover) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	delete(r.looks, f.UID)
 	delete(r.said, f.UID)
+}
+
+// token is the secret half of a token, if it is known.
+func (r *Reconciler) token(id string) (secret string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	secret, ok = r.tokens[id]
+	return secret, ok
+}
+
+func (r *Reconciler) keepToken(id, secret string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tokens[id] = secret
+}
+
+func (r *Reconciler) forgetToken(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.tokens, id)
+}
+
+// lookedAt is the last look at a failover's VM.
+func (r *Reconciler) lookedAt(f *v1.NodeFailover) (look, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l, ok := r.looks[f.UID]
+	return l, ok
+}
+
+func (r *Reconciler) keepLook(f *v1.NodeFailover, l look) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looks[f.UID] = l
 }
