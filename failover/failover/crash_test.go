@@ -17,6 +17,7 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
+	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controlplane"
 )
 
@@ -127,6 +128,7 @@ func (r *rig) crashAt(n int, after bool) string {
 
 	r.setNode(node, corev1.ConditionTrue, map[string]string{"node-type": "onpremise", "hardware": "game-runner"}, "")
 	r.server("lost-"+node, node, "Ready")
+	r.server("host-"+node, node, "Allocated")
 	stop := r.controller(kube)
 	done := make(chan struct{})
 	r.wg.Go(func() {
@@ -158,6 +160,9 @@ func (r *rig) crashAt(n int, after bool) string {
 		r.Error(err)
 	}
 	r.ends(node, f.Status.GCPVMName)
+	if g, err := r.getServer("host-" + node); err != nil || g.DeletionTimestamp != nil || g.Labels[agones.AllocatableLabel] != "true" || len(g.Annotations) > 0 {
+		r.Errorf("the game on the node that has come back: %v %v %v", err, g.Labels, g.Annotations)
+	}
 	if p := r.cloud.Peak(); p > 1 {
 		r.Errorf("%d VMs at one time", p)
 	}

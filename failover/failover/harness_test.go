@@ -253,6 +253,15 @@ func (r *rig) gone(name string) error {
 	return fmt.Errorf("game server %s: %v", name, err)
 }
 
+// hidden tells whether a game server can't be allocated.
+func (r *rig) hidden(name string) error {
+	g, err := r.getServer(name)
+	if err == nil && g.Labels[agones.AllocatableLabel] != "" {
+		err = fmt.Errorf("game server %s can be allocated", name)
+	}
+	return err
+}
+
 func (r *rig) tokens() int {
 	var all corev1.SecretList
 	if err := r.admin.List(context.Background(), &all, client.InNamespace(join.TokenNamespace), client.MatchingLabels{"app.kubernetes.io/managed-by": "torikumi-failover"}); err != nil {

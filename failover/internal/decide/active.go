@@ -240,6 +240,17 @@ func (d *decision) untaint() {
 	}
 }
 
+// reveal shows the node's servers again that were hidden while it was dead:
+// where the taint has not come, their games have gone on.
+func (d *decision) reveal() {
+	for _, s := range d.s.Servers {
+		if s.Node == d.f.Spec.OnpremNodeName && s.Hidden && !s.Deleting {
+			d.do(Action{Kind: ShowServer, Server: s})
+			d.revealing = true
+		}
+	}
+}
+
 // restored gives a Node that was deleted and has come back its labels, and
 // tells whether it has them. One that was there all the time is left alone:
 // somebody may have changed its labels on purpose.

@@ -43,6 +43,7 @@ type decision struct {
 	events     []Event
 	wake       time.Time
 	lookAtPods bool
+	revealing  bool
 }
 
 func (d *decision) run() {
@@ -69,6 +70,9 @@ func (d *decision) run() {
 	// could be left behind.
 	if (d.s.Node.Health == Ready || d.deleting()) && d.successor(d.f.Name) == nil {
 		d.untaint()
+	}
+	if d.s.Node.Health == Ready {
+		d.reveal()
 	}
 	switch d.st.Phase {
 	case v1.Pending:
@@ -135,7 +139,7 @@ func (d *decision) completed() {
 
 // complete ends the failover, once nothing of it is left on the node.
 func (d *decision) complete(reason, message string) {
-	if d.st.Taint != v1.TaintNone {
+	if d.st.Taint != v1.TaintNone || d.revealing {
 		d.poll()
 		return
 	}

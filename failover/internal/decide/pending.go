@@ -118,12 +118,17 @@ func (d *decision) calm() bool {
 	return d.down() && d.reached(d.since(d.st.NotReadySince).Add(d.set.StormGrace))
 }
 
-// deleteReady deletes the dead node's Ready servers: allocation would still
-// hand them out.
+// deleteReady deletes the dead node's Ready servers, and hides those in use:
+// allocation would still hand them out, the latter to who asks for a game to
+// join.
 func (d *decision) deleteReady() {
 	for _, s := range d.s.Servers {
-		if s.Node == d.f.Spec.OnpremNodeName && s.State == "Ready" && !s.Deleting {
+		switch {
+		case s.Node != d.f.Spec.OnpremNodeName || s.Deleting:
+		case s.State == "Ready":
 			d.do(Action{Kind: DeleteServer, Server: s})
+		case s.InUse() && s.Allocatable:
+			d.do(Action{Kind: HideServer, Server: s})
 		}
 	}
 }

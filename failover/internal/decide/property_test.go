@@ -58,6 +58,11 @@ func (w *world) leftovers() []string {
 			left = append(left, "taint on "+name)
 		}
 	}
+	for name, sv := range w.servers {
+		if n := w.nodes[sv.Node]; n != nil && n.health == decide.Ready && sv.Hidden {
+			left = append(left, fmt.Sprintf("server %s on %s can't be allocated", name, sv.Node))
+		}
+	}
 	return left
 }
 
