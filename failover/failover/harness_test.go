@@ -262,6 +262,20 @@ func (r *rig) hidden(name string) error {
 	return err
 }
 
+// finalizers sets those of a game server.
+func (r *rig) finalizers(name string, all ...string) {
+	r.Helper()
+	g, err := r.getServer(name)
+	if err != nil {
+		r.Fatal(err)
+	}
+	old := g.DeepCopy()
+	g.Finalizers = all
+	if err := r.admin.Patch(r.Context(), g, client.MergeFrom(old)); err != nil {
+		r.Fatal(err)
+	}
+}
+
 func (r *rig) tokens() int {
 	var all corev1.SecretList
 	if err := r.admin.List(context.Background(), &all, client.InNamespace(join.TokenNamespace), client.MatchingLabels{"app.kubernetes.io/managed-by": "torikumi-failover"}); err != nil {

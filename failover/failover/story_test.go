@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
 )
 
@@ -29,11 +30,19 @@ func TestStory(t *testing.T) {
 	r.onprem("worker-1")
 	r.server("ready", "worker-1", "Ready")
 	r.server("playing", "worker-1", "Allocated")
+	r.finalizers("ready", "agones.dev/controller") // so it stays until its pod is gone
 	r.controller(r.kube)
 	r.controller(r.kube)
 
 	r.unplug("worker-1")
-	r.eventually("the dead node's Ready server is deleted", func() error { return r.gone("ready") })
+	r.eventually("the dead node's Ready server is shut down and deleted", func() error {
+		g, err := r.getServer("ready")
+		if err == nil && (g.Status.State != agones.Shutdown || g.DeletionTimestamp == nil) {
+			err = fmt.Errorf("it is %s, deleted at %v", g.Status.State, g.DeletionTimestamp)
+		}
+		return err
+	})
+	r.finalizers("ready")
 	r.eventually("nobody is sent to what is in use on the dead node", func() error { return r.hidden("playing") })
 	f := r.phase("worker-1", v1.Active)
 	r.eventually("the dead node is tainted", func() error {

@@ -20,6 +20,8 @@ const (
 	// HiddenAnnotation holds the value of an allocatable label that was taken
 	// away, to be restored.
 	HiddenAnnotation = "failover.operator.io/allocatable"
+	// Shutdown is the state of a server that Agones is to delete.
+	Shutdown = "Shutdown"
 	// RoleLabel, with the value RoleGameServer, is on the pods of game servers.
 	RoleLabel = "agones.dev/role"
 	// RoleGameServer is the role of a game server's pod.

@@ -229,10 +229,27 @@ func (r *Reconciler) patchServer(ctx context.Context, a decide.Action) (result, 
 }
 
 // deleteServer deletes a server if it is exactly the one that was seen: one
-// that has been allocated since has another resourceVersion.
+// that has been allocated since has another resourceVersion. It is shut down
+// first: Agones replaces a server at once whose state says so, but takes no
+// notice of a mere deletion until the pod is gone, which on a dead node is when
+// the taint has come.
 func (r *Reconciler) deleteServer(ctx context.Context, s *decide.State, sv decide.Server) (result, error) {
 	g := &agones.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: sv.Namespace, Name: sv.Name}}
-	res, err := unlessChanged(r.Client.Delete(ctx, g, client.Preconditions{UID: &sv.UID, ResourceVersion: &sv.ResourceVersion}))
+	only := client.Preconditions{UID: &sv.UID, ResourceVersion: &sv.ResourceVersion}
+	if sv.State != agones.Shutdown {
+		patch, err := json.Marshal(map[string]any{
+			"metadata": map[string]any{"uid": sv.UID, "resourceVersion": sv.ResourceVersion},
+			"status":   map[string]any{"state": agones.Shutdown},
+		})
+		if err != nil {
+			return acted, err
+		}
+		if err := r.Client.Patch(ctx, g, client.RawPatch(types.MergePatchType, patch)); err != nil {
+			return unlessChanged(err)
+		}
+		only.ResourceVersion = nil // Agones may be at it by now; nobody is sent to it any more
+	}
+	res, err := unlessChanged(r.Client.Delete(ctx, g, only))
 	if err == nil && res == acted {
 		why := "drained"
 		if sv.Node == s.Failover.Spec.OnpremNodeName {

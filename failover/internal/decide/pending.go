@@ -120,12 +120,12 @@ func (d *decision) calm() bool {
 
 // deleteReady deletes the dead node's Ready servers, and hides those in use:
 // allocation would still hand them out, the latter to who asks for a game to
-// join.
+// join. One that shuts down is a Ready one whose deletion was cut short.
 func (d *decision) deleteReady() {
 	for _, s := range d.s.Servers {
 		switch {
 		case s.Node != d.f.Spec.OnpremNodeName || s.Deleting:
-		case s.State == "Ready":
+		case s.State == "Ready" || s.State == "Shutdown":
 			d.do(Action{Kind: DeleteServer, Server: s})
 		case s.InUse() && s.Allocatable:
 			d.do(Action{Kind: HideServer, Server: s})
