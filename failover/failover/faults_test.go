@@ -197,14 +197,14 @@ func foreignTaint(r *rig) {
 	_ = f
 }
 
-// meanwhile changes a game server just before its deletion arrives.
+// meanwhile changes a game server just before a change of it arrives.
 type meanwhile struct {
 	base http.RoundTripper
 	do   func(path string)
 }
 
 func (m *meanwhile) RoundTrip(q *http.Request) (*http.Response, error) {
-	if q.Method == http.MethodDelete && strings.Contains(q.URL.Path, "/gameservers/") {
+	if q.Method == http.MethodPatch && strings.Contains(q.URL.Path, "/gameservers/") {
 		m.do(q.URL.Path)
 	}
 	return m.base.RoundTrip(q)
