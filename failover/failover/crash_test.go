@@ -102,7 +102,7 @@ func TestCrashPoints(t *testing.T) {
 	r.plain()
 	for _, after := range []bool{false, true} {
 		for n := 1; ; n++ {
-			what := r.crashAt(n, after)
+			what := r.crashAt(n, after, 1)
 			if t.Failed() {
 				t.Fatalf("crash at write %d (after: %v): %s", n, after, what)
 			}
@@ -118,9 +118,33 @@ func TestCrashPoints(t *testing.T) {
 	}
 }
 
+// TestCrashPointsTwoVMs is the same for a node whose game servers need two VMs:
+// in turn before and after a write.
+func TestCrashPointsTwoVMs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes")
+	}
+	r := newRig(t, controlplane.Start(t, controlplane.Options{}))
+	r.plain()
+	r.cfg.Machines = []string{"small:2:8Gi:0.1", "large:4:16Gi:0.2"}
+	for n := 1; ; n++ {
+		what := r.crashAt(n, n%2 == 0, 2)
+		if t.Failed() {
+			t.Fatalf("crash at write %d (after: %v): %s", n, n%2 == 0, what)
+		}
+		if what == "" {
+			if n < 25 {
+				t.Errorf("%d writes: these are not two whole failovers", n-1)
+			}
+			break
+		}
+		t.Logf("write %d (after: %v): %s", n, n%2 == 0, what)
+	}
+}
+
 // crashAt plays a failover with a crash at the n-th write, and tells which
 // write that was; none if there are not so many.
-func (r *rig) crashAt(n int, after bool) string {
+func (r *rig) crashAt(n int, after bool, vms int) string {
 	node := fmt.Sprintf("worker-%d-%v", n, after)
 	c := &crashing{left: n, after: after, dead: make(chan struct{})}
 	kube := rest.CopyConfig(r.kube)
@@ -129,6 +153,9 @@ func (r *rig) crashAt(n int, after bool) string {
 	r.setNode(node, corev1.ConditionTrue, map[string]string{"node-type": "onpremise", "hardware": "game-runner"}, "")
 	r.server("lost-"+node, node, "Ready")
 	r.server("host-"+node, node, "Allocated")
+	if vms == 2 {
+		r.pods(node, 3, "1500m")
+	}
 	stop := r.controller(kube)
 	done := make(chan struct{})
 	r.wg.Go(func() {
@@ -142,6 +169,9 @@ func (r *rig) crashAt(n int, after bool) string {
 	})
 	r.setNode(node, corev1.ConditionFalse, nil, "")
 	f := r.phase(node, v1.Active)
+	if vms == 2 {
+		r.second(node, v1.Active)
+	}
 	r.eventually("the dead node is tainted", func() error {
 		if !tainted(r.node(node)) {
 			return fmt.Errorf("it is not")
@@ -163,7 +193,7 @@ func (r *rig) crashAt(n int, after bool) string {
 	if g, err := r.getServer("host-" + node); err != nil || g.DeletionTimestamp != nil || g.Labels[agones.AllocatableLabel] != "true" || len(g.Annotations) > 0 {
 		r.Errorf("the game on the node that has come back: %v %v %v", err, g.Labels, g.Annotations)
 	}
-	if p := r.cloud.Peak(); p > 1 {
+	if p := r.cloud.Peak(); p > vms {
 		r.Errorf("%d VMs at one time", p)
 	}
 	if err := r.admin.Delete(r.ctx, r.node(node)); err != nil {

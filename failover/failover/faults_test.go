@@ -440,6 +440,9 @@ func refusals(r *rig) {
 		"bad node":        func(f *v1.NodeFailover) { f.Spec.OnpremNodeName = "Worker_1" },
 		"bad label value": func(f *v1.NodeFailover) { f.Spec.TargetNodeLabels = map[string]v1.LabelValue{"a": "no spaces"} },
 		"replaces itself": func(f *v1.NodeFailover) { f.Spec.Replaces = "f" },
+		"adds to itself":  func(f *v1.NodeFailover) { f.Spec.Adds, f.Spec.Share = "f", &v1.Share{Number: 2} },
+		"adds nothing":    func(f *v1.NodeFailover) { f.Spec.Adds = "g" },
+		"adds the first":  func(f *v1.NodeFailover) { f.Spec.Adds, f.Spec.Share = "g", &v1.Share{Number: 1} },
 	} {
 		if err := make(change); !apierrors.IsInvalid(err) {
 			r.Errorf("%s: %v", name, err)
@@ -456,6 +459,20 @@ func refusals(r *rig) {
 	f.Spec.OnpremNodeName = "worker-2"
 	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
 		r.Errorf("another node: %v", err)
+	}
+	f = old.DeepCopy()
+	f.Spec.Adds, f.Spec.Share = "g", &v1.Share{Number: 2}
+	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
+		r.Errorf("it adds to another: %v", err)
+	}
+	further := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "further"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Adds: "g", Share: &v1.Share{Number: 2}}}
+	if err := r.admin.Create(r.ctx, further); err != nil {
+		r.Fatal(err)
+	}
+	bare := further.DeepCopy()
+	further.Spec.Share.GameServers = 7
+	if err := r.admin.Patch(r.ctx, further, client.MergeFrom(bare)); !apierrors.IsInvalid(err) {
+		r.Errorf("another share: %v", err)
 	}
 	f = old.DeepCopy()
 	f.Status.Phase = "Elsewhere"
@@ -554,14 +571,16 @@ func delays(r *rig) {
 }
 
 // status: what `failover status` prints.
-func (r *rig) status(f *v1.NodeFailover) {
+func (r *rig) status(f *v1.NodeFailover, more ...string) {
 	file := filepath.Join(r.TempDir(), "kubeconfig")
 	if err := os.WriteFile(file, r.cluster.Kubeconfig, 0o600); err != nil {
 		r.Fatal(err)
 	}
 	var out, errs strings.Builder
 	code := failover.Status(r.ctx, []string{"--kubeconfig=" + file}, func(string) string { return "" }, &out, &errs)
-	if code != 0 || !strings.Contains(out.String(), f.Status.GCPVMName) || !strings.Contains(out.String(), "Active") {
-		r.Errorf("status ends with %d: %s%s", code, out.String(), errs.String())
+	for _, want := range append(more, f.Status.GCPVMName, "Active") {
+		if code != 0 || !strings.Contains(out.String(), want) {
+			r.Errorf("status ends with %d, not with %q: %s%s", code, want, out.String(), errs.String())
+		}
 	}
 }

@@ -191,11 +191,12 @@ func (r *rig) failovers() []v1.NodeFailover {
 	return all.Items
 }
 
-// failover is the one of a node that is under way, or one that is not any more.
+// failover is the one of a node that is under way, or one that is not any more;
+// further ones do not count.
 func (r *rig) failover(node string) (*v1.NodeFailover, error) {
 	var newest *v1.NodeFailover
 	for _, f := range r.failovers() {
-		if f.Spec.OnpremNodeName == node && (newest == nil || newest.Status.Phase == v1.Completed) {
+		if f.Spec.OnpremNodeName == node && f.Spec.Adds == "" && (newest == nil || newest.Status.Phase == v1.Completed) {
 			newest = &f
 		}
 	}

@@ -105,13 +105,14 @@ func none(n int, of string) error {
 // ends waits until a failover is over, and checks that nothing is left of it.
 func (r *rig) ends(node, temp string) {
 	r.Helper()
-	f := r.phase(node, v1.Completed)
-	r.eventually("the finalizer goes", func() error {
-		f, err := r.failover(node)
-		if err == nil && len(f.Finalizers) > 0 {
-			err = fmt.Errorf("%v", f.Finalizers)
+	r.phase(node, v1.Completed)
+	r.eventually("nothing holds the failovers", func() error {
+		for _, f := range r.failovers() {
+			if f.Spec.OnpremNodeName == node && (f.Status.Phase != v1.Completed || len(f.Finalizers) > 0) {
+				return fmt.Errorf("%s is %s, finalizers %v", f.Name, f.Status.Phase, f.Finalizers)
+			}
 		}
-		return err
+		return nil
 	})
 	if n := r.cloud.Live(); n != 0 {
 		r.Errorf("%d VMs are left", n)
@@ -126,8 +127,12 @@ func (r *rig) ends(node, temp string) {
 	if tainted(r.node(node)) {
 		r.Error("the taint is left")
 	}
-	if err := r.admin.Delete(r.Context(), f); err != nil {
-		r.Error(err)
+	for _, f := range r.failovers() {
+		if f.Spec.OnpremNodeName == node {
+			if err := r.admin.Delete(r.Context(), &f); err != nil {
+				r.Error(err)
+			}
+		}
 	}
 }
 

@@ -45,6 +45,9 @@ const (
 	GameServersDrained = "GameServersDrained"
 	// Admitted is false while a storm or a budget holds the failover back.
 	Admitted = "Admitted"
+	// CapacityPlanned says so if the lost game servers need more VMs than one;
+	// it is false if some fit no machine.
+	CapacityPlanned = "CapacityPlanned"
 )
 
 // TaintState says whether the taint on the dead node is this failover's.
@@ -66,6 +69,9 @@ type LabelValue string
 // NodeFailoverSpec says for which node a failover is.
 // +kubebuilder:validation:XValidation:rule="self.onpremNodeName == oldSelf.onpremNodeName",message="onpremNodeName is immutable"
 // +kubebuilder:validation:XValidation:rule="has(self.replaces) == has(oldSelf.replaces) && (!has(self.replaces) || self.replaces == oldSelf.replaces)",message="replaces is immutable"
+// +kubebuilder:validation:XValidation:rule="has(self.adds) == has(oldSelf.adds) && (!has(self.adds) || self.adds == oldSelf.adds)",message="adds is immutable"
+// +kubebuilder:validation:XValidation:rule="has(self.share) == has(oldSelf.share) && (!has(self.share) || self.share == oldSelf.share)",message="share is immutable"
+// +kubebuilder:validation:XValidation:rule="has(self.adds) == has(self.share)",message="adds and share go together"
 type NodeFailoverSpec struct {
 	// OnpremNodeName is the Node that has failed.
 	// +kubebuilder:validation:MinLength=1
@@ -85,6 +91,33 @@ type NodeFailoverSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Replaces string `json:"replaces,omitempty"`
+
+	// Adds names the failover of the same node whose game servers need more VMs
+	// than one: this failover is for a further one, and does nothing else. Set by
+	// the controller.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Adds string `json:"adds,omitempty"`
+	// Share is what the further VM is for. Set by the controller.
+	// +optional
+	Share *Share `json:"share,omitempty"`
+}
+
+// Share is what one of a node's VMs is for.
+type Share struct {
+	// Number of the VM; the first failover's own is 1.
+	// +kubebuilder:validation:Minimum=2
+	Number int32 `json:"number"`
+	Load   `json:",inline"`
+}
+
+// Load sums up game servers.
+type Load struct {
+	GameServers int32 `json:"gameServers"`
+	// CPU and Memory are the requests of their pods, RuntimeClass overhead
+	// included.
+	CPU    resource.Quantity `json:"cpu"`
+	Memory resource.Quantity `json:"memory"`
 }
 
 // NodeFailoverStatus is what the controller has done and seen. All instants
@@ -126,6 +159,13 @@ type NodeFailoverStatus struct {
 	// Lost is what the game servers on the node had requested.
 	// +optional
 	Lost *LostServers `json:"lost,omitempty"`
+	// Shares are what each VM of the node is for, if one is not enough; the first
+	// is this failover's own, for the others there are failovers that add to it.
+	// +optional
+	Shares []Load `json:"shares,omitempty"`
+	// Lead is the failover that replaces the one in spec.adds, as far as it got.
+	// +optional
+	Lead string `json:"lead,omitempty"`
 	// SharesWith names the failover whose VM also takes this one's servers.
 	// +optional
 	SharesWith string `json:"sharesWith,omitempty"`
@@ -177,12 +217,22 @@ type RecordedNode struct {
 
 // LostServers sums up the game servers on a node that has failed.
 type LostServers struct {
-	GameServers int32 `json:"gameServers"`
-	// CPU and Memory are the requests of their pods, RuntimeClass overhead
-	// included.
+	Load `json:",inline"`
+	// Sizes are what single game servers request: they can't be split among VMs.
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Sizes []Size `json:"sizes,omitempty"`
+}
+
+// Size is what each of a number of alike game servers requests.
+type Size struct {
 	CPU    resource.Quantity `json:"cpu"`
 	Memory resource.Quantity `json:"memory"`
+	Count  int32             `json:"count"`
 }
+
+// MaxSizes is how many sizes are told apart.
+const MaxSizes = 32
 
 // VMStatus is one attempt at a VM. Its name is in gcpVmName.
 type VMStatus struct {
@@ -236,8 +286,10 @@ const (
 // +kubebuilder:printcolumn:name="Zone",type=string,JSONPath=`.status.vm.zone`,priority=1
 // +kubebuilder:printcolumn:name="Attempts",type=integer,JSONPath=`.status.vmCreationAttempts`,priority=1
 // +kubebuilder:printcolumn:name="Error",type=string,JSONPath=`.status.lastError`,priority=1
+// +kubebuilder:printcolumn:name="Adds",type=string,JSONPath=`.spec.adds`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.replaces) || self.spec.replaces != self.metadata.name",message="a failover cannot replace itself"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.adds) || self.spec.adds != self.metadata.name",message="a failover cannot add to itself"
 type NodeFailover struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -260,4 +312,12 @@ type NodeFailoverList struct {
 func (f *NodeFailover) On(annotation string) bool {
 	v := f.Annotations[annotation]
 	return v != "" && v != "false"
+}
+
+// Leader is the name of the failover that this one adds to, "" if to none.
+func (f *NodeFailover) Leader() string {
+	if f.Status.Lead != "" {
+		return f.Status.Lead
+	}
+	return f.Spec.Adds
 }

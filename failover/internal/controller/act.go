@@ -73,7 +73,10 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 	case decide.HideServer, decide.ShowServer:
 		return r.patchServer(ctx, a)
 	case decide.CreateReplacement:
-		return acted, r.replace(ctx, f)
+		return acted, r.createFailover(ctx, f, decide.Name(f.Spec.OnpremNodeName, f.UID, "replacement of "+f.Status.GCPVMName),
+			v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
+	case decide.CreateAdded:
+		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{Adds: f.Name, Share: a.Share})
 	}
 	return acted, fmt.Errorf("unknown action")
 }
@@ -159,7 +162,7 @@ func (r *Reconciler) createVM(ctx context.Context, s *decide.State) (result, err
 	if err != nil {
 		return acted, err
 	}
-	if f.Status.NotReadySince != nil && f.Status.TotalAttempts == 1 && f.Spec.Replaces == "" {
+	if f.Status.NotReadySince != nil && f.Status.TotalAttempts == 1 && f.Spec.Replaces == "" && f.Spec.Adds == "" {
 		r.Metrics.inserted(r.Clock.Since(r.graceEnd(s)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -277,15 +280,12 @@ func unlessChanged(err error) (result, error) {
 	return acted, err
 }
 
-// replace makes the failover whose VM follows on this one's.
-func (r *Reconciler) replace(ctx context.Context, f *v1.NodeFailover) error {
+// createFailover makes another failover for the same spell of the same node.
+func (r *Reconciler) createFailover(ctx context.Context, f *v1.NodeFailover, name string, spec v1.NodeFailoverSpec) error {
+	spec.OnpremNodeName, spec.TargetNodeLabels = f.Spec.OnpremNodeName, f.Spec.TargetNodeLabels
 	next := &v1.NodeFailover{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:        decide.Name(f.Spec.OnpremNodeName, f.UID, "replacement of "+f.Status.GCPVMName),
-			Finalizers:  []string{v1.Finalizer},
-			Annotations: map[string]string{},
-		},
-		Spec: v1.NodeFailoverSpec{OnpremNodeName: f.Spec.OnpremNodeName, TargetNodeLabels: f.Spec.TargetNodeLabels, Replaces: f.Name},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{v1.Finalizer}, Annotations: map[string]string{}},
+		Spec:       spec,
 	}
 	if f.Status.Recorded != nil && f.Status.NotReadySince != nil {
 		record, err := json.Marshal(decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, FailedAt: f.Status.NotReadySince.Time})

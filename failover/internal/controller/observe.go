@@ -1,10 +1,12 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -180,15 +182,22 @@ func (r *Reconciler) countPods(ctx context.Context, s *decide.State) error {
 
 // seeLost sums up what ran on the node, as soon as it has failed.
 func (r *Reconciler) seeLost(ctx context.Context, s *decide.State) error {
-	st := s.Failover.Status
-	if st.Lost != nil || st.Phase != v1.Pending && st.Phase != "" {
+	st, spec := s.Failover.Status, s.Failover.Spec
+	if st.Lost != nil || spec.Share != nil || spec.Replaces != "" || st.Phase != v1.Pending && st.Phase != "" {
 		return nil
 	}
 	pods, err := r.pods(ctx, s.Failover.Spec.OnpremNodeName)
 	if err != nil {
 		return err
 	}
-	lost := &v1.LostServers{CPU: *resource.NewQuantity(0, resource.DecimalSI), Memory: *resource.NewQuantity(0, resource.BinarySI)}
+	s.Lost = sumUp(pods)
+	return nil
+}
+
+// sumUp counts game servers of the same size as one entry. Should there be too
+// many sizes, the smallest count as the largest of them.
+func sumUp(pods []corev1.Pod) *v1.LostServers {
+	lost := &v1.LostServers{Load: v1.Load{CPU: *resource.NewQuantity(0, resource.DecimalSI), Memory: *resource.NewQuantity(0, resource.BinarySI)}}
 	for i := range pods {
 		p := &pods[i]
 		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
@@ -198,9 +207,23 @@ func (r *Reconciler) seeLost(ctx context.Context, s *decide.State) error {
 		cpu, memory := requests(p)
 		lost.CPU.Add(cpu)
 		lost.Memory.Add(memory)
+		same := func(z v1.Size) bool { return z.CPU.Cmp(cpu) == 0 && z.Memory.Cmp(memory) == 0 }
+		if j := slices.IndexFunc(lost.Sizes, same); j >= 0 {
+			lost.Sizes[j].Count++
+		} else {
+			lost.Sizes = append(lost.Sizes, v1.Size{CPU: cpu, Memory: memory, Count: 1})
+		}
 	}
-	s.Lost = lost
-	return nil
+	slices.SortStableFunc(lost.Sizes, func(a, b v1.Size) int { return cmp.Or(b.CPU.Cmp(a.CPU), b.Memory.Cmp(a.Memory)) })
+	for n := len(lost.Sizes); n > v1.MaxSizes; n-- {
+		a, b := &lost.Sizes[n-2], lost.Sizes[n-1]
+		if b.Memory.Cmp(a.Memory) > 0 {
+			a.Memory = b.Memory
+		}
+		a.Count += b.Count
+		lost.Sizes = lost.Sizes[:n-1]
+	}
+	return lost
 }
 
 // requests of a pod as the scheduler counts them: the sum of its containers and

@@ -88,11 +88,12 @@ func (r *Reconciler) open(ctx context.Context, want func(*v1.NodeFailover) bool)
 	return found
 }
 
-// related are the failovers that wait for, or share with, another one.
+// related are the failovers that wait for, share with, or add to another one.
 func (r *Reconciler) related(ctx context.Context, o client.Object) []reconcile.Request {
 	changed := o.(*v1.NodeFailover)
 	return r.open(ctx, func(f *v1.NodeFailover) bool {
 		return f.Name != changed.Name && (f.Status.SharesWith == changed.Name || f.Name == changed.Status.SharesWith || f.Name == changed.Spec.Replaces ||
+			f.Leader() == changed.Name || f.Name == changed.Leader() || f.Spec.Adds != "" && f.Leader() == changed.Spec.Replaces ||
 			f.Spec.Replaces == changed.Name || changed.Status.Phase == v1.Completed && f.Status.Phase == v1.Pending)
 	})
 }
@@ -199,8 +200,8 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 			res, err := r.act(ctx, s, a)
 			if err != nil {
 				failed = append(failed, fmt.Errorf("%s: %w", a, err))
-				if a.Server.Name != "" {
-					continue // one game server that can't be changed must not keep the VM from being made
+				if a.Server.Name != "" || a.Kind == decide.CreateAdded {
+					continue // one game server that can't be changed, or one more VM, must not keep the VM from being made
 				}
 				return wake, errors.Join(failed...)
 			}

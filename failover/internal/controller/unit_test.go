@@ -2,6 +2,7 @@ package controller
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -110,5 +111,30 @@ func TestTrims(t *testing.T) {
 	if _, err := trimNode(n); err != nil || health(n) != "Ready" || n.Annotations[nodePaused] != "true" || n.Spec.ProviderID != "p" ||
 		len(n.Labels) != 1 || len(n.Status.Images) > 0 || !n.Status.Conditions[0].LastHeartbeatTime.IsZero() {
 		t.Errorf("%+v", n)
+	}
+}
+
+// What a node has lost, by size; beyond the limit nothing counts as smaller
+// than it is.
+func TestSumUp(t *testing.T) {
+	pod := func(cpu, memory string) corev1.Pod {
+		return corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{container(cpu, memory)}}}
+	}
+	done := pod("8", "8Gi")
+	done.Status.Phase = corev1.PodFailed
+	lost := sumUp([]corev1.Pod{pod("500m", "1Gi"), pod("2", "1Gi"), done, pod("0.5", "1024Mi")})
+	if got := fmt.Sprint(lost.GameServers, " ", lost.CPU.String(), " ", lost.Memory.String()); got != "3 3 3Gi" {
+		t.Errorf("lost %s", got)
+	}
+	if z := lost.Sizes; len(z) != 2 || z[0].CPU.String() != "2" || z[0].Count != 1 || z[1].CPU.String() != "500m" || z[1].Count != 2 {
+		t.Errorf("sizes %+v", z)
+	}
+	var many []corev1.Pod
+	for i := range v1.MaxSizes + 9 {
+		many = append(many, pod(fmt.Sprintf("%dm", 100+i), fmt.Sprintf("%dMi", 900-i)))
+	}
+	z := sumUp(many).Sizes
+	if last := z[v1.MaxSizes-1]; len(z) != v1.MaxSizes || last.Count != 10 || last.CPU.String() != "109m" || last.Memory.String() != "900Mi" {
+		t.Errorf("%d sizes, the last %+v", len(z), last)
 	}
 }

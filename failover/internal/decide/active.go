@@ -30,7 +30,7 @@ func (d *decision) active() {
 		}
 	}
 	if d.deleting() {
-		d.leave("the failover was deleted")
+		d.leave(d.whyDeleting())
 		return
 	}
 	d.comeBack()
@@ -140,12 +140,14 @@ func (d *decision) inherit() {
 func (d *decision) taint() {
 	const kind = v1.TaintApplied
 	switch {
+	case d.f.Spec.Adds != "":
+		return
 	case d.s.Node.Health == Gone:
 		// Its pods are collected because their Node does not exist.
 		d.st.Taint = v1.TaintNone
 		d.condition(kind, metav1.ConditionFalse, "NodeGone", "the Node does not exist")
 		return
-	case !d.tempReady():
+	case !d.tempReady() && !d.addedReady():
 		return
 	case d.st.Taint == v1.TaintSet && d.s.Node.Tainted:
 		return
@@ -196,7 +198,7 @@ func (d *decision) fenced() bool {
 
 func (d *decision) recovering() {
 	if d.deleting() {
-		d.leave("the failover was deleted")
+		d.leave(d.whyDeleting())
 		return
 	}
 	if d.down() {
@@ -205,7 +207,7 @@ func (d *decision) recovering() {
 		d.active()
 		return
 	}
-	if d.st.Taint != v1.TaintNone {
+	if d.tainted() {
 		return
 	}
 	if d.st.SharesWith == "" && d.s.VM.Known == Present {

@@ -46,7 +46,7 @@ func (d *decision) creating() {
 		return
 	}
 	if d.deleting() {
-		d.leave("the failover was deleted")
+		d.leave(d.whyDeleting())
 		return
 	}
 	if d.stable() {
@@ -229,7 +229,7 @@ func (d *decision) abandon() {
 	why, zone := d.st.VM.GaveUp, d.st.VM.Zone
 	d.st.VM, d.st.GCPVMName = nil, ""
 	if d.deleting() {
-		d.leave("the failover was deleted")
+		d.leave(d.whyDeleting())
 		return
 	}
 	wasActive := d.st.ActiveAt != nil

@@ -44,6 +44,10 @@ type decision struct {
 	wake       time.Time
 	lookAtPods bool
 	revealing  bool
+
+	// lead is the failover that this one adds to; leadOver: it does not go on.
+	lead     *v1.NodeFailover
+	leadOver bool
 }
 
 func (d *decision) run() {
@@ -65,7 +69,9 @@ func (d *decision) run() {
 		d.st.Phase = v1.Pending
 	}
 	d.recall()
+	d.follow()
 	d.health()
+	d.further()
 	// There is no delay for the removal of the taint, and no phase in which it
 	// could be left behind.
 	if (d.s.Node.Health == Ready || d.deleting()) && d.successor(d.f.Name) == nil {
@@ -79,6 +85,7 @@ func (d *decision) run() {
 		d.pending()
 	case v1.Creating:
 		d.creating()
+		d.taintEarly()
 	case v1.Active:
 		d.active()
 	case v1.Recovering:
@@ -149,8 +156,6 @@ func (d *decision) complete(reason, message string) {
 	d.event(Normal, reason, message)
 	d.do(Action{Kind: RemoveFinalizer})
 }
-
-func (d *decision) deleting() bool { return d.f.DeletionTimestamp != nil }
 
 // down tells whether the node is not Ready, or gone after a failure.
 func (d *decision) down() bool { return d.st.NotReadySince != nil }

@@ -43,9 +43,7 @@ func (d *decision) pending() {
 		d.hold("InvalidLabels", wrong)
 		return
 	}
-	if d.st.Lost == nil && d.s.Lost != nil {
-		d.st.Lost = d.s.Lost
-	}
+	d.recordLost()
 	if d.f.Spec.Replaces == "" {
 		if !d.graceOver() {
 			return
@@ -61,15 +59,18 @@ func (d *decision) pending() {
 		if host := d.roomAt(); host != "" {
 			d.admit(fmt.Sprintf("the VM of failover %s has room for the lost game servers", host))
 			d.st.SharesWith = host
+			d.unplan()
 			return
 		}
 	}
+	d.plan()
 	if reason, message := d.overBudget(); reason != "" {
 		d.hold(reason, message)
 		d.wakeAt(d.now.Add(heldRetry))
 		return
 	}
 	d.admit("the grace is over and the budgets have room")
+	d.further()
 	d.attempt()
 }
 
@@ -91,7 +92,7 @@ func (d *decision) admit(message string) {
 func (d *decision) duplicateOf() string {
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
-		if o.Spec.OnpremNodeName != d.f.Spec.OnpremNodeName || !open(o) || o.DeletionTimestamp != nil || o.Name == d.f.Spec.Replaces {
+		if o.Spec.OnpremNodeName != d.f.Spec.OnpremNodeName || !open(o) || o.DeletionTimestamp != nil || o.Name == d.f.Spec.Replaces || !d.sameVM(o) {
 			continue
 		}
 		if t, own := o.CreationTimestamp, d.f.CreationTimestamp; t.Before(&own) || t.Equal(&own) && o.Name < d.f.Name {
@@ -122,6 +123,9 @@ func (d *decision) calm() bool {
 // allocation would still hand them out, the latter to who asks for a game to
 // join. One that shuts down is a Ready one whose deletion was cut short.
 func (d *decision) deleteReady() {
+	if d.f.Spec.Adds != "" {
+		return
+	}
 	for _, s := range d.s.Servers {
 		switch {
 		case s.Node != d.f.Spec.OnpremNodeName || s.Deleting:
@@ -138,7 +142,7 @@ func (d *decision) overBudget() (reason, message string) {
 	failovers, vms, cost := 0, 0, d.pick().MilliCost
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
-		if underWay(o) {
+		if underWay(o) && o.Spec.Adds == "" {
 			failovers++
 		}
 		// One that has no VM just now will have one: its place is taken.
@@ -147,12 +151,12 @@ func (d *decision) overBudget() (reason, message string) {
 			if o.Status.VM != nil {
 				cost += o.Status.VM.HourlyCost.MilliValue()
 			} else {
-				cost += d.set.fits(o.Status.Lost).MilliCost
+				cost += d.set.fits(load(&o.Status)).MilliCost
 			}
 		}
 	}
 	switch {
-	case failovers >= d.set.MaxFailovers && d.f.Spec.Replaces == "":
+	case failovers >= d.set.MaxFailovers && d.f.Spec.Replaces == "" && d.f.Spec.Adds == "":
 		return "TooManyFailovers", fmt.Sprintf("%d failovers are under way, which is the limit", failovers)
 	case vms >= d.set.MaxVMs:
 		return "TooManyVMs", fmt.Sprintf("%d VMs exist, which is the limit", vms)
@@ -163,27 +167,27 @@ func (d *decision) overBudget() (reason, message string) {
 	return "", ""
 }
 
-// need is what this failover's servers request.
-func need(lost *v1.LostServers) (cpu, memory int64) {
-	if lost == nil {
+// need is what a load requests.
+func need(l *v1.Load) (cpu, memory int64) {
+	if l == nil {
 		return 0, 0
 	}
-	return lost.CPU.MilliValue(), lost.Memory.Value()
+	return l.CPU.MilliValue(), l.Memory.Value()
 }
 
-// pick is the machine for what was lost.
+// pick is the machine for this failover's own share of what was lost.
 func (d *decision) pick() Machine {
 	if o := d.sibling(d.f.Spec.Replaces); o != nil && o.Status.VM != nil {
 		if m, ok := d.set.machine(o.Status.VM.MachineType); ok {
 			return m
 		}
 	}
-	return d.set.fits(d.st.Lost)
+	return d.set.fits(load(d.st))
 }
 
-// fits is the smallest machine that has room for what was lost, or the largest.
-func (s *Settings) fits(lost *v1.LostServers) Machine {
-	cpu, memory := need(lost)
+// fits is the smallest machine that has room for a load, or the largest.
+func (s *Settings) fits(l *v1.Load) Machine {
+	cpu, memory := need(l)
 	for _, m := range s.Machines {
 		if cpu <= m.MilliCPU && memory <= m.Memory {
 			return m
@@ -203,10 +207,10 @@ func (s *Settings) machine(kind string) (Machine, bool) {
 
 // roomAt is the failover whose VM has room for this one's servers.
 func (d *decision) roomAt() string {
-	cpu, memory := need(d.st.Lost)
 	if d.st.Lost == nil {
 		return ""
 	}
+	cpu, memory := need(&d.st.Lost.Load)
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
 		if !d.canHost(o) {
@@ -216,14 +220,14 @@ func (d *decision) roomAt() string {
 		if !ok {
 			continue
 		}
-		used := func(l *v1.LostServers) {
-			c, b := need(l)
+		used := func(st *v1.NodeFailoverStatus) {
+			c, b := need(load(st))
 			m.MilliCPU, m.Memory = m.MilliCPU-c, m.Memory-b
 		}
-		used(o.Status.Lost)
+		used(&o.Status)
 		for j := range d.s.Siblings {
 			if s := &d.s.Siblings[j]; open(s) && s.Status.SharesWith == o.Name {
-				used(s.Status.Lost)
+				used(&s.Status)
 			}
 		}
 		if cpu <= m.MilliCPU && memory <= m.Memory {

@@ -48,6 +48,8 @@ const (
 	ShowServer Kind = "ShowServer"
 	// CreateReplacement makes the failover whose VM follows on this one's.
 	CreateReplacement Kind = "CreateReplacement"
+	// CreateAdded makes the failover ID for a further VM, which is for Share.
+	CreateAdded Kind = "CreateAdded"
 )
 
 // Action is one step; which fields count depends on the kind.
@@ -58,6 +60,7 @@ type Action struct {
 	UID    types.UID
 	Labels map[string]string
 	Server Server
+	Share  *v1.Share
 }
 
 func (a Action) String() string {

@@ -135,7 +135,8 @@ func anything(t *rapid.T) {
 	names := []string{"worker-1", "worker-10", "worker-2"}
 	for _, n := range names {
 		w.setNode(n, "ready")
-		for range rapid.IntRange(0, 3).Draw(t, "servers") {
+		for range rapid.IntRange(0, 4).Draw(t, "servers") {
+			w.cpu = rapid.SampledFrom([]int64{500, 500, 2000, 4000, 8000}).Draw(t, "cpu") // the last fits no machine
 			w.serve(n, rapid.SampledFrom([]string{"Ready", "Allocated", "Reserved", "Starting"}).Draw(t, "state"))
 		}
 	}
@@ -144,6 +145,8 @@ func anything(t *rapid.T) {
 		happen(t, w, node)
 		w.advance(rapid.SampledFrom([]time.Duration{0, time.Second, 7 * time.Second, 31 * time.Second, 61 * time.Second, 11 * time.Minute, 45 * time.Minute}).Draw(t, "wait"))
 	}
+	w.cpu = 500
+	w.settle()
 	w.heal()
 	w.verdict(t)
 }
@@ -155,6 +158,9 @@ func happen(t *rapid.T, w *world, name string) {
 	}).Draw(t, "event")
 	w.say("-- %s (%s)", event, name)
 	n := w.nodes[name]
+	if w.faults.writes && slices.Contains([]string{"down", "up", "delete", "return"}, event) {
+		return // to report that is a write too
+	}
 	switch event {
 	case "down":
 		if n.health == decide.Ready {
@@ -169,7 +175,6 @@ func happen(t *rapid.T, w *world, name string) {
 	case "return":
 		if n.health == decide.Gone {
 			w.setNode(name, rapid.SampledFrom([]string{"returns", "returns-dead"}).Draw(t, "how"))
-			n.downSince = w.now
 			n.labels["node-type"] = "onpremise"
 		}
 	case "allocate":

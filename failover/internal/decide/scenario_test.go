@@ -163,6 +163,8 @@ func (w *world) setting(key, value string) error {
 		*ints[key], err = strconv.Atoi(value)
 	case key == "max-cost":
 		w.set.MaxMilliCost, err = strconv.ParseInt(value, 10, 64)
+	case key == "server-cpu":
+		w.cpu, err = strconv.ParseInt(value, 10, 64)
 	case key == "fencing":
 		w.set.Fencing = decide.Fencing(value)
 	case key == "init-nodes":
@@ -189,6 +191,9 @@ func (w *world) setNode(name, how string) {
 		}
 		n.health = decide.NotReady
 	case "deleted":
+		if n.health == decide.Ready {
+			n.downSince = w.now
+		}
 		n.health, n.taint = decide.Gone, ""
 	case "returns":
 		n.health, n.uid, n.labels, n.taint = decide.Ready, w.next("node"), map[string]string{"kubernetes.io/hostname": name}, ""
@@ -246,7 +251,7 @@ func (w *world) setVM(how string) error {
 		case "preempted":
 			m.state = cloud.Stopped
 		case "vanishes":
-			delete(w.vms, key)
+			w.vanish(key)
 		}
 		if t := w.temps[m.spec.Name]; t != nil {
 			t.ready = false
@@ -290,6 +295,9 @@ func (w *world) show() {
 	for _, n := range slices.Sorted(maps.Keys(w.servers)) {
 		s := w.servers[n]
 		w.say("  server %s %s on %s allocatable=%v", n, s.State, s.Node, s.Allocatable)
+	}
+	if len(w.waiting) > 0 {
+		w.say("  game servers that pend: %d", len(w.waiting))
 	}
 	w.say("  tokens: %d", len(w.tokens))
 }

@@ -1,6 +1,7 @@
 package decide_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,6 +30,8 @@ type world struct {
 	temps     map[string]*temp
 	servers   map[string]*server
 	vms       map[string]*machine // by name and zone
+	waiting   []waiting           // game servers that pend
+	cpu       int64               // what each new server requests (milli)
 	requests  map[string]string   // request id → zone/name
 	tokens    map[string]time.Time
 
@@ -47,7 +50,7 @@ type world struct {
 }
 
 type faults struct {
-	create     map[string]decide.Result // by zone; "*" any
+	create     map[string]decide.Result // by zone or machine type; "*" any
 	createLost bool                     // committed, but the answer is lost
 	get        bool                     // the cloud's reads fail
 	neverJoins bool
@@ -75,12 +78,14 @@ type temp struct {
 
 type server struct {
 	decide.Server
-	rv int
+	cpu int64
+	rv  int
 }
 
 type machine struct {
 	spec    cloud.Ref
 	owner   types.UID // failover
+	kind    string
 	foreign bool
 	state   cloud.State
 	created time.Time
@@ -113,7 +118,7 @@ func settings() decide.Settings {
 func newWorld() *world {
 	t0 := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	return &world{
-		set: settings(), now: t0, start: t0, viewSince: t0,
+		set: settings(), cpu: 500, now: t0, start: t0, viewSince: t0,
 		nodes: map[string]*node{}, temps: map[string]*temp{}, servers: map[string]*server{},
 		vms: map[string]*machine{}, requests: map[string]string{}, tokens: map[string]time.Time{}, memory: map[string]bool{}, records: map[types.UID]*decide.Record{},
 		faults: faults{create: map[string]decide.Result{}},
@@ -140,11 +145,16 @@ func (w *world) next(kind string) types.UID {
 func (w *world) watch() {
 	for _, name := range slices.Sorted(maps.Keys(w.nodes)) {
 		n := w.nodes[name]
-		if n.health != decide.NotReady || n.labels["node-type"] != "onpremise" || w.open(name) {
+		if n.health != decide.NotReady || n.labels["node-type"] != "onpremise" || w.led(name) {
 			continue
 		}
 		f := &v1.NodeFailover{}
 		f.Name = decide.Name(name, n.uid, n.downSince.String())
+		for _, o := range w.failovers {
+			if o.Name == f.Name && !w.deleted(o) { // as the watcher follows on one that has completed
+				f.Name = decide.Name(name, n.uid, n.downSince.String()+"/"+string(o.UID))
+			}
+		}
 		f.UID = w.next("failover")
 		f.Spec.OnpremNodeName = name
 		f.Finalizers = []string{v1.Finalizer}
@@ -200,7 +210,7 @@ func (w *world) state(f *v1.NodeFailover) *decide.State {
 			s.TokenInMemory = w.memory[vm.TokenIDs[n-1]]
 		}
 	}
-	lost := &v1.LostServers{}
+	lost, cpu, bytes := &v1.LostServers{}, int64(0), int64(0)
 	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
 		sv := *w.servers[name]
 		if old, ok := w.stale[name]; ok {
@@ -213,10 +223,17 @@ func (w *world) state(f *v1.NodeFailover) *decide.State {
 		}
 		if sv.Node == f.Spec.OnpremNodeName {
 			lost.GameServers++
+			cpu, bytes = cpu+sv.cpu, bytes+memory(sv.cpu)
+			size := v1.Size{CPU: *resource.NewMilliQuantity(sv.cpu, resource.DecimalSI), Memory: *resource.NewQuantity(memory(sv.cpu), resource.BinarySI), Count: 1}
+			if i := slices.IndexFunc(lost.Sizes, func(z v1.Size) bool { return z.CPU.Equal(size.CPU) }); i >= 0 {
+				lost.Sizes[i].Count++
+			} else {
+				lost.Sizes = append(lost.Sizes, size)
+			}
 		}
 	}
-	lost.CPU = *resource.NewMilliQuantity(int64(lost.GameServers)*500, resource.DecimalSI)
-	lost.Memory = *resource.NewQuantity(int64(lost.GameServers)<<30, resource.BinarySI)
+	lost.CPU = *resource.NewMilliQuantity(cpu, resource.DecimalSI)
+	lost.Memory = *resource.NewQuantity(bytes, resource.BinarySI)
 	s.Lost = lost
 	return s
 }
@@ -402,23 +419,28 @@ func (w *world) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool {
 			sv.rv++
 		}
 	case decide.CreateReplacement:
-		w.replacement(f)
+		w.another(f, f.Name+"-r", v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
+	case decide.CreateAdded:
+		w.another(f, a.ID, v1.NodeFailoverSpec{Adds: f.Name, Share: a.Share})
 	default:
 		w.broken("unknown action %s", a)
 	}
 	return true
 }
 
-func (w *world) replacement(f *v1.NodeFailover) {
-	name := f.Name + "-r"
+func (w *world) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverSpec) {
 	for _, o := range w.failovers {
-		if o.Name == name {
+		if o.Name == name && !w.deleted(o) {
 			return
 		}
 	}
 	r := &v1.NodeFailover{}
 	r.Name, r.UID = name, w.next("failover")
-	r.Spec = v1.NodeFailoverSpec{OnpremNodeName: f.Spec.OnpremNodeName, Replaces: f.Name}
+	r.Spec = spec
+	r.Spec.OnpremNodeName = f.Spec.OnpremNodeName
+	if spec.Adds != "" {
+		w.records[r.UID] = &decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, FailedAt: f.Status.NotReadySince.Time}
+	}
 	r.Finalizers = []string{v1.Finalizer}
 	r.CreationTimestamp = metav1.Time{Time: w.now}
 	w.changes++
@@ -447,7 +469,7 @@ func (w *world) create(f *v1.NodeFailover, s *decide.State) {
 	}
 	fault := w.faults.create[st.VM.Zone]
 	if fault == "" {
-		fault = w.faults.create["*"]
+		fault = cmp.Or(w.faults.create[st.VM.MachineType], w.faults.create["*"])
 	}
 	if fault != "" {
 		s.Created, s.CreateErr = fault, "the cloud says "+string(fault)
@@ -459,7 +481,7 @@ func (w *world) create(f *v1.NodeFailover, s *decide.State) {
 		}
 	}
 	w.requests[st.VM.RequestID] = key
-	w.vms[key] = &machine{spec: cloud.Ref{Name: st.GCPVMName, Zone: st.VM.Zone}, owner: f.UID, state: cloud.Creating, created: w.now, token: tok}
+	w.vms[key] = &machine{spec: cloud.Ref{Name: st.GCPVMName, Zone: st.VM.Zone}, owner: f.UID, kind: st.VM.MachineType, state: cloud.Creating, created: w.now, token: tok}
 	if w.faults.createLost {
 		w.faults.createLost = false
 		s.Created, s.CreateErr = decide.Unclear, "connection reset"
@@ -494,6 +516,8 @@ func (w *world) taint(f *v1.NodeFailover, a decide.Action) bool {
 		return false // the API server's answer: not found, or a conflict
 	case n.taint == "foreign":
 		w.broken("a foreign taint on %s is overwritten", a.Node)
+	case f.Spec.Adds != "":
+		w.broken("%s is tainted by a further failover", a.Node)
 	case n.health != decide.NotReady:
 		w.broken("%s is tainted while it is Ready", a.Node)
 	case w.now.Sub(n.downSince) < w.set.Grace && f.Spec.Replaces == "":
@@ -519,6 +543,9 @@ func (w *world) deleteServer(f *v1.NodeFailover, seen decide.Server) {
 	}
 	if n := w.nodes[sv.Node]; n != nil && n.health == decide.Ready {
 		w.broken("%s is deleted from %s, which is Ready", seen.Name, sv.Node)
+	}
+	if sv.Node == f.Spec.OnpremNodeName && f.Spec.Adds != "" {
+		w.broken("%s of the dead node is deleted by a further failover", seen.Name)
 	}
 	delete(w.servers, seen.Name)
 	w.changes++
@@ -558,8 +585,7 @@ func (w *world) evolve() {
 		age := w.now.Sub(m.created)
 		switch {
 		case !m.deleted.IsZero() && w.now.Sub(m.deleted) >= ending:
-			delete(w.vms, key)
-			w.changes++
+			w.vanish(key)
 			if t := w.temps[m.spec.Name]; t != nil {
 				t.ready = false
 			}
@@ -590,21 +616,33 @@ func (w *world) evict() {
 			if w.servers[name].Node != n.name {
 				continue
 			}
+			cpu := w.servers[name].cpu
 			delete(w.servers, name)
 			w.changes++
-			for _, t := range slices.Sorted(maps.Keys(w.temps)) {
-				if tn := w.temps[t]; tn.ready && !tn.uninit && !tn.cordoned {
-					w.serve(t, "Ready")
-					break
-				}
+			if temp := w.schedule(cpu); temp != "" {
+				w.place(temp, "Ready", cpu)
+			} else if w.schedule(0) != "" {
+				w.waiting = append(w.waiting, waiting{node, cpu})
 			}
 		}
 	}
+	w.waiting = slices.DeleteFunc(w.waiting, func(s waiting) bool {
+		on := w.schedule(s.cpu)
+		if n := w.nodes[s.node]; n.health == decide.Ready && n.taint == "" {
+			on = s.node
+		}
+		if on != "" {
+			w.place(on, "Ready", s.cpu)
+		}
+		return on != ""
+	})
 }
 
-func (w *world) serve(on, state string) string {
+func (w *world) serve(on, state string) string { return w.place(on, state, w.cpu) }
+
+func (w *world) place(on, state string, cpu int64) string {
 	uid := w.next("gs")
-	w.servers[string(uid)] = &server{Server: decide.Server{Namespace: "games", Name: string(uid), UID: uid, State: state, Node: on, Allocatable: true}, rv: 1}
+	w.servers[string(uid)] = &server{Server: decide.Server{Namespace: "games", Name: string(uid), UID: uid, State: state, Node: on, Allocatable: true}, cpu: cpu, rv: 1}
 	return string(uid)
 }
 
@@ -670,6 +708,21 @@ func (w *world) count() {
 	for uid, n := range live {
 		if n > 1 {
 			w.broken("%s has %d VMs", uid, n)
+		}
+	}
+	type share struct {
+		lead   string
+		number int32
+	}
+	added := map[share]int{}
+	for _, f := range w.failovers {
+		if f.Spec.Share != nil && f.Spec.Replaces == "" && f.Status.Phase != v1.Completed && f.Status.Phase != v1.Draining {
+			added[share{f.Leader(), f.Spec.Share.Number}]++
+		}
+	}
+	for s, n := range added {
+		if n > 1 {
+			w.broken("%d failovers for VM %d of %s", n, s.number, s.lead)
 		}
 	}
 	if vms > w.set.MaxVMs {

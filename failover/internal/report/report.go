@@ -34,9 +34,20 @@ func Write(w io.Writer, failovers []v1.NodeFailover, servers []agones.GameServer
 			vm = "of " + f.Status.SharesWith
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
-			f.Spec.OnpremNodeName, or(string(f.Status.Phase), "Pending"), or(vm, "-"), or(zone, "-"), total, inUse, next(f, t, now), cost(f, now))
+			node(f), or(string(f.Status.Phase), "Pending"), or(vm, "-"), or(zone, "-"), total, inUse, next(f, t, now), cost(f, now))
 	}
 	return tw.Flush()
+}
+
+// node names the node, and which of its VMs this is if it has several.
+func node(f *v1.NodeFailover) string {
+	switch {
+	case f.Spec.Share != nil:
+		return fmt.Sprintf("%s #%d", f.Spec.OnpremNodeName, f.Spec.Share.Number)
+	case len(f.Status.Shares) > 1:
+		return f.Spec.OnpremNodeName + " #1"
+	}
+	return f.Spec.OnpremNodeName
 }
 
 func or(s, other string) string {
@@ -88,7 +99,7 @@ func next(f *v1.NodeFailover, t Timing, now time.Time) string {
 		}
 		return "a VM"
 	case v1.Active:
-		return or(because(v1.TaintApplied), "the node's return")
+		return or(or(because(v1.TaintApplied), because(v1.CapacityPlanned)), "the node's return")
 	case v1.Recovering:
 		if st.RecoveryDetectedAt != nil {
 			return or(because(v1.GameServersDrained), "the drain "+in(st.RecoveryDetectedAt.Add(t.Stability), now))

@@ -35,7 +35,12 @@ func TestWrite(t *testing.T) {
 		one("w5", v1.NodeFailoverStatus{Phase: v1.Draining, GCPVMName: "vm-5", VM: vm(2 * time.Hour), DrainStartedAt: ago(time.Hour)}),
 		paused,
 		one("w7", v1.NodeFailoverStatus{Phase: v1.Completed, GCPVMName: "vm-7", VM: vm(3 * time.Hour), CompletedAt: ago(2 * time.Hour)}),
+		one("w8", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-8", VM: vm(time.Hour), Shares: make([]v1.Load, 2)}),
+		one("w8", v1.NodeFailoverStatus{Phase: v1.Creating, NextAttemptAt: ago(-time.Minute), LastError: "no quota"}),
+		one("w9", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-9", Conditions: []metav1.Condition{
+			{Type: v1.TaintApplied, Status: metav1.ConditionTrue}, {Type: v1.CapacityPlanned, Status: metav1.ConditionFalse, Reason: "TooLarge", Message: "1 game server"}}}),
 	}
+	all[8].Spec.Adds, all[8].Spec.Share = "w8-1", &v1.Share{Number: 2}
 	server := func(node, state string) agones.GameServer {
 		return agones.GameServer{Status: agones.GameServerStatus{NodeName: node, State: state}}
 	}
@@ -45,14 +50,17 @@ func TestWrite(t *testing.T) {
 	if err := report.Write(&b, all, servers, timing, now); err != nil {
 		t.Fatal(err)
 	}
-	want := `NODE  PHASE      VM       ZONE    SERVERS  IN USE  NEXT                                       COST
-w1    Pending    -        -       0        0       a VM in 20s                                -
-w2    Pending    -        -       0        0       TooManyVMs: 4 VMs exist                    -
-w3    Creating   vm-3     zone-a  0        0       the node joins, or is given up in 9m0s     0.00
-w4    Active     vm-4     zone-a  1        1       the node's return                          0.36
-w5    Draining   vm-5     zone-a  2        1       the servers leave, or are ended in 2h0m0s  0.48
-w6    Active     of w4-x  -       0        0       paused                                     -
-w7    Completed  vm-7     zone-a  0        0       -                                          0.24
+	want := `NODE   PHASE      VM       ZONE    SERVERS  IN USE  NEXT                                       COST
+w1     Pending    -        -       0        0       a VM in 20s                                -
+w2     Pending    -        -       0        0       TooManyVMs: 4 VMs exist                    -
+w3     Creating   vm-3     zone-a  0        0       the node joins, or is given up in 9m0s     0.00
+w4     Active     vm-4     zone-a  1        1       the node's return                          0.36
+w5     Draining   vm-5     zone-a  2        1       the servers leave, or are ended in 2h0m0s  0.48
+w6     Active     of w4-x  -       0        0       paused                                     -
+w7     Completed  vm-7     zone-a  0        0       -                                          0.24
+w8 #1  Active     vm-8     zone-a  0        0       the node's return                          0.24
+w8 #2  Creating   -        -       0        0       an attempt in 1m0s (no quota)              -
+w9     Active     vm-9     -       0        0       TooLarge: 1 game server                    -
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)

@@ -1,0 +1,118 @@
+package failover_test
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/agones"
+)
+
+// pods makes game servers' pods on a node.
+func (r *rig) pods(node string, n int, cpu string) {
+	r.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: "default"}}
+	if err := r.admin.Create(r.ctx, account); err != nil && !apierrors.IsAlreadyExists(err) {
+		r.Fatal(err)
+	}
+	for i := range n {
+		p := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: fmt.Sprintf("%s-%d", node, i), Labels: map[string]string{agones.RoleLabel: agones.RoleGameServer}},
+			Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "game", Image: "game", Resources: corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse("1Gi")},
+			}}}},
+		}
+		if err := r.admin.Create(r.ctx, p); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// second is the further failover of a node, once it is in that phase.
+func (r *rig) second(node string, want v1.Phase) *v1.NodeFailover {
+	r.Helper()
+	var second *v1.NodeFailover
+	r.eventually(fmt.Sprintf("the second failover of %s becomes %s", node, want), func() error {
+		all := r.failovers()
+		second = nil
+		for i := range all {
+			if f := &all[i]; f.Spec.OnpremNodeName == node && f.Spec.Adds != "" {
+				if second != nil {
+					r.Errorf("a third failover: %s", f.Name)
+				}
+				second = f
+			}
+		}
+		if second == nil || second.Status.Phase != want {
+			return fmt.Errorf("it is %+v", second)
+		}
+		return nil
+	})
+	return second
+}
+
+// TestTwoVMs: three game servers of 1.5 CPUs ran on a node, and the largest
+// machine has room for two. The same way as TestStory, with two VMs.
+func TestTwoVMs(t *testing.T) {
+	r := newRig(t, shared.Get(t))
+	r.cfg.Machines = []string{"small:2:8Gi:0.1", "large:4:16Gi:0.2"}
+	r.boots(true)
+	r.onprem("worker-1")
+	r.pods("worker-1", 3, "1500m")
+	r.controller(r.kube)
+	r.controller(r.kube)
+
+	r.unplug("worker-1")
+	second := r.second("worker-1", v1.Active)
+	first := r.phase("worker-1", v1.Active)
+	if a, b := first.Status.VM.MachineType, second.Status.VM.MachineType; a != "large" || b != "small" || second.Spec.Adds != first.Name {
+		t.Errorf("VMs are %s and %s, the second adds to %s", a, b, second.Spec.Adds)
+	}
+	if s := second.Spec.Share; s.Number != 2 || s.GameServers != 1 || s.CPU.String() != "1500m" || s.Memory.String() != "1Gi" {
+		t.Errorf("the second's share: %+v", s)
+	}
+	r.eventually("the dead node's pods are deleted", func() error {
+		var all corev1.PodList
+		if err := r.admin.List(t.Context(), &all, client.InNamespace(r.games)); err != nil {
+			return err
+		}
+		for _, p := range all.Items {
+			if p.DeletionTimestamp == nil {
+				return fmt.Errorf("%s stays", p.Name)
+			}
+		}
+		return nil
+	})
+	if n := r.cloud.Live(); n != 2 {
+		t.Errorf("%d VMs", n)
+	}
+	r.status(first, "worker-1 #1", "worker-1 #2")
+
+	r.server("game", second.Status.GCPVMName, "Allocated")
+	r.server("spare", first.Status.GCPVMName, "Ready")
+	r.onprem("worker-1") // plugged in again
+	r.second("worker-1", v1.Draining)
+	first = r.phase("worker-1", v1.Completed)
+	if n := r.cloud.Live(); n != 1 {
+		t.Errorf("%d VMs under a running game", n)
+	}
+	g, err := r.getServer("game")
+	if err != nil || g.DeletionTimestamp != nil {
+		t.Fatalf("the game has been ended: %v", err)
+	}
+	if err := r.admin.Delete(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	r.ends("worker-1", second.Status.GCPVMName)
+	if n := r.cloud.Peak(); n != 2 {
+		t.Errorf("%d VMs at one time", n)
+	}
+	r.story(first, "SeveralVMs", "Completed")
+	r.story(second, "Admitted", "CreatingVM", "VMCreated", "NodeJoined", "Recovering", "Draining", "Drained", "Completed")
+}

@@ -1,0 +1,213 @@
+package decide
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+)
+
+// More than one VM for one node: the first failover plans once what each VM is
+// for, and makes a further failover for each VM but its own. Those make their
+// VM by the same ways, follow the node by themselves, and leave the node itself
+// (its Ready servers, fencing, the taint) to the first.
+
+// pack spreads game servers over as few of the largest machines as first-fit
+// decreasing finds. Servers that fit no machine are left over. There is always
+// one share, if only an empty one.
+func (s *Settings) pack(lost *v1.LostServers) (shares []v1.Load, tooLarge []v1.Size) {
+	if len(lost.Sizes) == 0 {
+		return []v1.Load{lost.Load}, nil
+	}
+	large := s.Machines[len(s.Machines)-1]
+	part := func(z v1.Size) float64 {
+		return max(float64(z.CPU.MilliValue())/float64(large.MilliCPU), float64(z.Memory.Value())/float64(large.Memory))
+	}
+	sizes := slices.Clone(lost.Sizes)
+	slices.SortStableFunc(sizes, func(a, b v1.Size) int { return cmp.Compare(part(b), part(a)) })
+	type bin struct {
+		servers     int32
+		cpu, memory int64
+	}
+	bins := make([]bin, 1)
+	for _, z := range sizes {
+		if part(z) > 1 {
+			tooLarge = append(tooLarge, z)
+			continue
+		}
+		cpu, memory := z.CPU.MilliValue(), z.Memory.Value()
+		for range z.Count {
+			i := slices.IndexFunc(bins, func(b bin) bool { return b.cpu+cpu <= large.MilliCPU && b.memory+memory <= large.Memory })
+			if i < 0 {
+				i = len(bins)
+				bins = append(bins, bin{})
+			}
+			bins[i] = bin{bins[i].servers + 1, bins[i].cpu + cpu, bins[i].memory + memory}
+		}
+	}
+	for _, b := range bins {
+		shares = append(shares, v1.Load{GameServers: b.servers, CPU: milli(b.cpu), Memory: *resource.NewQuantity(b.memory, resource.BinarySI)})
+	}
+	return shares, tooLarge
+}
+
+// load is what a failover's own VM is for; nil if it is not known.
+func load(st *v1.NodeFailoverStatus) *v1.Load {
+	switch {
+	case len(st.Shares) > 0:
+		return &st.Shares[0]
+	case st.Lost != nil:
+		return &st.Lost.Load
+	}
+	return nil
+}
+
+// recordLost takes over what was lost, before the taint deletes it.
+func (d *decision) recordLost() {
+	switch o := d.sibling(d.f.Spec.Replaces); {
+	case d.st.Lost != nil:
+	case d.f.Spec.Share != nil:
+		d.st.Lost = &v1.LostServers{Load: d.f.Spec.Share.Load}
+	case o != nil: // by now the node has none
+		d.st.Lost, d.st.Shares = o.Status.Lost.DeepCopy(), slices.Clone(o.Status.Shares)
+	case d.f.Spec.Replaces == "":
+		d.st.Lost = d.s.Lost
+	}
+}
+
+// plan decides what each VM is for. It is final once the failover is admitted.
+func (d *decision) plan() {
+	if d.st.Lost == nil || d.f.Spec.Share != nil || d.f.Spec.Replaces != "" {
+		return
+	}
+	shares, tooLarge := d.set.pack(d.st.Lost)
+	d.unplan()
+	if len(shares) > 1 || len(tooLarge) > 0 {
+		d.st.Shares = shares
+	}
+	old := meta.FindStatusCondition(d.f.Status.Conditions, v1.CapacityPlanned)
+	say := func(kind EventKind, status metav1.ConditionStatus, reason, message string) {
+		if old == nil || old.Reason != reason {
+			d.event(kind, reason, message)
+		}
+		d.condition(v1.CapacityPlanned, status, reason, message)
+	}
+	if len(shares) > 1 {
+		say(Normal, metav1.ConditionTrue, "SeveralVMs", fmt.Sprintf("%d VMs for what %d game servers request", len(shares), d.st.Lost.GameServers))
+	}
+	if len(tooLarge) > 0 {
+		large, n := d.set.Machines[len(d.set.Machines)-1], int32(0)
+		for _, z := range tooLarge {
+			n += z.Count
+		}
+		cpu, memory := milli(large.MilliCPU), resource.NewQuantity(large.Memory, resource.BinarySI)
+		say(Warning, metav1.ConditionFalse, "TooLarge", fmt.Sprintf("%d game servers fit no machine and pend: one requests %s CPU and %s of memory, and %s, the largest, has %s and %s",
+			n, tooLarge[0].CPU.String(), tooLarge[0].Memory.String(), large.Type, cpu.String(), memory.String()))
+	}
+}
+
+func (d *decision) unplan() {
+	d.st.Shares = nil
+	meta.RemoveStatusCondition(&d.st.Conditions, v1.CapacityPlanned)
+}
+
+// further sees to it that there is a failover for each VM but the own one, as
+// long as this one leads: one that has ended meanwhile is made anew.
+func (d *decision) further() {
+	leads := d.f.Spec.Adds == "" && (d.st.Phase == v1.Active || d.st.Phase == v1.Creating && d.f.Spec.Replaces == "") && d.successor(d.f.Name) == nil
+	if len(d.st.Shares) < 2 || !leads || d.deleting() || !d.graceOver() {
+		return
+	}
+	for i, l := range d.st.Shares[1:] {
+		if number := int32(i) + 2; d.added(func(o *v1.NodeFailover) bool { return o.Spec.Share.Number == number }) == nil {
+			d.do(Action{Kind: CreateAdded, ID: d.addedName(number), Share: &v1.Share{Number: number, Load: l}})
+		}
+	}
+}
+
+// addedName is that of the failover for a further VM: another one if there has
+// been one of that name.
+func (d *decision) addedName(number int32) string {
+	node, what := d.f.Spec.OnpremNodeName, fmt.Sprintf("VM %d", number)
+	name := Name(node, d.f.UID, what)
+	for o := d.sibling(name); o != nil; o = d.sibling(name) {
+		name = Name(node, d.f.UID, what+" after "+string(o.UID))
+	}
+	return name
+}
+
+// added is an open failover for a further VM of this one that satisfies want.
+func (d *decision) added(want func(*v1.NodeFailover) bool) *v1.NodeFailover {
+	for i := range d.s.Siblings {
+		o := &d.s.Siblings[i]
+		lead := o.Leader()
+		if o.Spec.Share != nil && open(o) && (lead == d.f.Name || lead == d.f.Spec.Replaces) && want(o) {
+			return o
+		}
+	}
+	return nil
+}
+
+// addedReady tells whether a further VM of the node is Ready.
+func (d *decision) addedReady() bool {
+	return d.added(func(o *v1.NodeFailover) bool { return o.Status.Phase == v1.Active && o.Status.TempNotReadySince == nil }) != nil
+}
+
+// taintEarly taints although the own VM is not there yet, if another one is:
+// what fits restarts on that, and the rest waits no longer than without.
+func (d *decision) taintEarly() {
+	if d.st.Phase == v1.Creating && !d.deleting() && d.addedReady() && d.graceOver() && d.calm() {
+		d.taint()
+	}
+}
+
+// sameVM tells whether o is for the same VM of the same node.
+func (d *decision) sameVM(o *v1.NodeFailover) bool {
+	a, b := d.f.Spec.Share, o.Spec.Share
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Number == b.Number && d.f.Leader() == o.Leader()
+}
+
+// follow finds out whether the failover that this one adds to goes on, or the
+// one that has replaced that. If not, this one leaves too; but while the node is
+// Ready, it ends by itself, and others may share its VM until then.
+func (d *decision) follow() {
+	if d.f.Spec.Adds == "" {
+		return
+	}
+	lead := d.f.Leader()
+	for next := d.successor(lead); next != nil; next = d.successor(lead) {
+		lead = next.Name
+		d.st.Lead = lead
+	}
+	d.lead = d.sibling(lead)
+	switch {
+	case d.lead == nil, !open(d.lead), d.lead.Status.VMDeletionStartedAt != nil:
+		d.leadOver = d.s.Node.Health != Ready
+	default:
+		d.leadOver = d.lead.DeletionTimestamp != nil
+	}
+}
+
+// deleting tells whether the failover has to end whatever its node does.
+func (d *decision) deleting() bool { return d.f.DeletionTimestamp != nil || d.leadOver }
+
+func (d *decision) whyDeleting() string {
+	if d.f.DeletionTimestamp == nil && d.leadOver {
+		return "the failover that it adds to is over"
+	}
+	return "the failover was deleted"
+}
+
+// tainted tells whether the node has the taint of this failover, or of the one
+// that it adds to.
+func (d *decision) tainted() bool {
+	return d.st.Taint != v1.TaintNone || d.lead != nil && open(d.lead) && d.lead.Status.Taint != v1.TaintNone
+}
