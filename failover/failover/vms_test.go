@@ -61,7 +61,7 @@ func (r *rig) second(node string, want v1.Phase) *v1.NodeFailover {
 // machine has room for two. The same way as TestStory, with two VMs.
 func TestTwoVMs(t *testing.T) {
 	r := newRig(t, shared.Get(t))
-	r.cfg.Machines = []string{"small:2:8Gi:0.1", "large:4:16Gi:0.2"}
+	r.cfg.Machines = []string{"small:2:8Gi:3600", "large:4:16Gi:7200"} // one and two a second
 	r.boots(true)
 	r.onprem("worker-1")
 	r.pods("worker-1", 3, "1500m")
@@ -99,6 +99,9 @@ func TestTwoVMs(t *testing.T) {
 	r.onprem("worker-1") // plugged in again
 	r.second("worker-1", v1.Draining)
 	first = r.phase("worker-1", v1.Completed)
+	if first.Status.Spent.AsApproximateFloat64() < 2 {
+		t.Errorf("the first VM has cost %s", first.Status.Spent.String())
+	}
 	if n := r.cloud.Live(); n != 1 {
 		t.Errorf("%d VMs under a running game", n)
 	}

@@ -1,6 +1,8 @@
 package v1
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -172,6 +174,10 @@ type NodeFailoverStatus struct {
 	// VM is the present attempt at a VM.
 	// +optional
 	VM *VMStatus `json:"vm,omitempty"`
+	// Spent is what this failover's earlier VMs have cost, in the settings'
+	// currency; once it is Completed, all of them.
+	// +optional
+	Spent resource.Quantity `json:"spent,omitempty"`
 	// TotalAttempts counts all attempts of this failover, and never goes back:
 	// names of VMs derive from it.
 	// +optional
@@ -320,4 +326,15 @@ func (f *NodeFailover) Leader() string {
 		return f.Status.Lead
 	}
 	return f.Spec.Adds
+}
+
+// Cost is what the VM has cost until then, by the price that it was asked for
+// at, in millionths. One that the cloud has refused costs nothing.
+func (vm *VMStatus) Cost(until time.Time) resource.Quantity {
+	refused := vm.GaveUp != "" && vm.GaveUp != GaveUpNeverJoined && vm.GaveUp != GaveUpLost
+	if refused && vm.SeenAt == nil {
+		return resource.Quantity{}
+	}
+	micros := vm.HourlyCost.AsApproximateFloat64() * 1e6 * max(until.Sub(vm.StartedAt.Time), 0).Hours()
+	return *resource.NewScaledQuantity(int64(micros), resource.Micro)
 }

@@ -179,6 +179,7 @@ func (in *NodeFailoverStatus) DeepCopyInto(out *NodeFailoverStatus) {
 		*out = new(VMStatus)
 		(*in).DeepCopyInto(*out)
 	}
+	out.Spent = in.Spent.DeepCopy()
 	if in.ZonesTried != nil {
 		in, out := &in.ZonesTried, &out.ZonesTried
 		*out = make([]string, len(*in))

@@ -227,6 +227,7 @@ func (d *decision) abandon() {
 		return
 	}
 	why, zone := d.st.VM.GaveUp, d.st.VM.Zone
+	d.spend()
 	d.st.VM, d.st.GCPVMName = nil, ""
 	if d.deleting() {
 		d.leave(d.whyDeleting())
@@ -280,6 +281,13 @@ func (d *decision) gone() bool {
 		return false
 	}
 	return d.tokensGone()
+}
+
+// spend adds up what the VM has cost, now that it is gone.
+func (d *decision) spend() {
+	if d.st.VM != nil {
+		d.st.Spent.Add(d.st.VM.Cost(d.now))
+	}
 }
 
 // tokensGone deletes the tokens of the VM, and tells whether they are.

@@ -152,6 +152,7 @@ func (d *decision) complete(reason, message string) {
 	}
 	d.st.Phase = v1.Completed
 	d.st.CompletedAt = d.instant()
+	d.spend()
 	d.st.NextAttemptAt = nil
 	d.event(Normal, reason, message)
 	d.do(Action{Kind: RemoveFinalizer})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
@@ -31,6 +32,8 @@ func (w *world) led(node string) bool {
 
 // vanish removes a VM.
 func (w *world) vanish(key string) {
+	m := w.vms[key]
+	w.spent[m.owner] += int64(float64(w.price(m.kind)) * 1000 * w.now.Sub(m.created).Hours())
 	delete(w.vms, key)
 	w.changes++
 }
@@ -53,6 +56,8 @@ func (w *world) schedule(cpu int64) string {
 
 // capacity of a type of machine; its memory is never the shorter one.
 func (w *world) capacity(kind string) int64 { return w.kind(kind).MilliCPU }
+
+func (w *world) price(kind string) int64 { return w.kind(kind).MilliCost }
 
 func (w *world) kind(kind string) decide.Machine {
 	i := slices.IndexFunc(w.set.Machines, func(m decide.Machine) bool { return m.Type == kind })
@@ -215,5 +220,37 @@ func TestPack(t *testing.T) {
 		for _, b := range w.breach {
 			t.Errorf("%s: %s", name, b)
 		}
+	}
+}
+
+// TestSpent: a failover whose first VM is refused, whose second is preempted
+// after an hour and whose third is drained after another has cost two hours.
+func TestSpent(t *testing.T) {
+	w := newWorld()
+	w.setNode("worker-1", "ready")
+	w.faults.create["*"] = decide.Quota
+	w.setNode("worker-1", "notready")
+	w.advance(31 * time.Second)
+	f := w.failovers[0]
+	if !f.Status.Spent.IsZero() || f.Status.VM != nil {
+		t.Errorf("a VM that was refused has cost %s", f.Status.Spent.String())
+	}
+	w.faults.create = map[string]decide.Result{}
+	w.advance(time.Hour)
+	if err := w.setVM("preempted"); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(time.Hour)
+	w.setNode("worker-1", "ready")
+	w.advance(5 * time.Minute)
+	w.verdict(t)
+	truth, told := w.spent[f.UID], f.Status.Spent.ScaledValue(resource.Micro)
+	if f.Status.Phase != v1.Completed || truth < 2*190_000 || told < truth || told > truth+truth/100 {
+		t.Errorf("%s: two VMs have cost %d, it says %d", f.Status.Phase, truth, told)
+	}
+	later := f.Status.Spent.DeepCopy()
+	w.advance(time.Hour)
+	if !later.Equal(f.Status.Spent) {
+		t.Error("it goes on counting")
 	}
 }

@@ -32,6 +32,7 @@ type world struct {
 	vms       map[string]*machine // by name and zone
 	waiting   []waiting           // game servers that pend
 	cpu       int64               // what each new server requests (milli)
+	spent     map[types.UID]int64 // what VMs that are gone have cost (millionths)
 	requests  map[string]string   // request id → zone/name
 	tokens    map[string]time.Time
 
@@ -118,7 +119,7 @@ func settings() decide.Settings {
 func newWorld() *world {
 	t0 := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	return &world{
-		set: settings(), cpu: 500, now: t0, start: t0, viewSince: t0,
+		set: settings(), cpu: 500, spent: map[types.UID]int64{}, now: t0, start: t0, viewSince: t0,
 		nodes: map[string]*node{}, temps: map[string]*temp{}, servers: map[string]*server{},
 		vms: map[string]*machine{}, requests: map[string]string{}, tokens: map[string]time.Time{}, memory: map[string]bool{}, records: map[types.UID]*decide.Record{},
 		faults: faults{create: map[string]decide.Result{}},
@@ -563,6 +564,10 @@ func (w *world) removeTemp(name string) {
 
 // checkCompleted is called when a failover says that it is over.
 func (w *world) checkCompleted(f *v1.NodeFailover) {
+	// All that it has had is counted, but for the rounding.
+	if told := f.Status.Spent.ScaledValue(resource.Micro); told+int64(f.Status.TotalAttempts) < w.spent[f.UID] {
+		w.broken("completed: it says that its VMs have cost %d, they have cost %d", told, w.spent[f.UID])
+	}
 	for _, m := range w.vms {
 		if m.owner == f.UID && !m.foreign {
 			w.broken("completed, but VM %s exists", m.spec.Name)

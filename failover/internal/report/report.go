@@ -123,15 +123,14 @@ func in(at, now time.Time) string {
 	return "in " + at.Sub(now).Round(time.Second).String()
 }
 
-// cost of the present VM so far, by the price it was asked for at.
+// cost of all VMs so far, by the prices they were asked for at.
 func cost(f *v1.NodeFailover, now time.Time) string {
-	vm := f.Status.VM
-	if vm == nil || vm.HourlyCost.IsZero() {
+	sum, vm := f.Status.Spent.DeepCopy(), f.Status.VM
+	if vm != nil && f.Status.Phase != v1.Completed {
+		sum.Add(vm.Cost(now))
+	}
+	if sum.IsZero() && (vm == nil || vm.HourlyCost.IsZero()) {
 		return "-"
 	}
-	end := now
-	if f.Status.CompletedAt != nil {
-		end = f.Status.CompletedAt.Time
-	}
-	return fmt.Sprintf("%.2f", vm.HourlyCost.AsApproximateFloat64()*end.Sub(vm.StartedAt.Time).Hours())
+	return fmt.Sprintf("%.2f", sum.AsApproximateFloat64())
 }

@@ -27,6 +27,8 @@ func TestWrite(t *testing.T) {
 		{Type: v1.Admitted, Status: metav1.ConditionFalse, Reason: "TooManyVMs", Message: "4 VMs exist"}}})
 	paused := one("w6", v1.NodeFailoverStatus{Phase: v1.Active, SharesWith: "w4-x"})
 	paused.Annotations = map[string]string{v1.PausedAnnotation: "true"}
+	refused := vm(time.Hour)
+	refused.GaveUp = v1.GaveUpQuota
 	all := []v1.NodeFailover{
 		one("w1", v1.NodeFailoverStatus{Phase: v1.Pending, NotReadySince: ago(10 * time.Second)}),
 		held,
@@ -34,9 +36,9 @@ func TestWrite(t *testing.T) {
 		one("w4", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-4", VM: vm(90 * time.Minute)}),
 		one("w5", v1.NodeFailoverStatus{Phase: v1.Draining, GCPVMName: "vm-5", VM: vm(2 * time.Hour), DrainStartedAt: ago(time.Hour)}),
 		paused,
-		one("w7", v1.NodeFailoverStatus{Phase: v1.Completed, GCPVMName: "vm-7", VM: vm(3 * time.Hour), CompletedAt: ago(2 * time.Hour)}),
-		one("w8", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-8", VM: vm(time.Hour), Shares: make([]v1.Load, 2)}),
-		one("w8", v1.NodeFailoverStatus{Phase: v1.Creating, NextAttemptAt: ago(-time.Minute), LastError: "no quota"}),
+		one("w7", v1.NodeFailoverStatus{Phase: v1.Completed, GCPVMName: "vm-7", VM: vm(3 * time.Hour), CompletedAt: ago(2 * time.Hour), Spent: resource.MustParse("310m")}),
+		one("w8", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-8", VM: vm(time.Hour), Spent: resource.MustParse("1500m"), Shares: make([]v1.Load, 2)}),
+		one("w8", v1.NodeFailoverStatus{Phase: v1.Creating, VM: refused, Spent: resource.MustParse("20m"), NextAttemptAt: ago(-time.Minute), LastError: "no quota"}),
 		one("w9", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-9", Conditions: []metav1.Condition{
 			{Type: v1.TaintApplied, Status: metav1.ConditionTrue}, {Type: v1.CapacityPlanned, Status: metav1.ConditionFalse, Reason: "TooLarge", Message: "1 game server"}}}),
 	}
@@ -57,9 +59,9 @@ w3     Creating   vm-3     zone-a  0        0       the node joins, or is given 
 w4     Active     vm-4     zone-a  1        1       the node's return                          0.36
 w5     Draining   vm-5     zone-a  2        1       the servers leave, or are ended in 2h0m0s  0.48
 w6     Active     of w4-x  -       0        0       paused                                     -
-w7     Completed  vm-7     zone-a  0        0       -                                          0.24
-w8 #1  Active     vm-8     zone-a  0        0       the node's return                          0.24
-w8 #2  Creating   -        -       0        0       an attempt in 1m0s (no quota)              -
+w7     Completed  vm-7     zone-a  0        0       -                                          0.31
+w8 #1  Active     vm-8     zone-a  0        0       the node's return                          1.74
+w8 #2  Creating   -        zone-a  0        0       an attempt in 1m0s (no quota)              0.02
 w9     Active     vm-9     -       0        0       TooLarge: 1 game server                    -
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
