@@ -50,6 +50,9 @@ const (
 	// CapacityPlanned says so if the lost game servers need more VMs than one;
 	// it is false if some fit no machine.
 	CapacityPlanned = "CapacityPlanned"
+	// Rehearsed is the verdict on a drill: true once the temporary node has been
+	// found fit, false with the reason if the drill ended before.
+	Rehearsed = "Rehearsed"
 )
 
 // TaintState says whether the taint on the dead node is this failover's.
@@ -74,6 +77,8 @@ type LabelValue string
 // +kubebuilder:validation:XValidation:rule="has(self.adds) == has(oldSelf.adds) && (!has(self.adds) || self.adds == oldSelf.adds)",message="adds is immutable"
 // +kubebuilder:validation:XValidation:rule="has(self.share) == has(oldSelf.share) && (!has(self.share) || self.share == oldSelf.share)",message="share is immutable"
 // +kubebuilder:validation:XValidation:rule="has(self.adds) == has(self.share)",message="adds and share go together"
+// +kubebuilder:validation:XValidation:rule="(has(self.drill) && self.drill) == (has(oldSelf.drill) && oldSelf.drill)",message="drill is immutable"
+// +kubebuilder:validation:XValidation:rule="!(has(self.drill) && self.drill && (has(self.replaces) || has(self.adds)))",message="a drill replaces nothing and adds nothing"
 type NodeFailoverSpec struct {
 	// OnpremNodeName is the Node that has failed.
 	// +kubebuilder:validation:MinLength=1
@@ -93,6 +98,12 @@ type NodeFailoverSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Replaces string `json:"replaces,omitempty"`
+
+	// Drill makes it a rehearsal: the node has to be Ready and is not touched,
+	// and its temporary node is drained and deleted as soon as it has been found
+	// fit. It leaves at once if a real failover needs a VM.
+	// +optional
+	Drill bool `json:"drill,omitempty"`
 
 	// Adds names the failover of the same node whose game servers need more VMs
 	// than one: this failover is for a further one, and does nothing else. Set by
@@ -255,6 +266,9 @@ type VMStatus struct {
 	// SeenAt is when the cloud first showed the VM.
 	// +optional
 	SeenAt *metav1.MicroTime `json:"seenAt,omitempty"`
+	// JoinedAt is when its Node was first seen, Ready or not.
+	// +optional
+	JoinedAt *metav1.MicroTime `json:"joinedAt,omitempty"`
 	// +optional
 	ProviderID string `json:"providerID,omitempty"`
 	// TokenIDs are the public halves of the bootstrap tokens that were made
@@ -293,6 +307,7 @@ const (
 // +kubebuilder:printcolumn:name="Attempts",type=integer,JSONPath=`.status.vmCreationAttempts`,priority=1
 // +kubebuilder:printcolumn:name="Error",type=string,JSONPath=`.status.lastError`,priority=1
 // +kubebuilder:printcolumn:name="Adds",type=string,JSONPath=`.spec.adds`,priority=1
+// +kubebuilder:printcolumn:name="Drill",type=boolean,JSONPath=`.spec.drill`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.replaces) || self.spec.replaces != self.metadata.name",message="a failover cannot replace itself"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.adds) || self.spec.adds != self.metadata.name",message="a failover cannot add to itself"

@@ -293,6 +293,10 @@ func (in *VMStatus) DeepCopyInto(out *VMStatus) {
 		in, out := &in.SeenAt, &out.SeenAt
 		*out = (*in).DeepCopy()
 	}
+	if in.JoinedAt != nil {
+		in, out := &in.JoinedAt, &out.JoinedAt
+		*out = (*in).DeepCopy()
+	}
 	if in.TokenIDs != nil {
 		in, out := &in.TokenIDs, &out.TokenIDs
 		*out = make([]string, len(*in))

@@ -136,6 +136,9 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 	if r.Join.ProviderID != nil {
 		p.ProviderID = r.Join.ProviderID(ref(f))
 	}
+	if f.Spec.Drill {
+		p.Taints = []string{DrillTaint + "=true:NoSchedule"}
+	}
 	script, err := join.Script(p)
 	if err != nil {
 		return cloud.Spec{}, err

@@ -38,6 +38,9 @@ const (
 	// node's pods at once; its effect is NoExecute.
 	TaintKey   = "node.kubernetes.io/out-of-service"
 	TaintValue = "nodeshutdown"
+	// DrillTaint keeps a drill's temporary node empty: its kubelet registers with
+	// it, so that no pod can come before the drain. Its effect is NoSchedule.
+	DrillTaint = "failover.operator.io/drill"
 	// uninitialized is the taint of a kubelet that waits for its cloud.
 	uninitialized = "node.cloudprovider.kubernetes.io/uninitialized"
 	// callTimeout bounds one call of the cloud or of the webhook.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
@@ -24,6 +25,7 @@ type Metrics struct {
 	vms         prometheus.Gauge
 	cost        prometheus.Gauge
 	atRisk      prometheus.Gauge
+	drills      *prometheus.CounterVec
 }
 
 // delays are buckets for what the controller adds to a failover, in seconds.
@@ -44,12 +46,22 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		vms:         prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "vms", Help: "VMs of this cluster, by the cloud's list."}),
 		cost:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the cloud says the VMs cost in an hour; 0 if it does not say."}),
 		atRisk:      prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "nodes_at_risk", Help: "Watched Nodes without a provider id in a cluster with a cloud-controller-manager, which deletes them when they are NotReady."}),
+		drills:      prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "drills_total", Help: "Drills that have ended, by the reason of their verdict; Passed is all well."}, []string{"verdict"}),
 	}
-	reg.MustRegister(m.transitions, m.calls, m.failures, m.servers, m.withdrawal, m.insert, m.taint, m.orphans, m.vms, m.cost, m.atRisk)
+	reg.MustRegister(m.transitions, m.calls, m.failures, m.servers, m.withdrawal, m.insert, m.taint, m.orphans, m.vms, m.cost, m.atRisk, m.drills)
 	return m
 }
 
-func (m *Metrics) transition(p v1.Phase)     { m.transitions.WithLabelValues(string(p)).Inc() }
+// transition counts the phase that f has entered; a drill only when it ends.
+func (m *Metrics) transition(f *v1.NodeFailover) {
+	switch c := meta.FindStatusCondition(f.Status.Conditions, v1.Rehearsed); {
+	case !f.Spec.Drill:
+		m.transitions.WithLabelValues(string(f.Status.Phase)).Inc()
+	case c != nil && f.Status.Phase == v1.Completed:
+		m.drills.WithLabelValues(c.Reason).Inc()
+	}
+}
+
 func (m *Metrics) withdrawn(d time.Duration) { m.withdrawal.Observe(d.Seconds()) }
 func (m *Metrics) inserted(d time.Duration)  { m.insert.Observe(d.Seconds()) }
 func (m *Metrics) tainted(d time.Duration)   { m.taint.Observe(d.Seconds()) }

@@ -62,7 +62,7 @@ func (r *Reconciler) seeNode(ctx context.Context, s *decide.State) error {
 	if err != nil || n == nil {
 		return err
 	}
-	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute)}
+	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute), Watched: n.Labels[r.WatchedKey] == r.WatchedValue}
 	if n.DeletionTimestamp != nil {
 		s.Node.Health = decide.NotReady // it is on its way out
 	}

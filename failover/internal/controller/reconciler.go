@@ -88,13 +88,14 @@ func (r *Reconciler) open(ctx context.Context, want func(*v1.NodeFailover) bool)
 	return found
 }
 
-// related are the failovers that wait for, share with, or add to another one.
+// related are the failovers that wait for, share with, or add to another one,
+// and the drills that make room for it.
 func (r *Reconciler) related(ctx context.Context, o client.Object) []reconcile.Request {
 	changed := o.(*v1.NodeFailover)
 	return r.open(ctx, func(f *v1.NodeFailover) bool {
 		return f.Name != changed.Name && (f.Status.SharesWith == changed.Name || f.Name == changed.Status.SharesWith || f.Name == changed.Spec.Replaces ||
 			f.Leader() == changed.Name || f.Name == changed.Leader() || f.Spec.Adds != "" && f.Leader() == changed.Spec.Replaces ||
-			f.Spec.Replaces == changed.Name || changed.Status.Phase == v1.Completed && f.Status.Phase == v1.Pending)
+			f.Spec.Replaces == changed.Name || f.Spec.Drill && !changed.Spec.Drill || changed.Status.Phase == v1.Completed && f.Status.Phase == v1.Pending)
 	})
 }
 
@@ -122,7 +123,8 @@ func (r *Reconciler) ofServer(ctx context.Context, o client.Object) []reconcile.
 		return nil
 	}
 	return r.open(ctx, func(f *v1.NodeFailover) bool {
-		return f.Status.GCPVMName == node && f.Status.Phase == v1.Draining || f.Spec.OnpremNodeName == node && f.Status.Phase != v1.Draining
+		return f.Status.GCPVMName == node && f.Status.Phase == v1.Draining ||
+			f.Spec.OnpremNodeName == node && f.Status.Phase != v1.Draining && !f.Spec.Drill
 	})
 }
 
@@ -232,7 +234,7 @@ func (r *Reconciler) persist(ctx context.Context, s *decide.State, p decide.Plan
 		// but for the instants: it keeps no more than microseconds.
 		if old.Phase != f.Status.Phase {
 			r.Log.Info("failover", "node", f.Spec.OnpremNodeName, "failover", f.Name, "from", old.Phase, "to", f.Status.Phase)
-			r.Metrics.transition(f.Status.Phase)
+			r.Metrics.transition(f)
 		}
 	}
 	for _, e := range p.Events {

@@ -72,7 +72,7 @@ func (w *Watcher) open(ctx context.Context, r client.Reader, node string) (bool,
 		return false, fmt.Errorf("list failovers: %w", err)
 	}
 	for i := range all.Items {
-		if f := &all.Items[i]; f.Spec.OnpremNodeName == node && f.Spec.Adds == "" && f.Status.Phase != v1.Completed {
+		if f := &all.Items[i]; f.Spec.OnpremNodeName == node && f.Spec.Adds == "" && !f.Spec.Drill && f.Status.Phase != v1.Completed {
 			return true, nil
 		}
 	}

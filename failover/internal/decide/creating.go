@@ -55,7 +55,7 @@ func (d *decision) creating() {
 	}
 	if d.st.VM == nil {
 		// While the node is Ready, nothing new begins.
-		if d.down() && (d.st.NextAttemptAt == nil || d.reached(d.st.NextAttemptAt.Time)) {
+		if (d.down() || d.f.Spec.Drill) && (d.st.NextAttemptAt == nil || d.reached(d.st.NextAttemptAt.Time)) {
 			d.attempt()
 		}
 		return
@@ -79,7 +79,7 @@ func (d *decision) creating() {
 			d.giveUp(v1.GaveUpLost, "the VM has vanished")
 		case late:
 			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("no VM within %s", d.set.JoinTimeout))
-		case d.down():
+		case d.down(), d.f.Spec.Drill:
 			d.insert()
 		}
 	case Unknown:
@@ -148,6 +148,9 @@ func (d *decision) seen(late bool) {
 		d.condition(v1.VMCreated, metav1.ConditionTrue, "Created", fmt.Sprintf("%s in %s", vm.Name, vm.Zone))
 		d.event(Normal, "VMCreated", fmt.Sprintf("%s in %s", vm.Name, vm.Zone))
 	}
+	if _, ok := d.temp(); ok && d.st.VM.JoinedAt == nil {
+		d.st.VM.JoinedAt = d.instant()
+	}
 	switch {
 	case vm.State == cloud.Stopping || vm.State == cloud.Stopped:
 		d.giveUp(v1.GaveUpLost, "the cloud has ended the VM")
@@ -195,6 +198,9 @@ func (d *decision) joined() {
 	d.st.VMCreationAttempts = 0
 	d.st.ZonesTried = nil
 	d.st.LastError = ""
+	if d.st.VM.JoinedAt == nil {
+		d.st.VM.JoinedAt = d.instant()
+	}
 	d.inherit()
 	took := d.now.Sub(d.st.VM.StartedAt.Time).Round(time.Second)
 	d.condition(v1.NodeJoined, metav1.ConditionTrue, "Ready", fmt.Sprintf("after %s", took))
@@ -228,15 +234,20 @@ func (d *decision) abandon() {
 	}
 	why, zone := d.st.VM.GaveUp, d.st.VM.Zone
 	d.spend()
+	more := why == v1.GaveUpStockout && len(d.st.ZonesTried)+1 < len(d.set.Zones)
 	d.st.VM, d.st.GCPVMName = nil, ""
 	if d.deleting() {
 		d.leave(d.whyDeleting())
 		return
 	}
+	if d.f.Spec.Drill && !more {
+		d.fail(string(why), d.st.LastError)
+		return
+	}
 	wasActive := d.st.ActiveAt != nil
 	d.st.ActiveAt = nil
 	switch {
-	case why == v1.GaveUpStockout && len(d.st.ZonesTried)+1 < len(d.set.Zones):
+	case more:
 		d.st.ZonesTried = append(d.st.ZonesTried, zone)
 	case wasActive: // a new round, at once: this is as if the first node had died
 		d.st.ZonesTried, d.st.VMCreationAttempts = nil, 0

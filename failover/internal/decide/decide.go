@@ -68,6 +68,10 @@ func (d *decision) run() {
 	if d.st.Phase == "" {
 		d.st.Phase = v1.Pending
 	}
+	if d.f.Spec.Drill {
+		d.drill()
+		return
+	}
 	d.recall()
 	d.follow()
 	d.health()

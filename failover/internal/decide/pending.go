@@ -92,7 +92,7 @@ func (d *decision) admit(message string) {
 func (d *decision) duplicateOf() string {
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
-		if o.Spec.OnpremNodeName != d.f.Spec.OnpremNodeName || !open(o) || o.DeletionTimestamp != nil || o.Name == d.f.Spec.Replaces || !d.sameVM(o) {
+		if o.Spec.OnpremNodeName != d.f.Spec.OnpremNodeName || o.Spec.Drill != d.f.Spec.Drill || !open(o) || o.DeletionTimestamp != nil || o.Name == d.f.Spec.Replaces || !d.sameVM(o) {
 			continue
 		}
 		if t, own := o.CreationTimestamp, d.f.CreationTimestamp; t.Before(&own) || t.Equal(&own) && o.Name < d.f.Name {
@@ -142,7 +142,7 @@ func (d *decision) overBudget() (reason, message string) {
 	failovers, vms, cost := 0, 0, d.pick().MilliCost
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
-		if underWay(o) && o.Spec.Adds == "" {
+		if underWay(o) && o.Spec.Adds == "" && !o.Spec.Drill {
 			failovers++
 		}
 		// One that has no VM just now will have one: its place is taken.
@@ -156,7 +156,7 @@ func (d *decision) overBudget() (reason, message string) {
 		}
 	}
 	switch {
-	case failovers >= d.set.MaxFailovers && d.f.Spec.Replaces == "" && d.f.Spec.Adds == "":
+	case failovers >= d.set.MaxFailovers && d.f.Spec.Replaces == "" && d.f.Spec.Adds == "" && !d.f.Spec.Drill:
 		return "TooManyFailovers", fmt.Sprintf("%d failovers are under way, which is the limit", failovers)
 	case vms >= d.set.MaxVMs:
 		return "TooManyVMs", fmt.Sprintf("%d VMs exist, which is the limit", vms)
@@ -225,8 +225,8 @@ func (d *decision) roomAt() string {
 			m.MilliCPU, m.Memory = m.MilliCPU-c, m.Memory-b
 		}
 		used(&o.Status)
-		for j := range d.s.Siblings {
-			if s := &d.s.Siblings[j]; open(s) && s.Status.SharesWith == o.Name {
+		for j := range d.s.Siblings { // those who share with its predecessor will share with it
+			if s := &d.s.Siblings[j]; open(s) && s.Status.SharesWith != "" && (s.Status.SharesWith == o.Name || s.Status.SharesWith == o.Spec.Replaces) {
 				used(&s.Status)
 			}
 		}
@@ -241,7 +241,7 @@ func (d *decision) roomAt() string {
 // be worth sharing, and that gets the same labels.
 func (d *decision) canHost(o *v1.NodeFailover) bool {
 	st := &o.Status
-	if o.DeletionTimestamp != nil || o.On(v1.PausedAnnotation) || st.VM == nil || st.VM.GaveUp != "" || st.RecoveryDetectedAt != nil {
+	if o.Spec.Drill || o.DeletionTimestamp != nil || o.On(v1.PausedAnnotation) || st.VM == nil || st.VM.GaveUp != "" || st.RecoveryDetectedAt != nil {
 		return false
 	}
 	if st.Phase != v1.Creating && st.Phase != v1.Active || st.VMCreationAttempts > 1 {

@@ -154,7 +154,7 @@ func anything(t *rapid.T) {
 func happen(t *rapid.T, w *world, name string) {
 	event := rapid.SampledFrom([]string{
 		"down", "down", "down", "up", "up", "delete", "return", "allocate", "finish", "serve", "stockout", "quota", "lost reply",
-		"reads fail", "never joins", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up",
+		"reads fail", "never joins", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
 	}).Draw(t, "event")
 	w.say("-- %s (%s)", event, name)
 	n := w.nodes[name]
@@ -205,6 +205,8 @@ func happen(t *rapid.T, w *world, name string) {
 		w.crashIn = rapid.IntRange(1, 6).Draw(t, "in")
 	case "outage":
 		w.viewSince = w.now
+	case "drill":
+		w.drill(name)
 	case "writes fail":
 		w.faults.writes = true
 	default:

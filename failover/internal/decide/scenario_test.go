@@ -121,6 +121,8 @@ func (w *world) command(words []string) error {
 			f.Spec.TargetNodeLabels[k] = v1.LabelValue(v)
 		}
 		w.failovers = append(w.failovers, f)
+	case "drill": // drill NODE
+		w.drill(arg(1))
 	case "crash":
 		n, err := strconv.Atoi(arg(1))
 		w.crashIn = n
@@ -277,7 +279,11 @@ func (w *world) show() {
 		if w.deleted(f) {
 			line = "deleted"
 		}
-		w.say("  failover of %s: %s", f.Spec.OnpremNodeName, line)
+		kind := "failover"
+		if f.Spec.Drill {
+			kind = "drill"
+		}
+		w.say("  %s of %s: %s", kind, f.Spec.OnpremNodeName, line)
 		for _, c := range f.Status.Conditions {
 			w.say("    %s=%s %s", c.Type, c.Status, c.Reason)
 		}

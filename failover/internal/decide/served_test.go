@@ -47,7 +47,7 @@ func (w *world) schedule(cpu int64) string {
 				room -= s.cpu
 			}
 		}
-		if tn := w.temps[t]; tn.ready && !tn.uninit && !tn.cordoned && room >= 0 {
+		if tn := w.temps[t]; tn.ready && !tn.uninit && !tn.cordoned && !tn.drill && room >= 0 {
 			return t
 		}
 	}

@@ -24,6 +24,8 @@ type Node struct {
 	Health Health
 	UID    types.UID
 	Labels map[string]string
+	// Watched: it has the label of those that are watched.
+	Watched bool
 	// Tainted: a taint with our key and effect is there, whoever's it is.
 	Tainted bool
 }

@@ -74,6 +74,7 @@ type temp struct {
 	ready    bool
 	cordoned bool
 	uninit   bool
+	drill    bool // it has registered with a taint: no pod comes
 	labels   map[string]string
 }
 
@@ -169,7 +170,7 @@ func (w *world) watch() {
 
 func (w *world) open(node string) bool {
 	return slices.ContainsFunc(w.failovers, func(f *v1.NodeFailover) bool {
-		return f.Spec.OnpremNodeName == node && f.Status.Phase != v1.Completed
+		return f.Spec.OnpremNodeName == node && !f.Spec.Drill && f.Status.Phase != v1.Completed
 	})
 }
 
@@ -179,7 +180,7 @@ func (w *world) state(f *v1.NodeFailover) *decide.State {
 	w.serial++
 	s.FreshTokenID = fmt.Sprintf("tok%03d", w.serial)
 	if n := w.nodes[f.Spec.OnpremNodeName]; n != nil && n.health != decide.Gone {
-		s.Node = decide.Node{Health: n.health, UID: n.uid, Labels: maps.Clone(n.labels), Tainted: n.taint != ""}
+		s.Node = decide.Node{Health: n.health, UID: n.uid, Labels: maps.Clone(n.labels), Tainted: n.taint != "", Watched: n.labels["node-type"] == "onpremise"}
 	}
 	for _, n := range w.nodes {
 		if n.labels["node-type"] == "onpremise" && n.health != decide.Gone {
@@ -349,6 +350,7 @@ func cmpOr(p v1.Phase, or string) string {
 
 // act does what an action says and checks that it may be done.
 func (w *world) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool {
+	w.drillMay(f, a)
 	switch a.Kind {
 	case decide.AddFinalizer:
 		w.changes++
@@ -524,7 +526,7 @@ func (w *world) taint(f *v1.NodeFailover, a decide.Action) bool {
 	case w.now.Sub(n.downSince) < w.set.Grace && f.Spec.Replaces == "":
 		w.broken("%s is tainted within the grace", a.Node)
 	}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(w.temps)), func(t *temp) bool { return t.ready && !t.uninit }) {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(w.temps)), func(t *temp) bool { return t.ready && !t.uninit && !t.drill }) {
 		w.broken("%s is tainted before a temporary node is Ready", a.Node)
 	}
 	n.taint = "ours"
@@ -602,7 +604,7 @@ func (w *world) evolve() {
 		if m.state == cloud.Running && !m.joined && age >= joins && !w.faults.neverJoins && valid && w.now.Sub(made) <= 15*time.Minute {
 			m.joined = true
 			w.changes++
-			w.temps[m.spec.Name] = &temp{uid: w.next("node"), vm: m, ready: true, uninit: w.set.InitNodes, labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}}
+			w.temps[m.spec.Name] = &temp{uid: w.next("node"), vm: m, ready: true, uninit: w.set.InitNodes, drill: w.isDrill(m.owner), labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}}
 			w.say("%s joins", m.spec.Name)
 		}
 	}

@@ -1,0 +1,122 @@
+package decide
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+)
+
+// drill is a rehearsal: the way of a failover without the node's failure, and
+// without all that is done to the node. It knows no spell of NotReady, so that
+// nothing that depends on one happens.
+func (d *decision) drill() {
+	if n := d.s.Node; n.Health != Gone && d.st.Recorded == nil {
+		d.st.Recorded = &v1.RecordedNode{UID: n.UID, Labels: n.Labels}
+	}
+	reason, message := d.inTheWay()
+	switch {
+	case d.st.Phase == v1.Pending:
+		d.drillPending(reason, message)
+	case d.st.Phase == v1.Draining:
+		d.draining()
+	case d.st.VM != nil && d.st.VM.GaveUp != "":
+		d.abandon()
+	case d.deleting():
+		d.fail("Cancelled", "the drill was deleted")
+	case reason != "":
+		d.fail(reason, message)
+	case d.st.Phase == v1.Creating:
+		d.creating()
+	case d.st.Phase == v1.Active:
+		d.active()
+	}
+}
+
+func (d *decision) drillPending(reason, message string) {
+	if d.deleting() {
+		reason, message = "Cancelled", "deleted before anything was done"
+	}
+	if reason != "" {
+		d.verdict(metav1.ConditionFalse, reason, message)
+		d.complete(reason, message)
+		return
+	}
+	if d.st.Lost == nil && d.s.Lost != nil {
+		d.st.Lost = d.s.Lost // what would be lost now: price and quota are those of a real failover
+	}
+	d.plan() // of several VMs the first is rehearsed
+	if reason, message := d.overBudget(); reason != "" {
+		d.hold(reason, message)
+		d.wakeAt(d.now.Add(heldRetry))
+		return
+	}
+	d.admit("the node is Ready and the budgets have room: a drill, the node is not touched")
+	d.attempt()
+}
+
+// inTheWay tells why there can be no drill now, if so: its node is not well,
+// or a real failover needs the room.
+func (d *decision) inTheWay() (reason, message string) {
+	node := d.f.Spec.OnpremNodeName
+	switch n := d.s.Node; {
+	case n.Health == Gone:
+		return "NodeUnknown", fmt.Sprintf("there is no Node %s", node)
+	case n.Health != Ready:
+		return "NodeNotReady", fmt.Sprintf("%s is not Ready: this is no time for a drill", node)
+	case !n.Watched:
+		return "NodeNotWatched", fmt.Sprintf("%s is not watched: it would have no failover", node)
+	}
+	if wrong := wrongLabels(d.f); wrong != "" {
+		return "InvalidLabels", wrong
+	}
+	if older := d.duplicateOf(); older != "" {
+		return "Duplicate", fmt.Sprintf("%s is a drill for the same node", older)
+	}
+	for i := range d.s.Siblings {
+		o := &d.s.Siblings[i]
+		if o.Spec.Drill || !open(o) {
+			continue
+		}
+		if o.Spec.OnpremNodeName == node {
+			return "Failover", fmt.Sprintf("failover %s is for the same node", o.Name)
+		}
+		if o.Status.Phase == v1.Pending || o.Status.Phase == "" || o.Status.Phase == v1.Creating {
+			return "Yielded", fmt.Sprintf("failover %s needs a VM", o.Name)
+		}
+	}
+	return "", ""
+}
+
+// rehearsed looks at a temporary node that has joined, and ends the drill.
+func (d *decision) rehearsed() {
+	if !d.ownVM() {
+		return
+	}
+	t, _ := d.temp()
+	lacks := missing(Labels(d.set, d.f, d.st.Recorded), t.Labels)
+	switch {
+	case d.tempReady() && len(lacks) == 0 && len(d.st.VM.TokenIDs) == 0:
+		const fit = "the temporary node is Ready and has its labels, its token is deleted"
+		d.verdict(metav1.ConditionTrue, "Passed", fit)
+		d.event(Normal, "Passed", fit)
+		d.leave("the drill is over")
+	case d.reached(d.st.VM.StartedAt.Add(d.set.JoinTimeout)):
+		d.fail("NotFit", fmt.Sprintf("within %s: Ready %v, labels missing %v, tokens left %d", d.set.JoinTimeout, d.tempReady(), lacks, len(d.st.VM.TokenIDs)))
+	default:
+		d.prepare()
+		d.poll()
+	}
+}
+
+// fail ends a drill before its time.
+func (d *decision) fail(reason, message string) {
+	d.verdict(metav1.ConditionFalse, reason, message)
+	d.event(Warning, reason, message)
+	d.leave("the drill ends early")
+}
+
+func (d *decision) verdict(status metav1.ConditionStatus, reason, message string) {
+	d.condition(v1.Rehearsed, status, reason, message)
+}
