@@ -2,7 +2,10 @@ package failover
 
 import (
 	"context"
+	"io"
 	"log/slog"
+	"os"
+	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -13,4 +16,9 @@ import (
 // RunWith is Run with another cluster and cloud.
 func RunWith(ctx context.Context, cfg *Config, kube *rest.Config, c cloud.Provider, log *slog.Logger, started func(service.Addrs)) error {
 	return run(ctx, cfg, parts{kube: kube, cloud: c, log: log}, started)
+}
+
+// DrillWith is Drill with an access to the cluster of one's own.
+func DrillWith(ctx context.Context, kube *rest.Config, node string, timeout time.Duration, out io.Writer, interrupts <-chan os.Signal) error {
+	return drill(ctx, drillConfig{Node: node, Timeout: timeout}, kube, out, interrupts)
 }

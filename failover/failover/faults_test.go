@@ -6,8 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -57,6 +56,11 @@ func TestFaults(t *testing.T) {
 		"rights":                rights,
 		"manifests":             wholeManifests,
 		"delays":                delays,
+		"drill: node dies":      drillNodeDies,
+		"drill: ends":           drillEnds,
+		"drill: no controller":  drillAlone,
+		"drill: API restarts":   drillThroughRestart,
+		"drill: old CRD":        drillOldCRD,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, c)
@@ -443,6 +447,8 @@ func refusals(r *rig) {
 		"adds to itself":  func(f *v1.NodeFailover) { f.Spec.Adds, f.Spec.Share = "f", &v1.Share{Number: 2} },
 		"adds nothing":    func(f *v1.NodeFailover) { f.Spec.Adds = "g" },
 		"adds the first":  func(f *v1.NodeFailover) { f.Spec.Adds, f.Spec.Share = "g", &v1.Share{Number: 1} },
+		"drill replaces":  func(f *v1.NodeFailover) { f.Spec.Drill, f.Spec.Replaces = true, "g" },
+		"drill adds":      func(f *v1.NodeFailover) { f.Spec.Drill, f.Spec.Adds, f.Spec.Share = true, "g", &v1.Share{Number: 2} },
 	} {
 		if err := make(change); !apierrors.IsInvalid(err) {
 			r.Errorf("%s: %v", name, err)
@@ -473,6 +479,20 @@ func refusals(r *rig) {
 	further.Spec.Share.GameServers = 7
 	if err := r.admin.Patch(r.ctx, further, client.MergeFrom(bare)); !apierrors.IsInvalid(err) {
 		r.Errorf("another share: %v", err)
+	}
+	f = old.DeepCopy()
+	f.Spec.Drill = true
+	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
+		r.Errorf("a failover becomes a drill: %v", err)
+	}
+	d := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "d"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Drill: true}}
+	if err := r.admin.Create(r.ctx, d); err != nil {
+		r.Fatal(err)
+	}
+	for _, no := range []string{"false", "null"} {
+		if err := r.admin.Patch(r.ctx, d, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"drill":`+no+`}}`))); !apierrors.IsInvalid(err) {
+			r.Errorf("a drill becomes a failover: %v", err)
+		}
 	}
 	f = old.DeepCopy()
 	f.Status.Phase = "Elsewhere"
@@ -572,12 +592,8 @@ func delays(r *rig) {
 
 // status: what `failover status` prints.
 func (r *rig) status(f *v1.NodeFailover, more ...string) {
-	file := filepath.Join(r.TempDir(), "kubeconfig")
-	if err := os.WriteFile(file, r.cluster.Kubeconfig, 0o600); err != nil {
-		r.Fatal(err)
-	}
 	var out, errs strings.Builder
-	code := failover.Status(r.ctx, []string{"--kubeconfig=" + file}, func(string) string { return "" }, &out, &errs)
+	code := failover.Status(r.ctx, []string{"--kubeconfig=" + r.kubeconfig()}, func(string) string { return "" }, &out, &errs)
 	for _, want := range append(more, f.Status.GCPVMName, "Active") {
 		if code != 0 || !strings.Contains(out.String(), want) {
 			r.Errorf("status ends with %d, not with %q: %s%s", code, want, out.String(), errs.String())

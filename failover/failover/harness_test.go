@@ -290,6 +290,7 @@ var (
 	scriptHash     = regexp.MustCompile(`- "(sha256:[^"]+)"`)
 	scriptEndpoint = regexp.MustCompile(`apiServerEndpoint: "([^"]+)"`)
 	scriptProvider = regexp.MustCompile(`--provider-id="'([^']+)'`)
+	scriptTaints   = regexp.MustCompile(`--register-with-taints="'([^'=]+)=([^':]+):([^']+)'`)
 	scriptLabels   = regexp.MustCompile(`--node-labels="'([^']+)'`)
 )
 
@@ -321,7 +322,12 @@ func joining(script, name string) controlplane.Joining {
 			labels[k] = v
 		}
 	}
+	var taints []corev1.Taint
+	if m := scriptTaints.FindStringSubmatch(script); m != nil {
+		taints = []corev1.Taint{{Key: m[1], Value: m[2], Effect: corev1.TaintEffect(m[3])}}
+	}
 	return controlplane.Joining{
+		Taints: taints,
 		Server: "https://" + find(scriptEndpoint), Token: find(scriptToken), CAHash: find(scriptHash),
 		Name: name, Labels: labels, ProviderID: find(scriptProvider),
 	}

@@ -38,10 +38,8 @@ func Status(ctx context.Context, args []string, getenv func(string) string, stdo
 		return 0
 	}
 	if err == nil {
-		rules := clientcmd.NewDefaultClientConfigLoadingRules()
-		rules.ExplicitPath = cfg.Kubeconfig
 		var kube *rest.Config
-		if kube, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig(); err == nil {
+		if kube, err = userConfig(cfg.Kubeconfig); err == nil {
 			err = status(ctx, cfg, kube, stdout)
 		}
 	}
@@ -50,6 +48,13 @@ func Status(ctx context.Context, args []string, getenv func(string) string, stdo
 		return 1
 	}
 	return 0
+}
+
+// userConfig is the operator's own access to the cluster.
+func userConfig(file string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = file
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 }
 
 func status(ctx context.Context, cfg statusConfig, kube *rest.Config, out io.Writer) error {

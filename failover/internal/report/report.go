@@ -42,6 +42,8 @@ func Write(w io.Writer, failovers []v1.NodeFailover, servers []agones.GameServer
 // node names the node, and which of its VMs this is if it has several.
 func node(f *v1.NodeFailover) string {
 	switch {
+	case f.Spec.Drill:
+		return f.Spec.OnpremNodeName + " (drill)"
 	case f.Spec.Share != nil:
 		return fmt.Sprintf("%s #%d", f.Spec.OnpremNodeName, f.Spec.Share.Number)
 	case len(f.Status.Shares) > 1:
@@ -80,6 +82,14 @@ func next(f *v1.NodeFailover, t Timing, now time.Time) string {
 			return c.Reason + ": " + c.Message
 		}
 		return ""
+	}
+	if f.Spec.Drill {
+		if c := meta.FindStatusCondition(st.Conditions, v1.Rehearsed); st.Phase == v1.Completed && c != nil {
+			return c.Reason + ": " + c.Message
+		}
+		if st.Phase == v1.Active {
+			return "a look at the node"
+		}
 	}
 	switch st.Phase {
 	case v1.Pending, "":

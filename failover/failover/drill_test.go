@@ -1,0 +1,310 @@
+package failover_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/cloud/cloudtest"
+	"torikumi/failover/failover"
+	"torikumi/failover/internal/controller"
+)
+
+// output is what a command prints, while it prints.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// prints waits until a command has printed something.
+func (r *rig) prints(o *output, want string) {
+	r.Helper()
+	r.eventually("it prints "+want, func() error {
+		if !strings.Contains(o.String(), want) {
+			return errors.New(o.String())
+		}
+		return nil
+	})
+}
+
+func (r *rig) kubeconfig() string {
+	file := filepath.Join(r.TempDir(), "kubeconfig")
+	if err := os.WriteFile(file, r.cluster.Kubeconfig, 0o600); err != nil {
+		r.Fatal(err)
+	}
+	return file
+}
+
+// untouched compares a Node with what it was before.
+func (r *rig) untouched(before *corev1.Node) {
+	r.Helper()
+	now := r.node(before.Name)
+	if now.UID != before.UID || fmt.Sprint(now.Labels, now.Spec) != fmt.Sprint(before.Labels, before.Spec) {
+		r.Errorf("the node was touched: %v %+v, before %v %+v", now.Labels, now.Spec, before.Labels, before.Spec)
+	}
+}
+
+// nothingLeft: no VM, token or temporary Node, and no drill that is not over.
+func (r *rig) nothingLeft() {
+	r.Helper()
+	r.eventually("nothing is left", func() error {
+		var nodes corev1.NodeList
+		if err := r.admin.List(r.ctx, &nodes); err != nil {
+			return err
+		}
+		for _, n := range nodes.Items {
+			if n.Labels["node-type"] == "gcp-temporary" {
+				return fmt.Errorf("node %s", n.Name)
+			}
+		}
+		for _, f := range r.failovers() {
+			if f.Spec.Drill && (f.Status.Phase != v1.Completed || len(f.Finalizers) > 0) {
+				return fmt.Errorf("drill %s is %s", f.Name, f.Status.Phase)
+			}
+		}
+		return errors.Join(none(r.cloud.Live(), "VMs"), none(r.tokens(), "tokens"))
+	})
+}
+
+// rehearse runs the command against the rig's cluster; what it returns comes
+// from the channel.
+func (r *rig) rehearse(o *output, node string, timeout time.Duration, interrupts <-chan os.Signal) <-chan error {
+	done := make(chan error, 1)
+	r.wg.Go(func() { done <- failover.DrillWith(r.ctx, r.cluster.Config, node, timeout, o, interrupts) })
+	return done
+}
+
+// ended waits for the command's end, with an error that tells want ("": none).
+func (r *rig) ended(done <-chan error, o *output, want string) {
+	r.Helper()
+	select {
+	case err := <-done:
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			r.Errorf("it ends with %v, want %q\n%s", err, want, o)
+		}
+	case <-time.After(patience):
+		r.describe()
+		r.Fatalf("it does not end:\n%s", o)
+	}
+}
+
+// TestDrill is `failover drill` on a real control plane: the VM joins by its
+// startup script, is found fit, and goes, although a game server has come to it
+// that nothing should have sent there.
+func TestDrill(t *testing.T) {
+	r := newRig(t, shared.Get(t))
+	r.boots(true)
+	boots := r.cloud.OnRunning
+	r.cloud.OnRunning = func(s cloud.Spec, i cloud.Instance) {
+		r.server("slipped", s.Name, "Allocated")
+		boots(s, i)
+	}
+	r.onprem("worker-3")
+	r.server("ready", "worker-3", "Ready")
+	r.server("playing", "worker-3", "Allocated")
+	before := r.node("worker-3")
+	r.controller(r.kube)
+
+	var out output
+	var errs strings.Builder
+	code := make(chan int, 1)
+	r.wg.Go(func() {
+		code <- failover.Drill(r.ctx, []string{"--node=worker-3", "--kubeconfig=" + r.kubeconfig()}, func(string) string { return "" }, &out, &errs, nil)
+	})
+	f := r.phase("worker-3", v1.Draining)
+	r.eventually("the temporary node is cordoned", func() error {
+		if !r.node(f.Status.GCPVMName).Spec.Unschedulable {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if n := r.node(f.Status.GCPVMName); !slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {
+		return t.Key == controller.DrillTaint && t.Effect == corev1.TaintEffectNoSchedule
+	}) {
+		t.Errorf("pods can come to the drill's node before the drain: taints %v", n.Spec.Taints)
+	}
+	g, err := r.getServer("slipped")
+	if err != nil || g.DeletionTimestamp != nil || r.cloud.Live() != 1 {
+		t.Fatalf("the game has been ended: %v, %d VMs", err, r.cloud.Live())
+	}
+	if err := r.admin.Delete(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+
+	if c := <-code; c != 0 || errs.Len() > 0 {
+		t.Errorf("it ends with %d: %s", c, errs.String())
+	}
+	t.Logf("it prints:\n%s", &out)
+	story := regexp.MustCompile(`(?s)drill drill-worker-3-.*taken it up.*VM asked for: n2-standard-4 gcp-temp-worker-3-\w+ in zone-a.*VM created.*has joined.*is Ready.*found fit.*drained.*are gone` +
+		`.*STEP.*VM asked for +\d.*VM created +\d.*joined +\d.*Ready +\d.*drained +\d.*VM gone +\d.*cost +\d`)
+	if !story.MatchString(out.String()) {
+		t.Error("this is not the story")
+	}
+	r.untouched(before)
+	for _, name := range []string{"ready", "playing"} {
+		if g, err := r.getServer(name); err != nil || g.DeletionTimestamp != nil {
+			t.Errorf("server %s: %v", name, err)
+		}
+	}
+	r.nothingLeft()
+	if p := r.cloud.Peak(); p != 1 {
+		t.Errorf("%d VMs at one time", p)
+	}
+}
+
+// drillNodeDies: the drill leaves, and the failover is one of its own.
+func drillNodeDies(r *rig) {
+	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, NeverRuns: true})
+	r.controller(r.kube)
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	var out output
+	done := r.rehearse(&out, "worker-1", patience, nil)
+	r.prints(&out, "VM created")
+	r.setNode("worker-1", corev1.ConditionFalse, nil, "")
+	r.ended(done, &out, "NodeNotReady")
+	r.eventually("the node has a failover", func() error {
+		for _, f := range r.failovers() {
+			if !f.Spec.Drill && f.Status.Phase == v1.Active && tainted(r.node("worker-1")) {
+				return nil
+			}
+		}
+		return errors.New("it has not")
+	})
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
+	r.nothingLeft()
+	if n := r.node("worker-1"); tainted(n) {
+		r.Error("the taint is left")
+	}
+}
+
+// drillEnds: every way in which a drill ends without having passed.
+func drillEnds(r *rig) {
+	stop := r.controller(r.kube)
+	r.setNode("desk", corev1.ConditionTrue, map[string]string{"node-type": "desk"}, "")
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	before := r.node("worker-1")
+	var out output
+	r.ended(r.rehearse(&out, "nowhere", patience, nil), &out, "NodeUnknown")
+	r.ended(r.rehearse(&out, "desk", patience, nil), &out, "NodeNotWatched")
+	r.ended(r.rehearse(&out, "No_Name", patience, nil), &out, "make the drill")
+	if n := r.cloud.Count(cloudtest.Create); n != 0 {
+		r.Errorf("%d VMs for drills that were refused", n)
+	}
+	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, Err: cloud.ErrQuota})
+	r.ended(r.rehearse(&out, "worker-1", patience, nil), &out, "Quota")
+	r.nothingLeft()
+
+	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, NeverRuns: true, Times: -1})
+	var late output
+	r.ended(r.rehearse(&late, "worker-1", 2*time.Second, nil), &late, "not done within 2s: waits for the VM's Node")
+	r.nothingLeft()
+
+	var broken output
+	interrupts := make(chan os.Signal, 2)
+	done := r.rehearse(&broken, "worker-1", patience, interrupts)
+	r.prints(&broken, "VM created")
+	var other output
+	r.ended(r.rehearse(&other, "worker-1", patience, nil), &other, "Duplicate")
+	interrupts <- os.Interrupt
+	r.ended(done, &broken, "interrupted")
+	if !strings.Contains(broken.String(), "is deleted") {
+		r.Errorf("it does not say that it deletes the drill:\n%s", &broken)
+	}
+	r.nothingLeft()
+
+	var twice output
+	done = r.rehearse(&twice, "worker-1", patience, interrupts)
+	r.prints(&twice, "VM created")
+	stop()
+	interrupts <- os.Interrupt
+	r.prints(&twice, "is deleted")
+	interrupts <- os.Interrupt
+	r.ended(done, &twice, "left before")
+	r.controller(r.kube) // clears away what was left
+	r.nothingLeft()
+	r.untouched(before)
+}
+
+// drillAlone: no controller runs.
+func drillAlone(r *rig) {
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	var out output
+	r.ended(r.rehearse(&out, "worker-1", time.Second, nil), &out, "no controller has taken it up")
+	if n := len(r.failovers()); n != 0 || strings.Count(out.String(), "no controller") < 2 {
+		r.Errorf("%d failovers are left, it prints:\n%s", n, &out)
+	}
+}
+
+// drillThroughRestart: the API server goes away while the command watches.
+func drillThroughRestart(r *rig) {
+	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, NeverRuns: true})
+	stop := r.controller(r.kube)
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	var out output
+	done := r.rehearse(&out, "worker-1", 2*patience, nil)
+	r.prints(&out, "VM created")
+	r.cluster.StopAPIServer(r.T)
+	r.prints(&out, "can't be seen")
+	stop()
+	r.cluster.StartAPIServer(r.T)
+	r.controller(r.kube)
+	vm := r.cloud.Machines()[0]
+	r.cloud.SetState(vm.Ref, cloud.Running)
+	r.setNode(vm.Name, corev1.ConditionTrue, map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}, vm.ProviderID)
+	r.ended(done, &out, "")
+	r.nothingLeft()
+}
+
+// drillOldCRD: an API server drops what its CRD does not know. What is left
+// would be a real failover.
+func drillOldCRD(r *rig) {
+	kube := rest.CopyConfig(r.cluster.Config)
+	kube.Wrap(func(base http.RoundTripper) http.RoundTripper { return &forgetful{base} })
+	var out output
+	err := failover.DrillWith(r.ctx, kube, "worker-1", patience, &out, nil)
+	if err == nil || !strings.Contains(err.Error(), "CRD") || len(r.failovers()) != 0 {
+		r.Errorf("it ends with %v, %d failovers are left\n%s", err, len(r.failovers()), &out)
+	}
+}
+
+type forgetful struct{ base http.RoundTripper }
+
+func (f *forgetful) RoundTrip(q *http.Request) (*http.Response, error) {
+	if q.Body != nil && q.Method == http.MethodPost {
+		body, err := io.ReadAll(q.Body)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.Replace(body, []byte(`,"drill":true`), nil, 1)
+		q = q.Clone(q.Context())
+		q.Body, q.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	return f.base.RoundTrip(q)
+}

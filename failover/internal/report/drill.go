@@ -1,0 +1,136 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+)
+
+// Story tells a drill as it goes. It is for one goroutine.
+type Story struct {
+	told  map[string]bool
+	begun time.Time
+	// asked is how long it took until the first VM was asked for, by our clock;
+	// all else is by the controller's.
+	asked   time.Duration
+	started *metav1.MicroTime
+	vm      *v1.VMStatus // the last that was seen: one that is given up leaves the status
+	f       *v1.NodeFailover
+}
+
+// NewStory begins the story of a drill that was made at that time.
+func NewStory(begun time.Time) *Story { return &Story{told: map[string]bool{}, begun: begun} }
+
+// Tell returns what is new since it was called last.
+func (s *Story) Tell(f *v1.NodeFailover, now time.Time) []string {
+	var news []string
+	say := func(key, format string, args ...any) {
+		if !s.told[key] {
+			s.told[key] = true
+			news = append(news, fmt.Sprintf(format, args...))
+		}
+	}
+	st := &f.Status
+	s.f = f
+	if TakenUp(f) {
+		say("taken up", "the controller has taken it up")
+	}
+	if c := meta.FindStatusCondition(st.Conditions, v1.Admitted); c != nil && c.Status == metav1.ConditionFalse {
+		say("held "+c.Reason, "waits: %s: %s", c.Reason, c.Message)
+	}
+	if vm := st.VM; vm != nil {
+		if s.started == nil {
+			s.started, s.asked = &vm.StartedAt, now.Sub(s.begun)
+		}
+		s.vm = vm
+		id := vm.RequestID
+		say(id, "VM asked for: %s %s in %s", vm.MachineType, st.GCPVMName, vm.Zone)
+		if vm.SeenAt != nil {
+			say(id+" seen", "VM created")
+		}
+		if vm.JoinedAt != nil {
+			say(id+" joined", "its Node has joined")
+		}
+		if vm.GaveUp != "" {
+			say(id+" gave up", "VM given up: %s: %s", vm.GaveUp, st.LastError)
+		} else if st.LastError != "" {
+			say("error "+st.LastError, "the cloud says: %s", st.LastError)
+		}
+	}
+	if st.ActiveAt != nil {
+		say("active", "its Node is Ready")
+	}
+	if c := meta.FindStatusCondition(st.Conditions, v1.Rehearsed); c != nil {
+		if c.Status == metav1.ConditionTrue {
+			say("verdict", "found fit: %s; it is drained", c.Message)
+		} else {
+			say("verdict", "ends early: %s: %s", c.Reason, c.Message)
+		}
+	}
+	if st.VMDeletionStartedAt != nil {
+		say("drained", "drained; the VM is being deleted")
+	}
+	if st.CompletedAt != nil && st.Phase == v1.Completed && s.vm != nil {
+		say("completed", "VM, Node and tokens are gone")
+	}
+	return news
+}
+
+// TakenUp tells whether a controller has seen a drill.
+func TakenUp(f *v1.NodeFailover) bool {
+	return len(f.Finalizers) > 0 || f.Status.Phase != v1.Pending && f.Status.Phase != ""
+}
+
+// Verdict is nil if a completed drill has passed.
+func Verdict(f *v1.NodeFailover) error {
+	switch c := meta.FindStatusCondition(f.Status.Conditions, v1.Rehearsed); {
+	case c == nil:
+		return fmt.Errorf("it has ended without a verdict: the controller knows no drills, or it was deleted")
+	case c.Status != metav1.ConditionTrue:
+		return fmt.Errorf("%s: %s", c.Reason, c.Message)
+	}
+	return nil
+}
+
+// Table writes how many seconds each step has taken, from the end of the one
+// before, and what the VM has cost. Steps that were not reached have none.
+func (s *Story) Table(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "STEP\tSECONDS\t")
+	if s.started == nil {
+		fmt.Fprintln(tw, "VM asked for\t-\t")
+		return tw.Flush()
+	}
+	fmt.Fprintf(tw, "VM asked for\t%.1f\t\n", s.asked.Seconds())
+	st := s.f.Status
+	before := s.started.Time
+	for _, step := range []struct {
+		name string
+		at   *metav1.MicroTime
+	}{
+		{"VM created", s.vm.SeenAt}, {"joined", s.vm.JoinedAt}, {"Ready", st.ActiveAt},
+		{"drained", st.VMDeletionStartedAt}, {"VM gone", st.CompletedAt},
+	} {
+		if step.at == nil {
+			fmt.Fprintf(tw, "%s\t-\t\n", step.name)
+			continue
+		}
+		fmt.Fprintf(tw, "%s\t%.1f\t\n", step.name, step.at.Sub(before).Seconds())
+		before = step.at.Time
+	}
+	fmt.Fprintf(tw, "in all\t%.1f\t\n", (s.asked + before.Sub(s.started.Time)).Seconds())
+	price := "-"
+	if s.vm.SeenAt == nil {
+		price = "0.0000"
+	} else if !s.vm.HourlyCost.IsZero() {
+		price = fmt.Sprintf("%.4f", s.vm.HourlyCost.AsApproximateFloat64()*before.Sub(s.vm.StartedAt.Time).Hours())
+	}
+	fmt.Fprintf(tw, "cost\t%s\t\n", price)
+	return tw.Flush()
+}
