@@ -29,11 +29,17 @@ type program struct {
 	path string
 }
 
-var programs = []program{
-	{"etcd", "go.etcd.io/etcd/server/v3"},
-	{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"},
-	{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"},
-}
+var (
+	controlPlane = []program{
+		{"etcd", "go.etcd.io/etcd/server/v3"},
+		{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"},
+		{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"},
+	}
+	node = []program{
+		{"kubeadm", "k8s.io/kubernetes/cmd/kubeadm"},
+		{"kubelet", "k8s.io/kubernetes/cmd/kubelet"},
+	}
+)
 
 // recipe is how they are built. It is part of the cache's key.
 const recipe = "CGO_ENABLED=0 -trimpath -s -w"
@@ -55,8 +61,27 @@ func Binaries(ctx context.Context) (string, error) {
 	if dir, err = cacheDir(module); err != nil {
 		return "", err
 	}
-	return dir, ensure(ctx, dir, os.Stderr, func(into string) error {
-		return build(ctx, module, into, os.Stderr)
+	return dir, ensure(ctx, dir, controlPlane, os.Stderr, func(into string) error {
+		return build(ctx, module, controlPlane, into, os.Stderr)
+	})
+}
+
+// NodeBinaries returns a folder with kubeadm and kubelet, built and kept as
+// those of Binaries are, and their version, such as "1.34.4".
+func NodeBinaries(ctx context.Context) (dir, version string, err error) {
+	module, err := toolsModule()
+	if err != nil {
+		return "", "", err
+	}
+	if dir, err = cacheDir(module); err != nil {
+		return "", "", err
+	}
+	if version, err = kubernetesVersion(ctx, module, os.Stderr); err != nil {
+		return "", "", err
+	}
+	dir += "-node"
+	return dir, strings.TrimPrefix(version, "v"), ensure(ctx, dir, node, os.Stderr, func(into string) error {
+		return build(ctx, module, node, into, os.Stderr)
 	})
 }
 
@@ -64,7 +89,7 @@ func Binaries(ctx context.Context) (string, error) {
 // it, since a build is longer than go test's time limit.
 func Find() (string, error) {
 	if dir := os.Getenv(assetsEnv); dir != "" {
-		if err := complete(dir); err != nil {
+		if err := complete(dir, controlPlane); err != nil {
 			return "", fmt.Errorf("%s: %w", assetsEnv, err)
 		}
 		return dir, nil
@@ -77,7 +102,7 @@ func Find() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := complete(dir); err != nil {
+	if err := complete(dir, controlPlane); err != nil {
 		return "", ErrNotBuilt
 	}
 	return dir, nil
@@ -85,7 +110,7 @@ func Find() (string, error) {
 
 // complete reports the first program that dir lacks. envtest's own archives
 // have no kube-controller-manager, for example.
-func complete(dir string) error {
+func complete(dir string, programs []program) error {
 	for _, p := range programs {
 		if _, err := exec.LookPath(filepath.Join(dir, p.name)); err != nil {
 			return fmt.Errorf("%s is missing: %w", p.name, err)
@@ -131,9 +156,9 @@ func cacheDir(module string) (string, error) {
 }
 
 // ensure makes dir by make, which is given a folder to fill, unless it is
-// there. dir appears as a whole or not at all, and of several processes one
-// makes it.
-func ensure(ctx context.Context, dir string, log io.Writer, make func(into string) error) error {
+// there with all programs. dir appears as a whole or not at all, and of several
+// processes one makes it.
+func ensure(ctx context.Context, dir string, programs []program, log io.Writer, make func(into string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
@@ -143,7 +168,7 @@ func ensure(ctx context.Context, dir string, log io.Writer, make func(into strin
 	}
 	defer unlock()
 	switch _, err := os.Stat(dir); {
-	case err == nil && complete(dir) == nil:
+	case err == nil && complete(dir, programs) == nil:
 		return nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
@@ -192,15 +217,22 @@ func lock(ctx context.Context, name string, log io.Writer) (unlock func(), err e
 	}
 }
 
-// build builds all programs into a folder.
-func build(ctx context.Context, module, into string, log io.Writer) error {
-	list := goCommand(ctx, module, log, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
-	out, err := list.Output()
+// kubernetesVersion is the one that the module pins, with its "v".
+func kubernetesVersion(ctx context.Context, module string, log io.Writer) (string, error) {
+	out, err := goCommand(ctx, module, log, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes").Output()
 	if err != nil {
-		return fmt.Errorf("find the version of Kubernetes: %w", err)
+		return "", fmt.Errorf("find the version of Kubernetes: %w", err)
 	}
-	version := strings.TrimSpace(string(out))
-	fmt.Fprintf(log, "building Kubernetes %s once, takes about 6 minutes on 2 idle cores …\n", version)
+	return strings.TrimSpace(string(out)), nil
+}
+
+// build builds programs into a folder.
+func build(ctx context.Context, module string, programs []program, into string, log io.Writer) error {
+	version, err := kubernetesVersion(ctx, module, log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "building Kubernetes %s once, takes up to 6 minutes on 2 idle cores …\n", version)
 	for _, p := range programs {
 		start := time.Now()
 		cmd := goCommand(ctx, module, log, "build", "-trimpath", "-ldflags", ldflags(version),

@@ -54,7 +54,7 @@ func TestEnsureBuildsOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			err := ensure(t.Context(), dir, io.Discard, func(into string) error {
+			err := ensure(t.Context(), dir, controlPlane, io.Discard, func(into string) error {
 				builds.Add(1)
 				fill(t, into, allPrograms...)
 				return nil
@@ -62,7 +62,7 @@ func TestEnsureBuildsOnce(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if err := complete(dir); err != nil {
+			if err := complete(dir, controlPlane); err != nil {
 				t.Error(err)
 			}
 		})
@@ -77,7 +77,7 @@ func TestEnsureLeavesNoHalves(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "key")
 	broken := errors.New("broken")
-	err := ensure(t.Context(), dir, io.Discard, func(into string) error {
+	err := ensure(t.Context(), dir, controlPlane, io.Discard, func(into string) error {
 		fill(t, into, "etcd")
 		return broken
 	})
@@ -93,13 +93,13 @@ func TestEnsureLeavesNoHalves(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill(t, dir, "etcd")
-	if err := ensure(t.Context(), dir, io.Discard, func(into string) error {
+	if err := ensure(t.Context(), dir, controlPlane, io.Discard, func(into string) error {
 		fill(t, into, allPrograms...)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := complete(dir); err != nil {
+	if err := complete(dir, controlPlane); err != nil {
 		t.Error(err)
 	}
 }
@@ -114,7 +114,7 @@ func TestEnsureWaitsNoLongerThanAsked(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	var log strings.Builder
-	err = ensure(ctx, dir, &log, func(string) error { return errors.New("it is locked") })
+	err = ensure(ctx, dir, controlPlane, &log, func(string) error { return errors.New("it is locked") })
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(log.String(), "waiting") {
 		t.Errorf("ensure() = %v and says %q", err, log.String())
 	}
