@@ -64,6 +64,10 @@ test: kubernetes ## Run all tests.
 race: kubernetes ## Run all tests under the race detector.
 	go test -race work
 
+.PHONY: e2e
+e2e: ## Run the tests that need root and Debian packages; it says what it lacks.
+	go test -tags e2e -count=1 ./failover/image
+
 .PHONY: bench
 bench: ## Run the benchmarks.
 	go test -run '^$$' -bench . -benchmem work
