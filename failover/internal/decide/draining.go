@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,7 @@ func (d *decision) drained() bool {
 	end := d.st.DrainStartedAt.Add(d.set.MaxWait)
 	over := d.reached(end)
 	left, inUse := 0, 0
+	var late []string
 	for _, s := range d.onTemp() {
 		left++
 		switch {
@@ -93,10 +95,14 @@ func (d *decision) drained() bool {
 			}
 		default:
 			if s.InUse() {
-				d.event(Warning, "MaxWaitOver", fmt.Sprintf("%s/%s is still in use after %s", s.Namespace, s.Name, d.set.MaxWait))
+				late = append(late, s.Namespace+"/"+s.Name)
 			}
 			d.do(Action{Kind: DeleteServer, Server: s})
 		}
+	}
+	if len(late) > 0 { // one event: of several alike, only the first would be told
+		slices.Sort(late)
+		d.event(Warning, "MaxWaitOver", fmt.Sprintf("still in use after %s, and ended: %s", d.set.MaxWait, strings.Join(late, ", ")))
 	}
 	d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Draining", fmt.Sprintf("%d game servers left, %d in use", left, inUse))
 	hung := d.now.After(end.Add(hangs))
