@@ -1,9 +1,7 @@
 package failover_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -23,12 +20,10 @@ import (
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
 	"torikumi/failover/cloud/cloudtest"
-	"torikumi/failover/failover"
 	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/controlplane"
 	"torikumi/failover/internal/decide"
-	"torikumi/pkg/config"
 )
 
 var onpremLabels = map[string]string{"node-type": "onpremise", "hardware": "game-runner"}
@@ -48,6 +43,7 @@ func TestFaults(t *testing.T) {
 		"two leaders":           twoLeaders,
 		"API server restarts":   restart,
 		"orphan VM":             orphanVM,
+		"nodes at risk":         nodesAtRisk,
 		"dry run":               dryRun,
 		"node deleted":          nodeDeleted,
 		"deleted while healthy": deletedWhileHealthy,
@@ -343,18 +339,35 @@ func orphanVM(r *rig) {
 
 func dryRun(r *rig) {
 	r.cfg.DryRun = true
+	logs := new(logBuffer)
+	r.logs = logs
+	says := func(text string) {
+		r.Helper()
+		r.eventually("the log tells what it would do", func() error {
+			if all := logs.String(); !strings.Contains(all, text) {
+				return fmt.Errorf("nothing of %s in %s", text, all)
+			}
+			return nil
+		})
+	}
 	r.controller(r.kube)
 	r.server("ready", "worker-1", "Ready")
 	r.fails("worker-1")
+	says("would make a failover")
 	f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "by-hand"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
 	if err := r.admin.Create(r.ctx, f); err != nil {
 		r.Fatal(err)
 	}
-	time.Sleep(2 * time.Second) // that nothing happens takes time
+	says("would=[AddFinalizer]")
+	// With a finalizer there is more to do.
+	if err := r.admin.Patch(r.ctx, f, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":["`+v1.Finalizer+`"]}}`))); err != nil {
+		r.Fatal(err)
+	}
+	says("phase Pending")
 	if n := len(r.failovers()); n != 1 || r.cloud.Count(cloudtest.Create) != 0 {
 		r.Errorf("%d failovers, %d inserts", n, r.cloud.Count(cloudtest.Create))
 	}
-	if got, err := r.failover("worker-1"); err != nil || got.Status.FailedAt != nil || len(got.Finalizers) > 0 {
+	if got, err := r.failover("worker-1"); err != nil || got.Status.FailedAt != nil {
 		r.Errorf("the failover was touched: %+v %v", got, err)
 	}
 	if _, err := r.getServer("ready"); err != nil {
@@ -372,7 +385,13 @@ func nodeDeleted(r *rig) {
 		r.Fatal(err)
 	}
 	f := r.phase("worker-1", v1.Active)
-	time.Sleep(500 * time.Millisecond)
+	looks := r.cloud.Count(cloudtest.Get)
+	r.eventually("it looks again while the Node is gone", func() error {
+		if n := r.cloud.Count(cloudtest.Get); n < looks+2 {
+			return fmt.Errorf("%d looks, there were %d", n, looks)
+		}
+		return nil
+	})
 	r.phase("worker-1", v1.Active)
 	r.setNode("worker-1", corev1.ConditionTrue, map[string]string{"kubernetes.io/hostname": "worker-1"}, "")
 	r.ends("worker-1", f.Status.GCPVMName)
@@ -430,173 +449,4 @@ func initialise(r *rig) {
 		r.Errorf("labels %v: one that the kubelet has not registered is missing", n.Labels)
 	}
 	r.returns("worker-1")
-}
-
-// refusals: what the CRD says.
-func refusals(r *rig) {
-	make := func(change func(*v1.NodeFailover)) error {
-		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "f"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
-		change(f)
-		return r.admin.Create(r.ctx, f)
-	}
-	for name, change := range map[string]func(*v1.NodeFailover){
-		"no node":         func(f *v1.NodeFailover) { f.Spec.OnpremNodeName = "" },
-		"bad node":        func(f *v1.NodeFailover) { f.Spec.OnpremNodeName = "Worker_1" },
-		"bad label value": func(f *v1.NodeFailover) { f.Spec.TargetNodeLabels = map[string]v1.LabelValue{"a": "no spaces"} },
-		"replaces itself": func(f *v1.NodeFailover) { f.Spec.Replaces = "f" },
-		"adds to itself":  func(f *v1.NodeFailover) { f.Spec.Adds, f.Spec.Share = "f", &v1.Share{Number: 2} },
-		"adds nothing":    func(f *v1.NodeFailover) { f.Spec.Adds = "g" },
-		"adds the first":  func(f *v1.NodeFailover) { f.Spec.Adds, f.Spec.Share = "g", &v1.Share{Number: 1} },
-		"drill replaces":  func(f *v1.NodeFailover) { f.Spec.Drill, f.Spec.Replaces = true, "g" },
-		"drill adds":      func(f *v1.NodeFailover) { f.Spec.Drill, f.Spec.Adds, f.Spec.Share = true, "g", &v1.Share{Number: 2} },
-	} {
-		if err := make(change); !apierrors.IsInvalid(err) {
-			r.Errorf("%s: %v", name, err)
-		}
-	}
-	if err := make(func(f *v1.NodeFailover) { f.Status.Phase = v1.Active }); err != nil {
-		r.Fatal(err)
-	}
-	f, err := r.failover("worker-1")
-	if err != nil || f.Status.Phase != v1.Pending {
-		r.Fatalf("a new failover is %+v %v, want Pending whatever was asked for", f, err)
-	}
-	old := f.DeepCopy()
-	f.Spec.OnpremNodeName = "worker-2"
-	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
-		r.Errorf("another node: %v", err)
-	}
-	f = old.DeepCopy()
-	f.Spec.Adds, f.Spec.Share = "g", &v1.Share{Number: 2}
-	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
-		r.Errorf("it adds to another: %v", err)
-	}
-	further := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "further"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Adds: "g", Share: &v1.Share{Number: 2}}}
-	if err := r.admin.Create(r.ctx, further); err != nil {
-		r.Fatal(err)
-	}
-	bare := further.DeepCopy()
-	further.Spec.Share.GameServers = 7
-	if err := r.admin.Patch(r.ctx, further, client.MergeFrom(bare)); !apierrors.IsInvalid(err) {
-		r.Errorf("another share: %v", err)
-	}
-	f = old.DeepCopy()
-	f.Spec.Drill = true
-	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
-		r.Errorf("a failover becomes a drill: %v", err)
-	}
-	d := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "d"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Drill: true}}
-	if err := r.admin.Create(r.ctx, d); err != nil {
-		r.Fatal(err)
-	}
-	for _, no := range []string{"false", "null"} {
-		if err := r.admin.Patch(r.ctx, d, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"drill":`+no+`}}`))); !apierrors.IsInvalid(err) {
-			r.Errorf("a drill becomes a failover: %v", err)
-		}
-	}
-	f = old.DeepCopy()
-	f.Status.Phase = "Elsewhere"
-	if err := r.admin.Status().Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
-		r.Errorf("another phase: %v", err)
-	}
-}
-
-// rights: what the controller must not be able to do.
-func rights(r *rig) {
-	c, err := client.New(r.kube, client.Options{Scheme: r.admin.Scheme()})
-	if err != nil {
-		r.Fatal(err)
-	}
-	for what, err := range map[string]error{
-		"read secrets":           c.List(r.ctx, &corev1.SecretList{}, client.InNamespace("kube-system")),
-		"make secrets elsewhere": c.Create(r.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "s"}}),
-		"delete pods":            c.DeleteAllOf(r.ctx, &corev1.Pod{}, client.InNamespace(r.games)),
-		"read other config maps": c.List(r.ctx, &corev1.ConfigMapList{}, client.InNamespace("kube-public")),
-		"make nodes":             c.Create(r.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}),
-	} {
-		if !apierrors.IsForbidden(err) {
-			r.Errorf("it can %s: %v", what, err)
-		}
-	}
-}
-
-// wholeManifests: the API server takes what is shipped, and the shipped
-// settings exist.
-func wholeManifests(r *rig) {
-	r.cluster.Apply(r.T, manifests+"/config.yaml", manifests+"/deployment.yaml")
-	var cm corev1.ConfigMap
-	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: namespace, Name: "failover"}, &cm); err != nil {
-		r.Fatal(err)
-	}
-	var help strings.Builder
-	err := config.Load("failover", "FAILOVER_", new(failover.Config), []string{"--help"}, func(string) string { return "" }, &help)
-	if !errors.Is(err, config.ErrHelp) {
-		r.Fatal(err)
-	}
-	given := map[string]string{"FAILOVER_GCE_PROJECT": "studio-games", "FAILOVER_GCE_ZONES": "europe-west4-a", "FAILOVER_VM_IMAGE": "image"}
-	err = config.Load("failover", "FAILOVER_", new(failover.Config), nil, func(k string) string {
-		if v := given[k]; v != "" {
-			return v
-		}
-		return cm.Data[k]
-	}, io.Discard)
-	if err != nil {
-		r.Error(err)
-	}
-	for k := range cm.Data {
-		if !strings.Contains(help.String(), "$"+k+" ") {
-			r.Errorf("%s is no setting", k)
-		}
-	}
-}
-
-// delays: what the controller adds to a failover, by its own metrics.
-func delays(r *rig) {
-	r.controller(r.kube)
-	const n = 10
-	for i := range n {
-		node := fmt.Sprintf("worker-%d", i)
-		r.fails(node)
-		r.phase(node, v1.Active)
-		r.eventually("the dead node is tainted", func() error {
-			if !tainted(r.node(node)) {
-				return fmt.Errorf("it is not")
-			}
-			return nil
-		})
-		r.returns(node)
-	}
-	res, err := http.Get("http://" + r.addr.Load().(string) + "/metrics")
-	if err != nil {
-		r.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		r.Fatal(err)
-	}
-	for _, want := range []string{
-		fmt.Sprintf(`torikumi_failover_insert_delay_seconds_bucket{le="1"} %d`, n),
-		fmt.Sprintf(`torikumi_failover_taint_delay_seconds_bucket{le="2"} %d`, n),
-	} {
-		if !strings.Contains(string(body), want) {
-			r.Errorf("not %q", want)
-		}
-	}
-	for line := range strings.Lines(string(body)) {
-		if strings.Contains(line, "delay_seconds_sum") || strings.Contains(line, "resident_memory") {
-			r.Log(strings.TrimSpace(line))
-		}
-	}
-}
-
-// status: what `failover status` prints.
-func (r *rig) status(f *v1.NodeFailover, more ...string) {
-	var out, errs strings.Builder
-	code := failover.Status(r.ctx, []string{"--kubeconfig=" + r.kubeconfig()}, func(string) string { return "" }, &out, &errs)
-	for _, want := range append(more, f.Status.GCPVMName, "Active") {
-		if code != 0 || !strings.Contains(out.String(), want) {
-			r.Errorf("status ends with %d, not with %q: %s%s", code, want, out.String(), errs.String())
-		}
-	}
 }

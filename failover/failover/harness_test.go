@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -63,7 +64,8 @@ type rig struct {
 	cloud   *cloudtest.Memory
 	other   cloud.Provider // instead of cloud, if set
 	cfg     *failover.Config
-	games   string // a namespace
+	games   string    // a namespace
+	logs    io.Writer // of replicas; the test's output if nil
 
 	addr atomic.Value // of the last replica's HTTP server
 
@@ -125,8 +127,12 @@ func (r *rig) controller(kube *rest.Config) (stop func()) {
 	if r.other != nil {
 		provider = r.other
 	}
+	logs := r.logs
+	if logs == nil {
+		logs = r.Output()
+	}
 	go func() {
-		done <- failover.RunWith(ctx, &cfg, kube, provider, slog.New(slog.NewTextHandler(r.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), func(a service.Addrs) { r.addr.Store(a.HTTP) })
+		done <- failover.RunWith(ctx, &cfg, kube, provider, slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelInfo})), func(a service.Addrs) { r.addr.Store(a.HTTP) })
 	}()
 	var once sync.Once
 	stop = func() {
@@ -399,4 +405,22 @@ func (r *rig) unplug(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.beats[name]()
+}
+
+// logBuffer is a log that is read while it is written.
+type logBuffer struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
 }

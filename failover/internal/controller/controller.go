@@ -152,6 +152,12 @@ func Register(mgr ctrl.Manager, o Options) error {
 	if err := index(context.Background(), mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
+	// Who waits for the lease watches already, and need not begin with a list.
+	for _, o := range []client.Object{&corev1.Node{}, &v1.NodeFailover{}, &agones.GameServer{}} {
+		if _, err := mgr.GetCache().GetInformer(context.Background(), o); err != nil {
+			return fmt.Errorf("watch %T: %w", o, err)
+		}
+	}
 	if err := NewWatcher(&o).Register(mgr); err != nil {
 		return fmt.Errorf("node watcher: %w", err)
 	}
