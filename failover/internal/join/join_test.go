@@ -249,3 +249,52 @@ func TestReadClusterInfo(t *testing.T) {
 		}
 	}
 }
+
+// The Tailscale example logs in once, with a key that it fetches and shows to
+// nobody, and ends the join if there is none.
+func TestTailscaleExample(t *testing.T) {
+	hook, err := os.ReadFile("../../examples/tailscale/hook.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := full()
+	p.Hook = string(hook)
+	m := newMachine(t, "")
+	m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+	m.program("curl", fmt.Sprintf(`case "$*" in
+*metadata*) printf '{"access_token": "the-token", "expires_in": 3000}' ;;
+*secretmanager*) grep -q "Bearer the-token" || exit 22; [ ! -e %[1]s/no-key ] || exit 22; printf '{\n "payload": {\n  "data": "%[2]s"\n }\n}' ;;
+esac`, m.root, "dGhlLWtleQ=="))
+	m.program("tailscale", fmt.Sprintf(`case $1 in
+up) cat "${2#--auth-key=file:}" >%[1]s/key ;;
+ip) [ -e %[1]s/key ] && echo 100.64.0.7 ;;
+esac`, m.root))
+	m.write("no-key")
+	if out, err := m.boot(p); err == nil || strings.Contains(m.read("calls"), "kubeadm join") {
+		t.Errorf("it joins without a key: %s", out)
+	}
+	if err := os.Remove(filepath.Join(m.root, "no-key")); err != nil {
+		t.Fatal(err)
+	}
+	for boot := range 2 {
+		if out, err := m.boot(p); err != nil {
+			t.Fatalf("boot %d: %v\n%s", boot, err, out)
+		}
+	}
+	calls := m.read("calls")
+	if n := strings.Count(calls, "tailscale up"); n != 1 || m.read("key") != "the-key" {
+		t.Errorf("%d logins, with the key %q:\n%s", n, m.read("key"), calls)
+	}
+	if strings.Contains(calls, "the-key") || strings.Contains(calls, "the-token") {
+		t.Errorf("a secret is on a command line:\n%s", calls)
+	}
+	if !strings.Contains(m.read("etc/default/kubelet"), "--node-ip=100.64.0.7") {
+		t.Errorf("the kubelet's address: %s", m.read("etc/default/kubelet"))
+	}
+}
+
+func (m *machine) write(name string) {
+	if err := os.WriteFile(filepath.Join(m.root, name), nil, 0o644); err != nil {
+		m.Fatal(err)
+	}
+}
