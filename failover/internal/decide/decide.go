@@ -68,6 +68,7 @@ func (d *decision) run() {
 	if d.st.Phase == "" {
 		d.st.Phase = v1.Pending
 	}
+	d.turnedBack()
 	if d.f.Spec.Drill {
 		d.drill()
 		return

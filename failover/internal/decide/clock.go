@@ -1,0 +1,30 @@
+package decide
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// turnedBack makes up for a clock that was turned back: an instant of the past
+// that lies ahead would stretch its timer by as much as the clock was wrong. It
+// counts from now instead. What is due later is due after its longest pause.
+func (d *decision) turnedBack() {
+	st := d.st
+	past := []*metav1.MicroTime{
+		st.FailedAt, st.NotReadySince, st.RecoveryDetectedAt, st.ActiveAt, st.TempNotReadySince, st.DrainStartedAt, st.VMDeletionStartedAt,
+	}
+	if st.VM != nil {
+		past = append(past, &st.VM.StartedAt)
+	}
+	atMost := func(t *metav1.MicroTime, limit time.Duration) {
+		if t != nil && t.After(d.now.Add(limit)) {
+			t.Time = d.now.Add(limit)
+		}
+	}
+	for _, t := range past {
+		atMost(t, 0)
+	}
+	atMost(st.NextAttemptAt, max(d.set.ExhaustedPause, d.set.BackoffMax, heldRetry))
+	atMost(st.FenceAfter, heldRetry)
+}

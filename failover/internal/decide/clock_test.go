@@ -1,0 +1,97 @@
+package decide_test
+
+import (
+	"testing"
+	"time"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/decide"
+)
+
+// turn turns the clock. What the controller has persisted is as the clock was;
+// the world's own truth turns with it.
+func (w *world) turn(by time.Duration) {
+	w.now, w.start = w.now.Add(by), w.start.Add(by)
+	w.viewSince = w.now // it sees that
+	for _, n := range w.nodes {
+		n.downSince = n.downSince.Add(by)
+	}
+	for _, m := range w.vms {
+		m.created = m.created.Add(by)
+		if !m.deleted.IsZero() {
+			m.deleted = m.deleted.Add(by)
+		}
+	}
+	for id := range w.tokens {
+		w.tokens[id] = w.tokens[id].Add(by)
+	}
+	w.say("-- the clock turns by %s", by)
+}
+
+// TestClockTurnsBack turns the clock back by an hour at each moment of a
+// failover. A timer that runs may begin anew, and no more.
+func TestClockTurnsBack(t *testing.T) {
+	const step = 5 * time.Second
+	for at := step; at < 7*time.Minute; at += step {
+		w := newWorld()
+		pass := func(d time.Duration) {
+			for ; d > 0; d -= step {
+				w.advance(step)
+				if at -= step; at == 0 {
+					w.turn(-time.Hour)
+				}
+			}
+		}
+		moment := at
+		want := func(p v1.Phase) {
+			t.Helper()
+			if got := w.failovers[0].Status.Phase; got != p {
+				t.Errorf("the clock was turned back after %s: in the end it is %s, not %s", moment, got, p)
+			}
+		}
+		w.setNode("worker-1", "ready")
+		w.serve("worker-1", "Allocated")
+		w.setNode("worker-1", "notready")
+		pass(2 * time.Minute) // grace, twice at most, and join
+		want(v1.Active)
+		w.serve(w.theTemp(), "Allocated")
+		w.setNode("worker-1", "ready")
+		pass(4 * time.Minute)
+		want(v1.Draining)
+		if err := w.setServer("Allocated", "gone"); err != nil {
+			t.Errorf("the clock was turned back after %s: the game was ended", moment)
+		}
+		pass(time.Minute)
+		want(v1.Completed)
+		w.verdict(t)
+		at = moment
+	}
+}
+
+// TestClockTurnsBackInPauses: the pause after the last attempt, and the time to
+// join, are no longer for it.
+func TestClockTurnsBackInPauses(t *testing.T) {
+	for what, spoil := range map[string]func(*world){
+		"pause": func(w *world) { w.faults.create["*"] = decide.Quota },
+		"join":  func(w *world) { w.faults.neverJoins = true },
+	} {
+		w := newWorld()
+		w.setNode("worker-1", "ready")
+		w.setNode("worker-1", "notready")
+		spoil(w)
+		w.advance(3 * time.Minute)
+		w.turn(-time.Hour)
+		w.faults = faults{create: map[string]decide.Result{}}
+		if what == "join" {
+			w.faults.neverJoins = true
+			w.advance(w.set.JoinTimeout + 30*time.Second)
+			w.faults.neverJoins = false
+		}
+		w.advance(w.set.ExhaustedPause + time.Minute)
+		if p := w.failovers[0].Status.Phase; p != v1.Active {
+			t.Errorf("%s: it is %s", what, p)
+		}
+		w.heal()
+		w.verdict(t)
+	}
+}
