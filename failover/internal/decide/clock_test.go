@@ -13,6 +13,7 @@ import (
 func (w *world) turn(by time.Duration) {
 	w.now, w.start = w.now.Add(by), w.start.Add(by)
 	w.viewSince = w.now // it sees that
+	w.turned = true
 	for _, n := range w.nodes {
 		n.downSince = n.downSince.Add(by)
 	}

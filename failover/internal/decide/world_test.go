@@ -33,6 +33,7 @@ type world struct {
 	waiting   []waiting           // game servers that pend
 	cpu       int64               // what each new server requests (milli)
 	spent     map[types.UID]int64 // what VMs that are gone have cost (millionths)
+	turned    bool                // the clock was: what a VM has cost by then is not known
 	requests  map[string]string   // request id → zone/name
 	tokens    map[string]time.Time
 
@@ -566,8 +567,8 @@ func (w *world) removeTemp(name string) {
 
 // checkCompleted is called when a failover says that it is over.
 func (w *world) checkCompleted(f *v1.NodeFailover) {
-	// All that it has had is counted, but for the rounding.
-	if told := f.Status.Spent.ScaledValue(resource.Micro); told+int64(f.Status.TotalAttempts) < w.spent[f.UID] {
+	// All that it has had is counted, but for the rounding and before a turn of the clock.
+	if told := f.Status.Spent.ScaledValue(resource.Micro); !w.turned && told+int64(f.Status.TotalAttempts) < w.spent[f.UID] {
 		w.broken("completed: it says that its VMs have cost %d, they have cost %d", told, w.spent[f.UID])
 	}
 	for _, m := range w.vms {
