@@ -58,11 +58,11 @@ kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.
 
 .PHONY: test
 test: kubernetes ## Run all tests.
-	go test work
+	go test -timeout 20m work
 
 .PHONY: race
 race: kubernetes ## Run all tests under the race detector.
-	go test -race work
+	go test -race -timeout 20m work
 
 .PHONY: e2e
 e2e: ## Run the tests that need root and Debian packages; it says what it lacks.
