@@ -163,13 +163,17 @@ func (r *rig) stopAll() {
 // eventually waits for a condition.
 func (r *rig) eventually(what string, condition func() error) {
 	r.Helper()
-	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
 	for err := condition(); err != nil; err = condition() {
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
 			r.describe()
 			r.Fatalf("%s: %v", what, err)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 

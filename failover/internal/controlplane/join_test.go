@@ -172,11 +172,23 @@ func TestSilentNodeIsNotReady(t *testing.T) {
 
 	// Alive for longer than the grace, it stays Ready.
 	die := alive()
-	for end := time.Now().Add(3 * grace / 2); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	beat := func() time.Time {
+		l, err := c.Client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(t.Context(), "silent", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Spec.RenewTime.Time
+	}
+	first := beat()
+	eventually(t, "it beats for longer than the grace", func() error {
 		if !isReady() {
 			t.Fatal("NotReady while it beats")
 		}
-	}
+		if d := beat().Sub(first); d < 3*grace/2 {
+			return fmt.Errorf("so far for %s", d)
+		}
+		return nil
+	})
 	die()
 	died := time.Now()
 	becomes(false)

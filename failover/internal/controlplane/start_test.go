@@ -77,7 +77,10 @@ func TestKilled(t *testing.T) {
 		t.Fatalf("the victim did not start:\n%s", strings.Join(said, "\n"))
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
 	for {
 		_, err := os.Stat(dir)
 		gone := os.IsNotExist(err)
@@ -91,9 +94,10 @@ func TestKilled(t *testing.T) {
 		if gone {
 			return
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
 			t.Fatalf("%s or a process is still there", dir)
 		}
-		time.Sleep(poll)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -21,13 +22,15 @@ type rig struct {
 	clock  *testclock.FakeClock
 	keeper *view.Keeper
 	fails  atomic.Bool
-	probed chan struct{}
+	probes int
 }
 
+// start makes a keeper in a bubble: whatever a step of its clock sets off is
+// over when the step returns.
 func start(t *testing.T) *rig {
-	r := &rig{T: t, clock: testclock.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), probed: make(chan struct{}, 1)}
+	r := &rig{T: t, clock: testclock.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
 	r.keeper = view.New(r.clock, 5*time.Second, func(context.Context) error {
-		defer func() { r.probed <- struct{}{} }()
+		r.probes++
 		if r.fails.Load() {
 			return errors.New("connection refused")
 		}
@@ -42,59 +45,54 @@ func start(t *testing.T) *rig {
 			t.Error(err)
 		}
 	})
-	r.wait()
+	synctest.Wait()
 	return r
 }
 
-// wait returns when a probe has been made and taken in.
-func (r *rig) wait() {
-	<-r.probed
-	for !r.clock.HasWaiters() {
-		time.Sleep(time.Millisecond)
-	}
-}
-
 func (r *rig) pass(d time.Duration) {
-	r.clock.Step(d)
-	r.wait()
-}
-
-// settles waits until the view begins at the given instant.
-func (r *rig) settles(want time.Time) {
 	r.Helper()
-	for range 1000 {
-		if r.keeper.Since().Equal(want) {
-			return
-		}
-		time.Sleep(time.Millisecond)
+	before := r.probes
+	r.clock.Step(d)
+	synctest.Wait()
+	if r.probes != before+1 {
+		r.Fatalf("%d probes within %s", r.probes-before, d)
 	}
-	r.Fatalf("the view begins at %v, want %v", r.keeper.Since(), want)
 }
 
-func TestView(t *testing.T) {
+// begins checks when the view begins.
+func (r *rig) begins(want time.Time) {
+	r.Helper()
+	if got := r.keeper.Since(); !got.Equal(want) {
+		r.Fatalf("the view begins at %v, want %v", got, want)
+	}
+}
+
+func TestView(t *testing.T) { synctest.Test(t, testView) }
+
+func testView(t *testing.T) {
 	r := start(t)
 	begin := r.clock.Now()
-	r.settles(begin)
+	r.begins(begin)
 	for range 10 {
 		r.pass(5 * time.Second)
 	}
-	r.settles(begin)
+	r.begins(begin)
 
 	r.fails.Store(true) // while it is broken, it begins now, whenever that is
 	r.pass(5 * time.Second)
-	r.settles(r.clock.Now())
+	r.begins(r.clock.Now())
 	r.clock.SetTime(r.clock.Now().Add(time.Second))
-	r.settles(r.clock.Now())
+	r.begins(r.clock.Now())
 
 	r.fails.Store(false)
 	r.pass(4 * time.Second)
 	again := r.clock.Now()
-	r.settles(again)
+	r.begins(again)
 	r.pass(5 * time.Second)
-	r.settles(again)
+	r.begins(again)
 
 	r.pass(time.Hour) // the process stood still, or the clock jumped
-	r.settles(r.clock.Now())
+	r.begins(r.clock.Now())
 }
 
 func TestNoViewBeforeTheStart(t *testing.T) {
