@@ -23,6 +23,7 @@ import (
 	"torikumi/failover/cloud/cloudtest"
 	"torikumi/failover/failover"
 	"torikumi/failover/internal/controller"
+	"torikumi/failover/internal/controlplane"
 )
 
 // output is what a command prints, while it prints.
@@ -307,4 +308,55 @@ func (f *forgetful) RoundTrip(q *http.Request) (*http.Response, error) {
 		q.Body, q.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	return f.base.RoundTrip(q)
+}
+
+// TestDrillCrashPoints kills the controller at its n-th write of a drill, for
+// every n, in turn before and after that write. The next one ends the drill
+// with the same verdict, and nothing is left.
+func TestDrillCrashPoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	r := newRig(t, controlplane.Start(t, controlplane.Options{}))
+	r.plain()
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	before := r.node("worker-1")
+	for n := 1; ; n++ {
+		c := &crashing{left: n, after: n%2 == 0, dead: make(chan struct{})}
+		kube := rest.CopyConfig(r.kube)
+		kube.Wrap(func(base http.RoundTripper) http.RoundTripper { c.base = base; return c })
+		stop := r.controller(kube)
+		var out output
+		done := r.rehearse(&out, "worker-1", patience, nil)
+		over := make(chan struct{})
+		r.wg.Go(func() {
+			select {
+			case <-c.dead:
+				stop()
+				r.controller(r.kube)
+			case <-over:
+			}
+		})
+		r.ended(done, &out, "")
+		r.nothingLeft()
+		close(over)
+		r.stopAll()
+		r.untouched(before)
+		if p := r.cloud.Peak(); p > 1 {
+			t.Errorf("%d VMs at one time", p)
+		}
+		c.mu.Lock()
+		what := c.what
+		c.mu.Unlock()
+		if t.Failed() {
+			t.Fatalf("crash at write %d (after: %v): %s", n, c.after, what)
+		}
+		if what == "" {
+			if n < 12 {
+				t.Errorf("%d writes: this is not a whole drill", n-1)
+			}
+			break
+		}
+		t.Logf("write %d (after: %v): %s", n, c.after, what)
+	}
 }

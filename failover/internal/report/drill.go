@@ -59,6 +59,7 @@ func (s *Story) Tell(f *v1.NodeFailover, now time.Time) []string {
 		}
 		if vm.GaveUp != "" {
 			say(id+" gave up", "VM given up: %s: %s", vm.GaveUp, st.LastError)
+			s.told["error "+st.LastError] = true // it stays there during the next attempt
 		} else if st.LastError != "" {
 			say("error "+st.LastError, "the cloud says: %s", st.LastError)
 		}

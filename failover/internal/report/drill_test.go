@@ -1,0 +1,125 @@
+package report_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/report"
+)
+
+var began = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func at(seconds float64) *metav1.MicroTime {
+	return &metav1.MicroTime{Time: began.Add(time.Duration(seconds * float64(time.Second)))}
+}
+
+func drillVM(id string) *v1.VMStatus {
+	return &v1.VMStatus{RequestID: id, MachineType: "n2", Zone: "zone-" + id, StartedAt: *at(2), HourlyCost: resource.MustParse("0.36")}
+}
+
+// TestStory: each step is told once, also if several come at a time.
+func TestStory(t *testing.T) {
+	f := &v1.NodeFailover{Spec: v1.NodeFailoverSpec{OnpremNodeName: "w1", Drill: true}}
+	f.Status.Phase = v1.Pending
+	s := report.NewStory(began)
+	var told []string
+	for i, change := range []func(*v1.NodeFailoverStatus){
+		func(*v1.NodeFailoverStatus) {},
+		func(st *v1.NodeFailoverStatus) {
+			f.Finalizers = []string{v1.Finalizer}
+			st.Conditions = []metav1.Condition{{Type: v1.Admitted, Status: metav1.ConditionFalse, Reason: "TooManyVMs", Message: "4 VMs exist"}}
+		},
+		func(st *v1.NodeFailoverStatus) {
+			st.Phase, st.Conditions, st.GCPVMName, st.VM = v1.Creating, nil, "vm-1", drillVM("a")
+		},
+		func(st *v1.NodeFailoverStatus) { st.VM.GaveUp, st.LastError = v1.GaveUpStockout, "no machines" },
+		func(st *v1.NodeFailoverStatus) { st.GCPVMName, st.VM = "vm-2", drillVM("b") },
+		func(st *v1.NodeFailoverStatus) { st.VM.SeenAt, st.LastError = at(10), "" },
+		func(st *v1.NodeFailoverStatus) { st.VM.JoinedAt = at(30) },
+		func(st *v1.NodeFailoverStatus) {
+			st.Phase, st.ActiveAt, st.DrainStartedAt, st.VMDeletionStartedAt = v1.Draining, at(40), at(40), at(43.5)
+			st.Conditions = []metav1.Condition{{Type: v1.Rehearsed, Status: metav1.ConditionTrue, Reason: "Passed", Message: "well"}}
+		},
+		func(st *v1.NodeFailoverStatus) { st.Phase, st.CompletedAt = v1.Completed, at(102) },
+	} {
+		change(&f.Status)
+		told = append(told, s.Tell(f.DeepCopy(), began.Add(time.Duration(i)*time.Second))...)
+		if again := s.Tell(f.DeepCopy(), began); len(again) > 0 {
+			t.Errorf("told again: %q", again)
+		}
+	}
+	if diff := cmp.Diff([]string{
+		"the controller has taken it up",
+		"waits: TooManyVMs: 4 VMs exist",
+		"VM asked for: n2 vm-1 in zone-a",
+		"VM given up: Stockout: no machines",
+		"VM asked for: n2 vm-2 in zone-b",
+		"VM created",
+		"its Node has joined",
+		"its Node is Ready",
+		"found fit: well; it is drained",
+		"drained; the VM is being deleted",
+		"VM, Node and tokens are gone",
+	}, told); diff != "" {
+		t.Error(diff)
+	}
+	table(t, s, `          STEP  SECONDS
+  VM asked for      2.0
+    VM created      8.0
+        joined     20.0
+         Ready     10.0
+       drained      3.5
+       VM gone     58.5
+        in all    102.0
+          cost   0.0100
+`)
+	if err := report.Verdict(f); err != nil {
+		t.Error(err)
+	}
+}
+
+func table(t *testing.T, s *report.Story, want string) {
+	t.Helper()
+	var b strings.Builder
+	if err := s.Table(&b); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestStoryEndsEarly: steps that were not reached have no time, and what was
+// never made has cost nothing.
+func TestStoryEndsEarly(t *testing.T) {
+	f := &v1.NodeFailover{Spec: v1.NodeFailoverSpec{Drill: true}, Status: v1.NodeFailoverStatus{Phase: v1.Creating, VM: drillVM("a")}}
+	s := report.NewStory(began)
+	table(t, s, "          STEP  SECONDS\n  VM asked for        -\n")
+	s.Tell(f, began.Add(time.Second))
+	f.Status = v1.NodeFailoverStatus{Phase: v1.Completed, CompletedAt: at(5), Conditions: []metav1.Condition{
+		{Type: v1.Rehearsed, Status: metav1.ConditionFalse, Reason: "Quota", Message: "no more"}}}
+	s.Tell(f, began)
+	table(t, s, `          STEP  SECONDS
+  VM asked for      1.0
+    VM created        -
+        joined        -
+         Ready        -
+       drained        -
+       VM gone      3.0
+        in all      4.0
+          cost   0.0000
+`)
+	if err := report.Verdict(f); err == nil || err.Error() != "Quota: no more" {
+		t.Error(err)
+	}
+	f.Status.Conditions = nil
+	if report.Verdict(f) == nil {
+		t.Error("no verdict is taken for a good one")
+	}
+}
