@@ -40,6 +40,7 @@ func TestFaults(t *testing.T) {
 		"foreign machine":       foreignMachine,
 		"foreign taint":         foreignTaint,
 		"allocated meanwhile":   allocatedMeanwhile,
+		"servers side by side":  sideBySide,
 		"two leaders":           twoLeaders,
 		"API server restarts":   restart,
 		"orphan VM":             orphanVM,

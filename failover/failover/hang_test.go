@@ -2,9 +2,12 @@ package failover_test
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
@@ -53,4 +56,51 @@ func hangingCloud(r *rig) {
 	r.controller(r.kube)
 	r.phase("worker-1", v1.Active)
 	r.returns("worker-1")
+}
+
+// meeting keeps patches of game servers back until so many have come.
+type meeting struct {
+	base http.RoundTripper
+	want int32
+	here atomic.Int32
+	all  chan struct{}
+}
+
+func (m *meeting) RoundTrip(q *http.Request) (*http.Response, error) {
+	if q.Method == http.MethodPatch && strings.Contains(q.URL.Path, "/gameservers/") {
+		if m.here.Add(1) == m.want {
+			close(m.all)
+		}
+		select {
+		case <-m.all:
+		case <-q.Context().Done():
+			return nil, q.Context().Err()
+		}
+	}
+	return m.base.RoundTrip(q)
+}
+
+// sideBySide: the dead node's servers don't wait for each other, not even for
+// one of the same name in another namespace.
+func sideBySide(r *rig) {
+	kube := rest.CopyConfig(r.kube)
+	m := &meeting{want: 5, all: make(chan struct{})}
+	kube.Wrap(func(base http.RoundTripper) http.RoundTripper { m.base = base; return m })
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	for _, name := range []string{"one", "two", "three"} {
+		r.server(name, "worker-1", "Ready")
+	}
+	r.server("playing", "worker-1", "Allocated")
+	games := r.games
+	r.games = r.cluster.Namespace(r.T)
+	r.server("one", "worker-1", "Ready")
+	r.controller(kube)
+	r.setNode("worker-1", corev1.ConditionFalse, nil, "")
+	r.eventually("the other namespace's server goes", func() error { return r.gone("one") })
+	r.games = games
+	for _, name := range []string{"one", "two", "three"} {
+		r.eventually("Ready servers go", func() error { return r.gone(name) })
+	}
+	r.eventually("the game is hidden", func() error { return r.hidden("playing") })
+	r.phase("worker-1", v1.Active)
 }

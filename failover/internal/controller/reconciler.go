@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ const rounds = 8
 
 // workers is how many failovers are looked at side by side.
 const workers = 8
+
+// serverCalls is how many game servers one failover changes at a time.
+const serverCalls = 16
 
 // Reconciler carries failovers from their first NotReady to their end.
 type Reconciler struct {
@@ -194,21 +198,27 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 			}
 		}
 		retry := false
-		for _, a := range p.Actions {
-			if done[a.String()] {
-				continue
-			}
-			done[a.String()] = true
-			res, err := r.act(ctx, s, a)
-			if err != nil {
-				failed = append(failed, fmt.Errorf("%s: %w", a, err))
-				if a.Server.Name != "" || a.Kind == decide.CreateAdded {
-					continue // one game server that can't be changed, or one more VM, must not keep the VM from being made
+		todo := slices.DeleteFunc(p.Actions, func(a decide.Action) bool {
+			key := a.Server.Namespace + " " + a.String()
+			before := done[key]
+			done[key] = true
+			return before
+		})
+		for len(todo) > 0 {
+			n := together(todo)
+			for i, o := range r.actAll(ctx, s, todo[:n]) {
+				a := todo[i]
+				if o.err != nil {
+					failed = append(failed, fmt.Errorf("%s: %w", a, o.err))
+					if a.Server.Name != "" || a.Kind == decide.CreateAdded {
+						continue // one game server that can't be changed, or one more VM, must not keep the VM from being made
+					}
+					return wake, errors.Join(failed...)
 				}
-				return wake, errors.Join(failed...)
+				again = again || o.res == learnt
+				retry = retry || o.res == changed
 			}
-			again = again || res == learnt
-			retry = retry || res == changed
+			todo = todo[n:]
 		}
 		if !again {
 			if soon := now.Add(200 * time.Millisecond); retry && (wake.IsZero() || soon.Before(wake)) {
@@ -218,6 +228,43 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 		}
 	}
 	return wake, errors.Join(failed...)
+}
+
+// together is how many of the first actions are carried out side by side: a
+// node has up to a hundred game servers, and none is to wait for the others.
+func together(todo []decide.Action) int {
+	n := 0
+	for n < len(todo) && todo[n].Server.Name != "" {
+		n++
+	}
+	return max(n, 1)
+}
+
+// outcome is that of an action.
+type outcome struct {
+	res result
+	err error
+}
+
+// actAll carries out several actions on game servers, which change nothing in
+// s, or one of any kind.
+func (r *Reconciler) actAll(ctx context.Context, s *decide.State, all []decide.Action) []outcome {
+	out := make([]outcome, len(all))
+	if len(all) == 1 {
+		out[0].res, out[0].err = r.act(ctx, s, all[0])
+		return out
+	}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, serverCalls)
+	for i, a := range all {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			out[i].res, out[i].err = r.act(ctx, s, a)
+		})
+	}
+	wg.Wait()
+	return out
 }
 
 // persist writes the status, and tells the story once it is written.
