@@ -71,8 +71,10 @@ func (d *decision) inTheWay() (reason, message string) {
 	if wrong := wrongLabels(d.f); wrong != "" {
 		return "InvalidLabels", wrong
 	}
-	if older := d.duplicateOf(); older != "" {
-		return "Duplicate", fmt.Sprintf("%s is a drill for the same node", older)
+	if d.st.Phase == v1.Pending {
+		if older := d.duplicateOf(); older != "" {
+			return "Duplicate", fmt.Sprintf("%s is a drill for the same node", older)
+		}
 	}
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]

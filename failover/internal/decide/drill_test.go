@@ -113,3 +113,24 @@ func TestDrillVerdicts(t *testing.T) {
 		w.verdict(t)
 	}
 }
+
+// TestDrillsOfOneSecond: creation is told by the second. The drill that has
+// begun goes on, whatever the other one is called.
+func TestDrillsOfOneSecond(t *testing.T) {
+	for _, name := range []string{"a", "z"} {
+		w := newWorld()
+		w.setNode("worker-1", "ready")
+		first := w.drill("worker-1")
+		w.advance(time.Second)
+		if first.Status.Phase != v1.Creating {
+			t.Fatalf("the drill is %s", first.Status.Phase)
+		}
+		second := w.drill("worker-1")
+		second.Name, second.CreationTimestamp = name, first.CreationTimestamp
+		w.advance(3 * time.Minute)
+		if verdict(first) != "True Passed" || verdict(second) != "False Duplicate" {
+			t.Errorf("%s: the first ends with %s, the second with %s", name, verdict(first), verdict(second))
+		}
+		w.verdict(t)
+	}
+}

@@ -88,14 +88,16 @@ func (d *decision) admit(message string) {
 	d.event(Normal, "Admitted", message)
 }
 
-// duplicateOf is the name of an older open failover for the same node.
+// duplicateOf is the name of an older open failover for the same node. It is
+// asked of one that is Pending.
 func (d *decision) duplicateOf() string {
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
 		if o.Spec.OnpremNodeName != d.f.Spec.OnpremNodeName || o.Spec.Drill != d.f.Spec.Drill || !open(o) || o.DeletionTimestamp != nil || o.Name == d.f.Spec.Replaces || !d.sameVM(o) {
 			continue
 		}
-		if t, own := o.CreationTimestamp, d.f.CreationTimestamp; t.Before(&own) || t.Equal(&own) && o.Name < d.f.Name {
+		// Creation is told by the second: who has begun is the first in any case.
+		if t, own := o.CreationTimestamp, d.f.CreationTimestamp; underWay(o) || t.Before(&own) || t.Equal(&own) && o.Name < d.f.Name {
 			return o.Name
 		}
 	}
