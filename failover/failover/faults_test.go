@@ -36,6 +36,7 @@ func TestFaults(t *testing.T) {
 		"stockout":              stockout,
 		"lost reply":            lostReply,
 		"hanging cloud":         hangingCloud,
+		"hangs in the drain":    hangsInDrain,
 		"never runs":            neverRuns,
 		"foreign machine":       foreignMachine,
 		"foreign taint":         foreignTaint,

@@ -2,9 +2,11 @@ package failover_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
@@ -56,6 +58,55 @@ func hangingCloud(r *rig) {
 	r.controller(r.kube)
 	r.phase("worker-1", v1.Active)
 	r.returns("worker-1")
+}
+
+// silent answers no Get once it is told to be.
+type silent struct {
+	cloud.Provider
+	quiet atomic.Bool
+	asked atomic.Int32
+}
+
+func (p *silent) Get(ctx context.Context, ref cloud.Ref, owner cloud.Owner) (cloud.Instance, error) {
+	if !p.quiet.Load() {
+		return p.Provider.Get(ctx, ref, owner)
+	}
+	p.asked.Add(1)
+	<-ctx.Done()
+	return cloud.Instance{}, ctx.Err()
+}
+
+// hangsInDrain: while a node is drained, its servers leave without an answer
+// of the cloud.
+func hangsInDrain(r *rig) {
+	p := &silent{Provider: r.cloud}
+	r.other = p
+	r.cfg.Watch = time.Hour
+	r.controller(r.kube)
+	r.fails("worker-1")
+	f := r.phase("worker-1", v1.Active)
+	r.server("game", f.Status.GCPVMName, "Allocated")
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
+	r.phase("worker-1", v1.Draining)
+	r.eventually("the game is hidden", func() error { return r.hidden("game") })
+	p.quiet.Store(true)
+	for i := range 3 {
+		name := fmt.Sprintf("late-%d", i)
+		r.server(name, f.Status.GCPVMName, "Ready")
+		r.eventually("a server that became Ready goes", func() error { return r.gone(name) })
+	}
+	if n := p.asked.Load(); n > 0 {
+		r.Errorf("the cloud was asked %d times", n)
+	}
+	p.quiet.Store(false)
+	g, err := r.getServer("game")
+	if err != nil {
+		r.Fatal(err)
+	}
+	if err := r.admin.Delete(r.ctx, g); err != nil {
+		r.Fatal(err)
+	}
+	r.ends("worker-1", f.Status.GCPVMName)
 }
 
 // meeting keeps patches of game servers back until so many have come.

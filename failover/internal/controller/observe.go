@@ -284,8 +284,11 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 		_, s.TokenInMemory = r.token(vm.TokenIDs[n-1])
 	}
 	old, ok := r.lookedAt(f)
-	relaxed := (f.Status.Phase == v1.Active || f.Status.Phase == v1.Recovering) && s.Temp.Ready
-	if ok && relaxed && old.name == f.Status.GCPVMName && old.vm.Known == decide.Present && r.Clock.Since(old.at) < r.Settings.Watch {
+	stands := (f.Status.Phase == v1.Active || f.Status.Phase == v1.Recovering) && s.Temp.Ready && old.vm.Known == decide.Present
+	// Players are sent to a node that is drained until its servers are hidden:
+	// that waits for no cloud. An old absence would be no proof.
+	drains := f.Status.Phase == v1.Draining && f.Status.VMDeletionStartedAt == nil && (old.vm.Known == decide.Present || old.vm.Known == decide.Unknown)
+	if ok && (stands || drains) && old.name == f.Status.GCPVMName && r.Clock.Since(old.at) < r.Settings.Watch {
 		s.VM = old.vm
 		return
 	}
