@@ -118,14 +118,20 @@ func (w *world) process(name string) *process {
 	return p
 }
 
-// restart starts a service again where it was.
+// restart starts a service again where it was. Its port may have become that of
+// somebody's connection meanwhile, for a while.
 func (w *world) restart(name string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	before := w.suite.Addr(name)
-	if err := w.suite.Restart(ctx, name); err != nil {
-		w.t.Fatal(err)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for err := w.suite.Restart(ctx, name); err != nil; err = w.suite.Restart(ctx, name) {
+		if ctx.Err() != nil || !strings.Contains(err.Error(), "address already in use") {
+			w.t.Fatal(err)
+		}
+		<-tick.C
 	}
 	if after := w.suite.Addr(name); after.GRPC != before.GRPC || after.HTTP != before.HTTP {
 		w.t.Fatalf("%s listens on %+v, before on %+v", name, after, before)
