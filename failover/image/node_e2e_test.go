@@ -74,6 +74,15 @@ func testNode(t *testing.T, suite string) {
 			t.Errorf("kata-check ends well (%v) where there is no KVM: %s", ok, out)
 		}
 	})
+	t.Run("kernel", func(t *testing.T) {
+		m.T = t
+		// What is left of one that was removed does not count.
+		m.write("lib/modules/1.1.1/modules.builtin.bin", "", 0o644)
+		m.mustPrepare(args...)
+		m.write("boot/vmlinuz-9.9.9", "", 0o644)
+		m.refuses("kernel: kernel 9.9.9 has no module overlay", args...)
+		m.must("rm", "-r", "/lib/modules/1.1.1", "/boot/vmlinuz-9.9.9")
+	})
 	t.Run("containerd", func(t *testing.T) { m.T = t; testContainerd(m) })
 	t.Run("damage", func(t *testing.T) { m.T = t; testDamage(m, args) })
 	t.Run("joined", func(t *testing.T) { m.T = t; testJoined(m, args) })

@@ -120,26 +120,20 @@ END
 		# containerd 2 reads version 2 too, and so one text does for all.
 		cat <<END
 version = 2
-
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/opt/cni/bin"
 conf_dir = "/etc/cni/net.d"
-
 [plugins."io.containerd.grpc.v1.cri".containerd]
 default_runtime_name = "runc"
-
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
-
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 SystemdCgroup = true
 END
 		[ -z "$KATA" ] || cat <<END
-
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata]
 runtime_type = "io.containerd.kata.v2"
 privileged_without_host_devices = true
-
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata.options]
 ConfigPath = "/etc/kata-containers/configuration.toml"
 END
@@ -179,14 +173,8 @@ check_system() {
 	local os
 	# shellcheck disable=SC1090 # SYSTEMD_OS_RELEASE is systemd's own name for it
 	os=$(. "${SYSTEMD_OS_RELEASE:-/etc/os-release}" && echo "${ID:-} ${VERSION_ID:-}") || { no "no os-release"; return; }
-	case $os in
-	"debian 12" | "debian 13" | "ubuntu 22.04" | "ubuntu 24.04") ;;
-	*) no "this is ${os:-unknown}: need debian 12 or 13, ubuntu 22.04 or 24.04"; return ;;
-	esac
-	case $(dpkg --print-architecture) in
-	amd64 | arm64) ;;
-	*) no "the architecture is neither amd64 nor arm64"; return ;;
-	esac
+	[[ $os =~ ^(debian\ 1[23]|ubuntu\ 2[24]\.04)$ ]] || { no "this is $os: need debian 12 or 13, ubuntu 22.04 or 24.04"; return; }
+	[[ $(dpkg --print-architecture) =~ ^(amd64|arm64)$ ]] || { no "the architecture is neither amd64 nor arm64"; return; }
 	[ "$(id -u)" = 0 ] || { no "need to be root"; return; }
 	command -v systemctl >/dev/null || { no "no systemd"; return; }
 	[ -e /proc/self/fd ] || { no "/proc is not mounted"; return; }
@@ -215,23 +203,24 @@ make_packages() {
 
 # The kernels that may boot next.
 check_kernel() {
-	local dir k m want
+	local kernel k m want
 	want=$(modules)
 	[ -z "$KATA" ] || [ "$(dpkg --print-architecture)" != amd64 ] || want="$want kvm_intel kvm_amd"
-	[ -n "$(ls /lib/modules 2>/dev/null)" ] || { echo "no kernel here"; return; }
-	for dir in /lib/modules/*; do
-		k=${dir##*/}
+	for kernel in /boot/vmlinuz-*; do
+		[ -e "$kernel" ] || { echo "no kernel here"; return; }
+		k=${kernel#*-}
 		for m in $want; do
 			modinfo -k "$k" "$m" >/dev/null 2>&1 || { no "kernel $k has no module $m: install another, remove this"; return; }
 		done
 	done
 }
 make_kernel() {
-	local dir
+	local kernel p
 	apt update
 	# Ubuntu has some modules in a package of their own.
-	for dir in /lib/modules/*; do
-		if apt-cache show "linux-modules-extra-${dir##*/}" >/dev/null 2>&1; then apt install "linux-modules-extra-${dir##*/}"; fi
+	for kernel in /boot/vmlinuz-*; do
+		p=linux-modules-extra-${kernel#*-}
+		if apt-cache show "$p" >/dev/null 2>&1; then apt install "$p"; fi
 	done
 }
 
@@ -242,10 +231,8 @@ check_modules() {
 	for m in $(modules); do [ -d "/sys/module/$m" ] || { no "module $m is not loaded"; return; }; done
 }
 make_modules() {
-	local m
 	put /etc/modules-load.d/torikumi.conf
-	live || return 0
-	for m in $(modules); do modprobe "$m"; done
+	if live; then modules | xargs modprobe --all; fi
 }
 
 check_sysctl() {
@@ -471,10 +458,7 @@ if [ -z "$CHECK$PRINT" ]; then
 	[ -n "$VERSION" ] || wrong "--kubernetes-version is missing"
 	[ -z "$KATA" ] || [ -n "$KATA_FROM" ] || wrong "--kata-from is missing: name a release of Kata Containers, or --without-kata"
 	[ -z "$KATA_FROM" ] || [ -n "$KATA_SHA256" ] || wrong "--kata-sha256 is missing"
-	case $KATA_FROM in
-	"" | http://?* | https://?*) ;;
-	*) [ -f "$KATA_FROM" ] || wrong "--kata-from=$KATA_FROM: is no file" ;;
-	esac
+	[[ $KATA_FROM =~ ^(https?://.+)?$ || -f $KATA_FROM ]] || wrong "--kata-from=$KATA_FROM: is no file"
 	[ -n "$FROM$REPOSITORY" ] || REPOSITORY=https://pkgs.k8s.io/core:/stable:/v${VERSION%.*}/deb
 fi
 REPOSITORY=${REPOSITORY%/}
