@@ -23,10 +23,11 @@ type waiting struct {
 // memory is what a server requests besides cpu: 2 GiB for each core.
 func memory(cpu int64) int64 { return cpu << 30 / 500 }
 
-// led tells whether there is an open failover for a node that adds to no other.
+// led tells whether there is an open failover for a node that is no drill and
+// adds to no other.
 func (w *world) led(node string) bool {
 	return slices.ContainsFunc(w.failovers, func(f *v1.NodeFailover) bool {
-		return f.Spec.OnpremNodeName == node && f.Spec.Adds == "" && f.Status.Phase != v1.Completed
+		return f.Spec.OnpremNodeName == node && f.Spec.Adds == "" && !f.Spec.Drill && f.Status.Phase != v1.Completed && !w.deleted(f)
 	})
 }
 
