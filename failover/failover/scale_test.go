@@ -395,8 +395,14 @@ func (s *scale) await(what string) {
 }
 
 func (s *scale) until(what string, condition func() bool) {
-	for limit := time.Now().Add(patience); !condition(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(limit) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-limit.C:
 			s.Fatalf("not in time: %s", what)
 		}
 	}

@@ -100,7 +100,7 @@ func Verdict(f *v1.NodeFailover) error {
 }
 
 // Table writes how many seconds each step has taken, from the end of the one
-// before, and what the VM has cost. Steps that were not reached have none.
+// before, and what all VMs have cost. Steps that were not reached have none.
 func (s *Story) Table(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "STEP\tSECONDS\t")
@@ -126,12 +126,6 @@ func (s *Story) Table(w io.Writer) error {
 		before = step.at.Time
 	}
 	fmt.Fprintf(tw, "in all\t%.1f\t\n", (s.asked + before.Sub(s.started.Time)).Seconds())
-	price := "-"
-	if s.vm.SeenAt == nil {
-		price = "0.0000"
-	} else if !s.vm.HourlyCost.IsZero() {
-		price = fmt.Sprintf("%.4f", s.vm.HourlyCost.AsApproximateFloat64()*before.Sub(s.vm.StartedAt.Time).Hours())
-	}
-	fmt.Fprintf(tw, "cost\t%s\t\n", price)
+	fmt.Fprintf(tw, "cost\t%s\t\n", cost(s.f, before, 4)) // minutes of a VM are cents
 	return tw.Flush()
 }

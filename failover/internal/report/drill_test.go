@@ -46,7 +46,9 @@ func TestStory(t *testing.T) {
 			st.Phase, st.ActiveAt, st.DrainStartedAt, st.VMDeletionStartedAt = v1.Draining, at(40), at(40), at(43.5)
 			st.Conditions = []metav1.Condition{{Type: v1.Rehearsed, Status: metav1.ConditionTrue, Reason: "Passed", Message: "well"}}
 		},
-		func(st *v1.NodeFailoverStatus) { st.Phase, st.CompletedAt = v1.Completed, at(102) },
+		func(st *v1.NodeFailoverStatus) {
+			st.Phase, st.CompletedAt, st.Spent = v1.Completed, at(102), resource.MustParse("0.0123")
+		},
 	} {
 		change(&f.Status)
 		told = append(told, s.Tell(f.DeepCopy(), began.Add(time.Duration(i)*time.Second))...)
@@ -77,7 +79,7 @@ func TestStory(t *testing.T) {
        drained      3.5
        VM gone     58.5
         in all    102.0
-          cost   0.0100
+          cost   0.0123
 `)
 	if err := report.Verdict(f); err != nil {
 		t.Error(err)
@@ -96,7 +98,7 @@ func table(t *testing.T, s *report.Story, want string) {
 }
 
 // TestStoryEndsEarly: steps that were not reached have no time, and what was
-// never made has cost nothing.
+// never made has no cost.
 func TestStoryEndsEarly(t *testing.T) {
 	f := &v1.NodeFailover{Spec: v1.NodeFailoverSpec{Drill: true}, Status: v1.NodeFailoverStatus{Phase: v1.Creating, VM: drillVM("a")}}
 	s := report.NewStory(began)
@@ -113,7 +115,7 @@ func TestStoryEndsEarly(t *testing.T) {
        drained        -
        VM gone      3.0
         in all      4.0
-          cost   0.0000
+          cost        -
 `)
 	if err := report.Verdict(f); err == nil || err.Error() != "Quota: no more" {
 		t.Error(err)

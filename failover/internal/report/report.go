@@ -34,7 +34,7 @@ func Write(w io.Writer, failovers []v1.NodeFailover, servers []agones.GameServer
 			vm = "of " + f.Status.SharesWith
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
-			node(f), or(string(f.Status.Phase), "Pending"), or(vm, "-"), or(zone, "-"), total, inUse, next(f, t, now), cost(f, now))
+			node(f), or(string(f.Status.Phase), "Pending"), or(vm, "-"), or(zone, "-"), total, inUse, next(f, t, now), cost(f, now, 2))
 	}
 	return tw.Flush()
 }
@@ -133,8 +133,9 @@ func in(at, now time.Time) string {
 	return "in " + at.Sub(now).Round(time.Second).String()
 }
 
-// cost of all VMs so far, by the prices they were asked for at.
-func cost(f *v1.NodeFailover, now time.Time) string {
+// cost of all VMs so far, by the prices they were asked for at, to so many
+// decimals.
+func cost(f *v1.NodeFailover, now time.Time, decimals int) string {
 	sum, vm := f.Status.Spent.DeepCopy(), f.Status.VM
 	if vm != nil && f.Status.Phase != v1.Completed {
 		sum.Add(vm.Cost(now))
@@ -142,5 +143,5 @@ func cost(f *v1.NodeFailover, now time.Time) string {
 	if sum.IsZero() && (vm == nil || vm.HourlyCost.IsZero()) {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", sum.AsApproximateFloat64())
+	return fmt.Sprintf("%.*f", decimals, sum.AsApproximateFloat64())
 }
