@@ -27,7 +27,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -55,7 +54,7 @@ const (
 //	idle-cpu-%, rss-MB, peak-MB   of the program, idle and at the end
 //	idle-requests/min             to the API server, without watches
 //	idle-lists                    among them, in all
-//	delete, insert, taint, all    ms after the grace, the grace, the Ready temporary node; insert and taint; p99 of 100
+//	withdraw, insert, taint, all  ms after the grace (all Ready servers shut down), the grace, the Ready temporary node; insert and taint
 func BenchmarkScale(b *testing.B) {
 	for b.Loop() {
 		newScale(b).run()
@@ -128,14 +127,19 @@ func (s *scale) run() {
 			s.mark("taint/" + n.Name)
 		}
 	})
-	left := map[string]int{}
+	withdrawn := map[string]map[string]bool{} // by node and name
 	s.watch(new(agones.GameServerList), func(o client.Object) {
 		g := o.(*agones.GameServer)
-		if g.Status.State == "Ready" && g.Annotations[deletedMark] != "" {
-			left[g.Status.NodeName]++
+		node := g.Status.NodeName
+		if g.Status.State != agones.Shutdown {
+			return
 		}
-		if left[g.Status.NodeName] == scaleServers-1 { // one is in use
-			s.mark("delete/" + g.Status.NodeName)
+		if withdrawn[node] == nil {
+			withdrawn[node] = map[string]bool{}
+		}
+		withdrawn[node][g.Name] = true
+		if len(withdrawn[node]) == scaleServers-1 { // one is in use
+			s.mark("withdraw/" + node)
 		}
 	})
 	for from := 0; from < scaleNodes; from += scaleBatch {
@@ -144,9 +148,6 @@ func (s *scale) run() {
 	s.report()
 }
 
-// deletedMark is an annotation on what a watch says is deleted.
-const deletedMark = "deleted"
-
 // fail lets a batch of nodes fail, waits for the taints, and lets them return.
 func (s *scale) fail(from int) {
 	for i := from; i < from+scaleBatch; i++ {
@@ -154,7 +155,7 @@ func (s *scale) fail(from int) {
 		s.setNode(node(i), corev1.ConditionFalse, nil, "")
 	}
 	for i := from; i < from+scaleBatch; i++ {
-		for _, kind := range []string{"delete", "insert", "joined", "taint"} {
+		for _, kind := range []string{"withdraw", "insert", "joined", "taint"} {
 			s.await(kind + "/" + node(i))
 		}
 		s.setNode(node(i), corev1.ConditionTrue, nil, "")
@@ -178,13 +179,13 @@ func (s *scale) report() {
 		return ms
 	}
 	s.mu.Lock()
-	deleted, inserted, taint := delay("delete", "fail", scaleGrace), delay("insert", "fail", scaleGrace), delay("taint", "joined", 0)
+	withdrawn, inserted, taint := delay("withdraw", "fail", scaleGrace), delay("insert", "fail", scaleGrace), delay("taint", "joined", 0)
 	s.mu.Unlock()
 	all := make([]float64, scaleNodes)
 	for i := range all {
 		all[i] = inserted[i] + taint[i]
 	}
-	for name, ms := range map[string][]float64{"delete": deleted, "insert": inserted, "taint": taint, "all": all} {
+	for name, ms := range map[string][]float64{"withdraw": withdrawn, "insert": inserted, "taint": taint, "all": all} {
 		slices.Sort(ms)
 		s.ReportMetric(ms[len(ms)/2], name+"-p50-ms")
 		s.ReportMetric(ms[len(ms)*99/100-1], name+"-p99-ms")
@@ -355,9 +356,6 @@ func (s *scale) watch(list client.ObjectList, see func(client.Object)) {
 				}
 				s.Errorf("a watch has ended: %v", e.Object)
 				return
-			}
-			if e.Type == watch.Deleted {
-				o.SetAnnotations(map[string]string{deletedMark: "true"})
 			}
 			see(o)
 		}
