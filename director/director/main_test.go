@@ -39,12 +39,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // serve runs a gRPC server on a loopback port until the test ends.
 func serve(t *testing.T, addr string, register func(*grpc.Server), opts ...grpc.ServerOption) (string, *grpc.Server) {
 	t.Helper()
-	var lis net.Listener
-	eventually(t, "port free", func() (ok bool) {
-		l, err := net.Listen("tcp", addr)
-		lis = l
-		return err == nil
-	})
+	lis, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := grpc.NewServer(opts...)
 	register(s)
 	done := make(chan struct{})

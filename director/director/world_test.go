@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/pkg/contract"
+	"torikumi/pkg/porttest"
 	"torikumi/proto/agones/allocation"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -75,8 +76,8 @@ func newWorld(t *testing.T) *world {
 		profiles: make(map[string]*openmatch.MatchProfile),
 		proposed: make(map[string]int), servers: make(map[string]*torikumiv1.GameServerInfo), stamped: make(map[string][]string),
 	}
-	w.omAddr, w.om = serve(t, "127.0.0.1:0", w.registerOM, grpc.UnaryInterceptor(w.intercept))
-	w.fleetAddr, w.fleetServer = serve(t, "127.0.0.1:0", w.registerFleet, grpc.UnaryInterceptor(w.intercept))
+	w.omAddr, w.om = serve(t, porttest.Hold(t).String(), w.registerOM, grpc.UnaryInterceptor(w.intercept))
+	w.fleetAddr, w.fleetServer = serve(t, porttest.Hold(t).String(), w.registerFleet, grpc.UnaryInterceptor(w.intercept))
 	return w
 }
 

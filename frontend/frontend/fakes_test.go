@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"torikumi/pkg/contract"
+	"torikumi/pkg/porttest"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -30,7 +31,7 @@ type host struct {
 }
 
 func newHost(t testing.TB, register func(grpc.ServiceRegistrar)) *host {
-	h := &host{t: t, register: register, addr: "127.0.0.1:0"}
+	h := &host{t: t, register: register, addr: porttest.Hold(t).String()}
 	h.up()
 	t.Cleanup(h.down)
 	return h
@@ -38,13 +39,10 @@ func newHost(t testing.TB, register func(grpc.ServiceRegistrar)) *host {
 
 func (h *host) up() {
 	h.t.Helper()
-	var lis net.Listener
-	eventually(h.t, "the address is free again", func() bool {
-		l, err := net.Listen("tcp", h.addr)
-		lis = l
-		return err == nil
-	})
-	h.addr = lis.Addr().String()
+	lis, err := net.Listen("tcp", h.addr)
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	server, served := grpc.NewServer(), make(chan struct{})
 	h.server, h.served = server, served
 	h.register(server)

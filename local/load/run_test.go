@@ -15,6 +15,7 @@ import (
 
 	"torikumi/local/load"
 	"torikumi/pkg/config"
+	"torikumi/pkg/porttest"
 	"torikumi/proto/openmatch"
 )
 
@@ -207,12 +208,7 @@ func TestLatencyCountsFromTheSchedule(t *testing.T) {
 }
 
 func TestATargetThatIsNotThere(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := porttest.Hold(t).String()
 	if r, err := load.Run(t.Context(), settings(t, addr), load.Env{}); err == nil {
 		t.Errorf("there is a report: %+v", r)
 	}

@@ -19,6 +19,7 @@ import (
 	"torikumi/matchfunction/matchfunction"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -98,18 +99,6 @@ func query(t *testing.T, addr string) (stop func()) {
 	}
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := lis.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return lis.Addr().String()
-}
-
 // proposals calls the service as Open Match does.
 func proposals(t *testing.T, addr string) (int, error) {
 	t.Helper()
@@ -172,7 +161,7 @@ func poll(t *testing.T, what string, cond func() bool) {
 
 // Two replicas lose the query service, say so, and go on when it is back.
 func TestQueryServiceComesAndGoes(t *testing.T) {
-	at := freeAddr(t)
+	at := porttest.Hold(t).String()
 	replicas := []service.Addrs{start(t, at), start(t, at)}
 	for range 2 {
 		for _, a := range replicas {

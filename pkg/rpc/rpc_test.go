@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 )
@@ -78,11 +79,11 @@ func serve(t *testing.T, l net.Listener, f *frontend) func() {
 }
 
 func TestDialSetsADeadlineAndTakesLargeMessagesAndComesBack(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr := porttest.Hold(t).String()
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
 	f := &frontend{remaining: make(chan time.Duration, 1)}
 	stop := serve(t, l, f)
 	conn, err := rpc.Dial(addr)

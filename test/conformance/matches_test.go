@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"torikumi/pkg/porttest"
 	"torikumi/proto/openmatch"
 )
 
@@ -187,12 +187,7 @@ func TestFunctionThatFailsKeepsItsProposals(t *testing.T) {
 
 func TestFunctionThatIsNotThere(t *testing.T) {
 	om := start(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := l.Addr().String()
-	l.Close()
+	free := porttest.Hold(t).String()
 	for _, cfg := range []*openmatch.FunctionConfig{
 		function(free), {}, {Host: "::bad::", Port: -1}, {Host: "127.0.0.1", Port: 1 << 30}, {Host: "no such host%", Port: 1},
 		{Host: "127.0.0.1", Port: function(free).GetPort(), Type: openmatch.FunctionConfig_REST},

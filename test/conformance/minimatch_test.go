@@ -16,6 +16,7 @@ import (
 
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
 )
@@ -50,12 +51,7 @@ func TestPendingAndAssignedTicketsTimeOut(t *testing.T) {
 }
 
 func TestEvaluatorThatIsNotThereAndComes(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := porttest.Hold(t).String()
 	om := start(t, func(cfg *minimatch.Config) { cfg.Evaluator = addr })
 	om.proposing("p", om.match("m"))
 	got := om.fetch(t.Context(), om.request("p"))

@@ -19,6 +19,7 @@ import (
 	"torikumi/failover/cloud/cloudtest"
 	"torikumi/failover/internal/execcloud"
 	"torikumi/pkg/config"
+	"torikumi/pkg/porttest"
 )
 
 // TestMain makes this test binary the program itself where the provider starts
@@ -58,12 +59,7 @@ func newLab(t *testing.T) *lab {
 	})
 	l.inv = inventory{Broadcast: l.wol.LocalAddr().String(), PowerOff: []string{"touch", l.dir + "/off-{name}"}}
 	for i := range 12 {
-		free, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := free.Addr().(*net.TCPAddr).Port
-		free.Close()
+		port := int(porttest.Hold(t).Port())
 		l.inv.Hosts = append(l.inv.Hosts, host{Name: fmt.Sprint("spare-", i), Zone: fmt.Sprint("rack-", i%2+1),
 			MAC: fmt.Sprintf("02:00:00:00:00:%02x", i), Address: "127.0.0.1", Port: port})
 	}

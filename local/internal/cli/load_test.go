@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	generator "torikumi/local/load"
+	"torikumi/pkg/porttest"
 )
 
 func TestLoadNamesWrongSettings(t *testing.T) {
@@ -25,12 +25,7 @@ func TestLoadNamesWrongSettings(t *testing.T) {
 }
 
 func TestLoadOfNobody(t *testing.T) {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := lis.Addr().String()
-	lis.Close()
+	addr := porttest.Hold(t).String()
 	code, out, errs := call(t.Context(), "load", "--open-match="+addr, "--json=-")
 	if code != exitFailed || out != "" || !strings.Contains(errs, addr) {
 		t.Errorf("exit %d: %s%s", code, out, errs)
