@@ -17,9 +17,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"testing"
 	"time"
 
 	"torikumi/local/suite"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 )
 
@@ -30,6 +32,8 @@ const stopLimit = 10 * time.Second
 type launcher struct {
 	// extra are arguments by service, after those of the suite.
 	extra map[string][]string
+	// t holds the ports of services that are to come back; nil: none comes.
+	t *testing.T
 	// started is called with each new process; may be nil.
 	started func(*process)
 
@@ -45,8 +49,13 @@ func (l *launcher) Launch(ctx context.Context, name string, args []string) (suit
 	if l.args == nil {
 		l.args = make(map[string][]string)
 	}
-	l.args[name] = args
+	l.args[name] = slices.Clone(args)
 	l.mu.Unlock()
+	for i, arg := range args {
+		if flag, ok := strings.CutSuffix(arg, "=127.0.0.1:0"); ok && l.t != nil {
+			args[i] = flag + "=" + porttest.Hold(l.t).String()
+		}
+	}
 	p, err := run(ctx, name, args)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, logs: new(output), assigned: make(map[string]*torikumiv1.Ticket),
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second},
-		launcher: &launcher{extra: map[string][]string{
+		launcher: &launcher{t: t, extra: map[string][]string{
 			suite.Minimatch: {"--pending-release-timeout=" + released},
 			suite.Director:  {"--pending-release-timeout=" + released, "--match-timeout=1500ms"},
 		}},
@@ -118,20 +118,14 @@ func (w *world) process(name string) *process {
 	return p
 }
 
-// restart starts a service again where it was. Its port may have become that of
-// somebody's connection meanwhile, for a while.
+// restart starts a service again where it was.
 func (w *world) restart(name string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	before := w.suite.Addr(name)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for err := w.suite.Restart(ctx, name); err != nil; err = w.suite.Restart(ctx, name) {
-		if ctx.Err() != nil || !strings.Contains(err.Error(), "address already in use") {
-			w.t.Fatal(err)
-		}
-		<-tick.C
+	if err := w.suite.Restart(ctx, name); err != nil {
+		w.t.Fatal(err)
 	}
 	if after := w.suite.Addr(name); after.GRPC != before.GRPC || after.HTTP != before.HTTP {
 		w.t.Fatalf("%s listens on %+v, before on %+v", name, after, before)
