@@ -183,9 +183,8 @@ func (d *decision) follow() {
 		return
 	}
 	lead := d.f.Leader()
-	for next := d.successor(lead); next != nil; next = d.successor(lead) {
-		lead = next.Name
-		d.st.Lead = lead
+	if last := d.last(lead); last != lead {
+		lead, d.st.Lead = last, last
 	}
 	d.lead = d.sibling(lead)
 	switch {
@@ -194,6 +193,20 @@ func (d *decision) follow() {
 	default:
 		d.leadOver = d.lead.DeletionTimestamp != nil
 	}
+}
+
+// last is the end of the chain of those that have replaced the named failover,
+// one after the other. Some that replace one another, made by hand, have none.
+func (d *decision) last(name string) string {
+	lead := name
+	for range len(d.s.Siblings) + 1 {
+		next := d.successor(lead)
+		if next == nil {
+			return lead
+		}
+		lead = next.Name
+	}
+	return name
 }
 
 // deleting tells whether the failover has to end whatever its node does.
