@@ -147,7 +147,7 @@ func register(ctx context.Context, cfg *Config, p parts, mgr ctrl.Manager, m *co
 	}
 	o.Client, o.Live, o.Cloud, o.Clock, o.Log, o.Metrics = mgr.GetClient(), live, p.cloud, clock.RealClock{}, p.log, m
 	o.Events = mgr.GetEventRecorder("torikumi-failover")
-	o.ViewSince = keeper.Since
+	o.ViewSince, o.Skips = keeper.Since, view.NewClock(view.System(), p.log).Skips
 	return controller.Register(mgr, o)
 }
 

@@ -87,6 +87,8 @@ type Options struct {
 	Settings *decide.Settings
 	// ViewSince is since when the cluster has been seen without a gap.
 	ViewSince func() time.Time
+	// Skips are the spans that the clock was set forward over.
+	Skips func() []decide.Skip
 	// Watched selects the on-premises Nodes: label and value.
 	WatchedKey, WatchedValue string
 	VM                       VMOptions

@@ -179,6 +179,7 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 	var failed []error
 	for range rounds {
 		now := r.Clock.Now()
+		s.Skips = r.Skips() // after now, or a jump could lie between them
 		p := decide.Decide(r.Settings, s, now)
 		wake = p.Wake
 		if r.DryRun {

@@ -105,7 +105,7 @@ func (d *decision) tempStands() bool {
 			wait = d.set.MaxWait
 		}
 	}
-	if d.reached(d.since(d.st.TempNotReadySince).Add(wait)) {
+	if d.reached(d.after(d.since(d.st.TempNotReadySince), wait)) {
 		d.giveUp(v1.GaveUpLost, fmt.Sprintf("not Ready for %s", wait))
 		return false
 	}

@@ -28,3 +28,19 @@ func (d *decision) turnedBack() {
 	atMost(st.NextAttemptAt, max(d.set.ExhaustedPause, d.set.BackoffMax, heldRetry))
 	atMost(st.FenceAfter, heldRetry)
 }
+
+// after is when a wait that began at t is over: what the clock was set forward
+// by since then has not passed.
+func (d *decision) after(t time.Time, wait time.Duration) time.Time {
+	end := t.Add(wait)
+	for _, s := range d.s.Skips {
+		from := s.From
+		if t.After(from) {
+			from = t
+		}
+		if over := s.To.Sub(from); over > 0 {
+			end = end.Add(over)
+		}
+	}
+	return end
+}

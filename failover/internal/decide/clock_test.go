@@ -11,8 +11,13 @@ import (
 // turn turns the clock. What the controller has persisted is as the clock was;
 // the world's own truth turns with it.
 func (w *world) turn(by time.Duration) {
+	if by > 0 {
+		w.skips = append(w.skips, decide.Skip{From: w.now, To: w.now.Add(by)})
+	}
 	w.now, w.start = w.now.Add(by), w.start.Add(by)
-	w.viewSince = w.now // it sees that
+	if by < 0 {
+		w.viewSince = w.now // it sees that
+	}
 	w.turned = true
 	for _, n := range w.nodes {
 		n.downSince = n.downSince.Add(by)
@@ -93,6 +98,58 @@ func TestClockTurnsBackInPauses(t *testing.T) {
 			t.Errorf("%s: it is %s", what, p)
 		}
 		w.heal()
+		w.verdict(t)
+	}
+}
+
+// TestClockTurnsForward sets the clock forward by three days at each moment of
+// a failover: no timer that runs is over sooner for it. A game that has begun
+// just before the drain gets the time that it may have, and no more.
+func TestClockTurnsForward(t *testing.T) {
+	const step, days = 5 * time.Second, 72 * time.Hour
+	for moment := step; moment < 8*time.Minute; moment += step {
+		w := newWorld()
+		passed := time.Duration(0)
+		pass := func(d time.Duration) {
+			if before := moment - passed; 0 < before && before <= d {
+				w.advance(before)
+				w.turn(days)
+				passed, d = moment, d-before
+			}
+			w.advance(d)
+			passed += d
+		}
+		is := func(want v1.Phase) {
+			t.Helper()
+			var got v1.Phase
+			if len(w.failovers) > 0 {
+				got = w.failovers[0].Status.Phase
+			}
+			if got != want {
+				t.Errorf("the clock was set forward after %s: after %s it is %q, not %q", moment, passed, got, want)
+			}
+		}
+		w.setNode("worker-1", "ready")
+		w.setNode("worker-1", "notready")
+		pass(25 * time.Second)
+		if len(w.failovers) > 0 {
+			is(v1.Pending)
+		}
+		pass(95 * time.Second)
+		is(v1.Active)
+		w.serve(w.theTemp(), "Allocated")
+		w.setNode("worker-1", "ready")
+		pass(55 * time.Second)
+		is(v1.Recovering)
+		pass(5 * time.Minute) // by now it drains, since less than that
+		is(v1.Draining)
+		pass(w.set.MaxWait - 5*time.Minute)
+		is(v1.Draining)
+		if n := len(w.servers); n != 1 {
+			t.Errorf("the clock was set forward after %s: %d games after %s", moment, n, passed)
+		}
+		pass(6 * time.Minute)
+		is(v1.Completed)
 		w.verdict(t)
 	}
 }

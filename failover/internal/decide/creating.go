@@ -67,7 +67,7 @@ func (d *decision) creating() {
 	}
 	d.deleteReadyLater()
 	d.poll()
-	late := d.reached(d.st.VM.StartedAt.Add(d.set.JoinTimeout))
+	late := d.reached(d.after(d.st.VM.StartedAt.Time, d.set.JoinTimeout))
 	switch d.s.VM.Known {
 	case Foreign:
 		d.giveUp(v1.GaveUpForeign, "a machine of that name is not ours")

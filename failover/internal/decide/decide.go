@@ -144,7 +144,7 @@ func (d *decision) completed() {
 		d.do(Action{Kind: RemoveFinalizer})
 	case d.deleting():
 	case d.st.CompletedAt == nil: // written by hand
-	case d.reached(d.st.CompletedAt.Add(d.set.KeepCompleted)):
+	case d.reached(d.after(d.st.CompletedAt.Time, d.set.KeepCompleted)):
 		d.do(Action{Kind: DeleteFailover})
 	}
 }
@@ -206,7 +206,7 @@ func (d *decision) graceOver() bool {
 	if !d.down() {
 		return false
 	}
-	return d.reached(d.since(d.st.NotReadySince).Add(d.set.Grace))
+	return d.reached(d.after(d.since(d.st.NotReadySince), d.set.Grace))
 }
 
 // stable tells whether the node has been Ready for the stability delay.
@@ -214,5 +214,5 @@ func (d *decision) stable() bool {
 	if d.st.RecoveryDetectedAt == nil {
 		return false
 	}
-	return d.reached(d.since(d.st.RecoveryDetectedAt).Add(d.set.Stability))
+	return d.reached(d.after(d.since(d.st.RecoveryDetectedAt), d.set.Stability))
 }

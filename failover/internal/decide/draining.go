@@ -80,7 +80,7 @@ func (d *decision) drained() bool {
 	if exists && !t.Cordoned {
 		d.do(Action{Kind: Cordon, Node: d.st.GCPVMName, UID: t.UID})
 	}
-	end := d.st.DrainStartedAt.Add(d.set.MaxWait)
+	end := d.after(d.st.DrainStartedAt.Time, d.set.MaxWait)
 	over := d.reached(end)
 	left, inUse := 0, 0
 	var late []string
@@ -115,7 +115,7 @@ func (d *decision) drained() bool {
 	case exists && !t.Cordoned && !hung:
 		d.poll()
 		return false
-	case exists && !d.reached(d.st.DrainStartedAt.Add(d.set.Settle)):
+	case exists && !d.reached(d.after(d.st.DrainStartedAt.Time, d.set.Settle)):
 		return false
 	case exists && d.s.PodsOnTemp == nil && !hung:
 		d.lookAtPods = true

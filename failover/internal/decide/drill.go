@@ -104,7 +104,7 @@ func (d *decision) rehearsed() {
 		d.verdict(metav1.ConditionTrue, "Passed", fit)
 		d.event(Normal, "Passed", fit)
 		d.leave("the drill is over")
-	case d.reached(d.st.VM.StartedAt.Add(d.set.JoinTimeout)):
+	case d.reached(d.after(d.st.VM.StartedAt.Time, d.set.JoinTimeout)):
 		d.fail("NotFit", fmt.Sprintf("within %s: Ready %v, labels missing %v, tokens left %d", d.set.JoinTimeout, d.tempReady(), lacks, len(d.st.VM.TokenIDs)))
 	default:
 		d.prepare()

@@ -118,7 +118,7 @@ func (d *decision) calm() bool {
 	if d.f.On(v1.ProceedAnnotation) || d.s.Down < d.set.StormNodes || float64(d.s.Down) < d.set.StormShare*float64(d.s.Watched) {
 		return true
 	}
-	return d.down() && d.reached(d.since(d.st.NotReadySince).Add(d.set.StormGrace))
+	return d.down() && d.reached(d.after(d.since(d.st.NotReadySince), d.set.StormGrace))
 }
 
 // deleteReady deletes the dead node's Ready servers, and hides those in use:
@@ -258,7 +258,7 @@ func (d *decision) canHost(o *v1.NodeFailover) bool {
 
 // replacedAt is when the VM of o is to be replaced.
 func (d *decision) replacedAt(o *v1.NodeFailover) time.Time {
-	return o.Status.VM.StartedAt.Add(d.set.Lifetime - d.set.ReplaceLead)
+	return d.after(o.Status.VM.StartedAt.Time, d.set.Lifetime-d.set.ReplaceLead)
 }
 
 func (d *decision) sibling(name string) *v1.NodeFailover {

@@ -81,6 +81,9 @@ type Server struct {
 // InUse tells whether players are in it, or about to be.
 func (s Server) InUse() bool { return s.State == "Allocated" || s.State == "Reserved" }
 
+// Skip is a span of the wall clock in which no time has passed.
+type Skip struct{ From, To time.Time }
+
 // Record is what the watcher saw when it made the failover.
 type Record struct {
 	UID      types.UID         `json:"uid"`
@@ -121,6 +124,8 @@ type State struct {
 	Lost *v1.LostServers
 	// ViewSince is since when the cluster has been watched without a gap.
 	ViewSince time.Time
+	// Skips are the spans that the clock was set forward over, in their order.
+	Skips []Skip
 	// TokenInMemory: the secret half of the last token of the attempt is known.
 	TokenInMemory bool
 	// FreshTokenID can be used for a new token: six random characters.

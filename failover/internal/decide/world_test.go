@@ -41,6 +41,7 @@ type world struct {
 	stale     map[string]server // what the controller believes of the servers; nil: the truth
 	memory    map[string]bool   // tokens whose secret half the controller knows
 	viewSince time.Time
+	skips     []decide.Skip
 	serial    int
 	changes   int // of what is stored: more of them make the controller look again
 
@@ -177,7 +178,7 @@ func (w *world) open(node string) bool {
 
 // state observes, as the controller does.
 func (w *world) state(f *v1.NodeFailover) *decide.State {
-	s := &decide.State{Failover: f.DeepCopy(), ViewSince: w.viewSince, Record: w.records[f.UID]}
+	s := &decide.State{Failover: f.DeepCopy(), ViewSince: w.viewSince, Skips: w.skips, Record: w.records[f.UID]}
 	w.serial++
 	s.FreshTokenID = fmt.Sprintf("tok%03d", w.serial)
 	if n := w.nodes[f.Spec.OnpremNodeName]; n != nil && n.health != decide.Gone {
