@@ -45,7 +45,8 @@ type Ref struct {
 }
 
 // Owner says whose a machine is. It is written on the machine, and compared
-// whole before a machine is adopted, listed as ours or deleted.
+// whole before a machine is adopted, listed as ours or deleted. No field is
+// empty: a machine that says less than this is not ours.
 type Owner struct {
 	// Cluster is the UID of the kube-system namespace.
 	Cluster string
@@ -117,6 +118,11 @@ type Provider interface {
 	// request that the cloud accepted and later failed is found by the next
 	// Create of the same Spec, which returns the operation's error. ErrForeign,
 	// ErrStockout, ErrQuota, ErrInvalid.
+	//
+	// None of these errors proves that there is no machine: an earlier Create of
+	// the same Spec whose reply was lost may have made it. And nil does not prove
+	// that there is one: for a Spec whose machine is gone again, Create may make
+	// another, or answer as it did the first time. Only Get tells.
 	Create(ctx context.Context, s Spec) error
 	// Get returns a machine. ErrNotFound, ErrForeign if the owner differs.
 	Get(ctx context.Context, r Ref, o Owner) (Instance, error)
