@@ -7,6 +7,7 @@ package failover
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -74,6 +75,7 @@ type Config struct {
 
 	NamePrefix string   `flag:"vm-name-prefix" default:"gcp-temp-" help:"What names of VMs begin with."`
 	Machines   []string `flag:"machines" default:"n2-standard-4:3700m:13Gi:0.24" help:"Machine types by size, comma-separated: type:cpu:memory[:price], where cpu and memory are what game servers can request on it, and price that of an hour."`
+	MaxServers int      `flag:"max-servers-per-vm" default:"100" help:"How many game servers one VM holds at most: the kubelet's limit of pods, 110, less what else runs on each node."`
 	Image      string   `flag:"vm-image" help:"Image that VMs boot."`
 	DiskGB     int      `flag:"vm-disk-gb" default:"40" help:"Size of a VM's disk (GB)."`
 	DiskType   string   `flag:"vm-disk-type" default:"pd-ssd" help:"Type of a VM's disk."`
@@ -120,7 +122,7 @@ func (c *Config) Validate() error {
 		bad("lifetime", fmt.Sprintf("must be longer than --replace-lead (%v)", c.ReplaceLead), c.Lifetime)
 	}
 	for flag, n := range map[string]int{
-		"max-attempts": c.MaxAttempts, "max-failovers": c.MaxFailovers, "max-vms": c.MaxVMs, "storm-nodes": c.StormNodes, "vm-disk-gb": c.DiskGB,
+		"max-attempts": c.MaxAttempts, "max-failovers": c.MaxFailovers, "max-vms": c.MaxVMs, "max-servers-per-vm": c.MaxServers, "storm-nodes": c.StormNodes, "vm-disk-gb": c.DiskGB,
 	} {
 		if n < 1 {
 			bad(flag, "must be at least 1", n)
@@ -285,6 +287,6 @@ func (c *Config) settings() (*decide.Settings, error) {
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(c.MaxHourlyCost * 1000),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,
 		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), InitNodes: c.InitNodes,
-		NamePrefix: c.NamePrefix, Zones: zones, Machines: machines, TempLabels: temp, CopyLabels: c.CopyLabels,
+		NamePrefix: c.NamePrefix, Zones: zones, Machines: machines, MaxServers: int32(min(c.MaxServers, math.MaxInt32)), TempLabels: temp, CopyLabels: c.CopyLabels,
 	}, nil
 }

@@ -29,6 +29,7 @@ func TestValidate(t *testing.T) {
 		"--lifetime=30m":                    "--lifetime: must be longer than --replace-lead",
 		"--backoff-max=1s":                  "--backoff-max: must be at least --backoff",
 		"--max-vms=0":                       "--max-vms: must be at least 1",
+		"--max-servers-per-vm=0":            "--max-servers-per-vm: must be at least 1",
 		"--storm-share=1.5":                 "--storm-share: must be above 0 and at most 1",
 		"--storm-share=NaN":                 "--storm-share: must be above 0 and at most 1",
 		"--fencing=Perhaps":                 "--fencing: must be None, Manual or Webhook",

@@ -213,6 +213,12 @@ func (d *decision) roomAt() string {
 		return ""
 	}
 	cpu, memory := need(&d.st.Lost.Load)
+	servers := func(l *v1.Load) int32 {
+		if l == nil {
+			return 0
+		}
+		return l.GameServers
+	}
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
 		if !d.canHost(o) {
@@ -222,9 +228,10 @@ func (d *decision) roomAt() string {
 		if !ok {
 			continue
 		}
+		count := d.set.MaxServers - d.st.Lost.GameServers
 		used := func(st *v1.NodeFailoverStatus) {
 			c, b := need(load(st))
-			m.MilliCPU, m.Memory = m.MilliCPU-c, m.Memory-b
+			m.MilliCPU, m.Memory, count = m.MilliCPU-c, m.Memory-b, count-servers(load(st))
 		}
 		used(&o.Status)
 		for j := range d.s.Siblings { // those who share with its predecessor will share with it
@@ -232,7 +239,7 @@ func (d *decision) roomAt() string {
 				used(&s.Status)
 			}
 		}
-		if cpu <= m.MilliCPU && memory <= m.Memory {
+		if cpu <= m.MilliCPU && memory <= m.Memory && count >= 0 {
 			return o.Name
 		}
 	}

@@ -165,6 +165,9 @@ func (w *world) setting(key, value string) error {
 		*ints[key], err = strconv.Atoi(value)
 	case key == "max-cost":
 		w.set.MaxMilliCost, err = strconv.ParseInt(value, 10, 64)
+	case key == "max-servers":
+		n, bad := strconv.ParseInt(value, 10, 32)
+		w.set.MaxServers, err = int32(n), bad
 	case key == "server-cpu":
 		w.cpu, err = strconv.ParseInt(value, 10, 64)
 	case key == "fencing":

@@ -42,13 +42,14 @@ func (w *world) vanish(key string) {
 // schedule is a temporary node with room, if there is one.
 func (w *world) schedule(cpu int64) string {
 	for _, t := range slices.Sorted(maps.Keys(w.temps)) {
-		room := w.capacity(w.temps[t].vm.kind) - cpu
+		room, count := w.capacity(w.temps[t].vm.kind)-cpu, int32(1)
 		for _, s := range w.servers {
 			if s.Node == t {
 				room -= s.cpu
+				count++
 			}
 		}
-		if tn := w.temps[t]; tn.ready && !tn.uninit && !tn.cordoned && !tn.drill && room >= 0 {
+		if tn := w.temps[t]; tn.ready && !tn.uninit && !tn.cordoned && !tn.drill && room >= 0 && count <= w.set.MaxServers {
 			return t
 		}
 	}

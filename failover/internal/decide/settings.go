@@ -85,6 +85,8 @@ type Settings struct {
 	// Machines in order of size. A failover takes the first that has room for
 	// what was lost, or else the last.
 	Machines []Machine
+	// MaxServers is how many game servers one VM holds, whatever they request.
+	MaxServers int32
 	// TempLabels are on every temporary Node; CopyLabels are keys of labels
 	// that are copied from the failed one.
 	TempLabels map[string]string

@@ -42,7 +42,9 @@ func (s *Settings) pack(lost *v1.LostServers) (shares []v1.Load, tooLarge []v1.S
 		}
 		cpu, memory := z.CPU.MilliValue(), z.Memory.Value()
 		for range z.Count {
-			i := slices.IndexFunc(bins, func(b bin) bool { return b.cpu+cpu <= large.MilliCPU && b.memory+memory <= large.Memory })
+			i := slices.IndexFunc(bins, func(b bin) bool {
+				return b.servers < s.MaxServers && b.cpu+cpu <= large.MilliCPU && b.memory+memory <= large.Memory
+			})
 			if i < 0 {
 				i = len(bins)
 				bins = append(bins, bin{})

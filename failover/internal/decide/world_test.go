@@ -114,6 +114,7 @@ func settings() decide.Settings {
 		Lifetime: 24 * time.Hour, ReplaceLead: 4 * time.Hour, KeepCompleted: 72 * time.Hour,
 		Fencing: decide.FenceNone, NamePrefix: "gcp-temp-", Zones: []string{"zone-a", "zone-b"},
 		Machines:   []decide.Machine{{Type: "n2-standard-4", MilliCPU: 3500, Memory: 14 << 30, MilliCost: 190}, {Type: "n2-standard-8", MilliCPU: 7500, Memory: 29 << 30, MilliCost: 380}},
+		MaxServers: 100,
 		TempLabels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp"},
 		CopyLabels: []string{"hardware"},
 	}
