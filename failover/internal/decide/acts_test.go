@@ -1,0 +1,342 @@
+package decide_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/decide"
+)
+
+// run lets the controller look at one failover once, and returns when it wants
+// to look again.
+func (w *world) run(f *v1.NodeFailover) (wake time.Time) {
+	s := w.state(f)
+	done := map[string]bool{}
+	for range 6 {
+		p := decide.Decide(&w.set, s, w.now)
+		if again := decide.Decide(&w.set, s, w.now); len(again.Actions) != len(p.Actions) {
+			w.broken("Decide is not pure")
+		}
+		wake = p.Wake
+		if p.Status != nil {
+			if !w.write("status") {
+				return w.now.Add(time.Second)
+			}
+			w.persist(f, s.Failover.Status, *p.Status)
+			s.Failover.Status = *p.Status.DeepCopy()
+		}
+		for _, e := range p.Events {
+			w.say("%s: (%s) %s", f.Spec.OnpremNodeName, e.Reason, e.Message)
+		}
+		before := fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted)
+		for _, a := range p.Actions {
+			if done[a.String()] {
+				continue
+			}
+			done[a.String()] = true
+			if !w.write(a.String()) {
+				return w.now.Add(time.Second)
+			}
+			w.say("%s: %s", f.Spec.OnpremNodeName, a)
+			if !w.act(f, a, s) {
+				return w.now.Add(time.Second)
+			}
+		}
+		if p.LookAtPods {
+			n := 0
+			for _, sv := range w.servers {
+				if sv.Node == f.Status.GCPVMName {
+					n++
+				}
+			}
+			s.PodsOnTemp = &n
+			continue
+		}
+		if before == fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted) {
+			break
+		}
+	}
+	return wake
+}
+
+// write counts the writes, and crashes the controller before the one it is told.
+func (w *world) write(what string) bool {
+	if w.faults.writes {
+		return false
+	}
+	if w.crashIn > 0 {
+		w.crashIn--
+		if w.crashIn == 0 {
+			w.say("CRASH before %s", what)
+			w.crashed = errCrash
+			clear(w.memory)
+			w.viewSince = w.now
+			return false
+		}
+	}
+	return true
+}
+
+// persist stores a status. A look that the cloud did not answer is no change.
+func (w *world) persist(f *v1.NodeFailover, old, status v1.NodeFailoverStatus) {
+	if old.Phase != status.Phase {
+		w.say("%s: %s → %s", f.Spec.OnpremNodeName, cmpOr(old.Phase, "new"), status.Phase)
+	}
+	w.changes++
+	f.Status = *status.DeepCopy()
+	if status.Phase == v1.Completed {
+		w.checkCompleted(f)
+	}
+}
+
+func cmpOr(p v1.Phase, or string) string {
+	if p == "" {
+		return or
+	}
+	return string(p)
+}
+
+// act does what an action says and checks that it may be done.
+func (w *world) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool {
+	w.drillMay(f, a)
+	switch a.Kind {
+	case decide.AddFinalizer:
+		w.changes++
+		f.Finalizers = []string{v1.Finalizer}
+	case decide.RemoveFinalizer:
+		if f.Status.Phase != v1.Completed {
+			w.broken("finalizer removed in phase %s", f.Status.Phase)
+		}
+		f.Finalizers = nil
+		w.changes++
+	case decide.DeleteFailover:
+		f.DeletionTimestamp = &metav1.Time{Time: w.now}
+	case decide.CreateToken:
+		if !slices.Contains(f.Status.VM.TokenIDs, a.ID) {
+			w.broken("token %s made before it was persisted", a.ID)
+		}
+		w.tokens[a.ID], w.memory[a.ID] = w.now, true
+	case decide.DeleteToken:
+		delete(w.tokens, a.ID)
+		s.TokensDeleted = append(s.TokensDeleted, a.ID)
+	case decide.CreateVM:
+		w.create(f, s)
+	case decide.DeleteVM:
+		w.deleteVM(f)
+	case decide.InitNode:
+		w.temps[a.Node].uninit = false
+		w.changes++
+	case decide.LabelNode:
+		w.changes++
+		if n := w.nodes[a.Node]; n != nil {
+			maps.Copy(n.labels, a.Labels)
+		} else if t := w.temps[a.Node]; t != nil {
+			maps.Copy(t.labels, a.Labels)
+		}
+	case decide.Cordon:
+		w.temps[a.Node].cordoned = true
+		w.changes++
+	case decide.Uncordon:
+		w.temps[a.Node].cordoned = false
+		w.changes++
+	case decide.DeleteNode:
+		if t := w.temps[a.Node]; t != nil && t.uid == a.UID {
+			if t.vm.state != "" && w.vms[t.vm.spec.Zone+"/"+t.vm.spec.Name] != nil {
+				w.broken("Node %s deleted while its VM exists", a.Node)
+			}
+			w.removeTemp(a.Node)
+		}
+	case decide.Fence:
+		s.Fenced = decide.Accepted
+		if w.faults.fence {
+			s.Fenced, s.FenceErr = decide.Unclear, "the webhook says no"
+		}
+	case decide.Taint:
+		return w.taint(f, a)
+	case decide.Untaint:
+		n := w.nodes[a.Node]
+		if n.taint == "foreign" {
+			w.broken("a foreign taint on %s is removed", a.Node)
+		}
+		n.taint = ""
+		w.changes++
+	case decide.DeleteServer:
+		w.deleteServer(f, a.Server)
+	case decide.HideServer, decide.ShowServer:
+		if sv := w.servers[a.Server.Name]; sv != nil && fmt.Sprint(sv.rv) == a.Server.ResourceVersion {
+			sv.Hidden = a.Kind == decide.HideServer
+			sv.Allocatable = !sv.Hidden
+			w.changes++
+			sv.rv++
+		}
+	case decide.CreateReplacement:
+		w.another(f, f.Name+"-r", v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
+	case decide.CreateAdded:
+		w.another(f, a.ID, v1.NodeFailoverSpec{Adds: f.Name, Share: a.Share})
+	default:
+		w.broken("unknown action %s", a)
+	}
+	return true
+}
+
+func (w *world) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverSpec) {
+	for _, o := range w.failovers {
+		if o.Name == name && !w.deleted(o) {
+			return
+		}
+	}
+	r := &v1.NodeFailover{}
+	r.Name, r.UID = name, w.next("failover")
+	r.Spec = spec
+	r.Spec.OnpremNodeName = f.Spec.OnpremNodeName
+	if spec.Adds != "" {
+		w.records[r.UID] = &decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, FailedAt: f.Status.NotReadySince.Time}
+	}
+	r.Finalizers = []string{v1.Finalizer}
+	r.CreationTimestamp = metav1.Time{Time: w.now}
+	w.changes++
+	w.failovers = append(w.failovers, r)
+}
+
+func (w *world) create(f *v1.NodeFailover, s *decide.State) {
+	st := f.Status
+	key := st.VM.Zone + "/" + st.GCPVMName
+	if !slices.Contains(f.Finalizers, v1.Finalizer) {
+		w.broken("insert without a finalizer")
+	}
+	tok := st.VM.TokenIDs[len(st.VM.TokenIDs)-1]
+	if !w.memory[tok] {
+		w.broken("insert with a token whose secret is not known")
+	}
+	s.Created = decide.Accepted
+	if w.requests[st.VM.RequestID] == key {
+		return // this very request has been done
+	}
+	if m := w.vms[key]; m != nil {
+		if m.owner != f.UID || m.foreign {
+			s.Created, s.CreateErr = decide.Alien, "there is a machine of that name that is not ours"
+		}
+		return
+	}
+	fault := w.faults.create[st.VM.Zone]
+	if fault == "" {
+		fault = cmp.Or(w.faults.create[st.VM.MachineType], w.faults.create["*"])
+	}
+	if fault != "" {
+		s.Created, s.CreateErr = fault, "the cloud says "+string(fault)
+		return
+	}
+	for _, m := range w.vms {
+		if m.owner == f.UID {
+			w.broken("failover %s gets a second VM beside %s", f.Spec.OnpremNodeName, m.spec.Name)
+		}
+	}
+	w.requests[st.VM.RequestID] = key
+	w.vms[key] = &machine{spec: cloud.Ref{Name: st.GCPVMName, Zone: st.VM.Zone}, owner: f.UID, kind: st.VM.MachineType, state: cloud.Creating, created: w.now, token: tok}
+	if w.faults.createLost {
+		w.faults.createLost = false
+		s.Created, s.CreateErr = decide.Unclear, "connection reset"
+	}
+}
+
+func (w *world) deleteVM(f *v1.NodeFailover) {
+	m := w.vms[f.Status.VM.Zone+"/"+f.Status.GCPVMName]
+	if m == nil {
+		return
+	}
+	if m.foreign || m.owner != f.UID {
+		w.broken("a foreign VM is deleted")
+		return
+	}
+	over := f.Status.DrainStartedAt != nil && !w.now.Before(f.Status.DrainStartedAt.Add(w.set.MaxWait))
+	lost := f.Status.VM.GaveUp != ""
+	for _, sv := range w.servers {
+		if sv.Node == m.spec.Name && sv.InUse() && !over && !lost {
+			w.broken("VM %s deleted under %s, which is %s", m.spec.Name, sv.Name, sv.State)
+		}
+	}
+	if m.deleted.IsZero() {
+		m.state, m.deleted = cloud.Stopping, w.now
+	}
+}
+
+func (w *world) taint(f *v1.NodeFailover, a decide.Action) bool {
+	n := w.nodes[a.Node]
+	switch {
+	case n == nil || n.health == decide.Gone || n.uid != a.UID:
+		return false // the API server's answer: not found, or a conflict
+	case n.taint == "foreign":
+		w.broken("a foreign taint on %s is overwritten", a.Node)
+	case f.Spec.Adds != "":
+		w.broken("%s is tainted by a further failover", a.Node)
+	case n.health != decide.NotReady:
+		w.broken("%s is tainted while it is Ready", a.Node)
+	case w.now.Sub(n.downSince) < w.set.Grace && f.Spec.Replaces == "":
+		w.broken("%s is tainted within the grace", a.Node)
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Values(w.temps)), func(t *temp) bool { return t.ready && !t.uninit && !t.drill }) {
+		w.broken("%s is tainted before a temporary node is Ready", a.Node)
+	}
+	n.taint = "ours"
+	w.changes++
+	return true
+}
+
+func (w *world) deleteServer(f *v1.NodeFailover, seen decide.Server) {
+	sv := w.servers[seen.Name]
+	if sv == nil || sv.UID != seen.UID || fmt.Sprint(sv.rv) != seen.ResourceVersion {
+		w.say("%s: refused, %s has changed", f.Spec.OnpremNodeName, seen.Name)
+		return
+	}
+	over := f.Status.DrainStartedAt != nil && !w.now.Before(f.Status.DrainStartedAt.Add(w.set.MaxWait))
+	if sv.InUse() && (!over || sv.Node == f.Spec.OnpremNodeName) {
+		w.broken("%s is deleted while it is %s", seen.Name, sv.State)
+	}
+	if n := w.nodes[sv.Node]; n != nil && n.health == decide.Ready {
+		w.broken("%s is deleted from %s, which is Ready", seen.Name, sv.Node)
+	}
+	if sv.Node == f.Spec.OnpremNodeName && f.Spec.Adds != "" {
+		w.broken("%s of the dead node is deleted by a further failover", seen.Name)
+	}
+	delete(w.servers, seen.Name)
+	w.changes++
+}
+
+func (w *world) removeTemp(name string) {
+	delete(w.temps, name)
+	w.changes++
+	for n, sv := range w.servers {
+		if sv.Node == name {
+			delete(w.servers, n)
+		}
+	}
+}
+
+// checkCompleted is called when a failover says that it is over.
+func (w *world) checkCompleted(f *v1.NodeFailover) {
+	// All that it has had is counted, but for the rounding and before a turn of the clock.
+	if told := f.Status.Spent.ScaledValue(resource.Micro); !w.turned && told+int64(f.Status.TotalAttempts) < w.spent[f.UID] {
+		w.broken("completed: it says that its VMs have cost %d, they have cost %d", told, w.spent[f.UID])
+	}
+	for _, m := range w.vms {
+		if m.owner == f.UID && !m.foreign {
+			w.broken("completed, but VM %s exists", m.spec.Name)
+		}
+	}
+	if f.Status.VM != nil {
+		if w.temps[f.Status.GCPVMName] != nil {
+			w.broken("completed, but Node %s exists", f.Status.GCPVMName)
+		}
+		for _, id := range f.Status.VM.TokenIDs {
+			w.broken("completed, but token %s may exist", id)
+		}
+	}
+}
