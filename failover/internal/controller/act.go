@@ -73,8 +73,7 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 	case decide.HideServer, decide.ShowServer:
 		return r.patchServer(ctx, a)
 	case decide.CreateReplacement:
-		return acted, r.createFailover(ctx, f, decide.Name(f.Spec.OnpremNodeName, f.UID, "replacement of "+f.Status.GCPVMName),
-			v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
+		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
 	case decide.CreateAdded:
 		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{Adds: f.Name, Share: a.Share})
 	}

@@ -28,7 +28,7 @@ func (d *decision) active() {
 		if !d.ownVM() {
 			return
 		}
-		if d.successor(d.f.Name) != nil {
+		if d.next() != nil {
 			d.leave("the next VM has taken over")
 			return
 		}
@@ -69,8 +69,8 @@ func (d *decision) ownVM() bool {
 	if !d.tempStands() {
 		return false
 	}
-	if d.reached(d.replacedAt(d.f)) && d.down() && !d.deleting() && !d.replaced() {
-		d.do(Action{Kind: CreateReplacement})
+	if d.reached(d.replacedAt(d.f)) && d.graceOver() && !d.deleting() && !d.replaced() {
+		d.do(Action{Kind: CreateReplacement, ID: d.unused("replacement of " + d.st.GCPVMName)})
 	}
 	return true
 }
@@ -78,7 +78,7 @@ func (d *decision) ownVM() bool {
 // replaced tells whether there is a failover that replaces this one.
 func (d *decision) replaced() bool {
 	for i := range d.s.Siblings {
-		if o := &d.s.Siblings[i]; o.Spec.Replaces == d.f.Name && open(o) {
+		if o := &d.s.Siblings[i]; o.Spec.Replaces == d.f.Name && o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && open(o) {
 			return true
 		}
 	}
@@ -133,7 +133,7 @@ func (d *decision) comeBack() {
 
 // inherit takes over the taint of the failover that this one replaces.
 func (d *decision) inherit() {
-	o := d.sibling(d.f.Spec.Replaces)
+	o := d.predecessor()
 	if o != nil && o.Status.Taint != v1.TaintNone && d.s.Node.Tainted {
 		d.st.Taint = v1.TaintSet
 		d.condition(v1.TaintApplied, metav1.ConditionTrue, "Inherited", "from failover "+o.Name)
@@ -294,7 +294,7 @@ func (d *decision) leave(why string) {
 func (d *decision) hosted() bool {
 	host := d.sibling(d.st.SharesWith)
 	if host != nil {
-		if next := d.successor(host.Name); next != nil {
+		if next := d.successor(host.Name, host.Spec.OnpremNodeName); next != nil {
 			d.st.SharesWith = next.Name
 			return true
 		}

@@ -178,7 +178,7 @@ func (w *world) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool {
 			sv.rv++
 		}
 	case decide.CreateReplacement:
-		w.another(f, f.Name+"-r", v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
+		w.another(f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
 	case decide.CreateAdded:
 		w.another(f, a.ID, v1.NodeFailoverSpec{Adds: f.Name, Share: a.Share})
 	default:
@@ -197,7 +197,7 @@ func (w *world) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverSpe
 	r.Name, r.UID = name, w.next("failover")
 	r.Spec = spec
 	r.Spec.OnpremNodeName = f.Spec.OnpremNodeName
-	if spec.Adds != "" {
+	if f.Status.NotReadySince != nil {
 		w.records[r.UID] = &decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, FailedAt: f.Status.NotReadySince.Time}
 	}
 	r.Finalizers = []string{v1.Finalizer}

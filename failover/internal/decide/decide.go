@@ -79,7 +79,7 @@ func (d *decision) run() {
 	d.further()
 	// There is no delay for the removal of the taint, and no phase in which it
 	// could be left behind.
-	if (d.s.Node.Health == Ready || d.deleting()) && d.successor(d.f.Name) == nil {
+	if (d.s.Node.Health == Ready || d.deleting()) && d.next() == nil {
 		d.untaint()
 	}
 	if d.s.Node.Health == Ready {

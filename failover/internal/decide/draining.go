@@ -33,7 +33,7 @@ func (d *decision) onTemp() []Server {
 }
 
 func (d *decision) draining() {
-	next := d.successor(d.f.Name)
+	next := d.next()
 	if d.down() && !d.deleting() && next == nil && d.st.VMDeletionStartedAt == nil {
 		d.failedAgain()
 		return

@@ -44,7 +44,7 @@ func (d *decision) pending() {
 		return
 	}
 	d.recordLost()
-	if d.f.Spec.Replaces == "" {
+	if d.predecessor() == nil {
 		if !d.graceOver() {
 			return
 		}
@@ -55,7 +55,7 @@ func (d *decision) pending() {
 		}
 	}
 	d.deleteReady()
-	if d.f.Spec.Replaces == "" {
+	if d.predecessor() == nil {
 		if host := d.roomAt(); host != "" {
 			d.admit(fmt.Sprintf("the VM of failover %s has room for the lost game servers", host))
 			d.st.SharesWith = host
@@ -158,7 +158,7 @@ func (d *decision) overBudget() (reason, message string) {
 		}
 	}
 	switch {
-	case failovers >= d.set.MaxFailovers && d.f.Spec.Replaces == "" && d.f.Spec.Adds == "" && !d.f.Spec.Drill:
+	case failovers >= d.set.MaxFailovers && d.predecessor() == nil && d.f.Spec.Adds == "" && !d.f.Spec.Drill:
 		return "TooManyFailovers", fmt.Sprintf("%d failovers are under way, which is the limit", failovers)
 	case vms >= d.set.MaxVMs:
 		return "TooManyVMs", fmt.Sprintf("%d VMs exist, which is the limit", vms)
@@ -179,7 +179,7 @@ func need(l *v1.Load) (cpu, memory int64) {
 
 // pick is the machine for this failover's own share of what was lost.
 func (d *decision) pick() Machine {
-	if o := d.sibling(d.f.Spec.Replaces); o != nil && o.Status.VM != nil {
+	if o := d.predecessor(); o != nil && o.Status.VM != nil {
 		if m, ok := d.set.machine(o.Status.VM.MachineType); ok {
 			return m
 		}
@@ -277,13 +277,26 @@ func (d *decision) sibling(name string) *v1.NodeFailover {
 	return nil
 }
 
-// successor is the failover that replaces o, if its VM has taken over.
-func (d *decision) successor(name string) *v1.NodeFailover {
+// successor is the failover of that node that replaces the named one, if its VM
+// has taken over.
+func (d *decision) successor(name, node string) *v1.NodeFailover {
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
-		if o.Spec.Replaces == name && o.Status.ActiveAt != nil && open(o) {
+		if o.Spec.Replaces == name && o.Spec.OnpremNodeName == node && o.Status.ActiveAt != nil && open(o) {
 			return o
 		}
+	}
+	return nil
+}
+
+// next is this failover's own successor.
+func (d *decision) next() *v1.NodeFailover { return d.successor(d.f.Name, d.f.Spec.OnpremNodeName) }
+
+// predecessor is the failover that this one replaces; nil if there is none of
+// that name for the same node, whatever the spec says.
+func (d *decision) predecessor() *v1.NodeFailover {
+	if o := d.sibling(d.f.Spec.Replaces); o != nil && o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName {
+		return o
 	}
 	return nil
 }

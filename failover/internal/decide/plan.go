@@ -46,7 +46,7 @@ const (
 	// HideServer takes the allocatable label away, ShowServer restores it.
 	HideServer Kind = "HideServer"
 	ShowServer Kind = "ShowServer"
-	// CreateReplacement makes the failover whose VM follows on this one's.
+	// CreateReplacement makes the failover ID, whose VM follows on this one's.
 	CreateReplacement Kind = "CreateReplacement"
 	// CreateAdded makes the failover ID for a further VM, which is for Share.
 	CreateAdded Kind = "CreateAdded"

@@ -71,20 +71,20 @@ func load(st *v1.NodeFailoverStatus) *v1.Load {
 
 // recordLost takes over what was lost, before the taint deletes it.
 func (d *decision) recordLost() {
-	switch o := d.sibling(d.f.Spec.Replaces); {
+	switch o := d.predecessor(); {
 	case d.st.Lost != nil:
 	case d.f.Spec.Share != nil:
 		d.st.Lost = &v1.LostServers{Load: d.f.Spec.Share.Load}
 	case o != nil: // by now the node has none
 		d.st.Lost, d.st.Shares = o.Status.Lost.DeepCopy(), slices.Clone(o.Status.Shares)
-	case d.f.Spec.Replaces == "":
+	default:
 		d.st.Lost = d.s.Lost
 	}
 }
 
 // plan decides what each VM is for. It is final once the failover is admitted.
 func (d *decision) plan() {
-	if d.st.Lost == nil || d.f.Spec.Share != nil || d.f.Spec.Replaces != "" {
+	if d.st.Lost == nil || d.f.Spec.Share != nil || d.predecessor() != nil {
 		return
 	}
 	shares, tooLarge := d.set.pack(d.st.Lost)
@@ -121,21 +121,21 @@ func (d *decision) unplan() {
 // further sees to it that there is a failover for each VM but the own one, as
 // long as this one leads: one that has ended meanwhile is made anew.
 func (d *decision) further() {
-	leads := d.f.Spec.Adds == "" && (d.st.Phase == v1.Active || d.st.Phase == v1.Creating && d.f.Spec.Replaces == "") && d.successor(d.f.Name) == nil
+	leads := d.f.Spec.Adds == "" && (d.st.Phase == v1.Active || d.st.Phase == v1.Creating && d.predecessor() == nil) && d.next() == nil
 	if len(d.st.Shares) < 2 || !leads || d.deleting() || !d.graceOver() {
 		return
 	}
 	for i, l := range d.st.Shares[1:] {
 		if number := int32(i) + 2; d.added(func(o *v1.NodeFailover) bool { return o.Spec.Share.Number == number }) == nil {
-			d.do(Action{Kind: CreateAdded, ID: d.addedName(number), Share: &v1.Share{Number: number, Load: l}})
+			d.do(Action{Kind: CreateAdded, ID: d.unused(fmt.Sprintf("VM %d", number)), Share: &v1.Share{Number: number, Load: l}})
 		}
 	}
 }
 
-// addedName is that of the failover for a further VM: another one if there has
-// been one of that name.
-func (d *decision) addedName(number int32) string {
-	node, what := d.f.Spec.OnpremNodeName, fmt.Sprintf("VM %d", number)
+// unused is the name of a failover that this one makes: another one if there
+// has been one of that name, which may be over.
+func (d *decision) unused(what string) string {
+	node := d.f.Spec.OnpremNodeName
 	name := Name(node, d.f.UID, what)
 	for o := d.sibling(name); o != nil; o = d.sibling(name) {
 		name = Name(node, d.f.UID, what+" after "+string(o.UID))
@@ -148,7 +148,7 @@ func (d *decision) added(want func(*v1.NodeFailover) bool) *v1.NodeFailover {
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
 		lead := o.Leader()
-		if o.Spec.Share != nil && open(o) && (lead == d.f.Name || lead == d.f.Spec.Replaces) && want(o) {
+		if o.Spec.Share != nil && o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && open(o) && (lead == d.f.Name || lead == d.f.Spec.Replaces) && want(o) {
 			return o
 		}
 	}
@@ -202,7 +202,7 @@ func (d *decision) follow() {
 func (d *decision) last(name string) string {
 	lead := name
 	for range len(d.s.Siblings) + 1 {
-		next := d.successor(lead)
+		next := d.successor(lead, d.f.Spec.OnpremNodeName)
 		if next == nil {
 			return lead
 		}
