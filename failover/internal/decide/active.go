@@ -75,10 +75,12 @@ func (d *decision) ownVM() bool {
 	return true
 }
 
-// replaced tells whether there is a failover that replaces this one.
+// replaced tells whether there is a failover that replaces this one, or another
+// one for the same VM of the node: one that is made now would be its duplicate.
 func (d *decision) replaced() bool {
 	for i := range d.s.Siblings {
-		if o := &d.s.Siblings[i]; o.Spec.Replaces == d.f.Name && o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && open(o) {
+		o := &d.s.Siblings[i]
+		if o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && open(o) && !o.Spec.Drill && (o.Spec.Replaces == d.f.Name || d.sameVM(o)) {
 			return true
 		}
 	}
