@@ -211,8 +211,8 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 				a := todo[i]
 				if o.err != nil {
 					failed = append(failed, fmt.Errorf("%s: %w", a, o.err))
-					if a.Server.Name != "" || a.Kind == decide.CreateAdded {
-						continue // one game server that can't be changed, or one more VM, must not keep the VM from being made
+					if a.Server.Name != "" || a.Kind == decide.CreateAdded || a.Kind == decide.DeleteToken {
+						continue // one game server that can't be changed must keep neither the VM from being made nor the taint from being set
 					}
 					return wake, errors.Join(failed...)
 				}

@@ -65,6 +65,7 @@ func (d *decision) ownVM() bool {
 			d.st.LastError = vm.Err
 		}
 	}
+	d.prepare() // one that was Ready when it was first seen lacks its labels
 	d.tokensGone()
 	if !d.tempStands() {
 		return false
@@ -133,13 +134,16 @@ func (d *decision) comeBack() {
 	}
 }
 
-// inherit takes over the taint of the failover that this one replaces.
-func (d *decision) inherit() {
+// inherit takes over the taint of the failover that this one replaces, and tells
+// whether there was one.
+func (d *decision) inherit() bool {
 	o := d.predecessor()
-	if o != nil && o.Status.Taint != v1.TaintNone && d.s.Node.Tainted {
-		d.st.Taint = v1.TaintSet
-		d.condition(v1.TaintApplied, metav1.ConditionTrue, "Inherited", "from failover "+o.Name)
+	if o == nil || o.Status.Taint == v1.TaintNone || !d.s.Node.Tainted {
+		return false
 	}
+	d.st.Taint = v1.TaintSet
+	d.condition(v1.TaintApplied, metav1.ConditionTrue, "Inherited", "from failover "+o.Name)
+	return true
 }
 
 // taint is the last step, and the only one that ends what may still run.
@@ -161,6 +165,8 @@ func (d *decision) taint() {
 		d.st.Taint = v1.TaintSet
 		d.condition(kind, metav1.ConditionTrue, "Applied", "the dead node's pods are being deleted")
 		d.event(Normal, "TaintApplied", "out-of-service: the dead node's pods are deleted, its game servers restart on the temporary node")
+		return
+	case d.st.Taint == v1.TaintNone && d.s.Node.Tainted && d.inherit():
 		return
 	case d.st.Taint == v1.TaintNone && d.s.Node.Tainted:
 		d.condition(kind, metav1.ConditionFalse, "Foreign", "somebody else has tainted the node, and has to remove it")

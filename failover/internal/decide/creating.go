@@ -215,6 +215,7 @@ func (d *decision) giveUp(why v1.GaveUp, message string) {
 	d.st.LastError = message
 	d.st.NextAttemptAt = nil
 	d.st.TempNotReadySince = nil
+	d.st.DrainStartedAt = nil // the next VM's games have all of their time
 	d.condition(v1.VMCreated, metav1.ConditionFalse, string(why), message)
 	d.event(Warning, string(why), fmt.Sprintf("%s: %s", d.st.GCPVMName, message))
 	if why == v1.GaveUpLost || d.st.ActiveAt != nil {
@@ -272,6 +273,11 @@ func (d *decision) abandon() {
 // gone sees to it that the VM is gone, then its Node, then its tokens, in this
 // order, and tells whether all are.
 func (d *decision) gone() bool {
+	if d.s.VM.Known == Present || d.s.VM.Known == Unknown {
+		if t, ok := d.temp(); ok && !t.Cordoned { // it has joined after all
+			d.do(Action{Kind: Cordon, Node: d.st.GCPVMName, UID: t.UID})
+		}
+	}
 	switch d.s.VM.Known {
 	case Present:
 		if d.s.VM.Instance.State != cloud.Stopping {
@@ -280,8 +286,11 @@ func (d *decision) gone() bool {
 		d.poll()
 		return false
 	case Unknown:
-		if d.s.VM.Err != "" {
+		if d.s.VM.Err != "" { // a deletion waits for no look: the provider knows what is ours
 			d.st.LastError = d.s.VM.Err
+			d.do(Action{Kind: DeleteVM, ID: d.st.GCPVMName})
+			d.wakeAt(d.now.Add(heldRetry))
+			return false
 		}
 		d.poll()
 		return false

@@ -11,6 +11,7 @@
 package decide
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -68,6 +69,7 @@ func (d *decision) run() {
 	if d.st.Phase == "" {
 		d.st.Phase = v1.Pending
 	}
+	d.repair()
 	d.turnedBack()
 	if d.f.Spec.Drill {
 		d.drill()
@@ -80,6 +82,9 @@ func (d *decision) run() {
 	// There is no delay for the removal of the taint, and no phase in which it
 	// could be left behind.
 	if (d.s.Node.Health == Ready || d.deleting()) && d.next() == nil {
+		if d.st.Taint == v1.TaintNone && d.st.ActiveAt != nil {
+			d.inherit() // it was set in the moment in which this one took over
+		}
 		d.untaint()
 	}
 	if d.s.Node.Health == Ready {
@@ -97,6 +102,18 @@ func (d *decision) run() {
 		d.recovering()
 	case v1.Draining:
 		d.draining()
+	}
+}
+
+// repair makes up for a status that this controller has not written: one of an
+// earlier operator, or one that was edited or restored in part.
+func (d *decision) repair() {
+	if (d.st.Phase == v1.Active || d.st.Phase == v1.Recovering) && d.st.VM == nil && d.st.SharesWith == "" {
+		d.event(Warning, "NoVM", fmt.Sprintf("%s without a VM that is known: it begins anew", d.st.Phase))
+		d.st.Phase, d.st.GCPVMName, d.st.ActiveAt = v1.Pending, "", nil
+	}
+	if d.st.Phase == v1.Draining && d.st.DrainStartedAt == nil {
+		d.st.DrainStartedAt = d.instant()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
 )
 
 // hangs is how long servers may take to go once they are deleted, in the end.
@@ -48,7 +49,7 @@ func (d *decision) draining() {
 		return
 	}
 	if d.st.VM != nil {
-		if d.st.VMDeletionStartedAt == nil && !d.drained() {
+		if (d.st.VMDeletionStartedAt == nil || d.joinedLate()) && !d.drained() {
 			return
 		}
 		if !d.gone() {
@@ -56,6 +57,13 @@ func (d *decision) draining() {
 		}
 	}
 	d.complete("Completed", "the VM, its Node and its tokens are gone")
+}
+
+// joinedLate tells whether games have begun on a VM that was found empty: it
+// joined when its deletion had begun already, and had not come about.
+func (d *decision) joinedLate() bool {
+	running := d.s.VM.Known == Present && (d.s.VM.Instance.State == cloud.Creating || d.s.VM.Instance.State == cloud.Running)
+	return running && slices.ContainsFunc(d.onTemp(), Server.InUse)
 }
 
 // failedAgain goes back: the VM is still there.
@@ -125,6 +133,12 @@ func (d *decision) drained() bool {
 		return false
 	}
 	d.st.VMDeletionStartedAt = d.instant()
+	if hung && (left > 0 || exists && (d.s.PodsOnTemp == nil || *d.s.PodsOnTemp > 0)) {
+		message := fmt.Sprintf("what was deleted has not gone within %s: %d game servers are left, and end with the VM", hangs, left)
+		d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Hung", message)
+		d.event(Warning, "Hung", message)
+		return true
+	}
 	d.condition(v1.GameServersDrained, metav1.ConditionTrue, "Drained", "no game server is left on the temporary node")
 	d.event(Normal, "Drained", "no game server is left on the temporary node")
 	return true

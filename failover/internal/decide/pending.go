@@ -25,7 +25,7 @@ func (d *decision) condition(kind string, status metav1.ConditionStatus, reason,
 func (d *decision) pending() {
 	switch older := d.duplicateOf(); {
 	case d.deleting():
-		d.complete("Cancelled", "deleted before anything was done")
+		d.complete("Cancelled", "deleted before a VM was asked for")
 		return
 	case older != "":
 		d.complete("Duplicate", fmt.Sprintf("failover %s is for the same node", older))

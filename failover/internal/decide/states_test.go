@@ -1,0 +1,215 @@
+package decide_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/decide"
+)
+
+// Single decisions in states that worlds seldom come to.
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) *metav1.MicroTime { return &metav1.MicroTime{Time: noon.Add(-d)} }
+
+var running = decide.VM{Known: decide.Present, Instance: cloud.Instance{State: cloud.Running}}
+
+// made is a failover of worker-1 with a VM of that age.
+func made(name string, phase v1.Phase, age time.Duration) *v1.NodeFailover {
+	f := &v1.NodeFailover{}
+	f.Name, f.UID, f.Finalizers = name, types.UID("uid-"+name), []string{v1.Finalizer}
+	f.Spec.OnpremNodeName = "worker-1"
+	f.Status = v1.NodeFailoverStatus{
+		Phase: phase, Recorded: &v1.RecordedNode{UID: "n"}, FailedAt: ago(age + time.Minute),
+		GCPVMName: "vm-" + name, VM: &v1.VMStatus{Zone: "zone-a", StartedAt: *ago(age), SeenAt: ago(age)},
+	}
+	return f
+}
+
+func down(f *v1.NodeFailover) *v1.NodeFailover {
+	f.Status.NotReadySince = f.Status.FailedAt
+	return f
+}
+
+// decided decides once.
+func decided(s *decide.State) (v1.NodeFailoverStatus, decide.Plan) {
+	set := settings()
+	p := decide.Decide(&set, s, noon)
+	if p.Status == nil {
+		return s.Failover.Status, p
+	}
+	return *p.Status, p
+}
+
+func does(p decide.Plan, k decide.Kind) bool {
+	return slices.ContainsFunc(p.Actions, func(a decide.Action) bool { return a.Kind == k })
+}
+
+// A status that this controller has not written is no reason to fall over, nor
+// to leave the node without a failover.
+func TestStatusOfAnotherWriter(t *testing.T) {
+	for _, phase := range []v1.Phase{v1.Pending, v1.Creating, v1.Active, v1.Recovering, v1.Draining, v1.Completed} {
+		for what, spoil := range map[string]func(*v1.NodeFailoverStatus){
+			"no VM":       func(st *v1.NodeFailoverStatus) { st.VM = nil },
+			"no instants": func(st *v1.NodeFailoverStatus) { st.FailedAt, st.VM.StartedAt = nil, metav1.MicroTime{} },
+			"only phase and name": func(st *v1.NodeFailoverStatus) {
+				*st = v1.NodeFailoverStatus{Phase: st.Phase, GCPVMName: st.GCPVMName}
+			},
+		} {
+			for _, health := range []decide.Health{decide.Gone, decide.NotReady, decide.Ready} {
+				f := made("a", phase, time.Hour)
+				spoil(&f.Status)
+				decided(&decide.State{Failover: f, Node: decide.Node{Health: health, UID: "n"}, VM: decide.VM{Known: decide.Absent}})
+				if t.Failed() {
+					t.Fatal(what, phase, health)
+				}
+			}
+		}
+	}
+	f := made("a", v1.Active, time.Hour)
+	f.Status.VM = nil
+	if st, _ := decided(&decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, VM: decide.VM{}}); st.Phase != v1.Pending || st.GCPVMName != "" {
+		t.Errorf("Active without a VM becomes %s with %q", st.Phase, st.GCPVMName)
+	}
+}
+
+// The VM joins when its deletion has begun: nobody is sent there any more, and
+// who got there in between may play to the end.
+func TestJoinsWhileItIsDeleted(t *testing.T) {
+	f := made("a", v1.Draining, 2*time.Minute)
+	f.Status.DrainStartedAt, f.Status.VMDeletionStartedAt = ago(time.Minute), ago(time.Minute)
+	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.Ready, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running}
+	if _, p := decided(s); !does(p, decide.Cordon) || !does(p, decide.DeleteVM) {
+		t.Errorf("empty: %v", p.Actions)
+	}
+	s.Servers = []decide.Server{{Name: "gs", Node: "vm-a", State: "Allocated", Allocatable: true}}
+	if _, p := decided(s); !does(p, decide.Cordon) || !does(p, decide.HideServer) || does(p, decide.DeleteVM) {
+		t.Errorf("with a game: %v", p.Actions)
+	}
+	s.VM.Instance.State = cloud.Stopping // too late
+	if st, p := decided(s); does(p, decide.HideServer) || st.VMDeletionStartedAt == nil {
+		t.Errorf("it stops: %v", p.Actions)
+	}
+}
+
+func TestGivenUpVMIsCordonedWhenItJoins(t *testing.T) {
+	f := down(made("a", v1.Creating, time.Hour))
+	f.Status.VM.GaveUp = v1.GaveUpNeverJoined
+	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running}
+	if _, p := decided(s); len(p.Actions) < 2 || p.Actions[0].Kind != decide.Cordon || p.Actions[1].Kind != decide.DeleteVM {
+		t.Errorf("%v", p.Actions)
+	}
+}
+
+// A cloud that cannot be asked about a VM can still be told to delete it.
+func TestDeletesWhatItCannotSee(t *testing.T) {
+	f := made("a", v1.Draining, time.Hour)
+	f.Status.DrainStartedAt, f.Status.VMDeletionStartedAt = ago(time.Hour), ago(time.Hour)
+	_, p := decided(&decide.State{Failover: f, Node: decide.Node{Health: decide.Ready, UID: "n"}, VM: decide.VM{Err: "deadline exceeded"}})
+	if !does(p, decide.DeleteVM) {
+		t.Errorf("%v", p.Actions)
+	}
+}
+
+func TestServersThatHangAreToldOf(t *testing.T) {
+	f := made("a", v1.Draining, 9*time.Hour)
+	f.Status.DrainStartedAt = ago(4 * time.Hour)
+	st, _ := decided(&decide.State{
+		Failover: f, Node: decide.Node{Health: decide.Ready, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true, Cordoned: true}, VM: running,
+		Servers: []decide.Server{{Name: "gs", Node: "vm-a", State: "Allocated", Deleting: true}},
+	})
+	c := meta.FindStatusCondition(st.Conditions, v1.GameServersDrained)
+	if c.Status != metav1.ConditionFalse || c.Reason != "Hung" || !strings.Contains(c.Message, "1 game servers") || st.VMDeletionStartedAt == nil {
+		t.Errorf("%+v, deletion at %v", c, st.VMDeletionStartedAt)
+	}
+}
+
+// A Node that is Ready when it is first seen gets its labels all the same:
+// game servers wait for them.
+func TestReadyAtFirstSightIsLabelled(t *testing.T) {
+	f := down(made("a", v1.Creating, time.Minute))
+	f.Status.Recorded.Labels = map[string]string{"hardware": "game-runner"}
+	st, p := decided(&decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running})
+	if st.Phase != v1.Active {
+		t.Fatalf("it is %s", st.Phase)
+	}
+	label := slices.IndexFunc(p.Actions, func(a decide.Action) bool { return a.Kind == decide.LabelNode && a.Labels["hardware"] == "game-runner" })
+	taint := slices.IndexFunc(p.Actions, func(a decide.Action) bool { return a.Kind == decide.Taint })
+	if label < 0 || taint < label {
+		t.Errorf("%v", p.Actions)
+	}
+}
+
+// The predecessor has tainted the node in the moment in which its replacement
+// took over: that one removes the taint.
+func TestTaintOfTheMomentOfTakingOver(t *testing.T) {
+	old, next := made("old", v1.Draining, 20*time.Hour), made("next", v1.Recovering, time.Hour)
+	old.Status.DrainStartedAt, old.Status.Taint, old.Status.ActiveAt = ago(time.Hour), v1.TaintApplying, ago(20*time.Hour)
+	next.Spec.Replaces, next.Status.ActiveAt = "old", ago(time.Hour)
+	for _, health := range []decide.Health{decide.Ready, decide.NotReady} {
+		next := next.DeepCopy()
+		if health == decide.NotReady {
+			next.Status.Phase = v1.Active
+			down(next)
+		}
+		st, p := decided(&decide.State{
+			Failover: next, Node: decide.Node{Health: health, UID: "n", Tainted: true}, VM: running,
+			Temp: decide.Temp{Exists: true, Ready: true}, Siblings: []v1.NodeFailover{*old},
+		})
+		if st.Taint != v1.TaintSet || does(p, decide.Untaint) != (health == decide.Ready) {
+			t.Errorf("%s: the taint is %q, %v", health, st.Taint, p.Actions)
+		}
+	}
+}
+
+// TestOldWait: a drain that was broken off hours ago, with a VM that is lost, is
+// not where the next VM's maximum wait counts from.
+func TestOldWait(t *testing.T) {
+	w := newWorld()
+	w.play(t, `
+		node worker-1 ready
+		node worker-1 notready
+		wait 3m
+		servers temp Allocated
+		node worker-1 ready
+		wait 2m
+		cloud * quota
+		vm vanishes
+		node worker-1 notready
+		wait 4h
+		cloud ok`)
+	for i := 0; i < 2000 && len(w.vms) == 0; i++ {
+		w.advance(time.Second)
+	}
+	w.setNode("worker-1", "ready")
+	w.advance(35 * time.Second)
+	game := w.serve(w.theTemp(), "Allocated")
+	w.advance(40 * time.Second)
+	if w.servers[game] == nil {
+		t.Error("a game of 40 seconds has been ended")
+	}
+	delete(w.servers, game)
+	w.heal()
+	w.verdict(t)
+}
+
+func ExampleDecide() {
+	set := settings()
+	f := down(made("a", v1.Active, time.Minute))
+	p := decide.Decide(&set, &decide.State{
+		Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, VM: running,
+		Temp: decide.Temp{Exists: true, Ready: true, Labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp"}},
+	}, noon)
+	fmt.Println(p.Actions)
+	// Output: [Taint worker-1]
+}
