@@ -282,7 +282,7 @@ type VMStatus struct {
 }
 
 // GaveUp is why an attempt is over.
-// +kubebuilder:validation:Enum="";Stockout;Quota;Invalid;Foreign;NeverJoined;Lost
+// +kubebuilder:validation:Enum="";Stockout;Quota;Invalid;Foreign;NeverJoined;Lost;Lifetime
 type GaveUp string
 
 // The reasons to give up an attempt.
@@ -293,6 +293,7 @@ const (
 	GaveUpForeign     GaveUp = "Foreign"
 	GaveUpNeverJoined GaveUp = "NeverJoined"
 	GaveUpLost        GaveUp = "Lost"
+	GaveUpLifetime    GaveUp = "Lifetime"
 )
 
 // NodeFailover stands for one spell of failure of one on-premises node.
@@ -346,7 +347,7 @@ func (f *NodeFailover) Leader() string {
 // Cost is what the VM has cost until then, by the price that it was asked for
 // at, in millionths. One that the cloud has refused costs nothing.
 func (vm *VMStatus) Cost(until time.Time) resource.Quantity {
-	refused := vm.GaveUp != "" && vm.GaveUp != GaveUpNeverJoined && vm.GaveUp != GaveUpLost
+	refused := vm.GaveUp != "" && vm.GaveUp != GaveUpNeverJoined && vm.GaveUp != GaveUpLost && vm.GaveUp != GaveUpLifetime
 	if refused && vm.SeenAt == nil {
 		return resource.Quantity{}
 	}

@@ -37,7 +37,18 @@ func (d *decision) active() {
 		d.leave(d.whyDeleting())
 		return
 	}
-	d.comeBack()
+	switch {
+	case d.st.SharesWith == "" && d.outlived(d.f):
+		if d.st.DrainStartedAt == nil {
+			d.event(Warning, "Outlived", fmt.Sprintf("%s has reached its longest lifetime, %s, and nothing has replaced it: it takes no new games", d.st.GCPVMName, d.set.Lifetime))
+		}
+		if d.drained() {
+			d.giveUp(v1.GaveUpLifetime, "empty at the end of its longest lifetime: the next one takes its place")
+			return
+		}
+	default:
+		d.comeBack()
+	}
 	if !d.graceOver() {
 		return // a new spell, since the last recovery
 	}
@@ -74,6 +85,13 @@ func (d *decision) ownVM() bool {
 		d.do(Action{Kind: CreateReplacement, ID: d.unused("replacement of " + d.st.GCPVMName)})
 	}
 	return true
+}
+
+// outlived tells whether the VM of o has reached the end of its life. It is
+// drained where it stands, so that the games end in their time and before the
+// cloud ends the VM, and the next one is made in its place.
+func (d *decision) outlived(o *v1.NodeFailover) bool {
+	return o.Status.VM != nil && d.reached(d.after(o.Status.VM.StartedAt.Time, d.set.Lifetime))
 }
 
 // replaced tells whether there is a failover that replaces this one, or another
@@ -307,7 +325,8 @@ func (d *decision) hosted() bool {
 			return true
 		}
 		ends := host.DeletionTimestamp != nil || host.Status.Phase == v1.Draining || host.Status.Phase == v1.Completed ||
-			host.Status.Phase == v1.Recovering && host.Status.VM != nil && !d.now.Before(d.replacedAt(host))
+			host.Status.Phase == v1.Recovering && host.Status.VM != nil && !d.now.Before(d.replacedAt(host)) ||
+			host.Status.Phase == v1.Active && d.outlived(host)
 		if !ends {
 			return true
 		}

@@ -215,7 +215,7 @@ func (d *decision) giveUp(why v1.GaveUp, message string) {
 	d.st.LastError = message
 	d.st.NextAttemptAt = nil
 	d.st.TempNotReadySince = nil
-	d.st.DrainStartedAt = nil // the next VM's games have all of their time
+	d.st.DrainStartedAt, d.st.VMDeletionStartedAt = nil, nil // the next VM's games have all of their time
 	d.condition(v1.VMCreated, metav1.ConditionFalse, string(why), message)
 	d.event(Warning, string(why), fmt.Sprintf("%s: %s", d.st.GCPVMName, message))
 	if why == v1.GaveUpLost || d.st.ActiveAt != nil {

@@ -84,6 +84,9 @@ func (d *decision) failedAgain() {
 // drained moves the game servers away from the temporary node and tells
 // whether none is left.
 func (d *decision) drained() bool {
+	if d.st.DrainStartedAt == nil {
+		d.st.DrainStartedAt = d.instant()
+	}
 	t, exists := d.temp()
 	if exists && !t.Cordoned {
 		d.do(Action{Kind: Cordon, Node: d.st.GCPVMName, UID: t.UID})

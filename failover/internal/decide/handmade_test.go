@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/decide"
 )
 
 // hand makes a failover as somebody with kubectl could.
@@ -77,30 +78,17 @@ func TestReplacesNobody(t *testing.T) {
 }
 
 // TestReplaceOneAnother: the CRD cannot refuse failovers that are made by hand
-// and replace one another. They end with their node's failure, and so does one
-// that adds to them.
+// and replace one another. One that adds to them finds no end of that chain.
 func TestReplaceOneAnother(t *testing.T) {
-	w := newWorld()
-	w.setNode("worker-1", "ready")
-	one := w.hand("a", v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Replaces: "b"})
-	other := w.hand("b", v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Replaces: "a"})
-	w.setNode("worker-1", "notready")
-	for range 120 {
-		if w.advance(time.Second); one.Status.ActiveAt != nil && other.Status.ActiveAt != nil {
-			break
+	a, b := made("a", v1.Active, time.Hour), made("b", v1.Active, time.Hour)
+	a.Spec.Replaces, b.Spec.Replaces = "b", "a"
+	a.Status.ActiveAt, b.Status.ActiveAt = ago(time.Hour), ago(time.Hour)
+	for _, phase := range []v1.Phase{v1.Pending, v1.Active} {
+		c := down(made("c", phase, time.Hour))
+		c.Spec.Adds, c.Spec.Share = "a", &v1.Share{Number: 2}
+		st, _ := decided(&decide.State{Failover: c, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*a, *b}})
+		if st.Lead != "" {
+			t.Errorf("%s: it follows %s", phase, st.Lead)
 		}
 	}
-	if one.Status.Phase == v1.Completed || other.Status.Phase == v1.Completed {
-		t.Fatalf("they are %s and %s: no chain without an end", one.Status.Phase, other.Status.Phase)
-	}
-	w.hand("c", v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Adds: "a", Share: &v1.Share{Number: 2}})
-	w.advance(30 * time.Minute)
-	w.setNode("worker-1", "ready")
-	w.advance(30 * time.Minute)
-	for _, f := range w.failovers {
-		if f.Status.Phase != v1.Completed {
-			t.Errorf("%s is %s", f.Name, f.Status.Phase)
-		}
-	}
-	w.verdict(t)
 }

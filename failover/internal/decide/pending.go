@@ -33,6 +33,9 @@ func (d *decision) pending() {
 	case d.s.Node.Health == Ready:
 		d.complete("NotNeeded", "the node is Ready")
 		return
+	case d.renewed():
+		d.complete("NotNeeded", "the VM that it was to replace is gone, and has been replaced without it")
+		return
 	case !d.down():
 		// The Node does not exist, and no failure of it was seen: it may have
 		// been taken away on purpose, or never have been.
@@ -72,6 +75,16 @@ func (d *decision) pending() {
 	d.admit("the grace is over and the budgets have room")
 	d.further()
 	d.attempt()
+}
+
+// renewed tells whether the failover that this one is to replace goes on with a
+// VM that is new.
+func (d *decision) renewed() bool {
+	o := d.predecessor()
+	if o == nil || o.DeletionTimestamp != nil || o.Status.Phase != v1.Creating && o.Status.Phase != v1.Active {
+		return false
+	}
+	return o.Status.VM == nil || o.Status.VM.GaveUp != "" || d.now.Before(d.replacedAt(o))
 }
 
 // hold keeps the failover back, visibly.

@@ -272,6 +272,17 @@ func (w *world) evolve() {
 			if t := w.temps[m.spec.Name]; t != nil {
 				t.ready = false
 			}
+		case m.deleted.IsZero() && !m.foreign && m.state != cloud.Stopped && age >= w.set.MaxRun():
+			for _, sv := range w.servers {
+				if sv.Node == m.spec.Name && sv.InUse() {
+					w.broken("the cloud ends VM %s under %s, which is %s", m.spec.Name, sv.Name, sv.State)
+				}
+			}
+			m.state = cloud.Stopped
+			if t := w.temps[m.spec.Name]; t != nil {
+				t.ready = false
+			}
+			w.changes++
 		case m.deleted.IsZero() && m.state == cloud.Creating && age >= boots:
 			m.state = cloud.Running
 			w.changes++
