@@ -129,8 +129,8 @@ type Load struct {
 	GameServers int32 `json:"gameServers"`
 	// CPU and Memory are the requests of their pods, RuntimeClass overhead
 	// included.
-	CPU    resource.Quantity `json:"cpu"`
-	Memory resource.Quantity `json:"memory"`
+	CPU    Amount `json:"cpu"`
+	Memory Amount `json:"memory"`
 }
 
 // NodeFailoverStatus is what the controller has done and seen. All instants
@@ -144,11 +144,11 @@ type NodeFailoverStatus struct {
 	GCPVMName string `json:"gcpVmName,omitempty"`
 	// FailedAt is when the node was first seen not Ready.
 	// +optional
-	FailedAt *metav1.MicroTime `json:"failedAt,omitempty"`
+	FailedAt *Instant `json:"failedAt,omitempty"`
 	// RecoveryDetectedAt is when the node was seen Ready again; empty while it
 	// is not.
 	// +optional
-	RecoveryDetectedAt *metav1.MicroTime `json:"recoveryDetectedAt,omitempty"`
+	RecoveryDetectedAt *Instant `json:"recoveryDetectedAt,omitempty"`
 	// VMCreationAttempts counts the attempts since the last success or pause.
 	// +optional
 	VMCreationAttempts int32 `json:"vmCreationAttempts,omitempty"`
@@ -164,7 +164,7 @@ type NodeFailoverStatus struct {
 	// NotReadySince is when the present spell of NotReady was first seen; empty
 	// while the node is Ready.
 	// +optional
-	NotReadySince *metav1.MicroTime `json:"notReadySince,omitempty"`
+	NotReadySince *Instant `json:"notReadySince,omitempty"`
 	// Recorded is what the node was like when it failed, to be restored on a
 	// Node of that name that comes back without it.
 	// +optional
@@ -188,7 +188,7 @@ type NodeFailoverStatus struct {
 	// Spent is what this failover's earlier VMs have cost, in the settings'
 	// currency; once it is Completed, all of them.
 	// +optional
-	Spent resource.Quantity `json:"spent,omitempty"`
+	Spent Amount `json:"spent,omitempty"`
 	// TotalAttempts counts all attempts of this failover, and never goes back:
 	// names of VMs derive from it.
 	// +optional
@@ -198,31 +198,31 @@ type NodeFailoverStatus struct {
 	ZonesTried []string `json:"zonesTried,omitempty"`
 	// NextAttemptAt is before when no new attempt is made.
 	// +optional
-	NextAttemptAt *metav1.MicroTime `json:"nextAttemptAt,omitempty"`
+	NextAttemptAt *Instant `json:"nextAttemptAt,omitempty"`
 	// Taint says whether the taint on the dead node is ours.
 	// +optional
 	Taint TaintState `json:"taint,omitempty"`
 	// FencedAt is when fencing was confirmed in this spell.
 	// +optional
-	FencedAt *metav1.MicroTime `json:"fencedAt,omitempty"`
+	FencedAt *Instant `json:"fencedAt,omitempty"`
 	// FenceAfter is before when the webhook is not asked again.
 	// +optional
-	FenceAfter *metav1.MicroTime `json:"fenceAfter,omitempty"`
+	FenceAfter *Instant `json:"fenceAfter,omitempty"`
 	// ActiveAt is when the temporary node became Ready.
 	// +optional
-	ActiveAt *metav1.MicroTime `json:"activeAt,omitempty"`
+	ActiveAt *Instant `json:"activeAt,omitempty"`
 	// TempNotReadySince is since when the temporary node is not Ready.
 	// +optional
-	TempNotReadySince *metav1.MicroTime `json:"tempNotReadySince,omitempty"`
+	TempNotReadySince *Instant `json:"tempNotReadySince,omitempty"`
 	// DrainStartedAt is when the temporary node began to be drained; the
 	// maximum wait counts from here.
 	// +optional
-	DrainStartedAt *metav1.MicroTime `json:"drainStartedAt,omitempty"`
+	DrainStartedAt *Instant `json:"drainStartedAt,omitempty"`
 	// VMDeletionStartedAt is from when there is no way back to Active.
 	// +optional
-	VMDeletionStartedAt *metav1.MicroTime `json:"vmDeletionStartedAt,omitempty"`
+	VMDeletionStartedAt *Instant `json:"vmDeletionStartedAt,omitempty"`
 	// +optional
-	CompletedAt *metav1.MicroTime `json:"completedAt,omitempty"`
+	CompletedAt *Instant `json:"completedAt,omitempty"`
 }
 
 // RecordedNode is what a Node was like when it failed.
@@ -243,9 +243,9 @@ type LostServers struct {
 
 // Size is what each of a number of alike game servers requests.
 type Size struct {
-	CPU    resource.Quantity `json:"cpu"`
-	Memory resource.Quantity `json:"memory"`
-	Count  int32             `json:"count"`
+	CPU    Amount `json:"cpu"`
+	Memory Amount `json:"memory"`
+	Count  int32  `json:"count"`
 }
 
 // MaxSizes is how many sizes are told apart.
@@ -259,16 +259,16 @@ type VMStatus struct {
 	MachineType string `json:"machineType"`
 	// StartedAt is when the attempt was decided; the time to join counts from
 	// here.
-	StartedAt metav1.MicroTime `json:"startedAt"`
+	StartedAt Instant `json:"startedAt"`
 	// HourlyCost of the machine type, in the settings' currency.
 	// +optional
-	HourlyCost resource.Quantity `json:"hourlyCost,omitempty"`
+	HourlyCost Amount `json:"hourlyCost,omitempty"`
 	// SeenAt is when the cloud first showed the VM.
 	// +optional
-	SeenAt *metav1.MicroTime `json:"seenAt,omitempty"`
+	SeenAt *Instant `json:"seenAt,omitempty"`
 	// JoinedAt is when its Node was first seen, Ready or not.
 	// +optional
-	JoinedAt *metav1.MicroTime `json:"joinedAt,omitempty"`
+	JoinedAt *Instant `json:"joinedAt,omitempty"`
 	// +optional
 	ProviderID string `json:"providerID,omitempty"`
 	// TokenIDs are the public halves of the bootstrap tokens that were made

@@ -197,27 +197,28 @@ func (r *Reconciler) seeLost(ctx context.Context, s *decide.State) error {
 // sumUp counts game servers of the same size as one entry. Should there be too
 // many sizes, the smallest count as the largest of them.
 func sumUp(pods []corev1.Pod) *v1.LostServers {
-	lost := &v1.LostServers{Load: v1.Load{CPU: *resource.NewQuantity(0, resource.DecimalSI), Memory: *resource.NewQuantity(0, resource.BinarySI)}}
+	lost := &v1.LostServers{Load: v1.Load{CPU: v1.Milli(0), Memory: v1.Bytes(0)}}
 	for i := range pods {
 		p := &pods[i]
 		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 			continue
 		}
 		lost.GameServers++
-		cpu, memory := requests(p)
-		lost.CPU.Add(cpu)
-		lost.Memory.Add(memory)
-		same := func(z v1.Size) bool { return z.CPU.Cmp(cpu) == 0 && z.Memory.Cmp(memory) == 0 }
+		c, m := requests(p)
+		cpu, memory := v1.Milli(c.MilliValue()), v1.Bytes(m.Value()) // whatever way they were written
+		lost.CPU.Add(cpu.Quantity)
+		lost.Memory.Add(memory.Quantity)
+		same := func(z v1.Size) bool { return z.CPU.Cmp(cpu.Quantity) == 0 && z.Memory.Cmp(memory.Quantity) == 0 }
 		if j := slices.IndexFunc(lost.Sizes, same); j >= 0 {
 			lost.Sizes[j].Count++
 		} else {
 			lost.Sizes = append(lost.Sizes, v1.Size{CPU: cpu, Memory: memory, Count: 1})
 		}
 	}
-	slices.SortStableFunc(lost.Sizes, func(a, b v1.Size) int { return cmp.Or(b.CPU.Cmp(a.CPU), b.Memory.Cmp(a.Memory)) })
+	slices.SortStableFunc(lost.Sizes, func(a, b v1.Size) int { return cmp.Or(b.CPU.Cmp(a.CPU.Quantity), b.Memory.Cmp(a.Memory.Quantity)) })
 	for n := len(lost.Sizes); n > v1.MaxSizes; n-- {
 		a, b := &lost.Sizes[n-2], lost.Sizes[n-1]
-		if b.Memory.Cmp(a.Memory) > 0 {
+		if b.Memory.Cmp(a.Memory.Quantity) > 0 {
 			a.Memory = b.Memory
 		}
 		a.Count += b.Count

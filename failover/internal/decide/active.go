@@ -218,7 +218,7 @@ func (d *decision) fenced() bool {
 			d.st.FencedAt, d.st.FenceAfter = d.instant(), nil
 			d.event(Normal, "Fenced", "the webhook confirms that the node is off")
 		default:
-			d.st.FenceAfter = &metav1.MicroTime{Time: d.now.Add(heldRetry)}
+			d.st.FenceAfter = v1.At(d.now.Add(heldRetry))
 			d.reached(d.st.FenceAfter.Time)
 			return wait("FencingFailed", d.s.FenceErr)
 		}

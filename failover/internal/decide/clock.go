@@ -2,8 +2,7 @@ package decide
 
 import (
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	v1 "torikumi/failover/api/v1"
 )
 
 // turnedBack makes up for a clock that was turned back: an instant of the past
@@ -11,13 +10,13 @@ import (
 // counts from now instead. What is due later is due after its longest pause.
 func (d *decision) turnedBack() {
 	st := d.st
-	past := []*metav1.MicroTime{
+	past := []*v1.Instant{
 		st.FailedAt, st.NotReadySince, st.RecoveryDetectedAt, st.ActiveAt, st.TempNotReadySince, st.DrainStartedAt, st.VMDeletionStartedAt,
 	}
 	if st.VM != nil {
 		past = append(past, &st.VM.StartedAt)
 	}
-	atMost := func(t *metav1.MicroTime, limit time.Duration) {
+	atMost := func(t *v1.Instant, limit time.Duration) {
 		if t != nil && t.After(d.now.Add(limit)) {
 			t.Time = d.now.Add(limit)
 		}

@@ -29,7 +29,7 @@ func (d *decision) attempt() {
 	d.st.NextAttemptAt = nil
 	d.st.VM = &v1.VMStatus{
 		Zone: zone, RequestID: requestID(d.f.UID, d.st.TotalAttempts), MachineType: m.Type,
-		StartedAt: *d.instant(), HourlyCost: milli(m.MilliCost),
+		StartedAt: *d.instant(), HourlyCost: v1.Milli(m.MilliCost),
 	}
 	d.condition(v1.VMCreated, metav1.ConditionFalse, "Requested", fmt.Sprintf("attempt %d in %s", d.st.VMCreationAttempts, zone))
 	d.event(Normal, "CreatingVM", fmt.Sprintf("%s %s in %s, attempt %d of %d", m.Type, d.st.GCPVMName, zone, d.st.VMCreationAttempts, d.set.MaxAttempts))
@@ -132,7 +132,7 @@ func (d *decision) insert() {
 		// It may have worked: the same request again, ever more slowly.
 		d.st.LastError = d.s.CreateErr
 		age := d.now.Sub(d.st.VM.StartedAt.Time)
-		d.st.NextAttemptAt = &metav1.MicroTime{Time: d.now.Add(min(max(age/2, time.Second), 15*time.Second))}
+		d.st.NextAttemptAt = v1.At(d.now.Add(min(max(age/2, time.Second), 15*time.Second)))
 		d.reached(d.st.NextAttemptAt.Time)
 	}
 }
@@ -254,14 +254,14 @@ func (d *decision) abandon() {
 		d.st.ZonesTried, d.st.VMCreationAttempts = nil, 0
 	case int(d.st.VMCreationAttempts) >= d.set.MaxAttempts:
 		d.st.ZonesTried, d.st.VMCreationAttempts = nil, 0
-		d.st.NextAttemptAt = &metav1.MicroTime{Time: d.now.Add(d.set.ExhaustedPause)}
+		d.st.NextAttemptAt = v1.At(d.now.Add(d.set.ExhaustedPause))
 		message := fmt.Sprintf("%d attempts failed, the last with: %s; the next in %s", d.set.MaxAttempts, d.st.LastError, d.set.ExhaustedPause)
 		d.condition(v1.VMCreated, metav1.ConditionFalse, "Exhausted", message)
 		d.event(Warning, "Exhausted", message)
 	default:
 		d.st.ZonesTried = nil
 		wait := d.set.Backoff << max(0, d.st.VMCreationAttempts-1)
-		d.st.NextAttemptAt = &metav1.MicroTime{Time: d.now.Add(min(wait, d.set.BackoffMax))}
+		d.st.NextAttemptAt = v1.At(d.now.Add(min(wait, d.set.BackoffMax)))
 	}
 	d.poll()
 	if d.st.NextAttemptAt != nil {

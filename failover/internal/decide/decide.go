@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
 )
@@ -126,7 +125,7 @@ func (d *decision) recall() {
 	}
 	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: r.Labels}
 	if d.st.FailedAt == nil && !r.FailedAt.IsZero() {
-		d.st.FailedAt = &metav1.MicroTime{Time: r.FailedAt}
+		d.st.FailedAt = v1.At(r.FailedAt)
 		d.st.NotReadySince = d.st.FailedAt.DeepCopy()
 	}
 }
@@ -183,7 +182,7 @@ func (d *decision) complete(reason, message string) {
 // down tells whether the node is not Ready, or gone after a failure.
 func (d *decision) down() bool { return d.st.NotReadySince != nil }
 
-func (d *decision) instant() *metav1.MicroTime { return &metav1.MicroTime{Time: d.now} }
+func (d *decision) instant() *v1.Instant { return v1.At(d.now) }
 
 // reached tells whether t has come, and otherwise sees to it that Decide is
 // called then.
@@ -211,7 +210,7 @@ func (d *decision) event(kind EventKind, reason, message string) {
 
 // since is when a health timer begins that is persisted as t: what was not
 // watched without a gap does not count.
-func (d *decision) since(t *metav1.MicroTime) time.Time {
+func (d *decision) since(t *v1.Instant) time.Time {
 	if t.Time.Before(d.s.ViewSince) {
 		return d.s.ViewSince
 	}

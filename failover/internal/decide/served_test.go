@@ -250,9 +250,9 @@ func TestSpent(t *testing.T) {
 	if f.Status.Phase != v1.Completed || truth < 2*190_000 || told < truth || told > truth+truth/100 {
 		t.Errorf("%s: two VMs have cost %d, it says %d", f.Status.Phase, truth, told)
 	}
-	later := f.Status.Spent.DeepCopy()
+	later := f.Status.Spent.Quantity.DeepCopy()
 	w.advance(time.Hour)
-	if !later.Equal(f.Status.Spent) {
+	if !later.Equal(f.Status.Spent.Quantity) {
 		t.Error("it goes on counting")
 	}
 }

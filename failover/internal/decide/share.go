@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
@@ -53,7 +52,7 @@ func (s *Settings) pack(lost *v1.LostServers) (shares []v1.Load, tooLarge []v1.S
 		}
 	}
 	for _, b := range bins {
-		shares = append(shares, v1.Load{GameServers: b.servers, CPU: milli(b.cpu), Memory: *resource.NewQuantity(b.memory, resource.BinarySI)})
+		shares = append(shares, v1.Load{GameServers: b.servers, CPU: v1.Milli(b.cpu), Memory: v1.Bytes(b.memory)})
 	}
 	return shares, tooLarge
 }
@@ -107,7 +106,7 @@ func (d *decision) plan() {
 		for _, z := range tooLarge {
 			n += z.Count
 		}
-		cpu, memory := milli(large.MilliCPU), resource.NewQuantity(large.Memory, resource.BinarySI)
+		cpu, memory := v1.Milli(large.MilliCPU), v1.Bytes(large.Memory)
 		say(Warning, metav1.ConditionFalse, "TooLarge", fmt.Sprintf("%d game servers fit no machine and pend: one requests %s CPU and %s of memory, and %s, the largest, has %s and %s",
 			n, tooLarge[0].CPU.String(), tooLarge[0].Memory.String(), large.Type, cpu.String(), memory.String()))
 	}

@@ -20,7 +20,7 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-func ago(d time.Duration) *metav1.MicroTime { return &metav1.MicroTime{Time: noon.Add(-d)} }
+func ago(d time.Duration) *v1.Instant { return v1.At(noon.Add(-d)) }
 
 var running = decide.VM{Known: decide.Present, Instance: cloud.Instance{State: cloud.Running}}
 
@@ -61,7 +61,7 @@ func TestStatusOfAnotherWriter(t *testing.T) {
 	for _, phase := range []v1.Phase{v1.Pending, v1.Creating, v1.Active, v1.Recovering, v1.Draining, v1.Completed} {
 		for what, spoil := range map[string]func(*v1.NodeFailoverStatus){
 			"no VM":       func(st *v1.NodeFailoverStatus) { st.VM = nil },
-			"no instants": func(st *v1.NodeFailoverStatus) { st.FailedAt, st.VM.StartedAt = nil, metav1.MicroTime{} },
+			"no instants": func(st *v1.NodeFailoverStatus) { st.FailedAt, st.VM.StartedAt = nil, v1.Instant{} },
 			"only phase and name": func(st *v1.NodeFailoverStatus) {
 				*st = v1.NodeFailoverStatus{Phase: st.Phase, GCPVMName: st.GCPVMName}
 			},

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -228,16 +227,16 @@ func (w *world) state(f *v1.NodeFailover) *decide.State {
 		if sv.Node == f.Spec.OnpremNodeName {
 			lost.GameServers++
 			cpu, bytes = cpu+sv.cpu, bytes+memory(sv.cpu)
-			size := v1.Size{CPU: *resource.NewMilliQuantity(sv.cpu, resource.DecimalSI), Memory: *resource.NewQuantity(memory(sv.cpu), resource.BinarySI), Count: 1}
-			if i := slices.IndexFunc(lost.Sizes, func(z v1.Size) bool { return z.CPU.Equal(size.CPU) }); i >= 0 {
+			size := v1.Size{CPU: v1.Milli(sv.cpu), Memory: v1.Bytes(memory(sv.cpu)), Count: 1}
+			if i := slices.IndexFunc(lost.Sizes, func(z v1.Size) bool { return z.CPU.Cmp(size.CPU.Quantity) == 0 }); i >= 0 {
 				lost.Sizes[i].Count++
 			} else {
 				lost.Sizes = append(lost.Sizes, size)
 			}
 		}
 	}
-	lost.CPU = *resource.NewMilliQuantity(cpu, resource.DecimalSI)
-	lost.Memory = *resource.NewQuantity(bytes, resource.BinarySI)
+	lost.CPU = v1.Milli(cpu)
+	lost.Memory = v1.Bytes(bytes)
 	s.Lost = lost
 	return s
 }

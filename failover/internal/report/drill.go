@@ -19,7 +19,7 @@ type Story struct {
 	// asked is how long it took until the first VM was asked for, by our clock;
 	// all else is by the controller's.
 	asked   time.Duration
-	started *metav1.MicroTime
+	started *v1.Instant
 	vm      *v1.VMStatus // the last that was seen: one that is given up leaves the status
 	f       *v1.NodeFailover
 }
@@ -113,7 +113,7 @@ func (s *Story) Table(w io.Writer) error {
 	before := s.started.Time
 	for _, step := range []struct {
 		name string
-		at   *metav1.MicroTime
+		at   *v1.Instant
 	}{
 		{"VM created", s.vm.SeenAt}, {"joined", s.vm.JoinedAt}, {"Ready", st.ActiveAt},
 		{"drained", st.VMDeletionStartedAt}, {"VM gone", st.CompletedAt},

@@ -15,12 +15,12 @@ import (
 
 var began = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-func at(seconds float64) *metav1.MicroTime {
-	return &metav1.MicroTime{Time: began.Add(time.Duration(seconds * float64(time.Second)))}
+func at(seconds float64) *v1.Instant {
+	return v1.At(began.Add(time.Duration(seconds * float64(time.Second))))
 }
 
 func drillVM(id string) *v1.VMStatus {
-	return &v1.VMStatus{RequestID: id, MachineType: "n2", Zone: "zone-" + id, StartedAt: *at(2), HourlyCost: resource.MustParse("0.36")}
+	return &v1.VMStatus{RequestID: id, MachineType: "n2", Zone: "zone-" + id, StartedAt: *at(2), HourlyCost: v1.Amount{Quantity: resource.MustParse("0.36")}}
 }
 
 // TestStory: each step is told once, also if several come at a time.
@@ -47,7 +47,7 @@ func TestStory(t *testing.T) {
 			st.Conditions = []metav1.Condition{{Type: v1.Rehearsed, Status: metav1.ConditionTrue, Reason: "Passed", Message: "well"}}
 		},
 		func(st *v1.NodeFailoverStatus) {
-			st.Phase, st.CompletedAt, st.Spent = v1.Completed, at(102), resource.MustParse("0.0123")
+			st.Phase, st.CompletedAt, st.Spent = v1.Completed, at(102), v1.Amount{Quantity: resource.MustParse("0.0123")}
 		},
 	} {
 		change(&f.Status)

@@ -136,7 +136,7 @@ func in(at, now time.Time) string {
 // cost of all VMs so far, by the prices they were asked for at, to so many
 // decimals.
 func cost(f *v1.NodeFailover, now time.Time, decimals int) string {
-	sum, vm := f.Status.Spent.DeepCopy(), f.Status.VM
+	sum, vm := f.Status.Spent.Quantity.DeepCopy(), f.Status.VM
 	if vm != nil && f.Status.Phase != v1.Completed {
 		sum.Add(vm.Cost(now))
 	}

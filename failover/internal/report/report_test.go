@@ -16,9 +16,9 @@ import (
 
 func TestWrite(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	ago := func(d time.Duration) *metav1.MicroTime { return &metav1.MicroTime{Time: now.Add(-d)} }
+	ago := func(d time.Duration) *v1.Instant { return v1.At(now.Add(-d)) }
 	vm := func(d time.Duration) *v1.VMStatus {
-		return &v1.VMStatus{Zone: "zone-a", StartedAt: *ago(d), HourlyCost: resource.MustParse("0.24")}
+		return &v1.VMStatus{Zone: "zone-a", StartedAt: *ago(d), HourlyCost: v1.Amount{Quantity: resource.MustParse("0.24")}}
 	}
 	one := func(node string, st v1.NodeFailoverStatus) v1.NodeFailover {
 		return v1.NodeFailover{Spec: v1.NodeFailoverSpec{OnpremNodeName: node}, Status: st}
@@ -36,9 +36,9 @@ func TestWrite(t *testing.T) {
 		one("w4", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-4", VM: vm(90 * time.Minute)}),
 		one("w5", v1.NodeFailoverStatus{Phase: v1.Draining, GCPVMName: "vm-5", VM: vm(2 * time.Hour), DrainStartedAt: ago(time.Hour)}),
 		paused,
-		one("w7", v1.NodeFailoverStatus{Phase: v1.Completed, GCPVMName: "vm-7", VM: vm(3 * time.Hour), CompletedAt: ago(2 * time.Hour), Spent: resource.MustParse("310m")}),
-		one("w8", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-8", VM: vm(time.Hour), Spent: resource.MustParse("1500m"), Shares: make([]v1.Load, 2)}),
-		one("w8", v1.NodeFailoverStatus{Phase: v1.Creating, VM: refused, Spent: resource.MustParse("20m"), NextAttemptAt: ago(-time.Minute), LastError: "no quota"}),
+		one("w7", v1.NodeFailoverStatus{Phase: v1.Completed, GCPVMName: "vm-7", VM: vm(3 * time.Hour), CompletedAt: ago(2 * time.Hour), Spent: v1.Amount{Quantity: resource.MustParse("310m")}}),
+		one("w8", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-8", VM: vm(time.Hour), Spent: v1.Amount{Quantity: resource.MustParse("1500m")}, Shares: make([]v1.Load, 2)}),
+		one("w8", v1.NodeFailoverStatus{Phase: v1.Creating, VM: refused, Spent: v1.Amount{Quantity: resource.MustParse("20m")}, NextAttemptAt: ago(-time.Minute), LastError: "no quota"}),
 		one("w9", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-9", Conditions: []metav1.Condition{
 			{Type: v1.TaintApplied, Status: metav1.ConditionTrue}, {Type: v1.CapacityPlanned, Status: metav1.ConditionFalse, Reason: "TooLarge", Message: "1 game server"}}}),
 	}
