@@ -179,6 +179,13 @@ type NodeFailoverStatus struct {
 	// Lead is the failover that replaces the one in spec.adds, as far as it got.
 	// +optional
 	Lead string `json:"lead,omitempty"`
+	// LeadUID tells it from a later one of the same name.
+	// +optional
+	LeadUID types.UID `json:"leadUID,omitempty"`
+	// AnswersSpent: what an operator has annotated (fenced, proceed) was for an
+	// earlier spell, and does not count until it is annotated anew.
+	// +optional
+	AnswersSpent bool `json:"answersSpent,omitempty"`
 	// SharesWith names the failover whose VM also takes this one's servers.
 	// +optional
 	SharesWith string `json:"sharesWith,omitempty"`

@@ -61,9 +61,13 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 	case decide.Fence:
 		return r.fence(ctx, s)
 	case decide.Taint:
-		err := r.taint(ctx, a)
-		if err == nil && f.Status.ActiveAt != nil {
-			r.Metrics.tainted(r.Clock.Since(f.Status.ActiveAt.Time))
+		added, err := r.taint(ctx, a)
+		if err == nil && added && f.Status.ActiveAt != nil && f.Status.NotReadySince != nil {
+			from := f.Status.ActiveAt.Time
+			if end := r.graceEnd(s); end.After(from) { // the node has failed again since
+				from = end
+			}
+			r.Metrics.tainted(r.Clock.Since(from))
 		}
 		return acted, err
 	case decide.Untaint:
@@ -72,6 +76,8 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 		return r.deleteServer(ctx, s, a.Server)
 	case decide.HideServer, decide.ShowServer:
 		return r.patchServer(ctx, a)
+	case decide.ForgetAnswers:
+		return acted, r.forgetAnswers(ctx, f)
 	case decide.CreateReplacement:
 		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
 	case decide.CreateAdded:
@@ -87,6 +93,18 @@ func (r *Reconciler) patchFinalizers(ctx context.Context, f *v1.NodeFailover, wa
 	err := r.Client.Patch(ctx, f, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
 	if err != nil {
 		f.Finalizers = old.Finalizers
+	}
+	return client.IgnoreNotFound(err)
+}
+
+// forgetAnswers removes what an operator has said of an earlier spell.
+func (r *Reconciler) forgetAnswers(ctx context.Context, f *v1.NodeFailover) error {
+	old := f.DeepCopy()
+	delete(f.Annotations, v1.FencedAnnotation)
+	delete(f.Annotations, v1.ProceedAnnotation)
+	err := r.Client.Patch(ctx, f, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
+	if err != nil {
+		f.Annotations = old.Annotations
 	}
 	return client.IgnoreNotFound(err)
 }
@@ -161,10 +179,12 @@ func (r *Reconciler) graceEnd(s *decide.State) time.Time {
 func (r *Reconciler) createVM(ctx context.Context, s *decide.State) (result, error) {
 	f := s.Failover
 	spec, err := r.spec(ctx, f)
-	if err != nil {
-		return acted, err
+	if err != nil { // nothing was asked for; that it is tried ever more slowly is right all the same
+		s.Created, s.CreateErr = decide.Unclear, err.Error()
+		return learnt, nil
 	}
-	if f.Status.NotReadySince != nil && f.Status.TotalAttempts == 1 && f.Spec.Replaces == "" && f.Spec.Adds == "" {
+	_, before := r.lookedAt(f)
+	if f.Status.NotReadySince != nil && f.Status.TotalAttempts == 1 && !before && f.Status.LastError == "" && f.Spec.Replaces == "" && f.Spec.Adds == "" {
 		r.Metrics.inserted(r.Clock.Since(r.graceEnd(s)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

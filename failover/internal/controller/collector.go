@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +24,8 @@ const (
 	// before it is made, so that none is needed for correctness; it is the
 	// margin for a cloud whose list and clock are not ours.
 	orphanAge = 2 * time.Minute
+	// keptOfANode is how many completed failovers of one node are kept at most.
+	keptOfANode = 50
 )
 
 // Collector deletes VMs of this cluster that no failover claims. There should
@@ -29,6 +33,7 @@ const (
 type Collector struct {
 	*Options
 	seen   map[cloud.Ref]bool // orphans of the last round
+	bare   map[types.UID]bool // Nodes without a VM in the last round
 	warned bool               // of the cloud-controller-manager
 }
 
@@ -89,17 +94,50 @@ func (c *Collector) Collect(ctx context.Context) error {
 			continue
 		}
 		c.Log.Warn("deleting a VM that no failover claims", "vm", vm.Name, "zone", vm.Zone, "node", vm.Owner.Node)
-		c.Metrics.orphan()
 		if c.DryRun {
 			continue
 		}
-		if err := c.Cloud.Delete(ctx, vm.Ref, vm.Owner); err != nil && !errors.Is(err, cloud.ErrNotFound) {
+		switch err := c.Cloud.Delete(ctx, vm.Ref, vm.Owner); {
+		case err == nil:
+			c.Metrics.orphan()
+		case !errors.Is(err, cloud.ErrNotFound):
 			errs = append(errs, fmt.Errorf("delete VM %q: %w", vm.Name, err))
 		}
 	}
 	c.seen = orphans
 	c.Metrics.machines(vms)
-	return errors.Join(append(errs, c.nodes(ctx, exists, claimed), c.atRisk(ctx))...)
+	return errors.Join(append(errs, c.nodes(ctx, exists, claimed), c.history(ctx, all.Items), c.atRisk(ctx))...)
+}
+
+// history deletes the oldest completed failovers of a node that has too many: a
+// node that flaps for days would make thousands.
+func (c *Collector) history(ctx context.Context, all []v1.NodeFailover) error {
+	over := make(map[string][]*v1.NodeFailover)
+	for i := range all {
+		if f := &all[i]; f.Status.Phase == v1.Completed && len(f.Finalizers) == 0 && f.DeletionTimestamp == nil {
+			over[f.Spec.OnpremNodeName] = append(over[f.Spec.OnpremNodeName], f)
+		}
+	}
+	ended := func(f *v1.NodeFailover) time.Time {
+		if f.Status.CompletedAt != nil {
+			return f.Status.CompletedAt.Time
+		}
+		return f.CreationTimestamp.Time
+	}
+	var errs []error
+	for node, fs := range over {
+		if len(fs) <= keptOfANode || c.DryRun {
+			continue
+		}
+		slices.SortFunc(fs, func(a, b *v1.NodeFailover) int { return ended(b).Compare(ended(a)) })
+		c.Log.Info("deleting the oldest history of a node", "node", node, "failovers", len(fs)-keptOfANode)
+		for _, f := range fs[keptOfANode:] {
+			if err := client.IgnoreNotFound(c.Client.Delete(ctx, f, client.Preconditions{UID: &f.UID, ResourceVersion: &f.ResourceVersion})); err != nil {
+				errs = append(errs, fmt.Errorf("delete failover %q: %w", f.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // atRisk warns of a cloud-controller-manager: where one gives Nodes of its
@@ -142,7 +180,8 @@ func missingLabels(n *corev1.Node, want map[string]string) []string {
 	return keys
 }
 
-// nodes deletes temporary Nodes whose VM is gone and which no failover claims.
+// nodes deletes temporary Nodes whose VM is gone and which no failover claims,
+// if two rounds in a row have found them so. Labels alone don't make one ours.
 func (c *Collector) nodes(ctx context.Context, exists map[string]bool, claimed map[cloud.Ref]types.UID) error {
 	want := client.MatchingLabels{}
 	for k, v := range c.Settings.TempLabels {
@@ -159,9 +198,15 @@ func (c *Collector) nodes(ctx context.Context, exists map[string]bool, claimed m
 		exists[r.Name] = true
 	}
 	var errs []error
+	bare := make(map[types.UID]bool)
+	defer func() { c.bare = bare }()
 	for i := range all.Items {
 		n := &all.Items[i]
-		if exists[n.Name] || health(n) == decide.Ready || c.DryRun || c.Clock.Since(n.CreationTimestamp.Time) < orphanAge {
+		if !strings.HasPrefix(n.Name, c.Settings.NamePrefix) || exists[n.Name] || health(n) == decide.Ready || c.DryRun || c.Clock.Since(n.CreationTimestamp.Time) < orphanAge {
+			continue
+		}
+		bare[n.UID] = true
+		if !c.bare[n.UID] {
 			continue
 		}
 		c.Log.Warn("deleting a temporary Node without a VM", "node", n.Name)

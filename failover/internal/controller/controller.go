@@ -46,7 +46,8 @@ const (
 	// callTimeout bounds one call of the cloud or of the webhook.
 	callTimeout = 30 * time.Second
 	// lookTimeout bounds a look at a VM. It is short: what does not need the
-	// cloud, such as taking a taint away, must not wait for it.
+	// cloud, such as taking a taint away, must not wait for it. Where the last
+	// look took long, the next one may take as long as any call.
 	lookTimeout = 5 * time.Second
 )
 

@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	v1 "torikumi/failover/api/v1"
 )
 
 // FenceRequest is what the fencing webhook gets, as JSON in a POST. It may come
 // again. Any 2xx status says that the node is off, or will not write or serve
-// any more; anything else, that this is not known.
+// any more; anything else, that this is not known. A redirect is not followed:
+// the page at its end knows nothing of the node.
 type FenceRequest struct {
 	Node     string `json:"node"`
 	NodeUID  string `json:"nodeUID"`
@@ -36,8 +39,14 @@ func (r *Reconciler) callFence(ctx context.Context, f *v1.NodeFailover) error {
 		return fmt.Errorf("call the fencing webhook: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	res, err := r.FenceClient.Do(req)
+	once := *r.FenceClient
+	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := once.Do(req)
 	if err != nil {
+		// Not the address: it may hold a secret, and this goes into a condition.
+		if failed := new(url.Error); errors.As(err, &failed) {
+			err = failed.Err
+		}
 		return fmt.Errorf("call the fencing webhook: %w", err)
 	}
 	defer res.Body.Close()

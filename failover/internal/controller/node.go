@@ -37,17 +37,19 @@ func (r *Reconciler) patchNode(ctx context.Context, name string, uid types.UID, 
 
 // taint adds our taint and touches no other. Taints are one list to the API
 // server: the lock makes sure that it is the list that was read.
-func (r *Reconciler) taint(ctx context.Context, a decide.Action) error {
-	return r.patchTaints(ctx, a, func(n *corev1.Node) error {
+func (r *Reconciler) taint(ctx context.Context, a decide.Action) (added bool, err error) {
+	err = r.patchTaints(ctx, a, func(n *corev1.Node) error {
 		if health(n) == decide.Ready {
 			return conflict(n.Name, "it has become Ready") // the cache was behind
 		}
 		if !hasTaint(n, TaintKey, corev1.TaintEffectNoExecute) {
 			now := metav1.NewTime(r.Clock.Now())
 			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: TaintKey, Value: TaintValue, Effect: corev1.TaintEffectNoExecute, TimeAdded: &now})
+			added = true
 		}
 		return nil
 	})
+	return added, err
 }
 
 func (r *Reconciler) untaint(ctx context.Context, a decide.Action) error {

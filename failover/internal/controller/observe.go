@@ -62,7 +62,7 @@ func (r *Reconciler) seeNode(ctx context.Context, s *decide.State) error {
 	if err != nil || n == nil {
 		return err
 	}
-	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute), Watched: n.Labels[r.WatchedKey] == r.WatchedValue}
+	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute), Watched: n.Labels[r.WatchedKey] == r.WatchedValue && !paused(n)}
 	if n.DeletionTimestamp != nil {
 		s.Node.Health = decide.NotReady // it is on its way out
 	}
@@ -75,10 +75,33 @@ func (r *Reconciler) seeFleet(ctx context.Context, s *decide.State) error {
 	if err := r.Client.List(ctx, &all, client.MatchingLabels{r.WatchedKey: r.WatchedValue}); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
+	exist := make(map[string]bool)
 	for i := range all.Items {
+		exist[all.Items[i].Name] = true
 		s.Watched++
 		if health(&all.Items[i]) != decide.Ready {
 			s.Down++
+		}
+	}
+	// Those that failed and whose Node was then deleted, as a
+	// cloud-controller-manager does, are down as well.
+	var failovers v1.NodeFailoverList
+	if err := r.Client.List(ctx, &failovers); err != nil {
+		return fmt.Errorf("list failovers: %w", err)
+	}
+	for i := range failovers.Items {
+		f := &failovers.Items[i]
+		node := f.Spec.OnpremNodeName
+		if f.Status.Phase == v1.Completed || f.Spec.Drill || f.Status.NotReadySince == nil || exist[node] {
+			continue
+		}
+		exist[node] = true // counted
+		switch err := r.Client.Get(ctx, client.ObjectKey{Name: node}, new(corev1.Node)); {
+		case apierrors.IsNotFound(err):
+			s.Watched++
+			s.Down++
+		case err != nil:
+			return fmt.Errorf("read node %q: %w", node, err)
 		}
 	}
 	return nil
@@ -144,7 +167,8 @@ func (r *Reconciler) seeServers(ctx context.Context, s *decide.State) error {
 		for i := range all.Items {
 			g := &all.Items[i]
 			_, hidden := g.Annotations[agones.HiddenAnnotation]
-			_, allocatable := g.Labels[agones.AllocatableLabel]
+			// One that the studio has set to something else is not ours to show again.
+			allocatable := g.Labels[agones.AllocatableLabel] == "true"
 			s.Servers = append(s.Servers, decide.Server{
 				Namespace: g.Namespace, Name: g.Name, UID: g.UID, ResourceVersion: g.ResourceVersion, State: g.Status.State,
 				Node: name, Deleting: g.DeletionTimestamp != nil, Hidden: hidden, Allocatable: allocatable,
@@ -293,7 +317,11 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 		s.VM = old.vm
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	limit := lookTimeout
+	if old.name == f.Status.GCPVMName && old.slow {
+		limit = callTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
 	instance, err := r.Cloud.Get(ctx, ref(f), r.owner(f))
@@ -308,5 +336,5 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 	default:
 		s.VM = decide.VM{Err: err.Error()}
 	}
-	r.keepLook(f, look{at: r.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM})
+	r.keepLook(f, look{at: r.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM, slow: time.Since(began) > lookTimeout/2})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ type look struct {
 	at   time.Time
 	name string
 	vm   decide.VM
+	slow bool // the next one gets more time
 }
 
 // NewReconciler makes a Reconciler.
@@ -291,8 +293,17 @@ func (r *Reconciler) persist(ctx context.Context, s *decide.State, p decide.Plan
 	return nil
 }
 
+// short cuts a text where the API server would refuse the event.
+func short(text string) string {
+	const longest = 1000
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + " …"
+}
+
 func (o *Options) event(f *v1.NodeFailover, e decide.Event) {
-	o.Events.Eventf(f, nil, string(e.Kind), e.Reason, "Failover", "%s", e.Message)
+	o.Events.Eventf(f, nil, string(e.Kind), e.Reason, "Failover", "%s", short(e.Message))
 }
 
 // say tells what would be done, once.

@@ -1,20 +1,28 @@
 package controller
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
 	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/decide"
+	"torikumi/pkg/porttest"
 )
 
 func list(cpu, memory string) corev1.ResourceList {
@@ -137,4 +145,70 @@ func TestSumUp(t *testing.T) {
 	if last := z[v1.MaxSizes-1]; len(z) != v1.MaxSizes || last.Count != 10 || last.CPU.String() != "109m" || last.Memory.String() != "900Mi" {
 		t.Errorf("%d sizes, the last %+v", len(z), last)
 	}
+}
+
+// A webhook behind a login page, or one that has moved: what answers at the end
+// of a redirect does not know if the node is off.
+func TestFenceWebhookIsNotRedirected(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/fence" {
+			http.Redirect(w, q, "/login", http.StatusFound)
+		}
+	}))
+	defer srv.Close()
+	r := NewReconciler(&Options{FenceURL: srv.URL + "/fence", FenceClient: srv.Client()})
+	if err := r.callFence(t.Context(), &v1.NodeFailover{}); err == nil || !strings.Contains(err.Error(), "302") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The error goes into a condition, and the address may hold a secret.
+func TestFenceErrorHoldsNoAddress(t *testing.T) {
+	r := NewReconciler(&Options{FenceURL: "http://" + porttest.Hold(t).String() + "/fence?key=s3cr3t", FenceClient: &http.Client{}})
+	if err := r.callFence(t.Context(), &v1.NodeFailover{}); err == nil || strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// sluggish is a cloud whose answers take longer than the first look waits.
+type sluggish struct {
+	cloud.Provider
+	takes time.Duration
+}
+
+func (s *sluggish) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.Instance, error) {
+	select {
+	case <-time.After(s.takes):
+		return cloud.Instance{Ref: r, Owner: o, State: cloud.Running}, nil
+	case <-ctx.Done():
+		return cloud.Instance{}, ctx.Err()
+	}
+}
+
+func TestSlowLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &sluggish{takes: 20 * time.Second}
+		r := NewReconciler(&Options{Cloud: slow, Clock: clock.RealClock{}, Metrics: NewMetrics(prometheus.NewRegistry()), Settings: &decide.Settings{}})
+		look := func() (decide.Known, time.Duration) {
+			s := &decide.State{Failover: &v1.NodeFailover{Status: v1.NodeFailoverStatus{Phase: v1.Creating, GCPVMName: "vm", VM: &v1.VMStatus{}}}}
+			began := time.Now()
+			r.seeVM(t.Context(), s)
+			return s.VM.Known, time.Since(began)
+		}
+		for i, want := range []struct {
+			takes, waits time.Duration
+			known        decide.Known
+		}{
+			{20 * time.Second, lookTimeout, decide.Unknown},
+			{20 * time.Second, 20 * time.Second, decide.Present}, // the last one took long
+			{time.Second, time.Second, decide.Present},
+			{time.Hour, lookTimeout, decide.Unknown}, // the last one did not
+			{time.Hour, callTimeout, decide.Unknown},
+		} {
+			slow.takes = want.takes
+			if known, waited := look(); known != want.known || waited != want.waits {
+				t.Errorf("look %d: %q after %s, want %q after %s", i, known, waited, want.known, want.waits)
+			}
+		}
+	})
 }

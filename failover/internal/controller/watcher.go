@@ -46,9 +46,8 @@ func (w *Watcher) Register(mgr ctrl.Manager) error {
 
 // Reconcile looks at one Node.
 func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Result, error) {
-	paused := n.Annotations[nodePaused]
 	switch {
-	case n.Labels[w.WatchedKey] != w.WatchedValue, n.DeletionTimestamp != nil, paused != "" && paused != "false":
+	case n.Labels[w.WatchedKey] != w.WatchedValue, n.DeletionTimestamp != nil, paused(n):
 		return reconcile.Result{}, nil
 	case health(n) == decide.Ready:
 		return reconcile.Result{}, nil
@@ -107,21 +106,31 @@ func (w *Watcher) create(ctx context.Context, n *corev1.Node) error {
 	return nil
 }
 
-// again follows on a failover of the same spell that has completed, deleted by
+// again follows on failovers of the same spell that have completed, deleted by
 // hand for example, while the node went on being down.
 func (w *Watcher) again(ctx context.Context, f *v1.NodeFailover, n *corev1.Node) error {
-	var old v1.NodeFailover
-	if err := w.Live.Get(ctx, client.ObjectKeyFromObject(f), &old); err != nil {
-		return client.IgnoreNotFound(err)
+	for {
+		var old v1.NodeFailover
+		if err := w.Live.Get(ctx, client.ObjectKeyFromObject(f), &old); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		if old.Status.Phase != v1.Completed {
+			return nil // another controller has been faster
+		}
+		f.Name = decide.Name(n.Name, n.UID, spell(n)+"/"+string(old.UID))
+		if err := w.Client.Create(ctx, f); !apierrors.IsAlreadyExists(err) {
+			if err != nil {
+				return fmt.Errorf("create failover for node %s: %w", n.Name, err)
+			}
+			return nil
+		}
 	}
-	if old.Status.Phase != v1.Completed {
-		return nil // another controller has been faster
-	}
-	f.Name = decide.Name(n.Name, n.UID, spell(n)+"/"+string(old.UID))
-	if err := w.Client.Create(ctx, f); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create failover for node %s: %w", n.Name, err)
-	}
-	return nil
+}
+
+// paused tells whether somebody works on the node.
+func paused(n *corev1.Node) bool {
+	v := n.Annotations[nodePaused]
+	return v != "" && v != "false"
 }
 
 // spell is since when the node has not been Ready, by its own condition.

@@ -53,6 +53,9 @@ func (d *decision) active() {
 		return // a new spell, since the last recovery
 	}
 	if !d.calm() {
+		if d.st.Taint == v1.TaintNone && d.f.Spec.Adds == "" {
+			d.condition(v1.TaintApplied, metav1.ConditionFalse, "Storm", d.storm())
+		}
 		return
 	}
 	d.deleteReady()
@@ -205,7 +208,7 @@ func (d *decision) fenced() bool {
 		return false
 	}
 	switch {
-	case d.set.Fencing == FenceManual && !d.f.On(v1.FencedAnnotation):
+	case d.set.Fencing == FenceManual && !d.answered(v1.FencedAnnotation):
 		return wait("WaitingForFencing", "make sure that the node is off, then set the annotation "+v1.FencedAnnotation)
 	case d.set.Fencing == FenceWebhook && d.st.FencedAt == nil:
 		switch d.s.Fenced {

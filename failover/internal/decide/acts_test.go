@@ -177,6 +177,10 @@ func (w *world) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool {
 			w.changes++
 			sv.rv++
 		}
+	case decide.ForgetAnswers:
+		delete(f.Annotations, v1.FencedAnnotation)
+		delete(f.Annotations, v1.ProceedAnnotation)
+		w.changes++
 	case decide.CreateReplacement:
 		w.another(f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
 	case decide.CreateAdded:
@@ -257,7 +261,7 @@ func (w *world) deleteVM(f *v1.NodeFailover) {
 		return
 	}
 	over := f.Status.DrainStartedAt != nil && !w.now.Before(f.Status.DrainStartedAt.Add(w.set.MaxWait))
-	lost := f.Status.VM.GaveUp != ""
+	lost := f.Status.VM.GaveUp != "" || m.state == cloud.Stopped
 	for _, sv := range w.servers {
 		if sv.Node == m.spec.Name && sv.InUse() && !over && !lost {
 			w.broken("VM %s deleted under %s, which is %s", m.spec.Name, sv.Name, sv.State)

@@ -12,10 +12,12 @@ package decide
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	v1 "torikumi/failover/api/v1"
 )
@@ -77,6 +79,7 @@ func (d *decision) run() {
 	d.recall()
 	d.follow()
 	d.health()
+	d.answers()
 	d.further()
 	// There is no delay for the removal of the taint, and no phase in which it
 	// could be left behind.
@@ -86,7 +89,9 @@ func (d *decision) run() {
 		}
 		d.untaint()
 	}
-	if d.s.Node.Health == Ready {
+	// One that is taken away from a node that nobody watches any more leaves no
+	// server hidden: no other failover would show it again.
+	if d.s.Node.Health == Ready || d.deleting() && d.s.Node.Health == NotReady && !d.s.Node.Watched {
 		d.reveal()
 	}
 	switch d.st.Phase {
@@ -114,6 +119,9 @@ func (d *decision) repair() {
 	if d.st.Phase == v1.Draining && d.st.DrainStartedAt == nil {
 		d.st.DrainStartedAt = d.instant()
 	}
+	if d.st.FailedAt == nil && d.st.Phase != v1.Pending && !d.f.Spec.Drill {
+		d.st.FailedAt = d.instant()
+	}
 }
 
 // recall takes over what the watcher saw when it made the failover: by now the
@@ -123,7 +131,12 @@ func (d *decision) recall() {
 	if r == nil || d.st.Recorded != nil {
 		return
 	}
-	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: r.Labels}
+	// Whoever makes a failover writes its record too.
+	labels := maps.Clone(r.Labels)
+	maps.DeleteFunc(labels, func(k, v string) bool {
+		return len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0
+	})
+	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: labels}
 	if d.st.FailedAt == nil && !r.FailedAt.IsZero() {
 		d.st.FailedAt = v1.At(r.FailedAt)
 		d.st.NotReadySince = d.st.FailedAt.DeepCopy()
@@ -152,6 +165,21 @@ func (d *decision) health() {
 		}
 		d.st.RecoveryDetectedAt = nil
 	}
+}
+
+// answers sees to it that what an operator has said of one spell of failure does
+// not count for the next: a node that has been Ready is not off.
+func (d *decision) answers() {
+	annotated := d.f.On(v1.FencedAnnotation) || d.f.On(v1.ProceedAnnotation)
+	d.st.AnswersSpent = annotated && (d.st.AnswersSpent || d.s.Node.Health == Ready)
+	if d.st.AnswersSpent {
+		d.do(Action{Kind: ForgetAnswers})
+	}
+}
+
+// answered tells whether an operator has annotated that for this spell.
+func (d *decision) answered(annotation string) bool {
+	return d.f.On(annotation) && !d.st.AnswersSpent
 }
 
 func (d *decision) completed() {

@@ -49,6 +49,7 @@ func (d *decision) draining() {
 		return
 	}
 	if d.st.VM != nil {
+		d.endedMeanwhile()
 		if (d.st.VMDeletionStartedAt == nil || d.joinedLate()) && !d.drained() {
 			return
 		}
@@ -57,6 +58,23 @@ func (d *decision) draining() {
 		}
 	}
 	d.complete("Completed", "the VM, its Node and its tokens are gone")
+}
+
+// endedMeanwhile notices that the cloud has ended the VM that is drained: its
+// games are over.
+func (d *decision) endedMeanwhile() {
+	if d.st.VMDeletionStartedAt != nil {
+		return
+	}
+	vm := d.s.VM
+	if vm.Known == Absent && d.st.VM.SeenAt != nil || vm.Known == Present && (vm.Instance.State == cloud.Stopping || vm.Instance.State == cloud.Stopped) {
+		d.st.VMDeletionStartedAt = d.instant()
+		const message = "the cloud has ended the VM while it was drained"
+		d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Lost", message)
+		d.event(Warning, "Lost", message)
+		return
+	}
+	d.wakeAt(d.now.Add(d.set.Watch))
 }
 
 // joinedLate tells whether games have begun on a VM that was found empty: it

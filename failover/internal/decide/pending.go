@@ -30,7 +30,9 @@ func (d *decision) pending() {
 		d.complete("Duplicate", fmt.Sprintf("failover %s is for the same node", older))
 		return
 	case d.s.Node.Health == Ready:
-		d.complete("NotNeeded", "the node is Ready")
+		if d.restored() {
+			d.complete("NotNeeded", "the node is Ready")
+		}
 		return
 	case d.renewed():
 		d.complete("NotNeeded", "the VM that it was to replace is gone, and has been replaced without it")
@@ -51,8 +53,7 @@ func (d *decision) pending() {
 			return
 		}
 		if !d.calm() {
-			d.hold("Storm", fmt.Sprintf("%d of %d watched nodes are down at once: waiting for %s, or for the annotation %s",
-				d.s.Down, d.s.Watched, d.set.StormGrace, v1.ProceedAnnotation))
+			d.hold("Storm", d.storm())
 			return
 		}
 	}
@@ -127,10 +128,15 @@ func underWay(f *v1.NodeFailover) bool {
 // calm tells whether few enough nodes are down for it to be theirs, and not
 // the view's, fault.
 func (d *decision) calm() bool {
-	if d.f.On(v1.ProceedAnnotation) || d.s.Down < d.set.StormNodes || float64(d.s.Down) < d.set.StormShare*float64(d.s.Watched) {
+	if d.answered(v1.ProceedAnnotation) || d.lead != nil && d.lead.On(v1.ProceedAnnotation) && !d.lead.Status.AnswersSpent || d.s.Down < d.set.StormNodes || float64(d.s.Down) < d.set.StormShare*float64(d.s.Watched) {
 		return true
 	}
 	return d.down() && d.reached(d.after(d.since(d.st.NotReadySince), d.set.StormGrace))
+}
+
+func (d *decision) storm() string {
+	return fmt.Sprintf("%d of %d watched nodes are down at once: waiting for %s, or for the annotation %s",
+		d.s.Down, d.s.Watched, d.set.StormGrace, v1.ProceedAnnotation)
 }
 
 // deleteReady deletes the dead node's Ready servers, and hides those in use:
@@ -153,11 +159,12 @@ func (d *decision) deleteReady() {
 
 // overBudget tells which limit the next VM would break, if any.
 func (d *decision) overBudget() (reason, message string) {
-	failovers, vms, cost := 0, 0, d.pick().MilliCost
+	vms, cost := 0, d.pick().MilliCost
+	nodes := make(map[string]bool) // one that is replaced is no second failover
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
 		if underWay(o) && o.Spec.Adds == "" && !o.Spec.Drill {
-			failovers++
+			nodes[o.Spec.OnpremNodeName] = true
 		}
 		// One that has no VM just now will have one: its place is taken.
 		if underWay(o) && o.Status.SharesWith == "" {
@@ -170,8 +177,8 @@ func (d *decision) overBudget() (reason, message string) {
 		}
 	}
 	switch {
-	case failovers >= d.set.MaxFailovers && d.predecessor() == nil && d.f.Spec.Adds == "" && !d.f.Spec.Drill:
-		return "TooManyFailovers", fmt.Sprintf("%d failovers are under way, which is the limit", failovers)
+	case len(nodes) >= d.set.MaxFailovers && !nodes[d.f.Spec.OnpremNodeName] && d.f.Spec.Adds == "" && !d.f.Spec.Drill:
+		return "TooManyFailovers", fmt.Sprintf("%d failovers are under way, which is the limit", len(nodes))
 	case vms >= d.set.MaxVMs:
 		return "TooManyVMs", fmt.Sprintf("%d VMs exist, which is the limit", vms)
 	case d.set.MaxMilliCost > 0 && cost > d.set.MaxMilliCost:

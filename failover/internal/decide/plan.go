@@ -46,6 +46,8 @@ const (
 	// HideServer takes the allocatable label away, ShowServer restores it.
 	HideServer Kind = "HideServer"
 	ShowServer Kind = "ShowServer"
+	// ForgetAnswers removes the annotations fenced and proceed.
+	ForgetAnswers Kind = "ForgetAnswers"
 	// CreateReplacement makes the failover ID, whose VM follows on this one's.
 	CreateReplacement Kind = "CreateReplacement"
 	// CreateAdded makes the failover ID for a further VM, which is for Share.

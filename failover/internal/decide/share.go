@@ -187,7 +187,14 @@ func (d *decision) follow() {
 	if last := d.last(lead); last != lead {
 		lead, d.st.Lead = last, last
 	}
-	d.lead = d.sibling(lead)
+	if d.lead = d.sibling(lead); d.lead != nil {
+		switch {
+		case d.st.LeadUID == "" || d.st.Lead != d.f.Status.Lead:
+			d.st.LeadUID = d.lead.UID
+		case d.st.LeadUID != d.lead.UID:
+			d.lead = nil // another one: ours has ended
+		}
+	}
 	switch {
 	case d.lead == nil, !open(d.lead), d.lead.Status.VMDeletionStartedAt != nil:
 		d.leadOver = d.s.Node.Health != Ready

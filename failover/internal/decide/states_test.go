@@ -203,6 +203,93 @@ func TestOldWait(t *testing.T) {
 	w.verdict(t)
 }
 
+// One that is taken away while somebody works on the node leaves no server
+// hidden: nobody would show it again.
+func TestNothingStaysHidden(t *testing.T) {
+	for watched, want := range map[bool]bool{true: false, false: true} { // watched: the next failover goes on
+		f := down(made("a", v1.Draining, time.Hour))
+		f.Status.DrainStartedAt, f.DeletionTimestamp = ago(time.Minute), &metav1.Time{Time: noon}
+		_, p := decided(&decide.State{
+			Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n", Watched: watched}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running,
+			Servers: []decide.Server{{Name: "gs", Node: "worker-1", State: "Allocated", Hidden: true}},
+		})
+		if got := does(p, decide.ShowServer); got != want {
+			t.Errorf("watched %v: %v", watched, p.Actions)
+		}
+	}
+}
+
+// A further failover goes with the first one it was made for, and not with a
+// later one of that name.
+func TestAnotherLeaderOfTheSameName(t *testing.T) {
+	lead, f := down(made("lead", v1.Active, time.Hour)), down(made("a", v1.Active, time.Hour))
+	f.Spec.Adds, f.Spec.Share, f.Status.ActiveAt = "lead", &v1.Share{Number: 2}, ago(time.Hour)
+	s := &decide.State{
+		Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running,
+		Siblings: []v1.NodeFailover{*lead},
+	}
+	st, _ := decided(s)
+	if st.Phase != v1.Active || st.LeadUID != lead.UID {
+		t.Fatalf("%s with %q", st.Phase, st.LeadUID)
+	}
+	f.Status = st
+	s.Siblings[0].UID = "another"
+	if st, _ := decided(s); st.Phase != v1.Draining {
+		t.Errorf("it is %s", st.Phase)
+	}
+}
+
+// What an operator says of the first failover goes for the further ones.
+func TestProceedOfTheLeader(t *testing.T) {
+	lead, f := down(made("lead", v1.Creating, time.Hour)), down(made("a", v1.Pending, time.Hour))
+	f.Spec.Adds, f.Spec.Share = "lead", &v1.Share{Number: 2}
+	f.Status = v1.NodeFailoverStatus{Phase: v1.Pending, FailedAt: f.Status.FailedAt, NotReadySince: ago(time.Minute), Recorded: f.Status.Recorded}
+	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*lead}, Watched: 4, Down: 4}
+	if st, _ := decided(s); st.Phase != v1.Pending {
+		t.Fatalf("it is %s in a storm", st.Phase)
+	}
+	s.Siblings[0].Annotations = map[string]string{v1.ProceedAnnotation: "true"}
+	if st, _ := decided(s); st.Phase != v1.Creating {
+		t.Errorf("it is %s", st.Phase)
+	}
+}
+
+// A failover and the one that replaces it are one for the limit.
+func TestReplacedCountsOnce(t *testing.T) {
+	old, next := made("old", v1.Draining, 20*time.Hour), made("next", v1.Active, time.Hour)
+	next.Spec.Replaces = "old"
+	f := down(made("a", v1.Pending, time.Hour))
+	f.Spec.OnpremNodeName, f.Status.VM = "worker-2", nil
+	set := settings()
+	set.MaxFailovers = 2
+	p := decide.Decide(&set, &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*old, *next}}, noon)
+	if p.Status.Phase != v1.Creating {
+		t.Errorf("%s: %+v", p.Status.Phase, p.Status.Conditions)
+	}
+}
+
+// A storm that holds back the taint of a failover under way is told of.
+func TestStormOfAnActiveOne(t *testing.T) {
+	f := down(made("a", v1.Active, time.Minute))
+	f.Status.NotReadySince = ago(time.Minute)
+	st, p := decided(&decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running, Watched: 4, Down: 4})
+	if c := meta.FindStatusCondition(st.Conditions, v1.TaintApplied); c == nil || c.Reason != "Storm" || does(p, decide.Taint) {
+		t.Errorf("%+v, %v", c, p.Actions)
+	}
+}
+
+// Whoever makes a failover by hand can write anything into its record.
+func TestRecordWithRubbish(t *testing.T) {
+	f := &v1.NodeFailover{Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
+	f.Finalizers = []string{v1.Finalizer}
+	st, _ := decided(&decide.State{Failover: f, Record: &decide.Record{UID: "n", FailedAt: noon, Labels: map[string]string{
+		"hardware": "game-runner", "rack": "x --anonymous-auth=true", "a b": "c",
+	}}})
+	if got := st.Recorded.Labels; len(got) != 1 || got["hardware"] != "game-runner" {
+		t.Errorf("%q", got)
+	}
+}
+
 func ExampleDecide() {
 	set := settings()
 	f := down(made("a", v1.Active, time.Minute))

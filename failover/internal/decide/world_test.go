@@ -191,6 +191,15 @@ func (w *world) state(f *v1.NodeFailover) *decide.State {
 			}
 		}
 	}
+	gone := map[string]bool{}
+	for _, o := range w.failovers {
+		name := o.Spec.OnpremNodeName
+		if n := w.nodes[name]; n != nil && n.health == decide.Gone && o.Status.Phase != v1.Completed && !o.Spec.Drill && o.Status.NotReadySince != nil && !gone[name] && !w.deleted(o) {
+			gone[name] = true
+			s.Watched++
+			s.Down++
+		}
+	}
 	for _, o := range w.failovers {
 		if o.UID != f.UID && !w.deleted(o) {
 			s.Siblings = append(s.Siblings, *o.DeepCopy())

@@ -89,6 +89,16 @@ func TestScriptRefuses(t *testing.T) {
 		"no CA hash":  func(p *join.Params) { p.CAHash = "" },
 		"line break":  func(p *join.Params) { p.ProviderID = "gce://a\nrm -rf /" },
 		"no endpoint": func(p *join.Params) { p.Endpoint = "" },
+		"a label that is a flag": func(p *join.Params) {
+			p.Labels = map[string]string{"hardware": "x --anonymous-auth=true"}
+		},
+		"a label that ends the line": func(p *join.Params) {
+			p.Labels = map[string]string{"hardware": "x\"\nKUBELET_KUBEADM_ARGS=\"--anonymous-auth=true"}
+		},
+		"a key that is none": func(p *join.Params) { p.Labels = map[string]string{"a b": "c"} },
+		"a taint that is a flag": func(p *join.Params) {
+			p.Taints = []string{"a=b:NoSchedule --anonymous-auth=true"}
+		},
 	} {
 		p := params()
 		change(&p)

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+	"unicode"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Params are what a startup script is made from.
@@ -58,6 +61,19 @@ func Script(p Params) (string, error) {
 	for what, v := range map[string]string{"node": p.Node, "provider id": p.ProviderID, "endpoint": p.Endpoint, "node IP": p.NodeIP} {
 		if strings.ContainsAny(v, "\n\r") {
 			return "", fmt.Errorf("startup script: line break in the %s", what)
+		}
+	}
+	// They become one word of a line in the kubelet's environment file.
+	for k, v := range p.Labels {
+		if len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0 {
+			return "", fmt.Errorf("startup script: %q=%q is no label", k, v)
+		}
+	}
+	for _, t := range p.Taints {
+		if strings.ContainsFunc(t, func(r rune) bool {
+			return !strings.ContainsRune("-_./=:", r) && (r > 'z' || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+		}) {
+			return "", fmt.Errorf("startup script: %q is no taint", t)
 		}
 	}
 	if p.NodeIP != "" && !strings.HasPrefix(p.NodeIP, "$(") {
