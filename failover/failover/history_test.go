@@ -1,0 +1,220 @@
+package failover_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/controller"
+	"torikumi/failover/internal/decide"
+)
+
+func (r *rig) collector(c clock.Clock) *controller.Collector {
+	return controller.NewCollector(&controller.Options{
+		Client: r.admin, Live: r.admin, Cloud: r.cloud, Cluster: "cluster", Clock: c, Log: slog.New(slog.DiscardHandler),
+		Metrics:  controller.NewMetrics(prometheus.NewRegistry()),
+		Settings: &decide.Settings{NamePrefix: "gcp-temp-", TempLabels: map[string]string{"node-type": "gcp-temporary"}},
+	})
+}
+
+// longHistory: a node that flaps for days fills the API with no more than its
+// newest failovers; those of another node, and those that are not over, stay.
+func longHistory(r *rig) {
+	began := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
+	made := func(name, node string, phase v1.Phase, ended time.Time) {
+		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.NodeFailoverSpec{OnpremNodeName: node}}
+		if err := r.admin.Create(r.ctx, f); err != nil {
+			r.Fatal(err)
+		}
+		f.Status.Phase, f.Status.CompletedAt = phase, v1.At(ended)
+		if err := r.admin.Status().Update(r.ctx, f); err != nil {
+			r.Fatal(err)
+		}
+	}
+	const made1 = 60
+	for i := range made1 {
+		made(fmt.Sprintf("flap-%02d", i), "worker-1", v1.Completed, began.Add(time.Duration(i)*time.Second))
+	}
+	made("quiet", "worker-2", v1.Completed, began)
+	made("open", "worker-1", v1.Active, began)
+	if err := r.collector(clock.RealClock{}).Collect(r.ctx); err != nil {
+		r.Fatal(err)
+	}
+	left := map[string]bool{}
+	for _, f := range r.failovers() {
+		left[f.Name] = true
+	}
+	if len(left) != 52 || !left["quiet"] || !left["open"] || left["flap-00"] || !left["flap-59"] || !left["flap-10"] || left["flap-09"] {
+		r.Errorf("%d are left: %v", len(left), left)
+	}
+}
+
+// nodesOfOthers: a NotReady Node with our labels and another name is another
+// operator's, and one of ours is deleted once two rounds have found it so.
+func nodesOfOthers(r *rig) {
+	for _, name := range []string{"gcp-temp-worker-1-0", "gke-pool-1"} {
+		r.setNode(name, corev1.ConditionFalse, map[string]string{"node-type": "gcp-temporary"}, "")
+	}
+	c := r.collector(testclock.NewFakeClock(time.Now().Add(time.Hour)))
+	for round, want := range []int{2, 1, 1} {
+		if err := c.Collect(r.ctx); err != nil {
+			r.Fatal(err)
+		}
+		var all corev1.NodeList
+		if err := r.admin.List(r.ctx, &all); err != nil {
+			r.Fatal(err)
+		}
+		if len(all.Items) != want {
+			r.Errorf("round %d: %d Nodes, want %d", round, len(all.Items), want)
+		}
+	}
+	if apierrors.IsNotFound(r.admin.Get(r.ctx, client.ObjectKey{Name: "gke-pool-1"}, new(corev1.Node))) {
+		r.Error("another operator's Node is deleted")
+	}
+}
+
+// afterHistory: two failovers of the present spell have completed, as when the
+// one that replaced the first was deleted by hand: the node gets a third.
+func afterHistory(r *rig) {
+	r.fails("worker-1")
+	n := r.node("worker-1")
+	i := slices.IndexFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady })
+	spell := n.Status.Conditions[i].LastTransitionTime.UTC().Format(time.RFC3339)
+	since := spell
+	for range 2 {
+		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: decide.Name(n.Name, n.UID, since)}, Spec: v1.NodeFailoverSpec{OnpremNodeName: n.Name}}
+		if err := r.admin.Create(r.ctx, f); err != nil {
+			r.Fatal(err)
+		}
+		f.Status.Phase, f.Status.CompletedAt = v1.Completed, v1.At(time.Now())
+		if err := r.admin.Status().Update(r.ctx, f); err != nil {
+			r.Fatal(err)
+		}
+		since = spell + "/" + string(f.UID)
+	}
+	r.controller(r.kube)
+	r.eventually("a third one that is Active", func() error {
+		var phases []v1.Phase
+		for _, f := range r.failovers() {
+			phases = append(phases, f.Status.Phase)
+		}
+		if len(phases) != 3 || !slices.Contains(phases, v1.Active) {
+			return fmt.Errorf("%v", phases)
+		}
+		return nil
+	})
+}
+
+// answersOfOneSpell: the annotation that a node is off is removed once the node
+// has been Ready.
+func answersOfOneSpell(r *rig) {
+	r.cfg.Fencing = "Manual"
+	r.controller(r.kube)
+	r.fails("worker-1")
+	waiting := func(f *v1.NodeFailover) error {
+		for _, c := range f.Status.Conditions {
+			if c.Type == v1.TaintApplied && c.Reason == "WaitingForFencing" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%+v", f.Status.Conditions)
+	}
+	f := r.phase("worker-1", v1.Active)
+	r.eventually("it waits for the operator", func() error {
+		f, err := r.failover("worker-1")
+		if err != nil {
+			return err
+		}
+		return waiting(f)
+	})
+	note, _ := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{v1.FencedAnnotation: "true"}}})
+	if err := r.admin.Patch(r.ctx, f, client.RawPatch(types.MergePatchType, note)); err != nil {
+		r.Fatal(err)
+	}
+	r.eventually("the taint", func() error {
+		if len(r.node("worker-1").Spec.Taints) == 0 {
+			return fmt.Errorf("none")
+		}
+		return nil
+	})
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
+	r.eventually("the answer is forgotten", func() error {
+		f, err := r.failover("worker-1")
+		if err != nil {
+			return err
+		}
+		if f.On(v1.FencedAnnotation) || f.Status.AnswersSpent {
+			return fmt.Errorf("%v, spent %v", f.Annotations, f.Status.AnswersSpent)
+		}
+		return nil
+	})
+	r.ends("worker-1", f.Status.GCPVMName)
+}
+
+// oldObjects: what an earlier operator has left, whole seconds and no VM that
+// is known, neither hides the other failovers nor keeps its node from one.
+func oldObjects(r *rig) {
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	r.setNode("worker-1", corev1.ConditionFalse, nil, "")
+	f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "worker-1-failover"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
+	if err := r.admin.Create(r.ctx, f); err != nil {
+		r.Fatal(err)
+	}
+	status := `{"status":{"phase":"Active","gcpVmName":"gcp-temp-worker-1-old","failedAt":"` + time.Now().UTC().Format(time.RFC3339) + `"}}`
+	if err := r.admin.SubResource("status").Patch(r.ctx, f, client.RawPatch(types.MergePatchType, []byte(status))); err != nil {
+		r.Fatal(err)
+	}
+	r.controller(r.kube)
+	r.fails("worker-2")
+	r.phase("worker-2", v1.Active)
+	r.eventually("the old one has a VM of its own", func() error {
+		f, err := r.failover("worker-1")
+		if err != nil {
+			return err
+		}
+		if f.Name != "worker-1-failover" || f.Status.Phase != v1.Active || f.Status.VM == nil && f.Status.SharesWith == "" {
+			return fmt.Errorf("%s is %s with %+v", f.Name, f.Status.Phase, f.Status.VM)
+		}
+		return nil
+	})
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
+	r.returns("worker-2")
+	r.eventually("both end", func() error {
+		for _, f := range r.failovers() {
+			if f.Status.Phase != v1.Completed {
+				return fmt.Errorf("%s is %s", f.Name, f.Status.Phase)
+			}
+		}
+		return nil
+	})
+	// And what nobody can have meant is refused.
+	for _, share := range []string{`"cpu":"1e3","memory":"1"`, `"cpu":"-1","memory":"1"`, `"cpu":"1","memory":"` + strings.Repeat("1", 30) + `"`} {
+		bad := fmt.Sprintf(`{"apiVersion":"failover.operator.io/v1","kind":"NodeFailover","metadata":{"name":"bad"},"spec":{"onpremNodeName":"w","adds":"x","share":{"number":2,"gameServers":1,%s}}}`, share)
+		if err := r.post(bad); !apierrors.IsInvalid(err) {
+			r.Errorf("%s: %v", share, err)
+		}
+	}
+}
+
+// post sends an object as it is written.
+func (r *rig) post(text string) error {
+	var u unstructured.Unstructured
+	if err := json.Unmarshal([]byte(text), &u); err != nil {
+		return err
+	}
+	return r.admin.Create(r.ctx, &u)
+}
