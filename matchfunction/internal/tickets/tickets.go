@@ -121,11 +121,19 @@ func (r *Reader) Read(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
 	if err != nil {
 		return nil, err
 	}
+	now, before := r.Now(), k.tickets
 	k.tickets, k.newest = nil, time.Time{}
 	if len(tickets) <= r.Most {
 		k.tickets = make(map[string]*entry, len(tickets))
 		for _, t := range tickets {
-			k.add(t, r.Now())
+			k.add(t, now)
+		}
+		// Those that are in matches would else be unknown when they come back,
+		// and each of them a reason to read the whole pool once more.
+		for id, e := range before {
+			if k.tickets[id] == nil && now.Sub(e.seen) <= kept && len(k.tickets) < r.Most {
+				k.tickets[id] = e
+			}
 		}
 	}
 	return tickets, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -103,13 +104,15 @@ func TestReadIsWhatWaits(t *testing.T) {
 			t.Fatalf("%d read, %d wait", len(ids), len(want))
 		}
 		now = now.Add(time.Second)
-		for id, k := range q.waiting { // into matches, and out of them again
+		for _, id := range slices.Sorted(maps.Keys(q.waiting)) { // into matches, and out of them again
+			k := q.waiting[id]
 			if rng.IntN(20) == 0 {
 				delete(q.waiting, id)
 				hidden[id] = k
 			}
 		}
-		for id, k := range hidden {
+		for _, id := range slices.Sorted(maps.Keys(hidden)) {
+			k := hidden[id]
 			if rng.IntN(20) == 0 {
 				q.waiting[id] = k
 				delete(hidden, id)
@@ -122,6 +125,47 @@ func TestReadIsWhatWaits(t *testing.T) {
 	t.Logf("%d tickets were sent, %d waited in all reads together, %d whole reads of 200", q.sent, waited, whole)
 	if whole > 1 || q.sent > waited/3 {
 		t.Error("too much is read again")
+	}
+}
+
+// One ticket that nobody knows makes the pool be read whole, once: those that
+// are in matches meanwhile are not forgotten by it.
+func TestWholeReadForgetsNobody(t *testing.T) {
+	now := time.Unix(1000, 0)
+	q := &query{waiting: make(map[string]*openmatch.Ticket)}
+	whole := 0
+	r := &tickets.Reader{Query: q, Most: 1000, Now: func() time.Time { return now }, Whole: func() { whole++ }}
+	read := func() {
+		t.Helper()
+		now = now.Add(time.Second)
+		got, err := r.Read(t.Context(), &openmatch.Pool{Name: "all"})
+		if err != nil || len(got) != len(q.waiting) {
+			t.Fatalf("%d read, %d wait: %v", len(got), len(q.waiting), err)
+		}
+	}
+	ticket := func(id string, age time.Duration) *openmatch.Ticket {
+		return &openmatch.Ticket{Id: id, CreateTime: timestamppb.New(now.Add(-age))}
+	}
+	for i := range 50 {
+		id := fmt.Sprint("t", i)
+		q.waiting[id] = ticket(id, time.Duration(i)*time.Minute)
+	}
+	read()
+	away := maps.Clone(q.waiting)
+	delete(away, "t0")
+	q.waiting = map[string]*openmatch.Ticket{"t0": q.waiting["t0"]}
+	read()
+	q.waiting["old"] = ticket("old", time.Hour) // it was not in the pool before
+	read()
+	if whole != 2 {
+		t.Fatalf("%d whole reads, want the first and one for the unknown ticket", whole)
+	}
+	for id, k := range away { // their matches fail, one after the other
+		q.waiting[id] = k
+		read()
+	}
+	if whole != 2 {
+		t.Errorf("%d whole reads", whole)
 	}
 }
 
