@@ -40,6 +40,7 @@ type world struct {
 	memory    map[string]bool   // tokens whose secret half the controller knows
 	viewSince time.Time
 	skips     []decide.Skip
+	hindered  time.Time // when somebody or something last kept the controller from acting
 	serial    int
 	changes   int // of what is stored: more of them make the controller look again
 
@@ -271,6 +272,9 @@ func (w *world) look(r cloud.Ref, owner types.UID) decide.VM {
 
 // evolve lets the cloud and the cluster do what they do by themselves.
 func (w *world) evolve() {
+	if w.faults.writes || w.faults.get || slices.ContainsFunc(w.failovers, func(f *v1.NodeFailover) bool { return f.On(v1.PausedAnnotation) }) {
+		w.hindered = w.now
+	}
 	for _, key := range slices.Sorted(maps.Keys(w.vms)) {
 		m := w.vms[key]
 		age := w.now.Sub(m.created)
@@ -282,7 +286,7 @@ func (w *world) evolve() {
 			}
 		case m.deleted.IsZero() && !m.foreign && m.state != cloud.Stopped && age >= w.set.MaxRun():
 			for _, sv := range w.servers {
-				if sv.Node == m.spec.Name && sv.InUse() {
+				if sv.Node == m.spec.Name && sv.InUse() && m.created.After(w.hindered) {
 					w.broken("the cloud ends VM %s under %s, which is %s", m.spec.Name, sv.Name, sv.State)
 				}
 			}
