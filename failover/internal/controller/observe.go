@@ -21,6 +21,10 @@ import (
 	"torikumi/failover/internal/join"
 )
 
+// readOnly lets a list from the cache share its objects, which are not changed:
+// copying them all at each event is most of the work with a long history.
+const readOnly = client.UnsafeDisableDeepCopy
+
 // observe gathers what a decision needs. An error means that nothing is
 // decided: what could not be seen is not taken for absent.
 func (r *Reconciler) observe(ctx context.Context, f *v1.NodeFailover) (*decide.State, error) {
@@ -32,7 +36,7 @@ func (r *Reconciler) observe(ctx context.Context, f *v1.NodeFailover) (*decide.S
 			s.Record = nil
 		}
 	}
-	for _, see := range []func(context.Context, *decide.State) error{r.seeNode, r.seeFleet, r.seeSiblings, r.seeTemp, r.seeServers, r.seeLost} {
+	for _, see := range []func(context.Context, *decide.State) error{r.seeNode, r.seeFleet, r.seeSiblings, r.seeGone, r.seeTemp, r.seeServers, r.seeLost} {
 		if err := see(ctx, s); err != nil {
 			return nil, err
 		}
@@ -72,30 +76,28 @@ func (r *Reconciler) seeNode(ctx context.Context, s *decide.State) error {
 // seeFleet counts the watched nodes, for the storm protection.
 func (r *Reconciler) seeFleet(ctx context.Context, s *decide.State) error {
 	var all corev1.NodeList
-	if err := r.Client.List(ctx, &all, client.MatchingLabels{r.WatchedKey: r.WatchedValue}); err != nil {
+	if err := r.Client.List(ctx, &all, readOnly, client.MatchingLabels{r.WatchedKey: r.WatchedValue}); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	exist := make(map[string]bool)
 	for i := range all.Items {
-		exist[all.Items[i].Name] = true
 		s.Watched++
 		if health(&all.Items[i]) != decide.Ready {
 			s.Down++
 		}
 	}
-	// Those that failed and whose Node was then deleted, as a
-	// cloud-controller-manager does, are down as well.
-	var failovers v1.NodeFailoverList
-	if err := r.Client.List(ctx, &failovers); err != nil {
-		return fmt.Errorf("list failovers: %w", err)
-	}
-	for i := range failovers.Items {
-		f := &failovers.Items[i]
+	return nil
+}
+
+// seeGone counts the nodes that failed and whose Node was then deleted, as a
+// cloud-controller-manager does: they are down as well.
+func (r *Reconciler) seeGone(ctx context.Context, s *decide.State) error {
+	counted := make(map[string]bool)
+	count := func(f *v1.NodeFailover) error {
 		node := f.Spec.OnpremNodeName
-		if f.Status.Phase == v1.Completed || f.Spec.Drill || f.Status.NotReadySince == nil || exist[node] {
-			continue
+		if f.Status.Phase == v1.Completed || f.Spec.Drill || f.Status.NotReadySince == nil || counted[node] {
+			return nil
 		}
-		exist[node] = true // counted
+		counted[node] = true
 		switch err := r.Client.Get(ctx, client.ObjectKey{Name: node}, new(corev1.Node)); {
 		case apierrors.IsNotFound(err):
 			s.Watched++
@@ -103,8 +105,13 @@ func (r *Reconciler) seeFleet(ctx context.Context, s *decide.State) error {
 		case err != nil:
 			return fmt.Errorf("read node %q: %w", node, err)
 		}
+		return nil
 	}
-	return nil
+	err := count(s.Failover)
+	for i := 0; i < len(s.Siblings) && err == nil; i++ {
+		err = count(&s.Siblings[i])
+	}
+	return err
 }
 
 // seeSiblings: while a failover waits for room in the budgets, the list is
@@ -115,7 +122,7 @@ func (r *Reconciler) seeSiblings(ctx context.Context, s *decide.State) error {
 		from = r.Live
 	}
 	var all v1.NodeFailoverList
-	if err := from.List(ctx, &all); err != nil {
+	if err := from.List(ctx, &all, readOnly); err != nil {
 		return fmt.Errorf("list failovers: %w", err)
 	}
 	for i := range all.Items {
@@ -161,7 +168,7 @@ func (r *Reconciler) seeServers(ctx context.Context, s *decide.State) error {
 			continue
 		}
 		var all agones.GameServerList
-		if err := r.Client.List(ctx, &all, client.MatchingFields{byNode: name}); err != nil {
+		if err := r.Client.List(ctx, &all, readOnly, client.MatchingFields{byNode: name}); err != nil {
 			return fmt.Errorf("list game servers on %q: %w", name, err)
 		}
 		for i := range all.Items {

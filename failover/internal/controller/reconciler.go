@@ -81,7 +81,7 @@ func (r *Reconciler) Register(mgr ctrl.Manager) error {
 // open are the names of failovers that are not over and satisfy want.
 func (r *Reconciler) open(ctx context.Context, want func(*v1.NodeFailover) bool) []reconcile.Request {
 	var all v1.NodeFailoverList
-	if err := r.Client.List(ctx, &all); err != nil {
+	if err := r.Client.List(ctx, &all, readOnly); err != nil {
 		r.Log.Error("list failovers from the cache", "err", err)
 		return nil
 	}

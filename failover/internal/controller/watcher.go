@@ -67,7 +67,7 @@ func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Resu
 
 func (w *Watcher) open(ctx context.Context, r client.Reader, node string) (bool, error) {
 	var all v1.NodeFailoverList
-	if err := r.List(ctx, &all); err != nil {
+	if err := r.List(ctx, &all, readOnly); err != nil {
 		return false, fmt.Errorf("list failovers: %w", err)
 	}
 	for i := range all.Items {
