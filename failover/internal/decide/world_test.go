@@ -40,6 +40,7 @@ type world struct {
 	memory    map[string]bool   // tokens whose secret half the controller knows
 	viewSince time.Time
 	skips     []decide.Skip
+	looked    map[types.UID]looked
 	hindered  time.Time // when somebody or something last kept the controller from acting
 	serial    int
 	changes   int // of what is stored: more of them make the controller look again
@@ -49,6 +50,13 @@ type world struct {
 	log     []string
 	crashIn int // writes until the controller crashes; 0 never
 	crashed error
+}
+
+// looked is a look at a failover: the changes that it knew of, and when the
+// controller wanted to look again.
+type looked struct {
+	changes int
+	wake    time.Time
 }
 
 type faults struct {
@@ -125,7 +133,7 @@ func newWorld() *world {
 		set: settings(), cpu: 500, spent: map[types.UID]int64{}, now: t0, start: t0, viewSince: t0,
 		nodes: map[string]*node{}, temps: map[string]*temp{}, servers: map[string]*server{},
 		vms: map[string]*machine{}, requests: map[string]string{}, tokens: map[string]time.Time{}, memory: map[string]bool{}, records: map[types.UID]*decide.Record{},
-		faults: faults{create: map[string]decide.Result{}},
+		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{},
 	}
 }
 
@@ -296,8 +304,7 @@ func (w *world) evolve() {
 			}
 			w.changes++
 		case m.deleted.IsZero() && m.state == cloud.Creating && age >= boots:
-			m.state = cloud.Running
-			w.changes++
+			m.state = cloud.Running // which nobody tells the controller
 		}
 		made, valid := w.tokens[m.token]
 		if m.state == cloud.Running && !m.joined && age >= joins && !w.faults.neverJoins && valid && w.now.Sub(made) <= 15*time.Minute {
@@ -355,6 +362,7 @@ func (w *world) place(on, state string, cpu int64) string {
 // advance lets d pass, in steps of what the controller and the world want.
 func (w *world) advance(d time.Duration) {
 	end := w.now.Add(d)
+	w.changes++ // whatever the test has done before
 	for {
 		w.evolve()
 		next := end
@@ -375,11 +383,20 @@ func (w *world) advance(d time.Duration) {
 				if w.deleted(f) {
 					continue
 				}
+				// Without a change, the controller looks again when it wanted to.
+				if last, ok := w.looked[f.UID]; ok && last.changes == w.changes && (last.wake.IsZero() || w.now.Before(last.wake)) {
+					if !last.wake.IsZero() {
+						step(last.wake)
+					}
+					continue
+				}
+				seen := w.changes
 				w.crashed = nil
 				t := w.run(f)
 				if w.crashed != nil {
 					t = w.run(f) // the next leader
 				}
+				w.looked[f.UID] = looked{seen, t}
 				if !t.IsZero() {
 					step(t)
 				}
