@@ -107,7 +107,10 @@ func Default() *Set {
 
 // Load reads a file and the rule sets beside it, or returns Default when path
 // is empty.
-func Load(path string) (*Set, error) {
+func Load(path string) (*Set, error) { return LoadWith(path, ruleset.Checks{}) }
+
+// LoadWith is Load with more checks of the rule sets.
+func LoadWith(path string, checks ruleset.Checks) (*Set, error) {
 	if path == "" {
 		return Default(), nil
 	}
@@ -115,7 +118,7 @@ func Load(path string) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read queues: %w", err)
 	}
-	s, err := ParseFS(b, folder(filepath.Dir(path)))
+	s, err := parse(b, folder(filepath.Dir(path)), checks)
 	if err != nil {
 		return nil, fmt.Errorf("queues in %s: %w", path, err)
 	}
@@ -128,7 +131,9 @@ func Parse(b []byte) (*Set, error) { return ParseFS(b, nil) }
 
 // ParseFS is Parse with the files that queues may name as rule sets. What is
 // wrong with those is in the error too, each with its line and column.
-func ParseFS(b []byte, files fs.FS) (*Set, error) {
+func ParseFS(b []byte, files fs.FS) (*Set, error) { return parse(b, files, ruleset.Checks{}) }
+
+func parse(b []byte, files fs.FS, checks ruleset.Checks) (*Set, error) {
 	var s Set
 	if err := yaml.UnmarshalStrict(b, &s); err != nil {
 		return nil, err
@@ -145,7 +150,7 @@ func ParseFS(b []byte, files fs.FS) (*Set, error) {
 			errs = append(errs, fmt.Errorf("%s.name: must be unique, %q is there twice", path, q.Name))
 		}
 		seen[q.Name] = true
-		errs = append(errs, q.check(path, files)...)
+		errs = append(errs, q.check(path, files, checks)...)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -161,7 +166,7 @@ var (
 )
 
 // check fills in defaults and returns what is wrong.
-func (q *Queue) check(path string, files fs.FS) (errs []error) {
+func (q *Queue) check(path string, files fs.FS, checks ruleset.Checks) (errs []error) {
 	bad := func(field, rule string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s.%s: %w", path, field, fmt.Errorf(rule, args...)))
 	}
@@ -174,7 +179,7 @@ func (q *Queue) check(path string, files fs.FS) (errs []error) {
 		}
 	}
 	if q.RuleSetFile != "" {
-		q.checkRuleSet(bad, files)
+		q.checkRuleSet(bad, files, checks)
 	} else {
 		q.checkTeams(bad)
 		q.checkSkill(bad)

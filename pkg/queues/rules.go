@@ -24,7 +24,7 @@ func (f folder) Open(name string) (fs.File, error) {
 }
 
 // checkRuleSet reads the rule set, and sees that the queue has no other rules.
-func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs.FS) {
+func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs.FS, checks ruleset.Checks) {
 	const both = "must not be there beside rule_set, which says it"
 	if q.Teams != nil {
 		bad("teams", both)
@@ -53,7 +53,7 @@ func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs
 		bad("rule_set", "%s cannot be read: %w", q.RuleSetFile, err)
 		return
 	}
-	set, err := ruleset.Parse(text)
+	set, err := ruleset.ParseWith(text, checks)
 	if err != nil {
 		var each ruleset.Errors
 		if !errors.As(err, &each) {

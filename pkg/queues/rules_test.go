@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"torikumi/pkg/contract"
+	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/ruleset"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -62,6 +63,31 @@ func TestRuleSet(t *testing.T) {
 	}
 	if got := p.Pools[0].TagPresentFilters[0].Tag; got != "mode.duel" {
 		t.Errorf("pool: %q", got)
+	}
+}
+
+// Checks of expressions are the director's; what they find stands beside all
+// else.
+func TestChecks(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("queues.yaml", "queues: [{name: duel, rule_set: duel.json}, {name: Bad, rule_set: duel.json}]")
+	write("duel.json", `{"ruleLanguageVersion": "1.0", "teams": [{"name": "side", "minPlayers": 1, "maxPlayers": 2}],
+"rules": [{"name": "Old", "type": "expression", "expression": "true &&\n players.all(p, p.age > 1.0)"}]}`)
+	if _, err := queues.Load(filepath.Join(dir, "queues.yaml")); err == nil || strings.Contains(err.Error(), "age") {
+		t.Error(err)
+	}
+	_, err := queues.LoadWith(filepath.Join(dir, "queues.yaml"), ruleset.Checks{Expression: expression.Check})
+	for _, want := range []string{
+		`queues[0].rule_set: duel.json: line 2, column 90: rules[0].expression (rule "Old"): undefined field 'age'`, "queues[1].name: must be",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("lacks %s: %v", want, err)
+		}
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 
 // decoder makes the definition of one stage out of a tree.
 type decoder struct {
-	errs *problems
+	errs   *problems
+	checks *checked
 	// after is the wait of the stage.
 	after time.Duration
 	def   *Definition

@@ -17,7 +17,11 @@ var setProperties = []string{"name", "ruleLanguageVersion", "playerAttributes", 
 //
 // Comments (//… and /*…*/) and a comma after a last element are let pass, as
 // FlexMatch's documentation writes its examples with them.
-func Parse(text []byte) (*RuleSet, error) {
+func Parse(text []byte) (*RuleSet, error) { return ParseWith(text, Checks{}) }
+
+// ParseWith is Parse with checks that take more than this package has.
+func ParseWith(text []byte, checks Checks) (*RuleSet, error) {
+	checked := &checked{Checks: checks, seen: map[string]bool{}}
 	errs := &problems{}
 	root := readTree(text, errs)
 	if root == nil {
@@ -34,7 +38,7 @@ func Parse(text []byte) (*RuleSet, error) {
 			waits = waits[:1]
 		}
 		for _, after := range waits {
-			d := &decoder{errs: errs, after: after}
+			d := &decoder{errs: errs, checks: checked, after: after}
 			rs.Stages = append(rs.Stages, Stage{After: after, Definition: d.definition(exps.apply(root, after))})
 		}
 	}

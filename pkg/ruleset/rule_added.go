@@ -20,6 +20,7 @@ func (d *decoder) expression(n *node, r *Rule) {
 		d.fail(v, "has %d characters, may have at most %d", utf8.RuneCountInString(s), maxExpression)
 	default:
 		r.Expression = s
+		d.checkExpression(v, r)
 	}
 }
 
@@ -30,6 +31,7 @@ func (d *decoder) custom(n *node, r *Rule) {
 	if v := n.get("parameters"); v != nil {
 		r.Parameters = v.json()
 	}
+	d.checkCustom(n, r)
 }
 
 func (d *decoder) teamDifference(n *node, r *Rule) {

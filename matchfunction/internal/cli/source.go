@@ -13,6 +13,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"torikumi/matchfunction/internal/search"
+	"torikumi/pkg/expression"
 	"torikumi/pkg/ruleset"
 )
 
@@ -70,7 +71,7 @@ func readSource(file string, o search.Options) (*source, []problem) {
 		return nil, []problem{{Message: fmt.Sprintf("can't be read: %v", err)}}
 	}
 	s := &source{text: text}
-	s.rules, err = ruleset.Parse(text)
+	s.rules, err = ruleset.ParseWith(text, ruleset.Checks{Expression: expression.Check, Custom: o.CheckCustom})
 	if err != nil {
 		return nil, parseProblems(err)
 	}

@@ -1,104 +1,37 @@
-// Package expression compiles rules of type "expression": CEL expressions
-// (https://cel.dev) that say whether a complete match may stand. On the
-// player's path it stands in the match function's search, behind all other
-// rules: an expression is looked at only where they are kept.
-//
-// What an expression sees:
-//
-//	players   list(player)               everybody, team by team
-//	teams     map(string, list(player))  by the name of the team, as in the
-//	                                     match: "aliens" of quantity 2 makes
-//	                                     aliens_1 and aliens_2
-//	tickets   list(ticket)               in no order
-//	region    string                     "" where tickets ask for none
-//	wait      double                     seconds, of the ticket that decides on
-//	                                     expansions
-//	bots      int                        how many fill up the teams
-//
-// A player has
-//
-//	id          string
-//	ticket      string                   the id of the party
-//	team        string
-//	attributes  .NAME for each attribute that the rule set declares: string,
-//	            double, list(string) or map(string, double), by its type
-//	latency     map(string, double)      milliseconds by region
-//
-// and a ticket
-//
-//	id    string
-//	size  int                            players
-//	wait  double                         seconds
-//
-// Players are those of the match with their own values: nothing is aggregated
-// over a party. An attribute that a player lacks has the default of the rule
-// set; without one it is an error to read it, and has(p.attributes.NAME) is
-// false. A name that is no identifier is written in backquotes:
-// p.attributes.`game-mode`.
-//
-// Beside what CEL has of itself there are avg, sum, min and max of a
-// list(double), and the extensions lists, math and sets of cel-go, but flatten.
-// A list without elements has no avg, min or max: that is an error. The
-// extension strings is left out: join and replace make much of little faster
-// than cost limits notice.
-//
-// Everything is checked when the rule is compiled: types, the names of
-// attributes and of teams, and that the largest match costs at most MaxCost.
-// An error in an evaluation breaks the rule.
-//
-// Designers' text is not trusted to be cheap. CEL adds up costs, but only after
-// each operation and without looking into what is nested, so operations that
-// could take long by themselves are refused (guard): with them no list is longer
-// than those of the match and those written out.
+// Package expression evaluates rules of type "expression", which
+// torikumi/pkg/expression describes and compiles. On the player's path it
+// stands in the match function's search, behind all other rules: an expression
+// is looked at only where they are kept.
 package expression
 
 import (
 	"errors"
 	"fmt"
-	"sync"
 
-	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common"
-	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
-	"cel.dev/cel-go/ext"
 
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
-)
-
-const (
-	// MaxCharacters is the longest expression.
-	MaxCharacters = 4096
-	// MaxDepth is how deep brackets, calls and chains of operators may be nested.
-	MaxDepth = 64
-	// MaxCost bounds an evaluation, in units of CEL: about one for each name,
-	// field and operation, and one for ten characters that are compared. Two
-	// numbers of each pair of 200 players cost about 600,000.
-	MaxCost = 2_000_000
-	// maxErrors is how many mistakes of a text are told.
-	maxErrors = 10
 )
 
 // Compile readies the expression of a rule, as search.Options.Expression wants
 // it; the stage does not matter. The error tells line and column of each
 // mistake. What it returns is safe for concurrent use, and says whether the
 // match may stand: false with each error.
-func Compile(_ int, d *ruleset.Definition, r *ruleset.Rule) (holds func(*rule.Match) (bool, error), err error) {
-	// CEL recovers in evaluations. Its parser and checker meet designers' text
-	// too, and a bug there must not end the match function.
-	defer func() {
-		if p := recover(); p != nil {
-			holds, err = nil, fmt.Errorf("expression: internal error: %v", p)
-		}
-	}()
+func Compile(_ int, d *ruleset.Definition, r *ruleset.Rule) (func(*rule.Match) (bool, error), error) {
 	s, err := newSchema(d)
 	if err != nil {
 		return nil, fmt.Errorf("expression: %w", err)
 	}
-	program, err := s.compile(r.Expression)
-	if err != nil {
-		return nil, err
+	program, mistakes := s.Compile(r.Expression)
+	if len(mistakes) > 0 {
+		errs := make([]error, len(mistakes))
+		for i, m := range mistakes {
+			if errs[i] = fmt.Errorf("expression: %s", m.Message); m.Line > 0 {
+				errs[i] = fmt.Errorf("expression:%d:%d: %s", m.Line, m.Column, m.Message)
+			}
+		}
+		return nil, errors.Join(errs...)
 	}
 	return func(m *rule.Match) (bool, error) {
 		v, err := newView(s, m)
@@ -111,62 +44,4 @@ func Compile(_ int, d *ruleset.Definition, r *ruleset.Rule) (holds func(*rule.Ma
 		}
 		return out == types.True, nil
 	}, nil
-}
-
-func (s *schema) compile(text string) (cel.Program, error) {
-	env, err := s.env.Extend(cel.CustomTypeProvider(s), cel.ASTValidators(guard{s}))
-	if err != nil {
-		return nil, fmt.Errorf("expression: %w", err)
-	}
-	ast, issues := env.CompileSource(common.NewStringSource(text, "expression"))
-	if mistakes := issues.Errors(); len(mistakes) > 0 {
-		var errs []error
-		for _, e := range mistakes[:min(len(mistakes), maxErrors)] {
-			errs = append(errs, fmt.Errorf("expression%s: %s", place(e.Location), e.Message))
-		}
-		return nil, errors.Join(errs...)
-	}
-	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
-		return nil, fmt.Errorf("expression: must be true or false, but is of type %s", t)
-	}
-	if cost, err := env.EstimateCost(ast, &sizes{schema: s}); err != nil || cost.Max > MaxCost {
-		return nil, fmt.Errorf("expression: may cost more than %d for a match of %d players", MaxCost, s.players)
-	}
-	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	// To count costs takes most of the time of an evaluation. It is needed only
-	// where what is read could be so long that the limit is passed.
-	if cost, err := env.EstimateCost(ast, &sizes{schema: s, longest: true}); err != nil || cost.Max > MaxCost {
-		options = append(options, cel.CostLimit(MaxCost))
-	}
-	program, err := env.Program(ast, options...)
-	if err != nil {
-		return nil, fmt.Errorf("expression: %w", err)
-	}
-	return program, nil
-}
-
-// environment is what all rule sets share.
-var environment = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(
-		cel.ParserExpressionSizeLimit(MaxCharacters), cel.ParserRecursionLimit(MaxDepth),
-		cel.CrossTypeNumericComparisons(true), cel.EnableIdentifierEscapeSyntax(), cel.HomogeneousAggregateLiterals(),
-		ext.Lists(ext.ListsMaxRangeSize(ruleset.MaxPlayers)), ext.Math(), ext.Sets(),
-		cel.Lib(aggregates{}), cel.CostEstimatorOptions(estimates()...),
-		// Declared to be refused with a word of advice (guard).
-		cel.Function(operators.Index, cel.Overload("attributes_index", []*cel.Type{attributesType, cel.StringType}, cel.DynType)),
-		cel.Variable("players", cel.ListType(playerType)),
-		cel.Variable("teams", teamsType),
-		cel.Variable("tickets", cel.ListType(ticketType)),
-		cel.Variable("region", cel.StringType),
-		cel.Variable("wait", cel.DoubleType),
-		cel.Variable("bots", cel.IntType),
-	)
-})
-
-// place is a line and a column, from 1. Some mistakes are of the whole text.
-func place(l common.Location) string {
-	if l.Line() < 1 {
-		return ""
-	}
-	return fmt.Sprintf(":%d:%d", l.Line(), l.Column()+1)
 }

@@ -10,6 +10,7 @@ import (
 	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
+	pkgexpression "torikumi/pkg/expression"
 	"torikumi/pkg/ruleset"
 )
 
@@ -204,7 +205,7 @@ func TestRefuses(t *testing.T) {
 		"players.all(p, p.id.matches('('))":                                                    "expression:1:28: error parsing regexp",
 		"players.all(p, p.id.matches('(a{900}){900}'))":                                        "expression:1:",
 		"['a', 1] == ['a', 1]":                                                                 "expected type",
-		strings.Repeat(" ", expression.MaxCharacters) + "true":                                 "size exceeds limit",
+		strings.Repeat(" ", pkgexpression.MaxCharacters) + "true":                              "size exceeds limit",
 		strings.Repeat("(", 100) + "true" + strings.Repeat(")", 100):                           "recursion",
 		"[" + strings.Repeat("[", 100) + strings.Repeat("]", 101) + " == []":                   "recursion",
 		"lists.range(200).all(a, lists.range(200).all(b, lists.range(200).all(c, a + b > c)))": "may cost more than 2000000 for a match of 10 players",

@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 
 	"torikumi/matchfunction/rule"
+	"torikumi/pkg/expression"
 )
 
 var adapter = types.DefaultTypeAdapter
@@ -91,7 +92,7 @@ func newView(s *schema, m *rule.Match) (*view, error) {
 	for i := range m.Teams {
 		v.size += len(m.Teams[i].Members)
 	}
-	if v.size > s.players || len(m.Tickets) > s.players || len(m.Teams) > len(s.teams) {
+	if v.size > s.Players() || len(m.Tickets) > s.Players() || len(m.Teams) > s.Teams() {
 		return nil, errors.New("the match is larger than the rule set allows")
 	}
 	return v, nil
@@ -134,7 +135,7 @@ func (v *view) readPlayers() {
 	v.objects = make([]ref.Val, 0, v.size)
 	for _, team := range v.match.Teams {
 		for _, m := range team.Members {
-			players = append(players, player{playerType, person{Member: m, team: team.Name}})
+			players = append(players, player{expression.PlayerType, person{Member: m, team: team.Name}})
 			v.objects = append(v.objects, &players[len(players)-1])
 		}
 	}
@@ -171,7 +172,7 @@ func (v *view) readTickets() {
 	tickets := make([]ticket, len(v.match.Tickets))
 	objects := make([]ref.Val, len(tickets))
 	for i, t := range v.match.Tickets {
-		tickets[i] = ticket{ticketType, party{t, now.Sub(t.Created)}}
+		tickets[i] = ticket{expression.TicketType, party{t, now.Sub(t.Created)}}
 		objects[i] = &tickets[i]
 	}
 	v.tickets = types.NewRefValList(adapter, objects)

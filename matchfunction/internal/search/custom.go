@@ -34,13 +34,9 @@ func (c *checks) expression(r *ruleset.Rule) (func(*state) float64, error) {
 // custom makes a rule written in Go. Others wrote it: whatever it panics with
 // ends here, and then the match, or the meeting of two tickets, is not allowed.
 func (c *checks) custom(r *ruleset.Rule) (broken func(*state) float64, apart func(a, b *rule.Ticket) bool, err error) {
-	factory, ok := c.options.Custom[r.CustomRule]
-	if !ok {
-		return nil, nil, fmt.Errorf("rule: this match function has no custom rule %q", r.CustomRule)
-	}
-	made, err := makeRule(factory, r)
+	made, property, err := c.options.make(r)
 	if err != nil {
-		return nil, nil, fmt.Errorf("parameters: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", property, err)
 	}
 	failed := c.failed(r)
 	broken = func(st *state) (by float64) {
@@ -66,6 +62,25 @@ func (c *checks) custom(r *ruleset.Rule) (broken func(*state) float64, apart fun
 		}()
 		return pairwise.Apart(a, b)
 	}, nil
+}
+
+// CheckCustom says what is wrong with a custom rule, as ruleset.Checks wants
+// it.
+func (o *Options) CheckCustom(r *ruleset.Rule) (property, message string) {
+	if _, property, err := o.make(r); err != nil {
+		return property, err.Error()
+	}
+	return "", ""
+}
+
+// make makes a custom rule, or says which of its properties is wrong.
+func (o *Options) make(r *ruleset.Rule) (made rule.Rule, property string, err error) {
+	factory, ok := o.Custom[r.CustomRule]
+	if !ok {
+		return nil, "rule", fmt.Errorf("this match function has no custom rule %q", r.CustomRule)
+	}
+	made, err = makeRule(factory, r)
+	return made, "parameters", err
 }
 
 func makeRule(factory rule.Factory, r *ruleset.Rule) (made rule.Rule, err error) {

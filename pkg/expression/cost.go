@@ -18,13 +18,14 @@ import (
 const (
 	usualValues = 64
 	usualText   = 256
-	maxValues   = 1000
-	maxText     = 4096
+	// MaxValues and MaxText are the most that is read.
+	MaxValues = 1000
+	MaxText   = 4096
 )
 
 // sizes bounds the sizes of values for the estimate of costs.
 type sizes struct {
-	*schema
+	*Schema
 	// longest asks for bounds that nothing exceeds, instead of those of usual
 	// players: then there is none for what an expression makes by itself, but
 	// for what CEL knows.
@@ -35,7 +36,7 @@ type sizes struct {
 func (s *sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	values, text := usualValues, usualText
 	if s.longest {
-		values, text = maxValues, maxText
+		values, text = MaxValues, MaxText
 	}
 	path := n.Path()
 	if s.longest && (len(path) == 0 || path[0] != "players" && path[0] != "teams" && path[0] != "tickets") {
@@ -49,7 +50,7 @@ func (s *sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 		most = text
 	case types.ListKind:
 		switch element := t.Parameters()[0]; {
-		case element.IsExactType(playerType), element.IsExactType(ticketType):
+		case element.IsExactType(PlayerType), element.IsExactType(TicketType):
 			most = s.players
 		case slices.Contains(path, "attributes"):
 			most = values

@@ -19,7 +19,7 @@ const maxPattern = 1000
 var variables = []string{"players", "teams", "tickets", "region", "wait", "bots"}
 
 // guard refuses what CEL takes and could take long, or could never be true.
-type guard struct{ schema *schema }
+type guard struct{ schema *Schema }
 
 // Name implements cel.ASTValidator.
 func (guard) Name() string { return "torikumi.expression" }
@@ -64,7 +64,7 @@ func (g guard) call(a *ast.AST, name string, args []ast.Expr) string {
 	switch {
 	case name == "dyn", name == "flatten":
 		return name + " is not supported"
-	case name == operators.Index && kind(0).IsExactType(attributesType):
+	case name == operators.Index && kind(0).IsExactType(AttributesType):
 		return "write p.attributes.NAME, or p.attributes.`NAME` if it is no identifier"
 	case name == operators.Index && args[1].Kind() == ast.LiteralKind:
 		if team, ok := args[1].AsLiteral().(types.String); ok {
@@ -108,9 +108,9 @@ func pattern(e ast.Expr) string {
 // incomparable refuses types whose values are compared with one another in more
 // steps than they have elements, or by what is not their content.
 func incomparable(t *types.Type) string {
-	refused := t.IsExactType(attributesType)
+	refused := t.IsExactType(AttributesType)
 	for _, p := range t.Parameters() {
-		refused = refused || p.Kind() == types.ListKind || p.Kind() == types.MapKind || p.IsExactType(attributesType)
+		refused = refused || p.Kind() == types.ListKind || p.Kind() == types.MapKind || p.IsExactType(AttributesType)
 	}
 	if refused {
 		return fmt.Sprintf("values of type %s cannot be compared", t)
