@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"torikumi/pkg/config"
+	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
+	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
 )
@@ -97,10 +99,16 @@ func (c *Config) checkAllocatorTLS() error {
 }
 
 func (c *Config) checkQueues() error {
-	if _, err := queues.Load(c.Queues); err != nil {
+	if _, err := c.loadQueues(); err != nil {
 		return fmt.Errorf("--queues: %w", err)
 	}
 	return nil
+}
+
+// loadQueues refuses expressions that the match function would refuse with each
+// profile. Which custom rules there are only the match function knows.
+func (c *Config) loadQueues() (*queues.Set, error) {
+	return queues.LoadWith(c.Queues, ruleset.Checks{Expression: expression.Check})
 }
 
 // hostPort splits an address whose host and port both have to be there.

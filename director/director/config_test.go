@@ -19,7 +19,8 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 	ruled := filepath.Join(t.TempDir(), "queues.yaml")
 	for path, text := range map[string]string{
 		ruled: "queues: [{name: duel, rule_set: duel.json}, {name: none, rule_set: none.json}]\n",
-		filepath.Join(filepath.Dir(ruled), "duel.json"): `{"ruleLanguageVersion": "1.0", "teams": [], "rule": []}`,
+		filepath.Join(filepath.Dir(ruled), "duel.json"): `{"ruleLanguageVersion": "1.0", "teams": [], "rule": [],
+			"rules": [{"name": "Old", "type": "expression", "expression": "age > 18.0"}]}`,
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -43,7 +44,8 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		{"--allocator-insecure --namespace=", []string{"--namespace: required"}},
 		{"--allocator-insecure --queues=" + bad, []string{"--queues", "at least one"}},
 		{"--allocator-insecure --queues=" + ruled, []string{"--queues", "queues[0].rule_set: duel.json: line 1, column 41: teams: ",
-			"queues[0].rule_set: duel.json: line 1, column 45: ", "queues[1].rule_set: none.json cannot be read"}},
+			"queues[0].rule_set: duel.json: line 1, column 45: ",
+			`queues[0].rule_set: duel.json: line 2, column 67: rules[0].expression (rule "Old"): undeclared reference to 'age'`, "queues[1].rule_set: none.json cannot be read"}},
 		{"--allocator-insecure --queues=" + bad + ".not", []string{"--queues"}},
 		{"--allocator-ca=no.pem --allocator-cert=no.pem --allocator-key=no.key --grpc-listen=127.0.0.1:0 --http-listen=127.0.0.1:0",
 			[]string{"client certificate"}},

@@ -35,7 +35,7 @@ import (
 // timeout. started is called once everything listens. Any number of directors
 // may run in one process.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
-	set, err := queues.Load(cfg.Queues)
+	set, err := cfg.loadQueues()
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,9 @@ import (
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
+	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
 )
@@ -144,7 +146,7 @@ func Start(ctx context.Context, o Options) (*Suite, error) {
 	if o.ServerHost == "" {
 		o.ServerHost = "127.0.0.1"
 	}
-	set, err := queues.Load(o.Queues)
+	set, err := queues.LoadWith(o.Queues, ruleset.Checks{Expression: expression.Check})
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"torikumi/local/suite"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
@@ -97,7 +98,7 @@ func (c *upConfig) Validate() error {
 	if c.PlayToken != "" && len(c.PlayToken) < 16 {
 		errs = append(errs, &config.Error{Setting: "--play-token", Rule: "must have at least 16 characters"})
 	}
-	if set, err := queues.Load(c.Queues); err != nil {
+	if set, err := queues.LoadWith(c.Queues, ruleset.Checks{Expression: expression.Check}); err != nil {
 		errs = append(errs, fmt.Errorf("--queues: %w", err))
 	} else if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {
 		bad("play-queue", "must be one of "+strings.Join(set.Names(), ", "), c.PlayQueue)
