@@ -60,6 +60,7 @@ func runExplain(ctx context.Context, env Env) int {
 	if at < 0 {
 		return failed(env, "explain", fmt.Errorf("%s has no ticket %q", cfg.Tickets, cfg.Ticket))
 	}
+	warnTickets(env, "explain", cfg.Tickets, s.rules, tickets)
 	x := s.engine.Explain(ctx, tickets, at, cfg.Now.of(tickets))
 	if cfg.JSON {
 		err = json.NewEncoder(env.Stdout).Encode(explained(x))
@@ -141,6 +142,7 @@ type explainedJSON struct {
 	Players    int                 `json:"candidate_players"`
 	Needs      int                 `json:"needs"`
 	Broken     []string            `json:"broken_rules"`
+	Refused    []refusalJSON       `json:"refused_by,omitempty"`
 	Later      []laterJSON         `json:"later"`
 }
 
@@ -150,6 +152,15 @@ type apartJSON struct {
 	Tickets int     `json:"tickets"`
 	Most    float64 `json:"allowed,omitempty"`
 	Nearest float64 `json:"nearest,omitempty"`
+}
+
+// refusalJSON is a rule that refuses the ticket, or an attribute that is missing
+// or has the wrong type.
+type refusalJSON struct {
+	Rule      string `json:"rule,omitempty"`
+	Attribute string `json:"attribute,omitempty"`
+	Type      string `json:"type,omitempty"`
+	MustBe    string `json:"must_be,omitempty"`
 }
 
 type laterJSON struct {
@@ -166,6 +177,9 @@ func explained(x search.Explanation) explainedJSON {
 	}
 	for _, a := range x.Apart {
 		out.Apart = append(out.Apart, apartJSON{a.Rule, string(a.Kind), a.Tickets, a.Most, a.Nearest})
+	}
+	for _, r := range x.Refusals {
+		out.Refused = append(out.Refused, refusalJSON{r.Rule, r.Attribute, string(r.Got), string(r.Want)})
 	}
 	for _, l := range x.Later {
 		out.Later = append(out.Later, laterJSON{l.In.Seconds(), l.Candidates, l.Players})

@@ -69,3 +69,44 @@ func TestExplainRefuses(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+const alone = `{"TicketId":"solo","StartTime":"2026-01-01T00:00:00Z","Players":[{"PlayerId":"p1","PlayerAttributes":{"hours":{"N":0.5},"hourz":{"N":3}}}]}
+{"TicketId":"mistyped","StartTime":"2026-01-01T00:00:00Z","Players":[{"PlayerId":"p2","PlayerAttributes":{"hours":{"S":"9"},"hourz":{"N":3}}}]}
+{"TicketId":"party","StartTime":"2026-01-01T00:00:00Z","Players":[{"PlayerId":"p3","PlayerAttributes":{"hours":{"N":9}}},{"PlayerId":"p4","PlayerAttributes":{"hours":{"N":1}}}]}
+{"TicketId":"veteran","StartTime":"2026-01-01T00:00:00Z","Players":[{"PlayerId":"p5","PlayerAttributes":{"hours":{"N":9}}}]}
+`
+
+// What keeps a ticket out by itself is named: rule and attribute.
+func TestExplainTicketsThatAreRefusedAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tickets.jsonl")
+	if err := os.WriteFile(file, []byte(alone), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--rules=../../../docs/rulesets/skirmish.json", "--tickets=" + file}
+	warnings := []string{`warning: the attribute "hours" is a string, must be a number, of 1 player` + "\n",
+		`warning: the attribute "hourz" is not declared in playerAttributes and not read, of 2 players` + "\n"}
+	for ticket, want := range map[string]string{
+		"solo":     `the rule "NoBeginners" (attribute "hours") lets the player into no team`,
+		"party":    `the rule "NoBeginners" (attribute "hours") lets the party into no team`,
+		"mistyped": `the attribute "hours" is a string, must be a number`,
+	} {
+		code, out, errs := call(append([]string{"explain", "--ticket=" + ticket}, args...)...)
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit %d: %s%s", ticket, code, out, errs)
+		}
+		for _, w := range warnings {
+			if strings.Count(errs, w) != 1 {
+				t.Errorf("%s: lacks %q: %s", ticket, w, errs)
+			}
+		}
+	}
+	_, out, _ := call(append([]string{"explain", "--ticket=solo", "--json"}, args...)...)
+	if want := `"broken_rules":["NoBeginners"],"refused_by":[{"rule":"NoBeginners","attribute":"hours"}]`; !strings.Contains(out, want) {
+		t.Errorf("lacks %s: %s", want, out)
+	}
+	code, out, errs := call(append([]string{"simulate"}, args...)...)
+	if code != 0 || !strings.Contains(errs, warnings[0]) || !strings.Contains(errs, warnings[1]) {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	golden(t, "simulate-alone.txt", out)
+}

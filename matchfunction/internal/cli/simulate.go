@@ -8,14 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"torikumi/matchfunction/internal/explain"
+	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/internal/simulate"
 	"torikumi/matchfunction/internal/ticketfile"
 	"torikumi/matchfunction/rule"
@@ -148,15 +148,19 @@ func runSimulate(ctx context.Context, env Env) int {
 	if err != nil {
 		return failed(env, "simulate", err)
 	}
+	if cfg.Tickets != "" {
+		warnTickets(env, "simulate", cfg.Tickets, s.rules, tickets)
+	}
 	now := cfg.Now.of(tickets)
 	out := simulate.Pass(ctx, s.engine, checker, tickets, now, cfg.RunTimeout)
 	if ctx.Err() != nil {
 		return failed(env, "simulate", ctx.Err())
 	}
+	why := flaws(ctx, s.engine, out, tickets, now)
 	if cfg.JSON {
-		err = writePass(env.Stdout, out, tickets)
+		err = writePass(env.Stdout, out, tickets, why)
 	} else {
-		printPass(env.Stdout, cmp.Or(s.rules.Name, cfg.Rules), out, tickets, now)
+		printPass(env.Stdout, cmp.Or(s.rules.Name, cfg.Rules), out, tickets, now, why)
 	}
 	if err != nil {
 		return failed(env, "simulate", err)
@@ -242,6 +246,7 @@ func (i instant) of(tickets []rule.Ticket) time.Time {
 type passJSON struct {
 	Matches   []matchJSON `json:"matches"`
 	Unmatched []string    `json:"unmatched"`
+	LeftOut   []flaw      `json:"left_out,omitempty"`
 	WaitP50   float64     `json:"wait_p50_s"`
 	WaitP95   float64     `json:"wait_p95_s"`
 	SpreadP50 float64     `json:"spread_p50"`
@@ -257,7 +262,7 @@ type matchJSON struct {
 	Region  string              `json:"region"`
 }
 
-func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket) error {
+func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket, flaws []flaw) error {
 	out := passJSON{
 		Matches: make([]matchJSON, len(o.Matches)), Unmatched: make([]string, len(o.Unmatched)),
 		WaitP50: simulate.Percentile(o.Waits, 50).Seconds(), WaitP95: simulate.Percentile(o.Waits, 95).Seconds(),
@@ -265,6 +270,7 @@ func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket) error {
 		SpreadP50: min(simulate.Percentile(o.Spreads, 50), math.MaxFloat64),
 		ElapsedMs: float64(o.Elapsed.Microseconds()) / 1000,
 		TimeOver:  o.TimeOver,
+		LeftOut:   flaws,
 	}
 	for i, t := range o.Unmatched {
 		out.Unmatched[i] = tickets[t].ID
@@ -287,7 +293,7 @@ func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket) error {
 	return enc.Encode(out)
 }
 
-func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Ticket, now time.Time) {
+func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Ticket, now time.Time, flaws []flaw) {
 	row := func(label, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", label, fmt.Sprintf(format, args...))
 	}
@@ -299,7 +305,14 @@ func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Tic
 	}
 	row("tickets", "%d%s", len(tickets), at)
 	row("matches", "%d of %s (%.1f%%)", len(o.Matches), plural(matched, "ticket", "tickets"), 100*float64(matched)/float64(max(len(tickets), 1)))
-	row("unmatched", "%s%s", plural(len(o.Unmatched), "ticket", "tickets"), leftOut(o))
+	alone := ""
+	if n := len(o.LeftOut); n > 0 {
+		alone = fmt.Sprintf(", of which %d would not be matched whoever else waits:", n)
+	}
+	row("unmatched", "%s%s", plural(len(o.Unmatched), "ticket", "tickets"), alone)
+	for _, f := range flaws {
+		row("", "%6d %s", f.Tickets, f.Why)
+	}
 	row("wait", "p50 %.1f s, p95 %.1f s", simulate.Percentile(o.Waits, 50).Seconds(), simulate.Percentile(o.Waits, 95).Seconds())
 	row("spread", "p50 %.1f, p95 %.1f", simulate.Percentile(o.Spreads, 50), simulate.Percentile(o.Spreads, 95))
 	over := ""
@@ -315,16 +328,22 @@ func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Tic
 	}
 }
 
-// leftOut says how many tickets fit no match at all, and why.
-func leftOut(o *simulate.Outcome) string {
-	n := 0
-	var reasons []string
-	for _, r := range slices.Sorted(maps.Keys(o.LeftOut)) {
-		n += o.LeftOut[r]
-		reasons = append(reasons, fmt.Sprintf("%s %d", r, o.LeftOut[r]))
+// flaw is why some tickets fit no match, whoever else waits.
+type flaw struct {
+	Why     string `json:"why"`
+	Tickets int    `json:"tickets"`
+}
+
+// flaws are why tickets were left out, the most frequent first.
+func flaws(ctx context.Context, engine *search.Engine, o *simulate.Outcome, tickets []rule.Ticket, now time.Time) []flaw {
+	count := make(map[string]int)
+	for _, x := range engine.Why(ctx, tickets, o.LeftOut, now) {
+		count[explain.Flaw(x)]++
 	}
-	if n == 0 {
-		return ""
+	out := make([]flaw, 0, len(count))
+	for why, n := range count {
+		out = append(out, flaw{why, n})
 	}
-	return fmt.Sprintf(", %d of them fit no match whoever else waits (%s)", n, strings.Join(reasons, ", "))
+	slices.SortFunc(out, func(a, b flaw) int { return cmp.Or(cmp.Compare(b.Tickets, a.Tickets), cmp.Compare(a.Why, b.Why)) })
+	return out
 }

@@ -11,14 +11,27 @@ import (
 	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 func TestSummary(t *testing.T) {
 	for want, x := range map[string]search.Explanation{
-		"a match has been found":                                 {Match: new(rule.Match)},
-		"nobody else is waiting":                                 {Needs: 3},
-		"this search can't be matched: no region is near enough": {Reason: search.BadRegion},
+		"a match has been found":                                                    {Match: new(rule.Match)},
+		"nobody else is waiting":                                                    {Needs: 3},
+		"this search can't be matched: no region is near enough":                    {Reason: search.BadRegion},
+		`this search can't be matched: no region is near enough by the rule "near"`: {Reason: search.BadRegion, Refusals: []search.Refusal{{Rule: "near"}}},
+		`this search can't be matched: it has no region and no latencies, and the rules "a", "b" and "c" need them`: {Reason: search.BadRegion,
+			Refusals: []search.Refusal{{Rule: "a", Lacks: true}, {Rule: "b", Lacks: true}, {Rule: "c", Lacks: true}}},
+		`this search can't be matched: the rule "old" (attribute "hours") lets the player into no team`: {Reason: search.Divided, Size: 1,
+			Refusals: []search.Refusal{{Rule: "old", Attribute: "hours"}}},
+		`this search can't be matched: the rules "old" (attribute "hours") and "red" (attribute "side") let the party into no team`: {Reason: search.Divided, Size: 2,
+			Refusals: []search.Refusal{{Rule: "old", Attribute: "hours"}, {Rule: "red", Attribute: "side"}}},
+		`this search can't be matched: the rule "mode" (attribute "mode") keeps the players of the party apart`: {Reason: search.Divided, Size: 2,
+			Refusals: []search.Refusal{{Rule: "mode", Attribute: "mode", Among: true}}},
+		`this search can't be matched: the attribute "hours" is a string, must be a number; the attribute "mode" is missing; the attribute "x" must be a finite number`: {
+			Reason: search.BadAttribute, Refusals: []search.Refusal{{Attribute: "hours", Got: ruleset.String, Want: ruleset.Number},
+				{Attribute: "mode", Want: ruleset.String}, {Attribute: "x", Got: ruleset.Number, Want: ruleset.Number}}},
 		`12 other searches are waiting, 3 could play with you; 4 more players are needed; the rule "close" keeps most of the others apart (8); in 3 s it will be up to 9`: {
 			Others: 12, Candidates: 3, Players: 3, Needs: 7, Apart: []search.Apart{{Rule: "close", Tickets: 8}, {Rule: "mode", Tickets: 1}},
 			Later: []search.Later{{In: 2100 * time.Millisecond, Candidates: 9}, {In: time.Minute, Candidates: 12}}},

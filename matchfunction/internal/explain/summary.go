@@ -4,6 +4,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -15,13 +16,14 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// reasons are what players hear of tickets that fit no match.
+// reasons are what players hear of tickets that fit no match, where no more is
+// known.
 var reasons = map[search.Reason]string{
 	search.BadAttribute: "a player lacks an attribute that the rules of the queue need",
 	search.BadLatency:   "a latency is not a sound number",
 	search.BadParty:     "the party is larger than any team",
 	search.BadRegion:    "no region is near enough",
-	search.Divided:      "the players of the party can't be in one match by the rules of the queue",
+	search.Divided:      "the rules of the queue let it into no team",
 }
 
 // Message is what frontends get of an explanation.
@@ -45,7 +47,7 @@ func Summary(x search.Explanation) string {
 	case x.Match != nil:
 		return "a match has been found"
 	case x.Reason != "":
-		return "this search can't be matched: " + reasons[x.Reason]
+		return "this search can't be matched: " + Flaw(x)
 	case x.Others == 0:
 		return "nobody else is waiting"
 	}
@@ -69,6 +71,60 @@ func Summary(x search.Explanation) string {
 		fmt.Fprintf(&b, "; in %s it will be up to %d", seconds(x.Later[0].In), x.Later[0].Candidates)
 	}
 	return b.String()
+}
+
+// Flaw says why a ticket fits no match whoever else waits. It names rules and
+// attributes, and no values: tickets with the same flaw have the same text.
+func Flaw(x search.Explanation) string {
+	who, rules := "the player", ""
+	if x.Size > 1 {
+		who = "the party"
+	}
+	var parts []string
+	for i, r := range x.Refusals {
+		switch {
+		case r.Rule == "":
+			parts = append(parts, wrong(r))
+			continue
+		case i > 0 && i == len(x.Refusals)-1:
+			rules += " and "
+		case i > 0:
+			rules += ", "
+		}
+		rules += fmt.Sprintf("%q", r.Rule)
+		if r.Attribute != "" {
+			rules += fmt.Sprintf(" (attribute %q)", r.Attribute)
+		}
+	}
+	if rules == "" {
+		return cmp.Or(strings.Join(parts, "; "), reasons[x.Reason])
+	}
+	s := "" // of a verb that one rule does
+	if rules = "the rules " + rules; len(x.Refusals) == 1 {
+		rules, s = strings.Replace(rules, "rules", "rule", 1), "s"
+	}
+	switch first := x.Refusals[0]; {
+	case first.Lacks:
+		return fmt.Sprintf("it has no region and no latencies, and %s need%s them", rules, s)
+	case first.Among:
+		return fmt.Sprintf("%s keep%s the players of the party apart", rules, s)
+	case x.Reason == search.BadRegion:
+		return "no region is near enough by " + rules
+	default:
+		return fmt.Sprintf("%s let%s %s into no team", rules, s, who)
+	}
+}
+
+// wrong says what is wrong with an attribute.
+func wrong(r search.Refusal) string {
+	switch r.Got {
+	case "":
+		return fmt.Sprintf("the attribute %q is missing", r.Attribute)
+	case r.Want:
+		return fmt.Sprintf("the attribute %q must be a finite number", r.Attribute)
+	default:
+		return fmt.Sprintf("the attribute %q is a %s, must be a %s", r.Attribute, r.Got, r.Want)
+	}
 }
 
 func count(n int, one, many string) string {

@@ -21,6 +21,10 @@ type Explanation struct {
 	Match *rule.Match
 	// Reason, if not empty, says why the ticket fits no match whoever waits.
 	Reason Reason
+	// Refusals are what the reason comes from, as far as it is known.
+	Refusals []Refusal
+	// Size is how many players the ticket has.
+	Size int
 	// Others is how many other tickets wait, Unfit how many of them fit no
 	// match at all.
 	Others, Unfit int
@@ -34,7 +38,7 @@ type Explanation struct {
 	// Needs is how many players the smallest match needs beside the ticket's.
 	Needs int
 	// Broken are the rules that the matches with enough players broke, those
-	// that broke most first.
+	// that broke most first; with a Reason those that refuse the ticket.
 	Broken []string
 	// Later is how many candidates there will be of those who wait now when
 	// the rules loosen.
@@ -95,8 +99,14 @@ func (e *Engine) Why(ctx context.Context, tickets []rule.Ticket, positions []int
 
 func (e *Engine) why(ctx context.Context, p *pool, t int32) Explanation {
 	plan := e.plans[p.own[t]]
-	x := Explanation{Ticket: p.tickets[t].ID, Wait: p.wait[t], Reason: plan.flaw(p, t), Others: len(p.tickets) - 1, Needs: max(0, plan.least-p.size(t))}
+	x := Explanation{Ticket: p.tickets[t].ID, Wait: p.wait[t], Size: p.size(t), Reason: plan.flaw(p, t), Others: len(p.tickets) - 1, Needs: max(0, plan.least-p.size(t))}
 	if x.Reason != "" {
+		x.Refusals = plan.refusals(p, t, x.Reason)
+		for _, r := range x.Refusals {
+			if r.Rule != "" {
+				x.Broken = append(x.Broken, r.Rule)
+			}
+		}
 		return x
 	}
 	e.meet(ctx, p, t, -1, &x)

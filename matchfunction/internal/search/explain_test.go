@@ -101,6 +101,10 @@ func TestExplainSaysWhatIsWrongWithATicket(t *testing.T) {
 	distant.Players[0].Latencies[0].Milliseconds = 81
 	broken := waiting("broken", 1500, "ctf", "", 0)
 	broken.Players[0].Latencies[0].Milliseconds = -1
+	regionless := waiting("regionless", 1500, "ctf", "", 0)
+	regionless.Players[0].Latencies = nil
+	mistyped := waiting("mistyped", 1500, "ctf", "", 0)
+	mistyped.Players[0].Attributes[0].Value = word("high")
 	divided := waiting("divided", 1500, "ctf", "", 0)
 	divided.Players = append(divided.Players, waiting("x", 1500, "dm", "", 0).Players...)
 	for want, k := range map[search.Reason]rule.Ticket{search.BadAttribute: lacks, search.BadParty: nobody,
@@ -109,7 +113,53 @@ func TestExplainSaysWhatIsWrongWithATicket(t *testing.T) {
 			t.Errorf("%s: %+v", want, x)
 		}
 	}
+	for name, c := range map[string]struct {
+		ticket rule.Ticket
+		want   search.Refusal
+	}{
+		"missing":    {lacks, search.Refusal{Attribute: "skill", Want: ruleset.Number}},
+		"distant":    {distant, search.Refusal{Rule: "near", Kind: ruleset.Latency}},
+		"regionless": {regionless, search.Refusal{Rule: "near", Kind: ruleset.Latency, Lacks: true}},
+		"mistyped":   {mistyped, search.Refusal{Attribute: "skill", Want: ruleset.Number, Got: ruleset.String}},
+		"divided":    {divided, search.Refusal{Rule: "mode", Kind: ruleset.BatchDistance, Attribute: "mode", Among: true}},
+	} {
+		if x := explain(t, c.ticket); len(x.Refusals) != 1 || x.Refusals[0] != c.want || (c.want.Rule != "") != slices.Equal(x.Broken, []string{c.want.Rule}) {
+			t.Errorf("%s: %+v", name, x)
+		}
+	}
 	if x := explain(t, party); x.Reason != search.BadAttribute && x.Reason != search.BadParty {
 		t.Errorf("%+v", x)
+	}
+}
+
+// What one rule does by itself is its own; what several do together is theirs.
+func TestExplainNamesTheRulesThatShutATicketOut(t *testing.T) {
+	const text = `{"ruleLanguageVersion": "1.0",
+		"playerAttributes": [{"name": "hours", "type": "number"}, {"name": "side", "type": "string", "default": "none"}],
+		"teams": [{"name": "red", "minPlayers": 1, "maxPlayers": 2}, {"name": "blue", "minPlayers": 1, "maxPlayers": 2}],
+		"rules": [
+			{"name": "veterans", "type": "comparison", "operation": ">=", "referenceValue": 2, "measurements": ["teams[red].players.attributes[hours]", "teams[blue].players.attributes[hours]"]},
+			{"name": "red", "type": "comparison", "operation": "=", "referenceValue": "red", "measurements": ["teams[red].players.attributes[side]"]},
+			{"name": "blue", "type": "comparison", "operation": "=", "referenceValue": "blue", "measurements": ["teams[blue].players.attributes[side]"]}]}`
+	rs, err := ruleset.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := search.Compile(rs, search.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		hours float64
+		side  string
+		want  []string
+	}{
+		{3, "red", nil}, {1, "red", []string{"veterans"}}, {1, "green", []string{"veterans"}}, {3, "green", []string{"red", "blue"}},
+	} {
+		solo := rule.Ticket{ID: "t", Created: now, Players: []rule.Player{{ID: "p", Attributes: []rule.Attribute{
+			{Name: "hours", Value: number(c.hours)}, {Name: "side", Value: word(c.side)}}}}}
+		if x := e.Explain(t.Context(), []rule.Ticket{solo}, 0, now); !slices.Equal(x.Broken, c.want) || (x.Reason != "") != (c.want != nil) || x.Size != 1 {
+			t.Errorf("%v %s: %+v", c.hours, c.side, x)
+		}
 	}
 }

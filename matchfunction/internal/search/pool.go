@@ -202,6 +202,10 @@ func (r *reader) typed(v *ruleset.Value) *ruleset.Value {
 	return v
 }
 
+func notFinite(v *ruleset.Value) bool {
+	return v.Type == ruleset.Number && (math.IsNaN(v.Number) || math.IsInf(v.Number, 0))
+}
+
 // read puts the value into the pool. It tells whether there is one.
 func (r *reader) read(p *rule.Player, column int, at int32) bool {
 	v := r.find(p)
@@ -211,7 +215,7 @@ func (r *reader) read(p *rule.Player, column int, at int32) bool {
 	switch v.Type {
 	case ruleset.Number:
 		r.pool.numbers[column][at] = v.Number
-		return !math.IsNaN(v.Number) && !math.IsInf(v.Number, 0)
+		return !notFinite(v)
 	case ruleset.String:
 		if r.lastWord < 0 || v.String != r.last {
 			r.last, r.lastWord = v.String, r.pool.word(v.String)

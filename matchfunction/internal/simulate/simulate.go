@@ -27,9 +27,9 @@ type Outcome struct {
 	// Unmatched are the positions of the tickets that are in no match, in
 	// order.
 	Unmatched []int
-	// LeftOut counts, by reason, the unmatched tickets that fit no match
-	// whoever else waits.
-	LeftOut map[search.Reason]int
+	// LeftOut are, of the unmatched tickets, the positions of those that fit no
+	// match whoever else waits.
+	LeftOut []int
 	// Waits are those of the matched tickets, Spreads those of the matches, in
 	// rising order.
 	Waits   []time.Duration
@@ -52,7 +52,7 @@ type Match struct {
 // Pass searches once, at one instant, for so long at most; 0 is no bound. A
 // ticket from the future has just come.
 func Pass(ctx context.Context, engine *search.Engine, check Checker, tickets []rule.Ticket, now time.Time, most time.Duration) *Outcome {
-	out := &Outcome{LeftOut: map[search.Reason]int{}}
+	out := &Outcome{}
 	tickets = slices.Clone(tickets)
 	for i := range tickets {
 		if tickets[i].Created.After(now) {
@@ -66,7 +66,7 @@ func Pass(ctx context.Context, engine *search.Engine, check Checker, tickets []r
 		defer cancel()
 	}
 	started := time.Now()
-	for p := range engine.Search(ctx, tickets, now, func(_ int, r search.Reason) { out.LeftOut[r]++ }) {
+	for p := range engine.Search(ctx, tickets, now, func(t int, _ search.Reason) { out.LeftOut = append(out.LeftOut, t) }) {
 		proposals = append(proposals, p)
 	}
 	out.Elapsed, out.TimeOver = time.Since(started), ctx.Err() != nil

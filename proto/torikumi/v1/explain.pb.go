@@ -131,7 +131,8 @@ type Explanation struct {
 	Needs int32 `protobuf:"varint,7,opt,name=needs,proto3" json:"needs,omitempty"`
 	// The rules that keep others apart, those that keep most first.
 	Apart []*ApartRule `protobuf:"bytes,8,rep,name=apart,proto3" json:"apart,omitempty"`
-	// The rules that the matches with enough players broke.
+	// The rules that the matches with enough players broke; with a reason, those
+	// that refuse the ticket by itself.
 	BrokenRules []string `protobuf:"bytes,9,rep,name=broken_rules,json=brokenRules,proto3" json:"broken_rules,omitempty"`
 	// When the rules loosen next; unset if they do not.
 	LoosensIn *durationpb.Duration `protobuf:"bytes,10,opt,name=loosens_in,json=loosensIn,proto3" json:"loosens_in,omitempty"`
