@@ -10,10 +10,7 @@ import (
 
 // TestExamples parses all rule sets of the documentation.
 func TestExamples(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(examplesDir(), "*.json"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no examples: %v", err)
-	}
+	files := examples(t)
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			text, err := os.ReadFile(file)
@@ -31,9 +28,8 @@ func TestExamples(t *testing.T) {
 
 // TestExamplesCover has something of everything in them.
 func TestExamplesCover(t *testing.T) {
-	files, _ := filepath.Glob(filepath.Join("..", "..", "docs", "rulesets", "*.json"))
 	seen := map[any]bool{}
-	for _, file := range files {
+	for _, file := range documented(t) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -76,11 +72,26 @@ func note(s *ruleset.Statement, seen map[any]bool) {
 	}
 }
 
-// examplesDir is where rule sets that have to parse are: another directory can
-// be given to try some more.
-func examplesDir() string {
+// examples are rule sets that have to parse: another directory can be given to
+// try some more.
+func examples(t testing.TB) []string {
 	if dir := os.Getenv("RULESET_EXAMPLES"); dir != "" {
-		return dir
+		return glob(t, dir)
 	}
-	return filepath.Join("..", "..", "docs", "rulesets")
+	return documented(t)
+}
+
+// documented are the rule sets of the documentation.
+func documented(t testing.TB) []string {
+	docs := filepath.Join("..", "..", "docs")
+	return append(glob(t, filepath.Join(docs, "rulesets")), glob(t, filepath.Join(docs, "examples", "custom"))...)
+}
+
+func glob(t testing.TB, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples in %s: %v", dir, err)
+	}
+	return files
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,8 +18,7 @@ import (
 // FuzzParse reads anything without panic. What is accepted keeps the promises
 // of the types, and what is refused has its places within the text.
 func FuzzParse(f *testing.F) {
-	files, _ := filepath.Glob(filepath.Join(examplesDir(), "*.json"))
-	for _, file := range files {
+	for _, file := range examples(f) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)
@@ -41,8 +39,7 @@ func FuzzParse(f *testing.F) {
 func FuzzTokens(f *testing.F) {
 	var words []string
 	texts := [][]string{tokens.FindAllString(write(nil), -1)}
-	files, _ := filepath.Glob(filepath.Join(examplesDir(), "*.json"))
-	for _, file := range files {
+	for _, file := range examples(f) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)

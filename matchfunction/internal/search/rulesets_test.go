@@ -18,7 +18,7 @@ import (
 
 var docs = filepath.Join("..", "..", "..", "docs")
 
-// documented are the custom rules that docs/rulesets names.
+// documented are the custom rules that docs/examples/custom names.
 var documented = search.Options{Expression: expression.Compile, Custom: rule.Registry{
 	"no-rematch": func(parameters json.RawMessage) (rule.Rule, error) {
 		var p struct{ Hours, Most int }
@@ -39,6 +39,11 @@ func TestDocumentedRuleSetsCompile(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no rule sets: %v", err)
 	}
+	custom, err := filepath.Glob(filepath.Join(docs, "examples", "custom", "*.json"))
+	if err != nil || len(custom) == 0 {
+		t.Fatalf("no rule sets with custom rules: %v", err)
+	}
+	files = append(files, custom...)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
