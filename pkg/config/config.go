@@ -48,6 +48,9 @@ type Error struct {
 	Rule string
 	// Value is what was given, unless the setting is secret.
 	Value string
+	// Others are the settings, as flags with their dashes, that the rule is about
+	// as well: it is not told while one of them could not be read.
+	Others []string
 }
 
 func (e *Error) Error() string {
@@ -157,8 +160,15 @@ func readable(found error, unreadable map[string]bool) []error {
 		return all
 	}
 	var wrong *Error
-	if found == nil || errors.As(found, &wrong) && unreadable[wrong.Setting] {
+	if found == nil {
 		return nil
+	}
+	if errors.As(found, &wrong) {
+		for _, s := range append([]string{wrong.Setting}, wrong.Others...) {
+			if unreadable[s] {
+				return nil
+			}
+		}
 	}
 	return []error{found}
 }
@@ -302,6 +312,9 @@ func usage(out io.Writer, name string, settings []setting) {
 		def := s.def
 		if def == "" {
 			def = "none"
+			if s.value.Kind() == reflect.Bool {
+				def = "false"
+			}
 		}
 		fmt.Fprintf(out, "\n  --%s  $%s  [%s]\n      %s\n", s.name, s.env, def, s.help)
 	}

@@ -84,6 +84,14 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	}
 }
 
+type pair struct {
+	A     int `flag:"a" help:"A."`
+	B     int `flag:"b" help:"B."`
+	wrong error
+}
+
+func (p *pair) Validate() error { return p.wrong }
+
 // TestUnreadableHidesNothing: what cannot be read does not hide what breaks a
 // rule, and is named once.
 func TestUnreadableHidesNothing(t *testing.T) {
@@ -98,6 +106,15 @@ func TestUnreadableHidesNothing(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "negative") {
 		t.Errorf("a value that was not given last is judged:\n%v", err)
+	}
+	// A rule about two settings waits for both to be readable.
+	both := &config.Error{Setting: "--a", Others: []string{"--b"}, Rule: "only one of --a and --b"}
+	for args, want := range map[string]bool{"--b=x": false, "--a=x": false, "--b=1": true} {
+		var p pair
+		p.wrong = both
+		if err := config.Load("svc", "", &p, []string{args}, func(string) string { return "" }, &bytes.Buffer{}); errors.Is(err, both) != want {
+			t.Errorf("%s: %v", args, err)
+		}
 	}
 	// What stands behind a stray argument is not read, and not missed.
 	if _, _, err := load(nil, "stray", "--token=x"); err == nil || strings.Contains(err.Error(), "required") {
@@ -130,7 +147,7 @@ func TestHelpShowsEverySetting(t *testing.T) {
 	if !errors.Is(err, config.ErrHelp) {
 		t.Fatalf("error = %v", err)
 	}
-	for _, want := range []string{"--listen", "$SVC_LISTEN", "[:80]", "--names", "$SVC_SOME_NAMES", "How long."} {
+	for _, want := range []string{"--listen", "$SVC_LISTEN", "[:80]", "--names", "$SVC_SOME_NAMES", "[none]", "$SVC_VERBOSE  [false]", "How long."} {
 		if !strings.Contains(out, want) {
 			t.Errorf("help lacks %q:\n%s", want, out)
 		}

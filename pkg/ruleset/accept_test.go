@@ -1,6 +1,7 @@
 package ruleset_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -291,5 +292,18 @@ func TestRelaxed(t *testing.T) {
 }`))
 	if err != nil || rs.Name != "a // b" || rs.Stages[0].Teams[0].MaxPlayers != 3 {
 		t.Errorf("%v %+v", err, rs)
+	}
+}
+
+// Editors of Windows begin files with a byte order mark.
+func TestByteOrderMark(t *testing.T) {
+	text := write(nil)
+	rs, err := ruleset.Parse([]byte("\ufeff" + text))
+	if err != nil || rs.Text != text {
+		t.Errorf("%v: %+v", err, rs)
+	}
+	var all ruleset.Errors
+	if _, err := ruleset.Parse([]byte("\ufeff[]")); !errors.As(err, &all) || all[0].Line != 1 || all[0].Column != 1 {
+		t.Errorf("%v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -12,16 +13,21 @@ const maxWaitSeconds = 24 * 60 * 60
 // The properties of a rule set.
 var setProperties = []string{"name", "ruleLanguageVersion", "playerAttributes", "algorithm", "teams", "rules", "expansions"}
 
+// bom is the byte order mark that some editors of Windows begin a file with.
+var bom = []byte("\ufeff")
+
 // Parse reads a rule set. What is wrong with it is an Errors, with all that is
 // wrong at once.
 //
 // Comments (//… and /*…*/) and a comma after a last element are let pass, as
-// FlexMatch's documentation writes its examples with them.
+// FlexMatch's documentation writes its examples with them. A byte order mark
+// before it all is skipped, and not in RuleSet.Text.
 func Parse(text []byte) (*RuleSet, error) { return ParseWith(text, Checks{}) }
 
 // ParseWith is Parse with checks that take more than this package has.
 func ParseWith(text []byte, checks Checks) (*RuleSet, error) {
 	checked := &checked{Checks: checks, seen: map[string]bool{}}
+	text = bytes.TrimPrefix(text, bom)
 	errs := &problems{}
 	root := readTree(text, errs)
 	if root == nil {

@@ -32,7 +32,7 @@ const (
 // RuleSet is a checked rule set. It is immutable once made.
 type RuleSet struct {
 	Name string
-	// Text is what was read.
+	// Text is what was read, without a byte order mark.
 	Text string
 	// Stages are ordered by After; the first has After 0.
 	Stages []Stage

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"torikumi/matchfunction/internal/search"
@@ -48,14 +47,9 @@ func commands() []command {
 	}
 }
 
-// Has tells whether arguments start with a command. All others are the
-// service's.
-func Has(args []string) bool {
-	if len(args) == 0 {
-		return false
-	}
-	return args[0] == "help" || slices.ContainsFunc(commands(), func(c command) bool { return c.name == args[0] })
-}
+// Has tells whether arguments start with a command, be it an unknown one.
+// Settings are the service's.
+func Has(args []string) bool { return len(args) > 0 && !strings.HasPrefix(args[0], "-") }
 
 // Main runs a command and returns the exit code: 0, 1 if it failed or found
 // problems, 2 if it was called wrongly.

@@ -75,14 +75,14 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// What is no command is the service's.
+// What starts with a setting is the service's.
 func TestHas(t *testing.T) {
 	for _, row := range []struct {
 		args string
 		want bool
 	}{
-		{"", false}, {"--help", false}, {"--query=127.0.0.1:1 lint", false}, {"fly", false},
-		{"help", true}, {"lint x", true}, {"simulate", true},
+		{"", false}, {"--help", false}, {"--query=127.0.0.1:1 lint", false},
+		{"help", true}, {"fly", true}, {"lint x", true}, {"simulate", true},
 	} {
 		if got := Has(strings.Fields(row.args)); got != row.want {
 			t.Errorf("%q: %v", row.args, got)
@@ -237,21 +237,24 @@ func TestSimulateNamesWrongSettings(t *testing.T) {
 	for _, row := range []struct {
 		args string
 		want []string
+		only bool // nothing else
 	}{
-		{"", []string{"--rules:", "exactly one of them"}},
-		{"--rules=x --tickets=y --generate=1 --day", []string{"exactly one of them"}},
-		{"--rules=x --generate=-1", []string{"--generate: must be from 1"}},
-		{"--rules=x --generate=1000001", []string{"--generate: must be from 1"}},
-		{"--rules=x --tickets=y --parties=1:1 --save=z --svg=z", []string{"--parties: goes with --generate", "--save: goes with --generate", "--svg: goes with --day"}},
-		{"--rules=x --generate=1 --svg=z --parties=many", []string{"--svg: goes with --day", "--parties: must be SIZE:SHARE"}},
-		{"--rules=x --generate=1 --run-timeout=-1s", []string{"--run-timeout: must not be negative"}},
-		{"--rules=x --generate=1 --now=noon", []string{"--now: must be a time"}},
-		{"--rules=x --day --now=0 --rate=0 --cycle=1ms --length=1000h --give-up=0s --run-timeout=1s", []string{"--now: a day", "--run-timeout: goes with", "--rate:", "--cycle:", "--length:", "--give-up:"}},
-		{"--rules=x --generate=1 elsewhere", []string{`unexpected argument "elsewhere"`}},
+		{"", []string{"--rules:", "exactly one of --tickets, --generate and --day"}, false},
+		{"--rules=x --tickets=y --generate=1 --day", []string{"exactly one of --tickets, --generate and --day"}, false},
+		{"--rules=x --generate=-1", []string{"--generate: must be from 1"}, false},
+		{"--rules=x --generate=1000001", []string{"--generate: must be from 1"}, false},
+		{"--rules=x --tickets=y --parties=1:1 --save=z --svg=z", []string{"--parties: goes with --generate", "--save: goes with --generate", "--svg: goes with --day"}, false},
+		{"--rules=x --generate=1 --svg=z --parties=many", []string{"--svg: goes with --day", "--parties: must be SIZE:SHARE", "shares that are numbers of at least 0, got"}, false},
+		{"--rules=x --generate=1 --run-timeout=-1s", []string{"--run-timeout: must not be negative"}, false},
+		{"--rules=x --generate=1 --now=noon", []string{"--now: must be a time"}, false},
+		{"--rules=x --day --now=0 --rate=0 --cycle=1ms --length=1000h --give-up=0s --run-timeout=1s", []string{"--now: a day", "--run-timeout: goes with", "--rate:", "--cycle:", "--length:", "--give-up:"}, false},
+		{"--rules=x --generate=1e3 --parties=1:1 --save=z", []string{"--generate: must be a whole number"}, true},
+		{"--rules=x --day=often", []string{"--day: must be true or false"}, true},
+		{"--rules=x --generate=1 elsewhere", []string{`unexpected argument "elsewhere"`}, false},
 	} {
 		code, out, errs := call(append([]string{"simulate"}, strings.Fields(row.args)...)...)
-		if code != exitUsage || out != "" {
-			t.Errorf("%s: exit %d: %s", row.args, code, out)
+		if code != exitUsage || out != "" || row.only && strings.Count(errs, "\n") != 1+len(row.want) {
+			t.Errorf("%s: exit %d: %s%s", row.args, code, out, errs)
 		}
 		for _, want := range row.want {
 			if !strings.Contains(errs, want) {

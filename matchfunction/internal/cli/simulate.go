@@ -76,7 +76,8 @@ func (c *simulateConfig) Validate() error {
 		}
 	}
 	if sources != 1 {
-		errs = append(errs, errors.New("--tickets, --generate, --day: exactly one of them says where tickets come from"))
+		errs = append(errs, &config.Error{Setting: "--generate", Others: []string{"--day"},
+			Rule: "exactly one of --tickets, --generate and --day has to be given: where tickets come from"})
 	}
 	if c.Generate < 0 || c.Generate > 1_000_000 {
 		errs = append(errs, config.Invalid("generate", "must be from 1 to 1000000", c.Generate))
@@ -93,7 +94,7 @@ func (c *simulateConfig) Validate() error {
 		{"parties", "generate", c.Parties, c.Generate != 0}, {"save", "generate", c.Save, c.Generate != 0}, {"svg", "day", c.SVG, c.Day},
 	} {
 		if only.value != "" && !only.given {
-			errs = append(errs, config.Invalid(only.flag, "goes with --"+only.with+" alone", only.value))
+			errs = append(errs, &config.Error{Setting: "--" + only.flag, Rule: "goes with --" + only.with + " alone", Value: only.value, Others: []string{"--" + only.with}})
 		}
 	}
 	if c.RunTimeout < 0 {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -70,6 +71,7 @@ func readSource(file string, o search.Options) (*source, []problem) {
 		}
 		return nil, []problem{{Message: fmt.Sprintf("can't be read: %v", err)}}
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as Parse does
 	s := &source{text: text}
 	s.rules, err = ruleset.ParseWith(text, ruleset.Checks{Expression: expression.Check, Custom: o.CheckCustom})
 	if err != nil {

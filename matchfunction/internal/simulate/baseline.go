@@ -52,8 +52,10 @@ func newBaseline(rs *ruleset.RuleSet) (*baseline, error) {
 	}
 	for i := range rs.Stages {
 		d := &rs.Stages[i].Definition
-		if !slices.Equal(d.Places(), b.teams) || slices.ContainsFunc(d.Places(), func(p ruleset.Place) bool { return p.Min != p.Max || p.Bots }) {
-			return nil, errors.New("the strategies that a day is compared with know only teams whose minPlayers is maxPlayers at all times, and no bots")
+		for j, p := range d.Places() {
+			if p != b.teams[j] || p.Min != p.Max || p.Bots {
+				return nil, fmt.Errorf("teams[%d] (team %q): the strategies that a day is compared with know only teams whose minPlayers is maxPlayers at all times, and no bots", p.Team, d.Teams[p.Team].Name)
+			}
 		}
 		var s stage
 		for j := range d.Rules {

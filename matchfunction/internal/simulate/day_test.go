@@ -94,7 +94,7 @@ func TestDayOfRulesThatAreTooRich(t *testing.T) {
 	}
 	const fixed, window = `{"name":"a","minPlayers":2,"maxPlayers":2,"quantity":2}`, `{"name":"w","type":"batchDistance","batchAttribute":"x","maxDistance":5}`
 	rows := []struct{ text, want string }{
-		{set(`{"name":"a","minPlayers":1,"maxPlayers":2}`, window), "minPlayers is maxPlayers"},
+		{set(`{"name":"a","minPlayers":1,"maxPlayers":2}`, window), `teams[0] (team "a"): the strategies that a day is compared with know only teams whose minPlayers is maxPlayers`},
 		{set(`{"name":"a","minPlayers":2,"maxPlayers":2,"botsAfterSeconds":5}`, window), "no bots"},
 		{set(fixed, `{"name":"s","type":"batchDistance","batchAttribute":"s"}`), "needs a rule that a number"},
 		{set(fixed, `{"name":"l","type":"latency","maxLatency":50}`), `rules[0] (rule "l"): the strategies`},

@@ -29,7 +29,7 @@ func ParseParties(text string) (Parties, error) {
 		n, sizeErr := strconv.Atoi(size)
 		w, shareErr := strconv.ParseFloat(share, 64)
 		if !ok || sizeErr != nil || shareErr != nil || n < 1 || n > ruleset.MaxPlayers || w < 0 || math.IsInf(w, 0) || math.IsNaN(w) {
-			return Parties{}, fmt.Errorf(`must be SIZE:SHARE,…, such as "1:0.6,2:0.4", with sizes from 1 to %d`, ruleset.MaxPlayers)
+			return Parties{}, fmt.Errorf(`must be SIZE:SHARE,…, such as "1:0.6,2:0.4", with sizes from 1 to %d and shares that are numbers of at least 0`, ruleset.MaxPlayers)
 		}
 		if slices.Contains(p.sizes, n) {
 			return Parties{}, fmt.Errorf("must have each size once, %d is there twice", n)

@@ -47,8 +47,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("line %d: %s: %s", e.Line, e.Member, e.Rule)
 }
 
-// Read reads tickets in the order of the lines. Blank lines and members that
-// are not known are skipped; attributes and latencies come sorted by name. The
+// Read reads tickets in the order of the lines. A byte order mark, blank
+// lines and members that are not known are skipped; attributes and latencies come sorted by name. The
 // error joins an *Error for each line that is wrong, the first maxErrors of
 // them, and what the reader itself says.
 func Read(r io.Reader) ([]rule.Ticket, error) {
@@ -57,6 +57,9 @@ func Read(r io.Reader) ([]rule.Ticket, error) {
 	for {
 		text, err := lines.ReadSlice('\n')
 		f.line++
+		if f.line == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff"))
+		}
 		text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
 		switch {
 		case len(text) > MaxLine || errors.Is(err, bufio.ErrBufferFull):

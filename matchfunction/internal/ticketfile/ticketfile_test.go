@@ -42,6 +42,9 @@ func TestRead(t *testing.T) {
 	if diff := cmp.Diff([]rule.Ticket{exampleTicket()}, got); diff != "" {
 		t.Error(diff)
 	}
+	if marked, err := ticketfile.Read(strings.NewReader("\ufeff" + example)); err != nil || len(marked) != 1 {
+		t.Errorf("a byte order mark: %v", err)
+	}
 }
 
 // DescribeMatchmaking prints more than a ticket needs, numbers as the AWS
