@@ -2,12 +2,15 @@ package frontend
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"torikumi/pkg/config"
+	"torikumi/pkg/queues"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
 )
@@ -58,7 +61,7 @@ type Config struct {
 
 // Validate tells which of the frontend's own settings are wrong.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateTokens(), c.validateTimes(), c.validateReasons(), c.validateRest())
+	return errors.Join(c.validateTokens(), c.validateTimes(), c.validateReasons(), c.validateRest(), c.validateQueues())
 }
 
 func (c *Config) validateTokens() error {
@@ -138,6 +141,17 @@ func (c *Config) validateRest() error {
 		errs = append(errs, config.Invalid("max-tickets", "must be at least 1", c.MaxTickets))
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Config) validateQueues() error {
+	set, err := queues.Load(c.Queues)
+	if err != nil {
+		return fmt.Errorf("--queues: %w", err)
+	}
+	if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {
+		return config.Invalid("play-queue", "must be one of the queues, which are "+strings.Join(set.Names(), ", "), c.PlayQueue)
+	}
+	return nil
 }
 
 func (c *Config) validateReasons() error {

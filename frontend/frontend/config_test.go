@@ -55,6 +55,7 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		"--log-format: must be":                         func(c *settings) { c.LogFormat = "xml" },
 		"read queues":                                   func(c *settings) { c.Queues = filepath.Join(t.TempDir(), "none.yaml") },
 		"--grpc-listen: required: an address to listen": func(c *settings) { c.GRPCListen = "" },
+		"--queues: read queues":                         func(c *settings) { c.Issuer, c.Queues = "", filepath.Join(t.TempDir(), "none.yaml") },
 	} {
 		c := complete(t)
 		change(c)

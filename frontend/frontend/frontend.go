@@ -100,9 +100,6 @@ func (p *parts) open() error {
 	if err != nil {
 		return err
 	}
-	if _, ok := set.Get(p.cfg.PlayQueue); !ok {
-		return config.Invalid("play-queue", "must be one of the queues", p.cfg.PlayQueue)
-	}
 	minter, err := p.openKeys()
 	if err != nil {
 		return err

@@ -134,6 +134,9 @@ func Parse(b []byte) (*Set, error) { return ParseFS(b, nil) }
 func ParseFS(b []byte, files fs.FS) (*Set, error) { return parse(b, files, ruleset.Checks{}) }
 
 func parse(b []byte, files fs.FS, checks ruleset.Checks) (*Set, error) {
+	if err := checkFields(b); err != nil {
+		return nil, err
+	}
 	var s Set
 	if err := yaml.UnmarshalStrict(b, &s); err != nil {
 		return nil, err

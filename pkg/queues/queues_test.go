@@ -3,6 +3,7 @@ package queues_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,49 @@ func TestUnknownFieldAndBadDuration(t *testing.T) {
 		if _, err := queues.Parse([]byte(text)); err == nil {
 			t.Errorf("accepted %q", text)
 		}
+	}
+}
+
+// Fields that do not exist, or have the wrong type, are all told, each with its
+// line and its queue.
+func TestWrongFieldsAreNamed(t *testing.T) {
+	_, err := queues.Parse([]byte(`
+nonsense: 1
+queues:
+  - name: duel
+    rule_sets: duel.json
+    teams:
+      - &team {name: a, player: 2}
+      - *team
+      - {name: b, players: many}
+      - {name: c, players: 1.5}
+    skill: {attribute: s, window: wide, any_skill_after: soon}
+  - teams: {name: a}
+    regions: eu
+    name: raid
+    allocation: {labels: {game: [raid]}, labls: {}}
+  - just text
+`))
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	want := []string{
+		"line 2: nonsense: there is no such field, there are queues",
+		`line 5: queues[0].rule_sets (queue "duel"): there is no such field, there are name, regions, rule_set, teams, skill, max_latency_ms, allocation`,
+		`line 7: queues[0].teams[0].player (queue "duel"): there is no such field, there are name, players, min_players`,
+		`line 7: queues[0].teams[1].player (queue "duel"): there is no such field, there are name, players, min_players`,
+		`line 9: queues[0].teams[2].players (queue "duel"): must be a whole number, got "many"`,
+		`line 10: queues[0].teams[3].players (queue "duel"): must be a whole number, got "1.5"`,
+		`line 11: queues[0].skill.window (queue "duel"): must be a number, got "wide"`,
+		`line 11: queues[0].skill.any_skill_after (queue "duel"): must be a duration such as "8s", got "soon"`,
+		`line 12: queues[1].teams (queue "raid"): must be a list`,
+		`line 13: queues[1].regions (queue "raid"): must be a list`,
+		`line 15: queues[1].allocation.labels.game (queue "raid"): must be one value`,
+		`line 15: queues[1].allocation.labls (queue "raid"): there is no such field, there are namespace, labels`,
+		`line 16: queues[2]: must have fields, written as "name: value"`,
+	}
+	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
+		t.Errorf("got\n%v\nwant\n%s", err, strings.Join(want, "\n"))
 	}
 }
 
