@@ -41,6 +41,8 @@ type Fleet struct {
 	hub     hub
 	running map[string]*runner
 	started bool
+	// told says that servers keep failing, and that this was logged.
+	told bool
 }
 
 // New checks the options and makes a fleet that has no servers before Run.

@@ -57,7 +57,9 @@ func run(t testing.TB, opts fleet.Options) *running {
 	if opts.Name == "" {
 		opts.Name = "bouts"
 	}
-	opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
 	f, err := fleet.New(opts)
 	if err != nil {
 		t.Fatal(err)

@@ -1,11 +1,14 @@
 package fleet_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,15 +80,44 @@ func TestServerThatFallsSilentIsReplaced(t *testing.T) {
 	follow(t, sub, "replaced", func(e fleet.Event) bool { return e.Server.UID != s.UID && e.Server.State == machine.Ready })
 }
 
+// syncBuffer is a log that a test can read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
 func TestCrashLoopBacksOffAndTellsWhy(t *testing.T) {
+	var log syncBuffer
 	r := run(t, fleet.Options{
 		Ready: 1, Max: 3, Backend: children(t, fleettest.ModeCrash),
 		BackoffMin: 5 * time.Millisecond, BackoffMax: 100 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	fleettest.Eventually(t, "five failures in a row", func() bool { return r.Snapshot().FailuresInARow >= 5 })
 	s := r.Snapshot()
 	if int(s.Totals.Created) > s.FailuresInARow+1 {
 		t.Errorf("%d servers were made in %d pauses", s.Totals.Created, s.FailuresInARow)
+	}
+	// It is said once that this goes on, and no more of each server.
+	const ending = "game servers keep ending"
+	fleettest.Eventually(t, "that they keep ending is said", func() bool { return strings.Contains(log.String(), ending) })
+	if n := strings.Count(log.String(), ending); n != 1 {
+		t.Errorf("said %d times that servers keep ending:\n%s", n, &log)
+	}
+	if n := strings.Count(log.String(), "ended unasked"); n > 4 {
+		t.Errorf("%d servers are in the log:\n%s", n, &log)
 	}
 	f := s.LastFailure
 	if f.ExitCode != 3 || f.Reason != "exit status 3" || len(f.Output) != 1 || f.Output[0] != "the dog ate my level" {

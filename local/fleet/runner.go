@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -139,7 +140,29 @@ func (r *runner) failed(err error) {
 		m.Failed(name, failure)
 	})
 	if counted {
-		f.opts.Logger.Warn("game server did not start", "gameserver", name, "err", err)
+		f.tell("game server did not start", "gameserver", name, "err", err)
+	}
+}
+
+// keepEnding is how many pauses in a row are trouble that lasts.
+const keepEnding = 4
+
+// tell logs that a server has failed. Where they keep failing that is said
+// once, and no more of each: it would be the same again and again.
+func (f *Fleet) tell(message string, args ...any) {
+	f.mu.Lock()
+	lasts := f.machine.Doubled() >= keepEnding
+	first := lasts && !f.told
+	f.told = lasts
+	f.mu.Unlock()
+	level := slog.LevelWarn
+	if lasts && !first {
+		level = slog.LevelDebug
+	}
+	f.opts.Logger.Log(context.Background(), level, message, args...)
+	if first {
+		f.opts.Logger.Warn("game servers keep ending: they are started again after pauses, and nothing more is said of each",
+			"fleet", f.opts.Name, "pause", f.opts.BackoffMax)
 	}
 }
 
@@ -156,7 +179,7 @@ func (r *runner) exited(err error) {
 		m.Exited(name, failure)
 	})
 	if counted {
-		f.opts.Logger.Warn("game server ended unasked", "gameserver", name, "reason", failure.Reason)
+		f.tell("game server ended unasked", "gameserver", name, "reason", failure.Reason)
 	}
 }
 

@@ -159,5 +159,5 @@ func (m *Machine) check(r *record, now time.Time) {
 	}
 	silent := now.Sub(r.lastSign).Round(time.Millisecond).String()
 	m.move(r, Unhealthy, nil)
-	m.fail(Failure{Server: r.cur.Name, Time: now, Reason: "no sign of life for " + silent, ExitCode: -1})
+	m.fail(r, Failure{Server: r.cur.Name, Time: now, Reason: "no sign of life for " + silent, ExitCode: -1})
 }

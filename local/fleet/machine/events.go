@@ -80,7 +80,7 @@ func (m *Machine) broke(name string, to State, f Failure) {
 	}
 	f.Server = name
 	m.move(r, to, nil)
-	m.fail(f)
+	m.fail(r, f)
 }
 
 // Gone tells that nothing is left of a server: no program, no port.

@@ -32,7 +32,9 @@ type Config struct {
 	// servers that can't say themselves that they are done; zero: for ever.
 	Session time.Duration
 	// BackoffMin is the pause after the first failure; each failure doubles
-	// it, up to BackoffMax. A server that becomes Ready ends it.
+	// it, up to BackoffMax. That ends with a server that did as it was asked, or
+	// that was Ready and had been there for longer than BackoffMax when it
+	// failed: to become Ready is not enough, as it may crash right after.
 	BackoffMin, BackoffMax time.Duration
 	// NewName returns a name that is not likely to be in use; NewUID one that
 	// never was.
@@ -76,6 +78,8 @@ type record struct {
 	misses              int
 	// sessionEnd is zero unless the server is Allocated for a limited time.
 	sessionEnd time.Time
+	// ready says that the server has been Ready.
+	ready bool
 	// told says that Apply has already asked for the server to be stopped.
 	told bool
 }
@@ -95,13 +99,15 @@ type Machine struct {
 	all, pending, ready, allocated, going set
 	timers                                timers
 
-	version   uint64
-	totals    Totals
-	failures  int
-	notBefore time.Time
-	last      *Failure
-	changes   []Change
-	closed    bool
+	version uint64
+	totals  Totals
+	// failures are those in a row since a server became Ready, doubled those
+	// that the next pause grows by.
+	failures, doubled int
+	notBefore         time.Time
+	last              *Failure
+	changes           []Change
+	closed            bool
 }
 
 // New makes a fleet without servers; Decide will ask for the first ones.
@@ -152,6 +158,9 @@ func (m *Machine) Get(name string) *Server {
 // row without a server becoming Ready.
 func (m *Machine) LastFailure() (*Failure, int) { return m.last, m.failures }
 
+// Doubled is how often the next pause is doubled: see Config.BackoffMin.
+func (m *Machine) Doubled() int { return m.doubled }
+
 // Take returns the changes since the last call, in order.
 func (m *Machine) Take() []Change {
 	c := m.changes
@@ -192,9 +201,11 @@ func (m *Machine) move(r *record, to State, edit func(*Server)) {
 	switch to {
 	case Ready:
 		m.totals.Ready++
-		m.failures, m.notBefore = 0, time.Time{}
+		m.failures, r.ready = 0, true
 	case Allocated:
 		m.totals.Allocated++
+	case Shutdown:
+		m.doubled = 0
 	}
 }
 
@@ -230,17 +241,21 @@ func (m *Machine) remove(name string, now time.Time) {
 // fail notes that a server ended by itself and makes the fleet pause. What
 // fails while it pauses already belongs to the same trouble and is not
 // counted again.
-func (m *Machine) fail(f Failure) {
+func (m *Machine) fail(r *record, f Failure) {
 	m.totals.Failed++
 	m.last = &f
 	if f.Time.Before(m.notBefore) {
 		return
 	}
+	if r.ready && f.Time.Sub(r.cur.Created) > m.cfg.BackoffMax {
+		m.doubled = 0
+	}
 	pause := m.cfg.BackoffMin
-	for i := 0; i < m.failures && pause < m.cfg.BackoffMax; i++ {
+	for i := 0; i < m.doubled && pause < m.cfg.BackoffMax; i++ {
 		pause *= 2
 	}
 	m.failures++
+	m.doubled++
 	m.notBefore = f.Time.Add(min(pause, m.cfg.BackoffMax))
 }
 

@@ -398,11 +398,37 @@ func TestBackoff(t *testing.T) {
 	if _, n := r.LastFailure(); n != 0 {
 		t.Errorf("%d failures in a row after a server became Ready", n)
 	}
-	r.Exited(name, machine.Failure{Time: r.now})
-	r.step()
+	pause := func(lived time.Duration) time.Duration {
+		t.Helper()
+		r.now = r.now.Add(lived)
+		r.Exited(name, machine.Failure{Time: r.now})
+		r.step()
+		r.Gone(name)
+		p := r.Decide(r.now)
+		paused := p.Next.Sub(r.now)
+		r.now = p.Next
+		name = r.up()[0]
+		return paused
+	}
+	// Ready or not, what crashes again and again waits.
+	if got := pause(time.Second); got != 10000*ms {
+		t.Errorf("pause %v after a server that was Ready for a second", got)
+	}
+	if got := pause(time.Minute); got != 100*ms {
+		t.Errorf("pause %v after a server that was Ready for a minute", got)
+	}
+	if got := pause(0); got != 200*ms {
+		t.Errorf("pause %v after another failure", got)
+	}
+	if err := r.SDKShutdown(name); err != nil {
+		t.Fatal(err)
+	}
+	start, _ := r.step()
 	r.Gone(name)
-	if p := r.Decide(r.now); p.Next.Sub(r.now) != 100*ms {
-		t.Errorf("pause %v after the first failure since", p.Next.Sub(r.now))
+	name = start[0].Name
+	r.boot(name)
+	if got := pause(0); got != 100*ms {
+		t.Errorf("pause %v after a server that did as it was asked", got)
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
+	"regexp"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -92,6 +95,9 @@ func (c *upConfig) Validate() error {
 	if c.virtual > 0 && c.GameServer != "" {
 		bad("game-server", "cannot run in a virtual fleet", c.GameServer)
 	}
+	if err := runnable(c.GameServer); c.virtual == 0 && err != nil {
+		bad("game-server", fmt.Sprintf("must start with a program that can be run (%v)", err), c.GameServer)
+	}
 	if _, port, err := net.SplitHostPort(c.MatchFunction); c.MatchFunction != "" && (err != nil || port == "" || port == "0") {
 		bad("matchfunction", "must be host:port", c.MatchFunction)
 	}
@@ -104,6 +110,20 @@ func (c *upConfig) Validate() error {
 		bad("play-queue", "must be one of "+strings.Join(set.Names(), ", "), c.PlayQueue)
 	}
 	return errors.Join(errs...)
+}
+
+// plain is a word that means itself to any shell, and no variable.
+var plain = regexp.MustCompile(`^[\w./\\:@%+,-]+$`)
+
+// runnable tells why the program of a command line can't be run, where the line
+// starts with a plain word.
+func runnable(line string) error {
+	words := strings.Fields(line)
+	if len(words) == 0 || !plain.MatchString(words[0]) {
+		return nil
+	}
+	_, err := exec.LookPath(words[0])
+	return err
 }
 
 func (c *upConfig) options(std stdio) (suite.Options, error) {
@@ -201,16 +221,11 @@ Sign in, in the shell that you play in:
 
   player() { curl -s -d "{\"player\":\"$1\"}" %s%s | sed 's/.*"token":"\([^"]*\)".*/\1/'; }
 `, s.IssuerURL(), issuer.TokenPath)
-	if q, ok := set.Get(s.PlayQueue()); ok && playable(q) {
-		fmt.Fprintf(w, `
-Play as two players:
-
-  curl -s -H "Authorization: Bearer $(player alice)" "%[1]s/play/%[2]s?skill=1500" &
-  curl -s -H "Authorization: Bearer $(player bob)" "%[1]s/play/%[2]s?skill=1520"; wait
-`, s.URL(), firstRegion(q))
+	if q, ok := set.Get(s.PlayQueue()); ok {
+		play(w, q, s.URL())
 	}
-	// A ticket that stays is shown in another queue than the two players', so
-	// that nobody of them meets it.
+	// A ticket that stays is shown in another queue than the players', so that
+	// nobody of them meets it.
 	if n := len(set.Queues); n > 0 {
 		fmt.Fprintf(w, `
 A ticket in any queue:
@@ -218,6 +233,46 @@ A ticket in any queue:
   curl -s -H "Authorization: Bearer $(player carol)" -d '%s' %s/v1/tickets
 `, ticket(set.Queues[n-1]), s.URL())
 	}
+}
+
+var names = []string{"alice", "bob", "dave", "erin", "frank", "grace", "heidi", "ivan"}
+
+// play prints how to play the smallest match of a queue, one command for each
+// player, where GET /play/{region} brings all that the queue needs and the
+// players are few.
+func play(w io.Writer, q queues.Queue, url string) {
+	n := smallest(q)
+	if !playable(q) || n > len(names) {
+		return
+	}
+	who := fmt.Sprintf("%d players", n)
+	if n == 1 {
+		who = "a player"
+	}
+	fmt.Fprintf(w, "\nPlay as %s:\n\n", who)
+	for i, name := range names[:n] {
+		end := " &"
+		if i == n-1 {
+			end = "; wait"
+		}
+		fmt.Fprintf(w, "  curl -s -H \"Authorization: Bearer $(player %s)\" \"%s/play/%s?skill=%d\"%s\n", name, url, firstRegion(q), 1500+5*i, end)
+	}
+}
+
+// smallest is how many players the smallest match of a queue has.
+func smallest(q queues.Queue) int {
+	n := 0
+	for _, t := range q.Teams {
+		n += int(t.MinPlayers)
+	}
+	if q.RuleSet != nil {
+		for _, p := range q.RuleSet.Stages[0].Places() {
+			if !p.Bots {
+				n += p.Min
+			}
+		}
+	}
+	return max(n, 1)
 }
 
 func firstRegion(q queues.Queue) string {
