@@ -129,10 +129,15 @@ const (
 	tokenPause = 300 * time.Millisecond
 )
 
+// server is where a player joins.
+type server interface {
+	Join(ctx context.Context, token string) (client.Welcome, error)
+}
+
 // join enters the server, and asks for a new token where the server wants one:
 // a gate that first saw its server with the match takes none that is as old as
 // itself.
-func join(ctx context.Context, c *client.Client, p *place) (client.Welcome, error) {
+func join(ctx context.Context, c server, p *place) (client.Welcome, error) {
 	for tries := 0; ; tries++ {
 		welcome, err := c.Join(ctx, p.jwt)
 		var refused *client.RefusedError

@@ -1,0 +1,91 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"torikumi/gameserver/client"
+	"torikumi/pkg/token"
+)
+
+// picky lets in whoever has one token, and refuses all others for a reason.
+type picky struct {
+	takes  string
+	reason token.Reason
+	asked  []string
+}
+
+func (s *picky) Join(_ context.Context, jwt string) (client.Welcome, error) {
+	s.asked = append(s.asked, jwt)
+	if jwt == s.takes {
+		return client.Welcome{Player: "ann"}, nil
+	}
+	return client.Welcome{}, &client.RefusedError{Reason: s.reason}
+}
+
+// frontend makes the tokens t1, t2, … of a place that has t0.
+func frontend(fails error) *place {
+	n := 0
+	return &place{jwt: "t0", again: func(context.Context) (string, error) {
+		n++
+		return fmt.Sprint("t", n), fails
+	}}
+}
+
+// A token that is older than the server's match is exchanged for a new one, a
+// few times, with pauses in which tokens grow younger; whatever else is wrong
+// with it stays wrong.
+func TestJoinAsksForANewToken(t *testing.T) {
+	lost := errors.New("the frontend is gone")
+	for name, c := range map[string]struct {
+		server picky
+		place  *place
+		asked  []string
+		failed string
+	}{
+		"taken at once": {picky{takes: "t0"}, frontend(nil), []string{"t0"}, ""},
+		"too old twice": {picky{takes: "t2", reason: token.ReasonIssuedBeforeStart}, frontend(nil), []string{"t0", "t1", "t2"}, ""},
+		"always too old": {picky{reason: token.ReasonIssuedBeforeStart}, frontend(nil), []string{"t0", "t1", "t2", "t3", "t4", "t5"},
+			string(token.ReasonIssuedBeforeStart)},
+		"another reason":  {picky{takes: "t1", reason: token.ReasonExpired}, frontend(nil), []string{"t0"}, string(token.ReasonExpired)},
+		"no other token":  {picky{takes: "t1", reason: token.ReasonIssuedBeforeStart}, &place{jwt: "t0"}, []string{"t0"}, string(token.ReasonIssuedBeforeStart)},
+		"no frontend now": {picky{takes: "t1", reason: token.ReasonIssuedBeforeStart}, frontend(lost), []string{"t0"}, "a new token: the frontend is gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				welcome, err := join(t.Context(), &c.server, c.place)
+				if c.failed == "" && (err != nil || welcome.Player != "ann") || c.failed != "" && (err == nil || !strings.Contains(err.Error(), c.failed)) {
+					t.Errorf("%+v, %v", welcome, err)
+				}
+				if !slices.Equal(c.server.asked, c.asked) {
+					t.Errorf("asked with %v, want %v", c.server.asked, c.asked)
+				}
+				if waited, least := time.Since(start), tokenPause*time.Duration(len(c.asked)-1); waited < least {
+					t.Errorf("waited %v, less than %v", waited, least)
+				}
+			})
+		})
+	}
+	// All tries together take long enough for a token of the next second.
+	if newTokens*tokenPause <= time.Second {
+		t.Error("no token would be dated in another second")
+	}
+}
+
+func TestJoinEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), tokenPause/2)
+		defer cancel()
+		s := &picky{reason: token.ReasonIssuedBeforeStart}
+		if _, err := join(ctx, s, frontend(nil)); !errors.Is(err, context.DeadlineExceeded) || len(s.asked) != 1 {
+			t.Errorf("%v after %v", err, s.asked)
+		}
+	})
+}
