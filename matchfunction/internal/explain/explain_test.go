@@ -27,6 +27,8 @@ func TestSummary(t *testing.T) {
 			Refusals: []search.Refusal{{Rule: "old", Attribute: "hours"}}},
 		`this search can't be matched: the rules "old" (attribute "hours") and "red" (attribute "side") let the party into no team`: {Reason: search.Divided, Size: 2,
 			Refusals: []search.Refusal{{Rule: "old", Attribute: "hours"}, {Rule: "red", Attribute: "side"}}},
+		`this search can't be matched before 8 s have passed: the rule "old" lets the player into no team`: {Reason: search.Divided,
+			Refusals: []search.Refusal{{Rule: "old"}}, Later: []search.Later{{In: 7500 * time.Millisecond}}},
 		`this search can't be matched: the rule "mode" (attribute "mode") keeps the players of the party apart`: {Reason: search.Divided, Size: 2,
 			Refusals: []search.Refusal{{Rule: "mode", Attribute: "mode", Among: true}}},
 		`this search can't be matched: the attribute "hours" is a string, must be a number; the attribute "mode" is missing; the attribute "x" must be a finite number`: {

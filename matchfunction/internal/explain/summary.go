@@ -47,6 +47,9 @@ func Summary(x search.Explanation) string {
 	case x.Match != nil:
 		return "a match has been found"
 	case x.Reason != "":
+		if len(x.Later) > 0 {
+			return fmt.Sprintf("this search can't be matched before %s have passed: %s", seconds(x.Later[0].In), Flaw(x))
+		}
 		return "this search can't be matched: " + Flaw(x)
 	case x.Others == 0:
 		return "nobody else is waiting"

@@ -20,6 +20,7 @@ type Explanation struct {
 	// else is empty.
 	Match *rule.Match
 	// Reason, if not empty, says why the ticket fits no match whoever waits.
+	// Then Later is when the rules loosen so far that it may, if they do.
 	Reason Reason
 	// Refusals are what the reason comes from, as far as it is known.
 	Refusals []Refusal
@@ -105,6 +106,12 @@ func (e *Engine) why(ctx context.Context, p *pool, t int32) Explanation {
 		for _, r := range x.Refusals {
 			if r.Rule != "" {
 				x.Broken = append(x.Broken, r.Rule)
+			}
+		}
+		for stage := int(p.own[t]) + 1; stage < len(e.plans); stage++ {
+			if e.plans[stage].flaw(p, t) == "" {
+				x.Later = []Later{{In: max(0, e.rules.Stages[stage].After-x.Wait)}}
+				break
 			}
 		}
 		return x

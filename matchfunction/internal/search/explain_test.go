@@ -140,7 +140,7 @@ func TestExplainNamesTheRulesThatShutATicketOut(t *testing.T) {
 		"rules": [
 			{"name": "veterans", "type": "comparison", "operation": ">=", "referenceValue": 2, "measurements": ["teams[red].players.attributes[hours]", "teams[blue].players.attributes[hours]"]},
 			{"name": "red", "type": "comparison", "operation": "=", "referenceValue": "red", "measurements": ["teams[red].players.attributes[side]"]},
-			{"name": "blue", "type": "comparison", "operation": "=", "referenceValue": "blue", "measurements": ["teams[blue].players.attributes[side]"]}]}`
+			{"name": "blue", "type": "comparison", "operation": "=", "referenceValue": "blue", "measurements": ["teams[blue].players.attributes[side]"], "secondsUntilOptional": 30}]}`
 	rs, err := ruleset.Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -160,6 +160,8 @@ func TestExplainNamesTheRulesThatShutATicketOut(t *testing.T) {
 			{Name: "hours", Value: number(c.hours)}, {Name: "side", Value: word(c.side)}}}}}
 		if x := e.Explain(t.Context(), []rule.Ticket{solo}, 0, now); !slices.Equal(x.Broken, c.want) || (x.Reason != "") != (c.want != nil) || x.Size != 1 {
 			t.Errorf("%v %s: %+v", c.hours, c.side, x)
+		} else if later := len(x.Later) > 0 && x.Reason != ""; later != (c.side == "green" && c.hours == 3) || later && x.Later[0].In != 30*time.Second {
+			t.Errorf("%v %s: later: %+v", c.hours, c.side, x.Later)
 		}
 	}
 }
