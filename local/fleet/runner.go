@@ -162,7 +162,7 @@ func (f *Fleet) tell(message string, args ...any) {
 	f.opts.Logger.Log(context.Background(), level, message, args...)
 	if first {
 		f.opts.Logger.Warn("game servers keep ending: they are started again after pauses, and nothing more is said of each",
-			"fleet", f.opts.Name, "pause", f.opts.BackoffMax)
+			"fleet", f.opts.Name, "longest_pause", f.opts.BackoffMax)
 	}
 }
 

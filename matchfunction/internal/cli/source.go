@@ -102,8 +102,6 @@ func parseProblems(err error) []problem {
 // rule, and a message.
 var compileText = regexp.MustCompile(`(?s)^(\w+(?:\[\d+\])?(?:\.\w+)*)(?: \(rule ("(?:[^"\\]|\\.)*")\))?: (.*)$`)
 
-var compileProperty = regexp.MustCompile(`(?s)^(\w+): ?(.*)$`)
-
 // compileProblems finds the places of what search.Compile says.
 func (s *source) compileProblems(err error) []problem {
 	all := []error{err}
@@ -118,13 +116,7 @@ func (s *source) compileProblems(err error) []problem {
 			continue
 		}
 		name, _ := strconv.Unquote(m[2]) // empty where there is none
-		path, message := m[1], m[3]
-		// It may be about a property of the rule, or a place in one: "rules[0]
-		// (rule "x"): expression:1:15: …".
-		if m := compileProperty.FindStringSubmatch(message); m != nil && s.tree.Find(pointer(path+"."+m[1])) != nil {
-			path, message = path+"."+m[1], m[2]
-		}
-		out[i] = s.problem(path, name, message)
+		out[i] = s.problem(m[1], name, m[3])
 	}
 	return out
 }
