@@ -73,9 +73,11 @@ func (c *Collector) Collect(ctx context.Context) error {
 		return fmt.Errorf("list failovers: %w", err)
 	}
 	claimed := make(map[cloud.Ref]types.UID)
+	prices := make(map[cloud.Ref]float64) // of --machines, where the cloud says none
 	for i := range all.Items {
 		if f := &all.Items[i]; f.Status.VM != nil && f.Status.Phase != v1.Completed {
 			claimed[ref(f)] = f.UID
+			prices[ref(f)] = f.Status.VM.HourlyCost.AsApproximateFloat64()
 		}
 	}
 	orphans := make(map[cloud.Ref]bool)
@@ -105,7 +107,7 @@ func (c *Collector) Collect(ctx context.Context) error {
 		}
 	}
 	c.seen = orphans
-	c.Metrics.machines(vms)
+	c.Metrics.machines(vms, prices)
 	return errors.Join(append(errs, c.nodes(ctx, exists, claimed), c.history(ctx, all.Items), c.atRisk(ctx))...)
 }
 

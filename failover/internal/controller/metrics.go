@@ -44,7 +44,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		taint:       prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "taint_delay_seconds", Help: "From the Ready temporary node to the taint; waiting for fencing included.", Buckets: delays}),
 		orphans:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "orphan_vms_total", Help: "VMs deleted that no failover claimed."}),
 		vms:         prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "vms", Help: "VMs of this cluster, by the cloud's list."}),
-		cost:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the cloud says the VMs cost in an hour; 0 if it does not say."}),
+		cost:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the VMs cost in an hour: what the cloud says, or else the price in --machines; 0 if neither does."}),
 		atRisk:      prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "nodes_at_risk", Help: "Watched Nodes without a provider id in a cluster with a cloud-controller-manager, which deletes them when they are NotReady."}),
 		drills:      prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "drills_total", Help: "Drills that have ended, by the reason of their verdict; Passed is all well."}, []string{"verdict"}),
 	}
@@ -88,11 +88,15 @@ func kind(err error) string {
 	return "transient"
 }
 
-func (m *Metrics) machines(vms []cloud.Instance) {
+func (m *Metrics) machines(vms []cloud.Instance, prices map[cloud.Ref]float64) {
 	m.vms.Set(float64(len(vms)))
 	cost := 0.0
 	for _, vm := range vms {
-		cost += vm.HourlyCost
+		if vm.HourlyCost > 0 {
+			cost += vm.HourlyCost
+		} else {
+			cost += prices[vm.Ref]
+		}
 	}
 	m.cost.Set(cost)
 }

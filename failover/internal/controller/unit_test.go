@@ -212,3 +212,24 @@ func TestSlowLooks(t *testing.T) {
 		}
 	})
 }
+
+// What the VMs cost is known if the cloud tells it or an operator has.
+func TestCostPerHour(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := NewMetrics(reg)
+	ref := func(name string) cloud.Ref { return cloud.Ref{Name: name, Zone: "z"} }
+	m.machines([]cloud.Instance{{Ref: ref("told"), HourlyCost: 0.5}, {Ref: ref("set")}, {Ref: ref("neither")}}, map[cloud.Ref]float64{ref("told"): 9, ref("set"): 0.25, ref("gone"): 9})
+	all, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		if f.GetName() == "torikumi_failover_cost_per_hour" {
+			if got := f.GetMetric()[0].GetGauge().GetValue(); got != 0.75 {
+				t.Errorf("%v an hour", got)
+			}
+			return
+		}
+	}
+	t.Error("no such metric")
+}
