@@ -1,12 +1,12 @@
 package failover_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,7 +15,6 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/failover"
-	"torikumi/pkg/config"
 )
 
 // refusals: what the CRD says.
@@ -106,33 +105,19 @@ func rights(r *rig) {
 	}
 }
 
-// wholeManifests: the API server takes what is shipped, and the shipped
-// settings exist.
+// wholeManifests: the API server takes what is shipped.
 func wholeManifests(r *rig) {
-	r.cluster.Apply(r.T, manifests+"/config.yaml", manifests+"/deployment.yaml")
-	var cm corev1.ConfigMap
-	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: namespace, Name: "failover"}, &cm); err != nil {
+	r.cluster.Apply(r.T, "../../manifests/base/namespace", manifests+"/deployment.yaml", "../../manifests/base/kata")
+	var d appsv1.Deployment
+	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: namespace, Name: "failover"}, &d); err != nil {
 		r.Fatal(err)
 	}
-	var help strings.Builder
-	err := config.Load("failover", "FAILOVER_", new(failover.Config), []string{"--help"}, func(string) string { return "" }, &help)
-	if !errors.Is(err, config.ErrHelp) {
-		r.Fatal(err)
+	// Two nodes have no place for a third pod.
+	if u := d.Spec.Strategy.RollingUpdate; u == nil || u.MaxSurge.String() != "0" || u.MaxUnavailable.String() != "1" {
+		r.Errorf("the rollout: %+v", d.Spec.Strategy)
 	}
-	given := map[string]string{"FAILOVER_GCE_PROJECT": "studio-games", "FAILOVER_GCE_ZONES": "europe-west4-a", "FAILOVER_VM_IMAGE": "image"}
-	err = config.Load("failover", "FAILOVER_", new(failover.Config), nil, func(k string) string {
-		if v := given[k]; v != "" {
-			return v
-		}
-		return cm.Data[k]
-	}, io.Discard)
-	if err != nil {
+	if err := r.admin.Delete(r.ctx, &d); err != nil {
 		r.Error(err)
-	}
-	for k := range cm.Data {
-		if !strings.Contains(help.String(), "$"+k+" ") {
-			r.Errorf("%s is no setting", k)
-		}
 	}
 }
 

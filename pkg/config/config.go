@@ -25,6 +25,8 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +40,19 @@ var ErrHelp = flag.ErrHelp
 // setting and the rule (see Invalid).
 type Validator interface {
 	Validate() error
+}
+
+// Describer is a struct whose help has more to say than its settings.
+type Describer interface {
+	// Describe is the text that stands between the usage and the settings.
+	Describe() string
+}
+
+func describe(cfg any) string {
+	if d, ok := cfg.(Describer); ok {
+		return d.Describe()
+	}
+	return ""
 }
 
 // Error is one wrong setting.
@@ -116,7 +131,7 @@ func Load(name, envPrefix string, cfg any, args []string, getenv func(string) st
 		}
 	}
 	if err := parse(fs, args, func(err error) { errs = append(errs, err) }); err != nil {
-		usage(out, name, settings)
+		usage(out, name, describe(cfg), settings)
 		return err
 	}
 	if fs.NArg() > 0 {
@@ -171,6 +186,30 @@ func readable(found error, unreadable map[string]bool) []error {
 		}
 	}
 	return []error{found}
+}
+
+// ofServices are variables that Kubernetes sets in every pod, for each Service
+// of its namespace.
+var ofServices = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+
+// Unknown are the variables of environ, which is like os.Environ, that begin
+// with the prefix and are no setting of cfg, a pointer to a struct: most likely
+// misspelt.
+func Unknown(cfg any, envPrefix string, environ []string) []string {
+	settings, err := fields(reflect.ValueOf(cfg), envPrefix)
+	if err != nil {
+		panic(err) // no pointer to a struct: found by the first test
+	}
+	var unknown []string
+	for _, e := range environ {
+		name, _, _ := strings.Cut(e, "=")
+		known := slices.ContainsFunc(settings, func(s setting) bool { return s.env == name })
+		if strings.HasPrefix(name, envPrefix) && !known && !ofServices.MatchString(name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
 }
 
 // Default fills cfg, a pointer to a struct, with its defaults.
@@ -306,8 +345,8 @@ func (s setting) setBasic(text string, bad func(string) error) error {
 	return nil
 }
 
-func usage(out io.Writer, name string, settings []setting) {
-	fmt.Fprintf(out, "Usage: %s [--setting=value ...]\n\nSettings (flag, environment variable, default):\n", name)
+func usage(out io.Writer, name, more string, settings []setting) {
+	fmt.Fprintf(out, "Usage: %s [--setting=value ...]\n%s\nSettings (flag, environment variable, default):\n", name, more)
 	for _, s := range settings {
 		def := s.def
 		if def == "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,5 +186,27 @@ func TestLogLevel(t *testing.T) {
 	err := config.Load("svc", "", &l, []string{"--level=loud"}, none, &bytes.Buffer{})
 	if err == nil || err.Error() != `--level: must be DEBUG, INFO, WARN or ERROR, got "loud"` {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnknownVariables(t *testing.T) {
+	got := config.Unknown(&settings{}, "SVC_", []string{
+		"SVC_WAIT=1s", "SVC_SOME_NAMES=a", "SVC_WIAT=2s", "SVC_=", "OTHER=1", "SVC_ALLOW=",
+		"SVC_SERVICE_HOST=10.0.0.1", "SVC_SERVICE_PORT_HTTP=80", "SVC_PORT=tcp://10.0.0.1:80", "SVC_PORT_80_TCP_ADDR=10.0.0.1",
+	})
+	if want := []string{"SVC_", "SVC_ALLOW", "SVC_WIAT"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+type described struct{ settings }
+
+func (*described) Describe() string { return "       svc help\n" }
+
+func TestHelpDescribes(t *testing.T) {
+	var out bytes.Buffer
+	err := config.Load("svc", "SVC_", &described{}, []string{"--help"}, func(string) string { return "" }, &out)
+	if want := "Usage: svc [--setting=value ...]\n       svc help\n\nSettings "; !errors.Is(err, config.ErrHelp) || !strings.HasPrefix(out.String(), want) {
+		t.Errorf("%v: %s", err, out.String())
 	}
 }
