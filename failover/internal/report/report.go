@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -22,7 +23,7 @@ type Timing struct {
 // Write writes the table. Servers are all game servers.
 func Write(w io.Writer, failovers []v1.NodeFailover, servers []agones.GameServer, t Timing, now time.Time) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "NODE\tPHASE\tVM\tZONE\tSERVERS\tIN USE\tNEXT\tCOST")
+	fmt.Fprintln(tw, "NAME\tNODE\tPHASE\tVM\tZONE\tSERVERS\tIN USE\tCOST\tNEXT")
 	for i := range failovers {
 		f := &failovers[i]
 		total, inUse := count(servers, f.Status.GCPVMName)
@@ -33,8 +34,8 @@ func Write(w io.Writer, failovers []v1.NodeFailover, servers []agones.GameServer
 		if f.Status.SharesWith != "" {
 			vm = "of " + f.Status.SharesWith
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
-			node(f), or(string(f.Status.Phase), "Pending"), or(vm, "-"), or(zone, "-"), total, inUse, next(f, t, now), cost(f, now, 2))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
+			f.Name, node(f), or(string(f.Status.Phase), "Pending"), or(vm, "-"), or(zone, "-"), total, inUse, cost(f, now, 2), oneLine(next(f, t, now)))
 	}
 	return tw.Flush()
 }
@@ -51,6 +52,9 @@ func node(f *v1.NodeFailover) string {
 	}
 	return f.Spec.OnpremNodeName
 }
+
+// oneLine is a text that fits into a table, whatever a cloud has put into it.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func or(s, other string) string {
 	if s == "" {
@@ -104,11 +108,17 @@ func next(f *v1.NodeFailover, t Timing, now time.Time) string {
 		if st.NextAttemptAt != nil {
 			return "an attempt " + in(st.NextAttemptAt.Time, now) + " (" + st.LastError + ")"
 		}
+		if st.VM != nil && st.VM.GaveUp != "" {
+			return fmt.Sprintf("the end of the VM that was given up (%s: %s)", st.VM.GaveUp, or(st.LastError, "no reason was told"))
+		}
 		if st.VM != nil {
 			return "the node joins, or is given up " + in(st.VM.StartedAt.Add(t.JoinTimeout), now)
 		}
 		return "a VM"
 	case v1.Active:
+		if c := meta.FindStatusCondition(st.Conditions, v1.TaintApplied); c != nil && c.Status != "True" && c.Reason == "Storm" {
+			return "waits for the storm's end"
+		}
 		return or(or(because(v1.TaintApplied), because(v1.CapacityPlanned)), "the node's return")
 	case v1.Recovering:
 		if st.RecoveryDetectedAt != nil {
