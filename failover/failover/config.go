@@ -7,10 +7,12 @@ package failover
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,16 +40,16 @@ type Config struct {
 	Exec
 
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51550" help:"Address of the HTTP server (health, readiness, metrics), host:port; port 0 is any free one."`
-	Kubeconfig string `flag:"kubeconfig" help:"Kubeconfig file; none: that of the pod."`
+	Kubeconfig string `flag:"kubeconfig" help:"Kubeconfig file; none: the access of the pod."`
 	Namespace  string `flag:"namespace" default:"torikumi" help:"Namespace of the lease by which one replica leads."`
-	DryRun     bool   `flag:"dry-run" default:"false" help:"Change nothing, neither in the cluster nor in the cloud; log what would be done."`
+	DryRun     bool   `flag:"dry-run" default:"false" help:"Change nothing, neither in the cluster nor in the cloud, and take no lease; log what would be done."`
 	Provider   string `flag:"provider" default:"gce" help:"Who makes machines: gce or exec."`
 
 	WatchedLabel  string   `flag:"watched-label" default:"node-type=onpremise" help:"Label of the Nodes that are watched, key=value."`
 	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" help:"Labels of temporary Nodes, key=value, comma-separated."`
 	CopyLabels    []string `flag:"copy-labels" default:"hardware" help:"Keys of labels that temporary Nodes get from the Node that they stand in for."`
 	Fencing       string   `flag:"fencing" default:"None" help:"How it is made sure that a node is off before its pods are deleted: None, Manual (annotation) or Webhook."`
-	FencingURL    string   `flag:"fencing-url" help:"Webhook that is asked to turn a node off; any 2xx answer confirms that it is."`
+	FencingURL    string   `flag:"fencing-url" help:"Webhook that is asked to turn a node off, see docs/failover-reference.md; any 2xx answer confirms that it is."`
 	InitNodes     bool     `flag:"init-nodes" default:"false" help:"Initialise temporary Nodes (addresses, provider id), because no cloud-controller-manager does."`
 	ExternalCloud bool     `flag:"external-cloud" default:"true" help:"Start kubelets with --cloud-provider=external."`
 
@@ -76,7 +78,7 @@ type Config struct {
 	NamePrefix string   `flag:"vm-name-prefix" default:"gcp-temp-" help:"What names of VMs begin with."`
 	Machines   []string `flag:"machines" default:"n2-standard-4:3700m:13Gi:0.24" help:"Machine types by size, comma-separated: type:cpu:memory[:price], where cpu and memory are what game servers can request on it, and price that of an hour."`
 	MaxServers int      `flag:"max-servers-per-vm" default:"100" help:"How many game servers one VM holds at most: the kubelet's limit of pods, 110, less what else runs on each node."`
-	Image      string   `flag:"vm-image" help:"Image that VMs boot."`
+	Image      string   `flag:"vm-image" help:"Image that VMs boot. Compute Engine: NAME or family/NAME of the project's own, or projects/PROJECT/global/images/… as a path or URL."`
 	DiskGB     int      `flag:"vm-disk-gb" default:"40" help:"Size of a VM's disk (GB)."`
 	DiskType   string   `flag:"vm-disk-type" default:"pd-ssd" help:"Type of a VM's disk."`
 	Network    string   `flag:"vm-network" default:"default" help:"Network of VMs."`
@@ -90,6 +92,9 @@ type Config struct {
 	RequireKata bool   `flag:"require-kata" default:"false" help:"Let only VMs join that can run Kata containers."`
 }
 
+// maxDiskGB is the largest disk that clouds have.
+const maxDiskGB = 65536
+
 // Validate tells what is wrong with the controller's own settings.
 func (c *Config) Validate() error {
 	var errs []error
@@ -97,8 +102,11 @@ func (c *Config) Validate() error {
 	if host, port, err := net.SplitHostPort(c.HTTPListen); err != nil || port == "" || strings.Contains(host, " ") {
 		bad("http-listen", "must be host:port", c.HTTPListen)
 	}
-	if c.Namespace == "" {
+	switch {
+	case c.Namespace == "":
 		errs = append(errs, config.Missing("namespace", "the lease is in it"))
+	case len(validation.IsDNS1123Label(c.Namespace)) > 0:
+		bad("namespace", "must be the name of a namespace: at most 63 lower-case letters, digits and dashes", c.Namespace)
 	}
 	for flag, d := range map[string]time.Duration{
 		"grace": c.Grace, "stability": c.Stability, "max-wait": c.MaxWait, "drain-settle": c.Settle, "join-timeout": c.JoinTimeout, "backoff": c.Backoff,
@@ -131,11 +139,17 @@ func (c *Config) Validate() error {
 	if !(c.StormShare > 0 && c.StormShare <= 1) {
 		bad("storm-share", "must be above 0 and at most 1", c.StormShare)
 	}
-	if !(c.MaxHourlyCost >= 0) {
-		bad("max-hourly-cost", "must be at least 0", c.MaxHourlyCost)
+	if c.DiskGB > maxDiskGB {
+		bad("vm-disk-gb", fmt.Sprintf("must be at most %d", maxDiskGB), c.DiskGB)
+	}
+	if !(c.MaxHourlyCost == 0 || c.MaxHourlyCost >= 0.001 && c.MaxHourlyCost <= 1e9) {
+		bad("max-hourly-cost", "must be 0, or at least 0.001 and at most 1e9", c.MaxHourlyCost)
 	}
 	return errors.Join(append(errs, c.checkNodes(), c.checkVMs(), c.checkProvider())...)
 }
+
+// registrable is the rule for labels that a kubelet registers.
+const registrable = "must be labels that a kubelet may set: of kubernetes.io and k8s.io only node.kubernetes.io/… and kubelet.kubernetes.io/…"
 
 func (c *Config) checkNodes() error {
 	var errs []error
@@ -151,9 +165,17 @@ func (c *Config) checkNodes() error {
 	if key, value, ok := strings.Cut(c.WatchedLabel, "="); ok && temp[key] == value {
 		errs = append(errs, config.Invalid("temp-labels", "must not make temporary Nodes watched ones", c.WatchedLabel))
 	}
+	for _, k := range slices.Sorted(maps.Keys(temp)) {
+		if !join.MayRegister(k) {
+			errs = append(errs, config.Invalid("temp-labels", registrable, k))
+		}
+	}
 	for _, k := range c.CopyLabels {
-		if len(validation.IsQualifiedName(k)) > 0 {
+		switch {
+		case len(validation.IsQualifiedName(k)) > 0:
 			errs = append(errs, config.Invalid("copy-labels", "must be keys of labels", k))
+		case !join.MayRegister(k):
+			errs = append(errs, config.Invalid("copy-labels", registrable, k))
 		}
 	}
 	switch decide.Fencing(c.Fencing) {
@@ -176,8 +198,12 @@ func (c *Config) checkVMs() error {
 	if _, err := c.machines(); err != nil {
 		errs = append(errs, err)
 	}
-	if _, err := pairs("vm-labels", c.VMLabels); err != nil {
+	labels, err := pairs("vm-labels", c.VMLabels)
+	switch {
+	case err != nil:
 		errs = append(errs, err)
+	case c.Provider == "gce":
+		errs = append(errs, gce.CheckVMs(labels, c.Tags, c.Lifetime+c.MaxWait+c.JoinTimeout))
 	}
 	// 9 characters are for the suffix, and the node's name has to show.
 	if len(validation.IsDNS1035Label(c.NamePrefix+"x")) > 0 || len(c.NamePrefix) > 30 {
@@ -284,7 +310,7 @@ func (c *Config) settings() (*decide.Settings, error) {
 	return &decide.Settings{
 		Grace: c.Grace, Stability: c.Stability, MaxWait: c.MaxWait, Settle: c.Settle, JoinTimeout: c.JoinTimeout,
 		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
-		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(c.MaxHourlyCost * 1000),
+		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(math.Round(c.MaxHourlyCost * 1000)),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,
 		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), InitNodes: c.InitNodes,
 		NamePrefix: c.NamePrefix, Zones: zones, Machines: machines, MaxServers: int32(min(c.MaxServers, math.MaxInt32)), TempLabels: temp, CopyLabels: c.CopyLabels,

@@ -52,7 +52,18 @@ func TestValidate(t *testing.T) {
 		"--namespace=":                      "--namespace: required",
 		"--http-listen=80":                  "--http-listen: must be host:port",
 		"--copy-labels=a b":                 "--copy-labels: must be keys of labels",
-		"--max-hourly-cost=-1":              "--max-hourly-cost: must be at least 0",
+		"--max-hourly-cost=-1":              "--max-hourly-cost: must be 0, or at least 0.001",
+		"--max-hourly-cost=NaN":             "--max-hourly-cost: must be 0, or at least 0.001",
+		"--max-hourly-cost=1e300":           "--max-hourly-cost: must be 0, or at least 0.001 and at most 1e9",
+		"--max-hourly-cost=0.0001":          "--max-hourly-cost: must be 0, or at least 0.001", // would be no limit
+		"--namespace=Bad_NS":                "--namespace: must be the name of a namespace",
+		"--vm-disk-gb=65537":                "--vm-disk-gb: must be at most 65536",
+		"--lifetime=2880h":                  "--lifetime: must be at most 2880h0m0s together with --max-wait and --join-timeout",
+		"--vm-tags=Game":                    "--vm-tags: must have at most 63 lower-case letters",
+		"--vm-labels=studio=Kitsune":        "--vm-labels: must have at most 63 lower-case letters",
+		"--vm-labels=managed-by=me":         "--vm-labels: must not be the controller's own",
+		"--copy-labels=kubernetes.io/os":    "--copy-labels: must be labels that a kubelet may set",
+		"--temp-labels=a=b,k8s.io/x=y":      `--temp-labels: must be labels that a kubelet may set: of kubernetes.io and k8s.io only node.kubernetes.io/… and kubelet.kubernetes.io/…, got "k8s.io/x"`,
 	} {
 		if err := load(arg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", arg, err, want)
@@ -61,8 +72,29 @@ func TestValidate(t *testing.T) {
 	if err := load("--max-hourly-cost=1", "--machines=a:1:1Gi"); err == nil || !strings.Contains(err.Error(), "must have prices") {
 		t.Errorf("a limit of cost without prices: %v", err)
 	}
+	for _, args := range [][]string{
+		{"--vm-labels=studio=kitsune,a_b=", "--vm-tags=a,b-c", "--copy-labels=node.kubernetes.io/instance-type", "--temp-labels=kubelet.kubernetes.io/x=y"},
+		// Other clouds have other rules.
+		{"--provider=exec", "--exec-program=/bin/sh", "--vm-labels=Studio=Kitsune", "--vm-tags=Game", "--lifetime=9000h"},
+	} {
+		if err := load(args...); err != nil {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
 	err := load("--grace=0s", "--max-vms=0", "--fencing=x")
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("not all at once: %v", err)
+	}
+}
+
+// A budget is as large as it was given: binary fractions lose no thousandth.
+func TestBudgetIsRounded(t *testing.T) {
+	for given, want := range map[float64]int64{0: 0, 2.01: 2010, 0.29: 290, 1.005: 1005, 0.001: 1} {
+		var c failover.Config
+		config.Default(&c)
+		c.MaxHourlyCost = given
+		if got := c.MilliBudget(); got != want {
+			t.Errorf("%v is %d thousandths, want %d", given, got, want)
+		}
 	}
 }

@@ -22,3 +22,12 @@ func RunWith(ctx context.Context, cfg *Config, kube *rest.Config, c cloud.Provid
 func DrillWith(ctx context.Context, kube *rest.Config, node string, timeout time.Duration, out io.Writer, interrupts <-chan os.Signal) error {
 	return drill(ctx, drillConfig{Node: node, Timeout: timeout}, kube, out, interrupts)
 }
+
+// MilliBudget is --max-hourly-cost as decisions know it.
+func (c *Config) MilliBudget() int64 {
+	s, err := c.settings()
+	if err != nil {
+		return -1
+	}
+	return s.MaxMilliCost
+}

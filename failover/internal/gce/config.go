@@ -3,8 +3,10 @@ package gce
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +23,8 @@ type Config struct {
 	ExternalIP           bool          `flag:"gce-external-ip" default:"true" help:"Give each machine an ephemeral external address, which players connect to."`
 	NestedVirtualization bool          `flag:"gce-nested-virtualization" default:"true" help:"Let machines run virtual machines of their own, as Kata Containers does."`
 	ServiceAccount       string        `flag:"gce-service-account" help:"Service account of the machines (e-mail address). Without one they have no access to Google Cloud, which is enough to join a cluster."`
-	HourlyCosts          []string      `flag:"gce-hourly-costs" help:"Prices for the budget, since the API tells none: type=price, comma-separated, as in n2-standard-4=0.24."`
-	Timeout              time.Duration `flag:"gce-timeout" default:"30s" help:"Longest time for one call of the provider, all of its requests together."`
+	HourlyCosts          []string      `flag:"gce-hourly-costs" help:"Prices of an hour for the metric cost_per_hour, since the API tells none: type=price, comma-separated, as in n2-standard-4=0.24. Budgets go by the prices in --machines."`
+	Timeout              time.Duration `flag:"gce-timeout" default:"30s" help:"Longest time for one call of the provider, all of its requests together; the controller waits for 30s at most."`
 	Endpoint             string        `flag:"gce-endpoint" help:"Address of the Compute Engine API, if it is not Google's."`
 }
 
@@ -87,4 +89,32 @@ func (c *Config) costs() (map[string]float64, error) {
 		costs[machine] = cost
 	}
 	return costs, errors.Join(errs...)
+}
+
+// CheckVMs joins what Compute Engine would refuse of every machine, by the
+// names of the settings: labels and network tags that break its rules, and a
+// longest life, the sum of three settings, that is over its limit.
+func CheckVMs(labels map[string]string, tags []string, life time.Duration) error {
+	var errs []error
+	wrong := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		if rule := labelRule(k, labels[k]); rule != "" {
+			wrong("vm-labels", rule, k+"="+labels[k])
+		}
+	}
+	if n := len(labels) + ownLabels; n > maxLabels {
+		wrong("vm-labels", fmt.Sprintf("must be at most %d", maxLabels-ownLabels), len(labels))
+	}
+	for _, tag := range tags {
+		if !resource.MatchString(tag) {
+			wrong("vm-tags", tagRule, tag)
+		}
+	}
+	if n := len(tags); n > maxTags {
+		wrong("vm-tags", fmt.Sprintf("must be at most %d", maxTags), n)
+	}
+	if life > maxRunDuration {
+		wrong("lifetime", fmt.Sprintf("must be at most %s together with --max-wait and --join-timeout, as Compute Engine ends VMs by itself", maxRunDuration), life)
+	}
+	return errors.Join(errs...)
 }

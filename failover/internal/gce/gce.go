@@ -25,7 +25,9 @@
 // The permissions compute.instances.create, .get, .list, .delete,
 // .setMetadata, .setLabels and .setTags, compute.zoneOperations.list,
 // compute.disks.create and .setLabels, compute.images.useReadOnly,
-// compute.subnetworks.use and .useExternalIp.
+// compute.subnetworks.use and .useExternalIp; with a service account for the
+// machines, iam.serviceAccounts.actAs on it. The list in docs/failover-setup.md
+// is the same.
 package gce
 
 import (

@@ -40,6 +40,9 @@ const (
 	labelCluster  = "failover-cluster"
 	labelFailover = "failover-uid"
 
+	// ownLabels is how many labels these are.
+	ownLabels = 4
+
 	// managedBy is the value of labelManaged.
 	managedBy = "torikumi-failover"
 )
@@ -47,6 +50,7 @@ const (
 // Limits of Compute Engine.
 const (
 	maxLabels      = 64
+	maxTags        = 64
 	maxMetaBytes   = 256 << 10
 	minRunDuration = 30 * time.Second
 	maxRunDuration = 120 * 24 * time.Hour
@@ -103,24 +107,35 @@ func (p *Provider) check(s cloud.Spec) error {
 	if d := s.MaxLifetime; d != 0 && (d < minRunDuration || d > maxRunDuration) {
 		return bad(fmt.Sprintf("the longest lifetime must be between %s and %s", minRunDuration, maxRunDuration), d)
 	}
-	own := labels(s.Owner)
 	for k, v := range s.Labels {
-		if _, ours := own[k]; ours {
-			return bad("this label is the controller's own", k)
-		}
-		if !labelKey.MatchString(k) || !labelValue.MatchString(v) {
-			return bad("a label has at most 63 lower-case letters, digits, - and _, and its key begins with a letter", k+"="+v)
+		if rule := labelRule(k, v); rule != "" {
+			return bad("labels "+rule, k+"="+v)
 		}
 	}
-	if n := len(s.Labels) + len(own); n > maxLabels {
+	if n := len(s.Labels) + ownLabels; n > maxLabels {
 		return bad(fmt.Sprintf("a machine has at most %d labels, the controller's own included", maxLabels), n)
 	}
 	for _, t := range s.Tags {
 		if !resource.MatchString(t) {
-			return bad("a network tag has at most 63 lower-case letters, digits and -", t)
+			return bad("network tags "+tagRule, t)
 		}
 	}
 	return nil
+}
+
+// tagRule is that of network tags.
+const tagRule = "must have at most 63 lower-case letters, digits and -, and begin with a letter"
+
+// labelRule is the rule that a label of the operator's breaks, "" if none.
+func labelRule(key, value string) string {
+	switch key {
+	case labelManaged, labelNode, labelCluster, labelFailover:
+		return "must not be the controller's own"
+	}
+	if !labelKey.MatchString(key) || !labelValue.MatchString(value) {
+		return "must have at most 63 lower-case letters, digits, - and _ in key and value, and the key begin with a letter"
+	}
+	return ""
 }
 
 func checkRef(r cloud.Ref) error {

@@ -308,3 +308,14 @@ func (m *machine) write(name string) {
 		m.Fatal(err)
 	}
 }
+
+func TestMayRegister(t *testing.T) {
+	for key, want := range map[string]bool{
+		"hardware": true, "studio.example/rack": true, "node.kubernetes.io/instance-type": true, "kubelet.kubernetes.io/x": true, "notkubernetes.io/x": true,
+		"node-role.kubernetes.io/worker": false, "kubernetes.io/hostname": false, "k8s.io/x": false, "a.k8s.io/x": false, "x.node.kubernetes.io/a": false,
+	} {
+		if got := join.MayRegister(key); got != want {
+			t.Errorf("%s: %v", key, got)
+		}
+	}
+}
