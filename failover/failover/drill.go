@@ -48,25 +48,13 @@ func (c *drillConfig) Validate() error {
 }
 
 // Drill rehearses the failover of a node, tells how it goes, and returns the
-// exit code: 0 if all was right. The first interrupt breaks it off and waits
+// exit code: 0 if all was right, 1 if not, 2 if it was called wrongly. The first interrupt breaks it off and waits
 // for the clean-up, the second leaves at once.
 func Drill(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer, interrupts <-chan os.Signal) int {
 	var cfg drillConfig
-	err := config.Load("failover drill", "FAILOVER_", &cfg, args, getenv, stdout)
-	if errors.Is(err, config.ErrHelp) {
-		return 0
-	}
-	if err == nil {
-		var kube *rest.Config
-		if kube, err = userConfig(cfg.Kubeconfig); err == nil {
-			err = drill(ctx, cfg, kube, stdout, interrupts)
-		}
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "failover drill: %v\n", err)
-		return 1
-	}
-	return 0
+	return command("drill", &cfg, &cfg.Kubeconfig, args, getenv, stdout, stderr, func(kube *rest.Config) error {
+		return drill(ctx, cfg, kube, stdout, interrupts)
+	})
 }
 
 // rehearsal is a drill that is being watched.
@@ -94,7 +82,7 @@ func drill(ctx context.Context, cfg drillConfig, kube *rest.Config, out io.Write
 		Spec:       v1.NodeFailoverSpec{OnpremNodeName: cfg.Node, Drill: true},
 	}
 	if err := c.Create(ctx, f); err != nil {
-		return fmt.Errorf("make the drill: %w", err)
+		return fmt.Errorf("make the drill: %w", lacking(err))
 	}
 	now := time.Now()
 	r := &rehearsal{c: c, f: f, out: out, begun: now, story: report.NewStory(now)}

@@ -12,10 +12,10 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -24,6 +24,7 @@ import (
 	"torikumi/failover/internal/execcloud"
 	"torikumi/failover/internal/gce"
 	"torikumi/failover/internal/view"
+	"torikumi/pkg/config"
 	"torikumi/pkg/service"
 )
 
@@ -31,6 +32,8 @@ const (
 	name = "failover"
 	// viewEvery is how often the API server is probed.
 	viewEvery = 5 * time.Second
+	// envPrefix is that of the settings' environment variables.
+	envPrefix = "FAILOVER_"
 	// leaseName is that of the leaders' lease.
 	leaseName = "torikumi-failover"
 )
@@ -41,6 +44,9 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	log := cfg.Logger(os.Stderr, name)
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // what the libraries log without being given a logger
 	klog.SetSlogLogger(log)
+	for _, variable := range config.Unknown(cfg, envPrefix, os.Environ()) {
+		log.Warn("no setting has this variable: is it misspelt?", "variable", variable)
+	}
 	provider, err := newProvider(ctx, cfg, log)
 	if err != nil {
 		return fmt.Errorf("provider %q: %w", cfg.Provider, err)
@@ -48,18 +54,11 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	if c, ok := provider.(io.Closer); ok {
 		defer c.Close()
 	}
-	kube, err := restConfig(cfg.Kubeconfig)
+	kube, err := podConfig(cfg.Kubeconfig)
 	if err != nil {
-		return fmt.Errorf("configuration of the cluster: %w", err)
+		return err
 	}
 	return run(ctx, cfg, parts{kube: kube, cloud: provider, log: log}, started)
-}
-
-func restConfig(file string) (*rest.Config, error) {
-	if file == "" {
-		return rest.InClusterConfig()
-	}
-	return clientcmd.BuildConfigFromFlags("", file)
 }
 
 func newProvider(ctx context.Context, cfg *Config, log *slog.Logger) (cloud.Provider, error) {
@@ -77,13 +76,13 @@ type parts struct {
 }
 
 func run(ctx context.Context, cfg *Config, p parts, started func(service.Addrs)) error {
-	mgr, err := newManager(cfg, p)
-	if err != nil {
-		return err
-	}
-	registry := service.NewRegistry()
-	if err := register(ctx, cfg, p, mgr, controller.NewMetrics(registry)); err != nil {
-		return err
+	registry, end := service.NewRegistry(), make(chan struct{})
+	mgr, err := prepare(ctx, cfg, p, controller.NewMetrics(registry), end)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return unreachable(p.kube, lacking(err))
 	}
 	return service.Run(ctx, service.Options{
 		Name: name, Config: cfg.Config, Logger: p.log, HTTPListen: []string{cfg.HTTPListen}, Registry: registry,
@@ -93,12 +92,42 @@ func run(ctx context.Context, cfg *Config, p parts, started func(service.Addrs))
 			}
 			return nil
 		}},
-		Background: []func(context.Context) error{mgr.Start},
-		Started:    started,
+		Background: []func(context.Context) error{
+			func(ctx context.Context) error {
+				context.AfterFunc(ctx, func() { close(end) })
+				return mgr.Start(ctx)
+			},
+			func(ctx context.Context) error {
+				tellWhatLacks(ctx, mgr.GetCache(), mgr.GetAPIReader(), p.log)
+				return nil
+			},
+		},
+		Started: started,
 	})
 }
 
-func newManager(cfg *Config, p parts) (ctrl.Manager, error) {
+// prepare makes a manager that has not started. The libraries ask the API
+// server by a context of their own: who is told to stop does not wait for its
+// answer, and nothing is done with it.
+func prepare(ctx context.Context, cfg *Config, p parts, m *controller.Metrics, end <-chan struct{}) (ctrl.Manager, error) {
+	var mgr ctrl.Manager
+	made := make(chan error, 1)
+	go func() {
+		var err error
+		if mgr, err = newManager(cfg, p, end); err == nil {
+			err = register(ctx, cfg, p, mgr, m)
+		}
+		made <- err
+	}()
+	select {
+	case err := <-made:
+		return mgr, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func newManager(cfg *Config, p parts, end <-chan struct{}) (ctrl.Manager, error) {
 	scheme, err := controller.Scheme()
 	if err != nil {
 		return nil, fmt.Errorf("scheme: %w", err)
@@ -112,6 +141,10 @@ func newManager(cfg *Config, p parts) (ctrl.Manager, error) {
 	mgr, err := ctrl.NewManager(kube, ctrl.Options{
 		Scheme: scheme,
 		Cache:  controller.CacheOptions(),
+		NewCache: func(kube *rest.Config, o cache.Options) (cache.Cache, error) {
+			c, err := cache.New(kube, o)
+			return untilEnd{c, end}, err
+		},
 		Logger: logr.FromSlogHandler(p.log.Handler()),
 		// Our own server has health and metrics.
 		Metrics:                       metricsserver.Options{BindAddress: "0"},

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
@@ -30,31 +29,24 @@ type statusConfig struct {
 	JoinTimeout time.Duration `flag:"join-timeout" default:"10m" help:"The controller's --join-timeout."`
 }
 
-// Status prints a table of all failovers, and returns the exit code.
-func Status(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	var cfg statusConfig
-	err := config.Load("failover status", "FAILOVER_", &cfg, args, getenv, stdout)
-	if errors.Is(err, config.ErrHelp) {
-		return 0
-	}
-	if err == nil {
-		var kube *rest.Config
-		if kube, err = userConfig(cfg.Kubeconfig); err == nil {
-			err = status(ctx, cfg, kube, stdout)
+// Validate tells what is wrong with the settings.
+func (c *statusConfig) Validate() error {
+	var errs []error
+	for flag, d := range map[string]time.Duration{"grace": c.Grace, "stability": c.Stability, "max-wait": c.MaxWait, "join-timeout": c.JoinTimeout} {
+		if d <= 0 {
+			errs = append(errs, config.Invalid(flag, "must be positive", d))
 		}
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "failover status: %v\n", err)
-		return 1
-	}
-	return 0
+	return errors.Join(errs...)
 }
 
-// userConfig is the operator's own access to the cluster.
-func userConfig(file string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = file
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+// Status prints a table of all failovers, and returns the exit code: 2 if it
+// was called wrongly.
+func Status(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	var cfg statusConfig
+	return command("status", &cfg, &cfg.Kubeconfig, args, getenv, stdout, stderr, func(kube *rest.Config) error {
+		return status(ctx, cfg, kube, stdout)
+	})
 }
 
 func status(ctx context.Context, cfg statusConfig, kube *rest.Config, out io.Writer) error {
@@ -68,11 +60,11 @@ func status(ctx context.Context, cfg statusConfig, kube *rest.Config, out io.Wri
 	}
 	var all v1.NodeFailoverList
 	if err := c.List(ctx, &all); err != nil {
-		return fmt.Errorf("list failovers: %w", err)
+		return fmt.Errorf("list failovers: %w", lacking(err))
 	}
 	var servers agones.GameServerList
 	if err := c.List(ctx, &servers); err != nil {
-		return fmt.Errorf("list game servers: %w", err)
+		return fmt.Errorf("list game servers: %w", lacking(err))
 	}
 	slices.SortFunc(all.Items, func(a, b v1.NodeFailover) int {
 		if c := strings.Compare(a.Spec.OnpremNodeName, b.Spec.OnpremNodeName); c != 0 {

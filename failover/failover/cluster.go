@@ -1,0 +1,159 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/agones"
+	"torikumi/pkg/config"
+)
+
+// podConfig is the controller's access to the cluster.
+func podConfig(file string) (*rest.Config, error) {
+	if file == "" {
+		kube, err := rest.InClusterConfig()
+		if errors.Is(err, rest.ErrNotInCluster) {
+			err = config.Missing("kubeconfig", "this is no pod of a cluster")
+		}
+		return kube, err
+	}
+	kube, err := clientcmd.BuildConfigFromFlags("", file)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig: must be a kubeconfig file: %w", err)
+	}
+	return kube, nil
+}
+
+// userConfig is the operator's own access to the cluster.
+func userConfig(file string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = file
+	kube, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	switch {
+	case clientcmd.IsEmptyConfig(err) && file == "":
+		return nil, config.Missing("kubeconfig", "neither $KUBECONFIG nor ~/.kube/config names a cluster, and this is no pod of one")
+	case err != nil:
+		return nil, fmt.Errorf("--kubeconfig, or else $KUBECONFIG or ~/.kube/config: must be a kubeconfig file: %w", err)
+	}
+	return kube, nil
+}
+
+// unreachable says of an error that nothing has answered, if so it is.
+func unreachable(kube *rest.Config, err error) error {
+	var request *url.Error
+	if !errors.As(err, &request) {
+		return err
+	}
+	return fmt.Errorf("the cluster at %s can't be reached (--kubeconfig says which it is): %w", kube.Host, request)
+}
+
+// lacking says of an error that the cluster lacks a kind, if so it is.
+func lacking(err error) error {
+	var kind *meta.NoKindMatchError
+	if !errors.As(err, &kind) {
+		return err
+	}
+	return fmt.Errorf("%s: the cluster knows no %s", remedy(kind.GroupKind.Group), kind.GroupKind)
+}
+
+// remedy is what makes the kinds of an API group readable.
+func remedy(group string) string {
+	if group == agones.GroupVersion.Group {
+		return "install Agones, then apply manifests/base/failover"
+	}
+	return "apply manifests/base/failover"
+}
+
+// untilEnd is a cache that nobody waits for once the program ends. The manager
+// waits until it has seen the cluster, and nothing ends this wait: where a list
+// is forbidden, it would be for ever. Reads go on waiting.
+type untilEnd struct {
+	cache.Cache
+	end <-chan struct{}
+}
+
+// WaitForCacheSync implements cache.Cache.
+func (c untilEnd) WaitForCacheSync(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	synced := make(chan bool, 1)
+	go func() { synced <- c.Cache.WaitForCacheSync(ctx) }()
+	select {
+	case ok := <-synced:
+		cancel()
+		return ok
+	case <-c.end:
+		cancel()
+		<-synced
+		return true
+	}
+}
+
+const (
+	// tellAfter is how long the cache has until it is said what it lacks, and
+	// tellEvery how often this is looked at.
+	tellAfter = 2 * time.Second
+	tellEvery = 10 * time.Second
+)
+
+// tellWhatLacks logs what keeps the cache from seeing the cluster, until it has
+// or ctx ends.
+func tellWhatLacks(ctx context.Context, c cache.Cache, live client.Reader, log *slog.Logger) {
+	synced := make(chan struct{})
+	go func() {
+		defer close(synced)
+		c.WaitForCacheSync(ctx)
+	}()
+	defer func() { <-synced }() // it ends with ctx
+	told, wait := "", tellAfter
+	for {
+		select {
+		case <-synced:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = tellEvery
+		if err := unseen(ctx, live); err != nil && ctx.Err() == nil && err.Error() != told {
+			told = err.Error()
+			log.Error("the cluster can't be seen", "err", err)
+		}
+	}
+}
+
+// unseen tells which of the kinds that the controller watches can't be listed.
+func unseen(ctx context.Context, live client.Reader) error {
+	ctx, cancel := context.WithTimeout(ctx, tellEvery)
+	defer cancel()
+	var errs []error
+	for _, kind := range []struct {
+		name, group string
+		list        client.ObjectList
+	}{
+		{"nodefailovers", v1.GroupVersion.Group, &v1.NodeFailoverList{}},
+		{"nodes", "", &corev1.NodeList{}},
+		{"gameservers", agones.GroupVersion.Group, &agones.GameServerList{}},
+	} {
+		err := live.List(ctx, kind.list, client.Limit(1))
+		switch {
+		case apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
+			errs = append(errs, fmt.Errorf("%s: cannot list %s: %w", remedy(kind.group), kind.name, err))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("cannot list %s: %w", kind.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
