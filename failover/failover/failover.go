@@ -149,7 +149,7 @@ func newManager(cfg *Config, p parts, end <-chan struct{}) (ctrl.Manager, error)
 		// Our own server has health and metrics.
 		Metrics:                       metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:        "0",
-		LeaderElection:                true,
+		LeaderElection:                !cfg.DryRun, // it must not keep the lease from who acts
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       cfg.Namespace,
 		LeaderElectionReleaseOnCancel: true, // Run returns with the manager: nothing acts after it

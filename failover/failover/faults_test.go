@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -346,6 +347,15 @@ func orphanVM(r *rig) {
 
 func dryRun(r *rig) {
 	r.cfg.DryRun = true
+	lease := func() string {
+		var l coordinationv1.Lease
+		err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: namespace, Name: "torikumi-failover"}, &l)
+		if client.IgnoreNotFound(err) != nil {
+			r.Fatal(err)
+		}
+		return l.ResourceVersion
+	}
+	before := lease()
 	logs := new(logBuffer)
 	r.logs = logs
 	says := func(text string) {
@@ -379,6 +389,9 @@ func dryRun(r *rig) {
 	}
 	if _, err := r.getServer("ready"); err != nil {
 		r.Error(err)
+	}
+	if after := lease(); after != before {
+		r.Error("it has taken the lease from who would act")
 	}
 }
 
