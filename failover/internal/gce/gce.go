@@ -22,12 +22,17 @@
 //
 // # What it needs
 //
-// The permissions compute.instances.create, .get, .list, .delete,
-// .setMetadata, .setLabels and .setTags, compute.zoneOperations.list,
-// compute.disks.create and .setLabels, compute.images.useReadOnly,
-// compute.subnetworks.use and .useExternalIp; with a service account for the
-// machines, iam.serviceAccounts.actAs on it. The list in docs/failover-setup.md
-// is the same.
+// These permissions, which are listed in docs/failover-setup.md too:
+//
+//	compute.instances.create          compute.instances.delete
+//	compute.instances.get             compute.instances.list
+//	compute.instances.setLabels       compute.instances.setMetadata
+//	compute.instances.setTags         compute.zoneOperations.list
+//	compute.disks.create              compute.disks.setLabels
+//	compute.images.useReadOnly        compute.subnetworks.use
+//	compute.subnetworks.useExternalIp
+//
+// With a service account for the machines, iam.serviceAccounts.actAs on it.
 package gce
 
 import (
