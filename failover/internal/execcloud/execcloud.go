@@ -31,7 +31,7 @@ import (
 type Config struct {
 	Program     string        `flag:"exec-program" help:"Program that makes machines, an absolute path. See docs/failover-exec.md."`
 	Zones       []string      `flag:"exec-zones" default:"default" help:"Zones that the program knows, comma-separated, the preferred one first."`
-	Timeout     time.Duration `flag:"exec-timeout" default:"30s" help:"Longest time for one run of the program. Then it is killed, with all that it has started."`
+	Timeout     time.Duration `flag:"exec-timeout" default:"30s" help:"Longest time for one run of the program. Then it is killed, with all that it has started. The controller itself waits 30s at most, except for lists."`
 	MaxOutput   int           `flag:"exec-max-output" default:"1048576" help:"Longest answer of the program (bytes)."`
 	Environment []string      `flag:"exec-environment" help:"Names of the environment variables that the program gets besides PATH, HOME, LANG and TMPDIR, comma-separated."`
 }

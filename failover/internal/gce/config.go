@@ -23,8 +23,8 @@ type Config struct {
 	ExternalIP           bool          `flag:"gce-external-ip" default:"true" help:"Give each machine an ephemeral external address, which players connect to."`
 	NestedVirtualization bool          `flag:"gce-nested-virtualization" default:"true" help:"Let machines run virtual machines of their own, as Kata Containers does."`
 	ServiceAccount       string        `flag:"gce-service-account" help:"Service account of the machines (e-mail address). Without one they have no access to Google Cloud, which is enough to join a cluster."`
-	HourlyCosts          []string      `flag:"gce-hourly-costs" help:"Prices of an hour for the metric cost_per_hour, since the API tells none: type=price, comma-separated, as in n2-standard-4=0.24. Budgets go by the prices in --machines."`
-	Timeout              time.Duration `flag:"gce-timeout" default:"30s" help:"Longest time for one call of the provider, all of its requests together; the controller waits for 30s at most."`
+	HourlyCosts          []string      `flag:"gce-hourly-costs" help:"Prices of an hour for the metric cost_per_hour, instead of those in --machines: type=price, comma-separated, as in n2-standard-4=0.24. Budgets go by --machines."`
+	Timeout              time.Duration `flag:"gce-timeout" default:"30s" help:"Longest time for one call of the provider, all of its requests together. The controller itself waits 30s at most, except for lists."`
 	Endpoint             string        `flag:"gce-endpoint" help:"Address of the Compute Engine API, if it is not Google's."`
 }
 

@@ -1,0 +1,115 @@
+package failover_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const reference = "../../docs/failover-reference.md"
+
+// reasons are the string literals of a package that look like a reason and are
+// given to a call or returned.
+func reasons(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	word := regexp.MustCompile(`^[A-Z][A-Za-z]+$`)
+	look := func(all []ast.Expr) {
+		for _, e := range all {
+			if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				if s, err := strconv.Unquote(lit.Value); err == nil && word.MatchString(s) {
+					found[s] = true
+				}
+			}
+		}
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CallExpr:
+				look(n.Args)
+			case *ast.ReturnStmt:
+				look(n.Results)
+			case *ast.AssignStmt:
+				look(n.Rhs)
+			case *ast.CompositeLit: // Event{Reason: …}
+				for _, e := range n.Elts {
+					if kv, ok := e.(*ast.KeyValueExpr); ok {
+						look([]ast.Expr{kv.Value})
+					}
+				}
+			case *ast.ValueSpec:
+				if id, ok := n.Type.(*ast.Ident); ok && id.Name == "GaveUp" {
+					look(n.Values)
+				}
+			}
+			return true
+		})
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// An operator who looks for a reason finds it.
+func TestReasonsAreDocumented(t *testing.T) {
+	text := read(t, reference)
+	for _, dir := range []string{"../internal/decide", "../internal/controller", "../api/v1"} {
+		for _, r := range reasons(t, dir) {
+			if !strings.Contains(text, "`"+r+"`") {
+				t.Errorf("%s: %s has nothing of %s", dir, reference, r)
+			}
+		}
+	}
+}
+
+func TestMetricsAreDocumented(t *testing.T) {
+	text := read(t, reference)
+	names := regexp.MustCompile(`Name: "([a-z_]+)"`).FindAllStringSubmatch(read(t, "../internal/controller/metrics.go"), -1)
+	if len(names) == 0 {
+		t.Fatal("no metrics are found")
+	}
+	for _, m := range names {
+		if !strings.Contains(text, "`"+m[1]) {
+			t.Errorf("%s has nothing of %s", reference, m[1])
+		}
+	}
+}
+
+// What Google has to allow is told once in the code, and once to operators.
+func TestPermissionsAreDocumented(t *testing.T) {
+	permission := regexp.MustCompile(`\b(?:compute\.[a-zA-Z]+|iam\.serviceAccounts)\.[a-zA-Z]+\b`)
+	list := func(file, from, to string) []string {
+		_, text, ok := strings.Cut(read(t, file), from)
+		text, _, ok2 := strings.Cut(text, to)
+		if !ok || !ok2 {
+			t.Fatalf("%s: no %q … %q", file, from, to)
+		}
+		all := permission.FindAllString(text, -1)
+		slices.Sort(all)
+		return all
+	}
+	code := list("../internal/gce/gce.go", "# What it needs", "package gce")
+	docs := list("../../docs/failover-setup.md", "## Google Cloud", "\n## ")
+	if diff := cmp.Diff(code, slices.Compact(docs)); diff != "" || len(code) == 0 {
+		t.Errorf("permissions in the code (-) and in the docs (+): %s", diff)
+	}
+}
