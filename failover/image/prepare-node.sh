@@ -9,6 +9,7 @@ usage() {
 	cat <<'END'
 prepare-node.sh makes this machine (or the chroot it runs in) a Kubernetes node:
 containerd, kubeadm and kubelet, Kata Containers, kernel modules, sysctls, no swap.
+It needs root, and a Debian 12 or 13, or an Ubuntu 22.04 or 24.04 (amd64, arm64).
 
   prepare-node.sh --kubernetes-version=1.34.4 --kata-from=URL --kata-sha256=SUM [--seal]
   prepare-node.sh --check
@@ -441,7 +442,7 @@ for arg in "$@"; do
 	--without-kata) KATA='' ;;
 	--seal) SEAL=1 ;;
 	--check) CHECK=1 ;;
-	--print=*) PRINT=$value ;;
+	--print=?*) PRINT=$value ;;
 	--help | -h) usage; exit 0 ;;
 	*) wrong "unknown option $arg, see --help" ;;
 	esac
@@ -465,10 +466,7 @@ REPOSITORY=${REPOSITORY%/}
 [ -z "$FROM" ] || PACKAGES+=(containernetworking-plugins) # which the repository has as a part of the kubelet's
 [ -z "$WRONG" ] || exit 2
 
-if [ -n "$PRINT" ]; then
-	content "$PRINT"
-	exit 0
-fi
+[ -z "$PRINT" ] || { content "$PRINT" >/dev/null; content "$PRINT"; exit 0; } # of what fails, nothing
 
 # kill -9 leaves what this would remove to the next run.
 trap '[ -z "$CLEAN" ] || rm -rf "$CLEAN"' EXIT

@@ -43,6 +43,7 @@ func TestArguments(t *testing.T) {
 	}{
 		"nothing":         {nil, "", []string{"--kubernetes-version is missing", "--kata-from is missing"}},
 		"unknown":         {nil, "--check --kubernets-version=1.34.4", []string{"unknown option --kubernets-version=1.34.4"}},
+		"prints nothing":  {nil, "--print=", []string{"unknown option --print="}},
 		"no value":        {nil, "--check --seal=1", []string{"unknown option --seal=1"}},
 		"old version":     {nil, "--check --kubernetes-version=1.30.9", []string{"--kubernetes-version=1.30.9: must be 1.X.Y and at least 1.31"}},
 		"half a version":  {nil, "--check --kubernetes-version=1.34", []string{"--kubernetes-version=1.34: must be"}},
@@ -72,7 +73,7 @@ func TestArguments(t *testing.T) {
 // Every option is in the help, and everything in the help is an option.
 func TestHelp(t *testing.T) {
 	code, help := prepare(t, nil, "--help")
-	if code != 0 {
+	if code != 0 || !strings.Contains(help, "needs root") || !strings.Contains(help, "Ubuntu 22.04 or 24.04") {
 		t.Fatalf("--help ended with %d: %s", code, help)
 	}
 	source, err := os.ReadFile(script)
@@ -129,6 +130,13 @@ func printed(t *testing.T, file string, args ...string) string {
 		t.Fatalf("--print=%s ended with %d: %s", file, code, out)
 	}
 	return out
+}
+
+// What the script does not write, it prints no line of.
+func TestPrintsNoOther(t *testing.T) {
+	if code, out := prepare(t, nil, "--print=/etc/foo"); code != 1 || out != "prepare-node: FAILED: this script writes no /etc/foo\n" {
+		t.Errorf("ended with %d: %s", code, out)
+	}
 }
 
 // What the startup script writes and calls is what the image reads and has.
