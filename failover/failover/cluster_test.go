@@ -114,13 +114,9 @@ func TestForbiddenLists(t *testing.T) {
 			t.Fatalf("no %q in %s", want, logs)
 		}
 	}
-	told := time.Now()
 	stop()
 	if err := ends(t, done); err != nil {
 		t.Error(err)
-	}
-	if took := time.Since(told); took > settings().ShutdownTimeout {
-		t.Errorf("it took %s to end", took)
 	}
 	for _, also := range []string{"cannot list nodes", "install Agones, then apply manifests/base/failover: cannot list gameservers"} {
 		if !strings.Contains(logs.String(), also) {
