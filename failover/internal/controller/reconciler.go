@@ -213,7 +213,7 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 				a := todo[i]
 				if o.err != nil {
 					failed = append(failed, fmt.Errorf("%s: %w", a, o.err))
-					if a.Server.Name != "" || a.Kind == decide.CreateAdded || a.Kind == decide.DeleteToken {
+					if byItself(a) {
 						continue // one game server that can't be changed must keep neither the VM from being made nor the taint from being set
 					}
 					return wake, errors.Join(failed...)
@@ -231,6 +231,15 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 		}
 	}
 	return wake, errors.Join(failed...)
+}
+
+// byItself tells whether what follows an action goes ahead if that fails.
+func byItself(a decide.Action) bool {
+	switch a.Kind {
+	case decide.CreateAdded, decide.DeleteToken, decide.ForgetAnswers, decide.LabelNode, decide.Cordon, decide.Uncordon:
+		return true
+	}
+	return a.Server.Name != ""
 }
 
 // together is how many of the first actions are carried out side by side: a

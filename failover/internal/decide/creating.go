@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
@@ -216,6 +217,7 @@ func (d *decision) giveUp(why v1.GaveUp, message string) {
 	d.st.NextAttemptAt = nil
 	d.st.TempNotReadySince = nil
 	d.st.DrainStartedAt, d.st.VMDeletionStartedAt = nil, nil // the next VM's games have all of their time
+	meta.RemoveStatusCondition(&d.st.Conditions, v1.GameServersDrained)
 	d.condition(v1.VMCreated, metav1.ConditionFalse, string(why), message)
 	d.event(Warning, string(why), fmt.Sprintf("%s: %s", d.st.GCPVMName, message))
 	if why == v1.GaveUpLost || d.st.ActiveAt != nil {
