@@ -52,6 +52,7 @@ func TestFaults(t *testing.T) {
 		"after history":         afterHistory,
 		"answers of one spell":  answersOfOneSpell,
 		"old objects":           oldObjects,
+		"token stays":           tokenStays,
 		"dry run":               dryRun,
 		"node deleted":          nodeDeleted,
 		"deleted while healthy": deletedWhileHealthy,

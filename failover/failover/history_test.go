@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -146,10 +147,7 @@ func answersOfOneSpell(r *rig) {
 		r.Fatal(err)
 	}
 	r.eventually("the taint", func() error {
-		if len(r.node("worker-1").Spec.Taints) == 0 {
-			return fmt.Errorf("none")
-		}
-		return nil
+		return r.outOfService("worker-1")
 	})
 	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
 	r.eventually("the answer is forgotten", func() error {
@@ -162,6 +160,56 @@ func answersOfOneSpell(r *rig) {
 		}
 		return nil
 	})
+	r.ends("worker-1", f.Status.GCPVMName)
+}
+
+// tokenStays: whatever keeps tokens from being deleted does not keep the dead
+// node's games from starting elsewhere.
+func tokenStays(r *rig) {
+	all, none := admissionv1.NamespacedScope, "false"
+	policy := &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "tokens-stay"},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+				Operations: []admissionv1.OperationType{admissionv1.Delete},
+				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}, Scope: &all},
+			}}}},
+			Validations: []admissionv1.Validation{{Expression: none, Message: "they stay"}},
+		},
+	}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "tokens-stay"},
+		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "tokens-stay", ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+	}
+	for _, o := range []client.Object{policy, binding} {
+		if err := r.admin.Create(r.ctx, o); err != nil {
+			r.Fatal(err)
+		}
+		defer func() { _ = r.admin.Delete(r.ctx, o) }()
+	}
+	probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: "kube-system"}}
+	if err := r.admin.Create(r.ctx, probe); err != nil {
+		r.Fatal(err)
+	}
+	r.eventually("secrets can't be deleted", func() error {
+		if err := r.admin.Delete(r.ctx, probe, client.DryRunAll); err == nil {
+			return fmt.Errorf("they can")
+		}
+		return nil
+	})
+	r.controller(r.kube)
+	r.fails("worker-1")
+	f := r.phase("worker-1", v1.Active)
+	r.eventually("the taint", func() error {
+		if r.tokens() == 0 {
+			r.Fatal("the token was deleted all the same")
+		}
+		return r.outOfService("worker-1")
+	})
+	if err := r.admin.Delete(r.ctx, binding); err != nil {
+		r.Fatal(err)
+	}
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
 	r.ends("worker-1", f.Status.GCPVMName)
 }
 
@@ -208,6 +256,15 @@ func oldObjects(r *rig) {
 			r.Errorf("%s: %v", share, err)
 		}
 	}
+}
+
+// outOfService is nil once a node has the taint.
+func (r *rig) outOfService(node string) error {
+	taints := r.node(node).Spec.Taints
+	if !slices.ContainsFunc(taints, func(t corev1.Taint) bool { return t.Key == controller.TaintKey }) {
+		return fmt.Errorf("the taints are %v", taints)
+	}
+	return nil
 }
 
 // post sends an object as it is written.
