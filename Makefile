@@ -10,6 +10,7 @@ RATE ?= 2000
 DURATION ?= 30s
 FLEET ?= 20000
 FUZZTIME ?= 10s
+BENCHFLAGS ?=
 
 BUF := v1.75.0
 PROTOC_GEN_GO := v1.36.12
@@ -69,8 +70,8 @@ e2e: ## Run the tests that need root and Debian packages; it says what it lacks.
 	go test -tags e2e -count=1 ./failover/image
 
 .PHONY: bench
-bench: ## Run the benchmarks.
-	go test -run '^$$' -bench . -benchmem work
+bench: kubernetes ## Run the benchmarks: BENCHFLAGS (of go test).
+	go test -run '^$$' -bench . -benchmem -timeout 60m $(BENCHFLAGS) work
 
 .PHONY: fuzz
 fuzz: ## Fuzz each parser for FUZZTIME (10s).

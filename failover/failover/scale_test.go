@@ -37,14 +37,12 @@ import (
 	"torikumi/failover/internal/gce/fake"
 )
 
-// What the cluster of BenchmarkScale is, and what happens in it.
-const (
-	scaleNodes   = 100
-	scaleServers = 10 // of each node
-	scaleBatch   = 4  // nodes that fail at once
-	scaleGrace   = 5 * time.Second
-	scaleIdle    = time.Minute
-)
+// size is that of a cluster, and what happens in it.
+type size struct {
+	nodes, servers int // servers of each node
+	batch          int // nodes that fail at once
+	grace, idle    time.Duration
+}
 
 // BenchmarkScale runs the program itself, against a real API server and a fake
 // Compute Engine, in a cluster of 100 watched nodes with 10 game servers each.
@@ -57,13 +55,24 @@ const (
 //	withdraw, insert, taint, all  ms after the grace (all Ready servers shut down), the grace, the Ready temporary node; insert and taint
 func BenchmarkScale(b *testing.B) {
 	for b.Loop() {
-		newScale(b).run()
+		newScale(b, size{nodes: 100, servers: 10, batch: 4, grace: 5 * time.Second, idle: time.Minute}, b.ReportMetric).run()
 	}
+}
+
+// TestProgram is the same for a few nodes, and measures nothing: the program
+// with its flags and Google's client library, from a kubeconfig to the end of
+// its failovers. Each node has too many game servers for two to share a VM, and
+// too few fail at once for a storm.
+func TestProgram(t *testing.T) {
+	newScale(t, size{nodes: 6, servers: 7, batch: 2, grace: time.Second, idle: time.Second}, func(float64, string) {}).run()
 }
 
 // scale is the measurement under way.
 type scale struct {
-	*testing.B
+	testing.TB
+	size
+	measured func(float64, string)
+
 	admin client.WithWatch
 	games string
 	cloud *fake.Server
@@ -75,7 +84,7 @@ type scale struct {
 	moved chan struct{}
 }
 
-func newScale(b *testing.B) *scale {
+func newScale(b testing.TB, of size, measured func(float64, string)) *scale {
 	c := controlplane.Start(b, controlplane.Options{})
 	scheme, err := controller.Scheme()
 	if err != nil {
@@ -87,7 +96,7 @@ func newScale(b *testing.B) *scale {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &scale{B: b, admin: admin, seen: map[string]time.Time{}, moved: make(chan struct{}, 1)}
+	s := &scale{TB: b, size: of, measured: measured, admin: admin, seen: map[string]time.Time{}, moved: make(chan struct{}, 1)}
 	if err := admin.Create(b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		b.Fatal(err)
 	}
@@ -113,9 +122,9 @@ func (s *scale) run() {
 	if err := s.admin.Create(s.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.games, Name: "default"}}); err != nil {
 		s.Fatal(err)
 	}
-	for i := range scaleNodes {
+	for i := range s.nodes {
 		s.setNode(node(i), corev1.ConditionTrue, onpremLabels, "")
-		for k := range scaleServers {
+		for k := range s.servers {
 			s.server(node(i), k)
 		}
 	}
@@ -138,11 +147,11 @@ func (s *scale) run() {
 			withdrawn[node] = map[string]bool{}
 		}
 		withdrawn[node][g.Name] = true
-		if len(withdrawn[node]) == scaleServers-1 { // one is in use
+		if len(withdrawn[node]) == s.servers-1 { // one is in use
 			s.mark("withdraw/" + node)
 		}
 	})
-	for from := 0; from < scaleNodes; from += scaleBatch {
+	for from := 0; from < s.nodes; from += s.batch {
 		s.fail(from)
 	}
 	s.report()
@@ -150,11 +159,11 @@ func (s *scale) run() {
 
 // fail lets a batch of nodes fail, waits for the taints, and lets them return.
 func (s *scale) fail(from int) {
-	for i := from; i < from+scaleBatch; i++ {
+	for i := from; i < from+s.batch; i++ {
 		s.mark("fail/" + node(i))
 		s.setNode(node(i), corev1.ConditionFalse, nil, "")
 	}
-	for i := from; i < from+scaleBatch; i++ {
+	for i := from; i < from+s.batch; i++ {
 		for _, kind := range []string{"withdraw", "insert", "joined", "taint"} {
 			s.await(kind + "/" + node(i))
 		}
@@ -172,26 +181,26 @@ func (s *scale) fail(from int) {
 func (s *scale) report() {
 	delay := func(to, from string, grace time.Duration) []float64 {
 		var ms []float64
-		for i := range scaleNodes {
+		for i := range s.nodes {
 			d := s.seen[to+"/"+node(i)].Sub(s.seen[from+"/"+node(i)]) - grace
 			ms = append(ms, float64(d.Microseconds())/1000)
 		}
 		return ms
 	}
 	s.mu.Lock()
-	withdrawn, inserted, taint := delay("withdraw", "fail", scaleGrace), delay("insert", "fail", scaleGrace), delay("taint", "joined", 0)
+	withdrawn, inserted, taint := delay("withdraw", "fail", s.grace), delay("insert", "fail", s.grace), delay("taint", "joined", 0)
 	s.mu.Unlock()
-	all := make([]float64, scaleNodes)
+	all := make([]float64, s.nodes)
 	for i := range all {
 		all[i] = inserted[i] + taint[i]
 	}
 	for name, ms := range map[string][]float64{"withdraw": withdrawn, "insert": inserted, "taint": taint, "all": all} {
 		slices.Sort(ms)
-		s.ReportMetric(ms[len(ms)/2], name+"-p50-ms")
-		s.ReportMetric(ms[len(ms)*99/100-1], name+"-p99-ms")
-		s.ReportMetric(ms[len(ms)-1], name+"-max-ms")
+		s.measured(ms[len(ms)/2], name+"-p50-ms")
+		s.measured(ms[max(len(ms)*99/100-1, 0)], name+"-p99-ms")
+		s.measured(ms[len(ms)-1], name+"-max-ms")
 	}
-	s.ReportMetric(s.memory("VmHWM"), "peak-MB")
+	s.measured(s.memory("VmHWM"), "peak-MB")
 	if n := len(s.cloud.Machines()); n != 0 {
 		s.Errorf("%d VMs are left", n)
 	}
@@ -208,19 +217,19 @@ func (s *scale) idle() {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(10 * time.Second / scaleNodes):
-				s.beat(node(i % scaleNodes))
+			case <-time.After(10 * time.Second / time.Duration(s.nodes)):
+				s.beat(node(i % s.nodes))
 			}
 		}
 	})
 	before := s.proxy.counts()
 	cpu := s.cpu()
-	<-time.After(scaleIdle)
-	s.ReportMetric(100*(s.cpu()-cpu).Seconds()/scaleIdle.Seconds(), "idle-cpu-%")
-	s.ReportMetric(s.memory("VmRSS"), "idle-MB")
+	<-time.After(s.size.idle)
+	s.measured(100*(s.cpu()-cpu).Seconds()/s.size.idle.Seconds(), "idle-cpu-%")
+	s.measured(s.memory("VmRSS"), "idle-MB")
 	after := s.proxy.counts()
-	s.ReportMetric(float64(after["other"]-before["other"]+after["list"]-before["list"])/scaleIdle.Minutes(), "idle-requests/min")
-	s.ReportMetric(float64(after["list"]-before["list"]), "idle-lists")
+	s.measured(float64(after["other"]-before["other"]+after["list"]-before["list"])/s.size.idle.Minutes(), "idle-requests/min")
+	s.measured(float64(after["list"]-before["list"]), "idle-lists")
 }
 
 // start builds and starts the program, and waits until it leads.
@@ -232,7 +241,7 @@ func (s *scale) start() (stop func()) {
 	cmd := exec.Command(dir+"/failover",
 		"--kubeconfig="+s.kubeconfig(dir), "--http-listen=127.0.0.1:0", "--gce-endpoint="+s.cloud.URL, "--gce-project="+s.cloud.Project(),
 		"--gce-zones="+s.cloud.Zones()[0], "--vm-image=projects/"+s.cloud.Project()+"/global/images/node",
-		"--grace="+scaleGrace.String(), "--stability=1s", "--drain-settle=1s", "--max-failovers="+strconv.Itoa(scaleBatch), "--max-vms="+strconv.Itoa(scaleBatch+1))
+		"--grace="+s.grace.String(), "--stability=1s", "--drain-settle=1s", "--max-failovers="+strconv.Itoa(s.batch), "--max-vms="+strconv.Itoa(s.batch+1))
 	cmd.Env = append(os.Environ(), "GOMEMLIMIT=48MiB", "GOOGLE_APPLICATION_CREDENTIALS="+s.credentials(dir))
 	log, err := os.Create(dir + "/log")
 	if err != nil {
@@ -451,7 +460,7 @@ type counting struct {
 	n  map[string]int
 }
 
-func newCounting(b *testing.B, kube *rest.Config) *counting {
+func newCounting(b testing.TB, kube *rest.Config) *counting {
 	target, err := url.Parse(kube.Host)
 	if err != nil {
 		b.Fatal(err)
