@@ -171,7 +171,8 @@ func register(ctx context.Context, cfg *Config, p parts, mgr ctrl.Manager, m *co
 	if o.Cluster, err = controller.ClusterID(ctx, live); err != nil {
 		return err
 	}
-	keeper := view.New(clock.RealClock{}, viewEvery, func(ctx context.Context) error {
+	wall := view.NewClock(view.System(), p.log)
+	keeper := view.New(clock.RealClock{}, wall, viewEvery, func(ctx context.Context) error {
 		_, err := controller.ClusterID(ctx, live)
 		return err
 	}, p.log)
@@ -180,7 +181,7 @@ func register(ctx context.Context, cfg *Config, p parts, mgr ctrl.Manager, m *co
 	}
 	o.Client, o.Live, o.Cloud, o.Clock, o.Log, o.Metrics = mgr.GetClient(), live, p.cloud, clock.RealClock{}, p.log, m
 	o.Events = mgr.GetEventRecorder("torikumi-failover")
-	o.ViewSince, o.Skips = keeper.Since, view.NewClock(view.System(), p.log).Skips
+	o.ViewSince, o.Skips = keeper.Since, wall.Skips
 	return controller.Register(mgr, o)
 }
 

@@ -2,15 +2,16 @@ package v1
 
 import (
 	"encoding/json"
-	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Instant is a point in time, written in UTC with microseconds. Unlike a
-// MicroTime it is read with any fraction of a second or none: the CRD lets
-// those in, and one object that cannot be read would hide all others.
+// MicroTime it is read with any fraction of a second or none, and as zero if it
+// can't be read: the CRD lets all that in, and one object that cannot be read
+// would hide all others.
 //
 // +kubebuilder:validation:Type=string
 // +kubebuilder:validation:Format=date-time
@@ -23,18 +24,13 @@ func At(t time.Time) *Instant { return &Instant{MicroTime: metav1.MicroTime{Time
 
 // UnmarshalJSON reads RFC 3339.
 func (i *Instant) UnmarshalJSON(text []byte) error {
-	var s *string
-	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("an instant: %w", err)
-	}
-	if s == nil || *s == "" {
-		*i = Instant{}
+	*i = Instant{}
+	var s string
+	if json.Unmarshal(text, &s) != nil {
 		return nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, *s)
-	if err != nil {
-		return fmt.Errorf("an instant: %w", err)
+	if t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s)); err == nil {
+		i.Time = t.Local()
 	}
-	i.Time = t.Local()
 	return nil
 }

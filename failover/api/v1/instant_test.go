@@ -26,7 +26,11 @@ func TestEveryListCanBeRead(t *testing.T) {
 		`"2026-01-02T12:00:00.5Z"`:           noon.Add(time.Second / 2),
 		`"2026-01-02T12:00:00.000001Z"`:      noon.Add(time.Microsecond),
 		`"2026-01-02T14:00:00.000000+02:00"`: noon,
+		`"2026-01-02t12:00:00z"`:             noon,
 		`""`:                                 {},
+		`"yesterday"`:                        {},
+		`"2026-01-02T12:00:00+99:00"`:        {},
+		`17`:                                 {},
 	} {
 		f, err := list(`"failedAt":`+text, `"cpu":"1"`)
 		if err != nil || !f.Status.FailedAt.Time.Equal(want) {

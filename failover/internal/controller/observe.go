@@ -320,6 +320,13 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 	// Players are sent to a node that is drained until its servers are hidden:
 	// that waits for no cloud. An old absence would be no proof.
 	drains := f.Status.Phase == v1.Draining && f.Status.VMDeletionStartedAt == nil && (old.vm.Known == decide.Present || old.vm.Known == decide.Unknown)
+	// An answer that was none is not asked for again at once: its text is a change
+	// of the status, which is a reason to look.
+	failed := old.vm.Err != "" && r.Clock.Since(old.at) < r.Settings.Poll
+	if ok && failed && old.name == f.Status.GCPVMName {
+		s.VM = old.vm
+		return
+	}
 	if ok && (stands || drains) && old.name == f.Status.GCPVMName && r.Clock.Since(old.at) < r.Settings.Watch {
 		s.VM = old.vm
 		return

@@ -129,7 +129,8 @@ func (r *Reconciler) ofServer(ctx context.Context, o client.Object) []reconcile.
 		return nil
 	}
 	return r.open(ctx, func(f *v1.NodeFailover) bool {
-		return f.Status.GCPVMName == node && f.Status.Phase == v1.Draining ||
+		drains := f.Status.Phase == v1.Draining || f.Status.DrainStartedAt != nil
+		return f.Status.GCPVMName == node && drains ||
 			f.Spec.OnpremNodeName == node && f.Status.Phase != v1.Draining && !f.Spec.Drill
 	})
 }
@@ -236,7 +237,7 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 // byItself tells whether what follows an action goes ahead if that fails.
 func byItself(a decide.Action) bool {
 	switch a.Kind {
-	case decide.CreateAdded, decide.DeleteToken, decide.ForgetAnswers, decide.LabelNode, decide.Cordon, decide.Uncordon:
+	case decide.CreateAdded, decide.CreateReplacement, decide.DeleteToken, decide.ForgetAnswers, decide.LabelNode, decide.Cordon, decide.Uncordon:
 		return true
 	}
 	return a.Server.Name != ""

@@ -54,6 +54,14 @@ func (d *decision) creating() {
 		d.leave("the node is Ready again")
 		return
 	}
+	if d.next() != nil {
+		d.leave("the next VM has taken over")
+		return
+	}
+	if d.st.VM == nil && d.relieved() {
+		d.wakeAt(d.now.Add(heldRetry))
+		return
+	}
 	if d.st.VM == nil {
 		// While the node is Ready, nothing new begins.
 		if (d.down() || d.f.Spec.Drill) && (d.st.NextAttemptAt == nil || d.reached(d.st.NextAttemptAt.Time)) {
@@ -94,6 +102,14 @@ func (d *decision) creating() {
 			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("not joined within %s", d.set.JoinTimeout))
 		}
 	}
+}
+
+// relieved tells whether a replacement is on its way, which makes this one's own
+// next VM one too many.
+func (d *decision) relieved() bool {
+	return slices.ContainsFunc(d.s.Siblings, func(o v1.NodeFailover) bool {
+		return o.Spec.Replaces == d.f.Name && o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && o.Status.Phase == v1.Creating && o.DeletionTimestamp == nil
+	})
 }
 
 // deleteReadyLater deletes those of the dead node's Ready servers that the

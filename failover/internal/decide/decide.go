@@ -90,8 +90,9 @@ func (d *decision) run() {
 		d.untaint()
 	}
 	// One that is taken away from a node that nobody watches any more leaves no
-	// server hidden: no other failover would show it again.
-	if d.s.Node.Health == Ready || d.deleting() && d.s.Node.Health == NotReady && !d.s.Node.Watched {
+	// server hidden, unless another failover goes on that hides them and will
+	// show them again.
+	if d.s.Node.Health == Ready || d.deleting() && d.s.Node.Health == NotReady && !d.s.Node.Watched && !d.others() {
 		d.reveal()
 	}
 	switch d.st.Phase {
@@ -112,12 +113,23 @@ func (d *decision) run() {
 // repair makes up for a status that this controller has not written: one of an
 // earlier operator, or one that was edited or restored in part.
 func (d *decision) repair() {
+	for _, t := range []**v1.Instant{
+		&d.st.FailedAt, &d.st.NotReadySince, &d.st.RecoveryDetectedAt, &d.st.ActiveAt, &d.st.TempNotReadySince, &d.st.DrainStartedAt,
+		&d.st.VMDeletionStartedAt, &d.st.NextAttemptAt, &d.st.FenceAfter, &d.st.FencedAt,
+	} {
+		if *t != nil && (*t).IsZero() { // it could not be read
+			*t = nil
+		}
+	}
 	if (d.st.Phase == v1.Active || d.st.Phase == v1.Recovering) && d.st.VM == nil && d.st.SharesWith == "" {
 		d.event(Warning, "NoVM", fmt.Sprintf("%s without a VM that is known: it begins anew", d.st.Phase))
 		d.st.Phase, d.st.GCPVMName, d.st.ActiveAt = v1.Pending, "", nil
 	}
 	if d.st.Phase == v1.Draining && d.st.DrainStartedAt == nil {
 		d.st.DrainStartedAt = d.instant()
+	}
+	if d.st.Phase == v1.Draining && d.st.VM == nil && d.st.SharesWith == "" {
+		d.st.ActiveAt = nil // there is nothing to go back to
 	}
 	if d.st.FailedAt == nil && d.st.Phase != v1.Pending && !d.f.Spec.Drill {
 		d.st.FailedAt = d.instant()
@@ -187,10 +199,18 @@ func (d *decision) completed() {
 	case slices.Contains(d.f.Finalizers, v1.Finalizer):
 		d.do(Action{Kind: RemoveFinalizer})
 	case d.deleting():
-	case d.st.CompletedAt == nil: // written by hand
+	case d.st.CompletedAt == nil || d.st.CompletedAt.IsZero(): // written by hand
 	case d.reached(d.after(d.st.CompletedAt.Time, d.set.KeepCompleted)):
 		d.do(Action{Kind: DeleteFailover})
 	}
+}
+
+// others tells whether another failover of the node goes on.
+func (d *decision) others() bool {
+	return slices.ContainsFunc(d.s.Siblings, func(o v1.NodeFailover) bool {
+		goesOn := o.Status.Phase == v1.Pending || o.Status.Phase == v1.Creating || o.Status.Phase == v1.Active || o.Status.Phase == ""
+		return o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && o.Spec.Adds == "" && !o.Spec.Drill && o.DeletionTimestamp == nil && goesOn
+	})
 }
 
 // complete ends the failover, once nothing of it is left on the node.

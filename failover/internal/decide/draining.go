@@ -81,7 +81,7 @@ func (d *decision) endedMeanwhile() {
 // joined when its deletion had begun already, and had not come about.
 func (d *decision) joinedLate() bool {
 	running := d.s.VM.Known == Present && (d.s.VM.Instance.State == cloud.Creating || d.s.VM.Instance.State == cloud.Running)
-	return running && slices.ContainsFunc(d.onTemp(), Server.InUse)
+	return running && slices.ContainsFunc(d.onTemp(), func(s Server) bool { return s.InUse() && !s.Deleting })
 }
 
 // failedAgain goes back: the VM is still there.
@@ -152,6 +152,9 @@ func (d *decision) drained() bool {
 	case exists && !hung && *d.s.PodsOnTemp > 0:
 		d.poll()
 		return false
+	}
+	if d.st.VMDeletionStartedAt != nil {
+		return true // it was found so before
 	}
 	d.st.VMDeletionStartedAt = d.instant()
 	if hung && (left > 0 || exists && (d.s.PodsOnTemp == nil || *d.s.PodsOnTemp > 0)) {

@@ -60,7 +60,14 @@ func does(p decide.Plan, k decide.Kind) bool {
 func TestStatusOfAnotherWriter(t *testing.T) {
 	for _, phase := range []v1.Phase{v1.Pending, v1.Creating, v1.Active, v1.Recovering, v1.Draining, v1.Completed} {
 		for what, spoil := range map[string]func(*v1.NodeFailoverStatus){
-			"no VM":       func(st *v1.NodeFailoverStatus) { st.VM = nil },
+			"no VM": func(st *v1.NodeFailoverStatus) { st.VM = nil },
+			"unreadable instants": func(st *v1.NodeFailoverStatus) {
+				zero := new(v1.Instant)
+				st.FailedAt, st.NotReadySince, st.DrainStartedAt, st.ActiveAt, st.CompletedAt, st.RecoveryDetectedAt = zero, zero, zero, zero, zero, zero
+			},
+			"Active once, without a VM": func(st *v1.NodeFailoverStatus) {
+				st.VM, st.ActiveAt, st.NotReadySince = nil, ago(time.Hour), ago(time.Hour)
+			},
 			"no instants": func(st *v1.NodeFailoverStatus) { st.FailedAt, st.VM.StartedAt = nil, v1.Instant{} },
 			"only phase and name": func(st *v1.NodeFailoverStatus) {
 				*st = v1.NodeFailoverStatus{Phase: st.Phase, GCPVMName: st.GCPVMName}
@@ -287,6 +294,60 @@ func TestRecordWithRubbish(t *testing.T) {
 	}}})
 	if got := st.Recorded.Labels; len(got) != 1 || got["hardware"] != "game-runner" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Two failovers of a node that nobody watches: the one that goes hides and shows
+// nothing while the other one goes on.
+func TestOneOfTwoGoesQuietly(t *testing.T) {
+	lead, f := down(made("lead", v1.Active, time.Hour)), down(made("a", v1.Draining, time.Hour))
+	f.Spec.Replaces, f.Status.DrainStartedAt, f.DeletionTimestamp = "lead", ago(time.Minute), &metav1.Time{Time: noon}
+	s := &decide.State{
+		Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running,
+		Servers: []decide.Server{{Name: "gs", Node: "worker-1", State: "Allocated", Hidden: true}}, Siblings: []v1.NodeFailover{*lead},
+	}
+	if _, p := decided(s); does(p, decide.ShowServer) {
+		t.Errorf("%v", p.Actions)
+	}
+	s.Siblings[0].Status.Phase = v1.Draining
+	if _, p := decided(s); !does(p, decide.ShowServer) {
+		t.Errorf("alone: %v", p.Actions)
+	}
+}
+
+// A failover whose VM is gone makes no other one while its replacement makes
+// its own, and leaves when that one has taken over.
+func TestNoVMBesidesTheReplacement(t *testing.T) {
+	f, next := down(made("a", v1.Creating, 25*time.Hour)), down(made("next", v1.Creating, time.Minute))
+	f.Status.VM, f.Status.GCPVMName, next.Spec.Replaces = nil, "", "a"
+	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*next}}
+	if st, p := decided(s); st.VM != nil || p.Wake.IsZero() {
+		t.Errorf("it is made all the same: %v, again at %v", p.Actions, p.Wake)
+	}
+	s.Siblings[0].Status.Phase, s.Siblings[0].Status.ActiveAt = v1.Active, ago(0)
+	if st, p := decided(s); st.VM != nil || st.Phase != v1.Completed {
+		t.Errorf("%s, %v", st.Phase, p.Actions)
+	}
+	s.Siblings = nil
+	if st, _ := decided(s); st.VM == nil {
+		t.Error("alone it makes none")
+	}
+}
+
+// What hangs is told of once, and is no reason for a status that changes at
+// each look.
+func TestHungOnce(t *testing.T) {
+	f := made("a", v1.Draining, 9*time.Hour)
+	f.Status.DrainStartedAt = ago(4 * time.Hour)
+	s := &decide.State{
+		Failover: f, Node: decide.Node{Health: decide.Ready, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true, Cordoned: true}, VM: running,
+		Servers: []decide.Server{{Name: "gs", Node: "vm-a", State: "Allocated", Deleting: true}, {Name: "refused", Node: "vm-a", State: "Allocated"}},
+	}
+	f.Status, _ = decided(s)
+	f.Status, _ = decided(s)
+	hung := func(e decide.Event) bool { return e.Reason == "Hung" }
+	if _, p := decided(s); p.Status != nil || slices.ContainsFunc(p.Events, hung) || !does(p, decide.DeleteVM) {
+		t.Errorf("%v, %v, changed %v", p.Actions, p.Events, p.Status != nil)
 	}
 }
 

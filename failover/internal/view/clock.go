@@ -34,6 +34,14 @@ func NewClock(now func() (wall time.Time, steady time.Duration), log *slog.Logge
 	return c
 }
 
+// Begin forgets what was before: nobody's wait has run then.
+func (c *Clock) Begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, steady := c.now()
+	c.offset, c.skips = ahead(wall, steady), nil
+}
+
 // System is this machine's clocks, to be given to NewClock.
 func System() func() (time.Time, time.Duration) {
 	began := time.Now()

@@ -80,6 +80,28 @@ func TestSkipsAreBounded(t *testing.T) {
 	}
 }
 
+// still is a clock that nobody sets.
+func still() *view.Clock {
+	return view.NewClock(func() (time.Time, time.Duration) { return time.Time{}, 0 }, slog.New(slog.DiscardHandler))
+}
+
+// What happened before it was watched is no skip, such as that a machine which
+// waits for the lease was suspended.
+func TestSkipsBeginWithTheWatch(t *testing.T) {
+	wall, steady := time.Unix(1e9, 0), time.Duration(0)
+	clock := view.NewClock(func() (time.Time, time.Duration) { return wall, steady }, slog.New(slog.DiscardHandler))
+	wall = wall.Add(2 * time.Hour)
+	clock.Begin()
+	wall, steady = wall.Add(time.Minute), steady+time.Minute
+	if got := clock.Skips(); len(got) != 0 {
+		t.Errorf("got %v", got)
+	}
+	wall = wall.Add(time.Hour)
+	if got := clock.Skips(); len(got) != 1 || got[0].To.Sub(got[0].From) != time.Hour {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestSystem(t *testing.T) {
 	now := view.System()
 	wall, steady := now()

@@ -18,15 +18,17 @@ type Keeper struct {
 	every time.Duration
 	probe func(context.Context) error
 	log   *slog.Logger
+	wall  *Clock
 
 	mu    sync.Mutex
 	since time.Time // zero: there is no view
 }
 
 // New makes a Keeper that calls probe, a cheap read from the API server that
-// no cache answers, at the given interval once it is started.
-func New(c clock.WithTicker, every time.Duration, probe func(context.Context) error, log *slog.Logger) *Keeper {
-	return &Keeper{clock: c, every: every, probe: probe, log: log}
+// no cache answers, at the given interval once it is started. It sees to it that
+// wall is looked at as often, from then on.
+func New(c clock.WithTicker, wall *Clock, every time.Duration, probe func(context.Context) error, log *slog.Logger) *Keeper {
+	return &Keeper{clock: c, wall: wall, every: every, probe: probe, log: log}
 }
 
 // Since is since when the view has been unbroken. While it is broken, that is
@@ -45,6 +47,7 @@ func (k *Keeper) NeedLeaderElection() bool { return true }
 
 // Start probes until ctx ends.
 func (k *Keeper) Start(ctx context.Context) error {
+	k.wall.Begin()
 	ticker := k.clock.NewTicker(k.every)
 	defer ticker.Stop()
 	last := k.clock.Now()
@@ -61,6 +64,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 // look probes once; last is when it was called before.
 func (k *Keeper) look(ctx context.Context, last time.Time) time.Time {
 	began := k.clock.Now()
+	k.wall.Skips()
 	probing, cancel := context.WithTimeout(ctx, k.every)
 	err := k.probe(probing)
 	cancel()

@@ -29,7 +29,7 @@ type rig struct {
 // over when the step returns.
 func start(t *testing.T) *rig {
 	r := &rig{T: t, clock: testclock.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
-	r.keeper = view.New(r.clock, 5*time.Second, func(context.Context) error {
+	r.keeper = view.New(r.clock, still(), 5*time.Second, func(context.Context) error {
 		r.probes++
 		if r.fails.Load() {
 			return errors.New("connection refused")
@@ -97,7 +97,7 @@ func testView(t *testing.T) {
 
 func TestNoViewBeforeTheStart(t *testing.T) {
 	c := testclock.NewFakeClock(time.Unix(1e9, 0))
-	k := view.New(c, time.Second, nil, slog.New(slog.DiscardHandler))
+	k := view.New(c, still(), time.Second, nil, slog.New(slog.DiscardHandler))
 	c.Step(time.Hour)
 	if !k.Since().Equal(c.Now()) {
 		t.Errorf("before the start the view begins at %v", k.Since())
