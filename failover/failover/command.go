@@ -87,10 +87,7 @@ func command(which string, cfg any, kubeconfig *string, args []string, getenv fu
 	case errors.Is(err, config.ErrHelp):
 		return 0
 	case err != nil:
-		fmt.Fprintf(stderr, "failover %s: wrong settings (--help shows all):\n", which)
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintf(stderr, "  %s\n", line)
-		}
+		config.Report(stderr, "failover "+which, err)
 		return exitUsage
 	}
 	if err := do(kube); err != nil {

@@ -95,7 +95,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	case errors.Is(err, config.ErrHelp):
 		return 0
 	case err != nil:
-		fmt.Fprintf(stderr, "server: wrong settings (--help shows all):\n%v\n", err)
+		config.Report(stderr, "server", err)
 		return 2
 	}
 	err = run(ctx, cfg, cfg.Logger(stderr, "server"), func(addr string) { fmt.Fprintf(stdout, "listening service=server udp=%s\n", addr) })

@@ -188,6 +188,15 @@ func readable(found error, unreadable map[string]bool) []error {
 	return []error{found}
 }
 
+// Report says what is wrong with the settings of a program or command: err is
+// what Load has returned.
+func Report(w io.Writer, name string, err error) {
+	fmt.Fprintf(w, "%s: wrong settings (--help shows all):\n", name)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
+}
+
 // ofServices are variables that Kubernetes sets in every pod, for each Service
 // of its namespace.
 var ofServices = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)

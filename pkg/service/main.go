@@ -42,10 +42,7 @@ func Start[C any](ctx context.Context, name string, run func(context.Context, *C
 	case errors.Is(err, config.ErrHelp):
 		return 0
 	case err != nil:
-		fmt.Fprintf(stderr, "%s: wrong settings (--help shows all):\n", name)
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintf(stderr, "  %s\n", line)
-		}
+		config.Report(stderr, name, err)
 		return exitConfig
 	}
 	err = run(ctx, cfg, func(a Addrs) {

@@ -338,8 +338,11 @@ type NodeFailoverList struct {
 }
 
 // On tells whether one of the annotations above is switched on.
-func (f *NodeFailover) On(annotation string) bool {
-	v := f.Annotations[annotation]
+func (f *NodeFailover) On(annotation string) bool { return On(f.Annotations, annotation) }
+
+// On tells whether one of an object's annotations is switched on.
+func On(annotations map[string]string, name string) bool {
+	v := annotations[name]
 	return v != "" && v != "false"
 }
 

@@ -95,21 +95,12 @@ func (w *Watcher) create(ctx context.Context, n *corev1.Node) error {
 		w.Log.Info("would make a failover", "node", n.Name, "failover", f.Name)
 		return nil
 	}
-	if err := w.Client.Create(ctx, f); err != nil {
+	for err := w.Client.Create(ctx, f); err != nil; err = w.Client.Create(ctx, f) {
 		if !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create failover for node %s: %w", n.Name, err)
 		}
-		return w.again(ctx, f, n)
-	}
-	w.Log.Info("node is not ready: failover made", "node", n.Name, "failover", f.Name)
-	w.event(f, decide.Event{Kind: decide.Normal, Reason: "NodeNotReady", Message: fmt.Sprintf("%s is not Ready", n.Name)})
-	return nil
-}
-
-// again follows on failovers of the same spell that have completed, deleted by
-// hand for example, while the node went on being down.
-func (w *Watcher) again(ctx context.Context, f *v1.NodeFailover, n *corev1.Node) error {
-	for {
+		// One of the same spell may have completed, deleted by hand for example,
+		// while the node went on being down. This one follows on it.
 		var old v1.NodeFailover
 		if err := w.Live.Get(ctx, client.ObjectKeyFromObject(f), &old); err != nil {
 			return client.IgnoreNotFound(err)
@@ -118,20 +109,14 @@ func (w *Watcher) again(ctx context.Context, f *v1.NodeFailover, n *corev1.Node)
 			return nil // another controller has been faster
 		}
 		f.Name = decide.Name(n.Name, n.UID, spell(n)+"/"+string(old.UID))
-		if err := w.Client.Create(ctx, f); !apierrors.IsAlreadyExists(err) {
-			if err != nil {
-				return fmt.Errorf("create failover for node %s: %w", n.Name, err)
-			}
-			return nil
-		}
 	}
+	w.Log.Info("node is not ready: failover made", "node", n.Name, "failover", f.Name)
+	w.event(f, decide.Event{Kind: decide.Normal, Reason: "NodeNotReady", Message: fmt.Sprintf("%s is not Ready", n.Name)})
+	return nil
 }
 
 // paused tells whether somebody works on the node.
-func paused(n *corev1.Node) bool {
-	v := n.Annotations[nodePaused]
-	return v != "" && v != "false"
-}
+func paused(n *corev1.Node) bool { return v1.On(n.Annotations, nodePaused) }
 
 // spell is since when the node has not been Ready, by its own condition.
 func spell(n *corev1.Node) string {

@@ -74,12 +74,14 @@ func TestStatusOfAnotherWriter(t *testing.T) {
 			},
 		} {
 			for _, health := range []decide.Health{decide.Gone, decide.NotReady, decide.Ready} {
-				f := made("a", phase, time.Hour)
-				spoil(&f.Status)
-				decided(&decide.State{Failover: f, Node: decide.Node{Health: health, UID: "n"}, VM: decide.VM{Known: decide.Absent}})
-				if t.Failed() {
-					t.Fatal(what, phase, health)
-				}
+				t.Run(fmt.Sprintf("%s/%s/%q", what, phase, health), func(t *testing.T) {
+					f := made("a", phase, time.Hour)
+					spoil(&f.Status)
+					st, _ := decided(&decide.State{Failover: f, Node: decide.Node{Health: health, UID: "n"}, VM: decide.VM{Known: decide.Absent}})
+					if (st.Phase == v1.Active || st.Phase == v1.Recovering) && st.VM == nil {
+						t.Errorf("%s without a VM", st.Phase)
+					}
+				})
 			}
 		}
 	}

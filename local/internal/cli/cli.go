@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -95,10 +94,7 @@ func load(name string, cfg any, std stdio) (code int, ok bool) {
 	case errors.Is(err, config.ErrHelp):
 		return 0, false
 	}
-	fmt.Fprintf(std.stderr, "torikumi %s: wrong settings (--help shows all):\n", name)
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(std.stderr, "  %s\n", line)
-	}
+	config.Report(std.stderr, "torikumi "+name, err)
 	return exitUsage, false
 }
 

@@ -101,10 +101,7 @@ func load(env Env, name, usage string, cfg any) (code int, ok bool) {
 	case errors.Is(err, config.ErrHelp):
 		return 0, false
 	}
-	fmt.Fprintf(env.Stderr, "matchfunction %s: wrong settings (--help shows all):\n", name)
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(env.Stderr, "  %s\n", line)
-	}
+	config.Report(env.Stderr, "matchfunction "+name, err)
 	return exitUsage, false
 }
 
