@@ -229,6 +229,32 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestBackBeforeTheAnswer: released tickets come in their next match before the
+// release has been answered.
+func TestBackBeforeTheAnswer(t *testing.T) {
+	w := newWorld(t)
+	answer := make(chan struct{})
+	refuse := failing("Allocate", "before", 1, status.Error(codes.PermissionDenied, "no"))
+	w.hook = func(ctx context.Context, method, phase string) error {
+		if method+phase == "ReleaseTicketsafter" {
+			<-answer
+		}
+		return refuse(ctx, method, phase)
+	}
+	w.addServers(1)
+	ids := w.addTickets(2)
+	i := start(t, w, nil)
+	release := sync.OnceFunc(func() { close(answer) })
+	defer release()
+	eventually(t, "the match is here again", func() bool {
+		return metric(t, i, "torikumi_director_in_flight_matches") == 2 ||
+			metric(t, i, `torikumi_director_matches_total{outcome="invalid",queue="session"}`) > 0
+	})
+	release()
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	w.check(t)
+}
+
 // TestUnclearAssignment: the answers to all assignments of a match are lost.
 func TestUnclearAssignment(t *testing.T) {
 	for _, c := range []struct {

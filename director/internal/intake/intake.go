@@ -111,7 +111,7 @@ func (i *Intake) handle(queue string, where servers.Where, m *openmatch.Match, s
 		i.turnAway(queue, invalid.Tickets, releaseBy)
 		return
 	}
-	if ok, free := i.Ledger.Take(b.Tickets, i.Now()); !ok {
+	if ok, free := i.take(b.Tickets, releaseBy); !ok {
 		i.Logger.Warn("match holds tickets of another match", "match", b.ID, "queue", queue)
 		i.turnAway(queue, free, releaseBy)
 		return
@@ -123,13 +123,24 @@ func (i *Intake) handle(queue string, where servers.Where, m *openmatch.Match, s
 	if limit := since.Add(i.PendingRelease * 9 / 10); limit.Before(deadline) {
 		deadline = limit
 	}
-	o := i.Placer.Place(i.Work, i.Cleanup, place.Job{Bout: b, Where: where, Deadline: deadline, ReleaseBy: releaseBy})
+	o := i.Placer.Place(i.Work, i.Cleanup, place.Job{
+		Bout: b, Where: where, Deadline: deadline, ReleaseBy: releaseBy,
+		Releasing: func() { i.Ledger.Releasing(b.Tickets) },
+	})
 	if o == place.OutcomeAssigned {
 		i.Ledger.Assigned(b.Tickets, i.Now())
 	} else {
 		i.Ledger.Return(b.Tickets)
 	}
 	i.count(queue, o)
+}
+
+// take waits for tickets that another match is releasing at most until they
+// are somebody else's.
+func (i *Intake) take(tickets []string, releaseBy time.Time) (ok bool, free []string) {
+	ctx, cancel := context.WithDeadline(i.Cleanup, releaseBy)
+	defer cancel()
+	return i.Ledger.Take(ctx, tickets, i.Now())
 }
 
 // turnAway releases the tickets of a match that is not played.

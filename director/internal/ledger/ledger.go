@@ -4,6 +4,7 @@
 package ledger
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -12,12 +13,20 @@ import (
 type Ledger struct {
 	keep time.Duration
 
-	mu sync.Mutex
-	// held maps a ticket to when it may be forgotten; never while it is in a
-	// match that is being placed, which has the zero time.
-	held map[string]time.Time
+	mu   sync.Mutex
+	held map[string]hold
 	// assigned are the tickets to forget, the earliest first.
 	assigned []entry
+}
+
+// hold says why a ticket is held.
+type hold struct {
+	// until is when an assigned ticket may be forgotten. A match that is being
+	// placed holds its tickets without end and has the zero time.
+	until time.Time
+	// released is not nil while the match releases its tickets, and is closed
+	// when they are returned.
+	released chan struct{}
 }
 
 type entry struct {
@@ -27,28 +36,68 @@ type entry struct {
 
 // New makes an empty ledger, which knows assigned tickets for the time given.
 func New(keep time.Duration) *Ledger {
-	return &Ledger{keep: keep, held: make(map[string]time.Time)}
+	return &Ledger{keep: keep, held: make(map[string]hold)}
 }
 
 // Take puts the tickets of a match into the ledger, all or none. It returns
 // true if it did, and otherwise which tickets are free and stay so; the others
-// belong to another match.
-func (l *Ledger) Take(tickets []string, now time.Time) (ok bool, free []string) {
+// belong to another match. Tickets that another match is releasing may be here
+// before the answer to the release is: Take waits for it, until ctx ends.
+func (l *Ledger) Take(ctx context.Context, tickets []string, now time.Time) (ok bool, free []string) {
+	for {
+		free, released := l.take(tickets, now)
+		switch {
+		case len(free) == len(tickets):
+			return true, nil
+		case released == nil:
+			return false, free
+		}
+		select {
+		case <-released:
+		case <-ctx.Done():
+			return false, free
+		}
+	}
+}
+
+// take tries once. If it fails only because of tickets that are being
+// released, released is closed when some of them have been.
+func (l *Ledger) take(tickets []string, now time.Time) (free []string, released <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(now)
+	other := false
 	for _, t := range tickets {
-		if _, taken := l.held[t]; !taken {
+		h, taken := l.held[t]
+		switch {
+		case !taken:
 			free = append(free, t)
+		case h.released != nil:
+			released = h.released
+		default:
+			other = true
 		}
 	}
-	if len(free) < len(tickets) {
-		return false, free
+	if len(free) == len(tickets) {
+		for _, t := range tickets {
+			l.held[t] = hold{}
+		}
 	}
+	if other {
+		return free, nil
+	}
+	return free, released
+}
+
+// Releasing notes that the tickets of a match are about to be released. Return
+// has to follow.
+func (l *Ledger) Releasing(tickets []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	released := make(chan struct{})
 	for _, t := range tickets {
-		l.held[t] = time.Time{}
+		l.held[t] = hold{released: released}
 	}
-	return true, nil
 }
 
 // Assigned keeps the tickets of a match for a while: it has a server.
@@ -57,7 +106,7 @@ func (l *Ledger) Assigned(tickets []string, now time.Time) {
 	defer l.mu.Unlock()
 	until := now.Add(l.keep)
 	for _, t := range tickets {
-		l.held[t] = until
+		l.held[t] = hold{until: until}
 	}
 	l.assigned = append(l.assigned, entry{until: until, tickets: tickets})
 }
@@ -66,8 +115,15 @@ func (l *Ledger) Assigned(tickets []string, now time.Time) {
 func (l *Ledger) Return(tickets []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var released chan struct{}
 	for _, t := range tickets {
+		if c := l.held[t].released; c != nil {
+			released = c // one for all of them
+		}
 		delete(l.held, t)
+	}
+	if released != nil {
+		close(released)
 	}
 }
 
@@ -75,7 +131,7 @@ func (l *Ledger) forget(now time.Time) {
 	n := 0
 	for ; n < len(l.assigned) && !l.assigned[n].until.After(now); n++ {
 		for _, t := range l.assigned[n].tickets {
-			if l.held[t].Equal(l.assigned[n].until) {
+			if l.held[t].until.Equal(l.assigned[n].until) {
 				delete(l.held, t)
 			}
 		}

@@ -1,8 +1,10 @@
 package ledger_test
 
 import (
+	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"torikumi/director/internal/ledger"
@@ -13,7 +15,7 @@ func TestLedger(t *testing.T) {
 	l := ledger.New(time.Minute)
 	take := func(want bool, wantFree []string, ids ...string) {
 		t.Helper()
-		if ok, free := l.Take(ids, now); ok != want || !slices.Equal(free, wantFree) {
+		if ok, free := l.Take(t.Context(), ids, now); ok != want || !slices.Equal(free, wantFree) {
 			t.Errorf("take %v = %v, free %v", ids, ok, free)
 		}
 	}
@@ -39,16 +41,57 @@ func TestLedger(t *testing.T) {
 func TestAssignedAgain(t *testing.T) {
 	now := time.Unix(1000, 0)
 	l := ledger.New(time.Minute)
-	l.Take([]string{"a"}, now)
+	l.Take(t.Context(), []string{"a"}, now)
 	l.Assigned([]string{"a"}, now)
 	l.Return([]string{"a"})
 	now = now.Add(30 * time.Second)
-	l.Take([]string{"a"}, now)
+	l.Take(t.Context(), []string{"a"}, now)
 	l.Assigned([]string{"a"}, now)
-	if ok, _ := l.Take([]string{"a"}, now.Add(40*time.Second)); ok {
+	if ok, _ := l.Take(t.Context(), []string{"a"}, now.Add(40*time.Second)); ok {
 		t.Error("forgotten with the first assignment")
 	}
-	if ok, _ := l.Take([]string{"a"}, now.Add(60*time.Second)); !ok {
+	if ok, _ := l.Take(t.Context(), []string{"a"}, now.Add(60*time.Second)); !ok {
 		t.Error("never forgotten")
 	}
+}
+
+// TestTakeWhileReleased: tickets can be back before the answer to their release.
+func TestTakeWhileReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		l := ledger.New(time.Minute)
+		l.Take(t.Context(), []string{"a", "b"}, now)
+		l.Take(t.Context(), []string{"c"}, now)
+		l.Releasing([]string{"a", "b"})
+
+		// c is another match's, whatever becomes of a.
+		if ok, free := l.Take(t.Context(), []string{"a", "c", "d"}, now); ok || !slices.Equal(free, []string{"d"}) {
+			t.Errorf("take = %v, free %v", ok, free)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if ok, free := l.Take(ctx, []string{"a", "d"}, now); ok || !slices.Equal(free, []string{"d"}) || ctx.Err() == nil {
+			t.Errorf("take = %v, free %v, %v", ok, free, ctx.Err())
+		}
+
+		taken := make(chan bool, 2)
+		for range cap(taken) {
+			go func() {
+				ok, _ := l.Take(t.Context(), []string{"b", "a"}, now)
+				taken <- ok
+			}()
+		}
+		synctest.Wait()
+		if len(taken) > 0 {
+			t.Fatal("taken before the release was over")
+		}
+		l.Return([]string{"a", "b"})
+		synctest.Wait()
+		if one, two := <-taken, <-taken; one == two {
+			t.Errorf("two matches take the same tickets: %v, %v", one, two)
+		}
+		if ok, _ := l.Take(t.Context(), []string{"a"}, now); ok {
+			t.Error("not held after the release")
+		}
+	})
 }

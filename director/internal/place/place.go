@@ -68,6 +68,9 @@ type Job struct {
 	// Deadline is when the match has to be assigned, ReleaseBy when Open Match
 	// shows its tickets to others: from then on they are not ours to release.
 	Deadline, ReleaseBy time.Time
+	// Releasing is called before the tickets are released: from then on they
+	// can come back in another match, even before the release is answered.
+	Releasing func()
 }
 
 // Place does all there is to do for a match, and returns what became of it.

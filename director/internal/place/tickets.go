@@ -134,6 +134,7 @@ func (t *task) release() {
 	ctx, cancel := t.afterwards()
 	defer cancel()
 	t.state.Released = true
+	t.Releasing()
 	err := ReleaseTickets(ctx, t.Backend, t.Bout.Tickets)
 	if err != nil {
 		t.log.Warn("tickets not released", "error", err)
