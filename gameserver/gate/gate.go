@@ -5,8 +5,8 @@
 // Its HTTP API on localhost:
 //
 //	POST /v1/admissions  {"token":"…"}   200, or a problem with status 403 or 503 and a reason
-//	POST /v1/departures  {"player":"…"}  204, or 404
-//	GET  /v1/roster                      match, state, who is expected, present, gone
+//	POST /v1/departures  {"player":"…"}  204, 404, or a problem with status 503
+//	GET  /v1/roster                      match, state, who is expected, present, gone, or a problem with status 503
 //
 // The API has no authentication: the pod is its boundary, so that the gate
 // refuses to listen on anything but the loopback interface. It holds no

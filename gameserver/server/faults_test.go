@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/gameserver/internal/door"
+	"torikumi/gameserver/internal/gateapi"
 	"torikumi/gameserver/internal/wire"
 	"torikumi/pkg/token"
 )
@@ -67,6 +70,40 @@ func TestDepartureWaitsForTheGate(t *testing.T) {
 	}
 	s.startGate()
 	s.until("the server ends", func() bool { return s.sdk.State() == "Shutdown" })
+}
+
+// TestDepartureBeforeTheSDK: a gate that does not know its server yet says so,
+// and does not take the departed for strangers.
+func TestDepartureBeforeTheSDK(t *testing.T) {
+	s := start(t)
+	s.give(match, "ann")
+	ann := s.player()
+	s.join(ann, s.token("ann"))
+	if err := s.stopGate(); err != nil {
+		t.Fatal(err)
+	}
+	s.sdk.Stop()
+	s.startBlindGate()
+	api := s.api()
+	if err := api.Depart(limited(t), "ann", ""); gateRefusal(err) != door.ReasonSDKUnavailable {
+		t.Errorf("departure: %v", err)
+	}
+	if r, err := api.Roster(limited(t)); gateRefusal(err) != door.ReasonSDKUnavailable {
+		t.Errorf("roster: %+v, %v", r, err)
+	}
+	if err := ann.Leave(limited(t)); err != nil {
+		t.Fatal(err)
+	}
+	s.sdk.Restart()
+	s.until("the server ends", func() bool { return s.sdk.State() == "Shutdown" })
+}
+
+func gateRefusal(err error) token.Reason {
+	var r *gateapi.Refusal
+	if errors.As(err, &r) {
+		return r.Reason
+	}
+	return ""
 }
 
 func TestGateOutOfReach(t *testing.T) {

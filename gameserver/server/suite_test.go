@@ -89,11 +89,17 @@ func runner[A any](t *testing.T, f func(context.Context, func(A)) error) (starte
 // startGate starts the gate where it was before, if it was.
 func (s *suite) startGate() {
 	s.t.Helper()
+	s.startBlindGate()
+	api := s.api()
+	s.until("the gate follows its server", func() bool { r, err := api.Roster(s.t.Context()); return err == nil && r.State != "" })
+}
+
+// startBlindGate does not wait until the gate knows its server.
+func (s *suite) startBlindGate() {
+	s.t.Helper()
 	var addrs service.Addrs
 	addrs, s.stopGate = runner(s.t, func(ctx context.Context, started func(service.Addrs)) error { return gate.Run(ctx, &s.gate, started) })
 	s.gate.HTTPListen, s.server.Gate = addrs.HTTP, "http://"+addrs.HTTP
-	api := s.api()
-	s.until("the gate follows its server", func() bool { r, err := api.Roster(s.t.Context()); return err == nil && r.State != "" })
 }
 
 func (s *suite) startServer() {

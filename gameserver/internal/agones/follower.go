@@ -18,6 +18,9 @@ const (
 	// DefaultAskInterval is the least time between two questions that Fresh
 	// asks.
 	DefaultAskInterval = 200 * time.Millisecond
+	// DefaultResyncInterval is the time between two questions that Run asks
+	// although it watches.
+	DefaultResyncInterval = 10 * time.Second
 )
 
 // ErrUnavailable says that the SDK could not be asked.
@@ -34,6 +37,9 @@ type Options struct {
 	// AskInterval is the least time between two questions of Fresh; zero
 	// means DefaultAskInterval.
 	AskInterval time.Duration
+	// ResyncInterval is the time between two questions of Run; zero means
+	// DefaultResyncInterval.
+	ResyncInterval time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger hears of the SDK's coming and going; nil means slog.Default.
@@ -70,6 +76,9 @@ type flight struct {
 func New(o Options) *Follower {
 	if o.AskInterval <= 0 {
 		o.AskInterval = DefaultAskInterval
+	}
+	if o.ResyncInterval <= 0 {
+		o.ResyncInterval = DefaultResyncInterval
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -125,12 +134,32 @@ func (f *Follower) watch(ctx context.Context, works func()) error {
 	f.take(viewOf(gs), true)
 	works()
 	f.found()
+	var resync sync.WaitGroup
+	defer resync.Wait()
+	defer cancel()
+	resync.Go(func() { f.resync(ctx) })
 	for {
 		gs, err := stream.Recv()
 		if err != nil {
 			return fmt.Errorf("watch: %w", err)
 		}
 		f.take(viewOf(gs), false)
+	}
+}
+
+// resync asks now and then until ctx ends. An SDK server that answers before it
+// remembers the watcher loses what changes in between; nobody would end a server
+// then whose players do not come.
+func (f *Follower) resync(ctx context.Context) {
+	tick := time.NewTicker(f.o.ResyncInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_, _ = f.Fresh(ctx) // the watch sees it too if the SDK is lost
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -29,14 +30,18 @@ func (r *recorder) observe(v agones.View) {
 	r.views = append(r.views, v)
 }
 
-func follow(t *testing.T, s *sdktest.Server) (*agones.Follower, *recorder) {
+func follow(t *testing.T, s *sdktest.Server, change ...func(*agones.Options)) (*agones.Follower, *recorder) {
 	t.Helper()
 	conn, err := rpc.Dial("127.0.0.1:" + strconv.Itoa(s.Port()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &recorder{}
-	f := agones.New(agones.Options{SDK: sdk.NewSDKClient(conn), Observe: r.observe, Logger: slog.New(slog.DiscardHandler)})
+	o := agones.Options{SDK: sdk.NewSDKClient(conn), Observe: r.observe, Logger: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&o)
+	}
+	f := agones.New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
@@ -72,6 +77,15 @@ func TestFreshIsSharedAndPaced(t *testing.T) {
 	if _, _, _, after := s.Calls(); after-before > 3 {
 		t.Errorf("50 callers have caused %d questions", after-before)
 	}
+}
+
+// TestChangeThatTheWatchMisses: nobody asks and no event comes.
+func TestChangeThatTheWatchMisses(t *testing.T) {
+	s := sdktest.Start(t)
+	s.Blind(true)
+	f, _ := follow(t, s, func(o *agones.Options) { o.ResyncInterval = 10 * time.Millisecond })
+	s.SetState("Allocated")
+	sdktest.Eventually(t, "the change is seen", func() bool { v, _ := f.Current(); return v.State == "Allocated" })
 }
 
 func TestOlderViewIsDropped(t *testing.T) {

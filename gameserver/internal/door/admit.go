@@ -67,20 +67,17 @@ func (d *Door) Admit(ctx context.Context, raw, attempt string) (Admission, error
 // wrong, it asks once more which match it is: players can be faster than the
 // watch. Strangers cannot cause that question, because the signature comes first.
 func (d *Door) verify(ctx context.Context, raw string) (token.JoinClaims, *Refusal) {
-	want, seen := d.expectation()
-	if !seen {
-		if _, err := d.o.Server.Fresh(ctx); err != nil {
-			return token.JoinClaims{}, sdkUnavailable(err)
-		}
-		want, _ = d.expectation()
+	if err := d.Await(ctx); err != nil {
+		return token.JoinClaims{}, refusalOf(err)
 	}
+	want := d.expectation()
 	claims, err := d.o.Verifier.Verify(ctx, raw, want)
 	var t *token.Refusal
 	if errors.As(err, &t) && t.Reason == token.ReasonWrongMatch {
 		if _, err := d.o.Server.Fresh(ctx); err != nil {
 			return token.JoinClaims{}, sdkUnavailable(err)
 		}
-		if want, _ = d.expectation(); want.MatchID == "" {
+		if want = d.expectation(); want.MatchID == "" {
 			return token.JoinClaims{}, notAllocated()
 		}
 		claims, err = d.o.Verifier.Verify(ctx, raw, want)
@@ -100,7 +97,7 @@ func sdkUnavailable(err error) *Refusal {
 }
 
 // expectation has no match unless the server is allocated.
-func (d *Door) expectation() (token.Expectation, bool) {
+func (d *Door) expectation() token.Expectation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := &d.state
@@ -108,7 +105,23 @@ func (d *Door) expectation() (token.Expectation, bool) {
 	if s.allocated() {
 		want.MatchID = s.Match
 	}
-	return want, s.Seen
+	return want
+}
+
+// Await returns when the server has been observed. Before that, what an earlier
+// gate knew is not yet taken over: a departure would come to nothing, and the
+// roster would be empty. The error is a [*Refusal].
+func (d *Door) Await(ctx context.Context) error {
+	d.mu.Lock()
+	seen := d.state.Seen
+	d.mu.Unlock()
+	if seen {
+		return nil
+	}
+	if _, err := d.o.Server.Fresh(ctx); err != nil {
+		return sdkUnavailable(err)
+	}
+	return nil
 }
 
 // capacity returns the most players at a time, 0 for any number; mu is held.
@@ -121,8 +134,12 @@ func (d *Door) capacity() int {
 
 // Depart takes note that a player has left. With an admission, only the stay
 // that it began is ended: the report may have been overtaken by the player's
-// return. The error is ErrNotPresent if the player is not here.
-func (d *Door) Depart(player, admission string) error {
+// return. The error is ErrNotPresent if the player is not here, or a [*Refusal]
+// if that cannot be said yet.
+func (d *Door) Depart(ctx context.Context, player, admission string) error {
+	if err := d.Await(ctx); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	here, ok := d.state.Present[player]

@@ -48,6 +48,10 @@ func (r *Refusal) Unwrap() error { return r.cause }
 var ErrNotPresent = errors.New("the player is not present")
 
 func refusalOf(err error) *Refusal {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r
+	}
 	var t *token.Refusal
 	if !errors.As(err, &t) {
 		return &Refusal{Reason: token.ReasonMalformed, Detail: "not a token", cause: err}

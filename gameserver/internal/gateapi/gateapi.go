@@ -3,8 +3,8 @@
 // messages between them.
 //
 //	POST /v1/admissions  {"token":"…"}   200 Admission, 403 or 503 problem with a reason
-//	POST /v1/departures  {"player":"…"}  204, or 404 problem
-//	GET  /v1/roster                      200 Roster
+//	POST /v1/departures  {"player":"…"}  204, 404 or 503 problem
+//	GET  /v1/roster                      200 Roster, or 503 problem
 //
 // A refusal is 403 if the player is to blame or late, and 503 if something of
 // ours is missing. Beside the members of RFC 9457 it says "reason", "retryable"

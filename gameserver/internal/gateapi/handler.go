@@ -13,6 +13,7 @@ import (
 
 	"torikumi/gameserver/internal/door"
 	"torikumi/pkg/problem"
+	"torikumi/pkg/token"
 )
 
 const (
@@ -69,7 +70,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
 	}
 	a, err := h.door.Admit(r.Context(), req.Token, key)
 	if err != nil {
-		h.refuse(w, err)
+		h.refused.WithLabelValues(string(refuse(w, err))).Inc()
 		return
 	}
 	h.admitted.Inc()
@@ -77,13 +78,13 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
 		Admission{Player: a.Player, Team: a.Team, MatchID: a.Match, Reconnect: a.Reconnect, Admission: a.ID})
 }
 
-func (h *Handler) refuse(w http.ResponseWriter, err error) {
+// refuse returns the reason that it has answered with.
+func refuse(w http.ResponseWriter, err error) token.Reason {
 	var refusal *door.Refusal
 	if !errors.As(err, &refusal) {
 		problem.Write(w, http.StatusInternalServerError, "internal error")
-		return
+		return "internal"
 	}
-	h.refused.WithLabelValues(string(refusal.Reason)).Inc()
 	status := http.StatusForbidden
 	if refusal.Fault {
 		status = http.StatusServiceUnavailable
@@ -91,6 +92,7 @@ func (h *Handler) refuse(w http.ResponseWriter, err error) {
 	p := problem.New(status, refusal.Detail)
 	p.Reason = string(refusal.Reason)
 	writeJSON(w, status, problem.ContentType, refusalBody{Problem: p, Retryable: refusal.Retryable, Renewable: refusal.Renewable})
+	return refusal.Reason
 }
 
 func (h *Handler) depart(w http.ResponseWriter, r *http.Request) {
@@ -103,16 +105,23 @@ func (h *Handler) depart(w http.ResponseWriter, r *http.Request) {
 		badField("player", "must not be empty").Write(w)
 		return
 	}
-	if err := h.door.Depart(req.Player, req.Admission); err != nil {
+	switch err := h.door.Depart(r.Context(), req.Player, req.Admission); {
+	case err == nil:
+		w.WriteHeader(http.StatusNoContent)
+	case errors.Is(err, door.ErrNotPresent):
 		p := problem.New(http.StatusNotFound, err.Error())
 		p.Reason = "not_present"
 		p.Write(w)
-		return
+	default:
+		refuse(w, err)
 	}
-	w.WriteHeader(http.StatusNoContent)
 }
 
-func (h *Handler) roster(w http.ResponseWriter, _ *http.Request) {
+func (h *Handler) roster(w http.ResponseWriter, r *http.Request) {
+	if err := h.door.Await(r.Context()); err != nil {
+		refuse(w, err)
+		return
+	}
 	s, present, departed := h.door.Snapshot()
 	answer := Roster{
 		MatchID: s.Match, Queue: s.Roster.GetQueue(), Region: s.Roster.GetRegion(), State: s.Server.State,
