@@ -207,7 +207,7 @@ func TestFrontendKilled(t *testing.T) {
 func TestTwoDirectors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	l := w.launcher
 	l.mu.Lock()

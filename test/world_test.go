@@ -29,8 +29,9 @@ const (
 	// virtualServers is more than any test has matches.
 	virtualServers = 1000
 	// released is how soon Open Match lets tickets be matched again that a dead
-	// director has left behind; the default of a minute is long for a test.
-	released = "2s"
+	// director has left behind; the default of a minute is long for a test. On
+	// a busy machine a match has to be placed within it.
+	released = "6s"
 )
 
 // world is a suite of processes, over servers that are addresses only, and its
@@ -60,7 +61,7 @@ func newWorld(t *testing.T) *world {
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second},
 		launcher: &launcher{t: t, extra: map[string][]string{
 			suite.Minimatch: {"--pending-release-timeout=" + released},
-			suite.Director:  {"--pending-release-timeout=" + released, "--match-timeout=1500ms"},
+			suite.Director:  {"--pending-release-timeout=" + released, "--match-timeout=5s"},
 		}},
 	}
 	o := quiet(w.launcher, w.logs)

@@ -13,11 +13,13 @@ import (
 )
 
 // brisk are the time-outs of Open Match and the director for tests in which
-// tickets have to come back by themselves.
-func brisk(w *world) func(*director.Config) {
-	w.pending = time.Second
+// tickets have to come back by themselves. A call that is still on its way when
+// they end allocates a second server, so that they are not too brisk for a
+// machine that is busy.
+func brisk(w *world, pending time.Duration) func(*director.Config) {
+	w.pending = pending
 	return func(c *director.Config) {
-		c.PendingReleaseTimeout, c.MatchTimeout = time.Second, 500*time.Millisecond
+		c.PendingReleaseTimeout, c.MatchTimeout = pending, pending*3/4
 		c.ShutdownTimeout = 100 * time.Millisecond
 	}
 }
@@ -71,7 +73,7 @@ func TestCrash(t *testing.T) {
 			w := newWorld(t)
 			w.addServers(4)
 			ids := w.addTickets(8)
-			settings := brisk(w)
+			settings := brisk(w, 2*time.Second)
 
 			killed := make(chan struct{})
 			second := make(chan struct{})
@@ -126,7 +128,7 @@ func TestCrashAmongMany(t *testing.T) {
 	w := newWorld(t)
 	w.addServers(120)
 	ids := w.addTickets(160)
-	settings := brisk(w)
+	settings := brisk(w, 6*time.Second)
 	i, kill := mortal(t, w, settings)
 	start(t, w, settings)
 	eventually(t, "some are assigned", func() bool { return w.assigned(ids...) > 10 })

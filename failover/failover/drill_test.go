@@ -63,6 +63,18 @@ func (r *rig) kubeconfig() string {
 	return file
 }
 
+// settled is a Node that Kubernetes' own controllers have done with.
+func (r *rig) settled(name string) (n *corev1.Node) {
+	r.Helper()
+	r.eventually("the Node is settled", func() error {
+		if n = r.node(name); len(n.Spec.Taints) > 0 || n.Labels[corev1.LabelOSStable] == "" || n.Labels["beta."+corev1.LabelOSStable] == "" {
+			return fmt.Errorf("labels %v, taints %v", n.Labels, n.Spec.Taints)
+		}
+		return nil
+	})
+	return n
+}
+
 // untouched compares a Node with what it was before.
 func (r *rig) untouched(before *corev1.Node) {
 	r.Helper()
@@ -130,7 +142,7 @@ func TestDrill(t *testing.T) {
 	r.onprem("worker-3")
 	r.server("ready", "worker-3", "Ready")
 	r.server("playing", "worker-3", "Allocated")
-	before := r.node("worker-3")
+	before := r.settled("worker-3")
 	r.controller(r.kube)
 
 	var out output

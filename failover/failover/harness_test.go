@@ -43,7 +43,7 @@ const (
 )
 
 // monitorGrace is after which silence a Node is NotReady.
-const monitorGrace = 3 * time.Second
+const monitorGrace = 5 * time.Second
 
 // shared has a controller manager: its nodes beat, or are NotReady.
 var shared = controlplane.Shared{Options: controlplane.Options{ControllerManager: true, NodeMonitorGrace: monitorGrace}}

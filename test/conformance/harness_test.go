@@ -61,6 +61,7 @@ type openMatch struct {
 	clock *minimatch.FakeClock
 	// The base URLs of the three services.
 	frontendURL, backendURL, queryURL string
+	backendAddr                       string
 	frontend                          openmatch.FrontendServiceClient
 	backend                           openmatch.BackendServiceClient
 	query                             openmatch.QueryServiceClient
@@ -157,6 +158,7 @@ func run(t testing.TB, change ...func(*minimatch.Config)) service.Addrs {
 }
 
 func (om *openMatch) connect(frontend, backend, query string) {
+	om.backendAddr = backend
 	om.frontend = openmatch.NewFrontendServiceClient(dial(om.t, frontend))
 	om.backend = openmatch.NewBackendServiceClient(dial(om.t, backend))
 	om.query = openmatch.NewQueryServiceClient(dial(om.t, query))
@@ -176,9 +178,9 @@ func (om *openMatch) rest() {
 	}
 }
 
-func dial(t testing.TB, addr string) *grpc.ClientConn {
+func dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	conn, err := rpc.Dial(addr)
+	conn, err := rpc.Dial(addr, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -274,8 +275,10 @@ func TestEvaluatorThatHangsLastsUntilItsCallersLeave(t *testing.T) {
 
 func TestCallerWhoDoesNotReadHoldsUpNobody(t *testing.T) {
 	om := start(t)
-	// More than the windows of a connection hold.
-	big := &anypb.Any{TypeUrl: "x/y", Value: make([]byte, 1<<20)}
+	// More than the smallest windows of a connection hold.
+	const window = 1 << 16
+	narrow := dial(t, om.backendAddr, grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window))
+	big := &anypb.Any{TypeUrl: "x/y", Value: make([]byte, window)}
 	var matches []*openmatch.Match
 	for i := range 16 {
 		m := om.match(fmt.Sprintf("%02d", i))
@@ -284,7 +287,7 @@ func TestCallerWhoDoesNotReadHoldsUpNobody(t *testing.T) {
 	}
 	om.proposing("big", matches...)
 	om.proposing("b", om.match("b"))
-	slow, err := om.backend.FetchMatches(t.Context(), om.request("big"))
+	slow, err := openmatch.NewBackendServiceClient(narrow).FetchMatches(t.Context(), om.request("big"))
 	if err != nil {
 		t.Fatal(err)
 	}
