@@ -1,6 +1,7 @@
 package director_test
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -251,6 +252,51 @@ func TestBackBeforeTheAnswer(t *testing.T) {
 			metric(t, i, `torikumi_director_matches_total{outcome="invalid",queue="session"}`) > 0
 	})
 	release()
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	w.check(t)
+}
+
+// TestLostAnswerToARelease: another try could take the tickets away from the
+// match in which they are by then, another director's perhaps.
+func TestLostAnswerToARelease(t *testing.T) {
+	w := newWorld(t)
+	refuse := failing("Allocate", "before", 1, status.Error(codes.PermissionDenied, "no"))
+	lose := failing("ReleaseTickets", "after", 1, lost)
+	w.hook = func(ctx context.Context, method, phase string) error {
+		return cmp.Or(refuse(ctx, method, phase), lose(ctx, method, phase))
+	}
+	w.addServers(1)
+	ids := w.addTickets(2)
+	start(t, w, nil)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	if n := w.releases(); n != 1 {
+		t.Errorf("tickets were released %d times", n)
+	}
+	w.check(t)
+}
+
+// TestInvalidMatchWithTicketsOfAnother: a match that cannot be played names the
+// tickets of one that is being placed.
+func TestInvalidMatchWithTicketsOfAnother(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(2)
+	hook, arrived, open := holding("Allocate")
+	w.hook = hook
+	i := start(t, w, nil)
+	ids := w.addTickets(2)
+	<-arrived
+	w.do(func() {
+		m := w.match(ids, time.Now())
+		m.MatchId = ""
+		w.script = []answer{{matches: []*openmatch.Match{m}}}
+	})
+	eventually(t, "the second match is refused", func() bool {
+		return metric(t, i, `torikumi_director_matches_total{outcome="invalid",queue="session"}`) >= 1
+	})
+	if n := w.releases(); n != 0 {
+		t.Errorf("tickets of a match that is being placed were released %d times", n)
+	}
+	close(open)
 	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
 	w.check(t)
 }

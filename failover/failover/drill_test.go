@@ -236,7 +236,7 @@ func drillEnds(r *rig) {
 
 	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, NeverRuns: true, Times: -1})
 	var late output
-	r.ended(r.rehearse(&late, "worker-1", 2*time.Second, nil), &late, "not done within 2s: waits for the VM's Node")
+	r.ended(r.rehearse(&late, "worker-1", 10*time.Second, nil), &late, "not done within 10s: waits for the VM's Node")
 	r.nothingLeft()
 
 	var broken output

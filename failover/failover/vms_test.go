@@ -63,14 +63,14 @@ func TestTwoVMs(t *testing.T) {
 	r := newRig(t, shared.Get(t))
 	r.cfg.Machines = []string{"small:2:8Gi:3600", "large:4:16Gi:7200"} // one and two a second
 	r.boots(true)
-	r.onprem("worker-1")
-	r.pods("worker-1", 3, "1500m")
+	r.onprem("worker-4")
+	r.pods("worker-4", 3, "1500m")
 	r.controller(r.kube)
 	r.controller(r.kube)
 
-	r.unplug("worker-1")
-	second := r.second("worker-1", v1.Active)
-	first := r.phase("worker-1", v1.Active)
+	r.unplug("worker-4")
+	second := r.second("worker-4", v1.Active)
+	first := r.phase("worker-4", v1.Active)
 	if a, b := first.Status.VM.MachineType, second.Status.VM.MachineType; a != "large" || b != "small" || second.Spec.Adds != first.Name {
 		t.Errorf("VMs are %s and %s, the second adds to %s", a, b, second.Spec.Adds)
 	}
@@ -92,13 +92,13 @@ func TestTwoVMs(t *testing.T) {
 	if n := r.cloud.Live(); n != 2 {
 		t.Errorf("%d VMs", n)
 	}
-	r.status(first, "worker-1 #1", "worker-1 #2")
+	r.status(first, "worker-4 #1", "worker-4 #2")
 
 	r.server("game", second.Status.GCPVMName, "Allocated")
 	r.server("spare", first.Status.GCPVMName, "Ready")
-	r.onprem("worker-1") // plugged in again
-	r.second("worker-1", v1.Draining)
-	first = r.phase("worker-1", v1.Completed)
+	r.onprem("worker-4") // plugged in again
+	r.second("worker-4", v1.Draining)
+	first = r.phase("worker-4", v1.Completed)
 	if first.Status.Spent.AsApproximateFloat64() < 2 {
 		t.Errorf("the first VM has cost %s", first.Status.Spent.String())
 	}
@@ -112,7 +112,7 @@ func TestTwoVMs(t *testing.T) {
 	if err := r.admin.Delete(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
-	r.ends("worker-1", second.Status.GCPVMName)
+	r.ends("worker-4", second.Status.GCPVMName)
 	if n := r.cloud.Peak(); n != 2 {
 		t.Errorf("%d VMs at one time", n)
 	}

@@ -159,25 +159,37 @@ func loopback(host string) bool {
 // Key implements [KeySource]. An id that is not known causes a fetch, unless an
 // unknown id has just caused one; the call waits for it as long as ctx lets it.
 func (r *RemoteKeys) Key(ctx context.Context, kid string) (crypto.PublicKey, error) {
-	r.mu.Lock()
-	if key, ok := r.current()[kid]; ok {
+	for {
+		r.mu.Lock()
+		if key, ok := r.current()[kid]; ok {
+			r.mu.Unlock()
+			return key, nil
+		}
+		now := r.opts.Now()
+		f := r.flight
+		joined := f != nil
+		if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= r.opts.UnknownKeyInterval) {
+			r.asked, r.unknownAt = true, now
+			f = r.launch()
+		}
 		r.mu.Unlock()
-		return key, nil
-	}
-	now := r.opts.Now()
-	f := r.flight
-	if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= r.opts.UnknownKeyInterval) {
-		r.asked, r.unknownAt = true, now
-		f = r.launch()
-	}
-	r.mu.Unlock()
-	if f != nil {
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
+		if f != nil {
+			select {
+			case <-f.done:
+			case <-ctx.Done():
+				return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
+			}
+		}
+		// A fetch that was under way may have been answered before the key was
+		// published.
+		if !joined || f.err != nil {
+			return r.known(kid)
 		}
 	}
+}
+
+// known returns a key of the set as it is.
+func (r *RemoteKeys) known(kid string) (crypto.PublicKey, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	set := r.current()

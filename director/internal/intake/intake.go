@@ -108,7 +108,7 @@ func (i *Intake) handle(queue string, where servers.Where, m *openmatch.Match, s
 		return
 	case errors.As(err, &invalid):
 		i.Logger.Warn("invalid match", "match", m.GetMatchId(), "queue", queue, "error", err)
-		i.turnAway(queue, invalid.Tickets, releaseBy)
+		i.turnAway(queue, i.Ledger.Free(invalid.Tickets, i.Now()), releaseBy)
 		return
 	}
 	if ok, free := i.take(b.Tickets, releaseBy); !ok {

@@ -89,6 +89,20 @@ func (l *Ledger) take(tickets []string, now time.Time) (free []string, released 
 	return free, released
 }
 
+// Free returns those of the tickets that no match has.
+func (l *Ledger) Free(tickets []string, now time.Time) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget(now)
+	var free []string
+	for _, t := range tickets {
+		if _, taken := l.held[t]; !taken {
+			free = append(free, t)
+		}
+	}
+	return free
+}
+
 // Releasing notes that the tickets of a match are about to be released. Return
 // has to follow.
 func (l *Ledger) Releasing(tickets []string) {

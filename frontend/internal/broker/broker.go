@@ -92,6 +92,7 @@ func New(o Options) *Broker {
 // search.ErrFull, search.ErrStopped or ErrUnavailable. What has begun is brought
 // to its end even if ctx ends meanwhile.
 func (b *Broker) Create(ctx context.Context, s search.Search) (search.Search, error) {
+	defer b.deletes.expect()()
 	s.ID, s.Created = rand.Text(), b.Now()
 	if err := b.Store.Begin(s); err != nil {
 		return search.Search{}, err
@@ -101,10 +102,8 @@ func (b *Broker) Create(ctx context.Context, s search.Search) (search.Search, er
 		if b.Store.Abandon(s.ID) {
 			b.Metrics.left(s.Queue)
 		}
-		b.deletes.nudge()
 		return search.Search{}, err
 	}
-	b.deletes.nudge()
 	s, ok := b.Store.Get(s.ID)
 	select {
 	case <-b.Store.Stopped():
@@ -154,6 +153,7 @@ func (b *Broker) bind(ctx context.Context, s search.Search) error {
 // as soon as it can be. The state of the answer is the final one. It is false if
 // there is no such search.
 func (b *Broker) Cancel(ctx context.Context, id string) (search.Search, bool) {
+	defer b.deletes.expect()()
 	s, changed, ok := b.Store.End(id, search.Cancel)
 	if changed {
 		b.closed(ctx, s, "search cancelled")
@@ -232,8 +232,10 @@ func (b *Broker) expire(ctx context.Context) {
 			return
 		case <-t.C:
 		}
+		over := b.deletes.expect()
 		for _, s := range b.Store.Tick(b.Now()) {
 			b.closed(ctx, s, "search expired")
 		}
+		over()
 	}
 }

@@ -28,10 +28,12 @@ type deletes struct {
 	logger  *slog.Logger
 	metrics *Metrics
 
-	mu      sync.Mutex
-	queue   []string
-	active  int
-	dropped bool
+	mu     sync.Mutex
+	queue  []string
+	active int
+	// expected counts calls that may yet add something.
+	expected int
+	dropped  bool
 	// more wakes the workers, less whoever waits for the end.
 	more, less chan struct{}
 }
@@ -62,6 +64,20 @@ func (d *deletes) add(id string) {
 	default:
 	}
 	d.nudge()
+}
+
+// expect says that something may be added until the returned function is called,
+// so that nobody takes an empty queue for the end.
+func (d *deletes) expect() (over func()) {
+	d.mu.Lock()
+	d.expected++
+	d.mu.Unlock()
+	return func() {
+		d.mu.Lock()
+		d.expected--
+		d.mu.Unlock()
+		d.nudge()
+	}
 }
 
 // nudge makes whoever waits for the end look again.
@@ -95,11 +111,11 @@ func (d *deletes) done(id string, ok bool) {
 	d.nudge()
 }
 
-// left counts what is not deleted yet.
+// left counts what is not deleted yet, or may come yet.
 func (d *deletes) left() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.queue) + d.active
+	return len(d.queue) + d.active + d.expected
 }
 
 // drained waits until nothing is left and no more comes, or ctx ends, and

@@ -125,6 +125,7 @@ func (b *Broker) read(ticket string, a *openmatch.Assignment) {
 
 // remake gives a search that Open Match has lost another ticket.
 func (b *Broker) remake(ctx context.Context, id string) error {
+	defer b.deletes.expect()()
 	s, ok := b.Store.Get(id)
 	if !ok || !b.Store.Retry(id) {
 		return nil
@@ -132,10 +133,8 @@ func (b *Broker) remake(ctx context.Context, id string) error {
 	// What has begun is brought to its end, so that no ticket is left behind.
 	if err := b.bind(context.WithoutCancel(ctx), s); err != nil {
 		b.Store.Defer(id)
-		b.deletes.nudge()
 		return err
 	}
-	b.deletes.nudge()
 	b.Metrics.remade.Inc()
 	return nil
 }
