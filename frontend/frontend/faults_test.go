@@ -130,11 +130,14 @@ func TestOpenMatchRestart(t *testing.T) {
 	old := s.om.one(t, ids["p0"]).GetId()
 	s.om.down()
 	s.om.lose()
+	// Nothing is made again before the watcher, p0, has heard: it is the first.
+	s.om.setRefuse(status.Error(codes.Unavailable, "not yet"))
 	s.om.up()
-	eventually(t, "all tickets are back", func() bool { return s.om.count() == len(ids) })
 	if got := stream.ticket(); got.State != "SEARCHING" || got.Reason == "" {
 		t.Errorf("the watcher heard %+v", got)
 	}
+	s.om.setRefuse(nil)
+	eventually(t, "all tickets are back", func() bool { return s.om.count() == len(ids) })
 	// A director that announces what was before the restart changes nothing.
 	s.director.announce(announcement(nil, old+"-stale", old))
 	for player, id := range ids {
@@ -168,7 +171,9 @@ func TestRemakeRefused(t *testing.T) {
 	}
 	s.om.setRefuse(nil)
 	eventually(t, "bob's ticket is back", func() bool { return len(s.om.find(bob.ID)) == 1 })
-	if got := s.get("bob", bob.ID); got.State != "SEARCHING" || got.Reason != "" {
+	var got ticket
+	eventually(t, "the frontend knows", func() bool { got = s.get("bob", bob.ID); return got.Reason == "" })
+	if got.State != "SEARCHING" {
 		t.Errorf("bob: %+v", got)
 	}
 	if len(s.om.find(alice.ID)) != 0 {
@@ -289,7 +294,7 @@ func TestStopWithoutOpenMatch(t *testing.T) {
 func TestStopDuringCreate(t *testing.T) {
 	s := start(t, nil)
 	reached, release := make(chan struct{}), make(chan struct{})
-	s.om.setBeforeReply(func(*openmatch.Ticket) { close(reached); <-release })
+	s.om.setBeforeReply(func(*openmatch.Ticket) { close(reached); <-release }) // for one ticket alone
 	answer := make(chan reply, 1)
 	raw := s.token("alice")
 	go func() {
@@ -302,8 +307,8 @@ func TestStopDuringCreate(t *testing.T) {
 	<-reached
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); s.stop() }()
-	eventually(t, "nothing new is accepted", func() bool {
-		r, err := s.try(t.Context(), playToken, "GET", "/play/eu", http.NoBody)
+	eventually(t, "it stops", func() bool {
+		r, err := s.try(t.Context(), "", "GET", "/readyz", http.NoBody)
 		return err != nil || r.code == http.StatusServiceUnavailable
 	})
 	close(release)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -24,6 +25,9 @@ func mute(t testing.TB, opts fleet.Options) (*running, fleet.Spec, sdkpb.SDKClie
 	t.Helper()
 	specs := make(chan fleet.Spec, 16)
 	opts.Ready, opts.Max = 1, 1
+	if opts.Health == (fleet.Health{}) {
+		opts.Health.Disabled = true // it gives no sign of life
+	}
 	opts.Backend = children(t, fleettest.ModeMute)
 	opts.Sidecar = func(_ context.Context, s fleet.Spec) ([]string, func(), error) {
 		specs <- s
@@ -113,7 +117,10 @@ func sameJSON(a, b string) bool {
 // TestGameServerJSON holds the shape in which Agones writes a game server:
 // names as in the .proto, 64-bit numbers as strings, and no field left out.
 func TestGameServerJSON(t *testing.T) {
-	r, spec, _ := mute(t, fleet.Options{Labels: map[string]string{"torikumi/allocatable": "true"}})
+	r, spec, _ := mute(t, fleet.Options{
+		Labels: map[string]string{"torikumi/allocatable": "true"},
+		Health: fleet.Health{Period: 5 * time.Second, FailureThreshold: 3, InitialDelay: 5 * time.Second},
+	})
 	_, answer := rest(t, spec, "GET", "/gameserver", "")
 	var got map[string]any
 	if err := json.Unmarshal([]byte(answer), &got); err != nil {

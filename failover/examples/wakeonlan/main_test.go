@@ -89,11 +89,23 @@ func (l *lab) leases() []lease {
 // settle wakes the hosts that got a magic packet and ends those that were
 // switched off. Both have arrived by the time that the program has ended.
 func (l *lab) settle() {
+	const last = "the last one" // everything from before comes before it
+	mark, err := net.DialUDP("udp", nil, l.wol.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer mark.Close()
+	if _, err := mark.Write([]byte(last)); err != nil {
+		l.Fatal(err)
+	}
+	_ = l.wol.SetReadDeadline(time.Now().Add(time.Minute))
 	buf := make([]byte, 200)
 	for {
-		_ = l.wol.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
 		n, err := l.wol.Read(buf)
 		if err != nil {
+			l.Fatal(err)
+		}
+		if string(buf[:n]) == last {
 			break
 		}
 		for _, h := range l.inv.Hosts {

@@ -62,12 +62,11 @@ func (b *Broker) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscrib
 		if err != nil {
 			return true, err
 		}
-		b.Metrics.announcements.Inc()
-		if a.GetConnection() == "" {
-			continue
+		if a.GetConnection() != "" {
+			for _, id := range a.GetTicketIds() {
+				b.assign(id, a.GetConnection(), a.GetDetails())
+			}
 		}
-		for _, id := range a.GetTicketIds() {
-			b.assign(id, a.GetConnection(), a.GetDetails())
-		}
+		b.Metrics.announcements.Inc() // last: who has seen it finds it done
 	}
 }
