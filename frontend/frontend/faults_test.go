@@ -217,7 +217,7 @@ func TestCancelWhileOpenMatchIsDown(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
-	s := start(t, func(c *settings) { c.TicketTimeout, c.EndedRetention = time.Second, 2*time.Second })
+	s := start(t, func(c *settings) { c.TicketTimeout, c.EndedRetention = 3*time.Second, 2*time.Second })
 	made := s.create("alice")
 	stream := s.events(t.Context(), "alice", made.ID)
 	stream.ticket()

@@ -11,6 +11,7 @@ import (
 
 	"torikumi/gameserver/internal/door"
 	"torikumi/gameserver/internal/gateapi"
+	"torikumi/gameserver/internal/sdktest"
 	"torikumi/gameserver/internal/wire"
 	"torikumi/pkg/token"
 )
@@ -117,7 +118,42 @@ func TestGateOutOfReach(t *testing.T) {
 		t.Fatalf("join: %v", err)
 	}
 	s.startGate()
-	s.join(ann, tok)
+	s.until("ann is let in", func() bool { // once the gate has its keys
+		_, err := ann.Join(limited(t), tok)
+		if err != nil && refusal(err) != wire.ReasonGateUnavailable {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+}
+
+// TestServerBehindItsGate: the gate has let in a player of the next match when
+// the server hears that the one before is over.
+func TestServerBehindItsGate(t *testing.T) {
+	behind := sdktest.Start(t)
+	s := start(t, func(s *suite) {
+		s.server.SDKPort = behind.Port()
+		s.sdk.SetState("Ready")
+	})
+	s.until("the server is Ready", func() bool { return behind.State() == "Ready" })
+	const next = "m-next"
+	behind.Give(match, nil)
+	s.give(match, "ann")
+	ann := s.player()
+	s.join(ann, s.token("ann"))
+	s.sdk.SetState("Ready")
+	s.give(next, "bob", "carl")
+	bob := s.player()
+	s.join(bob, s.issuer.Mint("bob", "red", next))
+	behind.SetState("Ready")
+	if err := ann.Wait(limited(t)); kick(err) != wire.KickMatchOver {
+		t.Errorf("ann: %v", err)
+	}
+	behind.Give(next, nil)
+	s.join(s.player(), s.issuer.Mint("carl", "red", next))
+	if _, err := bob.Ping(limited(t)); err != nil || len(s.roster().Present) != 2 {
+		t.Errorf("bob: %v; present: %v", err, s.roster().Present)
+	}
 }
 
 func TestGateWithoutJournalRefusesOlderTokens(t *testing.T) {

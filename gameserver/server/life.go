@@ -24,14 +24,16 @@ type life struct {
 	cfg      *Config
 	log      *slog.Logger
 	follower *agones.Follower
-	over     func() // the match is over
+	// over says that the match ended is over, or none if it is empty, and that
+	// the match begun has begun, or none.
+	over func(ended, begun string)
 
 	ended chan struct{} // closed once the game server is shut down
 	once  sync.Once
 	match string // of the last view that was Allocated; only observe uses it
 }
 
-func newLife(client sdk.SDKClient, cfg *Config, log *slog.Logger, over func()) *life {
+func newLife(client sdk.SDKClient, cfg *Config, log *slog.Logger, over func(ended, begun string)) *life {
 	l := &life{sdk: client, cfg: cfg, log: log, over: over, ended: make(chan struct{})}
 	l.follower = agones.New(agones.Options{SDK: client, Observe: l.observe, Logger: log})
 	return l
@@ -47,13 +49,13 @@ func (l *life) observe(v agones.View) {
 			close(l.ended)
 		})
 	case v.State == agones.StateAllocated:
-		if l.match != "" && l.match != v.Match {
-			l.over()
+		if l.match != v.Match {
+			l.over(l.match, v.Match)
 		}
 		l.match = v.Match
 	case v.State == agones.StateReady:
 		if l.match != "" {
-			l.over()
+			l.over(l.match, "")
 		}
 		l.match = ""
 	}
@@ -79,12 +81,18 @@ func (l *life) ready(ctx context.Context) error {
 	for {
 		v, err := l.follower.Fresh(ctx)
 		if err == nil {
-			if v.State == agones.StateAllocated || v.State == agones.StateReserved || v.Ending() {
-				return nil
-			}
-			if _, err = l.sdk.Ready(ctx, &sdk.Empty{}); err == nil {
+			switch {
+			case v.State == agones.StateReady:
 				l.log.Info("ready for players")
 				return nil
+			case v.State == agones.StateAllocated, v.State == agones.StateReserved, v.Ending():
+				return nil
+			case v.State == agones.StateRequestReady: // it has been heard
+			default:
+				if _, err = l.sdk.Ready(ctx, &sdk.Empty{}); err == nil {
+					l.log.Info("ready for players")
+					return nil
+				}
 			}
 		}
 		l.log.Debug("not ready yet", "error", err)

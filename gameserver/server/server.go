@@ -157,6 +157,6 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, started func(addr s
 	if started != nil {
 		started(socket.LocalAddr().String())
 	}
-	life := newLife(sdk.NewSDKClient(conn), cfg, log, a.Clear)
+	life := newLife(sdk.NewSDKClient(conn), cfg, log, a.Change)
 	return life.with(ctx, a.Run)
 }

@@ -60,13 +60,12 @@ func (l *Ledger) Take(ctx context.Context, tickets []string, now time.Time) (ok 
 	}
 }
 
-// take tries once. If it fails only because of tickets that are being
-// released, released is closed when some of them have been.
+// take tries once. If some of the tickets are being released, released is closed
+// when they have been.
 func (l *Ledger) take(tickets []string, now time.Time) (free []string, released <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(now)
-	other := false
 	for _, t := range tickets {
 		h, taken := l.held[t]
 		switch {
@@ -74,17 +73,12 @@ func (l *Ledger) take(tickets []string, now time.Time) (free []string, released 
 			free = append(free, t)
 		case h.released != nil:
 			released = h.released
-		default:
-			other = true
 		}
 	}
 	if len(free) == len(tickets) {
 		for _, t := range tickets {
 			l.held[t] = hold{}
 		}
-	}
-	if other {
-		return free, nil
 	}
 	return free, released
 }

@@ -64,16 +64,29 @@ func TestTakeWhileReleased(t *testing.T) {
 		l.Take(t.Context(), []string{"c"}, now)
 		l.Releasing([]string{"a", "b"})
 
-		// c is another match's, whatever becomes of a.
-		if ok, free := l.Take(t.Context(), []string{"a", "c", "d"}, now); ok || !slices.Equal(free, []string{"d"}) {
-			t.Errorf("take = %v, free %v", ok, free)
-		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if ok, free := l.Take(ctx, []string{"a", "d"}, now); ok || !slices.Equal(free, []string{"d"}) || ctx.Err() == nil {
 			t.Errorf("take = %v, free %v, %v", ok, free, ctx.Err())
 		}
 
+		// c is another match's, but a will be free.
+		others := make(chan []string, 1)
+		go func() {
+			ok, free := l.Take(t.Context(), []string{"a", "c", "d"}, now)
+			if ok {
+				t.Error("c is taken")
+			}
+			others <- free
+		}()
+		synctest.Wait()
+		l.Return([]string{"a", "b"})
+		if free := <-others; !slices.Equal(free, []string{"a", "d"}) {
+			t.Errorf("free %v", free)
+		}
+
+		l.Take(t.Context(), []string{"a", "b"}, now)
+		l.Releasing([]string{"a", "b"})
 		taken := make(chan bool, 2)
 		for range cap(taken) {
 			go func() {

@@ -140,24 +140,22 @@ func (b *Broker) remake(ctx context.Context, id string) error {
 }
 
 // watchConnection reads everything when Open Match has come back: it may have
-// lost its tickets.
+// lost its tickets. A connection may be back before it was seen to be gone.
 func (b *Broker) watchConnection(ctx context.Context) {
-	was := connectivity.Idle
 	for {
 		b.OpenMatch.Connect()
 		now := b.OpenMatch.GetState()
-		if now == connectivity.Ready && was != connectivity.Ready {
+		if now == connectivity.Ready {
 			b.Metrics.up.Set(1)
 			b.Logger.InfoContext(ctx, "connected to Open Match")
 			b.soon()
 		}
-		if now != connectivity.Ready && was == connectivity.Ready {
-			b.Metrics.up.Set(0)
-			b.Logger.WarnContext(ctx, "connection to Open Match lost")
-		}
-		was = now
 		if !b.OpenMatch.WaitForStateChange(ctx, now) {
 			return
+		}
+		if now == connectivity.Ready {
+			b.Metrics.up.Set(0)
+			b.Logger.WarnContext(ctx, "connection to Open Match lost")
 		}
 	}
 }

@@ -57,6 +57,7 @@ type Follower struct {
 	apply sync.Mutex // held while a view is taken in and observed
 
 	mu        sync.Mutex
+	taken     int // counts the views
 	view      View
 	seen      bool
 	connected bool
@@ -127,11 +128,14 @@ func (f *Follower) watch(ctx context.Context, works func()) error {
 	}
 	// Some SDK servers send nothing before the first change. After a new start
 	// of the SDK its word counts, whatever version it is at.
+	f.mu.Lock()
+	before := f.taken
+	f.mu.Unlock()
 	gs, err := f.get(ctx)
 	if err != nil {
 		return err
 	}
-	f.take(viewOf(gs), true)
+	f.take(viewOf(gs), before)
 	works()
 	f.found()
 	var resync sync.WaitGroup
@@ -143,7 +147,7 @@ func (f *Follower) watch(ctx context.Context, works func()) error {
 		if err != nil {
 			return fmt.Errorf("watch: %w", err)
 		}
-		f.take(viewOf(gs), false)
+		f.take(viewOf(gs), anyTime)
 	}
 }
 
@@ -173,17 +177,22 @@ func (f *Follower) get(ctx context.Context) (*sdk.GameServer, error) {
 	return gs, nil
 }
 
+// anyTime is for views that are not known to be newer than what was taken.
+const anyTime = -1
+
 // take stores a view unless a newer one is known: an answer can overtake the
-// events that were on their way.
-func (f *Follower) take(v View, always bool) {
+// events that were on their way. A view that was asked for when as many had been
+// taken as now is the newest, whatever its version.
+func (f *Follower) take(v View, before int) {
 	f.apply.Lock()
 	defer f.apply.Unlock()
 	f.mu.Lock()
-	if f.seen && !always && v.olderThan(f.view) {
+	if f.seen && before != f.taken && v.olderThan(f.view) {
 		f.mu.Unlock()
 		return
 	}
 	f.view, f.seen = v, true
+	f.taken++
 	f.mu.Unlock()
 	if f.o.Observe != nil {
 		f.o.Observe(v)
@@ -263,7 +272,7 @@ func (f *Follower) ask(fl *flight, wait time.Duration) {
 	}
 	gs, err := f.get(f.base)
 	if err == nil {
-		f.take(viewOf(gs), false)
+		f.take(viewOf(gs), anyTime)
 		fl.view, _ = f.Current()
 	} else {
 		fl.err = fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	"torikumi/gameserver/internal/agones"
 	"torikumi/gameserver/internal/sdktest"
@@ -121,4 +122,61 @@ func TestRestartOfTheSDK(t *testing.T) {
 	s.ResetVersion()
 	s.Restart()
 	sdktest.Eventually(t, "the new state is seen", func() bool { v, _ := f.Current(); return v.State == "Ready" && f.Lost() == 0 })
+}
+
+// overtaken is an SDK whose first answer is taken after a newer one.
+type overtaken struct {
+	sdk.SDKClient
+	mu       sync.Mutex
+	gets     int
+	asked    chan struct{}
+	answered chan struct{}
+}
+
+type quiet struct {
+	grpc.ServerStreamingClient[sdk.GameServer]
+	ctx context.Context
+}
+
+func (q quiet) Recv() (*sdk.GameServer, error) { <-q.ctx.Done(); return nil, q.ctx.Err() }
+
+func (o *overtaken) WatchGameServer(ctx context.Context, _ *sdk.Empty, _ ...grpc.CallOption) (grpc.ServerStreamingClient[sdk.GameServer], error) {
+	return quiet{ctx: ctx}, nil
+}
+
+func (o *overtaken) GetGameServer(context.Context, *sdk.Empty, ...grpc.CallOption) (*sdk.GameServer, error) {
+	o.mu.Lock()
+	o.gets++
+	first := o.gets == 1
+	o.mu.Unlock()
+	view := func(version, state string) *sdk.GameServer {
+		return &sdk.GameServer{ObjectMeta: &sdk.GameServer_ObjectMeta{Uid: "u", ResourceVersion: version}, Status: &sdk.GameServer_Status{State: state}}
+	}
+	if first {
+		close(o.asked)
+		<-o.answered
+		return view("5", "Ready"), nil
+	}
+	return view("6", "Allocated"), nil
+}
+
+func TestFirstAnswerIsOvertaken(t *testing.T) {
+	c, r := &overtaken{asked: make(chan struct{}), answered: make(chan struct{})}, &recorder{}
+	f := agones.New(agones.Options{SDK: c, Observe: r.observe, Logger: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- f.Run(ctx) }()
+	<-c.asked
+	if _, err := f.Fresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	close(c.answered)
+	sdktest.Eventually(t, "the watch works", func() bool { return f.Lost() == 0 })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(r.views) != 1 || r.views[0].State != "Allocated" {
+		t.Errorf("observed %+v", r.views)
+	}
 }

@@ -12,12 +12,14 @@ import (
 
 // States of a game server that matter here; the names are those of Agones.
 const (
-	StateReady     = "Ready"
-	StateReserved  = "Reserved"
-	StateAllocated = "Allocated"
-	StateShutdown  = "Shutdown"
-	StateError     = "Error"
-	StateUnhealthy = "Unhealthy"
+	StateReady = "Ready"
+	// StateRequestReady: Ready has been asked for.
+	StateRequestReady = "RequestReady"
+	StateReserved     = "Reserved"
+	StateAllocated    = "Allocated"
+	StateShutdown     = "Shutdown"
+	StateError        = "Error"
+	StateUnhealthy    = "Unhealthy"
 )
 
 // View is what the SDK has told of the game server.

@@ -18,7 +18,6 @@ type pending struct {
 	token digest
 	size  int
 	key   string
-	epoch int
 }
 
 // work asks the gate about one newcomer after the other.
@@ -61,7 +60,7 @@ func (a *Arena) settle(p *pending, admission gateapi.Admission, err error) {
 	}
 	var refusal *gateapi.Refusal
 	switch {
-	case err == nil && (p.epoch != a.epoch || a.closed):
+	case err == nil && (admission.MatchID == a.ended || a.closed):
 		a.leavers[admission.Admission] = admission.Player
 		a.poke()
 	case err == nil:

@@ -80,7 +80,7 @@ type Arena struct {
 	leavers  map[string]string // admission → player, to be told to the gate
 	suspect  bool              // the gate may believe in players who are not here
 	clearing bool              // newcomers have to wait until that is cleared up
-	epoch    int               // counts the matches
+	ended    string            // the match that was over last
 	closed   bool
 }
 
@@ -131,23 +131,34 @@ func (a *Arena) Run(ctx context.Context) error {
 }
 
 func (a *Arena) close() {
-	a.clear(wire.KickShutdown)
+	a.mu.Lock()
+	a.closed = true
+	for _, s := range a.sessions {
+		a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickShutdown}))
+	}
+	a.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	a.tell(ctx)
 }
 
-// Clear sends everybody away, because their match is over, and drops the
-// newcomers who wait for an answer about it.
-func (a *Arena) Clear() { a.clear(wire.KickMatchOver) }
-
-func (a *Arena) clear(why string) {
+// Change sends the players of the match ended away, and those who wait for an
+// answer about it, and all who are not of the match begun; either may be empty.
+// The gate may be ahead, so that players of the next match can be here before its
+// beginning is known.
+func (a *Arena) Change(ended, begun string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.epoch++
-	a.closed = a.closed || why == wire.KickShutdown
+	if ended != "" {
+		a.ended = ended
+	}
+	if a.ended == begun {
+		a.ended = ""
+	}
 	for _, s := range a.sessions {
-		a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: why}))
+		if s.match == a.ended || begun != "" && s.match != begun {
+			a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickMatchOver}))
+		}
 	}
 }
 

@@ -164,11 +164,29 @@ func TestAdmissionOfAnEndedMatch(t *testing.T) {
 	a, c := open(t, g, 1000)
 	_, _ = c.Write([]byte("JOIN ann"))
 	sdktest.Eventually(t, "the gate is asked", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.waiting == 1 })
-	a.Clear()
+	a.Change("m", "")
 	close(g.block)
 	sdktest.Eventually(t, "ann is not let in", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.departed) == 1 })
 	if p := a.Players(); len(p) != 0 {
 		t.Errorf("players = %v", p)
+	}
+	a.Change("", "m") // it begins anew
+	_, _ = c.Write([]byte("JOIN bob"))
+	sdktest.Eventually(t, "bob is let in", func() bool { return len(a.Players()) == 1 })
+}
+
+// TestChange: the gate may know of the next match before the server does.
+func TestChange(t *testing.T) {
+	a, c := open(t, &fakeGate{}, 1000) // who lets in to match "m"
+	_, _ = c.Write([]byte("JOIN ann"))
+	sdktest.Eventually(t, "ann is let in", func() bool { return len(a.Players()) == 1 })
+	for _, change := range [][2]string{{"before", ""}, {"", "m"}, {"before", "m"}} {
+		if a.Change(change[0], change[1]); len(a.Players()) != 1 {
+			t.Errorf("sent away by %q", change)
+		}
+	}
+	if a.Change("", "after"); len(a.Players()) != 0 {
+		t.Error("ann is in the match of others")
 	}
 }
 

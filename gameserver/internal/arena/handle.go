@@ -96,7 +96,7 @@ func (a *Arena) join(s *session, raw string, size int, from netip.AddrPort) {
 	case len(a.pending) >= a.o.MaxPending || a.perIP[from.Addr()] >= a.o.MaxPendingPerIP:
 		a.refuse(from, hash, size, wire.RefusedBody{Reason: wire.ReasonBusy, Retryable: true})
 	default:
-		p := &pending{addr: from, raw: raw, token: hash, size: size, key: a.key(from, hash), epoch: a.epoch}
+		p := &pending{addr: from, raw: raw, token: hash, size: size, key: a.key(from, hash)}
 		a.pending[from] = p
 		a.perIP[from.Addr()]++
 		a.joins <- p // has room for MaxPending
