@@ -399,6 +399,7 @@ func dryRun(r *rig) {
 // nodeDeleted: a cloud-controller-manager deletes the NotReady Node; it comes
 // back as a new object without its labels.
 func nodeDeleted(r *rig) {
+	r.cfg.Grace = 3 * time.Second // while it is Pending
 	r.controller(r.kube)
 	r.fails("worker-1")
 	r.phase("worker-1", v1.Pending)

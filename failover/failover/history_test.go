@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -240,14 +241,14 @@ func oldObjects(r *rig) {
 		return nil
 	})
 	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
-	r.returns("worker-2")
+	r.setNode("worker-2", corev1.ConditionTrue, nil, "")
 	r.eventually("both end", func() error {
 		for _, f := range r.failovers() {
 			if f.Status.Phase != v1.Completed {
 				return fmt.Errorf("%s is %s", f.Name, f.Status.Phase)
 			}
 		}
-		return nil
+		return errors.Join(none(r.cloud.Live(), "VMs"), none(r.tokens(), "tokens"))
 	})
 	// And what nobody can have meant is refused.
 	for _, share := range []string{`"cpu":"1e3","memory":"1"`, `"cpu":"-1","memory":"1"`, `"cpu":"1","memory":"` + strings.Repeat("1", 30) + `"`} {

@@ -1,6 +1,7 @@
 package failover_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -31,6 +32,9 @@ func (r *rig) pods(node string, n int, cpu string) {
 		if err := r.admin.Create(r.ctx, p); err != nil {
 			r.Fatal(err)
 		}
+		r.Cleanup(func() { // no kubelet ends it
+			_ = r.admin.Delete(context.Background(), p, client.GracePeriodSeconds(0))
+		})
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // How long a player stays in a match once all are there, and between two pings.
 const (
-	playTime  = 300 * time.Millisecond
+	playTime  = 600 * time.Millisecond // in which all others see them
 	pingEvery = 100 * time.Millisecond
 )
 
@@ -102,7 +102,7 @@ func (d *demo) inMatch(ctx context.Context, s seeker, name string, p place, star
 	case p.match != "" && welcome.MatchID != p.match:
 		return fmt.Errorf("the server plays match %q, the frontend said %q", welcome.MatchID, p.match)
 	}
-	if err := everybody(ctx, c, s.size); err != nil {
+	if err := everybody(ctx, c, welcome.Roster, s.size); err != nil {
 		return err
 	}
 	for _, k := range intruders {
@@ -154,11 +154,15 @@ func join(ctx context.Context, c server, p *place) (client.Welcome, error) {
 }
 
 // everybody waits until the match has as many players as it should, and sees
-// that it has no more. Somebody who has come and gone already does not count.
-func everybody(ctx context.Context, c *client.Client, size int) error {
+// that it has no more: some were met on entering. Somebody who has come and gone
+// before does not count.
+func everybody(ctx context.Context, c *client.Client, some []client.Player, size int) error {
 	limit, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	met := make(map[string]bool)
+	for _, p := range some {
+		met[p.Player] = true
+	}
 	for {
 		_, present, err := c.Roster(limit)
 		if err != nil {

@@ -246,7 +246,7 @@ func TestTooLong(t *testing.T) {
 
 // TestKilled: with the context the program ends, and its child.
 func TestKilled(t *testing.T) {
-	for name, timeout := range map[string]time.Duration{"by the caller": time.Hour, "by the time limit": 3 * time.Second} {
+	for name, timeout := range map[string]time.Duration{"by the caller": time.Hour, "by the time limit": 5 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *execcloud.Config) { c.Timeout = timeout })
 			r.does("get", behaviour{Hang: true})

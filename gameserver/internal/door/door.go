@@ -178,7 +178,8 @@ func (d *Door) Run(ctx context.Context) error {
 }
 
 // decide closes the door in the same moment in which the end is decided, so that
-// nobody comes in to a server that is about to end.
+// nobody comes in to a server that is about to end. It opens again if the server's
+// newest view calls the end off before Agones has been asked.
 func (d *Door) decide() (Plan, time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -187,6 +188,9 @@ func (d *Door) decide() (Plan, time.Time) {
 	if plan.End != "" && !d.state.Closing {
 		d.state.Closing = true
 		d.o.Logger.Info("shutting the game server down", "reason", plan.End, "match", d.state.Match)
+	}
+	if plan.End == "" && !d.state.Asked {
+		d.state.Closing = false
 	}
 	return plan, now
 }
@@ -198,6 +202,9 @@ func (d *Door) shutdown(ctx context.Context, why string) {
 		if plan, _ := d.decide(); plan.End == "" {
 			return
 		}
+		d.mu.Lock()
+		d.state.Asked = true
+		d.mu.Unlock()
 		err = d.o.Server.Shutdown(ctx)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) && ctx.Err() == nil {

@@ -52,6 +52,8 @@ type State struct {
 	LastLeft time.Time
 	// Closing says that the end has been decided: nobody comes in any more.
 	Closing bool
+	// Asked says that Agones has been asked to end the server.
+	Asked bool
 }
 
 // allocated says whether players of the match may come in.
@@ -64,7 +66,7 @@ func (s *State) reset(match string, since time.Time) {
 	s.Match, s.Since = match, since
 	s.Roster, s.Expected = nil, nil
 	s.Present, s.Departed = map[string]Guest{}, map[string]Guest{}
-	s.LastLeft, s.Closing = time.Time{}, false
+	s.LastLeft, s.Closing, s.Asked = time.Time{}, false, false
 }
 
 func (s *State) setRoster(r *torikumiv1.Roster) {
