@@ -134,18 +134,22 @@ type server interface {
 	Join(ctx context.Context, token string) (client.Welcome, error)
 }
 
-// join enters the server, and asks for a new token where the server wants one:
-// a gate that first saw its server with the match takes none that is as old as
-// itself.
+// join enters the server. It tries again where the server says that this may help,
+// and asks for a new token where the server wants one: a gate that first saw its
+// server with the match takes none that is as old as itself.
 func join(ctx context.Context, c server, p *place) (client.Welcome, error) {
 	for tries := 0; ; tries++ {
 		welcome, err := c.Join(ctx, p.jwt)
 		var refused *client.RefusedError
-		if !errors.As(err, &refused) || refused.Reason != token.ReasonIssuedBeforeStart || p.again == nil || tries == newTokens {
+		renew := errors.As(err, &refused) && refused.Reason == token.ReasonIssuedBeforeStart && p.again != nil
+		if err == nil || tries == newTokens || !renew && (refused == nil || !refused.Retryable) {
 			return welcome, err
 		}
 		if err := pause(ctx, tokenPause); err != nil {
 			return welcome, err
+		}
+		if !renew {
+			continue
 		}
 		if p.jwt, err = p.again(ctx); err != nil {
 			return welcome, fmt.Errorf("a new token: %w", err)

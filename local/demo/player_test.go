@@ -19,10 +19,15 @@ type picky struct {
 	takes  string
 	reason token.Reason
 	asked  []string
+	busy   int // refuses so many for a moment
 }
 
 func (s *picky) Join(_ context.Context, jwt string) (client.Welcome, error) {
 	s.asked = append(s.asked, jwt)
+	if s.busy > 0 {
+		s.busy--
+		return client.Welcome{}, &client.RefusedError{Reason: "busy", Retryable: true}
+	}
 	if jwt == s.takes {
 		return client.Welcome{Player: "ann"}, nil
 	}
@@ -50,6 +55,8 @@ func TestJoinAsksForANewToken(t *testing.T) {
 		failed string
 	}{
 		"taken at once": {picky{takes: "t0"}, frontend(nil), []string{"t0"}, ""},
+		"busy twice":    {picky{takes: "t0", busy: 2}, &place{jwt: "t0"}, []string{"t0", "t0", "t0"}, ""},
+		"always busy":   {picky{takes: "t0", busy: 9}, frontend(nil), slices.Repeat([]string{"t0"}, 6), "busy"},
 		"too old twice": {picky{takes: "t2", reason: token.ReasonIssuedBeforeStart}, frontend(nil), []string{"t0", "t1", "t2"}, ""},
 		"always too old": {picky{reason: token.ReasonIssuedBeforeStart}, frontend(nil), []string{"t0", "t1", "t2", "t3", "t4", "t5"},
 			string(token.ReasonIssuedBeforeStart)},
