@@ -45,10 +45,9 @@ func TestProcesses(t *testing.T) {
 	if strings.Contains(pods.String(), "] pod: ") {
 		t.Error(pods)
 	}
-	var names, addrs []string
+	var names []string
 	for _, p := range l.processes() {
 		names = append(names, p.name)
-		addrs = append(append(addrs, p.addrs.GRPCAll...), p.addrs.HTTP)
 		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("%s ended with %d: %s", p.name, code, p.out)
 		}
@@ -61,7 +60,6 @@ func TestProcesses(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("processes %v, want %v", names, want)
 	}
-	closed(t, addrs)
 	empty(t, os.TempDir())
 	noChildren(t)
 }

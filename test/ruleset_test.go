@@ -33,12 +33,10 @@ var exampleQueues = filepath.Join("..", "docs", "examples", "queues.yaml")
 func TestRuleSets(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Setenv("TMPDIR", t.TempDir())
-	watched := &spy{}
-	o := quiet(watched, new(output))
+	o := quiet(suite.InProcess{}, new(output))
 	o.Queues = exampleQueues
 	play(t, demo.Options{Players: 30, Seed: 3, Suite: o})
 	goleak.VerifyNone(t, before)
-	closed(t, watched.addrs)
 	empty(t, os.TempDir())
 	noChildren(t)
 }

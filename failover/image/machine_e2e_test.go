@@ -388,6 +388,11 @@ func (m *machine) killAt(text string, reached func() bool, env []string, args ..
 		case <-tick.C:
 			killed = reached != nil && reached()
 		case err := <-ended:
+			select {
+			case <-out.seen:
+				return true // and then it was fast
+			default:
+			}
 			if err != nil {
 				m.Fatalf("ended before it was killed: %v\n%s", err, tail(out.all.String()))
 			}

@@ -295,6 +295,8 @@ func TestInterrupted(t *testing.T) {
 		return m
 	}
 
+	wrapped := []string{"PATH=/in/wrap:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
 	// Where it hurts most.
 	t.Run("in the middle", func(t *testing.T) {
 		m := fresh(t)
@@ -304,7 +306,7 @@ func TestInterrupted(t *testing.T) {
 		}{
 			{text: "Unpacking containerd"},
 			{text: "Setting up iptables"},
-			{file: "usr/local/bin/.kubelet.new"},
+			{file: "in/stopped"}, // by the mv of .kubelet.new
 			{file: "opt/.kata.new/opt/kata/share/kata-containers/guest.img"},
 			{text: "containerd: "},
 			{text: "seal: "},
@@ -313,9 +315,16 @@ func TestInterrupted(t *testing.T) {
 			if point.file != "" {
 				reached = func() bool { return m.exists(point.file) }
 			}
-			if !m.killAt(point.text, reached, nil, args...) {
+			if point.file == "in/stopped" {
+				m.write("in/wrap/mv", `#!/bin/bash
+[[ $* != */.kubelet.new* ]] || { : >/in/stopped; exec /bin/sleep infinity; }
+exec /usr/bin/mv "$@"
+`, 0o755)
+			}
+			if !m.killAt(point.text, reached, wrapped, args...) {
 				t.Errorf("never came to %+v", point)
 			}
+			_ = os.Remove(filepath.Join(m.root, "in/wrap/mv"))
 		}
 		verify(t, m)
 	})
@@ -332,13 +341,12 @@ echo $n >/in/calls
 PATH=${PATH#/in/wrap:} exec %s "$@"
 `, name), 0o755)
 		}
-		env := []string{"PATH=/in/wrap:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 		var points []int
 		for stop := 1; ; stop += 1 + stop/3 {
 			m.write("in/stop", strconv.Itoa(stop), 0o644)
 			m.write("in/calls", "0", 0o644)
 			_ = os.Remove(filepath.Join(m.root, "in/stopped"))
-			if !m.killAt("", func() bool { return m.exists("in/stopped") }, env, args...) {
+			if !m.killAt("", func() bool { return m.exists("in/stopped") }, wrapped, args...) {
 				break
 			}
 			points = append(points, stop)
