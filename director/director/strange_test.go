@@ -44,6 +44,32 @@ func TestTicketInTwoMatches(t *testing.T) {
 	}
 }
 
+// TestInvalidMatchWithTicketsOfAnother: a match that cannot be played names the
+// tickets of one that is being placed.
+func TestInvalidMatchWithTicketsOfAnother(t *testing.T) {
+	w := newWorld(t)
+	w.addServers(2)
+	hook, arrived, open := holding("Allocate")
+	w.hook = hook
+	i := start(t, w, nil)
+	ids := w.addTickets(2)
+	<-arrived
+	w.do(func() {
+		m := w.match(ids, time.Now())
+		m.MatchId = ""
+		w.script = []answer{{matches: []*openmatch.Match{m}}}
+	})
+	eventually(t, "the second match is refused", func() bool {
+		return metric(t, i, `torikumi_director_matches_total{outcome="invalid",queue="session"}`) >= 1
+	})
+	if n := w.releases(); n != 0 {
+		t.Errorf("tickets of a match that is being placed were released %d times", n)
+	}
+	close(open)
+	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	w.check(t)
+}
+
 // TestMatchIDCollision: foreign match functions give different matches the
 // same id; each gets a server of its own all the same.
 func TestMatchIDCollision(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/gameserver/client"
 	"torikumi/gameserver/internal/door"
 	"torikumi/gameserver/internal/gateapi"
 	"torikumi/gameserver/internal/sdktest"
@@ -45,12 +46,7 @@ func TestKilledGateStillRefusesReplays(t *testing.T) {
 }
 
 func TestDamagedPresenceDoesNotStopTheGate(t *testing.T) {
-	s := start(t)
-	s.give(match, "ann")
-	s.join(s.player(), s.token("ann"))
-	if err := s.stopGate(); err != nil {
-		t.Fatal(err)
-	}
+	s, _ := withoutGate(t)
 	if err := os.WriteFile(s.gate.Journal+".presence", []byte("{rubbish"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +54,21 @@ func TestDamagedPresenceDoesNotStopTheGate(t *testing.T) {
 	s.join(s.player(), s.token("ann"))
 }
 
-func TestDepartureWaitsForTheGate(t *testing.T) {
-	s := start(t)
+// withoutGate is a match with one player whose gate has been stopped.
+func withoutGate(t *testing.T) (s *suite, ann *client.Client) {
+	t.Helper()
+	s = start(t)
 	s.give(match, "ann")
-	ann := s.player()
+	ann = s.player()
 	s.join(ann, s.token("ann"))
 	if err := s.stopGate(); err != nil {
 		t.Fatal(err)
 	}
+	return s, ann
+}
+
+func TestDepartureWaitsForTheGate(t *testing.T) {
+	s, ann := withoutGate(t)
 	if err := ann.Leave(limited(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +79,7 @@ func TestDepartureWaitsForTheGate(t *testing.T) {
 // TestDepartureBeforeTheSDK: a gate that does not know its server yet says so,
 // and does not take the departed for strangers.
 func TestDepartureBeforeTheSDK(t *testing.T) {
-	s := start(t)
-	s.give(match, "ann")
-	ann := s.player()
-	s.join(ann, s.token("ann"))
-	if err := s.stopGate(); err != nil {
-		t.Fatal(err)
-	}
+	s, ann := withoutGate(t)
 	s.sdk.Stop()
 	s.startBlindGate()
 	api := s.api()

@@ -149,7 +149,7 @@ func (i *Intake) turnAway(queue string, tickets []string, releaseBy time.Time) {
 	defer cancel()
 	if len(tickets) > 0 {
 		if err := place.ReleaseTickets(ctx, i.Backend, tickets); err != nil {
-			i.Logger.Warn("tickets not released", "queue", queue, "error", err)
+			i.Logger.Warn("tickets perhaps not released; if not, they are matched again after Open Match's pendingReleaseTimeout", "queue", queue, "error", err)
 		} else {
 			i.Metrics.Released.Add(float64(len(tickets)))
 		}

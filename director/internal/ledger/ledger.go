@@ -65,16 +65,7 @@ func (l *Ledger) Take(ctx context.Context, tickets []string, now time.Time) (ok 
 func (l *Ledger) take(tickets []string, now time.Time) (free []string, released <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.forget(now)
-	for _, t := range tickets {
-		h, taken := l.held[t]
-		switch {
-		case !taken:
-			free = append(free, t)
-		case h.released != nil:
-			released = h.released
-		}
-	}
+	free, released = l.free(tickets, now)
 	if len(free) == len(tickets) {
 		for _, t := range tickets {
 			l.held[t] = hold{}
@@ -87,14 +78,23 @@ func (l *Ledger) take(tickets []string, now time.Time) (free []string, released 
 func (l *Ledger) Free(tickets []string, now time.Time) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	free, _ := l.free(tickets, now)
+	return free
+}
+
+// free is take without taking; mu is held.
+func (l *Ledger) free(tickets []string, now time.Time) (free []string, released <-chan struct{}) {
 	l.forget(now)
-	var free []string
 	for _, t := range tickets {
-		if _, taken := l.held[t]; !taken {
+		h, taken := l.held[t]
+		switch {
+		case !taken:
 			free = append(free, t)
+		case h.released != nil:
+			released = h.released
 		}
 	}
-	return free
+	return free, released
 }
 
 // Releasing notes that the tickets of a match are about to be released. Return

@@ -137,7 +137,7 @@ func (t *task) release() {
 	t.Releasing()
 	err := ReleaseTickets(ctx, t.Backend, t.Bout.Tickets)
 	if err != nil {
-		t.log.Warn("tickets not released", "error", err)
+		t.log.Warn("tickets perhaps not released; if not, they are matched again after Open Match's pendingReleaseTimeout", "error", err)
 		return
 	}
 	t.released = true

@@ -15,6 +15,9 @@ import (
 const (
 	// callTimeout bounds one call to the SDK, which is on this machine.
 	callTimeout = 2 * time.Second
+	// startTimeout is how much later than us the SDK may start: what takes
+	// longer is logged.
+	startTimeout = 5 * time.Second
 	// DefaultAskInterval is the least time between two questions that Fresh
 	// asks.
 	DefaultAskInterval = 200 * time.Millisecond
@@ -60,6 +63,7 @@ type Follower struct {
 	taken     int // counts the views
 	view      View
 	seen      bool
+	missed    bool // it has been logged that there is none
 	connected bool
 	since     time.Time // of the last change of connected
 	flight    *flight
@@ -214,6 +218,10 @@ func (f *Follower) lost(err error) {
 	if f.connected {
 		f.o.Logger.Warn("lost the Agones SDK, going on with what it said last", "error", err)
 		f.connected, f.since = false, f.o.Now()
+	}
+	if !f.seen && !f.missed && f.o.Now().Sub(f.since) >= startTimeout {
+		f.missed = true
+		f.o.Logger.Warn("the Agones SDK cannot be reached since the start; trying on", "error", err)
 	}
 }
 

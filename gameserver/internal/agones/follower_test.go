@@ -1,12 +1,15 @@
 package agones_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -179,4 +182,30 @@ func TestFirstAnswerIsOvertaken(t *testing.T) {
 	if len(r.views) != 1 || r.views[0].State != "Allocated" {
 		t.Errorf("observed %+v", r.views)
 	}
+}
+
+// silent is an SDK that is not there.
+type silent struct{ sdk.SDKClient }
+
+func (silent) WatchGameServer(context.Context, *sdk.Empty, ...grpc.CallOption) (grpc.ServerStreamingClient[sdk.GameServer], error) {
+	return nil, errors.New("connection refused")
+}
+
+// TestNoSDK: it is logged, once, that the SDK does not come.
+func TestNoSDK(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		for limit, lines := range map[time.Duration]int{4 * time.Second: 0, time.Minute: 1} {
+			log.Reset()
+			f := agones.New(agones.Options{SDK: silent{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			if err := f.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			if n := strings.Count(log.String(), "the Agones SDK cannot be reached since the start"); n != lines {
+				t.Errorf("%d lines in %v, want %d:\n%s", n, limit, lines, &log)
+			}
+		}
+	})
 }

@@ -60,7 +60,7 @@ func (a *Arena) settle(p *pending, admission gateapi.Admission, err error) {
 	}
 	var refusal *gateapi.Refusal
 	switch {
-	case err == nil && (admission.MatchID == a.ended || a.closed):
+	case err == nil && (a.over(admission.MatchID) || a.closed):
 		a.leavers[admission.Admission] = admission.Player
 		a.poke()
 	case err == nil:

@@ -156,11 +156,14 @@ func (a *Arena) Change(ended, begun string) {
 		a.ended = ""
 	}
 	for _, s := range a.sessions {
-		if s.match == a.ended || begun != "" && s.match != begun {
+		if a.over(s.match) || begun != "" && s.match != begun {
 			a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickMatchOver}))
 		}
 	}
 }
+
+// over tells whether a match is the one that was over last; mu is held.
+func (a *Arena) over(match string) bool { return a.ended != "" && match == a.ended }
 
 // Players returns who is here.
 func (a *Arena) Players() []wire.Player {
