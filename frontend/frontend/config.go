@@ -46,7 +46,7 @@ type Config struct {
 	Algorithm         string        `flag:"algorithm" default:"RS256" help:"Algorithm of the join tokens: RS256 or ES256."`
 	JoinTokenLifetime time.Duration `flag:"join-token-lifetime" default:"120s" help:"How long a join token is good for; whole seconds, at most 5m."`
 
-	TicketTimeout  time.Duration `flag:"ticket-timeout" default:"10m" help:"Longest search."`
+	TicketTimeout  time.Duration `flag:"ticket-timeout" default:"10m" help:"How long a ticket waits for a match."`
 	Retention      time.Duration `flag:"retention" default:"1h" help:"How long an assigned ticket can be read, so that its players can connect again."`
 	EndedRetention time.Duration `flag:"ended-retention" default:"1m" help:"How long a ticket can be read that was cancelled or has expired."`
 	MaxTickets     int           `flag:"max-tickets" default:"500000" help:"Most tickets that are kept; the oldest ended ones are forgotten first."`
@@ -55,7 +55,7 @@ type Config struct {
 	ReconcileEvery time.Duration `flag:"reconcile-interval" default:"15s" help:"Pause between two readings of all waiting tickets."`
 
 	PlayToken   string        `flag:"play-token" secret:"true" help:"Token that the clients of GET /play/{region} share, at least 16 characters; only player tokens when not given."`
-	PlayQueue   string        `flag:"play-queue" default:"session" help:"Queue that GET /play/{region} searches in."`
+	PlayQueue   string        `flag:"play-queue" default:"session" help:"Queue of the tickets of GET /play/{region}."`
 	PlayTimeout time.Duration `flag:"play-timeout" default:"60s" help:"How long GET /play/{region} waits for a match."`
 }
 

@@ -242,7 +242,7 @@ func TestOpenMatchDown(t *testing.T) {
 	want := because(problem.New(503, "the matchmaker cannot be reached; try again"), "MATCHMAKER_UNAVAILABLE")
 	checkProblem(t, s.do("a", "POST", "/v1/tickets", `{"queue":"session"}`), want)
 	checkProblem(t, s.send(t.Context(), playToken, "GET", "/play/eu", http.NoBody), want)
-	// The failed search holds no seat.
+	// The failed ticket holds no seat.
 	s.om.up()
 	eventually(t, "the player can search", func() bool {
 		return s.do("a", "POST", "/v1/tickets", `{"queue":"session"}`).code == http.StatusOK

@@ -116,7 +116,7 @@ func TestWatchersLeaveNothing(t *testing.T) {
 	}
 }
 
-func TestStopEndsWatchersAndSearches(t *testing.T) {
+func TestStopEndsWatchersAndTickets(t *testing.T) {
 	s := start(t, nil)
 	made := s.create("alice")
 	s.create("bob")
@@ -132,7 +132,7 @@ func TestStopEndsWatchersAndSearches(t *testing.T) {
 	}
 	go long(s.token("alice"), "/v1/tickets/"+made.ID+"/wait?timeout=60s")
 	go long(playToken, "/play/eu")
-	eventually(t, "all three search", func() bool { return s.om.count() == 3 })
+	eventually(t, "all three tickets wait", func() bool { return s.om.count() == 3 })
 	const started = `grpc_server_started_total{grpc_method="WaitTicket",grpc_service="torikumi.v1.FrontendService",grpc_type="unary"}`
 	eventually(t, "the long poll has begun", func() bool { return s.metric(started) == "1" })
 	s.stop()

@@ -116,8 +116,8 @@ func TestCancelMeetsAssignment(t *testing.T) {
 	}
 }
 
-// TestOpenMatchRestart loses all tickets: the searches go on with new ones, one
-// each, and end well.
+// TestOpenMatchRestart: Open Match loses all tickets; it gets new ones, one for
+// each that waits, and all end well.
 func TestOpenMatchRestart(t *testing.T) {
 	s := start(t, func(c *settings) { c.ReconcileRate = 1000 })
 	ids := map[string]string{}
@@ -156,9 +156,9 @@ func TestOpenMatchRestart(t *testing.T) {
 	}
 }
 
-// TestRemakeRefused: Open Match is back but takes nothing; the searches wait, and
+// TestRecreateRefused: Open Match is back but takes nothing; the tickets wait, and
 // a cancel ends them all the same.
-func TestRemakeRefused(t *testing.T) {
+func TestRecreateRefused(t *testing.T) {
 	s := start(t, func(c *settings) { c.ReconcileRate = 1000 })
 	alice, bob := s.create("alice"), s.create("bob")
 	s.om.down()
@@ -177,7 +177,7 @@ func TestRemakeRefused(t *testing.T) {
 		t.Errorf("bob: %+v", got)
 	}
 	if len(s.om.find(alice.ID)) != 0 {
-		t.Error("a ticket for a cancelled search")
+		t.Error("an Open Match ticket for a cancelled ticket")
 	}
 }
 
@@ -197,8 +197,8 @@ func TestDirectorRestart(t *testing.T) {
 	s.await("bob", bob.ID, "ASSIGNED")
 }
 
-// TestCancelWhileOpenMatchIsDown: the search ends at once; the ticket goes when it
-// can, and whatever is announced meanwhile comes too late.
+// TestCancelWhileOpenMatchIsDown: the ticket ends at once; Open Match's is deleted
+// when it can be, and whatever is announced meanwhile comes too late.
 func TestCancelWhileOpenMatchIsDown(t *testing.T) {
 	s := start(t, nil)
 	made := s.create("alice")

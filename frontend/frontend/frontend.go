@@ -22,9 +22,9 @@ import (
 	"google.golang.org/grpc"
 
 	"torikumi/frontend/internal/api"
-	"torikumi/frontend/internal/broker"
-	"torikumi/frontend/internal/reasons"
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/explain"
+	"torikumi/frontend/internal/matchmaker"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/internal/web"
 	"torikumi/pkg/config"
 	"torikumi/pkg/queues"
@@ -37,7 +37,7 @@ import (
 // name of the service in logs, metrics and subscriptions.
 const name = "frontend"
 
-// Run serves until ctx ends, and then takes its searches out of Open Match. It
+// Run serves until ctx ends, and then takes its tickets out of Open Match. It
 // calls started once, when everything listens; started may be nil. Several can
 // run in one process.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
@@ -57,7 +57,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		ServerOptions: append(p.auth.ServerOptions(), grpc.MaxRecvMsgSize(web.MaxBody)),
 		HTTP: func(mux *http.ServeMux, self *grpc.ClientConn) error {
 			return web.Register(mux, web.Options{
-				Self: self, API: p.api, Auth: p.auth, Broker: p.broker, Keys: p.keys, Logger: p.logger,
+				Self: self, API: p.api, Auth: p.auth, Matchmaker: p.matchmaker, Keys: p.keys, Logger: p.logger,
 				PlayToken: cfg.PlayToken, PlayQueue: cfg.PlayQueue, PlayTimeout: cfg.PlayTimeout,
 			})
 		},
@@ -70,27 +70,27 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 // background is the work beside the calls.
 func (p *parts) background() []func(context.Context) error {
 	work := []func(context.Context) error{
-		p.broker.Run,
+		p.matchmaker.Run,
 		p.players.Run,
 		func(ctx context.Context) error { return p.keys.Watch(ctx, p.cfg.KeysReload) },
 	}
-	if p.reasons != nil {
-		work = append(work, p.reasons.Run)
+	if p.explain != nil {
+		work = append(work, p.explain.Run)
 	}
 	return work
 }
 
 // parts are what a running frontend is made of.
 type parts struct {
-	cfg      *Config
-	logger   *slog.Logger
-	registry *prometheus.Registry
-	keys     *token.Keys
-	players  *token.RemoteKeys
-	conns    []*grpc.ClientConn
-	broker   *broker.Broker
-	// reasons is nil without match functions to ask.
-	reasons *reasons.Keeper
+	cfg        *Config
+	logger     *slog.Logger
+	registry   *prometheus.Registry
+	keys       *token.Keys
+	players    *token.RemoteKeys
+	conns      []*grpc.ClientConn
+	matchmaker *matchmaker.Client
+	// explain is nil without match functions to ask.
+	explain *explain.Cache
 	api     *api.Service
 	auth    *api.Authenticator
 }
@@ -107,16 +107,16 @@ func (p *parts) open() error {
 	if err := p.openAuth(); err != nil {
 		return err
 	}
-	store := search.NewMemory(search.Limits{
-		Timeout: p.cfg.TicketTimeout, Assigned: p.cfg.Retention, Ended: p.cfg.EndedRetention, Searches: p.cfg.MaxTickets,
+	store := ticket.NewMemory(ticket.Limits{
+		Timeout: p.cfg.TicketTimeout, Assigned: p.cfg.Retention, Ended: p.cfg.EndedRetention, Tickets: p.cfg.MaxTickets,
 	})
-	if err := p.openBroker(set, store); err != nil {
+	if err := p.openMatchmaker(set, store); err != nil {
 		return err
 	}
 	if len(p.cfg.MatchFunctions) > 0 {
-		p.reasons = reasons.New(reasons.Options{
+		p.explain = explain.New(explain.Options{
 			Store: store, MatchFunctions: p.cfg.MatchFunctions, Interval: p.cfg.ReasonInterval, Logger: p.logger,
-			Metrics: reasons.NewMetrics(p.registry),
+			Metrics: explain.NewMetrics(p.registry),
 		})
 	}
 	minted := prometheus.NewCounter(prometheus.CounterOpts{
@@ -124,7 +124,7 @@ func (p *parts) open() error {
 	})
 	p.registry.MustRegister(minted)
 	p.api = api.New(api.Options{
-		Broker: p.broker, Store: store, Queues: set, Minter: minter, Logger: p.logger, Minted: minted, Reasons: p.reasons,
+		Matchmaker: p.matchmaker, Store: store, Queues: set, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain,
 	})
 	return nil
 }
@@ -168,7 +168,7 @@ func (p *parts) openAuth() error {
 	return nil
 }
 
-func (p *parts) openBroker(set *queues.Set, store search.Store) error {
+func (p *parts) openMatchmaker(set *queues.Set, store ticket.Store) error {
 	openMatch, err := p.dial(p.cfg.OpenMatch)
 	if err != nil {
 		return fmt.Errorf("--open-match: %w", err)
@@ -181,9 +181,9 @@ func (p *parts) openBroker(set *queues.Set, store search.Store) error {
 		}
 		directors = append(directors, conn)
 	}
-	p.broker = broker.New(broker.Options{
+	p.matchmaker = matchmaker.New(matchmaker.Options{
 		Store: store, OpenMatch: openMatch, Directors: directors, Name: name, Queues: set, Logger: p.logger,
-		Metrics:       broker.NewMetrics(p.registry),
+		Metrics:       matchmaker.NewMetrics(p.registry),
 		Timeout:       p.cfg.TicketTimeout,
 		ReconcileRate: p.cfg.ReconcileRate, ReconcileEvery: p.cfg.ReconcileEvery, StopTimeout: p.cfg.ShutdownTimeout,
 	})

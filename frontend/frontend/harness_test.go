@@ -214,7 +214,7 @@ func (s *suite) try(ctx context.Context, raw, method, path string, body io.Reade
 	return reply{resp.StatusCode, resp.Header, b.String()}, err
 }
 
-// create begins a search of one player in queue session.
+// create makes a ticket of one player in queue session.
 func (s *suite) create(player string) ticket {
 	s.t.Helper()
 	return s.do(player, "POST", "/v1/tickets", `{"queue":"session","region":"eu"}`).ticket(s.t)

@@ -100,7 +100,7 @@ func TestPlayGoneClient(t *testing.T) {
 	ended := make(chan error, 1)
 	raw := s.token("alice")
 	go func() { _, err := s.try(ctx, raw, "GET", "/play/eu", http.NoBody); ended <- err }()
-	eventually(t, "alice searches", func() bool { return s.om.count() == 1 })
+	eventually(t, "alice waits", func() bool { return s.om.count() == 1 })
 	cancel()
 	if err := <-ended; err == nil {
 		t.Error("the request was not cancelled")

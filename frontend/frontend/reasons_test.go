@@ -55,8 +55,8 @@ func withReasons(m *matchFunction) func(*settings) {
 	}
 }
 
-// TestReasonEverywhere: whoever looks at a ticket that searches reads why; whoever
-// follows it hears of it without asking; and it ends with the search.
+// TestReasonEverywhere: whoever looks at a ticket that waits reads why; whoever
+// follows it hears of it without asking; and it ends with the ticket.
 func TestReasonEverywhere(t *testing.T) {
 	t.Parallel()
 	m := newMatchFunction(t, waiting)

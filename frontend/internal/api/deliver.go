@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/token"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -18,9 +18,9 @@ import (
 // director has assigned it.
 var errNoJoinToken = errors.New("the match has no join tokens")
 
-// Deliver shows a search to one of its players; once it is assigned, with a join
+// Deliver shows a ticket to one of its players; once it is assigned, with a join
 // token that is made for this very answer.
-func (s *Service) Deliver(found *search.Search, playerID string) *torikumiv1.Ticket {
+func (s *Service) Deliver(found *ticket.Ticket, playerID string) *torikumiv1.Ticket {
 	t := &torikumiv1.Ticket{
 		Id: found.ID, Queue: found.Queue, State: found.State, Players: found.Players, Region: found.Region,
 		CreateTime: timestamppb.New(found.Created), UpdateTime: timestamppb.New(found.Updated), Reason: found.Reason,
@@ -43,7 +43,7 @@ func (s *Service) Deliver(found *search.Search, playerID string) *torikumiv1.Tic
 
 // server reads where the match is from the director's details, or as well as it
 // can from a foreign director's connection.
-func server(a *search.Assignment, playerID string) *torikumiv1.Server {
+func server(a *ticket.Assignment, playerID string) *torikumiv1.Server {
 	host, text, err := net.SplitHostPort(a.Connection)
 	if err != nil {
 		host = a.Connection
@@ -77,9 +77,9 @@ func team(d *torikumiv1.AssignmentDetails, playerID string) string {
 	return ""
 }
 
-// mint makes a join token for one player of an assigned search. The error is
+// mint makes a join token for one player of an assigned ticket. The error is
 // errNoJoinToken if the assignment does not say which server and match.
-func (s *Service) mint(found *search.Search, playerID string) (*torikumiv1.JoinToken, error) {
+func (s *Service) mint(found *ticket.Ticket, playerID string) (*torikumiv1.JoinToken, error) {
 	d := found.Assignment.Details
 	if d.GetGameServer() == "" || d.GetMatchId() == "" {
 		return nil, errNoJoinToken

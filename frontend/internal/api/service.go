@@ -14,9 +14,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"torikumi/frontend/internal/broker"
-	"torikumi/frontend/internal/reasons"
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/explain"
+	"torikumi/frontend/internal/matchmaker"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/token"
@@ -30,15 +30,15 @@ const (
 
 // Options are what a [Service] needs; all are required but those that say so.
 type Options struct {
-	Broker *broker.Broker
-	Store  search.Store
-	Queues *queues.Set
-	Minter *token.Minter
-	Logger *slog.Logger
+	Matchmaker *matchmaker.Client
+	Store      ticket.Store
+	Queues     *queues.Set
+	Minter     *token.Minter
+	Logger     *slog.Logger
 	// Minted counts join tokens.
 	Minted prometheus.Counter
-	// Reasons say why searches go on; nil if nobody knows.
-	Reasons *reasons.Keeper
+	// Explain says why tickets wait; nil if nobody knows.
+	Explain *explain.Cache
 }
 
 // Service implements the FrontendService. It is safe for concurrent use.
@@ -50,31 +50,31 @@ type Service struct {
 // New makes a service.
 func New(o Options) *Service { return &Service{Options: o} }
 
-// Create begins a search of a player. Errors are gRPC statuses.
-func (s *Service) Create(ctx context.Context, playerID string, req *torikumiv1.CreateTicketRequest) (search.Search, error) {
+// Create begins a ticket of a player. Errors are gRPC statuses.
+func (s *Service) Create(ctx context.Context, playerID string, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
 	draft, err := Draft(s.Queues, playerID, req)
 	if err != nil {
-		return search.Search{}, err
+		return ticket.Ticket{}, err
 	}
-	made, err := s.Broker.Create(ctx, draft)
+	made, err := s.Matchmaker.Create(ctx, draft)
 	if err == nil {
 		return made, nil
 	}
-	var conflict *search.ConflictError
+	var conflict *ticket.ConflictError
 	switch {
 	case errors.As(err, &conflict):
-		return search.Search{}, detailed(codes.AlreadyExists, "a player of the ticket already searches in this queue", &errdetails.ErrorInfo{
+		return ticket.Ticket{}, detailed(codes.AlreadyExists, "a player of the ticket already searches in this queue", &errdetails.ErrorInfo{
 			Reason: "ALREADY_SEARCHING", Domain: domain, Metadata: map[string]string{"ticket_id": conflict.ID},
 		})
-	case errors.Is(err, search.ErrFull):
-		return search.Search{}, withReason(codes.ResourceExhausted, "TOO_MANY_SEARCHES", "too many players are searching; try again later")
-	case errors.Is(err, search.ErrStopped):
-		return search.Search{}, errStopping()
-	case errors.Is(err, broker.ErrUnavailable):
-		return search.Search{}, withReason(codes.Unavailable, "MATCHMAKER_UNAVAILABLE", "the matchmaker cannot be reached; try again")
+	case errors.Is(err, ticket.ErrFull):
+		return ticket.Ticket{}, withReason(codes.ResourceExhausted, "TOO_MANY_SEARCHES", "too many players are searching; try again later")
+	case errors.Is(err, ticket.ErrStopped):
+		return ticket.Ticket{}, errStopping()
+	case errors.Is(err, matchmaker.ErrUnavailable):
+		return ticket.Ticket{}, withReason(codes.Unavailable, "MATCHMAKER_UNAVAILABLE", "the matchmaker cannot be reached; try again")
 	}
-	s.Logger.ErrorContext(ctx, "search not begun", "queue", draft.Queue, "error", err)
-	return search.Search{}, status.Error(codes.Internal, "search not begun")
+	s.Logger.ErrorContext(ctx, "ticket not created", "queue", draft.Queue, "error", err)
+	return ticket.Ticket{}, status.Error(codes.Internal, "ticket not created")
 }
 
 func errStopping() error {
@@ -86,56 +86,56 @@ func errNotFound() error { return status.Error(codes.NotFound, "no such ticket")
 
 // find returns a ticket if the player belongs to it, with the channel that tells
 // of its next change.
-func (s *Service) find(id, playerID string) (search.Search, <-chan struct{}, error) {
+func (s *Service) find(id, playerID string) (ticket.Ticket, <-chan struct{}, error) {
 	found, changed, ok := s.Store.Watch(id)
 	if !ok || !found.Has(playerID) {
-		return search.Search{}, nil, errNotFound()
+		return ticket.Ticket{}, nil, errNotFound()
 	}
 	return found, changed, nil
 }
 
-// follow is find for a call that looks as long as it lasts: with why the search
+// follow is find for a call that looks as long as it lasts: with why the ticket
 // goes on, and the channel that tells when that has changed.
-func (s *Service) follow(id, playerID string, f *reasons.Follower) (found search.Search, changed, told <-chan struct{}, err error) {
+func (s *Service) follow(id, playerID string, w *explain.Watch) (found ticket.Ticket, changed, told <-chan struct{}, err error) {
 	found, changed, err = s.find(id, playerID)
 	if err != nil {
 		return found, nil, nil, err
 	}
-	reason, told := f.Look(&found)
-	explain(&found, reason)
+	reason, told := w.Reason(&found)
+	addReason(&found, reason)
 	return found, changed, told, nil
 }
 
-// explain adds what the match function saw, unless we have something to say
+// addReason adds what the match function saw, unless we have something to say
 // ourselves.
-func explain(s *search.Search, reason string) {
+func addReason(s *ticket.Ticket, reason string) {
 	if s.Reason == "" {
 		s.Reason = reason
 	}
 }
 
-// Await returns a search as soon as it has ended, or as it stands when the time
+// Await returns a ticket as soon as it has ended, or as it stands when the time
 // is over. The error is that of ctx as a status, Unavailable when the service
 // stops, or NotFound.
-func (s *Service) Await(ctx context.Context, id, playerID string, timeout time.Duration) (search.Search, error) {
+func (s *Service) Await(ctx context.Context, id, playerID string, timeout time.Duration) (ticket.Ticket, error) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	follower := s.Reasons.Follow()
-	defer follower.Close()
+	watch := s.Explain.Watch()
+	defer watch.Close()
 	for {
-		found, changed, _, err := s.follow(id, playerID, follower)
+		found, changed, _, err := s.follow(id, playerID, watch)
 		if err != nil || found.Ended() {
 			return found, err
 		}
 		select {
 		case <-changed:
 		case <-timer.C:
-			found, _, _, err := s.follow(id, playerID, follower)
+			found, _, _, err := s.follow(id, playerID, watch)
 			return found, err
 		case <-s.Store.Stopped():
-			return search.Search{}, errStopping()
+			return ticket.Ticket{}, errStopping()
 		case <-ctx.Done():
-			return search.Search{}, status.FromContextError(ctx.Err()).Err()
+			return ticket.Ticket{}, status.FromContextError(ctx.Err()).Err()
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (s *Service) GetTicket(ctx context.Context, req *torikumiv1.GetTicketReques
 	if err != nil {
 		return nil, err
 	}
-	explain(&found, s.Reasons.Look(&found))
+	addReason(&found, s.Explain.Reason(&found))
 	return s.Deliver(&found, player(ctx)), nil
 }
 
@@ -164,7 +164,7 @@ func (s *Service) CancelTicket(ctx context.Context, req *torikumiv1.CancelTicket
 	if _, _, err := s.find(req.GetTicketId(), player(ctx)); err != nil {
 		return nil, err
 	}
-	ended, ok := s.Broker.Cancel(ctx, req.GetTicketId())
+	ended, ok := s.Matchmaker.Cancel(ctx, req.GetTicketId())
 	if !ok {
 		return nil, errNotFound()
 	}
@@ -191,11 +191,11 @@ func (s *Service) WaitTicket(ctx context.Context, req *torikumiv1.WaitTicketRequ
 // WatchTicket implements the FrontendService.
 func (s *Service) WatchTicket(req *torikumiv1.WatchTicketRequest, out torikumiv1.FrontendService_WatchTicketServer) error {
 	ctx := out.Context()
-	follower := s.Reasons.Follow()
-	defer follower.Close()
+	watch := s.Explain.Watch()
+	defer watch.Close()
 	news, reason := true, ""
 	for {
-		found, changed, told, err := s.follow(req.GetTicketId(), player(ctx), follower)
+		found, changed, told, err := s.follow(req.GetTicketId(), player(ctx), watch)
 		if err != nil {
 			return err
 		}

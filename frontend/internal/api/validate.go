@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/queues"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -52,10 +52,10 @@ func (v violations) err() error {
 	return problem.InvalidArgument("the request breaks the rules of its fields", v...)
 }
 
-// Draft checks a request of a player and returns the search that it asks for. It
+// Draft checks a request of a player and returns the ticket that it asks for. It
 // fills in the caller's id and changes nothing else; the error names every field
 // that is wrong.
-func Draft(set *queues.Set, caller string, req *torikumiv1.CreateTicketRequest) (search.Search, error) {
+func Draft(set *queues.Set, caller string, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
 	var v violations
 	queue, known := set.Get(req.GetQueue())
 	switch {
@@ -84,9 +84,9 @@ func Draft(set *queues.Set, caller string, req *torikumiv1.CreateTicketRequest) 
 		checkRules(&v, &queue, req.GetRegion(), players)
 	}
 	if err := v.err(); err != nil {
-		return search.Search{}, err
+		return ticket.Ticket{}, err
 	}
-	return search.Search{Queue: queue.Name, Region: req.GetRegion(), Players: players}, nil
+	return ticket.Ticket{Queue: queue.Name, Region: req.GetRegion(), Players: players}, nil
 }
 
 // party returns the players with their ids filled in.

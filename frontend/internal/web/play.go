@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/frontend/internal/api"
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/problem"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -29,7 +29,7 @@ const (
 )
 
 // play is the route of the studio's existing clients: one request from "Play" to
-// the server. The search lives no longer than the request.
+// the server. The ticket lives no longer than the request.
 type play struct {
 	Options
 	secret [sha256.Size]byte
@@ -107,14 +107,14 @@ func (p *play) player(r *http.Request) (string, error) {
 	return p.Auth.Verify(r.Context(), raw)
 }
 
-// await waits for the end of the search, and ends it itself when the time is
+// await waits for the end of the ticket, and ends it itself when the time is
 // over or the client has gone. An assignment that comes first wins.
-func (p *play) await(ctx context.Context, id, playerID string) (search.Search, error) {
+func (p *play) await(ctx context.Context, id, playerID string) (ticket.Ticket, error) {
 	found, err := p.API.Await(ctx, id, playerID, p.PlayTimeout)
 	if err == nil && found.Ended() {
 		return found, nil
 	}
-	if ended, ok := p.Broker.Cancel(context.WithoutCancel(ctx), id); ok && err == nil {
+	if ended, ok := p.Matchmaker.Cancel(context.WithoutCancel(ctx), id); ok && err == nil {
 		if ended.State == torikumiv1.TicketState_CANCELLED {
 			ended.Reason = found.Reason // what it waited for until now
 		}
@@ -123,7 +123,7 @@ func (p *play) await(ctx context.Context, id, playerID string) (search.Search, e
 	return found, err
 }
 
-func (p *play) answer(w http.ResponseWriter, s *search.Search, playerID string, asked playPlayer) {
+func (p *play) answer(w http.ResponseWriter, s *ticket.Ticket, playerID string, asked playPlayer) {
 	a := playAnswer{TicketID: s.ID, Player: asked}
 	code := http.StatusOK
 	switch s.State {

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"torikumi/frontend/internal/api"
-	"torikumi/frontend/internal/broker"
+	"torikumi/frontend/internal/matchmaker"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/token"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -37,17 +37,17 @@ const (
 type Options struct {
 	// Self is a connection to the gRPC server of this very service.
 	Self *grpc.ClientConn
-	// API, Auth and Broker serve the play route, whose players may have no
+	// API, Auth and Matchmaker serve the play route, whose players may have no
 	// player token.
-	API    *api.Service
-	Auth   *api.Authenticator
-	Broker *broker.Broker
-	Keys   *token.Keys
-	Logger *slog.Logger
+	API        *api.Service
+	Auth       *api.Authenticator
+	Matchmaker *matchmaker.Client
+	Keys       *token.Keys
+	Logger     *slog.Logger
 	// PlayToken is the secret that the studio's clients share; empty: there is
 	// none.
 	PlayToken string
-	// PlayQueue is where the play route searches.
+	// PlayQueue is where the play route tickets.
 	PlayQueue string
 	// PlayTimeout is how long it waits for a match.
 	PlayTimeout time.Duration

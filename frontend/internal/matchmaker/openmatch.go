@@ -1,22 +1,22 @@
-package broker
+package matchmaker
 
 import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// Ticket makes the Open Match ticket of a search. Our own match function reads
+// Ticket makes the Open Match ticket of a ticket. Our own match function reads
 // the extension; the search fields are for the pools and for match functions of
 // others: numbers as the mean of those players who have them, the latency to
 // the asked region as that of the farthest player, and the texts of a player
-// who searches alone. From expire on our match function passes over it.
-func Ticket(s *search.Search, tag string, expire time.Time) (*openmatch.Ticket, error) {
+// who tickets alone. From expire on our match function passes over it.
+func Ticket(s *ticket.Ticket, tag string, expire time.Time) (*openmatch.Ticket, error) {
 	fields := &openmatch.SearchFields{DoubleArgs: means(s.Players), StringArgs: map[string]string{}, Tags: []string{tag}}
 	if len(s.Players) == 1 {
 		for name, a := range s.Players[0].GetAttributes() {

@@ -1,13 +1,13 @@
-package broker
+package matchmaker
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/status"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 )
 
-// Metrics are what the broker counts.
+// Metrics are what the client counts.
 type Metrics struct {
 	tickets       *prometheus.CounterVec
 	waiting       *prometheus.GaugeVec
@@ -17,11 +17,11 @@ type Metrics struct {
 	directors     prometheus.Gauge
 	reads         prometheus.Counter
 	found         prometheus.Counter
-	remade        prometheus.Counter
+	recreated     prometheus.Counter
 	up            prometheus.Gauge
 }
 
-// NewMetrics registers the broker's metrics.
+// NewMetrics registers the client's metrics.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "torikumi", Subsystem: "frontend", Name: name, Help: help}
@@ -33,10 +33,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return prometheus.NewGauge(prometheus.GaugeOpts(opts(name, help)))
 	}
 	m := &Metrics{
-		tickets: prometheus.NewCounterVec(prometheus.CounterOpts(opts("tickets_total", "Searches that have ended, by how.")), []string{"queue", "state"}),
-		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("tickets_waiting", "Searches that go on.")), []string{"queue"}),
+		tickets: prometheus.NewCounterVec(prometheus.CounterOpts(opts("tickets_total", "Tickets that have ended, by state.")), []string{"queue", "state"}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("tickets_waiting", "Tickets that wait for a match.")), []string{"queue"}),
 		wait: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "torikumi", Subsystem: "frontend", Name: "wait_seconds", Help: "From the beginning of a search to its end.",
+			Namespace: "torikumi", Subsystem: "frontend", Name: "wait_seconds", Help: "From the creation of a ticket to its end.",
 			Buckets: []float64{.1, .25, .5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600},
 		}, []string{"queue", "state"}),
 		errors:        prometheus.NewCounterVec(prometheus.CounterOpts(opts("open_match_errors_total", "Failed calls of Open Match.")), []string{"call", "code"}),
@@ -44,10 +44,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		directors:     gauge("directors_subscribed", "Directors whose announcements are heard."),
 		reads:         counter("reconcile_reads_total", "Tickets read from Open Match to catch what was missed."),
 		found:         counter("reconcile_found_total", "Assignments that were found by reading."),
-		remade:        counter("tickets_remade_total", "Tickets made again because Open Match had lost them."),
+		recreated:     counter("tickets_recreated_total", "Tickets created again in Open Match because Open Match had lost them."),
 		up:            gauge("open_match_up", "1 while there is a connection to Open Match."),
 	}
-	r.MustRegister(m.tickets, m.waiting, m.wait, m.errors, m.announcements, m.directors, m.reads, m.found, m.remade, m.up)
+	r.MustRegister(m.tickets, m.waiting, m.wait, m.errors, m.announcements, m.directors, m.reads, m.found, m.recreated, m.up)
 	return m
 }
 
@@ -55,7 +55,7 @@ func (m *Metrics) began(queue string) { m.waiting.WithLabelValues(queue).Inc() }
 
 func (m *Metrics) left(queue string) { m.waiting.WithLabelValues(queue).Dec() }
 
-func (m *Metrics) ended(s *search.Search) {
+func (m *Metrics) ended(s *ticket.Ticket) {
 	m.left(s.Queue)
 	m.tickets.WithLabelValues(s.Queue, s.State.String()).Inc()
 	m.wait.WithLabelValues(s.Queue, s.State.String()).Observe(s.Updated.Sub(s.Created).Seconds())

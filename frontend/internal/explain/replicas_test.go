@@ -1,4 +1,4 @@
-package reasons
+package explain
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 )
 
 // A name stands for all its addresses: each replica knows what its own runs saw.
@@ -79,11 +79,11 @@ func TestFollowers(t *testing.T) {
 	h := newHarness(t, addr)
 	f := h.byAddr[addr]
 	s := h.begin("q", "a")
-	follower := h.Follow()
-	defer follower.Close()
+	watch := h.Watch()
+	defer watch.Close()
 	told := func(what, want string) {
 		t.Helper()
-		reason, changed := follower.Look(&s)
+		reason, changed := watch.Reason(&s)
 		h.step(2 * time.Second)
 		select {
 		case <-changed:
@@ -93,13 +93,13 @@ func TestFollowers(t *testing.T) {
 			}
 			return
 		}
-		if got, _ := follower.Look(&s); got != want || got == reason {
+		if got, _ := watch.Reason(&s); got != want || got == reason {
 			t.Errorf("%s: from %q to %q, want %q", what, reason, got, want)
 		}
 	}
 	quiet := func(what string) {
 		t.Helper()
-		_, changed := follower.Look(&s)
+		_, changed := watch.Reason(&s)
 		h.step(2 * time.Second)
 		select {
 		case <-changed:
@@ -112,7 +112,7 @@ func TestFollowers(t *testing.T) {
 	told("the first reason", "x")
 	quiet("the same")
 	f.say("om-a", "y")
-	_, changed := follower.Look(&s)
+	_, changed := watch.Reason(&s)
 	h.step(2 * time.Second)
 	select {
 	case <-changed:
@@ -131,9 +131,9 @@ func TestFollowers(t *testing.T) {
 		quiet("nothing new")
 	}
 	told("it is too old", "")
-	h.store.End("a", search.Cancel)
+	h.store.End("a", ticket.Cancel)
 	s, _ = h.store.Get("a")
-	if reason, changed := follower.Look(&s); reason != "" || changed != nil {
+	if reason, changed := watch.Reason(&s); reason != "" || changed != nil {
 		t.Errorf("after the end: %q, %v", reason, changed)
 	}
 	if len(h.entries) != 0 {

@@ -1,4 +1,4 @@
-package search
+package ticket
 
 import (
 	"container/list"
@@ -21,14 +21,14 @@ const lostReason = "the matchmaker has lost the ticket; it is being asked again"
 
 // Limits bound what a [Memory] keeps.
 type Limits struct {
-	// Timeout is the longest search.
+	// Timeout is the longest ticket.
 	Timeout time.Duration
-	// Assigned and Ended are how long searches are remembered that ended with
+	// Assigned and Ended are how long tickets are remembered that ended with
 	// a match, and otherwise.
 	Assigned, Ended time.Duration
-	// Searches is how many are kept; ended ones are forgotten early to make
+	// Tickets is how many are kept; ended ones are forgotten early to make
 	// room.
-	Searches int
+	Tickets int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -45,19 +45,19 @@ type Memory struct {
 	busy     map[seat]*record   // while searching
 	pending  int
 	// early holds assignments that arrived between CreateTicket in Open Match
-	// and Bind here. Every earlyAge it becomes earlier, which is dropped.
+	// and Attach here. Every earlyAge it becomes earlier, which is dropped.
 	early, earlier map[string]Assignment
 	rotated        time.Time
 	// Each list is in the order of time, because each has one constant age.
 	searching, assigned, ended *list.List
 }
 
-// seat is a player's place in a queue: one search at a time.
+// seat is a player's place in a queue: one ticket at a time.
 type seat struct{ queue, player string }
 
-// record is a search with what the store has to know about it.
+// record is a ticket with what the store has to know about it.
 type record struct {
-	Search
+	Ticket
 	pending bool
 	changed chan struct{}
 	home    *list.List
@@ -78,8 +78,8 @@ func NewMemory(l Limits) *Memory {
 
 var _ Store = (*Memory)(nil)
 
-// Begin implements [Store].
-func (m *Memory) Begin(s Search) error {
+// Create implements [Store].
+func (m *Memory) Create(s Ticket) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopping {
@@ -96,7 +96,7 @@ func (m *Memory) Begin(s Search) error {
 	s.State = torikumiv1.TicketState_SEARCHING
 	s.Created = m.limits.Now()
 	s.Updated = s.Created
-	r := &record{Search: s, pending: true, changed: make(chan struct{})}
+	r := &record{Ticket: s, pending: true, changed: make(chan struct{})}
 	m.byID[s.ID] = r
 	m.pending++
 	for _, p := range s.Players {
@@ -106,9 +106,9 @@ func (m *Memory) Begin(s Search) error {
 	return nil
 }
 
-// makeRoom forgets the search that can best be spared.
+// makeRoom forgets the ticket that can best be spared.
 func (m *Memory) makeRoom() bool {
-	for len(m.byID) >= m.limits.Searches {
+	for len(m.byID) >= m.limits.Tickets {
 		switch {
 		case m.ended.Len() > 0:
 			m.forget(m.ended.Front())
@@ -121,8 +121,8 @@ func (m *Memory) makeRoom() bool {
 	return true
 }
 
-// Abandon implements [Store].
-func (m *Memory) Abandon(id string) bool {
+// AbortCreate implements [Store].
+func (m *Memory) AbortCreate(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.byID[id]
@@ -140,7 +140,7 @@ func (m *Memory) Abandon(id string) bool {
 	return true
 }
 
-// settle ends the time between Begin and Bind.
+// settle ends the time between Create and Attach.
 func (m *Memory) settle(r *record) {
 	if !r.pending {
 		return
@@ -153,7 +153,7 @@ func (m *Memory) settle(r *record) {
 	}
 }
 
-// vacate frees what only a search that goes on holds.
+// vacate frees what only a ticket that goes on holds.
 func (m *Memory) vacate(r *record) {
 	for _, p := range r.Players {
 		if at := (seat{r.Queue, p.GetId()}); m.busy[at] == r {
@@ -165,13 +165,13 @@ func (m *Memory) vacate(r *record) {
 	}
 }
 
-// Bind implements [Store].
-func (m *Memory) Bind(id, openMatchID string) (s Search, ok, assigned bool) {
+// Attach implements [Store].
+func (m *Memory) Attach(id, openMatchID string) (s Ticket, ok, assigned bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, found := m.byID[id]
 	if !found {
-		return Search{}, false, false
+		return Ticket{}, false, false
 	}
 	early, announced := m.early[openMatchID]
 	if !announced {
@@ -179,24 +179,24 @@ func (m *Memory) Bind(id, openMatchID string) (s Search, ok, assigned bool) {
 	}
 	m.settle(r)
 	if r.Ended() || m.stopping {
-		return r.Search, false, false
+		return r.Ticket, false, false
 	}
 	r.OpenMatchID = openMatchID
 	m.byTicket[openMatchID] = r
 	if announced {
 		r.Assignment = &early
 		m.end(r, Assign, "")
-		return r.Search, true, true
+		return r.Ticket, true, true
 	}
 	if r.Reason != "" {
 		r.Reason = ""
 		r.wake()
 	}
-	return r.Search, true, false
+	return r.Ticket, true, false
 }
 
-// Lose implements [Store].
-func (m *Memory) Lose(id, openMatchID string) bool {
+// MarkLost implements [Store].
+func (m *Memory) MarkLost(id, openMatchID string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.byID[id]
@@ -210,8 +210,8 @@ func (m *Memory) Lose(id, openMatchID string) bool {
 	return true
 }
 
-// Retry implements [Store].
-func (m *Memory) Retry(id string) bool {
+// BeginRetry implements [Store].
+func (m *Memory) BeginRetry(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.byID[id]
@@ -223,8 +223,8 @@ func (m *Memory) Retry(id string) bool {
 	return true
 }
 
-// Defer implements [Store].
-func (m *Memory) Defer(id string) {
+// AbortRetry implements [Store].
+func (m *Memory) AbortRetry(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r, ok := m.byID[id]; ok {
@@ -233,32 +233,32 @@ func (m *Memory) Defer(id string) {
 }
 
 // Get implements [Store].
-func (m *Memory) Get(id string) (Search, bool) {
+func (m *Memory) Get(id string) (Ticket, bool) {
 	s, _, ok := m.Watch(id)
 	return s, ok
 }
 
 // Watch implements [Store].
-func (m *Memory) Watch(id string) (Search, <-chan struct{}, bool) {
+func (m *Memory) Watch(id string) (Ticket, <-chan struct{}, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.byID[id]
 	if !ok {
-		return Search{}, nil, false
+		return Ticket{}, nil, false
 	}
-	return r.Search, r.changed, true
+	return r.Ticket, r.changed, true
 }
 
 // End implements [Store].
-func (m *Memory) End(id string, e Event) (s Search, changed, ok bool) {
+func (m *Memory) End(id string, e Event) (s Ticket, changed, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.byID[id]
 	if !ok || e == Assign {
-		return Search{}, false, false
+		return Ticket{}, false, false
 	}
 	changed = m.end(r, e, reasonOf(e))
-	return r.Search, changed, true
+	return r.Ticket, changed, true
 }
 
 func reasonOf(e Event) string {
@@ -286,22 +286,22 @@ func (m *Memory) end(r *record, e Event, reason string) bool {
 }
 
 // Assign implements [Store].
-func (m *Memory) Assign(openMatchID string, a Assignment) (Search, bool) {
+func (m *Memory) Assign(openMatchID string, a Assignment) (Ticket, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopping {
-		return Search{}, false
+		return Ticket{}, false
 	}
 	r, ok := m.byTicket[openMatchID]
 	if !ok {
 		if m.pending > 0 && len(m.early) < maxEarly {
 			m.early[openMatchID] = a
 		}
-		return Search{}, false
+		return Ticket{}, false
 	}
 	r.Assignment = &a
 	changed := m.end(r, Assign, "")
-	return r.Search, changed
+	return r.Ticket, changed
 }
 
 // Open implements [Store].
@@ -318,7 +318,7 @@ func (m *Memory) Open() []Ref {
 }
 
 // Tick implements [Store].
-func (m *Memory) Tick(now time.Time) []Search {
+func (m *Memory) Tick(now time.Time) []Ticket {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopping {
@@ -327,11 +327,11 @@ func (m *Memory) Tick(now time.Time) []Search {
 	if now.Sub(m.rotated) >= earlyAge {
 		m.early, m.earlier, m.rotated = map[string]Assignment{}, m.early, now
 	}
-	var expired []Search
+	var expired []Ticket
 	for e := m.searching.Front(); e != nil && now.Sub(at(e).Created) >= m.limits.Timeout; e = m.searching.Front() {
 		r := at(e)
 		m.end(r, Expire, reasonOf(Expire))
-		expired = append(expired, r.Search)
+		expired = append(expired, r.Ticket)
 	}
 	for l, age := range map[*list.List]time.Duration{m.assigned: m.limits.Assigned, m.ended: m.limits.Ended} {
 		for e := l.Front(); e != nil && now.Sub(at(e).Updated) >= age; e = l.Front() {
@@ -341,7 +341,7 @@ func (m *Memory) Tick(now time.Time) []Search {
 	return expired
 }
 
-// forget takes away a search that has ended.
+// forget takes away a ticket that has ended.
 func (m *Memory) forget(e *list.Element) {
 	r := at(e)
 	m.settle(r)
@@ -357,7 +357,7 @@ func (m *Memory) Pending() int {
 }
 
 // Stop implements [Store].
-func (m *Memory) Stop() []Search {
+func (m *Memory) Stop() []Ticket {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopping {
@@ -365,9 +365,9 @@ func (m *Memory) Stop() []Search {
 	}
 	m.stopping = true
 	close(m.stopped)
-	var open []Search
+	var open []Ticket
 	for e := m.searching.Front(); e != nil; e = e.Next() {
-		open = append(open, at(e).Search)
+		open = append(open, at(e).Ticket)
 	}
 	return open
 }

@@ -1,4 +1,4 @@
-package broker
+package matchmaker
 
 import (
 	"context"
@@ -12,12 +12,12 @@ import (
 
 // listen hears the announcements of one director, and subscribes again whenever
 // the stream ends.
-func (b *Broker) listen(ctx context.Context, conn *grpc.ClientConn) {
-	log := b.Logger.With("director", conn.Target())
+func (c *Client) listen(ctx context.Context, conn *grpc.ClientConn) {
+	log := c.Logger.With("director", conn.Target())
 	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	failing := false
 	for {
-		subscribed, err := b.subscribe(ctx, conn)
+		subscribed, err := c.subscribe(ctx, conn)
 		if ctx.Err() != nil {
 			return
 		}
@@ -36,10 +36,10 @@ func (b *Broker) listen(ctx context.Context, conn *grpc.ClientConn) {
 }
 
 // subscribe returns when the stream has ended, and whether it ever stood.
-func (b *Broker) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscribed bool, err error) {
+func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscribed bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, &torikumiv1.SubscribeRequest{Subscriber: b.Name})
+	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, &torikumiv1.SubscribeRequest{Subscriber: c.Name})
 	if err != nil {
 		return false, err
 	}
@@ -52,11 +52,11 @@ func (b *Broker) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscrib
 		_, err := stream.Recv()
 		return false, err
 	}
-	b.Logger.InfoContext(ctx, "subscribed to the director's announcements", "director", conn.Target())
-	b.Metrics.directors.Inc()
-	defer b.Metrics.directors.Dec()
+	c.Logger.InfoContext(ctx, "subscribed to the director's announcements", "director", conn.Target())
+	c.Metrics.directors.Inc()
+	defer c.Metrics.directors.Dec()
 	// What happened before is not repeated.
-	b.soon()
+	c.soon()
 	for {
 		a, err := stream.Recv()
 		if err != nil {
@@ -64,9 +64,9 @@ func (b *Broker) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscrib
 		}
 		if a.GetConnection() != "" {
 			for _, id := range a.GetTicketIds() {
-				b.assign(id, a.GetConnection(), a.GetDetails())
+				c.assign(id, a.GetConnection(), a.GetDetails())
 			}
 		}
-		b.Metrics.announcements.Inc() // last: who has seen it finds it done
+		c.Metrics.announcements.Inc() // last: who has seen it finds it done
 	}
 }

@@ -1,15 +1,15 @@
-package reasons
+package explain
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics are what the keeper counts.
+// Metrics are what the cache counts.
 type Metrics struct {
 	calls   *prometheus.CounterVec
 	up      prometheus.Gauge
 	tickets prometheus.Gauge
 }
 
-// NewMetrics registers the keeper's metrics.
+// NewMetrics registers the cache's metrics.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "torikumi", Subsystem: "frontend", Name: name, Help: help}

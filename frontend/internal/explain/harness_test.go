@@ -1,4 +1,4 @@
-package reasons
+package explain
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -143,12 +143,12 @@ func (f *matchFunction) down() {
 	}
 }
 
-// harness is a keeper with a store and replicas.
+// harness is a cache with a store and replicas.
 type harness struct {
-	*Keeper
+	*Cache
 	t        testing.TB
 	clock    *clock
-	store    *search.Memory
+	store    *ticket.Memory
 	byAddr   map[string]*matchFunction
 	registry *prometheus.Registry
 	logs     *bytes.Buffer
@@ -161,8 +161,8 @@ func newHarness(t testing.TB, addrs ...string) *harness {
 		t: t, clock: &clock{now: time.Unix(1_000_000, 0)}, byAddr: map[string]*matchFunction{},
 		registry: prometheus.NewRegistry(), logs: new(bytes.Buffer),
 	}
-	h.store = search.NewMemory(search.Limits{
-		Timeout: time.Hour, Assigned: time.Hour, Ended: time.Hour, Searches: 1 << 20, Now: h.clock.Now,
+	h.store = ticket.NewMemory(ticket.Limits{
+		Timeout: time.Hour, Assigned: time.Hour, Ended: time.Hour, Tickets: 1 << 20, Now: h.clock.Now,
 	})
 	for _, a := range addrs {
 		f := &matchFunction{t: t, known: map[string]string{}}
@@ -170,7 +170,7 @@ func newHarness(t testing.TB, addrs ...string) *harness {
 		t.Cleanup(f.down)
 		h.byAddr[a] = f
 	}
-	h.Keeper = New(Options{
+	h.Cache = New(Options{
 		Store: h.store, MatchFunctions: addrs, Interval: time.Millisecond, Now: h.clock.Now,
 		Logger: slog.New(slog.NewTextHandler(h.logs, nil)), Metrics: NewMetrics(h.registry),
 	})
@@ -195,13 +195,13 @@ func newHarness(t testing.TB, addrs ...string) *harness {
 
 const addr = "10.0.0.1:50502"
 
-// begin starts a search whose ticket in Open Match is "om-" and its id.
-func (h *harness) begin(queue, id string) search.Search {
+// begin starts a ticket whose ticket in Open Match is "om-" and its id.
+func (h *harness) begin(queue, id string) ticket.Ticket {
 	h.t.Helper()
-	if err := h.store.Begin(search.Search{ID: id, Queue: queue, Players: []*torikumiv1.Player{{Id: id}}}); err != nil {
+	if err := h.store.Create(ticket.Ticket{ID: id, Queue: queue, Players: []*torikumiv1.Player{{Id: id}}}); err != nil {
 		h.t.Fatal(err)
 	}
-	s, ok, _ := h.store.Bind(id, "om-"+id)
+	s, ok, _ := h.store.Attach(id, "om-"+id)
 	if !ok {
 		h.t.Fatalf("%s not bound", id)
 	}
@@ -211,7 +211,7 @@ func (h *harness) begin(queue, id string) search.Search {
 // look is what a player reads.
 func (h *harness) look(id string) string {
 	s, _ := h.store.Get(id)
-	return h.Look(&s)
+	return h.Reason(&s)
 }
 
 // step lets time pass and asks.

@@ -1,4 +1,4 @@
-package search
+package ticket
 
 import (
 	"errors"
@@ -48,37 +48,37 @@ func TestTransition(t *testing.T) {
 // clock is a time that tests move.
 type clock struct{ now time.Time }
 
-func newStore(c *clock, searches int) *Memory {
+func newStore(c *clock, tickets int) *Memory {
 	return NewMemory(Limits{
-		Timeout: 10 * time.Minute, Assigned: time.Hour, Ended: time.Minute, Searches: searches,
+		Timeout: 10 * time.Minute, Assigned: time.Hour, Ended: time.Minute, Tickets: tickets,
 		Now: func() time.Time { return c.now },
 	})
 }
 
-func party(queue, id string, players ...string) Search {
-	s := Search{ID: id, Queue: queue}
+func party(queue, id string, players ...string) Ticket {
+	s := Ticket{ID: id, Queue: queue}
 	for _, p := range players {
 		s.Players = append(s.Players, &torikumiv1.Player{Id: p})
 	}
 	return s
 }
 
-func begin(t *testing.T, m *Memory, s Search) {
+func begin(t *testing.T, m *Memory, s Ticket) {
 	t.Helper()
-	if err := m.Begin(s); err != nil {
+	if err := m.Create(s); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, _ := m.Bind(s.ID, "om-"+s.ID); !ok {
+	if _, ok, _ := m.Attach(s.ID, "om-"+s.ID); !ok {
 		t.Fatalf("%q not bound", s.ID)
 	}
 }
 
-func TestOneSearchPerPlayerAndQueue(t *testing.T) {
+func TestOneTicketPerPlayerAndQueue(t *testing.T) {
 	m := newStore(&clock{time.Unix(1e9, 0)}, 100)
 	begin(t, m, party("q", "1", "a", "b"))
 	var conflict *ConflictError
-	if err := m.Begin(party("q", "2", "c", "b")); !errors.As(err, &conflict) || conflict.ID != "1" || conflict.Player != "b" {
-		t.Errorf("second search of b: %v", err)
+	if err := m.Create(party("q", "2", "c", "b")); !errors.As(err, &conflict) || conflict.ID != "1" || conflict.Player != "b" {
+		t.Errorf("second ticket of b: %v", err)
 	}
 	begin(t, m, party("other", "3", "b"))
 	begin(t, m, party("q", "4", "c")) // the refused one holds nothing
@@ -131,8 +131,8 @@ func TestRoom(t *testing.T) {
 	m := newStore(&clock{time.Unix(1e9, 0)}, 2)
 	begin(t, m, party("q", "1", "a"))
 	begin(t, m, party("q", "2", "b"))
-	if err := m.Begin(party("q", "3", "c")); !errors.Is(err, ErrFull) {
-		t.Fatalf("third search: %v", err)
+	if err := m.Create(party("q", "3", "c")); !errors.Is(err, ErrFull) {
+		t.Fatalf("third ticket: %v", err)
 	}
 	m.Assign("om-1", Assignment{})
 	m.End("2", Cancel)
@@ -148,20 +148,20 @@ func TestRoom(t *testing.T) {
 func TestEarlyAssignment(t *testing.T) {
 	c := &clock{time.Unix(1e9, 0)}
 	m := newStore(c, 100)
-	if err := m.Begin(party("q", "1", "a")); err != nil {
+	if err := m.Create(party("q", "1", "a")); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := m.Assign("om-1", Assignment{Connection: "x:1"}); ok {
 		t.Error("assigned before it was bound")
 	}
-	s, ok, won := m.Bind("1", "om-1")
+	s, ok, won := m.Attach("1", "om-1")
 	if !ok || !won || s.State != assigned || s.Assignment.Connection != "x:1" {
 		t.Errorf("bound: %+v %v %v", s, ok, won)
 	}
 	// It may take a while, but not for ever.
 	c.now = c.now.Add(time.Hour)
 	m.Tick(c.now)
-	if err := m.Begin(party("q", "2", "b")); err != nil {
+	if err := m.Create(party("q", "2", "b")); err != nil {
 		t.Fatal(err)
 	}
 	for i, wantKnown := range []bool{true, true, false} {
@@ -176,8 +176,8 @@ func TestEarlyAssignment(t *testing.T) {
 			t.Errorf("after %d times %v: known %v", i, earlyAge, now || before)
 		}
 	}
-	m.Abandon("2")
-	// With nobody between Begin and Bind nothing is kept.
+	m.AbortCreate("2")
+	// With nobody between Create and Attach nothing is kept.
 	m.Assign("om-3", Assignment{})
 	if len(m.early)+len(m.earlier) != 0 {
 		t.Error("early assignments pile up")
@@ -187,28 +187,28 @@ func TestEarlyAssignment(t *testing.T) {
 func TestLostAndRemade(t *testing.T) {
 	m := newStore(&clock{time.Unix(1e9, 0)}, 100)
 	begin(t, m, party("q", "1", "a"))
-	if m.Retry("1") {
-		t.Error("remade though it has a ticket")
+	if m.BeginRetry("1") {
+		t.Error("recreated though it has a ticket")
 	}
-	if m.Lose("1", "other") || !m.Lose("1", "om-1") || m.Lose("1", "om-1") {
-		t.Error("Lose takes the ticket that it has, once")
+	if m.MarkLost("1", "other") || !m.MarkLost("1", "om-1") || m.MarkLost("1", "om-1") {
+		t.Error("MarkLost takes the ticket that it has, once")
 	}
 	if _, ok := m.Assign("om-1", Assignment{}); ok {
 		t.Error("assigned by the lost ticket")
 	}
-	if !m.Retry("1") || m.Retry("1") {
-		t.Error("only one may remake it")
+	if !m.BeginRetry("1") || m.BeginRetry("1") {
+		t.Error("only one may recreate it")
 	}
 	if len(m.Open()) != 0 || m.Pending() != 1 {
-		t.Error("it is open while it is being remade")
+		t.Error("it is open while it is being recreated")
 	}
-	m.Defer("1")
+	m.AbortRetry("1")
 	if refs := m.Open(); len(refs) != 1 || refs[0] != (Ref{ID: "1"}) {
 		t.Errorf("open: %v", refs)
 	}
-	m.Retry("1")
+	m.BeginRetry("1")
 	m.End("1", Cancel)
-	if _, ok, _ := m.Bind("1", "om-2"); ok {
+	if _, ok, _ := m.Attach("1", "om-2"); ok {
 		t.Error("bound after its end")
 	}
 }
@@ -216,7 +216,7 @@ func TestLostAndRemade(t *testing.T) {
 func TestStop(t *testing.T) {
 	m := newStore(&clock{time.Unix(1e9, 0)}, 100)
 	begin(t, m, party("q", "1", "a"))
-	if err := m.Begin(party("q", "2", "b")); err != nil {
+	if err := m.Create(party("q", "2", "b")); err != nil {
 		t.Fatal(err)
 	}
 	if open := m.Stop(); len(open) != 2 {
@@ -226,13 +226,13 @@ func TestStop(t *testing.T) {
 	if m.Stop() != nil {
 		t.Error("the second Stop has something to say")
 	}
-	if _, ok, _ := m.Bind("2", "om-2"); ok {
+	if _, ok, _ := m.Attach("2", "om-2"); ok {
 		t.Error("bound after the stop")
 	}
 	if _, ok := m.Assign("om-1", Assignment{}); ok {
 		t.Error("assigned after the stop")
 	}
-	if err := m.Begin(party("q", "3", "c")); !errors.Is(err, ErrStopped) {
+	if err := m.Create(party("q", "3", "c")); !errors.Is(err, ErrStopped) {
 		t.Errorf("begun after the stop: %v", err)
 	}
 }
@@ -248,18 +248,18 @@ func TestRandomWalk(t *testing.T) {
 		id := fmt.Sprint(r.IntN(i/10 + 1))
 		switch r.IntN(9) {
 		case 0, 1:
-			_ = m.Begin(party("q", fmt.Sprint("n", i), fmt.Sprint("p", r.IntN(40)), fmt.Sprint("P", r.IntN(40))))
-			m.Bind(fmt.Sprint("n", i), fmt.Sprint("om-n", i))
+			_ = m.Create(party("q", fmt.Sprint("n", i), fmt.Sprint("p", r.IntN(40)), fmt.Sprint("P", r.IntN(40))))
+			m.Attach(fmt.Sprint("n", i), fmt.Sprint("om-n", i))
 		case 2:
-			_ = m.Begin(party("q", "n"+id+"x", fmt.Sprint("p", r.IntN(40))))
-			m.Abandon("n" + id + "x")
+			_ = m.Create(party("q", "n"+id+"x", fmt.Sprint("p", r.IntN(40))))
+			m.AbortCreate("n" + id + "x")
 		case 3:
 			m.End("n"+id, Cancel)
 		case 4:
 			m.Assign("om-n"+id, Assignment{})
 		case 5:
-			if m.Lose("n"+id, "om-n"+id) && m.Retry("n"+id) {
-				m.Bind("n"+id, "om-n"+id)
+			if m.MarkLost("n"+id, "om-n"+id) && m.BeginRetry("n"+id) {
+				m.Attach("n"+id, "om-n"+id)
 			}
 		case 6:
 			c.now = c.now.Add(time.Duration(r.IntN(20)) * time.Second)
@@ -282,7 +282,7 @@ func TestRandomWalk(t *testing.T) {
 		}
 		for at, rec := range m.busy {
 			if rec.Ended() || !rec.Has(at.player) {
-				t.Fatalf("%v is held by %+v", at, rec.Search)
+				t.Fatalf("%v is held by %+v", at, rec.Ticket)
 			}
 		}
 	}

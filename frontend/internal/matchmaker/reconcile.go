@@ -1,4 +1,4 @@
-package broker
+package matchmaker
 
 import (
 	"context"
@@ -15,47 +15,47 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// reconcile reads the tickets of all searches from Open Match, one after the
+// reconcile reads the tickets of all tickets from Open Match, one after the
 // other and never faster than the rate: whenever news may have been missed, and
 // now and then for what nobody announces. Only this goroutine makes tickets
-// again, so no search gets two.
-func (b *Broker) reconcile(ctx context.Context) {
-	pace := time.NewTicker(time.Duration(float64(time.Second) / b.ReconcileRate))
+// again, so no ticket gets two.
+func (c *Client) reconcile(ctx context.Context) {
+	pace := time.NewTicker(time.Duration(float64(time.Second) / c.ReconcileRate))
 	defer pace.Stop()
 	backoff := rpc.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
-	idle := time.NewTimer(b.ReconcileEvery)
+	idle := time.NewTimer(c.ReconcileEvery)
 	defer idle.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-b.again:
+		case <-c.again:
 		case <-idle.C:
 		}
-		for b.sweep(ctx, pace) != nil {
+		for c.sweep(ctx, pace) != nil {
 			if backoff.Wait(ctx) != nil {
 				return
 			}
 		}
 		backoff.Reset()
-		idle.Reset(b.ReconcileEvery)
+		idle.Reset(c.ReconcileEvery)
 	}
 }
 
-// soon asks for a reading of all searches.
-func (b *Broker) soon() {
+// soon asks for a reading of all tickets.
+func (c *Client) soon() {
 	select {
-	case b.again <- struct{}{}:
+	case c.again <- struct{}{}:
 	default:
 	}
 }
 
 // sweep goes once through what is open. An error means that Open Match is out of
 // reach, and the rest can wait.
-func (b *Broker) sweep(ctx context.Context, pace *time.Ticker) error {
-	for _, ref := range b.Store.Open() {
+func (c *Client) sweep(ctx context.Context, pace *time.Ticker) error {
+	for _, ref := range c.Store.Open() {
 		// Most will have ended before their turn comes.
-		s, ok := b.Store.Get(ref.ID)
+		s, ok := c.Store.Get(ref.ID)
 		if !ok || s.Ended() {
 			continue
 		}
@@ -64,7 +64,7 @@ func (b *Broker) sweep(ctx context.Context, pace *time.Ticker) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := b.check(ctx, s.ID, s.OpenMatchID); unreachable(err) {
+		if err := c.check(ctx, s.ID, s.OpenMatchID); unreachable(err) {
 			return err
 		}
 	}
@@ -81,81 +81,81 @@ func unreachable(err error) bool {
 	return false
 }
 
-// check brings one search up to date with Open Match.
-func (b *Broker) check(ctx context.Context, id, ticket string) error {
+// check brings one ticket up to date with Open Match.
+func (c *Client) check(ctx context.Context, id, ticket string) error {
 	if ticket == "" {
-		return b.remake(ctx, id)
+		return c.recreate(ctx, id)
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	b.Metrics.reads.Inc()
-	t, err := b.tickets.GetTicket(call, &openmatch.GetTicketRequest{TicketId: ticket})
+	c.Metrics.reads.Inc()
+	t, err := c.tickets.GetTicket(call, &openmatch.GetTicketRequest{TicketId: ticket})
 	switch status.Code(err) {
 	case codes.OK:
-		b.read(ticket, t.GetAssignment())
+		c.read(ticket, t.GetAssignment())
 		return nil
 	case codes.NotFound:
-		if !b.Store.Lose(id, ticket) {
+		if !c.Store.MarkLost(id, ticket) {
 			return nil
 		}
-		b.Logger.WarnContext(ctx, "ticket lost by Open Match, making another", "ticket", id)
-		return b.remake(ctx, id)
+		c.Logger.WarnContext(ctx, "Open Match lost the ticket, creating another", "ticket", id)
+		return c.recreate(ctx, id)
 	}
-	b.Metrics.failed("get", err)
+	c.Metrics.failed("get", err)
 	return err
 }
 
 // read takes an assignment from a ticket. One by a foreign director has no
 // details; one with details that cannot be read is no better.
-func (b *Broker) read(ticket string, a *openmatch.Assignment) {
+func (c *Client) read(ticket string, a *openmatch.Assignment) {
 	if a.GetConnection() == "" {
 		return
 	}
 	details := new(torikumiv1.AssignmentDetails)
 	if err := contract.Get(a.GetExtensions(), contract.AssignmentExtension, details); err != nil {
 		if !errors.Is(err, contract.ErrNoExtension) {
-			b.Logger.Warn("assignment with unreadable details", "error", err)
+			c.Logger.Warn("assignment with unreadable details", "error", err)
 		}
 		details = nil
 	}
-	if b.assign(ticket, a.GetConnection(), details) {
-		b.Metrics.found.Inc()
+	if c.assign(ticket, a.GetConnection(), details) {
+		c.Metrics.found.Inc()
 	}
 }
 
-// remake gives a search that Open Match has lost another ticket.
-func (b *Broker) remake(ctx context.Context, id string) error {
-	defer b.deletes.expect()()
-	s, ok := b.Store.Get(id)
-	if !ok || !b.Store.Retry(id) {
+// recreate gives a ticket that Open Match has lost another ticket.
+func (c *Client) recreate(ctx context.Context, id string) error {
+	defer c.deletes.expect()()
+	s, ok := c.Store.Get(id)
+	if !ok || !c.Store.BeginRetry(id) {
 		return nil
 	}
 	// What has begun is brought to its end, so that no ticket is left behind.
-	if err := b.bind(context.WithoutCancel(ctx), s); err != nil {
-		b.Store.Defer(id)
+	if err := c.bind(context.WithoutCancel(ctx), s); err != nil {
+		c.Store.AbortRetry(id)
 		return err
 	}
-	b.Metrics.remade.Inc()
+	c.Metrics.recreated.Inc()
 	return nil
 }
 
 // watchConnection reads everything when Open Match has come back: it may have
 // lost its tickets. A connection may be back before it was seen to be gone.
-func (b *Broker) watchConnection(ctx context.Context) {
+func (c *Client) watchConnection(ctx context.Context) {
 	for {
-		b.OpenMatch.Connect()
-		now := b.OpenMatch.GetState()
+		c.OpenMatch.Connect()
+		now := c.OpenMatch.GetState()
 		if now == connectivity.Ready {
-			b.Metrics.up.Set(1)
-			b.Logger.InfoContext(ctx, "connected to Open Match")
-			b.soon()
+			c.Metrics.up.Set(1)
+			c.Logger.InfoContext(ctx, "connected to Open Match")
+			c.soon()
 		}
-		if !b.OpenMatch.WaitForStateChange(ctx, now) {
+		if !c.OpenMatch.WaitForStateChange(ctx, now) {
 			return
 		}
 		if now == connectivity.Ready {
-			b.Metrics.up.Set(0)
-			b.Logger.WarnContext(ctx, "connection to Open Match lost")
+			c.Metrics.up.Set(0)
+			c.Logger.WarnContext(ctx, "connection to Open Match lost")
 		}
 	}
 }

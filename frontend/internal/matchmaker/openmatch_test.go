@@ -1,4 +1,4 @@
-package broker
+package matchmaker
 
 import (
 	"math"
@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -24,27 +24,27 @@ func text(s string) *torikumiv1.Attribute {
 func TestSearchFields(t *testing.T) {
 	type attributes = map[string]*torikumiv1.Attribute
 	for name, test := range map[string]struct {
-		search search.Search
+		ticket ticket.Ticket
 		want   *openmatch.SearchFields
 	}{
 		"alone": {
-			search.Search{Players: []*torikumiv1.Player{{Id: "a", Attributes: attributes{"skill": number(7), "map": text("ice")}, Latencies: map[string]int32{"eu": 9}}}},
+			ticket.Ticket{Players: []*torikumiv1.Player{{Id: "a", Attributes: attributes{"skill": number(7), "map": text("ice")}, Latencies: map[string]int32{"eu": 9}}}},
 			&openmatch.SearchFields{DoubleArgs: map[string]float64{"skill": 7}, StringArgs: map[string]string{"map": "ice"}},
 		},
 		"region": {
-			search.Search{Region: "eu", Players: []*torikumiv1.Player{{Id: "a", Latencies: map[string]int32{"eu": 9, "us": 80}}}},
+			ticket.Ticket{Region: "eu", Players: []*torikumiv1.Player{{Id: "a", Latencies: map[string]int32{"eu": 9, "us": 80}}}},
 			&openmatch.SearchFields{DoubleArgs: map[string]float64{"latency": 9}, StringArgs: map[string]string{"region": "eu"}},
 		},
 		"region without latency": {
-			search.Search{Region: "eu", Players: []*torikumiv1.Player{{Id: "a", Latencies: map[string]int32{"us": 80}}}},
+			ticket.Ticket{Region: "eu", Players: []*torikumiv1.Player{{Id: "a", Latencies: map[string]int32{"us": 80}}}},
 			&openmatch.SearchFields{StringArgs: map[string]string{"region": "eu"}},
 		},
 		"an attribute is no region": {
-			search.Search{Players: []*torikumiv1.Player{{Id: "a", Attributes: attributes{"region": text("mars")}}}},
+			ticket.Ticket{Players: []*torikumiv1.Player{{Id: "a", Attributes: attributes{"region": text("mars")}}}},
 			&openmatch.SearchFields{},
 		},
 		"party": {
-			search.Search{Region: "eu", Players: []*torikumiv1.Player{
+			ticket.Ticket{Region: "eu", Players: []*torikumiv1.Player{
 				{Id: "a", Attributes: attributes{"skill": number(10), "map": text("ice")}, Latencies: map[string]int32{"eu": 9}},
 				{Id: "b", Attributes: attributes{"skill": number(20), "level": number(3)}, Latencies: map[string]int32{"eu": 70}},
 				{Id: "c", Attributes: attributes{"skill": number(60)}},
@@ -52,14 +52,14 @@ func TestSearchFields(t *testing.T) {
 			&openmatch.SearchFields{DoubleArgs: map[string]float64{"skill": 30, "level": 3, "latency": 70}, StringArgs: map[string]string{"region": "eu"}},
 		},
 		"large numbers": {
-			search.Search{Players: []*torikumiv1.Player{
+			ticket.Ticket{Players: []*torikumiv1.Player{
 				{Id: "a", Attributes: attributes{"x": number(math.MaxFloat64)}},
 				{Id: "b", Attributes: attributes{"x": number(math.MaxFloat64)}},
 			}},
 			&openmatch.SearchFields{DoubleArgs: map[string]float64{"x": math.MaxFloat64}},
 		},
 	} {
-		got, err := Ticket(&test.search, "mode.q", time.Unix(1800000000, 0))
+		got, err := Ticket(&test.ticket, "mode.q", time.Unix(1800000000, 0))
 		if err != nil {
 			t.Fatal(err)
 		}

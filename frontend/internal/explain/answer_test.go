@@ -1,4 +1,4 @@
-package reasons
+package explain
 
 import (
 	"strings"

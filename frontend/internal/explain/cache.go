@@ -1,6 +1,6 @@
 // Package reasons knows why tickets wait: it asks the match functions on behalf
 // of the players who look at their tickets, and keeps what they say. On the
-// player's path it stands beside a search that goes on, and never in its way:
+// player's path it stands beside a ticket that goes on, and never in its way:
 // players' calls leave a note and take what is known, one loop does the asking.
 //
 // What the loop asks is bounded, whoever waits: each replica of the match
@@ -10,7 +10,7 @@
 // then the next one is. The queues share the 100 evenly: a queue whose match
 // function never answers takes no turns from the others. Open Match is not asked
 // for anything.
-package reasons
+package explain
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 )
 
 const (
@@ -34,7 +34,7 @@ const (
 	patience = 15 * time.Second
 	// lifetime is how long an answer is shown after it was last heard.
 	lifetime = 30 * time.Second
-	// pause is the least time between two changes that followers hear of.
+	// pause is the least time between two changes that watches hear of.
 	pause = 5 * time.Second
 	// mostTickets bounds what is remembered. More could not be asked for often
 	// enough for their answers to be true.
@@ -43,12 +43,12 @@ const (
 	mostText = 1000
 )
 
-// Store is where searches are looked up.
+// Store is where tickets are looked up.
 type Store interface {
-	Get(id string) (search.Search, bool)
+	Get(id string) (ticket.Ticket, bool)
 }
 
-// Options are what a [Keeper] needs; all are required but those that say so.
+// Options are what a [Cache] needs; all are required but those that say so.
 type Options struct {
 	Store Store
 	// MatchFunctions are host:port. A name is asked at all its addresses.
@@ -61,15 +61,15 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Keeper keeps the reasons. It is safe for concurrent use. A nil Keeper knows
+// Cache keeps the reasons. It is safe for concurrent use. A nil Cache knows
 // nothing.
-type Keeper struct {
+type Cache struct {
 	Options
 	replicas *replicas
 	line     *waiting
 
 	mu      sync.Mutex
-	entries map[string]*entry // by the search's id
+	entries map[string]*entry // by the ticket's id
 	// arrived are entries that the loop has not seen yet.
 	arrived []*entry
 }
@@ -84,17 +84,17 @@ type entry struct {
 	turn time.Time
 	back bool
 
-	// What follows is guarded by Keeper.mu; only the loop writes ticket.
+	// What follows is guarded by Cache.mu; only the loop writes ticket.
 
 	// gone means that nobody looks any more, or nobody waits.
 	gone bool
-	// followers are the calls that look as long as they last.
-	followers int
-	looked    time.Time
+	// watches are the calls that look as long as they last.
+	watches int
+	looked  time.Time
 	// ticket is Open Match's id of the ticket that answer is about.
 	ticket string
 	answer answer
-	// changed is closed at the next change that followers hear of; nil if
+	// changed is closed at the next change that watches hear of; nil if
 	// nobody listens. fresh means that there is something to tell them, told
 	// is when they last heard.
 	changed chan struct{}
@@ -102,51 +102,51 @@ type entry struct {
 	told    time.Time
 }
 
-// New makes a keeper; Run makes it work.
-func New(o Options) *Keeper {
+// New makes a cache; Run makes it work.
+func New(o Options) *Cache {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{
+	return &Cache{
 		Options: o, entries: make(map[string]*entry), line: newWaiting(),
 		replicas: newReplicas(o.MatchFunctions, o.Logger, o.Metrics, o.Now),
 	}
 }
 
-// Look returns why a search waits, as far as that is known, and notes that
+// Reason returns why a ticket waits, as far as that is known, and notes that
 // somebody wants to know.
-func (k *Keeper) Look(s *search.Search) string {
-	if k == nil {
+func (c *Cache) Reason(s *ticket.Ticket) string {
+	if c == nil {
 		return ""
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.Now()
-	e := k.entries[s.ID]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.Now()
+	e := c.entries[s.ID]
 	if e == nil && now.Sub(s.Created) >= minWait {
-		e = k.enter(s)
+		e = c.enter(s)
 	}
-	return k.look(e, s, now)
+	return c.look(e, s, now)
 }
 
 // enter makes an entry, if there is room; mu is held.
-func (k *Keeper) enter(s *search.Search) *entry {
-	if s.Ended() || len(k.entries) >= mostTickets {
+func (c *Cache) enter(s *ticket.Ticket) *entry {
+	if s.Ended() || len(c.entries) >= mostTickets {
 		return nil
 	}
 	e := &entry{id: s.ID, queue: s.Queue, created: s.Created}
-	k.entries[s.ID] = e
-	k.arrived = append(k.arrived, e)
+	c.entries[s.ID] = e
+	c.arrived = append(c.arrived, e)
 	return e
 }
 
 // look reads an entry, which may be nil; mu is held.
-func (k *Keeper) look(e *entry, s *search.Search, now time.Time) string {
+func (c *Cache) look(e *entry, s *ticket.Ticket, now time.Time) string {
 	if e == nil {
 		return ""
 	}
 	if s.Ended() {
-		k.drop(e)
+		c.drop(e)
 		return ""
 	}
 	e.looked = now
@@ -157,115 +157,115 @@ func (k *Keeper) look(e *entry, s *search.Search, now time.Time) string {
 }
 
 // drop forgets an entry; mu is held.
-func (k *Keeper) drop(e *entry) {
+func (c *Cache) drop(e *entry) {
 	e.gone = true
-	if k.entries[e.id] == e {
-		delete(k.entries, e.id)
+	if c.entries[e.id] == e {
+		delete(c.entries, e.id)
 	}
 }
 
-// Follower is a call that looks at one search as long as it lasts. It is not
+// Watch is a call that looks at one ticket as long as it lasts. It is not
 // safe for concurrent use.
-type Follower struct {
-	keeper *Keeper
-	entry  *entry
+type Watch struct {
+	cache *Cache
+	entry *entry
 }
 
-// Follow begins to look; Close has to be called.
-func (k *Keeper) Follow() *Follower { return &Follower{keeper: k} }
+// Watch begins to look; Close has to be called.
+func (c *Cache) Watch() *Watch { return &Watch{cache: c} }
 
-// Look returns why the search waits, as far as that is known, and a channel that
+// Reason returns why the ticket waits, as far as that is known, and a channel that
 // is closed when that has changed, which is no more often than every 5 s. It is
-// nil if that will not be told. Every call must be for the same search.
-func (f *Follower) Look(s *search.Search) (reason string, changed <-chan struct{}) {
-	k := f.keeper
-	if k == nil {
+// nil if that will not be told. Every call must be for the same ticket.
+func (w *Watch) Reason(s *ticket.Ticket) (reason string, changed <-chan struct{}) {
+	c := w.cache
+	if c == nil {
 		return "", nil
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if f.entry == nil {
-		if f.entry = k.entries[s.ID]; f.entry == nil {
-			f.entry = k.enter(s)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w.entry == nil {
+		if w.entry = c.entries[s.ID]; w.entry == nil {
+			w.entry = c.enter(s)
 		}
-		if f.entry == nil {
+		if w.entry == nil {
 			return "", nil
 		}
-		f.entry.followers++
+		w.entry.watches++
 	}
-	reason = k.look(f.entry, s, k.Now())
-	if f.entry.gone {
+	reason = c.look(w.entry, s, c.Now())
+	if w.entry.gone {
 		return "", nil
 	}
-	if f.entry.changed == nil {
-		f.entry.changed = make(chan struct{})
+	if w.entry.changed == nil {
+		w.entry.changed = make(chan struct{})
 	}
-	return reason, f.entry.changed
+	return reason, w.entry.changed
 }
 
 // Close ends the looking.
-func (f *Follower) Close() {
-	if f.entry == nil {
+func (w *Watch) Close() {
+	if w.entry == nil {
 		return
 	}
-	f.keeper.mu.Lock()
-	defer f.keeper.mu.Unlock()
-	f.entry.followers--
-	f.entry.looked = f.keeper.Now()
+	w.cache.mu.Lock()
+	defer w.cache.mu.Unlock()
+	w.entry.watches--
+	w.entry.looked = w.cache.Now()
 }
 
 // Run asks until ctx ends.
-func (k *Keeper) Run(ctx context.Context) error {
-	defer k.replicas.close()
-	tick := time.NewTicker(k.Interval)
+func (c *Cache) Run(ctx context.Context) error {
+	defer c.replicas.close()
+	tick := time.NewTicker(c.Interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			k.round(ctx)
+			c.round(ctx)
 		}
 	}
 }
 
-// round asks once, and tells the followers what is new.
-func (k *Keeper) round(ctx context.Context) {
-	now := k.Now()
-	k.arrive()
-	judge := func(e *entry) verdict { return k.judge(e, now) }
-	if asked := k.line.pick(mostIDs, judge, k.open); len(asked) > 0 {
+// round asks once, and tells the watches what is new.
+func (c *Cache) round(ctx context.Context) {
+	now := c.Now()
+	c.arrive()
+	judge := func(e *entry) verdict { return c.judge(e, now) }
+	if asked := c.line.pick(mostIDs, judge, c.open); len(asked) > 0 {
 		ids := make([]string, len(asked))
 		for i, e := range asked {
 			ids[i] = e.ticket
 		}
-		k.learn(asked, k.replicas.ask(ctx, ids), now)
+		c.learn(asked, c.replicas.ask(ctx, ids), now)
 	}
-	k.tell(now)
+	c.tell(now)
 }
 
 // arrive puts new entries in line.
-func (k *Keeper) arrive() {
-	k.mu.Lock()
-	arrived := k.arrived
-	k.arrived = nil
-	k.Metrics.tickets.Set(float64(len(k.entries)))
-	k.mu.Unlock()
+func (c *Cache) arrive() {
+	c.mu.Lock()
+	arrived := c.arrived
+	c.arrived = nil
+	c.Metrics.tickets.Set(float64(len(c.entries)))
+	c.mu.Unlock()
 	for _, e := range arrived {
-		k.line.add(e)
+		c.line.add(e)
 	}
 }
 
 // judge tells whether an entry is to be asked for, by what is known here.
-func (k *Keeper) judge(e *entry, now time.Time) verdict {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	wanted := e.followers > 0 || now.Sub(e.looked) < interest
+func (c *Cache) judge(e *entry, now time.Time) verdict {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wanted := e.watches > 0 || now.Sub(e.looked) < interest
 	switch {
 	case e.gone:
 		return leave
 	case !wanted && e.answer.at(now) == "":
-		k.drop(e)
+		c.drop(e)
 		return leave
 	case !wanted || now.Sub(e.created) < minWait:
 		return stay
@@ -273,14 +273,14 @@ func (k *Keeper) judge(e *entry, now time.Time) verdict {
 	return ask
 }
 
-// open tells whether the search of an entry still goes on with a ticket in Open
+// open tells whether the ticket of an entry still goes on with a ticket in Open
 // Match.
-func (k *Keeper) open(e *entry) bool {
-	s, ok := k.Store.Get(e.id)
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (c *Cache) open(e *entry) bool {
+	s, ok := c.Store.Get(e.id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !ok || s.Ended() {
-		k.drop(e)
+		c.drop(e)
 		return false
 	}
 	if e.ticket != s.OpenMatchID {
@@ -291,7 +291,7 @@ func (k *Keeper) open(e *entry) bool {
 }
 
 // learn takes in what the replicas say.
-func (k *Keeper) learn(asked []*entry, replies []reply, now time.Time) {
+func (c *Cache) learn(asked []*entry, replies []reply, now time.Time) {
 	answered := make(map[*entry]bool)
 	anybody := false
 	for _, r := range replies {
@@ -301,14 +301,14 @@ func (k *Keeper) learn(asked []*entry, replies []reply, now time.Time) {
 		anybody = true
 		for _, e := range asked {
 			text, ok := r.summaries[e.ticket]
-			k.mu.Lock()
+			c.mu.Lock()
 			if ok {
 				answered[e] = true
 				e.fresh = e.answer.hear(r.from, text, now) || e.fresh
 			} else {
 				e.answer.silent(r.from)
 			}
-			k.mu.Unlock()
+			c.mu.Unlock()
 		}
 	}
 	if !anybody {
@@ -324,10 +324,10 @@ func (k *Keeper) learn(asked []*entry, replies []reply, now time.Time) {
 	}
 }
 
-// tell wakes the followers of what has changed.
-func (k *Keeper) tell(now time.Time) {
-	for e := range k.line.all() {
-		k.mu.Lock()
+// tell wakes the watches of what has changed.
+func (c *Cache) tell(now time.Time) {
+	for e := range c.line.all() {
+		c.mu.Lock()
 		if e.answer.at(now) == "" {
 			e.fresh = e.answer.clear() || e.fresh
 		}
@@ -338,6 +338,6 @@ func (k *Keeper) tell(now time.Time) {
 				e.changed = nil
 			}
 		}
-		k.mu.Unlock()
+		c.mu.Unlock()
 	}
 }

@@ -1,4 +1,4 @@
-package broker
+package matchmaker
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -25,36 +25,36 @@ func (maker) CreateTicket(context.Context, *openmatch.CreateTicketRequest, ...gr
 	return &openmatch.Ticket{Id: "om-1"}, nil
 }
 
-// gap is a store that lets the test look when a search has ended, before its
+// gap is a store that lets the test look when a ticket has ended, before its
 // caller has seen to the ticket.
 type gap struct {
-	search.Store
+	ticket.Store
 	ended func(method string)
-	// cancels ends every search as soon as it has begun.
+	// cancels ends every ticket as soon as it has begun.
 	cancels bool
 }
 
-func (g *gap) Begin(s search.Search) error {
-	err := g.Store.Begin(s)
+func (g *gap) Create(s ticket.Ticket) error {
+	err := g.Store.Create(s)
 	if g.cancels {
-		g.Store.End(s.ID, search.Cancel)
+		g.Store.End(s.ID, ticket.Cancel)
 	}
 	return err
 }
 
-func (g *gap) Bind(id, om string) (search.Search, bool, bool) {
-	s, ok, assigned := g.Store.Bind(id, om)
-	g.ended("Bind")
+func (g *gap) Attach(id, om string) (ticket.Ticket, bool, bool) {
+	s, ok, assigned := g.Store.Attach(id, om)
+	g.ended("Attach")
 	return s, ok, assigned
 }
 
-func (g *gap) End(id string, e search.Event) (search.Search, bool, bool) {
+func (g *gap) End(id string, e ticket.Event) (ticket.Ticket, bool, bool) {
 	s, changed, ok := g.Store.End(id, e)
 	g.ended("End")
 	return s, changed, ok
 }
 
-func (g *gap) Tick(now time.Time) []search.Search {
+func (g *gap) Tick(now time.Time) []ticket.Ticket {
 	ended := g.Store.Tick(now)
 	if len(ended) > 0 {
 		g.ended("Tick")
@@ -62,29 +62,29 @@ func (g *gap) Tick(now time.Time) []search.Search {
 	return ended
 }
 
-// TestEndIsExpected: a broker that stops just when a search has ended waits for
+// TestEndIsExpected: a client that stops just when a ticket has ended waits for
 // the deletion of its ticket, although it is not asked for yet.
 func TestEndIsExpected(t *testing.T) {
-	for _, method := range []string{"Bind", "End", "Tick"} {
+	for _, method := range []string{"Attach", "End", "Tick"} {
 		t.Run(method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &gap{Store: search.NewMemory(search.Limits{Timeout: time.Minute, Assigned: time.Hour, Ended: time.Hour, Searches: 10}), cancels: method == "Bind"}
-				b := New(Options{
+				store := &gap{Store: ticket.NewMemory(ticket.Limits{Timeout: time.Minute, Assigned: time.Hour, Ended: time.Hour, Tickets: 10}), cancels: method == "Attach"}
+				c := New(Options{
 					Store: store, Queues: queues.Default(), Logger: slog.New(slog.DiscardHandler),
 					Metrics: NewMetrics(prometheus.NewRegistry()), Timeout: time.Minute,
 				})
-				b.tickets = maker{}
+				c.tickets = maker{}
 				met := false
 				store.ended = func(m string) {
 					if m != method {
 						return
 					}
 					met = true
-					if b.deletes.left() == 0 {
+					if c.deletes.left() == 0 {
 						t.Error("the stop waits for nothing")
 					}
 				}
-				s, err := b.Create(t.Context(), search.Search{Queue: "session", Players: []*torikumiv1.Player{{Id: "alice"}}})
+				s, err := c.Create(t.Context(), ticket.Ticket{Queue: "session", Players: []*torikumiv1.Player{{Id: "alice"}}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,12 +92,12 @@ func TestEndIsExpected(t *testing.T) {
 				defer cancel()
 				switch method {
 				case "End":
-					b.Cancel(ctx, s.ID)
+					c.Cancel(ctx, s.ID)
 				case "Tick":
-					b.expire(ctx)
+					c.expire(ctx)
 				}
-				if id, ok := b.deletes.take(); !met || !ok || id != "om-1" || b.deletes.left() != 1 {
-					t.Errorf("to delete: %q, %v, %d left", id, ok, b.deletes.left())
+				if id, ok := c.deletes.take(); !met || !ok || id != "om-1" || c.deletes.left() != 1 {
+					t.Errorf("to delete: %q, %v, %d left", id, ok, c.deletes.left())
 				}
 			})
 		})

@@ -1,4 +1,4 @@
-package reasons
+package explain
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"torikumi/frontend/internal/search"
+	"torikumi/frontend/internal/ticket"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -60,25 +60,25 @@ func TestReasonComesAndGoes(t *testing.T) {
 	check(t, "much later", h.look("a"), "")
 }
 
-// A ticket whose search has ended is not asked for again, and forgotten.
-func TestEndedSearchesDropOut(t *testing.T) {
+// A ticket whose ticket has ended is not asked for again, and forgotten.
+func TestEndedTicketsDropOut(t *testing.T) {
 	h := newHarness(t, addr)
 	f := h.byAddr[addr]
 	for _, id := range []string{"cancelled", "assigned", "seen", "waiting"} {
 		h.begin("q", id)
-		follower := h.Follow()
-		defer follower.Close()
+		watch := h.Watch()
+		defer watch.Close()
 		s, _ := h.store.Get(id)
-		follower.Look(&s)
+		watch.Reason(&s)
 	}
 	h.step(2 * time.Second)
 	f.run(16, func(string) string { return "x" })
 	h.step(2 * time.Second)
 	f.taken()
 	for _, id := range []string{"cancelled", "seen"} {
-		h.store.End(id, search.Cancel)
+		h.store.End(id, ticket.Cancel)
 	}
-	h.store.Assign("om-assigned", search.Assignment{Connection: "c"})
+	h.store.Assign("om-assigned", ticket.Assignment{Connection: "c"})
 	check(t, "after the end", h.look("seen"), "")
 	if len(h.entries) != 3 {
 		t.Errorf("the end was seen, but it is remembered: %v", h.entries)
@@ -93,7 +93,7 @@ func TestEndedSearchesDropOut(t *testing.T) {
 	}
 }
 
-// A search whose ticket is made again has another id in Open Match: what was
+// A ticket whose ticket is made again has another id in Open Match: what was
 // seen of the old one is not shown.
 func TestTicketMadeAgain(t *testing.T) {
 	h := newHarness(t, addr)
@@ -105,17 +105,17 @@ func TestTicketMadeAgain(t *testing.T) {
 	h.look("a")
 	h.step(0)
 	check(t, "before", h.look("a"), "old")
-	h.store.Lose("a", "om-a")
+	h.store.MarkLost("a", "om-a")
 	check(t, "lost", h.look("a"), "")
 	f.taken()
 	h.step(2 * time.Second)
 	if calls := f.taken(); len(calls) != 0 {
 		t.Errorf("asked without a ticket: %v", calls)
 	}
-	if !h.store.Retry("a") {
+	if !h.store.BeginRetry("a") {
 		t.Fatal("no retry")
 	}
-	h.store.Bind("a", "om-b")
+	h.store.Attach("a", "om-b")
 	check(t, "made again", h.look("a"), "")
 	h.step(2 * time.Second)
 	check(t, "asked again", h.look("a"), "new")
@@ -128,7 +128,7 @@ func TestThousandWait(t *testing.T) {
 	f := h.byAddr[addr]
 	const few = 40
 	var ids []string
-	var followers []*Follower
+	var watches []*Watch
 	for i := range 1000 + few {
 		queue := "crowd"
 		if i >= 1000 {
@@ -136,13 +136,13 @@ func TestThousandWait(t *testing.T) {
 		}
 		id := fmt.Sprint(queue, i)
 		s := h.begin(queue, id)
-		follower := h.Follow()
-		follower.Look(&s)
-		ids, followers = append(ids, id), append(followers, follower)
+		watch := h.Watch()
+		watch.Reason(&s)
+		ids, watches = append(ids, id), append(watches, watch)
 	}
 	defer func() {
-		for _, follower := range followers {
-			follower.Close()
+		for _, watch := range watches {
+			watch.Close()
 		}
 	}()
 	told := map[string]bool{}
@@ -312,30 +312,30 @@ func TestFull(t *testing.T) {
 	}
 	s := h.begin("q", "a")
 	h.clock.pass(2 * time.Second)
-	follower := h.Follow()
-	if reason, changed := follower.Look(&s); reason != "" || changed != nil {
+	watch := h.Watch()
+	if reason, changed := watch.Reason(&s); reason != "" || changed != nil {
 		t.Errorf("no room, but %q, %v", reason, changed)
 	}
 	delete(h.entries, "other0")
-	if _, changed := follower.Look(&s); changed == nil {
+	if _, changed := watch.Reason(&s); changed == nil {
 		t.Error("room, but it is not followed")
 	}
-	follower.Close()
+	watch.Close()
 }
 
 func TestNobodyKnows(t *testing.T) {
-	var k *Keeper
-	s := search.Search{ID: "a", State: torikumiv1.TicketState_SEARCHING}
-	check(t, "no match function", k.Look(&s), "")
-	follower := k.Follow()
-	if reason, changed := follower.Look(&s); reason != "" || changed != nil {
+	var c *Cache
+	s := ticket.Ticket{ID: "a", State: torikumiv1.TicketState_SEARCHING}
+	check(t, "no match function", c.Reason(&s), "")
+	watch := c.Watch()
+	if reason, changed := watch.Reason(&s); reason != "" || changed != nil {
 		t.Errorf("%q, %v", reason, changed)
 	}
-	follower.Close()
+	watch.Close()
 }
 
 // TestConcurrentPlayers is for the race detector: players look, follow and
-// leave, searches begin and end, while the loop asks.
+// leave, tickets begin and end, while the loop asks.
 func TestConcurrentPlayers(t *testing.T) {
 	h := newHarness(t, addr, "10.0.0.2:50502")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -346,30 +346,30 @@ func TestConcurrentPlayers(t *testing.T) {
 		players.Go(func() {
 			for i := range 20 {
 				id := fmt.Sprint("s", p, "-", i)
-				if err := h.store.Begin(search.Search{ID: id, Queue: fmt.Sprint("q", p%3)}); err != nil {
+				if err := h.store.Create(ticket.Ticket{ID: id, Queue: fmt.Sprint("q", p%3)}); err != nil {
 					t.Error(err)
 					return
 				}
-				s, _, _ := h.store.Bind(id, "om-"+id)
+				s, _, _ := h.store.Attach(id, "om-"+id)
 				for _, f := range h.byAddr {
 					f.say("om-"+id, "x")
 				}
-				follower := h.Follow()
-				_, changed := follower.Look(&s)
+				watch := h.Watch()
+				_, changed := watch.Reason(&s)
 				h.clock.pass(2 * time.Second)
 				if i%4 == 0 {
 					<-changed
 				}
 				h.look(id)
 				if i%3 == 0 {
-					h.store.Lose(id, "om-"+id)
+					h.store.MarkLost(id, "om-"+id)
 				} else {
-					h.store.End(id, search.Cancel)
+					h.store.End(id, ticket.Cancel)
 				}
 				if s, ok := h.store.Get(id); ok {
-					follower.Look(&s)
+					watch.Reason(&s)
 				}
-				follower.Close()
+				watch.Close()
 			}
 		})
 	}
