@@ -3,13 +3,9 @@ module torikumi/local
 go 1.26.0
 
 require (
-	github.com/google/go-cmp v0.7.0
-	github.com/google/uuid v1.6.0
-	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 	pgregory.net/rapid v1.3.0
@@ -18,6 +14,7 @@ require (
 	torikumi/frontend v0.0.0
 	torikumi/gameserver v0.0.0
 	torikumi/matchfunction v0.0.0
+	torikumi/miniagones v0.0.0
 	torikumi/minimatch v0.0.0
 	torikumi/pkg v0.0.0
 	torikumi/proto v0.0.0
@@ -31,8 +28,10 @@ require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.8 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
+	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus v1.1.1 // indirect
 	github.com/grpc-ecosystem/go-grpc-middleware/v2 v2.3.4 // indirect
+	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
@@ -45,6 +44,7 @@ require (
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20261026165753-2ffab32bce7e // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
@@ -54,6 +54,7 @@ replace (
 	torikumi/frontend => ../frontend
 	torikumi/gameserver => ../gameserver
 	torikumi/matchfunction => ../matchfunction
+	torikumi/miniagones => ../miniagones
 	torikumi/minimatch => ../minimatch
 	torikumi/pkg => ../pkg
 	torikumi/proto => ../proto

@@ -11,6 +11,7 @@ require (
 	torikumi/evaluator v0.0.0
 	torikumi/local v0.0.0
 	torikumi/matchfunction v0.0.0
+	torikumi/miniagones v0.0.0
 	torikumi/minimatch v0.0.0
 	torikumi/pkg v0.0.0
 	torikumi/proto v0.0.0
@@ -54,6 +55,7 @@ replace (
 	torikumi/gameserver => ../gameserver
 	torikumi/local => ../local
 	torikumi/matchfunction => ../matchfunction
+	torikumi/miniagones => ../miniagones
 	torikumi/minimatch => ../minimatch
 	torikumi/pkg => ../pkg
 	torikumi/proto => ../proto

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"torikumi/local/fleet"
+	"torikumi/miniagones/miniagones"
 	"torikumi/pkg/contract"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -17,7 +17,7 @@ import (
 // rosters is what the fleet knows of matches: what directors stamped on
 // allocated servers.
 type rosters struct {
-	sub    *fleet.Subscription
+	sub    *miniagones.Subscription
 	cancel context.CancelFunc
 	done   chan struct{}
 
@@ -28,7 +28,7 @@ type rosters struct {
 	then    func() // called once, at the next match
 }
 
-func followFleet(f *fleet.Fleet) *rosters {
+func followFleet(f *miniagones.Fleet) *rosters {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rosters{sub: f.Subscribe(), cancel: cancel, done: make(chan struct{}), servers: make(map[string][]string), players: make(map[string][]string)}
 	go func() {
@@ -44,7 +44,7 @@ func followFleet(f *fleet.Fleet) *rosters {
 	return r
 }
 
-func (r *rosters) note(s *fleet.Server) {
+func (r *rosters) note(s *miniagones.Server) {
 	match := s.Labels[contract.MatchLabel]
 	if match == "" {
 		return

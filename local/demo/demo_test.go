@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
-	"torikumi/local/fleet"
+	"torikumi/miniagones/miniagones"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/queues"
 )
@@ -210,12 +210,12 @@ func TestAudit(t *testing.T) {
 }
 
 func TestTwoServersForOneMatchAreFound(t *testing.T) {
-	f, sub := newLedger(), []*fleet.Server{
+	f, sub := newLedger(), []*miniagones.Server{
 		{Name: "gs-1", Labels: map[string]string{contract.MatchLabel: "m-1"}, Annotations: map[string]string{contract.RosterAnnotation: "{}"}},
 		{Name: "gs-2", Labels: map[string]string{contract.MatchLabel: "m-1"}, Annotations: map[string]string{contract.RosterAnnotation: "{}"}},
 	}
 	for _, s := range sub {
-		f.see(fleet.Event{Server: s})
+		f.see(miniagones.Event{Server: s})
 	}
 	if err := f.audit(); err == nil || !strings.Contains(err.Error(), "has two servers, gs-1 and gs-2") {
 		t.Errorf("got %v", err)

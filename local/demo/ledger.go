@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"torikumi/local/fleet"
+	"torikumi/miniagones/miniagones"
 	"torikumi/pkg/contract"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -63,7 +63,7 @@ func (l *ledger) bout(match string) *bout {
 }
 
 // follow records what becomes of the fleet's servers, until ctx ends.
-func (l *ledger) follow(ctx context.Context, sub *fleet.Subscription) {
+func (l *ledger) follow(ctx context.Context, sub *miniagones.Subscription) {
 	for {
 		e, err := sub.Next(ctx)
 		if err != nil {
@@ -74,7 +74,7 @@ func (l *ledger) follow(ctx context.Context, sub *fleet.Subscription) {
 }
 
 // see records one change of a server.
-func (l *ledger) see(e fleet.Event) {
+func (l *ledger) see(e miniagones.Event) {
 	match := e.Server.Labels[contract.MatchLabel]
 	if match == "" {
 		return

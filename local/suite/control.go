@@ -7,7 +7,7 @@ import (
 	"os"
 	"slices"
 
-	"torikumi/local/fleet"
+	"torikumi/miniagones/miniagones"
 	"torikumi/pkg/service"
 )
 
@@ -69,7 +69,7 @@ func (s *Suite) KeysDir() string { return s.keysDir("join") }
 func (s *Suite) PlayerKeysDir() string { return s.keysDir("player") }
 
 // Fleet is the fleet of game servers.
-func (s *Suite) Fleet() *fleet.Fleet { return s.fleet }
+func (s *Suite) Fleet() *miniagones.Fleet { return s.fleet }
 
 // Failed tells of parts that have ended by themselves with an error.
 func (s *Suite) Failed() <-chan error { return s.failed }

@@ -23,11 +23,9 @@ import (
 	"torikumi/evaluator/evaluator"
 	"torikumi/frontend/frontend"
 	"torikumi/gameserver/gate"
-	"torikumi/local/fleet"
-	"torikumi/local/fleet/process"
-	"torikumi/local/fleet/virtual"
 	"torikumi/local/issuer"
 	"torikumi/matchfunction/matchfunction"
+	"torikumi/miniagones/miniagones"
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
@@ -126,7 +124,7 @@ type Suite struct {
 	args      map[string][]string
 	order     []Instance
 
-	fleet     *fleet.Fleet
+	fleet     *miniagones.Fleet
 	stopFleet context.CancelFunc
 	fleetDone chan error
 	failed    chan error
@@ -354,7 +352,7 @@ const namespace = "default"
 // fleetLabels are what the one fleet of this machine has to carry to serve all
 // queues. Queues that cannot share a fleet are refused: their players would
 // wait for ever.
-func fleetLabels(set *queues.Set, namespace string) (map[string]string, error) {
+func fleetLabels(set *queues.Set, namespace string) ([]string, error) {
 	labels, of := map[string]string{contract.AllocatableLabel: "true"}, make(map[string]string)
 	for _, q := range set.Queues {
 		if ns := q.Allocation.Namespace; ns != "" && ns != namespace {
@@ -367,7 +365,11 @@ func fleetLabels(set *queues.Set, namespace string) (map[string]string, error) {
 			labels[k], of[k] = v, q.Name
 		}
 	}
-	return labels, nil
+	list := make([]string, 0, len(labels))
+	for k, v := range labels {
+		list = append(list, k+"="+v)
+	}
+	return list, nil
 }
 
 // PlayQueue is the queue of GET /play/{region}.
@@ -382,37 +384,26 @@ func (s *Suite) PlayQueue() string {
 }
 
 // newFleet makes the fleet that the options ask for.
-func (s *Suite) newFleet() (*fleet.Fleet, error) {
+func (s *Suite) newFleet() (*miniagones.Fleet, error) {
 	labels, err := fleetLabels(s.queues, namespace)
 	if err != nil {
 		return nil, err
 	}
-	o := fleet.Options{
-		Name: "local", Namespace: namespace, Ready: s.opts.Ready, Max: s.opts.Max,
-		Labels: labels,
-		Logger: s.logger, Grace: 3 * time.Second,
-	}
-	if s.opts.Virtual > 0 {
-		o.Ready, o.Max, o.Session = s.opts.Virtual, s.opts.Virtual, s.opts.VirtualSession
-		o.Backend = &virtual.Backend{}
-		return fleet.New(o)
-	}
-	backend, err := process.New(process.Options{
-		Command: s.opts.GameServer, Args: s.opts.ServerArgs, Address: s.opts.ServerHost, Output: s.opts.ServerOutput,
-	})
-	if err != nil {
-		return nil, err
-	}
-	o.Backend, o.Sidecar = backend, s.gate
+	cfg := new(miniagones.Config)
+	config.Default(cfg)
+	cfg.Namespace, cfg.Labels, cfg.Ready, cfg.Max = namespace, labels, s.opts.Ready, s.opts.Max
+	cfg.Host, cfg.GameServer, cfg.Grace = s.opts.ServerHost, s.opts.GameServer, 3*time.Second
+	cfg.Virtual, cfg.VirtualSession = s.opts.Virtual, s.opts.VirtualSession
+	h := miniagones.Hooks{Args: s.opts.ServerArgs, Sidecar: s.gate, Output: s.opts.ServerOutput, Logger: s.logger}
 	if s.opts.GameServer == "" {
-		o.Env = s.serverListen
+		h.Env = s.serverListen
 	}
-	return fleet.New(o)
+	return miniagones.New(cfg, h)
 }
 
 // serverListen lets the reference server listen where players are sent to:
 // PORT alone means loopback to it.
-func (s *Suite) serverListen(spec fleet.Spec) []string {
+func (s *Suite) serverListen(spec miniagones.Spec) []string {
 	if len(spec.Place.Ports) == 0 {
 		return nil
 	}
@@ -422,7 +413,7 @@ func (s *Suite) serverListen(spec fleet.Spec) []string {
 
 // gate runs a server's gate beside it, as a pod's sidecar, and tells the
 // server where it is.
-func (s *Suite) gate(ctx context.Context, spec fleet.Spec) (env []string, stop func(), err error) {
+func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, stop func(), err error) {
 	cfg := new(gate.Config)
 	config.Default(cfg)
 	cfg.Config = s.opts.Log

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"torikumi/local/fleet"
+	"torikumi/miniagones/miniagones"
 )
 
 // Players are sent to ServerHost, so the reference server has to listen there.
@@ -15,7 +15,7 @@ func TestServerListensWherePlayersAreSent(t *testing.T) {
 		"10.1.2.3":  "SERVER_UDP_LISTEN=10.1.2.3:7000",
 	} {
 		s := &Suite{opts: Options{ServerHost: host}}
-		spec := fleet.Spec{Place: fleet.Place{Ports: []fleet.Port{{Name: "default", Port: 7000}}}}
+		spec := miniagones.Spec{Place: miniagones.Place{Ports: []miniagones.Port{{Name: "default", Port: 7000}}}}
 		if got := s.serverListen(spec); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s: %v, want %s", host, got, want)
 		}

@@ -1,0 +1,343 @@
+package conformance
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	allocationpb "torikumi/proto/agones/allocation"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// Run judges a target. The subtests run one after the other.
+func Run(t *testing.T, target Target) {
+	if target.Timeout == 0 {
+		target.Timeout = 30 * time.Second
+	}
+	s := &suite{
+		Target:    target,
+		allocator: allocationpb.NewAllocationServiceClient(target.Conn),
+		servers:   torikumiv1.NewGameServerServiceClient(target.Conn),
+	}
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T)
+		sdk  bool
+	}{
+		{"ReadyServersAreDistinct", s.readyServersAreDistinct, false},
+		{"AllocationStampsAndAnswersInFull", s.allocationStamps, false},
+		{"AllocatedServerIsReplaced", s.allocatedIsReplaced, false},
+		{"SelectorsAreTriedInOrder", s.selectorsInOrder, false},
+		{"DeprecatedFields", s.deprecatedFields, false},
+		{"NothingFits", s.nothingFits, false},
+		{"BadRequests", s.badRequests, false},
+		{"RacingAllocators", s.racingAllocators, false},
+		{"DeletePreconditions", s.deletePreconditions, false},
+		{"WatchSeesStateAndLabelTogether", s.watchSeesTogether, true},
+		{"ReadyAgainKeepsLabels", s.readyAgain, true},
+		{"LabelsAndAnnotationsOfTheSDK", s.sdkMetadata, true},
+		{"SelfAllocation", s.selfAllocation, true},
+		{"Reserve", s.reserve, true},
+		{"Shutdown", s.shutdown, true},
+		{"Crash", s.crash, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.sdk && s.Silent {
+				t.Skip("there is no program behind the addresses")
+			}
+			s.full(t)
+			c.run(t)
+		})
+	}
+}
+
+func (s *suite) readyServersAreDistinct(t *testing.T) {
+	seen := make(map[string]string)
+	unique := func(kind, value, name string) {
+		if other, ok := seen[kind+value]; ok {
+			t.Errorf("%s and %s have the same %s %s", name, other, kind, value)
+		}
+		seen[kind+value] = name
+	}
+	for _, g := range s.ready(t) {
+		if !strings.HasPrefix(g.GetName(), s.Fleet+"-") || g.GetNamespace() != s.Namespace {
+			t.Errorf("game server %s/%s, want %s/%s-…", g.GetNamespace(), g.GetName(), s.Namespace, s.Fleet)
+		}
+		if g.GetUid() == "" || g.GetResourceVersion() == "" || g.GetCreateTime() == nil {
+			t.Errorf("%s: incomplete: %v", g.GetName(), g)
+		}
+		unique("name", g.GetName(), g.GetName())
+		unique("uid", g.GetUid(), g.GetName())
+		for name, port := range g.GetPorts() {
+			if port <= 0 || g.GetAddress() == "" {
+				t.Errorf("%s: port %q at %q is %d", g.GetName(), name, g.GetAddress(), port)
+			}
+			unique("address", net.JoinHostPort(g.GetAddress(), strconv.Itoa(int(port))), g.GetName())
+		}
+	}
+}
+
+func (s *suite) allocationStamps(t *testing.T) {
+	before := make(map[string]*torikumiv1.GameServerInfo)
+	for _, g := range s.ready(t) {
+		before[g.GetName()] = g
+	}
+	req := s.request(map[string]string{"torikumi/match": "m-stamp"})
+	req.Metadata.Annotations = map[string]string{"torikumi/roster": `{"a":"b"}`}
+	resp := s.allocate(t, req)
+
+	was := before[resp.GetGameServerName()]
+	if was == nil {
+		t.Fatalf("allocated %q, which was not Ready", resp.GetGameServerName())
+	}
+	if resp.GetAddress() != was.GetAddress() || resp.GetSource() != "local" || resp.GetNodeName() == "" || len(resp.GetAddresses()) == 0 {
+		t.Errorf("incomplete answer: %v", resp)
+	}
+	if len(resp.GetPorts()) != len(was.GetPorts()) {
+		t.Errorf("ports %v, want %v", resp.GetPorts(), was.GetPorts())
+	}
+	for _, p := range resp.GetPorts() {
+		if was.GetPorts()[p.GetName()] != p.GetPort() {
+			t.Errorf("port %q is %d, want %d", p.GetName(), p.GetPort(), was.GetPorts()[p.GetName()])
+		}
+	}
+	now := s.get(t, resp.GetGameServerName())
+	if now.GetState() != "Allocated" || now.GetUid() != was.GetUid() || now.GetResourceVersion() == was.GetResourceVersion() {
+		t.Errorf("after the allocation: %v", now)
+	}
+	for _, labels := range []map[string]string{resp.GetMetadata().GetLabels(), now.GetLabels()} {
+		if labels["torikumi/match"] != "m-stamp" || labels["agones.dev/fleet"] != s.Fleet {
+			t.Errorf("labels %v: want the new one and the old ones", labels)
+		}
+	}
+	for _, a := range []map[string]string{resp.GetMetadata().GetAnnotations(), now.GetAnnotations()} {
+		if _, err := time.Parse(time.RFC3339, a["agones.dev/last-allocated"]); err != nil || a["torikumi/roster"] != `{"a":"b"}` {
+			t.Errorf("annotations %v: want the new one and the time of the allocation", a)
+		}
+	}
+	if found := s.list(t, map[string]string{"torikumi/match": "m-stamp"}); len(found) != 1 || found[0].GetName() != resp.GetGameServerName() {
+		t.Errorf("listing by the new label found %v", found)
+	}
+}
+
+func (s *suite) allocatedIsReplaced(t *testing.T) {
+	resp := s.allocate(t, s.request(nil))
+	s.full(t)
+	if got := s.get(t, resp.GetGameServerName()).GetState(); got != "Allocated" {
+		t.Errorf("the allocated server is %s after its replacement came", got)
+	}
+}
+
+func (s *suite) selectorsInOrder(t *testing.T) {
+	first := s.allocate(t, s.request(map[string]string{"torikumi/match": "m-first"}))
+	s.full(t)
+	none := &allocationpb.GameServerSelector{MatchLabels: map[string]string{"torikumi/match": "m-none"}}
+	inUse := &allocationpb.GameServerSelector{
+		MatchLabels:     map[string]string{"torikumi/match": "m-first"},
+		GameServerState: allocationpb.GameServerSelector_ALLOCATED,
+	}
+	anyReady := s.request(nil).GetGameServerSelectors()[0]
+
+	req := s.request(map[string]string{"again": "yes"})
+	req.GameServerSelectors = []*allocationpb.GameServerSelector{none, inUse, anyReady}
+	if got := s.allocate(t, req); got.GetGameServerName() != first.GetGameServerName() {
+		t.Errorf("got %s, want %s, which the second selector fits", got.GetGameServerName(), first.GetGameServerName())
+	} else if l := got.GetMetadata().GetLabels(); l["again"] != "yes" || l["torikumi/match"] != "m-first" {
+		t.Errorf("labels %v: want old and new", l)
+	}
+	req.GameServerSelectors = []*allocationpb.GameServerSelector{none, anyReady, inUse}
+	req.Scheduling = allocationpb.AllocationRequest_Distributed
+	if got := s.allocate(t, req); got.GetGameServerName() == first.GetGameServerName() {
+		t.Error("got the server of the third selector, though the second one fits a Ready one")
+	}
+}
+
+func (s *suite) deprecatedFields(t *testing.T) {
+	first := s.allocate(t, &allocationpb.AllocationRequest{
+		Namespace:                  s.Namespace,
+		RequiredGameServerSelector: s.request(nil).GetGameServerSelectors()[0],
+		MetaPatch:                  &allocationpb.MetaPatch{Labels: map[string]string{"old": "yes"}},
+	})
+	if first.GetMetadata().GetLabels()["old"] != "yes" {
+		t.Errorf("metaPatch is not applied: %v", first.GetMetadata())
+	}
+	s.full(t)
+	req := &allocationpb.AllocationRequest{
+		Namespace: s.Namespace,
+		PreferredGameServerSelectors: []*allocationpb.GameServerSelector{
+			{MatchLabels: map[string]string{"old": "no"}},
+			{MatchLabels: map[string]string{"old": "yes"}, GameServerState: allocationpb.GameServerSelector_ALLOCATED},
+		},
+		RequiredGameServerSelector: s.request(nil).GetGameServerSelectors()[0],
+		MetaPatch:                  &allocationpb.MetaPatch{Labels: map[string]string{"from": "metaPatch"}},
+		Metadata:                   &allocationpb.MetaPatch{Labels: map[string]string{"from": "metadata"}},
+	}
+	second := s.allocate(t, req)
+	if second.GetGameServerName() != first.GetGameServerName() {
+		t.Errorf("got %s, want the preferred %s", second.GetGameServerName(), first.GetGameServerName())
+	}
+	if got := second.GetMetadata().GetLabels()["from"]; got != "metadata" {
+		t.Errorf("label from %q, want from metadata, which goes before metaPatch", got)
+	}
+	req.GameServerSelectors = []*allocationpb.GameServerSelector{{MatchLabels: map[string]string{"old": "no"}}}
+	if _, err := s.allocator.Allocate(t.Context(), req); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("got %v, want the old selectors to count for nothing beside new ones", err)
+	}
+}
+
+func (s *suite) nothingFits(t *testing.T) {
+	for name, edit := range map[string]func(*allocationpb.AllocationRequest){
+		"label":     func(r *allocationpb.AllocationRequest) { r.GameServerSelectors[0].MatchLabels["no"] = "such" },
+		"namespace": func(r *allocationpb.AllocationRequest) { r.Namespace = "nowhere" },
+		"no namespace": func(r *allocationpb.AllocationRequest) {
+			r.Namespace = ""
+		},
+		"state": func(r *allocationpb.AllocationRequest) {
+			r.GameServerSelectors[0].MatchLabels["no"] = "such"
+			r.GameServerSelectors[0].GameServerState = allocationpb.GameServerSelector_ALLOCATED
+		},
+	} {
+		req := s.request(nil)
+		edit(req)
+		if _, err := s.allocator.Allocate(t.Context(), req); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("%s: got %v, want ResourceExhausted", name, err)
+		}
+	}
+}
+
+// invalid tells the codes for requests that break a rule: Agones' allocator
+// sends the HTTP status of the Kubernetes error, 422, as it is.
+func invalid(err error) bool {
+	return status.Code(err) == codes.InvalidArgument || status.Code(err) == codes.Code(422)
+}
+
+func (s *suite) badRequests(t *testing.T) {
+	long := strings.Repeat("x", 64)
+	for name, edit := range map[string]func(*allocationpb.AllocationRequest){
+		"label value with a colon": func(r *allocationpb.AllocationRequest) {
+			r.Metadata.Labels = map[string]string{"torikumi/match": "a:b"}
+		},
+		"label value too long":       func(r *allocationpb.AllocationRequest) { r.Metadata.Labels = map[string]string{"k": long} },
+		"label value ends in a dash": func(r *allocationpb.AllocationRequest) { r.Metadata.Labels = map[string]string{"k": "v-"} },
+		"label key empty":            func(r *allocationpb.AllocationRequest) { r.Metadata.Labels = map[string]string{"": "v"} },
+		"label key too long":         func(r *allocationpb.AllocationRequest) { r.Metadata.Labels = map[string]string{long: "v"} },
+		"label key with two slashes": func(r *allocationpb.AllocationRequest) { r.Metadata.Labels = map[string]string{"a/b/c": "v"} },
+		"annotation key":             func(r *allocationpb.AllocationRequest) { r.Metadata.Annotations = map[string]string{"a b": "v"} },
+		"annotations too large": func(r *allocationpb.AllocationRequest) {
+			r.Metadata.Annotations = map[string]string{"k": strings.Repeat("x", 256<<10)}
+		},
+		"selector label": func(r *allocationpb.AllocationRequest) {
+			r.GameServerSelectors[0].MatchLabels = map[string]string{"k": "a b"}
+		},
+		"void selector": func(r *allocationpb.AllocationRequest) {
+			r.PreferredGameServerSelectors = []*allocationpb.GameServerSelector{{MatchLabels: map[string]string{"a b": "v"}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := s.request(nil)
+			edit(req)
+			resp, err := s.allocator.Allocate(t.Context(), req)
+			if err == nil {
+				s.giveBack(t, resp.GetGameServerName())
+			}
+			if !invalid(err) {
+				t.Errorf("got %v, want InvalidArgument", err)
+			}
+		})
+	}
+	if got := len(s.ready(t)); got < s.Ready {
+		t.Errorf("%d servers Ready after refused requests, want %d", got, s.Ready)
+	}
+}
+
+func (s *suite) racingAllocators(t *testing.T) {
+	const each = 3
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	owner := make(map[string]string)
+	for i := range 2 {
+		wg.Go(func() {
+			for j := range each {
+				who := fmt.Sprintf("racer-%d-%d", i, j)
+				resp, err := s.allocator.Allocate(t.Context(), s.request(map[string]string{"torikumi/match": who}))
+				if c := status.Code(err); err != nil {
+					if c != codes.ResourceExhausted && c != codes.Aborted {
+						t.Errorf("%s: %v", who, err)
+					}
+					continue
+				}
+				name := resp.GetGameServerName()
+				mu.Lock()
+				if other, ok := owner[name]; ok {
+					t.Errorf("%s went to %s and to %s", name, other, who)
+				}
+				owner[name] = who
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for name := range owner {
+		s.giveBack(t, name)
+	}
+	if len(owner) < s.Ready {
+		t.Errorf("%d of %d Ready servers were allocated", len(owner), s.Ready)
+	}
+	for name, who := range owner {
+		if got := s.get(t, name).GetLabels()["torikumi/match"]; got != who {
+			t.Errorf("%s carries the label of %q, want %q", name, got, who)
+		}
+	}
+}
+
+func (s *suite) deletePreconditions(t *testing.T) {
+	resp := s.allocate(t, s.request(nil))
+	g := s.get(t, resp.GetGameServerName())
+	del := func(uid, version, name string) codes.Code {
+		_, err := s.servers.DeleteGameServer(t.Context(), &torikumiv1.DeleteGameServerRequest{
+			Namespace: s.Namespace, Name: name, Uid: uid, ResourceVersion: version,
+		})
+		return status.Code(err)
+	}
+	for _, c := range []struct {
+		what, uid, version, name string
+		want                     codes.Code
+	}{
+		{"no uid", "", "", g.GetName(), codes.InvalidArgument},
+		{"other uid", "6c1f0b5e-0000-4000-8000-000000000000", "", g.GetName(), codes.FailedPrecondition},
+		{"old version", g.GetUid(), "1", g.GetName(), codes.FailedPrecondition},
+		{"unknown name", g.GetUid(), "", s.Fleet + "-none", codes.NotFound},
+	} {
+		if got := del(c.uid, c.version, c.name); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.what, got, c.want)
+		}
+	}
+	if got := s.get(t, g.GetName()).GetState(); got != "Allocated" {
+		t.Fatalf("the server is %s after refused deletions", got)
+	}
+	if got := del(g.GetUid(), g.GetResourceVersion(), g.GetName()); got != codes.OK {
+		t.Fatalf("delete: %v", got)
+	}
+	s.wait(t, "the deleted server is gone", func() bool { return s.get(t, g.GetName()) == nil })
+	if got := del(g.GetUid(), "", g.GetName()); got != codes.NotFound {
+		t.Errorf("delete again: got %v, want NotFound", got)
+	}
+	names := func() (n []string) {
+		for _, r := range s.ready(t) {
+			n = append(n, r.GetName())
+		}
+		return n
+	}
+	s.full(t)
+	if slices.Contains(names(), g.GetName()) {
+		t.Errorf("the name %s was given out again", g.GetName())
+	}
+}

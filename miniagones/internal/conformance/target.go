@@ -1,0 +1,239 @@
+// Package conformance tells whether something hands out game servers as Agones
+// does. It sees nothing but the gRPC interfaces and, over UDP, game servers
+// that do as they are told, so that the same tests judge miniagones with
+// any backend and a cluster.
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	allocationpb "torikumi/proto/agones/allocation"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// Target is what Run judges. It has to be a fleet of its own, as Run uses
+// servers up.
+type Target struct {
+	// Conn leads to allocation.AllocationService and
+	// torikumi.v1.GameServerService.
+	Conn grpc.ClientConnInterface
+	// Namespace and Fleet are where the servers are; Ready is how many are kept
+	// Ready, at least 2. There must be room for twice as many more.
+	Namespace, Fleet string
+	Ready            int
+	// Silent targets have no programs behind their addresses; otherwise there
+	// are the servers of Child.
+	Silent bool
+	// Timeout bounds each wait; 30 s when zero.
+	Timeout time.Duration
+}
+
+// Eventually waits for a condition, and fails the test if it does not come
+// true within 30 s. The condition is looked at each 10 ms.
+func Eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	eventually(t, 30*time.Second, what, condition)
+}
+
+func eventually(t testing.TB, limit time.Duration, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("after %v still not: %s", limit, what)
+		}
+	}
+}
+
+// suite is a Target with its clients.
+type suite struct {
+	Target
+	allocator allocationpb.AllocationServiceClient
+	servers   torikumiv1.GameServerServiceClient
+}
+
+func (s *suite) wait(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	eventually(t, s.Timeout, what, condition)
+}
+
+// list returns the fleet's servers that carry the labels.
+func (s *suite) list(t testing.TB, labels map[string]string) []*torikumiv1.GameServerInfo {
+	t.Helper()
+	match := map[string]string{"agones.dev/fleet": s.Fleet}
+	for k, v := range labels {
+		match[k] = v
+	}
+	resp, err := s.servers.ListGameServers(t.Context(), &torikumiv1.ListGameServersRequest{Namespace: s.Namespace, MatchLabels: match})
+	if err != nil {
+		t.Fatalf("ListGameServers: %v", err)
+	}
+	return resp.GetGameServers()
+}
+
+func (s *suite) get(t testing.TB, name string) *torikumiv1.GameServerInfo {
+	t.Helper()
+	for _, g := range s.list(t, nil) {
+		if g.GetName() == name {
+			return g
+		}
+	}
+	return nil
+}
+
+func (s *suite) ready(t testing.TB) (ready []*torikumiv1.GameServerInfo) {
+	t.Helper()
+	for _, g := range s.list(t, nil) {
+		if g.GetState() == "Ready" {
+			ready = append(ready, g)
+		}
+	}
+	return ready
+}
+
+// full waits until the fleet has its Ready servers.
+func (s *suite) full(t testing.TB) {
+	t.Helper()
+	s.wait(t, fmt.Sprintf("%d servers Ready", s.Ready), func() bool { return len(s.ready(t)) >= s.Ready })
+}
+
+// request asks for a Ready server of the fleet that gets the labels.
+func (s *suite) request(labels map[string]string) *allocationpb.AllocationRequest {
+	return &allocationpb.AllocationRequest{
+		Namespace: s.Namespace,
+		GameServerSelectors: []*allocationpb.GameServerSelector{
+			{MatchLabels: map[string]string{"agones.dev/fleet": s.Fleet}},
+		},
+		Metadata: &allocationpb.MetaPatch{Labels: labels},
+	}
+}
+
+// allocate waits for a Ready server and takes it; it is given back when the
+// test ends.
+func (s *suite) allocate(t testing.TB, req *allocationpb.AllocationRequest) *allocationpb.AllocationResponse {
+	t.Helper()
+	var resp *allocationpb.AllocationResponse
+	s.wait(t, "a server is allocated", func() bool {
+		var err error
+		resp, err = s.allocator.Allocate(t.Context(), req)
+		if c := status.Code(err); err != nil && c != codes.ResourceExhausted && c != codes.Aborted {
+			t.Fatalf("Allocate: %v", err)
+		}
+		return err == nil
+	})
+	s.giveBack(t, resp.GetGameServerName())
+	return resp
+}
+
+// giveBack deletes a server when the test ends, and waits until it is gone.
+func (s *suite) giveBack(t testing.TB, name string) {
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.Timeout)
+		defer cancel()
+		eventually(t, s.Timeout, "server "+name+" is gone", func() bool {
+			resp, err := s.servers.ListGameServers(ctx, &torikumiv1.ListGameServersRequest{Namespace: s.Namespace})
+			if err != nil {
+				t.Fatalf("ListGameServers: %v", err)
+			}
+			for _, g := range resp.GetGameServers() {
+				if g.GetName() != name {
+					continue
+				}
+				if g.GetState() != "Shutdown" {
+					_, err := s.servers.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.Namespace, Name: name, Uid: g.GetUid()})
+					if err != nil && status.Code(err) != codes.NotFound {
+						t.Fatalf("DeleteGameServer: %v", err)
+					}
+				}
+				return false
+			}
+			return true
+		})
+	})
+}
+
+// Command sends a command to a server of Child and returns its answer without
+// the ACK; an answer of ERROR is an error.
+func Command(ctx context.Context, addr, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", addr)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := conn.Write([]byte(command)); err != nil {
+		return "", err
+	}
+	buf := make([]byte, 64<<10)
+	n, err := conn.Read(buf)
+	if err != nil {
+		return "", fmt.Errorf("%s: no answer: %w", command, err)
+	}
+	kind, rest, _ := strings.Cut(string(buf[:n]), " ")
+	if kind != "ACK" {
+		return "", fmt.Errorf("%s: %s", command, rest)
+	}
+	return rest, nil
+}
+
+// Order sends a command that the server may not live to answer.
+func Order(ctx context.Context, addr, command string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	_, err = conn.Write([]byte(command))
+	return err
+}
+
+func address(g *allocationpb.AllocationResponse) string {
+	return net.JoinHostPort(g.GetAddress(), strconv.Itoa(int(g.GetPorts()[0].GetPort())))
+}
+
+// end has the server end itself, and waits until it is gone.
+func (s *suite) end(t testing.TB, g *allocationpb.AllocationResponse, command string) {
+	t.Helper()
+	if err := Order(t.Context(), address(g), command); err != nil {
+		t.Fatalf("%s: %v", g.GetGameServerName(), err)
+	}
+	s.wait(t, "the server is gone after "+command, func() bool { return s.get(t, g.GetGameServerName()) == nil })
+}
+
+func (s *suite) tell(t testing.TB, g *allocationpb.AllocationResponse, command string) string {
+	t.Helper()
+	answer, err := Command(t.Context(), address(g), command)
+	if err != nil {
+		t.Fatalf("%s: %v", g.GetGameServerName(), err)
+	}
+	return answer
+}
+
+// watched returns what the server has seen of itself so far.
+func (s *suite) watched(t testing.TB, g *allocationpb.AllocationResponse) []Seen {
+	t.Helper()
+	var seen []Seen
+	if err := json.Unmarshal([]byte(s.tell(t, g, "WATCH")), &seen); err != nil {
+		t.Fatalf("WATCH: %v", err)
+	}
+	return seen
+}

@@ -1,0 +1,83 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"torikumi/miniagones/internal/label"
+	"torikumi/miniagones/internal/state"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// gameServers lists servers and takes them back, which Agones' allocator
+// can't; in a cluster the Kubernetes API does it.
+type gameServers struct {
+	torikumiv1.UnimplementedGameServerServiceServer
+	fleet *Fleet
+}
+
+func (g *gameServers) ListGameServers(_ context.Context, req *torikumiv1.ListGameServersRequest) (*torikumiv1.ListGameServersResponse, error) {
+	if err := label.CheckLabels(req.GetMatchLabels()); err != nil {
+		return nil, invalid("match_labels", err)
+	}
+	g.fleet.mu.Lock()
+	servers := g.fleet.state.List(req.GetNamespace(), req.GetMatchLabels())
+	g.fleet.mu.Unlock()
+	out := new(torikumiv1.ListGameServersResponse)
+	for _, s := range servers {
+		out.GameServers = append(out.GameServers, info(s))
+	}
+	return out, nil
+}
+
+func (g *gameServers) DeleteGameServer(_ context.Context, req *torikumiv1.DeleteGameServerRequest) (*torikumiv1.DeleteGameServerResponse, error) {
+	for _, f := range []struct{ field, value string }{
+		{"namespace", req.GetNamespace()}, {"name", req.GetName()}, {"uid", req.GetUid()},
+	} {
+		if f.value == "" {
+			return nil, invalid(f.field, errors.New("must not be empty"))
+		}
+	}
+	var err error
+	g.fleet.do(func(m *state.Fleet, now time.Time) {
+		err = m.Delete(req.GetNamespace(), req.GetName(), req.GetUid(), req.GetResourceVersion(), now)
+	})
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return nil, status.Errorf(codes.NotFound, "no game server %q in namespace %q", req.GetName(), req.GetNamespace())
+	case errors.Is(err, state.ErrPrecondition):
+		return nil, status.Errorf(codes.FailedPrecondition, "game server %q has another uid or resource_version", req.GetName())
+	case err != nil:
+		return nil, status.Error(codes.Internal, "internal error")
+	}
+	return &torikumiv1.DeleteGameServerResponse{}, nil
+}
+
+// info writes a server for GameServerService. One that was told to go is shown
+// as Shutdown, since the message has no time of deletion.
+func info(s *Server) *torikumiv1.GameServerInfo {
+	out := &torikumiv1.GameServerInfo{
+		Namespace:       s.Namespace,
+		Name:            s.Name,
+		Uid:             s.UID,
+		ResourceVersion: state.FormatVersion(s.ResourceVersion),
+		State:           string(s.State),
+		Address:         s.Address,
+		Ports:           make(map[string]int32, len(s.Ports)),
+		Labels:          s.Labels,
+		Annotations:     s.Annotations,
+		CreateTime:      timestamppb.New(s.Created),
+	}
+	if !s.Deleted.IsZero() {
+		out.State = string(state.Shutdown)
+	}
+	for _, p := range s.Ports {
+		out.Ports[p.Name] = p.Port
+	}
+	return out
+}

@@ -1,0 +1,195 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"torikumi/miniagones/internal/state"
+)
+
+// runner takes one server from its first port to its last breath. It tells the
+// machine what happens and is told by its context when the server has to end.
+type runner struct {
+	fleet  *Fleet
+	cancel context.CancelFunc
+	spec   Spec
+}
+
+func (r *runner) run(ctx context.Context) {
+	f, name := r.fleet, r.spec.Name
+	defer r.cancel()
+	r.live(ctx)
+	f.do(func(m *state.Fleet, _ time.Time) { m.Gone(name) })
+	f.opts.Logger.Debug("game server is gone", "gameserver", name)
+}
+
+// live returns when nothing is left of the server.
+func (r *runner) live(ctx context.Context) {
+	f, name := r.fleet, r.spec.Name
+	start, cancel := context.WithTimeout(ctx, f.opts.StartTimeout)
+	defer cancel()
+
+	place, err := f.opts.Backend.Place(start, r.spec)
+	if err != nil {
+		r.failed(fmt.Errorf("find a place: %w", err))
+		return
+	}
+	if place.Release != nil {
+		defer place.Release()
+	}
+	r.spec.Place = place
+	f.do(func(m *state.Fleet, _ time.Time) { m.Placed(name, place.Address, place.NodeName, place.Ports) })
+
+	if !f.silent {
+		sdk, err := f.serveSDK(name)
+		if err != nil {
+			r.failed(fmt.Errorf("start its SDK server: %w", err))
+			return
+		}
+		defer sdk.stop()
+		r.spec.SDKGRPC, r.spec.SDKHTTP = sdk.grpcAddr, sdk.httpAddr
+	}
+	r.spec.Env = r.environment()
+	stop, err := r.sidecar(ctx)
+	if err != nil {
+		r.failed(fmt.Errorf("start its sidecar: %w", err))
+		return
+	}
+	defer stop()
+	if f.opts.Env != nil {
+		r.spec.Env = append(r.spec.Env, f.opts.Env(r.spec)...)
+	}
+	f.do(func(m *state.Fleet, _ time.Time) { m.Starting(name) })
+
+	if ctx.Err() != nil {
+		return
+	}
+	instance, err := f.opts.Backend.Start(start, r.spec)
+	if err != nil {
+		r.failed(err)
+		return
+	}
+	f.do(func(m *state.Fleet, now time.Time) {
+		m.Started(name, now)
+		if f.silent {
+			// Gone or going is the only thing that can be wrong, and then it
+			// need not be Ready.
+			_ = m.SDKReady(name)
+		}
+	})
+	f.opts.Logger.Debug("game server has started", "gameserver", name)
+
+	select {
+	case <-instance.Done():
+	case <-ctx.Done():
+		instance.Stop(f.opts.Grace)
+		<-instance.Done()
+	}
+	r.exited(instance.Err())
+}
+
+// environment is what Agones sets for a game server's container.
+func (r *runner) environment() []string {
+	env := []string{"GAMESERVER_NAME=" + r.spec.Name, "POD_NAMESPACE=" + r.spec.Namespace}
+	if len(r.spec.Place.Ports) > 0 {
+		env = append(env, fmt.Sprintf("PORT=%d", r.spec.Place.Ports[0].Port))
+	}
+	if _, port, err := net.SplitHostPort(r.spec.SDKGRPC); err == nil {
+		env = append(env, "AGONES_SDK_GRPC_PORT="+port)
+	}
+	if _, port, err := net.SplitHostPort(r.spec.SDKHTTP); err == nil {
+		env = append(env, "AGONES_SDK_HTTP_PORT="+port)
+	}
+	return env
+}
+
+// sidecar runs the hook. While the hook runs, its context ends with the
+// server's; after that only once the program has ended, as a game server may
+// need its sidecar until its last moment.
+func (r *runner) sidecar(ctx context.Context) (stop func(), err error) {
+	if r.fleet.opts.Sidecar == nil {
+		return func() {}, nil
+	}
+	own, cancel := context.WithCancel(context.Background())
+	untie := context.AfterFunc(ctx, cancel)
+	env, halt, err := r.fleet.opts.Sidecar(own, r.spec)
+	untie()
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	r.spec.Env = append(r.spec.Env, env...)
+	return func() {
+		cancel()
+		if halt != nil {
+			halt()
+		}
+	}, nil
+}
+
+func (r *runner) failed(err error) {
+	f, name := r.fleet, r.spec.Name
+	failure, counted := describe(err), false
+	f.do(func(m *state.Fleet, now time.Time) {
+		failure.Time = now
+		counted = !m.Get(name).Going()
+		m.Failed(name, failure)
+	})
+	if counted {
+		f.tell("game server did not start", "gameserver", name, "err", err)
+	}
+}
+
+// keepEnding is how many pauses in a row are trouble that lasts.
+const keepEnding = 4
+
+// tell logs that a server has failed. Where they keep failing that is said
+// once, and no more of each: it would be the same again and again.
+func (f *Fleet) tell(message string, args ...any) {
+	f.mu.Lock()
+	lasts := f.state.Doubled() >= keepEnding
+	first := lasts && !f.told
+	f.told = lasts
+	f.mu.Unlock()
+	level := slog.LevelWarn
+	if lasts && !first {
+		level = slog.LevelDebug
+	}
+	f.opts.Logger.Log(context.Background(), level, message, args...)
+	if first {
+		f.opts.Logger.Warn("game servers keep ending: they are started again after pauses, and nothing more is said of each",
+			"fleet", f.opts.Name, "longest_pause", f.opts.BackoffMax)
+	}
+}
+
+func (r *runner) exited(err error) {
+	f, name := r.fleet, r.spec.Name
+	failure, counted := describe(err), false
+	f.do(func(m *state.Fleet, now time.Time) {
+		if f.silent && err == nil {
+			_ = m.SDKShutdown(name)
+			return
+		}
+		failure.Time = now
+		counted = !m.Get(name).Going()
+		m.Exited(name, failure)
+	})
+	if counted {
+		f.tell("game server ended unasked", "gameserver", name, "reason", failure.Reason)
+	}
+}
+
+func describe(err error) Failure {
+	if err == nil {
+		return Failure{Reason: "exit status 0, without SDK.Shutdown before"}
+	}
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		return Failure{Reason: exit.Reason, ExitCode: exit.Code, Output: exit.Output}
+	}
+	return Failure{Reason: err.Error(), ExitCode: -1}
+}

@@ -1,0 +1,79 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"sync"
+	"time"
+
+	"torikumi/miniagones/internal/fleet"
+)
+
+// child is a running process and its group.
+type child struct {
+	cmd  *exec.Cmd
+	out  *lines
+	done chan struct{}
+	err  error
+
+	// mu keeps signals away from a process that has been waited for, whose
+	// number may be somebody else's by then.
+	mu     sync.Mutex
+	reaped bool
+	kill   *time.Timer
+}
+
+// wait ends the rest of the group once the process itself has ended.
+func (c *child) wait() {
+	var err error
+	if observeExit(c.cmd.Process) {
+		c.mu.Lock()
+		killGroup(c.cmd.Process)
+		err = c.cmd.Wait()
+	} else {
+		err = c.cmd.Wait()
+		c.mu.Lock()
+		killRest(c.cmd.Process)
+	}
+	c.reaped = true
+	if c.kill != nil {
+		c.kill.Stop()
+	}
+	c.mu.Unlock()
+	c.out.flush()
+	c.err = c.describe(err)
+	close(c.done)
+}
+
+func (c *child) describe(err error) error {
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return &fleet.ExitError{Code: exit.ExitCode(), Reason: exit.String(), Output: c.out.tail()}
+	case err == nil, errors.Is(err, exec.ErrWaitDelay):
+		return nil
+	}
+	return &fleet.ExitError{Code: -1, Reason: fmt.Sprintf("wait: %v", err), Output: c.out.tail()}
+}
+
+// Stop asks the group to end, and makes it after the grace time.
+func (c *child) Stop(grace time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaped || c.kill != nil {
+		return
+	}
+	terminateGroup(c.cmd.Process)
+	c.kill = time.AfterFunc(grace, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.reaped {
+			killGroup(c.cmd.Process)
+		}
+	})
+}
+
+func (c *child) Done() <-chan struct{} { return c.done }
+
+func (c *child) Err() error { return c.err }

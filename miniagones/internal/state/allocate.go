@@ -1,0 +1,98 @@
+package state
+
+import (
+	"sort"
+	"time"
+)
+
+// Selector says which servers an allocation would take.
+type Selector struct {
+	// Labels that the server must carry.
+	Labels map[string]string
+	// State is Ready, or Allocated to go on with a server that is in use.
+	State State
+}
+
+// Allocation asks for one server.
+type Allocation struct {
+	Namespace string
+	// Selectors in order of preference.
+	Selectors []Selector
+	// Spread takes any server that fits instead of the one that comes first.
+	Spread bool
+	// Labels and Annotations are put on the server in the same step.
+	Labels, Annotations map[string]string
+}
+
+// Allocate picks a server, makes it Allocated and returns that version. The
+// error is ErrNoneFits.
+func (m *Fleet) Allocate(a Allocation, now time.Time) (*Server, error) {
+	if m.closed || a.Namespace != m.cfg.Namespace {
+		return nil, ErrNoneFits
+	}
+	for _, sel := range a.Selectors {
+		r := m.find(sel, a.Spread)
+		if r == nil {
+			continue
+		}
+		m.allocate(r, a.Labels, a.Annotations, now)
+		return r.cur, nil
+	}
+	return nil, ErrNoneFits
+}
+
+func (m *Fleet) allocate(r *record, labels, annotations map[string]string, now time.Time) {
+	if m.cfg.Session > 0 {
+		r.sessionEnd = now.Add(m.cfg.Session)
+	}
+	m.move(r, Allocated, func(s *Server) {
+		if len(labels) > 0 {
+			s.Labels = with(s.Labels, labels)
+		}
+		s.Annotations = with(s.Annotations, annotations)
+		s.Annotations[LastAllocatedAnnotation] = now.Format(time.RFC3339Nano)
+	})
+}
+
+func (m *Fleet) find(sel Selector, spread bool) *record {
+	state := &m.ready
+	if sel.State == Allocated {
+		state = &m.allocated
+	}
+	candidates := m.narrow(state, sel.Labels)
+	n := candidates.len()
+	if n == 0 {
+		return nil
+	}
+	first := 0
+	if spread {
+		first = m.cfg.Pick(n)
+	}
+	for i := range n {
+		r := m.servers[candidates.names[(first+i)%n]]
+		if r.cur.State == sel.State && !r.cur.Going() && hasLabels(r.cur, sel.Labels) {
+			return r
+		}
+	}
+	return nil
+}
+
+// List returns the servers that carry all the labels, by name. Without a
+// namespace it looks in all.
+func (m *Fleet) List(namespace string, labels map[string]string) []*Server {
+	if namespace != "" && namespace != m.cfg.Namespace {
+		return nil
+	}
+	candidates := m.narrow(nil, labels)
+	if candidates.len() == 0 {
+		return nil
+	}
+	var out []*Server
+	for _, name := range candidates.names {
+		if s := m.servers[name].cur; hasLabels(s, labels) {
+			out = append(out, s)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}

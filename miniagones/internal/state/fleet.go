@@ -1,0 +1,263 @@
+// Package state is the life of a fleet's game servers as a state machine
+// without I/O, goroutines or clock: what happens to servers goes in as calls
+// that carry the time, Decide says what has to be done, Apply does what the
+// machine itself can do of it. States, transitions and rules are those of
+// Agones; what makes the servers is somebody else's business.
+//
+// On the player's path it is what "allocate a server for this match" ends in.
+package state
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+)
+
+// Config describes a fleet. New refuses an incomplete one.
+type Config struct {
+	// Name and Namespace of the fleet.
+	Name, Namespace string
+	// Ready is how many servers are kept Ready, or on the way there, beside
+	// those in use.
+	Ready int
+	// Max bounds the servers in all, those included that are still ending.
+	Max int
+	// Labels and Annotations go on every server.
+	Labels, Annotations map[string]string
+	Health              Health
+	// Session is how long a server stays Allocated before it is shut down, for
+	// servers that can't say themselves that they are done; zero: for ever.
+	Session time.Duration
+	// BackoffMin is the pause after the first failure; each failure doubles
+	// it, up to BackoffMax. That ends with a server that did as it was asked, or
+	// that was Ready and had been there for longer than BackoffMax when it
+	// failed: to become Ready is not enough, as it may crash right after.
+	BackoffMin, BackoffMax time.Duration
+	// NewName returns a name that is not likely to be in use; NewUID one that
+	// never was.
+	NewName, NewUID func() string
+	// Pick returns a number in [0, n), for allocations that ask for spread.
+	Pick func(n int) int
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	check := func(ok bool, field, rule string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: %s", field, rule))
+		}
+	}
+	check(c.Name != "", "Name", "must not be empty")
+	check(c.Namespace != "", "Namespace", "must not be empty")
+	check(c.Ready >= 0, "Ready", "must not be negative")
+	check(c.Max >= 1 && c.Max >= c.Ready, "Max", "must be at least 1 and at least Ready")
+	check(c.Session >= 0, "Session", "must not be negative")
+	check(c.BackoffMin > 0, "BackoffMin", "must be positive")
+	check(c.BackoffMax >= c.BackoffMin, "BackoffMax", "must be at least BackoffMin")
+	check(c.NewName != nil && c.NewUID != nil && c.Pick != nil, "NewName, NewUID, Pick", "must be set")
+	if !c.Health.Disabled {
+		check(c.Health.Period > 0, "Health.Period", "must be positive")
+		check(c.Health.FailureThreshold > 0, "Health.FailureThreshold", "must be positive")
+		check(c.Health.InitialDelay >= 0, "Health.InitialDelay", "must not be negative")
+	}
+	return errors.Join(errs...)
+}
+
+// record is a server and what nobody outside needs to know of it.
+type record struct {
+	cur *Server
+	// due is the next time at which something happens by itself, slot the
+	// record's place in the heap of those, or -1.
+	due  time.Time
+	slot int
+	// nextCheck is zero while no signs of life are expected.
+	nextCheck, lastSign time.Time
+	misses              int
+	// sessionEnd is zero unless the server is Allocated for a limited time.
+	sessionEnd time.Time
+	// ready says that the server has been Ready.
+	ready bool
+	// told says that Apply has already asked for the server to be stopped.
+	told bool
+}
+
+// Totals count what has happened since the fleet was made.
+type Totals struct {
+	Created, Ready, Allocated, Gone, Failed uint64
+}
+
+// Fleet is the state of one fleet. It is not safe for concurrent use.
+type Fleet struct {
+	cfg     Config
+	servers map[string]*record
+	counts  map[State]int
+	byLabel map[labelPair]*set
+
+	all, pending, ready, allocated, going set
+	timers                                timers
+
+	version uint64
+	totals  Totals
+	// failures are those in a row since a server became Ready, doubled those
+	// that the next pause grows by.
+	failures, doubled int
+	notBefore         time.Time
+	last              *Failure
+	changes           []Change
+	closed            bool
+}
+
+// New makes a fleet without servers; Decide will ask for the first ones.
+func New(cfg Config) (*Fleet, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("fleet %q: %w", cfg.Name, err)
+	}
+	return &Fleet{
+		cfg:     cfg,
+		servers: make(map[string]*record),
+		counts:  make(map[State]int),
+		byLabel: make(map[labelPair]*set),
+	}, nil
+}
+
+// Close makes the fleet give up all its servers and make no new ones.
+func (m *Fleet) Close(now time.Time) {
+	m.closed = true
+	for name := range m.servers {
+		m.remove(name, now)
+	}
+}
+
+// Closed tells whether Close was called.
+func (m *Fleet) Closed() bool { return m.closed }
+
+// Len is the number of servers in all.
+func (m *Fleet) Len() int { return len(m.servers) }
+
+// ReadyCount is the number of servers that can be allocated.
+func (m *Fleet) ReadyCount() int { return m.ready.len() }
+
+// Counts returns the number of servers in each state that has any.
+func (m *Fleet) Counts() map[State]int { return maps.Clone(m.counts) }
+
+// Totals returns what has happened so far.
+func (m *Fleet) Totals() Totals { return m.totals }
+
+// Get returns a server's current version, or nil.
+func (m *Fleet) Get(name string) *Server {
+	if r := m.servers[name]; r != nil {
+		return r.cur
+	}
+	return nil
+}
+
+// LastFailure returns the last failure, or nil, and how many there were in a
+// row without a server becoming Ready.
+func (m *Fleet) LastFailure() (*Failure, int) { return m.last, m.failures }
+
+// Doubled is how often the next pause is doubled: see Config.BackoffMin.
+func (m *Fleet) Doubled() int { return m.doubled }
+
+// Take returns the changes since the last call, in order.
+func (m *Fleet) Take() []Change {
+	c := m.changes
+	m.changes = nil
+	return c
+}
+
+// commit makes next the current version of r's server.
+func (m *Fleet) commit(r *record, next *Server) {
+	m.version++
+	next.ResourceVersion = m.version
+	from := State("")
+	if r.cur != nil {
+		from = r.cur.State
+		if from != next.State {
+			next.Generation++
+		}
+		m.leave(r.cur, next)
+	}
+	r.cur = next
+	m.enter(next)
+	m.schedule(r)
+	m.changes = append(m.changes, Change{Server: next, From: from})
+}
+
+// move commits a version in another state.
+func (m *Fleet) move(r *record, to State, edit func(*Server)) {
+	next := *r.cur
+	next.State = to
+	next.ReservedUntil = time.Time{}
+	if to != Allocated {
+		r.sessionEnd = time.Time{}
+	}
+	if edit != nil {
+		edit(&next)
+	}
+	m.commit(r, &next)
+	switch to {
+	case Ready:
+		m.totals.Ready++
+		m.failures, r.ready = 0, true
+	case Allocated:
+		m.totals.Allocated++
+	case Shutdown:
+		m.doubled = 0
+	}
+}
+
+// schedule works out when r is due next and puts it into its place.
+func (m *Fleet) schedule(r *record) {
+	due := earlier(earlier(r.nextCheck, r.cur.ReservedUntil), r.sessionEnd)
+	if r.cur.Going() {
+		due = time.Time{}
+	}
+	r.due = due
+	switch {
+	case due.IsZero() && r.slot >= 0:
+		heap.Remove(&m.timers, r.slot)
+	case !due.IsZero() && r.slot >= 0:
+		heap.Fix(&m.timers, r.slot)
+	case !due.IsZero():
+		heap.Push(&m.timers, r)
+	}
+}
+
+// remove tells a server to go, as a deletion in Kubernetes does: its state
+// stays what it was.
+func (m *Fleet) remove(name string, now time.Time) {
+	r := m.servers[name]
+	if r == nil || !r.cur.Deleted.IsZero() {
+		return
+	}
+	next := *r.cur
+	next.Deleted = now
+	m.commit(r, &next)
+}
+
+// fail notes that a server ended by itself and makes the fleet pause. What
+// fails while it pauses already belongs to the same trouble and is not
+// counted again.
+func (m *Fleet) fail(r *record, f Failure) {
+	m.totals.Failed++
+	m.last = &f
+	if f.Time.Before(m.notBefore) {
+		return
+	}
+	if r.ready && f.Time.Sub(r.cur.Created) > m.cfg.BackoffMax {
+		m.doubled = 0
+	}
+	pause := m.cfg.BackoffMin
+	for i := 0; i < m.doubled && pause < m.cfg.BackoffMax; i++ {
+		pause *= 2
+	}
+	m.failures++
+	m.doubled++
+	m.notBefore = f.Time.Add(min(pause, m.cfg.BackoffMax))
+}
+
+// FormatVersion writes a ResourceVersion as Kubernetes does.
+func FormatVersion(v uint64) string { return strconv.FormatUint(v, 10) }

@@ -1,0 +1,106 @@
+package state
+
+import (
+	"time"
+)
+
+// State is the state of a game server, as Agones names it.
+type State string
+
+// The states, in the order in which a server goes through them.
+const (
+	PortAllocation State = "PortAllocation"
+	Creating       State = "Creating"
+	Starting       State = "Starting"
+	Scheduled      State = "Scheduled"
+	RequestReady   State = "RequestReady"
+	Ready          State = "Ready"
+	Reserved       State = "Reserved"
+	Allocated      State = "Allocated"
+	Shutdown       State = "Shutdown"
+	Error          State = "Error"
+	Unhealthy      State = "Unhealthy"
+)
+
+// beforeReady tells the states of a server that is on its way to Ready.
+func (s State) beforeReady() bool {
+	switch s {
+	case PortAllocation, Creating, Starting, Scheduled, RequestReady:
+		return true
+	}
+	return false
+}
+
+// ended tells the states that nothing leads out of.
+func (s State) ended() bool { return s == Shutdown || s == Error || s == Unhealthy }
+
+// Labels and annotations that Agones itself puts on a game server.
+const (
+	FleetLabel              = "agones.dev/fleet"
+	SetLabel                = "agones.dev/gameserverset"
+	SDKPrefix               = "agones.dev/sdk-"
+	LastAllocatedAnnotation = "agones.dev/last-allocated"
+)
+
+// Port is a port that players connect to.
+type Port struct {
+	Name string
+	Port int32
+}
+
+// Server is one version of a game server. It is never changed once it has been
+// handed out, its maps and slices included: a change makes a new version with
+// a higher ResourceVersion. It is therefore safe to share.
+type Server struct {
+	Namespace, Name, UID string
+	// ResourceVersion rises with every change, over all servers of a fleet.
+	ResourceVersion uint64
+	// Generation rises with every change of this server's state.
+	Generation int64
+	Created    time.Time
+	// Deleted is when the server was told to go; zero while nobody has.
+	Deleted             time.Time
+	Labels, Annotations map[string]string
+	State               State
+	Address, NodeName   string
+	Ports               []Port
+	// ReservedUntil is when a Reserved server becomes Ready again; zero means
+	// not by itself.
+	ReservedUntil time.Time
+}
+
+// Going tells whether the server is on its way out, whatever its state says.
+func (s *Server) Going() bool { return !s.Deleted.IsZero() || s.State.ended() }
+
+// Health says how signs of life are counted. They are checked for the first
+// time InitialDelay after the start and then each Period; a check fails when
+// the last sign, or the start, is longer ago than Period. FailureThreshold
+// failures without a sign in between make the server Unhealthy.
+type Health struct {
+	Disabled         bool
+	Period           time.Duration
+	FailureThreshold int
+	InitialDelay     time.Duration
+}
+
+// Failure tells why a server ended that nobody had asked to end.
+type Failure struct {
+	Server string
+	Time   time.Time
+	// Reason is for people: "exit status 3", "no sign of life for 15s".
+	Reason string
+	// ExitCode is the process's, or -1 if it has none.
+	ExitCode int
+	// Output holds the last lines that the process wrote.
+	Output []string
+}
+
+// Change is one step in the life of a server.
+type Change struct {
+	// Server is the version that the change made; when Gone, the last one.
+	Server *Server
+	// From is the state before, empty for a server that has just been made.
+	From State
+	// Gone says that nothing of the server is left.
+	Gone bool
+}
