@@ -1,7 +1,7 @@
 # Everything a developer or CI does. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones local test
+MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones loadgen local test
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
@@ -27,7 +27,7 @@ help: ## Show this list.
 build: ## Build every service into bin/.
 	@mkdir -p $(BIN)
 	go build -o $(BIN)/torikumi ./local
-	go build -o $(BIN)/ ./frontend ./matchfunction ./evaluator ./director ./failover ./minimatch ./miniagones ./gameserver/cmd/gate ./gameserver/cmd/server
+	go build -o $(BIN)/ ./frontend ./matchfunction ./evaluator ./director ./failover ./minimatch ./miniagones ./loadgen ./gameserver/cmd/gate ./gameserver/cmd/server
 
 .PHONY: demo
 demo: ## Play the whole path: PLAYERS (40), SEED (1), QUEUES (a file).

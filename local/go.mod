@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
-	golang.org/x/sys v0.49.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 	pgregory.net/rapid v1.3.0
@@ -13,6 +12,7 @@ require (
 	torikumi/evaluator v0.0.0
 	torikumi/frontend v0.0.0
 	torikumi/gameserver v0.0.0
+	torikumi/loadgen v0.0.0
 	torikumi/matchfunction v0.0.0
 	torikumi/miniagones v0.0.0
 	torikumi/minimatch v0.0.0
@@ -42,6 +42,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e // indirect
 	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20261026165753-2ffab32bce7e // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
@@ -53,6 +54,7 @@ replace (
 	torikumi/evaluator => ../evaluator
 	torikumi/frontend => ../frontend
 	torikumi/gameserver => ../gameserver
+	torikumi/loadgen => ../loadgen
 	torikumi/matchfunction => ../matchfunction
 	torikumi/miniagones => ../miniagones
 	torikumi/minimatch => ../minimatch

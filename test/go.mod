@@ -53,6 +53,7 @@ replace (
 	torikumi/evaluator => ../evaluator
 	torikumi/frontend => ../frontend
 	torikumi/gameserver => ../gameserver
+	torikumi/loadgen => ../loadgen
 	torikumi/local => ../local
 	torikumi/matchfunction => ../matchfunction
 	torikumi/miniagones => ../miniagones

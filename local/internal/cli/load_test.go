@@ -10,7 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	generator "torikumi/local/load"
+	"torikumi/loadgen/loadgen"
+	"torikumi/local/issuer"
 	"torikumi/pkg/porttest"
 )
 
@@ -29,6 +30,13 @@ func TestLoadOfNobody(t *testing.T) {
 	code, out, errs := call(t.Context(), "load", "--open-match="+addr, "--json=-")
 	if code != exitFailed || out != "" || !strings.Contains(errs, addr) {
 		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}
+
+// The load generator does without the issuer's package.
+func TestLoadKnowsTheIssuer(t *testing.T) {
+	if loadgen.TokenPath != issuer.TokenPath {
+		t.Errorf("%s is not the issuer's %s", loadgen.TokenPath, issuer.TokenPath)
 	}
 }
 
@@ -51,7 +59,7 @@ func TestLoadUp(t *testing.T) {
 	}
 	profile := filepath.Join(t.TempDir(), "cpu.pprof")
 	code, out, errs := load("--up=--fleet=virtual:100 --cpu-profile="+profile, "--rate=40", "--duration=500ms", "--skill-deviation=10", "--timeout=1m", "--json=-")
-	var r generator.Report
+	var r loadgen.Report
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%v: %s%s", err, out, errs)
 	}

@@ -1,4 +1,4 @@
-package load
+package loadgen
 
 import (
 	"bufio"
@@ -36,7 +36,7 @@ type child struct {
 // startChild returns when the child serves.
 func startChild(ctx context.Context, env Env, args string) (*child, error) {
 	if len(env.UpCommand) == 0 {
-		return nil, errors.New("no command to start it")
+		return nil, errors.New("--up works with \"torikumi load\" alone")
 	}
 	cmd := exec.Command(env.UpCommand[0], append(append(env.UpCommand[1:len(env.UpCommand):len(env.UpCommand)], freePorts...), strings.Fields(args)...)...)
 	bind(cmd)

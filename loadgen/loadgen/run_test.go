@@ -1,4 +1,4 @@
-package load_test
+package loadgen_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"torikumi/local/load"
+	"torikumi/loadgen/loadgen"
 	"torikumi/pkg/config"
 	"torikumi/pkg/porttest"
 	"torikumi/proto/openmatch"
@@ -135,9 +135,9 @@ func serve(t *testing.T, a *assigner) string {
 }
 
 // settings are 40 tickets in 0.2 s.
-func settings(t *testing.T, addr string, change ...func(*load.Config)) load.Config {
+func settings(t *testing.T, addr string, change ...func(*loadgen.Config)) loadgen.Config {
 	t.Helper()
-	var cfg load.Config
+	var cfg loadgen.Config
 	config.Default(&cfg)
 	cfg.OpenMatch, cfg.Rate, cfg.Duration, cfg.Timeout = addr, 200, 200*time.Millisecond, 20*time.Second
 	for _, f := range change {
@@ -149,9 +149,9 @@ func settings(t *testing.T, addr string, change ...func(*load.Config)) load.Conf
 	return cfg
 }
 
-func run(t *testing.T, cfg load.Config) *load.Report {
+func run(t *testing.T, cfg loadgen.Config) *loadgen.Report {
 	t.Helper()
-	r, err := load.Run(t.Context(), cfg, load.Env{})
+	r, err := loadgen.Run(t.Context(), cfg, loadgen.Env{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestMalformedMatchesAreCounted(t *testing.T) {
 }
 
 func TestATargetThatDiesLosesTickets(t *testing.T) {
-	r := run(t, settings(t, serve(t, &assigner{group: 1000, dieAt: 20}), func(c *load.Config) { c.Timeout = 2 * time.Second }))
+	r := run(t, settings(t, serve(t, &assigner{group: 1000, dieAt: 20}), func(c *loadgen.Config) { c.Timeout = 2 * time.Second }))
 	if r.OK || r.Assigned != 0 || r.Created == 0 || r.Lost != r.Created {
 		t.Errorf("%+v", r)
 	}
@@ -209,13 +209,13 @@ func TestLatencyCountsFromTheSchedule(t *testing.T) {
 
 func TestATargetThatIsNotThere(t *testing.T) {
 	addr := porttest.Hold(t).String()
-	if r, err := load.Run(t.Context(), settings(t, addr), load.Env{}); err == nil {
+	if r, err := loadgen.Run(t.Context(), settings(t, addr), loadgen.Env{}); err == nil {
 		t.Errorf("there is a report: %+v", r)
 	}
 }
 
 func TestWrongSettingsAreAllNamed(t *testing.T) {
-	var cfg load.Config
+	var cfg loadgen.Config
 	config.Default(&cfg)
 	cfg.Target, cfg.Rate, cfg.Duration, cfg.Wait, cfg.Timeout, cfg.Connections, cfg.OpenMatch = "x", -1, 0, "x", 0, 0, "x"
 	err := cfg.Validate()

@@ -1,4 +1,4 @@
-// Package load is the load generator: it makes tickets at a fixed rate at the
+// Package loadgen is the load generator: it makes tickets at a fixed rate at the
 // front of a matchmaker, waits for their assignments as game clients do, and
 // reports how long they took, what was lost and which matches were wrong. It
 // stands where the players stand, before Open Match's frontend or our own, and
@@ -7,7 +7,7 @@
 // The rate is an open loop: ticket i is due at i/rate after the start, whatever
 // became of those before it, and its latency counts from when it was due. A
 // target that stalls is thus charged for all the tickets that came meanwhile.
-package load
+package loadgen
 
 import (
 	"errors"

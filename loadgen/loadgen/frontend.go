@@ -1,4 +1,4 @@
-package load
+package loadgen
 
 import (
 	"bufio"
@@ -22,11 +22,13 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"torikumi/local/issuer"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
+
+// TokenPath is where the development issuer makes player tokens.
+const TokenPath = "/v1/player-tokens"
 
 // player is somebody with a player token, who searches once at a time.
 type player struct {
@@ -133,7 +135,7 @@ func (f *frontend) signIn(ctx context.Context, n int) error {
 				return err
 			}
 			var answer struct{ Token string }
-			b, err := f.call(ctx, http.MethodPost, f.cfg.Issuer+issuer.TokenPath, "", body)
+			b, err := f.call(ctx, http.MethodPost, f.cfg.Issuer+TokenPath, "", body)
 			if err == nil {
 				err = json.Unmarshal(b, &answer)
 			}
