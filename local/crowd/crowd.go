@@ -39,7 +39,7 @@ func Teams(q queues.Queue) []int {
 		return sizes
 	}
 	d := &q.RuleSet.Stages[0].Definition
-	places := d.Places()
+	places := d.TeamSlots()
 	sizes, all := make([]int, len(places)), 0
 	for i, p := range places {
 		if !p.Bots {
@@ -48,7 +48,7 @@ func Teams(q queues.Queue) []int {
 	}
 	for i := range d.Rules {
 		if r := &d.Rules[i]; r.Kind == ruleset.RoleQuota && !r.Optional {
-			for _, at := range d.RolePlaces(r) {
+			for _, at := range d.RoleSlots(r) {
 				sizes[at] = min(max(sizes[at], needed(r)), places[at].Max)
 			}
 		}

@@ -158,7 +158,7 @@ func (ws *wishes) measured(r *ruleset.Rule, e *ruleset.Expr) {
 	}
 	each := func(f func(o *own)) {
 		for i := range w.of {
-			if slices.Contains(e.Path.Places, ws.places[i]) {
+			if slices.Contains(e.Path.Slots, ws.places[i]) {
 				f(&w.of[i])
 			}
 		}

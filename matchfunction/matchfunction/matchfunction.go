@@ -90,11 +90,11 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 
 	registry := service.NewRegistry()
 	logger := cfg.Logger(os.Stderr, "matchfunction")
-	desk := &explain.Desk{Now: time.Now}
+	explainer := &explain.Server{Now: time.Now}
 	metrics := runner.NewMetrics(registry)
 	failures := &runner.Failures{Metrics: metrics, Logger: logger, Now: time.Now}
 	function := runner.New(runner.Options{
-		Desk:         desk,
+		Explain:      explainer,
 		Name:         cfg.Name,
 		Query:        openmatch.NewQueryServiceClient(conn),
 		QueryTimeout: cfg.QueryTimeout,
@@ -113,7 +113,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		HTTPListen: []string{cfg.HTTPListen},
 		Register: func(s grpc.ServiceRegistrar) {
 			openmatch.RegisterMatchFunctionServer(s, function)
-			torikumiv1.RegisterExplainServiceServer(s, desk)
+			torikumiv1.RegisterExplainServiceServer(s, explainer)
 		},
 		Ready:    map[string]func(context.Context) error{"query": connected(conn)},
 		Registry: registry,

@@ -33,7 +33,7 @@ type Rule interface {
 // to refuse such matches too: within a compound rule only Allows is asked.
 type Pairwise interface {
 	Rule
-	// Apart tells that no match may hold both tickets, in whichever teams. It
+	// Apart reports whether no match may hold both tickets, in whichever teams. It
 	// is symmetric. One of them may be of those who already play.
 	Apart(a, b *Ticket) bool
 }

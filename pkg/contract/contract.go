@@ -143,7 +143,7 @@ func DecodeRoster(s string) (*torikumiv1.Roster, error) {
 // labelValue is the rule of Kubernetes for the value of a label.
 var labelValue = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
 
-// ValidLabelValue tells whether s may stand as the value of a label: 1 to 63
+// ValidLabelValue reports whether s may stand as the value of a label: 1 to 63
 // characters of [A-Za-z0-9_.-], the first and the last alphanumeric.
 func ValidLabelValue(s string) bool { return labelValue.MatchString(s) }
 

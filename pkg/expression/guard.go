@@ -83,7 +83,7 @@ func (g guard) call(a *ast.AST, name string, args []ast.Expr) string {
 	return ""
 }
 
-// accumulator tells that an expression is the list that a macro adds to. Its
+// accumulator reports whether an expression is the list that a macro adds to. Its
 // name cannot be written.
 func accumulator(e ast.Expr) bool {
 	return e.Kind() == ast.IdentKind && strings.HasPrefix(e.AsIdent(), "@")

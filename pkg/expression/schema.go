@@ -58,7 +58,7 @@ func NewSchema(d *ruleset.Definition) (*Schema, error) {
 			},
 		},
 	}
-	for _, p := range d.Places() {
+	for _, p := range d.TeamSlots() {
 		s.teams[p.Name] = true
 		s.players += p.Max
 	}

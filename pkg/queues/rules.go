@@ -84,7 +84,7 @@ func (q *Queue) checkNames(bad func(field, rule string, args ...any)) {
 		for _, a := range d.Attributes {
 			check("playerAttributes", a.Name, "; players could not send it")
 		}
-		for _, p := range d.Places() {
+		for _, p := range d.TeamSlots() {
 			check("teams", p.Name, "; join tokens could not name it")
 		}
 	}
@@ -95,7 +95,7 @@ func (q *Queue) checkNames(bad func(field, rule string, args ...any)) {
 type Needs struct {
 	// Attributes without a default that a rule reads.
 	Attributes []ruleset.Attribute
-	// Region tells that a rule limits the latency: a search has to name its
+	// Region reports whether a rule limits the latency: a search has to name its
 	// region, or somebody's latencies.
 	Region bool
 }

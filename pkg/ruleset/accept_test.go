@@ -68,12 +68,12 @@ func TestPlaces(t *testing.T) {
 	d := &parse(t, map[string]string{"teams": `[
     {"name": "pair", "minPlayers": 1, "maxPlayers": 2, "quantity": 2, "botsAfterSeconds": 0},
     {"name": "red", "minPlayers": 0, "maxPlayers": 4}]`}).Stages[0].Definition
-	want := []ruleset.Place{
+	want := []ruleset.TeamSlot{
 		{Name: "pair_1", Team: 0, Min: 1, Max: 2, Bots: true},
 		{Name: "pair_2", Team: 0, Min: 1, Max: 2, Bots: true},
 		{Name: "red", Team: 1, Min: 0, Max: 4},
 	}
-	if diff := cmp.Diff(want, d.Places()); diff != "" {
+	if diff := cmp.Diff(want, d.TeamSlots()); diff != "" {
 		t.Error(diff)
 	}
 	if d.MaxParty() != 4 || d.MinPlayers() != 1 || d.MaxPlayers() != 8 {
@@ -129,10 +129,10 @@ func TestRolePlaces(t *testing.T) {
 	d := &parse(t, map[string]string{"rules": `[
     {"name": "A", "type": "roleQuota", "attribute": "roles", "teams": ["pair", "red"], "roles": [{"role": "tank", "min": 1}]},
     {"name": "B", "type": "roleQuota", "attribute": "mode", "roles": [{"role": "tank", "min": 1}]}]`}).Stages[0].Definition
-	if diff := cmp.Diff([]int{0, 2, 3}, d.RolePlaces(&d.Rules[0])); diff != "" {
+	if diff := cmp.Diff([]int{0, 2, 3}, d.RoleSlots(&d.Rules[0])); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]int{0, 1, 2, 3}, d.RolePlaces(&d.Rules[1])); diff != "" {
+	if diff := cmp.Diff([]int{0, 1, 2, 3}, d.RoleSlots(&d.Rules[1])); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -191,7 +191,7 @@ func TestStages(t *testing.T) {
 	for _, s := range rs.Stages {
 		got = append(got, values{int(s.After / time.Second), *s.Rules[0].MaxDistance, s.Teams[0].MinPlayers, s.Teams[1].MinPlayers,
 			s.Teams[2].MinPlayers, s.Teams[1].Bots, s.Rules[1].Optional, *s.Rules[2].MinCount,
-			s.Rules[2].Measurements[0].Path.Places[0], s.Algorithm.BackfillPriority})
+			s.Rules[2].Measurements[0].Path.Slots[0], s.Algorithm.BackfillPriority})
 	}
 	want := []values{
 		{0, 5, 4, 4, 1, false, false, 1, 0, ruleset.Normal},

@@ -20,7 +20,7 @@ type decoder struct {
 	after time.Duration
 	def   *Definition
 	// places are those of def, once the teams are known.
-	places []Place
+	places []TeamSlot
 	// players is how many the largest match has.
 	players int
 	// rule is the name of the rule that is being read.

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// unique reports a name that was there before, and tells whether it is new.
+// unique reports a name that was there before, and reports whether it is new.
 func (d *decoder) unique(n *node, seen map[string]bool, name, what string) bool {
 	if seen[name] {
 		d.fail(n, "%s %q is there twice", what, shorten(name))
@@ -81,7 +81,7 @@ func (d *decoder) teams(list *node) {
 			d.team(n, seen)
 		}
 	}
-	d.places = d.def.Places()
+	d.places = d.def.TeamSlots()
 	for _, p := range d.places {
 		d.players += p.Max
 	}

@@ -22,7 +22,7 @@ func ExampleParse() {
 	}
 	for _, wait := range []time.Duration{0, 12 * time.Second} {
 		stage := &rs.Stages[rs.At(wait)]
-		fmt.Println(stage.After, *stage.Rules[0].MaxDistance, stage.Places()[1].Name)
+		fmt.Println(stage.After, *stage.Rules[0].MaxDistance, stage.TeamSlots()[1].Name)
 	}
 	// Output:
 	// 0s 50 pair_2

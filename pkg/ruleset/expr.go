@@ -39,9 +39,9 @@ type Literal struct {
 // attribute is a list of strings in the place of a scalar, a
 // string_number_map can't be read.
 type Path struct {
-	// Places are positions in Definition.Places.
-	Places []int
-	// List tells whether there is a list of teams, even if of one.
+	// Slots are positions in Definition.TeamSlots.
+	Slots []int
+	// List reports whether there is a list of teams, even if of one.
 	List bool
 	// Property is what is read of each player.
 	Property Property

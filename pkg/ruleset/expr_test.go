@@ -11,7 +11,7 @@ import (
 
 // path is of places and what is read; a list if more than one.
 func path(property ruleset.Property, attribute string, places ...int) *ruleset.Path {
-	return &ruleset.Path{Places: places, List: len(places) > 1, Property: property, Attribute: attribute}
+	return &ruleset.Path{Slots: places, List: len(places) > 1, Property: property, Attribute: attribute}
 }
 
 func call(f ruleset.Function, argument *ruleset.Expr) *ruleset.Expr {

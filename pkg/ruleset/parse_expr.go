@@ -194,7 +194,7 @@ func (p *exprParser) teams(path *Path) bool {
 		if name == "*" {
 			path.List = true
 			for i := range p.d.places {
-				path.Places = append(path.Places, i)
+				path.Slots = append(path.Slots, i)
 			}
 		} else if !p.team(path, name, at) {
 			return false
@@ -204,8 +204,8 @@ func (p *exprParser) teams(path *Path) bool {
 		}
 		path.List = true
 	}
-	slices.Sort(path.Places)
-	if n := len(path.Places); len(slices.Compact(path.Places)) < n {
+	slices.Sort(path.Slots)
+	if n := len(path.Slots); len(slices.Compact(path.Slots)) < n {
 		p.fail(p.next, "a team is named twice")
 		return false
 	}
@@ -228,7 +228,7 @@ func (p *exprParser) team(path *Path, name string, at int) bool {
 		p.fail(at, "there is no team %q%s", shorten(name), didYouMean(name, known))
 		return false
 	}
-	path.Places = append(path.Places, found...)
+	path.Slots = append(path.Slots, found...)
 	return true
 }
 

@@ -42,7 +42,7 @@ func measurement(n *node, i int) *node {
 	return v
 }
 
-// ofCollections tells whether an expression yields players' string lists.
+// ofCollections reports whether an expression yields players' string lists.
 func (d *decoder) ofCollections(e *Expr) bool {
 	for e.Call != nil {
 		if e.Call.Function != FnFlatten && e.Call.Function != FnSetIntersection {

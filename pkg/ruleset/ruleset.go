@@ -64,31 +64,31 @@ func (rs *RuleSet) ByOldest() bool { return rs.Stages[0].Algorithm.ExpansionAge 
 type Definition struct {
 	Attributes []Attribute
 	Algorithm  Algorithm
-	// Teams as written: one of quantity 3 stands once. See Places.
+	// Teams as written: one of quantity 3 stands once. See TeamSlots.
 	Teams []Team
 	// Rules in the order of the text, those that compound rules name included.
 	Rules []Rule
 }
 
-// Place is one team of a match. A team "aliens" of quantity 2 makes the places
+// TeamSlot is one team of a match. A team "aliens" of quantity 2 makes the places
 // aliens_1 and aliens_2; one of quantity 1 keeps its name.
-type Place struct {
+type TeamSlot struct {
 	Name string
 	// Team is the position in Definition.Teams.
 	Team int
 	Min  int
 	Max  int
-	// Bots tells that places up to Min may stay empty, for bots to fill, in a
+	// Bots reports whether places up to Min may stay empty, for bots to fill, in a
 	// match that has at least one player.
 	Bots bool
 }
 
-// Places lists the teams of a match, in the order of the text.
-func (d *Definition) Places() []Place {
-	var out []Place
+// TeamSlots lists the teams of a match, in the order of the text.
+func (d *Definition) TeamSlots() []TeamSlot {
+	var out []TeamSlot
 	for i, t := range d.Teams {
 		for n := range t.Quantity {
-			p := Place{Name: t.Name, Team: i, Min: t.MinPlayers, Max: t.MaxPlayers, Bots: t.Bots}
+			p := TeamSlot{Name: t.Name, Team: i, Min: t.MinPlayers, Max: t.MaxPlayers, Bots: t.Bots}
 			if t.Quantity > 1 {
 				p.Name = placeName(t.Name, n+1)
 			}
@@ -214,7 +214,7 @@ type Team struct {
 	MaxPlayers int
 	// Quantity is at least 1.
 	Quantity int
-	// Bots: see Place. It comes from "botsAfterSeconds", an addition.
+	// Bots: see TeamSlot. It comes from "botsAfterSeconds", an addition.
 	Bots bool
 }
 
@@ -328,7 +328,7 @@ type Rule struct {
 	Kind        Kind
 	// Path is the JSON path of the rule, such as "rules[2]".
 	Path string
-	// Optional tells that the wait "secondsUntilOptional" is over: the rule
+	// Optional reports whether the wait "secondsUntilOptional" is over: the rule
 	// demands nothing any more. It is our addition, and any rule has it.
 	Optional bool
 

@@ -39,7 +39,7 @@ func checkSound(t *testing.T, rs *ruleset.RuleSet) {
 
 func checkPlaces(t *testing.T, first, d *ruleset.Definition) {
 	t.Helper()
-	was, is := first.Places(), d.Places()
+	was, is := first.TeamSlots(), d.TeamSlots()
 	if len(was) != len(is) || len(is) == 0 {
 		t.Fatalf("%d places, were %d", len(is), len(was))
 	}
@@ -73,8 +73,8 @@ func checkRule(t *testing.T, d *ruleset.Definition, r *ruleset.Rule, position in
 	if r.Statement != nil {
 		checkStatement(t, d, r.Statement, position)
 	}
-	for _, i := range d.RolePlaces(r) {
-		if i < 0 || i >= len(d.Places()) {
+	for _, i := range d.RoleSlots(r) {
+		if i < 0 || i >= len(d.TeamSlots()) {
 			t.Errorf("rule %q: no place %d", r.Name, i)
 		}
 	}
@@ -99,11 +99,11 @@ func checkExpr(t *testing.T, d *ruleset.Definition, e *ruleset.Expr) {
 	case e.Call != nil && e.Literal == nil && e.Path == nil:
 		checkExpr(t, d, e.Call.Argument)
 	case e.Path != nil && e.Literal == nil && e.Call == nil:
-		if len(e.Path.Places) == 0 || !e.Path.List && len(e.Path.Places) != 1 {
-			t.Errorf("%s: places %v", e.Source, e.Path.Places)
+		if len(e.Path.Slots) == 0 || !e.Path.List && len(e.Path.Slots) != 1 {
+			t.Errorf("%s: places %v", e.Source, e.Path.Slots)
 		}
-		for _, i := range e.Path.Places {
-			if i < 0 || i >= len(d.Places()) {
+		for _, i := range e.Path.Slots {
+			if i < 0 || i >= len(d.TeamSlots()) {
 				t.Errorf("%s: no place %d", e.Source, i)
 			}
 		}

@@ -87,7 +87,7 @@ func (d *Definition) MaxParty() int {
 // counted: at least one.
 func (d *Definition) MinPlayers() int {
 	n := 0
-	for _, p := range d.Places() {
+	for _, p := range d.TeamSlots() {
 		if !p.Bots {
 			n += p.Min
 		}
@@ -104,11 +104,11 @@ func (d *Definition) MaxPlayers() int {
 	return n
 }
 
-// RolePlaces are the positions in Places of the teams that a RoleQuota is for.
+// RoleSlots are the positions in TeamSlots of the teams that a RoleQuota is for.
 // A name in RoleTeams stands for all places of the team.
-func (d *Definition) RolePlaces(r *Rule) []int {
+func (d *Definition) RoleSlots(r *Rule) []int {
 	var out []int
-	for i, p := range d.Places() {
+	for i, p := range d.TeamSlots() {
 		if len(r.RoleTeams) == 0 {
 			out = append(out, i)
 			continue

@@ -63,7 +63,7 @@ func Choose(proposals []Proposal, o Options) Result {
 	ps := r.single(proposals)
 	slices.SortFunc(ps, Proposal.compare)
 
-	taken := r.settle(ps, number(ps), o)
+	taken := r.choose(ps, number(ps), o)
 	for i, p := range ps {
 		weight := 0.0
 		if p.weighable() {

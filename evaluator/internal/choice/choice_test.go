@@ -71,7 +71,7 @@ func overlap(p, q choice.Proposal) bool {
 	return false
 }
 
-// whole tells whether a proposal is one that may stand at all.
+// whole reports whether a proposal is one that may stand at all.
 func whole(p choice.Proposal) bool {
 	seen := make(map[string]bool)
 	for _, t := range p.Tickets {
@@ -83,7 +83,7 @@ func whole(p choice.Proposal) bool {
 	return p.ID != "" && (len(p.Tickets) > 0 || p.Backfill != "" || p.NewBackfill)
 }
 
-// same tells whether two proposals take exactly the same.
+// same reports whether two proposals take exactly the same.
 func same(p, q choice.Proposal) bool {
 	if len(takes(p)) != len(takes(q)) || p.NewBackfill != q.NewBackfill {
 		return false

@@ -24,10 +24,10 @@ type Proposal struct {
 	Backfill string
 }
 
-// weighable tells whether the score can be part of a sum to make high.
+// weighable reports whether the score can be part of a sum to make high.
 func (p Proposal) weighable() bool { return p.Score > 0 && p.Score <= math.MaxFloat64 }
 
-// equals tells whether p and q take the same things.
+// equals reports whether p and q take the same things.
 func (p Proposal) equals(q Proposal) bool {
 	return p.Backfill == q.Backfill && p.NewBackfill == q.NewBackfill && slices.Equal(p.Tickets, q.Tickets)
 }

@@ -47,7 +47,7 @@ func (r *Result) single(proposals []Proposal) []Proposal {
 	return single
 }
 
-// sound tells whether proposals with the same id, best first, are one match
+// sound reports whether proposals with the same id, best first, are one match
 // that may stand, and counts those that will not.
 func (r *Result) sound(same []Proposal) bool {
 	flawed := 0

@@ -14,7 +14,7 @@ type budget struct {
 // grant makes n the number of steps that are left.
 func (b *budget) grant(n int64) { b.left = n }
 
-// spend takes n steps and tells whether there is anything left. Whoever is in
+// spend takes n steps and reports whether there is anything left. Whoever is in
 // the middle of something may finish it.
 func (b *budget) spend(n int) bool {
 	b.left -= int64(n)
@@ -26,5 +26,5 @@ func (b *budget) spend(n int) bool {
 	return b.left > 0 && !b.cut
 }
 
-// over tells whether nothing is left.
+// over reports whether nothing is left.
 func (b *budget) over() bool { return b.left <= 0 || b.cut }

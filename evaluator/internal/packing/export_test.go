@@ -7,12 +7,12 @@ func Search(p *Problem, effort int) []bool {
 	for v := range sets {
 		sets[v] = int32(v)
 	}
-	w := &workshop{problem: p, local: make([]int32, p.NumItems)}
+	w := &solver{problem: p, local: make([]int32, p.NumItems)}
 	w.load(sets)
-	w.search.reset(&w.part)
+	w.search.reset(&w.component)
 	b := &budget{left: int64(effort * len(p.Items))}
 	w.search.improve(sets, b)
-	w.search.settle(b)
+	w.search.finish(b)
 	copy(taken, w.search.taken)
 	return taken
 }

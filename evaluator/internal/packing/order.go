@@ -4,7 +4,7 @@ package packing
 // fresh items or more.
 const mostFresh = 255
 
-// orderer finds the order in which a sweep goes through a part: one in which
+// orderer finds the order in which a sweep goes through a component: one in which
 // few items are open at a time, that is, begun and to come again.
 type orderer struct {
 	fresh   []int32 // for each set, how many of its items are not begun
@@ -12,13 +12,13 @@ type orderer struct {
 	begun   []bool
 	buckets [mostFresh + 1][]int32 // sets by the number of fresh items
 	heads   [mostFresh + 1]int     // what has been read of each bucket, first in first out
-	top     int                    // the last of them that this part needs
+	top     int                    // the last of them that this component needs
 	order   []int32
 }
 
-// run returns an order that begins at one end of the part. The cost is one step
+// run returns an order that begins at one end of the component. The cost is one step
 // for each item of a set.
-func (o *orderer) run(q *part, b *budget) []int32 {
+func (o *orderer) run(q *component, b *budget) []int32 {
 	// What comes last from anywhere is at an end.
 	from := o.grow(q, 0)
 	end := from[len(from)-1]
@@ -28,7 +28,7 @@ func (o *orderer) run(q *part, b *budget) []int32 {
 
 // grow goes from a set always to one that begins the fewest items, and among
 // those to the one that has waited longest.
-func (o *orderer) grow(q *part, first int32) []int32 {
+func (o *orderer) grow(q *component, first int32) []int32 {
 	n, largest := len(q.weights), 0
 	o.fresh, o.placed, o.begun = resize(o.fresh, n), resize(o.placed, n), resize(o.begun, q.numItems)
 	clear(o.placed)
@@ -48,7 +48,7 @@ func (o *orderer) grow(q *part, first int32) []int32 {
 	return o.order
 }
 
-func (o *orderer) place(q *part, v int32) {
+func (o *orderer) place(q *component, v int32) {
 	o.placed[v] = true
 	o.order = append(o.order, v)
 	for _, x := range q.sets.of(v) {

@@ -3,10 +3,10 @@
 // evaluator the sets are proposed matches, the items tickets and backfills.
 //
 // It takes the problem apart: sets that another one beats in every respect go,
-// and the rest falls into parts that share nothing. A part is swept (see
-// sweep), which is exact as long as few items are open at a time: small parts,
+// and the rest falls into components that share nothing. A component is swept (see
+// sweep), which is exact as long as few items are open at a time: small components,
 // and large ones in which players meet others of about their own strength. A
-// part that is too wide for that is improved by local search (see search).
+// component that is too wide for that is improved by local search (see search).
 //
 // Everything is a function of the problem alone: work is counted in steps, and
 // the clock can only cut it short.
@@ -32,7 +32,7 @@ type Problem struct {
 type Options struct {
 	// Effort is the number of steps per item of a set, beyond the greedy
 	// choice. A step is one look at an item, or at 64 items at once in a sweep,
-	// some nanoseconds. More may give higher sums where a part is too wide to
+	// some nanoseconds. More may give higher sums where a component is too wide to
 	// be solved exactly. Small problems have some milliseconds in any case; 0 is
 	// the greedy choice. Up to 64 steps per item go beyond it, to settle ties.
 	Effort int
@@ -46,7 +46,7 @@ type Solution struct {
 	// Taken tells for each set whether it is taken. No two taken sets share an
 	// item, and each set that is not taken shares one with a taken one.
 	Taken []bool
-	// Exact is true if no choice has a sum that is higher by more than one part
+	// Exact is true if no choice has a sum that is higher by more than one component
 	// in a thousand million.
 	Exact bool
 	// Steps is the work that it took.
@@ -66,7 +66,7 @@ const (
 	better = 1 + 1e-9
 )
 
-// Solve picks sets. The sum of the weights, in each part, is never lower than
+// Solve picks sets. The sum of the weights, in each component, is never lower than
 // that of the greedy choice (falling weight, and whatever collides with
 // nothing taken), and where it is not higher, the greedy choice it is.
 func Solve(p *Problem, o Options) Solution {
@@ -77,22 +77,22 @@ func Solve(p *Problem, o Options) Solution {
 		total = max(floorSteps, int64(o.Effort)*int64(len(p.Items)))
 	}
 	b.grant(total / reduceShare)
-	parts := split(p, reduce(p, invert(p.Starts, p.Items, p.NumItems), b))
-	slices.SortStableFunc(parts, func(x, y []int32) int { return cmp.Compare(len(x), len(y)) })
+	components := split(p, reduce(p, invert(p.Starts, p.Items, p.NumItems), b))
+	slices.SortStableFunc(components, func(x, y []int32) int { return cmp.Compare(len(x), len(y)) })
 
-	entries := int64(0) // those of all parts to come
-	for _, sets := range parts {
+	entries := int64(0) // those of all components to come
+	for _, sets := range components {
 		entries += p.entries(sets)
 	}
-	w := &workshop{problem: p, local: make([]int32, p.NumItems)}
+	w := &solver{problem: p, local: make([]int32, p.NumItems)}
 	left := total - b.spent
-	for _, sets := range parts {
+	for _, sets := range components {
 		if len(sets) == 1 {
 			s.Taken[sets[0]] = true
 			entries -= p.entries(sets)
 			continue
 		}
-		// Each part may spend its share of what those before it have left.
+		// Each component may spend its share of what those before it have left.
 		n := p.entries(sets)
 		share := int64(float64(left) * (float64(n) / float64(entries)))
 		entries -= n

@@ -52,7 +52,7 @@ func dominated(p *Problem, v int32, heads, next, has []int32, b *budget) bool {
 	return false
 }
 
-// within tells whether all items are marked.
+// within reports whether all items are marked.
 func within(items, has []int32, mark int32, b *budget) bool {
 	for i, x := range items {
 		if has[x] != mark {

@@ -9,7 +9,7 @@ const (
 	// mostNeighbours bounds how many sets of one item a move looks at, those of
 	// the highest weight first. An item in very many sets would take everything.
 	mostNeighbours = 128
-	// slack is the least gain, as a part of the largest weight: below it is
+	// slack is the least gain, as a fraction of the largest weight: below it is
 	// rounding.
 	slack = 1e-12
 	// tries is how many sets are drawn to force in the one that costs least.
@@ -21,30 +21,30 @@ const (
 	// again: one time in this many, one more is forced in nearby.
 	again = 8
 	// settleSteps are for settling, per item of a set.
-	settleSteps = 64
+	finishSteps = 64
 )
 
 // search improves a choice by moves that put a set in and what it collides with
 // out. It keeps the owner of each item, so that a move costs what the sets
 // concerned have of items, however many others want them too.
 type search struct {
-	part   *part
-	taken  []bool
-	owners []int32 // the taken set of each item, or -1
-	total  float64
-	seen   []int32 // for each set, the last look that met it
-	looks  int32
-	held   int32   // the set that no move may put out, or -1
-	losers []int32 // what the last look found in the way
-	queue  []int32 // sets to look at
-	queued []bool
-	undo   []int32 // what went in (number) and out (^number) since the mark
+	component *component
+	taken     []bool
+	owners    []int32 // the taken set of each item, or -1
+	total     float64
+	seen      []int32 // for each set, the last look that met it
+	looks     int32
+	held      int32   // the set that no move may put out, or -1
+	losers    []int32 // what the last look found in the way
+	queue     []int32 // sets to look at
+	queued    []bool
+	undo      []int32 // what went in (number) and out (^number) since the mark
 }
 
-// reset empties the choice, for a part.
-func (s *search) reset(q *part) {
+// reset empties the choice, for a component.
+func (s *search) reset(q *component) {
 	n := len(q.weights)
-	s.part, s.total, s.looks, s.held = q, 0, 0, -1
+	s.component, s.total, s.looks, s.held = q, 0, 0, -1
 	s.taken, s.owners, s.seen, s.queued = resize(s.taken, n), resize(s.owners, q.numItems), resize(s.seen, n), resize(s.queued, n)
 	clear(s.taken)
 	clear(s.seen)
@@ -66,20 +66,20 @@ func (s *search) adopt(taken []bool) {
 }
 
 func (s *search) in(v int32) {
-	for _, x := range s.part.sets.of(v) {
+	for _, x := range s.component.sets.of(v) {
 		s.owners[x] = v
 	}
 	s.taken[v] = true
-	s.total += s.part.weights[v]
+	s.total += s.component.weights[v]
 	s.undo = append(s.undo, v)
 }
 
 func (s *search) out(v int32) {
-	for _, x := range s.part.sets.of(v) {
+	for _, x := range s.component.sets.of(v) {
 		s.owners[x] = -1
 	}
 	s.taken[v] = false
-	s.total -= s.part.weights[v]
+	s.total -= s.component.weights[v]
 	s.undo = append(s.undo, ^v)
 }
 
@@ -91,18 +91,18 @@ func (s *search) look(v int32) (gain float64) {
 		s.looks = 1
 	}
 	s.losers = s.losers[:0]
-	gain = s.part.weights[v]
-	for _, x := range s.part.sets.of(v) {
+	gain = s.component.weights[v]
+	for _, x := range s.component.sets.of(v) {
 		if u := s.owners[x]; u >= 0 && s.seen[u] != s.looks {
 			s.seen[u] = s.looks
 			s.losers = append(s.losers, u)
-			gain -= s.part.weights[u]
+			gain -= s.component.weights[u]
 		}
 	}
 	return gain
 }
 
-// free tells whether v collides with nothing.
+// free reports whether v collides with nothing.
 func (s *search) free(v int32) bool {
 	s.look(v)
 	return len(s.losers) == 0
@@ -115,11 +115,11 @@ func (s *search) put(v int32, b *budget) {
 	}
 	s.in(v)
 	for _, u := range s.losers {
-		for _, x := range s.part.sets.of(u) {
+		for _, x := range s.component.sets.of(u) {
 			if s.owners[x] >= 0 {
 				continue
 			}
-			near := s.part.inc.of(x)
+			near := s.component.inc.of(x)
 			near = near[:min(len(near), mostNeighbours)]
 			for _, c := range near {
 				if !s.taken[c] && !s.queued[c] {
@@ -142,7 +142,7 @@ func (s *search) descend(b *budget) {
 			continue
 		}
 		gain := s.look(v)
-		b.spend(len(s.part.sets.of(v)))
+		b.spend(len(s.component.sets.of(v)))
 		if slices.Contains(s.losers, s.held) {
 			continue
 		}
@@ -159,10 +159,10 @@ func (s *search) descend(b *budget) {
 	s.queue = s.queue[:0]
 }
 
-// older tells whether v, just looked at, is preferred to the one set of the same
+// older reports whether v, just looked at, is preferred to the one set of the same
 // weight that is in its way.
 func (s *search) older(v int32) bool {
-	return len(s.losers) == 1 && v < s.losers[0] && s.part.weights[v] == s.part.weights[s.losers[0]]
+	return len(s.losers) == 1 && v < s.losers[0] && s.component.weights[v] == s.component.weights[s.losers[0]]
 }
 
 // all queues everything.
@@ -173,10 +173,10 @@ func (s *search) all() {
 	}
 }
 
-// settle makes the choice one that no single move improves, as far as some
+// finish makes the choice one that no single move improves, as far as some
 // steps go, and that lacks nothing that collides with nothing.
-func (s *search) settle(b *budget) {
-	b.grant(settleSteps * int64(len(s.part.sets.values)))
+func (s *search) finish(b *budget) {
+	b.grant(finishSteps * int64(len(s.component.sets.values)))
 	s.all()
 	s.descend(b)
 	for v := range s.taken {
@@ -191,7 +191,7 @@ func (s *search) settle(b *budget) {
 // sets some rounds, in an order in which neighbours are close to each other: what
 // it touches stays in the processor's cache for a while.
 func (s *search) improve(order []int32, b *budget) {
-	rng := rand.New(rand.NewPCG(uint64(len(s.taken)), uint64(s.part.numItems)))
+	rng := rand.New(rand.NewPCG(uint64(len(s.taken)), uint64(s.component.numItems)))
 	s.all()
 	s.descend(b)
 	for all := b.left; !b.over(); {
@@ -232,7 +232,7 @@ func (s *search) draw(rng *rand.Rand, sets []int32, b *budget) int32 {
 		if s.taken[v] {
 			continue
 		}
-		b.spend(len(s.part.sets.of(v)))
+		b.spend(len(s.component.sets.of(v)))
 		if gain := s.look(v); best < 0 || gain > most {
 			best, most = v, gain
 		}

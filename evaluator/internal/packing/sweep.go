@@ -35,8 +35,8 @@ type sweep struct {
 }
 
 // run returns which sets to take, and whether that is the best there is; nil if
-// the part is too wide for the budget, of which it takes about half at most.
-func (s *sweep) run(q *part, greedy []bool, b *budget) (taken []bool, exact bool) {
+// the component is too wide for the budget, of which it takes about half at most.
+func (s *sweep) run(q *component, greedy []bool, b *budget) (taken []bool, exact bool) {
 	order := s.orderer.run(q, b)
 	if s.words = s.width(q, order); s.words > mostWords {
 		return nil, false
@@ -72,7 +72,7 @@ func (s *sweep) limit(steps int64, positions int) int {
 
 // width finds out which set is the last of each item, and how many words a mask
 // of the open items needs.
-func (s *sweep) width(q *part, order []int32) int {
+func (s *sweep) width(q *component, order []int32) int {
 	s.last = resize(s.last, q.numItems)
 	for at, v := range order {
 		for _, x := range q.sets.of(v) {
@@ -103,7 +103,7 @@ func (s *sweep) width(q *part, order []int32) int {
 
 // start makes the one state at the beginning, and returns what an item is worth:
 // what the greedy choice makes of one.
-func (s *sweep) start(q *part, greedy []bool) (price float64) {
+func (s *sweep) start(q *component, greedy []bool) (price float64) {
 	for x := range s.slot {
 		s.slot[x] = -1
 	}
@@ -129,7 +129,7 @@ func (s *sweep) start(q *part, greedy []bool) (price float64) {
 
 // step goes from the states before v to those after it: each without v, and
 // with it where its items are unused.
-func (s *sweep) step(q *part, at, v int32, b *budget) {
+func (s *sweep) step(q *component, at, v int32, b *budget) {
 	clear(s.using)
 	clear(s.closing)
 	for _, x := range q.sets.of(v) {

@@ -266,7 +266,7 @@ func smallest(q queues.Queue) int {
 		n += int(t.MinPlayers)
 	}
 	if q.RuleSet != nil {
-		for _, p := range q.RuleSet.Stages[0].Places() {
+		for _, p := range q.RuleSet.Stages[0].TeamSlots() {
 			if !p.Bots {
 				n += p.Min
 			}

@@ -133,13 +133,13 @@ func ruleSet(d ruleset.Definition) *ruleset.RuleSet {
 // several.
 func of(attribute string, places ...int) ruleset.Expr {
 	return ruleset.Expr{Path: &ruleset.Path{
-		Places: places, List: len(places) > 1, Property: ruleset.PlayerAttribute, Attribute: attribute,
+		Slots: places, List: len(places) > 1, Property: ruleset.PlayerAttribute, Attribute: attribute,
 	}}
 }
 
 // property is an expression that reads something else of players.
 func property(p ruleset.Property, places ...int) ruleset.Expr {
-	return ruleset.Expr{Path: &ruleset.Path{Places: places, List: len(places) > 1, Property: p}}
+	return ruleset.Expr{Path: &ruleset.Path{Slots: places, List: len(places) > 1, Property: p}}
 }
 
 func call(f ruleset.Function, argument ruleset.Expr) ruleset.Expr {

@@ -7,7 +7,7 @@ import (
 	"torikumi/pkg/ruleset"
 )
 
-// holds tells whether a statement is true: a rule's name, if the match keeps
+// holds reports whether a statement is true: a rule's name, if the match keeps
 // that rule.
 func (j *judge) holds(s *ruleset.Statement) bool {
 	trueParts := 0

@@ -36,7 +36,7 @@ func literal(l *ruleset.Literal) any {
 // path is a list of a value per player, or a list of such lists, one per team.
 func (j *judge) path(p *ruleset.Path, agg ruleset.Aggregation) any {
 	teams := []any{}
-	for _, place := range p.Places {
+	for _, place := range p.Slots {
 		players := []any{}
 		for _, member := range j.match.Teams[place].Members {
 			if v := j.property(p, member, agg); v != nil {

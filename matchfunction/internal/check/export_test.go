@@ -10,5 +10,5 @@ func Eval(d *ruleset.Definition, m *rule.Match, e ruleset.Expr, agg ruleset.Aggr
 	return (&judge{def: d, match: m}).eval(&e, agg)
 }
 
-// Assignable tells whether each player can be given a role.
+// Assignable reports whether each player can be given a role.
 func Assignable(players [][]string, roles []ruleset.Role) bool { return assignable(players, roles) }

@@ -79,7 +79,7 @@ func (j *judge) read() []int {
 	return out
 }
 
-// inForce tells whether a rule demands something by itself.
+// inForce reports whether a rule demands something by itself.
 func (j *judge) inForce(i int) bool { return !j.def.Rules[i].Optional && !j.def.Named()[i] }
 
 // attributesOf lists the attributes that a rule reads, each once.

@@ -28,10 +28,10 @@ func region(m *rule.Match) []Violation {
 	return out
 }
 
-// namesRegions tells whether a ticket asks for a region or has latencies.
+// namesRegions reports whether a ticket asks for a region or has latencies.
 func namesRegions(t *rule.Ticket) bool { return t.Region != "" || hasLatencies(t) }
 
-// hasLatencies tells whether any of a ticket's players has latencies.
+// hasLatencies reports whether any of a ticket's players has latencies.
 func hasLatencies(t *rule.Ticket) bool {
 	for i := range t.Players {
 		if len(t.Players[i].Latencies) > 0 {
@@ -41,7 +41,7 @@ func hasLatencies(t *rule.Ticket) bool {
 	return false
 }
 
-// usable tells whether a ticket can play in a region: in that which it asks
+// usable reports whether a ticket can play in a region: in that which it asks
 // for, or else in those to which all players that have latencies have one.
 func usable(t *rule.Ticket, region string) bool {
 	if t.Region != "" {

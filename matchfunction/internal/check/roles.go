@@ -11,7 +11,7 @@ import (
 // roleQuota: in each of the teams each player can be given one role, of those
 // that he or she has, so that each role has from its Min to its Max players.
 func (j *judge) roleQuota(r *ruleset.Rule) string {
-	for i, place := range j.def.Places() {
+	for i, place := range j.def.TeamSlots() {
 		if len(r.RoleTeams) > 0 && !slices.Contains(r.RoleTeams, j.def.Teams[place.Team].Name) {
 			continue
 		}
@@ -35,7 +35,7 @@ func (j *judge) rolesOf(p *rule.Player, attribute string) []string {
 	return v.List
 }
 
-// assignable tells whether each player can be given a role. A role has a seat
+// assignable reports whether each player can be given a role. A role has a seat
 // for each of its Max players; the first Min of them must be taken.
 //
 // It grows an assignment by augmenting paths: seats that must be taken each get

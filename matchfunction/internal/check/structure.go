@@ -93,7 +93,7 @@ func tickets(m *rule.Match) []Violation {
 	return out
 }
 
-// listed tells whether a match lists this very ticket.
+// listed reports whether a match lists this very ticket.
 func listed(m *rule.Match, t *rule.Ticket) bool {
 	for _, other := range m.Tickets {
 		if other == t {
@@ -103,7 +103,7 @@ func listed(m *rule.Match, t *rule.Ticket) bool {
 	return false
 }
 
-// brings tells whether this very player is one of the ticket.
+// brings reports whether this very player is one of the ticket.
 func brings(t *rule.Ticket, p *rule.Player) bool {
 	for i := range t.Players {
 		if &t.Players[i] == p {
@@ -129,7 +129,7 @@ func teamsOf(m *rule.Match, t *rule.Ticket, p *rule.Player) []int {
 
 // teams judges names, order and sizes of the teams.
 func (j *judge) teams() []Violation {
-	places := j.def.Places()
+	places := j.def.TeamSlots()
 	if len(j.match.Teams) != len(places) {
 		return []Violation{{Text: fmt.Sprintf("the match has %d teams, not %d", len(j.match.Teams), len(places))}}
 	}

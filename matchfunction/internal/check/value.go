@@ -117,13 +117,13 @@ func stddev(numbers []float64) float64 {
 // greatest of the limit and the numbers that it is between.
 const Tolerance = 1e-9
 
-// atMostApart tells whether two numbers differ by at most a limit. It is false
+// atMostApart reports whether two numbers differ by at most a limit. It is false
 // for what is not a number.
 func atMostApart(a, b, limit float64) bool {
 	return math.Abs(a-b) <= limit+slack(a, b, limit)
 }
 
-// atLeastApart tells whether two numbers differ by at least a limit.
+// atLeastApart reports whether two numbers differ by at least a limit.
 func atLeastApart(a, b, limit float64) bool {
 	return math.Abs(a-b) >= limit-slack(a, b, limit)
 }

@@ -47,7 +47,7 @@ func commands() []command {
 	}
 }
 
-// Has tells whether arguments start with a command, be it an unknown one.
+// Has reports whether arguments start with a command, be it an unknown one.
 // Settings are the service's.
 func Has(args []string) bool { return len(args) > 0 && !strings.HasPrefix(args[0], "-") }
 

@@ -47,7 +47,7 @@ func (s *source) expansions() []expansion {
 	return out
 }
 
-// covers tells whether an expansion is about a rule or a team.
+// covers reports whether an expansion is about a rule or a team.
 func (e *expansion) covers(section, name string) bool {
 	if e.section != section {
 		return false

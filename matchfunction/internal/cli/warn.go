@@ -87,7 +87,7 @@ func (s *source) ruleProblem(rule int, message string) problem {
 }
 
 func whyUnbreakable(d *ruleset.Definition, r *ruleset.Rule) string {
-	places := d.Places()
+	places := d.TeamSlots()
 	switch r.Kind {
 	case ruleset.Collection:
 		if (r.MinCount == nil || *r.MinCount == 0) && r.MaxCount == nil {
@@ -116,7 +116,7 @@ func whyUnbreakable(d *ruleset.Definition, r *ruleset.Rule) string {
 }
 
 // fewest is the least number of players of a team, without bots.
-func fewest(p ruleset.Place) int {
+func fewest(p ruleset.TeamSlot) int {
 	if p.Bots {
 		return 0
 	}
@@ -138,11 +138,11 @@ func (s *source) unkeepable() []problem {
 	return out
 }
 
-// named tells whether compound rules name a rule.
+// named reports whether compound rules name a rule.
 func (s *source) named(rule int) bool { return s.rules.Stages[0].Named()[rule] }
 
 func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
-	places := d.Places()
+	places := d.TeamSlots()
 	switch r.Kind {
 	case ruleset.TeamSizeBalance:
 		largest, smallest := 0, math.MaxInt
@@ -157,7 +157,7 @@ func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
 		for _, role := range r.Roles {
 			least, most = least+role.Min, most+role.Max
 		}
-		for _, i := range d.RolePlaces(r) {
+		for _, i := range d.RoleSlots(r) {
 			p := places[i]
 			switch {
 			case fewest(p) == 0: // may stay empty, and then has no quota

@@ -74,7 +74,7 @@ type Engine interface {
 	// ticket and no backfill is in two. Skipped hears of each ticket that fits
 	// no match at all.
 	Search(ctx context.Context, pool Pool, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match]
-	// Fills tells whether the engine fills running matches up.
+	// Fills reports whether the engine fills running matches up.
 	Fills() bool
 }
 

@@ -183,9 +183,9 @@ func (e *rules) created(c *timestamppb.Timestamp, now time.Time) time.Time {
 // readBackfill makes a ticket of those who still play.
 func (e *rules) readBackfill(b Backfill, now time.Time) rule.Ticket {
 	t := rule.Ticket{ID: "backfill/" + b.Backfill.GetId(), Created: e.created(b.Backfill.GetCreateTime(), now), Region: b.Details.GetRegion(), Teams: []int{}}
-	places := e.set.Stages[0].Places()
+	places := e.set.Stages[0].TeamSlots()
 	for _, team := range b.Details.GetTeams() {
-		at := slices.IndexFunc(places, func(p ruleset.Place) bool { return p.Name == team.GetName() })
+		at := slices.IndexFunc(places, func(p ruleset.TeamSlot) bool { return p.Name == team.GetName() })
 		for _, p := range team.GetPlayers() {
 			t.Players = append(t.Players, e.player(p))
 			t.Teams = append(t.Teams, at) // -1 fits no match

@@ -48,9 +48,9 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-func TestDesk(t *testing.T) {
+func TestServer(t *testing.T) {
 	now := time.Unix(1000, 0)
-	d := &explain.Desk{Now: func() time.Time { return now }}
+	d := &explain.Server{Now: func() time.Time { return now }}
 	ask := func(ids ...string) int {
 		t.Helper()
 		r, err := d.Explain(t.Context(), &torikumiv1.ExplainRequest{TicketIds: ids})
@@ -79,9 +79,9 @@ func TestDesk(t *testing.T) {
 
 // More tickets are asked for than one run looks at: the next runs look at the
 // others.
-func TestDeskTakesTurns(t *testing.T) {
+func TestServerTakesTurns(t *testing.T) {
 	now := time.Unix(1000, 0)
-	d := &explain.Desk{Now: func() time.Time { return now }}
+	d := &explain.Server{Now: func() time.Time { return now }}
 	var ids []string
 	for i := range 3 * explain.MostAtOnce {
 		ids = append(ids, fmt.Sprint("t", i))
@@ -100,8 +100,8 @@ func TestDeskTakesTurns(t *testing.T) {
 	}
 }
 
-func TestDeskRefuses(t *testing.T) {
-	d := &explain.Desk{Now: time.Now}
+func TestServerRefuses(t *testing.T) {
+	d := &explain.Server{Now: time.Now}
 	for _, ids := range [][]string{make([]string, explain.MostIDs+1), {"a", ""}} {
 		if _, err := d.Explain(t.Context(), &torikumiv1.ExplainRequest{TicketIds: ids}); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%d ids: %v", len(ids), err)

@@ -34,7 +34,7 @@ func worst(t pairing.Ticket, region string) (ms int32, known bool) {
 	return ms, known
 }
 
-// canPlay tells whether a ticket can ever play in the region.
+// canPlay reports whether a ticket can ever play in the region.
 func canPlay(r *pairing.Rules, t pairing.Ticket, region string) bool {
 	ms, known := worst(t, region)
 	if r.MaxLatencyMS > 0 && ms > r.MaxLatencyMS {
@@ -46,7 +46,7 @@ func canPlay(r *pairing.Rules, t pairing.Ticket, region string) bool {
 	return known
 }
 
-// inBest tells whether no region that the ticket can play in is nearer.
+// inBest reports whether no region that the ticket can play in is nearer.
 func inBest(r *pairing.Rules, t pairing.Ticket, region string) bool {
 	here, _ := worst(t, region)
 	for _, player := range t.Latencies {
@@ -59,7 +59,7 @@ func inBest(r *pairing.Rules, t pairing.Ticket, region string) bool {
 	return true
 }
 
-// broken tells whether a ticket must be in no match at all.
+// broken reports whether a ticket must be in no match at all.
 func broken(r *pairing.Rules, t pairing.Ticket) bool {
 	fits := false
 	for _, team := range r.Teams {

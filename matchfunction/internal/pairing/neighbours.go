@@ -34,7 +34,7 @@ func (s *search) neighbours(anchor int32, window float64) bool {
 }
 
 // above tries each neighbour below the anchor, and the anchor itself, as the
-// floor of the match. It tells whether a match is full.
+// floor of the match. It reports whether a match is full.
 func (s *search) above(anchor int32, window float64, budget *int) bool {
 	a := s.at(anchor)
 	// players counts those from the floor to top, the highest place within the
@@ -67,7 +67,7 @@ func (s *search) sizeAt(id int32) int { return int(s.size[s.nodes[id].rank]) }
 func (s *search) at(id int32) float64 { return s.skill[s.nodes[id].rank] }
 
 // nearest fills the teams with the nearest neighbours of the anchor that are
-// not below the floor. It tells whether the match is full, whether the window
+// not below the floor. It reports whether the match is full, whether the window
 // alone kept out one who is near enough to the anchor, and whether a party did
 // not fit.
 func (s *search) nearest(anchor int32, window, floor float64, budget *int) (full, blocked, misfit bool) {
@@ -122,7 +122,7 @@ func (s *search) leftIsNearer(anchor float64, left, right int32) bool {
 }
 
 // largest fills the teams with the largest parties of the anchor's
-// neighbourhood first. It tells whether the match is full.
+// neighbourhood first. It reports whether the match is full.
 func (s *search) largest(anchor int32, window float64) bool {
 	a := s.at(anchor)
 	var near []int32
@@ -154,7 +154,7 @@ func (s *search) largest(anchor int32, window float64) bool {
 }
 
 // keep makes what has been picked the best match if it is one and larger than
-// the best so far. It tells whether it is full.
+// the best so far. It reports whether it is full.
 func (s *search) keep() bool {
 	p := s.pick
 	if !p.enough() {

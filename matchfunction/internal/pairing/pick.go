@@ -57,7 +57,7 @@ func (p *pick) add(rank int32, sizes []int32) bool {
 	return true
 }
 
-// pack tells whether the teams hold the parties of at least this size: the
+// pack reports whether the teams hold the parties of at least this size: the
 // largest first, each into the team that needs players most. It can miss a
 // way that is there, but never claims one that is not.
 func (p *pick) pack(least int) bool {
@@ -100,7 +100,7 @@ func (p *pick) needs(size int, sums []float64) int {
 
 func (p *pick) lacks(t int) int { return max(0, p.teams[t].Min-p.fill[t]) }
 
-// enough tells whether every team has its smallest size.
+// enough reports whether every team has its smallest size.
 func (p *pick) enough() bool {
 	if p.total < p.least || !p.pack(1) {
 		return false

@@ -138,7 +138,7 @@ func (s *search) rank(rows []row, all []reach) {
 // round tries every free ticket as the anchor, oldest first. In a late round
 // the anchors are those for whom any skill will do, and candidates are all
 // who can reach the region, also those who still hope for a better one. It
-// tells whether to go on.
+// reports whether to go on.
 func (s *search) round(ctx context.Context, late bool, yield func(Proposal) bool) bool {
 	s.link(late)
 	for i, rank := range s.byAge {
@@ -158,7 +158,7 @@ func (s *search) round(ctx context.Context, late bool, yield func(Proposal) bool
 	return true
 }
 
-// lateRoundHelps tells whether somebody is left who has waited for any
+// lateRoundHelps reports whether somebody is left who has waited for any
 // skill, and somebody else who has not yet been in all of their regions.
 func (s *search) lateRoundHelps() bool {
 	waits, fresh := false, false

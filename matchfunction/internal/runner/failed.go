@@ -47,7 +47,7 @@ func (f *Failures) Add(queue, rule string, err error) {
 	f.Logger.Warn("expression fails; it counts as broken", "queue", queue, "rule", rule, "error", err)
 }
 
-// changed tells whether a rule has just begun to fail.
+// changed reports whether a rule has just begun to fail.
 func (f *Failures) changed(rule failing) bool {
 	now := f.Now()
 	f.mu.Lock()

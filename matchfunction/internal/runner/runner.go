@@ -51,8 +51,8 @@ type Options struct {
 	RunTimeout time.Duration
 	// KeepTickets is how many tickets are kept from run to run.
 	KeepTickets int
-	// Desk has the tickets that frontends ask for; nil if there are none.
-	Desk *explain.Desk
+	// Server has the tickets that frontends ask for; nil if there are none.
+	Explain *explain.Server
 	// QueryTimeout bounds reading all pools: one slow match function delays
 	// every profile.
 	QueryTimeout time.Duration
@@ -203,8 +203,8 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, d
 	return nil
 }
 
-// asked tells whether a frontend wants to know why tickets wait.
-func (r *Runner) asked() bool { return r.Desk != nil && r.Desk.Wanted() }
+// asked reports whether a frontend wants to know why tickets wait.
+func (r *Runner) asked() bool { return r.Explain != nil && r.Explain.Wanted() }
 
 // explain looks why tickets that are asked for are in no match. The proposals
 // are on their way by then; a run that has used up its time explains nothing.
@@ -215,13 +215,13 @@ func (r *Runner) explain(ctx context.Context, p *engine.Profile, pool engine.Poo
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
-	positions := r.Desk.Pick(len(pool.Tickets), func(i int) string {
+	positions := r.Explain.Pick(len(pool.Tickets), func(i int) string {
 		if id := pool.Tickets[i].Ticket.GetId(); !matched[id] {
 			return id
 		}
 		return "" // no ticket's id
 	})
 	if len(positions) > 0 {
-		r.Desk.Learn(explainer.Why(ctx, pool, positions, now))
+		r.Explain.Learn(explainer.Why(ctx, pool, positions, now))
 	}
 }

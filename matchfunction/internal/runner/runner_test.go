@@ -286,9 +286,9 @@ const rules = `{"ruleLanguageVersion": "1.0", "name": "duel", "playerAttributes"
 
 // A frontend asks, the next run looks, and the frontend hears it.
 func TestRunsExplainWhoIsAskedFor(t *testing.T) {
-	desk := &explain.Desk{Now: time.Now}
+	explainer := &explain.Server{Now: time.Now}
 	f := start(t, &queryServer{pools: map[string][]*openmatch.Ticket{"all": {ticket("a", 0, 0), ticket("b", 5, 0), ticket("c", 900, 0)}}},
-		func(o *runner.Options) { o.Desk = desk })
+		func(o *runner.Options) { o.Explain = explainer })
 	p := &openmatch.MatchProfile{Name: "duel", Pools: []*openmatch.Pool{{Name: "all"}}}
 	if err := contract.Put(&p.Extensions, contract.ProfileExtension, &torikumiv1.ProfileDetails{Queue: "duel",
 		Rules: &torikumiv1.ProfileDetails_RuleSet{RuleSet: rules}}); err != nil {
@@ -296,7 +296,7 @@ func TestRunsExplainWhoIsAskedFor(t *testing.T) {
 	}
 	known := func() []*torikumiv1.Explanation {
 		t.Helper()
-		r, err := desk.Explain(t.Context(), &torikumiv1.ExplainRequest{TicketIds: []string{"a", "c", "elsewhere"}})
+		r, err := explainer.Explain(t.Context(), &torikumiv1.ExplainRequest{TicketIds: []string{"a", "c", "elsewhere"}})
 		if err != nil {
 			t.Fatal(err)
 		}

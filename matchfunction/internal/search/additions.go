@@ -21,8 +21,8 @@ func (c *checks) addition(r *ruleset.Rule) (func(*state) float64, error) {
 	case ruleset.PartySizes:
 		return func(st *state) float64 {
 			lo, hi := math.MaxInt, 0
-			for place := range st.plan.places {
-				if n := st.largestParty(place); n > 0 {
+			for slot := range st.plan.slots {
+				if n := st.largestParty(slot); n > 0 {
 					lo, hi = min(lo, n), max(hi, n)
 				}
 			}
@@ -51,12 +51,12 @@ func (c *checks) addition(r *ruleset.Rule) (func(*state) float64, error) {
 }
 
 // largestParty is the size of the largest party in a team, 0 if it is empty.
-func (st *state) largestParty(place int) int {
+func (st *state) largestParty(slot int) int {
 	n := 0
-	for _, t := range st.teams[place] {
+	for _, t := range st.teams[slot] {
 		n = max(n, st.run.pool.size(t))
 	}
-	if len(st.pinned[place]) > 0 {
+	if len(st.pinned[slot]) > 0 {
 		n = max(n, 1) // those who already play count alone
 	}
 	return n
@@ -65,12 +65,12 @@ func (st *state) largestParty(place int) int {
 // teamDifference is how far apart the teams' aggregates are.
 func (st *state) teamDifference(column int, aggregate string) float64 {
 	lo, hi := math.Inf(1), math.Inf(-1)
-	for place := range st.plan.places {
-		if st.fill[place] == 0 {
+	for slot := range st.plan.slots {
+		if st.fill[slot] == 0 {
 			continue
 		}
 		st.numbers = st.numbers[:0]
-		for from, to := range st.players(place) {
+		for from, to := range st.players(slot) {
 			st.numbers = append(st.numbers, st.run.pool.numbers[column][from:to]...)
 		}
 		x, _ := st.aggregate(ruleset.Function(aggregate), st.numbers)
@@ -88,12 +88,12 @@ func (c *checks) roleQuota(r *ruleset.Rule, a ruleset.Attribute, column int) fun
 	for i, role := range r.Roles {
 		ids[i] = c.schema.word(role.Name)
 	}
-	places := c.definition.RolePlaces(r)
+	slots := c.definition.RoleSlots(r)
 	return func(st *state) float64 {
 		sum := 0
-		for _, place := range places {
+		for _, slot := range slots {
 			st.options = st.options[:0]
-			for from, to := range st.players(place) {
+			for from, to := range st.players(slot) {
 				for player := from; player < to; player++ {
 					var can uint64
 					for i, id := range ids {
@@ -110,7 +110,7 @@ func (c *checks) roleQuota(r *ruleset.Rule, a ruleset.Attribute, column int) fun
 	}
 }
 
-// has tells whether a player's attribute is, or holds, a word.
+// has reports whether a player's attribute is, or holds, a word.
 func (p *pool) has(t ruleset.AttributeType, column int, player, word int32) bool {
 	if t == ruleset.String {
 		return p.strings[column][player] == word
@@ -132,7 +132,7 @@ type quota struct {
 	visited uint64
 }
 
-// missing is how many players or places are left without: 0 if each player can
+// missing is how many players or roles are left without: 0 if each player can
 // be given a role so that all roles have from their least to their most
 // players. First the least are filled, along augmenting paths, then the
 // players who have no role yet are put where there is room.
@@ -156,7 +156,7 @@ func (q *quota) missing(options []uint64, roles []ruleset.Role) int {
 	for player := range options {
 		if q.role[player] < 0 {
 			q.visited = 0
-			if !q.place(player) {
+			if !q.assign(player) {
 				missing++
 			}
 		}
@@ -190,8 +190,8 @@ func (q *quota) recruit(role int) bool {
 	return false
 }
 
-// place finds a role for a player, if need be by passing others on.
-func (q *quota) place(player int) bool {
+// assign finds a role for a player, if need be by passing others on.
+func (q *quota) assign(player int) bool {
 	for role := range q.roles {
 		if q.options[player]&(1<<role) == 0 || q.visited&(1<<role) != 0 {
 			continue
@@ -203,7 +203,7 @@ func (q *quota) place(player int) bool {
 			return true
 		}
 		for other, at := range q.role {
-			if at == role && q.place(other) {
+			if at == role && q.assign(other) {
 				q.role[player] = role // other has left it and counts elsewhere
 				return true
 			}

@@ -41,7 +41,7 @@ type best struct {
 func (r *run) anchor(t int32, budget *int) (Proposal, bool) {
 	r.best.total = 0
 	for _, region := range r.byLatency(t) {
-		g := r.groups[groupKey{r.part[t], int32(region)}]
+		g := r.groups[groupKey{r.partition[t], int32(region)}]
 		if g == nil {
 			continue
 		}
@@ -54,11 +54,11 @@ func (r *run) anchor(t int32, budget *int) (Proposal, bool) {
 	}
 	st := r.state
 	r.begin(t, r.best.region)
-	for place, team := range r.best.teams {
-		st.teams[place] = st.teams[place][:0]
+	for slot, team := range r.best.teams {
+		st.teams[slot] = st.teams[slot][:0]
 		for _, k := range team {
 			r.pool.taken[k] = true
-			st.teams[place] = append(st.teams[place], k)
+			st.teams[slot] = append(st.teams[slot], k)
 		}
 	}
 	st.recount()
@@ -69,12 +69,12 @@ func (r *run) anchor(t int32, budget *int) (Proposal, bool) {
 // recount computes the sizes of teams.
 func (st *state) recount() {
 	st.total = 0
-	for place := range st.teams {
-		st.fill[place] = 0
-		for from, to := range st.players(place) {
-			st.fill[place] += int(to - from)
+	for slot := range st.teams {
+		st.fill[slot] = 0
+		for from, to := range st.players(slot) {
+			st.fill[slot] += int(to - from)
 		}
-		st.total += st.fill[place]
+		st.total += st.fill[slot]
 	}
 }
 
@@ -98,24 +98,24 @@ func (r *run) byLatency(t int32) []int {
 	return out
 }
 
-// begin starts a match with the anchor in it. It tells whether the anchor
+// begin starts a match with the anchor in it. It reports whether the anchor
 // keeps the rules by itself.
 func (r *run) begin(t int32, region int) bool {
 	st := r.state
 	st.start(region)
-	st.anchor, st.ease = t, r.plan.ease(r.pool.wait[t])
+	st.anchor, st.relax = t, r.plan.relax(r.pool.wait[t])
 	if r.pool.tickets[t].Teams != nil {
-		return st.pin(t) && !st.guarded()
+		return st.pin(t) && !st.breaksIncremental()
 	}
 	return st.add(t)
 }
 
-// region looks for a match in one region. It tells whether it is full.
+// region looks for a match in one region. It reports whether it is full.
 func (r *run) region(t int32, g *group, region int, budget *int) bool {
 	if !r.begin(t, region) {
 		return false
 	}
-	r.unmended = false
+	r.unrepaired = false
 	x := r.key(t)
 	if len(r.plan.sorts) > 0 {
 		return r.inSortedOrder(t, g, x, region, budget)
@@ -138,14 +138,14 @@ func (r *run) region(t int32, g *group, region int, budget *int) bool {
 	if r.plan.common >= 0 && r.words(t, g, x, region, budget) {
 		return true
 	}
-	return r.best.total == 0 && r.unmended && r.smallest(t, g, x, region, budget)
+	return r.best.total == 0 && r.unrepaired && r.smallest(t, g, x, region, budget)
 }
 
 // mostSmall is how many of an anchor's neighbours a smallest match is begun
 // with.
 const mostSmall = 12
 
-// smallest looks for the smallest match, where none could be mended: it begins
+// smallest looks for the smallest match, where none could be repaired: it begins
 // with each of the nearest neighbours in turn, and ends as soon as the teams
 // have their smallest sizes.
 func (r *run) smallest(t int32, g *group, x float64, region int, budget *int) bool {
@@ -175,7 +175,7 @@ func (r *run) smallest(t int32, g *group, x float64, region int, budget *int) bo
 var noFloor = math.Inf(-1)
 
 // nearest fills the teams with the nearest neighbours of the anchor that are
-// not below the floor and, if word is not 0, hold that word. It tells whether
+// not below the floor and, if word is not 0, hold that word. It reports whether
 // the match is full, whether the window alone kept out one who is near enough
 // to the anchor, and whether somebody did not fit.
 func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, word int32, budget *int) (full, blocked, misfit bool) {
@@ -184,7 +184,7 @@ func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, w
 		return false, false, false
 	}
 	r.walk.start(g, x, r.pool.taken)
-	most, bounded := r.axisWindow()
+	most, bounded := r.sortKeyWindow()
 	if floor > noFloor {
 		st.lo[0] = min(st.lo[0], floor)
 	}
@@ -200,7 +200,7 @@ func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, w
 		*budget--
 		if bounded && max(st.hi[0], key)-min(st.lo[0], key) > most {
 			blocked = blocked || abs(key-x) <= most
-			r.walk.cut(key < x)
+			r.walk.stop(key < x)
 			continue
 		}
 		if word != 0 && !r.holds(k, word-1) {
@@ -218,21 +218,21 @@ func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, w
 	return r.keep(region, budget), blocked, misfit
 }
 
-// axisWindow is the window along the axis, if the first one is.
-func (r *run) axisWindow() (float64, bool) {
-	if len(r.plan.windows) > 0 && r.plan.windows[0].column == r.plan.axis {
-		return r.plan.windows[0].most * r.state.ease, true
+// sortKeyWindow is the window of the sort key, if the first window is one.
+func (r *run) sortKeyWindow() (float64, bool) {
+	if len(r.plan.windows) > 0 && r.plan.windows[0].column == r.plan.sortKey {
+		return r.plan.windows[0].most * r.state.relax, true
 	}
 	return 0, false
 }
 
 // openTeams are the teams with room.
-func (r *run) openTeams() *placeSet {
+func (r *run) openTeams() *slotSet {
 	if len(r.plan.fits) == 0 {
-		return &everyPlace
+		return &everySlot
 	}
-	var may placeSet
-	for i, p := range r.plan.places {
+	var may slotSet
+	for i, p := range r.plan.slots {
 		if r.state.fill[i] < p.Max {
 			may.add(i)
 		}
@@ -242,11 +242,11 @@ func (r *run) openTeams() *placeSet {
 
 // more keeps some of those who come next, to be tried in the place of others.
 func (r *run) more(t int32, g *group, x float64, budget *int) {
-	if len(r.plan.finals) == 0 {
+	if len(r.plan.complete) == 0 {
 		return
 	}
 	r.rare(t, g, x, budget)
-	// Half of the steps are for mending.
+	// Half of the steps are for repairing.
 	for half := *budget / 2; len(r.cands) < mostCandidates && *budget > half && !r.spent(budget); {
 		k, key, ok := r.walk.next()
 		if !ok {
@@ -265,7 +265,7 @@ func (r *run) rare(t int32, g *group, x float64, budget *int) {
 	if len(r.plan.quotas) == 0 || len(g.buckets) > mostBuckets {
 		return
 	}
-	most, bounded := r.axisWindow()
+	most, bounded := r.sortKeyWindow()
 	for i := range g.buckets {
 		r.far.start(&group{buckets: g.buckets[i : i+1]}, x, r.pool.taken)
 		for range fewOfEach {
@@ -283,7 +283,7 @@ func (r *run) rare(t int32, g *group, x float64, budget *int) {
 
 // floors tries windows that start at neighbours below the anchor.
 func (r *run) floors(t int32, g *group, x float64, region int, budget *int) bool {
-	most, _ := r.axisWindow()
+	most, _ := r.sortKeyWindow()
 	var floors []float64
 	r.walk.start(g, x, r.pool.taken)
 	seen := 0
@@ -313,7 +313,7 @@ func (r *run) floors(t int32, g *group, x float64, region int, budget *int) bool
 func (r *run) gather(t int32, g *group, x float64, players int, budget *int) {
 	r.cands = r.cands[:0]
 	r.walk.start(g, x, r.pool.taken)
-	most, bounded := r.axisWindow()
+	most, bounded := r.sortKeyWindow()
 	for len(r.cands) < mostCandidates && !r.spent(budget) && players > 0 {
 		k, key, ok := r.walk.next()
 		if !ok {
@@ -321,7 +321,7 @@ func (r *run) gather(t int32, g *group, x float64, players int, budget *int) {
 		}
 		*budget--
 		if bounded && abs(key-x) > most {
-			r.walk.cut(key < x)
+			r.walk.stop(key < x)
 			continue
 		}
 		if k != t {
@@ -358,8 +358,8 @@ func (r *run) holds(t, word int32) bool {
 }
 
 // keep makes what is in the state the best match if it keeps all rules, if
-// need be after it has been mended, and is larger than the best so far, or
-// closer together. It tells whether it is full.
+// need be after it has been repaired, and is larger than the best so far, or
+// closer together. It reports whether it is full.
 func (r *run) keep(region int, budget *int) bool {
 	st := r.state
 	if !st.enough() || st.total < r.best.total {
@@ -370,8 +370,8 @@ func (r *run) keep(region int, budget *int) bool {
 	}
 	st.balance()
 	*budget -= r.plan.lookCost + len(st.members)*len(st.members)/64
-	if b := st.broken(r.plan.finals); b > 0 && !r.mend(b, budget) {
-		r.unmended = true
+	if b := st.broken(r.plan.complete); b > 0 && !r.repair(b, budget) {
+		r.unrepaired = true
 		r.blame()
 		return false
 	}
@@ -379,8 +379,8 @@ func (r *run) keep(region int, budget *int) bool {
 		return false
 	}
 	spread := 0.0
-	if r.plan.axis >= 0 {
-		lo, hi := st.spread(r.plan.axis)
+	if r.plan.sortKey >= 0 {
+		lo, hi := st.spread(r.plan.sortKey)
 		spread = hi - lo
 	}
 	if st.total < r.best.total || (st.total == r.best.total && r.best.total > 0 && spread >= r.best.spread) {
@@ -399,7 +399,7 @@ func (r *run) keep(region int, budget *int) bool {
 	return st.full()
 }
 
-// exact tells whether the match keeps the rules of the very stage that its
+// exact reports whether the match keeps the rules of the very stage that its
 // tickets have reached, if that is another than the one that is searched.
 func (r *run) exact() bool {
 	st := r.state
@@ -408,7 +408,7 @@ func (r *run) exact() bool {
 		return true
 	}
 	other := r.engine.plans[stage]
-	for i, p := range other.places {
+	for i, p := range other.slots {
 		if st.fill[i] > p.Max || (st.fill[i] < p.Min && !p.Bots) {
 			return false
 		}
@@ -426,7 +426,7 @@ func (r *run) exact() bool {
 
 // blame notes which rules the match breaks.
 func (r *run) blame() {
-	for _, k := range r.plan.finals {
+	for _, k := range r.plan.complete {
 		if r.broke != nil && k.broken(r.state) > 0 {
 			r.broke[k.rule]++
 		}

@@ -5,13 +5,13 @@ import (
 	"math"
 )
 
-// bucket holds the tickets that are alike in what has to be alike: the part of
+// bucket holds the tickets that are alike in what has to be alike: the partition of
 // the pool, the region, the teams that they may be in, and the size of the
 // party. They are sorted by
-// the axis, so that those nearest to a number are found from there outwards.
+// the sort key, so that those nearest to a number are found from there outwards.
 // Tickets that are taken are passed over, and the way past them is remembered.
 type bucket struct {
-	may     *placeSet
+	may     *slotSet
 	size    int
 	tickets []int32
 	keys    []float64
@@ -19,7 +19,7 @@ type bucket struct {
 	left, right []int32
 }
 
-// group is what a match can be made of: the buckets of one part and region.
+// group is what a match can be made of: the buckets of one partition and region.
 type group struct{ buckets []*bucket }
 
 func (b *bucket) seal() {
@@ -136,8 +136,8 @@ func (w *walk) next() (t int32, key float64, ok bool) {
 	return t, key, true
 }
 
-// cut ends the walk on one side of x: there, nobody is near enough any more.
-func (w *walk) cut(left bool) {
+// stop ends the walk on one side of x: there, nobody is near enough any more.
+func (w *walk) stop(left bool) {
 	for i := range w.cursors {
 		if left {
 			w.cursors[i].ld = math.Inf(1)
@@ -149,7 +149,7 @@ func (w *walk) cut(left bool) {
 
 // only leaves the buckets of tickets that may be in one of the teams and are
 // not larger than room.
-func (w *walk) only(may *placeSet, room int) {
+func (w *walk) only(may *slotSet, room int) {
 	kept := w.cursors[:0]
 	for _, c := range w.cursors {
 		if c.may.meets(may) && c.size <= room {

@@ -13,10 +13,10 @@ type check struct {
 	rule *ruleset.Rule
 	// pairwise, if not nil, tells of two tickets that they never meet.
 	pairwise func(a, b *rule.Ticket) bool
-	// guard tells that a match that breaks the rule can't be mended by adding
+	// guard reports whether a match that breaks the rule can't be repaired by adding
 	// tickets, so that it is looked at after each one.
 	guard bool
-	// slow tells that the rule is looked at only when all others are kept.
+	// slow reports whether the rule is looked at only when all others are kept.
 	slow bool
 	// broken is how far a match is from keeping the rule; 0 if it does. It
 	// gets smaller as the match gets nearer.
@@ -134,7 +134,7 @@ func (c *checks) comparison(r *ruleset.Rule) (func(*state) float64, bool, error)
 	}, perPlayer, nil
 }
 
-// perPlayer tells that an expression yields the values of single players.
+// perPlayer reports whether an expression yields the values of single players.
 func (n *node) perPlayer() bool {
 	for n.argument != nil {
 		if n.function != ruleset.FnFlatten {
@@ -246,8 +246,8 @@ func (c *checks) batchDistance(r *ruleset.Rule) (func(*state) float64, error) {
 	if a.Type == ruleset.String {
 		return func(st *state) float64 {
 			col, first, n := st.run.pool.strings[column], int32(-1), 0.0
-			for place := range st.plan.places {
-				for from, to := range st.players(place) {
+			for slot := range st.plan.slots {
+				for from, to := range st.players(slot) {
 					for _, id := range col[from:to] {
 						if first < 0 {
 							first = id
@@ -272,8 +272,8 @@ func (c *checks) batchDistance(r *ruleset.Rule) (func(*state) float64, error) {
 func (st *state) spread(column int) (lo, hi float64) {
 	col := st.run.pool.numbers[column]
 	lo, hi = math.Inf(1), math.Inf(-1)
-	for place := range st.plan.places {
-		for from, to := range st.players(place) {
+	for slot := range st.plan.slots {
+		for from, to := range st.players(slot) {
 			for _, x := range col[from:to] {
 				lo, hi = min(lo, x), max(hi, x)
 			}
@@ -337,19 +337,19 @@ func (c *checks) statement(s *ruleset.Statement) (broken func(*state) float64, s
 		}
 		return k.broken, k.slow, nil
 	}
-	parts := make([]func(*state) float64, len(s.Parts))
+	branches := make([]func(*state) float64, len(s.Parts))
 	for i, p := range s.Parts {
-		part, partSlow, err := c.statement(p)
+		branch, branchSlow, err := c.statement(p)
 		if err != nil {
 			return nil, false, err
 		}
-		parts[i], slow = part, slow || partSlow
+		branches[i], slow = branch, slow || branchSlow
 	}
 	switch s.Connective {
 	case ruleset.And:
 		broken = func(st *state) float64 {
 			sum := 0.0
-			for _, p := range parts {
+			for _, p := range branches {
 				sum += p(st)
 			}
 			return sum
@@ -357,17 +357,17 @@ func (c *checks) statement(s *ruleset.Statement) (broken func(*state) float64, s
 	case ruleset.Or:
 		broken = func(st *state) float64 {
 			least := math.Inf(1)
-			for _, p := range parts {
+			for _, p := range branches {
 				least = min(least, p(st))
 			}
 			return least
 		}
 	case ruleset.Not:
-		broken = func(st *state) float64 { return one(parts[0](st) == 0) }
+		broken = func(st *state) float64 { return one(branches[0](st) == 0) }
 	default:
 		broken = func(st *state) float64 {
 			n := 0
-			for _, p := range parts {
+			for _, p := range branches {
 				if p(st) == 0 {
 					n++
 				}

@@ -57,7 +57,7 @@ func (c *checks) collection(r *ruleset.Rule) (broken func(*state) float64, guard
 	}, collectionGuard(r, ms), nil
 }
 
-// collectionGuard tells that what breaks the rule can't be mended by adding
+// collectionGuard reports whether what breaks the rule can't be repaired by adding
 // tickets. That is so where what has to be in common gets less with each list,
 // and where what is counted gets more, whatever else comes.
 func collectionGuard(r *ruleset.Rule, ms []*node) bool {
@@ -76,7 +76,7 @@ func collectionGuard(r *ruleset.Rule, ms []*node) bool {
 	}
 }
 
-// intersects tells whether the rule's expressions use set_intersection.
+// intersects reports whether the rule's expressions use set_intersection.
 func intersects(r *ruleset.Rule) bool {
 	in := func(e *ruleset.Expr) bool {
 		for ; e != nil && e.Call != nil; e = e.Call.Argument {

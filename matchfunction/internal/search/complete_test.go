@@ -25,9 +25,9 @@ func exists(judge *check.Checker, rs *ruleset.RuleSet, tickets []rule.Ticket) bo
 	}
 	for _, backfill := range running {
 		team := make([]int, len(free)) // 0 is none
-		for next(team, len(rs.Stages[0].Places())) {
+		for next(team, len(rs.Stages[0].TeamSlots())) {
 			for _, region := range []string{"", "ap", "eu", "us"} {
-				if len(judge.Match(spell(rs, backfill, free, team, region), now)) == 0 {
+				if len(judge.Match(newMatch(rs, backfill, free, team, region), now)) == 0 {
 					return true
 				}
 			}
@@ -47,8 +47,8 @@ func next(digits []int, most int) bool {
 	return false
 }
 
-// spell writes a match out.
-func spell(rs *ruleset.RuleSet, backfill *rule.Ticket, free []*rule.Ticket, team []int, region string) *rule.Match {
+// newMatch builds a match.
+func newMatch(rs *ruleset.RuleSet, backfill *rule.Ticket, free []*rule.Ticket, team []int, region string) *rule.Match {
 	m := &rule.Match{Region: region}
 	add := func(t *rule.Ticket) {
 		if w := max(0, now.Sub(t.Created)); len(m.Tickets) == 0 || (w > m.Wait) == rs.ByOldest() {
@@ -64,13 +64,13 @@ func spell(rs *ruleset.RuleSet, backfill *rule.Ticket, free []*rule.Ticket, team
 			add(free[i])
 		}
 	}
-	places := rs.Stages[rs.At(m.Wait)].Places()
-	for _, p := range places {
+	slots := rs.Stages[rs.At(m.Wait)].TeamSlots()
+	for _, p := range slots {
 		m.Teams = append(m.Teams, rule.Team{Name: p.Name})
 	}
-	join := func(t *rule.Ticket, place func(i int) int) {
+	join := func(t *rule.Ticket, slot func(i int) int) {
 		for i := range t.Players {
-			at := &m.Teams[place(i)]
+			at := &m.Teams[slot(i)]
 			at.Members = append(at.Members, rule.Member{Player: &t.Players[i], Ticket: t})
 		}
 	}
@@ -82,7 +82,7 @@ func spell(rs *ruleset.RuleSet, backfill *rule.Ticket, free []*rule.Ticket, team
 			join(free[i], func(int) int { return at - 1 })
 		}
 	}
-	for i, p := range places {
+	for i, p := range slots {
 		if p.Bots {
 			m.Teams[i].Bots = max(0, p.Min-len(m.Teams[i].Members))
 		}
@@ -100,7 +100,7 @@ func TestMatchesAreFoundWhereThereAreSome(t *testing.T) {
 	for seed := range uint64(2000) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		rs, err := ruleset.Parse([]byte(randomRules(rng)))
-		if err != nil || len(rs.Stages[0].Places()) > 4 {
+		if err != nil || len(rs.Stages[0].TeamSlots()) > 4 {
 			continue
 		}
 		e, err := search.Compile(rs, options)
@@ -112,7 +112,7 @@ func TestMatchesAreFoundWhereThereAreSome(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 6
-		if len(rs.Stages[0].Places()) > 2 {
+		if len(rs.Stages[0].TeamSlots()) > 2 {
 			n = 5
 		}
 		tickets := randomTickets(rng, rs, n)

@@ -211,19 +211,19 @@ func (pl *plan) apart(p *pool, a, b int32) (name string, kind ruleset.Kind, diff
 }
 
 // apartByGuards puts both tickets into a match, in whichever teams, and looks
-// at what adding others can't mend.
+// at what adding others can't repair.
 func (pl *plan) apartByGuards(p *pool, a, b int32) *ruleset.Rule {
-	if len(pl.guards) == 0 || p.tickets[a].Teams != nil || p.tickets[b].Teams != nil {
+	if len(pl.incremental) == 0 || p.tickets[a].Teams != nil || p.tickets[b].Teams != nil {
 		return nil
 	}
 	r := &run{pool: p, plan: pl}
 	st := newState(r)
-	st.ease = 1
+	st.relax = 1
 	var blamed *ruleset.Rule
-	few := min(len(pl.places), mostTried)
+	few := min(len(pl.slots), mostTried)
 	for i := range few {
 		for j := range few {
-			if i == j && p.size(a)+p.size(b) > pl.places[i].Max {
+			if i == j && p.size(a)+p.size(b) > pl.slots[i].Max {
 				continue
 			}
 			st.start(firstRegion(pl.reachable(p, a) & pl.reachable(p, b)))
@@ -257,7 +257,7 @@ func firstRegion(mask uint64) int {
 }
 
 func (pl *plan) brokenGuard(st *state) *ruleset.Rule {
-	for _, k := range pl.guards {
+	for _, k := range pl.incremental {
 		if k.broken(st) > 0 {
 			return k.rule
 		}

@@ -51,7 +51,7 @@ type node struct {
 	literal *vector
 
 	// For a path:
-	places []int
+	slots  []int
 	column int
 
 	function ruleset.Function
@@ -104,7 +104,7 @@ func (c *nodes) literal(n *node, l *ruleset.Literal) {
 }
 
 func (c *nodes) path(n *node, p *ruleset.Path, agg ruleset.Aggregation) error {
-	n.places, n.depth = p.Places, 1
+	n.slots, n.depth = p.Slots, 1
 	if p.List {
 		n.depth = 2
 	}
@@ -202,8 +202,8 @@ func (st *state) eval(n *node) *vector {
 
 func (st *state) evalPath(n *node, v *vector) {
 	p := st.run.pool
-	for _, place := range n.places {
-		for from, to := range st.players(place) {
+	for _, slot := range n.slots {
+		for from, to := range st.players(slot) {
 			switch {
 			case n.scalar == people:
 				for range to - from {

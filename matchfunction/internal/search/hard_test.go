@@ -124,7 +124,7 @@ func TestRareRolesAreFound(t *testing.T) {
 	}
 }
 
-// What more players can mend is no reason to turn one away.
+// What more players can repair is no reason to turn one away.
 func TestCountsThatPlayersChange(t *testing.T) {
 	person := func(id string, tags ...string) rule.Ticket {
 		return rule.Ticket{ID: id, Created: now, Players: []rule.Player{{ID: id, Attributes: []rule.Attribute{{Name: "tags", Value: ruleset.Value{Type: ruleset.StringList, List: tags}}}}}}

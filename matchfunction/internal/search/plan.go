@@ -15,30 +15,30 @@ import (
 //   - limits say which regions a ticket can be played in;
 //   - fits say which teams a ticket can be in;
 //   - windows bound how far apart tickets may be in a number;
-//   - guards are looked at after each ticket that is added;
-//   - finals are looked at when a match is complete.
+//   - incremental rules are checked after each ticket that is added;
+//   - complete rules are checked when a match is complete.
 //
 // The first four hold by construction and are not looked at again. All rules
 // are in checks.
 type plan struct {
 	stage      int
 	definition *ruleset.Definition
-	places     []ruleset.Place
+	slots      []ruleset.TeamSlot
 	least      int // players of the smallest match
 	most       int // players of a full match
 	maxParty   int
 
 	equals []equal
 	limits []latencyLimit
-	// needsRegion tells that a ticket which says nothing of regions fits no
+	// needsRegion reports whether a ticket which says nothing of regions fits no
 	// match: a rule asks for latencies, if only in a statement.
 	needsRegion bool
 	fits        []fit
 	windows     []window
-	guards      []*check
-	finals      []*check
+	incremental []*check
+	complete    []*check
 	checks      []*check
-	// lookCost is what a look at the finals costs in steps.
+	// lookCost is what a check of the complete rules costs in steps.
 	lookCost int
 	// common is the list column of an intersection over all teams, or -1: the
 	// search tries its words one by one.
@@ -50,8 +50,8 @@ type plan struct {
 	// patience: see ruleset.Algorithm.
 	patience time.Duration
 
-	// axis is the column that tickets are sorted by, -1 for age alone.
-	axis int
+	// sortKey is the column that tickets are sorted by, -1 for age alone.
+	sortKey int
 	// balance is the column whose sums the teams should share, or -1.
 	balance int
 	// quotas are the role quotas that ask for somebody.
@@ -79,7 +79,7 @@ type latencyLimit struct {
 
 // fit is a rule that each player of some teams has to keep alone.
 type fit struct {
-	places []int
+	slots  []int
 	column int
 	scalar scalar
 	// allows a number or a word.
@@ -87,7 +87,7 @@ type fit struct {
 	rule   *ruleset.Rule
 }
 
-// ok tells whether a player keeps the rule.
+// ok reports whether a player keeps the rule.
 func (f *fit) ok(p *pool, player int32) bool {
 	if f.scalar == numbers {
 		return f.allows(p.numbers[f.column][player], 0)
@@ -154,9 +154,9 @@ type window struct {
 	rule   *ruleset.Rule
 }
 
-// ease is how much of its windows a match may use when its longest waiting
+// relax is how much of its windows a match may use when its longest waiting
 // ticket has waited so long.
-func (p *plan) ease(wait time.Duration) float64 {
+func (p *plan) relax(wait time.Duration) float64 {
 	if wait >= p.patience {
 		return 1
 	}
@@ -177,12 +177,12 @@ type order struct {
 // out, but for those of a variant.
 func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options, variant []int) (*plan, error) {
 	d := &rs.Stages[stage].Definition
-	p := &plan{stage: stage, definition: d, places: d.Places(), axis: -1, balance: -1, common: -1, patience: d.Algorithm.Patience}
-	for _, place := range p.places {
-		p.most += place.Max
-		p.maxParty = max(p.maxParty, place.Max)
-		if !place.Bots {
-			p.least += place.Min
+	p := &plan{stage: stage, definition: d, slots: d.TeamSlots(), sortKey: -1, balance: -1, common: -1, patience: d.Algorithm.Patience}
+	for _, slot := range p.slots {
+		p.most += slot.Max
+		p.maxParty = max(p.maxParty, slot.Max)
+		if !slot.Bots {
+			p.least += slot.Min
 		}
 	}
 	p.least = max(p.least, 1)
@@ -201,7 +201,7 @@ func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options, variant []in
 		return nil, err
 	}
 	p.nodes = c.nodes.count
-	for _, k := range p.finals {
+	for _, k := range p.complete {
 		p.lookCost++
 		if k.slow {
 			p.lookCost += stepsSlow
@@ -243,19 +243,19 @@ func (p *plan) add(c *checks, r *ruleset.Rule) error {
 		return err
 	case exact:
 	case k.guard:
-		p.guards = append(p.guards, k)
+		p.incremental = append(p.incremental, k)
 		if r.Kind == ruleset.Comparison || r.Kind == ruleset.Collection {
-			p.finals = append(p.finals, k) // empty teams and repairs
+			p.complete = append(p.complete, k) // empty teams and repairs
 		}
 	default:
-		p.finals = append(p.finals, k)
+		p.complete = append(p.complete, k)
 	}
 	// The slow ones come last.
-	slices.SortStableFunc(p.finals, func(a, b *check) int { return int(one(a.slow) - one(b.slow)) })
+	slices.SortStableFunc(p.complete, func(a, b *check) int { return int(one(a.slow) - one(b.slow)) })
 	return nil
 }
 
-// structure takes from a rule what helps the search. It tells whether that is
+// structure takes from a rule what helps the search. It reports whether that is
 // all that the rule says.
 func (p *plan) structure(c *checks, r *ruleset.Rule) (exact bool, err error) {
 	switch r.Kind {
@@ -284,7 +284,7 @@ func (p *plan) structure(c *checks, r *ruleset.Rule) (exact bool, err error) {
 		return p.distanceStructure(c, r), nil
 	case ruleset.Collection:
 		if r.Operation == ruleset.CollectionIntersection && r.MinCount != nil && *r.MinCount > 0 && len(r.Measurements) == 1 {
-			if n, err := c.nodes.compile(&r.Measurements[0], r.PartyAggregation); err == nil && n.allPlayers(len(p.places)) && n.root().scalar == wordLists {
+			if n, err := c.nodes.compile(&r.Measurements[0], r.PartyAggregation); err == nil && n.allPlayers(len(p.slots)) && n.root().scalar == wordLists {
 				p.common = n.root().column
 			}
 		}
@@ -305,10 +305,10 @@ func (p *plan) comparisonStructure(c *checks, r *ruleset.Rule) bool {
 			return false
 		}
 		switch {
-		case r.Reference == nil && r.Operation == ruleset.Equal && n.allPlayers(len(p.places)) && n.depth == 1:
+		case r.Reference == nil && r.Operation == ruleset.Equal && n.allPlayers(len(p.slots)) && n.depth == 1:
 			p.equals = append(p.equals, equal{root.column, r})
 		case r.Reference != nil && r.Reference.Literal != nil && root.scalar != wordLists:
-			p.fits = append(p.fits, fit{root.places, root.column, root.scalar, allows(c, r), r})
+			p.fits = append(p.fits, fit{root.slots, root.column, root.scalar, allows(c, r), r})
 		default:
 			return false
 		}
@@ -351,7 +351,7 @@ func (p *plan) distanceStructure(c *checks, r *ruleset.Rule) bool {
 	}
 	if r.Reference.Literal != nil && m.perPlayer() && m.scalar == numbers {
 		k, lits := c.distanceLiteral(r), ref.literal.numbers
-		p.fits = append(p.fits, fit{m.root().places, m.root().column, numbers, func(x float64, _ int32) bool {
+		p.fits = append(p.fits, fit{m.root().slots, m.root().column, numbers, func(x float64, _ int32) bool {
 			for _, y := range lits {
 				if k(math.Abs(x-y)) > 0 {
 					return false
@@ -364,7 +364,7 @@ func (p *plan) distanceStructure(c *checks, r *ruleset.Rule) bool {
 	if r.MaxDistance == nil || m.root() == nil || ref.root() == nil || m.root().column != ref.root().column || m.root().column < 0 {
 		return false
 	}
-	players := len(p.places)
+	players := len(p.slots)
 	onlyMost := r.MinDistance == nil || *r.MinDistance <= 0
 	lowest := func(n *node) bool {
 		return n.function == ruleset.FnMin && n.depth == 0 && n.argument.allPlayers(players)
@@ -408,10 +408,10 @@ func (n *node) root() *node {
 	return n
 }
 
-// allPlayers tells that an expression yields a value of each player of the
+// allPlayers reports whether an expression yields a value of each player of the
 // match.
-func (n *node) allPlayers(places int) bool {
-	return n != nil && n.perPlayer() && len(n.root().places) == places
+func (n *node) allPlayers(slots int) bool {
+	return n != nil && n.perPlayer() && len(n.root().slots) == slots
 }
 
 // addSort takes in a sorting rule.

@@ -59,7 +59,7 @@ type pool struct {
 	words map[string]int32
 
 	regions []string
-	// named tells whether the ticket says anything of regions.
+	// named reports whether the ticket says anything of regions.
 	named []bool
 	// at[t*len(regions)+r] are the latencies of the ticket's players.
 	latencies []regionLatency
@@ -206,7 +206,7 @@ func notFinite(v *ruleset.Value) bool {
 	return v.Type == ruleset.Number && (math.IsNaN(v.Number) || math.IsInf(v.Number, 0))
 }
 
-// read puts the value into the pool. It tells whether there is one.
+// read puts the value into the pool. It reports whether there is one.
 func (r *reader) read(p *rule.Player, column int, at int32) bool {
 	v := r.find(p)
 	if v == nil {

@@ -35,14 +35,14 @@ type Proposal struct {
 
 // Match spells a proposal out.
 func (p *Proposal) Match(tickets []rule.Ticket) *rule.Match {
-	m := &rule.Match{Region: p.Region, Wait: p.Wait, Teams: make([]rule.Team, len(p.plan.places))}
-	for i, place := range p.plan.places {
-		m.Teams[i].Name = place.Name
+	m := &rule.Match{Region: p.Region, Wait: p.Wait, Teams: make([]rule.Team, len(p.plan.slots))}
+	for i, slot := range p.plan.slots {
+		m.Teams[i].Name = slot.Name
 	}
-	add := func(t *rule.Ticket, place func(i int) int) {
+	add := func(t *rule.Ticket, slot func(i int) int) {
 		m.Tickets = append(m.Tickets, t)
 		for i := range t.Players {
-			at := &m.Teams[place(i)]
+			at := &m.Teams[slot(i)]
 			at.Members = append(at.Members, rule.Member{Player: &t.Players[i], Ticket: t})
 		}
 	}
@@ -53,9 +53,9 @@ func (p *Proposal) Match(tickets []rule.Ticket) *rule.Match {
 	for i, t := range p.Tickets {
 		add(&tickets[t], func(int) int { return int(p.Team[i]) })
 	}
-	for i, place := range p.plan.places {
-		if place.Bots {
-			m.Teams[i].Bots = max(0, place.Min-len(m.Teams[i].Members))
+	for i, slot := range p.plan.slots {
+		if slot.Bots {
+			m.Teams[i].Bots = max(0, slot.Min-len(m.Teams[i].Members))
 		}
 	}
 	return m
@@ -72,9 +72,9 @@ func (r *run) proposal(st *state) Proposal {
 		n += len(team)
 	}
 	p.Tickets, p.Team = make([]int32, 0, n), make([]uint8, 0, n)
-	for place, team := range st.teams {
+	for slot, team := range st.teams {
 		for _, t := range team {
-			p.Tickets, p.Team = append(p.Tickets, t), append(p.Team, uint8(place))
+			p.Tickets, p.Team = append(p.Tickets, t), append(p.Team, uint8(slot))
 		}
 	}
 	everyone := st.all()
@@ -87,8 +87,8 @@ func (r *run) proposal(st *state) Proposal {
 	// The tickets may have reached a later stage than the one that is searched.
 	p.Stage = r.engine.rules.At(p.Wait)
 	p.plan = r.engine.plans[p.Stage]
-	if r.plan.axis >= 0 {
-		lo, hi := st.spread(r.plan.axis)
+	if r.plan.sortKey >= 0 {
+		lo, hi := st.spread(r.plan.sortKey)
 		p.Spread = hi - lo
 	}
 	p.Score = r.score(everyone, st.total, p.Spread, st.meanLatency())
@@ -145,12 +145,12 @@ func (r *run) window() float64 {
 	if len(r.plan.windows) > 0 && r.plan.windows[0].most > 0 {
 		return r.plan.windows[0].most
 	}
-	if r.plan.axis < 0 || len(r.free) < 2 {
+	if r.plan.sortKey < 0 || len(r.free) < 2 {
 		return 1
 	}
 	values := make([]float64, len(r.free))
 	for i, t := range r.free {
-		values[i] = r.pool.value(r.plan.axis, t)
+		values[i] = r.pool.value(r.plan.sortKey, t)
 	}
 	m, sum := mean(values), 0.0
 	for _, x := range values {

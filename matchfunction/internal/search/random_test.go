@@ -162,9 +162,9 @@ func randomTickets(rng *rand.Rand, rs *ruleset.RuleSet, n int) []rule.Ticket {
 		}
 		if rng.IntN(10) == 0 {
 			t.Teams = []int{}
-			places := rs.Stages[0].Places()
+			slots := rs.Stages[0].TeamSlots()
 			for range t.Players {
-				t.Teams = append(t.Teams, rng.IntN(len(places)))
+				t.Teams = append(t.Teams, rng.IntN(len(slots)))
 			}
 		}
 	}

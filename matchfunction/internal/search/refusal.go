@@ -17,10 +17,10 @@ type Refusal struct {
 	// the value; empty if there is none, and the same as Want for a number that
 	// is not finite.
 	Want, Got ruleset.AttributeType
-	// Lacks tells that a latency rule needs latencies or a region, and the
+	// Lacks reports whether a latency rule needs latencies or a region, and the
 	// ticket has neither.
 	Lacks bool
-	// Among tells that the players of the party break the rule among themselves.
+	// Among reports whether the players of the party break the rule among themselves.
 	Among bool
 }
 
@@ -85,7 +85,7 @@ func (pl *plan) tooFar(p *pool, t int32) []Refusal {
 // shutOut are the rules that keep a ticket out of every team: each that does by
 // itself, or else all that do together.
 func (pl *plan) shutOut(p *pool, t int32) []Refusal {
-	if p.tickets[t].Teams != nil || len(pl.fits) == 0 || pl.mayBeIn(p, t) != (placeSet{}) {
+	if p.tickets[t].Teams != nil || len(pl.fits) == 0 || pl.mayBeIn(p, t) != (slotSet{}) {
 		return nil
 	}
 	var alone, together []Refusal
@@ -111,7 +111,7 @@ func (pl *plan) shutOut(p *pool, t int32) []Refusal {
 		}
 		r := Refusal{Rule: fits[i].rule.Name, Kind: fits[i].rule.Kind, Attribute: p.schema.columns[fits[broken].column].attribute.Name}
 		together = append(together, r)
-		if of.mayBeIn(p, t) == (placeSet{}) {
+		if of.mayBeIn(p, t) == (slotSet{}) {
 			alone = append(alone, r)
 		}
 	}

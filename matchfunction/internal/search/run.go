@@ -41,16 +41,16 @@ type run struct {
 	free      []int32
 	backfills []int32
 	// By ticket, for those that are usable.
-	class []int32
-	reach []uint64
-	part  []int32
+	class     []int32
+	reach     []uint64
+	partition []int32
 
 	classes classes
 
 	groups map[groupKey]*group
 	// population is the number of tickets by region.
 	population []int
-	// parties tells that not everybody comes alone.
+	// parties reports whether not everybody comes alone.
 	parties bool
 	scale   float64
 	steps   int
@@ -70,31 +70,31 @@ type run struct {
 	walk  walk
 	far   walk // of rare
 	best  best
-	// unmended tells that a match of the anchor had enough players and broke
+	// unrepaired reports whether a match of the anchor had enough players and broke
 	// a rule.
-	unmended bool
-	cands    []candidate
+	unrepaired bool
+	cands      []candidate
 	// Scratch of bySize.
 	sorted []candidate
 	counts []int
 }
 
 type groupKey struct {
-	part   int32
-	region int32
+	partition int32
+	region    int32
 }
 
 func newRun(ctx context.Context, e *Engine, p *pool, way *plan) *run {
 	r := &run{ctx: ctx, engine: e, pool: p, plan: way, byOldest: e.rules.ByOldest()}
 	n := len(p.tickets)
-	r.class, r.reach, r.part = make([]int32, n), make([]uint64, n), make([]int32, n)
-	parts := partition{pool: p, equals: r.plan.equals}
+	r.class, r.reach, r.partition = make([]int32, n), make([]uint64, n), make([]int32, n)
+	partitions := partitioner{pool: p, equals: r.plan.equals}
 	r.free = make([]int32, 0, n)
 	for t := range int32(n) {
 		if p.taken[t] || !r.belongs(t) || r.plan.flaw(p, t) != "" {
 			continue
 		}
-		r.class[t], r.reach[t], r.part[t] = r.classes.of(r.plan, p, t), r.plan.reachable(p, t), parts.of(t)
+		r.class[t], r.reach[t], r.partition[t] = r.classes.of(r.plan, p, t), r.plan.reachable(p, t), partitions.of(t)
 		if p.tickets[t].Teams != nil {
 			r.backfills = append(r.backfills, t)
 		} else {
@@ -106,22 +106,22 @@ func newRun(ctx context.Context, e *Engine, p *pool, way *plan) *run {
 }
 
 // watch stops the run when its part of the time that the search has left is
-// over, of so many parts. The returned function ends that.
-func (r *run) watch(parts int) (end func()) {
+// over, shared by so many stages. The returned function ends that.
+func (r *run) watch(stages int) (end func()) {
 	stop := func() { r.stopped.Store(true) }
 	ended := context.AfterFunc(r.ctx, stop)
 	deadline, bounded := r.ctx.Deadline()
 	if !bounded {
 		return func() { ended() }
 	}
-	timer := time.AfterFunc(time.Until(deadline)/time.Duration(parts), stop)
+	timer := time.AfterFunc(time.Until(deadline)/time.Duration(stages), stop)
 	return func() {
 		ended()
 		timer.Stop()
 	}
 }
 
-// spent tells whether an anchor's steps, or the time, are used up.
+// spent reports whether an anchor's steps, or the time, are used up.
 func (r *run) spent(budget *int) bool {
 	if r.stopped.Load() {
 		*budget = 0
@@ -129,8 +129,8 @@ func (r *run) spent(budget *int) bool {
 	return *budget <= 0
 }
 
-// dropLonely leaves out the tickets of parts that are too small for a match,
-// even with those who already play: a pool can have as many parts as tickets.
+// dropLonely leaves out the tickets of partitions that are too small for a match,
+// even with those who already play: a pool can have as many partitions as tickets.
 func (r *run) dropLonely() {
 	if len(r.plan.equals) == 0 {
 		return
@@ -138,23 +138,23 @@ func (r *run) dropLonely() {
 	last := int32(0)
 	for _, list := range [][]int32{r.free, r.backfills} {
 		for _, t := range list {
-			last = max(last, r.part[t])
+			last = max(last, r.partition[t])
 		}
 	}
 	players := make([]int32, last+1)
 	for _, list := range [][]int32{r.free, r.backfills} {
 		for _, t := range list {
-			players[r.part[t]] += int32(r.pool.size(t))
+			players[r.partition[t]] += int32(r.pool.size(t))
 		}
 	}
-	alone := func(t int32) bool { return int(players[r.part[t]]) < r.plan.least }
+	alone := func(t int32) bool { return int(players[r.partition[t]]) < r.plan.least }
 	r.free, r.backfills = slices.DeleteFunc(r.free, alone), slices.DeleteFunc(r.backfills, alone)
 }
 
 // may are the teams that a ticket may be in.
-func (r *run) may(t int32) *placeSet { return &r.classes.sets[r.class[t]] }
+func (r *run) may(t int32) *slotSet { return &r.classes.sets[r.class[t]] }
 
-// belongs tells whether a ticket may be in a match of this stage: where the
+// belongs reports whether a ticket may be in a match of this stage: where the
 // newest ticket decides all have to have waited long enough, where the oldest
 // does none may have waited longer.
 func (r *run) belongs(t int32) bool {
@@ -165,14 +165,14 @@ func (r *run) belongs(t int32) bool {
 	return own >= r.plan.stage
 }
 
-// search tells whether to go on.
+// search reports whether to go on.
 func (r *run) search(yield func(Proposal) bool) bool {
 	if len(r.free) == 0 {
 		return true
 	}
 	r.scale = r.window()
-	if r.cuttable() {
-		return r.cut(yield)
+	if r.segmentable() {
+		return r.segment(yield)
 	}
 	r.sortByAge(r.free)
 	r.sortByAge(r.backfills)
@@ -240,15 +240,15 @@ func (r *run) around(anchors []int32, steps int, yield func(Proposal) bool) bool
 	return true
 }
 
-// partition numbers the parts of the pool whose tickets may meet.
-type partition struct {
+// partitioner numbers the partitions of the pool: the sets of tickets that may meet.
+type partitioner struct {
 	pool   *pool
 	equals []equal
 	seen   map[[2]uint64]int32
 }
 
-func (pt *partition) of(t int32) int32 {
-	part := int32(0)
+func (pt *partitioner) of(t int32) int32 {
+	partition := int32(0)
 	for i, e := range pt.equals {
 		column := e.column
 		at := pt.pool.first[t]
@@ -261,7 +261,7 @@ func (pt *partition) of(t int32) int32 {
 		} else {
 			v = math.Float64bits(pt.pool.numbers[column][at] + 0) // -0 is 0
 		}
-		key := [2]uint64{uint64(part)<<8 | uint64(i), v}
+		key := [2]uint64{uint64(partition)<<8 | uint64(i), v}
 		id, ok := pt.seen[key]
 		if !ok {
 			if pt.seen == nil {
@@ -270,17 +270,17 @@ func (pt *partition) of(t int32) int32 {
 			id = int32(len(pt.seen)) + 1
 			pt.seen[key] = id
 		}
-		part = id
+		partition = id
 	}
-	return part
+	return partition
 }
 
-// key is where a ticket stands on the axis.
+// key is the value by which a ticket is sorted.
 func (r *run) key(t int32) float64 {
-	if r.plan.axis < 0 {
+	if r.plan.sortKey < 0 {
 		return -r.pool.wait[t].Seconds()
 	}
-	return r.pool.value(r.plan.axis, t)
+	return r.pool.value(r.plan.sortKey, t)
 }
 
 // sortIntoGroups lays the pool out.
@@ -299,7 +299,7 @@ func (r *run) sortIntoGroups() {
 	}
 	buckets := make(map[*group]map[bucketKey]*bucket)
 	put := func(t int32, region int32) {
-		k := groupKey{r.part[t], region}
+		k := groupKey{r.partition[t], region}
 		g := r.groups[k]
 		if g == nil {
 			g = new(group)

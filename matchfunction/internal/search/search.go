@@ -7,8 +7,8 @@
 // only the rest is looked at match by match. Tickets become typed columns
 // (pool). Then, stage by stage, matches are made around the longest waiting
 // ticket (run); where the rules are no more than equality and one bounded
-// number, and everybody comes alone, the pool is cut into matches at once, as
-// well as it can be (cut).
+// number, and everybody comes alone, the pool is divided into matches at once, as
+// well as it can be (segment).
 //
 // The same tickets, in the same order, at the same time give the same matches.
 package search
@@ -138,13 +138,13 @@ func (pl *plan) flaw(p *pool, t int32) Reason {
 		return BadParty
 	case pl.reachable(p, t) == 0:
 		return BadRegion
-	case p.tickets[t].Teams == nil && len(pl.fits) > 0 && pl.mayBeIn(p, t) == placeSet{}, !pl.agrees(p, t):
+	case p.tickets[t].Teams == nil && len(pl.fits) > 0 && pl.mayBeIn(p, t) == slotSet{}, !pl.agrees(p, t):
 		return Divided
 	}
 	return ""
 }
 
-// agrees tells whether the players of a ticket are alike where they have to
+// agrees reports whether the players of a ticket are alike where they have to
 // be.
 func (pl *plan) agrees(p *pool, t int32) bool {
 	from, to := p.first[t], p.first[t+1]
@@ -158,7 +158,7 @@ func (pl *plan) agrees(p *pool, t int32) bool {
 	return true
 }
 
-// differ tells whether two players have different values in a column of
+// differ reports whether two players have different values in a column of
 // strings or numbers.
 func (p *pool) differ(column int, a, b int32) bool {
 	if p.strings[column] != nil {
@@ -168,11 +168,11 @@ func (p *pool) differ(column int, a, b int32) bool {
 }
 
 // mayBeIn are the teams that a ticket may be in.
-func (pl *plan) mayBeIn(p *pool, t int32) placeSet {
-	var may placeSet
+func (pl *plan) mayBeIn(p *pool, t int32) slotSet {
+	var may slotSet
 	size := p.size(t)
-	for i, place := range pl.places {
-		if size <= place.Max {
+	for i, slot := range pl.slots {
+		if size <= slot.Max {
 			may.add(i)
 		}
 	}
@@ -182,8 +182,8 @@ func (pl *plan) mayBeIn(p *pool, t int32) placeSet {
 			if f.ok(p, player) {
 				continue
 			}
-			for _, place := range f.places {
-				may.remove(place)
+			for _, slot := range f.slots {
+				may.remove(slot)
 			}
 			break
 		}

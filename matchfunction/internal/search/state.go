@@ -28,14 +28,14 @@ type state struct {
 	region int
 	// anchor stays in whatever is tried.
 	anchor int32
-	// ease is how much of the windows the match may use.
-	ease float64
-	// teams are the tickets by place.
+	// relax is how much of the windows the match may use.
+	relax float64
+	// teams are the tickets by team slot.
 	teams [][]int32
-	// fill is the number of players by place.
+	// fill is the number of players by team slot.
 	fill  []int
 	total int
-	// pinned are the players who already play, by place, and backfill is
+	// pinned are the players who already play, by team slot, and backfill is
 	// their ticket, or -1.
 	pinned   []spans
 	backfill int32
@@ -44,7 +44,7 @@ type state struct {
 	// room: parties larger than this do not fit any more.
 	room int
 
-	// filling tells that more tickets may come.
+	// filling reports whether more tickets may come.
 	filling bool
 
 	members []int32 // all tickets but the backfill
@@ -64,7 +64,7 @@ type state struct {
 }
 
 func newState(r *run) *state {
-	n := len(r.plan.places)
+	n := len(r.plan.slots)
 	return &state{
 		run: r, plan: r.plan, teams: make([][]int32, n), fill: make([]int, n), pinned: make([]spans, n), backfill: -1,
 		lo: make([]float64, len(r.plan.windows)), hi: make([]float64, len(r.plan.windows)),
@@ -84,26 +84,26 @@ func (st *state) start(region int) {
 	st.members = st.members[:0]
 }
 
-// pin puts those who already play into their teams. It tells whether they fit.
+// pin puts those who already play into their teams. It reports whether they fit.
 func (st *state) pin(t int32) bool {
 	st.backfill = t
 	k := &st.run.pool.tickets[t]
 	at := st.run.pool.first[t]
-	for i, place := range k.Teams {
-		if place < 0 || place >= len(st.teams) {
+	for i, slot := range k.Teams {
+		if slot < 0 || slot >= len(st.teams) {
 			return false
 		}
 		from := at + int32(i)
-		if s := st.pinned[place]; len(s) > 0 && s[len(s)-1][1] == from {
+		if s := st.pinned[slot]; len(s) > 0 && s[len(s)-1][1] == from {
 			s[len(s)-1][1]++
 		} else {
-			st.pinned[place] = append(s, [2]int32{from, from + 1})
+			st.pinned[slot] = append(s, [2]int32{from, from + 1})
 		}
-		st.fill[place]++
+		st.fill[slot]++
 		st.total++
 	}
-	for place, n := range st.fill {
-		if n > st.plan.places[place].Max {
+	for slot, n := range st.fill {
+		if n > st.plan.slots[slot].Max {
 			return false
 		}
 	}
@@ -114,12 +114,12 @@ func (st *state) pin(t int32) bool {
 	return true
 }
 
-// pinnedFit tells whether those who already play may be in their teams.
+// pinnedFit reports whether those who already play may be in their teams.
 func (st *state) pinnedFit() bool {
 	for i := range st.plan.fits {
 		f := &st.plan.fits[i]
-		for _, place := range f.places {
-			for from, to := range st.pinned[place].spans() {
+		for _, slot := range f.slots {
+			for from, to := range st.pinned[slot].spans() {
 				for player := from; player < to; player++ {
 					if !f.ok(st.run.pool, player) {
 						return false
@@ -132,15 +132,15 @@ func (st *state) pinnedFit() bool {
 }
 
 // players are the ranges of players of a team.
-func (st *state) players(place int) iter.Seq2[int32, int32] {
+func (st *state) players(slot int) iter.Seq2[int32, int32] {
 	return func(yield func(int32, int32) bool) {
-		for _, s := range st.pinned[place] {
+		for _, s := range st.pinned[slot] {
 			if !yield(s[0], s[1]) {
 				return
 			}
 		}
 		first := st.run.pool.first
-		for _, t := range st.teams[place] {
+		for _, t := range st.teams[slot] {
 			if !yield(first[t], first[t+1]) {
 				return
 			}
@@ -160,11 +160,11 @@ func (st *state) all() []int32 {
 	return st.everyone
 }
 
-// near tells whether a ticket is within all windows.
+// near reports whether a ticket is within all windows.
 func (st *state) near(t int32) bool {
 	for i, w := range st.plan.windows {
 		x := st.run.pool.value(w.column, t)
-		if max(st.hi[i], x)-min(st.lo[i], x) > w.most*st.ease {
+		if max(st.hi[i], x)-min(st.lo[i], x) > w.most*st.relax {
 			return false
 		}
 	}
@@ -197,30 +197,30 @@ func (st *state) rebound() {
 }
 
 // put adds a ticket to a team.
-func (st *state) put(t int32, place int) {
-	st.teams[place] = append(st.teams[place], t)
+func (st *state) put(t int32, slot int) {
+	st.teams[slot] = append(st.teams[slot], t)
 	size := st.run.pool.size(t)
-	st.fill[place] += size
+	st.fill[slot] += size
 	st.total += size
 }
 
 // drop takes the i-th ticket of a team out.
-func (st *state) drop(place, i int) int32 {
-	team := st.teams[place]
+func (st *state) drop(slot, i int) int32 {
+	team := st.teams[slot]
 	t := team[i]
-	st.teams[place] = append(team[:i], team[i+1:]...)
+	st.teams[slot] = append(team[:i], team[i+1:]...)
 	size := st.run.pool.size(t)
-	st.fill[place] -= size
+	st.fill[slot] -= size
 	st.total -= size
 	return t
 }
 
-// enough tells whether each team has its smallest size.
+// enough reports whether each team has its smallest size.
 func (st *state) enough() bool {
 	if st.total < 1 {
 		return false
 	}
-	for i, p := range st.plan.places {
+	for i, p := range st.plan.slots {
 		if st.fill[i] < p.Min && !p.Bots {
 			return false
 		}
@@ -228,7 +228,7 @@ func (st *state) enough() bool {
 	return true
 }
 
-// full tells whether nobody else fits.
+// full reports whether nobody else fits.
 func (st *state) full() bool { return st.total == st.plan.most }
 
 // broken tells how far the match is from keeping some rules; slow ones are

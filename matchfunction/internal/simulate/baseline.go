@@ -22,7 +22,7 @@ type baseline struct {
 	rules   *ruleset.RuleSet
 	columns []column
 	stages  []stage
-	teams   []ruleset.Place
+	teams   []ruleset.TeamSlot
 	players int
 	// main is the column that spreads are about, that of the first window.
 	main int
@@ -46,13 +46,13 @@ type window struct {
 }
 
 func newBaseline(rs *ruleset.RuleSet) (*baseline, error) {
-	b := &baseline{rules: rs, teams: rs.Stages[0].Places(), main: -1}
+	b := &baseline{rules: rs, teams: rs.Stages[0].TeamSlots(), main: -1}
 	for _, t := range b.teams {
 		b.players += t.Max
 	}
 	for i := range rs.Stages {
 		d := &rs.Stages[i].Definition
-		for j, p := range d.Places() {
+		for j, p := range d.TeamSlots() {
 			if p != b.teams[j] || p.Min != p.Max || p.Bots {
 				return nil, fmt.Errorf("teams[%d] (team %q): the strategies that a day is compared with know only teams whose minPlayers is maxPlayers at all times, and no bots", p.Team, d.Teams[p.Team].Name)
 			}
@@ -75,7 +75,7 @@ func newBaseline(rs *ruleset.RuleSet) (*baseline, error) {
 	return b, nil
 }
 
-// add takes in a rule. It tells whether it knows such rules.
+// add takes in a rule. It reports whether it knows such rules.
 func (b *baseline) add(d *ruleset.Definition, r *ruleset.Rule, s *stage) bool {
 	if r.Kind == ruleset.BatchDistance {
 		if r.MaxDistance == nil {
@@ -121,7 +121,7 @@ func (b *baseline) everyone(e *ruleset.Expr) (name string, f ruleset.Function) {
 		return "", ""
 	}
 	p := e.Call.Argument.Path
-	if p == nil || p.Property != ruleset.PlayerAttribute || len(p.Places) != len(b.teams) {
+	if p == nil || p.Property != ruleset.PlayerAttribute || len(p.Slots) != len(b.teams) {
 		return "", ""
 	}
 	return p.Attribute, f

@@ -78,7 +78,7 @@ type trait struct {
 	words []string
 	// exact are numbers that a rule compares with by = or !=.
 	exact []float64
-	// apart tells that a rule wants strings that differ.
+	// apart reports whether a rule wants strings that differ.
 	apart bool
 }
 

@@ -177,7 +177,7 @@ func TestGeneratorKnowsTheRules(t *testing.T) {
 }
 
 func TestPass(t *testing.T) {
-	for _, name := range []string{arena, "bout.json", "league.json", "skirmish.json"} {
+	for _, name := range []string{arena, "duel.json", "league.json", "skirmish.json"} {
 		t.Run(name, func(t *testing.T) {
 			rs := load(t, name)
 			tickets := simulate.NewGenerator(rs, parties(t, "1:1"), 1).Tickets(300, now)

@@ -1,10 +1,10 @@
 package search
 
-// mend changes a match, step by step, until it keeps all rules: two tickets
+// repair changes a match, step by step, until it keeps all rules: two tickets
 // of different teams change places, one gives way to a candidate, goes to
 // another team, or leaves, or a candidate joins. Each step brings it nearer to
-// the rules. The anchor stays. It tells whether that worked.
-func (r *run) mend(broken float64, budget *int) bool {
+// the rules. The anchor stays. It reports whether that worked.
+func (r *run) repair(broken float64, budget *int) bool {
 	st := r.state
 	for broken > 0 && !r.spent(budget) {
 		next, ok := r.better(broken, budget)
@@ -17,7 +17,7 @@ func (r *run) mend(broken float64, budget *int) bool {
 	if broken > 0 {
 		return false
 	}
-	return st.enough() && !st.guarded() && st.broken(r.plan.finals) == 0
+	return st.enough() && !st.breaksIncremental() && st.broken(r.plan.complete) == 0
 }
 
 // refresh computes what depends on the tickets in the teams.
@@ -47,10 +47,10 @@ func (r *run) look(before float64, budget *int) (float64, bool) {
 	if r.spent(budget) {
 		return before, false
 	}
-	if st.guarded() {
+	if st.breaksIncremental() {
 		return before, false
 	}
-	b := st.broken(r.plan.finals)
+	b := st.broken(r.plan.complete)
 	return b, b < before*(1-1e-9)
 }
 
@@ -86,11 +86,11 @@ func (r *run) shift(broken float64, budget *int) (float64, bool) {
 		for i := 0; i < len(st.teams[a]); i++ {
 			x := st.teams[a][i]
 			size := p.size(x)
-			for b, place := range st.plan.places {
+			for b, slot := range st.plan.slots {
 				if *budget <= 0 {
 					return broken, false
 				}
-				if a == b || !r.may(x).has(b) || st.fill[b]+size > place.Max || st.fill[a]-size < st.plan.places[a].Min {
+				if a == b || !r.may(x).has(b) || st.fill[b]+size > slot.Max || st.fill[a]-size < st.plan.slots[a].Min {
 					continue
 				}
 				st.drop(a, i)
@@ -107,9 +107,9 @@ func (r *run) shift(broken float64, budget *int) (float64, bool) {
 }
 
 // restore puts a ticket back where it was.
-func (st *state) restore(place, i int, t int32) {
-	st.put(t, place)
-	team := st.teams[place]
+func (st *state) restore(slot, i int, t int32) {
+	st.put(t, slot)
+	team := st.teams[slot]
 	copy(team[i+1:], team[i:len(team)-1])
 	team[i] = t
 }
@@ -145,7 +145,7 @@ func (r *run) replace(broken float64, budget *int) (float64, bool) {
 	return broken, false
 }
 
-// in tells whether a ticket is in the match.
+// in reports whether a ticket is in the match.
 func (st *state) in(t int32) bool {
 	for _, team := range st.teams {
 		for _, x := range team {
@@ -159,7 +159,7 @@ func (st *state) in(t int32) bool {
 
 func (st *state) withinWindows() bool {
 	for i, w := range st.plan.windows {
-		if st.hi[i]-st.lo[i] > w.most*st.ease {
+		if st.hi[i]-st.lo[i] > w.most*st.relax {
 			return false
 		}
 	}
@@ -178,11 +178,11 @@ func (r *run) join(broken float64, budget *int) (float64, bool) {
 		if st.in(k) || !st.near(k) || st.apart(k) {
 			continue
 		}
-		for a, place := range st.plan.places {
+		for a, slot := range st.plan.slots {
 			if *budget <= 0 {
 				return broken, false
 			}
-			if !r.may(k).has(a) || st.fill[a]+p.size(k) > place.Max {
+			if !r.may(k).has(a) || st.fill[a]+p.size(k) > slot.Max {
 				continue
 			}
 			st.put(k, a)
@@ -204,7 +204,7 @@ func (r *run) leave(broken float64, budget *int) (float64, bool) {
 			if *budget <= 0 {
 				return broken, false
 			}
-			if x == st.anchor || st.fill[a]-p.size(x) < st.plan.places[a].Min {
+			if x == st.anchor || st.fill[a]-p.size(x) < st.plan.slots[a].Min {
 				continue
 			}
 			st.drop(a, i)

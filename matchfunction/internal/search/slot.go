@@ -8,25 +8,25 @@ import (
 )
 
 // add takes a ticket in if it fits beside those that are in and breaks no
-// rule that adding others could not mend.
+// rule that adding others could not repair.
 func (st *state) add(t int32) bool {
 	p := st.run.pool
 	size := p.size(t)
 	if size > st.room || st.total+size > st.plan.most || !st.near(t) || st.apart(t) {
 		return false
 	}
-	place := st.needs(size, st.run.may(t))
-	if place < 0 && !st.repack(t) {
+	slot := st.needs(size, st.run.may(t))
+	if slot < 0 && !st.repack(t) {
 		if len(st.plan.fits) == 0 {
 			st.room = size - 1
 		}
 		return false
 	}
-	if place >= 0 {
-		st.put(t, place)
+	if slot >= 0 {
+		st.put(t, slot)
 	}
 	st.members = append(st.members, t)
-	if st.guarded() {
+	if st.breaksIncremental() {
 		st.remove(t)
 		st.members = st.members[:len(st.members)-1]
 		return false
@@ -35,17 +35,17 @@ func (st *state) add(t int32) bool {
 	return true
 }
 
-// guarded tells whether a rule is broken that adding tickets can't mend.
-func (st *state) guarded() bool {
-	if len(st.plan.guards) == 0 {
+// breaksIncremental reports whether a rule is broken that adding tickets can't repair.
+func (st *state) breaksIncremental() bool {
+	if len(st.plan.incremental) == 0 {
 		return false
 	}
 	st.filling = true
 	defer func() { st.filling = false }()
-	return st.broken(st.plan.guards) > 0
+	return st.broken(st.plan.incremental) > 0
 }
 
-// apart tells whether a custom rule keeps the ticket from any other that is in, or
+// apart reports whether a custom rule keeps the ticket from any other that is in, or
 // one of its players is in the match already: who has left a match that is
 // filled up may be back before that is known.
 func (st *state) apart(t int32) bool {
@@ -66,7 +66,7 @@ func (st *state) apart(t int32) bool {
 	return false
 }
 
-// shared tells whether two tickets have a player in common.
+// shared reports whether two tickets have a player in common.
 func (p *pool) shared(a, b int32) bool {
 	for i := range p.tickets[a].Players {
 		for j := range p.tickets[b].Players {
@@ -80,9 +80,9 @@ func (p *pool) shared(a, b int32) bool {
 
 // remove takes a ticket out of whichever team it is in.
 func (st *state) remove(t int32) {
-	for place, team := range st.teams {
+	for slot, team := range st.teams {
 		if i := slices.Index(team, t); i >= 0 {
-			st.drop(place, i)
+			st.drop(slot, i)
 			return
 		}
 	}
@@ -92,9 +92,9 @@ func (st *state) remove(t int32) {
 // have room: first those below their smallest size, of them the one with the
 // most room, then the one with the least of what teams share. -1 if there is
 // none. It is the order that FlexMatch documents.
-func (st *state) needs(size int, may *placeSet) int {
+func (st *state) needs(size int, may *slotSet) int {
 	best := -1
-	for i, p := range st.plan.places {
+	for i, p := range st.plan.slots {
 		if !may.has(i) || st.fill[i]+size > p.Max {
 			continue
 		}
@@ -102,7 +102,7 @@ func (st *state) needs(size int, may *placeSet) int {
 			best = i
 			continue
 		}
-		q := st.plan.places[best]
+		q := st.plan.slots[best]
 		c := cmp.Or(
 			cmp.Compare(one(lacks(p, st.fill[i])), one(lacks(q, st.fill[best]))),
 			cmp.Compare(p.Max-st.fill[i], q.Max-st.fill[best]),
@@ -114,8 +114,8 @@ func (st *state) needs(size int, may *placeSet) int {
 	return best
 }
 
-// lacks tells whether a team of so many is below its smallest size.
-func lacks(p ruleset.Place, players int) bool { return !p.Bots && players < p.Min }
+// lacks reports whether a team of so many is below its smallest size.
+func lacks(p ruleset.TeamSlot, players int) bool { return !p.Bots && players < p.Min }
 
 // repack puts all tickets and one more into the teams anew, the largest
 // parties first. If they do not fit, nothing changes.
@@ -138,14 +138,14 @@ func (st *state) deal(tickets []int32) bool {
 	}
 	st.empty()
 	for _, t := range tickets {
-		place := st.needs(p.size(t), st.run.may(t))
-		if place < 0 {
+		slot := st.needs(p.size(t), st.run.may(t))
+		if slot < 0 {
 			st.undeal()
 			return false
 		}
-		st.put(t, place)
+		st.put(t, slot)
 		if st.plan.balance >= 0 {
-			st.sums[place] += p.value(st.plan.balance, t) * float64(p.size(t))
+			st.sums[slot] += p.value(st.plan.balance, t) * float64(p.size(t))
 		}
 	}
 	clear(st.sums)
@@ -218,7 +218,7 @@ func (st *state) balance() {
 }
 
 // closer swaps tickets of the same size between two teams as long as that
-// brings their means closer. It tells whether it has.
+// brings their means closer. It reports whether it has.
 func (st *state) closer(a, b int) bool {
 	p, col := st.run.pool, st.plan.balance
 	if st.fill[a] == 0 || st.fill[b] == 0 {
@@ -244,9 +244,9 @@ func (st *state) closer(a, b int) bool {
 }
 
 // sum is that of a team in what the teams should share.
-func (st *state) sum(place int) float64 {
+func (st *state) sum(slot int) float64 {
 	sum := 0.0
-	for from, to := range st.players(place) {
+	for from, to := range st.players(slot) {
 		for _, x := range st.run.pool.numbers[st.plan.balance][from:to] {
 			sum += x
 		}

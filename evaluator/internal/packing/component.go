@@ -64,27 +64,27 @@ func Groups(starts, items []int32, numItems int) []int32 {
 	return root
 }
 
-// split puts sets, given in falling weight, into parts: sets of different
-// parts share no item. Parts keep the order of the sets, and are in that of
+// split puts sets, given in falling weight, into components: sets of different
+// components share no item. Components keep the order of the sets, and are in that of
 // their first sets.
 func split(p *Problem, sets []int32) [][]int32 {
 	root := Groups(kept(p, sets))
-	var parts [][]int32
-	number := make([]int32, p.NumItems) // of the part, plus 1, at its root
+	var components [][]int32
+	number := make([]int32, p.NumItems) // of the component, plus 1, at its root
 	for _, v := range sets {
 		items := p.of(v)
 		if len(items) == 0 { // shares nothing
-			parts = append(parts, []int32{v})
+			components = append(components, []int32{v})
 			continue
 		}
 		r := root[items[0]]
 		if number[r] == 0 {
-			parts = append(parts, nil)
-			number[r] = int32(len(parts))
+			components = append(components, nil)
+			number[r] = int32(len(components))
 		}
-		parts[number[r]-1] = append(parts[number[r]-1], v)
+		components[number[r]-1] = append(components[number[r]-1], v)
 	}
-	return parts
+	return components
 }
 
 // kept lists the items of some sets of a problem only.
@@ -101,28 +101,28 @@ func kept(p *Problem, sets []int32) (starts, items []int32, numItems int) {
 	return starts, items, p.NumItems
 }
 
-// part is one part as a problem of its own, in which sets and items have new
+// component is one component as a problem of its own, in which sets and items have new
 // numbers; the order of the sets is kept. Its largest weight is between 1/2 and
 // 1, so that no sum overflows.
-type part struct {
+type component struct {
 	weights  []float64
 	sets     table // the items of each set
 	inc      table // the sets of each item
 	numItems int
 }
 
-// workshop solves parts, one after the other, in the same memory.
-type workshop struct {
-	problem *Problem
-	local   []int32 // the number of each item in the part, plus 1
-	part    part
-	sweep   sweep
-	search  search
+// solver solves components, one after the other, in the same memory.
+type solver struct {
+	problem   *Problem
+	local     []int32 // the number of each item in the component, plus 1
+	component component
+	sweep     sweep
+	search    search
 }
 
-// load makes the part of sets.
-func (w *workshop) load(sets []int32) {
-	p, q := w.problem, &w.part
+// load makes the component of sets.
+func (w *solver) load(sets []int32) {
+	p, q := w.problem, &w.component
 	q.weights, q.sets.starts, q.sets.values, q.numItems = q.weights[:0], append(q.sets.starts[:0], 0), q.sets.values[:0], 0
 	_, exponent := math.Frexp(p.Weights[sets[0]])
 	for _, v := range sets {
@@ -146,11 +146,11 @@ func (w *workshop) load(sets []int32) {
 	q.inc.fill(q.sets.starts, q.sets.values)
 }
 
-// solve returns which of sets, those of one part, to take, and whether that is
+// solve returns which of sets, those of one component, to take, and whether that is
 // known to be the best. What it returns is good until the next call.
-func (w *workshop) solve(sets []int32, b *budget) (taken []bool, exact bool) {
+func (w *solver) solve(sets []int32, b *budget) (taken []bool, exact bool) {
 	w.load(sets)
-	q := &w.part
+	q := &w.component
 	greedy := q.greedy()
 	if b.over() {
 		return greedy, false
@@ -166,7 +166,7 @@ func (w *workshop) solve(sets []int32, b *budget) (taken []bool, exact bool) {
 	if !exact {
 		s.improve(w.sweep.orderer.order, b)
 	}
-	s.settle(b)
+	s.finish(b)
 	if q.sum(s.taken) > q.sum(greedy)*better {
 		return s.taken, exact
 	}
@@ -174,7 +174,7 @@ func (w *workshop) solve(sets []int32, b *budget) (taken []bool, exact bool) {
 }
 
 // greedy takes, in falling weight, whatever collides with nothing taken.
-func (q *part) greedy() []bool {
+func (q *component) greedy() []bool {
 	taken, used := make([]bool, len(q.weights)), make([]bool, q.numItems)
 	for v := range taken {
 		free := true
@@ -193,7 +193,7 @@ func (q *part) greedy() []bool {
 }
 
 // sum adds the weights of what is taken.
-func (q *part) sum(taken []bool) float64 {
+func (q *component) sum(taken []bool) float64 {
 	sum := 0.0
 	for v, t := range taken {
 		if t {

@@ -2,23 +2,23 @@ package search
 
 import "torikumi/pkg/ruleset"
 
-// placeSet is a set of teams of a match.
-type placeSet [(ruleset.MaxPlayers + 63) / 64]uint64
+// slotSet is a set of teams of a match.
+type slotSet [(ruleset.MaxPlayers + 63) / 64]uint64
 
-// everyPlace holds all teams.
-var everyPlace = func() (s placeSet) {
+// everySlot holds all teams.
+var everySlot = func() (s slotSet) {
 	for i := range s {
 		s[i] = ^uint64(0)
 	}
 	return s
 }()
 
-func (s *placeSet) add(place int)      { s[place/64] |= 1 << (place % 64) }
-func (s *placeSet) remove(place int)   { s[place/64] &^= 1 << (place % 64) }
-func (s *placeSet) has(place int) bool { return s[place/64]&(1<<(place%64)) != 0 }
+func (s *slotSet) add(slot int)      { s[slot/64] |= 1 << (slot % 64) }
+func (s *slotSet) remove(slot int)   { s[slot/64] &^= 1 << (slot % 64) }
+func (s *slotSet) has(slot int) bool { return s[slot/64]&(1<<(slot%64)) != 0 }
 
-// meets tells whether two sets have a team in common.
-func (s *placeSet) meets(o *placeSet) bool {
+// meets reports whether two sets have a team in common.
+func (s *slotSet) meets(o *slotSet) bool {
 	for i := range s {
 		if s[i]&o[i] != 0 {
 			return true
@@ -29,8 +29,8 @@ func (s *placeSet) meets(o *placeSet) bool {
 
 // classes numbers the different sets of teams that tickets may be in.
 type classes struct {
-	sets  []placeSet
-	index map[placeSet]int32
+	sets  []slotSet
+	index map[slotSet]int32
 	// bySize is the class of a size, where the size alone decides.
 	bySize map[int]int32
 }
@@ -46,7 +46,7 @@ func (c *classes) of(pl *plan, p *pool, t int32) int32 {
 	id, ok := c.index[set]
 	if !ok {
 		if c.index == nil {
-			c.index, c.bySize = make(map[placeSet]int32), make(map[int]int32)
+			c.index, c.bySize = make(map[slotSet]int32), make(map[int]int32)
 		}
 		id = int32(len(c.sets))
 		c.index[set] = id

@@ -45,8 +45,8 @@ func number(ps []Proposal) items {
 	return t
 }
 
-// settle tells which of the proposals, given in the stock order, stand.
-func (r *Result) settle(ps []Proposal, t items, o Options) []bool {
+// choose returns which of the proposals, given in the stock order, stand.
+func (r *Result) choose(ps []Proposal, t items, o Options) []bool {
 	taken, used := make([]bool, len(ps)), make([]bool, t.count)
 	infinite := 0
 	for infinite < len(ps) && math.IsInf(ps[infinite].Score, 1) {

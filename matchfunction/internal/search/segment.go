@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// cuttable tells whether the pool can be cut into matches at once: everybody
+// segmentable reports whether the pool can be divided into matches at once: everybody
 // comes alone, all matches have the same size, anybody may be in any team, and
 // beside equality the rules say no more than that one number differs by at
 // most so much.
-func (r *run) cuttable() bool {
+func (r *run) segmentable() bool {
 	pl := r.plan
-	if len(pl.windows) != 1 || pl.windows[0].column != pl.axis || len(pl.finals)+len(pl.guards)+len(pl.fits)+len(pl.limits)+len(pl.sorts)+len(pl.pairwise) > 0 {
+	if len(pl.windows) != 1 || pl.windows[0].column != pl.sortKey || len(pl.complete)+len(pl.incremental)+len(pl.fits)+len(pl.limits)+len(pl.sorts)+len(pl.pairwise) > 0 {
 		return false
 	}
 	if len(r.pool.regions) > 0 || len(r.backfills) > 0 || r.byOldest || !r.loosens() {
 		return false
 	}
-	for _, p := range pl.places {
+	for _, p := range pl.slots {
 		if p.Min != p.Max || p.Bots {
 			return false
 		}
@@ -32,7 +32,7 @@ func (r *run) cuttable() bool {
 	return true
 }
 
-// loosens tells that a match which keeps the rules of this stage keeps those
+// loosens reports whether a match which keeps the rules of this stage keeps those
 // of all later ones, which some of its tickets may have reached: they are the
 // same but for the window, which gets no smaller.
 func (r *run) loosens() bool {
@@ -40,15 +40,15 @@ func (r *run) loosens() bool {
 	for _, later := range r.engine.plans[pl.stage+1:] {
 		if len(later.checks) != len(pl.checks) || len(later.windows) != 1 || later.windows[0].column != pl.windows[0].column ||
 			later.windows[0].most < pl.windows[0].most || !slices.EqualFunc(later.equals, pl.equals, func(a, b equal) bool { return a.column == b.column }) ||
-			len(later.finals)+len(later.guards)+len(later.fits)+len(later.limits) > 0 || !slices.Equal(later.places, pl.places) {
+			len(later.complete)+len(later.incremental)+len(later.fits)+len(later.limits) > 0 || !slices.Equal(later.slots, pl.slots) {
 			return false
 		}
 	}
 	return true
 }
 
-// placed is a ticket and where it stands on the axis.
-type placed struct {
+// sortedTicket is a ticket and where it stands by the sort key.
+type sortedTicket struct {
 	bits   uint64 // the number, so that bits are in its order
 	ticket int32
 }
@@ -62,15 +62,15 @@ func sortable(x float64) uint64 {
 	return b | 1<<63
 }
 
-// cut chooses, among all ways to cut the pool into matches, the one that costs
+// segment chooses, among all ways to divide the pool into matches, the one that costs
 // least: a match its spread, a ticket that is left out more than the whole
 // window, and the more the longer it has waited.
-func (r *run) cut(yield func(Proposal) bool) bool {
-	all, ends := r.byPart()
+func (r *run) segment(yield func(Proposal) bool) bool {
+	all, ends := r.byPartition()
 	tickets, teams := make([]int32, len(all)), make([]uint8, len(all))
 	from := int32(0)
 	for _, to := range ends {
-		if to > from && !r.cutPart(radix(all[from:to]), tickets[from:to], teams[from:to], yield) {
+		if to > from && !r.segmentPartition(radix(all[from:to]), tickets[from:to], teams[from:to], yield) {
 			return false
 		}
 		from = to
@@ -78,34 +78,34 @@ func (r *run) cut(yield func(Proposal) bool) bool {
 	return true
 }
 
-// byPart are the tickets of one part after the other, and where each ends.
-// Parts are numbered densely, by words or by what partition has seen.
-func (r *run) byPart() (all []placed, ends []int32) {
+// byPartition are the tickets of one partition after the other, and where each ends.
+// Partitions are numbered densely, by words or by what the partitioner has seen.
+func (r *run) byPartition() (all []sortedTicket, ends []int32) {
 	last := int32(0)
 	for _, t := range r.free {
-		last = max(last, r.part[t])
+		last = max(last, r.partition[t])
 	}
 	ends = make([]int32, last+2)
 	for _, t := range r.free {
-		ends[r.part[t]+1]++
+		ends[r.partition[t]+1]++
 	}
 	for i := range last + 1 {
 		ends[i+1] += ends[i]
 	}
-	all = make([]placed, len(r.free))
+	all = make([]sortedTicket, len(r.free))
 	for _, t := range r.free {
-		at := &ends[r.part[t]]
-		all[*at] = placed{sortable(r.key(t)), t}
+		at := &ends[r.partition[t]]
+		all[*at] = sortedTicket{sortable(r.key(t)), t}
 		*at++
 	}
 	return all, ends[:last+1]
 }
 
-// cutPart cuts tickets that are sorted along the axis. With f(i) the least
+// segmentPartition divides tickets that are sorted by the sort key. With f(i) the least
 // cost of the first i, ticket i is left out, or ends a match:
 //
 //	f(i) = min(f(i-1) + left(i), f(i-k) + spread(i-k..i))
-func (r *run) cutPart(sorted []placed, tickets []int32, teams []uint8, yield func(Proposal) bool) bool {
+func (r *run) segmentPartition(sorted []sortedTicket, tickets []int32, teams []uint8, yield func(Proposal) bool) bool {
 	n, k := len(sorted), r.plan.most
 	if n < k {
 		return true
@@ -129,7 +129,7 @@ func (r *run) cutPart(sorted []placed, tickets []int32, teams []uint8, yield fun
 			continue
 		}
 		spread := x[i-1] - x[i-k]
-		if c := f[i-k] + spread; spread <= most*r.plan.ease(held) && c < f[i] {
+		if c := f[i-k] + spread; spread <= most*r.plan.relax(held) && c < f[i] {
 			f[i], ends[i] = c, true
 		}
 	}
@@ -144,8 +144,8 @@ func (r *run) cutPart(sorted []placed, tickets []int32, teams []uint8, yield fun
 	}
 	slices.Reverse(starts)
 	used := 0
-	sums := make([]float64, len(r.plan.places))
-	fill := make([]int, len(r.plan.places))
+	sums := make([]float64, len(r.plan.slots))
+	fill := make([]int, len(r.plan.slots))
 	for i, from := range starts {
 		if i%checkEvery == 0 && r.ctx.Err() != nil {
 			return false
@@ -165,7 +165,7 @@ func (r *run) cutPart(sorted []placed, tickets []int32, teams []uint8, yield fun
 // a match has.
 type longest struct {
 	wait  []time.Duration
-	of    []placed
+	of    []sortedTicket
 	width int
 	// queue are positions, the longest waiting first, each of which came after
 	// the one before.
@@ -185,16 +185,16 @@ func (l *longest) push(i int) time.Duration {
 	return l.wait[l.of[l.queue[0]].ticket]
 }
 
-// deal puts the tickets of a match, sorted along the axis, into its teams: the
+// deal puts the tickets of a match, sorted by the sort key, into its teams: the
 // highest first, each into the team with room that has the least so far.
-func (r *run) deal(sorted []placed, x []float64, p *Proposal, sums []float64, fill []int) {
+func (r *run) deal(sorted []sortedTicket, x []float64, p *Proposal, sums []float64, fill []int) {
 	clear(sums)
 	clear(fill)
 	for i := len(sorted) - 1; i >= 0; i-- {
 		best := -1
-		for place := range r.plan.places {
-			if fill[place] < r.plan.places[place].Max && (best < 0 || sums[place] < sums[best]) {
-				best = place
+		for slot := range r.plan.slots {
+			if fill[slot] < r.plan.slots[slot].Max && (best < 0 || sums[slot] < sums[best]) {
+				best = slot
 			}
 		}
 		fill[best]++
@@ -210,10 +210,10 @@ func (r *run) deal(sorted []placed, x []float64, p *Proposal, sums []float64, fi
 }
 
 // radix sorts by bits; those that are equal stay in order.
-func radix(in []placed) []placed {
+func radix(in []sortedTicket) []sortedTicket {
 	const width, buckets = 11, 1 << 11
 	if len(in) < 512 {
-		slices.SortStableFunc(in, func(a, b placed) int { return cmp.Compare(a.bits, b.bits) })
+		slices.SortStableFunc(in, func(a, b sortedTicket) int { return cmp.Compare(a.bits, b.bits) })
 		return in
 	}
 	var counts [6][buckets]int32
@@ -224,7 +224,7 @@ func radix(in []placed) []placed {
 			b >>= width
 		}
 	}
-	out := make([]placed, len(in))
+	out := make([]sortedTicket, len(in))
 	for d := range counts {
 		shift := d * width
 		c := &counts[d]

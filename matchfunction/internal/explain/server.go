@@ -11,7 +11,7 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// Limits of a Desk.
+// Limits of a Server.
 const (
 	// MostIDs is how many tickets one call may ask for.
 	MostIDs = 100
@@ -23,10 +23,10 @@ const (
 	fresh = 30 * time.Second
 )
 
-// Desk remembers which tickets are asked for, and what runs saw of them. The
+// Server remembers which tickets are asked for, and what runs saw of them. The
 // zero value needs Now. It implements torikumiv1.ExplainServiceServer and is
 // safe for concurrent use.
-type Desk struct {
+type Server struct {
 	torikumiv1.UnimplementedExplainServiceServer
 	Now func() time.Time
 
@@ -42,69 +42,69 @@ type answer struct {
 }
 
 // Explain implements torikumiv1.ExplainServiceServer.
-func (d *Desk) Explain(_ context.Context, req *torikumiv1.ExplainRequest) (*torikumiv1.ExplainResponse, error) {
+func (s *Server) Explain(_ context.Context, req *torikumiv1.ExplainRequest) (*torikumiv1.ExplainResponse, error) {
 	if n := len(req.GetTicketIds()); n > MostIDs {
 		return nil, status.Errorf(codes.InvalidArgument, "ticket_ids: must be at most %d, got %d", MostIDs, n)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.forget()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget()
 	out := new(torikumiv1.ExplainResponse)
 	for _, id := range req.GetTicketIds() {
 		if id == "" {
 			return nil, status.Error(codes.InvalidArgument, "ticket_ids: must not be empty")
 		}
-		if k, ok := d.known[id]; ok {
+		if k, ok := s.known[id]; ok {
 			out.Explanations = append(out.Explanations, k.of)
 		}
-		if d.wanted == nil {
-			d.wanted = make(map[string]time.Time)
+		if s.wanted == nil {
+			s.wanted = make(map[string]time.Time)
 		}
-		if _, ok := d.wanted[id]; ok || len(d.wanted) < most {
-			d.wanted[id] = d.Now()
+		if _, ok := s.wanted[id]; ok || len(s.wanted) < most {
+			s.wanted[id] = s.Now()
 		}
 	}
 	return out, nil
 }
 
 // forget drops what is not fresh, once a second.
-func (d *Desk) forget() {
-	if d.Now().Sub(d.forgot) < time.Second {
+func (s *Server) forget() {
+	if s.Now().Sub(s.forgot) < time.Second {
 		return
 	}
-	d.forgot = d.Now()
-	old := d.forgot.Add(-fresh)
-	for id, at := range d.wanted {
+	s.forgot = s.Now()
+	old := s.forgot.Add(-fresh)
+	for id, at := range s.wanted {
 		if at.Before(old) {
-			delete(d.wanted, id)
+			delete(s.wanted, id)
 		}
 	}
-	for id, k := range d.known {
+	for id, k := range s.known {
 		if k.at.Before(old) {
-			delete(d.known, id)
+			delete(s.known, id)
 		}
 	}
 }
 
-// Wanted tells whether anybody has asked for anything of late.
-func (d *Desk) Wanted() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.wanted) > 0
+// Wanted reports whether anybody has asked for anything of late.
+func (s *Server) Wanted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.wanted) > 0
 }
 
 // Pick returns the positions of up to MostAtOnce of a run's tickets that are
 // asked for, those first of which nothing or the oldest is known.
-func (d *Desk) Pick(n int, id func(int) string) []int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.forget()
-	if len(d.wanted) == 0 {
+func (s *Server) Pick(n int, id func(int) string) []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget()
+	if len(s.wanted) == 0 {
 		return nil
 	}
 	var picked []int
 	for i := range n {
-		if _, ok := d.wanted[id(i)]; !ok {
+		if _, ok := s.wanted[id(i)]; !ok {
 			continue
 		}
 		if len(picked) < MostAtOnce {
@@ -113,11 +113,11 @@ func (d *Desk) Pick(n int, id func(int) string) []int {
 		}
 		newest := 0
 		for j := range picked {
-			if d.known[id(picked[j])].at.After(d.known[id(picked[newest])].at) {
+			if s.known[id(picked[j])].at.After(s.known[id(picked[newest])].at) {
 				newest = j
 			}
 		}
-		if d.known[id(i)].at.Before(d.known[id(picked[newest])].at) {
+		if s.known[id(i)].at.Before(s.known[id(picked[newest])].at) {
 			picked[newest] = i
 		}
 	}
@@ -125,15 +125,15 @@ func (d *Desk) Pick(n int, id func(int) string) []int {
 }
 
 // Learn remembers what a run saw.
-func (d *Desk) Learn(xs []*torikumiv1.Explanation) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.known == nil {
-		d.known = make(map[string]answer)
+func (s *Server) Learn(xs []*torikumiv1.Explanation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = make(map[string]answer)
 	}
 	for _, x := range xs {
-		if _, ok := d.known[x.GetTicketId()]; ok || len(d.known) < most {
-			d.known[x.GetTicketId()] = answer{d.Now(), x}
+		if _, ok := s.known[x.GetTicketId()]; ok || len(s.known) < most {
+			s.known[x.GetTicketId()] = answer{s.Now(), x}
 		}
 	}
 }

@@ -20,24 +20,24 @@ func (p *plan) chooseAxis(c *checks) error {
 	}
 	for _, o := range p.sorts {
 		if !o.absolute && o.kind == ruleset.Number && o.ascending {
-			p.axis = o.column
+			p.sortKey = o.column
 		}
 	}
-	if p.axis < 0 && d.Algorithm.BatchingPreference == ruleset.Sorted {
+	if p.sortKey < 0 && d.Algorithm.BatchingPreference == ruleset.Sorted {
 		if err := p.sortBy(c); err != nil {
 			return err
 		}
 	}
-	if p.axis < 0 && len(p.windows) > 0 {
-		p.axis = p.windows[0].column
+	if p.sortKey < 0 && len(p.windows) > 0 {
+		p.sortKey = p.windows[0].column
 	}
-	if p.axis < 0 {
-		p.axis = p.balance
+	if p.sortKey < 0 {
+		p.sortKey = p.balance
 	}
 	for _, k := range p.checks {
 		for _, n := range k.numberColumns(c) {
-			if p.axis < 0 {
-				p.axis = n
+			if p.sortKey < 0 {
+				p.sortKey = n
 			}
 			if p.balance < 0 {
 				p.balance = n
@@ -45,12 +45,12 @@ func (p *plan) chooseAxis(c *checks) error {
 		}
 	}
 	if p.balance < 0 {
-		p.balance = p.axis
+		p.balance = p.sortKey
 	}
 	return nil
 }
 
-// sortBy takes in sortByAttributes: the first number is the axis, and of
+// sortBy takes in sortByAttributes: the first number is the sort key, and of
 // strings those come first that are the anchor's.
 func (p *plan) sortBy(c *checks) error {
 	for _, name := range p.definition.Algorithm.SortByAttributes {
@@ -68,8 +68,8 @@ func (p *plan) sortBy(c *checks) error {
 			return err
 		case a.Type != ruleset.Number:
 			p.sorts = append(p.sorts, order{column: column, kind: a.Type, ascending: true, key: ruleset.MaxValue, agg: ruleset.Avg})
-		case p.axis < 0:
-			p.axis = column
+		case p.sortKey < 0:
+			p.sortKey = column
 		}
 	}
 	return nil
