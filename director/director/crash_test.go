@@ -12,24 +12,24 @@ import (
 	"torikumi/director/director"
 )
 
-// brisk are the time-outs of Open Match and the director for tests in which
+// shortTimeouts are the time-outs of Open Match and the director for tests in which
 // tickets have to come back by themselves. A call that is still on its way when
-// they end allocates a second server, so that they are not too brisk for a
+// they end allocates a second server, so that they are not too shortTimeouts for a
 // machine that is busy.
-func brisk(w *world, pending time.Duration) func(*director.Config) {
-	w.pending = pending
+func shortTimeouts(h *harness, pending time.Duration) func(*director.Config) {
+	h.pending = pending
 	return func(c *director.Config) {
 		c.PendingReleaseTimeout, c.MatchTimeout = pending, pending*3/4
 		c.ShutdownTimeout = 100 * time.Millisecond
 	}
 }
 
-// mortal starts a director whose connections all end when kill is called, at
+// startKillable starts a director whose connections all end when kill is called, at
 // which nothing it does reaches anybody any more.
-func mortal(t *testing.T, w *world, change func(*director.Config)) (i *instance, kill func()) {
+func startKillable(t *testing.T, h *harness, change func(*director.Config)) (i *instance, kill func()) {
 	t.Helper()
-	om, fleet := newProxy(t, w.omAddr), newProxy(t, w.fleetAddr)
-	i = start(t, w, func(c *director.Config) {
+	om, fleet := newProxy(t, h.omAddr), newProxy(t, h.fleetAddr)
+	i = start(t, h, func(c *director.Config) {
 		change(c)
 		c.OpenMatch, c.Frontend = om.addr, om.addr
 		c.Allocator, c.GameServers = fleet.addr, fleet.addr
@@ -70,16 +70,16 @@ func TestCrash(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.addServers(4)
-			ids := w.addTickets(8)
-			settings := brisk(w, 2*time.Second)
+			h := newHarness(t)
+			h.addServers(4)
+			ids := h.addTickets(8)
+			settings := shortTimeouts(h, 2*time.Second)
 
 			killed := make(chan struct{})
 			second := make(chan struct{})
 			kill := make(chan func(), 1)
 			var once sync.Once
-			w.hook = func(_ context.Context, method, phase string) (err error) {
+			h.hook = func(_ context.Context, method, phase string) (err error) {
 				if c.unplayable && method+phase == "AssignTicketsbefore" {
 					select {
 					case <-killed:
@@ -101,7 +101,7 @@ func TestCrash(t *testing.T) {
 				})
 				return err
 			}
-			i, f := mortal(t, w, settings)
+			i, f := startKillable(t, h, settings)
 			kill <- f
 			select {
 			case <-killed:
@@ -112,11 +112,11 @@ func TestCrash(t *testing.T) {
 				t.Errorf("director: %v", err)
 			}
 
-			start(t, w, settings)
+			start(t, h, settings)
 			close(second)
-			eventually(t, "all are assigned", func() bool { return w.assigned(ids...) == len(ids) })
-			w.check(t)
-			if n := w.inState("Allocated"); n != 4 {
+			eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+			h.check(t)
+			if n := h.inState("Allocated"); n != 4 {
 				t.Errorf("%d servers are allocated for 4 matches", n)
 			}
 		})
@@ -125,21 +125,21 @@ func TestCrash(t *testing.T) {
 
 // TestCrashAmongMany kills one of two directors in the middle of the work.
 func TestCrashAmongMany(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(120)
-	ids := w.addTickets(160)
-	settings := brisk(w, 6*time.Second)
-	i, kill := mortal(t, w, settings)
-	start(t, w, settings)
-	eventually(t, "some are assigned", func() bool { return w.assigned(ids...) > 10 })
+	h := newHarness(t)
+	h.addServers(120)
+	ids := h.addTickets(160)
+	settings := shortTimeouts(h, 6*time.Second)
+	i, kill := startKillable(t, h, settings)
+	start(t, h, settings)
+	eventually(t, "some are assigned", func() bool { return h.assigned(ids...) > 10 })
 	kill()
 	if err := i.wait(); err != nil {
 		t.Errorf("director: %v", err)
 	}
-	ids = append(ids, w.addTickets(40)...)
-	eventually(t, "all are assigned", func() bool { return w.assigned(ids...) == len(ids) })
-	w.check(t)
-	if n := w.inState("Allocated"); n != 100 {
+	ids = append(ids, h.addTickets(40)...)
+	eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	h.check(t)
+	if n := h.inState("Allocated"); n != 100 {
 		t.Errorf("%d servers are allocated for 100 matches", n)
 	}
 }

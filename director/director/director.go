@@ -5,6 +5,7 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,15 +14,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
 	"torikumi/director/internal/announce"
 	"torikumi/director/internal/fetch"
-	"torikumi/director/internal/intake"
-	"torikumi/director/internal/ledger"
-	"torikumi/director/internal/metrics"
-	"torikumi/director/internal/place"
+	"torikumi/director/internal/placement"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
@@ -50,11 +49,10 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	defer conns.close()
 
 	registry := service.NewRegistry()
-	m := metrics.New(registry)
-	broadcaster := announce.New(cfg.AnnounceBuffer, m)
+	broadcaster := announce.New(cfg.AnnounceBuffer, registry)
 	d := &director{
 		cfg: cfg, queues: set.Queues, function: function, conns: conns,
-		metrics: m, broadcaster: broadcaster, log: cfg.Logger(os.Stderr, "director"),
+		registry: registry, broadcaster: broadcaster, log: cfg.Logger(os.Stderr, "director"),
 	}
 	return service.Run(ctx, service.Options{
 		Name:       "director",
@@ -78,7 +76,7 @@ type director struct {
 	queues      []queues.Queue
 	function    *openmatch.FunctionConfig
 	conns       *conns
-	metrics     *metrics.Metrics
+	registry    *prometheus.Registry
 	broadcaster *announce.Broadcaster
 	log         *slog.Logger
 }
@@ -99,32 +97,62 @@ func (d *director) run(ctx context.Context) error {
 	})()
 
 	backend := openmatch.NewBackendServiceClient(d.conns.backend)
-	in := intake.New(intake.Options{
-		Placer:         d.placer(ctx, backend),
-		Backend:        backend,
-		Ledger:         ledger.New(d.cfg.PendingReleaseTimeout),
+	metrics := fetch.NewMetrics(d.registry)
+	intake := fetch.NewIntake(fetch.IntakeOptions{
+		Placer:         d.placer(ctx.Done(), backend),
 		MaxInFlight:    d.cfg.MaxInFlight,
 		MatchTimeout:   d.cfg.MatchTimeout,
 		PendingRelease: d.cfg.PendingReleaseTimeout,
-		Work:           work, Cleanup: cleanup,
-		Metrics: d.metrics, Logger: d.log, Now: time.Now,
+		Metrics:        metrics,
+		Logger:         d.log,
 	})
-	if err := d.fetchAll(ctx, work, backend, in); err != nil {
+	profiles, err := d.profiles()
+	if err != nil {
 		return err
 	}
-	in.Drain()
+	var loops sync.WaitGroup
+	for i, q := range d.queues {
+		namespace := cmp.Or(q.Allocation.Namespace, d.cfg.Namespace)
+		queue := fetch.Queue{Name: q.Name, Servers: servers.Selector{Namespace: namespace, Labels: q.Allocation.Labels}}
+		loops.Go(func() {
+			fetch.Loop(ctx, work, fetch.LoopOptions{
+				Queue: q.Name, Backend: backend, Function: d.function, Profile: profiles[i],
+				Accept: func(m *openmatch.Match, since time.Time) bool {
+					return intake.Accept(work, cleanup, queue, m, since)
+				},
+				Failing:      func() bool { return intake.Failing(q.Name) },
+				IdleInterval: d.cfg.IdleInterval,
+				Silence:      d.cfg.FetchSilence,
+				Metrics:      metrics,
+				Logger:       d.log,
+			})
+		})
+	}
+	loops.Wait()
+	intake.Drain()
 	return nil
 }
 
-func (d *director) placer(running context.Context, backend openmatch.BackendServiceClient) *place.Placer {
-	o := place.Options{
+func (d *director) profiles() ([]*openmatch.MatchProfile, error) {
+	all := make([]*openmatch.MatchProfile, len(d.queues))
+	for i, q := range d.queues {
+		p, err := q.Profile()
+		if err != nil {
+			return nil, fmt.Errorf("profile of queue %q: %w", q.Name, err)
+		}
+		all[i] = p
+	}
+	return all, nil
+}
+
+func (d *director) placer(stopping <-chan struct{}, backend openmatch.BackendServiceClient) *placement.Placer {
+	o := placement.Options{
 		Backend:   backend,
 		Allocator: servers.NewAllocator(d.conns.allocator),
 		Publish:   d.broadcaster.Publish,
-		Running:   running,
-		Metrics:   d.metrics,
+		Stopping:  stopping,
+		Registry:  d.registry,
 		Logger:    d.log,
-		Now:       time.Now,
 	}
 	if d.conns.gameServers != nil {
 		o.GameServers = servers.NewRemote(d.conns.gameServers)
@@ -132,41 +160,7 @@ func (d *director) placer(running context.Context, backend openmatch.BackendServ
 	if d.conns.frontend != nil {
 		o.Tickets = openmatch.NewFrontendServiceClient(d.conns.frontend)
 	}
-	return place.New(o)
-}
-
-// fetchAll runs one loop for each queue until ctx ends.
-func (d *director) fetchAll(ctx, work context.Context, backend openmatch.BackendServiceClient, in *intake.Intake) error {
-	var loops sync.WaitGroup
-	defer loops.Wait()
-	profiles := make([]*openmatch.MatchProfile, len(d.queues))
-	for i, q := range d.queues {
-		p, err := q.Profile()
-		if err != nil {
-			return fmt.Errorf("profile of queue %q: %w", q.Name, err)
-		}
-		profiles[i] = p
-	}
-	for i, q := range d.queues {
-		where := servers.Where{Namespace: q.Allocation.Namespace, Labels: q.Allocation.Labels}
-		if where.Namespace == "" {
-			where.Namespace = d.cfg.Namespace
-		}
-		loops.Go(func() {
-			fetch.Run(ctx, fetch.Options{
-				Queue: q.Name, Backend: backend, Function: d.function, Profile: profiles[i],
-				Accept: func(m *openmatch.Match, since time.Time) bool {
-					return in.Accept(q.Name, where, m, since)
-				},
-				Troubled:     func() bool { return in.Troubled(q.Name) },
-				IdleInterval: d.cfg.IdleInterval,
-				Silence:      d.cfg.FetchSilence,
-				Work:         work,
-				Metrics:      d.metrics, Logger: d.log, Now: time.Now,
-			})
-		})
-	}
-	return nil
+	return placement.New(o)
 }
 
 // conns are the connections to the others; gameServers and frontend are nil if

@@ -38,10 +38,10 @@ func subscribe(t *testing.T, i *instance) grpc.ServerStreamingClient[torikumiv1.
 }
 
 func TestPlayersAreAssignedAndAnnounced(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(3)
-	stream := subscribe(t, start(t, w, nil))
-	ids := w.addTickets(2)
+	h := newHarness(t)
+	h.addServers(3)
+	stream := subscribe(t, start(t, h, nil))
+	ids := h.addTickets(2)
 
 	a, err := stream.Recv()
 	if err != nil {
@@ -54,50 +54,50 @@ func TestPlayersAreAssignedAndAnnounced(t *testing.T) {
 		d.GetRegion() != "eu" || len(d.GetTeams()) != 1 || len(d.GetTeams()[0].GetMembers()) != 2 || d.GetAllocateTime() == nil {
 		t.Errorf("announcement = %v", a)
 	}
-	if n := w.assigned(ids...); n != 2 {
+	if n := h.assigned(ids...); n != 2 {
 		t.Errorf("%d tickets are assigned", n)
 	}
-	w.do(func() {
-		s := w.server("gs-0001")
+	h.do(func() {
+		s := h.server("gs-0001")
 		roster, err := contract.DecodeRoster(s.GetAnnotations()[contract.RosterAnnotation])
 		if err != nil || roster.GetOpenMatchId() != id || s.GetLabels()[contract.QueueLabel] != "session" {
 			t.Errorf("server = %v, %v", s, err)
 		}
 	})
-	w.check(t)
+	h.check(t)
 }
 
 // A match that bots fill up: the game server reads their number from the
 // roster, everybody else from the assignment.
 func TestBotsReachTheGameServer(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(1)
-	ids := w.addTickets(1)
-	w.do(func() {
-		m := w.match(ids, time.Now())
+	h := newHarness(t)
+	h.addServers(1)
+	ids := h.addTickets(1)
+	h.do(func() {
+		m := h.match(ids, time.Now())
 		if err := contract.Put(&m.Extensions, contract.MatchExtension, &torikumiv1.MatchDetails{Queue: "session", Region: "eu", Teams: []*torikumiv1.Team{
 			{Name: "east", Members: []*torikumiv1.TeamMember{{PlayerId: "ann", TicketId: ids[0]}}}, {Name: "west", Bots: 3},
 		}}); err != nil {
 			t.Fatal(err)
 		}
-		w.script = []answer{{matches: []*openmatch.Match{m}}}
+		h.script = []answer{{matches: []*openmatch.Match{m}}}
 	})
 	bots := func(teams []*torikumiv1.Team) bool {
 		return len(teams) == 2 && teams[0].GetBots() == 0 && len(teams[0].GetMembers()) == 1 && teams[1].GetName() == "west" && teams[1].GetBots() == 3
 	}
-	start(t, w, nil)
-	eventually(t, "the player is assigned", func() bool { return w.assigned(ids...) == 1 })
-	w.do(func() {
-		roster, err := contract.DecodeRoster(w.server("gs-0001").GetAnnotations()[contract.RosterAnnotation])
+	start(t, h, nil)
+	eventually(t, "the player is assigned", func() bool { return h.assigned(ids...) == 1 })
+	h.do(func() {
+		roster, err := contract.DecodeRoster(h.server("gs-0001").GetAnnotations()[contract.RosterAnnotation])
 		if err != nil || !bots(roster.GetTeams()) {
 			t.Errorf("roster: %v, %v", roster, err)
 		}
 		d := new(torikumiv1.AssignmentDetails)
-		if err := contract.Get(w.tickets[ids[0]].GetAssignment().GetExtensions(), contract.AssignmentExtension, d); err != nil || !bots(d.GetTeams()) {
+		if err := contract.Get(h.tickets[ids[0]].GetAssignment().GetExtensions(), contract.AssignmentExtension, d); err != nil || !bots(d.GetTeams()) {
 			t.Errorf("assignment: %v, %v", d, err)
 		}
 	})
-	w.check(t)
+	h.check(t)
 }
 
 // A queue's rule set goes to the match function with the profile, as it is
@@ -112,11 +112,11 @@ func TestRuleSetGoesWithTheProfile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w := newWorld(t)
-	start(t, w, func(c *director.Config) { c.Queues = file })
+	h := newHarness(t)
+	start(t, h, func(c *director.Config) { c.Queues = file })
 	var profile *openmatch.MatchProfile
 	eventually(t, "matches are fetched", func() bool {
-		w.do(func() { profile = w.profiles["melee"] })
+		h.do(func() { profile = h.profiles["melee"] })
 		return profile != nil
 	})
 	d := new(torikumiv1.ProfileDetails)
@@ -126,32 +126,32 @@ func TestRuleSetGoesWithTheProfile(t *testing.T) {
 }
 
 func TestManyMatchesAtOnce(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(100)
-	ids := w.addTickets(200)
-	start(t, w, nil)
-	eventually(t, "all are assigned", func() bool { return w.assigned(ids...) == len(ids) })
-	w.check(t)
-	if n := w.inState("Allocated"); n != 100 {
+	h := newHarness(t)
+	h.addServers(100)
+	ids := h.addTickets(200)
+	start(t, h, nil)
+	eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	h.check(t)
+	if n := h.inState("Allocated"); n != 100 {
 		t.Errorf("%d servers are allocated", n)
 	}
 }
 
 func TestTwoDirectors(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(60)
-	a := start(t, w, nil)
-	start(t, w, nil)
-	ids := w.addTickets(60)
-	eventually(t, "all are assigned", func() bool { return w.assigned(ids...) == len(ids) })
+	h := newHarness(t)
+	h.addServers(60)
+	a := start(t, h, nil)
+	start(t, h, nil)
+	ids := h.addTickets(60)
+	eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
 	a.stop()
 	if err := a.wait(); err != nil {
 		t.Error(err)
 	}
-	more := w.addTickets(60)
-	eventually(t, "the other goes on", func() bool { return w.assigned(more...) == len(more) })
-	w.check(t)
-	if n := w.inState("Allocated"); n != 60 {
+	more := h.addTickets(60)
+	eventually(t, "the other goes on", func() bool { return h.assigned(more...) == len(more) })
+	h.check(t)
+	if n := h.inState("Allocated"); n != 60 {
 		t.Errorf("%d servers are allocated", n)
 	}
 }

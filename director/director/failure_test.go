@@ -32,14 +32,14 @@ func without(gameServers, frontend bool) func(*director.Config) {
 	}
 }
 
-func brief(d time.Duration) func(*director.Config) {
+func matchTimeout(d time.Duration) func(*director.Config) {
 	return func(c *director.Config) { c.MatchTimeout = d }
 }
 
-func (w *world) releases() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.released)
+func (h *harness) releases() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.released)
 }
 
 // TestLostCalls: a few calls fail before or after their effect, and the match
@@ -64,18 +64,18 @@ func TestLostCalls(t *testing.T) {
 	} {
 		t.Run(c.method+" "+c.phase+" "+status.Code(c.err).String(), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.addServers(1)
-			w.hook = failing(c.method, c.phase, c.n, c.err)
-			stream := subscribe(t, start(t, w, nil))
-			ids := w.addTickets(2)
+			h := newHarness(t)
+			h.addServers(1)
+			h.hook = failing(c.method, c.phase, c.n, c.err)
+			stream := subscribe(t, start(t, h, nil))
+			ids := h.addTickets(2)
 			if a, err := stream.Recv(); err != nil || len(a.GetTicketIds()) != 2 {
 				t.Errorf("announcement = %v, %v", a, err)
 			}
-			if n := w.assigned(ids...); n != 2 {
+			if n := h.assigned(ids...); n != 2 {
 				t.Errorf("%d tickets are assigned", n)
 			}
-			w.check(t)
+			h.check(t)
 		})
 	}
 }
@@ -83,11 +83,11 @@ func TestLostCalls(t *testing.T) {
 // TestLostAllocationWithoutList: when nobody can be asked for the server that
 // may have been allocated, the match is given up, and no call allocates twice.
 func TestLostAllocationWithoutList(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(3)
+	h := newHarness(t)
+	h.addServers(3)
 	var mu sync.Mutex
 	allocations, releasedAt := 0, 0
-	w.hook = func(_ context.Context, method, phase string) error {
+	h.hook = func(_ context.Context, method, phase string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		switch method + phase {
@@ -100,9 +100,9 @@ func TestLostAllocationWithoutList(t *testing.T) {
 		}
 		return nil
 	}
-	ids := w.addTickets(2)
-	start(t, w, without(true, false))
-	eventually(t, "the second match is assigned", func() bool { return w.assigned(ids...) == 2 })
+	ids := h.addTickets(2)
+	start(t, h, without(true, false))
+	eventually(t, "the second match is assigned", func() bool { return h.assigned(ids...) == 2 })
 	mu.Lock()
 	defer mu.Unlock()
 	if releasedAt != 1 || allocations != 2 {
@@ -113,17 +113,17 @@ func TestLostAllocationWithoutList(t *testing.T) {
 // TestAllocatorIsDown: a call that never left is no reason to give the tickets
 // up, list or not.
 func TestAllocatorIsDown(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(1)
-	w.fleetServer.Stop()
-	ids := w.addTickets(2)
-	i := start(t, w, without(true, false))
+	h := newHarness(t)
+	h.addServers(1)
+	h.fleetServer.Stop()
+	ids := h.addTickets(2)
+	i := start(t, h, without(true, false))
 	eventually(t, "the allocator is tried", func() bool {
 		return metric(t, i, `torikumi_director_allocations_total{result="not_sent"}`) >= 2
 	})
-	serve(t, w.fleetAddr, w.registerFleet)
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
-	if n := w.releases(); n != 0 {
+	serve(t, h.fleetAddr, h.registerFleet)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	if n := h.releases(); n != 0 {
 		t.Errorf("tickets were released %d times", n)
 	}
 }
@@ -131,70 +131,70 @@ func TestAllocatorIsDown(t *testing.T) {
 // TestLateAllocation: the first allocation happens after the look for it, so
 // that the match gets two servers; the one that is not used is given back.
 func TestLateAllocation(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(2)
-	ids := w.addTickets(2)
+	h := newHarness(t)
+	h.addServers(2)
+	ids := h.addTickets(2)
 	var once sync.Once
 	var late *torikumiv1.GameServerInfo
-	w.hook = func(_ context.Context, method, phase string) (err error) {
+	h.hook = func(_ context.Context, method, phase string) (err error) {
 		if method+phase == "Allocatebefore" {
 			once.Do(func() { err = lost })
 		}
 		if method+phase == "AssignTicketsbefore" {
-			w.do(func() {
+			h.do(func() {
 				if late != nil {
 					return
 				}
-				late = w.servers["gs-0002"]
-				late.State, late.Annotations = "Allocated", w.servers["gs-0001"].GetAnnotations()
-				late.Labels[contract.MatchLabel] = w.servers["gs-0001"].GetLabels()[contract.MatchLabel]
+				late = h.servers["gs-0002"]
+				late.State, late.Annotations = "Allocated", h.servers["gs-0001"].GetAnnotations()
+				late.Labels[contract.MatchLabel] = h.servers["gs-0001"].GetLabels()[contract.MatchLabel]
 			})
 		}
 		return err
 	}
-	start(t, w, nil)
+	start(t, h, nil)
 	eventually(t, "the spare server is given back", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return slices.Contains(w.deleted, "gs-0002")
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return slices.Contains(h.deleted, "gs-0002")
 	})
-	if n := w.assigned(ids...); n != 2 {
+	if n := h.assigned(ids...); n != 2 {
 		t.Errorf("%d tickets are assigned", n)
 	}
-	w.check(t)
+	h.check(t)
 }
 
 func TestNothingReadyForAWhile(t *testing.T) {
-	w := newWorld(t)
-	ids := w.addTickets(2)
-	i := start(t, w, nil)
+	h := newHarness(t)
+	ids := h.addTickets(2)
+	i := start(t, h, nil)
 	eventually(t, "allocation is tried", func() bool {
 		return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) >= 2
 	})
-	w.addServers(1)
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
-	if n := w.releases(); n != 0 {
+	h.addServers(1)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	if n := h.releases(); n != 0 {
 		t.Errorf("tickets were released %d times", n)
 	}
-	w.check(t)
+	h.check(t)
 }
 
 func TestNothingReadyInTime(t *testing.T) {
-	w := newWorld(t)
-	ids := w.addTickets(2)
-	i := start(t, w, brief(250*time.Millisecond))
-	eventually(t, "tickets are released", func() bool { return w.releases() > 0 })
+	h := newHarness(t)
+	ids := h.addTickets(2)
+	i := start(t, h, matchTimeout(250*time.Millisecond))
+	eventually(t, "tickets are released", func() bool { return h.releases() > 0 })
 	eventually(t, "they are matched again", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.proposed[matchID(ids)] > 1
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.proposed[matchID(ids)] > 1
 	})
-	w.addServers(1)
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	h.addServers(1)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 	if metric(t, i, `torikumi_director_released_tickets_total`) < 2 {
 		t.Error("released tickets are not counted")
 	}
-	w.check(t)
+	h.check(t)
 }
 
 // TestUnclearAssignment: the answers to all assignments of a match are lost.
@@ -210,39 +210,39 @@ func TestUnclearAssignment(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.addServers(2)
-			w.hook = failing("AssignTickets", c.phase, -1, lost)
-			i := start(t, w, func(cfg *director.Config) {
+			h := newHarness(t)
+			h.addServers(2)
+			h.hook = failing("AssignTickets", c.phase, -1, lost)
+			i := start(t, h, func(cfg *director.Config) {
 				cfg.MatchTimeout = 2 * time.Second
 				if !c.frontend {
 					cfg.Frontend = ""
 				}
 			})
 			stream := subscribe(t, i)
-			ids := w.addTickets(2)
-			outcome := `outcome="kept"`
+			ids := h.addTickets(2)
+			outcome := `outcome="unknown"`
 			if c.announced {
 				outcome = `outcome="assigned"`
 			}
 			eventually(t, outcome, func() bool {
 				return metric(t, i, `torikumi_director_matches_total{`+outcome+`,queue="session"}`) == 1
 			})
-			w.do(func() {
-				if len(w.deleted) > 0 || len(w.released) > 0 {
-					t.Errorf("deleted %v, released %v: players may be on their way", w.deleted, w.released)
+			h.do(func() {
+				if len(h.deleted) > 0 || len(h.released) > 0 {
+					t.Errorf("deleted %v, released %v: players may be on their way", h.deleted, h.released)
 				}
-				w.hook = nil
+				h.hook = nil
 			})
 			if !c.announced {
 				// The next announcement is another match's.
-				ids = w.addTickets(2)
+				ids = h.addTickets(2)
 			}
 			a, err := stream.Recv()
 			if err != nil || !slices.Equal(a.GetTicketIds(), ids) {
 				t.Errorf("announcement = %v, %v; want tickets %v", a, err, ids)
 			}
-			w.check(t)
+			h.check(t)
 		})
 	}
 }
@@ -261,18 +261,18 @@ func TestTicketsGone(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.addServers(1)
+			h := newHarness(t)
+			h.addServers(1)
 			ids := []string{"ticket-0000", "ticket-0001"}
 			first := true
-			w.hook = func(_ context.Context, method, phase string) (err error) {
-				w.do(func() {
+			h.hook = func(_ context.Context, method, phase string) (err error) {
+				h.do(func() {
 					switch {
 					case method == "AssignTickets" && first && c.lostReply && phase == "before":
 					case method == "AssignTickets" && first:
 						first = false
 						for _, id := range ids[:c.leave] {
-							delete(w.tickets, id)
+							delete(h.tickets, id)
 						}
 						if c.lostReply {
 							err = lost
@@ -281,9 +281,9 @@ func TestTicketsGone(t *testing.T) {
 				})
 				return err
 			}
-			i := start(t, w, nil)
+			i := start(t, h, nil)
 			stream := subscribe(t, i)
-			w.addTickets(2)
+			h.addTickets(2)
 			switch {
 			case c.leave == 1:
 				a, err := stream.Recv()
@@ -292,38 +292,38 @@ func TestTicketsGone(t *testing.T) {
 				}
 			case c.givesBack:
 				eventually(t, "server given back", func() bool {
-					w.mu.Lock()
-					defer w.mu.Unlock()
-					return slices.Equal(w.deleted, []string{"gs-0001"})
+					h.mu.Lock()
+					defer h.mu.Unlock()
+					return slices.Equal(h.deleted, []string{"gs-0001"})
 				})
 			default:
 				eventually(t, "server kept", func() bool {
-					return metric(t, i, `torikumi_director_matches_total{outcome="kept",queue="session"}`) == 1
+					return metric(t, i, `torikumi_director_matches_total{outcome="unknown",queue="session"}`) == 1
 				})
-				if w.inState("Allocated") != 1 {
+				if h.inState("Allocated") != 1 {
 					t.Error("the server was given back, though players may have been on it")
 				}
 			}
-			w.check(t)
+			h.check(t)
 		})
 	}
 }
 
 // TestMatchesBeforeAnError: they are real, and played.
 func TestMatchesBeforeAnError(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(2)
-	ids := w.addTickets(4)
-	w.do(func() {
+	h := newHarness(t)
+	h.addServers(2)
+	ids := h.addTickets(4)
+	h.do(func() {
 		now := time.Now()
-		w.script = []answer{{
-			matches: []*openmatch.Match{w.match(ids[:2], now), w.match(ids[2:], now)},
+		h.script = []answer{{
+			matches: []*openmatch.Match{h.match(ids[:2], now), h.match(ids[2:], now)},
 			err:     status.Error(codes.Unknown, "a backfill has expired"),
 		}}
 	})
-	start(t, w, nil)
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 4 })
-	if n := w.releases(); n != 0 {
+	start(t, h, nil)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 4 })
+	if n := h.releases(); n != 0 {
 		t.Errorf("tickets were released %d times", n)
 	}
 }
@@ -331,27 +331,27 @@ func TestMatchesBeforeAnError(t *testing.T) {
 // TestRubbish: whatever a match function sends, good matches beside it are
 // played, and no ticket that can be released is held back.
 func TestRubbish(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(2)
-	ids := w.addTickets(4)
-	w.do(func() {
+	h := newHarness(t)
+	h.addServers(2)
+	ids := h.addTickets(4)
+	h.do(func() {
 		now := time.Now()
-		twice := w.match(ids[:2], now)
+		twice := h.match(ids[:2], now)
 		twice.Tickets = append(twice.Tickets, twice.Tickets[0])
-		nameless := w.match(ids[:2], now)
+		nameless := h.match(ids[:2], now)
 		nameless.MatchId = ""
-		good := w.match(ids[2:], now)
-		again := w.match(ids[2:], now)
+		good := h.match(ids[2:], now)
+		again := h.match(ids[2:], now)
 		again.MatchId = "session:again"
-		w.script = []answer{{matches: []*openmatch.Match{
+		h.script = []answer{{matches: []*openmatch.Match{
 			nil, {}, {MatchId: "empty"}, {MatchId: "odd", Tickets: []*openmatch.Ticket{{}}}, twice, nameless, good, again,
 		}}}
 	})
-	start(t, w, nil)
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 4 })
-	w.check(t)
-	w.do(func() {
-		for _, r := range w.released {
+	start(t, h, nil)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 4 })
+	h.check(t)
+	h.do(func() {
+		for _, r := range h.released {
 			if slices.Contains(r, ids[2]) {
 				t.Errorf("released %v, of a match that is played", r)
 			}
@@ -360,46 +360,46 @@ func TestRubbish(t *testing.T) {
 }
 
 func TestOpenMatchRestarts(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(2)
-	ids := w.addTickets(2)
-	i := start(t, w, nil)
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
-	w.om.Stop()
+	h := newHarness(t)
+	h.addServers(2)
+	ids := h.addTickets(2)
+	i := start(t, h, nil)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	h.om.Stop()
 	eventually(t, "not ready", func() bool { return get(t, i, "/readyz").code == 503 })
-	more := w.addTickets(2)
-	serve(t, w.omAddr, w.registerOM, grpc.UnaryInterceptor(w.intercept))
-	eventually(t, "assigned again", func() bool { return w.assigned(more...) == 2 })
+	more := h.addTickets(2)
+	serve(t, h.omAddr, h.registerOM, grpc.UnaryInterceptor(h.intercept))
+	eventually(t, "assigned again", func() bool { return h.assigned(more...) == 2 })
 	eventually(t, "ready", func() bool { return get(t, i, "/readyz").code == 200 })
-	w.check(t)
+	h.check(t)
 }
 
 // TestSilentFetch: Open Match hangs, as it does with its evaluator.
 func TestSilentFetch(t *testing.T) {
-	w := newWorld(t)
-	w.pending = 2 * time.Second // a machine that is slow loses a fetch that did not hang, too
-	w.addServers(1)
-	ids := w.addTickets(2)
+	h := newHarness(t)
+	h.pending = 2 * time.Second // a machine that is slow loses a fetch that did not hang, too
+	h.addServers(1)
+	ids := h.addTickets(2)
 	// The first call of each queue hangs. None waits for another's: that one
 	// would go on just when it is given up, and take its matches with it.
 	var calls atomic.Int64
-	w.hook = func(ctx context.Context, method, phase string) error {
+	h.hook = func(ctx context.Context, method, phase string) error {
 		if method+phase == "FetchMatchesbefore" && calls.Add(1) <= int64(len(queues.Default().Queues)) {
 			<-ctx.Done()
 		}
 		return ctx.Err()
 	}
-	start(t, w, func(c *director.Config) { c.FetchSilence = 500 * time.Millisecond })
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+	start(t, h, func(c *director.Config) { c.FetchSilence = 500 * time.Millisecond })
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 }
 
 // TestBackPressure: with no room for more, the stream is not read; with room
 // again, everything is placed.
 func TestBackPressure(t *testing.T) {
-	w := newWorld(t)
-	w.addServers(40)
+	h := newHarness(t)
+	h.addServers(40)
 	gate := make(chan struct{})
-	w.hook = func(ctx context.Context, method, phase string) error {
+	h.hook = func(ctx context.Context, method, phase string) error {
 		if method+phase == "Allocatebefore" {
 			select {
 			case <-gate:
@@ -408,13 +408,13 @@ func TestBackPressure(t *testing.T) {
 		}
 		return nil
 	}
-	ids := w.addTickets(80)
-	i := start(t, w, func(c *director.Config) { c.MaxInFlight = 3 })
+	ids := h.addTickets(80)
+	i := start(t, h, func(c *director.Config) { c.MaxInFlight = 3 })
 	eventually(t, "all slots are taken", func() bool { return metric(t, i, "torikumi_director_in_flight_matches") == 3 })
 	if n := metric(t, i, `torikumi_director_fetches_total{queue="session",result="ok"}`); n != 0 {
 		t.Errorf("%v fetches have ended", n)
 	}
 	close(gate)
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == len(ids) })
-	w.check(t)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	h.check(t)
 }

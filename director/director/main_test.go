@@ -71,15 +71,15 @@ func (i *instance) wait() error {
 	return i.err
 }
 
-// start runs a director against the world; change adapts its settings.
-func start(t *testing.T, w *world, change func(*director.Config)) *instance {
+// start runs a director against the harness; change adapts its settings.
+func start(t *testing.T, h *harness, change func(*director.Config)) *instance {
 	t.Helper()
 	cfg := new(director.Config)
 	config.Default(cfg)
 	cfg.LogLevel = slog.LevelError + 1
 	cfg.GRPCListen, cfg.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.OpenMatch, cfg.Frontend = w.omAddr, w.omAddr
-	cfg.Allocator, cfg.AllocatorInsecure, cfg.GameServers = w.fleetAddr, true, w.fleetAddr
+	cfg.OpenMatch, cfg.Frontend = h.omAddr, h.omAddr
+	cfg.Allocator, cfg.AllocatorInsecure, cfg.GameServers = h.fleetAddr, true, h.fleetAddr
 	cfg.IdleInterval = 5 * time.Millisecond
 	if change != nil {
 		change(cfg)

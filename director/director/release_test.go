@@ -23,21 +23,21 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.addServers(1)
-			w.noAddress = c.noAddress
-			w.hook = failing(c.method, "before", 1, status.Error(codes.PermissionDenied, "no"))
-			ids := w.addTickets(2)
-			start(t, w, nil)
-			eventually(t, "tickets are released", func() bool { return w.releases() > 0 })
-			w.do(func() {
-				w.noAddress = false
-				if got := len(w.deleted) > 0; got != c.givesBack {
-					t.Errorf("deleted servers = %v before the release", w.deleted)
+			h := newHarness(t)
+			h.addServers(1)
+			h.noAddress = c.noAddress
+			h.hook = failing(c.method, "before", 1, status.Error(codes.PermissionDenied, "no"))
+			ids := h.addTickets(2)
+			start(t, h, nil)
+			eventually(t, "tickets are released", func() bool { return h.releases() > 0 })
+			h.do(func() {
+				h.noAddress = false
+				if got := len(h.deleted) > 0; got != c.givesBack {
+					t.Errorf("deleted servers = %v before the release", h.deleted)
 				}
 			})
-			eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
-			w.check(t)
+			eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+			h.check(t)
 		})
 	}
 }
@@ -45,18 +45,18 @@ func TestRefused(t *testing.T) {
 // TestBackBeforeTheAnswer: released tickets come in their next match before the
 // release has been answered.
 func TestBackBeforeTheAnswer(t *testing.T) {
-	w := newWorld(t)
+	h := newHarness(t)
 	answer := make(chan struct{})
 	refuse := failing("Allocate", "before", 1, status.Error(codes.PermissionDenied, "no"))
-	w.hook = func(ctx context.Context, method, phase string) error {
+	h.hook = func(ctx context.Context, method, phase string) error {
 		if method+phase == "ReleaseTicketsafter" {
 			<-answer
 		}
 		return refuse(ctx, method, phase)
 	}
-	w.addServers(1)
-	ids := w.addTickets(2)
-	i := start(t, w, nil)
+	h.addServers(1)
+	ids := h.addTickets(2)
+	i := start(t, h, nil)
 	release := sync.OnceFunc(func() { close(answer) })
 	defer release()
 	eventually(t, "the match is here again", func() bool {
@@ -64,25 +64,25 @@ func TestBackBeforeTheAnswer(t *testing.T) {
 			metric(t, i, `torikumi_director_matches_total{outcome="invalid",queue="session"}`) > 0
 	})
 	release()
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
-	w.check(t)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	h.check(t)
 }
 
 // TestLostAnswerToARelease: another try could take the tickets away from the
 // match in which they are by then, another director's perhaps.
 func TestLostAnswerToARelease(t *testing.T) {
-	w := newWorld(t)
+	h := newHarness(t)
 	refuse := failing("Allocate", "before", 1, status.Error(codes.PermissionDenied, "no"))
 	lose := failing("ReleaseTickets", "after", 1, lost)
-	w.hook = func(ctx context.Context, method, phase string) error {
+	h.hook = func(ctx context.Context, method, phase string) error {
 		return cmp.Or(refuse(ctx, method, phase), lose(ctx, method, phase))
 	}
-	w.addServers(1)
-	ids := w.addTickets(2)
-	start(t, w, nil)
-	eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
-	if n := w.releases(); n != 1 {
+	h.addServers(1)
+	ids := h.addTickets(2)
+	start(t, h, nil)
+	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	if n := h.releases(); n != 1 {
 		t.Errorf("tickets were released %d times", n)
 	}
-	w.check(t)
+	h.check(t)
 }

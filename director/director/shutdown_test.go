@@ -38,13 +38,13 @@ func TestStopFinishesMatches(t *testing.T) {
 	for _, method := range []string{"Allocate", "AssignTickets"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.addServers(1)
+			h := newHarness(t)
+			h.addServers(1)
 			hook, arrived, open := holding(method)
-			w.hook = hook
-			i := start(t, w, nil)
+			h.hook = hook
+			i := start(t, h, nil)
 			stream := subscribe(t, i)
-			ids := w.addTickets(2)
+			ids := h.addTickets(2)
 			<-arrived
 			i.stop()
 			close(open)
@@ -57,10 +57,10 @@ func TestStopFinishesMatches(t *testing.T) {
 			if err := i.wait(); err != nil {
 				t.Error(err)
 			}
-			if n := w.assigned(ids...); n != 2 {
+			if n := h.assigned(ids...); n != 2 {
 				t.Errorf("%d tickets are assigned", n)
 			}
-			w.check(t)
+			h.check(t)
 		})
 	}
 }
@@ -80,11 +80,11 @@ func TestStopReleasesMatches(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			h := newHarness(t)
 			hook, arrived, open := holding(c.hold)
-			w.hook = hook
-			ids := w.addTickets(2)
-			i := start(t, w, func(cfg *director.Config) { cfg.ShutdownTimeout = c.limit })
+			h.hook = hook
+			ids := h.addTickets(2)
+			i := start(t, h, func(cfg *director.Config) { cfg.ShutdownTimeout = c.limit })
 			if c.hold == "" {
 				eventually(t, "an allocation has failed", func() bool {
 					return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) > 0
@@ -104,13 +104,13 @@ func TestStopReleasesMatches(t *testing.T) {
 			if err := i.wait(); err != nil {
 				t.Error(err)
 			}
-			w.do(func() {
+			h.do(func() {
 				// The last fetch may have brought the tickets once more.
-				if n := w.proposed[matchID(ids)]; n == 0 || len(w.released) != n {
-					t.Errorf("released %v of %d matches", w.released, n)
+				if n := h.proposed[matchID(ids)]; n == 0 || len(h.released) != n {
+					t.Errorf("released %v of %d matches", h.released, n)
 				}
 				for _, id := range ids {
-					if tk := w.tickets[id]; !tk.pendingUntil.IsZero() || tk.GetAssignment() != nil {
+					if tk := h.tickets[id]; !tk.pendingUntil.IsZero() || tk.GetAssignment() != nil {
 						t.Errorf("ticket %s is held until %v, assigned to %v", id, tk.pendingUntil, tk.to)
 					}
 				}

@@ -94,22 +94,22 @@ func TestMutualTLS(t *testing.T) {
 		ok   bool
 	}{{"right authority", ours.pem, true}, {"wrong authority", theirs.pem, false}} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.addServers(1)
-			ids := w.addTickets(2)
-			secure, _ := serve(t, "127.0.0.1:0", w.registerFleet, creds)
-			i := start(t, w, func(cfg *director.Config) {
+			h := newHarness(t)
+			h.addServers(1)
+			ids := h.addTickets(2)
+			secure, _ := serve(t, "127.0.0.1:0", h.registerFleet, creds)
+			i := start(t, h, func(cfg *director.Config) {
 				cfg.Allocator, cfg.AllocatorInsecure = secure, false
 				cfg.AllocatorCA, cfg.AllocatorCert, cfg.AllocatorKey = c.ca, clientCert, clientKey
 			})
 			if c.ok {
-				eventually(t, "assigned", func() bool { return w.assigned(ids...) == 2 })
+				eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 				return
 			}
 			eventually(t, "the allocator is not believed", func() bool {
 				return metric(t, i, `torikumi_director_allocations_total{result="not_sent"}`) >= 2
 			})
-			if n := w.inState("Allocated"); n != 0 {
+			if n := h.inState("Allocated"); n != 0 {
 				t.Errorf("%d servers are allocated", n)
 			}
 		})

@@ -6,12 +6,13 @@ package announce
 import (
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"torikumi/director/internal/metrics"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -21,7 +22,7 @@ type Broadcaster struct {
 	torikumiv1.UnimplementedAnnouncementServiceServer
 
 	buffer  int
-	metrics *metrics.Metrics
+	metrics metrics
 
 	mu     sync.Mutex
 	closed bool
@@ -29,16 +30,31 @@ type Broadcaster struct {
 }
 
 // subscription is one subscriber. Its channel is closed when it is over, with
-// cut telling why; both only under the broadcaster's lock.
+// cut saying why; both only under the broadcaster's lock.
 type subscription struct {
 	queue chan *torikumiv1.Announcement
 	cut   bool
 }
 
+type metrics struct {
+	subscribers prometheus.Gauge
+	cutOff      prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) metrics {
+	f := promauto.With(r)
+	return metrics{
+		subscribers: f.NewGauge(prometheus.GaugeOpts{Name: "torikumi_director_announcement_subscribers",
+			Help: "Subscribers to the announcements."}),
+		cutOff: f.NewCounter(prometheus.CounterOpts{Name: "torikumi_director_announcement_cut_offs_total",
+			Help: "Subscribers that were cut off because they were too slow."}),
+	}
+}
+
 // New makes a broadcaster that keeps up to buffer announcements for a
-// subscriber who does not read.
-func New(buffer int, m *metrics.Metrics) *Broadcaster {
-	return &Broadcaster{buffer: buffer, metrics: m, subs: make(map[*subscription]struct{})}
+// subscriber who does not read, and registers its metrics.
+func New(buffer int, r prometheus.Registerer) *Broadcaster {
+	return &Broadcaster{buffer: buffer, metrics: newMetrics(r), subs: make(map[*subscription]struct{})}
 }
 
 // Publish hands an announcement to all who are subscribed now. It never
@@ -51,7 +67,7 @@ func (b *Broadcaster) Publish(a *torikumiv1.Announcement) {
 		case s.queue <- a:
 		default:
 			s.cut = true
-			b.metrics.CutOff.Inc()
+			b.metrics.cutOff.Inc()
 			b.remove(s)
 		}
 	}
@@ -75,7 +91,7 @@ func (b *Broadcaster) remove(s *subscription) {
 	}
 	delete(b.subs, s)
 	close(s.queue)
-	b.metrics.Subscribers.Dec()
+	b.metrics.subscribers.Dec()
 }
 
 func (b *Broadcaster) add() (*subscription, bool) {
@@ -86,7 +102,7 @@ func (b *Broadcaster) add() (*subscription, bool) {
 	}
 	s := &subscription{queue: make(chan *torikumiv1.Announcement, b.buffer)}
 	b.subs[s] = struct{}{}
-	b.metrics.Subscribers.Inc()
+	b.metrics.subscribers.Inc()
 	return s, true
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,25 +17,24 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"torikumi/director/internal/announce"
-	"torikumi/director/internal/metrics"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type rig struct {
+type harness struct {
 	*announce.Broadcaster
-	metrics *metrics.Metrics
-	client  torikumiv1.AnnouncementServiceClient
+	registry *prometheus.Registry
+	client   torikumiv1.AnnouncementServiceClient
 }
 
-func newRig(t *testing.T, buffer int) *rig {
+func newHarness(t *testing.T, buffer int) *harness {
 	t.Helper()
-	m := metrics.New(prometheus.NewRegistry())
-	r := &rig{Broadcaster: announce.New(buffer, m), metrics: m}
+	registry := prometheus.NewRegistry()
+	h := &harness{Broadcaster: announce.New(buffer, registry), registry: registry}
 	lis := bufconn.Listen(1 << 16)
 	srv := grpc.NewServer()
-	torikumiv1.RegisterAnnouncementServiceServer(srv, r.Broadcaster)
+	torikumiv1.RegisterAnnouncementServiceServer(srv, h.Broadcaster)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(lis) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -45,13 +43,13 @@ func newRig(t *testing.T, buffer int) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(); srv.Stop(); <-done })
-	r.client = torikumiv1.NewAnnouncementServiceClient(conn)
-	return r
+	h.client = torikumiv1.NewAnnouncementServiceClient(conn)
+	return h
 }
 
-func (r *rig) subscribe(ctx context.Context, t *testing.T) grpc.ServerStreamingClient[torikumiv1.Announcement] {
+func (h *harness) subscribe(ctx context.Context, t *testing.T) grpc.ServerStreamingClient[torikumiv1.Announcement] {
 	t.Helper()
-	stream, err := r.client.Subscribe(ctx, new(torikumiv1.SubscribeRequest))
+	stream, err := h.client.Subscribe(ctx, new(torikumiv1.SubscribeRequest))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +59,23 @@ func (r *rig) subscribe(ctx context.Context, t *testing.T) grpc.ServerStreamingC
 	return stream
 }
 
+// metric reads one of the broadcaster's metrics.
+func (h *harness) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := h.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "torikumi_director_announcement_"+name {
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("no metric %q", name)
+	return 0
+}
+
 func announcement(i int) *torikumiv1.Announcement {
 	return &torikumiv1.Announcement{TicketIds: []string{fmt.Sprint(i)}, Connection: strings.Repeat("x", 32<<10)}
 }
@@ -68,10 +83,10 @@ func announcement(i int) *torikumiv1.Announcement {
 // TestHeadersMeanSubscribed: what is published after the headers arrives, in
 // order, at everybody.
 func TestHeadersMeanSubscribed(t *testing.T) {
-	r := newRig(t, 100)
-	a, b := r.subscribe(t.Context(), t), r.subscribe(t.Context(), t)
+	h := newHarness(t, 100)
+	a, b := h.subscribe(t.Context(), t), h.subscribe(t.Context(), t)
 	for i := range 50 {
-		r.Publish(announcement(i))
+		h.Publish(announcement(i))
 	}
 	for _, s := range []grpc.ServerStreamingClient[torikumiv1.Announcement]{a, b} {
 		for i := range 50 {
@@ -86,11 +101,11 @@ func TestHeadersMeanSubscribed(t *testing.T) {
 // TestSlowSubscriberIsCutOff: publishing never waits for it, others hear
 // everything, and it is told.
 func TestSlowSubscriberIsCutOff(t *testing.T) {
-	r := newRig(t, 4)
-	slow, quick := r.subscribe(t.Context(), t), r.subscribe(t.Context(), t)
+	h := newHarness(t, 4)
+	slow, quick := h.subscribe(t.Context(), t), h.subscribe(t.Context(), t)
 	n := 0
-	for ; testutil.ToFloat64(r.metrics.CutOff) == 0; n++ {
-		r.Publish(announcement(n))
+	for ; h.metric(t, "cut_offs_total") == 0; n++ {
+		h.Publish(announcement(n))
 		if got, err := quick.Recv(); err != nil || got.GetTicketIds()[0] != fmt.Sprint(n) {
 			t.Fatalf("announcement %d = %v, %v", n, got.GetTicketIds(), err)
 		}
@@ -106,51 +121,51 @@ func TestSlowSubscriberIsCutOff(t *testing.T) {
 	if heard == 0 || heard >= n {
 		t.Errorf("the slow one has heard %d of %d", heard, n)
 	}
-	if got := testutil.ToFloat64(r.metrics.Subscribers); got != 1 {
+	if got := h.metric(t, "subscribers"); got != 1 {
 		t.Errorf("%v subscribers are left", got)
 	}
-	again := r.subscribe(t.Context(), t)
-	r.Publish(announcement(n))
+	again := h.subscribe(t.Context(), t)
+	h.Publish(announcement(n))
 	if got, err := again.Recv(); err != nil || got.GetTicketIds()[0] != fmt.Sprint(n) {
 		t.Errorf("after subscribing again: %v, %v", got.GetTicketIds(), err)
 	}
 }
 
 func TestSubscriberLeaves(t *testing.T) {
-	r := newRig(t, 4)
+	h := newHarness(t, 4)
 	ctx, leave := context.WithCancel(t.Context())
-	r.subscribe(ctx, t)
+	h.subscribe(ctx, t)
 	leave()
 	limit := time.After(20 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for testutil.ToFloat64(r.metrics.Subscribers) != 0 {
+	for h.metric(t, "subscribers") != 0 {
 		select {
 		case <-tick.C:
 		case <-limit:
 			t.Fatal("the subscription is still there")
 		}
 	}
-	r.Publish(announcement(0))
-	if n := testutil.ToFloat64(r.metrics.CutOff); n != 0 {
+	h.Publish(announcement(0))
+	if n := h.metric(t, "cut_offs_total"); n != 0 {
 		t.Errorf("%v were cut off", n)
 	}
 }
 
 func TestClose(t *testing.T) {
-	r := newRig(t, 4)
-	s := r.subscribe(t.Context(), t)
-	r.Publish(announcement(7))
-	r.Close()
-	r.Close()
-	r.Publish(announcement(8))
+	h := newHarness(t, 4)
+	s := h.subscribe(t.Context(), t)
+	h.Publish(announcement(7))
+	h.Close()
+	h.Close()
+	h.Publish(announcement(8))
 	if got, err := s.Recv(); err != nil || got.GetTicketIds()[0] != "7" {
 		t.Errorf("last announcement = %v, %v", got.GetTicketIds(), err)
 	}
 	if _, err := s.Recv(); status.Code(err) != codes.Unavailable {
 		t.Errorf("end = %v", err)
 	}
-	late, err := r.client.Subscribe(t.Context(), new(torikumiv1.SubscribeRequest))
+	late, err := h.client.Subscribe(t.Context(), new(torikumiv1.SubscribeRequest))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Package call tells what the answer to a gRPC call says about its effect.
+// Package call reads what the answer to a gRPC call says about its effect.
 // The director's promises hang on that: a game server may have been allocated,
 // or a ticket assigned, although the answer never came.
 package call
@@ -25,13 +25,13 @@ const (
 	Busy
 	// Refused: the other end will never do it, and has done nothing.
 	Refused
-	// Unclear: it may have been done, or may be done yet.
-	Unclear
+	// Unknown: it may have been done, or may be done yet.
+	Unknown
 )
 
 // String names the effect as in metrics.
 func (e Effect) String() string {
-	return [...]string{"done", "not_sent", "busy", "refused", "unclear"}[e]
+	return [...]string{"done", "not_sent", "busy", "refused", "unknown"}[e]
 }
 
 // Sent watches whether a call leaves this process: pass Option to the call,
@@ -61,7 +61,7 @@ func effect(err error, sent bool) Effect {
 		codes.Unimplemented, codes.FailedPrecondition, codes.OutOfRange:
 		return Refused
 	default:
-		return Unclear
+		return Unknown
 	}
 }
 

@@ -57,8 +57,8 @@ func TestEffect(t *testing.T) {
 		codes.InvalidArgument: call.Refused, codes.PermissionDenied: call.Refused, codes.Unauthenticated: call.Refused,
 		codes.Unimplemented: call.Refused, codes.FailedPrecondition: call.Refused, codes.OutOfRange: call.Refused,
 		codes.AlreadyExists: call.Refused,
-		codes.Unavailable:   call.Unclear, codes.DeadlineExceeded: call.Unclear, codes.Canceled: call.Unclear,
-		codes.Unknown: call.Unclear, codes.Internal: call.Unclear, codes.DataLoss: call.Unclear,
+		codes.Unavailable:   call.Unknown, codes.DeadlineExceeded: call.Unknown, codes.Canceled: call.Unknown,
+		codes.Unknown: call.Unknown, codes.Internal: call.Unknown, codes.DataLoss: call.Unknown,
 	} {
 		if a.err = status.Error(code, "so"); code == codes.OK {
 			a.err = nil
@@ -75,7 +75,7 @@ func TestEffect(t *testing.T) {
 	}
 	srv.Stop()
 	for got := try(t.Context()); got != call.NotSent; got = try(t.Context()) {
-		if got != call.Unclear { // the connection has yet to see the end
+		if got != call.Unknown { // the connection has yet to see the end
 			t.Fatalf("server that is gone: %v", got)
 		}
 	}
@@ -103,7 +103,7 @@ func TestConnectionLost(t *testing.T) {
 	go func() { <-arrived; srv.Stop() }()
 	var sent call.Sent
 	_, err = grpc_health_v1.NewHealthClient(conn).Check(t.Context(), new(grpc_health_v1.HealthCheckRequest), sent.Option())
-	if got := sent.Effect(err); got != call.Unclear {
+	if got := sent.Effect(err); got != call.Unknown {
 		t.Errorf("%v, %v", got, err)
 	}
 }

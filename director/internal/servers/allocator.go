@@ -7,8 +7,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"torikumi/director/internal/bout"
 	"torikumi/director/internal/call"
+	"torikumi/director/internal/match"
 	"torikumi/pkg/contract"
 	"torikumi/proto/agones/allocation"
 )
@@ -23,37 +23,37 @@ func NewAllocator(conn grpc.ClientConnInterface) *Allocator {
 	return &Allocator{client: allocation.NewAllocationServiceClient(conn)}
 }
 
-// Where says which servers will do for a queue.
-type Where struct {
+// Selector says which servers will do for a queue.
+type Selector struct {
 	Namespace string
 	// Labels that a server has to carry beyond contract.AllocatableLabel.
 	Labels map[string]string
 }
 
 // Allocate tries once to get a server and stamps the match on it. With Done
-// the error is nil; with Unclear a server may have been allocated all the same.
-func (a *Allocator) Allocate(ctx context.Context, b *bout.Bout, w Where) (Server, call.Effect, error) {
-	roster, err := b.Roster()
+// the error is nil; with Unknown a server may have been allocated all the same.
+func (a *Allocator) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
+	roster, err := m.Roster()
 	if err != nil {
-		return Server{}, call.Refused, fmt.Errorf("allocate for match %q: encode roster: %w", b.ID, err)
+		return Server{}, call.Refused, fmt.Errorf("allocate for match %q: encode roster: %w", m.ID, err)
 	}
 	selector := map[string]string{contract.AllocatableLabel: "true"}
-	maps.Copy(selector, w.Labels)
+	maps.Copy(selector, sel.Labels)
 
 	var sent call.Sent
 	resp, err := a.client.Allocate(ctx, &allocation.AllocationRequest{
-		Namespace:           w.Namespace,
+		Namespace:           sel.Namespace,
 		GameServerSelectors: []*allocation.GameServerSelector{{MatchLabels: selector}},
 		Metadata: &allocation.MetaPatch{
-			Labels:      map[string]string{contract.MatchLabel: b.Label, contract.QueueLabel: b.Queue},
+			Labels:      map[string]string{contract.MatchLabel: m.Label, contract.QueueLabel: m.Queue},
 			Annotations: map[string]string{contract.RosterAnnotation: roster},
 		},
 	}, sent.Option())
 	if err != nil {
-		return Server{}, sent.Effect(err), fmt.Errorf("allocate for match %q: %w", b.ID, err)
+		return Server{}, sent.Effect(err), fmt.Errorf("allocate for match %q: %w", m.ID, err)
 	}
 	s := Server{
-		Namespace: w.Namespace, Name: resp.GetGameServerName(), State: StateAllocated, Address: resp.GetAddress(),
+		Namespace: sel.Namespace, Name: resp.GetGameServerName(), State: StateAllocated, Address: resp.GetAddress(),
 		Labels: resp.GetMetadata().GetLabels(), Annotations: resp.GetMetadata().GetAnnotations(),
 	}
 	for _, p := range resp.GetPorts() {

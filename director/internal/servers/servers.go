@@ -1,5 +1,5 @@
 // Package servers gets game servers for matches: it allocates them through
-// Agones's allocator, finds them again by their match, and gives them back.
+// Agones's allocator, finds them again by their match, and ends them.
 // The director needs it between fetching a match and assigning its tickets.
 package servers
 
@@ -54,7 +54,7 @@ func (s Server) GamePort() int32 {
 	return s.Ports[0].Number
 }
 
-// Reachable tells whether players can be sent to it at all.
+// Reachable reports whether players can be sent to it at all.
 func (s Server) Reachable() bool { return s.Address != "" && s.GamePort() > 0 }
 
 // Connection is "address:port" of the game port.

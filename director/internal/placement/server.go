@@ -1,10 +1,11 @@
-package place
+package placement
 
 import (
 	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/servers"
@@ -16,7 +17,7 @@ import (
 func (t *task) find(ctx context.Context) ([]servers.Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	list, err := t.GameServers.List(ctx, t.Where.Namespace, map[string]string{contract.MatchLabel: t.Bout.Label})
+	list, err := t.opts.GameServers.List(ctx, t.job.Servers.Namespace, map[string]string{contract.MatchLabel: t.job.Match.Label})
 	if err != nil {
 		t.gameServers.Down(err)
 		return nil, err
@@ -24,8 +25,8 @@ func (t *task) find(ctx context.Context) ([]servers.Server, error) {
 	t.gameServers.Up()
 	// A server that has made itself Ready again keeps the label: it is not ours.
 	list = slices.DeleteFunc(list, func(s servers.Server) bool {
-		return s.State != servers.StateAllocated || s.Labels[contract.MatchLabel] != t.Bout.Label ||
-			!t.Bout.Owns(s.Annotations[contract.RosterAnnotation])
+		return s.State != servers.StateAllocated || s.Labels[contract.MatchLabel] != t.job.Match.Label ||
+			!t.job.Match.Owns(s.Annotations[contract.RosterAnnotation])
 	})
 	slices.SortFunc(list, func(a, b servers.Server) int {
 		return cmp.Or(a.CreateTime.Compare(b.CreateTime), cmp.Compare(a.Name, b.Name))
@@ -33,35 +34,35 @@ func (t *task) find(ctx context.Context) ([]servers.Server, error) {
 	return list, nil
 }
 
-// look takes the server that an earlier try has allocated: one whose answer
+// adopt takes the server that an earlier try has allocated: one whose answer
 // was lost, or of a director that has died. The first look is for the latter
 // and only saves a server; a look in doubt has to succeed.
-func (t *task) look() {
-	t.state.Looked = true
+func (t *task) adopt() {
+	t.state.SoughtServer = true
 	list, err := t.find(t.work)
 	switch {
 	case err != nil:
-		if t.state.AllocDoubt {
+		if t.state.AllocUnknown {
 			t.pause()
 		}
 	case len(list) == 0:
-		if t.state.AllocDoubt {
-			t.state.AllocDoubt = false
+		if t.state.AllocUnknown {
+			t.state.AllocUnknown = false
 			t.pause()
 		}
 	default:
-		t.Metrics.Found.Inc()
-		t.state.AllocEverDoubt = t.state.AllocEverDoubt || len(list) > 1
-		t.take(list[0])
+		t.metrics.adopted.Inc()
+		t.state.Extra = t.state.Extra || len(list) > 1
+		t.use(list[0])
 	}
 }
 
-func (t *task) take(s servers.Server) {
+func (t *task) use(s servers.Server) {
 	t.server = s
-	t.state.Server, t.state.AllocDoubt = true, false
+	t.state.Server, t.state.AllocUnknown = true, false
 	t.backoff.Reset()
 	if !s.Reachable() {
-		t.state.Useless = true
+		t.state.Unreachable = true
 		t.log.Warn("allocated game server has no address or port", "gameserver", s.ID())
 	}
 }
@@ -71,23 +72,23 @@ func (t *task) take(s servers.Server) {
 func (t *task) allocate() {
 	ctx, cancel := context.WithTimeout(t.work, allocateTimeout)
 	defer cancel()
-	start := t.Now()
-	s, effect, err := t.Allocator.Allocate(ctx, t.Bout, t.Where)
-	t.Metrics.Allocations.WithLabelValues(effect.String()).Inc()
-	t.Metrics.AllocationSeconds.Observe(t.Now().Sub(start).Seconds())
+	start := time.Now()
+	s, effect, err := t.opts.Allocator.Allocate(ctx, t.job.Match, t.job.Servers)
+	t.metrics.allocations.WithLabelValues(effect.String()).Inc()
+	t.metrics.allocationSeconds.Observe(time.Now().Sub(start).Seconds())
 	t.state.allocated(effect)
 	switch effect {
 	case call.Done:
 		t.allocator.Up()
 		t.supply.Up()
-		t.take(s)
+		t.use(s)
 	case call.Busy:
 		t.allocator.Up()
 		t.supply.Down(err)
 		t.pause()
 	case call.Refused:
 		t.allocator.Down(err)
-	case call.NotSent, call.Unclear:
+	case call.NotSent, call.Unknown:
 		if t.work.Err() == nil { // else it is the match's time that is over
 			t.allocator.Down(err)
 		}
@@ -97,10 +98,10 @@ func (t *task) allocate() {
 	}
 }
 
-// sweep gives back what a lost allocation has left beside the match's server.
-func (t *task) sweep() {
-	t.state.Swept = true
-	ctx, cancel := t.afterwards()
+// deleteExtra deletes what a lost allocation has left beside the match's server.
+func (t *task) deleteExtra() {
+	t.state.ExtraDeleted = true
+	ctx, cancel := context.WithTimeout(t.cleanup, cleanupTimeout)
 	defer cancel()
 	list, err := t.find(ctx)
 	if err != nil {
@@ -113,25 +114,25 @@ func (t *task) sweep() {
 	}
 }
 
-// giveBack ends all servers of the match, known or not.
-func (t *task) giveBack() {
-	ctx, cancel := t.afterwards()
+// deallocate ends all servers of the match, known or not.
+func (t *task) deallocate() {
+	ctx, cancel := context.WithTimeout(t.cleanup, cleanupTimeout)
 	defer cancel()
-	t.state.GivenBack = true
+	t.state.Deallocated = true
 	t.backoff.Reset()
 	for {
 		list, err := t.find(ctx)
 		for i := 0; err == nil && i < len(list); i++ {
 			if err = t.remove(ctx, list[i]); err != nil {
-				t.state.GiveBackDoubt = true
+				t.state.DeallocateUnknown = true
 			}
 		}
 		if err == nil {
-			t.state.GiveBackDoubt = false
+			t.state.DeallocateUnknown = false
 			return
 		}
 		if t.backoff.Wait(ctx) != nil {
-			t.log.Warn("game server not given back; left to its no-show time-out", "gameserver", t.server.ID(), "error", err)
+			t.log.Warn("game server not deallocated; left to its no-show time-out", "gameserver", t.server.ID(), "error", err)
 			return
 		}
 	}
@@ -141,11 +142,11 @@ func (t *task) giveBack() {
 func (t *task) remove(ctx context.Context, s servers.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err := t.GameServers.Delete(ctx, s)
+	err := t.opts.GameServers.Delete(ctx, s)
 	switch {
 	case err == nil:
-		t.Metrics.GivenBack.Inc()
-		t.log.Info("game server given back", "gameserver", s.ID())
+		t.metrics.deallocated.Inc()
+		t.log.Info("game server deallocated", "gameserver", s.ID())
 	case !errors.Is(err, servers.ErrGone):
 		t.gameServers.Down(err)
 		return err

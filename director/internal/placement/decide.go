@@ -1,4 +1,4 @@
-package place
+package placement
 
 import "torikumi/director/internal/call"
 
@@ -6,8 +6,8 @@ import "torikumi/director/internal/call"
 type Step int
 
 const (
-	// Look for a server that carries the match already.
-	Look Step = iota
+	// Adopt for a server that carries the match already.
+	Adopt Step = iota
 	// Allocate a server.
 	Allocate
 	// Assign the server to the tickets.
@@ -16,10 +16,10 @@ const (
 	Verify
 	// Announce the assignment.
 	Announce
-	// Sweep gives back further servers that carry the match.
-	Sweep
-	// GiveBack gives back every server that carries the match.
-	GiveBack
+	// DeleteExtra gives back further servers that carry the match.
+	DeleteExtra
+	// Deallocate gives back every server that carries the match.
+	Deallocate
 	// Release the tickets.
 	Release
 	// End: there is nothing left to do.
@@ -29,40 +29,40 @@ const (
 // State is what is known of a match. The zero value is a match that has just
 // been fetched.
 type State struct {
-	// CanLook says that game servers can be listed and given back, CanVerify
+	// CanList says that game servers can be listed and given back, CanRead
 	// that tickets can be read.
-	CanLook, CanVerify bool
+	CanList, CanRead bool
 
 	// Over says that the time for the match has run out, Stopping that the
 	// director ends: then no server is allocated any more.
 	Over, Stopping bool
 
-	// Looked says that a first look has been tried.
-	Looked bool
-	// AllocDoubt says that a server may have been allocated that no look since
-	// then has shown; AllocEverDoubt, that there was such a time.
-	AllocDoubt, AllocEverDoubt bool
+	// SoughtServer says that a first look has been tried.
+	SoughtServer bool
+	// AllocUnknown says that a server may have been allocated that no look since
+	// then has shown; Extra, that there was such a time.
+	AllocUnknown, Extra bool
 	// AllocRefused says that no try will ever get a server.
 	AllocRefused bool
-	// Server says that the match has a server; Useless, one without address.
-	Server, Useless bool
+	// Server says that the match has a server; Unreachable, one without address.
+	Server, Unreachable bool
 
-	// AssignDoubt says that the tickets may have been assigned: players may
+	// AssignUnknown says that the tickets may have been assigned: players may
 	// know the address.
-	AssignDoubt bool
+	AssignUnknown bool
 	// AssignRefused says that no try will ever assign the tickets.
 	AssignRefused bool
-	// Gone says that none of the tickets exists any more.
-	Gone bool
+	// Abandoned says that none of the tickets exists any more.
+	Abandoned bool
 	// Assigned says that at least one ticket has been assigned.
 	Assigned bool
 	// Verified says that Verify has been tried.
 	Verified bool
 
-	Announced, Swept bool
-	// GivenBack says that GiveBack has been tried; GiveBackDoubt, that a
+	Announced, ExtraDeleted bool
+	// Deallocated says that Deallocate has been tried; DeallocateUnknown, that a
 	// server may yet be deleted because of it.
-	GivenBack, GiveBackDoubt bool
+	Deallocated, DeallocateUnknown bool
 	// Released says that Release has been tried.
 	Released bool
 }
@@ -74,15 +74,15 @@ func Decide(s State) Step {
 	switch {
 	case s.Assigned:
 		return afterAssign(s)
-	case !s.Server && (s.Over || s.Stopping || s.AllocRefused || (s.AllocDoubt && !s.CanLook)):
+	case !s.Server && (s.Over || s.Stopping || s.AllocRefused || (s.AllocUnknown && !s.CanList)):
 		return giveUp(s)
-	case !s.Server && s.CanLook && (!s.Looked || s.AllocDoubt):
-		return Look
+	case !s.Server && s.CanList && (!s.SoughtServer || s.AllocUnknown):
+		return Adopt
 	case !s.Server:
 		return Allocate
-	case s.Useless:
+	case s.Unreachable:
 		return giveUp(s)
-	case s.Over || s.AssignRefused || s.Gone:
+	case s.Over || s.AssignRefused || s.Abandoned:
 		return unassigned(s)
 	default:
 		return Assign
@@ -93,8 +93,8 @@ func afterAssign(s State) Step {
 	switch {
 	case !s.Announced:
 		return Announce
-	case s.AllocEverDoubt && s.CanLook && !s.Swept:
-		return Sweep
+	case s.Extra && s.CanList && !s.ExtraDeleted:
+		return DeleteExtra
 	default:
 		return End
 	}
@@ -103,9 +103,9 @@ func afterAssign(s State) Step {
 // unassigned ends a match that has a server and could not be assigned.
 func unassigned(s State) Step {
 	switch {
-	case !s.AssignDoubt:
+	case !s.AssignUnknown:
 		return giveUp(s)
-	case s.CanVerify && !s.Verified:
+	case s.CanRead && !s.Verified:
 		return Verify
 	default:
 		// Players may be on their way to the server: neither it nor the
@@ -120,9 +120,9 @@ func unassigned(s State) Step {
 // find none that is about to be deleted.
 func giveUp(s State) Step {
 	switch {
-	case (s.Server || s.AllocEverDoubt) && s.CanLook && !s.GivenBack:
-		return GiveBack
-	case !s.Released && !s.Gone && !s.GiveBackDoubt:
+	case (s.Server || s.Extra) && s.CanList && !s.Deallocated:
+		return Deallocate
+	case !s.Released && !s.Abandoned && !s.DeallocateUnknown:
 		return Release
 	default:
 		return End
@@ -137,14 +137,14 @@ const (
 	OutcomeAssigned Outcome = "assigned"
 	// OutcomeReleased: the tickets can be matched again.
 	OutcomeReleased Outcome = "released"
-	// OutcomeGone: nobody is waiting any more.
-	OutcomeGone Outcome = "gone"
-	// OutcomeKept: nobody knows whether the tickets are assigned; the server is kept
+	// OutcomeAbandoned: nobody is waiting any more.
+	OutcomeAbandoned Outcome = "abandoned"
+	// OutcomeUnknown: nobody knows whether the tickets are assigned; the server is kept
 	// for those who might come.
-	OutcomeKept Outcome = "kept"
-	// OutcomeHeld: the tickets could not be released; Open Match shows them again
+	OutcomeUnknown Outcome = "unknown"
+	// OutcomePending: the tickets could not be released; Open Match shows them again
 	// after its pendingReleaseTimeout.
-	OutcomeHeld Outcome = "held"
+	OutcomePending Outcome = "pending"
 	// OutcomeInvalid: the match could not be played, or held tickets of another.
 	OutcomeInvalid Outcome = "invalid"
 	// OutcomeBackfill: the tickets join a server that is running.
@@ -156,14 +156,14 @@ func (s State) outcome(released bool) Outcome {
 	switch {
 	case s.Assigned:
 		return OutcomeAssigned
-	case s.AssignDoubt:
-		return OutcomeKept
-	case s.Gone:
-		return OutcomeGone
+	case s.AssignUnknown:
+		return OutcomeUnknown
+	case s.Abandoned:
+		return OutcomeAbandoned
 	case released:
 		return OutcomeReleased
 	default:
-		return OutcomeHeld
+		return OutcomePending
 	}
 }
 
@@ -171,11 +171,11 @@ func (s State) outcome(released bool) Outcome {
 func (s *State) allocated(e call.Effect) {
 	switch e {
 	case call.Done:
-		s.Server, s.AllocDoubt = true, false
+		s.Server, s.AllocUnknown = true, false
 	case call.Refused:
 		s.AllocRefused = true
-	case call.Unclear:
-		s.AllocDoubt, s.AllocEverDoubt = true, true
+	case call.Unknown:
+		s.AllocUnknown, s.Extra = true, true
 	case call.NotSent, call.Busy:
 	}
 }
@@ -187,10 +187,10 @@ func (s *State) assigned(e call.Effect, tickets, missing int) {
 	case e == call.Done && missing < tickets:
 		s.Assigned = true
 	case e == call.Done:
-		s.Gone = true
+		s.Abandoned = true
 	case e == call.Refused:
 		s.AssignRefused = true
-	case e == call.Unclear || e == call.Busy:
-		s.AssignDoubt = true
+	case e == call.Unknown || e == call.Busy:
+		s.AssignUnknown = true
 	}
 }

@@ -1,9 +1,10 @@
-package place
+package placement
 
 import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -22,15 +23,15 @@ func (t *task) prepare() error {
 		return nil
 	}
 	details := &torikumiv1.AssignmentDetails{
-		MatchId:      t.Bout.Label,
+		MatchId:      t.job.Match.Label,
 		GameServer:   t.server.ID(),
 		Address:      t.server.Address,
 		Port:         t.server.GamePort(),
 		Ports:        t.server.PortMap(),
-		Queue:        t.Bout.Queue,
-		Region:       t.Bout.Region,
-		Teams:        t.Bout.Teams,
-		AllocateTime: timestamppb.New(t.Now()),
+		Queue:        t.job.Match.Queue,
+		Region:       t.job.Match.Region,
+		Teams:        t.job.Match.Teams,
+		AllocateTime: timestamppb.New(time.Now()),
 	}
 	a := &openmatch.Assignment{Connection: t.server.Connection()}
 	if err := contract.Put(&a.Extensions, contract.AssignmentExtension, details); err != nil {
@@ -49,12 +50,12 @@ func (t *task) assign() {
 	ctx, cancel := context.WithTimeout(t.work, callTimeout)
 	defer cancel()
 	var sent call.Sent
-	resp, err := t.Backend.AssignTickets(ctx, &openmatch.AssignTicketsRequest{
-		Assignments: []*openmatch.AssignmentGroup{{TicketIds: t.Bout.Tickets, Assignment: t.assignment}},
+	resp, err := t.opts.Backend.AssignTickets(ctx, &openmatch.AssignTicketsRequest{
+		Assignments: []*openmatch.AssignmentGroup{{TicketIds: t.job.Match.Tickets, Assignment: t.assignment}},
 	}, sent.Option())
 	effect := sent.Effect(err)
 	t.note(resp)
-	t.state.assigned(effect, len(t.Bout.Tickets), len(t.missing))
+	t.state.assigned(effect, len(t.job.Match.Tickets), len(t.missing))
 	switch {
 	case effect == call.Done:
 		t.backend.Up()
@@ -71,7 +72,7 @@ func (t *task) assign() {
 func (t *task) note(resp *openmatch.AssignTicketsResponse) {
 	t.missing = make(map[string]bool)
 	for _, f := range resp.GetFailures() {
-		if slices.Contains(t.Bout.Tickets, f.GetTicketId()) {
+		if slices.Contains(t.job.Match.Tickets, f.GetTicketId()) {
 			t.missing[f.GetTicketId()] = true
 		}
 	}
@@ -81,12 +82,12 @@ func (t *task) note(resp *openmatch.AssignTicketsResponse) {
 // Match assigns all tickets of a call or none, so one ticket tells for all; but
 // a ticket that is gone tells nothing.
 func (t *task) verify() {
-	ctx, cancel := t.afterwards()
+	ctx, cancel := context.WithTimeout(t.cleanup, cleanupTimeout)
 	defer cancel()
 	t.state.Verified = true
 	t.backoff.Reset()
 	missing := make(map[string]bool)
-	for _, id := range t.Bout.Tickets {
+	for _, id := range t.job.Match.Tickets {
 		ticket, err := t.read(ctx, id)
 		switch {
 		case status.Code(err) == codes.NotFound:
@@ -102,7 +103,7 @@ func (t *task) verify() {
 
 func (t *task) read(ctx context.Context, id string) (*openmatch.Ticket, error) {
 	for {
-		ticket, err := t.Tickets.GetTicket(ctx, &openmatch.GetTicketRequest{TicketId: id})
+		ticket, err := t.opts.Tickets.GetTicket(ctx, &openmatch.GetTicketRequest{TicketId: id})
 		if err == nil || status.Code(err) == codes.NotFound {
 			return ticket, err
 		}
@@ -121,25 +122,19 @@ func (t *task) isOurs(a *openmatch.Assignment) bool {
 func (t *task) announce() {
 	t.state.Announced = true
 	var ids []string
-	for _, id := range t.Bout.Tickets {
+	for _, id := range t.job.Match.Tickets {
 		if !t.missing[id] {
 			ids = append(ids, id)
 		}
 	}
-	t.Metrics.Assigned.Add(float64(len(ids)))
-	t.Publish(&torikumiv1.Announcement{TicketIds: ids, Connection: t.assignment.GetConnection(), Details: t.details})
+	t.metrics.assigned.Add(float64(len(ids)))
+	t.opts.Publish(&torikumiv1.Announcement{TicketIds: ids, Connection: t.assignment.GetConnection(), Details: t.details})
 }
 
 func (t *task) release() {
-	ctx, cancel := t.afterwards()
+	ctx, cancel := context.WithTimeout(t.cleanup, cleanupTimeout)
 	defer cancel()
 	t.state.Released = true
-	t.Releasing()
-	err := ReleaseTickets(ctx, t.Backend, t.Bout.Tickets)
-	if err != nil {
-		t.log.Warn("tickets perhaps not released; if not, they are matched again after Open Match's pendingReleaseTimeout", "error", err)
-		return
-	}
-	t.released = true
-	t.Metrics.Released.Add(float64(len(t.Bout.Tickets)))
+	t.job.Releasing()
+	t.released = t.Release(ctx, t.log, t.job.Match.Tickets) == nil
 }

@@ -25,9 +25,9 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// world is an Open Match that pairs tickets by itself, and a fleet, both in
+// harness is an Open Match that pairs tickets by itself, and a fleet, both in
 // memory behind real gRPC.
-type world struct {
+type harness struct {
 	omAddr, fleetAddr string
 	om, fleetServer   *grpc.Server
 
@@ -69,44 +69,44 @@ type ticket struct {
 	to []string
 }
 
-func newWorld(t *testing.T) *world {
+func newHarness(t *testing.T) *harness {
 	t.Helper()
-	w := &world{
+	h := &harness{
 		tickets: make(map[string]*ticket), pending: time.Minute, fetches: make(map[string]int),
 		profiles: make(map[string]*openmatch.MatchProfile),
 		proposed: make(map[string]int), servers: make(map[string]*torikumiv1.GameServerInfo), stamped: make(map[string][]string),
 	}
-	w.omAddr, w.om = serve(t, porttest.Hold(t).String(), w.registerOM, grpc.UnaryInterceptor(w.intercept))
-	w.fleetAddr, w.fleetServer = serve(t, porttest.Hold(t).String(), w.registerFleet, grpc.UnaryInterceptor(w.intercept))
-	return w
+	h.omAddr, h.om = serve(t, porttest.Hold(t).String(), h.registerOM, grpc.UnaryInterceptor(h.intercept))
+	h.fleetAddr, h.fleetServer = serve(t, porttest.Hold(t).String(), h.registerFleet, grpc.UnaryInterceptor(h.intercept))
+	return h
 }
 
-func (w *world) registerOM(s *grpc.Server) {
-	openmatch.RegisterBackendServiceServer(s, backend{w: w})
-	openmatch.RegisterFrontendServiceServer(s, frontend{w: w})
+func (h *harness) registerOM(s *grpc.Server) {
+	openmatch.RegisterBackendServiceServer(s, backend{h: h})
+	openmatch.RegisterFrontendServiceServer(s, frontend{h: h})
 }
 
-func (w *world) registerFleet(s *grpc.Server) {
-	allocation.RegisterAllocationServiceServer(s, allocator{w: w})
-	torikumiv1.RegisterGameServerServiceServer(s, gameServers{w: w})
+func (h *harness) registerFleet(s *grpc.Server) {
+	allocation.RegisterAllocationServiceServer(s, allocator{h: h})
+	torikumiv1.RegisterGameServerServiceServer(s, gameServers{h: h})
 }
 
-func (w *world) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+func (h *harness) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	method := info.FullMethod[strings.LastIndex(info.FullMethod, "/")+1:]
-	if err := w.ask(ctx, method, "before"); err != nil {
+	if err := h.ask(ctx, method, "before"); err != nil {
 		return nil, err
 	}
-	resp, err := h(ctx, req)
-	if lost := w.ask(ctx, method, "after"); lost != nil {
+	resp, err := handle(ctx, req)
+	if lost := h.ask(ctx, method, "after"); lost != nil {
 		return nil, lost
 	}
 	return resp, err
 }
 
-func (w *world) ask(ctx context.Context, method, phase string) error {
-	w.mu.Lock()
-	hook := w.hook
-	w.mu.Unlock()
+func (h *harness) ask(ctx context.Context, method, phase string) error {
+	h.mu.Lock()
+	hook := h.hook
+	h.mu.Unlock()
 	if hook == nil {
 		return nil
 	}
@@ -114,9 +114,9 @@ func (w *world) ask(ctx context.Context, method, phase string) error {
 }
 
 // do runs f under the lock.
-func (w *world) do(f func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (h *harness) do(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	f()
 }
 
@@ -134,13 +134,13 @@ func failing(method, phase string, n int, err error) func(context.Context, strin
 	}
 }
 
-func (w *world) addTickets(n int) []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (h *harness) addTickets(n int) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var ids []string
 	for range n {
-		id := fmt.Sprintf("ticket-%04d", len(w.tickets))
-		w.tickets[id] = &ticket{Ticket: &openmatch.Ticket{Id: id, SearchFields: &openmatch.SearchFields{
+		id := fmt.Sprintf("ticket-%04d", len(h.tickets))
+		h.tickets[id] = &ticket{Ticket: &openmatch.Ticket{Id: id, SearchFields: &openmatch.SearchFields{
 			Tags: []string{"mode.session"}, StringArgs: map[string]string{"region": "eu"},
 		}}}
 		ids = append(ids, id)
@@ -148,43 +148,43 @@ func (w *world) addTickets(n int) []string {
 	return ids
 }
 
-func (w *world) addServers(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (h *harness) addServers(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for range n {
-		w.addServer()
+		h.addServer()
 	}
 }
 
 // addServer needs the lock.
-func (w *world) addServer() {
-	w.next++
-	name := fmt.Sprintf("gs-%04d", w.next)
-	w.servers[name] = &torikumiv1.GameServerInfo{
+func (h *harness) addServer() {
+	h.next++
+	name := fmt.Sprintf("gs-%04d", h.next)
+	h.servers[name] = &torikumiv1.GameServerInfo{
 		Namespace: "default", Name: name, Uid: "uid-" + name, State: "Ready", Address: "192.0.2.1",
-		Ports:      map[string]int32{"default": int32(7000 + w.next), "admin": 1},
+		Ports:      map[string]int32{"default": int32(7000 + h.next), "admin": 1},
 		Labels:     map[string]string{contract.AllocatableLabel: "true"},
-		CreateTime: timestamppb.New(time.Unix(int64(w.next), 0)),
+		CreateTime: timestamppb.New(time.Unix(int64(h.next), 0)),
 	}
 }
 
-func (w *world) assigned(ids ...string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (h *harness) assigned(ids ...string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	n := 0
 	for _, id := range ids {
-		if t := w.tickets[id]; t != nil && t.GetAssignment() != nil {
+		if t := h.tickets[id]; t != nil && t.GetAssignment() != nil {
 			n++
 		}
 	}
 	return n
 }
 
-func (w *world) inState(state string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (h *harness) inState(state string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	n := 0
-	for _, s := range w.servers {
+	for _, s := range h.servers {
 		if s.GetState() == state {
 			n++
 		}
@@ -194,12 +194,12 @@ func (w *world) inState(state string) int {
 
 // check looks at the promises: no ticket was ever sent to two servers, no
 // server has players of two matches, and no match has two live servers.
-func (w *world) check(t *testing.T) {
+func (h *harness) check(t *testing.T) {
 	t.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	matchOf := make(map[string]string)
-	for id, tk := range w.tickets {
+	for id, tk := range h.tickets {
 		if len(tk.to) > 1 {
 			t.Errorf("ticket %s was assigned to %v", id, tk.to)
 		}
@@ -216,7 +216,7 @@ func (w *world) check(t *testing.T) {
 		matchOf[tk.to[0]] = d.GetMatchId()
 	}
 	live := make(map[string]string)
-	for name, s := range w.servers {
+	for name, s := range h.servers {
 		label := s.GetLabels()[contract.MatchLabel]
 		if label == "" {
 			continue
@@ -228,13 +228,13 @@ func (w *world) check(t *testing.T) {
 	}
 }
 
-func (w *world) server(name string) *torikumiv1.GameServerInfo {
-	return proto.CloneOf(w.servers[name])
+func (h *harness) server(name string) *torikumiv1.GameServerInfo {
+	return proto.CloneOf(h.servers[name])
 }
 
 type backend struct {
 	openmatch.UnimplementedBackendServiceServer
-	w *world
+	h *harness
 }
 
 func matchID(ids []string) string {
@@ -243,44 +243,44 @@ func matchID(ids []string) string {
 }
 
 func (b backend) FetchMatches(req *openmatch.FetchMatchesRequest, stream grpc.ServerStreamingServer[openmatch.FetchMatchesResponse]) error {
-	if err := b.w.ask(stream.Context(), "FetchMatches", "before"); err != nil {
+	if err := b.h.ask(stream.Context(), "FetchMatches", "before"); err != nil {
 		return err
 	}
-	b.w.do(func() { b.w.profiles[req.GetProfile().GetName()] = req.GetProfile() })
-	a := b.w.propose(req.GetProfile().GetName())
+	b.h.do(func() { b.h.profiles[req.GetProfile().GetName()] = req.GetProfile() })
+	a := b.h.propose(req.GetProfile().GetName())
 	for _, m := range a.matches {
 		if err := stream.Send(&openmatch.FetchMatchesResponse{Match: m}); err != nil {
 			return err
 		}
 	}
-	if err := b.w.ask(stream.Context(), "FetchMatches", "after"); err != nil {
+	if err := b.h.ask(stream.Context(), "FetchMatches", "after"); err != nil {
 		return err
 	}
 	return a.err
 }
 
 // propose makes the matches of one fetch and puts their tickets on hold.
-func (w *world) propose(profile string) answer {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.fetches[profile]++
+func (h *harness) propose(profile string) answer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fetches[profile]++
 	if profile != "session" {
 		return answer{}
 	}
-	if len(w.script) > 0 {
-		a := w.script[0]
-		w.script = w.script[1:]
+	if len(h.script) > 0 {
+		a := h.script[0]
+		h.script = h.script[1:]
 		return a
 	}
 	now := time.Now()
 	var a answer
 	var pair []string
-	for _, id := range slices.Sorted(maps.Keys(w.tickets)) {
-		if t := w.tickets[id]; t.GetAssignment() != nil || now.Before(t.pendingUntil) {
+	for _, id := range slices.Sorted(maps.Keys(h.tickets)) {
+		if t := h.tickets[id]; t.GetAssignment() != nil || now.Before(t.pendingUntil) {
 			continue
 		}
 		if pair = append(pair, id); len(pair) == 2 {
-			a.matches = append(a.matches, w.match(pair, now))
+			a.matches = append(a.matches, h.match(pair, now))
 			pair = nil
 		}
 	}
@@ -288,23 +288,23 @@ func (w *world) propose(profile string) answer {
 }
 
 // match needs the lock.
-func (w *world) match(ids []string, now time.Time) *openmatch.Match {
+func (h *harness) match(ids []string, now time.Time) *openmatch.Match {
 	m := &openmatch.Match{MatchId: matchID(ids), MatchProfile: "session"}
 	for _, id := range ids {
-		w.tickets[id].pendingUntil = now.Add(w.pending)
-		m.Tickets = append(m.Tickets, w.tickets[id].Ticket)
+		h.tickets[id].pendingUntil = now.Add(h.pending)
+		m.Tickets = append(m.Tickets, h.tickets[id].Ticket)
 	}
-	w.proposed[m.GetMatchId()]++
+	h.proposed[m.GetMatchId()]++
 	return proto.CloneOf(m)
 }
 
 func (b backend) AssignTickets(_ context.Context, req *openmatch.AssignTicketsRequest) (*openmatch.AssignTicketsResponse, error) {
-	b.w.mu.Lock()
-	defer b.w.mu.Unlock()
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
 	resp := new(openmatch.AssignTicketsResponse)
 	for _, g := range req.GetAssignments() {
 		for _, id := range g.GetTicketIds() {
-			t := b.w.tickets[id]
+			t := b.h.tickets[id]
 			if t == nil {
 				resp.Failures = append(resp.Failures, &openmatch.AssignmentFailure{TicketId: id, Cause: openmatch.AssignmentFailure_TICKET_NOT_FOUND})
 				continue
@@ -320,11 +320,11 @@ func (b backend) AssignTickets(_ context.Context, req *openmatch.AssignTicketsRe
 }
 
 func (b backend) ReleaseTickets(_ context.Context, req *openmatch.ReleaseTicketsRequest) (*openmatch.ReleaseTicketsResponse, error) {
-	b.w.mu.Lock()
-	defer b.w.mu.Unlock()
-	b.w.released = append(b.w.released, req.GetTicketIds())
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
+	b.h.released = append(b.h.released, req.GetTicketIds())
 	for _, id := range req.GetTicketIds() {
-		if t := b.w.tickets[id]; t != nil {
+		if t := b.h.tickets[id]; t != nil {
 			t.pendingUntil = time.Time{}
 		}
 	}
@@ -333,13 +333,13 @@ func (b backend) ReleaseTickets(_ context.Context, req *openmatch.ReleaseTickets
 
 type frontend struct {
 	openmatch.UnimplementedFrontendServiceServer
-	w *world
+	h *harness
 }
 
 func (f frontend) GetTicket(_ context.Context, req *openmatch.GetTicketRequest) (*openmatch.Ticket, error) {
-	f.w.mu.Lock()
-	defer f.w.mu.Unlock()
-	t := f.w.tickets[req.GetTicketId()]
+	f.h.mu.Lock()
+	defer f.h.mu.Unlock()
+	t := f.h.tickets[req.GetTicketId()]
 	if t == nil {
 		return nil, status.Error(codes.NotFound, "no such ticket")
 	}
@@ -348,7 +348,7 @@ func (f frontend) GetTicket(_ context.Context, req *openmatch.GetTicketRequest) 
 
 type allocator struct {
 	allocation.UnimplementedAllocationServiceServer
-	w *world
+	h *harness
 }
 
 func carries(have, want map[string]string) bool {
@@ -361,12 +361,12 @@ func carries(have, want map[string]string) bool {
 }
 
 func (a allocator) Allocate(_ context.Context, req *allocation.AllocationRequest) (*allocation.AllocationResponse, error) {
-	w := a.w
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.allocs = append(w.allocs, req)
-	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
-		s := w.servers[name]
+	h := a.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.allocs = append(h.allocs, req)
+	for _, name := range slices.Sorted(maps.Keys(h.servers)) {
+		s := h.servers[name]
 		if s.GetState() != "Ready" || s.GetNamespace() != req.GetNamespace() || !carries(s.GetLabels(), req.GetGameServerSelectors()[0].GetMatchLabels()) {
 			continue
 		}
@@ -374,9 +374,9 @@ func (a allocator) Allocate(_ context.Context, req *allocation.AllocationRequest
 		maps.Copy(s.Labels, req.GetMetadata().GetLabels())
 		s.Annotations = req.GetMetadata().GetAnnotations()
 		label := s.GetLabels()[contract.MatchLabel]
-		w.stamped[label] = append(w.stamped[label], name)
+		h.stamped[label] = append(h.stamped[label], name)
 		resp := &allocation.AllocationResponse{GameServerName: name, Address: s.GetAddress()}
-		if w.noAddress {
+		if h.noAddress {
 			resp.Address = ""
 		}
 		for _, p := range []string{"admin", "default"} {
@@ -389,33 +389,33 @@ func (a allocator) Allocate(_ context.Context, req *allocation.AllocationRequest
 
 type gameServers struct {
 	torikumiv1.UnimplementedGameServerServiceServer
-	w *world
+	h *harness
 }
 
 func (g gameServers) ListGameServers(_ context.Context, req *torikumiv1.ListGameServersRequest) (*torikumiv1.ListGameServersResponse, error) {
-	g.w.mu.Lock()
-	defer g.w.mu.Unlock()
+	g.h.mu.Lock()
+	defer g.h.mu.Unlock()
 	resp := new(torikumiv1.ListGameServersResponse)
-	for name, s := range g.w.servers {
+	for name, s := range g.h.servers {
 		if s.GetNamespace() == req.GetNamespace() && carries(s.GetLabels(), req.GetMatchLabels()) {
-			resp.GameServers = append(resp.GameServers, g.w.server(name))
+			resp.GameServers = append(resp.GameServers, g.h.server(name))
 		}
 	}
 	return resp, nil
 }
 
 func (g gameServers) DeleteGameServer(_ context.Context, req *torikumiv1.DeleteGameServerRequest) (*torikumiv1.DeleteGameServerResponse, error) {
-	g.w.mu.Lock()
-	defer g.w.mu.Unlock()
-	s := g.w.servers[req.GetName()]
+	g.h.mu.Lock()
+	defer g.h.mu.Unlock()
+	s := g.h.servers[req.GetName()]
 	switch {
 	case s == nil:
 		return nil, status.Error(codes.NotFound, "no such game server")
 	case s.GetUid() != req.GetUid():
 		return nil, status.Error(codes.FailedPrecondition, "another uid")
 	}
-	delete(g.w.servers, req.GetName())
-	g.w.deleted = append(g.w.deleted, req.GetName())
-	g.w.addServer()
+	delete(g.h.servers, req.GetName())
+	g.h.deleted = append(g.h.deleted, req.GetName())
+	g.h.addServer()
 	return new(torikumiv1.DeleteGameServerResponse), nil
 }

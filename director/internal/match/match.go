@@ -1,7 +1,7 @@
-// Package bout turns a match of Open Match, ours or a foreign match
-// function's, into what the director works with: who plays with whom. It is
+// Package match turns a match of Open Match, of our match function or of another,
+// into what the director works with: who plays with whom. It is
 // the first thing that happens to a match after it has been fetched.
-package bout
+package match
 
 import (
 	"errors"
@@ -13,8 +13,8 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// Bout is a valid match. It is not changed after Parse.
-type Bout struct {
+// Match is a valid match. It is not changed after Parse.
+type Match struct {
 	// ID is Open Match's id of the match.
 	ID string
 	// Label is contract.MatchLabelValue(ID).
@@ -45,23 +45,23 @@ var ErrBackfill = errors.New("match fills a running game server")
 // or an *InvalidError. The tickets are the truth: what the match's details say
 // of others is left out, and players whom the details forget join a team
 // without a name.
-func Parse(queue string, m *openmatch.Match) (*Bout, error) {
-	ids, err := ticketIDs(m)
+func Parse(queue string, from *openmatch.Match) (*Match, error) {
+	ids, err := ticketIDs(from)
 	if err != nil {
 		return nil, err
 	}
-	if m.GetBackfill() != nil && !m.GetAllocateGameserver() {
+	if from.GetBackfill() != nil && !from.GetAllocateGameserver() {
 		return nil, ErrBackfill
 	}
-	b := &Bout{ID: m.GetMatchId(), Label: contract.MatchLabelValue(m.GetMatchId()), Queue: queue, Tickets: ids}
+	m := &Match{ID: from.GetMatchId(), Label: contract.MatchLabelValue(from.GetMatchId()), Queue: queue, Tickets: ids}
 
 	details := new(torikumiv1.MatchDetails)
-	if err := contract.Get(m.GetExtensions(), contract.MatchExtension, details); err != nil {
+	if err := contract.Get(from.GetExtensions(), contract.MatchExtension, details); err != nil {
 		details = new(torikumiv1.MatchDetails) // a foreign match function's, or as good as
 	}
-	b.Region = details.GetRegion()
-	b.seat(details.GetTeams(), m.GetTickets())
-	return b, nil
+	m.Region = details.GetRegion()
+	m.fillTeams(details.GetTeams(), from.GetTickets())
+	return m, nil
 }
 
 func ticketIDs(m *openmatch.Match) ([]string, error) {
@@ -91,24 +91,24 @@ func ticketIDs(m *openmatch.Match) ([]string, error) {
 	return ids, nil
 }
 
-// seat fills the teams, and the region if nobody has named it and all tickets
+// fillTeams fills the teams, and the region if nobody has named it and all tickets
 // want the same.
-func (b *Bout) seat(teams []*torikumiv1.Team, tickets []*openmatch.Ticket) {
-	known := make(map[string]bool, len(b.Tickets))
-	for _, id := range b.Tickets {
+func (m *Match) fillTeams(teams []*torikumiv1.Team, tickets []*openmatch.Ticket) {
+	known := make(map[string]bool, len(m.Tickets))
+	for _, id := range m.Tickets {
 		known[id] = true
 	}
-	seated := make(map[string]bool, len(b.Tickets))
+	inTeam := make(map[string]bool, len(m.Tickets))
 	for _, t := range teams {
 		team := &torikumiv1.Team{Name: t.GetName(), Bots: max(t.GetBots(), 0)}
-		for _, m := range t.GetMembers() {
-			if known[m.GetTicketId()] {
-				team.Members = append(team.Members, m)
-				seated[m.GetTicketId()] = true
+		for _, member := range t.GetMembers() {
+			if known[member.GetTicketId()] {
+				team.Members = append(team.Members, member)
+				inTeam[member.GetTicketId()] = true
 			}
 		}
 		if len(team.Members) > 0 || team.Bots > 0 {
-			b.Teams = append(b.Teams, team)
+			m.Teams = append(m.Teams, team)
 		}
 	}
 
@@ -117,7 +117,7 @@ func (b *Bout) seat(teams []*torikumiv1.Team, tickets []*openmatch.Ticket) {
 	for _, t := range tickets {
 		players, region := playersOf(t)
 		regions = append(regions, region)
-		if seated[t.GetId()] {
+		if inTeam[t.GetId()] {
 			continue
 		}
 		for _, p := range players {
@@ -125,10 +125,10 @@ func (b *Bout) seat(teams []*torikumiv1.Team, tickets []*openmatch.Ticket) {
 		}
 	}
 	if len(rest.Members) > 0 {
-		b.Teams = append(b.Teams, rest)
+		m.Teams = append(m.Teams, rest)
 	}
-	if regions = slices.Compact(regions); b.Region == "" && len(regions) == 1 {
-		b.Region = regions[0]
+	if regions = slices.Compact(regions); m.Region == "" && len(regions) == 1 {
+		m.Region = regions[0]
 	}
 }
 
@@ -146,28 +146,28 @@ func playersOf(t *openmatch.Ticket) (players []string, region string) {
 }
 
 // Roster is what stands in the annotation of the match's game server.
-func (b *Bout) Roster() (string, error) {
-	return contract.EncodeRoster(&torikumiv1.Roster{OpenMatchId: b.ID, Queue: b.Queue, Region: b.Region, Teams: b.Teams})
+func (m *Match) Roster() (string, error) {
+	return contract.EncodeRoster(&torikumiv1.Roster{OpenMatchId: m.ID, Queue: m.Queue, Region: m.Region, Teams: m.Teams})
 }
 
-// Owns tells whether a roster that was read from a game server is this
+// Owns reports whether a roster that was read from a game server is this
 // match's. Match functions in the wild have given different matches the same
 // id, so that the label alone does not say it.
-func (b *Bout) Owns(roster string) bool {
+func (m *Match) Owns(roster string) bool {
 	r, err := contract.DecodeRoster(roster)
-	if err != nil || r.GetOpenMatchId() != b.ID {
+	if err != nil || r.GetOpenMatchId() != m.ID {
 		return false
 	}
 	theirs := make(map[string]bool)
 	for _, t := range r.GetTeams() {
-		for _, m := range t.GetMembers() {
-			theirs[m.GetTicketId()] = true
+		for _, member := range t.GetMembers() {
+			theirs[member.GetTicketId()] = true
 		}
 	}
-	for _, id := range b.Tickets {
+	for _, id := range m.Tickets {
 		if !theirs[id] {
 			return false
 		}
 	}
-	return len(theirs) == len(b.Tickets)
+	return len(theirs) == len(m.Tickets)
 }

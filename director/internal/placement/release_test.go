@@ -1,15 +1,17 @@
-package place_test
+package placement_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"torikumi/director/internal/place"
+	"torikumi/director/internal/placement"
 	"torikumi/proto/openmatch"
 )
 
@@ -30,7 +32,9 @@ func (u *unreachable) ReleaseTickets(context.Context, *openmatch.ReleaseTicketsR
 func TestReleaseThatNeverLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend := &unreachable{left: 5}
-		if err := place.ReleaseTickets(t.Context(), backend, []string{"a"}); err != nil || backend.left != -1 {
+		log := slog.New(slog.DiscardHandler)
+		p := placement.New(placement.Options{Backend: backend, Registry: prometheus.NewRegistry(), Logger: log})
+		if err := p.Release(t.Context(), log, []string{"a"}); err != nil || backend.left != -1 {
 			t.Errorf("%v, %d left", err, backend.left)
 		}
 	})

@@ -1,4 +1,4 @@
-package bout_test
+package match_test
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"torikumi/director/internal/bout"
+	"torikumi/director/internal/match"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -24,8 +24,8 @@ func tickets(ids ...string) []*openmatch.Ticket {
 	return all
 }
 
-// match makes a match; details may be nil.
-func match(t testing.TB, details *torikumiv1.MatchDetails, tickets ...*openmatch.Ticket) *openmatch.Match {
+// openMatch makes a match of Open Match; details may be nil.
+func openMatch(t testing.TB, details *torikumiv1.MatchDetails, tickets ...*openmatch.Ticket) *openmatch.Match {
 	t.Helper()
 	m := &openmatch.Match{MatchId: "a:1", Tickets: tickets}
 	if details != nil {
@@ -53,7 +53,7 @@ func TestParse(t *testing.T) {
 	}
 	broken := tickets("t1")[0]
 	broken.Extensions = map[string]*anypb.Any{contract.TicketExtension: {TypeUrl: "nonsense", Value: []byte{1}}}
-	mangled := match(t, nil, tickets("t1")...)
+	mangled := openMatch(t, nil, tickets("t1")...)
 	mangled.Extensions = map[string]*anypb.Any{contract.MatchExtension: {TypeUrl: "nonsense", Value: []byte{1}}}
 
 	for _, c := range []struct {
@@ -62,32 +62,32 @@ func TestParse(t *testing.T) {
 		region string
 		teams  []*torikumiv1.Team
 	}{
-		{"as our match function says", match(t, &torikumiv1.MatchDetails{Region: "asia", Teams: []*torikumiv1.Team{
+		{"as our match function says", openMatch(t, &torikumiv1.MatchDetails{Region: "asia", Teams: []*torikumiv1.Team{
 			team("red", member("ann", "t1")), team("blue", member("bob", "t2")),
 		}}, tickets("t1", "t2")...), "asia", []*torikumiv1.Team{team("red", member("ann", "t1")), team("blue", member("bob", "t2"))}},
-		{"foreign match function", match(t, nil, tickets("t1", "t2")...), "eu", []*torikumiv1.Team{team("", member("t1", "t1"), member("t2", "t2"))}},
-		{"foreign match function, our party", match(t, nil, party, tickets("t2")[0]), "", []*torikumiv1.Team{
+		{"foreign match function", openMatch(t, nil, tickets("t1", "t2")...), "eu", []*torikumiv1.Team{team("", member("t1", "t1"), member("t2", "t2"))}},
+		{"foreign match function, our party", openMatch(t, nil, party, tickets("t2")[0]), "", []*torikumiv1.Team{
 			team("", member("ann", "t1"), member("bob", "t1"), member("t2", "t2"))}},
-		{"details name a ticket that is not there", match(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
+		{"details name a ticket that is not there", openMatch(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
 			team("red", member("ann", "t1")), team("blue", member("eve", "t9")),
 		}}, tickets("t1")...), "eu", []*torikumiv1.Team{team("red", member("ann", "t1"))}},
-		{"details forget a ticket", match(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
+		{"details forget a ticket", openMatch(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
 			team("red", member("ann", "t1")),
 		}}, tickets("t1", "t2")...), "eu", []*torikumiv1.Team{team("red", member("ann", "t1")), team("", member("t2", "t2"))}},
-		{"bots fill teams up", match(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
+		{"bots fill teams up", openMatch(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
 			{Name: "red", Members: []*torikumiv1.TeamMember{member("ann", "t1")}, Bots: 1}, {Name: "blue", Bots: 2}, {Name: "none"}, {Name: "odd", Bots: -1},
 		}}, tickets("t1")...), "eu", []*torikumiv1.Team{
 			{Name: "red", Members: []*torikumiv1.TeamMember{member("ann", "t1")}, Bots: 1}, {Name: "blue", Bots: 2}}},
 		{"details cannot be read", mangled, "eu", []*torikumiv1.Team{team("", member("t1", "t1"))}},
-		{"ticket's details cannot be read", match(t, nil, broken), "", []*torikumiv1.Team{team("", member("t1", "t1"))}},
+		{"ticket's details cannot be read", openMatch(t, nil, broken), "", []*torikumiv1.Team{team("", member("t1", "t1"))}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b, err := bout.Parse("duel", c.match)
+			b, err := match.Parse("duel", c.match)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if b.ID != "a:1" || b.Label != contract.MatchLabelValue("a:1") || b.Queue != "duel" || b.Region != c.region {
-				t.Errorf("bout = %+v, want region %q", b, c.region)
+				t.Errorf("match = %+v, want region %q", b, c.region)
 			}
 			if !slices.EqualFunc(b.Teams, c.teams, func(a, b *torikumiv1.Team) bool { return proto.Equal(a, b) }) {
 				t.Errorf("teams = %v, want %v", b.Teams, c.teams)
@@ -98,7 +98,7 @@ func TestParse(t *testing.T) {
 
 // The game server reads from the roster how many bots to add.
 func TestBotsAreOnTheRoster(t *testing.T) {
-	b, err := bout.Parse("duel", match(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
+	b, err := match.Parse("duel", openMatch(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
 		team("red", member("ann", "t1")), {Name: "blue", Bots: 2},
 	}}, tickets("t1")...))
 	if err != nil {
@@ -131,25 +131,25 @@ func TestParseRefuses(t *testing.T) {
 		{"a ticket that is nil", &openmatch.Match{MatchId: "m", Tickets: []*openmatch.Ticket{nil, {Id: "t1"}}}, []string{"t1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := bout.Parse("duel", c.match)
-			var invalid *bout.InvalidError
+			_, err := match.Parse("duel", c.match)
+			var invalid *match.InvalidError
 			if !errors.As(err, &invalid) || !slices.Equal(invalid.Tickets, c.free) {
 				t.Errorf("error = %#v, want tickets %v", err, c.free)
 			}
 		})
 	}
 	join := &openmatch.Match{MatchId: "m", Tickets: tickets("t1"), Backfill: &openmatch.Backfill{Id: "b"}}
-	if _, err := bout.Parse("duel", join); !errors.Is(err, bout.ErrBackfill) {
+	if _, err := match.Parse("duel", join); !errors.Is(err, match.ErrBackfill) {
 		t.Errorf("a match that joins a running server: %v", err)
 	}
 	join.AllocateGameserver = true
-	if _, err := bout.Parse("duel", join); err != nil {
+	if _, err := match.Parse("duel", join); err != nil {
 		t.Errorf("a match that wants a server and later players: %v", err)
 	}
 }
 
 func TestOwns(t *testing.T) {
-	b, err := bout.Parse("duel", match(t, nil, tickets("t1", "t2")...))
+	b, err := match.Parse("duel", openMatch(t, nil, tickets("t1", "t2")...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,9 +158,9 @@ func TestOwns(t *testing.T) {
 		t.Fatal(err)
 	}
 	roster := func(id string, ids ...string) string {
-		m := match(t, nil, tickets(ids...)...)
+		m := openMatch(t, nil, tickets(ids...)...)
 		m.MatchId = id
-		other, err := bout.Parse("duel", m)
+		other, err := match.Parse("duel", m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestOwns(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, m := range []*openmatch.Match{match(f, nil, tickets("t1")...), match(f, &torikumiv1.MatchDetails{
+	for _, m := range []*openmatch.Match{openMatch(f, nil, tickets("t1")...), openMatch(f, &torikumiv1.MatchDetails{
 		Teams: []*torikumiv1.Team{team("red", member("ann", "t1"), member("bob", "t9"))},
 	}, tickets("t1", "t2")...), {}} {
 		b, err := proto.Marshal(m)
@@ -204,23 +204,23 @@ func FuzzParse(f *testing.F) {
 		if proto.Unmarshal(raw, m) != nil {
 			return
 		}
-		b, err := bout.Parse("duel", m)
+		b, err := match.Parse("duel", m)
 		if err != nil {
 			return
 		}
-		seated := make(map[string]bool)
+		inTeam := make(map[string]bool)
 		for _, team := range b.Teams {
 			for _, m := range team.GetMembers() {
-				seated[m.GetTicketId()] = true
+				inTeam[m.GetTicketId()] = true
 			}
 		}
 		for _, id := range b.Tickets {
-			if !seated[id] {
+			if !inTeam[id] {
 				t.Errorf("nobody of ticket %q is in a team", id)
 			}
 		}
-		if len(seated) != len(b.Tickets) || len(b.Tickets) != len(m.GetTickets()) {
-			t.Errorf("tickets %q, in teams %v", b.Tickets, seated)
+		if len(inTeam) != len(b.Tickets) || len(b.Tickets) != len(m.GetTickets()) {
+			t.Errorf("tickets %q, in teams %v", b.Tickets, inTeam)
 		}
 		if roster, err := b.Roster(); err != nil || !b.Owns(roster) {
 			t.Errorf("roster %q, %v", roster, err)

@@ -1,4 +1,4 @@
-package place
+package placement
 
 import (
 	"testing"
@@ -26,34 +26,34 @@ func next(n node, step Step) []node {
 		all = append(all, c)
 	}
 	switch step {
-	case Look:
-		add(func(c *node) { c.Looked = true })                                                       // failed
-		add(func(c *node) { c.Looked, c.AllocDoubt = true, false })                                  // none there
-		add(func(c *node) { c.Looked, c.AllocDoubt, c.Server = true, false, true })                  // found
-		add(func(c *node) { c.Looked, c.AllocDoubt, c.Server, c.Useless = true, false, true, true }) // found, broken
+	case Adopt:
+		add(func(c *node) { c.SoughtServer = true })                                                             // failed
+		add(func(c *node) { c.SoughtServer, c.AllocUnknown = true, false })                                      // none there
+		add(func(c *node) { c.SoughtServer, c.AllocUnknown, c.Server = true, false, true })                      // found
+		add(func(c *node) { c.SoughtServer, c.AllocUnknown, c.Server, c.Unreachable = true, false, true, true }) // found, broken
 	case Allocate:
-		for _, e := range []call.Effect{call.Done, call.NotSent, call.Busy, call.Refused, call.Unclear} {
+		for _, e := range []call.Effect{call.Done, call.NotSent, call.Busy, call.Refused, call.Unknown} {
 			add(func(c *node) { c.allocated(e) })
 		}
-		add(func(c *node) { c.allocated(call.Done); c.Useless = true })
+		add(func(c *node) { c.allocated(call.Done); c.Unreachable = true })
 	case Assign:
 		add(func(c *node) { c.assigned(call.Done, 2, 0); c.reached = true })
 		add(func(c *node) { c.assigned(call.Done, 2, 1); c.reached = true })
 		add(func(c *node) { c.assigned(call.Done, 2, 2) })
 		add(func(c *node) { c.assigned(call.NotSent, 2, 0) })
 		add(func(c *node) { c.assigned(call.Refused, 2, 0) })
-		add(func(c *node) { c.assigned(call.Unclear, 2, 0); c.reached = true })
+		add(func(c *node) { c.assigned(call.Unknown, 2, 0); c.reached = true })
 		add(func(c *node) { c.assigned(call.Busy, 2, 0) })
 	case Verify:
 		add(func(c *node) { c.Verified = true })
 		add(func(c *node) { c.Verified, c.Assigned = true, true })
 	case Announce:
 		add(func(c *node) { c.Announced = true })
-	case Sweep:
-		add(func(c *node) { c.Swept = true })
-	case GiveBack:
-		add(func(c *node) { c.GivenBack = true })
-		add(func(c *node) { c.GivenBack, c.GiveBackDoubt, c.dying = true, true, true })
+	case DeleteExtra:
+		add(func(c *node) { c.ExtraDeleted = true })
+	case Deallocate:
+		add(func(c *node) { c.Deallocated = true })
+		add(func(c *node) { c.Deallocated, c.DeallocateUnknown, c.dying = true, true, true })
 	case Release:
 		add(func(c *node) { c.Released, c.freed = true, true })
 		add(func(c *node) { c.Released = true })
@@ -67,9 +67,9 @@ func next(n node, step Step) []node {
 func TestDecideKeepsThePromises(t *testing.T) {
 	seen := make(map[node]bool)
 	var todo []node
-	for _, canLook := range []bool{false, true} {
-		for _, canVerify := range []bool{false, true} {
-			todo = append(todo, node{State: State{CanLook: canLook, CanVerify: canVerify}})
+	for _, canList := range []bool{false, true} {
+		for _, canRead := range []bool{false, true} {
+			todo = append(todo, node{State: State{CanList: canList, CanRead: canRead}})
 		}
 	}
 	for len(todo) > 0 {
@@ -96,29 +96,29 @@ func TestDecideKeepsThePromises(t *testing.T) {
 // broken names the promise that a step would break.
 func broken(n node, step Step) string {
 	switch {
-	case (step == Allocate) && (n.Server || n.AllocDoubt):
+	case (step == Allocate) && (n.Server || n.AllocUnknown):
 		return "a second server for one match"
 	case (step == Allocate) && (n.Over || n.Stopping):
 		return "a server allocated too late"
-	case (step == Look || step == Assign) && n.Over:
+	case (step == Adopt || step == Assign) && n.Over:
 		return "no end when the time is over"
-	case step == GiveBack && n.reached:
+	case step == Deallocate && n.reached:
 		return "a server given back that players may be on"
 	case step == Release && n.reached:
 		return "tickets released that may be assigned"
 	case step == Release && n.dying:
 		return "tickets released to a server that is about to be deleted"
-	case step == Release && (n.Server || n.AllocDoubt) && n.CanLook && !n.GivenBack:
+	case step == Release && (n.Server || n.AllocUnknown) && n.CanList && !n.Deallocated:
 		return "tickets released before their server was given back"
-	case (step == GiveBack || step == Sweep || step == Look) && !n.CanLook:
+	case (step == Deallocate || step == DeleteExtra || step == Adopt) && !n.CanList:
 		return "a list that is not there"
-	case step == Verify && !n.CanVerify:
+	case step == Verify && !n.CanRead:
 		return "tickets that cannot be read"
 	case step == End && n.Assigned && !n.Announced:
 		return "an assignment that nobody hears of"
-	case step == End && !n.Assigned && !n.Released && !n.Gone && !n.AssignDoubt && !n.GiveBackDoubt:
+	case step == End && !n.Assigned && !n.Released && !n.Abandoned && !n.AssignUnknown && !n.DeallocateUnknown:
 		return "stranded tickets"
-	case step == End && n.Server && !n.Assigned && !n.AssignDoubt && n.CanLook && !n.GivenBack:
+	case step == End && n.Server && !n.Assigned && !n.AssignUnknown && n.CanList && !n.Deallocated:
 		return "a server that nobody will ever reach"
 	}
 	return ""
@@ -138,8 +138,8 @@ func TestDecideEnds(t *testing.T) {
 	for bits := range 1 << 8 {
 		b := func(i int) bool { return bits&(1<<i) != 0 }
 		walk(node{State: State{
-			Over: true, CanLook: b(0), CanVerify: b(1), Looked: b(2), AllocDoubt: b(3) && !b(5), AllocEverDoubt: b(3) || b(4),
-			Server: b(5), AssignDoubt: b(5) && b(6), Gone: b(5) && b(7),
+			Over: true, CanList: b(0), CanRead: b(1), SoughtServer: b(2), AllocUnknown: b(3) && !b(5), Extra: b(3) || b(4),
+			Server: b(5), AssignUnknown: b(5) && b(6), Abandoned: b(5) && b(7),
 		}}, 0)
 	}
 }
@@ -150,11 +150,11 @@ func TestOutcome(t *testing.T) {
 		released bool
 		want     Outcome
 	}{
-		{State{Assigned: true, AssignDoubt: true}, false, OutcomeAssigned},
-		{State{AssignDoubt: true, Gone: true}, false, OutcomeKept},
-		{State{Gone: true}, false, OutcomeGone},
+		{State{Assigned: true, AssignUnknown: true}, false, OutcomeAssigned},
+		{State{AssignUnknown: true, Abandoned: true}, false, OutcomeUnknown},
+		{State{Abandoned: true}, false, OutcomeAbandoned},
 		{State{Released: true}, true, OutcomeReleased},
-		{State{Released: true}, false, OutcomeHeld},
+		{State{Released: true}, false, OutcomePending},
 	} {
 		if got := c.state.outcome(c.released); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.state, got, c.want)

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc"
 
 	"torikumi/director/internal/fetch"
-	"torikumi/director/internal/metrics"
 	"torikumi/proto/openmatch"
 )
 
@@ -72,21 +71,21 @@ func (s *stream) Recv() (*openmatch.FetchMatchesResponse, error) {
 }
 
 // run fetches for the time given and returns when each fetch began.
-func run(t *testing.T, d time.Duration, change func(*fetch.Options), script ...answer) []time.Duration {
+func run(t *testing.T, d time.Duration, change func(*fetch.LoopOptions), script ...answer) []time.Duration {
 	t.Helper()
 	b := &backend{script: script, epoch: time.Now()}
-	o := fetch.Options{
-		Queue: "duel", Backend: b, IdleInterval: 50 * time.Millisecond, Silence: time.Minute, Work: t.Context(),
-		Accept:   func(*openmatch.Match, time.Time) bool { return false },
-		Troubled: func() bool { return false },
-		Metrics:  metrics.New(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+	o := fetch.LoopOptions{
+		Queue: "duel", Backend: b, IdleInterval: 50 * time.Millisecond, Silence: time.Minute,
+		Accept:  func(*openmatch.Match, time.Time) bool { return false },
+		Failing: func() bool { return false },
+		Metrics: fetch.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&o)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	fetch.Run(ctx, o)
+	fetch.Loop(ctx, t.Context(), o)
 	return b.starts
 }
 
@@ -128,7 +127,7 @@ func TestErrorsBackOff(t *testing.T) {
 			script[i] = answer{err: errors.New("boom")}
 		}
 		script = append(script, answer{delay: time.Second})
-		starts := run(t, 10*time.Minute, func(o *fetch.Options) { o.Logger = slog.New(slog.NewTextHandler(&out, nil)) }, script...)
+		starts := run(t, 10*time.Minute, func(o *fetch.LoopOptions) { o.Logger = slog.New(slog.NewTextHandler(&out, nil)) }, script...)
 		for i := range 20 {
 			want := min(100*time.Millisecond<<min(i, 10), 5*time.Second)
 			if gap := starts[i+1] - starts[i]; gap < want/2 || gap > want {
@@ -142,9 +141,9 @@ func TestErrorsBackOff(t *testing.T) {
 	})
 }
 
-func TestTroubleSlowsDown(t *testing.T) {
+func TestFailingSlowsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		starts := run(t, time.Minute, func(o *fetch.Options) { o.Troubled = func() bool { return true } }, answer{matches: 1})
+		starts := run(t, time.Minute, func(o *fetch.LoopOptions) { o.Failing = func() bool { return true } }, answer{matches: 1})
 		if len(starts) < 30 || len(starts) > 70 {
 			t.Errorf("%d fetches in a minute of failing matches, want one each 1 to 2 s", len(starts))
 		}
@@ -154,7 +153,7 @@ func TestTroubleSlowsDown(t *testing.T) {
 func TestSilenceEndsAFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		starts := run(t, 3*time.Minute, func(o *fetch.Options) { o.Logger = slog.New(slog.NewTextHandler(&out, nil)) },
+		starts := run(t, 3*time.Minute, func(o *fetch.LoopOptions) { o.Logger = slog.New(slog.NewTextHandler(&out, nil)) },
 			answer{matches: 1, delay: 50 * time.Second}, answer{hang: true}, answer{delay: 40 * time.Second})
 		if len(starts) < 3 || starts[1] != 50*time.Second || starts[2] < 110*time.Second || starts[2] > 111*time.Second {
 			t.Errorf("fetches began at %v", starts)
@@ -169,7 +168,7 @@ func TestSilenceEndsAFetch(t *testing.T) {
 func TestSlowAcceptIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		accepted := 0
-		run(t, time.Hour, func(o *fetch.Options) {
+		run(t, time.Hour, func(o *fetch.LoopOptions) {
 			o.Accept = func(*openmatch.Match, time.Time) bool { accepted++; time.Sleep(2 * time.Minute); return true }
 		}, answer{matches: 3}, answer{delay: 30 * time.Second})
 		if accepted != 3 {
@@ -183,7 +182,7 @@ func TestAgeOfMatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		epoch := time.Now()
 		var since []time.Duration
-		run(t, time.Minute, func(o *fetch.Options) {
+		run(t, time.Minute, func(o *fetch.LoopOptions) {
 			o.Accept = func(_ *openmatch.Match, at time.Time) bool {
 				since = append(since, at.Sub(epoch))
 				time.Sleep(time.Second)
@@ -203,7 +202,7 @@ func TestAgeOfMatches(t *testing.T) {
 func TestLastFetchIsReadToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		accepted := 0
-		starts := run(t, time.Second, func(o *fetch.Options) {
+		starts := run(t, time.Second, func(o *fetch.LoopOptions) {
 			o.Accept = func(*openmatch.Match, time.Time) bool { accepted++; return false }
 		}, answer{matches: 2, delay: 2 * time.Second})
 		if len(starts) != 1 || accepted != 2 {

@@ -1,17 +1,18 @@
-// Package place takes one match to a game server: it allocates the server,
+// Package placement takes one match to a game server: it allocates the server,
 // assigns it to the tickets and announces it, or else undoes what it has done
 // and releases the tickets. What to do is decided by a pure function, Decide;
 // the rest of the package does it.
-package place
+package placement
 
 import (
 	"context"
 	"log/slog"
 	"time"
 
-	"torikumi/director/internal/bout"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"torikumi/director/internal/call"
-	"torikumi/director/internal/metrics"
+	"torikumi/director/internal/match"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
@@ -23,7 +24,7 @@ import (
 const (
 	allocateTimeout = 10 * time.Second
 	callTimeout     = 5 * time.Second
-	// cleanupTimeout is for giving a server back and releasing the tickets
+	// cleanupTimeout is for deallocating a server and releasing the tickets
 	// after the match's own time has run out.
 	cleanupTimeout = 5 * time.Second
 )
@@ -32,28 +33,29 @@ const (
 type Options struct {
 	Backend   openmatch.BackendServiceClient
 	Allocator *servers.Allocator
-	// GameServers is nil if servers can neither be listed nor given back.
+	// GameServers is nil if servers can neither be listed nor deleted.
 	GameServers servers.GameServers
 	// Tickets is nil if tickets cannot be read.
 	Tickets openmatch.FrontendServiceClient
 	Publish func(*torikumiv1.Announcement)
-	// Running ends when no more servers are to be allocated.
-	Running context.Context
-	Metrics *metrics.Metrics
-	Logger  *slog.Logger
-	Now     func() time.Time
+	// Stopping is closed when no more servers are to be allocated.
+	Stopping <-chan struct{}
+	Registry prometheus.Registerer
+	Logger   *slog.Logger
 }
 
 // Placer places matches. It is safe for concurrent use.
 type Placer struct {
-	Options
+	opts                                    Options
+	metrics                                 metrics
 	allocator, supply, gameServers, backend *call.Link
 }
 
-// New makes a Placer.
+// New makes a Placer and registers its metrics.
 func New(o Options) *Placer {
 	return &Placer{
-		Options:     o,
+		opts:        o,
+		metrics:     newMetrics(o.Registry),
 		allocator:   call.NewLink(o.Logger, "allocator lost", "allocator recovered"),
 		supply:      call.NewLink(o.Logger, "no game server is ready", "game servers are ready again"),
 		gameServers: call.NewLink(o.Logger, "game server list lost", "game server list recovered"),
@@ -63,30 +65,25 @@ func New(o Options) *Placer {
 
 // Job is one match to place.
 type Job struct {
-	Bout  *bout.Bout
-	Where servers.Where
-	// Deadline is when the match has to be assigned, ReleaseBy when Open Match
-	// shows its tickets to others: from then on they are not ours to release.
-	Deadline, ReleaseBy time.Time
+	Match   *match.Match
+	Servers servers.Selector
 	// Releasing is called before the tickets are released: from then on they
 	// can come back in another match, even before the release is answered.
 	Releasing func()
 }
 
 // Place does all there is to do for a match, and returns what became of it.
-// When work ends, the match's time is over, as at its deadline; when cleanup
-// ends, nothing is called any more.
+// work ends when the match's time is over, and cleanup when its tickets may be
+// somebody else's or nothing may be called any more.
 func (p *Placer) Place(work, cleanup context.Context, job Job) Outcome {
-	work, cancel := context.WithDeadline(work, job.Deadline)
-	defer cancel()
 	t := &task{
-		Placer: p, Job: job, work: work, cleanup: cleanup,
-		state: State{CanLook: p.GameServers != nil, CanVerify: p.Tickets != nil},
-		log:   p.Logger.With("match", job.Bout.ID, "queue", job.Bout.Queue),
+		Placer: p, job: job, work: work, cleanup: cleanup,
+		state: State{CanList: p.opts.GameServers != nil, CanRead: p.opts.Tickets != nil},
+		log:   p.opts.Logger.With("match", job.Match.ID, "queue", job.Match.Queue),
 	}
 	for {
 		t.state.Over = work.Err() != nil
-		t.state.Stopping = p.Running.Err() != nil
+		t.state.Stopping = p.stopping()
 		step := Decide(t.state)
 		if step == End {
 			return t.end()
@@ -95,10 +92,19 @@ func (p *Placer) Place(work, cleanup context.Context, job Job) Outcome {
 	}
 }
 
+func (p *Placer) stopping() bool {
+	select {
+	case <-p.opts.Stopping:
+		return true
+	default:
+		return false
+	}
+}
+
 // task is one match on its way.
 type task struct {
 	*Placer
-	Job
+	job           Job
 	work, cleanup context.Context
 	log           *slog.Logger
 	state         State
@@ -112,8 +118,8 @@ type task struct {
 
 func (t *task) do(step Step) {
 	switch step {
-	case Look:
-		t.look()
+	case Adopt:
+		t.adopt()
 	case Allocate:
 		t.allocate()
 	case Assign:
@@ -122,10 +128,10 @@ func (t *task) do(step Step) {
 		t.verify()
 	case Announce:
 		t.announce()
-	case Sweep:
-		t.sweep()
-	case GiveBack:
-		t.giveBack()
+	case DeleteExtra:
+		t.deleteExtra()
+	case Deallocate:
+		t.deallocate()
 	case Release:
 		t.release()
 	case End:
@@ -135,32 +141,27 @@ func (t *task) do(step Step) {
 // pause waits before the next try, until the match's time is over; without a
 // server, until the director stops.
 func (t *task) pause() {
-	ctx, cancel := context.WithCancel(t.work)
-	defer cancel()
-	if !t.state.Server {
-		defer context.AfterFunc(t.Running, cancel)()
+	stopping := t.opts.Stopping
+	if t.state.Server {
+		stopping = nil
 	}
-	_ = t.backoff.Wait(ctx) // the next step sees why it has ended
-}
-
-// afterwards is the time for undoing: it begins when the match's own is over,
-// and ends before the tickets are somebody else's.
-func (t *task) afterwards() (context.Context, context.CancelFunc) {
-	by := t.Now().Add(cleanupTimeout)
-	if t.ReleaseBy.Before(by) {
-		by = t.ReleaseBy
+	timer := time.NewTimer(t.backoff.Next())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.work.Done():
+	case <-stopping:
 	}
-	return context.WithDeadline(t.cleanup, by)
 }
 
 func (t *task) end() Outcome {
 	o := t.state.outcome(t.released)
 	switch {
 	case o == OutcomeAssigned:
-		t.log.Debug("match assigned", "gameserver", t.server.ID(), "tickets", len(t.Bout.Tickets)-len(t.missing))
-	case o == OutcomeKept:
-		t.log.Warn("unclear whether match is assigned; its game server is kept", "gameserver", t.server.ID())
-	case t.state.Server && !t.state.GivenBack:
+		t.log.Debug("match assigned", "gameserver", t.server.ID(), "tickets", len(t.job.Match.Tickets)-len(t.missing))
+	case o == OutcomeUnknown:
+		t.log.Warn("unknown whether match is assigned; its game server is left running", "gameserver", t.server.ID())
+	case t.state.Server && !t.state.Deallocated:
 		t.log.Warn("game server left to its no-show time-out", "gameserver", t.server.ID(), "outcome", o)
 	default:
 		t.log.Debug("match not assigned", "outcome", o)

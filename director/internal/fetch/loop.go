@@ -1,5 +1,6 @@
-// Package fetch asks Open Match for matches of one profile, over and over. It
-// is where the director's part of a player's path begins.
+// Package fetch asks Open Match for matches, over and over, and sees each of them
+// through: it claims the match's tickets and has it placed. It is where the
+// director's part of a player's path begins.
 package fetch
 
 import (
@@ -11,74 +12,71 @@ import (
 	"time"
 
 	"torikumi/director/internal/call"
-	"torikumi/director/internal/metrics"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 )
 
-// Options are what a Loop needs.
-type Options struct {
+// LoopOptions are what Loop needs.
+type LoopOptions struct {
 	Queue    string
 	Backend  openmatch.BackendServiceClient
 	Function *openmatch.FunctionConfig
 	Profile  *openmatch.MatchProfile
 	// Accept takes a match over; while it blocks, nothing is read. The match
-	// left Open Match at the earliest at since. It tells whether it blocked.
+	// left Open Match at the earliest at since. It reports whether it blocked.
 	Accept func(m *openmatch.Match, since time.Time) (waited bool)
-	// Troubled tells whether matches of late have failed.
-	Troubled func() bool
+	// Failing reports whether matches of late have failed.
+	Failing func() bool
 	// IdleInterval is the least time between the starts of two fetches of
 	// which the first found nothing.
 	IdleInterval time.Duration
 	// Silence is the longest time without a match or the end of a fetch.
 	Silence time.Duration
-	// Work outlives the loop's own context: a fetch under way is read to its
-	// end, because the tickets of its matches are already pending.
-	Work    context.Context
-	Metrics *metrics.Metrics
+	Metrics *Metrics
 	Logger  *slog.Logger
-	Now     func() time.Time
 }
 
 // ErrSilent says that Open Match neither sent a match nor ended the fetch.
 var ErrSilent = errors.New("no answer in time")
 
-// Run fetches until ctx ends, and returns when the last fetch has.
-func Run(ctx context.Context, o Options) {
+// Loop fetches matches of one queue until ctx ends, and returns when the last
+// fetch has: a fetch under way is read to its end or until work ends, because the
+// tickets of its matches are already pending.
+func Loop(ctx, work context.Context, o LoopOptions) {
 	log := o.Logger.With("queue", o.Queue)
 	link := call.NewLink(log, "fetching matches lost", "fetching matches recovered")
 	var failed rpc.Backoff
-	troubled := rpc.Backoff{Max: 2 * time.Second}
+	failing := rpc.Backoff{Max: 2 * time.Second}
 	for ctx.Err() == nil {
-		start := o.Now()
-		found, err := o.fetch()
+		start := time.Now()
+		found, err := o.fetch(work)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			o.Metrics.Fetches.WithLabelValues(o.Queue, "error").Inc()
+			o.Metrics.fetches.WithLabelValues(o.Queue, "error").Inc()
 			link.Down(err)
 			_ = failed.Wait(ctx) // the loop sees the end
 			continue
 		}
-		o.Metrics.Fetches.WithLabelValues(o.Queue, "ok").Inc()
+		o.Metrics.fetches.WithLabelValues(o.Queue, "ok").Inc()
 		link.Up()
 		failed.Reset()
 		switch {
-		case found == 0: // also after trouble: the next match may be a good one
-			sleep(ctx, o.IdleInterval-o.Now().Sub(start))
-		case o.Troubled():
-			_ = troubled.Wait(ctx) // the loop sees the end
+		case found == 0: // also after failures: the next match may be a good one
+			sleep(ctx, o.IdleInterval-time.Now().Sub(start))
+		case o.Failing():
+			_ = failing.Wait(ctx) // the loop sees the end
 		default:
-			troubled.Reset()
+			failing.Reset()
 		}
 	}
 }
 
 // fetch reads one stream to its end and returns how many matches it had; they
 // are real even if an error came after them.
-func (o *Options) fetch() (found int, err error) {
-	ctx, cancel := context.WithCancelCause(o.Work)
+func (o *LoopOptions) fetch(work context.Context) (found int, err error) {
+	ctx, cancel := context.WithCancelCause(work)
 	defer cancel(nil)
 	silence := time.AfterFunc(o.Silence, func() { cancel(ErrSilent) })
 	defer silence.Stop()
@@ -107,7 +105,7 @@ func (o *Options) fetch() (found int, err error) {
 		}
 		// What is read after a pause may have been lying in buffers since the
 		// pause began; the stream's first match is a safe lower bound.
-		since := o.Now()
+		since := time.Now()
 		if found == 0 {
 			first = since
 		}

@@ -1,9 +1,10 @@
-package intake_test
+package fetch_test
 
 import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,21 +12,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"torikumi/director/internal/intake"
-	"torikumi/director/internal/ledger"
-	"torikumi/director/internal/metrics"
-	"torikumi/director/internal/place"
+	"torikumi/director/internal/fetch"
+	"torikumi/director/internal/placement"
 	"torikumi/director/internal/servers"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // nothingReady is an allocator that never has a server.
 type nothingReady struct {
@@ -44,47 +40,50 @@ func (n *nothingReady) NewStream(context.Context, *grpc.StreamDesc, string, ...g
 	return nil, status.Error(codes.Unimplemented, "no streams")
 }
 
-// backend notes what is released, and when.
-type backend struct {
+// releases is an Open Match that notes what is released, and when.
+type releases struct {
 	openmatch.BackendServiceClient
 	mu       sync.Mutex
 	released []string
 	at       time.Time
 }
 
-func (b *backend) ReleaseTickets(_ context.Context, req *openmatch.ReleaseTicketsRequest, _ ...grpc.CallOption) (*openmatch.ReleaseTicketsResponse, error) {
+func (b *releases) ReleaseTickets(_ context.Context, req *openmatch.ReleaseTicketsRequest, _ ...grpc.CallOption) (*openmatch.ReleaseTicketsResponse, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.released, b.at = append(b.released, req.GetTicketIds()...), time.Now()
 	return new(openmatch.ReleaseTicketsResponse), nil
 }
 
-type rig struct {
-	*intake.Intake
-	backend   *backend
+type harness struct {
+	*fetch.Intake
+	backend   *releases
 	allocator *nothingReady
-	metrics   *metrics.Metrics
+	registry  *prometheus.Registry
+	work      context.Context
 	endWork   context.CancelFunc
 }
 
-// newRig makes an intake with one slot, 30 s for a match and a pending release
+// newHarness makes an intake with one slot, 30 s for a match and a pending release
 // after 60 s.
-func newRig(t *testing.T) *rig {
-	r := &rig{backend: new(backend), allocator: new(nothingReady), metrics: metrics.New(prometheus.NewRegistry())}
-	work, end := context.WithCancel(t.Context())
-	r.endWork = end
-	t.Cleanup(end)
+func newHarness(t *testing.T) *harness {
+	h := &harness{backend: new(releases), allocator: new(nothingReady), registry: prometheus.NewRegistry()}
+	h.work, h.endWork = context.WithCancel(t.Context())
+	t.Cleanup(h.endWork)
 	log := slog.New(slog.DiscardHandler)
-	r.Intake = intake.New(intake.Options{
-		Placer: place.New(place.Options{
-			Backend: r.backend, Allocator: servers.NewAllocator(r.allocator), Running: t.Context(),
-			Publish: func(*torikumiv1.Announcement) {}, Metrics: r.metrics, Logger: log, Now: time.Now,
+	h.Intake = fetch.NewIntake(fetch.IntakeOptions{
+		Placer: placement.New(placement.Options{
+			Backend: h.backend, Allocator: servers.NewAllocator(h.allocator),
+			Publish: func(*torikumiv1.Announcement) {}, Registry: h.registry, Logger: log,
 		}),
-		Backend: r.backend, Ledger: ledger.New(time.Minute), MaxInFlight: 1,
-		MatchTimeout: 30 * time.Second, PendingRelease: time.Minute,
-		Work: work, Cleanup: t.Context(), Metrics: r.metrics, Logger: log, Now: time.Now,
+		MaxInFlight: 1, MatchTimeout: 30 * time.Second, PendingRelease: time.Minute,
+		Metrics: fetch.NewMetrics(h.registry), Logger: log,
 	})
-	return r
+	return h
+}
+
+func (h *harness) accept(t *testing.T, m *openmatch.Match, since time.Time) bool {
+	return h.Accept(h.work, t.Context(), fetch.Queue{Name: "duel"}, m, since)
 }
 
 func match(id string, tickets ...string) *openmatch.Match {
@@ -110,20 +109,20 @@ func TestAgeLimitsAMatch(t *testing.T) {
 		{time.Hour, 0, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
+			h := newHarness(t)
 			start := time.Now()
-			r.Accept("duel", servers.Where{}, match("m", "a", "b"), start.Add(-c.age))
-			r.Drain()
-			if got := slices.Equal(r.backend.released, []string{"a", "b"}); got != c.released {
-				t.Errorf("age %v: released %v", c.age, r.backend.released)
+			h.accept(t, match("m", "a", "b"), start.Add(-c.age))
+			h.Drain()
+			if got := slices.Equal(h.backend.released, []string{"a", "b"}); got != c.released {
+				t.Errorf("age %v: released %v", c.age, h.backend.released)
 			}
-			if got := r.backend.at.Sub(start); c.released && got != c.after {
+			if got := h.backend.at.Sub(start); c.released && got != c.after {
 				t.Errorf("age %v: released after %v, want %v", c.age, got, c.after)
 			}
-			if c.after == 0 && r.allocator.tries > 0 {
+			if c.after == 0 && h.allocator.tries > 0 {
 				t.Errorf("age %v: allocation was tried", c.age)
 			}
-			if !r.Troubled("duel") || r.Troubled("squad") {
+			if !h.Failing("duel") || h.Failing("squad") {
 				t.Errorf("age %v: trouble is not reported, or for another queue", c.age)
 			}
 		})
@@ -133,22 +132,26 @@ func TestAgeLimitsAMatch(t *testing.T) {
 // TestAcceptWaitsForRoom: and says so; when all time is over it gives up.
 func TestAcceptWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		h := newHarness(t)
 		start := time.Now()
-		if r.Accept("duel", servers.Where{}, match("m1", "a"), start) {
+		if h.accept(t, match("m1", "a"), start) {
 			t.Error("the first match had to wait")
 		}
-		if !r.Accept("duel", servers.Where{}, match("m2", "b"), start) || time.Since(start) != 30*time.Second {
+		if !h.accept(t, match("m2", "b"), start) || time.Since(start) != 30*time.Second {
 			t.Errorf("the second match waited %v", time.Since(start))
 		}
-		time.AfterFunc(time.Second, r.endWork)
-		r.Accept("duel", servers.Where{}, match("m3", "c"), start)
+		time.AfterFunc(time.Second, h.endWork)
+		h.accept(t, match("m3", "c"), start)
 		if waited := time.Since(start); waited > 32*time.Second {
 			t.Errorf("the third match waited until %v", waited)
 		}
-		r.Drain()
-		if n := testutil.ToFloat64(r.metrics.InFlight); n != 0 {
-			t.Errorf("%v matches are in flight", n)
+		h.Drain()
+		if err := testutil.GatherAndCompare(h.registry, strings.NewReader(`
+			# HELP torikumi_director_in_flight_matches Matches that are being placed.
+			# TYPE torikumi_director_in_flight_matches gauge
+			torikumi_director_in_flight_matches 0
+		`), "torikumi_director_in_flight_matches"); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package ledger_test
+package fetch_test
 
 import (
 	"context"
@@ -7,24 +7,24 @@ import (
 	"testing/synctest"
 	"time"
 
-	"torikumi/director/internal/ledger"
+	"torikumi/director/internal/fetch"
 )
 
-func TestLedger(t *testing.T) {
+func TestClaims(t *testing.T) {
 	now := time.Unix(1000, 0)
-	l := ledger.New(time.Minute)
+	c := fetch.NewClaims(time.Minute)
 	take := func(want bool, wantFree []string, ids ...string) {
 		t.Helper()
-		if ok, free := l.Take(t.Context(), ids, now); ok != want || !slices.Equal(free, wantFree) {
+		if ok, free := c.Acquire(t.Context(), ids, now); ok != want || !slices.Equal(free, wantFree) {
 			t.Errorf("take %v = %v, free %v", ids, ok, free)
 		}
 	}
 	take(true, nil, "a", "b")
 	take(false, []string{"c"}, "b", "c")
 	take(true, nil, "c")
-	l.Return([]string{"a", "b"})
+	c.Drop([]string{"a", "b"})
 	take(true, nil, "a", "b")
-	l.Assigned([]string{"a", "b"}, now)
+	c.MarkAssigned([]string{"a", "b"}, now)
 
 	now = now.Add(59 * time.Second)
 	take(false, []string{"d"}, "a", "d")
@@ -40,57 +40,57 @@ func TestLedger(t *testing.T) {
 // TestAssignedAgain: forgetting an old assignment leaves a newer one alone.
 func TestAssignedAgain(t *testing.T) {
 	now := time.Unix(1000, 0)
-	l := ledger.New(time.Minute)
-	l.Take(t.Context(), []string{"a"}, now)
-	l.Assigned([]string{"a"}, now)
-	l.Return([]string{"a"})
+	c := fetch.NewClaims(time.Minute)
+	c.Acquire(t.Context(), []string{"a"}, now)
+	c.MarkAssigned([]string{"a"}, now)
+	c.Drop([]string{"a"})
 	now = now.Add(30 * time.Second)
-	l.Take(t.Context(), []string{"a"}, now)
-	l.Assigned([]string{"a"}, now)
-	if ok, _ := l.Take(t.Context(), []string{"a"}, now.Add(40*time.Second)); ok {
+	c.Acquire(t.Context(), []string{"a"}, now)
+	c.MarkAssigned([]string{"a"}, now)
+	if ok, _ := c.Acquire(t.Context(), []string{"a"}, now.Add(40*time.Second)); ok {
 		t.Error("forgotten with the first assignment")
 	}
-	if ok, _ := l.Take(t.Context(), []string{"a"}, now.Add(60*time.Second)); !ok {
+	if ok, _ := c.Acquire(t.Context(), []string{"a"}, now.Add(60*time.Second)); !ok {
 		t.Error("never forgotten")
 	}
 }
 
-// TestTakeWhileReleased: tickets can be back before the answer to their release.
-func TestTakeWhileReleased(t *testing.T) {
+// TestAcquireWhileReleased: tickets can be back before the answer to their release.
+func TestAcquireWhileReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
-		l := ledger.New(time.Minute)
-		l.Take(t.Context(), []string{"a", "b"}, now)
-		l.Take(t.Context(), []string{"c"}, now)
-		l.Releasing([]string{"a", "b"})
+		c := fetch.NewClaims(time.Minute)
+		c.Acquire(t.Context(), []string{"a", "b"}, now)
+		c.Acquire(t.Context(), []string{"c"}, now)
+		c.MarkReleasing([]string{"a", "b"})
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if ok, free := l.Take(ctx, []string{"a", "d"}, now); ok || !slices.Equal(free, []string{"d"}) || ctx.Err() == nil {
+		if ok, free := c.Acquire(ctx, []string{"a", "d"}, now); ok || !slices.Equal(free, []string{"d"}) || ctx.Err() == nil {
 			t.Errorf("take = %v, free %v, %v", ok, free, ctx.Err())
 		}
 
 		// c is another match's, but a will be free.
 		others := make(chan []string, 1)
 		go func() {
-			ok, free := l.Take(t.Context(), []string{"a", "c", "d"}, now)
+			ok, free := c.Acquire(t.Context(), []string{"a", "c", "d"}, now)
 			if ok {
 				t.Error("c is taken")
 			}
 			others <- free
 		}()
 		synctest.Wait()
-		l.Return([]string{"a", "b"})
+		c.Drop([]string{"a", "b"})
 		if free := <-others; !slices.Equal(free, []string{"a", "d"}) {
 			t.Errorf("free %v", free)
 		}
 
-		l.Take(t.Context(), []string{"a", "b"}, now)
-		l.Releasing([]string{"a", "b"})
+		c.Acquire(t.Context(), []string{"a", "b"}, now)
+		c.MarkReleasing([]string{"a", "b"})
 		taken := make(chan bool, 2)
 		for range cap(taken) {
 			go func() {
-				ok, _ := l.Take(t.Context(), []string{"b", "a"}, now)
+				ok, _ := c.Acquire(t.Context(), []string{"b", "a"}, now)
 				taken <- ok
 			}()
 		}
@@ -98,12 +98,12 @@ func TestTakeWhileReleased(t *testing.T) {
 		if len(taken) > 0 {
 			t.Fatal("taken before the release was over")
 		}
-		l.Return([]string{"a", "b"})
+		c.Drop([]string{"a", "b"})
 		synctest.Wait()
 		if one, two := <-taken, <-taken; one == two {
 			t.Errorf("two matches take the same tickets: %v, %v", one, two)
 		}
-		if ok, _ := l.Take(t.Context(), []string{"a"}, now); ok {
+		if ok, _ := c.Acquire(t.Context(), []string{"a"}, now); ok {
 			t.Error("not held after the release")
 		}
 	})

@@ -1,0 +1,146 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"torikumi/director/internal/match"
+	"torikumi/director/internal/placement"
+	"torikumi/director/internal/servers"
+	"torikumi/proto/openmatch"
+)
+
+// IntakeOptions are what an Intake needs.
+type IntakeOptions struct {
+	Placer *placement.Placer
+	// MaxInFlight is how many matches are placed at a time.
+	MaxInFlight int
+	// MatchTimeout is the time for one match. PendingRelease is Open Match's
+	// pendingReleaseTimeout, after which it shows the tickets to others.
+	MatchTimeout, PendingRelease time.Duration
+	Metrics                      *Metrics
+	Logger                       *slog.Logger
+}
+
+// Intake receives the matches that were fetched: it bounds how many are placed
+// at a time, rejects what cannot be played, and finishes all of them when the
+// director stops. It is safe for concurrent use.
+type Intake struct {
+	opts   IntakeOptions
+	claims *Claims
+	slots  chan struct{}
+	wg     sync.WaitGroup
+	// failing holds the queues whose last match has failed.
+	failing sync.Map
+}
+
+// NewIntake makes an Intake.
+func NewIntake(o IntakeOptions) *Intake {
+	return &Intake{opts: o, claims: NewClaims(o.PendingRelease), slots: make(chan struct{}, o.MaxInFlight)}
+}
+
+// Queue says where the matches of a queue are played.
+type Queue struct {
+	Name    string
+	Servers servers.Selector
+}
+
+// Accept starts to place a match, after waiting until there is room for it. The
+// match left Open Match at the earliest at since. Accept reports whether it had
+// to wait. When work ends, the time of all matches is over, and a match that
+// still waits here is dropped; when cleanup ends, nothing is called any more.
+func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Match, since time.Time) (waited bool) {
+	select {
+	case i.slots <- struct{}{}:
+	default:
+		waited = true
+		select {
+		case i.slots <- struct{}{}:
+		case <-work.Done():
+			i.count(q.Name, placement.OutcomePending)
+			return waited
+		}
+	}
+	i.opts.Metrics.inFlight.Inc()
+	received := time.Now()
+	i.wg.Go(func() {
+		defer func() {
+			i.opts.Metrics.placeSeconds.Observe(time.Now().Sub(received).Seconds())
+			i.opts.Metrics.inFlight.Dec()
+			<-i.slots
+		}()
+		i.count(q.Name, i.handle(work, cleanup, q, m, since))
+	})
+	return waited
+}
+
+// Drain waits for all matches. Accept must not be called any more.
+func (i *Intake) Drain() { i.wg.Wait() }
+
+// Failing reports whether the queue's last match has failed, so that fetching
+// the same tickets again at once would only spin.
+func (i *Intake) Failing(queue string) bool {
+	_, ok := i.failing.Load(queue)
+	return ok
+}
+
+func (i *Intake) count(queue string, o placement.Outcome) {
+	i.opts.Metrics.matches.WithLabelValues(queue, string(o)).Inc()
+	switch o {
+	case placement.OutcomeBackfill: // says nothing of the queue
+	case placement.OutcomeAssigned, placement.OutcomeAbandoned:
+		i.failing.Delete(queue)
+	default:
+		i.failing.Store(queue, true)
+	}
+}
+
+func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.Match, since time.Time) placement.Outcome {
+	log := i.opts.Logger.With("match", from.GetMatchId(), "queue", q.Name)
+	releaseBy := since.Add(i.opts.PendingRelease)
+	// From releaseBy on the tickets may be somebody else's.
+	cleanup, cancel := context.WithDeadline(cleanup, releaseBy)
+	defer cancel()
+	m, err := match.Parse(q.Name, from)
+	var invalid *match.InvalidError
+	switch {
+	case errors.Is(err, match.ErrBackfill):
+		return placement.OutcomeBackfill
+	case errors.As(err, &invalid):
+		log.Warn("invalid match", "error", err)
+		return i.reject(cleanup, log, i.claims.Free(invalid.Tickets, time.Now()))
+	}
+	if ok, free := i.claims.Acquire(cleanup, m.Tickets, time.Now()); !ok {
+		log.Warn("match holds tickets of another match")
+		return i.reject(cleanup, log, free)
+	}
+
+	// A match that has waited here for long is stopped in time for its
+	// tickets to be released while they are still ours.
+	deadline := time.Now().Add(i.opts.MatchTimeout)
+	if limit := since.Add(i.opts.PendingRelease * 9 / 10); limit.Before(deadline) {
+		deadline = limit
+	}
+	work, cancelWork := context.WithDeadline(work, deadline)
+	defer cancelWork()
+	o := i.opts.Placer.Place(work, cleanup, placement.Job{
+		Match: m, Servers: q.Servers, Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
+	})
+	if o == placement.OutcomeAssigned {
+		i.claims.MarkAssigned(m.Tickets, time.Now())
+	} else {
+		i.claims.Drop(m.Tickets)
+	}
+	return o
+}
+
+// reject releases the tickets of a match that is not played.
+func (i *Intake) reject(cleanup context.Context, log *slog.Logger, tickets []string) placement.Outcome {
+	if len(tickets) > 0 {
+		_ = i.opts.Placer.Release(cleanup, log, tickets) // it is logged
+	}
+	return placement.OutcomeInvalid
+}

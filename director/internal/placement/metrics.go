@@ -1,0 +1,33 @@
+package placement
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	// allocations counts tries by result, allocationSeconds times them.
+	allocations       *prometheus.CounterVec
+	allocationSeconds prometheus.Histogram
+	assigned, released,
+	// adopted counts servers that were found with the match's label,
+	// deallocated those that were deleted unused.
+	adopted, deallocated prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) metrics {
+	f := promauto.With(r)
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: "torikumi_director_" + name, Help: help})
+	}
+	return metrics{
+		allocations: f.NewCounterVec(prometheus.CounterOpts{Name: "torikumi_director_allocations_total",
+			Help: "Tries to allocate a game server."}, []string{"result"}),
+		allocationSeconds: f.NewHistogram(prometheus.HistogramOpts{Name: "torikumi_director_allocation_seconds",
+			Help: "Time of one try to allocate a game server.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}),
+		assigned:    counter("assigned_tickets_total", "Tickets that were assigned a game server."),
+		released:    counter("released_tickets_total", "Tickets that were released to be matched again."),
+		adopted:     counter("adopted_servers_total", "Game servers that were found by their match instead of allocated."),
+		deallocated: counter("deallocated_servers_total", "Game servers that were allocated and deleted unused."),
+	}
+}
