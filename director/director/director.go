@@ -98,57 +98,39 @@ func (d *director) run(ctx context.Context) error {
 
 	backend := openmatch.NewBackendServiceClient(d.conns.backend)
 	metrics := fetch.NewMetrics(d.registry)
-	intake := fetch.NewIntake(fetch.IntakeOptions{
-		Placer:         d.placer(ctx.Done(), backend),
-		MaxInFlight:    d.cfg.MaxInFlight,
-		MatchTimeout:   d.cfg.MatchTimeout,
-		PendingRelease: d.cfg.PendingReleaseTimeout,
-		Metrics:        metrics,
-		Logger:         d.log,
-	})
-	profiles, err := d.profiles()
-	if err != nil {
-		return err
-	}
-	var loops sync.WaitGroup
+	intake := d.intake(ctx.Done(), backend, metrics)
+	loops := make([]fetch.LoopOptions, len(d.queues))
 	for i, q := range d.queues {
-		namespace := cmp.Or(q.Allocation.Namespace, d.cfg.Namespace)
-		queue := fetch.Queue{Name: q.Name, Servers: servers.Selector{Namespace: namespace, Labels: q.Allocation.Labels}}
-		loops.Go(func() {
-			fetch.Loop(ctx, work, fetch.LoopOptions{
-				Queue: q.Name, Backend: backend, Function: d.function, Profile: profiles[i],
-				Accept: func(m *openmatch.Match, since time.Time) bool {
-					return intake.Accept(work, cleanup, queue, m, since)
-				},
-				Failing:      func() bool { return intake.Failing(q.Name) },
-				IdleInterval: d.cfg.IdleInterval,
-				Silence:      d.cfg.FetchSilence,
-				Metrics:      metrics,
-				Logger:       d.log,
-			})
-		})
+		profile, err := q.Profile()
+		if err != nil {
+			return fmt.Errorf("profile of queue %q: %w", q.Name, err)
+		}
+		sel := servers.Selector{Namespace: cmp.Or(q.Allocation.Namespace, d.cfg.Namespace), Labels: q.Allocation.Labels}
+		loops[i] = fetch.LoopOptions{
+			Queue: q.Name, Backend: backend, Function: d.function, Profile: profile,
+			Accept: func(m *openmatch.Match, since time.Time) bool {
+				return intake.Accept(work, cleanup, q.Name, sel, m, since)
+			},
+			Failing:      func() bool { return intake.Failing(q.Name) },
+			IdleInterval: d.cfg.IdleInterval,
+			Silence:      d.cfg.FetchSilence,
+			Metrics:      metrics,
+			Logger:       d.log,
+		}
 	}
-	loops.Wait()
+	var running sync.WaitGroup
+	for _, o := range loops {
+		running.Go(func() { fetch.Loop(ctx, work, o) })
+	}
+	running.Wait()
 	intake.Drain()
 	return nil
 }
 
-func (d *director) profiles() ([]*openmatch.MatchProfile, error) {
-	all := make([]*openmatch.MatchProfile, len(d.queues))
-	for i, q := range d.queues {
-		p, err := q.Profile()
-		if err != nil {
-			return nil, fmt.Errorf("profile of queue %q: %w", q.Name, err)
-		}
-		all[i] = p
-	}
-	return all, nil
-}
-
-func (d *director) placer(stopping <-chan struct{}, backend openmatch.BackendServiceClient) *placement.Placer {
+func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendServiceClient, m *fetch.Metrics) *fetch.Intake {
 	o := placement.Options{
 		Backend:   backend,
-		Allocator: servers.NewAllocator(d.conns.allocator),
+		Allocator: servers.NewAgones(d.conns.allocator),
 		Publish:   d.broadcaster.Publish,
 		Stopping:  stopping,
 		Registry:  d.registry,
@@ -160,7 +142,14 @@ func (d *director) placer(stopping <-chan struct{}, backend openmatch.BackendSer
 	if d.conns.frontend != nil {
 		o.Tickets = openmatch.NewFrontendServiceClient(d.conns.frontend)
 	}
-	return placement.New(o)
+	return fetch.NewIntake(fetch.IntakeOptions{
+		Placer:         placement.New(o),
+		MaxInFlight:    d.cfg.MaxInFlight,
+		MatchTimeout:   d.cfg.MatchTimeout,
+		PendingRelease: d.cfg.PendingReleaseTimeout,
+		Metrics:        m,
+		Logger:         d.log,
+	})
 }
 
 // conns are the connections to the others; gameServers and frontend are nil if

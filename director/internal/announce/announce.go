@@ -29,12 +29,17 @@ type Broadcaster struct {
 	subs   map[*subscription]struct{}
 }
 
-// subscription is one subscriber. Its channel is closed when it is over, with
-// cut saying why; both only under the broadcaster's lock.
+// subscription is one subscriber. When it is over, end is set and then the channel
+// closed.
 type subscription struct {
 	queue chan *torikumiv1.Announcement
-	cut   bool
+	end   error
 }
+
+var (
+	errStopping = status.Error(codes.Unavailable, "the director is stopping")
+	errTooSlow  = status.Error(codes.ResourceExhausted, "the subscriber is too slow: subscribe again and read the open tickets")
+)
 
 type metrics struct {
 	subscribers prometheus.Gauge
@@ -66,9 +71,8 @@ func (b *Broadcaster) Publish(a *torikumiv1.Announcement) {
 		select {
 		case s.queue <- a:
 		default:
-			s.cut = true
 			b.metrics.cutOff.Inc()
-			b.remove(s)
+			b.remove(s, errTooSlow)
 		}
 	}
 }
@@ -80,16 +84,17 @@ func (b *Broadcaster) Close() {
 	defer b.mu.Unlock()
 	b.closed = true
 	for s := range b.subs {
-		b.remove(s)
+		b.remove(s, errStopping)
 	}
 }
 
 // remove needs the lock.
-func (b *Broadcaster) remove(s *subscription) {
+func (b *Broadcaster) remove(s *subscription, end error) {
 	if _, ok := b.subs[s]; !ok {
 		return
 	}
 	delete(b.subs, s)
+	s.end = end
 	close(s.queue)
 	b.metrics.subscribers.Dec()
 }
@@ -110,12 +115,12 @@ func (b *Broadcaster) add() (*subscription, bool) {
 func (b *Broadcaster) Subscribe(_ *torikumiv1.SubscribeRequest, stream grpc.ServerStreamingServer[torikumiv1.Announcement]) error {
 	s, ok := b.add()
 	if !ok {
-		return status.Error(codes.Unavailable, "the director is stopping")
+		return errStopping
 	}
 	defer func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.remove(s)
+		b.remove(s, nil)
 	}()
 	// The subscriber reads its open tickets after the headers, so they must
 	// not come before the subscription stands.
@@ -128,20 +133,11 @@ func (b *Broadcaster) Subscribe(_ *torikumiv1.SubscribeRequest, stream grpc.Serv
 			return status.FromContextError(stream.Context().Err()).Err()
 		case a, open := <-s.queue:
 			if !open {
-				return b.end(s)
+				return s.end
 			}
 			if err := stream.Send(a); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-func (b *Broadcaster) end(s *subscription) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if s.cut {
-		return status.Error(codes.ResourceExhausted, "the subscriber is too slow: subscribe again and read the open tickets")
-	}
-	return status.Error(codes.Unavailable, "the director is stopping")
 }

@@ -44,16 +44,13 @@ func (s *Sent) Option() grpc.CallOption { return grpc.Peer(&s.to) }
 // Effect reads the call's error. gRPC tells the peer only of a call that got
 // as far as a connection; and it repeats by itself only what the server has
 // said that it did not look at.
-func (s *Sent) Effect(err error) Effect { return effect(err, s.to.Addr != nil) }
-
-func effect(err error, sent bool) Effect {
-	if err == nil {
-		return Done
-	}
-	if !sent {
+func (s *Sent) Effect(err error) Effect {
+	if err != nil && s.to.Addr == nil {
 		return NotSent
 	}
 	switch status.Code(err) {
+	case codes.OK:
+		return Done
 	case codes.ResourceExhausted, codes.Aborted, codes.NotFound:
 		// NotFound: Agones can be told to answer so when nothing is Ready.
 		return Busy

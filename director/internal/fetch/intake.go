@@ -42,17 +42,11 @@ func NewIntake(o IntakeOptions) *Intake {
 	return &Intake{opts: o, claims: NewClaims(o.PendingRelease), slots: make(chan struct{}, o.MaxInFlight)}
 }
 
-// Queue says where the matches of a queue are played.
-type Queue struct {
-	Name    string
-	Servers servers.Selector
-}
-
 // Accept starts to place a match, after waiting until there is room for it. The
 // match left Open Match at the earliest at since. Accept reports whether it had
 // to wait. When work ends, the time of all matches is over, and a match that
 // still waits here is dropped; when cleanup ends, nothing is called any more.
-func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Match, since time.Time) (waited bool) {
+func (i *Intake) Accept(work, cleanup context.Context, queue string, sel servers.Selector, m *openmatch.Match, since time.Time) (waited bool) {
 	select {
 	case i.slots <- struct{}{}:
 	default:
@@ -60,7 +54,7 @@ func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Mat
 		select {
 		case i.slots <- struct{}{}:
 		case <-work.Done():
-			i.count(q.Name, placement.OutcomePending)
+			i.count(queue, placement.OutcomePending)
 			return waited
 		}
 	}
@@ -72,7 +66,7 @@ func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Mat
 			i.opts.Metrics.inFlight.Dec()
 			<-i.slots
 		}()
-		i.count(q.Name, i.handle(work, cleanup, q, m, since))
+		i.count(queue, i.handle(work, cleanup, queue, sel, m, since))
 	})
 	return waited
 }
@@ -98,13 +92,13 @@ func (i *Intake) count(queue string, o placement.Outcome) {
 	}
 }
 
-func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.Match, since time.Time) placement.Outcome {
-	log := i.opts.Logger.With("match", from.GetMatchId(), "queue", q.Name)
+func (i *Intake) handle(work, cleanup context.Context, queue string, sel servers.Selector, from *openmatch.Match, since time.Time) placement.Outcome {
+	log := i.opts.Logger.With("match", from.GetMatchId(), "queue", queue)
 	releaseBy := since.Add(i.opts.PendingRelease)
 	// From releaseBy on the tickets may be somebody else's.
 	cleanup, cancel := context.WithDeadline(cleanup, releaseBy)
 	defer cancel()
-	m, err := match.Parse(q.Name, from)
+	m, err := match.Parse(queue, from)
 	var invalid *match.InvalidError
 	switch {
 	case errors.Is(err, match.ErrBackfill):
@@ -127,7 +121,7 @@ func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.
 	work, cancelWork := context.WithDeadline(work, deadline)
 	defer cancelWork()
 	o := i.opts.Placer.Place(work, cleanup, placement.Job{
-		Match: m, Servers: q.Servers, Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
+		Match: m, Servers: sel, Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
 	})
 	if o == placement.OutcomeAssigned {
 		i.claims.MarkAssigned(m.Tickets, time.Now())

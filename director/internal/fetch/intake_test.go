@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -64,26 +65,26 @@ type harness struct {
 	endWork   context.CancelFunc
 }
 
-// newHarness makes an intake with one slot, 30 s for a match and a pending release
+// newHarness makes an intake with as many slots, 30 s for a match and a pending release
 // after 60 s.
-func newHarness(t *testing.T) *harness {
+func newHarness(t *testing.T, slots int) *harness {
 	h := &harness{backend: new(releases), allocator: new(nothingReady), registry: prometheus.NewRegistry()}
 	h.work, h.endWork = context.WithCancel(t.Context())
 	t.Cleanup(h.endWork)
 	log := slog.New(slog.DiscardHandler)
 	h.Intake = fetch.NewIntake(fetch.IntakeOptions{
 		Placer: placement.New(placement.Options{
-			Backend: h.backend, Allocator: servers.NewAllocator(h.allocator),
+			Backend: h.backend, Allocator: servers.NewAgones(h.allocator),
 			Publish: func(*torikumiv1.Announcement) {}, Registry: h.registry, Logger: log,
 		}),
-		MaxInFlight: 1, MatchTimeout: 30 * time.Second, PendingRelease: time.Minute,
+		MaxInFlight: slots, MatchTimeout: 30 * time.Second, PendingRelease: time.Minute,
 		Metrics: fetch.NewMetrics(h.registry), Logger: log,
 	})
 	return h
 }
 
 func (h *harness) accept(t *testing.T, m *openmatch.Match, since time.Time) bool {
-	return h.Accept(h.work, t.Context(), fetch.Queue{Name: "duel"}, m, since)
+	return h.Accept(h.work, t.Context(), "duel", servers.Selector{}, m, since)
 }
 
 func match(id string, tickets ...string) *openmatch.Match {
@@ -109,7 +110,7 @@ func TestAgeLimitsAMatch(t *testing.T) {
 		{time.Hour, 0, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHarness(t)
+			h := newHarness(t, 1)
 			start := time.Now()
 			h.accept(t, match("m", "a", "b"), start.Add(-c.age))
 			h.Drain()
@@ -132,7 +133,7 @@ func TestAgeLimitsAMatch(t *testing.T) {
 // TestAcceptWaitsForRoom: and says so; when all time is over it gives up.
 func TestAcceptWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t)
+		h := newHarness(t, 1)
 		start := time.Now()
 		if h.accept(t, match("m1", "a"), start) {
 			t.Error("the first match had to wait")
@@ -154,4 +155,44 @@ func TestAcceptWaitsForRoom(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestRejected: what cannot be played is released, but for tickets of another match.
+func TestRejected(t *testing.T) {
+	join := match("m", "a")
+	join.Backfill = new(openmatch.Backfill)
+	for _, c := range []struct {
+		name     string
+		match    *openmatch.Match
+		outcome  string
+		released []string
+	}{
+		{"joins a running server", join, "backfill", nil},
+		{"no match id", match("", "a", "b"), "invalid", []string{"a", "b"}},
+		{"no tickets", match("m"), "invalid", nil},
+		{"a ticket of another match", match("m", "a", "taken"), "invalid", []string{"a"}},
+		{"no match id, a ticket of another match", match("", "taken", "b"), "invalid", []string{"b"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t, 2)
+				h.accept(t, match("other", "taken"), time.Now())
+				synctest.Wait()
+				h.accept(t, c.match, time.Now())
+				synctest.Wait()
+				if !slices.Equal(h.backend.released, c.released) {
+					t.Errorf("released %v", h.backend.released)
+				}
+				want := fmt.Sprintf(`
+					# HELP torikumi_director_matches_total Matches by what became of them.
+					# TYPE torikumi_director_matches_total counter
+					torikumi_director_matches_total{outcome=%q,queue="duel"} 1
+				`, c.outcome)
+				if err := testutil.GatherAndCompare(h.registry, strings.NewReader(want), "torikumi_director_matches_total"); err != nil {
+					t.Error(err)
+				}
+				h.Drain()
+			})
+		})
+	}
 }

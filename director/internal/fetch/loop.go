@@ -64,7 +64,10 @@ func Loop(ctx, work context.Context, o LoopOptions) {
 		failed.Reset()
 		switch {
 		case found == 0: // also after failures: the next match may be a good one
-			sleep(ctx, o.IdleInterval-time.Now().Sub(start))
+			select {
+			case <-time.After(o.IdleInterval - time.Since(start)):
+			case <-ctx.Done():
+			}
 		case o.Failing():
 			_ = failing.Wait(ctx) // the loop sees the end
 		default:
@@ -116,14 +119,5 @@ func (o *LoopOptions) fetch(work context.Context) (found int, err error) {
 		if o.Accept(resp.GetMatch(), since) {
 			waited = true
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }

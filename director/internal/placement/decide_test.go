@@ -1,76 +1,201 @@
 package placement
 
 import (
+	"fmt"
 	"testing"
-
-	"torikumi/director/internal/call"
 )
 
-// node is what the director believes and what is true.
-type node struct {
-	State
-	// reached says that an assignment may be in effect, or take effect.
-	reached bool
-	// dying says that a server may be deleted later on.
-	dying bool
-	// freed says that the tickets were released.
-	freed bool
+// results are what can come of each step.
+func results(step Step) []Result {
+	return map[Step][]Result{
+		Adopt:       {Done, DoneSeveral, DoneUnreachable, None, Unknown},
+		Allocate:    {Done, DoneUnreachable, NotDone, Refused, Unknown},
+		Assign:      {Done, None, NotDone, Refused, Unknown},
+		Verify:      {Done, Unknown},
+		Announce:    {Done},
+		DeleteExtra: {Done},
+		GiveUp:      {Done},
+		Deallocate:  {Done, Unknown},
+		Release:     {Done, Unknown},
+	}[step]
 }
 
-// next returns all that can come of a step.
-func next(n node, step Step) []node {
-	var all []node
-	add := func(change func(*node)) {
-		c := n
-		change(&c)
-		all = append(all, c)
-	}
+// facts are what has happened, noted without the help of State.
+type facts struct {
+	// sought: a search for a server was tried. known: a server surely carries the
+	// match. doubt: one may carry it that no search since then has shown.
+	sought, known, doubt bool
+	// unreachable: players cannot be sent to the server. several: more than one
+	// server may carry the match.
+	unreachable, several bool
+	// maybe: an assignment may be in effect. assigned: it surely is. empty: an
+	// answer said that no ticket exists.
+	maybe, assigned, empty                         bool
+	verified, announced, deletedExtra, deallocated bool
+	// dying: a server may be deleted later on.
+	dying                    bool
+	released, releasedSurely bool
+	// allocRefused, assignRefused: an answer said that no try will help.
+	allocRefused, assignRefused bool
+}
+
+// after returns the facts once a step has had a result.
+func (f facts) after(step Step, r Result) facts {
 	switch step {
 	case Adopt:
-		add(func(c *node) { c.SoughtServer = true })                                                             // failed
-		add(func(c *node) { c.SoughtServer, c.AllocUnknown = true, false })                                      // none there
-		add(func(c *node) { c.SoughtServer, c.AllocUnknown, c.Server = true, false, true })                      // found
-		add(func(c *node) { c.SoughtServer, c.AllocUnknown, c.Server, c.Unreachable = true, false, true, true }) // found, broken
-	case Allocate:
-		for _, e := range []call.Effect{call.Done, call.NotSent, call.Busy, call.Refused, call.Unknown} {
-			add(func(c *node) { c.allocated(e) })
+		f.sought = true
+		switch r {
+		case Done, DoneSeveral, DoneUnreachable:
+			f.known, f.doubt = true, false
+			f.unreachable, f.several = r == DoneUnreachable, f.several || r == DoneSeveral
+		case None:
+			f.doubt = false
 		}
-		add(func(c *node) { c.allocated(call.Done); c.Unreachable = true })
+	case Allocate:
+		f.known = r == Done || r == DoneUnreachable
+		f.unreachable, f.doubt, f.several = r == DoneUnreachable, r == Unknown, f.several || r == Unknown
+		f.allocRefused = r == Refused
 	case Assign:
-		add(func(c *node) { c.assigned(call.Done, 2, 0); c.reached = true })
-		add(func(c *node) { c.assigned(call.Done, 2, 1); c.reached = true })
-		add(func(c *node) { c.assigned(call.Done, 2, 2) })
-		add(func(c *node) { c.assigned(call.NotSent, 2, 0) })
-		add(func(c *node) { c.assigned(call.Refused, 2, 0) })
-		add(func(c *node) { c.assigned(call.Unknown, 2, 0); c.reached = true })
-		add(func(c *node) { c.assigned(call.Busy, 2, 0) })
+		f.maybe = f.maybe || r == Done || r == Unknown
+		f.assigned, f.empty = r == Done, f.empty || r == None
+		f.assignRefused = f.assignRefused || r == Refused
 	case Verify:
-		add(func(c *node) { c.Verified = true })
-		add(func(c *node) { c.Verified, c.Assigned = true, true })
+		f.verified, f.assigned = true, r == Done
 	case Announce:
-		add(func(c *node) { c.Announced = true })
+		f.announced = true
 	case DeleteExtra:
-		add(func(c *node) { c.ExtraDeleted = true })
+		f.deletedExtra = true
 	case Deallocate:
-		add(func(c *node) { c.Deallocated = true })
-		add(func(c *node) { c.Deallocated, c.DeallocateUnknown, c.dying = true, true, true })
+		f.deallocated, f.dying = true, r == Unknown
 	case Release:
-		add(func(c *node) { c.Released, c.freed = true, true })
-		add(func(c *node) { c.Released = true })
-	case End:
+		f.released, f.releasedSurely = true, r == Done
 	}
-	return all
+	return f
 }
 
-// TestDecideKeepsThePromises walks through every state that can come about,
-// with every answer at every step and time running out at any moment.
-func TestDecideKeepsThePromises(t *testing.T) {
-	seen := make(map[node]bool)
-	var todo []node
-	for _, canList := range []bool{false, true} {
-		for _, canRead := range []bool{false, true} {
-			todo = append(todo, node{State: State{CanList: canList, CanRead: canRead}})
+// broken names the promise that a step would break.
+func broken(s State, f facts, step Step, now Phase) string {
+	serverMayBe := f.known || f.doubt || f.several
+	switch step {
+	case Adopt:
+		switch {
+		case !s.CanList:
+			return "a list that is not there"
+		case f.known:
+			return "a search for a server that is known"
+		case now != Open:
+			return "a search when no server is wanted any more"
 		}
+	case Allocate:
+		switch {
+		case f.known || f.doubt:
+			return "a second server for one match"
+		case s.CanList && !f.sought:
+			return "a server of an earlier director is forgotten"
+		case now != Open || f.allocRefused:
+			return "a server allocated too late"
+		}
+	case Assign:
+		switch {
+		case !f.known || f.unreachable:
+			return "players sent to no server"
+		case f.assigned || f.empty || f.assignRefused:
+			return "an assignment repeated in vain"
+		case now == Over:
+			return "no end when the time is over"
+		}
+	case Verify:
+		switch {
+		case !s.CanRead:
+			return "tickets that cannot be read"
+		case !f.maybe || f.assigned || f.verified:
+			return "tickets read for nothing"
+		}
+	case Announce:
+		if !f.assigned || f.announced {
+			return "an announcement of what is not so, or a second one"
+		}
+	case DeleteExtra:
+		if !s.CanList || !f.announced || !f.several {
+			return "servers deleted beside the match's without need or before players know theirs"
+		}
+	case GiveUp:
+		switch {
+		case f.maybe || f.empty:
+			return "a match given up that may be assigned, or that nobody waits for"
+		case now == Open && !(f.doubt && !s.CanList):
+			return "a match given up before its time"
+		}
+	case Deallocate:
+		switch {
+		case f.maybe:
+			return "a server deallocated that players may be on"
+		case !s.CanList || !serverMayBe || f.deallocated:
+			return "a deallocation of nothing"
+		}
+	case Release:
+		switch {
+		case f.maybe:
+			return "tickets released that may be assigned"
+		case f.dying:
+			return "tickets released to a server that is about to be deleted"
+		case serverMayBe && s.CanList && !f.deallocated:
+			return "tickets released before their server was deallocated"
+		case f.empty || f.released:
+			return "a release of nothing"
+		}
+	case End:
+		return brokenEnd(s, f, now)
+	}
+	return ""
+}
+
+// brokenEnd names the promise that ending here would break.
+func brokenEnd(s State, f facts, now Phase) string {
+	switch {
+	case f.assigned && !f.announced:
+		return "an assignment that nobody hears of"
+	case f.assigned && f.several && s.CanList && !f.deletedExtra:
+		return "a second server that nobody will ever reach"
+	case !f.maybe && !f.empty && !f.dying && !f.released:
+		return "stranded tickets"
+	case !f.maybe && (f.known || f.several) && s.CanList && !f.deallocated:
+		return "a server that nobody will ever reach"
+	case f.maybe && !f.assigned && s.CanRead && !f.verified:
+		return "tickets that could have been read"
+	case f.maybe && !f.assigned && now != Over && !f.empty && !f.assignRefused:
+		return "an assignment that was not tried to the end"
+	}
+	want := OutcomePending
+	switch {
+	case f.assigned:
+		want = OutcomeAssigned
+	case f.maybe:
+		want = OutcomeUnknown
+	case f.empty:
+		want = OutcomeAbandoned
+	case f.releasedSurely:
+		want = OutcomeReleased
+	}
+	if got := s.Stage.outcome(); got != want {
+		return fmt.Sprintf("the outcome %s of what is %s", got, want)
+	}
+	return ""
+}
+
+type node struct {
+	State
+	facts
+	now Phase
+}
+
+// explore walks through every state that can come about, with every result of
+// every step and time running out at any moment, and calls visit for each step.
+func explore(visit func(from node, step Step, r Result, to node)) (seen map[node]bool) {
+	seen = make(map[node]bool)
+	var todo []node
+	for i := range 4 {
+		todo = append(todo, node{State: Start(i&1 != 0, i&2 != 0)})
 	}
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]
@@ -79,85 +204,64 @@ func TestDecideKeepsThePromises(t *testing.T) {
 			continue
 		}
 		seen[n] = true
-		step := Decide(n.State)
-		if msg := broken(n, step); msg != "" {
-			t.Fatalf("%s: step %d in %+v", msg, step, n)
+		step := Decide(n.State, n.now)
+		for _, r := range results(step) {
+			to := node{Apply(n.State, step, r), n.facts.after(step, r), n.now}
+			visit(n, step, r, to)
+			todo = append(todo, to)
 		}
-		todo = append(todo, next(n, step)...)
-		over, stopping := n, n
-		over.Over, stopping.Stopping = true, true
-		todo = append(todo, over, stopping)
+		if n.now != Over {
+			n.now++
+			todo = append(todo, n)
+		}
 	}
-	if len(seen) < 500 {
-		t.Errorf("only %d states were reached", len(seen))
-	}
+	return seen
 }
 
-// broken names the promise that a step would break.
-func broken(n node, step Step) string {
-	switch {
-	case (step == Allocate) && (n.Server || n.AllocUnknown):
-		return "a second server for one match"
-	case (step == Allocate) && (n.Over || n.Stopping):
-		return "a server allocated too late"
-	case (step == Adopt || step == Assign) && n.Over:
-		return "no end when the time is over"
-	case step == Deallocate && n.reached:
-		return "a server given back that players may be on"
-	case step == Release && n.reached:
-		return "tickets released that may be assigned"
-	case step == Release && n.dying:
-		return "tickets released to a server that is about to be deleted"
-	case step == Release && (n.Server || n.AllocUnknown) && n.CanList && !n.Deallocated:
-		return "tickets released before their server was given back"
-	case (step == Deallocate || step == DeleteExtra || step == Adopt) && !n.CanList:
-		return "a list that is not there"
-	case step == Verify && !n.CanRead:
-		return "tickets that cannot be read"
-	case step == End && n.Assigned && !n.Announced:
-		return "an assignment that nobody hears of"
-	case step == End && !n.Assigned && !n.Released && !n.Abandoned && !n.AssignUnknown && !n.DeallocateUnknown:
-		return "stranded tickets"
-	case step == End && n.Server && !n.Assigned && !n.AssignUnknown && n.CanList && !n.Deallocated:
-		return "a server that nobody will ever reach"
+func TestPromises(t *testing.T) {
+	seen := explore(func(node, Step, Result, node) {})
+	stages := make(map[Stage]bool)
+	for n := range seen {
+		stages[n.Stage] = true
+		step := Decide(n.State, n.now)
+		if msg := broken(n.State, n.facts, step, n.now); msg != "" {
+			t.Fatalf("%s: %v in %+v", msg, step, n)
+		}
 	}
-	return ""
+	for s := Fetched; s <= Pending; s++ {
+		if !stages[s] {
+			t.Errorf("stage %v is never reached", s)
+		}
+	}
+	t.Logf("%d states", len(seen))
 }
 
-// TestDecideEnds: once the time is over, a few steps finish a match.
-func TestDecideEnds(t *testing.T) {
-	var walk func(n node, depth int)
-	walk = func(n node, depth int) {
-		if depth > 6 {
-			t.Fatalf("no end in sight: %+v", n)
+// TestEnds: no path goes round without waiting, and once the match's time is over
+// none goes round at all.
+func TestEnds(t *testing.T) {
+	next := make(map[node][]node)
+	explore(func(from node, step Step, r Result, to node) {
+		if from.now == Over || !Waits(from.State, step, r) {
+			next[from] = append(next[from], to)
 		}
-		for _, m := range next(n, Decide(n.State)) {
-			walk(m, depth+1)
+	})
+	const under, done = 1, 2
+	mark := make(map[node]int)
+	var walk func(n node)
+	walk = func(n node) {
+		switch mark[n] {
+		case under:
+			t.Fatalf("no end: %v in %+v", Decide(n.State, n.now), n)
+		case done:
+			return
 		}
+		mark[n] = under
+		for _, to := range next[n] {
+			walk(to)
+		}
+		mark[n] = done
 	}
-	for bits := range 1 << 8 {
-		b := func(i int) bool { return bits&(1<<i) != 0 }
-		walk(node{State: State{
-			Over: true, CanList: b(0), CanRead: b(1), SoughtServer: b(2), AllocUnknown: b(3) && !b(5), Extra: b(3) || b(4),
-			Server: b(5), AssignUnknown: b(5) && b(6), Abandoned: b(5) && b(7),
-		}}, 0)
-	}
-}
-
-func TestOutcome(t *testing.T) {
-	for _, c := range []struct {
-		state    State
-		released bool
-		want     Outcome
-	}{
-		{State{Assigned: true, AssignUnknown: true}, false, OutcomeAssigned},
-		{State{AssignUnknown: true, Abandoned: true}, false, OutcomeUnknown},
-		{State{Abandoned: true}, false, OutcomeAbandoned},
-		{State{Released: true}, true, OutcomeReleased},
-		{State{Released: true}, false, OutcomePending},
-	} {
-		if got := c.state.outcome(c.released); got != c.want {
-			t.Errorf("%+v: %s, want %s", c.state, got, c.want)
-		}
+	for n := range next {
+		walk(n)
 	}
 }

@@ -32,7 +32,7 @@ const (
 // Options are what a Placer needs.
 type Options struct {
 	Backend   openmatch.BackendServiceClient
-	Allocator *servers.Allocator
+	Allocator servers.Allocator
 	// GameServers is nil if servers can neither be listed nor deleted.
 	GameServers servers.GameServers
 	// Tickets is nil if tickets cannot be read.
@@ -77,91 +77,97 @@ type Job struct {
 // somebody else's or nothing may be called any more.
 func (p *Placer) Place(work, cleanup context.Context, job Job) Outcome {
 	t := &task{
-		Placer: p, job: job, work: work, cleanup: cleanup,
-		state: State{CanList: p.opts.GameServers != nil, CanRead: p.opts.Tickets != nil},
-		log:   p.opts.Logger.With("match", job.Match.ID, "queue", job.Match.Queue),
+		Placer: p, job: job,
+		log: p.opts.Logger.With("match", job.Match.ID, "queue", job.Match.Queue),
 	}
+	state := Start(p.opts.GameServers != nil, p.opts.Tickets != nil)
 	for {
-		t.state.Over = work.Err() != nil
-		t.state.Stopping = p.stopping()
-		step := Decide(t.state)
+		step := Decide(state, p.phase(work))
 		if step == End {
-			return t.end()
+			return t.end(state)
 		}
-		t.do(step)
+		result := t.do(work, cleanup, step)
+		wait := Waits(state, step, result)
+		if state = Apply(state, step, result); wait {
+			t.pause(work, state.Stage)
+		}
 	}
 }
 
-func (p *Placer) stopping() bool {
+func (p *Placer) phase(work context.Context) Phase {
+	if work.Err() != nil {
+		return Over
+	}
 	select {
 	case <-p.opts.Stopping:
-		return true
+		return Stopping
 	default:
-		return false
+		return Open
 	}
 }
 
-// task is one match on its way.
+// task is one match that is being placed.
 type task struct {
 	*Placer
-	job           Job
-	work, cleanup context.Context
-	log           *slog.Logger
-	state         State
-	server        servers.Server
-	details       *torikumiv1.AssignmentDetails
-	assignment    *openmatch.Assignment
-	missing       map[string]bool
-	released      bool
-	backoff       rpc.Backoff
+	job        Job
+	log        *slog.Logger
+	server     servers.Server
+	details    *torikumiv1.AssignmentDetails
+	assignment *openmatch.Assignment
+	missing    map[string]bool
+	backoff    rpc.Backoff
 }
 
-func (t *task) do(step Step) {
+// do takes one step: on the match's own time, or afterwards to undo it.
+func (t *task) do(work, cleanup context.Context, step Step) Result {
 	switch step {
 	case Adopt:
-		t.adopt()
+		return t.adopt(work)
 	case Allocate:
-		t.allocate()
+		return t.allocate(work)
 	case Assign:
-		t.assign()
-	case Verify:
-		t.verify()
+		return t.assign(work)
 	case Announce:
-		t.announce()
+		return t.announce()
+	case GiveUp:
+		return Done
+	}
+	ctx, cancel := context.WithTimeout(cleanup, cleanupTimeout)
+	defer cancel()
+	switch step {
+	case Verify:
+		return t.verify(ctx)
 	case DeleteExtra:
-		t.deleteExtra()
+		return t.deleteExtra(ctx)
 	case Deallocate:
-		t.deallocate()
-	case Release:
-		t.release()
-	case End:
+		return t.deallocate(ctx)
+	default:
+		return t.release(ctx)
 	}
 }
 
 // pause waits before the next try, until the match's time is over; without a
 // server, until the director stops.
-func (t *task) pause() {
+func (t *task) pause(work context.Context, s Stage) {
 	stopping := t.opts.Stopping
-	if t.state.Server {
+	if s == Allocated || s == AssignUnknown {
 		stopping = nil
 	}
-	timer := time.NewTimer(t.backoff.Next())
-	defer timer.Stop()
 	select {
-	case <-timer.C:
-	case <-t.work.Done():
+	case <-time.After(t.backoff.Next()):
+	case <-work.Done():
 	case <-stopping:
 	}
 }
 
-func (t *task) end() Outcome {
-	o := t.state.outcome(t.released)
+func (t *task) end(s State) Outcome {
+	o := s.Stage.outcome()
 	switch {
 	case o == OutcomeAssigned:
 		t.log.Debug("match assigned", "gameserver", t.server.ID(), "tickets", len(t.job.Match.Tickets)-len(t.missing))
 	case o == OutcomeUnknown:
 		t.log.Warn("unknown whether match is assigned; its game server is left running", "gameserver", t.server.ID())
-	case t.state.Server && !t.state.Deallocated:
+	case t.server.Name != "" && !s.CanList:
 		t.log.Warn("game server left to its no-show time-out", "gameserver", t.server.ID(), "outcome", o)
 	default:
 		t.log.Debug("match not assigned", "outcome", o)

@@ -10,6 +10,7 @@ import (
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/rpc"
 )
 
 // find returns the servers that this match has, the oldest first: of several
@@ -34,111 +35,104 @@ func (t *task) find(ctx context.Context) ([]servers.Server, error) {
 	return list, nil
 }
 
-// adopt takes the server that an earlier try has allocated: one whose answer
-// was lost, or of a director that has died. The first look is for the latter
-// and only saves a server; a look in doubt has to succeed.
-func (t *task) adopt() {
-	t.state.SoughtServer = true
-	list, err := t.find(t.work)
+// adopt uses the server that an earlier try has allocated: one whose answer was
+// lost, or of a director that has died.
+func (t *task) adopt(ctx context.Context) Result {
+	list, err := t.find(ctx)
 	switch {
 	case err != nil:
-		if t.state.AllocUnknown {
-			t.pause()
-		}
+		return Unknown
 	case len(list) == 0:
-		if t.state.AllocUnknown {
-			t.state.AllocUnknown = false
-			t.pause()
-		}
-	default:
-		t.metrics.adopted.Inc()
-		t.state.Extra = t.state.Extra || len(list) > 1
-		t.use(list[0])
+		return None
 	}
+	t.metrics.adopted.Inc()
+	r := t.use(list[0])
+	if r == Done && len(list) > 1 {
+		return DoneSeveral
+	}
+	return r
 }
 
-func (t *task) use(s servers.Server) {
+func (t *task) use(s servers.Server) Result {
 	t.server = s
-	t.state.Server, t.state.AllocUnknown = true, false
 	t.backoff.Reset()
 	if !s.Reachable() {
-		t.state.Unreachable = true
 		t.log.Warn("allocated game server has no address or port", "gameserver", s.ID())
+		return DoneUnreachable
 	}
+	return Done
 }
 
 // allocate tries once. The director's stop does not interrupt it, so that it
 // is known whether there is a server.
-func (t *task) allocate() {
-	ctx, cancel := context.WithTimeout(t.work, allocateTimeout)
+func (t *task) allocate(work context.Context) Result {
+	ctx, cancel := context.WithTimeout(work, allocateTimeout)
 	defer cancel()
 	start := time.Now()
 	s, effect, err := t.opts.Allocator.Allocate(ctx, t.job.Match, t.job.Servers)
 	t.metrics.allocations.WithLabelValues(effect.String()).Inc()
-	t.metrics.allocationSeconds.Observe(time.Now().Sub(start).Seconds())
-	t.state.allocated(effect)
+	t.metrics.allocationSeconds.Observe(time.Since(start).Seconds())
 	switch effect {
 	case call.Done:
 		t.allocator.Up()
 		t.supply.Up()
-		t.use(s)
+		return t.use(s)
 	case call.Busy:
 		t.allocator.Up()
 		t.supply.Down(err)
-		t.pause()
+		return NotDone
 	case call.Refused:
 		t.allocator.Down(err)
-	case call.NotSent, call.Unknown:
-		if t.work.Err() == nil { // else it is the match's time that is over
-			t.allocator.Down(err)
-		}
-		if effect == call.NotSent {
-			t.pause()
-		}
+		return Refused
 	}
+	if work.Err() == nil { // else it is the match's time that is over
+		t.allocator.Down(err)
+	}
+	return unanswered(effect)
+}
+
+// unanswered is the result of a call without an answer.
+func unanswered(e call.Effect) Result {
+	if e == call.NotSent {
+		return NotDone
+	}
+	return Unknown
 }
 
 // deleteExtra deletes what a lost allocation has left beside the match's server.
-func (t *task) deleteExtra() {
-	t.state.ExtraDeleted = true
-	ctx, cancel := context.WithTimeout(t.cleanup, cleanupTimeout)
-	defer cancel()
-	list, err := t.find(ctx)
-	if err != nil {
-		return // it is reported, and the no-show time-out ends what is left
-	}
+// What fails is logged, and the no-show time-out ends what is left.
+func (t *task) deleteExtra(ctx context.Context) Result {
+	list, _ := t.find(ctx)
 	for _, s := range list {
 		if s.Name != t.server.Name {
-			_ = t.remove(ctx, s) // reported there; the no-show time-out ends it
+			_ = t.remove(ctx, s)
 		}
 	}
+	return Done
 }
 
-// deallocate ends all servers of the match, known or not.
-func (t *task) deallocate() {
-	ctx, cancel := context.WithTimeout(t.cleanup, cleanupTimeout)
-	defer cancel()
-	t.state.Deallocated = true
-	t.backoff.Reset()
+// deallocate deletes all servers of the match, known or not.
+func (t *task) deallocate(ctx context.Context) Result {
+	var backoff rpc.Backoff
+	result := Done
 	for {
 		list, err := t.find(ctx)
 		for i := 0; err == nil && i < len(list); i++ {
 			if err = t.remove(ctx, list[i]); err != nil {
-				t.state.DeallocateUnknown = true
+				result = Unknown
 			}
 		}
 		if err == nil {
-			t.state.DeallocateUnknown = false
-			return
+			return Done
 		}
-		if t.backoff.Wait(ctx) != nil {
+		if backoff.Wait(ctx) != nil {
 			t.log.Warn("game server not deallocated; left to its no-show time-out", "gameserver", t.server.ID(), "error", err)
-			return
+			return result
 		}
 	}
 }
 
-// remove ends one server; one that has ended is no error.
+// remove deletes one server; one that has ended is no error.
 func (t *task) remove(ctx context.Context, s servers.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

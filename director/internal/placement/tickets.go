@@ -3,6 +3,7 @@ package placement
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"torikumi/director/internal/call"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -41,51 +43,46 @@ func (t *task) prepare() error {
 	return nil
 }
 
-func (t *task) assign() {
+func (t *task) assign(work context.Context) Result {
 	if err := t.prepare(); err != nil {
 		t.log.Error("assignment cannot be encoded", "error", err)
-		t.state.AssignRefused = true
-		return
+		return Refused
 	}
-	ctx, cancel := context.WithTimeout(t.work, callTimeout)
+	ctx, cancel := context.WithTimeout(work, callTimeout)
 	defer cancel()
 	var sent call.Sent
 	resp, err := t.opts.Backend.AssignTickets(ctx, &openmatch.AssignTicketsRequest{
 		Assignments: []*openmatch.AssignmentGroup{{TicketIds: t.job.Match.Tickets, Assignment: t.assignment}},
 	}, sent.Option())
-	effect := sent.Effect(err)
-	t.note(resp)
-	t.state.assigned(effect, len(t.job.Match.Tickets), len(t.missing))
-	switch {
-	case effect == call.Done:
-		t.backend.Up()
-	case effect == call.Refused:
-		t.log.Error("assignment refused", "error", err)
-	default:
-		if t.work.Err() == nil {
-			t.backend.Down(err)
-		}
-		t.pause()
-	}
-}
-
-func (t *task) note(resp *openmatch.AssignTicketsResponse) {
 	t.missing = make(map[string]bool)
 	for _, f := range resp.GetFailures() {
 		if slices.Contains(t.job.Match.Tickets, f.GetTicketId()) {
 			t.missing[f.GetTicketId()] = true
 		}
 	}
+	effect := sent.Effect(err)
+	switch effect {
+	case call.Done:
+		t.backend.Up()
+		if len(t.missing) == len(t.job.Match.Tickets) {
+			return None
+		}
+		return Done
+	case call.Refused:
+		t.log.Error("assignment refused", "error", err)
+		return Refused
+	}
+	if work.Err() == nil {
+		t.backend.Down(err)
+	}
+	return unanswered(effect)
 }
 
 // verify reads the tickets after the answer to the assignment was lost. Open
 // Match assigns all tickets of a call or none, so one ticket tells for all; but
 // a ticket that is gone tells nothing.
-func (t *task) verify() {
-	ctx, cancel := context.WithTimeout(t.cleanup, cleanupTimeout)
-	defer cancel()
-	t.state.Verified = true
-	t.backoff.Reset()
+func (t *task) verify(ctx context.Context) Result {
+	result := Unknown
 	missing := make(map[string]bool)
 	for _, id := range t.job.Match.Tickets {
 		ticket, err := t.read(ctx, id)
@@ -93,22 +90,21 @@ func (t *task) verify() {
 		case status.Code(err) == codes.NotFound:
 			missing[id] = true
 		case err != nil:
-			return // unclear it stays
+			return result
 		case t.isOurs(ticket.GetAssignment()):
-			t.state.Assigned = true
+			result = Done
 		}
 	}
 	t.missing = missing
+	return result
 }
 
 func (t *task) read(ctx context.Context, id string) (*openmatch.Ticket, error) {
+	var backoff rpc.Backoff
 	for {
 		ticket, err := t.opts.Tickets.GetTicket(ctx, &openmatch.GetTicketRequest{TicketId: id})
-		if err == nil || status.Code(err) == codes.NotFound {
+		if err == nil || status.Code(err) == codes.NotFound || backoff.Wait(ctx) != nil {
 			return ticket, err
-		}
-		if t.backoff.Wait(ctx) != nil {
-			return nil, fmt.Errorf("read ticket %q: %w", id, err)
 		}
 	}
 }
@@ -119,22 +115,52 @@ func (t *task) isOurs(a *openmatch.Assignment) bool {
 		d.GetMatchId() == t.details.GetMatchId() && d.GetGameServer() == t.details.GetGameServer()
 }
 
-func (t *task) announce() {
-	t.state.Announced = true
-	var ids []string
-	for _, id := range t.job.Match.Tickets {
-		if !t.missing[id] {
-			ids = append(ids, id)
-		}
-	}
+func (t *task) announce() Result {
+	ids := slices.DeleteFunc(slices.Clone(t.job.Match.Tickets), func(id string) bool { return t.missing[id] })
 	t.metrics.assigned.Add(float64(len(ids)))
 	t.opts.Publish(&torikumiv1.Announcement{TicketIds: ids, Connection: t.assignment.GetConnection(), Details: t.details})
+	return Done
 }
 
-func (t *task) release() {
-	ctx, cancel := context.WithTimeout(t.cleanup, cleanupTimeout)
-	defer cancel()
-	t.state.Released = true
+func (t *task) release(ctx context.Context) Result {
 	t.job.Releasing()
-	t.released = t.Release(ctx, t.log, t.job.Match.Tickets) == nil
+	if t.Release(ctx, t.log, t.job.Match.Tickets) != nil {
+		return Unknown
+	}
+	return Done
+}
+
+// Release lets tickets be matched again, trying until ctx ends; it logs what it
+// cannot do. Open Match releases a ticket whoever holds it: ctx has to end before
+// the tickets can be in another match, and a try that may have had its effect is
+// the last. If it had none, the tickets come back by themselves after the
+// pendingReleaseTimeout.
+func (p *Placer) Release(ctx context.Context, log *slog.Logger, tickets []string) error {
+	err := p.release(ctx, tickets)
+	if err != nil {
+		log.Warn("tickets perhaps not released; if not, they are matched again after Open Match's pendingReleaseTimeout", "error", err)
+		return err
+	}
+	p.metrics.released.Add(float64(len(tickets)))
+	return nil
+}
+
+func (p *Placer) release(ctx context.Context, tickets []string) error {
+	var backoff rpc.Backoff
+	for {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("release %d tickets: %w", len(tickets), err)
+		}
+		try, cancel := context.WithTimeout(ctx, callTimeout)
+		var sent call.Sent
+		_, err := p.opts.Backend.ReleaseTickets(try, &openmatch.ReleaseTicketsRequest{TicketIds: tickets}, sent.Option())
+		cancel()
+		effect := sent.Effect(err)
+		switch {
+		case effect == call.Done:
+			return nil
+		case effect == call.Refused, effect == call.Unknown, backoff.Wait(ctx) != nil:
+			return fmt.Errorf("release %d tickets: %w", len(tickets), err)
+		}
+	}
 }

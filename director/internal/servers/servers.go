@@ -9,6 +9,9 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"torikumi/director/internal/call"
+	"torikumi/director/internal/match"
 )
 
 // Server is a game server.
@@ -71,7 +74,23 @@ func (s Server) PortMap() map[string]int32 {
 	return m
 }
 
-// GameServers finds and ends game servers. On one machine the local fleet
+// Selector says which servers will do for a queue.
+type Selector struct {
+	Namespace string
+	// Labels that a server has to carry beyond contract.AllocatableLabel.
+	Labels map[string]string
+}
+
+// Allocator gets game servers. It is safe for concurrent use.
+type Allocator interface {
+	// Allocate tries once to get a server, and stamps on it contract.MatchLabel,
+	// contract.QueueLabel and contract.RosterAnnotation, by which GameServers finds
+	// it. With call.Done the error is nil; with call.Unknown a server may have been
+	// allocated, or may be yet, all the same.
+	Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error)
+}
+
+// GameServers finds and ends game servers. It is safe for concurrent use. On one machine the local fleet
 // does it, in a cluster the Kubernetes API.
 type GameServers interface {
 	// List returns the servers of a namespace that carry all the labels,

@@ -13,26 +13,17 @@ import (
 	"torikumi/proto/agones/allocation"
 )
 
-// Allocator allocates game servers through Agones's allocator service.
-type Allocator struct {
+// agones is an Allocator over Agones's allocator service.
+type agones struct {
 	client allocation.AllocationServiceClient
 }
 
-// NewAllocator makes an allocator that calls over conn.
-func NewAllocator(conn grpc.ClientConnInterface) *Allocator {
-	return &Allocator{client: allocation.NewAllocationServiceClient(conn)}
+// NewAgones makes an Allocator that calls Agones's allocator service over conn.
+func NewAgones(conn grpc.ClientConnInterface) Allocator {
+	return agones{client: allocation.NewAllocationServiceClient(conn)}
 }
 
-// Selector says which servers will do for a queue.
-type Selector struct {
-	Namespace string
-	// Labels that a server has to carry beyond contract.AllocatableLabel.
-	Labels map[string]string
-}
-
-// Allocate tries once to get a server and stamps the match on it. With Done
-// the error is nil; with Unknown a server may have been allocated all the same.
-func (a *Allocator) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
+func (a agones) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
 	roster, err := m.Roster()
 	if err != nil {
 		return Server{}, call.Refused, fmt.Errorf("allocate for match %q: encode roster: %w", m.ID, err)

@@ -1,0 +1,62 @@
+package servers_test
+
+import (
+	"context"
+	"maps"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"torikumi/director/internal/call"
+	"torikumi/director/internal/match"
+	"torikumi/director/internal/servers"
+	"torikumi/pkg/contract"
+	"torikumi/proto/agones/allocation"
+	"torikumi/proto/openmatch"
+)
+
+// allocator answers allocations, and notes the last.
+type allocator struct {
+	refusing
+	request *allocation.AllocationRequest
+}
+
+func (a *allocator) Invoke(_ context.Context, _ string, req, reply any, _ ...grpc.CallOption) error {
+	a.request = proto.CloneOf(req.(*allocation.AllocationRequest))
+	proto.Merge(reply.(*allocation.AllocationResponse), &allocation.AllocationResponse{
+		GameServerName: "gs", Address: "192.0.2.1",
+		Ports:    []*allocation.AllocationResponse_GameServerStatusPort{{Name: "admin", Port: 1}, {Name: "game", Port: 2}},
+		Metadata: &allocation.AllocationResponse_GameServerMetadata{Labels: map[string]string{"k": "v"}, Annotations: map[string]string{"x": "y"}},
+	})
+	return a.err
+}
+
+func TestAllocate(t *testing.T) {
+	m, err := match.Parse("duel", &openmatch.Match{MatchId: "m", Tickets: []*openmatch.Ticket{{Id: "a"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := new(allocator)
+	sel := servers.Selector{Namespace: "n", Labels: map[string]string{"size": "small"}}
+	s, effect, err := servers.NewAgones(a).Allocate(t.Context(), m, sel)
+	if err != nil || effect != call.Done || s.ID() != "n/gs" || s.State != servers.StateAllocated || s.Connection() != "192.0.2.1:2" ||
+		s.Labels["k"] != "v" || s.Annotations["x"] != "y" {
+		t.Errorf("%+v, %v, %v", s, effect, err)
+	}
+	if got := a.request.GetGameServerSelectors()[0].GetMatchLabels(); a.request.GetNamespace() != "n" ||
+		!maps.Equal(got, map[string]string{contract.AllocatableLabel: "true", "size": "small"}) {
+		t.Errorf("asked for %v in %q", got, a.request.GetNamespace())
+	}
+	if got := a.request.GetMetadata(); got.GetLabels()[contract.MatchLabel] != m.Label || got.GetLabels()[contract.QueueLabel] != "duel" ||
+		!m.Owns(got.GetAnnotations()[contract.RosterAnnotation]) {
+		t.Errorf("stamped %v", got)
+	}
+
+	a.err = status.Error(codes.Unavailable, "nobody there")
+	if _, effect, err := servers.NewAgones(a).Allocate(t.Context(), m, sel); err == nil || effect != call.NotSent {
+		t.Errorf("a call that did not leave: %v, %v", effect, err)
+	}
+}
