@@ -18,7 +18,7 @@ import (
 )
 
 // refusals: what the CRD says.
-func refusals(r *rig) {
+func refusals(r *harness) {
 	make := func(change func(*v1.NodeFailover)) error {
 		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "f"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
 		change(f)
@@ -29,11 +29,13 @@ func refusals(r *rig) {
 		"bad node":        func(f *v1.NodeFailover) { f.Spec.OnpremNodeName = "Worker_1" },
 		"bad label value": func(f *v1.NodeFailover) { f.Spec.TargetNodeLabels = map[string]v1.LabelValue{"a": "no spaces"} },
 		"replaces itself": func(f *v1.NodeFailover) { f.Spec.Replaces = "f" },
-		"adds to itself":  func(f *v1.NodeFailover) { f.Spec.Adds, f.Spec.Share = "f", &v1.Share{Number: 2} },
-		"adds nothing":    func(f *v1.NodeFailover) { f.Spec.Adds = "g" },
-		"adds the first":  func(f *v1.NodeFailover) { f.Spec.Adds, f.Spec.Share = "g", &v1.Share{Number: 1} },
+		"own parent":      func(f *v1.NodeFailover) { f.Spec.ParentFailover, f.Spec.SharedLoad = "f", &v1.SharedLoad{Number: 2} },
+		"no load":         func(f *v1.NodeFailover) { f.Spec.ParentFailover = "g" },
+		"first VM":        func(f *v1.NodeFailover) { f.Spec.ParentFailover, f.Spec.SharedLoad = "g", &v1.SharedLoad{Number: 1} },
 		"drill replaces":  func(f *v1.NodeFailover) { f.Spec.Drill, f.Spec.Replaces = true, "g" },
-		"drill adds":      func(f *v1.NodeFailover) { f.Spec.Drill, f.Spec.Adds, f.Spec.Share = true, "g", &v1.Share{Number: 2} },
+		"drill adds": func(f *v1.NodeFailover) {
+			f.Spec.Drill, f.Spec.ParentFailover, f.Spec.SharedLoad = true, "g", &v1.SharedLoad{Number: 2}
+		},
 	} {
 		if err := make(change); !apierrors.IsInvalid(err) {
 			r.Errorf("%s: %v", name, err)
@@ -52,18 +54,18 @@ func refusals(r *rig) {
 		r.Errorf("another node: %v", err)
 	}
 	f = old.DeepCopy()
-	f.Spec.Adds, f.Spec.Share = "g", &v1.Share{Number: 2}
+	f.Spec.ParentFailover, f.Spec.SharedLoad = "g", &v1.SharedLoad{Number: 2}
 	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
-		r.Errorf("it adds to another: %v", err)
+		r.Errorf("it gets a parent: %v", err)
 	}
-	further := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "further"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Adds: "g", Share: &v1.Share{Number: 2}}}
+	further := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "further"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1", ParentFailover: "g", SharedLoad: &v1.SharedLoad{Number: 2}}}
 	if err := r.admin.Create(r.ctx, further); err != nil {
 		r.Fatal(err)
 	}
 	bare := further.DeepCopy()
-	further.Spec.Share.GameServers = 7
+	further.Spec.SharedLoad.GameServers = 7
 	if err := r.admin.Patch(r.ctx, further, client.MergeFrom(bare)); !apierrors.IsInvalid(err) {
-		r.Errorf("another share: %v", err)
+		r.Errorf("another load: %v", err)
 	}
 	f = old.DeepCopy()
 	f.Spec.Drill = true
@@ -87,7 +89,7 @@ func refusals(r *rig) {
 }
 
 // rights: what the controller must not be able to do.
-func rights(r *rig) {
+func rights(r *harness) {
 	c, err := client.New(r.kube, client.Options{Scheme: r.admin.Scheme()})
 	if err != nil {
 		r.Fatal(err)
@@ -106,7 +108,7 @@ func rights(r *rig) {
 }
 
 // wholeManifests: the API server takes what is shipped.
-func wholeManifests(r *rig) {
+func wholeManifests(r *harness) {
 	r.cluster.Apply(r.T, "../../manifests/base/namespace", manifests+"/deployment.yaml", "../../manifests/base/kata")
 	var d appsv1.Deployment
 	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: namespace, Name: "failover"}, &d); err != nil {
@@ -123,7 +125,7 @@ func wholeManifests(r *rig) {
 
 // delays: each failover is in the metrics of what the controller adds to it.
 // BenchmarkScale says how much that is.
-func delays(r *rig) {
+func delays(r *harness) {
 	r.controller(r.kube)
 	const n = 3
 	for i := range n {
@@ -160,7 +162,7 @@ func delays(r *rig) {
 }
 
 // status: what `failover status` prints.
-func (r *rig) status(f *v1.NodeFailover, more ...string) {
+func (r *harness) status(f *v1.NodeFailover, more ...string) {
 	var out, errs strings.Builder
 	code := failover.Status(r.ctx, []string{"--kubeconfig=" + r.kubeconfig()}, func(string) string { return "" }, &out, &errs)
 	for _, want := range append(more, f.Status.GCPVMName, "Active") {

@@ -60,8 +60,8 @@ func unreachable(kube *rest.Config, err error) error {
 	return fmt.Errorf("the cluster at %s can't be reached (--kubeconfig says which it is): %w", kube.Host, request)
 }
 
-// lacking says of an error that the cluster lacks a kind, if so it is.
-func lacking(err error) error {
+// missingKind says of an error that the cluster lacks a kind, if so it is.
+func missingKind(err error) error {
 	var kind *meta.NoKindMatchError
 	if !errors.As(err, &kind) {
 		return err
@@ -102,22 +102,22 @@ func (c untilEnd) WaitForCacheSync(ctx context.Context) bool {
 }
 
 const (
-	// tellAfter is how long the cache has until it is said what it lacks, and
-	// tellEvery how often this is looked at.
-	tellAfter = 2 * time.Second
-	tellEvery = 10 * time.Second
+	// logAfter is how long the cache has until it is said what it lacks, and
+	// logEvery how often this is looked at.
+	logAfter = 2 * time.Second
+	logEvery = 10 * time.Second
 )
 
-// tellWhatLacks logs what keeps the cache from seeing the cluster, until it has
+// logMissing logs what keeps the cache from seeing the cluster, until it has
 // or ctx ends.
-func tellWhatLacks(ctx context.Context, c cache.Cache, live client.Reader, log *slog.Logger) {
+func logMissing(ctx context.Context, c cache.Cache, live client.Reader, log *slog.Logger) {
 	synced := make(chan struct{})
 	go func() {
 		defer close(synced)
 		c.WaitForCacheSync(ctx)
 	}()
 	defer func() { <-synced }() // it ends with ctx
-	told, wait := "", tellAfter
+	told, wait := "", logAfter
 	for {
 		select {
 		case <-synced:
@@ -126,17 +126,17 @@ func tellWhatLacks(ctx context.Context, c cache.Cache, live client.Reader, log *
 			return
 		case <-time.After(wait):
 		}
-		wait = tellEvery
+		wait = logEvery
 		if err := unseen(ctx, live); err != nil && ctx.Err() == nil && err.Error() != told {
 			told = err.Error()
-			log.Error("the cluster can't be seen", "err", err)
+			log.Error("the cluster can't be seen", "error", err)
 		}
 	}
 }
 
 // unseen tells which of the kinds that the controller watches can't be listed.
 func unseen(ctx context.Context, live client.Reader) error {
-	ctx, cancel := context.WithTimeout(ctx, tellEvery)
+	ctx, cancel := context.WithTimeout(ctx, logEvery)
 	defer cancel()
 	var errs []error
 	for _, kind := range []struct {

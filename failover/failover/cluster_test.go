@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 
-	"torikumi/failover/cloud/cloudtest"
+	"torikumi/failover/cloud/memory"
 	"torikumi/failover/failover"
 	"torikumi/pkg/service"
 )
@@ -86,7 +86,7 @@ func runAgainst(t *testing.T, a *apiServer) (logs *logBuffer, stop func(), done 
 	logs, done = new(logBuffer), make(chan error, 1)
 	cfg := settings()
 	go func() {
-		done <- failover.RunWith(ctx, cfg, &rest.Config{Host: s.URL}, cloudtest.NewMemory("zone-a"), slog.New(slog.NewTextHandler(logs, nil)), func(service.Addrs) {})
+		done <- failover.RunWith(ctx, cfg, &rest.Config{Host: s.URL}, memory.New("zone-a"), slog.New(slog.NewTextHandler(logs, nil)), func(service.Addrs) {})
 	}()
 	return logs, cancel, done
 }
@@ -151,7 +151,7 @@ func TestMissingKinds(t *testing.T) {
 func TestUnreachableCluster(t *testing.T) {
 	s := httptest.NewServer(nil)
 	s.Close()
-	err := failover.RunWith(t.Context(), settings(), &rest.Config{Host: s.URL}, cloudtest.NewMemory(), slog.New(slog.DiscardHandler), nil)
+	err := failover.RunWith(t.Context(), settings(), &rest.Config{Host: s.URL}, memory.New(), slog.New(slog.DiscardHandler), nil)
 	if want := "the cluster at " + s.URL + " can't be reached (--kubeconfig says which it is)"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %q", err, want)
 	}

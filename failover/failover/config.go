@@ -1,5 +1,5 @@
 // Package failover starts the failover controller: it replaces on-premises
-// nodes that die by temporary machines of a cloud, moves game servers there,
+// nodes that die by temporary VMs of a cloud, moves game servers there,
 // and back. No player's request passes it; what it does badly, all of a node's
 // players feel.
 package failover
@@ -20,17 +20,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"torikumi/failover/internal/decide"
-	"torikumi/failover/internal/execcloud"
-	"torikumi/failover/internal/gce"
 	"torikumi/failover/internal/join"
 	"torikumi/pkg/config"
 	"torikumi/pkg/service"
-)
-
-// GCE and Exec are the settings of the two providers.
-type (
-	GCE  = gce.Config
-	Exec = execcloud.Config
 )
 
 // Config are the settings of the failover controller.
@@ -145,7 +137,7 @@ func (c *Config) Validate() error {
 	if !(c.MaxHourlyCost == 0 || c.MaxHourlyCost >= 0.001 && c.MaxHourlyCost <= 1e9) {
 		bad("max-hourly-cost", "must be 0, or at least 0.001 and at most 1e9", c.MaxHourlyCost)
 	}
-	return errors.Join(append(errs, c.checkNodes(), c.checkVMs(), c.checkProvider())...)
+	return errors.Join(append(errs, c.checkNodes(), c.checkVMs())...)
 }
 
 // registrable is the rule for labels that a kubelet registers.
@@ -195,15 +187,15 @@ func (c *Config) checkNodes() error {
 
 func (c *Config) checkVMs() error {
 	var errs []error
-	if _, err := c.machines(); err != nil {
+	if _, err := c.machineTypes(); err != nil {
 		errs = append(errs, err)
 	}
 	labels, err := pairs("vm-labels", c.VMLabels)
 	switch {
 	case err != nil:
 		errs = append(errs, err)
-	case c.Provider == "gce":
-		errs = append(errs, gce.CheckVMs(labels, c.Tags, c.Lifetime+c.MaxWait+c.JoinTimeout))
+	default:
+		errs = append(errs, c.checkProvider(labels))
 	}
 	// 9 characters are for the suffix, and the node's name has to show.
 	if len(validation.IsDNS1035Label(c.NamePrefix+"x")) > 0 || len(c.NamePrefix) > 30 {
@@ -225,18 +217,12 @@ func (c *Config) checkVMs() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) checkProvider() error {
-	switch c.Provider {
-	case "gce":
-		err := c.GCE.Check()
-		if c.Image == "" {
-			err = errors.Join(err, config.Missing("vm-image", "VMs boot it"))
-		}
+func (c *Config) checkProvider(labels map[string]string) error {
+	p, err := findProvider(c.Provider)
+	if err != nil {
 		return err
-	case "exec":
-		return c.Exec.Check()
 	}
-	return config.Invalid("provider", "must be gce or exec", c.Provider)
+	return p.check(c, labels)
 }
 
 // pairs reads labels.
@@ -253,11 +239,11 @@ func pairs(flag string, all []string) (map[string]string, error) {
 	return m, errors.Join(errs...)
 }
 
-// machines reads --machines.
-func (c *Config) machines() ([]decide.Machine, error) {
-	var all []decide.Machine
+// VMs reads --machines.
+func (c *Config) machineTypes() ([]decide.MachineType, error) {
+	var all []decide.MachineType
 	for _, text := range c.Machines {
-		m, ok := machine(text)
+		m, ok := machineType(text)
 		if !ok {
 			return nil, config.Invalid("machines", "must be type:cpu:memory[:price], such as n2-standard-4:3700m:13Gi:0.24", text)
 		}
@@ -275,14 +261,14 @@ func (c *Config) machines() ([]decide.Machine, error) {
 	return all, nil
 }
 
-func machine(text string) (decide.Machine, bool) {
+func machineType(text string) (decide.MachineType, bool) {
 	parts := strings.Split(text, ":")
 	if len(parts) < 3 || len(parts) > 4 || parts[0] == "" {
-		return decide.Machine{}, false
+		return decide.MachineType{}, false
 	}
 	cpu, err1 := resource.ParseQuantity(parts[1])
 	memory, err2 := resource.ParseQuantity(parts[2])
-	m := decide.Machine{Type: parts[0], MilliCPU: cpu.MilliValue(), Memory: memory.Value()}
+	m := decide.MachineType{Name: parts[0], MilliCPU: cpu.MilliValue(), Memory: memory.Value()}
 	if len(parts) == 4 {
 		price, err := resource.ParseQuantity(parts[3])
 		if err != nil || price.Sign() < 0 {
@@ -295,7 +281,7 @@ func machine(text string) (decide.Machine, bool) {
 
 // settings are those that decisions depend on. The config is valid.
 func (c *Config) settings() (*decide.Settings, error) {
-	machines, err := c.machines()
+	types, err := c.machineTypes()
 	if err != nil {
 		return nil, err
 	}
@@ -303,9 +289,9 @@ func (c *Config) settings() (*decide.Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	zones := c.GCE.Zones
-	if c.Provider == "exec" {
-		zones = c.Exec.Zones
+	p, err := findProvider(c.Provider)
+	if err != nil {
+		return nil, err
 	}
 	return &decide.Settings{
 		Grace: c.Grace, Stability: c.Stability, MaxWait: c.MaxWait, Settle: c.Settle, JoinTimeout: c.JoinTimeout,
@@ -313,6 +299,6 @@ func (c *Config) settings() (*decide.Settings, error) {
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(math.Round(c.MaxHourlyCost * 1000)),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,
 		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), InitNodes: c.InitNodes,
-		NamePrefix: c.NamePrefix, Zones: zones, Machines: machines, MaxServers: int32(min(c.MaxServers, math.MaxInt32)), TempLabels: temp, CopyLabels: c.CopyLabels,
+		NamePrefix: c.NamePrefix, Zones: p.zones(c), MachineTypes: types, MaxServers: int32(min(c.MaxServers, math.MaxInt32)), TempLabels: temp, CopyLabels: c.CopyLabels,
 	}, nil
 }

@@ -59,8 +59,8 @@ func (c *crashing) RoundTrip(q *http.Request) (*http.Response, error) {
 }
 
 // plain makes a cluster without a controller manager quick: Nodes are what the
-// test says they are, and machines join by being written down.
-func (r *rig) plain() {
+// test says they are, and VMs join by being written down.
+func (r *harness) plain() {
 	r.cfg.Grace, r.cfg.Stability, r.cfg.Poll = 200*time.Millisecond, 200*time.Millisecond, 50*time.Millisecond
 	r.cloud.OnRunning = func(s cloud.Spec, i cloud.Instance) {
 		r.setNode(s.Name, corev1.ConditionTrue, map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}, i.ProviderID)
@@ -68,7 +68,7 @@ func (r *rig) plain() {
 }
 
 // setNode writes a Node whose age is past the grace for new ones.
-func (r *rig) setNode(name string, ready corev1.ConditionStatus, labels map[string]string, providerID string) {
+func (r *harness) setNode(name string, ready corev1.ConditionStatus, labels map[string]string, providerID string) {
 	if err := writeNode(r.ctx, r.admin, name, ready, labels, providerID); err != nil {
 		r.Errorf("node %s: %v", name, err)
 	}
@@ -98,7 +98,7 @@ func TestCrashPoints(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	r := newRig(t, controlplane.Start(t, controlplane.Options{}))
+	r := newHarness(t, controlplane.Start(t, controlplane.Options{}))
 	r.plain()
 	for _, after := range []bool{false, true} {
 		for n := 1; ; n++ {
@@ -124,7 +124,7 @@ func TestCrashPointsTwoVMs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	r := newRig(t, controlplane.Start(t, controlplane.Options{}))
+	r := newHarness(t, controlplane.Start(t, controlplane.Options{}))
 	r.plain()
 	r.cfg.Machines = []string{"small:2:8Gi:0.1", "large:4:16Gi:0.2"}
 	for n := 1; ; n++ {
@@ -144,7 +144,7 @@ func TestCrashPointsTwoVMs(t *testing.T) {
 
 // crashAt plays a failover with a crash at the n-th write, and tells which
 // write that was; none if there are not so many.
-func (r *rig) crashAt(n int, after bool, vms int) string {
+func (r *harness) crashAt(n int, after bool, vms int) string {
 	node := fmt.Sprintf("worker-%d-%v", n, after)
 	c := &crashing{left: n, after: after, dead: make(chan struct{})}
 	kube := rest.CopyConfig(r.kube)

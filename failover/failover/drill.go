@@ -59,11 +59,11 @@ func Drill(ctx context.Context, args []string, getenv func(string) string, stdou
 
 // rehearsal is a drill that is being watched.
 type rehearsal struct {
-	c     client.WithWatch
-	f     *v1.NodeFailover // as it was seen last
-	out   io.Writer
-	begun time.Time
-	story *report.Story
+	c        client.WithWatch
+	f        *v1.NodeFailover // as it was seen last
+	out      io.Writer
+	begun    time.Time
+	progress *report.DrillProgress
 	// broken is why it was broken off; the clean-up is being waited for.
 	broken error
 }
@@ -82,10 +82,10 @@ func drill(ctx context.Context, cfg drillConfig, kube *rest.Config, out io.Write
 		Spec:       v1.NodeFailoverSpec{OnpremNodeName: cfg.Node, Drill: true},
 	}
 	if err := c.Create(ctx, f); err != nil {
-		return fmt.Errorf("make the drill: %w", lacking(err))
+		return fmt.Errorf("make the drill: %w", missingKind(err))
 	}
 	now := time.Now()
-	r := &rehearsal{c: c, f: f, out: out, begun: now, story: report.NewStory(now)}
+	r := &rehearsal{c: c, f: f, out: out, begun: now, progress: report.NewDrillProgress(now)}
 	r.say("drill %s for node %s; nothing is done to the node", f.Name, cfg.Node)
 	ctx, cancel := context.WithCancel(ctx)
 	seen, done := make(chan sight), make(chan struct{})
@@ -148,14 +148,14 @@ func (r *rehearsal) see(s sight) (ended bool, err error) {
 		return true, errors.New("the cluster's NodeFailover knows no drills: update its CRD (manifests/base/failover/crd)")
 	}
 	r.f = s.f
-	for _, news := range r.story.Tell(s.f, time.Now()) {
+	for _, news := range r.progress.Update(s.f, time.Now()) {
 		r.say("%s", news)
 	}
 	if s.f.Status.Phase != v1.Completed {
 		return false, nil
 	}
 	fmt.Fprintln(r.out)
-	if err := r.story.Table(r.out); err != nil {
+	if err := r.progress.Table(r.out); err != nil {
 		return true, err
 	}
 	if r.broken != nil {

@@ -20,7 +20,7 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
-	"torikumi/failover/cloud/cloudtest"
+	"torikumi/failover/cloud/memory"
 	"torikumi/failover/failover"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/controlplane"
@@ -45,7 +45,7 @@ func (o *output) String() string {
 }
 
 // prints waits until a command has printed something.
-func (r *rig) prints(o *output, want string) {
+func (r *harness) prints(o *output, want string) {
 	r.Helper()
 	r.eventually("it prints "+want, func() error {
 		if !strings.Contains(o.String(), want) {
@@ -55,7 +55,7 @@ func (r *rig) prints(o *output, want string) {
 	})
 }
 
-func (r *rig) kubeconfig() string {
+func (r *harness) kubeconfig() string {
 	file := filepath.Join(r.TempDir(), "kubeconfig")
 	if err := os.WriteFile(file, r.cluster.Kubeconfig, 0o600); err != nil {
 		r.Fatal(err)
@@ -64,7 +64,7 @@ func (r *rig) kubeconfig() string {
 }
 
 // settled is a Node that Kubernetes' own controllers have done with.
-func (r *rig) settled(name string) (n *corev1.Node) {
+func (r *harness) settled(name string) (n *corev1.Node) {
 	r.Helper()
 	r.eventually("the Node is settled", func() error {
 		if n = r.node(name); len(n.Spec.Taints) > 0 || n.Labels[corev1.LabelOSStable] == "" || n.Labels["beta."+corev1.LabelOSStable] == "" {
@@ -76,7 +76,7 @@ func (r *rig) settled(name string) (n *corev1.Node) {
 }
 
 // untouched compares a Node with what it was before.
-func (r *rig) untouched(before *corev1.Node) {
+func (r *harness) untouched(before *corev1.Node) {
 	r.Helper()
 	now := r.node(before.Name)
 	if now.UID != before.UID || fmt.Sprint(now.Labels, now.Spec) != fmt.Sprint(before.Labels, before.Spec) {
@@ -85,7 +85,7 @@ func (r *rig) untouched(before *corev1.Node) {
 }
 
 // nothingLeft: no VM, token or temporary Node, and no drill that is not over.
-func (r *rig) nothingLeft() {
+func (r *harness) nothingLeft() {
 	r.Helper()
 	r.eventually("nothing is left", func() error {
 		var nodes corev1.NodeList
@@ -106,16 +106,16 @@ func (r *rig) nothingLeft() {
 	})
 }
 
-// rehearse runs the command against the rig's cluster; what it returns comes
+// rehearse runs the command against the harness's cluster; what it returns comes
 // from the channel.
-func (r *rig) rehearse(o *output, node string, timeout time.Duration, interrupts <-chan os.Signal) <-chan error {
+func (r *harness) rehearse(o *output, node string, timeout time.Duration, interrupts <-chan os.Signal) <-chan error {
 	done := make(chan error, 1)
 	r.wg.Go(func() { done <- failover.DrillWith(r.ctx, r.cluster.Config, node, timeout, o, interrupts) })
 	return done
 }
 
 // ended waits for the command's end, with an error that tells want ("": none).
-func (r *rig) ended(done <-chan error, o *output, want string) {
+func (r *harness) ended(done <-chan error, o *output, want string) {
 	r.Helper()
 	select {
 	case err := <-done:
@@ -132,7 +132,7 @@ func (r *rig) ended(done <-chan error, o *output, want string) {
 // startup script, is found fit, and goes, although a game server has come to it
 // that nothing should have sent there.
 func TestDrill(t *testing.T) {
-	r := newRig(t, shared.Get(t))
+	r := newHarness(t, shared.Get(t))
 	r.boots(true)
 	boots := r.cloud.OnRunning
 	r.cloud.OnRunning = func(s cloud.Spec, i cloud.Instance) {
@@ -175,10 +175,10 @@ func TestDrill(t *testing.T) {
 		t.Errorf("it ends with %d: %s", c, errs.String())
 	}
 	t.Logf("it prints:\n%s", &out)
-	story := regexp.MustCompile(`(?s)drill drill-worker-3-.*taken it up.*VM asked for: n2-standard-4 gcp-temp-worker-3-\w+ in zone-a.*VM created.*has joined.*is Ready.*found fit.*drained.*are gone` +
+	steps := regexp.MustCompile(`(?s)drill drill-worker-3-.*taken it up.*VM asked for: n2-standard-4 gcp-temp-worker-3-\w+ in zone-a.*VM created.*has joined.*is Ready.*found fit.*drained.*are gone` +
 		`.*STEP.*VM asked for +\d.*VM created +\d.*joined +\d.*Ready +\d.*drained +\d.*VM gone +\d.*cost +\d`)
-	if !story.MatchString(out.String()) {
-		t.Error("this is not the story")
+	if !steps.MatchString(out.String()) {
+		t.Error("this is not the steps")
 	}
 	r.untouched(before)
 	for _, name := range []string{"ready", "playing"} {
@@ -193,8 +193,8 @@ func TestDrill(t *testing.T) {
 }
 
 // drillNodeDies: the drill leaves, and the failover is one of its own.
-func drillNodeDies(r *rig) {
-	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, NeverRuns: true})
+func drillNodeDies(r *harness) {
+	r.cloud.Inject(memory.Fault{Call: cloud.CallCreate, NeverRuns: true})
 	r.controller(r.kube)
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	var out output
@@ -218,7 +218,7 @@ func drillNodeDies(r *rig) {
 }
 
 // drillEnds: every way in which a drill ends without having passed.
-func drillEnds(r *rig) {
+func drillEnds(r *harness) {
 	stop := r.controller(r.kube)
 	r.setNode("desk", corev1.ConditionTrue, map[string]string{"node-type": "desk"}, "")
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
@@ -227,14 +227,14 @@ func drillEnds(r *rig) {
 	r.ended(r.rehearse(&out, "nowhere", patience, nil), &out, "NodeUnknown")
 	r.ended(r.rehearse(&out, "desk", patience, nil), &out, "NodeNotWatched")
 	r.ended(r.rehearse(&out, "No_Name", patience, nil), &out, "make the drill")
-	if n := r.cloud.Count(cloudtest.Create); n != 0 {
+	if n := r.cloud.Count(cloud.CallCreate); n != 0 {
 		r.Errorf("%d VMs for drills that were refused", n)
 	}
-	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, Err: cloud.ErrQuota})
+	r.cloud.Inject(memory.Fault{Call: cloud.CallCreate, Err: cloud.ErrQuota})
 	r.ended(r.rehearse(&out, "worker-1", patience, nil), &out, "Quota")
 	r.nothingLeft()
 
-	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, NeverRuns: true, Times: -1})
+	r.cloud.Inject(memory.Fault{Call: cloud.CallCreate, NeverRuns: true, Times: -1})
 	var late output
 	r.ended(r.rehearse(&late, "worker-1", 10*time.Second, nil), &late, "not done within 10s: waits for the VM's Node")
 	r.nothingLeft()
@@ -266,7 +266,7 @@ func drillEnds(r *rig) {
 }
 
 // drillAlone: no controller runs.
-func drillAlone(r *rig) {
+func drillAlone(r *harness) {
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	var out output
 	r.ended(r.rehearse(&out, "worker-1", time.Second, nil), &out, "no controller has taken it up")
@@ -276,8 +276,8 @@ func drillAlone(r *rig) {
 }
 
 // drillThroughRestart: the API server goes away while the command watches.
-func drillThroughRestart(r *rig) {
-	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, NeverRuns: true})
+func drillThroughRestart(r *harness) {
+	r.cloud.Inject(memory.Fault{Call: cloud.CallCreate, NeverRuns: true})
 	stop := r.controller(r.kube)
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	var out output
@@ -288,7 +288,7 @@ func drillThroughRestart(r *rig) {
 	stop()
 	r.cluster.StartAPIServer(r.T)
 	r.controller(r.kube)
-	vm := r.cloud.Machines()[0]
+	vm := r.cloud.VMs()[0]
 	r.cloud.SetState(vm.Ref, cloud.Running)
 	r.setNode(vm.Name, corev1.ConditionTrue, map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}, vm.ProviderID)
 	r.ended(done, &out, "")
@@ -297,7 +297,7 @@ func drillThroughRestart(r *rig) {
 
 // drillOldCRD: an API server drops what its CRD does not know. What is left
 // would be a real failover.
-func drillOldCRD(r *rig) {
+func drillOldCRD(r *harness) {
 	kube := rest.CopyConfig(r.cluster.Config)
 	kube.Wrap(func(base http.RoundTripper) http.RoundTripper { return &forgetful{base} })
 	var out output
@@ -329,7 +329,7 @@ func TestDrillCrashPoints(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a while")
 	}
-	r := newRig(t, controlplane.Start(t, controlplane.Options{}))
+	r := newHarness(t, controlplane.Start(t, controlplane.Options{}))
 	r.plain()
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	before := r.node("worker-1")

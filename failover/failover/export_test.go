@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -30,4 +31,33 @@ func (c *Config) MilliBudget() int64 {
 		return -1
 	}
 	return s.MaxMilliCost
+}
+
+// ProviderNames are what --provider can be.
+func ProviderNames() []string {
+	var names []string
+	for _, p := range providers() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// ProviderLacks are the fields of a provider's entry that are not set.
+func ProviderLacks(name string) (lacks []string) {
+	p, err := findProvider(name)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	v := reflect.ValueOf(p)
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			lacks = append(lacks, v.Type().Field(i).Name)
+		}
+	}
+	return lacks
+}
+
+// OpenProvider opens the provider that is set.
+func OpenProvider(ctx context.Context, cfg *Config, out io.Writer) (cloud.Provider, error) {
+	return openProvider(ctx, cfg, slog.New(slog.NewTextHandler(out, nil)))
 }

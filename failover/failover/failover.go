@@ -20,18 +20,16 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"torikumi/failover/cloud"
+	"torikumi/failover/internal/apihealth"
 	"torikumi/failover/internal/controller"
-	"torikumi/failover/internal/execcloud"
-	"torikumi/failover/internal/gce"
-	"torikumi/failover/internal/view"
 	"torikumi/pkg/config"
 	"torikumi/pkg/service"
 )
 
 const (
 	name = "failover"
-	// viewEvery is how often the API server is probed.
-	viewEvery = 5 * time.Second
+	// probeEvery is how often the API server is probed.
+	probeEvery = 5 * time.Second
 	// envPrefix is that of the settings' environment variables.
 	envPrefix = "FAILOVER_"
 	// leaseName is that of the leaders' lease.
@@ -47,7 +45,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	for _, variable := range config.Unknown(cfg, envPrefix, os.Environ()) {
 		log.Warn("no setting has this variable: is it misspelt?", "variable", variable)
 	}
-	provider, err := newProvider(ctx, cfg, log)
+	provider, err := openProvider(ctx, cfg, log)
 	if err != nil {
 		return fmt.Errorf("provider %q: %w", cfg.Provider, err)
 	}
@@ -59,13 +57,6 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		return err
 	}
 	return run(ctx, cfg, parts{kube: kube, cloud: provider, log: log}, started)
-}
-
-func newProvider(ctx context.Context, cfg *Config, log *slog.Logger) (cloud.Provider, error) {
-	if cfg.Provider == "exec" {
-		return execcloud.New(cfg.Exec, log)
-	}
-	return gce.New(ctx, cfg.GCE)
 }
 
 // parts are what tests put in the place of the real ones.
@@ -82,7 +73,7 @@ func run(ctx context.Context, cfg *Config, p parts, started func(service.Addrs))
 	case ctx.Err() != nil:
 		return nil
 	case err != nil:
-		return unreachable(p.kube, lacking(err))
+		return unreachable(p.kube, missingKind(err))
 	}
 	return service.Run(ctx, service.Options{
 		Name: name, Config: cfg.Config, Logger: p.log, HTTPListen: []string{cfg.HTTPListen}, Registry: registry,
@@ -98,7 +89,7 @@ func run(ctx context.Context, cfg *Config, p parts, started func(service.Addrs))
 				return mgr.Start(ctx)
 			},
 			func(ctx context.Context) error {
-				tellWhatLacks(ctx, mgr.GetCache(), mgr.GetAPIReader(), p.log)
+				logMissing(ctx, mgr.GetCache(), mgr.GetAPIReader(), p.log)
 				return nil
 			},
 		},
@@ -171,22 +162,26 @@ func register(ctx context.Context, cfg *Config, p parts, mgr ctrl.Manager, m *co
 	if o.Cluster, err = controller.ClusterID(ctx, live); err != nil {
 		return err
 	}
-	wall := view.NewClock(view.System(), p.log)
-	keeper := view.New(clock.RealClock{}, wall, viewEvery, func(ctx context.Context) error {
+	wall := apihealth.NewClock(apihealth.System(), p.log)
+	monitor := apihealth.New(clock.RealClock{}, wall, probeEvery, func(ctx context.Context) error {
 		_, err := controller.ClusterID(ctx, live)
 		return err
 	}, p.log)
-	if err := mgr.Add(keeper); err != nil {
+	if err := mgr.Add(monitor); err != nil {
 		return err
 	}
 	o.Client, o.Live, o.Cloud, o.Clock, o.Log, o.Metrics = mgr.GetClient(), live, p.cloud, clock.RealClock{}, p.log, m
 	o.Events = mgr.GetEventRecorder("torikumi-failover")
-	o.ViewSince, o.Skips = keeper.Since, wall.Skips
+	o.APIHealthySince, o.Skips = monitor.Since, wall.Skips
 	return controller.Register(mgr, o)
 }
 
 // options are those parts of the controllers' options that are settings.
 func options(cfg *Config) (controller.Options, error) {
+	p, err := findProvider(cfg.Provider)
+	if err != nil {
+		return controller.Options{}, err
+	}
 	settings, err := cfg.settings()
 	if err != nil {
 		return controller.Options{}, err
@@ -205,13 +200,10 @@ func options(cfg *Config) (controller.Options, error) {
 			Image: cfg.Image, DiskType: cfg.DiskType, Network: cfg.Network, Subnetwork: cfg.Subnetwork,
 			DiskGB: cfg.DiskGB, Tags: cfg.Tags, Labels: labels,
 		},
-		Join: controller.JoinOptions{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, RequireKata: cfg.RequireKata},
+		Join: controller.JoinOptions{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, RequireKata: cfg.RequireKata, ProviderID: p.providerID(cfg)},
 	}
 	for k, v := range watched {
 		o.WatchedKey, o.WatchedValue = k, v
-	}
-	if cfg.Provider == "gce" {
-		o.Join.ProviderID = func(r cloud.Ref) string { return "gce://" + cfg.Project + "/" + r.Zone + "/" + r.Name }
 	}
 	if cfg.Hook != "" {
 		hook, err := os.ReadFile(cfg.Hook)

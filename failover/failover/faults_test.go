@@ -20,7 +20,7 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
-	"torikumi/failover/cloud/cloudtest"
+	"torikumi/failover/cloud/memory"
 	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/controlplane"
@@ -33,13 +33,13 @@ var onpremLabels = map[string]string{"node-type": "onpremise", "hardware": "game
 // other, on a control plane without a controller manager.
 func TestFaults(t *testing.T) {
 	c := controlplane.Start(t, controlplane.Options{})
-	for name, test := range map[string]func(*rig){
+	for name, test := range map[string]func(*harness){
 		"stockout":              stockout,
 		"lost reply":            lostReply,
 		"hanging cloud":         hangingCloud,
 		"hangs in the drain":    hangsInDrain,
 		"never runs":            neverRuns,
-		"foreign machine":       foreignMachine,
+		"foreign VM":            foreignVM,
 		"foreign taint":         foreignTaint,
 		"allocated meanwhile":   allocatedMeanwhile,
 		"servers side by side":  sideBySide,
@@ -50,8 +50,9 @@ func TestFaults(t *testing.T) {
 		"long history":          longHistory,
 		"nodes of others":       nodesOfOthers,
 		"after history":         afterHistory,
-		"answers of one spell":  answersOfOneSpell,
+		"answers of one outage": answersOfOneOutage,
 		"old objects":           oldObjects,
+		"earlier names":         earlierNames,
 		"token stays":           tokenStays,
 		"dry run":               dryRun,
 		"node deleted":          nodeDeleted,
@@ -68,7 +69,7 @@ func TestFaults(t *testing.T) {
 		"drill: old CRD":        drillOldCRD,
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, c)
+			r := newHarness(t, c)
 			r.plain()
 			defer func() { // also if it fails: the next one shares the cluster
 				r.stopAll()
@@ -80,7 +81,7 @@ func TestFaults(t *testing.T) {
 }
 
 // clean removes what a scenario has left on purpose.
-func (r *rig) clean() {
+func (r *harness) clean() {
 	for _, f := range r.failovers() {
 		old := f.DeepCopy()
 		f.Finalizers = nil
@@ -99,12 +100,12 @@ func (r *rig) clean() {
 }
 
 // fails lets a new node die; returns lets it be Ready again.
-func (r *rig) fails(node string) {
+func (r *harness) fails(node string) {
 	r.setNode(node, corev1.ConditionTrue, onpremLabels, "")
 	r.setNode(node, corev1.ConditionFalse, nil, "")
 }
 
-func (r *rig) returns(node string) {
+func (r *harness) returns(node string) {
 	f, err := r.failover(node)
 	if err != nil {
 		r.Fatal(err)
@@ -113,8 +114,8 @@ func (r *rig) returns(node string) {
 	r.ends(node, f.Status.GCPVMName)
 }
 
-func stockout(r *rig) {
-	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, Zone: "zone-a", Err: cloud.ErrStockout, Later: true, Times: -1})
+func stockout(r *harness) {
+	r.cloud.Inject(memory.Fault{Call: cloud.CallCreate, Zone: "zone-a", Err: cloud.ErrStockout, Later: true, Times: -1})
 	r.controller(r.kube)
 	r.fails("worker-1")
 	f := r.phase("worker-1", v1.Active)
@@ -129,12 +130,12 @@ func stockout(r *rig) {
 
 // lostReply: both the insert's and the deletion's answers are lost, and reads
 // fail in between: the one VM is found, and deleted.
-func lostReply(r *rig) {
+func lostReply(r *harness) {
 	unavailable := fmt.Errorf("503")
 	r.cloud.Inject(
-		cloudtest.Fault{Call: cloudtest.Create, Err: unavailable, Commit: true},
-		cloudtest.Fault{Call: cloudtest.Get, Err: unavailable, Times: 3},
-		cloudtest.Fault{Call: cloudtest.Delete, Err: unavailable, Commit: true},
+		memory.Fault{Call: cloud.CallCreate, Err: unavailable, Commit: true},
+		memory.Fault{Call: cloud.CallGet, Err: unavailable, Times: 3},
+		memory.Fault{Call: cloud.CallDelete, Err: unavailable, Commit: true},
 	)
 	r.controller(r.kube)
 	r.fails("worker-1")
@@ -146,9 +147,9 @@ func lostReply(r *rig) {
 }
 
 // neverRuns: the first VM never comes up. It is deleted before the next.
-func neverRuns(r *rig) {
+func neverRuns(r *harness) {
 	r.cfg.JoinTimeout = 2 * time.Second
-	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, NeverRuns: true})
+	r.cloud.Inject(memory.Fault{Call: cloud.CallCreate, NeverRuns: true})
 	r.controller(r.kube)
 	r.fails("worker-1")
 	if f := r.phase("worker-1", v1.Active); f.Status.TotalAttempts != 2 {
@@ -161,9 +162,9 @@ func neverRuns(r *rig) {
 	r.returns("worker-1")
 }
 
-// foreignMachine: another cluster's machine has the name that ours would get.
-func foreignMachine(r *rig) {
-	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.Create, Err: cloud.ErrForeign})
+// foreignVM: another cluster's VM has the name that ours would get.
+func foreignVM(r *harness) {
+	r.cloud.Inject(memory.Fault{Call: cloud.CallCreate, Err: cloud.ErrForeign})
 	r.controller(r.kube)
 	r.fails("worker-1")
 	if f := r.phase("worker-1", v1.Active); f.Status.TotalAttempts != 2 {
@@ -172,7 +173,7 @@ func foreignMachine(r *rig) {
 	r.returns("worker-1")
 }
 
-func foreignTaint(r *rig) {
+func foreignTaint(r *harness) {
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	n := r.node("worker-1")
 	foreign := []corev1.Taint{
@@ -221,7 +222,7 @@ func (m *meanwhile) RoundTrip(q *http.Request) (*http.Response, error) {
 
 // allocatedMeanwhile: a server of the dead node is allocated in the moment in
 // which it is deleted as a Ready one. The API server has the last word.
-func allocatedMeanwhile(r *rig) {
+func allocatedMeanwhile(r *harness) {
 	var times atomic.Int32
 	kube := rest.CopyConfig(r.kube)
 	kube.Wrap(func(base http.RoundTripper) http.RoundTripper {
@@ -254,7 +255,7 @@ func allocatedMeanwhile(r *rig) {
 
 // twoLeaders: a leader that was paused wakes up beside the next one, so that
 // both act at the same time.
-func twoLeaders(r *rig) {
+func twoLeaders(r *harness) {
 	r.controller(r.kube)
 	other := *r.cfg
 	other.Namespace = r.games
@@ -279,11 +280,11 @@ func twoLeaders(r *rig) {
 		r.Errorf("%d VMs at one time", p)
 	}
 	if n := len(r.failovers()); n > 1 {
-		r.Errorf("%d failovers for one spell", n)
+		r.Errorf("%d failovers for one outage", n)
 	}
 }
 
-func restart(r *rig) {
+func restart(r *harness) {
 	r.controller(r.kube)
 	r.fails("worker-1")
 	f := r.phase("worker-1", v1.Active)
@@ -306,9 +307,9 @@ func restart(r *rig) {
 	r.returns("worker-1")
 }
 
-// orphanVM: a machine of this cluster that no failover claims is deleted, once
+// orphanVM: a VM of this cluster that no failover claims is deleted, once
 // it is old enough; those of others are not.
-func orphanVM(r *rig) {
+func orphanVM(r *harness) {
 	var ns corev1.Namespace
 	if err := r.admin.Get(r.ctx, client.ObjectKey{Name: "kube-system"}, &ns); err != nil {
 		r.Fatal(err)
@@ -333,20 +334,20 @@ func orphanVM(r *rig) {
 			r.Fatal(err)
 		}
 		if n := r.cloud.Live(); n != want {
-			r.Errorf("round %d: %d machines, want %d", round, n, want)
+			r.Errorf("round %d: %d VMs, want %d", round, n, want)
 		}
 	}
-	if all := r.cloud.Machines(); len(all) != 1 || all[0].Name != "theirs" {
+	if all := r.cloud.VMs(); len(all) != 1 || all[0].Name != "theirs" {
 		r.Errorf("left: %+v", all)
 	}
 	// An error is no absence: nothing is deleted when a list fails.
-	r.cloud.Inject(cloudtest.Fault{Call: cloudtest.List, Err: fmt.Errorf("503"), Times: -1})
+	r.cloud.Inject(memory.Fault{Call: cloud.CallList, Err: fmt.Errorf("503"), Times: -1})
 	if err := c.Collect(r.ctx); err == nil {
 		r.Error("the failed list was taken for an empty one")
 	}
 }
 
-func dryRun(r *rig) {
+func dryRun(r *harness) {
 	r.cfg.DryRun = true
 	lease := func() string {
 		var l coordinationv1.Lease
@@ -382,8 +383,8 @@ func dryRun(r *rig) {
 		r.Fatal(err)
 	}
 	says("phase Pending")
-	if n := len(r.failovers()); n != 1 || r.cloud.Count(cloudtest.Create) != 0 {
-		r.Errorf("%d failovers, %d inserts", n, r.cloud.Count(cloudtest.Create))
+	if n := len(r.failovers()); n != 1 || r.cloud.Count(cloud.CallCreate) != 0 {
+		r.Errorf("%d failovers, %d inserts", n, r.cloud.Count(cloud.CallCreate))
 	}
 	if got, err := r.failover("worker-1"); err != nil || got.Status.FailedAt != nil {
 		r.Errorf("the failover was touched: %+v %v", got, err)
@@ -398,7 +399,7 @@ func dryRun(r *rig) {
 
 // nodeDeleted: a cloud-controller-manager deletes the NotReady Node; it comes
 // back as a new object without its labels.
-func nodeDeleted(r *rig) {
+func nodeDeleted(r *harness) {
 	r.cfg.Grace = 3 * time.Second // while it is Pending
 	r.controller(r.kube)
 	r.fails("worker-1")
@@ -407,9 +408,9 @@ func nodeDeleted(r *rig) {
 		r.Fatal(err)
 	}
 	f := r.phase("worker-1", v1.Active)
-	looks := r.cloud.Count(cloudtest.Get)
+	looks := r.cloud.Count(cloud.CallGet)
 	r.eventually("it looks again while the Node is gone", func() error {
-		if n := r.cloud.Count(cloudtest.Get); n < looks+2 {
+		if n := r.cloud.Count(cloud.CallGet); n < looks+2 {
 			return fmt.Errorf("%d looks, there were %d", n, looks)
 		}
 		return nil
@@ -424,7 +425,7 @@ func nodeDeleted(r *rig) {
 	}
 }
 
-func deletedWhileHealthy(r *rig) {
+func deletedWhileHealthy(r *harness) {
 	r.controller(r.kube)
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	r.setNode("worker-2", corev1.ConditionTrue, onpremLabels, "")
@@ -440,7 +441,7 @@ func deletedWhileHealthy(r *rig) {
 }
 
 // initialise: no cloud-controller-manager; the controller does its work.
-func initialise(r *rig) {
+func initialise(r *harness) {
 	r.cfg.InitNodes = true
 	r.cloud.OnRunning = func(s cloud.Spec, _ cloud.Instance) {
 		n := &corev1.Node{
@@ -463,7 +464,7 @@ func initialise(r *rig) {
 	for _, a := range n.Status.Addresses {
 		addresses[a.Type] = a.Address
 	}
-	vm := r.cloud.Machines()[0]
+	vm := r.cloud.VMs()[0]
 	if n.Spec.ProviderID != vm.ProviderID || strings.Contains(fmt.Sprint(n.Spec.Taints), "uninitialized") || addresses[corev1.NodeExternalIP] != vm.ExternalIP || addresses[corev1.NodeInternalIP] != "100.64.0.7" {
 		r.Errorf("provider id %q, taints %v, addresses %v of VM %+v", n.Spec.ProviderID, n.Spec.Taints, addresses, vm)
 	}

@@ -13,11 +13,11 @@ import (
 )
 
 // TestComputeEngine is a failover by the real client library: the first zone is
-// out of machines in the way that the library takes for a success, the answer
-// to the second insert is lost, and the machine that comes up joins by its
+// out of VMs in the way that the library takes for a success, the answer
+// to the second insert is lost, and the VM that comes up joins by its
 // startup script.
 func TestComputeEngine(t *testing.T) {
-	r := newRig(t, shared.Get(t))
+	r := newHarness(t, shared.Get(t))
 	srv := fake.New(fake.Options{OnBoot: func(ctx context.Context, vm fake.VM, script string) {
 		r.live(joining(script, vm.Name), func() bool { return ctx.Err() == nil })
 	}})
@@ -48,13 +48,13 @@ func TestComputeEngine(t *testing.T) {
 	}
 	r.eventually("the Ready server is gone", func() error { return r.gone("lost") })
 	r.eventually("the token is deleted", func() error { return none(r.tokens(), "tokens") })
-	vms := srv.Machines()
+	vms := srv.VMs()
 	if len(vms) != 1 || !slices.Contains(vms[0].Tags, "game-runner") {
 		t.Errorf("VMs: %+v", vms)
 	}
 	r.onprem("worker-2")
 	r.ends("worker-2", f.Status.GCPVMName)
-	if n := len(srv.Machines()); n != 0 {
+	if n := len(srv.VMs()); n != 0 {
 		t.Errorf("%d VMs are left", n)
 	}
 	if p := srv.Peak(); p > 1 {

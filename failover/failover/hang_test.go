@@ -36,7 +36,7 @@ func (h *hanging) Create(ctx context.Context, s cloud.Spec) error {
 
 // hangingCloud: while the cloud does not answer for one node, others fail over
 // and come back.
-func hangingCloud(r *rig) {
+func hangingCloud(r *harness) {
 	h := &hanging{Provider: r.cloud, node: "worker-1", began: make(chan struct{})}
 	r.other = h
 	stop := r.controller(r.kube)
@@ -78,7 +78,7 @@ func (p *silent) Get(ctx context.Context, ref cloud.Ref, owner cloud.Owner) (clo
 
 // hangsInDrain: while a node is drained, its servers leave without an answer
 // of the cloud.
-func hangsInDrain(r *rig) {
+func hangsInDrain(r *harness) {
 	p := &silent{Provider: r.cloud}
 	r.other = p
 	r.cfg.Watch = time.Hour
@@ -133,7 +133,7 @@ func (m *meeting) RoundTrip(q *http.Request) (*http.Response, error) {
 
 // sideBySide: the dead node's servers don't wait for each other, not even for
 // one of the same name in another namespace.
-func sideBySide(r *rig) {
+func sideBySide(r *harness) {
 	kube := rest.CopyConfig(r.kube)
 	m := &meeting{want: 5, all: make(chan struct{})}
 	kube.Wrap(func(base http.RoundTripper) http.RoundTripper { m.base = base; return m })

@@ -24,7 +24,7 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
-	"torikumi/failover/cloud/cloudtest"
+	"torikumi/failover/cloud/memory"
 	"torikumi/failover/failover"
 	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
@@ -55,13 +55,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(shared.Main(m))
 }
 
-// rig is a cluster, a cloud in memory and replicas of the controller.
-type rig struct {
+// harness is a cluster, a cloud in memory and replicas of the controller.
+type harness struct {
 	*testing.T
 	cluster *controlplane.Cluster
 	admin   client.Client
 	kube    *rest.Config // the controller's, by its ServiceAccount
-	cloud   *cloudtest.Memory
+	cloud   *memory.Provider
 	other   cloud.Provider // instead of cloud, if set
 	cfg     *failover.Config
 	games   string    // a namespace
@@ -76,8 +76,8 @@ type rig struct {
 	ctx   context.Context // of everything that beats
 }
 
-// newRig installs what the manifests ship, and no more.
-func newRig(t *testing.T, c *controlplane.Cluster) *rig {
+// newHarness installs what the manifests ship, and no more.
+func newHarness(t *testing.T, c *controlplane.Cluster) *harness {
 	scheme, err := controller.Scheme()
 	if err != nil {
 		t.Fatal(err)
@@ -94,8 +94,8 @@ func newRig(t *testing.T, c *controlplane.Cluster) *rig {
 	c.Apply(t, manifests+"/rbac.yaml")
 	c.Bootstrap(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rig{
-		T: t, cluster: c, admin: admin, kube: c.ConfigFor(t, namespace, account), cloud: cloudtest.NewMemory("zone-a", "zone-b"),
+	r := &harness{
+		T: t, cluster: c, admin: admin, kube: c.ConfigFor(t, namespace, account), cloud: memory.New("zone-a", "zone-b"),
 		cfg: settings(), games: c.Namespace(t), beats: map[string]context.CancelFunc{}, ctx: ctx,
 	}
 	t.Cleanup(func() {
@@ -110,7 +110,7 @@ func settings() *failover.Config {
 	cfg := new(failover.Config)
 	config.Default(cfg)
 	cfg.HTTPListen = "127.0.0.1:0"
-	cfg.Provider = "exec" // for the zones; the provider itself is the rig's
+	cfg.Provider = "exec" // for the zones; the provider itself is the harness's
 	cfg.Exec.Zones = []string{"zone-a", "zone-b"}
 	cfg.Grace, cfg.Stability, cfg.Poll, cfg.Watch = time.Second, time.Second, 100*time.Millisecond, time.Second
 	cfg.Backoff, cfg.JoinTimeout, cfg.MaxWait, cfg.Settle = 200*time.Millisecond, 30*time.Second, time.Hour, 300*time.Millisecond
@@ -119,7 +119,7 @@ func settings() *failover.Config {
 }
 
 // controller starts a replica, and returns what kills it.
-func (r *rig) controller(kube *rest.Config) (stop func()) {
+func (r *harness) controller(kube *rest.Config) (stop func()) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	done := make(chan error, 1)
 	cfg := *r.cfg
@@ -150,7 +150,7 @@ func (r *rig) controller(kube *rest.Config) (stop func()) {
 }
 
 // stopAll ends all replicas.
-func (r *rig) stopAll() {
+func (r *harness) stopAll() {
 	r.mu.Lock()
 	stops := r.stops
 	r.stops = nil
@@ -161,7 +161,7 @@ func (r *rig) stopAll() {
 }
 
 // eventually waits for a condition.
-func (r *rig) eventually(what string, condition func() error) {
+func (r *harness) eventually(what string, condition func() error) {
 	r.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -178,11 +178,11 @@ func (r *rig) eventually(what string, condition func() error) {
 }
 
 // describe tells what there is, for a test that fails.
-func (r *rig) describe() {
+func (r *harness) describe() {
 	for _, f := range r.failovers() {
 		r.Logf("failover %s: %+v", f.Name, f.Status)
 	}
-	for _, vm := range r.cloud.Machines() {
+	for _, vm := range r.cloud.VMs() {
 		r.Logf("VM %+v", vm)
 	}
 	var nodes corev1.NodeList
@@ -193,7 +193,7 @@ func (r *rig) describe() {
 	}
 }
 
-func (r *rig) failovers() []v1.NodeFailover {
+func (r *harness) failovers() []v1.NodeFailover {
 	var all v1.NodeFailoverList
 	if err := r.admin.List(context.Background(), &all); err != nil {
 		r.Fatal(err)
@@ -203,10 +203,10 @@ func (r *rig) failovers() []v1.NodeFailover {
 
 // failover is the one of a node that is under way, or one that is not any more;
 // further ones do not count.
-func (r *rig) failover(node string) (*v1.NodeFailover, error) {
+func (r *harness) failover(node string) (*v1.NodeFailover, error) {
 	var newest *v1.NodeFailover
 	for _, f := range r.failovers() {
-		if f.Spec.OnpremNodeName == node && f.Spec.Adds == "" && (newest == nil || newest.Status.Phase == v1.Completed) {
+		if f.Spec.OnpremNodeName == node && f.Spec.ParentFailover == "" && (newest == nil || newest.Status.Phase == v1.Completed) {
 			newest = &f
 		}
 	}
@@ -216,7 +216,7 @@ func (r *rig) failover(node string) (*v1.NodeFailover, error) {
 	return newest, nil
 }
 
-func (r *rig) phase(node string, want v1.Phase) *v1.NodeFailover {
+func (r *harness) phase(node string, want v1.Phase) *v1.NodeFailover {
 	r.Helper()
 	var f *v1.NodeFailover
 	r.eventually(fmt.Sprintf("failover of %s becomes %s", node, want), func() (err error) {
@@ -228,7 +228,7 @@ func (r *rig) phase(node string, want v1.Phase) *v1.NodeFailover {
 	return f
 }
 
-func (r *rig) node(name string) *corev1.Node {
+func (r *harness) node(name string) *corev1.Node {
 	r.Helper()
 	var n corev1.Node
 	if err := r.admin.Get(context.Background(), client.ObjectKey{Name: name}, &n); err != nil {
@@ -238,7 +238,7 @@ func (r *rig) node(name string) *corev1.Node {
 }
 
 // server makes a game server on a node.
-func (r *rig) server(name, node, state string) {
+func (r *harness) server(name, node, state string) {
 	r.Helper()
 	g := &agones.GameServer{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: name, Labels: map[string]string{agones.AllocatableLabel: "true"}},
@@ -249,14 +249,14 @@ func (r *rig) server(name, node, state string) {
 	}
 }
 
-func (r *rig) getServer(name string) (*agones.GameServer, error) {
+func (r *harness) getServer(name string) (*agones.GameServer, error) {
 	var g agones.GameServer
 	err := r.admin.Get(context.Background(), client.ObjectKey{Namespace: r.games, Name: name}, &g)
 	return &g, err
 }
 
-// gone tells whether a game server is gone.
-func (r *rig) gone(name string) error {
+// gone reports whether a game server is gone.
+func (r *harness) gone(name string) error {
 	_, err := r.getServer(name)
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -264,8 +264,8 @@ func (r *rig) gone(name string) error {
 	return fmt.Errorf("game server %s: %v", name, err)
 }
 
-// hidden tells whether a game server can't be allocated.
-func (r *rig) hidden(name string) error {
+// hidden reports whether a game server can't be allocated.
+func (r *harness) hidden(name string) error {
 	g, err := r.getServer(name)
 	if err == nil && g.Labels[agones.AllocatableLabel] != "" {
 		err = fmt.Errorf("game server %s can be allocated", name)
@@ -274,7 +274,7 @@ func (r *rig) hidden(name string) error {
 }
 
 // finalizers sets those of a game server.
-func (r *rig) finalizers(name string, all ...string) {
+func (r *harness) finalizers(name string, all ...string) {
 	r.Helper()
 	g, err := r.getServer(name)
 	if err != nil {
@@ -287,7 +287,7 @@ func (r *rig) finalizers(name string, all ...string) {
 	}
 }
 
-func (r *rig) tokens() int {
+func (r *harness) tokens() int {
 	var all corev1.SecretList
 	if err := r.admin.List(context.Background(), &all, client.InNamespace(join.TokenNamespace), client.MatchingLabels{"app.kubernetes.io/managed-by": "torikumi-failover"}); err != nil {
 		r.Fatal(err)
@@ -306,7 +306,7 @@ var (
 
 // boots makes the cloud's VMs do what their startup script says: a real TLS
 // bootstrap with the token, and then heartbeats until they are gone.
-func (r *rig) boots(initialised bool) {
+func (r *harness) boots(initialised bool) {
 	r.cloud.OnRunning = func(s cloud.Spec, i cloud.Instance) {
 		j := joining(s.StartupScript, s.Name)
 		j.ProviderID = i.ProviderID
@@ -343,8 +343,8 @@ func joining(script, name string) controlplane.Joining {
 	}
 }
 
-func (r *rig) exists(ref cloud.Ref) bool {
-	for _, m := range r.cloud.Machines() {
+func (r *harness) exists(ref cloud.Ref) bool {
+	for _, m := range r.cloud.VMs() {
 		if m.Ref == ref {
 			return true
 		}
@@ -352,8 +352,8 @@ func (r *rig) exists(ref cloud.Ref) bool {
 	return false
 }
 
-// live joins a machine and lets it beat while it exists.
-func (r *rig) live(j controlplane.Joining, exists func() bool) {
+// live joins a VM and lets it beat while it exists.
+func (r *harness) live(j controlplane.Joining, exists func() bool) {
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
 	n, err := controlplane.Join(ctx, j)
@@ -373,7 +373,7 @@ func (r *rig) live(j controlplane.Joining, exists func() bool) {
 }
 
 // onprem adds an on-premises node that beats until it is unplugged.
-func (r *rig) onprem(name string) {
+func (r *harness) onprem(name string) {
 	r.Helper()
 	id, secret := join.NewTokenID(), join.NewTokenSecret()
 	s := join.TokenSecret(id, secret, name, time.Now().Add(time.Minute))
@@ -391,7 +391,7 @@ func (r *rig) onprem(name string) {
 	r.plug(n)
 }
 
-func (r *rig) plug(n *controlplane.Node) {
+func (r *harness) plug(n *controlplane.Node) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.mu.Lock()
 	r.beats[n.Name] = cancel
@@ -405,7 +405,7 @@ func (r *rig) plug(n *controlplane.Node) {
 	})
 }
 
-func (r *rig) unplug(name string) {
+func (r *harness) unplug(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.beats[name]()

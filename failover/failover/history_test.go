@@ -25,7 +25,7 @@ import (
 	"torikumi/failover/internal/decide"
 )
 
-func (r *rig) collector(c clock.Clock) *controller.Collector {
+func (r *harness) collector(c clock.Clock) *controller.Collector {
 	return controller.NewCollector(&controller.Options{
 		Client: r.admin, Live: r.admin, Cloud: r.cloud, Cluster: "cluster", Clock: c, Log: slog.New(slog.DiscardHandler),
 		Metrics:  controller.NewMetrics(prometheus.NewRegistry()),
@@ -35,7 +35,7 @@ func (r *rig) collector(c clock.Clock) *controller.Collector {
 
 // longHistory: a node that flaps for days fills the API with no more than its
 // newest failovers; those of another node, and those that are not over, stay.
-func longHistory(r *rig) {
+func longHistory(r *harness) {
 	began := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
 	made := func(name, node string, phase v1.Phase, ended time.Time) {
 		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.NodeFailoverSpec{OnpremNodeName: node}}
@@ -67,7 +67,7 @@ func longHistory(r *rig) {
 
 // nodesOfOthers: a NotReady Node with our labels and another name is another
 // operator's, and one of ours is deleted once two rounds have found it so.
-func nodesOfOthers(r *rig) {
+func nodesOfOthers(r *harness) {
 	for _, name := range []string{"gcp-temp-worker-1-0", "gke-pool-1"} {
 		r.setNode(name, corev1.ConditionFalse, map[string]string{"node-type": "gcp-temporary"}, "")
 	}
@@ -89,14 +89,14 @@ func nodesOfOthers(r *rig) {
 	}
 }
 
-// afterHistory: two failovers of the present spell have completed, as when the
+// afterHistory: two failovers of the present outage have completed, as when the
 // one that replaced the first was deleted by hand: the node gets a third.
-func afterHistory(r *rig) {
+func afterHistory(r *harness) {
 	r.fails("worker-1")
 	n := r.node("worker-1")
 	i := slices.IndexFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady })
-	spell := n.Status.Conditions[i].LastTransitionTime.UTC().Format(time.RFC3339)
-	since := spell
+	outage := n.Status.Conditions[i].LastTransitionTime.UTC().Format(time.RFC3339)
+	since := outage
 	for range 2 {
 		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: decide.Name(n.Name, n.UID, since)}, Spec: v1.NodeFailoverSpec{OnpremNodeName: n.Name}}
 		if err := r.admin.Create(r.ctx, f); err != nil {
@@ -106,7 +106,7 @@ func afterHistory(r *rig) {
 		if err := r.admin.Status().Update(r.ctx, f); err != nil {
 			r.Fatal(err)
 		}
-		since = spell + "/" + string(f.UID)
+		since = outage + "/" + string(f.UID)
 	}
 	r.controller(r.kube)
 	r.eventually("a third one that is Active", func() error {
@@ -121,9 +121,9 @@ func afterHistory(r *rig) {
 	})
 }
 
-// answersOfOneSpell: the annotation that a node is off is removed once the node
+// answersOfOneOutage: the annotation that a node is off is removed once the node
 // has been Ready.
-func answersOfOneSpell(r *rig) {
+func answersOfOneOutage(r *harness) {
 	r.cfg.Fencing = "Manual"
 	r.controller(r.kube)
 	r.fails("worker-1")
@@ -166,7 +166,7 @@ func answersOfOneSpell(r *rig) {
 
 // tokenStays: whatever keeps tokens from being deleted does not keep the dead
 // node's games from starting elsewhere.
-func tokenStays(r *rig) {
+func tokenStays(r *harness) {
 	all, none := admissionv1.NamespacedScope, "false"
 	policy := &admissionv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: "tokens-stay"},
@@ -216,7 +216,7 @@ func tokenStays(r *rig) {
 
 // oldObjects: what an earlier operator has left, whole seconds and no VM that
 // is known, neither hides the other failovers nor keeps its node from one.
-func oldObjects(r *rig) {
+func oldObjects(r *harness) {
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	r.setNode("worker-1", corev1.ConditionFalse, nil, "")
 	f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "worker-1-failover"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
@@ -260,7 +260,7 @@ func oldObjects(r *rig) {
 }
 
 // outOfService is nil once a node has the taint.
-func (r *rig) outOfService(node string) error {
+func (r *harness) outOfService(node string) error {
 	taints := r.node(node).Spec.Taints
 	if !slices.ContainsFunc(taints, func(t corev1.Taint) bool { return t.Key == controller.TaintKey }) {
 		return fmt.Errorf("the taints are %v", taints)
@@ -269,10 +269,70 @@ func (r *rig) outOfService(node string) error {
 }
 
 // post sends an object as it is written.
-func (r *rig) post(text string) error {
+func (r *harness) post(text string) error {
 	var u unstructured.Unstructured
 	if err := json.Unmarshal([]byte(text), &u); err != nil {
 		return err
 	}
 	return r.admin.Create(r.ctx, &u)
+}
+
+// earlierNames: a failover for a further VM, as the earlier version has stored
+// it, is read, goes its way and ends with its parent. Its fields are immutable
+// under either name.
+func earlierNames(r *harness) {
+	r.controller(r.kube)
+	r.fails("worker-1")
+	first := r.phase("worker-1", v1.Active)
+	const text = `{"apiVersion":"failover.operator.io/v1","kind":"NodeFailover","metadata":{"name":"further"},
+		"spec":{"onpremNodeName":"worker-1","adds":%q,"share":{"number":2,"gameServers":1,"cpu":"3","memory":"2Gi"}%s}}`
+	if err := r.post(fmt.Sprintf(text, first.Name, `,"parentFailover":"x","sharedLoad":{"number":2,"gameServers":1,"cpu":"3","memory":"2Gi"}`)); !apierrors.IsInvalid(err) {
+		r.Errorf("both names: %v", err)
+	}
+	if err := r.post(fmt.Sprintf(text, first.Name, "")); err != nil {
+		r.Fatal(err)
+	}
+	further := r.second("worker-1", v1.Active)
+	if l := further.Spec.SharedLoad; further.Spec.ParentFailover != first.Name || l == nil || l.Number != 2 || l.CPU.String() != "3" {
+		r.Errorf("read as %+v", further.Spec)
+	}
+	stored := &unstructured.Unstructured{}
+	stored.SetGroupVersionKind(v1.GroupVersion.WithKind("NodeFailover"))
+	if err := r.admin.Get(r.ctx, client.ObjectKeyFromObject(further), stored); err != nil {
+		r.Fatal(err)
+	}
+	if adds, _, _ := unstructured.NestedString(stored.Object, "spec", "adds"); adds != first.Name {
+		r.Errorf("the stored spec has changed: %v", stored.Object["spec"])
+	}
+	for _, patch := range []string{`{"spec":{"adds":"x"}}`, `{"spec":{"adds":null,"share":null}}`, `{"spec":{"share":{"number":3}}}`} {
+		if err := r.admin.Patch(r.ctx, further.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); !apierrors.IsInvalid(err) {
+			r.Errorf("%s: %v", patch, err)
+		}
+	}
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
+	r.second("worker-1", v1.Completed)
+	r.phase("worker-1", v1.Completed)
+
+	// A status is read by its earlier names, and written by the present ones.
+	old := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "old"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-2"}}
+	old.Annotations = map[string]string{v1.PausedAnnotation: "true"}
+	if err := r.admin.Create(r.ctx, old); err != nil {
+		r.Fatal(err)
+	}
+	status := `{"status":{"phase":"Creating","lead":"l","leadUID":"u","shares":[{"gameServers":4,"cpu":"1","memory":"1"}]}}`
+	if err := r.admin.SubResource("status").Patch(r.ctx, old, client.RawPatch(types.MergePatchType, []byte(status))); err != nil {
+		r.Fatal(err)
+	}
+	if st := old.Status; st.ParentFailover != "l" || st.ParentFailoverUID != "u" || len(st.SharedLoads) != 1 || st.SharedLoads[0].GameServers != 4 {
+		r.Errorf("read as %+v", st)
+	}
+	if err := r.admin.Status().Update(r.ctx, old); err != nil {
+		r.Fatal(err)
+	}
+	if err := r.admin.Get(r.ctx, client.ObjectKeyFromObject(old), stored); err != nil {
+		r.Fatal(err)
+	}
+	if got, _ := json.Marshal(stored.Object["status"]); !strings.Contains(string(got), `"sharedLoads":[{`) || strings.Contains(string(got), `"lead`) || strings.Contains(string(got), `"shares"`) {
+		r.Errorf("written as %s", got)
+	}
 }

@@ -16,7 +16,7 @@ import (
 // nodesAtRisk: a cloud-controller-manager, which a Node of its cloud gives
 // away, deletes watched Nodes that have no provider id. That is told once, and
 // in a metric as long as it lasts.
-func nodesAtRisk(r *rig) {
+func nodesAtRisk(r *harness) {
 	reg := prometheus.NewRegistry()
 	logs := new(logBuffer)
 	c := controller.NewCollector(&controller.Options{

@@ -201,7 +201,7 @@ func (s *scale) report() {
 		s.measured(ms[len(ms)-1], name+"-max-ms")
 	}
 	s.measured(s.memory("VmHWM"), "peak-MB")
-	if n := len(s.cloud.Machines()); n != 0 {
+	if n := len(s.cloud.VMs()); n != 0 {
 		s.Errorf("%d VMs are left", n)
 	}
 }
@@ -264,7 +264,7 @@ func (s *scale) start() (stop func()) {
 	s.Cleanup(stop)
 	s.until("the program leads", func() bool {
 		text, _ := os.ReadFile(dir + "/log")
-		return strings.Contains(string(text), "view of the cluster begins")
+		return strings.Contains(string(text), "API server is in reach")
 	})
 	return stop
 }

@@ -60,11 +60,11 @@ func status(ctx context.Context, cfg statusConfig, kube *rest.Config, out io.Wri
 	}
 	var all v1.NodeFailoverList
 	if err := c.List(ctx, &all); err != nil {
-		return fmt.Errorf("list failovers: %w", lacking(err))
+		return fmt.Errorf("list failovers: %w", missingKind(err))
 	}
 	var servers agones.GameServerList
 	if err := c.List(ctx, &servers); err != nil {
-		return fmt.Errorf("list game servers: %w", lacking(err))
+		return fmt.Errorf("list game servers: %w", missingKind(err))
 	}
 	slices.SortFunc(all.Items, func(a, b v1.NodeFailover) int {
 		if c := strings.Compare(a.Spec.OnpremNodeName, b.Spec.OnpremNodeName); c != 0 {

@@ -16,7 +16,7 @@ import (
 )
 
 // pods makes game servers' pods on a node.
-func (r *rig) pods(node string, n int, cpu string) {
+func (r *harness) pods(node string, n int, cpu string) {
 	r.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: "default"}}
 	if err := r.admin.Create(r.ctx, account); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -39,14 +39,14 @@ func (r *rig) pods(node string, n int, cpu string) {
 }
 
 // second is the further failover of a node, once it is in that phase.
-func (r *rig) second(node string, want v1.Phase) *v1.NodeFailover {
+func (r *harness) second(node string, want v1.Phase) *v1.NodeFailover {
 	r.Helper()
 	var second *v1.NodeFailover
 	r.eventually(fmt.Sprintf("the second failover of %s becomes %s", node, want), func() error {
 		all := r.failovers()
 		second = nil
 		for i := range all {
-			if f := &all[i]; f.Spec.OnpremNodeName == node && f.Spec.Adds != "" {
+			if f := &all[i]; f.Spec.OnpremNodeName == node && f.Spec.ParentFailover != "" {
 				if second != nil {
 					r.Errorf("a third failover: %s", f.Name)
 				}
@@ -62,9 +62,9 @@ func (r *rig) second(node string, want v1.Phase) *v1.NodeFailover {
 }
 
 // TestTwoVMs: three game servers of 1.5 CPUs ran on a node, and the largest
-// machine has room for two. The same way as TestStory, with two VMs.
+// VM has room for two. The same way as TestLifecycle, with two VMs.
 func TestTwoVMs(t *testing.T) {
-	r := newRig(t, shared.Get(t))
+	r := newHarness(t, shared.Get(t))
 	r.cfg.Machines = []string{"small:2:8Gi:3600", "large:4:16Gi:7200"} // one and two a second
 	r.boots(true)
 	r.onprem("worker-4")
@@ -75,10 +75,10 @@ func TestTwoVMs(t *testing.T) {
 	r.unplug("worker-4")
 	second := r.second("worker-4", v1.Active)
 	first := r.phase("worker-4", v1.Active)
-	if a, b := first.Status.VM.MachineType, second.Status.VM.MachineType; a != "large" || b != "small" || second.Spec.Adds != first.Name {
-		t.Errorf("VMs are %s and %s, the second adds to %s", a, b, second.Spec.Adds)
+	if a, b := first.Status.VM.MachineType, second.Status.VM.MachineType; a != "large" || b != "small" || second.Spec.ParentFailover != first.Name {
+		t.Errorf("VMs are %s and %s, the parent of the second is %s", a, b, second.Spec.ParentFailover)
 	}
-	if s := second.Spec.Share; s.Number != 2 || s.GameServers != 1 || s.CPU.String() != "1500m" || s.Memory.String() != "1Gi" {
+	if s := second.Spec.SharedLoad; s.Number != 2 || s.GameServers != 1 || s.CPU.String() != "1500m" || s.Memory.String() != "1Gi" {
 		t.Errorf("the second's share: %+v", s)
 	}
 	r.eventually("the dead node's pods are deleted", func() error {
@@ -120,6 +120,6 @@ func TestTwoVMs(t *testing.T) {
 	if n := r.cloud.Peak(); n != 2 {
 		t.Errorf("%d VMs at one time", n)
 	}
-	r.story(first, "SeveralVMs", "Completed")
-	r.story(second, "Admitted", "CreatingVM", "VMCreated", "NodeJoined", "Recovering", "Draining", "Drained", "Completed")
+	r.waitForEvents(first, "SeveralVMs", "Completed")
+	r.waitForEvents(second, "Admitted", "CreatingVM", "VMCreated", "NodeJoined", "Recovering", "Draining", "Drained", "Completed")
 }

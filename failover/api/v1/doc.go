@@ -1,5 +1,5 @@
 // Package v1 is the API of the failover controller: the kind NodeFailover,
-// which stands for one spell of failure of one on-premises node, from its
+// which stands for one outage of one on-premises node, from its
 // first NotReady to the return of its game servers. What is in its status is
 // all that the controller knows of it: a new leader goes on from there.
 //

@@ -43,8 +43,8 @@ func TestEveryListCanBeRead(t *testing.T) {
 		`"1111111111111111111111111111111111111111"`: 0,
 	} {
 		f, err := list(`"failedAt":null`, `"cpu":`+text)
-		if err != nil || f.Spec.Share.CPU.MilliValue() != want {
-			t.Errorf("%s: %v, %v", text, f.Spec.Share.CPU.String(), err)
+		if err != nil || f.Spec.SharedLoad.CPU.MilliValue() != want {
+			t.Errorf("%s: %v, %v", text, f.Spec.SharedLoad.CPU.String(), err)
 		}
 	}
 }

@@ -74,11 +74,15 @@ type LabelValue string
 // NodeFailoverSpec says for which node a failover is.
 // +kubebuilder:validation:XValidation:rule="self.onpremNodeName == oldSelf.onpremNodeName",message="onpremNodeName is immutable"
 // +kubebuilder:validation:XValidation:rule="has(self.replaces) == has(oldSelf.replaces) && (!has(self.replaces) || self.replaces == oldSelf.replaces)",message="replaces is immutable"
+// +kubebuilder:validation:XValidation:rule="has(self.parentFailover) == has(oldSelf.parentFailover) && (!has(self.parentFailover) || self.parentFailover == oldSelf.parentFailover)",message="parentFailover is immutable"
+// +kubebuilder:validation:XValidation:rule="has(self.sharedLoad) == has(oldSelf.sharedLoad) && (!has(self.sharedLoad) || self.sharedLoad == oldSelf.sharedLoad)",message="sharedLoad is immutable"
+// +kubebuilder:validation:XValidation:rule="has(self.parentFailover) == has(self.sharedLoad)",message="parentFailover and sharedLoad go together"
 // +kubebuilder:validation:XValidation:rule="has(self.adds) == has(oldSelf.adds) && (!has(self.adds) || self.adds == oldSelf.adds)",message="adds is immutable"
 // +kubebuilder:validation:XValidation:rule="has(self.share) == has(oldSelf.share) && (!has(self.share) || self.share == oldSelf.share)",message="share is immutable"
 // +kubebuilder:validation:XValidation:rule="has(self.adds) == has(self.share)",message="adds and share go together"
+// +kubebuilder:validation:XValidation:rule="!(has(self.parentFailover) && has(self.adds))",message="adds and share are the earlier names of parentFailover and sharedLoad: set one pair"
 // +kubebuilder:validation:XValidation:rule="(has(self.drill) && self.drill) == (has(oldSelf.drill) && oldSelf.drill)",message="drill is immutable"
-// +kubebuilder:validation:XValidation:rule="!(has(self.drill) && self.drill && (has(self.replaces) || has(self.adds)))",message="a drill replaces nothing and adds nothing"
+// +kubebuilder:validation:XValidation:rule="!(has(self.drill) && self.drill && (has(self.replaces) || has(self.parentFailover) || has(self.adds)))",message="a drill has neither replaces nor parentFailover"
 type NodeFailoverSpec struct {
 	// OnpremNodeName is the Node that has failed.
 	// +kubebuilder:validation:MinLength=1
@@ -105,19 +109,28 @@ type NodeFailoverSpec struct {
 	// +optional
 	Drill bool `json:"drill,omitempty"`
 
-	// Adds names the failover of the same node whose game servers need more VMs
-	// than one: this failover is for a further one, and does nothing else. Set by
-	// the controller.
+	// ParentFailover names the failover of the same node whose game servers need
+	// more VMs than one: this failover is for a further one, and does nothing
+	// else. Set by the controller.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
-	Adds string `json:"adds,omitempty"`
-	// Share is what the further VM is for. Set by the controller.
+	ParentFailover string `json:"parentFailover,omitempty"`
+	// SharedLoad is the part of the node's load that the further VM is for. Set by
+	// the controller.
 	// +optional
-	Share *Share `json:"share,omitempty"`
+	SharedLoad *SharedLoad `json:"sharedLoad,omitempty"`
+
+	// DeprecatedAdds is the earlier name of parentFailover. It is still read.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	DeprecatedAdds string `json:"adds,omitempty"`
+	// DeprecatedShare is the earlier name of sharedLoad. It is still read.
+	// +optional
+	DeprecatedShare *SharedLoad `json:"share,omitempty"`
 }
 
-// Share is what one of a node's VMs is for.
-type Share struct {
+// SharedLoad is the part of a node's load that one of its VMs is for.
+type SharedLoad struct {
 	// Number of the VM; the first failover's own is 1.
 	// +kubebuilder:validation:Minimum=2
 	Number int32 `json:"number"`
@@ -161,7 +174,7 @@ type NodeFailoverStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// NotReadySince is when the present spell of NotReady was first seen; empty
+	// NotReadySince is when the present outage was first seen; empty
 	// while the node is Ready.
 	// +optional
 	NotReadySince *Instant `json:"notReadySince,omitempty"`
@@ -172,18 +185,29 @@ type NodeFailoverStatus struct {
 	// Lost is what the game servers on the node had requested.
 	// +optional
 	Lost *LostServers `json:"lost,omitempty"`
-	// Shares are what each VM of the node is for, if one is not enough; the first
-	// is this failover's own, for the others there are failovers that add to it.
+	// SharedLoads are what each VM of the node is for, if one is not enough; the
+	// first is this failover's own, each other is a failover's whose
+	// parentFailover this one is.
 	// +optional
-	Shares []Load `json:"shares,omitempty"`
-	// Lead is the failover that replaces the one in spec.adds, as far as it got.
+	SharedLoads []Load `json:"sharedLoads,omitempty"`
+	// ParentFailover is the last of the failovers that have replaced the one in
+	// spec.parentFailover.
 	// +optional
-	Lead string `json:"lead,omitempty"`
-	// LeadUID tells it from a later one of the same name.
+	ParentFailover string `json:"parentFailover,omitempty"`
+	// ParentFailoverUID tells it from a later one of the same name.
 	// +optional
-	LeadUID types.UID `json:"leadUID,omitempty"`
+	ParentFailoverUID types.UID `json:"parentFailoverUID,omitempty"`
+	// DeprecatedShares is the earlier name of sharedLoads. It is still read.
+	// +optional
+	DeprecatedShares []Load `json:"shares,omitempty"`
+	// DeprecatedLead is the earlier name of parentFailover. It is still read.
+	// +optional
+	DeprecatedLead string `json:"lead,omitempty"`
+	// DeprecatedLeadUID is the earlier name of parentFailoverUID. It is still read.
+	// +optional
+	DeprecatedLeadUID types.UID `json:"leadUID,omitempty"`
 	// AnswersSpent: what an operator has annotated (fenced, proceed) was for an
-	// earlier spell, and does not count until it is annotated anew.
+	// earlier outage, and does not count until it is annotated anew.
 	// +optional
 	AnswersSpent bool `json:"answersSpent,omitempty"`
 	// SharesWith names the failover whose VM also takes this one's servers.
@@ -209,7 +233,7 @@ type NodeFailoverStatus struct {
 	// Taint says whether the taint on the dead node is ours.
 	// +optional
 	Taint TaintState `json:"taint,omitempty"`
-	// FencedAt is when fencing was confirmed in this spell.
+	// FencedAt is when fencing was confirmed in this outage.
 	// +optional
 	FencedAt *Instant `json:"fencedAt,omitempty"`
 	// FenceAfter is before when the webhook is not asked again.
@@ -303,7 +327,7 @@ const (
 	GaveUpLifetime    GaveUp = "Lifetime"
 )
 
-// NodeFailover stands for one spell of failure of one on-premises node.
+// NodeFailover stands for one outage of one on-premises node.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=nf
@@ -314,11 +338,12 @@ const (
 // +kubebuilder:printcolumn:name="Zone",type=string,JSONPath=`.status.vm.zone`,priority=1
 // +kubebuilder:printcolumn:name="Attempts",type=integer,JSONPath=`.status.vmCreationAttempts`,priority=1
 // +kubebuilder:printcolumn:name="Error",type=string,JSONPath=`.status.lastError`,priority=1
-// +kubebuilder:printcolumn:name="Adds",type=string,JSONPath=`.spec.adds`,priority=1
+// +kubebuilder:printcolumn:name="Parent",type=string,JSONPath=`.spec.parentFailover`,priority=1
 // +kubebuilder:printcolumn:name="Drill",type=boolean,JSONPath=`.spec.drill`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.replaces) || self.spec.replaces != self.metadata.name",message="a failover cannot replace itself"
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.adds) || self.spec.adds != self.metadata.name",message="a failover cannot add to itself"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.parentFailover) || self.spec.parentFailover != self.metadata.name",message="a failover cannot be its own parent"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.adds) || self.spec.adds != self.metadata.name",message="a failover cannot be its own parent"
 type NodeFailover struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -337,21 +362,22 @@ type NodeFailoverList struct {
 	Items           []NodeFailover `json:"items"`
 }
 
-// On tells whether one of the annotations above is switched on.
+// On reports whether one of the annotations above is switched on.
 func (f *NodeFailover) On(annotation string) bool { return On(f.Annotations, annotation) }
 
-// On tells whether one of an object's annotations is switched on.
+// On reports whether one of an object's annotations is switched on.
 func On(annotations map[string]string, name string) bool {
 	v := annotations[name]
 	return v != "" && v != "false"
 }
 
-// Leader is the name of the failover that this one adds to, "" if to none.
-func (f *NodeFailover) Leader() string {
-	if f.Status.Lead != "" {
-		return f.Status.Lead
+// Parent is the name of the failover that this one has a further VM for, ""
+// if it has none.
+func (f *NodeFailover) Parent() string {
+	if f.Status.ParentFailover != "" {
+		return f.Status.ParentFailover
 	}
-	return f.Spec.Adds
+	return f.Spec.ParentFailover
 }
 
 // Cost is what the VM has cost until then, by the price that it was asked for

@@ -1,6 +1,6 @@
 // Package cloudtest holds every cloud.Provider to its contract. Run is the
-// conformance test, which a provider's own tests call with its cloud, or a fake
-// of it; Memory is a provider without a cloud, for tests of what stands above.
+// conformance suite, which a provider's own tests call with its cloud, or a fake
+// of it. Package memory is the smallest provider that passes it.
 package cloudtest
 
 import (
@@ -18,18 +18,7 @@ import (
 	"torikumi/failover/cloud"
 )
 
-// Call is a method of cloud.Provider.
-type Call string
-
-// The methods.
-const (
-	Create Call = "create"
-	Get    Call = "get"
-	List   Call = "list"
-	Delete Call = "delete"
-)
-
-var calls = []Call{Create, Get, List, Delete}
+var calls = []cloud.Call{cloud.CallCreate, cloud.CallGet, cloud.CallList, cloud.CallDelete}
 
 // Env is a provider with a cloud of its own, empty and well. What the cloud
 // can't do is nil, and the tests that need it are skipped.
@@ -40,19 +29,19 @@ type Env struct {
 	// Complete sets what this provider needs in a Spec besides Ref, Owner,
 	// RequestID, StartupScript and Image.
 	Complete func(*cloud.Spec)
-	// Settle lets everything happen that the cloud has accepted. nil: it
+	// Finish lets everything happen that the cloud has accepted. nil: it
 	// happens at once.
-	Settle func()
-	// Live is how many machines there are, anybody's.
+	Finish func()
+	// Live is how many VMs there are, anybody's.
 	Live func() int
 
 	// Refuse lets the next such call fail without an effect, for no reason that
 	// the contract has an error for.
-	Refuse func(Call)
+	Refuse func(cloud.Call)
 	// Lose lets the next such call have its effect and fail to tell.
-	Lose func(Call)
+	Lose func(cloud.Call)
 	// Hang lets the next such call have no answer before its caller goes.
-	Hang func(Call)
+	Hang func(cloud.Call)
 	// Heal drops what Hang has set up, if no call has come that far.
 	Heal func()
 	// Reject lets the next Create be refused with the contract's error.
@@ -62,9 +51,9 @@ type Env struct {
 	FailLater func(kind error)
 	// LoseZone lets a zone not answer, for good.
 	LoseZone func(zone string)
-	// Stop ends a machine as the cloud does, and leaves it there.
+	// Stop ends a VM as the cloud does, and leaves it there.
 	Stop func(cloud.Ref)
-	// Vanish deletes a machine behind the provider's back.
+	// Vanish deletes a VM behind the provider's back.
 	Vanish func(cloud.Ref)
 }
 
@@ -77,9 +66,9 @@ const Token = "abcdef.0123456789abcdef"
 func Run(t *testing.T, make func(t *testing.T) Env) {
 	for _, test := range []struct {
 		name string
-		run  func(*suite)
+		run  func(*harness)
 	}{
-		{"create makes a machine as asked", testCreate},
+		{"create makes a VM as asked", testCreate},
 		{"create repeated is one request", testCreateRepeated},
 		{"create at once from many sides is one request", testCreateConcurrent},
 		{"create adopts what is ours", testAdopt},
@@ -90,8 +79,8 @@ func Run(t *testing.T, make func(t *testing.T) Env) {
 		{"create tries again after a failure that may pass", testFailLaterTransient},
 		{"get finds only what there is", testNotFound},
 		{"get and delete refuse what is not ours", testForeign},
-		{"get shows a machine that the cloud stopped", testStopped},
-		{"get shows that a machine is gone", testVanished},
+		{"get shows a VM that the cloud stopped", testStopped},
+		{"get shows that a VM is gone", testVanished},
 		{"list shows all zones and one cluster", testList},
 		{"list is never a part", testListPart},
 		{"delete repeated", testDelete},
@@ -107,31 +96,31 @@ func Run(t *testing.T, make func(t *testing.T) Env) {
 			if len(env.Zones) < 2 {
 				t.Fatal("an Env needs two zones")
 			}
-			if env.Settle == nil {
-				env.Settle = func() {}
+			if env.Finish == nil {
+				env.Finish = func() {}
 			}
-			test.run(&suite{T: t, Env: env})
+			test.run(&harness{T: t, Env: env})
 		})
 	}
 }
 
-type suite struct {
+type harness struct {
 	*testing.T
 	Env
 }
 
 // need skips the test if the cloud can't do something.
-func need[F any](s *suite, what string, f func(F)) {
+func need[F any](s *harness, what string, f func(F)) {
 	s.Helper()
 	if f == nil {
 		s.Skipf("this cloud can't %s", what)
 	}
 }
 
-func (s *suite) ctx() context.Context { return s.Context() }
+func (s *harness) ctx() context.Context { return s.Context() }
 
-// spec is that of a machine in the first zone.
-func (s *suite) spec(name string) cloud.Spec {
+// spec is that of a VM in the first zone.
+func (s *harness) spec(name string) cloud.Spec {
 	spec := cloud.Spec{
 		Ref:           cloud.Ref{Name: name, Zone: s.Zones[0]},
 		Owner:         cloud.Owner{Cluster: "6f0c1b7e-cluster", Node: "worker-1.example.com", NodeUID: "0b5a-node", Failover: "77aa-failover"},
@@ -159,7 +148,7 @@ func foreign(o cloud.Owner) map[string]cloud.Owner {
 var kinds = []error{cloud.ErrNotFound, cloud.ErrForeign, cloud.ErrStockout, cloud.ErrQuota, cloud.ErrInvalid}
 
 // is demands an error of exactly one kind, nil for no error.
-func (s *suite) is(err, kind error, what string) {
+func (s *harness) is(err, kind error, what string) {
 	s.Helper()
 	s.secret(err)
 	if kind == nil {
@@ -179,7 +168,7 @@ func (s *suite) is(err, kind error, what string) {
 }
 
 // transient demands an error that is of no kind.
-func (s *suite) transient(err error, what string) {
+func (s *harness) transient(err error, what string) {
 	s.Helper()
 	s.secret(err)
 	if err == nil {
@@ -192,36 +181,36 @@ func (s *suite) transient(err error, what string) {
 	}
 }
 
-func (s *suite) secret(err error) {
+func (s *harness) secret(err error) {
 	s.Helper()
 	if err != nil && (strings.Contains(err.Error(), Token) || strings.Contains(err.Error(), "kubeadm join")) {
 		s.Fatalf("the error tells the startup script: %v", err)
 	}
 }
 
-func (s *suite) live(want int) {
+func (s *harness) live(want int) {
 	s.Helper()
 	if got := s.Live(); got != want {
-		s.Fatalf("%d machines, want %d", got, want)
+		s.Fatalf("%d VMs, want %d", got, want)
 	}
 }
 
-// made creates a machine and lets it come up.
-func (s *suite) made(spec cloud.Spec) {
+// made creates a VM and lets it come up.
+func (s *harness) made(spec cloud.Spec) {
 	s.Helper()
 	s.is(s.Provider.Create(s.ctx(), spec), nil, "create")
-	s.Settle()
+	s.Finish()
 }
 
 // call makes a call that would succeed, of the given kind.
-func (s *suite) call(ctx context.Context, c Call, spec cloud.Spec) error {
+func (s *harness) call(ctx context.Context, c cloud.Call, spec cloud.Spec) error {
 	switch c {
-	case Create:
+	case cloud.CallCreate:
 		return s.Provider.Create(ctx, spec)
-	case Get:
+	case cloud.CallGet:
 		_, err := s.Provider.Get(ctx, spec.Ref, spec.Owner)
 		return err
-	case List:
+	case cloud.CallList:
 		all, err := s.Provider.List(ctx, spec.Owner.Cluster)
 		if err != nil && len(all) > 0 {
 			s.Fatal("a list came with an error")
@@ -232,16 +221,16 @@ func (s *suite) call(ctx context.Context, c Call, spec cloud.Spec) error {
 	}
 }
 
-// ready makes the machine that a call needs.
-func (s *suite) ready(c Call, spec cloud.Spec) {
+// ready makes the VM that a call needs.
+func (s *harness) ready(c cloud.Call, spec cloud.Spec) {
 	s.Helper()
-	if c != Create {
+	if c != cloud.CallCreate {
 		s.made(spec)
 	}
 }
 
-// eachCall runs a test for each method, with a machine each.
-func (s *suite) eachCall(do func(c Call, spec cloud.Spec)) {
+// eachCall runs a test for each method, with a VM each.
+func (s *harness) eachCall(do func(c cloud.Call, spec cloud.Spec)) {
 	for i, c := range calls {
 		spec := s.spec(fmt.Sprintf("gcp-temp-worker-%d", i))
 		s.ready(c, spec)

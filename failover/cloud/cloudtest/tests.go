@@ -12,7 +12,7 @@ import (
 	"torikumi/failover/cloud"
 )
 
-func testCreate(s *suite) {
+func testCreate(s *harness) {
 	spec := s.spec("gcp-temp-worker-1-ab12c")
 	s.is(s.Provider.Create(s.ctx(), spec), nil, "create")
 
@@ -23,7 +23,7 @@ func testCreate(s *suite) {
 		s.Errorf("right after create the state is %s", early.State)
 	}
 
-	s.Settle()
+	s.Finish()
 	got, err := s.Provider.Get(s.ctx(), spec.Ref, spec.Owner)
 	s.is(err, nil, "get")
 	if got.Ref != spec.Ref || got.Owner != spec.Owner || got.State != cloud.Running || got.ProviderID == "" {
@@ -35,26 +35,26 @@ func testCreate(s *suite) {
 	s.live(1)
 }
 
-func testCreateRepeated(s *suite) {
+func testCreateRepeated(s *harness) {
 	spec := s.spec("gcp-temp-worker-1")
 	for range 2 {
 		s.is(s.Provider.Create(s.ctx(), spec), nil, "create")
 	}
-	s.Settle()
-	s.is(s.Provider.Create(s.ctx(), spec), nil, "create of a machine that runs")
+	s.Finish()
+	s.is(s.Provider.Create(s.ctx(), spec), nil, "create of a VM that runs")
 	s.live(1)
 }
 
-func testCreateConcurrent(s *suite) {
+func testCreateConcurrent(s *harness) {
 	spec := s.spec("gcp-temp-worker-1")
 	for _, err := range parallel(8, func(int) error { return s.Provider.Create(s.ctx(), spec) }) {
 		s.is(err, nil, "create")
 	}
-	s.Settle()
+	s.Finish()
 	s.live(1)
 }
 
-func testAdopt(s *suite) {
+func testAdopt(s *harness) {
 	spec := s.spec("gcp-temp-worker-1")
 	s.made(spec)
 	spec.RequestID = uuid.NewString()
@@ -62,15 +62,15 @@ func testAdopt(s *suite) {
 	s.live(1)
 }
 
-func testCreateForeign(s *suite) {
+func testCreateForeign(s *harness) {
 	spec := s.spec("gcp-temp-worker-1")
 	s.made(spec)
 	for part, other := range foreign(spec.Owner) {
 		theirs := spec
 		theirs.Owner, theirs.RequestID = other, uuid.NewString()
-		s.is(s.Provider.Create(s.ctx(), theirs), cloud.ErrForeign, "create where another "+part+" has a machine")
+		s.is(s.Provider.Create(s.ctx(), theirs), cloud.ErrForeign, "create where another "+part+" has a VM")
 	}
-	s.Settle()
+	s.Finish()
 	s.live(1)
 	got, err := s.Provider.Get(s.ctx(), spec.Ref, spec.Owner)
 	s.is(err, nil, "get")
@@ -79,7 +79,7 @@ func testCreateForeign(s *suite) {
 	}
 }
 
-func testInvalid(s *suite) {
+func testInvalid(s *harness) {
 	for what, spoil := range map[string]func(*cloud.Spec){
 		"name":     func(spec *cloud.Spec) { spec.Name = "" },
 		"cluster":  func(spec *cloud.Spec) { spec.Owner.Cluster = "" },
@@ -95,26 +95,26 @@ func testInvalid(s *suite) {
 	s.live(0)
 }
 
-func testReject(s *suite) {
-	need(s, "refuse a machine", s.Reject)
+func testReject(s *harness) {
+	need(s, "refuse a VM", s.Reject)
 	for _, kind := range []error{cloud.ErrStockout, cloud.ErrQuota, cloud.ErrInvalid} {
 		spec := s.spec("gcp-temp-worker-1")
 		s.Reject(kind)
 		s.is(s.Provider.Create(s.ctx(), spec), kind, "create")
-		s.Settle()
+		s.Finish()
 		s.live(0)
 		_, err := s.Provider.Get(s.ctx(), spec.Ref, spec.Owner)
 		s.is(err, cloud.ErrNotFound, "get after it was refused")
 	}
 }
 
-func testFailLater(s *suite) {
+func testFailLater(s *harness) {
 	need(s, "fail what it has accepted", s.FailLater)
 	for i, kind := range []error{cloud.ErrStockout, cloud.ErrQuota, cloud.ErrInvalid} {
 		spec := s.spec(fmt.Sprintf("gcp-temp-worker-%d", i))
 		s.FailLater(kind)
 		s.is(s.Provider.Create(s.ctx(), spec), nil, "create that will fail")
-		s.Settle()
+		s.Finish()
 		s.live(0)
 		for range 2 {
 			s.is(s.Provider.Create(s.ctx(), spec), kind, "create again")
@@ -127,24 +127,24 @@ func testFailLater(s *suite) {
 		spec.RequestID, spec.Zone = uuid.NewString(), s.Zones[1]
 		s.made(spec)
 		s.is(s.Provider.Delete(s.ctx(), spec.Ref, spec.Owner), nil, "delete")
-		s.Settle()
+		s.Finish()
 	}
 }
 
-func testFailLaterTransient(s *suite) {
+func testFailLaterTransient(s *harness) {
 	need(s, "fail what it has accepted", s.FailLater)
 	spec := s.spec("gcp-temp-worker-1")
 	s.FailLater(nil)
 	s.is(s.Provider.Create(s.ctx(), spec), nil, "create that will fail")
-	s.Settle()
+	s.Finish()
 	s.live(0)
 	s.transient(s.Provider.Create(s.ctx(), spec), "create after the failure")
 	s.is(s.Provider.Create(s.ctx(), spec), nil, "create repeated")
-	s.Settle()
+	s.Finish()
 	s.live(1)
 }
 
-func testNotFound(s *suite) {
+func testNotFound(s *harness) {
 	spec := s.spec("gcp-temp-worker-10")
 	s.made(spec)
 	for _, r := range []cloud.Ref{
@@ -156,11 +156,11 @@ func testNotFound(s *suite) {
 		s.is(err, cloud.ErrNotFound, fmt.Sprintf("get %v", r))
 		s.is(s.Provider.Delete(s.ctx(), r, spec.Owner), cloud.ErrNotFound, fmt.Sprintf("delete %v", r))
 	}
-	s.Settle()
+	s.Finish()
 	s.live(1)
 }
 
-func testForeign(s *suite) {
+func testForeign(s *harness) {
 	spec := s.spec("gcp-temp-worker-1")
 	s.made(spec)
 	for part, other := range foreign(spec.Owner) {
@@ -168,12 +168,12 @@ func testForeign(s *suite) {
 		s.is(err, cloud.ErrForeign, "get of another "+part)
 		s.is(s.Provider.Delete(s.ctx(), spec.Ref, other), cloud.ErrForeign, "delete of another "+part)
 	}
-	s.Settle()
+	s.Finish()
 	s.live(1)
 }
 
-func testStopped(s *suite) {
-	need(s, "stop a machine", s.Stop)
+func testStopped(s *harness) {
+	need(s, "stop a VM", s.Stop)
 	spec := s.spec("gcp-temp-worker-1")
 	s.made(spec)
 	s.Stop(spec.Ref)
@@ -188,12 +188,12 @@ func testStopped(s *suite) {
 		s.Errorf("listed %+v", all)
 	}
 	s.is(s.Provider.Delete(s.ctx(), spec.Ref, spec.Owner), nil, "delete")
-	s.Settle()
+	s.Finish()
 	s.live(0)
 }
 
-func testVanished(s *suite) {
-	need(s, "delete a machine by itself", s.Vanish)
+func testVanished(s *harness) {
+	need(s, "delete a VM by itself", s.Vanish)
 	spec := s.spec("gcp-temp-worker-1")
 	s.made(spec)
 	s.Vanish(spec.Ref)
@@ -207,7 +207,7 @@ func testVanished(s *suite) {
 	}
 }
 
-func testList(s *suite) {
+func testList(s *harness) {
 	cluster := s.spec("").Owner.Cluster
 	all, err := s.Provider.List(s.ctx(), cluster)
 	s.is(err, nil, "list of nothing")
@@ -247,7 +247,7 @@ func testList(s *suite) {
 	}
 }
 
-func testListPart(s *suite) {
+func testListPart(s *harness) {
 	need(s, "lose a zone", s.LoseZone)
 	spec := s.spec("gcp-temp-worker-1")
 	s.made(spec)
@@ -266,27 +266,27 @@ func testListPart(s *suite) {
 }
 
 // gone demands nil or ErrNotFound.
-func (s *suite) gone(err error, what string) {
+func (s *harness) gone(err error, what string) {
 	s.Helper()
 	if err != nil {
 		s.is(err, cloud.ErrNotFound, what)
 	}
 }
 
-func testDelete(s *suite) {
+func testDelete(s *harness) {
 	spec := s.spec("gcp-temp-worker-1")
 	s.made(spec)
 	s.is(s.Provider.Delete(s.ctx(), spec.Ref, spec.Owner), nil, "delete")
 	s.gone(s.Provider.Delete(s.ctx(), spec.Ref, spec.Owner), "delete repeated")
 	if got, err := s.Provider.Get(s.ctx(), spec.Ref, spec.Owner); err == nil {
 		if got.State == cloud.Creating {
-			s.Errorf("a machine that is being deleted is %s", got.State)
+			s.Errorf("a VM that is being deleted is %s", got.State)
 		}
 	} else {
-		s.is(err, cloud.ErrNotFound, "get of a machine that is being deleted")
+		s.is(err, cloud.ErrNotFound, "get of a VM that is being deleted")
 	}
-	s.Settle()
-	s.is(s.Provider.Delete(s.ctx(), spec.Ref, spec.Owner), cloud.ErrNotFound, "delete of a machine that is gone")
+	s.Finish()
+	s.is(s.Provider.Delete(s.ctx(), spec.Ref, spec.Owner), cloud.ErrNotFound, "delete of a VM that is gone")
 	_, err := s.Provider.Get(s.ctx(), spec.Ref, spec.Owner)
 	s.is(err, cloud.ErrNotFound, "get")
 	s.live(0)
@@ -295,40 +295,40 @@ func testDelete(s *suite) {
 	s.live(1)
 }
 
-// testDeleteEarly: what was accepted is not taken for absent, or a machine would
+// testDeleteEarly: what was accepted is not taken for absent, or a VM would
 // come up after its deletion.
-func testDeleteEarly(s *suite) {
+func testDeleteEarly(s *harness) {
 	spec := s.spec("gcp-temp-worker-1")
 	s.is(s.Provider.Create(s.ctx(), spec), nil, "create")
 	if err := s.Provider.Delete(s.ctx(), spec.Ref, spec.Owner); err != nil {
 		s.transient(err, "delete of what is accepted")
-		s.Settle()
+		s.Finish()
 		s.is(s.Provider.Delete(s.ctx(), spec.Ref, spec.Owner), nil, "delete repeated")
 	}
-	s.Settle()
+	s.Finish()
 	s.live(0)
 }
 
-func testLost(s *suite) {
+func testLost(s *harness) {
 	need(s, "lose a reply", s.Lose)
-	s.eachCall(func(c Call, spec cloud.Spec) {
+	s.eachCall(func(c cloud.Call, spec cloud.Spec) {
 		before := s.Live()
 		s.Lose(c)
 		err := s.call(s.ctx(), c, spec)
-		if c == Create || c == Delete || err != nil { // a client may have asked again where that changes nothing
+		if c == cloud.CallCreate || c == cloud.CallDelete || err != nil { // a client may have asked again where that changes nothing
 			s.transient(err, string(c)+" without a reply")
 		}
 		err = s.call(s.ctx(), c, spec)
-		if c == Delete {
+		if c == cloud.CallDelete {
 			s.gone(err, "delete repeated")
 		} else {
 			s.is(err, nil, string(c)+" repeated")
 		}
-		s.Settle()
+		s.Finish()
 		switch c {
-		case Create:
+		case cloud.CallCreate:
 			s.live(before + 1)
-		case Delete:
+		case cloud.CallDelete:
 			s.live(before - 1)
 		default:
 			s.live(before)
@@ -336,21 +336,21 @@ func testLost(s *suite) {
 	})
 }
 
-func testRefused(s *suite) {
+func testRefused(s *harness) {
 	need(s, "fail", s.Refuse)
-	s.eachCall(func(c Call, spec cloud.Spec) {
+	s.eachCall(func(c cloud.Call, spec cloud.Spec) {
 		before := s.Live()
 		s.Refuse(c)
 		s.transient(s.call(s.ctx(), c, spec), string(c)+" that fails")
 		s.live(before)
 		s.is(s.call(s.ctx(), c, spec), nil, string(c)+" repeated")
-		s.Settle()
+		s.Finish()
 	})
 }
 
-func testHang(s *suite) {
+func testHang(s *harness) {
 	need(s, "hang", s.Hang)
-	s.eachCall(func(c Call, spec cloud.Spec) {
+	s.eachCall(func(c cloud.Call, spec cloud.Spec) {
 		s.Hang(c)
 		ctx, cancel := context.WithTimeout(s.ctx(), 100*time.Millisecond)
 		defer cancel()
@@ -363,8 +363,8 @@ func testHang(s *suite) {
 	})
 }
 
-func testCancelled(s *suite) {
-	s.eachCall(func(c Call, spec cloud.Spec) {
+func testCancelled(s *harness) {
+	s.eachCall(func(c cloud.Call, spec cloud.Spec) {
 		ctx, cancel := context.WithCancel(s.ctx())
 		cancel()
 		err := s.call(ctx, c, spec)
@@ -375,18 +375,18 @@ func testCancelled(s *suite) {
 	})
 }
 
-func testConcurrent(s *suite) {
+func testConcurrent(s *harness) {
 	const n = 6
 	specs := make([]cloud.Spec, n)
 	for i := range specs {
 		specs[i] = s.spec(fmt.Sprintf("gcp-temp-worker-%d", i))
 		specs[i].Zone = s.Zones[i%len(s.Zones)]
 	}
-	for _, c := range []Call{Create, Get, List, Delete} {
+	for _, c := range []cloud.Call{cloud.CallCreate, cloud.CallGet, cloud.CallList, cloud.CallDelete} {
 		for i, err := range parallel(n, func(i int) error { return s.call(s.ctx(), c, specs[i]) }) {
 			s.is(err, nil, fmt.Sprintf("%s %s", c, specs[i].Name))
 		}
-		s.Settle()
+		s.Finish()
 	}
 	s.live(0)
 }

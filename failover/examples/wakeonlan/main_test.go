@@ -32,9 +32,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// lab is a rack of hosts that listen for magic packets and answer on a port
+// harness is a rack of hosts that listen for magic packets and answer on a port
 // while they are up.
-type lab struct {
+type harness struct {
 	*testing.T
 	dir   string
 	wol   *net.UDPConn
@@ -42,9 +42,9 @@ type lab struct {
 	ports map[string]net.Listener // by host, of those that are up
 }
 
-func newLab(t *testing.T) *lab {
+func newHarness(t *testing.T) *harness {
 	t.Helper()
-	l := &lab{T: t, dir: t.TempDir(), ports: make(map[string]net.Listener)}
+	l := &harness{T: t, dir: t.TempDir(), ports: make(map[string]net.Listener)}
 	t.Setenv("WAKEONLAN_DIR", l.dir)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // a program under the race detector would take a second to end
 	var err error
@@ -67,7 +67,7 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-func (l *lab) write(name string, v any) {
+func (l *harness) write(name string, v any) {
 	text, err := json.Marshal(v)
 	if err != nil {
 		l.Fatal(err)
@@ -77,7 +77,7 @@ func (l *lab) write(name string, v any) {
 	}
 }
 
-func (l *lab) leases() []lease {
+func (l *harness) leases() []lease {
 	r, unlock, err := open(l.dir)
 	if err != nil {
 		l.Fatal(err)
@@ -88,7 +88,7 @@ func (l *lab) leases() []lease {
 
 // settle wakes the hosts that got a magic packet and ends those that were
 // switched off. Both have arrived by the time that the program has ended.
-func (l *lab) settle() {
+func (l *harness) settle() {
 	const last = "the last one" // everything from before comes before it
 	mark, err := net.DialUDP("udp", nil, l.wol.LocalAddr().(*net.UDPAddr))
 	if err != nil {
@@ -127,14 +127,14 @@ func (l *lab) settle() {
 	}
 }
 
-func (l *lab) unplug(host string) {
+func (l *harness) unplug(host string) {
 	if p := l.ports[host]; p != nil {
 		p.Close()
 		delete(l.ports, host)
 	}
 }
 
-func (l *lab) provider(program string) *execcloud.Provider {
+func (l *harness) provider(program string) *execcloud.Provider {
 	var cfg execcloud.Config
 	config.Default(&cfg)
 	cfg.Program, cfg.Zones, cfg.Environment = program, []string{"rack-1", "rack-2"}, []string{"WAKEONLAN_DIR", "GORACE"}
@@ -151,9 +151,9 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	cloudtest.Run(t, func(t *testing.T) cloudtest.Env {
-		l := newLab(t)
+		l := newHarness(t)
 		return cloudtest.Env{
-			Provider: l.provider(self), Zones: []string{"rack-1", "rack-2"}, Settle: l.settle,
+			Provider: l.provider(self), Zones: []string{"rack-1", "rack-2"}, Finish: l.settle,
 			Live: func() int { return len(l.leases()) - l.leavingDown() },
 			Stop: func(r cloud.Ref) {
 				for _, one := range l.leases() {
@@ -172,7 +172,7 @@ func TestConformance(t *testing.T) {
 
 // leavingDown counts the hosts that are off again, and that nobody has looked
 // at yet.
-func (l *lab) leavingDown() int {
+func (l *harness) leavingDown() int {
 	n := 0
 	for _, one := range l.leases() {
 		if one.Leaving && l.ports[one.Host] == nil {
@@ -182,7 +182,7 @@ func (l *lab) leavingDown() int {
 	return n
 }
 
-func (l *lab) request(one lease) *bytes.Buffer {
+func (l *harness) request(one lease) *bytes.Buffer {
 	text, err := json.Marshal(request{Version: 1, Name: one.Name, Zone: one.Zone, Owner: one.Owner})
 	if err != nil {
 		l.Fatal(err)
@@ -195,7 +195,7 @@ func spec(name string) string {
 		`"requestID":"r","startupScript":"#!/bin/sh\n","maxLifetimeSeconds":3600}`
 }
 
-func (l *lab) run(verb, in string) string {
+func (l *harness) run(verb, in string) string {
 	l.Helper()
 	var out bytes.Buffer
 	if err := run([]string{verb}, l.dir, strings.NewReader(in), &out); err != nil {
@@ -205,7 +205,7 @@ func (l *lab) run(verb, in string) string {
 }
 
 func TestScriptAndStockout(t *testing.T) {
-	l := newLab(t)
+	l := newHarness(t)
 	for i := range 6 {
 		if out := l.run("create", spec(fmt.Sprint("m-", i))); out != "{\"version\":1}\n" {
 			t.Fatal(out)
@@ -220,7 +220,7 @@ func TestScriptAndStockout(t *testing.T) {
 }
 
 func TestExpire(t *testing.T) {
-	l := newLab(t)
+	l := newHarness(t)
 	l.run("create", spec("m"))
 	l.settle()
 	l.run("expire", "")
@@ -243,7 +243,7 @@ func TestExpire(t *testing.T) {
 // TestLetGoWhileBooting: a host that is still coming up is not free, and does
 // not find a script when it is up.
 func TestLetGoWhileBooting(t *testing.T) {
-	l := newLab(t)
+	l := newHarness(t)
 	l.run("create", spec("m"))
 	l.run("delete", spec("m"))
 	if out := l.run("get", spec("m")); !strings.Contains(out, `"state":"Stopping"`) {
@@ -269,7 +269,7 @@ func TestLetGoWhileBooting(t *testing.T) {
 
 // TestStateUnreadable: no host is given away, and none is absent.
 func TestStateUnreadable(t *testing.T) {
-	l := newLab(t)
+	l := newHarness(t)
 	if err := os.WriteFile(filepath.Join(l.dir, "state.json"), []byte("["), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 	case decide.RemoveFinalizer:
 		return acted, r.patchFinalizers(ctx, f, slices.DeleteFunc(slices.Clone(f.Finalizers), func(s string) bool { return s == v1.Finalizer }))
 	case decide.DeleteFailover:
-		return acted, client.IgnoreNotFound(r.Client.Delete(ctx, f, client.Preconditions{UID: &f.UID, ResourceVersion: &f.ResourceVersion}))
+		return acted, client.IgnoreNotFound(r.opts.Client.Delete(ctx, f, client.Preconditions{UID: &f.UID, ResourceVersion: &f.ResourceVersion}))
 	case decide.CreateToken:
 		return acted, r.createToken(ctx, f, a.ID)
 	case decide.DeleteToken:
@@ -57,7 +57,7 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 		return acted, r.patchNode(ctx, a.Node, a.UID, map[string]any{"spec": map[string]any{"unschedulable": a.Kind == decide.Cordon}})
 	case decide.DeleteNode:
 		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: a.Node}}
-		return acted, client.IgnoreNotFound(r.Client.Delete(ctx, n, client.Preconditions{UID: &a.UID}))
+		return acted, client.IgnoreNotFound(r.opts.Client.Delete(ctx, n, client.Preconditions{UID: &a.UID}))
 	case decide.Fence:
 		return r.fence(ctx, s)
 	case decide.Taint:
@@ -67,7 +67,7 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 			if end := r.graceEnd(s); end.After(from) { // the node has failed again since
 				from = end
 			}
-			r.Metrics.tainted(r.Clock.Since(from))
+			r.opts.Metrics.tainted(r.opts.Clock.Since(from))
 		}
 		return acted, err
 	case decide.Untaint:
@@ -76,12 +76,12 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 		return r.deleteServer(ctx, s, a.Server)
 	case decide.HideServer, decide.ShowServer:
 		return r.patchServer(ctx, a)
-	case decide.ForgetAnswers:
-		return acted, r.forgetAnswers(ctx, f)
+	case decide.RemoveAnswers:
+		return acted, r.removeAnswers(ctx, f)
 	case decide.CreateReplacement:
-		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
+		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, ParentFailover: f.Parent(), SharedLoad: f.Spec.SharedLoad})
 	case decide.CreateAdded:
-		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{Adds: f.Name, Share: a.Share})
+		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{ParentFailover: f.Name, SharedLoad: a.SharedLoad})
 	}
 	return acted, fmt.Errorf("unknown action")
 }
@@ -90,19 +90,19 @@ func (r *Reconciler) patchFinalizers(ctx context.Context, f *v1.NodeFailover, wa
 	old := f.DeepCopy()
 	f.Finalizers = want
 	// Patch reads the object back; the status is not lost by it.
-	err := r.Client.Patch(ctx, f, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
+	err := r.opts.Client.Patch(ctx, f, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
 	if err != nil {
 		f.Finalizers = old.Finalizers
 	}
 	return client.IgnoreNotFound(err)
 }
 
-// forgetAnswers removes what an operator has said of an earlier spell.
-func (r *Reconciler) forgetAnswers(ctx context.Context, f *v1.NodeFailover) error {
+// removeAnswers removes what an operator has said of an earlier outage.
+func (r *Reconciler) removeAnswers(ctx context.Context, f *v1.NodeFailover) error {
 	old := f.DeepCopy()
 	delete(f.Annotations, v1.FencedAnnotation)
 	delete(f.Annotations, v1.ProceedAnnotation)
-	err := r.Client.Patch(ctx, f, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
+	err := r.opts.Client.Patch(ctx, f, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
 	if err != nil {
 		f.Annotations = old.Annotations
 	}
@@ -111,19 +111,19 @@ func (r *Reconciler) forgetAnswers(ctx context.Context, f *v1.NodeFailover) erro
 
 func (r *Reconciler) createToken(ctx context.Context, f *v1.NodeFailover, id string) error {
 	secret := join.NewTokenSecret()
-	if err := r.Client.Create(ctx, join.TokenSecret(id, secret, f.Status.GCPVMName, r.Clock.Now().Add(join.TokenLife))); err != nil {
+	if err := r.opts.Client.Create(ctx, join.TokenSecret(id, secret, f.Status.GCPVMName, r.opts.Clock.Now().Add(join.TokenLife))); err != nil {
 		return err
 	}
-	r.keepToken(id, secret)
+	r.storeToken(id, secret)
 	return nil
 }
 
 func (r *Reconciler) deleteToken(ctx context.Context, s *decide.State, id string) (result, error) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: join.SecretName(id), Namespace: join.TokenNamespace}}
-	if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
+	if err := client.IgnoreNotFound(r.opts.Client.Delete(ctx, secret)); err != nil {
 		return acted, err
 	}
-	r.forgetToken(id)
+	r.dropToken(id)
 	s.TokensDeleted = append(s.TokensDeleted, id)
 	return learnt, nil
 }
@@ -133,25 +133,25 @@ func (r *Reconciler) deleteToken(ctx context.Context, s *decide.State, id string
 func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, error) {
 	vm := f.Status.VM
 	var info corev1.ConfigMap
-	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: metav1.NamespacePublic, Name: "cluster-info"}, &info); err != nil {
+	if err := r.opts.Live.Get(ctx, client.ObjectKey{Namespace: metav1.NamespacePublic, Name: "cluster-info"}, &info); err != nil {
 		return cloud.Spec{}, fmt.Errorf("read cluster-info: %w", err)
 	}
 	cluster, err := join.ReadClusterInfo(&info)
 	if err != nil {
 		return cloud.Spec{}, err
 	}
-	if r.Join.Endpoint != "" {
-		cluster.Endpoint = r.Join.Endpoint
+	if r.opts.Join.Endpoint != "" {
+		cluster.Endpoint = r.opts.Join.Endpoint
 	}
 	id := vm.TokenIDs[len(vm.TokenIDs)-1]
 	secret, _ := r.token(id)
 	p := join.Params{
 		Node: f.Status.GCPVMName, Endpoint: cluster.Endpoint, Token: id + "." + secret, CAHash: cluster.CAHash,
-		Labels: decide.Labels(r.Settings, f, f.Status.Recorded), ExternalCloud: r.Join.ExternalCloud,
-		NodeIP: r.Join.NodeIP, Hook: r.Join.Hook, RequireKata: r.Join.RequireKata,
+		Labels: decide.Labels(r.opts.Settings, f, f.Status.Recorded), ExternalCloud: r.opts.Join.ExternalCloud,
+		NodeIP: r.opts.Join.NodeIP, Hook: r.opts.Join.Hook, RequireKata: r.opts.Join.RequireKata,
 	}
-	if r.Join.ProviderID != nil {
-		p.ProviderID = r.Join.ProviderID(ref(f))
+	if r.opts.Join.ProviderID != nil {
+		p.ProviderID = r.opts.Join.ProviderID(ref(f))
 	}
 	if f.Spec.Drill {
 		p.Taints = []string{DrillTaint + "=true:NoSchedule"}
@@ -161,19 +161,19 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 		return cloud.Spec{}, err
 	}
 	return cloud.Spec{
-		Ref: ref(f), Owner: r.owner(f), RequestID: vm.RequestID, StartupScript: script, MaxLifetime: r.Settings.MaxRun(),
-		MachineType: vm.MachineType, Image: r.VM.Image, DiskGB: r.VM.DiskGB, DiskType: r.VM.DiskType,
-		Network: r.VM.Network, Subnetwork: r.VM.Subnetwork, Tags: r.VM.Tags, Labels: r.VM.Labels,
+		Ref: ref(f), Owner: r.owner(f), RequestID: vm.RequestID, StartupScript: script, MaxLifetime: r.opts.Settings.MaxRun(),
+		MachineType: vm.MachineType, Image: r.opts.VM.Image, DiskGB: r.opts.VM.DiskGB, DiskType: r.opts.VM.DiskType,
+		Network: r.opts.VM.Network, Subnetwork: r.opts.VM.Subnetwork, Tags: r.opts.VM.Tags, Labels: r.opts.VM.Labels,
 	}, nil
 }
 
 // graceEnd is when the present grace ends, or has ended.
 func (r *Reconciler) graceEnd(s *decide.State) time.Time {
 	began := s.Failover.Status.NotReadySince.Time
-	if s.ViewSince.After(began) {
-		began = s.ViewSince
+	if s.APIHealthySince.After(began) {
+		began = s.APIHealthySince
 	}
-	return began.Add(r.Settings.Grace)
+	return began.Add(r.opts.Settings.Grace)
 }
 
 func (r *Reconciler) createVM(ctx context.Context, s *decide.State) (result, error) {
@@ -184,27 +184,28 @@ func (r *Reconciler) createVM(ctx context.Context, s *decide.State) (result, err
 		return learnt, nil
 	}
 	_, before := r.lookedAt(f)
-	if f.Status.NotReadySince != nil && f.Status.TotalAttempts == 1 && !before && f.Status.LastError == "" && f.Spec.Replaces == "" && f.Spec.Adds == "" {
-		r.Metrics.inserted(r.Clock.Since(r.graceEnd(s)))
+	if f.Status.NotReadySince != nil && f.Status.TotalAttempts == 1 && !before && f.Status.LastError == "" && f.Spec.Replaces == "" && f.Spec.ParentFailover == "" {
+		r.opts.Metrics.inserted(r.opts.Clock.Since(r.graceEnd(s)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	began := time.Now()
-	err = r.Cloud.Create(ctx, spec)
-	r.Metrics.call("create", err, time.Since(began))
-	switch {
-	case err == nil:
-		s.Created = decide.Accepted
-	case errors.Is(err, cloud.ErrStockout):
+	err = r.opts.Cloud.Create(ctx, spec)
+	r.opts.Metrics.call(cloud.CallCreate, err, time.Since(began))
+	switch cloud.Kind(err) {
+	case cloud.ErrStockout:
 		s.Created = decide.Stockout
-	case errors.Is(err, cloud.ErrQuota):
+	case cloud.ErrQuota:
 		s.Created = decide.Quota
-	case errors.Is(err, cloud.ErrInvalid):
+	case cloud.ErrInvalid:
 		s.Created = decide.Invalid
-	case errors.Is(err, cloud.ErrForeign):
-		s.Created = decide.Alien
+	case cloud.ErrForeign:
+		s.Created = decide.Foreign
 	default: // ErrNotFound too: Create has no use for it
 		s.Created = decide.Unclear
+	}
+	if err == nil {
+		s.Created = decide.Accepted
 	}
 	if err != nil {
 		s.CreateErr = err.Error()
@@ -217,8 +218,8 @@ func (r *Reconciler) deleteVM(ctx context.Context, f *v1.NodeFailover) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	began := time.Now()
-	err := r.Cloud.Delete(ctx, ref(f), r.owner(f))
-	r.Metrics.call("delete", err, time.Since(began))
+	err := r.opts.Cloud.Delete(ctx, ref(f), r.owner(f))
+	r.opts.Metrics.call(cloud.CallDelete, err, time.Since(began))
 	if err != nil && !errors.Is(err, cloud.ErrNotFound) && !errors.Is(err, cloud.ErrForeign) {
 		return err
 	}
@@ -250,7 +251,7 @@ func (r *Reconciler) patchServer(ctx context.Context, a decide.Action) (result, 
 		return acted, err
 	}
 	g := &agones.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: a.Server.Namespace, Name: a.Server.Name}}
-	return unlessChanged(r.Client.Patch(ctx, g, client.RawPatch(types.MergePatchType, patch)))
+	return unlessChanged(r.opts.Client.Patch(ctx, g, client.RawPatch(types.MergePatchType, patch)))
 }
 
 // deleteServer deletes a server if it is exactly the one that was seen: one
@@ -269,25 +270,25 @@ func (r *Reconciler) deleteServer(ctx context.Context, s *decide.State, sv decid
 		if err != nil {
 			return acted, err
 		}
-		if err := r.Client.Patch(ctx, g, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		if err := r.opts.Client.Patch(ctx, g, client.RawPatch(types.MergePatchType, patch)); err != nil {
 			return unlessChanged(err)
 		}
 		only.ResourceVersion = nil // Agones may be at it by now; nobody is sent to it any more
 	}
-	res, err := unlessChanged(r.Client.Delete(ctx, g, only))
+	res, err := unlessChanged(r.opts.Client.Delete(ctx, g, only))
 	if err == nil && res == acted {
 		why := "drained"
 		if sv.Node == s.Failover.Spec.OnpremNodeName {
 			why = "dead node"
 			// Not those that have become Ready later.
 			if st := &s.Failover.Status; st.NotReadySince != nil && (st.VM == nil || st.VM.SeenAt == nil) {
-				r.Metrics.withdrawn(r.Clock.Since(r.graceEnd(s)))
+				r.opts.Metrics.withdrawn(r.opts.Clock.Since(r.graceEnd(s)))
 			}
 		} else if sv.InUse() {
 			why = "maximum wait"
 		}
-		r.Metrics.serverDeleted(why)
-		r.Log.Info("game server deleted", "gameserver", sv.Namespace+"/"+sv.Name, "node", sv.Node, "state", sv.State, "why", why)
+		r.opts.Metrics.serverDeleted(why)
+		r.opts.Log.Info("game server deleted", "gameserver", sv.Namespace+"/"+sv.Name, "node", sv.Node, "state", sv.State, "why", why)
 	}
 	return res, err
 }
@@ -302,7 +303,7 @@ func unlessChanged(err error) (result, error) {
 	return acted, err
 }
 
-// createFailover makes another failover for the same spell of the same node.
+// createFailover makes another failover for the same outage of the same node.
 func (r *Reconciler) createFailover(ctx context.Context, f *v1.NodeFailover, name string, spec v1.NodeFailoverSpec) error {
 	spec.OnpremNodeName, spec.TargetNodeLabels = f.Spec.OnpremNodeName, f.Spec.TargetNodeLabels
 	next := &v1.NodeFailover{
@@ -316,7 +317,7 @@ func (r *Reconciler) createFailover(ctx context.Context, f *v1.NodeFailover, nam
 		}
 		next.Annotations[RecordAnnotation] = string(record)
 	}
-	err := r.Client.Create(ctx, next)
+	err := r.opts.Client.Create(ctx, next)
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}

@@ -24,21 +24,21 @@ const (
 	// before it is made, so that none is needed for correctness; it is the
 	// margin for a cloud whose list and clock are not ours.
 	orphanAge = 2 * time.Minute
-	// keptOfANode is how many completed failovers of one node are kept at most.
-	keptOfANode = 50
+	// maxHistory is how many completed failovers of one node are kept at most.
+	maxHistory = 50
 )
 
 // Collector deletes VMs of this cluster that no failover claims. There should
 // be none; this is the net under crashes that nobody has thought of.
 type Collector struct {
-	*Options
+	opts   *Options
 	seen   map[cloud.Ref]bool // orphans of the last round
 	bare   map[types.UID]bool // Nodes without a VM in the last round
 	warned bool               // of the cloud-controller-manager
 }
 
 // NewCollector makes a Collector.
-func NewCollector(o *Options) *Collector { return &Collector{Options: o, seen: map[cloud.Ref]bool{}} }
+func NewCollector(o *Options) *Collector { return &Collector{opts: o, seen: map[cloud.Ref]bool{}} }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (c *Collector) NeedLeaderElection() bool { return true }
@@ -47,9 +47,9 @@ func (c *Collector) NeedLeaderElection() bool { return true }
 func (c *Collector) Start(ctx context.Context) error {
 	for {
 		if err := c.Collect(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Error("collect VMs", "err", err)
+			c.opts.Log.Error("collect VMs", "error", err)
 		}
-		timer := c.Clock.NewTimer(collectEvery)
+		timer := c.opts.Clock.NewTimer(collectEvery)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -64,12 +64,12 @@ func (c *Collector) Start(ctx context.Context) error {
 func (c *Collector) Collect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, collectEvery)
 	defer cancel()
-	vms, err := c.Cloud.List(ctx, c.Cluster)
+	vms, err := c.opts.Cloud.List(ctx, c.opts.Cluster)
 	if err != nil {
 		return fmt.Errorf("list VMs: %w", err)
 	}
 	var all v1.NodeFailoverList
-	if err := c.Live.List(ctx, &all); err != nil { // after the cloud's list: whatever is in that was persisted before
+	if err := c.opts.Live.List(ctx, &all); err != nil { // after the cloud's list: whatever is in that was persisted before
 		return fmt.Errorf("list failovers: %w", err)
 	}
 	claimed := make(map[cloud.Ref]types.UID)
@@ -85,29 +85,29 @@ func (c *Collector) Collect(ctx context.Context) error {
 	var errs []error
 	for _, vm := range vms {
 		exists[vm.Name] = true
-		if uid, ok := claimed[vm.Ref]; ok && string(uid) == vm.Owner.Failover || vm.Owner.Cluster != c.Cluster {
+		if uid, ok := claimed[vm.Ref]; ok && string(uid) == vm.Owner.Failover || vm.Owner.Cluster != c.opts.Cluster {
 			continue
 		}
-		if age := c.Clock.Since(vm.Created); age < orphanAge && age >= 0 {
+		if age := c.opts.Clock.Since(vm.Created); age < orphanAge && age >= 0 {
 			continue
 		}
 		orphans[vm.Ref] = true
 		if !c.seen[vm.Ref] || vm.State == cloud.Stopping {
 			continue
 		}
-		c.Log.Warn("deleting a VM that no failover claims", "vm", vm.Name, "zone", vm.Zone, "node", vm.Owner.Node)
-		if c.DryRun {
+		c.opts.Log.Warn("deleting a VM that no failover claims", "vm", vm.Name, "zone", vm.Zone, "node", vm.Owner.Node)
+		if c.opts.DryRun {
 			continue
 		}
-		switch err := c.Cloud.Delete(ctx, vm.Ref, vm.Owner); {
+		switch err := c.opts.Cloud.Delete(ctx, vm.Ref, vm.Owner); {
 		case err == nil:
-			c.Metrics.orphan()
+			c.opts.Metrics.orphan()
 		case !errors.Is(err, cloud.ErrNotFound):
 			errs = append(errs, fmt.Errorf("delete VM %q: %w", vm.Name, err))
 		}
 	}
 	c.seen = orphans
-	c.Metrics.machines(vms, prices)
+	c.opts.Metrics.instances(vms, prices)
 	return errors.Join(append(errs, c.nodes(ctx, exists, claimed), c.history(ctx, all.Items), c.atRisk(ctx))...)
 }
 
@@ -128,13 +128,13 @@ func (c *Collector) history(ctx context.Context, all []v1.NodeFailover) error {
 	}
 	var errs []error
 	for node, fs := range over {
-		if len(fs) <= keptOfANode || c.DryRun {
+		if len(fs) <= maxHistory || c.opts.DryRun {
 			continue
 		}
 		slices.SortFunc(fs, func(a, b *v1.NodeFailover) int { return ended(b).Compare(ended(a)) })
-		c.Log.Info("deleting the oldest history of a node", "node", node, "failovers", len(fs)-keptOfANode)
-		for _, f := range fs[keptOfANode:] {
-			if err := client.IgnoreNotFound(c.Client.Delete(ctx, f, client.Preconditions{UID: &f.UID, ResourceVersion: &f.ResourceVersion})); err != nil {
+		c.opts.Log.Info("deleting the oldest history of a node", "node", node, "failovers", len(fs)-maxHistory)
+		for _, f := range fs[maxHistory:] {
+			if err := client.IgnoreNotFound(c.opts.Client.Delete(ctx, f, client.Preconditions{UID: &f.UID, ResourceVersion: &f.ResourceVersion})); err != nil {
 				errs = append(errs, fmt.Errorf("delete failover %q: %w", f.Name, err))
 			}
 		}
@@ -146,26 +146,26 @@ func (c *Collector) history(ctx context.Context, all []v1.NodeFailover) error {
 // cloud a provider id, it deletes NotReady Nodes that have none.
 func (c *Collector) atRisk(ctx context.Context) error {
 	var all corev1.NodeList
-	if err := c.Client.List(ctx, &all); err != nil {
+	if err := c.opts.Client.List(ctx, &all); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
 	bare, known := 0, ""
 	for i := range all.Items {
 		n := &all.Items[i]
 		switch id := n.Spec.ProviderID; {
-		case n.Labels[c.WatchedKey] == c.WatchedValue && id == "":
+		case n.Labels[c.opts.WatchedKey] == c.opts.WatchedValue && id == "":
 			bare++
-		case n.Labels[c.WatchedKey] != c.WatchedValue && id != "" && len(missingLabels(n, c.Settings.TempLabels)) > 0:
+		case n.Labels[c.opts.WatchedKey] != c.opts.WatchedValue && id != "" && len(missingLabels(n, c.opts.Settings.TempLabels)) > 0:
 			known = n.Name
 		}
 	}
 	if known == "" {
 		bare = 0
 	}
-	c.Metrics.atRisk.Set(float64(bare))
+	c.opts.Metrics.atRisk.Set(float64(bare))
 	if bare > 0 && !c.warned {
-		c.Log.Warn("a cloud-controller-manager seems to run, and deletes NotReady Nodes without a provider id (docs/failover.md)",
-			"watched nodes without one", bare, "node of the cloud", known)
+		c.opts.Log.Warn("a cloud-controller-manager seems to run, and deletes NotReady Nodes without a provider id (docs/failover.md)",
+			"unprotected", bare, "cloud_node", known)
 	}
 	c.warned = bare > 0
 	return nil
@@ -186,14 +186,14 @@ func missingLabels(n *corev1.Node, want map[string]string) []string {
 // if two rounds in a row have found them so. Labels alone don't make one ours.
 func (c *Collector) nodes(ctx context.Context, exists map[string]bool, claimed map[cloud.Ref]types.UID) error {
 	want := client.MatchingLabels{}
-	for k, v := range c.Settings.TempLabels {
+	for k, v := range c.opts.Settings.TempLabels {
 		want[k] = v
 	}
 	if len(want) == 0 {
 		return nil
 	}
 	var all corev1.NodeList
-	if err := c.Client.List(ctx, &all, want); err != nil {
+	if err := c.opts.Client.List(ctx, &all, want); err != nil {
 		return fmt.Errorf("list temporary nodes: %w", err)
 	}
 	for r := range claimed {
@@ -204,15 +204,15 @@ func (c *Collector) nodes(ctx context.Context, exists map[string]bool, claimed m
 	defer func() { c.bare = bare }()
 	for i := range all.Items {
 		n := &all.Items[i]
-		if !strings.HasPrefix(n.Name, c.Settings.NamePrefix) || exists[n.Name] || health(n) == decide.Ready || c.DryRun || c.Clock.Since(n.CreationTimestamp.Time) < orphanAge {
+		if !strings.HasPrefix(n.Name, c.opts.Settings.NamePrefix) || exists[n.Name] || health(n) == decide.Ready || c.opts.DryRun || c.opts.Clock.Since(n.CreationTimestamp.Time) < orphanAge {
 			continue
 		}
 		bare[n.UID] = true
 		if !c.bare[n.UID] {
 			continue
 		}
-		c.Log.Warn("deleting a temporary Node without a VM", "node", n.Name)
-		if err := client.IgnoreNotFound(c.Client.Delete(ctx, n, client.Preconditions{UID: &n.UID})); err != nil {
+		c.opts.Log.Warn("deleting a temporary Node without a VM", "node", n.Name)
+		if err := client.IgnoreNotFound(c.opts.Client.Delete(ctx, n, client.Preconditions{UID: &n.UID})); err != nil {
 			errs = append(errs, fmt.Errorf("delete node %q: %w", n.Name, err))
 		}
 	}

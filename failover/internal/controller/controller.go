@@ -86,8 +86,8 @@ type Options struct {
 	Events   events.EventRecorder
 	Metrics  *Metrics
 	Settings *decide.Settings
-	// ViewSince is since when the cluster has been seen without a gap.
-	ViewSince func() time.Time
+	// APIHealthySince is since when the cluster has been seen without a gap.
+	APIHealthySince func() time.Time
 	// Skips are the spans that the clock was set forward over.
 	Skips func() []decide.Skip
 	// Watched selects the on-premises Nodes: label and value.

@@ -34,12 +34,12 @@ func (r *Reconciler) callFence(ctx context.Context, f *v1.NodeFailover) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.FenceURL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.opts.FenceURL, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("call the fencing webhook: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	once := *r.FenceClient
+	once := *r.opts.FenceClient
 	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	res, err := once.Do(req)
 	if err != nil {

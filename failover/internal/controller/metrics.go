@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,27 +67,31 @@ func (m *Metrics) tainted(d time.Duration)   { m.taint.Observe(d.Seconds()) }
 func (m *Metrics) orphan()                   { m.orphans.Inc() }
 func (m *Metrics) serverDeleted(why string)  { m.servers.WithLabelValues(why).Inc() }
 
-func (m *Metrics) call(name string, err error, took time.Duration) {
-	m.calls.WithLabelValues(name).Observe(took.Seconds())
+func (m *Metrics) call(name cloud.Call, err error, took time.Duration) {
+	m.calls.WithLabelValues(string(name)).Observe(took.Seconds())
 	if err != nil {
-		m.failures.WithLabelValues(name, kind(err)).Inc()
+		m.failures.WithLabelValues(string(name), kind(err)).Inc()
 	}
 }
 
 // kind names an error of the cloud's contract.
 func kind(err error) string {
-	for e, name := range map[error]string{
-		cloud.ErrNotFound: "not_found", cloud.ErrForeign: "foreign", cloud.ErrStockout: "stockout",
-		cloud.ErrQuota: "quota", cloud.ErrInvalid: "invalid",
-	} {
-		if errors.Is(err, e) {
-			return name
-		}
+	switch cloud.Kind(err) {
+	case cloud.ErrNotFound:
+		return "not_found"
+	case cloud.ErrForeign:
+		return "foreign"
+	case cloud.ErrStockout:
+		return "stockout"
+	case cloud.ErrQuota:
+		return "quota"
+	case cloud.ErrInvalid:
+		return "invalid"
 	}
 	return "transient"
 }
 
-func (m *Metrics) machines(vms []cloud.Instance, prices map[cloud.Ref]float64) {
+func (m *Metrics) instances(vms []cloud.Instance, prices map[cloud.Ref]float64) {
 	m.vms.Set(float64(len(vms)))
 	cost := 0.0
 	for _, vm := range vms {

@@ -32,7 +32,7 @@ func (r *Reconciler) patchNode(ctx context.Context, name string, uid types.UID, 
 		return err
 	}
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	return client.IgnoreNotFound(r.Client.Patch(ctx, n, client.RawPatch(types.MergePatchType, data)))
+	return client.IgnoreNotFound(r.opts.Client.Patch(ctx, n, client.RawPatch(types.MergePatchType, data)))
 }
 
 // taint adds our taint and touches no other. Taints are one list to the API
@@ -43,7 +43,7 @@ func (r *Reconciler) taint(ctx context.Context, a decide.Action) (added bool, er
 			return conflict(n.Name, "it has become Ready") // the cache was behind
 		}
 		if !hasTaint(n, TaintKey, corev1.TaintEffectNoExecute) {
-			now := metav1.NewTime(r.Clock.Now())
+			now := metav1.NewTime(r.opts.Clock.Now())
 			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: TaintKey, Value: TaintValue, Effect: corev1.TaintEffectNoExecute, TimeAdded: &now})
 			added = true
 		}
@@ -63,7 +63,7 @@ func (r *Reconciler) untaint(ctx context.Context, a decide.Action) error {
 
 func (r *Reconciler) patchTaints(ctx context.Context, a decide.Action, change func(*corev1.Node) error) error {
 	var n corev1.Node
-	if err := r.Live.Get(ctx, client.ObjectKey{Name: a.Node}, &n); err != nil {
+	if err := r.opts.Live.Get(ctx, client.ObjectKey{Name: a.Node}, &n); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	if n.UID != a.UID {
@@ -76,7 +76,7 @@ func (r *Reconciler) patchTaints(ctx context.Context, a decide.Action, change fu
 	if len(n.Spec.Taints) == len(old.Spec.Taints) {
 		return nil
 	}
-	return client.IgnoreNotFound(r.Client.Patch(ctx, &n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})))
+	return client.IgnoreNotFound(r.opts.Client.Patch(ctx, &n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})))
 }
 
 func conflict(node, why string) error {
@@ -92,7 +92,7 @@ const providedNodeIP = "alpha.kubernetes.io/provided-node-ip"
 // starts, then the provider id, and the taint last.
 func (r *Reconciler) initNode(ctx context.Context, name string, vm cloud.Instance) error {
 	var n corev1.Node
-	if err := r.Live.Get(ctx, client.ObjectKey{Name: name}, &n); err != nil {
+	if err := r.opts.Live.Get(ctx, client.ObjectKey{Name: name}, &n); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	old := n.DeepCopy()
@@ -100,7 +100,7 @@ func (r *Reconciler) initNode(ctx context.Context, name string, vm cloud.Instanc
 		vm.InternalIP = ip // the kubelet was told to be reached there, in an overlay network for example
 	}
 	n.Status.Addresses = addresses(n.Status.Addresses, name, vm)
-	if err := r.Client.Status().Patch(ctx, &n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := r.opts.Client.Status().Patch(ctx, &n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
 	old = n.DeepCopy()
@@ -108,7 +108,7 @@ func (r *Reconciler) initNode(ctx context.Context, name string, vm cloud.Instanc
 		n.Spec.ProviderID = vm.ProviderID
 	}
 	n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == uninitialized })
-	return r.Client.Patch(ctx, &n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
+	return r.opts.Client.Patch(ctx, &n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
 }
 
 func addresses(have []corev1.NodeAddress, name string, vm cloud.Instance) []corev1.NodeAddress {

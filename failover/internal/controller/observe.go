@@ -28,29 +28,29 @@ const readOnly = client.UnsafeDisableDeepCopy
 // observe gathers what a decision needs. An error means that nothing is
 // decided: what could not be seen is not taken for absent.
 func (r *Reconciler) observe(ctx context.Context, f *v1.NodeFailover) (*decide.State, error) {
-	s := &decide.State{Failover: f, ViewSince: r.ViewSince(), FreshTokenID: join.NewTokenID()}
+	s := &decide.State{Failover: f, APIHealthySince: r.opts.APIHealthySince(), FreshTokenID: join.NewTokenID()}
 	if text := f.Annotations[RecordAnnotation]; text != "" {
 		s.Record = new(decide.Record)
 		if err := json.Unmarshal([]byte(text), s.Record); err != nil {
-			r.Log.Warn("the failover's record is unreadable", "failover", f.Name, "err", err)
+			r.opts.Log.Warn("the failover's record is unreadable", "failover", f.Name, "error", err)
 			s.Record = nil
 		}
 	}
-	for _, see := range []func(context.Context, *decide.State) error{r.seeNode, r.seeFleet, r.seeSiblings, r.seeGone, r.seeTemp, r.seeServers, r.seeLost} {
+	for _, see := range []func(context.Context, *decide.State) error{r.observeNode, r.observeWatched, r.observeSiblings, r.observeGone, r.observeTemp, r.observeServers, r.observeLost} {
 		if err := see(ctx, s); err != nil {
 			return nil, err
 		}
 	}
-	r.seeVM(ctx, s)
+	r.observeVM(ctx, s)
 	return s, nil
 }
 
 // node reads a Node; nil if the API server says that there is none.
 func (r *Reconciler) node(ctx context.Context, name string) (*corev1.Node, error) {
 	var n corev1.Node
-	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, &n)
+	err := r.opts.Client.Get(ctx, client.ObjectKey{Name: name}, &n)
 	if apierrors.IsNotFound(err) { // the cache may be behind
-		err = r.Live.Get(ctx, client.ObjectKey{Name: name}, &n)
+		err = r.opts.Live.Get(ctx, client.ObjectKey{Name: name}, &n)
 	}
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -61,22 +61,22 @@ func (r *Reconciler) node(ctx context.Context, name string) (*corev1.Node, error
 	return &n, nil
 }
 
-func (r *Reconciler) seeNode(ctx context.Context, s *decide.State) error {
+func (r *Reconciler) observeNode(ctx context.Context, s *decide.State) error {
 	n, err := r.node(ctx, s.Failover.Spec.OnpremNodeName)
 	if err != nil || n == nil {
 		return err
 	}
-	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute), Watched: n.Labels[r.WatchedKey] == r.WatchedValue && !paused(n)}
+	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute), Watched: n.Labels[r.opts.WatchedKey] == r.opts.WatchedValue && !paused(n)}
 	if n.DeletionTimestamp != nil {
 		s.Node.Health = decide.NotReady // it is on its way out
 	}
 	return nil
 }
 
-// seeFleet counts the watched nodes, for the storm protection.
-func (r *Reconciler) seeFleet(ctx context.Context, s *decide.State) error {
+// observeWatched counts the watched nodes, for the storm protection.
+func (r *Reconciler) observeWatched(ctx context.Context, s *decide.State) error {
 	var all corev1.NodeList
-	if err := r.Client.List(ctx, &all, readOnly, client.MatchingLabels{r.WatchedKey: r.WatchedValue}); err != nil {
+	if err := r.opts.Client.List(ctx, &all, readOnly, client.MatchingLabels{r.opts.WatchedKey: r.opts.WatchedValue}); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
 	for i := range all.Items {
@@ -88,9 +88,9 @@ func (r *Reconciler) seeFleet(ctx context.Context, s *decide.State) error {
 	return nil
 }
 
-// seeGone counts the nodes that failed and whose Node was then deleted, as a
+// observeGone counts the nodes that failed and whose Node was then deleted, as a
 // cloud-controller-manager does: they are down as well.
-func (r *Reconciler) seeGone(ctx context.Context, s *decide.State) error {
+func (r *Reconciler) observeGone(ctx context.Context, s *decide.State) error {
 	counted := make(map[string]bool)
 	count := func(f *v1.NodeFailover) error {
 		node := f.Spec.OnpremNodeName
@@ -98,7 +98,7 @@ func (r *Reconciler) seeGone(ctx context.Context, s *decide.State) error {
 			return nil
 		}
 		counted[node] = true
-		switch err := r.Client.Get(ctx, client.ObjectKey{Name: node}, new(corev1.Node)); {
+		switch err := r.opts.Client.Get(ctx, client.ObjectKey{Name: node}, new(corev1.Node)); {
 		case apierrors.IsNotFound(err):
 			s.Watched++
 			s.Down++
@@ -114,12 +114,12 @@ func (r *Reconciler) seeGone(ctx context.Context, s *decide.State) error {
 	return err
 }
 
-// seeSiblings: while a failover waits for room in the budgets, the list is
+// observeSiblings: while a failover waits for room in the budgets, the list is
 // live; two that are decided one after the other then see each other.
-func (r *Reconciler) seeSiblings(ctx context.Context, s *decide.State) error {
-	from := client.Reader(r.Client)
+func (r *Reconciler) observeSiblings(ctx context.Context, s *decide.State) error {
+	from := client.Reader(r.opts.Client)
 	if p := s.Failover.Status.Phase; p == v1.Pending || p == "" {
-		from = r.Live
+		from = r.opts.Live
 	}
 	var all v1.NodeFailoverList
 	if err := from.List(ctx, &all, readOnly); err != nil {
@@ -146,7 +146,7 @@ func tempName(s *decide.State) string {
 	return s.Failover.Status.GCPVMName
 }
 
-func (r *Reconciler) seeTemp(ctx context.Context, s *decide.State) error {
+func (r *Reconciler) observeTemp(ctx context.Context, s *decide.State) error {
 	name := tempName(s)
 	if name == "" {
 		return nil
@@ -162,13 +162,13 @@ func (r *Reconciler) seeTemp(ctx context.Context, s *decide.State) error {
 	return nil
 }
 
-func (r *Reconciler) seeServers(ctx context.Context, s *decide.State) error {
+func (r *Reconciler) observeServers(ctx context.Context, s *decide.State) error {
 	for _, name := range []string{s.Failover.Spec.OnpremNodeName, s.Failover.Status.GCPVMName} {
 		if name == "" {
 			continue
 		}
 		var all agones.GameServerList
-		if err := r.Client.List(ctx, &all, readOnly, client.MatchingFields{byNode: name}); err != nil {
+		if err := r.opts.Client.List(ctx, &all, readOnly, client.MatchingFields{byNode: name}); err != nil {
 			return fmt.Errorf("list game servers on %q: %w", name, err)
 		}
 		for i := range all.Items {
@@ -189,7 +189,7 @@ func (r *Reconciler) seeServers(ctx context.Context, s *decide.State) error {
 // node fails, and once when its replacement is drained.
 func (r *Reconciler) pods(ctx context.Context, node string) ([]corev1.Pod, error) {
 	var all corev1.PodList
-	err := r.Live.List(ctx, &all, client.MatchingLabels{agones.RoleLabel: agones.RoleGameServer}, client.MatchingFields{"spec.nodeName": node})
+	err := r.opts.Live.List(ctx, &all, client.MatchingLabels{agones.RoleLabel: agones.RoleGameServer}, client.MatchingFields{"spec.nodeName": node})
 	if err != nil {
 		return nil, fmt.Errorf("list pods on %q: %w", node, err)
 	}
@@ -211,10 +211,10 @@ func (r *Reconciler) countPods(ctx context.Context, s *decide.State) error {
 	return nil
 }
 
-// seeLost sums up what ran on the node, as soon as it has failed.
-func (r *Reconciler) seeLost(ctx context.Context, s *decide.State) error {
+// observeLost sums up what ran on the node, as soon as it has failed.
+func (r *Reconciler) observeLost(ctx context.Context, s *decide.State) error {
 	st, spec := s.Failover.Status, s.Failover.Spec
-	if st.Lost != nil || spec.Share != nil || spec.Replaces != "" || st.Phase != v1.Pending && st.Phase != "" {
+	if st.Lost != nil || spec.SharedLoad != nil || spec.Replaces != "" || st.Phase != v1.Pending && st.Phase != "" {
 		return nil
 	}
 	pods, err := r.pods(ctx, s.Failover.Spec.OnpremNodeName)
@@ -293,7 +293,7 @@ func requests(p *corev1.Pod) (cpu, memory resource.Quantity) {
 
 // owner is whose the VM of a failover is.
 func (r *Reconciler) owner(f *v1.NodeFailover) cloud.Owner {
-	o := cloud.Owner{Cluster: r.Cluster, Node: f.Spec.OnpremNodeName, Failover: string(f.UID)}
+	o := cloud.Owner{Cluster: r.opts.Cluster, Node: f.Spec.OnpremNodeName, Failover: string(f.UID)}
 	if f.Status.Recorded != nil {
 		o.NodeUID = string(f.Status.Recorded.UID)
 	}
@@ -304,9 +304,9 @@ func ref(f *v1.NodeFailover) cloud.Ref {
 	return cloud.Ref{Name: f.Status.GCPVMName, Zone: f.Status.VM.Zone}
 }
 
-// seeVM asks the cloud. Only while the VM stands and nothing depends on it is
+// observeVM asks the cloud. Only while the VM stands and nothing depends on it is
 // an older answer good enough.
-func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
+func (r *Reconciler) observeVM(ctx context.Context, s *decide.State) {
 	f := s.Failover
 	vm := f.Status.VM
 	if vm == nil || f.Status.Phase == v1.Completed {
@@ -316,18 +316,18 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 		_, s.TokenInMemory = r.token(vm.TokenIDs[n-1])
 	}
 	old, ok := r.lookedAt(f)
-	stands := (f.Status.Phase == v1.Active || f.Status.Phase == v1.Recovering) && s.Temp.Ready && old.vm.Known == decide.Present
+	stands := (f.Status.Phase == v1.Active || f.Status.Phase == v1.Recovering) && s.Temp.Ready && old.vm.Presence == decide.VMPresent
 	// Players are sent to a node that is drained until its servers are hidden:
 	// that waits for no cloud. An old absence would be no proof.
-	drains := f.Status.Phase == v1.Draining && f.Status.VMDeletionStartedAt == nil && (old.vm.Known == decide.Present || old.vm.Known == decide.Unknown)
+	drains := f.Status.Phase == v1.Draining && f.Status.VMDeletionStartedAt == nil && (old.vm.Presence == decide.VMPresent || old.vm.Presence == decide.VMUnknown)
 	// An answer that was none is not asked for again at once: its text is a change
 	// of the status, which is a reason to look.
-	failed := old.vm.Err != "" && r.Clock.Since(old.at) < r.Settings.Poll
+	failed := old.vm.Err != "" && r.opts.Clock.Since(old.at) < r.opts.Settings.Poll
 	if ok && failed && old.name == f.Status.GCPVMName {
 		s.VM = old.vm
 		return
 	}
-	if ok && (stands || drains) && old.name == f.Status.GCPVMName && r.Clock.Since(old.at) < r.Settings.Watch {
+	if ok && (stands || drains) && old.name == f.Status.GCPVMName && r.opts.Clock.Since(old.at) < r.opts.Settings.Watch {
 		s.VM = old.vm
 		return
 	}
@@ -338,17 +338,17 @@ func (r *Reconciler) seeVM(ctx context.Context, s *decide.State) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
-	instance, err := r.Cloud.Get(ctx, ref(f), r.owner(f))
-	r.Metrics.call("get", err, time.Since(began))
+	instance, err := r.opts.Cloud.Get(ctx, ref(f), r.owner(f))
+	r.opts.Metrics.call(cloud.CallGet, err, time.Since(began))
 	switch {
 	case err == nil:
-		s.VM = decide.VM{Known: decide.Present, Instance: instance}
+		s.VM = decide.VM{Presence: decide.VMPresent, Instance: instance}
 	case errors.Is(err, cloud.ErrNotFound):
-		s.VM = decide.VM{Known: decide.Absent}
+		s.VM = decide.VM{Presence: decide.VMAbsent}
 	case errors.Is(err, cloud.ErrForeign):
-		s.VM = decide.VM{Known: decide.Foreign}
+		s.VM = decide.VM{Presence: decide.VMForeign}
 	default:
 		s.VM = decide.VM{Err: err.Error()}
 	}
-	r.keepLook(f, look{at: r.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM, slow: time.Since(began) > lookTimeout/2})
+	r.storeLook(f, look{at: r.opts.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM, slow: time.Since(began) > lookTimeout/2})
 }

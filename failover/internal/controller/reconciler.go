@@ -36,7 +36,7 @@ const serverCalls = 16
 
 // Reconciler carries failovers from their first NotReady to their end.
 type Reconciler struct {
-	*Options
+	opts *Options
 
 	// admission is held while a failover that is Pending is looked at: two never
 	// use the same room in a budget, or on a VM. All others are looked at side
@@ -59,7 +59,7 @@ type look struct {
 
 // NewReconciler makes a Reconciler.
 func NewReconciler(o *Options) *Reconciler {
-	return &Reconciler{Options: o, tokens: map[string]string{}, looks: map[types.UID]look{}, said: map[types.UID]string{}}
+	return &Reconciler{opts: o, tokens: map[string]string{}, looks: map[types.UID]look{}, said: map[types.UID]string{}}
 }
 
 func limiter() workqueue.TypedRateLimiter[reconcile.Request] {
@@ -81,8 +81,8 @@ func (r *Reconciler) Register(mgr ctrl.Manager) error {
 // open are the names of failovers that are not over and satisfy want.
 func (r *Reconciler) open(ctx context.Context, want func(*v1.NodeFailover) bool) []reconcile.Request {
 	var all v1.NodeFailoverList
-	if err := r.Client.List(ctx, &all, readOnly); err != nil {
-		r.Log.Error("list failovers from the cache", "err", err)
+	if err := r.opts.Client.List(ctx, &all, readOnly); err != nil {
+		r.opts.Log.Error("list failovers from the cache", "error", err)
 		return nil
 	}
 	var found []reconcile.Request
@@ -100,7 +100,7 @@ func (r *Reconciler) related(ctx context.Context, o client.Object) []reconcile.R
 	changed := o.(*v1.NodeFailover)
 	return r.open(ctx, func(f *v1.NodeFailover) bool {
 		return f.Name != changed.Name && (f.Status.SharesWith == changed.Name || f.Name == changed.Status.SharesWith || f.Name == changed.Spec.Replaces ||
-			f.Leader() == changed.Name || f.Name == changed.Leader() || f.Spec.Adds != "" && f.Leader() == changed.Spec.Replaces ||
+			f.Parent() == changed.Name || f.Name == changed.Parent() || f.Spec.ParentFailover != "" && f.Parent() == changed.Spec.Replaces ||
 			f.Spec.Replaces == changed.Name || f.Spec.Drill && !changed.Spec.Drill || changed.Status.Phase == v1.Completed && f.Status.Phase == v1.Pending)
 	})
 }
@@ -139,7 +139,7 @@ func (r *Reconciler) ofServer(ctx context.Context, o client.Object) []reconcile.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	// Live: a decision on an old status could repeat what is long over.
 	f := new(v1.NodeFailover)
-	if err := r.Live.Get(ctx, req.NamespacedName, f); err != nil {
+	if err := r.opts.Live.Get(ctx, req.NamespacedName, f); err != nil {
 		if apierrors.IsNotFound(err) {
 			return reconcile.Result{}, nil
 		}
@@ -168,10 +168,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if wake.IsZero() {
 		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{RequeueAfter: max(wake.Sub(r.Clock.Now()), time.Millisecond)}, nil
+	return reconcile.Result{RequeueAfter: max(wake.Sub(r.opts.Clock.Now()), time.Millisecond)}, nil
 }
 
-// waits tells whether it is still to be decided if a failover gets a VM.
+// waits reports whether it is still to be decided if a failover gets a VM.
 func waits(f *v1.NodeFailover) bool { return f.Status.Phase == v1.Pending || f.Status.Phase == "" }
 
 // run decides, persists and acts, and says when to look again. It calls
@@ -181,12 +181,12 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 	done := make(map[string]bool)
 	var failed []error
 	for range rounds {
-		now := r.Clock.Now()
-		s.Skips = r.Skips() // after now, or a jump could lie between them
-		p := decide.Decide(r.Settings, s, now)
+		now := r.opts.Clock.Now()
+		s.Skips = r.opts.Skips() // after now, or a jump could lie between them
+		p := decide.Decide(r.opts.Settings, s, now)
 		wake = p.Wake
-		if r.DryRun {
-			r.say(s.Failover, p)
+		if r.opts.DryRun {
+			r.logPlan(s.Failover, p)
 			return wake, nil
 		}
 		if err := r.persist(ctx, s, p); err != nil {
@@ -234,10 +234,10 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 	return wake, errors.Join(failed...)
 }
 
-// byItself tells whether what follows an action goes ahead if that fails.
+// byItself reports whether what follows an action goes ahead if that fails.
 func byItself(a decide.Action) bool {
 	switch a.Kind {
-	case decide.CreateAdded, decide.CreateReplacement, decide.DeleteToken, decide.ForgetAnswers, decide.LabelNode, decide.Cordon, decide.Uncordon:
+	case decide.CreateAdded, decide.CreateReplacement, decide.DeleteToken, decide.RemoveAnswers, decide.LabelNode, decide.Cordon, decide.Uncordon:
 		return true
 	}
 	return a.Server.Name != ""
@@ -280,25 +280,25 @@ func (r *Reconciler) actAll(ctx context.Context, s *decide.State, all []decide.A
 	return out
 }
 
-// persist writes the status, and tells the story once it is written.
+// persist writes the status, and reports the events once it is written.
 func (r *Reconciler) persist(ctx context.Context, s *decide.State, p decide.Plan) error {
 	f := s.Failover
 	if p.Status != nil {
 		old := f.Status
 		f.Status = *p.Status
-		if err := r.Client.Status().Update(ctx, f); err != nil {
+		if err := r.opts.Client.Status().Update(ctx, f); err != nil {
 			f.Status = old
 			return fmt.Errorf("persist status: %w", err)
 		}
 		// What the API server has made of it is what the next round goes on from,
 		// but for the instants: it keeps no more than microseconds.
 		if old.Phase != f.Status.Phase {
-			r.Log.Info("failover", "node", f.Spec.OnpremNodeName, "failover", f.Name, "from", old.Phase, "to", f.Status.Phase)
-			r.Metrics.transition(f)
+			r.opts.Log.Info("failover", "node", f.Spec.OnpremNodeName, "failover", f.Name, "from", old.Phase, "to", f.Status.Phase)
+			r.opts.Metrics.transition(f)
 		}
 	}
 	for _, e := range p.Events {
-		r.event(f, e)
+		r.opts.event(f, e)
 	}
 	return nil
 }
@@ -316,8 +316,8 @@ func (o *Options) event(f *v1.NodeFailover, e decide.Event) {
 	o.Events.Eventf(f, nil, string(e.Kind), e.Reason, "Failover", "%s", short(e.Message))
 }
 
-// say tells what would be done, once.
-func (r *Reconciler) say(f *v1.NodeFailover, p decide.Plan) {
+// logPlan logs what would be done, once.
+func (r *Reconciler) logPlan(f *v1.NodeFailover, p decide.Plan) {
 	text := fmt.Sprint(p.Actions)
 	if p.Status != nil {
 		text += " phase " + string(p.Status.Phase)
@@ -327,7 +327,7 @@ func (r *Reconciler) say(f *v1.NodeFailover, p decide.Plan) {
 	r.said[f.UID] = text
 	r.mu.Unlock()
 	if !known {
-		r.Log.Info("dry run", "node", f.Spec.OnpremNodeName, "failover", f.Name, "would", text)
+		r.opts.Log.Info("dry run", "node", f.Spec.OnpremNodeName, "failover", f.Name, "would", text)
 	}
 }
 
@@ -346,13 +346,13 @@ func (r *Reconciler) token(id string) (secret string, ok bool) {
 	return secret, ok
 }
 
-func (r *Reconciler) keepToken(id, secret string) {
+func (r *Reconciler) storeToken(id, secret string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tokens[id] = secret
 }
 
-func (r *Reconciler) forgetToken(id string) {
+func (r *Reconciler) dropToken(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.tokens, id)
@@ -366,7 +366,7 @@ func (r *Reconciler) lookedAt(f *v1.NodeFailover) (look, bool) {
 	return l, ok
 }
 
-func (r *Reconciler) keepLook(f *v1.NodeFailover, l look) {
+func (r *Reconciler) storeLook(f *v1.NodeFailover, l look) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.looks[f.UID] = l

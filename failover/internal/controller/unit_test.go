@@ -189,25 +189,25 @@ func TestSlowLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &sluggish{takes: 20 * time.Second}
 		r := NewReconciler(&Options{Cloud: slow, Clock: clock.RealClock{}, Metrics: NewMetrics(prometheus.NewRegistry()), Settings: &decide.Settings{}})
-		look := func() (decide.Known, time.Duration) {
+		look := func() (decide.Presence, time.Duration) {
 			s := &decide.State{Failover: &v1.NodeFailover{Status: v1.NodeFailoverStatus{Phase: v1.Creating, GCPVMName: "vm", VM: &v1.VMStatus{}}}}
 			began := time.Now()
-			r.seeVM(t.Context(), s)
-			return s.VM.Known, time.Since(began)
+			r.observeVM(t.Context(), s)
+			return s.VM.Presence, time.Since(began)
 		}
 		for i, want := range []struct {
 			takes, waits time.Duration
-			known        decide.Known
+			presence     decide.Presence
 		}{
-			{20 * time.Second, lookTimeout, decide.Unknown},
-			{20 * time.Second, 20 * time.Second, decide.Present}, // the last one took long
-			{time.Second, time.Second, decide.Present},
-			{time.Hour, lookTimeout, decide.Unknown}, // the last one did not
-			{time.Hour, callTimeout, decide.Unknown},
+			{20 * time.Second, lookTimeout, decide.VMUnknown},
+			{20 * time.Second, 20 * time.Second, decide.VMPresent}, // the last one took long
+			{time.Second, time.Second, decide.VMPresent},
+			{time.Hour, lookTimeout, decide.VMUnknown}, // the last one did not
+			{time.Hour, callTimeout, decide.VMUnknown},
 		} {
 			slow.takes = want.takes
-			if known, waited := look(); known != want.known || waited != want.waits {
-				t.Errorf("look %d: %q after %s, want %q after %s", i, known, waited, want.known, want.waits)
+			if known, waited := look(); known != want.presence || waited != want.waits {
+				t.Errorf("look %d: %q after %s, want %q after %s", i, known, waited, want.presence, want.waits)
 			}
 		}
 	})
@@ -218,7 +218,7 @@ func TestCostPerHour(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := NewMetrics(reg)
 	ref := func(name string) cloud.Ref { return cloud.Ref{Name: name, Zone: "z"} }
-	m.machines([]cloud.Instance{{Ref: ref("told"), HourlyCost: 0.5}, {Ref: ref("set")}, {Ref: ref("neither")}}, map[cloud.Ref]float64{ref("told"): 9, ref("set"): 0.25, ref("gone"): 9})
+	m.instances([]cloud.Instance{{Ref: ref("told"), HourlyCost: 0.5}, {Ref: ref("set")}, {Ref: ref("neither")}}, map[cloud.Ref]float64{ref("told"): 9, ref("set"): 0.25, ref("gone"): 9})
 	all, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -26,10 +26,10 @@ const nodePaused = v1.PausedAnnotation
 
 // Watcher makes a NodeFailover for each watched Node that is not Ready and has
 // none. It makes no other decision; most of them end within the grace.
-type Watcher struct{ *Options }
+type Watcher struct{ opts *Options }
 
 // NewWatcher makes a Watcher.
-func NewWatcher(o *Options) *Watcher { return &Watcher{o} }
+func NewWatcher(o *Options) *Watcher { return &Watcher{opts: o} }
 
 // Register adds it to a manager.
 func (w *Watcher) Register(mgr ctrl.Manager) error {
@@ -47,16 +47,16 @@ func (w *Watcher) Register(mgr ctrl.Manager) error {
 // Reconcile looks at one Node.
 func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Result, error) {
 	switch {
-	case n.Labels[w.WatchedKey] != w.WatchedValue, n.DeletionTimestamp != nil, paused(n):
+	case n.Labels[w.opts.WatchedKey] != w.opts.WatchedValue, n.DeletionTimestamp != nil, paused(n):
 		return reconcile.Result{}, nil
 	case health(n) == decide.Ready:
 		return reconcile.Result{}, nil
 	}
 	// A node that has just been added is NotReady until its network is up.
-	if age := w.Clock.Now().Sub(n.CreationTimestamp.Time); age < w.Settings.Grace && age >= 0 {
-		return reconcile.Result{RequeueAfter: w.Settings.Grace - age}, nil
+	if age := w.opts.Clock.Now().Sub(n.CreationTimestamp.Time); age < w.opts.Settings.Grace && age >= 0 {
+		return reconcile.Result{RequeueAfter: w.opts.Settings.Grace - age}, nil
 	}
-	for _, r := range []client.Reader{w.Client, w.Live} { // the cache says mostly yes, and cheaply
+	for _, r := range []client.Reader{w.opts.Client, w.opts.Live} { // the cache says mostly yes, and cheaply
 		open, err := w.open(ctx, r, n.Name)
 		if err != nil || open {
 			return reconcile.Result{}, err
@@ -71,7 +71,7 @@ func (w *Watcher) open(ctx context.Context, r client.Reader, node string) (bool,
 		return false, fmt.Errorf("list failovers: %w", err)
 	}
 	for i := range all.Items {
-		if f := &all.Items[i]; f.Spec.OnpremNodeName == node && f.Spec.Adds == "" && !f.Spec.Drill && f.Status.Phase != v1.Completed {
+		if f := &all.Items[i]; f.Spec.OnpremNodeName == node && f.Spec.ParentFailover == "" && !f.Spec.Drill && f.Status.Phase != v1.Completed {
 			return true, nil
 		}
 	}
@@ -79,47 +79,47 @@ func (w *Watcher) open(ctx context.Context, r client.Reader, node string) (bool,
 }
 
 func (w *Watcher) create(ctx context.Context, n *corev1.Node) error {
-	record, err := json.Marshal(decide.Record{UID: n.UID, Labels: n.Labels, FailedAt: w.Clock.Now()})
+	record, err := json.Marshal(decide.Record{UID: n.UID, Labels: n.Labels, FailedAt: w.opts.Clock.Now()})
 	if err != nil {
 		return fmt.Errorf("record node %s: %w", n.Name, err)
 	}
 	f := &v1.NodeFailover{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:        decide.Name(n.Name, n.UID, spell(n)),
+			Name:        decide.Name(n.Name, n.UID, outage(n)),
 			Finalizers:  []string{v1.Finalizer},
 			Annotations: map[string]string{RecordAnnotation: string(record)},
 		},
 		Spec: v1.NodeFailoverSpec{OnpremNodeName: n.Name},
 	}
-	if w.DryRun {
-		w.Log.Info("would make a failover", "node", n.Name, "failover", f.Name)
+	if w.opts.DryRun {
+		w.opts.Log.Info("would make a failover", "node", n.Name, "failover", f.Name)
 		return nil
 	}
-	for err := w.Client.Create(ctx, f); err != nil; err = w.Client.Create(ctx, f) {
+	for err := w.opts.Client.Create(ctx, f); err != nil; err = w.opts.Client.Create(ctx, f) {
 		if !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create failover for node %s: %w", n.Name, err)
 		}
-		// One of the same spell may have completed, deleted by hand for example,
+		// One of the same outage may have completed, deleted by hand for example,
 		// while the node went on being down. This one follows on it.
 		var old v1.NodeFailover
-		if err := w.Live.Get(ctx, client.ObjectKeyFromObject(f), &old); err != nil {
+		if err := w.opts.Live.Get(ctx, client.ObjectKeyFromObject(f), &old); err != nil {
 			return client.IgnoreNotFound(err)
 		}
 		if old.Status.Phase != v1.Completed {
 			return nil // another controller has been faster
 		}
-		f.Name = decide.Name(n.Name, n.UID, spell(n)+"/"+string(old.UID))
+		f.Name = decide.Name(n.Name, n.UID, outage(n)+"/"+string(old.UID))
 	}
-	w.Log.Info("node is not ready: failover made", "node", n.Name, "failover", f.Name)
-	w.event(f, decide.Event{Kind: decide.Normal, Reason: "NodeNotReady", Message: fmt.Sprintf("%s is not Ready", n.Name)})
+	w.opts.Log.Info("node is not ready: failover made", "node", n.Name, "failover", f.Name)
+	w.opts.event(f, decide.Event{Kind: decide.Normal, Reason: "NodeNotReady", Message: fmt.Sprintf("%s is not Ready", n.Name)})
 	return nil
 }
 
-// paused tells whether somebody works on the node.
+// paused reports whether somebody works on the node.
 func paused(n *corev1.Node) bool { return v1.On(n.Annotations, nodePaused) }
 
-// spell is since when the node has not been Ready, by its own condition.
-func spell(n *corev1.Node) string {
+// outage is since when the node has not been Ready, by its own condition.
+func outage(n *corev1.Node) string {
 	for _, c := range n.Status.Conditions {
 		if c.Type == corev1.NodeReady {
 			return c.LastTransitionTime.UTC().Format(time.RFC3339)

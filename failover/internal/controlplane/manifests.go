@@ -3,7 +3,6 @@ package controlplane
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,78 +12,30 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
 const (
-	crdKind       = "CustomResourceDefinition"
 	kustomization = "Kustomization"
 	fieldManager  = "controlplane"
 )
 
-// InstallCRDs applies the CustomResourceDefinitions in YAML files, or in the
+// InstallCRDs installs the CustomResourceDefinitions in YAML files, or in the
 // *.yaml of folders, and waits until they are served. Whatever else is in these
 // files is left out.
 func (c *Cluster) InstallCRDs(t testing.TB, paths ...string) {
 	t.Helper()
-	var crds []*unstructured.Unstructured
-	for _, object := range read(t, paths) {
-		if object.GetKind() == crdKind {
-			crds = append(crds, object)
-		}
+	crds, err := envtest.InstallCRDs(c.Config, envtest.CRDInstallOptions{Paths: paths, ErrorIfPathMissing: true, MaxTime: patience, PollInterval: poll})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if len(crds) == 0 {
 		t.Fatalf("no CustomResourceDefinition in %q", paths)
 	}
-	c.apply(t, crds)
-	for _, crd := range crds {
-		eventually(t, "wait until "+crd.GetName()+" is served", func(context.Context) error { return c.serves(crd) })
-	}
-}
-
-// serves reports which version of a CRD is not found by discovery yet.
-func (c *Cluster) serves(crd *unstructured.Unstructured) error {
-	group, _, err := unstructured.NestedString(crd.Object, "spec", "group")
-	if err != nil {
-		return err
-	}
-	plural, _, err := unstructured.NestedString(crd.Object, "spec", "names", "plural")
-	if err != nil {
-		return err
-	}
-	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
-	if err != nil {
-		return err
-	}
-	for _, v := range versions {
-		version, _ := v.(map[string]any)
-		if served, _ := version["served"].(bool); !served {
-			continue
-		}
-		name, _ := version["name"].(string)
-		gv := schema.GroupVersion{Group: group, Version: name}
-		resources, err := c.Client.Discovery().ServerResourcesForGroupVersion(gv.String())
-		if err != nil {
-			return err
-		}
-		if !has(resources, plural) {
-			return fmt.Errorf("%s has no %s", gv, plural)
-		}
-	}
-	return nil
-}
-
-func has(list *metav1.APIResourceList, plural string) bool {
-	for _, r := range list.APIResources {
-		if r.Name == plural {
-			return true
-		}
-	}
-	return false
 }
 
 // Apply applies all objects of YAML files, or of the *.yaml of folders, in

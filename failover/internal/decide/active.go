@@ -40,7 +40,7 @@ func (d *decision) active() {
 	switch {
 	case d.st.SharesWith == "" && d.outlived(d.f):
 		if d.st.DrainStartedAt == nil {
-			d.event(Warning, "Outlived", fmt.Sprintf("%s has reached its longest lifetime, %s, and nothing has replaced it: it takes no new games", d.st.GCPVMName, d.set.Lifetime))
+			d.event(Warning, "LifetimeExceeded", fmt.Sprintf("%s has reached its longest lifetime, %s, and nothing has replaced it: it takes no new games", d.st.GCPVMName, d.set.Lifetime))
 		}
 		if d.drained() {
 			d.giveUp(v1.GaveUpLifetime, "empty at the end of its longest lifetime: the next one takes its place")
@@ -50,10 +50,10 @@ func (d *decision) active() {
 		d.comeBack()
 	}
 	if !d.graceOver() {
-		return // a new spell, since the last recovery
+		return // a new outage, since the last recovery
 	}
 	if !d.calm() {
-		if d.st.Taint == v1.TaintNone && d.f.Spec.Adds == "" {
+		if d.st.Taint == v1.TaintNone && d.f.Spec.ParentFailover == "" {
 			d.condition(v1.TaintApplied, metav1.ConditionFalse, "Storm", d.storm())
 		}
 		return
@@ -62,19 +62,19 @@ func (d *decision) active() {
 	d.taint()
 }
 
-// ownVM looks after the VM, and tells whether it still stands.
+// ownVM looks after the VM, and reports whether it still stands.
 func (d *decision) ownVM() bool {
 	d.wakeAt(d.now.Add(d.set.Watch))
-	switch vm := d.s.VM; vm.Known {
-	case Absent, Foreign:
+	switch vm := d.s.VM; vm.Presence {
+	case VMAbsent, VMForeign:
 		d.giveUp(v1.GaveUpLost, "the VM has vanished")
 		return false
-	case Present:
+	case VMPresent:
 		if vm.Instance.State == cloud.Stopping || vm.Instance.State == cloud.Stopped {
 			d.giveUp(v1.GaveUpLost, "the cloud has ended the VM")
 			return false
 		}
-	case Unknown:
+	case VMUnknown:
 		if vm.Err != "" {
 			d.st.LastError = vm.Err
 		}
@@ -90,14 +90,14 @@ func (d *decision) ownVM() bool {
 	return true
 }
 
-// outlived tells whether the VM of o has reached the end of its life. It is
+// outlived reports whether the VM of o has reached the end of its life. It is
 // drained where it stands, so that the games end in their time and before the
 // cloud ends the VM, and the next one is made in its place.
 func (d *decision) outlived(o *v1.NodeFailover) bool {
 	return o.Status.VM != nil && d.reached(d.after(o.Status.VM.StartedAt.Time, d.set.Lifetime))
 }
 
-// replaced tells whether there is a failover that replaces this one, or another
+// replaced reports whether there is a failover that replaces this one, or another
 // one for the same VM of the node: one that is made now would be its duplicate.
 func (d *decision) replaced() bool {
 	for i := range d.s.Siblings {
@@ -109,7 +109,7 @@ func (d *decision) replaced() bool {
 	return false
 }
 
-// tempStands tells whether the temporary node is worth keeping.
+// tempStands reports whether the temporary node is worth keeping.
 func (d *decision) tempStands() bool {
 	if d.tempReady() {
 		if d.st.TempNotReadySince != nil {
@@ -171,7 +171,7 @@ func (d *decision) inherit() bool {
 func (d *decision) taint() {
 	const kind = v1.TaintApplied
 	switch {
-	case d.f.Spec.Adds != "":
+	case d.f.Spec.ParentFailover != "":
 		return
 	case d.s.Node.Health == Gone:
 		// Its pods are collected because their Node does not exist.
@@ -201,7 +201,7 @@ func (d *decision) taint() {
 	d.poll()
 }
 
-// fenced tells whether the node is known to be off, as far as the policy wants.
+// fenced reports whether the node is known to be off, as far as the policy wants.
 func (d *decision) fenced() bool {
 	wait := func(reason, message string) bool {
 		d.condition(v1.TaintApplied, metav1.ConditionFalse, reason, message)
@@ -243,7 +243,7 @@ func (d *decision) recovering() {
 	if d.tainted() {
 		return
 	}
-	if d.st.SharesWith == "" && d.s.VM.Known == Present {
+	if d.st.SharesWith == "" && d.s.VM.Presence == VMPresent {
 		d.tokensGone()
 	}
 	if !d.restored() || !d.stable() {
@@ -287,7 +287,7 @@ func (d *decision) reveal() {
 }
 
 // restored gives a Node that was deleted and has come back its labels, and
-// tells whether it has them. One that was there all the time is left alone:
+// reports whether it has them. One that was there all the time is left alone:
 // somebody may have changed its labels on purpose.
 func (d *decision) restored() bool {
 	r := d.st.Recorded
@@ -318,7 +318,7 @@ func (d *decision) leave(why string) {
 	d.draining()
 }
 
-// hosted tells whether the VM that this failover shares is still to be had.
+// hosted reports whether the VM that this failover shares is still to be had.
 // If not, it needs one of its own.
 func (d *decision) hosted() bool {
 	host := d.sibling(d.st.SharesWith)
@@ -339,7 +339,7 @@ func (d *decision) hosted() bool {
 	}
 	d.st.SharesWith, d.st.ActiveAt = "", nil
 	d.st.Phase = v1.Pending
-	d.event(Warning, "HostGone", "the shared VM goes away: this failover needs one of its own")
+	d.event(Warning, "SharedVMGone", "the shared VM goes away: this failover needs one of its own")
 	d.wakeAt(d.now.Add(time.Millisecond))
 	return false
 }

@@ -17,7 +17,7 @@ import (
 
 // run lets the controller look at one failover once, and returns when it wants
 // to look again.
-func (w *world) run(f *v1.NodeFailover) (wake time.Time) {
+func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 	s := w.state(f)
 	done := map[string]bool{}
 	for range 6 {
@@ -68,7 +68,7 @@ func (w *world) run(f *v1.NodeFailover) (wake time.Time) {
 }
 
 // write counts the writes, and crashes the controller before the one it is told.
-func (w *world) write(what string) bool {
+func (w *harness) write(what string) bool {
 	if w.faults.writes {
 		return false
 	}
@@ -78,7 +78,7 @@ func (w *world) write(what string) bool {
 			w.say("CRASH before %s", what)
 			w.crashed = errCrash
 			clear(w.memory)
-			w.viewSince = w.now
+			w.apiHealthySince = w.now
 			return false
 		}
 	}
@@ -86,7 +86,7 @@ func (w *world) write(what string) bool {
 }
 
 // persist stores a status. A look that the cloud did not answer is no change.
-func (w *world) persist(f *v1.NodeFailover, old, status v1.NodeFailoverStatus) {
+func (w *harness) persist(f *v1.NodeFailover, old, status v1.NodeFailoverStatus) {
 	if old.Phase != status.Phase {
 		w.say("%s: %s → %s", f.Spec.OnpremNodeName, cmpOr(old.Phase, "new"), status.Phase)
 	}
@@ -105,7 +105,7 @@ func cmpOr(p v1.Phase, or string) string {
 }
 
 // act does what an action says and checks that it may be done.
-func (w *world) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool {
+func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool {
 	w.drillMay(f, a)
 	switch a.Kind {
 	case decide.AddFinalizer:
@@ -177,21 +177,21 @@ func (w *world) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool {
 			w.changes++
 			sv.rv++
 		}
-	case decide.ForgetAnswers:
+	case decide.RemoveAnswers:
 		delete(f.Annotations, v1.FencedAnnotation)
 		delete(f.Annotations, v1.ProceedAnnotation)
 		w.changes++
 	case decide.CreateReplacement:
-		w.another(f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, Adds: f.Leader(), Share: f.Spec.Share})
+		w.another(f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, ParentFailover: f.Parent(), SharedLoad: f.Spec.SharedLoad})
 	case decide.CreateAdded:
-		w.another(f, a.ID, v1.NodeFailoverSpec{Adds: f.Name, Share: a.Share})
+		w.another(f, a.ID, v1.NodeFailoverSpec{ParentFailover: f.Name, SharedLoad: a.SharedLoad})
 	default:
 		w.broken("unknown action %s", a)
 	}
 	return true
 }
 
-func (w *world) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverSpec) {
+func (w *harness) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverSpec) {
 	for _, o := range w.failovers {
 		if o.Name == name && !w.deleted(o) {
 			return
@@ -210,7 +210,7 @@ func (w *world) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverSpe
 	w.failovers = append(w.failovers, r)
 }
 
-func (w *world) create(f *v1.NodeFailover, s *decide.State) {
+func (w *harness) create(f *v1.NodeFailover, s *decide.State) {
 	st := f.Status
 	key := st.VM.Zone + "/" + st.GCPVMName
 	if !slices.Contains(f.Finalizers, v1.Finalizer) {
@@ -226,7 +226,7 @@ func (w *world) create(f *v1.NodeFailover, s *decide.State) {
 	}
 	if m := w.vms[key]; m != nil {
 		if m.owner != f.UID || m.foreign {
-			s.Created, s.CreateErr = decide.Alien, "there is a machine of that name that is not ours"
+			s.Created, s.CreateErr = decide.Foreign, "there is a VM of that name that is not ours"
 		}
 		return
 	}
@@ -251,7 +251,7 @@ func (w *world) create(f *v1.NodeFailover, s *decide.State) {
 	}
 }
 
-func (w *world) deleteVM(f *v1.NodeFailover) {
+func (w *harness) deleteVM(f *v1.NodeFailover) {
 	m := w.vms[f.Status.VM.Zone+"/"+f.Status.GCPVMName]
 	if m == nil {
 		return
@@ -272,14 +272,14 @@ func (w *world) deleteVM(f *v1.NodeFailover) {
 	}
 }
 
-func (w *world) taint(f *v1.NodeFailover, a decide.Action) bool {
+func (w *harness) taint(f *v1.NodeFailover, a decide.Action) bool {
 	n := w.nodes[a.Node]
 	switch {
 	case n == nil || n.health == decide.Gone || n.uid != a.UID:
 		return false // the API server's answer: not found, or a conflict
 	case n.taint == "foreign":
 		w.broken("a foreign taint on %s is overwritten", a.Node)
-	case f.Spec.Adds != "":
+	case f.Spec.ParentFailover != "":
 		w.broken("%s is tainted by a further failover", a.Node)
 	case n.health != decide.NotReady:
 		w.broken("%s is tainted while it is Ready", a.Node)
@@ -294,7 +294,7 @@ func (w *world) taint(f *v1.NodeFailover, a decide.Action) bool {
 	return true
 }
 
-func (w *world) deleteServer(f *v1.NodeFailover, seen decide.Server) {
+func (w *harness) deleteServer(f *v1.NodeFailover, seen decide.Server) {
 	sv := w.servers[seen.Name]
 	if sv == nil || sv.UID != seen.UID || fmt.Sprint(sv.rv) != seen.ResourceVersion {
 		w.say("%s: refused, %s has changed", f.Spec.OnpremNodeName, seen.Name)
@@ -307,14 +307,14 @@ func (w *world) deleteServer(f *v1.NodeFailover, seen decide.Server) {
 	if n := w.nodes[sv.Node]; n != nil && n.health == decide.Ready {
 		w.broken("%s is deleted from %s, which is Ready", seen.Name, sv.Node)
 	}
-	if sv.Node == f.Spec.OnpremNodeName && f.Spec.Adds != "" {
+	if sv.Node == f.Spec.OnpremNodeName && f.Spec.ParentFailover != "" {
 		w.broken("%s of the dead node is deleted by a further failover", seen.Name)
 	}
 	delete(w.servers, seen.Name)
 	w.changes++
 }
 
-func (w *world) removeTemp(name string) {
+func (w *harness) removeTemp(name string) {
 	delete(w.temps, name)
 	w.changes++
 	for n, sv := range w.servers {
@@ -325,7 +325,7 @@ func (w *world) removeTemp(name string) {
 }
 
 // checkCompleted is called when a failover says that it is over.
-func (w *world) checkCompleted(f *v1.NodeFailover) {
+func (w *harness) checkCompleted(f *v1.NodeFailover) {
 	// All that it has had is counted, but for the rounding and before a turn of the clock.
 	if told := f.Status.Spent.ScaledValue(resource.Micro); !w.turned && told+int64(f.Status.TotalAttempts) < w.spent[f.UID] {
 		w.broken("completed: it says that its VMs have cost %d, they have cost %d", told, w.spent[f.UID])

@@ -9,14 +9,14 @@ import (
 )
 
 // turn turns the clock. What the controller has persisted is as the clock was;
-// the world's own truth turns with it.
-func (w *world) turn(by time.Duration) {
+// the harness's own truth turns with it.
+func (w *harness) turn(by time.Duration) {
 	if by > 0 {
 		w.skips = append(w.skips, decide.Skip{From: w.now, To: w.now.Add(by)})
 	}
 	w.now, w.start = w.now.Add(by), w.start.Add(by)
 	if by < 0 {
-		w.viewSince = w.now // it sees that
+		w.apiHealthySince = w.now // it sees that
 	}
 	w.turned = true
 	for _, n := range w.nodes {
@@ -39,7 +39,7 @@ func (w *world) turn(by time.Duration) {
 func TestClockTurnsBack(t *testing.T) {
 	const step = 5 * time.Second
 	for at := step; at < 7*time.Minute; at += step {
-		w := newWorld()
+		w := newHarness()
 		pass := func(d time.Duration) {
 			for ; d > 0; d -= step {
 				w.advance(step)
@@ -77,11 +77,11 @@ func TestClockTurnsBack(t *testing.T) {
 // TestClockTurnsBackInPauses: the pause after the last attempt, and the time to
 // join, are no longer for it.
 func TestClockTurnsBackInPauses(t *testing.T) {
-	for what, spoil := range map[string]func(*world){
-		"pause": func(w *world) { w.faults.create["*"] = decide.Quota },
-		"join":  func(w *world) { w.faults.neverJoins = true },
+	for what, spoil := range map[string]func(*harness){
+		"pause": func(w *harness) { w.faults.create["*"] = decide.Quota },
+		"join":  func(w *harness) { w.faults.neverJoins = true },
 	} {
-		w := newWorld()
+		w := newHarness()
 		w.setNode("worker-1", "ready")
 		w.setNode("worker-1", "notready")
 		spoil(w)
@@ -108,7 +108,7 @@ func TestClockTurnsBackInPauses(t *testing.T) {
 func TestClockTurnsForward(t *testing.T) {
 	const step, days = 5 * time.Second, 72 * time.Hour
 	for moment := step; moment < 8*time.Minute; moment += step {
-		w := newWorld()
+		w := newHarness()
 		passed := time.Duration(0)
 		pass := func(d time.Duration) {
 			if before := moment - passed; 0 < before && before <= d {

@@ -29,11 +29,11 @@ func (d *decision) attempt() {
 	d.st.GCPVMName = vmName(d.set.NamePrefix, d.f.Spec.OnpremNodeName, d.f.UID, d.st.TotalAttempts)
 	d.st.NextAttemptAt = nil
 	d.st.VM = &v1.VMStatus{
-		Zone: zone, RequestID: requestID(d.f.UID, d.st.TotalAttempts), MachineType: m.Type,
+		Zone: zone, RequestID: requestID(d.f.UID, d.st.TotalAttempts), MachineType: m.Name,
 		StartedAt: *d.instant(), HourlyCost: v1.Milli(m.MilliCost),
 	}
 	d.condition(v1.VMCreated, metav1.ConditionFalse, "Requested", fmt.Sprintf("attempt %d in %s", d.st.VMCreationAttempts, zone))
-	d.event(Normal, "CreatingVM", fmt.Sprintf("%s %s in %s, attempt %d of %d", m.Type, d.st.GCPVMName, zone, d.st.VMCreationAttempts, d.set.MaxAttempts))
+	d.event(Normal, "CreatingVM", fmt.Sprintf("%s %s in %s, attempt %d of %d", m.Name, d.st.GCPVMName, zone, d.st.VMCreationAttempts, d.set.MaxAttempts))
 	d.insert()
 }
 
@@ -77,12 +77,12 @@ func (d *decision) creating() {
 	d.deleteReadyLater()
 	d.poll()
 	late := d.reached(d.after(d.st.VM.StartedAt.Time, d.set.JoinTimeout))
-	switch d.s.VM.Known {
-	case Foreign:
-		d.giveUp(v1.GaveUpForeign, "a machine of that name is not ours")
-	case Present:
+	switch d.s.VM.Presence {
+	case VMForeign:
+		d.giveUp(v1.GaveUpForeign, "a VM of that name is not ours")
+	case VMPresent:
 		d.seen(late)
-	case Absent:
+	case VMAbsent:
 		switch {
 		case d.st.VM.SeenAt != nil:
 			d.giveUp(v1.GaveUpLost, "the VM has vanished")
@@ -91,7 +91,7 @@ func (d *decision) creating() {
 		case d.down(), d.f.Spec.Drill:
 			d.insert()
 		}
-	case Unknown:
+	case VMUnknown:
 		if d.s.VM.Err != "" {
 			d.st.LastError = d.s.VM.Err
 		}
@@ -104,7 +104,7 @@ func (d *decision) creating() {
 	}
 }
 
-// relieved tells whether a replacement is on its way, which makes this one's own
+// relieved reports whether a replacement is on its way, which makes this one's own
 // next VM one too many.
 func (d *decision) relieved() bool {
 	return slices.ContainsFunc(d.s.Siblings, func(o v1.NodeFailover) bool {
@@ -143,7 +143,7 @@ func (d *decision) insert() {
 		d.giveUp(v1.GaveUpQuota, d.s.CreateErr)
 	case Invalid:
 		d.giveUp(v1.GaveUpInvalid, d.s.CreateErr)
-	case Alien:
+	case Foreign:
 		d.giveUp(v1.GaveUpForeign, d.s.CreateErr)
 	case Unclear:
 		// It may have worked: the same request again, ever more slowly.
@@ -184,7 +184,7 @@ func (d *decision) seen(late bool) {
 func (d *decision) temp() (Temp, bool) {
 	t := d.s.Temp
 	if vm := d.st.VM; vm != nil && t.ProviderID != "" && vm.ProviderID != "" && t.ProviderID != vm.ProviderID {
-		return Temp{}, false // a Node of the same name on another machine
+		return Temp{}, false // a Node of the same name on another VM
 	}
 	return t, t.Exists
 }
@@ -289,21 +289,21 @@ func (d *decision) abandon() {
 }
 
 // gone sees to it that the VM is gone, then its Node, then its tokens, in this
-// order, and tells whether all are.
+// order, and reports whether all are.
 func (d *decision) gone() bool {
-	if d.s.VM.Known == Present || d.s.VM.Known == Unknown {
+	if d.s.VM.Presence == VMPresent || d.s.VM.Presence == VMUnknown {
 		if t, ok := d.temp(); ok && !t.Cordoned { // it has joined after all
 			d.do(Action{Kind: Cordon, Node: d.st.GCPVMName, UID: t.UID})
 		}
 	}
-	switch d.s.VM.Known {
-	case Present:
+	switch d.s.VM.Presence {
+	case VMPresent:
 		if d.s.VM.Instance.State != cloud.Stopping {
 			d.do(Action{Kind: DeleteVM, ID: d.st.GCPVMName})
 		}
 		d.poll()
 		return false
-	case Unknown:
+	case VMUnknown:
 		if d.s.VM.Err != "" { // a deletion waits for no look: the provider knows what is ours
 			d.st.LastError = d.s.VM.Err
 			d.do(Action{Kind: DeleteVM, ID: d.st.GCPVMName})
@@ -328,7 +328,7 @@ func (d *decision) spend() {
 	}
 }
 
-// tokensGone deletes the tokens of the VM, and tells whether they are.
+// tokensGone deletes the tokens of the VM, and reports whether they are.
 func (d *decision) tokensGone() bool {
 	var left []string
 	for _, id := range d.st.VM.TokenIDs {

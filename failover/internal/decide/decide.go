@@ -47,9 +47,10 @@ type decision struct {
 	lookAtPods bool
 	revealing  bool
 
-	// lead is the failover that this one adds to; leadOver: it does not go on.
-	lead     *v1.NodeFailover
-	leadOver bool
+	// parent is the failover that this one has a further VM for; parentOver: it
+	// does not go on.
+	parent     *v1.NodeFailover
+	parentOver bool
 }
 
 func (d *decision) run() {
@@ -155,7 +156,7 @@ func (d *decision) recall() {
 	}
 }
 
-// health keeps track of the present spell. A Node that is gone is one that has
+// health keeps track of the present outage. A Node that is gone is one that has
 // not recovered, if its failure was seen before; its absence alone says nothing.
 func (d *decision) health() {
 	n := d.s.Node
@@ -179,17 +180,17 @@ func (d *decision) health() {
 	}
 }
 
-// answers sees to it that what an operator has said of one spell of failure does
+// answers sees to it that what an operator has said of one outage does
 // not count for the next: a node that has been Ready is not off.
 func (d *decision) answers() {
 	annotated := d.f.On(v1.FencedAnnotation) || d.f.On(v1.ProceedAnnotation)
 	d.st.AnswersSpent = annotated && (d.st.AnswersSpent || d.s.Node.Health == Ready)
 	if d.st.AnswersSpent {
-		d.do(Action{Kind: ForgetAnswers})
+		d.do(Action{Kind: RemoveAnswers})
 	}
 }
 
-// answered tells whether an operator has annotated that for this spell.
+// answered reports whether an operator has annotated that for this outage.
 func (d *decision) answered(annotation string) bool {
 	return d.f.On(annotation) && !d.st.AnswersSpent
 }
@@ -205,11 +206,11 @@ func (d *decision) completed() {
 	}
 }
 
-// others tells whether another failover of the node goes on.
+// others reports whether another failover of the node goes on.
 func (d *decision) others() bool {
 	return slices.ContainsFunc(d.s.Siblings, func(o v1.NodeFailover) bool {
 		goesOn := o.Status.Phase == v1.Pending || o.Status.Phase == v1.Creating || o.Status.Phase == v1.Active || o.Status.Phase == ""
-		return o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && o.Spec.Adds == "" && !o.Spec.Drill && o.DeletionTimestamp == nil && goesOn
+		return o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && o.Spec.ParentFailover == "" && !o.Spec.Drill && o.DeletionTimestamp == nil && goesOn
 	})
 }
 
@@ -227,12 +228,12 @@ func (d *decision) complete(reason, message string) {
 	d.do(Action{Kind: RemoveFinalizer})
 }
 
-// down tells whether the node is not Ready, or gone after a failure.
+// down reports whether the node is not Ready, or gone after a failure.
 func (d *decision) down() bool { return d.st.NotReadySince != nil }
 
 func (d *decision) instant() *v1.Instant { return v1.At(d.now) }
 
-// reached tells whether t has come, and otherwise sees to it that Decide is
+// reached reports whether t has come, and otherwise sees to it that Decide is
 // called then.
 func (d *decision) reached(t time.Time) bool {
 	if !d.now.Before(t) {
@@ -259,13 +260,13 @@ func (d *decision) event(kind EventKind, reason, message string) {
 // since is when a health timer begins that is persisted as t: what was not
 // watched without a gap does not count.
 func (d *decision) since(t *v1.Instant) time.Time {
-	if t.Time.Before(d.s.ViewSince) {
-		return d.s.ViewSince
+	if t.Time.Before(d.s.APIHealthySince) {
+		return d.s.APIHealthySince
 	}
 	return t.Time
 }
 
-// graceOver tells whether this spell of NotReady has lasted for the grace.
+// graceOver reports whether this outage has lasted for the grace.
 func (d *decision) graceOver() bool {
 	if !d.down() {
 		return false
@@ -273,7 +274,7 @@ func (d *decision) graceOver() bool {
 	return d.reached(d.after(d.since(d.st.NotReadySince), d.set.Grace))
 }
 
-// stable tells whether the node has been Ready for the stability delay.
+// stable reports whether the node has been Ready for the stability delay.
 func (d *decision) stable() bool {
 	if d.st.RecoveryDetectedAt == nil {
 		return false

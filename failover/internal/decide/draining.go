@@ -15,7 +15,7 @@ import (
 // hangs is how long servers may take to go once they are deleted, in the end.
 const hangs = 2 * time.Minute
 
-// wellKnown tells whether a label is the kubelet's or the cloud's own affair.
+// wellKnown reports whether a label is the kubelet's or the cloud's own affair.
 func wellKnown(key string) bool {
 	domain, _, ok := strings.Cut(key, "/")
 	return ok && (domain == "kubernetes.io" || domain == "k8s.io" ||
@@ -67,7 +67,7 @@ func (d *decision) endedMeanwhile() {
 		return
 	}
 	vm := d.s.VM
-	if vm.Known == Absent && d.st.VM.SeenAt != nil || vm.Known == Present && (vm.Instance.State == cloud.Stopping || vm.Instance.State == cloud.Stopped) {
+	if vm.Presence == VMAbsent && d.st.VM.SeenAt != nil || vm.Presence == VMPresent && (vm.Instance.State == cloud.Stopping || vm.Instance.State == cloud.Stopped) {
 		d.st.VMDeletionStartedAt = d.instant()
 		const message = "the cloud has ended the VM while it was drained"
 		d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Lost", message)
@@ -77,10 +77,10 @@ func (d *decision) endedMeanwhile() {
 	d.wakeAt(d.now.Add(d.set.Watch))
 }
 
-// joinedLate tells whether games have begun on a VM that was found empty: it
+// joinedLate reports whether games have begun on a VM that was found empty: it
 // joined when its deletion had begun already, and had not come about.
 func (d *decision) joinedLate() bool {
-	running := d.s.VM.Known == Present && (d.s.VM.Instance.State == cloud.Creating || d.s.VM.Instance.State == cloud.Running)
+	running := d.s.VM.Presence == VMPresent && (d.s.VM.Instance.State == cloud.Creating || d.s.VM.Instance.State == cloud.Running)
 	return running && slices.ContainsFunc(d.onTemp(), func(s Server) bool { return s.InUse() && !s.Deleting })
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // drill is a rehearsal: the way of a failover without the node's failure, and
-// without all that is done to the node. It knows no spell of NotReady, so that
+// without all that is done to the node. It knows no outage, so that
 // nothing that depends on one happens.
 func (d *decision) drill() {
 	if n := d.s.Node; n.Health != Gone && d.st.Recorded == nil {

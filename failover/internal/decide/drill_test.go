@@ -15,7 +15,7 @@ import (
 )
 
 // drill makes a rehearsal, as the command does.
-func (w *world) drill(node string) *v1.NodeFailover {
+func (w *harness) drill(node string) *v1.NodeFailover {
 	f := &v1.NodeFailover{}
 	f.UID = w.next("failover")
 	f.Name = "drill-" + node + "-" + string(f.UID)
@@ -26,13 +26,13 @@ func (w *world) drill(node string) *v1.NodeFailover {
 	return f
 }
 
-func (w *world) isDrill(uid types.UID) bool {
+func (w *harness) isDrill(uid types.UID) bool {
 	return slices.ContainsFunc(w.failovers, func(f *v1.NodeFailover) bool { return f.UID == uid && f.Spec.Drill })
 }
 
 // drillMay checks that a drill does nothing to the node that it is for, nor to
 // what runs there.
-func (w *world) drillMay(f *v1.NodeFailover, a decide.Action) {
+func (w *harness) drillMay(f *v1.NodeFailover, a decide.Action) {
 	if !f.Spec.Drill {
 		return
 	}
@@ -54,7 +54,7 @@ func verdict(f *v1.NodeFailover) string {
 func TestDrillCrashBeforeEveryWrite(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		for n := 1; ; n++ {
-			w := newWorld()
+			w := newHarness()
 			w.setNode("worker-1", "ready")
 			w.serve("worker-1", "Ready")
 			w.serve("worker-1", "Allocated")
@@ -83,24 +83,24 @@ func TestDrillCrashBeforeEveryWrite(t *testing.T) {
 // TestDrillVerdicts: whatever keeps a drill from passing is said, and nothing
 // is left of it.
 func TestDrillVerdicts(t *testing.T) {
-	for want, spoil := range map[string]func(*world){
-		"False NodeUnknown":    func(w *world) { w.setNode("worker-1", "deleted") },
-		"False NodeNotReady":   func(w *world) { w.setNode("worker-1", "notready"); w.nodes["worker-1"].labels = nil },
-		"False NodeNotWatched": func(w *world) { w.nodes["worker-1"].labels = map[string]string{"node-type": "desk"} },
-		"False Failover": func(w *world) {
+	for want, spoil := range map[string]func(*harness){
+		"False NodeUnknown":    func(w *harness) { w.setNode("worker-1", "deleted") },
+		"False NodeNotReady":   func(w *harness) { w.setNode("worker-1", "notready"); w.nodes["worker-1"].labels = nil },
+		"False NodeNotWatched": func(w *harness) { w.nodes["worker-1"].labels = map[string]string{"node-type": "desk"} },
+		"False Failover": func(w *harness) {
 			w.setNode("worker-1", "notready")
 			w.advance(time.Minute)
 			w.setNode("worker-1", "ready")
 		},
-		"False Yielded":     func(w *world) { w.setNode("worker-2", "notready") },
-		"False Duplicate":   func(w *world) { w.drill("worker-1") },
-		"False Quota":       func(w *world) { w.faults.create["*"] = decide.Quota },
-		"False Stockout":    func(w *world) { w.faults.create["*"] = decide.Stockout },
-		"False Invalid":     func(w *world) { w.faults.create["*"] = decide.Invalid },
-		"False NeverJoined": func(w *world) { w.faults.neverJoins = true },
-		"True Passed":       func(w *world) { w.faults.create["zone-a"] = decide.Stockout },
+		"False Yielded":     func(w *harness) { w.setNode("worker-2", "notready") },
+		"False Duplicate":   func(w *harness) { w.drill("worker-1") },
+		"False Quota":       func(w *harness) { w.faults.create["*"] = decide.Quota },
+		"False Stockout":    func(w *harness) { w.faults.create["*"] = decide.Stockout },
+		"False Invalid":     func(w *harness) { w.faults.create["*"] = decide.Invalid },
+		"False NeverJoined": func(w *harness) { w.faults.neverJoins = true },
+		"True Passed":       func(w *harness) { w.faults.create["zone-a"] = decide.Stockout },
 	} {
-		w := newWorld()
+		w := newHarness()
 		w.setNode("worker-1", "ready")
 		w.setNode("worker-2", "ready")
 		spoil(w)
@@ -118,7 +118,7 @@ func TestDrillVerdicts(t *testing.T) {
 // begun goes on, whatever the other one is called.
 func TestDrillsOfOneSecond(t *testing.T) {
 	for _, name := range []string{"a", "z"} {
-		w := newWorld()
+		w := newHarness()
 		w.setNode("worker-1", "ready")
 		first := w.drill("worker-1")
 		w.advance(time.Second)

@@ -12,7 +12,7 @@ import (
 )
 
 // hand makes a failover as somebody with kubectl could.
-func (w *world) hand(name string, spec v1.NodeFailoverSpec) *v1.NodeFailover {
+func (w *harness) hand(name string, spec v1.NodeFailoverSpec) *v1.NodeFailover {
 	f := &v1.NodeFailover{Spec: spec}
 	f.Name, f.UID, f.CreationTimestamp = name, w.next("failover"), metav1.Time{Time: w.now}
 	w.failovers = append(w.failovers, f)
@@ -21,7 +21,7 @@ func (w *world) hand(name string, spec v1.NodeFailoverSpec) *v1.NodeFailover {
 }
 
 // play lets the commands of scenarios happen.
-func (w *world) play(t *testing.T, script string) {
+func (w *harness) play(t *testing.T, script string) {
 	t.Helper()
 	for line := range strings.Lines(script) {
 		if words := strings.Fields(line); len(words) > 0 {
@@ -35,7 +35,7 @@ func (w *world) play(t *testing.T, script string) {
 // TestReplacesAnotherNodes: one for another node that is said to replace ours,
 // by mistake, takes nothing over, and waits as any other.
 func TestReplacesAnotherNodes(t *testing.T) {
-	w := newWorld()
+	w := newHarness()
 	w.play(t, `
 		node worker-1 ready
 		node worker-2 ready
@@ -61,7 +61,7 @@ func TestReplacesAnotherNodes(t *testing.T) {
 
 // TestReplacesNobody: what a failover is said to replace is not there.
 func TestReplacesNobody(t *testing.T) {
-	w := newWorld()
+	w := newHarness()
 	w.setNode("worker-1", "ready")
 	x := w.hand("x", v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Replaces: "nobody"})
 	w.setNode("worker-1", "notready")
@@ -78,17 +78,17 @@ func TestReplacesNobody(t *testing.T) {
 }
 
 // TestReplaceOneAnother: the CRD cannot refuse failovers that are made by hand
-// and replace one another. One that adds to them finds no end of that chain.
+// and replace one another. One whose parent they are finds no end of that chain.
 func TestReplaceOneAnother(t *testing.T) {
 	a, b := made("a", v1.Active, time.Hour), made("b", v1.Active, time.Hour)
 	a.Spec.Replaces, b.Spec.Replaces = "b", "a"
 	a.Status.ActiveAt, b.Status.ActiveAt = ago(time.Hour), ago(time.Hour)
 	for _, phase := range []v1.Phase{v1.Pending, v1.Active} {
 		c := down(made("c", phase, time.Hour))
-		c.Spec.Adds, c.Spec.Share = "a", &v1.Share{Number: 2}
+		c.Spec.ParentFailover, c.Spec.SharedLoad = "a", &v1.SharedLoad{Number: 2}
 		st, _ := decided(&decide.State{Failover: c, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*a, *b}})
-		if st.Lead != "" {
-			t.Errorf("%s: it follows %s", phase, st.Lead)
+		if st.ParentFailover != "" {
+			t.Errorf("%s: it follows %s", phase, st.ParentFailover)
 		}
 	}
 }

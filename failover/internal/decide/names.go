@@ -37,9 +37,9 @@ func requestID(failover types.UID, attempt int32) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// Name is that of the failover for one spell of failure of one Node: since is
+// Name is that of the failover for one outage of one Node: since is
 // what the Node's Ready condition says. Two controllers that see the same
-// spell come to the same name.
+// outage come to the same name.
 func Name(node string, uid types.UID, since string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "failover/%s/%s/%s", node, uid, since))
 	const longest = 253 - 9

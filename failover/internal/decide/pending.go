@@ -77,7 +77,7 @@ func (d *decision) pending() {
 	d.attempt()
 }
 
-// renewed tells whether the failover that this one is to replace goes on with a
+// renewed reports whether the failover that this one is to replace goes on with a
 // VM that is new.
 func (d *decision) renewed() bool {
 	o := d.predecessor()
@@ -117,18 +117,18 @@ func (d *decision) duplicateOf() string {
 	return ""
 }
 
-// open tells whether a failover may still have a VM or need one.
+// open reports whether a failover may still have a VM or need one.
 func open(f *v1.NodeFailover) bool { return f.Status.Phase != v1.Completed }
 
-// underWay tells whether a failover has been admitted and is not over.
+// underWay reports whether a failover has been admitted and is not over.
 func underWay(f *v1.NodeFailover) bool {
 	return open(f) && f.Status.Phase != v1.Pending && f.Status.Phase != ""
 }
 
-// calm tells whether few enough nodes are down for it to be theirs, and not
+// calm reports whether few enough nodes are down for it to be theirs, and not
 // the view's, fault.
 func (d *decision) calm() bool {
-	if d.answered(v1.ProceedAnnotation) || d.lead != nil && d.lead.On(v1.ProceedAnnotation) && !d.lead.Status.AnswersSpent || d.s.Down < d.set.StormNodes || float64(d.s.Down) < d.set.StormShare*float64(d.s.Watched) {
+	if d.answered(v1.ProceedAnnotation) || d.parent != nil && d.parent.On(v1.ProceedAnnotation) && !d.parent.Status.AnswersSpent || d.s.Down < d.set.StormNodes || float64(d.s.Down) < d.set.StormShare*float64(d.s.Watched) {
 		return true
 	}
 	return d.down() && d.reached(d.after(d.since(d.st.NotReadySince), d.set.StormGrace))
@@ -143,7 +143,7 @@ func (d *decision) storm() string {
 // allocation would still hand them out, the latter to who asks for a game to
 // join. One that shuts down is a Ready one whose deletion was cut short.
 func (d *decision) deleteReady() {
-	if d.f.Spec.Adds != "" {
+	if d.f.Spec.ParentFailover != "" {
 		return
 	}
 	for _, s := range d.s.Servers {
@@ -163,7 +163,7 @@ func (d *decision) overBudget() (reason, message string) {
 	nodes := make(map[string]bool) // one that is replaced is no second failover
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
-		if underWay(o) && o.Spec.Adds == "" && !o.Spec.Drill {
+		if underWay(o) && o.Spec.ParentFailover == "" && !o.Spec.Drill {
 			nodes[o.Spec.OnpremNodeName] = true
 		}
 		// One that has no VM just now will have one: its place is taken.
@@ -177,7 +177,7 @@ func (d *decision) overBudget() (reason, message string) {
 		}
 	}
 	switch {
-	case len(nodes) >= d.set.MaxFailovers && !nodes[d.f.Spec.OnpremNodeName] && d.f.Spec.Adds == "" && !d.f.Spec.Drill:
+	case len(nodes) >= d.set.MaxFailovers && !nodes[d.f.Spec.OnpremNodeName] && d.f.Spec.ParentFailover == "" && !d.f.Spec.Drill:
 		return "TooManyFailovers", fmt.Sprintf("%d failovers are under way, which is the limit", len(nodes))
 	case vms >= d.set.MaxVMs:
 		return "TooManyVMs", fmt.Sprintf("%d VMs exist, which is the limit", vms)
@@ -196,8 +196,8 @@ func need(l *v1.Load) (cpu, memory int64) {
 	return l.CPU.MilliValue(), l.Memory.Value()
 }
 
-// pick is the machine for this failover's own share of what was lost.
-func (d *decision) pick() Machine {
+// pick is the VM for this failover's own share of what was lost.
+func (d *decision) pick() MachineType {
 	if o := d.predecessor(); o != nil && o.Status.VM != nil {
 		if m, ok := d.set.machine(o.Status.VM.MachineType); ok {
 			return m
@@ -206,24 +206,24 @@ func (d *decision) pick() Machine {
 	return d.set.fits(load(d.st))
 }
 
-// fits is the smallest machine that has room for a load, or the largest.
-func (s *Settings) fits(l *v1.Load) Machine {
+// fits is the smallest VM that has room for a load, or the largest.
+func (s *Settings) fits(l *v1.Load) MachineType {
 	cpu, memory := need(l)
-	for _, m := range s.Machines {
+	for _, m := range s.MachineTypes {
 		if cpu <= m.MilliCPU && memory <= m.Memory {
 			return m
 		}
 	}
-	return s.Machines[len(s.Machines)-1]
+	return s.MachineTypes[len(s.MachineTypes)-1]
 }
 
-func (s *Settings) machine(kind string) (Machine, bool) {
-	for _, m := range s.Machines {
-		if m.Type == kind {
+func (s *Settings) machine(kind string) (MachineType, bool) {
+	for _, m := range s.MachineTypes {
+		if m.Name == kind {
 			return m, true
 		}
 	}
-	return Machine{}, false
+	return MachineType{}, false
 }
 
 // roomAt is the failover whose VM has room for this one's servers.
@@ -265,7 +265,7 @@ func (d *decision) roomAt() string {
 	return ""
 }
 
-// canHost tells whether o has a VM, or will have it, that stays long enough to
+// canHost reports whether o has a VM, or will have it, that stays long enough to
 // be worth sharing, and that gets the same labels.
 func (d *decision) canHost(o *v1.NodeFailover) bool {
 	st := &o.Status
@@ -320,7 +320,7 @@ func (d *decision) predecessor() *v1.NodeFailover {
 	return nil
 }
 
-// sharers tells whether others' servers run on this failover's VM.
+// sharers reports whether others' servers run on this failover's VM.
 func (d *decision) sharers() bool {
 	for i := range d.s.Siblings {
 		if o := &d.s.Siblings[i]; open(o) && o.Status.SharesWith == d.f.Name {

@@ -46,23 +46,23 @@ const (
 	// HideServer takes the allocatable label away, ShowServer restores it.
 	HideServer Kind = "HideServer"
 	ShowServer Kind = "ShowServer"
-	// ForgetAnswers removes the annotations fenced and proceed.
-	ForgetAnswers Kind = "ForgetAnswers"
+	// RemoveAnswers removes the annotations fenced and proceed.
+	RemoveAnswers Kind = "RemoveAnswers"
 	// CreateReplacement makes the failover ID, whose VM follows on this one's.
 	CreateReplacement Kind = "CreateReplacement"
-	// CreateAdded makes the failover ID for a further VM, which is for Share.
+	// CreateAdded makes the failover ID for a further VM, which is for SharedLoad.
 	CreateAdded Kind = "CreateAdded"
 )
 
 // Action is one step; which fields count depends on the kind.
 type Action struct {
-	Kind   Kind
-	ID     string
-	Node   string
-	UID    types.UID
-	Labels map[string]string
-	Server Server
-	Share  *v1.Share
+	Kind       Kind
+	ID         string
+	Node       string
+	UID        types.UID
+	Labels     map[string]string
+	Server     Server
+	SharedLoad *v1.SharedLoad
 }
 
 func (a Action) String() string {

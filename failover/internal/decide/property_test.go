@@ -16,7 +16,7 @@ import (
 )
 
 // heal makes everything well and lets the longest waits pass.
-func (w *world) heal() {
+func (w *harness) heal() {
 	w.faults = faults{create: map[string]decide.Result{}}
 	w.stale, w.crashIn = nil, 0
 	for name, n := range w.nodes {
@@ -35,7 +35,7 @@ func (w *world) heal() {
 }
 
 // leftovers are what must not be there once all nodes are well.
-func (w *world) leftovers() []string {
+func (w *harness) leftovers() []string {
 	var left []string
 	for _, f := range w.failovers {
 		if !w.deleted(f) && (f.Status.Phase != v1.Completed || len(f.Finalizers) > 0) {
@@ -66,7 +66,7 @@ func (w *world) leftovers() []string {
 	return left
 }
 
-func (w *world) verdict(t interface {
+func (w *harness) verdict(t interface {
 	Helper()
 	Fatalf(string, ...any)
 }) {
@@ -81,7 +81,7 @@ func (w *world) verdict(t interface {
 func TestCrashBeforeEveryWrite(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		for n := 1; ; n++ {
-			w := newWorld()
+			w := newHarness()
 			w.setNode("worker-1", "ready")
 			w.serve("worker-1", "Ready")
 			w.serve("worker-1", "Allocated")
@@ -122,7 +122,7 @@ func TestAnythingMayHappen(t *testing.T) { rapid.Check(t, anything) }
 func FuzzAnythingMayHappen(f *testing.F) { f.Fuzz(rapid.MakeFuzz(anything)) }
 
 func anything(t *rapid.T) {
-	w := newWorld()
+	w := newHarness()
 	// The hours pass sooner.
 	w.set.Poll, w.set.Watch = 20*time.Second, 5*time.Minute
 	w.set.MaxWait, w.set.ReplaceLead = 40*time.Minute, 50*time.Minute
@@ -136,7 +136,7 @@ func anything(t *rapid.T) {
 	for _, n := range names {
 		w.setNode(n, "ready")
 		for range rapid.IntRange(0, 4).Draw(t, "servers") {
-			w.cpu = rapid.SampledFrom([]int64{500, 500, 2000, 4000, 8000}).Draw(t, "cpu") // the last fits no machine
+			w.cpu = rapid.SampledFrom([]int64{500, 500, 2000, 4000, 8000}).Draw(t, "cpu") // the last fits no VM
 			w.serve(n, rapid.SampledFrom([]string{"Ready", "Allocated", "Reserved", "Starting"}).Draw(t, "state"))
 		}
 	}
@@ -151,7 +151,7 @@ func anything(t *rapid.T) {
 	w.verdict(t)
 }
 
-func happen(t *rapid.T, w *world, name string) {
+func happen(t *rapid.T, w *harness, name string) {
 	event := rapid.SampledFrom([]string{
 		"down", "down", "down", "up", "up", "delete", "return", "allocate", "finish", "serve", "stockout", "quota", "lost reply",
 		"reads fail", "never joins", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
@@ -204,7 +204,7 @@ func happen(t *rapid.T, w *world, name string) {
 	case "crash":
 		w.crashIn = rapid.IntRange(1, 6).Draw(t, "in")
 	case "outage":
-		w.viewSince = w.now
+		w.apiHealthySince = w.now
 	case "drill":
 		w.drill(name)
 	case "writes fail":
@@ -215,7 +215,7 @@ func happen(t *rapid.T, w *world, name string) {
 }
 
 // steer is what operators do.
-func steer(w *world, name, event string) {
+func steer(w *harness, name, event string) {
 	for _, f := range w.failovers {
 		if f.Spec.OnpremNodeName != name || f.Status.Phase == v1.Completed {
 			continue

@@ -23,7 +23,7 @@ import (
 var update = flag.Bool("update", false, "write what happens into the scenario files")
 
 // TestScenarios plays the stories in testdata. A file is a script, one command
-// a line, and what the world logs while it is played.
+// a line, and what the harness logs while it is played.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -42,7 +42,7 @@ func scenario(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	script, want, _ := strings.Cut(string(data), logMark)
-	w := newWorld()
+	w := newHarness()
 	for i, line := range strings.Split(script, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		if words := strings.Fields(line); len(words) > 0 {
@@ -65,7 +65,7 @@ func scenario(t *testing.T, file string) {
 }
 
 // command is one line of a script. The commands: see testdata/README.md.
-func (w *world) command(words []string) error {
+func (w *harness) command(words []string) error {
 	arg := func(i int) string {
 		if i < len(words) {
 			return words[i]
@@ -128,7 +128,7 @@ func (w *world) command(words []string) error {
 		w.crashIn = n
 		return err
 	case "outage": // the controller was blind until now
-		w.viewSince = w.now
+		w.apiHealthySince = w.now
 	case "stale": // what the controller sees of the servers stays as it is
 		w.stale = nil
 		if arg(1) != "no" {
@@ -151,7 +151,7 @@ func (w *world) command(words []string) error {
 	return nil
 }
 
-func (w *world) setting(key, value string) error {
+func (w *harness) setting(key, value string) error {
 	durations := map[string]*time.Duration{
 		"grace": &w.set.Grace, "stability": &w.set.Stability, "max-wait": &w.set.MaxWait, "lifetime": &w.set.Lifetime,
 		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted,
@@ -181,7 +181,7 @@ func (w *world) setting(key, value string) error {
 }
 
 // setNode changes a Node: ready, notready, deleted, returns (new and bare).
-func (w *world) setNode(name, how string) {
+func (w *harness) setNode(name, how string) {
 	n := w.nodes[name]
 	if n == nil {
 		n = &node{name: name, uid: w.next("node"), labels: map[string]string{"node-type": "onpremise", "node-location": "onprem", "hardware": "game-runner", "kubernetes.io/hostname": name}}
@@ -207,7 +207,7 @@ func (w *world) setNode(name, how string) {
 	}
 }
 
-func (w *world) setServer(from, to string) error {
+func (w *harness) setServer(from, to string) error {
 	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
 		if s := w.servers[name]; s.State == from {
 			s.State = to
@@ -221,7 +221,7 @@ func (w *world) setServer(from, to string) error {
 	return fmt.Errorf("no server is %s", from)
 }
 
-func (w *world) setCloud(what, value string) error {
+func (w *harness) setCloud(what, value string) error {
 	switch what {
 	case "create-lost":
 		w.faults.createLost = true
@@ -231,7 +231,7 @@ func (w *world) setCloud(what, value string) error {
 		w.faults.neverJoins = value != "no"
 	case "ok":
 		w.faults = faults{create: map[string]decide.Result{}}
-	case "foreign": // foreign NAME: somebody else's machine of that name
+	case "foreign": // foreign NAME: somebody else's VM of that name
 		w.vms["zone-a/"+value] = &machine{spec: cloud.Ref{Name: value, Zone: "zone-a"}, foreign: true, state: cloud.Running}
 	default:
 		w.faults.create[what] = decide.Result(value)
@@ -239,14 +239,14 @@ func (w *world) setCloud(what, value string) error {
 	return nil
 }
 
-func (w *world) theTemp() string {
+func (w *harness) theTemp() string {
 	for _, name := range slices.Sorted(maps.Keys(w.temps)) {
 		return name
 	}
 	return ""
 }
 
-func (w *world) setVM(how string) error {
+func (w *harness) setVM(how string) error {
 	for _, key := range slices.Sorted(maps.Keys(w.vms)) {
 		m := w.vms[key]
 		if m.foreign {
@@ -267,7 +267,7 @@ func (w *world) setVM(how string) error {
 }
 
 // show logs what there is.
-func (w *world) show() {
+func (w *harness) show() {
 	for _, f := range w.failovers {
 		line := string(f.Status.Phase)
 		if f.Status.SharesWith != "" {

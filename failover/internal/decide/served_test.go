@@ -23,16 +23,16 @@ type waiting struct {
 // memory is what a server requests besides cpu: 2 GiB for each core.
 func memory(cpu int64) int64 { return cpu << 30 / 500 }
 
-// led tells whether there is an open failover for a node that is no drill and
-// adds to no other.
-func (w *world) led(node string) bool {
+// led reports whether there is an open failover for a node that is no drill and
+// has no parent.
+func (w *harness) led(node string) bool {
 	return slices.ContainsFunc(w.failovers, func(f *v1.NodeFailover) bool {
-		return f.Spec.OnpremNodeName == node && f.Spec.Adds == "" && !f.Spec.Drill && f.Status.Phase != v1.Completed && !w.deleted(f)
+		return f.Spec.OnpremNodeName == node && f.Spec.ParentFailover == "" && !f.Spec.Drill && f.Status.Phase != v1.Completed && !w.deleted(f)
 	})
 }
 
 // vanish removes a VM.
-func (w *world) vanish(key string) {
+func (w *harness) vanish(key string) {
 	m := w.vms[key]
 	w.spent[m.owner] += int64(float64(w.price(m.kind)) * 1000 * w.now.Sub(m.created).Hours())
 	delete(w.vms, key)
@@ -40,7 +40,7 @@ func (w *world) vanish(key string) {
 }
 
 // schedule is a temporary node with room, if there is one.
-func (w *world) schedule(cpu int64) string {
+func (w *harness) schedule(cpu int64) string {
 	for _, t := range slices.Sorted(maps.Keys(w.temps)) {
 		room, count := w.capacity(w.temps[t].vm.kind)-cpu, int32(1)
 		for _, s := range w.servers {
@@ -56,19 +56,19 @@ func (w *world) schedule(cpu int64) string {
 	return ""
 }
 
-// capacity of a type of machine; its memory is never the shorter one.
-func (w *world) capacity(kind string) int64 { return w.kind(kind).MilliCPU }
+// capacity of a type of VM; its memory is never the shorter one.
+func (w *harness) capacity(kind string) int64 { return w.kind(kind).MilliCPU }
 
-func (w *world) price(kind string) int64 { return w.kind(kind).MilliCost }
+func (w *harness) price(kind string) int64 { return w.kind(kind).MilliCost }
 
-func (w *world) kind(kind string) decide.Machine {
-	i := slices.IndexFunc(w.set.Machines, func(m decide.Machine) bool { return m.Type == kind })
-	return w.set.Machines[i]
+func (w *harness) kind(kind string) decide.MachineType {
+	i := slices.IndexFunc(w.set.MachineTypes, func(m decide.MachineType) bool { return m.Name == kind })
+	return w.set.MachineTypes[i]
 }
 
 // settle ends all faults but those of the nodes, and looks whether what they
 // have lost is served.
-func (w *world) settle() {
+func (w *harness) settle() {
 	w.faults = faults{create: map[string]decide.Result{}}
 	w.stale, w.crashIn = nil, 0
 	for _, f := range w.failovers {
@@ -81,7 +81,7 @@ func (w *world) settle() {
 
 // served checks that all that was lost has room on the VMs, or that whoever
 // has none says why. It packs by trying, with no regard to shares.
-func (w *world) served() {
+func (w *harness) served() {
 	waits := map[string]bool{} // nodes
 	var rooms, servers []int64
 	for _, f := range w.failovers {
@@ -111,7 +111,7 @@ func (w *world) served() {
 	}
 	for _, f := range w.failovers {
 		st := &f.Status
-		if st.Phase != v1.Active || f.Spec.Adds != "" || waits[f.Spec.OnpremNodeName] || st.Lost == nil || f.DeletionTimestamp != nil {
+		if st.Phase != v1.Active || f.Spec.ParentFailover != "" || waits[f.Spec.OnpremNodeName] || st.Lost == nil || f.DeletionTimestamp != nil {
 			continue
 		}
 		if n := w.nodes[f.Spec.OnpremNodeName]; n.health == decide.NotReady && w.now.Sub(n.downSince) < time.Minute {
@@ -119,7 +119,7 @@ func (w *world) served() {
 		}
 		for _, z := range st.Lost.Sizes {
 			for range z.Count {
-				if c := z.CPU.MilliValue(); c <= w.set.Machines[1].MilliCPU {
+				if c := z.CPU.MilliValue(); c <= w.set.MachineTypes[1].MilliCPU {
 					servers = append(servers, c)
 				}
 			}
@@ -152,7 +152,7 @@ func packs(servers, rooms []int64) bool {
 func TestCrashWithTwoVMs(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		for n := 1; ; n++ {
-			w := newWorld()
+			w := newHarness()
 			w.cpu = 2000
 			w.setNode("worker-1", "ready")
 			for range 4 {
@@ -204,7 +204,7 @@ func TestPack(t *testing.T) {
 		"what fits no VM":     {[]int64{8000, 4000}, "[4000]"},
 		"nothing fits any VM": {[]int64{8000}, "[0]"},
 	} {
-		w := newWorld()
+		w := newHarness()
 		w.setNode("worker-1", "ready")
 		for _, w.cpu = range tt.servers {
 			w.serve("worker-1", "Allocated")
@@ -212,7 +212,7 @@ func TestPack(t *testing.T) {
 		w.setNode("worker-1", "notready")
 		w.advance(3 * time.Minute)
 		got := []int64{}
-		for _, l := range w.failovers[0].Status.Shares {
+		for _, l := range w.failovers[0].Status.SharedLoads {
 			got = append(got, l.CPU.MilliValue())
 		}
 		if fmt.Sprint(got) != tt.want {
@@ -228,7 +228,7 @@ func TestPack(t *testing.T) {
 // TestSpent: a failover whose first VM is refused, whose second is preempted
 // after an hour and whose third is drained after another has cost two hours.
 func TestSpent(t *testing.T) {
-	w := newWorld()
+	w := newHarness()
 	w.setNode("worker-1", "ready")
 	w.faults.create["*"] = decide.Quota
 	w.setNode("worker-1", "notready")

@@ -18,9 +18,9 @@ const (
 	FenceWebhook Fencing = "Webhook"
 )
 
-// Machine is a type of VM that can be made.
-type Machine struct {
-	Type string
+// MachineType is a type of VM that can be made.
+type MachineType struct {
+	Name string
 	// MilliCPU and Memory (bytes) are what game servers can request on it,
 	// that is without what the system keeps.
 	MilliCPU int64
@@ -82,9 +82,9 @@ type Settings struct {
 	NamePrefix string
 	// Zones in order of preference.
 	Zones []string
-	// Machines in order of size. A failover takes the first that has room for
+	// MachineTypes in order of size. A failover takes the first that has room for
 	// what was lost, or else the last.
-	Machines []Machine
+	MachineTypes []MachineType
 	// MaxServers is how many game servers one VM holds, whatever they request.
 	MaxServers int32
 	// TempLabels are on every temporary Node; CopyLabels are keys of labels

@@ -42,23 +42,23 @@ type Temp struct {
 	Labels        map[string]string
 }
 
-// Known is what is known of the VM.
-type Known string
+// Presence is what the cloud has said of a VM.
+type Presence string
 
 // What can be known of a VM. The zero value is that nothing is: the cloud was
 // not asked, or its answer was no proof.
 const (
-	Unknown Known = ""
-	Absent  Known = "absent"
-	Foreign Known = "foreign"
-	Present Known = "present"
+	VMUnknown Presence = ""
+	VMAbsent  Presence = "absent"
+	VMForeign Presence = "foreign"
+	VMPresent Presence = "present"
 )
 
 // VM is the last look at the VM of the present attempt.
 type VM struct {
-	Known    Known
+	Presence Presence
 	Instance cloud.Instance
-	// Err is why it is Unknown, or empty if nobody asked.
+	// Err is why it is VMUnknown, or empty if nobody asked.
 	Err string
 }
 
@@ -78,7 +78,7 @@ type Server struct {
 	Allocatable bool
 }
 
-// InUse tells whether players are in it, or about to be.
+// InUse reports whether players are in it, or about to be.
 func (s Server) InUse() bool { return s.State == "Allocated" || s.State == "Reserved" }
 
 // Skip is a span of the wall clock in which no time has passed.
@@ -101,7 +101,7 @@ const (
 	Stockout  Result = "stockout"
 	Quota     Result = "quota"
 	Invalid   Result = "invalid"
-	Alien     Result = "foreign"
+	Foreign   Result = "foreign"
 	Unclear   Result = "unclear"
 )
 
@@ -122,8 +122,8 @@ type State struct {
 	Watched, Down int
 	// Lost sums up what ran on the node; nil if it could not be found out.
 	Lost *v1.LostServers
-	// ViewSince is since when the cluster has been watched without a gap.
-	ViewSince time.Time
+	// APIHealthySince is since when the cluster has been watched without a gap.
+	APIHealthySince time.Time
 	// Skips are the spans that the clock was set forward over, in their order.
 	Skips []Skip
 	// TokenInMemory: the secret half of the last token of the attempt is known.

@@ -22,7 +22,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func ago(d time.Duration) *v1.Instant { return v1.At(noon.Add(-d)) }
 
-var running = decide.VM{Known: decide.Present, Instance: cloud.Instance{State: cloud.Running}}
+var running = decide.VM{Presence: decide.VMPresent, Instance: cloud.Instance{State: cloud.Running}}
 
 // made is a failover of worker-1 with a VM of that age.
 func made(name string, phase v1.Phase, age time.Duration) *v1.NodeFailover {
@@ -77,7 +77,7 @@ func TestStatusOfAnotherWriter(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%q", what, phase, health), func(t *testing.T) {
 					f := made("a", phase, time.Hour)
 					spoil(&f.Status)
-					st, _ := decided(&decide.State{Failover: f, Node: decide.Node{Health: health, UID: "n"}, VM: decide.VM{Known: decide.Absent}})
+					st, _ := decided(&decide.State{Failover: f, Node: decide.Node{Health: health, UID: "n"}, VM: decide.VM{Presence: decide.VMAbsent}})
 					if (st.Phase == v1.Active || st.Phase == v1.Recovering) && st.VM == nil {
 						t.Errorf("%s without a VM", st.Phase)
 					}
@@ -184,7 +184,7 @@ func TestTaintOfTheMomentOfTakingOver(t *testing.T) {
 // TestOldWait: a drain that was broken off hours ago, with a VM that is lost, is
 // not where the next VM's maximum wait counts from.
 func TestOldWait(t *testing.T) {
-	w := newWorld()
+	w := newHarness()
 	w.play(t, `
 		node worker-1 ready
 		node worker-1 notready
@@ -232,14 +232,14 @@ func TestNothingStaysHidden(t *testing.T) {
 // later one of that name.
 func TestAnotherLeaderOfTheSameName(t *testing.T) {
 	lead, f := down(made("lead", v1.Active, time.Hour)), down(made("a", v1.Active, time.Hour))
-	f.Spec.Adds, f.Spec.Share, f.Status.ActiveAt = "lead", &v1.Share{Number: 2}, ago(time.Hour)
+	f.Spec.ParentFailover, f.Spec.SharedLoad, f.Status.ActiveAt = "lead", &v1.SharedLoad{Number: 2}, ago(time.Hour)
 	s := &decide.State{
 		Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running,
 		Siblings: []v1.NodeFailover{*lead},
 	}
 	st, _ := decided(s)
-	if st.Phase != v1.Active || st.LeadUID != lead.UID {
-		t.Fatalf("%s with %q", st.Phase, st.LeadUID)
+	if st.Phase != v1.Active || st.ParentFailoverUID != lead.UID {
+		t.Fatalf("%s with %q", st.Phase, st.ParentFailoverUID)
 	}
 	f.Status = st
 	s.Siblings[0].UID = "another"
@@ -251,7 +251,7 @@ func TestAnotherLeaderOfTheSameName(t *testing.T) {
 // What an operator says of the first failover goes for the further ones.
 func TestProceedOfTheLeader(t *testing.T) {
 	lead, f := down(made("lead", v1.Creating, time.Hour)), down(made("a", v1.Pending, time.Hour))
-	f.Spec.Adds, f.Spec.Share = "lead", &v1.Share{Number: 2}
+	f.Spec.ParentFailover, f.Spec.SharedLoad = "lead", &v1.SharedLoad{Number: 2}
 	f.Status = v1.NodeFailoverStatus{Phase: v1.Pending, FailedAt: f.Status.FailedAt, NotReadySince: ago(time.Minute), Recorded: f.Status.Recorded}
 	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*lead}, Watched: 4, Down: 4}
 	if st, _ := decided(s); st.Phase != v1.Pending {

@@ -1,4 +1,4 @@
-// Package execcloud makes the machines of a failover by a program of the
+// Package execcloud makes the VMs of a failover by a program of the
 // studio's own: for a cloud that has no provider here, or for spare hardware.
 // It is a cloud.Provider. What it says to the program, and the program to it,
 // is described in docs/failover-exec.md.
@@ -6,7 +6,7 @@
 // The program decides little. Owners are compared here, before it is asked to
 // create or delete, and what it answers is believed only if it is whole and
 // fits what was asked: an exit status other than 0, an answer that cannot be
-// read, or one about another machine is an error that may pass, and never an
+// read, or one about another VM is an error that may pass, and never an
 // absence.
 package execcloud
 
@@ -29,7 +29,7 @@ import (
 // alias, for other providers' settings are named Config as well) and calls
 // Check if this provider is the one that is used.
 type Config struct {
-	Program     string        `flag:"exec-program" help:"Program that makes machines, an absolute path. See docs/failover-exec.md."`
+	Program     string        `flag:"exec-program" help:"Program that makes VMs, an absolute path. See docs/failover-exec.md."`
 	Zones       []string      `flag:"exec-zones" default:"default" help:"Zones that the program knows, comma-separated, the preferred one first."`
 	Timeout     time.Duration `flag:"exec-timeout" default:"30s" help:"Longest time for one run of the program. Then it is killed, with all that it has started. The controller itself waits 30s at most, except for lists."`
 	MaxOutput   int           `flag:"exec-max-output" default:"1048576" help:"Longest answer of the program (bytes)."`
@@ -42,7 +42,7 @@ func (c *Config) Check() error {
 	wrong := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
 	switch info, err := os.Stat(c.Program); {
 	case c.Program == "":
-		errs = append(errs, config.Missing("exec-program", "it makes the machines"))
+		errs = append(errs, config.Missing("exec-program", "it makes the VMs"))
 	case !filepath.IsAbs(c.Program):
 		wrong("exec-program", "must be an absolute path", c.Program)
 	case err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
@@ -105,7 +105,7 @@ const (
 	verbDelete = "delete"
 )
 
-// Create implements cloud.Provider. The program is asked for the machine first,
+// Create implements cloud.Provider. The program is asked for the VM first,
 // and to create only if there is none.
 func (p *Provider) Create(ctx context.Context, s cloud.Spec) error {
 	if err := check(s.Ref, s.Owner); err != nil {
@@ -157,7 +157,7 @@ func (p *Provider) get(ctx context.Context, r cloud.Ref, o cloud.Owner, secret s
 // List implements cloud.Provider.
 func (p *Provider) List(ctx context.Context, cluster string) ([]cloud.Instance, error) {
 	if cluster == "" {
-		return nil, fmt.Errorf("%w: list the machines of which cluster?", cloud.ErrInvalid)
+		return nil, fmt.Errorf("%w: list the VMs of which cluster?", cloud.ErrInvalid)
 	}
 	a, err := p.run(ctx, verbList, request{Version: version, Cluster: cluster, Zones: p.cfg.Zones}, "")
 	if err != nil {
@@ -172,7 +172,7 @@ func (p *Provider) List(ctx context.Context, cluster string) ([]cloud.Instance, 
 	return all, nil
 }
 
-// Delete implements cloud.Provider. The program is asked for the machine first,
+// Delete implements cloud.Provider. The program is asked for the VM first,
 // and to delete only if it is the owner's.
 func (p *Provider) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error {
 	if _, err := p.Get(ctx, r, o); err != nil {
@@ -184,7 +184,7 @@ func (p *Provider) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error
 
 func check(r cloud.Ref, o cloud.Owner) error {
 	if r.Name == "" || r.Zone == "" {
-		return fmt.Errorf("%w: a machine has a name and a zone, got %+v", cloud.ErrInvalid, r)
+		return fmt.Errorf("%w: a VM has a name and a zone, got %+v", cloud.ErrInvalid, r)
 	}
 	if o.Cluster == "" || o.Node == "" || o.NodeUID == "" || o.Failover == "" {
 		return fmt.Errorf("%w: the owner must be whole: cluster, node, node UID, failover, got %+v", cloud.ErrInvalid, o)

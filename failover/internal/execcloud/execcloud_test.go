@@ -45,7 +45,7 @@ func isTransient(t *testing.T, err error) {
 
 // TestRequests: what the program reads.
 func TestRequests(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	s := spec()
 	if err := r.Create(t.Context(), s); err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestBadAnswers(t *testing.T) {
 		"an object for text": `{"version":1,"error":{"code":{}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
+			r := newHarness(t)
 			s := spec()
 			if name != "null results" { // that is an answer to create and delete
 				r.does("create", behaviour{Out: out, Before: true})
@@ -153,7 +153,7 @@ func TestBadAnswers(t *testing.T) {
 		"an unknown field": machine(`,"region":"eu"`),
 	} {
 		t.Run("a machine with "+name, func(t *testing.T) {
-			r := newRig(t)
+			r := newHarness(t)
 			r.does("get", behaviour{Out: `{"version":1,"machine":` + m + `}`})
 			_, err := r.Get(t.Context(), spec().Ref, spec().Owner)
 			isTransient(t, err)
@@ -166,13 +166,13 @@ func TestBadAnswers(t *testing.T) {
 		})
 	}
 	t.Run("a machine twice", func(t *testing.T) {
-		r := newRig(t)
+		r := newHarness(t)
 		r.does("list", behaviour{Out: `{"version":1,"machines":[` + machine("") + `,` + machine("") + `]}`})
 		_, err := r.List(t.Context(), "c")
 		isTransient(t, err)
 	})
 	t.Run("a good one", func(t *testing.T) {
-		r := newRig(t)
+		r := newHarness(t)
 		r.does("get", behaviour{Out: `{"version":1,"machine":` + machine(`,"created":"2026-01-02T03:04:05Z","hourlyCost":0.1,"internalIP":"10.0.0.1","externalIP":"203.0.113.1"`) + `}` + "\n"})
 		i, err := r.Get(t.Context(), spec().Ref, spec().Owner)
 		if err != nil || i.HourlyCost != 0.1 || i.Created.Year() != 2026 || i.InternalIP != "10.0.0.1" || i.ExternalIP != "203.0.113.1" {
@@ -183,7 +183,7 @@ func TestBadAnswers(t *testing.T) {
 
 // TestExitStatus: an answer counts only if the program ends well.
 func TestExitStatus(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.does("get", behaviour{Out: `{"version":1,"error":{"code":"NotFound"}}`, Exit: 1})
 	_, err := r.Get(t.Context(), spec().Ref, spec().Owner)
 	isTransient(t, err)
@@ -206,7 +206,7 @@ func TestCodesOfOtherCalls(t *testing.T) {
 		"delete": {"Stockout", "Quota", "Invalid"},
 	} {
 		for _, code := range codes {
-			r := newRig(t)
+			r := newHarness(t)
 			s := spec()
 			if verb != "create" {
 				if err := r.Create(t.Context(), s); err != nil {
@@ -231,7 +231,7 @@ func TestCodesOfOtherCalls(t *testing.T) {
 }
 
 func TestTooLong(t *testing.T) {
-	r := newRig(t, func(c *execcloud.Config) { c.MaxOutput = 1024 })
+	r := newHarness(t, func(c *execcloud.Config) { c.MaxOutput = 1024 })
 	r.does("list", behaviour{Out: `{"version":1,"machines":[]` + strings.Repeat(" ", 1<<20) + `}`})
 	_, err := r.List(t.Context(), "c")
 	isTransient(t, err)
@@ -248,7 +248,7 @@ func TestTooLong(t *testing.T) {
 func TestKilled(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"by the caller": time.Hour, "by the time limit": 5 * time.Second} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(c *execcloud.Config) { c.Timeout = timeout })
+			r := newHarness(t, func(c *execcloud.Config) { c.Timeout = timeout })
 			r.does("get", behaviour{Hang: true})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -280,7 +280,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// runs tells whether a process does anything still: one without a parent to
+// runs reports whether a process does anything still: one without a parent to
 // reap it may stay as a zombie.
 func runs(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
@@ -318,7 +318,7 @@ func TestNothingTells(t *testing.T) {
 		"a piece":      "near " + s.StartupScript[60:900] + " of the input",
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
+			r := newHarness(t)
 			r.does("get", behaviour{Err: say, Code: "NotFound"})
 			r.does("create", behaviour{Err: "before\n" + say + "\nbehind\n", Exit: 1})
 			err := r.Create(t.Context(), s)
@@ -344,7 +344,7 @@ func TestNothingTells(t *testing.T) {
 }
 
 func TestLogIsBounded(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.does("list", behaviour{Err: strings.Repeat(strings.Repeat("x", 5000)+"\n", 1000)})
 	if _, err := r.List(t.Context(), "c"); err != nil {
 		t.Fatal(err)
@@ -360,7 +360,7 @@ func TestUnread(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec <&-\n[ $1 = get ] && c=NotFound || c=Quota\necho \"{\\\"version\\\":1,\\\"error\\\":{\\\"code\\\":\\\"$c\\\"}}\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, func(c *execcloud.Config) { c.Program = script })
+	r := newHarness(t, func(c *execcloud.Config) { c.Program = script })
 	s := spec()
 	s.StartupScript = strings.Repeat("#\n", 1<<18)
 	if err := r.Create(t.Context(), s); !errors.Is(err, cloud.ErrQuota) {
@@ -373,7 +373,7 @@ func TestNoProgram(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/no/such/interpreter\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, func(c *execcloud.Config) { c.Program = script })
+	r := newHarness(t, func(c *execcloud.Config) { c.Program = script })
 	_, err := r.Get(t.Context(), spec().Ref, spec().Owner)
 	isTransient(t, err) // ENOENT of the interpreter, as it happens
 }
@@ -386,7 +386,7 @@ func TestEnvironment(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nenv >"+dir+"/env\necho '{\"version\":1,\"machines\":[]}'\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, func(c *execcloud.Config) { c.Program, c.Environment = script, []string{"STUDIO_KEY"} })
+	r := newHarness(t, func(c *execcloud.Config) { c.Program, c.Environment = script, []string{"STUDIO_KEY"} })
 	if _, err := r.List(t.Context(), "c"); err != nil {
 		t.Fatal(err)
 	}

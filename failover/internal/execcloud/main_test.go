@@ -175,17 +175,17 @@ func carryOut(dir, verb string, in []byte, b behaviour) any {
 	return answer
 }
 
-// rig is a provider whose program is this binary.
-type rig struct {
+// harness is a provider whose program is this binary.
+type harness struct {
 	*testing.T
 	*execcloud.Provider
 	dir string
 	log *strings.Builder
 }
 
-func newRig(t *testing.T, set ...func(*execcloud.Config)) *rig {
+func newHarness(t *testing.T, set ...func(*execcloud.Config)) *harness {
 	t.Helper()
-	r := &rig{T: t, dir: t.TempDir(), log: &strings.Builder{}}
+	r := &harness{T: t, dir: t.TempDir(), log: &strings.Builder{}}
 	t.Setenv(stateVar, r.dir)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // a program under the race detector would take a second to end
 	self, err := os.Executable()
@@ -206,7 +206,7 @@ func newRig(t *testing.T, set ...func(*execcloud.Config)) *rig {
 }
 
 // does tells the program how to do its next run of a verb.
-func (r *rig) does(verb string, b behaviour) {
+func (r *harness) does(verb string, b behaviour) {
 	r.Helper()
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -217,7 +217,7 @@ func (r *rig) does(verb string, b behaviour) {
 	}
 }
 
-func (r *rig) change(do func(key string, m *testMachine) *testMachine) {
+func (r *harness) change(do func(key string, m *testMachine) *testMachine) {
 	all := load(r.dir)
 	for k, m := range all {
 		if all[k] = do(k, m); all[k] == nil {
@@ -227,7 +227,7 @@ func (r *rig) change(do func(key string, m *testMachine) *testMachine) {
 	save(r.dir, all)
 }
 
-func (r *rig) settle() {
+func (r *harness) settle() {
 	r.change(func(_ string, m *testMachine) *testMachine {
 		switch {
 		case m.Answer["state"] == "Stopping":
@@ -241,7 +241,7 @@ func (r *rig) settle() {
 	})
 }
 
-func (r *rig) live() int {
+func (r *harness) live() int {
 	n := 0
 	for _, m := range load(r.dir) {
 		if m.Failed == "" {
@@ -260,12 +260,12 @@ func code(kind error) string {
 
 func TestConformance(t *testing.T) {
 	cloudtest.Run(t, func(t *testing.T) cloudtest.Env {
-		r := newRig(t)
+		r := newHarness(t)
 		return cloudtest.Env{
-			Provider: r.Provider, Zones: []string{"rack-1", "rack-2"}, Settle: r.settle, Live: r.live,
-			Refuse: func(c cloudtest.Call) { r.does(string(c), behaviour{Before: true, Exit: 1}) },
-			Lose:   func(c cloudtest.Call) { r.does(string(c), behaviour{Exit: 1}) },
-			Hang:   func(c cloudtest.Call) { r.does(string(c), behaviour{Hang: true, Before: true}) },
+			Provider: r.Provider, Zones: []string{"rack-1", "rack-2"}, Finish: r.settle, Live: r.live,
+			Refuse: func(c cloud.Call) { r.does(string(c), behaviour{Before: true, Exit: 1}) },
+			Lose:   func(c cloud.Call) { r.does(string(c), behaviour{Exit: 1}) },
+			Hang:   func(c cloud.Call) { r.does(string(c), behaviour{Hang: true, Before: true}) },
 			Heal: func() {
 				for _, verb := range []string{"create", "get", "list", "delete"} {
 					os.Remove(filepath.Join(r.dir, verb))

@@ -18,11 +18,11 @@ import (
 // alias, for other providers' settings are named Config as well) and calls
 // Check if this provider is the one that is used.
 type Config struct {
-	Project              string        `flag:"gce-project" help:"Google Cloud project that the machines are made in."`
-	Zones                []string      `flag:"gce-zones" help:"Zones that machines may stand in, comma-separated, the preferred one first. A zone must stay listed until its last machine is gone."`
-	ExternalIP           bool          `flag:"gce-external-ip" default:"true" help:"Give each machine an ephemeral external address, which players connect to."`
-	NestedVirtualization bool          `flag:"gce-nested-virtualization" default:"true" help:"Let machines run virtual machines of their own, as Kata Containers does."`
-	ServiceAccount       string        `flag:"gce-service-account" help:"Service account of the machines (e-mail address). Without one they have no access to Google Cloud, which is enough to join a cluster."`
+	Project              string        `flag:"gce-project" help:"Google Cloud project that the VMs are made in."`
+	Zones                []string      `flag:"gce-zones" help:"Zones that VMs may stand in, comma-separated, the preferred one first. A zone must stay listed until its last VM is gone."`
+	ExternalIP           bool          `flag:"gce-external-ip" default:"true" help:"Give each VM an ephemeral external address, which players connect to."`
+	NestedVirtualization bool          `flag:"gce-nested-virtualization" default:"true" help:"Let VMs run virtual VMs of their own, as Kata Containers does."`
+	ServiceAccount       string        `flag:"gce-service-account" help:"Service account of the VMs (e-mail address). Without one they have no access to Google Cloud, which is enough to join a cluster."`
 	HourlyCosts          []string      `flag:"gce-hourly-costs" help:"Prices of an hour for the metric cost_per_hour, instead of those in --machines: type=price, comma-separated, as in n2-standard-4=0.24. Budgets go by --machines."`
 	Timeout              time.Duration `flag:"gce-timeout" default:"30s" help:"Longest time for one call of the provider, all of its requests together. The controller itself waits 30s at most, except for lists."`
 	Endpoint             string        `flag:"gce-endpoint" help:"Address of the Compute Engine API, if it is not Google's."`
@@ -91,7 +91,7 @@ func (c *Config) costs() (map[string]float64, error) {
 	return costs, errors.Join(errs...)
 }
 
-// CheckVMs joins what Compute Engine would refuse of every machine, by the
+// CheckVMs joins what Compute Engine would refuse of every VM, by the
 // names of the settings: labels and network tags that break its rules, and a
 // longest life, the sum of three settings, that is over its limit.
 func CheckVMs(labels map[string]string, tags []string, life time.Duration) error {

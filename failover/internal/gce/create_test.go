@@ -16,7 +16,7 @@ import (
 )
 
 func TestMachineAsSpecified(t *testing.T) {
-	r := newRig(t, fake.Options{}, func(c *gce.Config) {
+	r := newHarness(t, fake.Options{}, func(c *gce.Config) {
 		c.ServiceAccount = "games@studio-games.iam.gserviceaccount.com"
 		c.HourlyCosts = []string{"n2-standard-8=0.5"}
 	})
@@ -64,13 +64,13 @@ func TestMachineAsSpecified(t *testing.T) {
 	if i.ProviderID != "gce://studio-games/europe-west3-a/"+s.Name || i.HourlyCost != 0.5 || i.InternalIP == "" || i.ExternalIP == "" || i.Created.IsZero() {
 		t.Errorf("got %+v", i)
 	}
-	if got := r.fake.Machines()[0].Metadata["startup-script"]; got != s.StartupScript {
+	if got := r.fake.VMs()[0].Metadata["startup-script"]; got != s.StartupScript {
 		t.Errorf("startup script %q", got)
 	}
 }
 
 func TestMachineByDefault(t *testing.T) {
-	r := newRig(t, fake.Options{}, func(c *gce.Config) { c.ExternalIP, c.NestedVirtualization = false, false })
+	r := newHarness(t, fake.Options{}, func(c *gce.Config) { c.ExternalIP, c.NestedVirtualization = false, false })
 	s := r.spec()
 	s.Image, s.MaxLifetime = "family/node", 0
 	r.fake.Inject(fake.Fault{Call: fake.Insert, Reply: fake.Unavailable()})
@@ -114,7 +114,7 @@ func TestOperationFails(t *testing.T) {
 		"for no reason at all":             {&fake.Failure{}, errTransient},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, manual())
+			r := newHarness(t, manual())
 			s := r.spec()
 			r.fake.Inject(fake.Fault{Call: fake.Insert, Fail: test.fail})
 			r.is(r.Create(r.ctx(), s), nil, "create")
@@ -130,21 +130,21 @@ func TestOperationFails(t *testing.T) {
 			r.is(r.Create(r.ctx(), s), test.want, "create after the failure")
 			if test.want == errTransient { // is being tried again
 				r.is(r.Create(r.ctx(), s), nil, "create repeated")
-				r.fake.Settle()
-				r.machines(1)
+				r.fake.Finish()
+				r.vms(1)
 				return
 			}
 			// It stays so, whatever the API remembers of request IDs.
 			r.fake.ForgetRequests()
 			r.is(r.Create(r.ctx(), s), test.want, "create once more")
-			r.machines(0)
+			r.vms(0)
 		})
 	}
 }
 
 // TestFailsForEver: a chain of retries ends.
 func TestFailsForEver(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	r.fake.Inject(fake.Fault{Call: fake.Insert, Fail: fake.Internal(), Times: -1})
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
@@ -201,7 +201,7 @@ func TestInsertRefused(t *testing.T) {
 		"tells it in a proxy": {fake.Reply{Status: 502, Body: "kubeadm join --token abcdef.0123456789abcdef"}, errTransient},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, fake.Options{})
+			r := newHarness(t, fake.Options{})
 			s := r.spec()
 			r.fake.Inject(fake.Fault{Call: fake.Insert, Reply: &test.reply})
 			err := r.Create(r.ctx(), s)
@@ -209,10 +209,10 @@ func TestInsertRefused(t *testing.T) {
 			if strings.Contains(err.Error(), "kubeadm") {
 				t.Errorf("tells the script: %v", err)
 			}
-			r.machines(0)
+			r.vms(0)
 			r.is(r.get(s), cloud.ErrNotFound, "get")
 			r.is(r.Create(r.ctx(), s), nil, "create repeated")
-			r.machines(1)
+			r.vms(1)
 		})
 	}
 }
@@ -245,17 +245,17 @@ func TestRefusedByTheServersRules(t *testing.T) {
 		"disk":           func(s *cloud.Spec) { s.DiskGB = -1 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, fake.Options{})
+			r := newHarness(t, fake.Options{})
 			s := r.spec()
 			spoil(&s)
 			r.is(r.Create(r.ctx(), s), cloud.ErrInvalid, "create")
-			r.machines(0)
+			r.vms(0)
 		})
 	}
 }
 
 func TestQuota(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	r.fake.SetQuota(0)
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), cloud.ErrQuota, "create with a quota of none")
@@ -268,7 +268,7 @@ func TestQuota(t *testing.T) {
 }
 
 // TestCommittedInsert: the insert took effect, and the answer says otherwise,
-// or nothing. One machine comes of it, and the next Create knows.
+// or nothing. One VM comes of it, and the next Create knows.
 func TestCommittedInsert(t *testing.T) {
 	for name, f := range map[string]fake.Fault{
 		"503":      {Reply: fake.Unavailable()},
@@ -280,7 +280,7 @@ func TestCommittedInsert(t *testing.T) {
 	} {
 		for _, forgets := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " forgets=", forgets), func(t *testing.T) {
-				r := newRig(t, manual())
+				r := newHarness(t, manual())
 				s := r.spec()
 				f.Call, f.Commit = fake.Insert, true
 				r.fake.Inject(f)
@@ -292,15 +292,15 @@ func TestCommittedInsert(t *testing.T) {
 				if forgets {
 					r.fake.ForgetRequests()
 				}
-				// The machine does not show yet, and is not absent.
+				// The VM does not show yet, and is not absent.
 				r.is(r.get(s), nil, "get")
 				r.is(r.Delete(r.ctx(), s.Ref, s.Owner), errTransient, "delete of what does not show")
 				r.is(r.Create(r.ctx(), s), nil, "create repeated")
-				r.fake.Settle()
-				r.machines(1)
+				r.fake.Finish()
+				r.vms(1)
 				r.is(r.Create(r.ctx(), s), nil, "create of what runs")
 				if r.fake.Peak() != 1 {
-					t.Errorf("%d machines at one time", r.fake.Peak())
+					t.Errorf("%d VMs at one time", r.fake.Peak())
 				}
 			})
 		}
@@ -308,19 +308,19 @@ func TestCommittedInsert(t *testing.T) {
 }
 
 // TestRepeatedInsert: the API alone, without its list of operations, makes one
-// machine of one request.
+// VM of one request.
 func TestRepeatedInsert(t *testing.T) {
-	r := newRig(t, manual())
+	r := newHarness(t, manual())
 	s := r.spec()
 	r.fake.Inject(fake.Fault{Call: fake.Insert, Fail: fake.Stockout(true, 0)})
 	r.is(r.Create(r.ctx(), s), nil, "create")
-	r.fake.Settle()
+	r.fake.Finish()
 	r.fake.ForgetOperations()
 	r.is(r.Create(r.ctx(), s), cloud.ErrStockout, "create whose answer is the failed operation")
 }
 
 func TestConflict(t *testing.T) {
-	r := newRig(t, manual())
+	r := newHarness(t, manual())
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
 	// Another request for the same name, while the first does not show yet.
@@ -332,18 +332,18 @@ func TestConflict(t *testing.T) {
 	theirs := again
 	theirs.Owner.NodeUID = "another"
 	r.is(r.Create(r.ctx(), theirs), cloud.ErrForeign, "create of another node")
-	r.fake.Settle()
+	r.fake.Finish()
 	// Found again, its operation is done, but the name has changed hands.
 	r.fake.Vanish(s.Zone, s.Name)
 	theirs.RequestID = uuid.NewString()
 	r.is(r.Create(r.ctx(), theirs), nil, "create of another node")
-	r.fake.Settle()
+	r.fake.Finish()
 	r.is(r.Create(r.ctx(), s), cloud.ErrForeign, "create of ours, whose name is taken now")
-	r.machines(1)
+	r.vms(1)
 }
 
 func TestRequestIDOfAnother(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
 	other := s
@@ -351,18 +351,18 @@ func TestRequestIDOfAnother(t *testing.T) {
 	r.is(r.Create(r.ctx(), other), cloud.ErrInvalid, "create of another with the same request ID")
 	other.Zone = r.fake.Zones()[1]
 	r.is(r.Create(r.ctx(), other), cloud.ErrInvalid, "the same in another zone")
-	r.machines(1)
+	r.vms(1)
 }
 
-// TestMadeAndGone: a Spec has had its machine.
+// TestMadeAndGone: a Spec has had its VM.
 func TestMadeAndGone(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
 	r.fake.Vanish(s.Zone, s.Name)
 	r.is(r.Create(r.ctx(), s), nil, "create repeated")
 	r.is(r.get(s), cloud.ErrNotFound, "get")
-	r.machines(0)
+	r.vms(0)
 }
 
 // TestOperationsUnknown: without them Create does not insert, and nothing is
@@ -378,7 +378,7 @@ func TestOperationsUnknown(t *testing.T) {
 		"zone":      {Reply: &fake.Reply{Status: 404, Reason: "notFound", Message: "The resource 'projects/studio-games/zones/europe-west3-a' was not found"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, fake.Options{})
+			r := newHarness(t, fake.Options{})
 			s := r.spec()
 			f.Call, f.Times = fake.OperationsList, -1
 			r.fake.Inject(f)

@@ -69,7 +69,7 @@ func troubleOf(ctx context.Context, err error) trouble {
 	return t
 }
 
-// failed tells whether an operation is over and has failed, and why. The
+// failed reports whether an operation is over and has failed, and why. The
 // client's Wait and Poll look at the HTTP status alone, and operations can
 // fail without one.
 func failed(op *computepb.Operation) (trouble, bool) {
@@ -94,7 +94,7 @@ func failed(op *computepb.Operation) (trouble, bool) {
 	return t, true
 }
 
-// has tells whether one of the reasons contains one of the words, however
+// has reports whether one of the reasons contains one of the words, however
 // they are written: the API says quotaExceeded, operations QUOTA_EXCEEDED.
 func (t trouble) has(words ...string) bool {
 	for _, r := range t.reasons {
@@ -108,7 +108,7 @@ func (t trouble) has(words ...string) bool {
 	return false
 }
 
-// kind is the contract's error for a machine that was refused, nil for what
+// kind is the contract's error for a VM that was refused, nil for what
 // may pass. The order matters: a stock-out and a rate limit can come as a 403,
 // 429 or 503, and only what remains is judged by its status.
 func (t trouble) kind() error {
@@ -118,7 +118,7 @@ func (t trouble) kind() error {
 	case t.has("resourcepoolexhausted", "stockout", "resourceavailability"),
 		strings.Contains(t.message, "does not have enough resources available"):
 		return cloud.ErrStockout
-	case t.has("ratelimitexceeded", "rateexceeded"): // of calls, not of machines
+	case t.has("ratelimitexceeded", "rateexceeded"): // of calls, not of VMs
 		return nil
 	case t.has("quotaexceeded", "limitexceeded", "resourceexhausted"):
 		return cloud.ErrQuota
@@ -136,19 +136,19 @@ func (t trouble) kind() error {
 	return nil
 }
 
-// exists tells whether the name is taken by a machine, as a conflict of a call
+// exists reports whether the name is taken by a VM, as a conflict of a call
 // or of an operation. A disk in the way is another thing.
 func (t trouble) exists(r cloud.Ref) bool {
 	return t.typed && t.has("alreadyexists") && (t.status == http.StatusConflict || t.status == 0) && t.names(r)
 }
 
-// absent tells whether the API says that this very machine does not exist, and
+// absent reports whether the API says that this very VM does not exist, and
 // not its zone, its project or the metadata server on the way to a token.
 func (t trouble) absent(r cloud.Ref) bool {
 	return t.typed && t.status == http.StatusNotFound && t.has("notfound") && t.names(r)
 }
 
-// names tells whether the message is about the machine: "The resource
+// names reports whether the message is about the machine: "The resource
 // 'projects/P/zones/Z/instances/N' was not found".
 func (t trouble) names(r cloud.Ref) bool {
 	return strings.Contains(t.message, "/zones/"+r.Zone+"/instances/"+r.Name+"'")

@@ -1,22 +1,22 @@
-// Package gce makes the machines of a failover in Google Compute Engine. It is
+// Package gce makes the VMs of a failover in Google Compute Engine. It is
 // a cloud.Provider and keeps that contract; this is how:
 //
 // # Create
 //
 // An insert is accepted at once and carried out as an operation, which can
-// fail after seconds, without a trace of the machine. Operations carry the
+// fail after seconds, without a trace of the VM. Operations carry the
 // request ID, so Create first looks for the one of an earlier call: under way
 // means accepted, failed means its error, done means made. Only without one is
 // the insert sent. That the API itself forgets nothing is not relied upon. A
 // failed operation holds its request ID for ever, so where the failure may
 // pass, Create reports it and sends the insert again under the next ID of a
 // chain that starts at the given one: repeating Create is trying again, and
-// the name keeps it at one machine.
+// the name keeps it at one VM.
 //
 // # Not found
 //
-// An insert that was accepted may not show as a machine yet. Get and Delete
-// say ErrNotFound after the API has said "notFound" of the machine (and not of
+// An insert that was accepted may not show as a VM yet. Get and Delete
+// say ErrNotFound after the API has said "notFound" of the VM (and not of
 // its zone or project), no insert of that name is under way, and the API has
 // said it once more.
 //
@@ -32,7 +32,7 @@
 //	compute.images.useReadOnly        compute.subnetworks.use
 //	compute.subnetworks.useExternalIp
 //
-// With a service account for the machines, iam.serviceAccounts.actAs on it.
+// With a service account for the VMs, iam.serviceAccounts.actAs on it.
 package gce
 
 import (
@@ -145,7 +145,7 @@ func nextRequest(id string) string {
 
 func (p *Provider) insert(ctx context.Context, s cloud.Spec, id string) error {
 	op, err := p.instances.Insert(ctx, &computepb.InsertInstanceRequest{
-		Project: p.cfg.Project, Zone: s.Zone, RequestId: proto.String(id), InstanceResource: p.machine(s),
+		Project: p.cfg.Project, Zone: s.Zone, RequestId: proto.String(id), InstanceResource: p.computeInstance(s),
 	}, once())
 	if err == nil {
 		return p.outcome(ctx, s, op.Proto())
@@ -198,7 +198,7 @@ func (p *Provider) outcome(ctx context.Context, s cloud.Spec, op *computepb.Oper
 		return failure("operation "+op.GetName(), t, t.kind(), s.StartupScript)
 	}
 	// Done, or there was one already: it may be another's by now. If it is gone
-	// again, then this Spec has had its machine.
+	// again, then this Spec has had its VM.
 	err := p.adopt(ctx, s)
 	if errors.Is(err, errGone) {
 		return nil
@@ -206,10 +206,10 @@ func (p *Provider) outcome(ctx context.Context, s cloud.Spec, op *computepb.Oper
 	return err
 }
 
-// errGone: there was a machine, and now there is none.
-var errGone = errors.New("the machine is gone again")
+// errGone: there was a VM, and now there is none.
+var errGone = errors.New("the VM is gone again")
 
-// adopt finds that a machine which exists is the one that was asked for.
+// adopt finds that a VM which exists is the one that was asked for.
 func (p *Provider) adopt(ctx context.Context, s cloud.Spec) error {
 	m, t, err := p.get(ctx, s.Ref)
 	if err == nil {
@@ -229,7 +229,7 @@ func mine(m *computepb.Instance, r cloud.Ref, o cloud.Owner) error {
 	return nil
 }
 
-// get reads a machine once. The error is transient; absent is the caller's to
+// get reads a VM once. The error is transient; absent is the caller's to
 // ask of the trouble.
 func (p *Provider) get(ctx context.Context, r cloud.Ref) (*computepb.Instance, trouble, error) {
 	m, err := p.instances.Get(ctx, &computepb.GetInstanceRequest{
@@ -245,10 +245,10 @@ func (p *Provider) get(ctx context.Context, r cloud.Ref) (*computepb.Instance, t
 	return m, trouble{}, nil
 }
 
-// errUnderWay: an insert of that name is accepted, and no machine seen yet.
-var errUnderWay = errors.New("the machine is being made")
+// errUnderWay: an insert of that name is accepted, and no VM seen yet.
+var errUnderWay = errors.New("the VM is being made")
 
-// find reads a machine, and returns ErrNotFound only if there is none, nor one
+// find reads a VM, and returns ErrNotFound only if there is none, nor one
 // on its way.
 func (p *Provider) find(ctx context.Context, r cloud.Ref) (*computepb.Instance, error) {
 	m, t, err := p.get(ctx, r)
@@ -273,7 +273,7 @@ func (p *Provider) find(ctx context.Context, r cloud.Ref) (*computepb.Instance, 
 	return m, err
 }
 
-// Get implements cloud.Provider. A machine whose insert is under way and that
+// Get implements cloud.Provider. A VM whose insert is under way and that
 // the API does not show yet is Creating, and taken for the owner's: the API
 // tells of nobody else before it shows.
 func (p *Provider) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.Instance, error) {
@@ -295,13 +295,13 @@ func (p *Provider) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.I
 	return p.instance(r.Zone, m), nil
 }
 
-// List implements cloud.Provider. It asks each zone that is set, so a machine
+// List implements cloud.Provider. It asks each zone that is set, so a VM
 // in a zone that no longer is does not show.
 func (p *Provider) List(ctx context.Context, cluster string) ([]cloud.Instance, error) {
 	ctx, cancel := p.bound(ctx)
 	defer cancel()
 	if cluster == "" {
-		return nil, fmt.Errorf("%w: list the machines of which cluster?", cloud.ErrInvalid)
+		return nil, fmt.Errorf("%w: list the VMs of which cluster?", cloud.ErrInvalid)
 	}
 	var all []cloud.Instance
 	for _, zone := range p.cfg.Zones {
@@ -354,7 +354,7 @@ func (p *Provider) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error
 	return nil
 }
 
-// targets tells whether an operation is about the machine. Hosts and versions
+// targets reports whether an operation is about the VM. Hosts and versions
 // of the API differ in links, so only their ends are compared.
 func targets(op *computepb.Operation, r cloud.Ref) bool {
 	end := "/zones/" + r.Zone + "/instances/" + r.Name

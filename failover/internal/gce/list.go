@@ -20,7 +20,7 @@ import (
 // of the request, so that a list without an answer never ends, and they go on
 // to the next page without showing a page's warning that it is not whole.
 
-// list returns the machines in a zone that are labelled as the cluster's.
+// list returns the VMs in a zone that are labelled as the cluster's.
 func (p *Provider) list(ctx context.Context, zone, cluster string) ([]*computepb.Instance, error) {
 	filter := fmt.Sprintf("(labels.%s = %q) (labels.%s = %q)", labelManaged, managedBy, labelCluster, digest(cluster))
 	var all []*computepb.Instance
@@ -60,7 +60,7 @@ var (
 )
 
 const (
-	// maxPage is well above 500 machines with scripts of 100 kB.
+	// maxPage is well above 500 VMs with scripts of 100 kB.
 	maxPage  = 64 << 20
 	maxPages = 1000
 )

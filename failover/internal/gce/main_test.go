@@ -21,19 +21,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a provider that talks to a fake.
-type rig struct {
+// harness is a provider that talks to a fake.
+type harness struct {
 	*testing.T
 	*gce.Provider
 	fake *fake.Server
 	cfg  gce.Config
 }
 
-func newRig(t *testing.T, opts fake.Options, set ...func(*gce.Config)) *rig {
+func newHarness(t *testing.T, opts fake.Options, set ...func(*gce.Config)) *harness {
 	t.Helper()
 	srv := fake.New(opts)
 	t.Cleanup(srv.Close)
-	r := &rig{T: t, fake: srv}
+	r := &harness{T: t, fake: srv}
 	config.Default(&r.cfg)
 	r.cfg.Project, r.cfg.Zones, r.cfg.Endpoint = srv.Project(), srv.Zones(), srv.URL
 	for _, f := range set {
@@ -54,10 +54,10 @@ func newRig(t *testing.T, opts fake.Options, set ...func(*gce.Config)) *rig {
 
 func manual() fake.Options { return fake.Options{Manual: true} }
 
-func (r *rig) ctx() context.Context { return r.Context() }
+func (r *harness) ctx() context.Context { return r.Context() }
 
 // until ends when the fake has got so many calls of that name.
-func (r *rig) until(call string, n int) context.Context {
+func (r *harness) until(call string, n int) context.Context {
 	ctx, cancel := context.WithCancel(r.ctx())
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -68,7 +68,7 @@ func (r *rig) until(call string, n int) context.Context {
 	return ctx
 }
 
-func (r *rig) spec() cloud.Spec {
+func (r *harness) spec() cloud.Spec {
 	return cloud.Spec{
 		Ref:           cloud.Ref{Name: "gcp-temp-worker-1-ab12c", Zone: r.fake.Zones()[0]},
 		Owner:         cloud.Owner{Cluster: "6f0c1b7e", Node: "worker-1.example.com", NodeUID: "0b5a", Failover: "77aa"},
@@ -85,7 +85,7 @@ var kinds = []error{cloud.ErrNotFound, cloud.ErrForeign, cloud.ErrStockout, clou
 
 // is demands an error of exactly one kind; errTransient is that of none, nil no
 // error.
-func (r *rig) is(err, kind error, what string) {
+func (r *harness) is(err, kind error, what string) {
 	r.Helper()
 	if err != nil && strings.Contains(err.Error(), cloudtest.Token) {
 		r.Fatalf("%s: the error tells a token: %v", what, err)
@@ -106,38 +106,38 @@ func (r *rig) is(err, kind error, what string) {
 
 var errTransient = errors.New("an error that may pass")
 
-func (r *rig) get(s cloud.Spec) error {
+func (r *harness) get(s cloud.Spec) error {
 	_, err := r.Get(r.ctx(), s.Ref, s.Owner)
 	return err
 }
 
-func (r *rig) machines(want int) {
+func (r *harness) vms(want int) {
 	r.Helper()
-	if got := len(r.fake.Machines()); got != want {
-		r.Fatalf("%d machines, want %d", got, want)
+	if got := len(r.fake.VMs()); got != want {
+		r.Fatalf("%d VMs, want %d", got, want)
 	}
 }
 
 func TestConformance(t *testing.T) {
 	for name, opts := range map[string]fake.Options{"at once": {}, "step by step": manual()} {
 		t.Run(name, func(t *testing.T) {
-			cloudtest.Run(t, func(t *testing.T) cloudtest.Env { return env(newRig(t, opts)) })
+			cloudtest.Run(t, func(t *testing.T) cloudtest.Env { return env(newHarness(t, opts)) })
 		})
 	}
 	t.Run("small pages", func(t *testing.T) {
 		cloudtest.Run(t, func(t *testing.T) cloudtest.Env {
-			r := newRig(t, fake.Options{})
+			r := newHarness(t, fake.Options{})
 			r.fake.SetPages(1, true)
 			return env(r)
 		})
 	})
 }
 
-var callNames = map[cloudtest.Call]string{
-	cloudtest.Create: fake.Insert, cloudtest.Get: fake.Get, cloudtest.List: fake.List, cloudtest.Delete: fake.Delete,
+var callNames = map[cloud.Call]string{
+	cloud.CallCreate: fake.Insert, cloud.CallGet: fake.Get, cloud.CallList: fake.List, cloud.CallDelete: fake.Delete,
 }
 
-func env(r *rig) cloudtest.Env {
+func env(r *harness) cloudtest.Env {
 	reply := func(kind error) *fake.Reply {
 		switch kind {
 		case cloud.ErrStockout:
@@ -161,11 +161,11 @@ func env(r *rig) cloudtest.Env {
 	return cloudtest.Env{
 		Provider:  r.Provider,
 		Zones:     r.fake.Zones(),
-		Settle:    r.fake.Settle,
-		Live:      func() int { return len(r.fake.Machines()) },
-		Refuse:    func(c cloudtest.Call) { r.fake.Inject(fake.Fault{Call: callNames[c], Reply: fake.Unavailable()}) },
-		Lose:      func(c cloudtest.Call) { r.fake.Inject(fake.Fault{Call: callNames[c], Cut: true, Commit: true}) },
-		Hang:      func(c cloudtest.Call) { r.fake.Inject(fake.Fault{Call: callNames[c], Hang: true}) },
+		Finish:    r.fake.Finish,
+		Live:      func() int { return len(r.fake.VMs()) },
+		Refuse:    func(c cloud.Call) { r.fake.Inject(fake.Fault{Call: callNames[c], Reply: fake.Unavailable()}) },
+		Lose:      func(c cloud.Call) { r.fake.Inject(fake.Fault{Call: callNames[c], Cut: true, Commit: true}) },
+		Hang:      func(c cloud.Call) { r.fake.Inject(fake.Fault{Call: callNames[c], Hang: true}) },
 		Heal:      r.fake.Heal,
 		Reject:    func(kind error) { r.fake.Inject(fake.Fault{Call: fake.Insert, Reply: reply(kind)}) },
 		FailLater: func(kind error) { r.fake.Inject(fake.Fault{Call: fake.Insert, Fail: failure(kind)}) },

@@ -41,7 +41,7 @@ func TestNoProofOfAbsence(t *testing.T) {
 		"nothing":        {Reply: &fake.Reply{Status: 200, Body: "{}"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, fake.Options{})
+			r := newHarness(t, fake.Options{})
 			s := r.spec()
 			r.is(r.Create(r.ctx(), s), nil, "create")
 			f.Call, f.Times = fake.Get, -1
@@ -56,17 +56,17 @@ func TestNoProofOfAbsence(t *testing.T) {
 			}
 			r.fake.Inject(f)
 			r.is(r.Delete(r.ctx(), s.Ref, s.Owner), errTransient, "delete that is refused itself")
-			r.machines(1)
+			r.vms(1)
 		})
 	}
 }
 
 // TestAbsentWhileItShowsUp: an insert that begins to show between two answers.
 func TestAbsentWhileItShowsUp(t *testing.T) {
-	r := newRig(t, manual())
+	r := newHarness(t, manual())
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
-	r.fake.Settle()
+	r.fake.Finish()
 	// The first answer is older than the end of the insert.
 	r.fake.Inject(fake.Fault{Call: fake.Get, Reply: &fake.Reply{Status: 404, Reason: "notFound",
 		Message: "The resource 'projects/studio-games/zones/europe-west3-a/instances/gcp-temp-worker-1-ab12c' was not found"}})
@@ -85,7 +85,7 @@ func TestNoToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	r := &rig{T: t, Provider: p, fake: srv}
+	r := &harness{T: t, Provider: p, fake: srv}
 	s := r.spec()
 	r.is(r.get(s), errTransient, "get")
 	r.is(r.Create(r.ctx(), s), errTransient, "create")
@@ -101,7 +101,7 @@ func (noToken) RoundTrip(*http.Request) (*http.Response, error) {
 }
 
 func TestStates(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
 	for status, want := range map[string]cloud.State{
@@ -118,7 +118,7 @@ func TestStates(t *testing.T) {
 }
 
 func TestStatesOfACreation(t *testing.T) {
-	r := newRig(t, manual())
+	r := newHarness(t, manual())
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
 	for _, want := range []cloud.State{cloud.Creating, cloud.Creating, cloud.Creating, cloud.Running, cloud.Running} {
@@ -139,7 +139,7 @@ func TestStatesOfACreation(t *testing.T) {
 }
 
 func TestOwnerLost(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
 	r.fake.Edit(s.Zone, s.Name, func(m *computepb.Instance) { m.Metadata = nil })
@@ -156,7 +156,7 @@ func TestOwnerLost(t *testing.T) {
 // TestForeignMachines: those that were made by hand, or copied from one of ours
 // with its labels.
 func TestForeignMachines(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
 	var labels map[string]string
@@ -175,7 +175,7 @@ func TestForeignMachines(t *testing.T) {
 		r.is(r.Create(r.ctx(), theirs), cloud.ErrForeign, "create "+name)
 		r.is(r.Delete(r.ctx(), theirs.Ref, s.Owner), cloud.ErrForeign, "delete "+name)
 	}
-	r.machines(3)
+	r.vms(3)
 }
 
 func TestListNeverPart(t *testing.T) {
@@ -191,7 +191,7 @@ func TestListNeverPart(t *testing.T) {
 		"never ends":        {Hang: true, Skip: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, fake.Options{})
+			r := newHarness(t, fake.Options{})
 			for i := range 3 {
 				s := r.spec()
 				s.Name += fmt.Sprint(i)
@@ -212,7 +212,7 @@ func TestListNeverPart(t *testing.T) {
 			all, err = r.List(r.ctx(), r.spec().Owner.Cluster)
 			r.is(err, nil, "list repeated")
 			if len(all) != 3 {
-				t.Errorf("%d machines", len(all))
+				t.Errorf("%d VMs", len(all))
 			}
 		})
 	}
@@ -225,15 +225,15 @@ func TestDeleteCommitted(t *testing.T) {
 		"cut body": {CutBody: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, manual())
+			r := newHarness(t, manual())
 			s := r.spec()
 			r.is(r.Create(r.ctx(), s), nil, "create")
-			r.fake.Settle()
+			r.fake.Finish()
 			f.Call = fake.Delete
 			r.fake.Inject(f)
 			r.is(r.Delete(r.ctx(), s.Ref, s.Owner), errTransient, "delete")
 			r.is(r.Delete(r.ctx(), s.Ref, s.Owner), nil, "delete repeated")
-			r.fake.Settle()
+			r.fake.Finish()
 			r.is(r.Delete(r.ctx(), s.Ref, s.Owner), cloud.ErrNotFound, "delete of what is gone")
 		})
 	}
@@ -242,22 +242,22 @@ func TestDeleteCommitted(t *testing.T) {
 // TestDeleteFails: a delete that was accepted and failed is repeated, and not
 // found again.
 func TestDeleteFails(t *testing.T) {
-	r := newRig(t, manual())
+	r := newHarness(t, manual())
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
-	r.fake.Settle()
+	r.fake.Finish()
 	r.fake.Inject(fake.Fault{Call: fake.Delete, Fail: fake.Internal()})
 	r.is(r.Delete(r.ctx(), s.Ref, s.Owner), nil, "delete")
-	r.fake.Settle()
-	r.machines(1)
+	r.fake.Finish()
+	r.vms(1)
 	r.is(r.get(s), nil, "get")
 	r.is(r.Delete(r.ctx(), s.Ref, s.Owner), nil, "delete repeated")
-	r.fake.Settle()
-	r.machines(0)
+	r.fake.Finish()
+	r.vms(0)
 }
 
 func TestDeleteRaces(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	s := r.spec()
 	r.is(r.Create(r.ctx(), s), nil, "create")
 	r.fake.Inject(fake.Fault{Call: fake.Delete, Reply: &fake.Reply{Status: 404, Reason: "notFound",
@@ -269,7 +269,7 @@ func TestDeleteRaces(t *testing.T) {
 
 // TestOneRequestEach: the library repeats nothing by itself.
 func TestOneRequestEach(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	r.fake.Inject(fake.Fault{Reply: fake.Unavailable(), Times: -1})
 	s := r.spec()
 	r.is(r.get(s), errTransient, "get")
@@ -286,7 +286,7 @@ func TestOneRequestEach(t *testing.T) {
 
 // TestTimeout: a caller without a deadline does not wait for ever.
 func TestTimeout(t *testing.T) {
-	r := newRig(t, fake.Options{}, func(c *gce.Config) { c.Timeout = 50 * time.Millisecond })
+	r := newHarness(t, fake.Options{}, func(c *gce.Config) { c.Timeout = 50 * time.Millisecond })
 	r.fake.Inject(fake.Fault{Hang: true, Times: -1})
 	_, err := r.List(r.ctx(), "c")
 	r.is(err, errTransient, "list")
@@ -305,7 +305,7 @@ func TestAnswersDoNotTell(t *testing.T) {
 	}
 	stderr := os.Stderr
 	os.Stderr = logged
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	os.Stderr = stderr
 	t.Cleanup(func() {
 		logged.Close()
@@ -330,7 +330,7 @@ func TestAnswersDoNotTell(t *testing.T) {
 // TestOwnerInLabels: two nodes whose names look the same as labels do not share
 // one, and long names fit.
 func TestOwnerInLabels(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	seen := make(map[string]string)
 	for i, node := range []string{"worker-1", "worker.1", "Worker-1", "worker_1", strings.Repeat("w", 63), strings.Repeat("w", 64), strings.Repeat("w", 253), "日本"} {
 		s := r.spec()
@@ -376,9 +376,9 @@ func TestConfig(t *testing.T) {
 
 func TestBoot(t *testing.T) {
 	var boots atomic.Int32
-	var r *rig
+	var r *harness
 	ended := make(chan error, 10)
-	r = newRig(t, fake.Options{OnBoot: func(ctx context.Context, vm fake.VM, script string) {
+	r = newHarness(t, fake.Options{OnBoot: func(ctx context.Context, vm fake.VM, script string) {
 		if !strings.Contains(script, "kubeadm join") || vm.ExternalIP == "" || vm.Metadata["failover-node"] == "" {
 			t.Errorf("booted as %+v", vm)
 		}

@@ -2,7 +2,7 @@ package join
 
 import "strings"
 
-// MayRegister tells whether a kubelet may register a label of that key by
+// MayRegister reports whether a kubelet may register a label of that key by
 // itself. With one that it may not, it does not start.
 func MayRegister(key string) bool {
 	domain, _, ok := strings.Cut(key, "/")

@@ -12,10 +12,10 @@ import (
 	v1 "torikumi/failover/api/v1"
 )
 
-// Story tells a drill as it goes. It is for one goroutine.
-type Story struct {
-	told  map[string]bool
-	begun time.Time
+// DrillProgress reports each step of a drill once, as it goes. It is for one goroutine.
+type DrillProgress struct {
+	printed map[string]bool
+	begun   time.Time
 	// asked is how long it took until the first VM was asked for, by our clock;
 	// all else is by the controller's.
 	asked   time.Duration
@@ -24,20 +24,22 @@ type Story struct {
 	f       *v1.NodeFailover
 }
 
-// NewStory begins the story of a drill that was made at that time.
-func NewStory(begun time.Time) *Story { return &Story{told: map[string]bool{}, begun: begun} }
+// NewDrillProgress is that of a drill that was made at that time.
+func NewDrillProgress(begun time.Time) *DrillProgress {
+	return &DrillProgress{printed: map[string]bool{}, begun: begun}
+}
 
-// Tell returns what is new since it was called last.
-func (s *Story) Tell(f *v1.NodeFailover, now time.Time) []string {
+// Update returns what is new since it was called last.
+func (p *DrillProgress) Update(f *v1.NodeFailover, now time.Time) []string {
 	var news []string
 	say := func(key, format string, args ...any) {
-		if !s.told[key] {
-			s.told[key] = true
+		if !p.printed[key] {
+			p.printed[key] = true
 			news = append(news, fmt.Sprintf(format, args...))
 		}
 	}
 	st := &f.Status
-	s.f = f
+	p.f = f
 	if TakenUp(f) {
 		say("taken up", "the controller has taken it up")
 	}
@@ -45,10 +47,10 @@ func (s *Story) Tell(f *v1.NodeFailover, now time.Time) []string {
 		say("held "+c.Reason, "waits: %s: %s", c.Reason, c.Message)
 	}
 	if vm := st.VM; vm != nil {
-		if s.started == nil {
-			s.started, s.asked = &vm.StartedAt, now.Sub(s.begun)
+		if p.started == nil {
+			p.started, p.asked = &vm.StartedAt, now.Sub(p.begun)
 		}
-		s.vm = vm
+		p.vm = vm
 		id := vm.RequestID
 		say(id, "VM asked for: %s %s in %s", vm.MachineType, st.GCPVMName, vm.Zone)
 		if vm.SeenAt != nil {
@@ -59,7 +61,7 @@ func (s *Story) Tell(f *v1.NodeFailover, now time.Time) []string {
 		}
 		if vm.GaveUp != "" {
 			say(id+" gave up", "VM given up: %s: %s", vm.GaveUp, st.LastError)
-			s.told["error "+st.LastError] = true // it stays there during the next attempt
+			p.printed["error "+st.LastError] = true // it stays there during the next attempt
 		} else if st.LastError != "" {
 			say("error "+st.LastError, "the cloud says: %s", st.LastError)
 		}
@@ -77,13 +79,13 @@ func (s *Story) Tell(f *v1.NodeFailover, now time.Time) []string {
 	if st.VMDeletionStartedAt != nil {
 		say("drained", "drained; the VM is being deleted")
 	}
-	if st.CompletedAt != nil && st.Phase == v1.Completed && s.vm != nil {
+	if st.CompletedAt != nil && st.Phase == v1.Completed && p.vm != nil {
 		say("completed", "VM, Node and tokens are gone")
 	}
 	return news
 }
 
-// TakenUp tells whether a controller has seen a drill.
+// TakenUp reports whether a controller has seen a drill.
 func TakenUp(f *v1.NodeFailover) bool {
 	return len(f.Finalizers) > 0 || f.Status.Phase != v1.Pending && f.Status.Phase != ""
 }
@@ -101,21 +103,21 @@ func Verdict(f *v1.NodeFailover) error {
 
 // Table writes how many seconds each step has taken, from the end of the one
 // before, and what all VMs have cost. Steps that were not reached have none.
-func (s *Story) Table(w io.Writer) error {
+func (p *DrillProgress) Table(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "STEP\tSECONDS\t")
-	if s.started == nil {
+	if p.started == nil {
 		fmt.Fprintln(tw, "VM asked for\t-\t")
 		return tw.Flush()
 	}
-	fmt.Fprintf(tw, "VM asked for\t%.1f\t\n", s.asked.Seconds())
-	st := s.f.Status
-	before := s.started.Time
+	fmt.Fprintf(tw, "VM asked for\t%.1f\t\n", p.asked.Seconds())
+	st := p.f.Status
+	before := p.started.Time
 	for _, step := range []struct {
 		name string
 		at   *v1.Instant
 	}{
-		{"VM created", s.vm.SeenAt}, {"joined", s.vm.JoinedAt}, {"Ready", st.ActiveAt},
+		{"VM created", p.vm.SeenAt}, {"joined", p.vm.JoinedAt}, {"Ready", st.ActiveAt},
 		{"drained", st.VMDeletionStartedAt}, {"VM gone", st.CompletedAt},
 	} {
 		if step.at == nil {
@@ -125,7 +127,7 @@ func (s *Story) Table(w io.Writer) error {
 		fmt.Fprintf(tw, "%s\t%.1f\t\n", step.name, step.at.Sub(before).Seconds())
 		before = step.at.Time
 	}
-	fmt.Fprintf(tw, "in all\t%.1f\t\n", (s.asked + before.Sub(s.started.Time)).Seconds())
-	fmt.Fprintf(tw, "cost\t%s\t\n", cost(s.f, before, 4)) // minutes of a VM are cents
+	fmt.Fprintf(tw, "in all\t%.1f\t\n", (p.asked + before.Sub(p.started.Time)).Seconds())
+	fmt.Fprintf(tw, "cost\t%s\t\n", cost(p.f, before, 4)) // minutes of a VM are cents
 	return tw.Flush()
 }

@@ -23,11 +23,11 @@ func drillVM(id string) *v1.VMStatus {
 	return &v1.VMStatus{RequestID: id, MachineType: "n2", Zone: "zone-" + id, StartedAt: *at(2), HourlyCost: v1.Amount{Quantity: resource.MustParse("0.36")}}
 }
 
-// TestStory: each step is told once, also if several come at a time.
-func TestStory(t *testing.T) {
+// TestDrillProgress: each step is told once, also if several come at a time.
+func TestDrillProgress(t *testing.T) {
 	f := &v1.NodeFailover{Spec: v1.NodeFailoverSpec{OnpremNodeName: "w1", Drill: true}}
 	f.Status.Phase = v1.Pending
-	s := report.NewStory(began)
+	s := report.NewDrillProgress(began)
 	var told []string
 	for i, change := range []func(*v1.NodeFailoverStatus){
 		func(*v1.NodeFailoverStatus) {},
@@ -51,8 +51,8 @@ func TestStory(t *testing.T) {
 		},
 	} {
 		change(&f.Status)
-		told = append(told, s.Tell(f.DeepCopy(), began.Add(time.Duration(i)*time.Second))...)
-		if again := s.Tell(f.DeepCopy(), began); len(again) > 0 {
+		told = append(told, s.Update(f.DeepCopy(), began.Add(time.Duration(i)*time.Second))...)
+		if again := s.Update(f.DeepCopy(), began); len(again) > 0 {
 			t.Errorf("told again: %q", again)
 		}
 	}
@@ -86,7 +86,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-func table(t *testing.T, s *report.Story, want string) {
+func table(t *testing.T, s *report.DrillProgress, want string) {
 	t.Helper()
 	var b strings.Builder
 	if err := s.Table(&b); err != nil {
@@ -97,16 +97,16 @@ func table(t *testing.T, s *report.Story, want string) {
 	}
 }
 
-// TestStoryEndsEarly: steps that were not reached have no time, and what was
+// TestDrillEndsEarly: steps that were not reached have no time, and what was
 // never made has no cost.
-func TestStoryEndsEarly(t *testing.T) {
+func TestDrillEndsEarly(t *testing.T) {
 	f := &v1.NodeFailover{Spec: v1.NodeFailoverSpec{Drill: true}, Status: v1.NodeFailoverStatus{Phase: v1.Creating, VM: drillVM("a")}}
-	s := report.NewStory(began)
+	s := report.NewDrillProgress(began)
 	table(t, s, "          STEP  SECONDS\n  VM asked for        -\n")
-	s.Tell(f, began.Add(time.Second))
+	s.Update(f, began.Add(time.Second))
 	f.Status = v1.NodeFailoverStatus{Phase: v1.Completed, CompletedAt: at(5), Conditions: []metav1.Condition{
 		{Type: v1.Rehearsed, Status: metav1.ConditionFalse, Reason: "Quota", Message: "no more"}}}
-	s.Tell(f, began)
+	s.Update(f, began)
 	table(t, s, `          STEP  SECONDS
   VM asked for      1.0
     VM created        -

@@ -45,9 +45,9 @@ func node(f *v1.NodeFailover) string {
 	switch {
 	case f.Spec.Drill:
 		return f.Spec.OnpremNodeName + " (drill)"
-	case f.Spec.Share != nil:
-		return fmt.Sprintf("%s #%d", f.Spec.OnpremNodeName, f.Spec.Share.Number)
-	case len(f.Status.Shares) > 1:
+	case f.Spec.SharedLoad != nil:
+		return fmt.Sprintf("%s #%d", f.Spec.OnpremNodeName, f.Spec.SharedLoad.Number)
+	case len(f.Status.SharedLoads) > 1:
 		return f.Spec.OnpremNodeName + " #1"
 	}
 	return f.Spec.OnpremNodeName

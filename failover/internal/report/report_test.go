@@ -39,7 +39,7 @@ func TestWrite(t *testing.T) {
 		one("w5", v1.NodeFailoverStatus{Phase: v1.Draining, GCPVMName: "vm-5", VM: vm(2 * time.Hour), DrainStartedAt: ago(time.Hour)}),
 		paused,
 		one("w7", v1.NodeFailoverStatus{Phase: v1.Completed, GCPVMName: "vm-7", VM: vm(3 * time.Hour), CompletedAt: ago(2 * time.Hour), Spent: v1.Amount{Quantity: resource.MustParse("310m")}}),
-		one("w8", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-8", VM: vm(time.Hour), Spent: v1.Amount{Quantity: resource.MustParse("1500m")}, Shares: make([]v1.Load, 2)}),
+		one("w8", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-8", VM: vm(time.Hour), Spent: v1.Amount{Quantity: resource.MustParse("1500m")}, SharedLoads: make([]v1.Load, 2)}),
 		one("w8", v1.NodeFailoverStatus{Phase: v1.Creating, VM: refused, Spent: v1.Amount{Quantity: resource.MustParse("20m")}, NextAttemptAt: ago(-time.Minute), LastError: "no quota"}),
 		one("w9", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-9", Conditions: []metav1.Condition{
 			{Type: v1.TaintApplied, Status: metav1.ConditionTrue}, {Type: v1.CapacityPlanned, Status: metav1.ConditionFalse, Reason: "TooLarge", Message: "1 game server"}}}),
@@ -49,7 +49,7 @@ func TestWrite(t *testing.T) {
 		one("x3", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-x3", Conditions: []metav1.Condition{
 			{Type: v1.TaintApplied, Status: metav1.ConditionFalse, Reason: "Foreign", Message: "somebody else has tainted the node"}}}),
 	}
-	all[8].Name, all[8].Spec.Adds, all[8].Spec.Share = "w8-1a2b-2", "w8-1a2b", &v1.Share{Number: 2}
+	all[8].Name, all[8].Spec.ParentFailover, all[8].Spec.SharedLoad = "w8-1a2b-2", "w8-1a2b", &v1.SharedLoad{Number: 2}
 	server := func(node, state string) agones.GameServer {
 		return agones.GameServer{Status: agones.GameServerStatus{NodeName: node, State: state}}
 	}

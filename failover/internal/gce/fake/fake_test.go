@@ -20,13 +20,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type rig struct {
+type harness struct {
 	*testing.T
 	*fake.Server
 	instances *compute.InstancesClient
 }
 
-func newRig(t *testing.T, opts fake.Options) *rig {
+func newHarness(t *testing.T, opts fake.Options) *harness {
 	t.Helper()
 	s := fake.New(opts)
 	t.Cleanup(s.Close)
@@ -35,10 +35,10 @@ func newRig(t *testing.T, opts fake.Options) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return &rig{T: t, Server: s, instances: c}
+	return &harness{T: t, Server: s, instances: c}
 }
 
-func (r *rig) insert(name string, edit ...func(*computepb.Instance)) *compute.Operation {
+func (r *harness) insert(name string, edit ...func(*computepb.Instance)) *compute.Operation {
 	r.Helper()
 	zone := r.Zones()[0]
 	m := &computepb.Instance{
@@ -61,7 +61,7 @@ func (r *rig) insert(name string, edit ...func(*computepb.Instance)) *compute.Op
 // TestClientTakesAFailureForASuccess is why the provider reads an operation's
 // error itself.
 func TestClientTakesAFailureForASuccess(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	for status, says := range map[int]bool{0: false, 503: true} {
 		r.Inject(fake.Fault{Call: fake.Insert, Fail: fake.Stockout(true, status)})
 		op := r.insert("a")
@@ -76,7 +76,7 @@ func TestClientTakesAFailureForASuccess(t *testing.T) {
 
 // TestClientListsWithoutContext is why the provider fetches lists itself.
 func TestClientListsWithoutContext(t *testing.T) {
-	r := newRig(t, fake.Options{})
+	r := newHarness(t, fake.Options{})
 	ctx, cancel := context.WithCancel(r.Context())
 	cancel()
 	_, err := r.instances.List(ctx, &computepb.ListInstancesRequest{Project: r.Project(), Zone: r.Zones()[0]}).Next()
@@ -86,7 +86,7 @@ func TestClientListsWithoutContext(t *testing.T) {
 }
 
 func TestOperationsAreWaitedFor(t *testing.T) {
-	r := newRig(t, fake.Options{Manual: true})
+	r := newHarness(t, fake.Options{Manual: true})
 	c, err := compute.NewZoneOperationsRESTClient(t.Context(), option.WithEndpoint(r.URL), option.WithoutAuthentication())
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestOperationsAreWaitedFor(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	wg.Go(func() { r.Server.Run(ctx, time.Millisecond) })
-	if err := r.Wait(ctx, func() bool { return r.Machines()[0].Status == "RUNNING" }); err != nil {
+	if err := r.Wait(ctx, func() bool { return r.VMs()[0].Status == "RUNNING" }); err != nil {
 		t.Error(err)
 	}
 	cancel()
@@ -113,7 +113,7 @@ func TestOperationsAreWaitedFor(t *testing.T) {
 }
 
 func TestZones(t *testing.T) {
-	r := newRig(t, fake.Options{Zones: []string{"asia-northeast1-a"}})
+	r := newHarness(t, fake.Options{Zones: []string{"asia-northeast1-a"}})
 	c, err := compute.NewZonesRESTClient(t.Context(), option.WithEndpoint(r.URL), option.WithoutAuthentication())
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestZones(t *testing.T) {
 func TestRunTimesEnd(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Unix(1_800_000_000, 0)
-	r := newRig(t, fake.Options{Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }})
+	r := newHarness(t, fake.Options{Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }})
 	r.insert("a", func(m *computepb.Instance) {
 		m.Scheduling = &computepb.Scheduling{MaxRunDuration: &computepb.Duration{Seconds: proto.Int64(60)}, InstanceTerminationAction: proto.String("DELETE")}
 	})
@@ -144,7 +144,7 @@ func TestRunTimesEnd(t *testing.T) {
 	now = now.Add(time.Minute)
 	mu.Unlock()
 	r.Step()
-	if all := r.Machines(); len(all) != 1 || all[0].Name != "b" || r.Peak() != 2 {
+	if all := r.VMs(); len(all) != 1 || all[0].Name != "b" || r.Peak() != 2 {
 		t.Errorf("left: %v", all)
 	}
 }

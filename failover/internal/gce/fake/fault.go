@@ -37,9 +37,9 @@ type Fault struct {
 
 	// Fail accepts an insert or delete, and lets its operation fail.
 	Fail *Failure
-	// NeverStarts leaves an inserted machine at STAGING.
+	// NeverStarts leaves an inserted VM at STAGING.
 	NeverStarts bool
-	// NeverBoots makes an inserted machine RUNNING, with a guest that does not
+	// NeverBoots makes an inserted VM RUNNING, with a guest that does not
 	// come up.
 	NeverBoots bool
 	// Warning is the code of one on a page of a list, with half of its items
@@ -87,7 +87,7 @@ func QuotaFailure(httpStatus int) *Failure {
 	return f
 }
 
-// Stockout is how an insert fails where the zone has no such machines. Compute
+// Stockout is how an insert fails where the zone has no such VMs. Compute
 // Engine says it with and without details, with and without an HTTP status.
 func Stockout(details bool, httpStatus int) *Failure {
 	f := &Failure{Code: "ZONE_RESOURCE_POOL_EXHAUSTED",
@@ -145,5 +145,5 @@ func (s *Server) fault(c Call) Fault {
 	return Fault{}
 }
 
-// instead tells whether the call is not to be carried out.
+// instead reports whether the call is not to be carried out.
 func (f *Fault) instead() bool { return (f.Reply != nil || f.Cut || f.Hang) && !f.Commit }

@@ -29,15 +29,15 @@ func (s *Server) insert(_ *http.Request, c Call, f Fault) (proto.Message, *Reply
 	if refused := s.examine(k, c.Instance); refused != nil {
 		return nil, refused
 	}
-	if s.machines[k] != nil {
+	if s.instances[k] != nil {
 		return nil, &Reply{Status: 409, Reason: "alreadyExists", Message: "The resource 'projects/" + s.opts.Project + "/" + k.String() + "' already exists"}
 	}
-	if s.quota >= 0 && len(s.machines) >= s.quota {
+	if s.quota >= 0 && len(s.instances) >= s.quota {
 		return nil, QuotaExceeded()
 	}
 	pb := proto.CloneOf(c.Instance)
 	s.dress(k, pb)
-	s.machines[k] = &machine{pb: pb, neverBoots: f.NeverBoots, neverStarts: f.NeverStarts}
+	s.instances[k] = &instance{pb: pb, neverBoots: f.NeverBoots, neverStarts: f.NeverStarts}
 	return s.begin(c, "insert", pb.GetId(), f), nil
 }
 

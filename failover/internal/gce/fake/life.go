@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The stages of an operation. An insert shows its machine from the second on,
+// The stages of an operation. An insert shows its VM from the second on,
 // and a delete stops it there.
 const (
 	stagePending = iota
@@ -20,7 +20,7 @@ const (
 
 func (o *operation) done() bool { return o.pb.GetStatus() == computepb.Operation_DONE }
 
-// Step moves each operation that is not done on by one stage, and tells whether
+// Step moves each operation that is not done on by one stage, and reports whether
 // there was one. An insert takes three: accepted, then PROVISIONING, STAGING
 // and RUNNING with the operation done; one that fails ends at the second. A
 // delete takes two: STOPPING, then gone.
@@ -31,8 +31,8 @@ func (s *Server) Step() bool {
 	return s.step()
 }
 
-// Settle steps until nothing is left to do.
-func (s *Server) Settle() {
+// Finish steps until nothing is left to do.
+func (s *Server) Finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire()
@@ -70,7 +70,7 @@ func (s *Server) step() bool {
 		if o.stage == stageRunning {
 			o.pb.StartTime = s.stamp()
 		}
-		m := s.machines[o.target]
+		m := s.instances[o.target]
 		if m != nil && m.pb.GetId() != o.id {
 			m = nil // another of the same name
 		}
@@ -87,7 +87,7 @@ func (s *Server) step() bool {
 	return moved
 }
 
-func (s *Server) stepInsert(o *operation, m *machine) {
+func (s *Server) stepInsert(o *operation, m *instance) {
 	switch {
 	case m == nil: // deleted meanwhile
 		s.finish(o, &Failure{HTTPStatus: 404, HTTPMessage: "NOT FOUND", Code: "RESOURCE_NOT_FOUND", Message: "The resource was deleted"})
@@ -109,7 +109,7 @@ func (s *Server) stepInsert(o *operation, m *machine) {
 	}
 }
 
-func (s *Server) stepDelete(o *operation, m *machine) {
+func (s *Server) stepDelete(o *operation, m *instance) {
 	switch {
 	case o.stage == stageRunning:
 		if m != nil && o.fail == nil {
@@ -145,8 +145,8 @@ func (s *Server) finish(o *operation, f *Failure) {
 	}
 }
 
-// start makes a machine RUNNING, with addresses, and boots it.
-func (s *Server) start(k key, m *machine) {
+// start makes a VM RUNNING, with addresses, and boots it.
+func (s *Server) start(k key, m *instance) {
 	m.pb.Status = proto.String("RUNNING")
 	m.pb.LastStartTimestamp = s.stamp()
 	m.started = s.opts.Now()
@@ -160,7 +160,7 @@ func (s *Server) start(k key, m *machine) {
 	s.boot(k, m)
 }
 
-func (s *Server) boot(k key, m *machine) {
+func (s *Server) boot(k key, m *instance) {
 	m.halt()
 	if s.opts.OnBoot == nil || m.neverBoots || s.ctx.Err() != nil {
 		return
@@ -174,7 +174,7 @@ func (s *Server) boot(k key, m *machine) {
 	})
 }
 
-func (m *machine) halt() {
+func (m *instance) halt() {
 	if m.stop != nil {
 		m.stop()
 		m.stop = nil
@@ -182,13 +182,13 @@ func (m *machine) halt() {
 }
 
 func (s *Server) remove(k key) {
-	s.machines[k].halt()
-	delete(s.machines, k)
+	s.instances[k].halt()
+	delete(s.instances, k)
 }
 
-// expire deletes machines whose longest run time is over.
+// expire deletes VMs whose longest run time is over.
 func (s *Server) expire() {
-	for k, m := range s.machines {
+	for k, m := range s.instances {
 		limit := time.Duration(m.pb.GetScheduling().GetMaxRunDuration().GetSeconds()) * time.Second
 		if limit > 0 && !m.started.IsZero() && s.opts.Now().Sub(m.started) >= limit {
 			s.remove(k)
@@ -197,26 +197,26 @@ func (s *Server) expire() {
 	}
 }
 
-// change does something to a machine that is there, and panics otherwise: the
+// change does something to a VM that is there, and panics otherwise: the
 // test is wrong.
-func (s *Server) change(zone, name string, do func(key, *machine)) {
+func (s *Server) change(zone, name string, do func(key, *instance)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := key{zone, name}
-	m := s.machines[k]
+	m := s.instances[k]
 	if m == nil {
-		panic(fmt.Sprintf("fake: no machine %s", k))
+		panic(fmt.Sprintf("fake: no VM %s", k))
 	}
 	do(k, m)
 	s.touch()
 }
 
-// Preempt stops a machine as the cloud does: it is TERMINATED and stays.
+// Preempt stops a VM as the cloud does: it is TERMINATED and stays.
 func (s *Server) Preempt(zone, name string) { s.SetStatus(zone, name, "TERMINATED") }
 
-// SetStatus sets a machine's status. It runs on in RUNNING alone.
+// SetStatus sets a VM's status. It runs on in RUNNING alone.
 func (s *Server) SetStatus(zone, name, status string) {
-	s.change(zone, name, func(_ key, m *machine) {
+	s.change(zone, name, func(_ key, m *instance) {
 		m.pb.Status = proto.String(status)
 		if status != "RUNNING" {
 			m.halt()
@@ -224,20 +224,20 @@ func (s *Server) SetStatus(zone, name, status string) {
 	})
 }
 
-// Vanish deletes a machine at once, as somebody else would.
+// Vanish deletes a VM at once, as somebody else would.
 func (s *Server) Vanish(zone, name string) {
-	s.change(zone, name, func(k key, _ *machine) { s.remove(k) })
+	s.change(zone, name, func(k key, _ *instance) { s.remove(k) })
 }
 
-// Reboot makes a machine run its startup script again.
+// Reboot makes a VM run its startup script again.
 func (s *Server) Reboot(zone, name string) { s.change(zone, name, s.boot) }
 
-// Edit changes a machine's resource behind everybody's back.
+// Edit changes a VM's resource behind everybody's back.
 func (s *Server) Edit(zone, name string, edit func(*computepb.Instance)) {
-	s.change(zone, name, func(_ key, m *machine) { edit(m.pb) })
+	s.change(zone, name, func(_ key, m *instance) { edit(m.pb) })
 }
 
-// Put sets up a machine that is RUNNING and that no insert made. It does not
+// Put sets up a VM that is RUNNING and that no insert made. It does not
 // boot.
 func (s *Server) Put(zone string, m *computepb.Instance) {
 	s.mu.Lock()
@@ -246,7 +246,7 @@ func (s *Server) Put(zone string, m *computepb.Instance) {
 	pb := proto.CloneOf(m)
 	s.dress(k, pb)
 	pb.Status = proto.String("RUNNING")
-	s.machines[k] = &machine{pb: pb, visible: true}
+	s.instances[k] = &instance{pb: pb, visible: true}
 	s.touch()
 }
 

@@ -161,14 +161,14 @@ func (s *Server) listZones(*http.Request, Call, Fault) (proto.Message, *Reply) {
 }
 
 func (s *Server) get(_ *http.Request, c Call, _ Fault) (proto.Message, *Reply) {
-	m := s.machines[key{c.Zone, c.Target}]
+	m := s.instances[key{c.Zone, c.Target}]
 	if m == nil || !m.visible {
-		return nil, s.noMachine(key{c.Zone, c.Target})
+		return nil, s.noVM(key{c.Zone, c.Target})
 	}
 	return m.pb, nil
 }
 
-func (s *Server) noMachine(k key) *Reply {
+func (s *Server) noVM(k key) *Reply {
 	return notFound("projects/" + s.opts.Project + "/" + k.String())
 }
 
@@ -177,9 +177,9 @@ func (s *Server) delete(_ *http.Request, c Call, f Fault) (proto.Message, *Reply
 		return o, refused
 	}
 	k := key{c.Zone, c.Target}
-	m := s.machines[k]
+	m := s.instances[k]
 	if m == nil || !m.visible {
-		return nil, s.noMachine(k)
+		return nil, s.noVM(k)
 	}
 	if m.pb.GetDeletionProtection() {
 		return nil, &Reply{Status: 400, Reason: "invalid", Message: "Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion.'."}
@@ -253,7 +253,7 @@ func (s *Server) listInstances(r *http.Request, c Call, f Fault) (proto.Message,
 	}
 	var all []*computepb.Instance
 	for _, k := range s.keys() {
-		if m := s.machines[k]; k.zone == c.Zone && m.visible && match(instanceField(m.pb)) {
+		if m := s.instances[k]; k.zone == c.Zone && m.visible && match(instanceField(m.pb)) {
 			all = append(all, m.pb)
 		}
 	}

@@ -6,7 +6,7 @@
 //
 // Nothing happens by itself. An accepted call is an operation that moves on by
 // Step, or at once unless Options.Manual is set; run times end by
-// Options.Now. A machine that comes up calls Options.OnBoot with its metadata,
+// Options.Now. A VM that comes up calls Options.OnBoot with its metadata,
 // as a guest would find it, so that a test can do what the startup script does.
 //
 // Where Compute Engine's behaviour is not documented the fake is the strict
@@ -44,13 +44,13 @@ type Options struct {
 	Now func() time.Time
 	// Manual leaves it to Step to carry out what was accepted.
 	Manual bool
-	// OnBoot is what a machine does when it comes up, and at each Reboot, on a
-	// goroutine of its own. ctx ends when the machine stops, is deleted or the
+	// OnBoot is what a VM does when it comes up, and at each Reboot, on a
+	// goroutine of its own. ctx ends when the VM stops, is deleted or the
 	// server closes. Close waits for all.
 	OnBoot func(ctx context.Context, vm VM, startupScript string)
 }
 
-// VM is a machine, as it is at one moment.
+// VM is a VM, as it is at one moment.
 type VM struct {
 	Zone, Name             string
 	ID                     uint64
@@ -68,7 +68,7 @@ type Call struct {
 	// Name as in Fault.Call.
 	Name       string
 	Zone       string
-	Target     string // of a machine or operation, "" for lists
+	Target     string // of a VM or operation, "" for lists
 	RequestID  string
 	Instance   *computepb.Instance // what an insert carried
 	StartedAt  time.Time
@@ -78,7 +78,7 @@ type Call struct {
 
 type key struct{ zone, name string }
 
-type machine struct {
+type instance struct {
 	pb          *computepb.Instance
 	visible     bool
 	neverBoots  bool
@@ -90,7 +90,7 @@ type machine struct {
 type operation struct {
 	pb     *computepb.Operation
 	target key
-	id     uint64 // of the machine, as another may get its name
+	id     uint64 // of the VM, as another may get its name
 	stage  int
 	fail   *Failure
 }
@@ -108,7 +108,7 @@ type Server struct {
 
 	mu         sync.Mutex
 	changed    chan struct{} // closed at each change
-	machines   map[key]*machine
+	instances  map[key]*instance
 	operations []*operation
 	requests   map[string]*operation
 	faults     []*Fault
@@ -139,12 +139,12 @@ func New(opts Options) *Server {
 		opts.Now = time.Now
 	}
 	s := &Server{
-		opts:     opts,
-		changed:  make(chan struct{}),
-		machines: make(map[key]*machine),
-		requests: make(map[string]*operation),
-		quota:    -1,
-		serial:   4_000_000_000_000_000_000,
+		opts:      opts,
+		changed:   make(chan struct{}),
+		instances: make(map[key]*instance),
+		requests:  make(map[string]*operation),
+		quota:     -1,
+		serial:    4_000_000_000_000_000_000,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.web = httptest.NewServer(s.handler())
@@ -158,7 +158,7 @@ func or(s *string, otherwise string) {
 	}
 }
 
-// Close stops all machines, hangs up on all clients and waits for both.
+// Close stops all VMs, hangs up on all clients and waits for both.
 func (s *Server) Close() {
 	s.cancel()
 	s.web.CloseClientConnections()
@@ -172,7 +172,7 @@ func (s *Server) Project() string { return s.opts.Project }
 // Zones are those that exist.
 func (s *Server) Zones() []string { return slices.Clone(s.opts.Zones) }
 
-// SetQuota is the most machines that the project may have; below 0 any number.
+// SetQuota is the most VMs that the project may have; below 0 any number.
 func (s *Server) SetQuota(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,19 +220,19 @@ func (s *Server) Count(name string) int {
 	return n
 }
 
-// Machines are all that there are, those whose insert is only accepted too, by
+// VMs are all that there are, those whose insert is only accepted too, by
 // zone and name.
-func (s *Server) Machines() []VM {
+func (s *Server) VMs() []VM {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []VM
 	for _, k := range s.keys() {
-		all = append(all, s.machines[k].vm(k))
+		all = append(all, s.instances[k].vm(k))
 	}
 	return all
 }
 
-// Peak is the largest number of machines that there were at one time.
+// Peak is the largest number of VMs that there were at one time.
 func (s *Server) Peak() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,18 +259,18 @@ func (s *Server) Wait(ctx context.Context, cond func() bool) error {
 
 // touch needs the lock.
 func (s *Server) touch() {
-	s.peak = max(s.peak, len(s.machines))
+	s.peak = max(s.peak, len(s.instances))
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
 func (s *Server) keys() []key {
-	return slices.SortedFunc(maps.Keys(s.machines), func(a, b key) int {
+	return slices.SortedFunc(maps.Keys(s.instances), func(a, b key) int {
 		return strings.Compare(a.zone+"/"+a.name, b.zone+"/"+b.name)
 	})
 }
 
-func (m *machine) vm(k key) VM {
+func (m *instance) vm(k key) VM {
 	v := VM{
 		Zone: k.zone, Name: k.name, ID: m.pb.GetId(), Status: m.pb.GetStatus(), Visible: m.visible,
 		Labels: maps.Clone(m.pb.GetLabels()), Metadata: make(map[string]string), Tags: slices.Clone(m.pb.GetTags().GetItems()),

@@ -1,8 +1,10 @@
-package cloudtest
+// Package memory is a cloud.Provider without a cloud: its VMs are records that
+// come up at once. Tests of the controller run on it and give it faults; a new
+// provider can be tried out on it, or begin as a copy.
+package memory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,10 +15,10 @@ import (
 	"torikumi/failover/cloud"
 )
 
-// Fault is something that goes wrong with a call of Memory. Which: all, but for
+// Fault is something that goes wrong with a call of a Provider. Which: all, but for
 // the fields that are set.
 type Fault struct {
-	Call Call
+	Call cloud.Call
 	Zone string
 	Name string
 	// Times is how often; once if 0, for good if below 0.
@@ -30,34 +32,34 @@ type Fault struct {
 	Later bool
 	// Hang returns when ctx ends.
 	Hang bool
-	// NeverRuns leaves a machine that is made at Creating.
+	// NeverRuns leaves a VM that is made at Creating.
 	NeverRuns bool
 }
 
-// Memory is a cloud.Provider that keeps its machines in memory. Its fields are
-// set before it is used. What it accepts happens at once, or by Settle if
+// Provider is a cloud.Provider that keeps its VMs in memory. Its fields are
+// set before it is used. What it accepts happens at once, or by Finish if
 // Manual is set; longest lifetimes end by Now.
-type Memory struct {
+type Provider struct {
 	Zones  []string
 	Manual bool
 	// Now is time.Now if nil.
 	Now func() time.Time
-	// OnRunning is called when a machine has come up, with no lock held: by
-	// Create, or by Settle if Manual is set.
+	// OnRunning is called when a VM has come up, with no lock held: by
+	// Create, or by Finish if Manual is set.
 	OnRunning func(cloud.Spec, cloud.Instance)
-	// HourlyCost of each machine.
+	// HourlyCost of each VM.
 	HourlyCost float64
 
-	mu       sync.Mutex
-	machines map[cloud.Ref]*memoryMachine
-	failed   map[string]error // by request ID
-	faults   []*Fault
-	calls    map[Call]int
-	peak     int
-	serial   int
+	mu     sync.Mutex
+	vms    map[cloud.Ref]*vm
+	failed map[string]error // by request ID
+	faults []*Fault
+	calls  map[cloud.Call]int
+	peak   int
+	serial int
 }
 
-type memoryMachine struct {
+type vm struct {
 	spec      cloud.Spec
 	is        cloud.Instance
 	fails     error // when it is carried out
@@ -65,18 +67,18 @@ type memoryMachine struct {
 	leaving   bool
 }
 
-var _ cloud.Provider = (*Memory)(nil)
+var _ cloud.Provider = (*Provider)(nil)
 
-// NewMemory makes a Memory with two zones if none are given.
-func NewMemory(zones ...string) *Memory {
+// New makes a provider with two zones if none are given.
+func New(zones ...string) *Provider {
 	if len(zones) == 0 {
 		zones = []string{"memory-a", "memory-b"}
 	}
-	return &Memory{Zones: zones}
+	return &Provider{Zones: zones}
 }
 
 // Inject adds faults. Of those that match a call the first is taken.
-func (m *Memory) Inject(faults ...Fault) {
+func (m *Provider) Inject(faults ...Fault) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, f := range faults {
@@ -88,88 +90,88 @@ func (m *Memory) Inject(faults ...Fault) {
 }
 
 // Heal drops all faults.
-func (m *Memory) Heal() {
+func (m *Provider) Heal() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.faults = nil
 }
 
-// Machines are all that there are, anybody's, by zone and name.
-func (m *Memory) Machines() []cloud.Instance {
+// VMs are all that there are, anybody's, by zone and name.
+func (m *Provider) VMs() []cloud.Instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.expire()
 	var all []cloud.Instance
 	for _, r := range m.refs() {
-		all = append(all, m.machines[r].is)
+		all = append(all, m.vms[r].is)
 	}
 	return all
 }
 
-// Live is how many machines there are, and Peak how many there were at most.
-func (m *Memory) Live() int { return len(m.Machines()) }
+// Live is how many VMs there are, and Peak how many there were at most.
+func (m *Provider) Live() int { return len(m.VMs()) }
 
-// Peak is the largest number of machines that there were at one time.
-func (m *Memory) Peak() int {
+// Peak is the largest number of VMs that there were at one time.
+func (m *Provider) Peak() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.peak
 }
 
 // Count is the number of calls of that kind so far.
-func (m *Memory) Count(c Call) int {
+func (m *Provider) Count(c cloud.Call) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.calls[c]
 }
 
-// Script is the startup script of a machine, "" if there is none.
-func (m *Memory) Script(r cloud.Ref) string {
+// Script is the startup script of a VM, "" if there is none.
+func (m *Provider) Script(r cloud.Ref) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if one := m.machines[r]; one != nil {
+	if one := m.vms[r]; one != nil {
 		return one.spec.StartupScript
 	}
 	return ""
 }
 
-// Stop ends a machine and leaves it there.
-func (m *Memory) Stop(r cloud.Ref) { m.SetState(r, cloud.Stopped) }
+// Stop ends a VM and leaves it there.
+func (m *Provider) Stop(r cloud.Ref) { m.SetState(r, cloud.Stopped) }
 
-// SetState sets the state of a machine, if there is one.
-func (m *Memory) SetState(r cloud.Ref, to cloud.State) {
+// SetState sets the state of a VM, if there is one.
+func (m *Provider) SetState(r cloud.Ref, to cloud.State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if one := m.machines[r]; one != nil {
+	if one := m.vms[r]; one != nil {
 		one.is.State = to
 	}
 }
 
-// Vanish deletes a machine at once.
-func (m *Memory) Vanish(r cloud.Ref) {
+// Vanish deletes a VM at once.
+func (m *Provider) Vanish(r cloud.Ref) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.machines, r)
+	delete(m.vms, r)
 }
 
-// Settle carries out all that was accepted.
-func (m *Memory) Settle() {
+// Finish carries out all that was accepted.
+func (m *Provider) Finish() {
 	m.mu.Lock()
 	m.expire()
-	var up []*memoryMachine
+	var up []*vm
 	for _, r := range m.refs() {
-		switch one := m.machines[r]; {
+		switch one := m.vms[r]; {
 		case one.leaving:
-			delete(m.machines, r)
+			delete(m.vms, r)
 		case one.fails != nil:
 			m.failed[one.spec.RequestID] = one.fails
-			delete(m.machines, r)
+			delete(m.vms, r)
 		case one.is.State == cloud.Creating && !one.neverRuns:
 			m.serial++
 			one.is.State = cloud.Running
 			one.is.InternalIP = fmt.Sprintf("10.0.%d.%d", m.serial/250, m.serial%250+1)
 			one.is.ExternalIP = fmt.Sprintf("198.51.100.%d", m.serial%250+1)
-			up = append(up, &memoryMachine{spec: one.spec, is: one.is})
+			up = append(up, &vm{spec: one.spec, is: one.is})
 		}
 	}
 	m.mu.Unlock()
@@ -180,35 +182,35 @@ func (m *Memory) Settle() {
 	}
 }
 
-func (m *Memory) now() time.Time {
+func (m *Provider) now() time.Time {
 	if m.Now != nil {
 		return m.Now()
 	}
 	return time.Now()
 }
 
-func (m *Memory) refs() []cloud.Ref {
-	return slices.SortedFunc(maps.Keys(m.machines), func(a, b cloud.Ref) int {
+func (m *Provider) refs() []cloud.Ref {
+	return slices.SortedFunc(maps.Keys(m.vms), func(a, b cloud.Ref) int {
 		return strings.Compare(a.Zone+"/"+a.Name, b.Zone+"/"+b.Name)
 	})
 }
 
-func (m *Memory) expire() {
-	for r, one := range m.machines {
+func (m *Provider) expire() {
+	for r, one := range m.vms {
 		if d := one.spec.MaxLifetime; d > 0 && m.now().Sub(one.is.Created) >= d {
-			delete(m.machines, r)
+			delete(m.vms, r)
 		}
 	}
 }
 
 // do counts a call and carries it out under the lock, as its fault lets it.
-func (m *Memory) do(ctx context.Context, c Call, r cloud.Ref, carryOut func(Fault) error) error {
+func (m *Provider) do(ctx context.Context, c cloud.Call, r cloud.Ref, carryOut func(Fault) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s %s: %w", c, r.Name, err)
 	}
 	m.mu.Lock()
-	if m.machines == nil {
-		m.machines, m.failed, m.calls = make(map[cloud.Ref]*memoryMachine), make(map[string]error), make(map[Call]int)
+	if m.vms == nil {
+		m.vms, m.failed, m.calls = make(map[cloud.Ref]*vm), make(map[string]error), make(map[cloud.Call]int)
 	}
 	m.calls[c]++
 	m.expire()
@@ -217,11 +219,11 @@ func (m *Memory) do(ctx context.Context, c Call, r cloud.Ref, carryOut func(Faul
 	var err error
 	if !instead || f.Commit {
 		err = carryOut(f)
-		m.peak = max(m.peak, len(m.machines))
+		m.peak = max(m.peak, len(m.vms))
 	}
 	m.mu.Unlock()
-	if !m.Manual && (c == Create || c == Delete) {
-		m.Settle()
+	if !m.Manual && (c == cloud.CallCreate || c == cloud.CallDelete) {
+		m.Finish()
 	}
 	if f.Hang {
 		<-ctx.Done()
@@ -234,9 +236,9 @@ func (m *Memory) do(ctx context.Context, c Call, r cloud.Ref, carryOut func(Faul
 }
 
 // fault finds the one for a call. A list meets all zones.
-func (m *Memory) fault(c Call, r cloud.Ref) Fault {
+func (m *Provider) fault(c cloud.Call, r cloud.Ref) Fault {
 	for _, f := range m.faults {
-		if f.Times == 0 || f.Call != "" && f.Call != c || c != List && (f.Zone != "" && f.Zone != r.Zone || f.Name != "" && f.Name != r.Name) {
+		if f.Times == 0 || f.Call != "" && f.Call != c || c != cloud.CallList && (f.Zone != "" && f.Zone != r.Zone || f.Name != "" && f.Name != r.Name) {
 			continue
 		}
 		if f.Times > 0 {
@@ -248,43 +250,43 @@ func (m *Memory) fault(c Call, r cloud.Ref) Fault {
 }
 
 // Create implements cloud.Provider.
-func (m *Memory) Create(ctx context.Context, s cloud.Spec) error {
-	return m.do(ctx, Create, s.Ref, func(f Fault) error {
+func (m *Provider) Create(ctx context.Context, s cloud.Spec) error {
+	return m.do(ctx, cloud.CallCreate, s.Ref, func(f Fault) error {
 		o := s.Owner
 		if s.Name == "" || s.RequestID == "" || o.Cluster == "" || o.Node == "" || o.NodeUID == "" || o.Failover == "" || !slices.Contains(m.Zones, s.Zone) {
 			return fmt.Errorf("%w: name, zone, request ID and the whole owner are needed", cloud.ErrInvalid)
 		}
 		if err := m.failed[s.RequestID]; err != nil {
-			if !slices.ContainsFunc(kinds, func(k error) bool { return errors.Is(err, k) }) {
+			if cloud.Kind(err) == nil {
 				delete(m.failed, s.RequestID) // may pass
 			}
 			return fmt.Errorf("create %s: %w", s.Name, err)
 		}
-		if one := m.machines[s.Ref]; one != nil {
+		if one := m.vms[s.Ref]; one != nil {
 			return m.mine(one, s.Owner)
 		}
-		one := &memoryMachine{spec: s, neverRuns: f.NeverRuns, is: cloud.Instance{
+		one := &vm{spec: s, neverRuns: f.NeverRuns, is: cloud.Instance{
 			Ref: s.Ref, Owner: s.Owner, State: cloud.Creating, Created: m.now(), HourlyCost: m.HourlyCost,
 			ProviderID: "memory://" + s.Zone + "/" + s.Name,
 		}}
 		if f.Later {
 			one.fails = f.Err
 		}
-		m.machines[s.Ref] = one
+		m.vms[s.Ref] = one
 		return nil
 	})
 }
 
-func (m *Memory) mine(one *memoryMachine, o cloud.Owner) error {
+func (m *Provider) mine(one *vm, o cloud.Owner) error {
 	if one.is.Owner != o {
 		return fmt.Errorf("%w: %s belongs to %+v", cloud.ErrForeign, one.is.Name, one.is.Owner)
 	}
 	return nil
 }
 
-// find returns a machine of the owner.
-func (m *Memory) find(r cloud.Ref, o cloud.Owner) (*memoryMachine, error) {
-	one := m.machines[r]
+// find returns a VM of the owner.
+func (m *Provider) find(r cloud.Ref, o cloud.Owner) (*vm, error) {
+	one := m.vms[r]
 	if one == nil {
 		return nil, fmt.Errorf("%w: %s in %s", cloud.ErrNotFound, r.Name, r.Zone)
 	}
@@ -292,9 +294,9 @@ func (m *Memory) find(r cloud.Ref, o cloud.Owner) (*memoryMachine, error) {
 }
 
 // Get implements cloud.Provider.
-func (m *Memory) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.Instance, error) {
+func (m *Provider) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.Instance, error) {
 	var i cloud.Instance
-	err := m.do(ctx, Get, r, func(Fault) error {
+	err := m.do(ctx, cloud.CallGet, r, func(Fault) error {
 		one, err := m.find(r, o)
 		if err == nil {
 			i = one.is
@@ -308,11 +310,11 @@ func (m *Memory) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.Ins
 }
 
 // List implements cloud.Provider.
-func (m *Memory) List(ctx context.Context, cluster string) ([]cloud.Instance, error) {
+func (m *Provider) List(ctx context.Context, cluster string) ([]cloud.Instance, error) {
 	var all []cloud.Instance
-	err := m.do(ctx, List, cloud.Ref{}, func(Fault) error {
+	err := m.do(ctx, cloud.CallList, cloud.Ref{}, func(Fault) error {
 		for _, r := range m.refs() {
-			if one := m.machines[r]; one.is.Owner.Cluster == cluster {
+			if one := m.vms[r]; one.is.Owner.Cluster == cluster {
 				all = append(all, one.is)
 			}
 		}
@@ -325,8 +327,8 @@ func (m *Memory) List(ctx context.Context, cluster string) ([]cloud.Instance, er
 }
 
 // Delete implements cloud.Provider.
-func (m *Memory) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error {
-	return m.do(ctx, Delete, r, func(f Fault) error {
+func (m *Provider) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error {
+	return m.do(ctx, cloud.CallDelete, r, func(f Fault) error {
 		one, err := m.find(r, o)
 		if err != nil {
 			return err

@@ -1,4 +1,4 @@
-package view_test
+package apihealth_test
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/failover/internal/apihealth"
 	"torikumi/failover/internal/decide"
-	"torikumi/failover/internal/view"
 )
 
 func TestSkips(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSkips(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wall, steady := noon, time.Hour
-			clock := view.NewClock(func() (time.Time, time.Duration) { return wall, steady }, slog.New(slog.DiscardHandler))
+			clock := apihealth.NewClock(func() (time.Time, time.Duration) { return wall, steady }, slog.New(slog.DiscardHandler))
 			for _, by := range c.steps {
 				for range 10 {
 					wall, steady = wall.Add(time.Minute), steady+time.Minute
@@ -54,7 +54,7 @@ func TestSkips(t *testing.T) {
 // not overlooked for ever.
 func TestSmallStepsAddUp(t *testing.T) {
 	wall, steady := time.Unix(1e9, 0), time.Duration(0)
-	clock := view.NewClock(func() (time.Time, time.Duration) { return wall, steady }, slog.New(slog.DiscardHandler))
+	clock := apihealth.NewClock(func() (time.Time, time.Duration) { return wall, steady }, slog.New(slog.DiscardHandler))
 	for range 25 {
 		wall, steady = wall.Add(1100*time.Millisecond), steady+time.Second
 		clock.Skips()
@@ -67,7 +67,7 @@ func TestSmallStepsAddUp(t *testing.T) {
 
 func TestSkipsAreBounded(t *testing.T) {
 	wall := time.Unix(1e9, 0)
-	clock := view.NewClock(func() (time.Time, time.Duration) { return wall, 0 }, slog.New(slog.DiscardHandler))
+	clock := apihealth.NewClock(func() (time.Time, time.Duration) { return wall, 0 }, slog.New(slog.DiscardHandler))
 	for range 1000 {
 		wall = wall.Add(time.Hour)
 		clock.Skips()
@@ -81,15 +81,15 @@ func TestSkipsAreBounded(t *testing.T) {
 }
 
 // still is a clock that nobody sets.
-func still() *view.Clock {
-	return view.NewClock(func() (time.Time, time.Duration) { return time.Time{}, 0 }, slog.New(slog.DiscardHandler))
+func still() *apihealth.Clock {
+	return apihealth.NewClock(func() (time.Time, time.Duration) { return time.Time{}, 0 }, slog.New(slog.DiscardHandler))
 }
 
 // What happened before it was watched is no skip, such as that a machine which
 // waits for the lease was suspended.
 func TestSkipsBeginWithTheWatch(t *testing.T) {
 	wall, steady := time.Unix(1e9, 0), time.Duration(0)
-	clock := view.NewClock(func() (time.Time, time.Duration) { return wall, steady }, slog.New(slog.DiscardHandler))
+	clock := apihealth.NewClock(func() (time.Time, time.Duration) { return wall, steady }, slog.New(slog.DiscardHandler))
 	wall = wall.Add(2 * time.Hour)
 	clock.Begin()
 	wall, steady = wall.Add(time.Minute), steady+time.Minute
@@ -103,7 +103,7 @@ func TestSkipsBeginWithTheWatch(t *testing.T) {
 }
 
 func TestSystem(t *testing.T) {
-	now := view.System()
+	now := apihealth.System()
 	wall, steady := now()
 	later, more := now()
 	if wall.After(later) || steady < 0 || more < steady || time.Until(wall).Abs() > time.Hour {

@@ -16,14 +16,14 @@ import (
 // VM by the same ways, follow the node by themselves, and leave the node itself
 // (its Ready servers, fencing, the taint) to the first.
 
-// pack spreads game servers over as few of the largest machines as first-fit
-// decreasing finds. Servers that fit no machine are left over. There is always
+// pack spreads game servers over as few of the largest VMs as first-fit
+// decreasing finds. Servers that fit no VM are left over. There is always
 // one share, if only an empty one.
 func (s *Settings) pack(lost *v1.LostServers) (shares []v1.Load, tooLarge []v1.Size) {
 	if len(lost.Sizes) == 0 {
 		return []v1.Load{lost.Load}, nil
 	}
-	large := s.Machines[len(s.Machines)-1]
+	large := s.MachineTypes[len(s.MachineTypes)-1]
 	part := func(z v1.Size) float64 {
 		return max(float64(z.CPU.MilliValue())/float64(large.MilliCPU), float64(z.Memory.Value())/float64(large.Memory))
 	}
@@ -60,8 +60,8 @@ func (s *Settings) pack(lost *v1.LostServers) (shares []v1.Load, tooLarge []v1.S
 // load is what a failover's own VM is for; nil if it is not known.
 func load(st *v1.NodeFailoverStatus) *v1.Load {
 	switch {
-	case len(st.Shares) > 0:
-		return &st.Shares[0]
+	case len(st.SharedLoads) > 0:
+		return &st.SharedLoads[0]
 	case st.Lost != nil:
 		return &st.Lost.Load
 	}
@@ -72,10 +72,10 @@ func load(st *v1.NodeFailoverStatus) *v1.Load {
 func (d *decision) recordLost() {
 	switch o := d.predecessor(); {
 	case d.st.Lost != nil:
-	case d.f.Spec.Share != nil:
-		d.st.Lost = &v1.LostServers{Load: d.f.Spec.Share.Load}
+	case d.f.Spec.SharedLoad != nil:
+		d.st.Lost = &v1.LostServers{Load: d.f.Spec.SharedLoad.Load}
 	case o != nil: // by now the node has none
-		d.st.Lost, d.st.Shares = o.Status.Lost.DeepCopy(), slices.Clone(o.Status.Shares)
+		d.st.Lost, d.st.SharedLoads = o.Status.Lost.DeepCopy(), slices.Clone(o.Status.SharedLoads)
 	default:
 		d.st.Lost = d.s.Lost
 	}
@@ -83,13 +83,13 @@ func (d *decision) recordLost() {
 
 // plan decides what each VM is for. It is final once the failover is admitted.
 func (d *decision) plan() {
-	if d.st.Lost == nil || d.f.Spec.Share != nil || d.predecessor() != nil {
+	if d.st.Lost == nil || d.f.Spec.SharedLoad != nil || d.predecessor() != nil {
 		return
 	}
 	shares, tooLarge := d.set.pack(d.st.Lost)
 	d.unplan()
 	if len(shares) > 1 || len(tooLarge) > 0 {
-		d.st.Shares = shares
+		d.st.SharedLoads = shares
 	}
 	old := meta.FindStatusCondition(d.f.Status.Conditions, v1.CapacityPlanned)
 	say := func(kind EventKind, status metav1.ConditionStatus, reason, message string) {
@@ -102,31 +102,31 @@ func (d *decision) plan() {
 		say(Normal, metav1.ConditionTrue, "SeveralVMs", fmt.Sprintf("%d VMs for what %d game servers request", len(shares), d.st.Lost.GameServers))
 	}
 	if len(tooLarge) > 0 {
-		large, n := d.set.Machines[len(d.set.Machines)-1], int32(0)
+		large, n := d.set.MachineTypes[len(d.set.MachineTypes)-1], int32(0)
 		for _, z := range tooLarge {
 			n += z.Count
 		}
 		cpu, memory := v1.Milli(large.MilliCPU), v1.Bytes(large.Memory)
-		say(Warning, metav1.ConditionFalse, "TooLarge", fmt.Sprintf("%d game servers fit no machine and pend: one requests %s CPU and %s of memory, and %s, the largest, has %s and %s",
-			n, tooLarge[0].CPU.String(), tooLarge[0].Memory.String(), large.Type, cpu.String(), memory.String()))
+		say(Warning, metav1.ConditionFalse, "TooLarge", fmt.Sprintf("%d game servers fit no machine type and pend: one requests %s CPU and %s of memory, and %s, the largest, has %s and %s",
+			n, tooLarge[0].CPU.String(), tooLarge[0].Memory.String(), large.Name, cpu.String(), memory.String()))
 	}
 }
 
 func (d *decision) unplan() {
-	d.st.Shares = nil
+	d.st.SharedLoads = nil
 	meta.RemoveStatusCondition(&d.st.Conditions, v1.CapacityPlanned)
 }
 
 // further sees to it that there is a failover for each VM but the own one, as
 // long as this one leads: one that has ended meanwhile is made anew.
 func (d *decision) further() {
-	leads := d.f.Spec.Adds == "" && (d.st.Phase == v1.Active || d.st.Phase == v1.Creating && d.predecessor() == nil) && d.next() == nil
-	if len(d.st.Shares) < 2 || !leads || d.deleting() || !d.graceOver() {
+	leads := d.f.Spec.ParentFailover == "" && (d.st.Phase == v1.Active || d.st.Phase == v1.Creating && d.predecessor() == nil) && d.next() == nil
+	if len(d.st.SharedLoads) < 2 || !leads || d.deleting() || !d.graceOver() {
 		return
 	}
-	for i, l := range d.st.Shares[1:] {
-		if number := int32(i) + 2; d.added(func(o *v1.NodeFailover) bool { return o.Spec.Share.Number == number }) == nil {
-			d.do(Action{Kind: CreateAdded, ID: d.unused(fmt.Sprintf("VM %d", number)), Share: &v1.Share{Number: number, Load: l}})
+	for i, l := range d.st.SharedLoads[1:] {
+		if number := int32(i) + 2; d.added(func(o *v1.NodeFailover) bool { return o.Spec.SharedLoad.Number == number }) == nil {
+			d.do(Action{Kind: CreateAdded, ID: d.unused(fmt.Sprintf("VM %d", number)), SharedLoad: &v1.SharedLoad{Number: number, Load: l}})
 		}
 	}
 }
@@ -146,15 +146,15 @@ func (d *decision) unused(what string) string {
 func (d *decision) added(want func(*v1.NodeFailover) bool) *v1.NodeFailover {
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
-		lead := o.Leader()
-		if o.Spec.Share != nil && o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && open(o) && (lead == d.f.Name || lead == d.f.Spec.Replaces) && want(o) {
+		lead := o.Parent()
+		if o.Spec.SharedLoad != nil && o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName && open(o) && (lead == d.f.Name || lead == d.f.Spec.Replaces) && want(o) {
 			return o
 		}
 	}
 	return nil
 }
 
-// addedReady tells whether a further VM of the node is Ready.
+// addedReady reports whether a further VM of the node is Ready.
 func (d *decision) addedReady() bool {
 	return d.added(func(o *v1.NodeFailover) bool { return o.Status.Phase == v1.Active && o.Status.TempNotReadySince == nil }) != nil
 }
@@ -167,39 +167,39 @@ func (d *decision) taintEarly() {
 	}
 }
 
-// sameVM tells whether o is for the same VM of the same node.
+// sameVM reports whether o is for the same VM of the same node.
 func (d *decision) sameVM(o *v1.NodeFailover) bool {
-	a, b := d.f.Spec.Share, o.Spec.Share
+	a, b := d.f.Spec.SharedLoad, o.Spec.SharedLoad
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Number == b.Number && d.f.Leader() == o.Leader()
+	return a.Number == b.Number && d.f.Parent() == o.Parent()
 }
 
-// follow finds out whether the failover that this one adds to goes on, or the
+// follow finds out whether the parent failover goes on, or the
 // one that has replaced that. If not, this one leaves too; but while the node is
 // Ready, it ends by itself, and others may share its VM until then.
 func (d *decision) follow() {
-	if d.f.Spec.Adds == "" {
+	if d.f.Spec.ParentFailover == "" {
 		return
 	}
-	lead := d.f.Leader()
+	lead := d.f.Parent()
 	if last := d.last(lead); last != lead {
-		lead, d.st.Lead = last, last
+		lead, d.st.ParentFailover = last, last
 	}
-	if d.lead = d.sibling(lead); d.lead != nil {
+	if d.parent = d.sibling(lead); d.parent != nil {
 		switch {
-		case d.st.LeadUID == "" || d.st.Lead != d.f.Status.Lead:
-			d.st.LeadUID = d.lead.UID
-		case d.st.LeadUID != d.lead.UID:
-			d.lead = nil // another one: ours has ended
+		case d.st.ParentFailoverUID == "" || d.st.ParentFailover != d.f.Status.ParentFailover:
+			d.st.ParentFailoverUID = d.parent.UID
+		case d.st.ParentFailoverUID != d.parent.UID:
+			d.parent = nil // another one: ours has ended
 		}
 	}
 	switch {
-	case d.lead == nil, !open(d.lead), d.lead.Status.VMDeletionStartedAt != nil:
-		d.leadOver = d.s.Node.Health != Ready
+	case d.parent == nil, !open(d.parent), d.parent.Status.VMDeletionStartedAt != nil:
+		d.parentOver = d.s.Node.Health != Ready
 	default:
-		d.leadOver = d.lead.DeletionTimestamp != nil
+		d.parentOver = d.parent.DeletionTimestamp != nil
 	}
 }
 
@@ -217,18 +217,18 @@ func (d *decision) last(name string) string {
 	return name
 }
 
-// deleting tells whether the failover has to end whatever its node does.
-func (d *decision) deleting() bool { return d.f.DeletionTimestamp != nil || d.leadOver }
+// deleting reports whether the failover has to end whatever its node does.
+func (d *decision) deleting() bool { return d.f.DeletionTimestamp != nil || d.parentOver }
 
 func (d *decision) whyDeleting() string {
-	if d.f.DeletionTimestamp == nil && d.leadOver {
-		return "the failover that it adds to is over"
+	if d.f.DeletionTimestamp == nil && d.parentOver {
+		return "its parent failover is over"
 	}
 	return "the failover was deleted"
 }
 
-// tainted tells whether the node has the taint of this failover, or of the one
-// that it adds to.
+// tainted reports whether the node has the taint of this failover, or of the one
+// whose parent it has.
 func (d *decision) tainted() bool {
-	return d.st.Taint != v1.TaintNone || d.lead != nil && open(d.lead) && d.lead.Status.Taint != v1.TaintNone
+	return d.st.Taint != v1.TaintNone || d.parent != nil && open(d.parent) && d.parent.Status.Taint != v1.TaintNone
 }

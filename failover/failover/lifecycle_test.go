@@ -21,11 +21,11 @@ func tainted(n *corev1.Node) bool {
 	})
 }
 
-// TestStory is the whole way on a real control plane, with two replicas that
-// have no rights but those of the manifests: a node is unplugged, a machine
+// TestLifecycle is the whole way on a real control plane, with two replicas that
+// have no rights but those of the manifests: a node is unplugged, a VM
 // joins by its startup script, the node is plugged in again.
-func TestStory(t *testing.T) {
-	r := newRig(t, shared.Get(t))
+func TestLifecycle(t *testing.T) {
+	r := newHarness(t, shared.Get(t))
 	r.boots(true)
 	r.onprem("worker-1")
 	r.server("ready", "worker-1", "Ready")
@@ -92,7 +92,7 @@ func TestStory(t *testing.T) {
 	if n := r.cloud.Peak(); n != 1 {
 		t.Errorf("%d VMs at one time", n)
 	}
-	r.story(f, "NodeNotReady", "Admitted", "CreatingVM", "VMCreated", "NodeJoined", "TaintApplied", "Recovering", "TaintRemoved", "Draining", "Drained", "Completed")
+	r.waitForEvents(f, "NodeNotReady", "Admitted", "CreatingVM", "VMCreated", "NodeJoined", "TaintApplied", "Recovering", "TaintRemoved", "Draining", "Drained", "Completed")
 }
 
 func none(n int, of string) error {
@@ -103,7 +103,7 @@ func none(n int, of string) error {
 }
 
 // ends waits until a failover is over, and checks that nothing is left of it.
-func (r *rig) ends(node, temp string) {
+func (r *harness) ends(node, temp string) {
 	r.Helper()
 	r.phase(node, v1.Completed)
 	r.eventually("nothing holds the failovers", func() error {
@@ -136,10 +136,10 @@ func (r *rig) ends(node, temp string) {
 	}
 }
 
-// story waits until the events of a failover tell it.
-func (r *rig) story(f *v1.NodeFailover, want ...string) {
+// waitForEvents waits until a failover has these events, in this order.
+func (r *harness) waitForEvents(f *v1.NodeFailover, want ...string) {
 	r.Helper()
-	r.eventually("the events tell the story", func() error {
+	r.eventually("the events", func() error {
 		var all eventsv1.EventList
 		if err := r.admin.List(r.Context(), &all, client.InNamespace("default")); err != nil {
 			return err

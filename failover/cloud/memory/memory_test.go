@@ -1,4 +1,4 @@
-package cloudtest_test
+package memory_test
 
 import (
 	"errors"
@@ -9,31 +9,32 @@ import (
 
 	"torikumi/failover/cloud"
 	"torikumi/failover/cloud/cloudtest"
+	"torikumi/failover/cloud/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestMemory(t *testing.T) {
+func TestConformance(t *testing.T) {
 	for name, manual := range map[string]bool{"at once": false, "step by step": true} {
 		t.Run(name, func(t *testing.T) {
 			cloudtest.Run(t, func(*testing.T) cloudtest.Env {
-				m := cloudtest.NewMemory()
+				m := memory.New()
 				m.Manual = manual
 				broken := errors.New("the connection is broken")
 				return cloudtest.Env{
-					Provider: m, Zones: m.Zones, Settle: m.Settle, Live: m.Live, Stop: m.Stop, Vanish: m.Vanish,
-					Refuse: func(c cloudtest.Call) { m.Inject(cloudtest.Fault{Call: c, Err: broken}) },
-					Lose:   func(c cloudtest.Call) { m.Inject(cloudtest.Fault{Call: c, Err: broken, Commit: true}) },
-					Hang:   func(c cloudtest.Call) { m.Inject(cloudtest.Fault{Call: c, Hang: true}) },
+					Provider: m, Zones: m.Zones, Finish: m.Finish, Live: m.Live, Stop: m.Stop, Vanish: m.Vanish,
+					Refuse: func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Err: broken}) },
+					Lose:   func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Err: broken, Commit: true}) },
+					Hang:   func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Hang: true}) },
 					Heal:   m.Heal,
-					Reject: func(kind error) { m.Inject(cloudtest.Fault{Call: cloudtest.Create, Err: kind}) },
+					Reject: func(kind error) { m.Inject(memory.Fault{Call: cloud.CallCreate, Err: kind}) },
 					FailLater: func(kind error) {
 						if kind == nil {
 							kind = broken
 						}
-						m.Inject(cloudtest.Fault{Call: cloudtest.Create, Err: kind, Later: true})
+						m.Inject(memory.Fault{Call: cloud.CallCreate, Err: kind, Later: true})
 					},
-					LoseZone: func(zone string) { m.Inject(cloudtest.Fault{Zone: zone, Err: broken, Times: -1}) },
+					LoseZone: func(zone string) { m.Inject(memory.Fault{Zone: zone, Err: broken, Times: -1}) },
 				}
 			})
 		})
@@ -47,9 +48,9 @@ func spec(name string) cloud.Spec {
 	}
 }
 
-func TestMemoryEndsLifetimes(t *testing.T) {
+func TestMaxLifetime(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	m := cloudtest.NewMemory()
+	m := memory.New()
 	m.Now = func() time.Time { return now }
 	s := spec("a")
 	s.MaxLifetime = time.Hour
@@ -66,8 +67,8 @@ func TestMemoryEndsLifetimes(t *testing.T) {
 	}
 }
 
-func TestMemoryTellsWhatRuns(t *testing.T) {
-	m := cloudtest.NewMemory()
+func TestOnRunning(t *testing.T) {
+	m := memory.New()
 	var up []string
 	m.OnRunning = func(s cloud.Spec, i cloud.Instance) {
 		if i.State != cloud.Running || i.InternalIP == "" || m.Script(i.Ref) != s.StartupScript {
@@ -75,7 +76,7 @@ func TestMemoryTellsWhatRuns(t *testing.T) {
 		}
 		up = append(up, s.Name)
 	}
-	m.Inject(cloudtest.Fault{Call: cloudtest.Create, Name: "b", NeverRuns: true})
+	m.Inject(memory.Fault{Call: cloud.CallCreate, Name: "b", NeverRuns: true})
 	for _, name := range []string{"a", "b", "a"} {
 		if err := m.Create(t.Context(), spec(name)); err != nil {
 			t.Fatal(err)
@@ -84,7 +85,7 @@ func TestMemoryTellsWhatRuns(t *testing.T) {
 	if len(up) != 1 || up[0] != "a" {
 		t.Errorf("came up: %v", up)
 	}
-	if m.Count(cloudtest.Create) != 3 {
-		t.Errorf("%d creates", m.Count(cloudtest.Create))
+	if m.Count(cloud.CallCreate) != 3 {
+		t.Errorf("%d creates", m.Count(cloud.CallCreate))
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"torikumi/failover/cloud"
 )
 
-// What a machine is made with where the Spec leaves it open.
+// What a VM is made with where the Spec leaves it open.
 const (
 	defaultMachineType = "n2-standard-4"
 	defaultDiskType    = "pd-ssd"
@@ -25,7 +25,7 @@ const (
 	defaultNetwork     = "default"
 )
 
-// Whose a machine is stands in its metadata, which takes any text, exactly. In
+// Whose a VM is stands in its metadata, which takes any text, exactly. In
 // its labels, which take 63 lower-case characters, it stands digested: lists
 // are filtered by those, and decisions made by the metadata.
 const (
@@ -113,7 +113,7 @@ func (p *Provider) check(s cloud.Spec) error {
 		}
 	}
 	if n := len(s.Labels) + ownLabels; n > maxLabels {
-		return bad(fmt.Sprintf("a machine has at most %d labels, the controller's own included", maxLabels), n)
+		return bad(fmt.Sprintf("a VM has at most %d labels, the controller's own included", maxLabels), n)
 	}
 	for _, t := range s.Tags {
 		if !resource.MatchString(t) {
@@ -140,7 +140,7 @@ func labelRule(key, value string) string {
 
 func checkRef(r cloud.Ref) error {
 	if !resource.MatchString(r.Name) {
-		return fmt.Errorf("%w: a machine's name has at most 63 lower-case letters, digits and -, got %q", cloud.ErrInvalid, r.Name)
+		return fmt.Errorf("%w: a VM's name has at most 63 lower-case letters, digits and -, got %q", cloud.ErrInvalid, r.Name)
 	}
 	if !zoneName.MatchString(r.Zone) {
 		return fmt.Errorf("%w: no zone has the name %q", cloud.ErrInvalid, r.Zone)
@@ -157,8 +157,8 @@ func labels(o cloud.Owner) map[string]string {
 	}
 }
 
-// machine is the Spec in Compute Engine's words.
-func (p *Provider) machine(s cloud.Spec) *computepb.Instance {
+// computeInstance is the Spec in Compute Engine's words.
+func (p *Provider) computeInstance(s cloud.Spec) *computepb.Instance {
 	tagged := labels(s.Owner)
 	maps.Copy(tagged, s.Labels)
 	m := &computepb.Instance{
@@ -254,7 +254,7 @@ func item(key, value string) *computepb.Items {
 	return &computepb.Items{Key: proto.String(key), Value: proto.String(value)}
 }
 
-// owner is what a machine's metadata says, nothing if it is not one of ours.
+// owner is what a VM's metadata says, nothing if it is not one of ours.
 func owner(m *computepb.Instance) cloud.Owner {
 	var o cloud.Owner
 	for _, i := range m.GetMetadata().GetItems() {
@@ -276,7 +276,7 @@ func (p *Provider) providerID(r cloud.Ref) string {
 	return "gce://" + p.cfg.Project + "/" + r.Zone + "/" + r.Name
 }
 
-// instance is a machine in the contract's words.
+// instance is a VM in the contract's words.
 func (p *Provider) instance(zone string, m *computepb.Instance) cloud.Instance {
 	r := cloud.Ref{Name: m.GetName(), Zone: zone}
 	i := cloud.Instance{
@@ -300,7 +300,7 @@ func (p *Provider) instance(zone string, m *computepb.Instance) cloud.Instance {
 
 func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// state maps the life cycle of a machine. REPAIRING is a machine that Compute
+// state maps the life cycle of a VM. REPAIRING is a VM that Compute
 // Engine puts back on its feet by itself, so that it is as good as in the
 // making; and so is a state that is not known here, for nothing may be decided
 // on it but to wait until the caller's own deadline.

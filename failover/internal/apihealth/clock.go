@@ -1,4 +1,4 @@
-package view
+package apihealth
 
 import (
 	"log/slog"

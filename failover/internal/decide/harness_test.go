@@ -15,10 +15,10 @@ import (
 	"torikumi/failover/internal/decide"
 )
 
-// world is a cluster, a cloud and a controller in memory. It persists and acts
+// harness is a cluster, a cloud and a controller in memory. It persists and acts
 // as the controller does, keeps its own truth about what players would feel,
 // and notes every breach of a promise.
-type world struct {
+type harness struct {
 	set   decide.Settings
 	now   time.Time
 	start time.Time
@@ -35,15 +35,15 @@ type world struct {
 	requests  map[string]string   // request id → zone/name
 	tokens    map[string]time.Time
 
-	records   map[types.UID]*decide.Record
-	stale     map[string]server // what the controller believes of the servers; nil: the truth
-	memory    map[string]bool   // tokens whose secret half the controller knows
-	viewSince time.Time
-	skips     []decide.Skip
-	looked    map[types.UID]looked
-	hindered  time.Time // when somebody or something last kept the controller from acting
-	serial    int
-	changes   int // of what is stored: more of them make the controller look again
+	records         map[types.UID]*decide.Record
+	stale           map[string]server // what the controller believes of the servers; nil: the truth
+	memory          map[string]bool   // tokens whose secret half the controller knows
+	apiHealthySince time.Time
+	skips           []decide.Skip
+	looked          map[types.UID]looked
+	hindered        time.Time // when somebody or something last kept the controller from acting
+	serial          int
+	changes         int // of what is stored: more of them make the controller look again
 
 	faults  faults
 	breach  []string
@@ -120,41 +120,41 @@ func settings() decide.Settings {
 		Poll: 2 * time.Second, Watch: 30 * time.Second, MaxFailovers: 5, MaxVMs: 5, StormNodes: 4, StormShare: 0.5, StormGrace: 5 * time.Minute,
 		Lifetime: 24 * time.Hour, ReplaceLead: 4 * time.Hour, KeepCompleted: 72 * time.Hour,
 		Fencing: decide.FenceNone, NamePrefix: "gcp-temp-", Zones: []string{"zone-a", "zone-b"},
-		Machines:   []decide.Machine{{Type: "n2-standard-4", MilliCPU: 3500, Memory: 14 << 30, MilliCost: 190}, {Type: "n2-standard-8", MilliCPU: 7500, Memory: 29 << 30, MilliCost: 380}},
-		MaxServers: 100,
-		TempLabels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp"},
-		CopyLabels: []string{"hardware"},
+		MachineTypes: []decide.MachineType{{Name: "n2-standard-4", MilliCPU: 3500, Memory: 14 << 30, MilliCost: 190}, {Name: "n2-standard-8", MilliCPU: 7500, Memory: 29 << 30, MilliCost: 380}},
+		MaxServers:   100,
+		TempLabels:   map[string]string{"node-type": "gcp-temporary", "node-location": "gcp"},
+		CopyLabels:   []string{"hardware"},
 	}
 }
 
-func newWorld() *world {
+func newHarness() *harness {
 	t0 := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	return &world{
-		set: settings(), cpu: 500, spent: map[types.UID]int64{}, now: t0, start: t0, viewSince: t0,
+	return &harness{
+		set: settings(), cpu: 500, spent: map[types.UID]int64{}, now: t0, start: t0, apiHealthySince: t0,
 		nodes: map[string]*node{}, temps: map[string]*temp{}, servers: map[string]*server{},
 		vms: map[string]*machine{}, requests: map[string]string{}, tokens: map[string]time.Time{}, memory: map[string]bool{}, records: map[types.UID]*decide.Record{},
 		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{},
 	}
 }
 
-func (w *world) say(format string, args ...any) {
+func (w *harness) say(format string, args ...any) {
 	at := w.now.Sub(w.start).Round(10 * time.Millisecond)
 	w.log = append(w.log, fmt.Sprintf("%8s  %s", at, fmt.Sprintf(format, args...)))
 }
 
-func (w *world) broken(format string, args ...any) {
+func (w *harness) broken(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
 	w.breach = append(w.breach, s)
 	w.say("BREACH %s", s)
 }
 
-func (w *world) next(kind string) types.UID {
+func (w *harness) next(kind string) types.UID {
 	w.serial++
 	return types.UID(fmt.Sprintf("%s-%d", kind, w.serial))
 }
 
 // watch makes the failovers, as the watcher does.
-func (w *world) watch() {
+func (w *harness) watch() {
 	for _, name := range slices.Sorted(maps.Keys(w.nodes)) {
 		n := w.nodes[name]
 		if n.health != decide.NotReady || n.labels["node-type"] != "onpremise" || w.led(name) {
@@ -178,15 +178,15 @@ func (w *world) watch() {
 	}
 }
 
-func (w *world) open(node string) bool {
+func (w *harness) open(node string) bool {
 	return slices.ContainsFunc(w.failovers, func(f *v1.NodeFailover) bool {
 		return f.Spec.OnpremNodeName == node && !f.Spec.Drill && f.Status.Phase != v1.Completed
 	})
 }
 
 // state observes, as the controller does.
-func (w *world) state(f *v1.NodeFailover) *decide.State {
-	s := &decide.State{Failover: f.DeepCopy(), ViewSince: w.viewSince, Skips: w.skips, Record: w.records[f.UID]}
+func (w *harness) state(f *v1.NodeFailover) *decide.State {
+	s := &decide.State{Failover: f.DeepCopy(), APIHealthySince: w.apiHealthySince, Skips: w.skips, Record: w.records[f.UID]}
 	w.serial++
 	s.FreshTokenID = fmt.Sprintf("tok%03d", w.serial)
 	if n := w.nodes[f.Spec.OnpremNodeName]; n != nil && n.health != decide.Gone {
@@ -259,27 +259,27 @@ func (w *world) state(f *v1.NodeFailover) *decide.State {
 	return s
 }
 
-func (w *world) deleted(f *v1.NodeFailover) bool {
+func (w *harness) deleted(f *v1.NodeFailover) bool {
 	return f.DeletionTimestamp != nil && len(f.Finalizers) == 0
 }
 
-func (w *world) look(r cloud.Ref, owner types.UID) decide.VM {
+func (w *harness) look(r cloud.Ref, owner types.UID) decide.VM {
 	m := w.vms[r.Zone+"/"+r.Name]
 	switch {
 	case w.faults.get:
 		return decide.VM{Err: "503 from the cloud"}
 	case m == nil:
-		return decide.VM{Known: decide.Absent}
+		return decide.VM{Presence: decide.VMAbsent}
 	case m.foreign || m.owner != owner:
-		return decide.VM{Known: decide.Foreign}
+		return decide.VM{Presence: decide.VMForeign}
 	}
-	return decide.VM{Known: decide.Present, Instance: cloud.Instance{
+	return decide.VM{Presence: decide.VMPresent, Instance: cloud.Instance{
 		Ref: r, State: m.state, ProviderID: "gce://p/" + r.Zone + "/" + r.Name, InternalIP: "10.0.0.9", ExternalIP: "203.0.113.9",
 	}}
 }
 
 // evolve lets the cloud and the cluster do what they do by themselves.
-func (w *world) evolve() {
+func (w *harness) evolve() {
 	if w.faults.writes || w.faults.get || slices.ContainsFunc(w.failovers, func(f *v1.NodeFailover) bool { return f.On(v1.PausedAnnotation) }) {
 		w.hindered = w.now
 	}
@@ -319,7 +319,7 @@ func (w *world) evolve() {
 
 // evict does what the taint is for: the dead node's servers are deleted, and
 // their fleet makes new ones on a temporary node.
-func (w *world) evict() {
+func (w *harness) evict() {
 	for _, node := range slices.Sorted(maps.Keys(w.nodes)) {
 		n := w.nodes[node]
 		if n.taint == "" && n.health != decide.Gone {
@@ -351,16 +351,16 @@ func (w *world) evict() {
 	})
 }
 
-func (w *world) serve(on, state string) string { return w.place(on, state, w.cpu) }
+func (w *harness) serve(on, state string) string { return w.place(on, state, w.cpu) }
 
-func (w *world) place(on, state string, cpu int64) string {
+func (w *harness) place(on, state string, cpu int64) string {
 	uid := w.next("gs")
 	w.servers[string(uid)] = &server{Server: decide.Server{Namespace: "games", Name: string(uid), UID: uid, State: state, Node: on, Allocatable: true}, cpu: cpu, rv: 1}
 	return string(uid)
 }
 
-// advance lets d pass, in steps of what the controller and the world want.
-func (w *world) advance(d time.Duration) {
+// advance lets d pass, in steps of what the controller and the harness want.
+func (w *harness) advance(d time.Duration) {
 	end := w.now.Add(d)
 	w.changes++ // whatever the test has done before
 	for {
@@ -419,7 +419,7 @@ func (w *world) advance(d time.Duration) {
 }
 
 // count checks what must be true at every instant.
-func (w *world) count() {
+func (w *harness) count() {
 	vms := 0
 	live := map[types.UID]int{}
 	for _, m := range w.vms {
@@ -439,8 +439,8 @@ func (w *world) count() {
 	}
 	added := map[share]int{}
 	for _, f := range w.failovers {
-		if f.Spec.Share != nil && f.Spec.Replaces == "" && f.Status.Phase != v1.Completed && f.Status.Phase != v1.Draining {
-			added[share{f.Leader(), f.Spec.Share.Number}]++
+		if f.Spec.SharedLoad != nil && f.Spec.Replaces == "" && f.Status.Phase != v1.Completed && f.Status.Phase != v1.Draining {
+			added[share{f.Parent(), f.Spec.SharedLoad.Number}]++
 		}
 	}
 	for s, n := range added {

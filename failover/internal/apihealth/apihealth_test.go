@@ -1,4 +1,4 @@
-package view_test
+package apihealth_test
 
 import (
 	"context"
@@ -12,24 +12,24 @@ import (
 	"go.uber.org/goleak"
 	testclock "k8s.io/utils/clock/testing"
 
-	"torikumi/failover/internal/view"
+	"torikumi/failover/internal/apihealth"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type rig struct {
+type harness struct {
 	*testing.T
-	clock  *testclock.FakeClock
-	keeper *view.Keeper
-	fails  atomic.Bool
-	probes int
+	clock   *testclock.FakeClock
+	monitor *apihealth.Monitor
+	fails   atomic.Bool
+	probes  int
 }
 
-// start makes a keeper in a bubble: whatever a step of its clock sets off is
+// start makes a monitor in a bubble: whatever a step of its clock sets off is
 // over when the step returns.
-func start(t *testing.T) *rig {
-	r := &rig{T: t, clock: testclock.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
-	r.keeper = view.New(r.clock, still(), 5*time.Second, func(context.Context) error {
+func start(t *testing.T) *harness {
+	r := &harness{T: t, clock: testclock.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+	r.monitor = apihealth.New(r.clock, still(), 5*time.Second, func(context.Context) error {
 		r.probes++
 		if r.fails.Load() {
 			return errors.New("connection refused")
@@ -38,7 +38,7 @@ func start(t *testing.T) *rig {
 	}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- r.keeper.Start(ctx) }()
+	go func() { done <- r.monitor.Start(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -49,7 +49,7 @@ func start(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) pass(d time.Duration) {
+func (r *harness) pass(d time.Duration) {
 	r.Helper()
 	before := r.probes
 	r.clock.Step(d)
@@ -60,9 +60,9 @@ func (r *rig) pass(d time.Duration) {
 }
 
 // begins checks when the view begins.
-func (r *rig) begins(want time.Time) {
+func (r *harness) begins(want time.Time) {
 	r.Helper()
-	if got := r.keeper.Since(); !got.Equal(want) {
+	if got := r.monitor.Since(); !got.Equal(want) {
 		r.Fatalf("the view begins at %v, want %v", got, want)
 	}
 }
@@ -97,7 +97,7 @@ func testView(t *testing.T) {
 
 func TestNoViewBeforeTheStart(t *testing.T) {
 	c := testclock.NewFakeClock(time.Unix(1e9, 0))
-	k := view.New(c, still(), time.Second, nil, slog.New(slog.DiscardHandler))
+	k := apihealth.New(c, still(), time.Second, nil, slog.New(slog.DiscardHandler))
 	c.Step(time.Hour)
 	if !k.Since().Equal(c.Now()) {
 		t.Errorf("before the start the view begins at %v", k.Since())

@@ -1,0 +1,88 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"torikumi/failover/cloud"
+	"torikumi/failover/internal/execcloud"
+	"torikumi/failover/internal/gce"
+	"torikumi/pkg/config"
+)
+
+// GCE and Exec are the settings of the two providers that have any. Config
+// embeds them, by names that differ.
+type (
+	GCE  = gce.Config
+	Exec = execcloud.Config
+)
+
+// provider is a cloud that --provider can name.
+type provider struct {
+	name string
+	// check joins what is wrong with the settings for this cloud, those of VMs
+	// included; labels are --vm-labels.
+	check func(c *Config, labels map[string]string) error
+	// zones are where VMs may be made, the preferred one first.
+	zones func(c *Config) []string
+	// providerID makes the provider id of a VM's Node from its zone and name; nil
+	// if only the cloud knows it.
+	providerID func(c *Config) func(cloud.Ref) string
+	// open makes the provider. One that is an io.Closer is closed at the end.
+	open func(ctx context.Context, c *Config, log *slog.Logger) (cloud.Provider, error)
+}
+
+// providers are all that there are. To add one: docs/extend/cloud-provider.md.
+func providers() []provider {
+	return []provider{
+		{
+			name: "gce",
+			check: func(c *Config, labels map[string]string) error {
+				errs := []error{c.GCE.Check(), gce.CheckVMs(labels, c.Tags, c.Lifetime+c.MaxWait+c.JoinTimeout)}
+				if c.Image == "" {
+					errs = append(errs, config.Missing("vm-image", "VMs boot it"))
+				}
+				return errors.Join(errs...)
+			},
+			zones: func(c *Config) []string { return c.GCE.Zones },
+			providerID: func(c *Config) func(cloud.Ref) string {
+				return func(r cloud.Ref) string { return "gce://" + c.Project + "/" + r.Zone + "/" + r.Name }
+			},
+			open: func(ctx context.Context, c *Config, _ *slog.Logger) (cloud.Provider, error) {
+				return gce.New(ctx, c.GCE)
+			},
+		},
+		{
+			name:       "exec",
+			check:      func(c *Config, _ map[string]string) error { return c.Exec.Check() },
+			zones:      func(c *Config) []string { return c.Exec.Zones },
+			providerID: func(*Config) func(cloud.Ref) string { return nil },
+			open: func(_ context.Context, c *Config, log *slog.Logger) (cloud.Provider, error) {
+				return execcloud.New(c.Exec, log)
+			},
+		},
+	}
+}
+
+// findProvider is the provider of that name, or an error that lists the known
+// ones.
+func findProvider(name string) (provider, error) {
+	var known []string
+	for _, p := range providers() {
+		if p.name == name {
+			return p, nil
+		}
+		known = append(known, p.name)
+	}
+	return provider{}, config.Invalid("provider", "must be "+strings.Join(known, " or "), name)
+}
+
+func openProvider(ctx context.Context, cfg *Config, log *slog.Logger) (cloud.Provider, error) {
+	p, err := findProvider(cfg.Provider)
+	if err != nil {
+		return nil, err
+	}
+	return p.open(ctx, cfg, log)
+}
