@@ -150,7 +150,7 @@ func TestMinimatchKilled(t *testing.T) {
 
 // matchmakerDown is the answer to a new search while Open Match is away.
 func matchmakerDown(r *refused) bool {
-	return r.status == http.StatusServiceUnavailable && r.problem.Reason == "MATCHMAKER_UNAVAILABLE" && r.problem.Detail != ""
+	return r.status == http.StatusServiceUnavailable && r.problem.Reason == "matchmaker_unavailable" && r.problem.Detail != ""
 }
 
 // TestFrontendKilled: searches die with the frontend. Their players hear it at

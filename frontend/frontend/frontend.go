@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -46,20 +47,28 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	}
 	p := &parts{cfg: cfg, logger: cfg.Logger(os.Stderr, name), registry: service.NewRegistry()}
 	defer p.close()
+	defer p.streams.Wait()
 	if err := p.open(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	return service.Run(ctx, service.Options{
 		Name: name, Config: cfg.Config, Logger: p.logger, Registry: p.registry,
 		GRPCListen: []string{cfg.GRPCListen}, HTTPListen: []string{cfg.HTTPListen},
-		Register: func(r grpc.ServiceRegistrar) { torikumiv1.RegisterFrontendServiceServer(r, p.api) },
+		Register: func(r grpc.ServiceRegistrar) {
+			torikumiv1.RegisterFrontendServiceServer(r, &api.Server{Service: p.api})
+		},
 		// What is too large over HTTP is so over gRPC.
-		ServerOptions: append(p.auth.ServerOptions(), grpc.MaxRecvMsgSize(web.MaxBody)),
-		HTTP: func(mux *http.ServeMux, self *grpc.ClientConn) error {
-			return web.Register(mux, web.Options{
-				Self: self, API: p.api, Auth: p.auth, Matchmaker: p.matchmaker, Keys: p.keys, Logger: p.logger,
-				PlayToken: cfg.PlayToken, PlayQueue: cfg.PlayQueue, PlayTimeout: cfg.PlayTimeout,
+		ServerOptions: append(api.ServerOptions(p.auth), grpc.MaxRecvMsgSize(web.MaxBody)),
+		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
+			h, err := web.NewHandler(web.Options{
+				Service: p.api, Auth: p.auth, Keys: p.keys, Logger: p.logger, Registry: p.registry,
+				PlayQueue: cfg.PlayQueue, PlayTimeout: cfg.PlayTimeout, Streams: &p.streams,
 			})
+			if err != nil {
+				return err
+			}
+			mux.Handle("/", h)
+			return nil
 		},
 		Ready:      map[string]func(context.Context) error{"player_keys": p.playerKeysReady},
 		Background: p.background(),
@@ -93,6 +102,7 @@ type parts struct {
 	explain *explain.Cache
 	api     *api.Service
 	auth    *api.Authenticator
+	streams sync.WaitGroup
 }
 
 func (p *parts) open() error {
@@ -164,7 +174,7 @@ func (p *parts) openAuth() error {
 	if err != nil {
 		return fmt.Errorf("player tokens: %w", err)
 	}
-	p.auth = &api.Authenticator{Verifier: verifier}
+	p.auth = &api.Authenticator{Verifier: verifier, PlayToken: p.cfg.PlayToken}
 	return nil
 }
 

@@ -18,9 +18,9 @@ import (
 // director has assigned it.
 var errNoJoinToken = errors.New("the match has no join tokens")
 
-// Deliver shows a ticket to one of its players; once it is assigned, with a join
+// deliver shows a ticket to one of its players; once it is assigned, with a join
 // token that is made for this very answer.
-func (s *Service) Deliver(found *ticket.Ticket, playerID string) *torikumiv1.Ticket {
+func (s *Service) deliver(found *ticket.Ticket, playerID string) *torikumiv1.Ticket {
 	t := &torikumiv1.Ticket{
 		Id: found.ID, Queue: found.Queue, State: found.State, Players: found.Players, Region: found.Region,
 		CreateTime: timestamppb.New(found.Created), UpdateTime: timestamppb.New(found.Updated), Reason: found.Reason,
@@ -36,7 +36,7 @@ func (s *Service) Deliver(found *ticket.Ticket, playerID string) *torikumiv1.Tic
 	case !errors.Is(err, errNoJoinToken):
 		// The server is of no use without it, and the player has to know why.
 		t.Reason = "no join token could be made"
-		s.Logger.Error("join token not made", "ticket", found.ID, "error", err)
+		s.o.Logger.Error("join token not made", "ticket", found.ID, "error", err)
 	}
 	return t
 }
@@ -88,12 +88,12 @@ func (s *Service) mint(found *ticket.Ticket, playerID string) (*torikumiv1.JoinT
 	if !ok {
 		return nil, fmt.Errorf("game server %q: want namespace/name", d.GetGameServer())
 	}
-	raw, claims, err := s.Minter.Mint(token.MintRequest{
+	raw, claims, err := s.o.Minter.Mint(token.MintRequest{
 		Player: playerID, Namespace: namespace, GameServer: name, MatchID: d.GetMatchId(), Team: team(d, playerID),
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Minted.Inc()
+	s.o.Minted.Inc()
 	return &torikumiv1.JoinToken{Jwt: raw, ExpireTime: timestamppb.New(claims.Expiry)}, nil
 }

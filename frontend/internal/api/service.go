@@ -1,6 +1,7 @@
-// Package api is the player API over gRPC: it knows who calls, what they may ask
-// for, and what they may see. Package web puts the same over HTTP. On the
-// player's path it is the first and the last of our code.
+// Package api is the player API: it knows who calls, what they may ask for, and
+// what they may see. [Service] does it, [Server] puts it over gRPC, and package
+// web puts it over HTTP. On the player's path it is the first and the last of
+// our code.
 package api
 
 import (
@@ -10,9 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"torikumi/frontend/internal/explain"
 	"torikumi/frontend/internal/matchmaker"
@@ -24,7 +23,8 @@ import (
 )
 
 const (
-	defaultWait = 30 * time.Second
+	// DefaultWait is how long a call of Wait takes that does not say.
+	DefaultWait = 30 * time.Second
 	maxWait     = 60 * time.Second
 )
 
@@ -41,63 +41,228 @@ type Options struct {
 	Explain *explain.Cache
 }
 
-// Service implements the FrontendService. It is safe for concurrent use.
-type Service struct {
-	torikumiv1.UnimplementedFrontendServiceServer
-	Options
-}
+// Service is the player API without a protocol. Each method is a call of one
+// player, whom the protocol has authenticated. Errors are *[Error]. It is safe
+// for concurrent use.
+type Service struct{ o Options }
 
 // New makes a service.
-func New(o Options) *Service { return &Service{Options: o} }
+func New(o Options) *Service { return &Service{o} }
 
-// Create begins a ticket of a player. Errors are gRPC statuses.
-func (s *Service) Create(ctx context.Context, playerID string, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
-	draft, err := Draft(s.Queues, playerID, req)
+// Create makes a ticket, and returns once the matchmaker has it.
+func (s *Service) Create(ctx context.Context, player string, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
+	made, err := s.create(ctx, player, req)
+	if err != nil {
+		return nil, err
+	}
+	return s.deliver(&made, player), nil
+}
+
+func (s *Service) create(ctx context.Context, player string, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
+	draft, err := Draft(s.o.Queues, player, req)
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
-	made, err := s.Matchmaker.Create(ctx, draft)
-	if err == nil {
-		return made, nil
-	}
+	made, err := s.o.Matchmaker.Create(ctx, draft)
 	var conflict *ticket.ConflictError
 	switch {
+	case err == nil:
+		return made, nil
 	case errors.As(err, &conflict):
-		return ticket.Ticket{}, detailed(codes.AlreadyExists, "a player of the ticket already searches in this queue", &errdetails.ErrorInfo{
-			Reason: "ALREADY_SEARCHING", Domain: domain, Metadata: map[string]string{"ticket_id": conflict.ID},
-		})
+		return ticket.Ticket{}, &Error{
+			Code: codes.AlreadyExists, Reason: "already_searching", TicketID: conflict.ID,
+			Message: "a player of the ticket already searches in this queue",
+		}
 	case errors.Is(err, ticket.ErrFull):
-		return ticket.Ticket{}, withReason(codes.ResourceExhausted, "TOO_MANY_SEARCHES", "too many players are searching; try again later")
+		return ticket.Ticket{}, &Error{Code: codes.ResourceExhausted, Reason: "too_many_tickets", Message: "too many players are searching; try again later"}
 	case errors.Is(err, ticket.ErrStopped):
 		return ticket.Ticket{}, errStopping()
 	case errors.Is(err, matchmaker.ErrUnavailable):
-		return ticket.Ticket{}, withReason(codes.Unavailable, "MATCHMAKER_UNAVAILABLE", "the matchmaker cannot be reached; try again")
+		return ticket.Ticket{}, &Error{Code: codes.Unavailable, Reason: "matchmaker_unavailable", Message: "the matchmaker cannot be reached; try again"}
 	}
-	s.Logger.ErrorContext(ctx, "ticket not created", "queue", draft.Queue, "error", err)
-	return ticket.Ticket{}, status.Error(codes.Internal, "ticket not created")
+	s.o.Logger.ErrorContext(ctx, "ticket not created", "queue", draft.Queue, "error", err)
+	return ticket.Ticket{}, &Error{Code: codes.Internal, Message: "internal error"}
 }
 
-func errStopping() error {
-	return withReason(codes.Unavailable, "STOPPING", "the service is stopping; try again")
+// Get returns a ticket of the player's.
+func (s *Service) Get(player, id string) (*torikumiv1.Ticket, error) {
+	found, _, err := s.find(player, id)
+	if err != nil {
+		return nil, err
+	}
+	addReason(&found, s.o.Explain.Reason(&found))
+	return s.deliver(&found, player), nil
 }
 
-// errNotFound is the same for tickets that are not there and those of others.
-func errNotFound() error { return status.Error(codes.NotFound, "no such ticket") }
+// Cancel ends a ticket. It is no error if it had ended; the state of the answer
+// says how.
+func (s *Service) Cancel(ctx context.Context, player, id string) (*torikumiv1.Ticket, error) {
+	if _, _, err := s.find(player, id); err != nil {
+		return nil, err
+	}
+	ended, ok := s.o.Matchmaker.Cancel(ctx, id)
+	if !ok {
+		return nil, errNotFound()
+	}
+	return s.deliver(&ended, player), nil
+}
+
+// Wait returns a ticket as soon as it has ended, or as it stands when the
+// timeout, of at most 60 s, is over.
+func (s *Service) Wait(ctx context.Context, player, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
+	if timeout <= 0 || timeout > maxWait {
+		return nil, errInvalid(problem.Field{Field: "timeout", Rule: "must be more than 0s and at most 60s"})
+	}
+	return s.wait(ctx, player, id, timeout)
+}
+
+// Play makes a ticket, waits for its end, and ends it itself when the timeout is
+// over or the caller has gone: the answer is ASSIGNED, EXPIRED or CANCELLED. An
+// assignment that comes first wins.
+func (s *Service) Play(ctx context.Context, player string, req *torikumiv1.CreateTicketRequest, timeout time.Duration) (*torikumiv1.Ticket, error) {
+	made, err := s.create(ctx, player, req)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.wait(ctx, player, made.ID, timeout)
+	if err == nil && found.GetState() != torikumiv1.TicketState_SEARCHING {
+		return found, nil
+	}
+	ended, ok := s.o.Matchmaker.Cancel(context.WithoutCancel(ctx), made.ID)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return found, nil
+	}
+	if ended.State == torikumiv1.TicketState_CANCELLED {
+		ended.Reason = found.GetReason() // what it waited for until now
+	}
+	return s.deliver(&ended, player), nil
+}
+
+// wait is Wait for any timeout.
+func (s *Service) wait(ctx context.Context, player, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	watch := s.o.Explain.Watch()
+	defer watch.Close()
+	for over := false; ; {
+		found, changed, _, err := s.follow(player, id, watch)
+		if err != nil {
+			return nil, err
+		}
+		if over || found.Ended() {
+			return s.deliver(&found, player), nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			over = true
+		case <-s.o.Store.Stopped():
+			return nil, errStopping()
+		case <-ctx.Done():
+			return nil, errContext(ctx)
+		}
+	}
+}
+
+// Watch calls send with the ticket at once and after each change of its state or
+// reason, until it has ended; and with nil whenever the time of beat has passed,
+// if that is not zero. It returns what send returns, if that is an error.
+func (s *Service) Watch(ctx context.Context, player, id string, beat time.Duration, send func(*torikumiv1.Ticket) error) error {
+	v := viewer{service: s, player: player, id: id, watch: s.o.Explain.Watch(), send: send, news: true}
+	defer v.watch.Close()
+	timer := time.NewTimer(beat)
+	defer timer.Stop()
+	beats := timer.C
+	if beat == 0 {
+		beats = nil
+	}
+	for {
+		if ended, err := v.show(); ended || err != nil {
+			return err
+		}
+		select {
+		case <-v.told:
+		case <-v.changed:
+			v.news = true
+		case <-beats:
+			if err := send(nil); err != nil {
+				return err
+			}
+			timer.Reset(beat)
+		case <-s.o.Store.Stopped():
+			return errStopping()
+		case <-ctx.Done():
+			return errContext(ctx)
+		}
+	}
+}
+
+// viewer is a call of Watch.
+type viewer struct {
+	service    *Service
+	player, id string
+	watch      *explain.Watch
+	send       func(*torikumiv1.Ticket) error
+	// news means that the state has changed; reason is what was last sent.
+	news          bool
+	reason        string
+	changed, told <-chan struct{}
+}
+
+// show sends the ticket if there is something new in it. It is not part of Watch
+// because what it needs on the stack would stay there while a player waits.
+func (v *viewer) show() (ended bool, err error) {
+	found, changed, told, err := v.service.follow(v.player, v.id, v.watch)
+	if err != nil {
+		return false, err
+	}
+	// The player may have read the reason already, with other news.
+	if v.news || found.Ended() || found.Reason != v.reason {
+		if err := v.send(v.service.deliver(&found, v.player)); err != nil {
+			return false, err
+		}
+	}
+	v.news, v.reason, v.changed, v.told = false, found.Reason, changed, told
+	return found.Ended(), nil
+}
+
+// JoinToken makes a join token for the player of an assigned ticket.
+func (s *Service) JoinToken(ctx context.Context, player, id string) (*torikumiv1.JoinToken, error) {
+	found, _, err := s.find(player, id)
+	if err != nil {
+		return nil, err
+	}
+	if found.Assignment == nil {
+		return nil, &Error{Code: codes.FailedPrecondition, Reason: "not_assigned", Message: "the ticket is not assigned to a match"}
+	}
+	join, err := s.mint(&found, player)
+	switch {
+	case errors.Is(err, errNoJoinToken):
+		return nil, &Error{Code: codes.FailedPrecondition, Reason: "no_join_token", Message: "the match cannot be joined by token"}
+	case err != nil:
+		s.o.Logger.ErrorContext(ctx, "join token not made", "ticket", found.ID, "error", err)
+		return nil, &Error{Code: codes.Internal, Message: "internal error"}
+	}
+	return join, nil
+}
 
 // find returns a ticket if the player belongs to it, with the channel that tells
 // of its next change.
-func (s *Service) find(id, playerID string) (ticket.Ticket, <-chan struct{}, error) {
-	found, changed, ok := s.Store.Watch(id)
-	if !ok || !found.Has(playerID) {
+func (s *Service) find(player, id string) (ticket.Ticket, <-chan struct{}, error) {
+	found, changed, ok := s.o.Store.Watch(id)
+	if !ok || !found.Has(player) {
 		return ticket.Ticket{}, nil, errNotFound()
 	}
 	return found, changed, nil
 }
 
 // follow is find for a call that looks as long as it lasts: with why the ticket
-// goes on, and the channel that tells when that has changed.
-func (s *Service) follow(id, playerID string, w *explain.Watch) (found ticket.Ticket, changed, told <-chan struct{}, err error) {
-	found, changed, err = s.find(id, playerID)
+// waits, and the channel that tells when that has changed.
+func (s *Service) follow(player, id string, w *explain.Watch) (found ticket.Ticket, changed, told <-chan struct{}, err error) {
+	found, changed, err = s.find(player, id)
 	if err != nil {
 		return found, nil, nil, err
 	}
@@ -108,135 +273,8 @@ func (s *Service) follow(id, playerID string, w *explain.Watch) (found ticket.Ti
 
 // addReason adds what the match function saw, unless we have something to say
 // ourselves.
-func addReason(s *ticket.Ticket, reason string) {
-	if s.Reason == "" {
-		s.Reason = reason
+func addReason(t *ticket.Ticket, reason string) {
+	if t.Reason == "" {
+		t.Reason = reason
 	}
-}
-
-// Await returns a ticket as soon as it has ended, or as it stands when the time
-// is over. The error is that of ctx as a status, Unavailable when the service
-// stops, or NotFound.
-func (s *Service) Await(ctx context.Context, id, playerID string, timeout time.Duration) (ticket.Ticket, error) {
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	watch := s.Explain.Watch()
-	defer watch.Close()
-	for {
-		found, changed, _, err := s.follow(id, playerID, watch)
-		if err != nil || found.Ended() {
-			return found, err
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			found, _, _, err := s.follow(id, playerID, watch)
-			return found, err
-		case <-s.Store.Stopped():
-			return ticket.Ticket{}, errStopping()
-		case <-ctx.Done():
-			return ticket.Ticket{}, status.FromContextError(ctx.Err()).Err()
-		}
-	}
-}
-
-// CreateTicket implements the FrontendService.
-func (s *Service) CreateTicket(ctx context.Context, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
-	made, err := s.Create(ctx, player(ctx), req)
-	if err != nil {
-		return nil, err
-	}
-	return s.Deliver(&made, player(ctx)), nil
-}
-
-// GetTicket implements the FrontendService.
-func (s *Service) GetTicket(ctx context.Context, req *torikumiv1.GetTicketRequest) (*torikumiv1.Ticket, error) {
-	found, _, err := s.find(req.GetTicketId(), player(ctx))
-	if err != nil {
-		return nil, err
-	}
-	addReason(&found, s.Explain.Reason(&found))
-	return s.Deliver(&found, player(ctx)), nil
-}
-
-// CancelTicket implements the FrontendService.
-func (s *Service) CancelTicket(ctx context.Context, req *torikumiv1.CancelTicketRequest) (*torikumiv1.Ticket, error) {
-	if _, _, err := s.find(req.GetTicketId(), player(ctx)); err != nil {
-		return nil, err
-	}
-	ended, ok := s.Matchmaker.Cancel(ctx, req.GetTicketId())
-	if !ok {
-		return nil, errNotFound()
-	}
-	return s.Deliver(&ended, player(ctx)), nil
-}
-
-// WaitTicket implements the FrontendService.
-func (s *Service) WaitTicket(ctx context.Context, req *torikumiv1.WaitTicketRequest) (*torikumiv1.Ticket, error) {
-	timeout := defaultWait
-	if req.GetTimeout() != nil {
-		timeout = req.GetTimeout().AsDuration()
-		if req.GetTimeout().CheckValid() != nil || timeout <= 0 || timeout > maxWait {
-			return nil, problem.InvalidArgument("the request breaks the rules of its fields",
-				problem.Field{Field: "timeout", Rule: "must be more than 0s and at most 60s"})
-		}
-	}
-	found, err := s.Await(ctx, req.GetTicketId(), player(ctx), timeout)
-	if err != nil {
-		return nil, err
-	}
-	return s.Deliver(&found, player(ctx)), nil
-}
-
-// WatchTicket implements the FrontendService.
-func (s *Service) WatchTicket(req *torikumiv1.WatchTicketRequest, out torikumiv1.FrontendService_WatchTicketServer) error {
-	ctx := out.Context()
-	watch := s.Explain.Watch()
-	defer watch.Close()
-	news, reason := true, ""
-	for {
-		found, changed, told, err := s.follow(req.GetTicketId(), player(ctx), watch)
-		if err != nil {
-			return err
-		}
-		// The player may have read the reason already, with other news.
-		if news || found.Ended() || found.Reason != reason {
-			if err := out.Send(s.Deliver(&found, player(ctx))); err != nil {
-				return err
-			}
-		}
-		if found.Ended() {
-			return nil
-		}
-		news, reason = false, found.Reason
-		select {
-		case <-told:
-		case <-changed:
-			news = true
-		case <-s.Store.Stopped():
-			return errStopping()
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
-		}
-	}
-}
-
-// CreateJoinToken implements the FrontendService.
-func (s *Service) CreateJoinToken(ctx context.Context, req *torikumiv1.CreateJoinTokenRequest) (*torikumiv1.JoinToken, error) {
-	found, _, err := s.find(req.GetTicketId(), player(ctx))
-	if err != nil {
-		return nil, err
-	}
-	if found.Assignment == nil {
-		return nil, withReason(codes.FailedPrecondition, "NOT_ASSIGNED", "the ticket is not assigned to a match")
-	}
-	join, err := s.mint(&found, player(ctx))
-	switch {
-	case errors.Is(err, errNoJoinToken):
-		return nil, withReason(codes.FailedPrecondition, "NO_JOIN_TOKEN", "the match cannot be joined by token")
-	case err != nil:
-		s.Logger.ErrorContext(ctx, "join token not made", "ticket", found.ID, "error", err)
-		return nil, status.Error(codes.Internal, "join token not made")
-	}
-	return join, nil
 }

@@ -2,56 +2,38 @@ package web
 
 import (
 	"bufio"
-	"context"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 
-	"torikumi/pkg/rpc"
+	"torikumi/frontend/internal/api"
+	"torikumi/frontend/internal/ticket"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// quiet sends one state and then nothing until the caller has gone.
-type quiet struct {
-	torikumiv1.UnimplementedFrontendServiceServer
-	gone chan struct{}
-}
-
-func (q *quiet) WatchTicket(_ *torikumiv1.WatchTicketRequest, out grpc.ServerStreamingServer[torikumiv1.Ticket]) error {
-	if err := out.Send(&torikumiv1.Ticket{Id: "t", State: torikumiv1.TicketState_SEARCHING}); err != nil {
-		return err
-	}
-	<-out.Context().Done()
-	close(q.gone)
-	return nil
-}
-
 func TestHeartbeats(t *testing.T) {
-	lis, server, q := bufconn.Listen(1<<16), grpc.NewServer(), &quiet{gone: make(chan struct{})}
-	torikumiv1.RegisterFrontendServiceServer(server, q)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(lis) }()
-	defer func() { server.Stop(); <-served }()
-	conn, err := rpc.Dial("passthrough:///x", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
+	store := ticket.NewMemory(ticket.Limits{Tickets: 1})
+	if err := store.Create(ticket.Ticket{ID: "t", Players: []*torikumiv1.Player{{Id: "alice"}}}); err != nil {
+		t.Fatal(err)
+	}
+	var streams sync.WaitGroup
+	s, err := newServer(Options{
+		Service: api.New(api.Options{Store: store}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(),
+		Heartbeat: time.Millisecond, Streams: &streams,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	web := httptest.NewServer(&events{torikumiv1.NewFrontendServiceClient(conn), time.Millisecond})
-	defer web.Close()
-	resp, err := http.Get(web.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	beats, scan := 0, bufio.NewScanner(resp.Body)
+	client, conn := net.Pipe()
+	streams.Go(func() { s.stream(conn, http.Header{}, "alice", "t") })
+	beats, scan := 0, bufio.NewScanner(client)
 	for beats < 3 && scan.Scan() {
 		if scan.Text() == ": still searching" {
 			beats++
@@ -61,8 +43,8 @@ func TestHeartbeats(t *testing.T) {
 		t.Errorf("%d heartbeats, then %v", beats, scan.Err())
 	}
 	// A client that has gone takes its stream with it.
-	if err := resp.Body.Close(); err != nil {
+	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
-	<-q.gone
+	streams.Wait()
 }

@@ -1,22 +1,12 @@
 package web
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
-	"maps"
 	"math"
 	"net/http"
-	"slices"
 	"strconv"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"torikumi/frontend/internal/api"
-	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/problem"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -27,15 +17,6 @@ const (
 	defaultSkill   = 1500
 	defaultLatency = 50
 )
-
-// play is the route of the studio's existing clients: one request from "Play" to
-// the server. The ticket lives no longer than the request.
-type play struct {
-	Options
-	secret [sha256.Size]byte
-}
-
-func newPlay(o Options) *play { return &play{Options: o, secret: sha256.Sum256([]byte(o.PlayToken))} }
 
 // playAnswer is the body of both answers.
 type playAnswer struct {
@@ -59,129 +40,65 @@ type playPlayer struct {
 	Region  string  `json:"region"`
 }
 
-func (p *play) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id, err := p.player(r)
-	if err != nil {
-		fromError(err).Write(w)
-		return
-	}
+// play is the route of the studio's existing clients: one request from "Play" to
+// the server. The ticket lives no longer than the request.
+func (s *server) play(w http.ResponseWriter, r *http.Request, player string) error {
 	asked, err := playParameters(r)
 	if err != nil {
-		fromError(err).Write(w)
-		return
+		return err
 	}
-	begun, err := p.API.Create(r.Context(), id, &torikumiv1.CreateTicketRequest{
-		Queue: p.PlayQueue, Region: asked.Region, Players: []*torikumiv1.Player{{
-			Id:         id,
+	ended, err := s.Service.Play(r.Context(), player, &torikumiv1.CreateTicketRequest{
+		Queue: s.PlayQueue, Region: asked.Region, Players: []*torikumiv1.Player{{
+			Id:         player,
 			Attributes: map[string]*torikumiv1.Attribute{contract.SkillArg: {Value: &torikumiv1.Attribute_Number{Number: asked.Skill}}},
 			Latencies:  map[string]int32{asked.Region: asked.Latency},
 		}},
-	})
+	}, s.PlayTimeout)
 	if err != nil {
-		fromError(err).Write(w)
-		return
+		return err
 	}
-	ended, err := p.await(r.Context(), begun.ID, id)
-	if err != nil {
-		fromError(err).Write(w)
-		return
+	a, code := playAnswer{Status: "timeout", TicketID: ended.GetId(), Player: asked, Reason: ended.GetReason()}, http.StatusRequestTimeout
+	if ended.GetState() == torikumiv1.TicketState_ASSIGNED {
+		at := ended.GetServer()
+		a.Status, a.Reason, code = "matched", "", http.StatusOK
+		a.Server = &playServer{IP: at.GetIp(), Port: at.GetPort(), Connection: at.GetConnection()}
+		a.JWT = ended.GetJoinToken().GetJwt()
 	}
-	p.answer(w, &ended, id, asked)
-}
-
-// player returns who plays: somebody new for the shared token, else the player
-// of the player token.
-func (p *play) player(r *http.Request) (string, error) {
-	if len(r.Header.Values("Authorization")) > 1 {
-		return "", status.Error(codes.Unauthenticated, "there must be one Authorization header")
-	}
-	raw, err := api.Bearer(r.Header.Get("Authorization"))
-	if err != nil {
-		return "", err
-	}
-	// Hashed, so that not even the length shows in the time it takes.
-	given := sha256.Sum256([]byte(raw))
-	if p.PlayToken != "" && subtle.ConstantTimeCompare(given[:], p.secret[:]) == 1 {
-		return "anonymous-" + rand.Text(), nil
-	}
-	return p.Auth.Verify(r.Context(), raw)
-}
-
-// await waits for the end of the ticket, and ends it itself when the time is
-// over or the client has gone. An assignment that comes first wins.
-func (p *play) await(ctx context.Context, id, playerID string) (ticket.Ticket, error) {
-	found, err := p.API.Await(ctx, id, playerID, p.PlayTimeout)
-	if err == nil && found.Ended() {
-		return found, nil
-	}
-	if ended, ok := p.Matchmaker.Cancel(context.WithoutCancel(ctx), id); ok && err == nil {
-		if ended.State == torikumiv1.TicketState_CANCELLED {
-			ended.Reason = found.Reason // what it waited for until now
-		}
-		return ended, nil
-	}
-	return found, err
-}
-
-func (p *play) answer(w http.ResponseWriter, s *ticket.Ticket, playerID string, asked playPlayer) {
-	a := playAnswer{TicketID: s.ID, Player: asked}
-	code := http.StatusOK
-	switch s.State {
-	case torikumiv1.TicketState_ASSIGNED:
-		t := p.API.Deliver(s, playerID)
-		a.Status = "matched"
-		a.Server = &playServer{IP: t.GetServer().GetIp(), Port: t.GetServer().GetPort(), Connection: t.GetServer().GetConnection()}
-		a.JWT = t.GetJoinToken().GetJwt()
-	default:
-		a.Status, code = "timeout", http.StatusRequestTimeout
-		a.Reason = s.Reason
-	}
-	body, err := json.Marshal(a)
-	if err != nil { // strings and finite numbers: cannot happen
-		problem.Write(w, http.StatusInternalServerError, "internal error")
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_, _ = w.Write(append(body, '\n')) // the client is gone if this fails
+	_ = json.NewEncoder(w).Encode(a) // the client is gone if this fails
+	return nil
 }
 
-// playParameters reads path and query. The error is InvalidArgument and names
-// the parameters that are wrong.
+// playParameters reads path and query. Unknown parameters are passed over, as
+// clients of before may send some.
 func playParameters(r *http.Request) (playPlayer, error) {
 	p := playPlayer{Skill: defaultSkill, Latency: defaultLatency, Region: r.PathValue("region")}
-	var wrong []problem.Field
 	query := r.URL.Query()
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		value, rule := query.Get(name), ""
-		switch {
-		case len(query[name]) > 1:
-			rule = "must be given once"
-		case name == "skill":
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
-				rule = "must be a finite number"
-			}
-			p.Skill = n
-		case name == "latency":
-			n, err := strconv.ParseInt(value, 10, 32)
-			if err != nil || n < 0 || n > 60_000 {
-				rule = "must be a whole number of milliseconds from 0 to 60000"
-			}
-			p.Latency = int32(n)
-		}
-		if rule != "" {
+	var wrong []problem.Field
+	check := func(name, rule string, set func(string) bool) {
+		switch values := query[name]; {
+		case len(values) > 1:
+			wrong = append(wrong, problem.Field{Field: name, Rule: "must be given once"})
+		case len(values) == 1 && !set(values[0]):
 			wrong = append(wrong, problem.Field{Field: name, Rule: rule})
 		}
 	}
-	if p.Region == "" || !api.ValidName(p.Region) {
-		wrong = append(wrong, problem.Field{Field: "region", Rule: "must have 1 to 64 characters of [A-Za-z0-9_.-]"})
+	check("latency", "must be a whole number of milliseconds from 0 to 60000", func(text string) bool {
+		n, err := strconv.ParseInt(text, 10, 32)
+		p.Latency = int32(n)
+		return err == nil && n >= 0 && n <= 60_000
+	})
+	if rule := api.CheckRegion(p.Region); rule != "" {
+		wrong = append(wrong, problem.Field{Field: "region", Rule: rule})
 	}
+	check("skill", "must be a finite number", func(text string) (ok bool) {
+		n, err := strconv.ParseFloat(text, 64)
+		p.Skill = n
+		return err == nil && !math.IsNaN(n) && !math.IsInf(n, 0)
+	})
 	if len(wrong) > 0 {
-		return playPlayer{}, problem.InvalidArgument("the request breaks the rules of its parameters", wrong...)
+		return p, refuse(http.StatusBadRequest, "the request breaks the rules of its parameters", wrong...)
 	}
 	return p, nil
 }

@@ -1,30 +1,31 @@
-// Package web puts the player API over HTTP: JSON by grpc-gateway, server-sent
-// events for those who wait, the key set for gates, and the one route that
-// clients of before already use. Every error is an RFC 9457 problem. On the
-// player's path it is what the game client talks to.
+// Package web puts the player API over HTTP: JSON, server-sent events for those
+// who wait, the key set for gates, and the one route that clients of before
+// already use. All routes stand in routes.go. Every error is an RFC 9457
+// problem. On the player's path it is what the game client talks to.
 package web
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
-	"google.golang.org/grpc"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"torikumi/frontend/internal/api"
-	"torikumi/frontend/internal/matchmaker"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/token"
-	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// MaxBody is the largest body of a request in bytes.
-const MaxBody = 16 << 10
-
 const (
-	// callTimeout is longer than the longest wait that a client can ask for.
-	callTimeout = 75 * time.Second
+	// MaxBody is the largest body of a request in bytes.
+	MaxBody = 16 << 10
 	// bodyTimeout is how long a client may take to send its body.
 	bodyTimeout = 10 * time.Second
 	// defaultHeartbeat keeps proxies from closing a quiet stream.
@@ -35,51 +36,182 @@ const (
 
 // Options are what the routes need; all are required but those that say so.
 type Options struct {
-	// Self is a connection to the gRPC server of this very service.
-	Self *grpc.ClientConn
-	// API, Auth and Matchmaker serve the play route, whose players may have no
-	// player token.
-	API        *api.Service
-	Auth       *api.Authenticator
-	Matchmaker *matchmaker.Client
-	Keys       *token.Keys
-	Logger     *slog.Logger
-	// PlayToken is the secret that the studio's clients share; empty: there is
-	// none.
-	PlayToken string
-	// PlayQueue is where the play route tickets.
+	Service *api.Service
+	Auth    *api.Authenticator
+	Keys    *token.Keys
+	Logger  *slog.Logger
+	// Registry gets the metrics.
+	Registry prometheus.Registerer
+	// PlayQueue is the queue of the play route's tickets.
 	PlayQueue string
 	// PlayTimeout is how long it waits for a match.
 	PlayTimeout time.Duration
+	// Streams are the event streams. They end when the service stops, and are to
+	// be waited for after the HTTP server has ended.
+	Streams *sync.WaitGroup
 	// Heartbeat is the time between comments in a quiet event stream; zero
 	// means 15 s.
 	Heartbeat time.Duration
 }
 
-// Register adds the routes to mux.
-func Register(mux *http.ServeMux, o Options) error {
+// server serves the routes.
+type server struct {
+	Options
+	mux      *http.ServeMux
+	inFlight *prometheus.GaugeVec
+	requests *prometheus.CounterVec
+}
+
+// NewHandler makes the handler of all routes.
+func NewHandler(o Options) (http.Handler, error) {
+	s, err := newServer(o)
+	if err != nil {
+		return nil, err
+	}
+	return s.mux, nil
+}
+
+func newServer(o Options) (*server, error) {
 	if o.Heartbeat <= 0 {
 		o.Heartbeat = defaultHeartbeat
 	}
-	gateway := newGateway()
-	if err := torikumiv1.RegisterFrontendServiceHandler(context.Background(), gateway, o.Self); err != nil {
-		return err
+	s := &server{
+		Options: o, mux: http.NewServeMux(),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "torikumi", Subsystem: "frontend", Name: "http_requests_in_flight", Help: "Requests of players that are being answered, event streams and long polls among them.",
+		}, []string{"route"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "torikumi", Subsystem: "frontend", Name: "http_requests_total", Help: "Requests of players that have been answered.",
+		}, []string{"route", "code"}),
 	}
-	mux.Handle("/", limited(bounded(gateway)))
-	mux.Handle(token.JWKSPath, token.JWKSHandler(o.Keys))
-	mux.Handle("/v1/tickets/{id}/events", limited(only(http.MethodGet, &events{torikumiv1.NewFrontendServiceClient(o.Self), o.Heartbeat})))
-	mux.Handle("/play/{region}", limited(only(http.MethodGet, newPlay(o))))
-	return nil
+	o.Registry.MustRegister(s.inFlight, s.requests)
+	for _, rt := range s.routes() {
+		s.mux.Handle(rt.String(), s.handler(rt))
+	}
+	s.mux.Handle(token.JWKSPath, token.JWKSHandler(o.Keys))
+	document, err := openAPI(s.routes())
+	if err != nil {
+		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	s.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document) // the client is gone if this fails
+	})
+	s.mux.HandleFunc(anyPath, s.noRoute)
+	return s, nil
 }
 
-// only answers other methods with 405.
-func only(method string, next http.Handler) http.Handler {
+// anyPath matches what no route does.
+const anyPath = "/"
+
+// handler is the middleware of every route: it counts, reads the body, finds out
+// who calls, and answers errors.
+func (s *server) handler(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != method {
-			w.Header().Set("Allow", method)
-			problem.Write(w, http.StatusMethodNotAllowed, "use "+method)
-			return
-		}
-		next.ServeHTTP(w, r)
+		s.inFlight.WithLabelValues(rt.String()).Inc()
+		out := &answer{ResponseWriter: w, code: http.StatusOK}
+		err := errPanicked
+		defer func() {
+			if errors.Is(err, errPanicked) {
+				s.Logger.Error("request panicked", "route", rt.String(), "panic", recover(), "stack", string(debug.Stack()))
+			}
+			if errors.Is(err, errTaken) {
+				return // it goes on
+			}
+			if err != nil {
+				asProblem(err).Write(out)
+			}
+			s.finish(rt.String(), out.code)
+		}()
+		err = s.serve(rt, out, r)
 	})
+}
+
+var (
+	// errTaken means that a handler has taken the connection over, and finishes
+	// the request itself.
+	errTaken = errors.New("connection taken over")
+	// errPanicked ends the request with a problem, and not the process.
+	errPanicked = errors.New("request panicked")
+)
+
+// finish counts a request.
+func (s *server) finish(route string, code int) {
+	s.inFlight.WithLabelValues(route).Dec()
+	s.requests.WithLabelValues(route, strconv.Itoa(code)).Inc()
+}
+
+// answer remembers its status.
+type answer struct {
+	http.ResponseWriter
+	code int
+}
+
+func (a *answer) WriteHeader(code int) { a.code = code; a.ResponseWriter.WriteHeader(code) }
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
+	if r.Method != rt.method { // HEAD, which ServeMux takes for GET
+		s.noRoute(w, r)
+		return nil
+	}
+	// Tickets and tokens are for the caller and for now.
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := readBody(w, r); err != nil {
+		return err
+	}
+	authenticate := rt.authenticate
+	if authenticate == nil {
+		authenticate = s.Auth.Player
+	}
+	player, err := authenticate(r.Context(), r.Header.Values("Authorization"))
+	if err != nil {
+		return err
+	}
+	return rt.handle(w, r, player)
+}
+
+// noRoute answers requests that no route takes.
+func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch} {
+		probe := *r
+		probe.Method = method
+		if _, pattern := s.mux.Handler(&probe); pattern != anyPath {
+			allowed = append(allowed, method)
+		}
+	}
+	// A path that is not clean is redirected for every method.
+	if len(allowed) == 0 || slices.Contains(allowed, r.Method) {
+		problem.Write(w, http.StatusNotFound, "there is nothing at this path")
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	problem.Write(w, http.StatusMethodNotAllowed, "use "+strings.Join(allowed, " or "))
+}
+
+// requestError is a request that does not get as far as the service.
+type requestError struct{ problem.Problem }
+
+func (e *requestError) Error() string { return e.Detail }
+
+func refuse(httpStatus int, detail string, fields ...problem.Field) error {
+	return &requestError{problem.New(httpStatus, detail, fields...)}
+}
+
+// asProblem makes the problem of an error of the service or of a request.
+func asProblem(err error) problem.Problem {
+	var request *requestError
+	var failed *api.Error
+	switch {
+	case errors.As(err, &request):
+		return request.Problem
+	case errors.As(err, &failed):
+		return failed.Problem()
+	default:
+		return problem.New(http.StatusInternalServerError, "internal error")
+	}
 }

@@ -25,7 +25,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// TicketState is the state of a search. Every search ends in exactly one of
+// TicketState is the state of a ticket. Every ticket ends in exactly one of
 // the last three.
 type TicketState int32
 
@@ -82,13 +82,13 @@ func (TicketState) EnumDescriptor() ([]byte, []int) {
 	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{0}
 }
 
-// A Ticket is the search of a player, or of a party, for a match.
+// A Ticket is a player, or a party, who wants a match.
 type Ticket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Queue string                 `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
 	State TicketState            `protobuf:"varint,3,opt,name=state,proto3,enum=torikumi.v1.TicketState" json:"state,omitempty"`
-	// The party; one player for a search alone.
+	// The party; one player alone is one too.
 	Players []*Player `protobuf:"bytes,4,rep,name=players,proto3" json:"players,omitempty"`
 	// The region that was asked for, if any.
 	Region     string                 `protobuf:"bytes,5,opt,name=region,proto3" json:"region,omitempty"`
@@ -100,7 +100,7 @@ type Ticket struct {
 	// For the caller alone, set when state is ASSIGNED and the match can be
 	// joined by token.
 	JoinToken *JoinToken `protobuf:"bytes,9,opt,name=join_token,json=joinToken,proto3" json:"join_token,omitempty"`
-	// In plain words, what a search that goes on or has failed waits for.
+	// In plain words, why the ticket waits, or why it has ended without a match.
 	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -355,9 +355,10 @@ type CreateTicketRequest struct {
 	// One of the queues that the operator has set up.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The party, the caller among them; the caller alone when empty. An entry
-	// whose id is empty is the caller.
+	// whose id is empty is the caller. As many as a team of the queue may have.
 	Players []*Player `protobuf:"bytes,2,rep,name=players,proto3" json:"players,omitempty"`
-	// The only region to play in. Empty: chosen by the players' latencies.
+	// The only region to play in: 1 to 64 characters of [A-Za-z0-9_.-], and one
+	// of the queue's if it names any. Empty: chosen by the players' latencies.
 	Region        string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

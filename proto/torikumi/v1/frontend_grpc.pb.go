@@ -35,23 +35,24 @@ const (
 //
 // FrontendService takes a player from "Play" to a game server's address and
 // the token that opens it. Every call carries the player's token in the
-// metadata "authorization: Bearer <player token>". Errors name the field in a
-// google.rpc.BadRequest detail.
+// metadata "authorization: Bearer <player token>". Errors name the fields in a
+// google.rpc.BadRequest detail, and a reason in snake_case in a
+// google.rpc.ErrorInfo detail. A message has at most 16 KiB.
 type FrontendServiceClient interface {
-	// CreateTicket starts a search. AlreadyExists names, in an ErrorInfo
-	// detail's metadata "ticket_id", the search that a player of the ticket is
-	// already in for this queue.
+	// CreateTicket makes a ticket. AlreadyExists names, in the ErrorInfo
+	// detail's metadata "ticket_id", the ticket that a player has in this queue
+	// already.
 	CreateTicket(ctx context.Context, in *CreateTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
 	// GetTicket returns a ticket of the caller's; NotFound for anybody else's.
 	GetTicket(ctx context.Context, in *GetTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
-	// CancelTicket ends a search. It is no error if the search had ended; the
-	// state in the answer says how.
+	// CancelTicket ends a ticket. It is no error if it had ended; the state in
+	// the answer says how.
 	CancelTicket(ctx context.Context, in *CancelTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
-	// WaitTicket answers as soon as the search has ended, or when the timeout
+	// WaitTicket answers as soon as the ticket has ended, or when the timeout
 	// is over with the ticket still searching.
 	WaitTicket(ctx context.Context, in *WaitTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
 	// WatchTicket sends the ticket now and after each change, and ends after
-	// its search has.
+	// its last state.
 	WatchTicket(ctx context.Context, in *WatchTicketRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Ticket], error)
 	// CreateJoinToken makes a new join token for the caller, as long as the
 	// match lives: to connect again, or after the first one has expired.
@@ -141,23 +142,24 @@ func (c *frontendServiceClient) CreateJoinToken(ctx context.Context, in *CreateJ
 //
 // FrontendService takes a player from "Play" to a game server's address and
 // the token that opens it. Every call carries the player's token in the
-// metadata "authorization: Bearer <player token>". Errors name the field in a
-// google.rpc.BadRequest detail.
+// metadata "authorization: Bearer <player token>". Errors name the fields in a
+// google.rpc.BadRequest detail, and a reason in snake_case in a
+// google.rpc.ErrorInfo detail. A message has at most 16 KiB.
 type FrontendServiceServer interface {
-	// CreateTicket starts a search. AlreadyExists names, in an ErrorInfo
-	// detail's metadata "ticket_id", the search that a player of the ticket is
-	// already in for this queue.
+	// CreateTicket makes a ticket. AlreadyExists names, in the ErrorInfo
+	// detail's metadata "ticket_id", the ticket that a player has in this queue
+	// already.
 	CreateTicket(context.Context, *CreateTicketRequest) (*Ticket, error)
 	// GetTicket returns a ticket of the caller's; NotFound for anybody else's.
 	GetTicket(context.Context, *GetTicketRequest) (*Ticket, error)
-	// CancelTicket ends a search. It is no error if the search had ended; the
-	// state in the answer says how.
+	// CancelTicket ends a ticket. It is no error if it had ended; the state in
+	// the answer says how.
 	CancelTicket(context.Context, *CancelTicketRequest) (*Ticket, error)
-	// WaitTicket answers as soon as the search has ended, or when the timeout
+	// WaitTicket answers as soon as the ticket has ended, or when the timeout
 	// is over with the ticket still searching.
 	WaitTicket(context.Context, *WaitTicketRequest) (*Ticket, error)
 	// WatchTicket sends the ticket now and after each change, and ends after
-	// its search has.
+	// its last state.
 	WatchTicket(*WatchTicketRequest, grpc.ServerStreamingServer[Ticket]) error
 	// CreateJoinToken makes a new join token for the caller, as long as the
 	// match lives: to connect again, or after the first one has expired.

@@ -29,10 +29,11 @@ type Player struct {
 	// As the player token's "sub" says it: 1 to 128 characters of
 	// [A-Za-z0-9._:@|-].
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What rules compare; names have 1 to 64 characters of [A-Za-z0-9_.-].
+	// What rules compare: at most 64; names have 1 to 64 characters of
+	// [A-Za-z0-9_.-].
 	Attributes map[string]*Attribute `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Round-trip time to each region in milliseconds, 0 to 60000. Empty: the
-	// ticket's region decides.
+	// Round-trip time to each region in milliseconds, 0 to 60000; at most 64
+	// regions. Empty: the ticket's region decides.
 	Latencies     map[string]int32 `protobuf:"bytes,3,rep,name=latencies,proto3" json:"latencies,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -186,6 +187,7 @@ type Attribute_Number struct {
 }
 
 type Attribute_String_ struct {
+	// At most 256 characters.
 	String_ string `protobuf:"bytes,2,opt,name=string,proto3,oneof"`
 }
 
@@ -206,8 +208,9 @@ func (*Attribute_StringList_) isAttribute_Value() {}
 func (*Attribute_StringNumberMap_) isAttribute_Value() {}
 
 type Attribute_StringList struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Values        []string               `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 64, each of at most 256 characters.
+	Values        []string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -250,8 +253,9 @@ func (x *Attribute_StringList) GetValues() []string {
 }
 
 type Attribute_StringNumberMap struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Values        map[string]float64     `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 64; names as an attribute's, numbers finite.
+	Values        map[string]float64 `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

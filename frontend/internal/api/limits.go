@@ -1,0 +1,178 @@
+package api
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"torikumi/pkg/problem"
+)
+
+// Limit is what a field has to satisfy beside its type. The OpenAPI document
+// shows it, and both protocols check it. The zero value allows everything.
+type Limit struct {
+	// Required: it must not be empty.
+	Required bool
+	// Pattern is for a text that is not empty, or for the names in a map.
+	Pattern string
+	// Entries is the most that a list or a map may have; zero: any number.
+	Entries int
+	// Length is the most characters that a text, or each in a list, may have;
+	// zero: any number.
+	Length int
+	// Min and Max bound a number if Max is not zero, and each in a map; Unit is
+	// theirs.
+	Min, Max float64
+	Unit     string
+}
+
+// The patterns of what players and queues may be called.
+const (
+	playerPattern = `^[A-Za-z0-9._:@|-]{1,128}$`
+	namePattern   = `^[A-Za-z0-9_.-]{1,64}$`
+)
+
+// LimitOf returns the limit of a field of the API.
+func LimitOf(field protoreflect.FullName) Limit {
+	switch field {
+	case "torikumi.v1.CreateTicketRequest.queue":
+		return Limit{Required: true} // which ones there are is the operator's
+	case "torikumi.v1.CreateTicketRequest.region":
+		return Limit{Pattern: namePattern}
+	case "torikumi.v1.Player.id":
+		return Limit{Pattern: playerPattern}
+	case "torikumi.v1.Player.attributes":
+		return Limit{Pattern: namePattern, Entries: 64}
+	case "torikumi.v1.Player.latencies":
+		return Limit{Pattern: namePattern, Entries: 64, Max: 60_000, Unit: "milliseconds"}
+	case "torikumi.v1.Attribute.string":
+		return Limit{Length: 256}
+	case "torikumi.v1.Attribute.StringList.values":
+		return Limit{Entries: 64, Length: 256}
+	case "torikumi.v1.Attribute.StringNumberMap.values":
+		return Limit{Pattern: namePattern, Entries: 64}
+	}
+	return Limit{}
+}
+
+// patterns are the compiled patterns, with what they say in words.
+var patterns = map[string]struct {
+	re   *regexp.Regexp
+	rule string
+}{
+	playerPattern: {regexp.MustCompile(playerPattern), "must have 1 to 128 characters of [A-Za-z0-9._:@|-]"},
+	namePattern:   {regexp.MustCompile(namePattern), "must have 1 to 64 characters of [A-Za-z0-9_.-]"},
+}
+
+// CheckRegion returns the rule that the name of a region breaks, or nothing.
+func CheckRegion(region string) string {
+	p := patterns[namePattern]
+	if p.re.MatchString(region) {
+		return ""
+	}
+	return p.rule
+}
+
+// maxViolations bounds the answer to rubbish.
+const maxViolations = 20
+
+// violations collects what is wrong with a request.
+type violations []problem.Field
+
+func (v *violations) add(field, rule string, args ...any) {
+	if len(*v) < maxViolations {
+		*v = append(*v, problem.Field{Field: field, Rule: fmt.Sprintf(rule, args...)})
+	}
+}
+
+// message checks the limits of everything in a message. Of a oneof one has to be
+// set.
+func (v *violations) message(path string, m protoreflect.Message) {
+	for i := range m.Descriptor().Oneofs().Len() {
+		if one := m.Descriptor().Oneofs().Get(i); m.WhichOneof(one) == nil {
+			v.add(path, "must have one of %s", names(one.Fields()))
+		}
+	}
+	for i := range m.Descriptor().Fields().Len() {
+		if fd := m.Descriptor().Fields().Get(i); m.Has(fd) {
+			v.field(join(path, string(fd.Name())), fd, m.Get(fd))
+		}
+	}
+}
+
+func (v *violations) field(path string, fd protoreflect.FieldDescriptor, value protoreflect.Value) {
+	l := LimitOf(fd.FullName())
+	switch {
+	case fd.IsList():
+		list := value.List()
+		v.entries(path, l, list.Len())
+		for i := range list.Len() {
+			v.value(fmt.Sprintf("%s[%d]", path, i), fd, l, list.Get(i))
+		}
+	case fd.IsMap():
+		v.entries(path, l, value.Map().Len())
+		var keys []string
+		value.Map().Range(func(k protoreflect.MapKey, _ protoreflect.Value) bool { keys = append(keys, k.String()); return true })
+		slices.Sort(keys)
+		for _, k := range keys {
+			if p, ok := patterns[l.Pattern]; ok && !p.re.MatchString(k) {
+				v.add(path, "names %s", p.rule)
+				continue
+			}
+			v.value(path+"."+k, fd.MapValue(), l, value.Map().Get(protoreflect.ValueOfString(k).MapKey()))
+		}
+	default:
+		if p, ok := patterns[l.Pattern]; ok && !p.re.MatchString(value.String()) {
+			v.add(path, "%s", p.rule)
+		}
+		v.value(path, fd, l, value)
+	}
+}
+
+func (v *violations) entries(path string, l Limit, n int) {
+	if l.Entries > 0 && n > l.Entries {
+		v.add(path, "must have at most %d entries", l.Entries)
+	}
+}
+
+func (v *violations) value(path string, fd protoreflect.FieldDescriptor, l Limit, value protoreflect.Value) {
+	switch fd.Kind() {
+	case protoreflect.MessageKind:
+		v.message(path, value.Message())
+	case protoreflect.StringKind:
+		if l.Length > 0 && utf8.RuneCountInString(value.String()) > l.Length {
+			v.add(path, "must have at most %d characters", l.Length)
+		}
+	case protoreflect.DoubleKind:
+		if n := value.Float(); math.IsNaN(n) || math.IsInf(n, 0) {
+			v.add(path, "must be finite")
+		}
+	case protoreflect.Int32Kind:
+		if n := float64(value.Int()); l.Max > 0 && (n < l.Min || n > l.Max) {
+			v.add(path, "must be %v to %v %s", l.Min, l.Max, l.Unit)
+		}
+	}
+}
+
+// names lists fields.
+func names(fields protoreflect.FieldDescriptors) string {
+	out := ""
+	for i := range fields.Len() {
+		if i > 0 {
+			out += ", "
+		}
+		out += string(fields.Get(i).Name())
+	}
+	return out
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}

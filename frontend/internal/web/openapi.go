@@ -1,0 +1,135 @@
+package web
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"torikumi/frontend/internal/api"
+)
+
+// object is a JSON object of the OpenAPI document.
+type object = map[string]any
+
+// openAPI writes the OpenAPI 3.1 document of the routes: their messages from the
+// protocol, with the limits that the service checks.
+func openAPI(routes []route) ([]byte, error) {
+	text := object{"type": "string"}
+	schemas := object{"Problem": object{
+		"description": "Problem details (RFC 9457)", "type": "object", "required": []string{"type", "title", "status"},
+		"properties": object{
+			"type": text, "title": text, "status": object{"type": "integer"}, "detail": text, "reason": text, "ticket_id": text,
+			"errors": object{"type": "array", "items": object{"type": "object", "properties": object{"field": text, "rule": text}}},
+		},
+	}}
+	paths := object{}
+	for _, rt := range routes {
+		if paths[rt.path] == nil {
+			paths[rt.path] = object{}
+		}
+		paths[rt.path].(object)[strings.ToLower(rt.method)] = operation(rt, schemas)
+	}
+	return json.Marshal(object{
+		"openapi": "3.1.0", "info": object{"title": "Torikumi, the players' API", "version": "1"},
+		"paths": paths, "security": []object{{"player": []string{}}},
+		"components": object{"schemas": schemas, "securitySchemes": object{
+			"player": object{"type": "http", "scheme": "bearer", "description": "A player token"},
+		}},
+	})
+}
+
+var wildcard = regexp.MustCompile(`{(\w+)}`)
+
+func operation(rt route, schemas object) object {
+	params := []object{}
+	for _, m := range wildcard.FindAllStringSubmatch(rt.path, -1) {
+		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+	}
+	for name, schema := range rt.query {
+		params = append(params, object{"name": name, "in": "query", "schema": schema})
+	}
+	answer := object{"description": "OK"}
+	if rt.response != nil {
+		answer["content"] = object{"application/json": object{"schema": reference(rt.response.ProtoReflect().Descriptor(), schemas)}}
+	}
+	out := object{"summary": rt.summary, "parameters": params, "responses": object{"200": answer, "default": object{
+		"description": "A problem", "content": object{"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}}},
+	}}}
+	if rt.request != nil {
+		out["requestBody"] = object{"required": true, "description": "At most 16384 bytes.", "content": object{
+			"application/json": object{"schema": reference(rt.request.ProtoReflect().Descriptor(), schemas), "example": json.RawMessage(shape)},
+		}}
+	}
+	return out
+}
+
+// reference returns a reference to the schema of a message, which it adds if it
+// is not there yet.
+func reference(md protoreflect.MessageDescriptor, schemas object) object {
+	if md.FullName() == "google.protobuf.Timestamp" {
+		return object{"type": "string", "format": "date-time"}
+	}
+	name := string(md.Name())
+	if schemas[name] == nil {
+		properties, required := object{}, []string{}
+		out := object{"type": "object", "properties": properties, "additionalProperties": false}
+		schemas[name] = out // now, for messages that hold themselves
+		for i := range md.Fields().Len() {
+			fd := md.Fields().Get(i)
+			properties[string(fd.Name())] = fieldSchema(fd, schemas)
+			if api.LimitOf(fd.FullName()).Required {
+				required = append(required, string(fd.Name()))
+			}
+		}
+		if md.Oneofs().Len() > 0 {
+			out["minProperties"], out["maxProperties"] = 1, 1
+		}
+		out["required"] = required
+	}
+	return object{"$ref": "#/components/schemas/" + name}
+}
+
+func fieldSchema(fd protoreflect.FieldDescriptor, schemas object) object {
+	l := api.LimitOf(fd.FullName())
+	set := func(s object, name string, value any, given bool) object {
+		if given {
+			s[name] = value
+		}
+		return s
+	}
+	switch {
+	case fd.IsMap():
+		out := object{"type": "object", "additionalProperties": valueSchema(fd.MapValue(), l, schemas)}
+		set(out, "propertyNames", object{"pattern": l.Pattern}, l.Pattern != "")
+		return set(out, "maxProperties", l.Entries, l.Entries > 0)
+	case fd.IsList():
+		return set(object{"type": "array", "items": valueSchema(fd, l, schemas)}, "maxItems", l.Entries, l.Entries > 0)
+	}
+	return set(valueSchema(fd, l, schemas), "pattern", l.Pattern, l.Pattern != "")
+}
+
+func valueSchema(fd protoreflect.FieldDescriptor, l api.Limit, schemas object) object {
+	switch fd.Kind() {
+	case protoreflect.MessageKind:
+		return reference(fd.Message(), schemas)
+	case protoreflect.EnumKind:
+		var values []protoreflect.Name
+		for i := 1; i < fd.Enum().Values().Len(); i++ { // the first is "unspecified"
+			values = append(values, fd.Enum().Values().Get(i).Name())
+		}
+		return object{"type": "string", "enum": values}
+	case protoreflect.DoubleKind:
+		return object{"type": "number"}
+	case protoreflect.Int32Kind:
+		if l.Max > 0 {
+			return object{"type": "integer", "minimum": l.Min, "maximum": l.Max}
+		}
+		return object{"type": "integer"}
+	}
+	if l.Length > 0 {
+		return object{"type": "string", "maxLength": l.Length}
+	}
+	return object{"type": "string"}
+}

@@ -1,0 +1,100 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"torikumi/frontend/internal/api"
+	"torikumi/pkg/problem"
+)
+
+func newTestHandler(t *testing.T) http.Handler {
+	t.Helper()
+	h, err := NewHandler(Options{Service: api.New(api.Options{}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func get(h http.Handler, method, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, path, http.NoBody))
+	return w
+}
+
+// TestEveryRouteIsDocumented: a route is in the OpenAPI document and in
+// docs/api.md, and needs a token.
+func TestEveryRouteIsDocumented(t *testing.T) {
+	h := newTestHandler(t)
+	var doc struct {
+		Paths map[string]map[string]struct{ Summary string }
+	}
+	if err := json.Unmarshal(get(h, "GET", "/openapi.json").Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rt := range (&server{Options: Options{Auth: &api.Authenticator{}}}).routes() {
+		if doc.Paths[rt.path][strings.ToLower(rt.method)].Summary == "" {
+			t.Errorf("%s %s has no summary in /openapi.json", rt.method, rt.path)
+		}
+		if !strings.Contains(string(page), rt.method+" "+rt.path) {
+			t.Errorf("%s %s is not in docs/api.md", rt.method, rt.path)
+		}
+		path := regexp.MustCompile(`{\w+}`).ReplaceAllString(rt.path, "x")
+		if w := get(h, rt.method, path); w.Code != http.StatusUnauthorized || w.Header().Get("Content-Type") != problem.ContentType {
+			t.Errorf("%s %s without token: %d %s", rt.method, path, w.Code, w.Body)
+		}
+		if w := get(h, http.MethodPut, path); w.Code != http.StatusMethodNotAllowed || !strings.Contains(w.Header().Get("Allow"), rt.method) {
+			t.Errorf("PUT %s: %d, Allow: %q", path, w.Code, w.Header().Get("Allow"))
+		}
+		if w := get(h, http.MethodHead, path); w.Code != http.StatusMethodNotAllowed {
+			t.Errorf("HEAD %s: %d", path, w.Code)
+		}
+	}
+}
+
+// TestSchemaHasLimits: what the service checks stands in the document.
+func TestSchemaHasLimits(t *testing.T) {
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Required                     []string
+				MinProperties, MaxProperties int
+				Properties                   map[string]struct {
+					Pattern                  string
+					MaxProperties, MaxLength int
+					PropertyNames            struct{ Pattern string }
+					AdditionalProperties     struct{ Minimum, Maximum float64 }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(get(newTestHandler(t), "GET", "/openapi.json").Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	schemas := doc.Components.Schemas
+	player := schemas["Player"].Properties
+	for what, ok := range map[string]bool{
+		"queue is required":      len(schemas["CreateTicketRequest"].Required) == 1,
+		"id":                     strings.Contains(player["id"].Pattern, "{1,128}"),
+		"attributes":             player["attributes"].MaxProperties == 64 && strings.Contains(player["attributes"].PropertyNames.Pattern, "{1,64}"),
+		"latencies":              player["latencies"].AdditionalProperties.Maximum == 60_000,
+		"an attribute is one of": schemas["Attribute"].MinProperties == 1 && schemas["Attribute"].MaxProperties == 1,
+		"a text":                 schemas["Attribute"].Properties["string"].MaxLength == 256,
+	} {
+		if !ok {
+			t.Errorf("the schema does not say: %s", what)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"torikumi/frontend/internal/api"
+	"torikumi/pkg/problem"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// route is one method at one path.
+type route struct {
+	method, path string
+	// summary is for the OpenAPI document, and so are query, the parameters
+	// with their schemas, and request and response, the messages that the
+	// bodies hold as JSON; nil: none.
+	summary           string
+	query             map[string]object
+	request, response proto.Message
+	// handle answers a player; an error is answered as a problem.
+	handle func(w http.ResponseWriter, r *http.Request, player string) error
+	// authenticate tells who calls; nil: by player token.
+	authenticate func(ctx context.Context, authorization []string) (string, error)
+}
+
+// String is the route as metrics and ServeMux have it.
+func (rt *route) String() string { return rt.method + " " + rt.path }
+
+// eventsRoute is one that goes on without its handler.
+const eventsRoute = "GET /v1/tickets/{id}/events"
+
+// routes are all that players can call. Each is also in the OpenAPI document.
+func (s *server) routes() []route {
+	ticket := new(torikumiv1.Ticket)
+	return []route{
+		{
+			method: "POST", path: "/v1/tickets", handle: s.createTicket,
+			summary: "Search for a match", request: new(torikumiv1.CreateTicketRequest), response: ticket,
+		},
+		{method: "GET", path: "/v1/tickets/{id}", handle: s.getTicket, summary: "Read a ticket", response: ticket},
+		{method: "DELETE", path: "/v1/tickets/{id}", handle: s.cancelTicket, summary: "Cancel a ticket", response: ticket},
+		{
+			method: "GET", path: "/v1/tickets/{id}/wait", handle: s.waitTicket, summary: "Wait for the end of a ticket", response: ticket,
+			query: map[string]object{"timeout": {"type": "string", "default": "30s", "description": `More than 0s and at most 60s, as in "1.5s".`}},
+		},
+		{method: "GET", path: "/v1/tickets/{id}/events", handle: s.events, summary: "Follow a ticket: server-sent events"},
+		{
+			method: "POST", path: "/v1/tickets/{id}/join-token", handle: s.createJoinToken,
+			summary: "Make another join token", response: new(torikumiv1.JoinToken),
+		},
+		{
+			method: "GET", path: "/play/{region}", handle: s.play, authenticate: s.Auth.PlayerOrShared,
+			summary: "Search, wait and answer in one call",
+			query: map[string]object{
+				"skill":   {"type": "number", "default": defaultSkill},
+				"latency": {"type": "integer", "default": defaultLatency, "minimum": 0, "maximum": 60_000},
+			},
+		},
+	}
+}
+
+func (s *server) createTicket(w http.ResponseWriter, r *http.Request, player string) error {
+	req := new(torikumiv1.CreateTicketRequest)
+	if err := decode(r, req); err != nil {
+		return err
+	}
+	return reply(w)(s.Service.Create(r.Context(), player, req))
+}
+
+func (s *server) getTicket(w http.ResponseWriter, r *http.Request, player string) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	return reply(w)(s.Service.Get(player, r.PathValue("id")))
+}
+
+func (s *server) cancelTicket(w http.ResponseWriter, r *http.Request, player string) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	return reply(w)(s.Service.Cancel(r.Context(), player, r.PathValue("id")))
+}
+
+func (s *server) waitTicket(w http.ResponseWriter, r *http.Request, player string) error {
+	values, err := query(r, "timeout")
+	if err != nil {
+		return err
+	}
+	timeout := api.DefaultWait
+	if values.Has("timeout") {
+		if timeout, err = time.ParseDuration(values.Get("timeout")); err != nil {
+			return refuse(http.StatusBadRequest, "the request cannot be read", problem.Field{Field: "timeout", Rule: `must be a duration such as "30s"`})
+		}
+	}
+	return reply(w)(s.Service.Wait(r.Context(), player, r.PathValue("id"), timeout))
+}
+
+func (s *server) createJoinToken(w http.ResponseWriter, r *http.Request, player string) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	token, err := s.Service.JoinToken(r.Context(), player, r.PathValue("id"))
+	return write(w, token, err)
+}
+
+// reply sends a ticket, or passes the error on.
+func reply(w http.ResponseWriter) func(*torikumiv1.Ticket, error) error {
+	return func(t *torikumiv1.Ticket, err error) error { return write(w, t, err) }
+}
+
+func write(w http.ResponseWriter, m proto.Message, err error) error {
+	if err != nil {
+		return err
+	}
+	body, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(body, '\n')) // the client is gone if this fails
+	return nil
+}
+
+// query reads the parameters, each of which has to be known and given once.
+func query(r *http.Request, known ...string) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	var wrong []problem.Field
+	if err != nil {
+		wrong = append(wrong, problem.Field{Field: "query", Rule: "must be a query as URLs have it"})
+	}
+	for name, given := range values {
+		switch {
+		case !slices.Contains(known, name):
+			wrong = append(wrong, problem.Field{Field: name, Rule: "unknown parameter"})
+		case len(given) != 1:
+			wrong = append(wrong, problem.Field{Field: name, Rule: "must be given once"})
+		}
+	}
+	if len(wrong) == 0 {
+		return values, nil
+	}
+	slices.SortFunc(wrong, func(a, b problem.Field) int { return strings.Compare(a.Field, b.Field) })
+	return nil, refuse(http.StatusBadRequest, "the request cannot be read", wrong[:min(len(wrong), maxFaults)]...)
+}
