@@ -59,10 +59,20 @@ func unreadable(field, rule string) problem.Problem {
 
 func because(p problem.Problem, reason string) problem.Problem { p.Reason = reason; return p }
 
+// misread is the problem of a body that is not what it should be.
+func misread(fields ...problem.Field) problem.Problem {
+	const right = `{"queue":"session","region":"eu","players":[{"attributes":{"skill":{"number":1500}},"latencies":{"eu":30}}]}`
+	return problem.New(400, "the body cannot be read; a right one is "+right, fields...)
+}
+
+func wrong(field, rule string) problem.Problem {
+	return misread(problem.Field{Field: field, Rule: rule})
+}
+
 func TestProblems(t *testing.T) {
 	s := start(t, nil)
 	first := s.create("busy")
-	conflict := because(problem.New(409, "a player of the ticket already searches in this queue"), "ALREADY_SEARCHING")
+	conflict := because(problem.New(409, "a player of the ticket already searches in this queue"), "already_searching")
 	conflict.TicketID = first.ID
 	missing := because(problem.New(401, "a player token is needed: Authorization: Bearer <token>"), "missing_token")
 	notFound := problem.New(404, "no such ticket")
@@ -81,13 +91,13 @@ func TestProblems(t *testing.T) {
 		"no queue":            {"a", "POST", "/v1/tickets", `{}`, bad("queue", "required: one of session, squad, trio")},
 		"no body":             {"a", "POST", "/v1/tickets", ``, bad("queue", "required: one of session, squad, trio")},
 		"unknown queue":       {"a", "POST", "/v1/tickets", `{"queue":"nope"}`, bad("queue", "must be one of session, squad, trio")},
-		"unknown field":       {"a", "POST", "/v1/tickets", `{"queue":"session","ranked":true}`, unreadable("ranked", "unknown field")},
-		"twice the same":      {"a", "POST", "/v1/tickets", `{"queue":"session","queue":"squad"}`, unreadable("queue", "must be given once")},
-		"wrong type":          {"a", "POST", "/v1/tickets", `{"queue":7}`, unreadable("queue", "wrong type or value")},
+		"unknown field":       {"a", "POST", "/v1/tickets", `{"queue":"session","ranked":true}`, wrong("ranked", "unknown field; known are queue, players, region")},
+		"twice the same":      {"a", "POST", "/v1/tickets", `{"queue":"session","queue":"squad"}`, wrong("queue", "must be given once")},
+		"wrong type":          {"a", "POST", "/v1/tickets", `{"queue":7}`, wrong("queue", "must be a string")},
 		"not a number":        {"a", "POST", "/v1/tickets", number(`"NaN"`), bad("players[0].attributes.skill.number", "must be finite")},
-		"too large a number":  {"a", "POST", "/v1/tickets", number(`1e999`), unreadable("number", "wrong type or value")},
-		"no JSON":             {"a", "POST", "/v1/tickets", `play!`, unreadable("body", "must be one JSON object as the API describes it, in UTF-8")},
-		"two bodies":          {"a", "POST", "/v1/tickets", `{"queue":"session"} {}`, unreadable("body", "must be one JSON object as the API describes it, in UTF-8")},
+		"too large a number":  {"a", "POST", "/v1/tickets", number(`1e999`), wrong("players[0].attributes.skill.number", "must be a number")},
+		"no JSON":             {"a", "POST", "/v1/tickets", `play!`, wrong("body", "must be one JSON object as the API describes it, in UTF-8")},
+		"two bodies":          {"a", "POST", "/v1/tickets", `{"queue":"session"} {}`, wrong("body", "must be one JSON object as the API describes it, in UTF-8")},
 		"party too large":     {"a", "POST", "/v1/tickets", `{"queue":"session","players":[{},{"id":"b"}]}`, bad("players", `must be at most 1 in queue "session"`)},
 		"caller not in party": {"a", "POST", "/v1/tickets", `{"queue":"session","players":[{"id":"b"}]}`, bad("players", "must include the caller")},
 		"caller twice":        {"a", "POST", "/v1/tickets", `{"queue":"squad","players":[{},{"id":"a"}]}`, bad("players[1].id", "must be unique; the caller's may be left empty once")},
@@ -111,7 +121,11 @@ func TestProblems(t *testing.T) {
 		"wait in words":     {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?timeout=soon", "", unreadable("timeout", `must be a duration such as "30s"`)},
 		"wait for what":     {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?until=noon", "", unreadable("until", "unknown parameter")},
 		"no such path":      {"a", "GET", "/v2/tickets", "", problem.New(404, "there is nothing at this path")},
-		"wrong method":      {"a", "PUT", "/v1/tickets", "", problem.New(405, "this path does not take this method")},
+		"no UTF-8 as id":    {"a", "GET", "/v1/tickets/%ff", "", notFound},
+		"no UTF-8, watched": {"a", "GET", "/v1/tickets/%ff/events", "", notFound},
+		"two parameters":    {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?timeout=1s&timeout=2s", "", unreadable("timeout", "must be given once")},
+		"wrong query":       {"busy", "GET", "/v1/tickets/" + first.ID + "?a=%zz", "", unreadable("query", "must be a query as URLs have it")},
+		"wrong method":      {"a", "PUT", "/v1/tickets", "", problem.New(405, "use POST")},
 		"wrong for events":  {"a", "POST", "/v1/tickets/x/events", "", problem.New(405, "use GET")},
 		"wrong for play":    {"a", "POST", "/play/eu", "", problem.New(405, "use GET")},
 		"wrong for the set": {"a", "DELETE", "/play/eu", "", problem.New(405, "use GET")},
@@ -122,6 +136,82 @@ func TestProblems(t *testing.T) {
 	}
 	if got := s.om.count(); got != 1 {
 		t.Errorf("%d tickets in Open Match, want only the first", got)
+	}
+}
+
+// TestWrongBodies: whatever is wrong with a body, its field is named by its path,
+// and the answer shows a right one.
+func TestWrongBodies(t *testing.T) {
+	s := start(t, nil)
+	const attribute, notOne = "players[0].attributes.skill", "must be an object with one of number, string, string_list, string_number_map"
+	players := func(text string) string { return `{"queue":"session","players":` + text + `}` }
+	skill := func(text string) string { return players(`[{"attributes":{"skill":` + text + `}}]`) }
+	field := func(field, rule string) problem.Field { return problem.Field{Field: field, Rule: rule} }
+	noObject := field("body", "must be an object with queue, players, region")
+	noJSON := field("body", "must be one JSON object as the API describes it, in UTF-8")
+	for name, test := range map[string]struct {
+		body string
+		want []problem.Field
+	}{
+		"attributes outside of players": {`{"attributes":{"skill":1500}}`, []problem.Field{field("attributes", "unknown field; did you mean players[0].attributes?")}},
+		"attribute without its type":    {skill(`1500`), []problem.Field{field(attribute, notOne)}},
+		"attribute is null":             {skill(`null`), []problem.Field{field(attribute, notOne)}},
+		"another case":                  {`{"Queue":"session"}`, []problem.Field{field("Queue", "unknown field; did you mean queue?")}},
+		"another case, inside":          {skill(`{"StringList":{}}`), []problem.Field{field(attribute+".StringList", "unknown field; did you mean string_list?")}},
+		"unknown, inside":               {players(`[{"elo":1}]`), []problem.Field{field("players[0].elo", "unknown field; known are id, attributes, latencies")}},
+		"text for a number":             {skill(`{"number":"high"}`), []problem.Field{field(attribute+".number", "must be a number")}},
+		"number for a text":             {skill(`{"string":1500}`), []problem.Field{field(attribute+".string", "must be a string")}},
+		"number in a list of texts":     {skill(`{"string_list":{"values":["a",1]}}`), []problem.Field{field(attribute+".string_list.values[1]", "must be a string")}},
+		"list without its object":       {skill(`{"string_list":["a"]}`), []problem.Field{field(attribute+".string_list", "must be an object with values")}},
+		"fraction of a millisecond":     {players(`[{"latencies":{"eu":0.5}}]`), []problem.Field{field("players[0].latencies.eu", "must be a whole number")}},
+		"too large a latency":           {players(`[{"latencies":{"eu":2147483648}}]`), []problem.Field{field("players[0].latencies.eu", "must be a whole number")}},
+		"latencies as a list":           {players(`[{"latencies":[30]}]`), []problem.Field{field("players[0].latencies", "must be an object")}},
+		"players as an object":          {players(`{"id":"a"}`), []problem.Field{field("players", "must be a list")}},
+		"player as a text":              {players(`["a"]`), []problem.Field{field("players[0]", "must be an object with id, attributes, latencies")}},
+		"repeated field":                {`{"queue":"session","queue":"session"}`, []problem.Field{field("queue", "must be given once")}},
+		"repeated attribute":            {players(`[{"attributes":{"a":{"number":1},"a":{"number":2}}}]`), []problem.Field{field("players[0].attributes.a", "must be given once")}},
+		"two types":                     {skill(`{"number":1,"string":"1"}`), []problem.Field{field(attribute, "must have only one of number, string, string_list, string_number_map")}},
+		"several at once": {`{"queue":7,"players":[{"id":1,"latencies":{"eu":"fast"}}],"mode":"x"}`, []problem.Field{
+			field("queue", "must be a string"), field("players[0].id", "must be a string"),
+			field("players[0].latencies.eu", "must be a whole number"), field("mode", "unknown field; known are queue, players, region"),
+		}},
+		"a list":         {`[]`, []problem.Field{noObject}},
+		"a text":         {`"session"`, []problem.Field{noObject}},
+		"null":           {`null`, []problem.Field{noObject}},
+		"cut":            {`{"queue":"session"`, []problem.Field{noJSON}},
+		"trailing":       {`{"queue":"session"}x`, []problem.Field{noJSON}},
+		"invalid UTF-8":  {"{\"queue\":\"\xff\"}", []problem.Field{noJSON}},
+		"lone surrogate": {`{"queue":"\ud800"}`, []problem.Field{field("queue", "must be a string")}},
+		"white space":    {"  ", []problem.Field{noJSON}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkProblem(t, s.do("a", "POST", "/v1/tickets", test.body), misread(test.want...))
+		})
+	}
+}
+
+func TestContentType(t *testing.T) {
+	s := start(t, nil)
+	for kind, code := range map[string]int{
+		"": 200, "application/json": 200, "application/json; charset=utf-8": 200, "application/x-www-form-urlencoded": 200, // curl -d
+		"text/xml": 415, "multipart/form-data; boundary=x": 415, "?": 415,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/v1/tickets", strings.NewReader(`{"queue":"session"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+s.token(fmt.Sprintf("p%x", kind)))
+		if kind != "" {
+			req.Header.Set("Content-Type", kind)
+		}
+		resp, err := s.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != code || code == 415 && resp.Header.Get("Content-Type") != problem.ContentType {
+			t.Errorf("%q: %d, want %d", kind, resp.StatusCode, code)
+		}
 	}
 }
 
@@ -150,7 +240,7 @@ func TestBodyThatGrows(t *testing.T) {
 func TestTooManyTickets(t *testing.T) {
 	s := start(t, func(c *settings) { c.MaxTickets = 1 })
 	first := s.create("a")
-	want := because(problem.New(429, "too many players are searching; try again later"), "TOO_MANY_SEARCHES")
+	want := because(problem.New(429, "too many players are searching; try again later"), "too_many_tickets")
 	checkProblem(t, s.do("b", "POST", "/v1/tickets", `{"queue":"session"}`), want)
 	s.do("a", "DELETE", "/v1/tickets/"+first.ID, "")
 	s.create("b")
@@ -239,7 +329,7 @@ func TestIssuerDown(t *testing.T) {
 func TestOpenMatchDown(t *testing.T) {
 	s := start(t, nil)
 	s.om.down()
-	want := because(problem.New(503, "the matchmaker cannot be reached; try again"), "MATCHMAKER_UNAVAILABLE")
+	want := because(problem.New(503, "the matchmaker cannot be reached; try again"), "matchmaker_unavailable")
 	checkProblem(t, s.do("a", "POST", "/v1/tickets", `{"queue":"session"}`), want)
 	checkProblem(t, s.send(t.Context(), playToken, "GET", "/play/eu", http.NoBody), want)
 	// The failed ticket holds no seat.

@@ -109,8 +109,12 @@ func TestWatchersLeaveNothing(t *testing.T) {
 		s.events(ctx, "alice", made.ID).ticket()
 	}
 	cancel()
-	const handled = `grpc_server_handled_total{grpc_code="Canceled",grpc_method="WatchTicket",grpc_service="torikumi.v1.FrontendService",grpc_type="server_stream"}`
-	eventually(t, "all streams have ended", func() bool { return s.metric(handled) == "20" })
+	const route = `{route="GET /v1/tickets/{id}/events"}`
+	eventually(t, "all streams have ended", func() bool { return s.metric("torikumi_frontend_http_requests_in_flight"+route) == "0" })
+	const ended = `torikumi_frontend_http_requests_total{code="200",route="GET /v1/tickets/{id}/events"}`
+	if got := s.metric(ended); got != "20" {
+		t.Errorf("%s streams counted", got)
+	}
 	if got := s.get("alice", made.ID); got.State != "SEARCHING" {
 		t.Errorf("watching has changed the ticket: %+v", got)
 	}
@@ -133,15 +137,15 @@ func TestStopEndsWatchersAndTickets(t *testing.T) {
 	go long(s.token("alice"), "/v1/tickets/"+made.ID+"/wait?timeout=60s")
 	go long(playToken, "/play/eu")
 	eventually(t, "all three tickets wait", func() bool { return s.om.count() == 3 })
-	const started = `grpc_server_started_total{grpc_method="WaitTicket",grpc_service="torikumi.v1.FrontendService",grpc_type="unary"}`
-	eventually(t, "the long poll has begun", func() bool { return s.metric(started) == "1" })
+	const polls = `torikumi_frontend_http_requests_in_flight{route="GET /v1/tickets/{id}/wait"}`
+	eventually(t, "the long poll has begun", func() bool { return s.metric(polls) == "1" })
 	s.stop()
 	for range 2 {
-		if r := <-waiting; r.code != http.StatusServiceUnavailable || !strings.Contains(r.body, "STOPPING") {
+		if r := <-waiting; r.code != http.StatusServiceUnavailable || !strings.Contains(r.body, "stopping") {
 			t.Errorf("waiter: %d %s", r.code, r.body)
 		}
 	}
-	if fields := stream.next(); fields["event"] != "problem" || !strings.Contains(fields["data"], "STOPPING") {
+	if fields := stream.next(); fields["event"] != "problem" || !strings.Contains(fields["data"], "stopping") {
 		t.Errorf("watcher: %v", fields)
 	}
 	if got := s.om.count(); got != 0 {

@@ -273,7 +273,7 @@ func TestOpenMatchHangs(t *testing.T) {
 	s.om.setBeforeReply(func(*openmatch.Ticket) { <-release })
 	r := s.do("alice", "POST", "/v1/tickets", `{"queue":"session"}`)
 	close(release)
-	if r.code != http.StatusServiceUnavailable || !strings.Contains(r.body, "MATCHMAKER_UNAVAILABLE") {
+	if r.code != http.StatusServiceUnavailable || !strings.Contains(r.body, "matchmaker_unavailable") {
 		t.Fatalf("status %d: %s", r.code, r.body)
 	}
 	if got := s.create("alice"); got.State != "SEARCHING" {

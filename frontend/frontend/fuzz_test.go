@@ -81,6 +81,30 @@ func FuzzPlay(f *testing.F) {
 	})
 }
 
+// FuzzRequest sends any method to any path: the answer is never a fault of ours.
+func FuzzRequest(f *testing.F) {
+	f.Add("GET", "/v1/tickets/%ff", "")
+	f.Add("PUT", "/v1/tickets/x/events", "{}")
+	f.Add("HEAD", "/play/eu?skill=1", "")
+	f.Add("DELETE", "/v1/tickets/..%2f/wait?timeout=9999999999h&=", "x")
+	f.Add("POST", "//v1/tickets/x/join-token?;", "\x00")
+	f.Add("OPTIONS", "/openapi.json", "")
+	s := start(f, func(c *settings) { c.PlayTimeout = time.Millisecond })
+	f.Fuzz(func(t *testing.T, method, target, body string) {
+		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") {
+			t.Skip("no URL")
+		}
+		s := s.with(t)
+		r, err := s.try(t.Context(), s.token("alice"), method, target, strings.NewReader(body))
+		if err != nil {
+			t.Skip("not sent")
+		}
+		if r.code >= 500 {
+			t.Fatalf("%s %q: status %d %s", method, target, r.code, r.body)
+		}
+	})
+}
+
 func checkClientFault(t *testing.T, r reply) {
 	t.Helper()
 	var p problem.Problem

@@ -1,0 +1,196 @@
+package frontend_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"torikumi/frontend/frontend"
+	"torikumi/pkg/service"
+)
+
+// childVar makes the test binary a frontend of its own: it holds the settings.
+const childVar = "TORIKUMI_TEST_FRONTEND"
+
+// runChild is the process that BenchmarkWaiting measures.
+func runChild(settings string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	cfg := new(frontend.Config)
+	if err := json.Unmarshal([]byte(settings), cfg); err != nil {
+		return err
+	}
+	return frontend.Run(ctx, cfg, func(a service.Addrs) { fmt.Println(a.HTTP) })
+}
+
+// BenchmarkWaiting is what players cost who wait with server-sent events while
+// nothing happens: 2,000, or as many as TORIKUMI_WAITING says, from this process,
+// at a frontend in another one. Linux only.
+//
+//	TORIKUMI_WAITING=10000 go test -run '^$' -bench Waiting -benchtime 1x ./frontend/frontend
+func BenchmarkWaiting(b *testing.B) {
+	n := 2000
+	if text := os.Getenv("TORIKUMI_WAITING"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range b.N {
+		measureWaiting(b, n)
+	}
+}
+
+func measureWaiting(b *testing.B, n int) {
+	s := start(b, nil)
+	cfg := s.cfg
+	settings, err := json.Marshal(&cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	child := exec.Command(os.Args[0])
+	child.Env, child.Stderr = append(os.Environ(), childVar+"="+string(settings)), os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = child.Process.Signal(os.Interrupt); _ = child.Wait() }()
+	addr, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	addr = strings.TrimSpace(addr)
+	s.url = "http://" + addr
+	tokens := make([]string, n)
+	for i := range tokens {
+		tokens[i] = s.token(fmt.Sprint("p", i))
+	}
+	empty := resident(b, child.Process.Pid)
+	conns := make([]net.Conn, n)
+	var work sync.WaitGroup
+	for worker := range 8 {
+		work.Go(func() {
+			for i := worker; i < n; i += 8 {
+				var err error
+				if conns[i], err = s.wait(addr, tokens[i]); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+	defer func() {
+		for _, c := range conns {
+			if c != nil {
+				c.Close()
+			}
+		}
+	}()
+	if b.Failed() {
+		return
+	}
+	before := cpu(b, child.Process.Pid)
+	const quiet = 20 * time.Second // more than one heartbeat
+	time.Sleep(quiet)
+	used := cpu(b, child.Process.Pid) - before
+	full := resident(b, child.Process.Pid)
+	b.ReportMetric(float64(full)/1e6, "MB-resident")
+	b.ReportMetric(float64(full-empty)/float64(n)/1e3, "kB/player")
+	b.ReportMetric(100*used.Seconds()/quiet.Seconds(), "%CPU")
+	b.ReportMetric(0, "ns/op")
+}
+
+// wait makes a ticket and follows it; it returns after the first event.
+func (s *suite) wait(addr, raw string) (net.Conn, error) {
+	r, err := s.try(context.Background(), raw, "POST", "/v1/tickets", strings.NewReader(`{"queue":"session","region":"eu"}`))
+	if err != nil {
+		return nil, err
+	}
+	var made ticket
+	if err := json.Unmarshal([]byte(r.body), &made); err != nil || made.ID == "" {
+		return nil, fmt.Errorf("%d %s", r.code, r.body)
+	}
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequest("GET", s.url+"/v1/tickets/"+made.ID+"/events", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+raw)
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	read, buf := []byte{}, make([]byte, 4096)
+	for !bytes.Contains(read, []byte("event: ticket")) {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return nil, fmt.Errorf("%w after %q", err, read)
+		}
+		read = append(read, buf[:n]...)
+	}
+	return conn, nil
+}
+
+// resident is the memory of a process in bytes.
+func resident(b *testing.B, pid int) int {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Skip(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kib << 10
+}
+
+// cpu is the time that a process has used.
+func cpu(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Skip(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	user, err1 := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	if err1 != nil || err2 != nil {
+		b.Fatal(string(stat))
+	}
+	const tick = time.Second / 100 // USER_HZ
+	return time.Duration(user+system) * tick
+}
+
+// BenchmarkCreate makes tickets over HTTP and ends them, over one connection.
+func BenchmarkCreate(b *testing.B) {
+	s := start(b, nil)
+	raw := s.token("alice")
+	for b.Loop() {
+		r := s.send(b.Context(), raw, "POST", "/v1/tickets", strings.NewReader(partyBody))
+		made := r.ticket(b)
+		b.StopTimer()
+		s.send(b.Context(), raw, "DELETE", "/v1/tickets/"+made.ID, http.NoBody)
+		b.StartTimer()
+	}
+}
