@@ -29,15 +29,18 @@ func (t Transition) String() string {
 }
 
 var (
-	arrow = regexp.MustCompile(`^(\[\*\]|\w+)\s*-->\s*(\[\*\]|\w+)(?:\s*:\s*(.+))?$`)
+	arrow     = regexp.MustCompile(`^(\[\*\]|\w+)\s*-->\s*(\[\*\]|\w+)(?:\s*:\s*(.+))?$`)
+	composite = regexp.MustCompile(`^state\s+(?:"[^"]*"\s+as\s+)?(\w+)\s*{$`)
+	member    = regexp.MustCompile(`^(\w+)(?:\s*:.*)?$`)
 	// Lines that draw no arrow.
-	comment     = regexp.MustCompile(`^(%%.*|direction \w+|\w+\s*:.*|state\s+"[^"]*"\s+as\s+\w+|note \w+ of \w+\s*:.*)?$`)
+	comment     = regexp.MustCompile(`^(%%.*|direction \w+|state\s+"[^"]*"\s+as\s+\w+|note \w+ of \w+\s*:.*)?$`)
 	openingNote = regexp.MustCompile(`^note \w+ of \w+$`)
 )
 
 // Parse returns the arrows of the first state diagram under a heading, in order. The
 // heading is given without its #; its section ends with the next heading. States are
-// words. Composite states, forks and choices are errors.
+// words. An arrow from a composite state stands for one from each state in it. What
+// else Mermaid has (forks, choices, arrows to composite states) is an error.
 func Parse(markdown, heading string) ([]Transition, error) {
 	lines := strings.Split(markdown, "\n")
 	start := slices.IndexFunc(lines, func(l string) bool {
@@ -46,37 +49,88 @@ func Parse(markdown, heading string) ([]Transition, error) {
 	if start < 0 {
 		return nil, fmt.Errorf("no heading %q", heading)
 	}
-	var transitions []Transition
-	const outside, header, inside, note = 0, 1, 2, 3
-	at := outside
-	for i, line := range lines[start+1:] {
-		line = strings.TrimSpace(line)
-		m := arrow.FindStringSubmatch(line)
-		switch {
-		case at == outside && strings.HasPrefix(line, "#"):
-			return nil, fmt.Errorf("no Mermaid block under %q", heading)
-		case at == outside && line == "```mermaid":
-			at = header
-		case at == outside:
-		case line == "```":
-			return transitions, nil
-		case at == header:
-			if line != "stateDiagram-v2" {
-				return nil, fmt.Errorf("line %d: %q: must be stateDiagram-v2", start+i+2, line)
-			}
-			at = inside
-		case at == note && line == "end note":
-			at = inside
-		case at == note, comment.MatchString(line):
-		case openingNote.MatchString(line):
-			at = note
-		case m != nil:
-			transitions = append(transitions, Transition{From: m[1], To: m[2], Label: strings.TrimSpace(m[3])})
-		default:
-			return nil, fmt.Errorf("line %d: %q: is not understood", start+i+2, line)
+	for i := start + 1; i < len(lines) && !strings.HasPrefix(lines[i], "#"); i++ {
+		if strings.TrimSpace(lines[i]) != "```mermaid" {
+			continue
 		}
+		block := lines[i+1:]
+		end := slices.Index(block, "```")
+		if end < 1 || strings.TrimSpace(block[0]) != "stateDiagram-v2" {
+			return nil, fmt.Errorf("line %d: the first diagram under %q must be a complete stateDiagram-v2", i+1, heading)
+		}
+		d := diagram{members: make(map[string][]string)}
+		for j, line := range block[1:end] {
+			if !d.read(strings.TrimSpace(line)) {
+				return nil, fmt.Errorf("line %d: %q is not understood", i+j+3, line)
+			}
+		}
+		return d.flat()
 	}
-	return nil, fmt.Errorf("no complete Mermaid block under %q", heading)
+	return nil, fmt.Errorf("no Mermaid block under %q", heading)
+}
+
+// diagram is what has been read so far.
+type diagram struct {
+	arrows  []Transition
+	members map[string][]string // by composite state
+	open    []string            // composite states around the line
+	note    bool
+}
+
+// read takes one line and reports whether it understood it.
+func (d *diagram) read(line string) bool {
+	switch m := arrow.FindStringSubmatch(line); {
+	case d.note:
+		d.note = line != "end note"
+	case comment.MatchString(line):
+	case openingNote.MatchString(line):
+		d.note = true
+	case m != nil:
+		d.arrows = append(d.arrows, Transition{From: m[1], To: m[2], Label: strings.TrimSpace(m[3])})
+		d.mention(m[1], m[2])
+	case composite.MatchString(line):
+		name := composite.FindStringSubmatch(line)[1]
+		d.mention(name)
+		d.open = append(d.open, name)
+		d.members[name] = nil
+	case line == "}" && len(d.open) > 0:
+		d.open = d.open[:len(d.open)-1]
+	case member.MatchString(line):
+		d.mention(member.FindStringSubmatch(line)[1])
+	default:
+		return false
+	}
+	return true
+}
+
+// mention puts states into the composite state around them.
+func (d *diagram) mention(states ...string) {
+	if len(d.open) > 0 {
+		in := d.open[len(d.open)-1]
+		d.members[in] = append(d.members[in], states...)
+	}
+}
+
+// flat returns the arrows without composite states.
+func (d *diagram) flat() ([]Transition, error) {
+	var all []Transition
+	for queue := d.arrows; len(queue) > 0; queue = queue[1:] {
+		tr := queue[0]
+		if _, ok := d.members[tr.To]; ok {
+			return nil, fmt.Errorf("%v: an arrow to a composite state is not understood", tr)
+		}
+		members, ok := d.members[tr.From]
+		if !ok {
+			all = append(all, tr)
+			continue
+		}
+		var from []Transition
+		for _, name := range members {
+			from = append(from, Transition{name, tr.To, tr.Label})
+		}
+		queue = slices.Insert(slices.Clone(queue), 1, from...)
+	}
+	return all, nil
 }
 
 // Check fails the test for each transition that only the code has, and for each that

@@ -19,10 +19,17 @@ const page = "# Page\n\n```mermaid\nstateDiagram-v2\n    X --> Y\n```\n\n## Life
     note right of Ready
         New --> Gone is no arrow
     end note
+    state "In use" as Used {
+        Allocated
+        Reserved : for a while
+    }
+    Used --> Ready : ready
     Ready --> [*] : deleted
 ` + "```\n\n## After\n\n# not in a fence\n"
 
-var life = []Transition{{Terminal, "New", ""}, {"New", "Ready", "SDK.Ready"}, {"Ready", Terminal, "deleted"}}
+// life is in page under "Life".
+var life = []Transition{{Terminal, "New", ""}, {"New", "Ready", "SDK.Ready"},
+	{"Allocated", "Ready", "ready"}, {"Reserved", "Ready", "ready"}, {"Ready", Terminal, "deleted"}}
 
 func TestParse(t *testing.T) {
 	got, err := Parse(page, "Life")
@@ -35,9 +42,10 @@ func TestParseErrors(t *testing.T) {
 	for name, c := range map[string]struct{ markdown, want string }{
 		"no heading":    {"# Other\n", "no heading"},
 		"no block":      {"# Life\n\n# Next\n```mermaid\nstateDiagram-v2\n```\n", "no Mermaid block"},
-		"no end":        {"# Life\n```mermaid\nstateDiagram-v2\nA --> B\n", "no complete Mermaid block"},
-		"other diagram": {"# Life\n```mermaid\nflowchart LR\n```\n", "line 3"},
-		"composite":     {"# Life\n```mermaid\nstateDiagram-v2\nstate A {\n}\n```\n", "line 4"},
+		"no end":        {"# Life\n```mermaid\nstateDiagram-v2\nA --> B\n", "must be a complete"},
+		"other diagram": {"# Life\n```mermaid\nflowchart LR\n```\n", "line 2"},
+		"fork":          {"# Life\n```mermaid\nstateDiagram-v2\nstate A <<fork>>\n```\n", "line 4"},
+		"to composite":  {"# Life\n```mermaid\nstateDiagram-v2\nstate A {\nB\n}\nC --> A\n```\n", "C --> A"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := Parse(c.markdown, "Life"); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -75,8 +83,8 @@ func TestCheck(t *testing.T) {
 		"same":           {life, nil},
 		"without labels": {append(unlabelled, unlabelled[0]), nil},
 		"not drawn":      {append(slices.Clone(life), Transition{"Ready", "New", "back"}), []string{"does not draw: Ready --> New : back"}},
-		"never done":     {life[:2], []string{"never does: Ready --> [*] : deleted"}},
-		"other label":    {append(slices.Clone(life[:2]), Transition{"Ready", Terminal, "x"}), []string{"[*] : x", "[*] : deleted"}},
+		"never done":     {life[:4], []string{"never does: Ready --> [*] : deleted"}},
+		"other label":    {append(slices.Clone(life[:4]), Transition{"Ready", Terminal, "x"}), []string{"[*] : x", "[*] : deleted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &recorder{TB: t}
