@@ -1,6 +1,7 @@
 // Package statediagram compares a state machine with its picture in the docs. The
 // picture is a Mermaid stateDiagram-v2 under a heading of a Markdown file. It is for
-// tests.
+// tests. Go's cache of test results does not see files outside the module: after an edit
+// of the page, run the test with -count=1.
 package statediagram
 
 import (
