@@ -122,7 +122,7 @@ func (c *child) pid() int {
 	return c.cmd.Process.Pid
 }
 
-// ended tells whether the child is there no more.
+// ended reports whether the child is there no more.
 func (c *child) ended() bool {
 	select {
 	case <-c.done:

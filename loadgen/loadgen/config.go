@@ -85,7 +85,7 @@ const (
 	maxIdle        = 1_000_000
 )
 
-// Validate tells which settings are wrong, all at once.
+// Validate reports which settings are wrong, all at once.
 func (c *Config) Validate() error {
 	return errors.Join(c.validateTarget(), c.validateRate(), c.validateWait(), c.validateTickets())
 }

@@ -165,8 +165,8 @@ func (f *frontend) ping(ctx context.Context) error {
 	return nil
 }
 
-// take returns a player who does not search, the one who has rested longest.
-func (f *frontend) take() *player {
+// acquire returns a player who does not search, the one who has rested longest.
+func (f *frontend) acquire() *player {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.free) == 0 {
@@ -177,14 +177,14 @@ func (f *frontend) take() *player {
 	return p
 }
 
-func (f *frontend) put(p *player) {
+func (f *frontend) release(p *player) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.free = append(f.free, p)
 }
 
 func (f *frontend) create(ctx context.Context, i int) (ticket, error) {
-	p := f.take()
+	p := f.acquire()
 	if p == nil {
 		return ticket{}, errNoPlayer
 	}
@@ -199,7 +199,7 @@ func (f *frontend) create(ctx context.Context, i int) (ticket, error) {
 		made, err = f.ticket(ctx, http.MethodPost, "", p, f.bodies[r][shape])
 	}
 	if err != nil {
-		f.put(p)
+		f.release(p)
 		return ticket{}, err
 	}
 	t.id = made.GetId()
@@ -221,7 +221,7 @@ func (f *frontend) await(ctx context.Context, t ticket, seen func(place)) error 
 		err = f.ask(ctx, t, seen)
 	}
 	if err == nil {
-		f.put(t.player) // else abandon does
+		f.release(t.player) // else abandon does
 	}
 	return err
 }
@@ -327,7 +327,7 @@ func (f *frontend) events(ctx context.Context, t ticket, seen func(place)) error
 
 // abandon ends the search, so that its player can search again.
 func (f *frontend) abandon(t ticket) {
-	defer f.put(t.player)
+	defer f.release(t.player)
 	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
 	defer cancel()
 	// What is left expires by itself.

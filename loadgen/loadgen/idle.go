@@ -90,7 +90,7 @@ func (i *idlers) stop() {
 			g.Go(func() error { i.target.drop(t); return nil })
 		}
 	}
-	_ = g.Wait() // drop tells of failures itself
+	_ = g.Wait() // drop reports failures itself
 }
 
 // cpuDuring waits for a while and measures the child meanwhile, in CPUs; nil if

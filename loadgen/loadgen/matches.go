@@ -122,8 +122,8 @@ func (m *matches) wrong(of *match, reason string) {
 	m.reasons[reason]++
 }
 
-// settle forgets the matches that can get no more tickets by now.
-func (m *matches) settle(now time.Time) {
+// expire forgets the matches that can get no more tickets by now.
+func (m *matches) expire(now time.Time) {
 	n := 0
 	for n < len(m.order) && now.Sub(m.order[n].seen) >= m.keep {
 		of := m.order[n]
@@ -140,9 +140,9 @@ func (m *matches) settle(now time.Time) {
 	m.order = m.order[n:]
 }
 
-// judge is the last word, when no more tickets can come. Each lost ticket
+// finish counts what is left, when no more tickets can come. Each lost ticket
 // explains one match that lacks tickets: its assignment was not heard of.
-func (m *matches) judge(lost int) (total, malformed int, reasons map[string]int) {
+func (m *matches) finish(lost int) (total, malformed int, reasons map[string]int) {
 	for _, of := range m.order {
 		if of.tickets < m.size && of.wrong == nil {
 			m.short++

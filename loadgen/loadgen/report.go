@@ -98,7 +98,7 @@ func (r *Report) fill(s *stats) {
 	defer s.mu.Unlock()
 	r.Started, r.Created, r.Assigned, r.Lost, r.Interrupted = s.started, s.created, s.assigned, s.lost, s.interrupted
 	r.CreateErrors, r.LostBy, r.DeleteErrors, r.Errors = s.createErrors, s.lostBy, s.undeleted, s.messages
-	r.Matches, r.Malformed, r.MalformedBy = s.matches.judge(s.lost + s.interrupted)
+	r.Matches, r.Malformed, r.MalformedBy = s.matches.finish(s.lost + s.interrupted)
 	r.Latency, r.CreateLatency, r.Lag = s.latency.quantiles(), s.create.quantiles(), s.lag.quantiles()
 	r.GeneratorLimited = s.lag.quantile(0.99) > lagBound
 	r.AssignedPerSecond = float64(s.inTime) / r.DurationSeconds

@@ -158,14 +158,14 @@ func run(t *testing.T, cfg loadgen.Config) *loadgen.Report {
 	return r
 }
 
-func TestEverythingIsAssigned(t *testing.T) {
+func TestAllAssigned(t *testing.T) {
 	r := run(t, settings(t, serve(t, &assigner{group: 2, sameRegion: true})))
 	if !r.OK || r.Created != 40 || r.Assigned != 40 || r.Lost != 0 || r.Matches != 20 || r.Malformed != 0 {
 		t.Errorf("%+v", r)
 	}
 }
 
-func TestMalformedMatchesAreCounted(t *testing.T) {
+func TestMalformedMatches(t *testing.T) {
 	for name, c := range map[string]struct {
 		assigner  *assigner
 		reason    string
@@ -185,7 +185,7 @@ func TestMalformedMatchesAreCounted(t *testing.T) {
 	}
 }
 
-func TestATargetThatDiesLosesTickets(t *testing.T) {
+func TestTargetDies(t *testing.T) {
 	r := run(t, settings(t, serve(t, &assigner{group: 1000, dieAt: 20}), func(c *loadgen.Config) { c.Timeout = 2 * time.Second }))
 	if r.OK || r.Assigned != 0 || r.Created == 0 || r.Lost != r.Created {
 		t.Errorf("%+v", r)
@@ -199,7 +199,7 @@ func TestATargetThatDiesLosesTickets(t *testing.T) {
 	}
 }
 
-func TestLatencyCountsFromTheSchedule(t *testing.T) {
+func TestLatencyFromSchedule(t *testing.T) {
 	const delay = 300 * time.Millisecond
 	r := run(t, settings(t, serve(t, &assigner{group: 2, sameRegion: true, delay: delay})))
 	if want := float64(delay.Milliseconds()); r.Latency.P50 < want || r.CreateLatency.P50 < want {
@@ -207,14 +207,14 @@ func TestLatencyCountsFromTheSchedule(t *testing.T) {
 	}
 }
 
-func TestATargetThatIsNotThere(t *testing.T) {
+func TestTargetMissing(t *testing.T) {
 	addr := porttest.Hold(t).String()
 	if r, err := loadgen.Run(t.Context(), settings(t, addr), loadgen.Env{}); err == nil {
 		t.Errorf("there is a report: %+v", r)
 	}
 }
 
-func TestWrongSettingsAreAllNamed(t *testing.T) {
+func TestWrongSettings(t *testing.T) {
 	var cfg loadgen.Config
 	config.Default(&cfg)
 	cfg.Target, cfg.Rate, cfg.Duration, cfg.Wait, cfg.Timeout, cfg.Connections, cfg.OpenMatch = "x", -1, 0, "x", 0, 0, "x"

@@ -114,7 +114,7 @@ func (s *stats) mark() {
 func (s *stats) line(now time.Time, since time.Duration) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.matches.settle(now)
+	s.matches.expire(now)
 	failed := 0
 	for n := range maps.Values(s.createErrors) {
 		failed += n

@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Against a sorted list of all values.
-func TestQuantilesAreNeverTooLowNorMuchTooHigh(t *testing.T) {
+func TestQuantileBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.SliceOfN(rapid.Int64Range(0, int64(time.Hour)), 1, 200).Draw(t, "values")
 		q := rapid.Float64Range(0.01, 1).Draw(t, "q")
@@ -42,7 +42,7 @@ func TestQuantilesAreNeverTooLowNorMuchTooHigh(t *testing.T) {
 	})
 }
 
-func TestHistogramOfNothing(t *testing.T) {
+func TestEmptyHistogram(t *testing.T) {
 	var h histogram
 	if got := h.quantiles(); got != (Quantiles{}) {
 		t.Error(got)
@@ -76,7 +76,7 @@ func TestDueAgreesWithAt(t *testing.T) {
 }
 
 // A generator that was held up makes up for all that came due meanwhile.
-func TestHeldUpScheduleCatchesUp(t *testing.T) {
+func TestScheduleCatchesUp(t *testing.T) {
 	s := schedule{start: time.Now().Add(-time.Hour), rate: 10, total: 40}
 	var got []int
 	s.run(t.Context(), func(i int) { got = append(got, i) })
@@ -85,7 +85,7 @@ func TestHeldUpScheduleCatchesUp(t *testing.T) {
 	}
 }
 
-func TestTicketsFillAllMatches(t *testing.T) {
+func TestTicketsPerRegion(t *testing.T) {
 	for _, c := range []struct {
 		rate          float64
 		duration      time.Duration
@@ -134,7 +134,7 @@ func TestJudge(t *testing.T) {
 		for _, s := range c.seen {
 			m.add(place{match: s.match, connection: s.connection, allocated: at(s.at)}, s.region, now)
 		}
-		total, malformed, reasons := m.judge(c.lost)
+		total, malformed, reasons := m.finish(c.lost)
 		if total != c.total || malformed != c.malformed || !maps.Equal(reasons, c.reasons) {
 			t.Errorf("%s: %d matches, %d malformed: %v", name, total, malformed, reasons)
 		}
@@ -151,15 +151,15 @@ func TestSettle(t *testing.T) {
 			m.add(p, 0, now)
 		}
 	}
-	m.settle(now.Add(time.Minute - 1))
+	m.expire(now.Add(time.Minute - 1))
 	if len(m.order) != 100 {
 		t.Error("forgotten too soon")
 	}
-	m.settle(now.Add(time.Minute))
+	m.expire(now.Add(time.Minute))
 	if len(m.order) != 0 || len(m.byID) != 0 || len(m.byConnection) != 0 {
 		t.Errorf("%d matches are kept", len(m.order))
 	}
-	if total, malformed, reasons := m.judge(0); total != 100 || malformed != 50 || reasons[tooFew] != 50 {
+	if total, malformed, reasons := m.finish(0); total != 100 || malformed != 50 || reasons[tooFew] != 50 {
 		t.Errorf("%d, %d, %v", total, malformed, reasons)
 	}
 }
@@ -172,7 +172,7 @@ func TestChangedAssignment(t *testing.T) {
 		m.add(p, 0, now)
 	}
 	m.change(a, b, 0, now)
-	if total, malformed, reasons := m.judge(0); total != 2 || malformed != 1 || reasons[changedTicket] != 1 {
+	if total, malformed, reasons := m.finish(0); total != 2 || malformed != 1 || reasons[changedTicket] != 1 {
 		t.Errorf("%d, %d, %v", total, malformed, reasons)
 	}
 }

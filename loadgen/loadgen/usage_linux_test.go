@@ -18,7 +18,7 @@ func TestMachineTime(t *testing.T) {
 	}
 }
 
-func TestMeterSeesOurselves(t *testing.T) {
+func TestMeter(t *testing.T) {
 	m := newMeter(os.Getpid())
 	for used := 0.0; used == 0; {
 		u, ok := m.read()

@@ -75,7 +75,7 @@ func Size(q queues.Queue) int {
 // gives each of them another name.
 func Match(q queues.Queue, region string, rng *rand.Rand, name func() string) [][]*torikumiv1.Player {
 	players := invent(q, region, Size(q), rng, name)
-	if !friends(q) || rng.IntN(2) == 0 {
+	if !partyAllowed(q) || rng.IntN(2) == 0 {
 		return alone(players)
 	}
 	at := 0
@@ -102,8 +102,8 @@ func alone(players []*torikumiv1.Player) [][]*torikumiv1.Player {
 	return parties
 }
 
-// friends tells whether a party in one team leaves the match possible.
-func friends(q queues.Queue) bool {
+// partyAllowed reports whether a party in one team leaves the match possible.
+func partyAllowed(q queues.Queue) bool {
 	if q.RuleSet == nil {
 		return true
 	}
@@ -129,7 +129,7 @@ func invent(q queues.Queue, region string, n int, rng *rand.Rand, name func() st
 	common := 1 + rng.IntN(3)
 	most, apart := float64(usualLatency), true
 	if q.RuleSet == nil {
-		w := newWish(n)
+		w := newConstraint(n)
 		w.near(q.Skill.Window)
 		give(q.Skill.Attribute, w.values(ruleset.Attribute{Type: ruleset.Number}, common, rng))
 		if q.MaxLatencyMS > 0 {
@@ -137,15 +137,15 @@ func invent(q queues.Queue, region string, n int, rng *rand.Rand, name func() st
 		}
 	} else {
 		d := &q.RuleSet.Stages[0].Definition
-		wishes := read(d, Teams(q), n)
+		constraints := read(d, Teams(q), n)
 		for _, a := range d.Attributes {
-			w := wishes.of(a.Name)
+			w := constraints.of(a.Name)
 			if a.Default != nil && w.free() && rng.IntN(2) == 0 {
 				continue // all of them are taken for the default
 			}
 			give(a.Name, w.values(a, common, rng))
 		}
-		most, apart = min(most, wishes.latency), !wishes.sameLatency
+		most, apart = min(most, constraints.latency), !constraints.sameLatency
 	}
 	if region == "" {
 		return players

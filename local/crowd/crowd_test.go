@@ -37,7 +37,7 @@ func match(q queues.Queue, seed uint64) []*torikumiv1.Player {
 
 const two = `{"name": "a", "minPlayers": 2, "maxPlayers": 3}, {"name": "b", "minPlayers": 2, "maxPlayers": 3}`
 
-func TestNumbersKeepTheRules(t *testing.T) {
+func TestNumbers(t *testing.T) {
 	q := queue(t, `{"name": "skill", "type": "number"}, {"name": "level", "type": "number", "default": 5}, {"name": "seat", "type": "number"}, {"name": "boss", "type": "number", "default": 0}`, two, `
 		{"name": "Near", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 30},
 		{"name": "High", "type": "comparison", "measurements": ["teams[*].players.attributes[level]"], "operation": ">=", "referenceValue": 10},
@@ -63,7 +63,7 @@ func TestNumbersKeepTheRules(t *testing.T) {
 	}
 }
 
-func TestWordsKeepTheRules(t *testing.T) {
+func TestWords(t *testing.T) {
 	q := queue(t, `{"name": "mode", "type": "string"}, {"name": "maps", "type": "string_list"}, {"name": "badge", "type": "string_list"}, {"name": "wins", "type": "string_number_map"}`, two, `
 		{"name": "Mode", "type": "comparison", "measurements": ["teams[*].players.attributes[mode]"], "operation": "=", "referenceValue": "ctf"},
 		{"name": "Maps", "type": "collection", "operation": "intersection", "measurements": ["flatten(teams[*].players.attributes[maps])"], "minCount": 2},
@@ -89,7 +89,7 @@ func TestWordsKeepTheRules(t *testing.T) {
 	}
 }
 
-func TestRolesFillTheQuota(t *testing.T) {
+func TestRoles(t *testing.T) {
 	q := queue(t, `{"name": "role", "type": "string"}`, two, `
 		{"name": "Roles", "type": "roleQuota", "attribute": "role", "roles": [{"role": "tank", "min": 1, "max": 1}, {"role": "healer", "min": 1, "max": 1}, {"role": "fighter", "min": 1, "max": 3}]}`)
 	players := match(q, 1)
@@ -117,7 +117,7 @@ func TestLatencies(t *testing.T) {
 	}
 }
 
-func TestNoFriendsWhereTheyWouldBeUnfair(t *testing.T) {
+func TestPartyAllowed(t *testing.T) {
 	q := queue(t, "", two, `{"name": "Alike", "type": "similarPartySizes", "maxDifference": 0}`)
 	for seed := range uint64(20) {
 		for _, party := range crowd.Match(q, "", rand.New(rand.NewPCG(seed, 1)), func() string { return "x" }) {
@@ -128,7 +128,7 @@ func TestNoFriendsWhereTheyWouldBeUnfair(t *testing.T) {
 	}
 }
 
-func TestOneIsEnoughAmongBots(t *testing.T) {
+func TestTeamsWithBots(t *testing.T) {
 	q := queue(t, "", `{"name": "a", "minPlayers": 3, "maxPlayers": 3, "botsAfterSeconds": 0}`, "")
 	if n := crowd.Size(q); n != 1 {
 		t.Errorf("%d players", n)
@@ -137,7 +137,7 @@ func TestOneIsEnoughAmongBots(t *testing.T) {
 
 // Players of any queue are such as the frontend takes: all that is needed is
 // there, of the declared type.
-func TestPlayersBringWhatIsNeeded(t *testing.T) {
+func TestPlayerAttributes(t *testing.T) {
 	for _, file := range []string{"", filepath.Join("..", "..", "docs", "examples", "queues.yaml")} {
 		set, err := queues.Load(file)
 		if err != nil {

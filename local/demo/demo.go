@@ -35,7 +35,7 @@ type Options struct {
 // MaxPlayers bounds a demo to what one machine can show.
 const MaxPlayers = 5000
 
-// Validate tells which options are wrong.
+// Validate reports which options are wrong.
 func (o *Options) Validate() error {
 	set, err := queues.Load(o.Suite.Queues)
 	if err != nil {
@@ -45,13 +45,13 @@ func (o *Options) Validate() error {
 		return errors.Join(err, config.Invalid("players", fmt.Sprintf("must be from 2 to %d", MaxPlayers), o.Players))
 	}
 	if err == nil {
-		_, err = o.seekers(set)
+		_, err = o.tickets(set)
 	}
 	return err
 }
 
-// seekers are who plays what.
-func (o *Options) seekers(set *queues.Set) ([]seeker, error) {
+// tickets are who plays what.
+func (o *Options) tickets(set *queues.Set) ([]ticket, error) {
 	if o.Suite.Queues == "" {
 		return plan(o.Players, o.Seed), nil
 	}
@@ -83,9 +83,9 @@ type Result struct {
 
 // demo is one run.
 type demo struct {
-	access    *access
-	ledger    *ledger
-	locksmith *locksmith
+	access *access
+	audit  *audit
+	forger *forger
 }
 
 // How many servers wait for a match, and how many there may be.
@@ -101,7 +101,7 @@ func Run(ctx context.Context, o Options) (_ Result, err error) {
 	if err != nil {
 		return Result{}, err
 	}
-	seekers, err := o.seekers(set)
+	tickets, err := o.tickets(set)
 	if err != nil {
 		return Result{}, err
 	}
@@ -121,32 +121,32 @@ func Run(ctx context.Context, o Options) (_ Result, err error) {
 		return Result{}, err
 	}
 	defer conn.Close()
-	locksmith, err := newLocksmith(s.KeysDir())
+	forger, err := newForger(s.KeysDir())
 	if err != nil {
 		return Result{}, fmt.Errorf("prepare the intruders: %w", err)
 	}
-	d := &demo{access: newAccess(s.URL(), s.IssuerURL(), conn, o.Suite.PlayToken), ledger: newLedger(), locksmith: locksmith}
+	d := &demo{access: newAccess(s.URL(), s.IssuerURL(), conn, o.Suite.PlayToken), audit: newAudit(), forger: forger}
 	defer d.access.http.CloseIdleConnections()
-	r := d.run(ctx, o, s, seekers)
+	r := d.run(ctx, o, s, tickets)
 	r.Started = started
 	return r, nil
 }
 
 // run lets everybody play and waits until the last server is recycled.
-func (d *demo) run(ctx context.Context, o Options, s *suite.Suite, seekers []seeker) Result {
-	limit := 90*time.Second + time.Duration(len(seekers))*2*arrivalGap
+func (d *demo) run(ctx context.Context, o Options, s *suite.Suite, tickets []ticket) Result {
+	limit := 90*time.Second + time.Duration(len(tickets))*2*arrivalGap
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
 	sub := s.Fleet().Subscribe()
 	var side sync.WaitGroup
 	follow, stopFollow := context.WithCancel(context.WithoutCancel(ctx))
-	side.Go(func() { d.ledger.follow(follow, sub) })
+	side.Go(func() { d.audit.follow(follow, sub) })
 	side.Go(func() { d.progress(follow, o.Progress, o.Players) })
 	side.Go(func() {
 		select {
 		case err := <-s.Failed():
-			d.ledger.fault("a service failed: %w", err)
+			d.audit.failf("a service failed: %w", err)
 			cancel()
 		case <-follow.Done():
 		}
@@ -154,28 +154,28 @@ func (d *demo) run(ctx context.Context, o Options, s *suite.Suite, seekers []see
 
 	begin := time.Now()
 	var players sync.WaitGroup
-	for _, lane := range lanes(seekers) {
+	for _, lane := range lanes(tickets) {
 		players.Go(func() { d.playLane(ctx, lane, &players) })
 	}
 	players.Wait()
-	if err := d.ledger.waitRecycled(ctx); err != nil {
-		d.ledger.fault("waiting for the servers to be recycled: %w", err)
+	if err := d.audit.waitRecycled(ctx); err != nil {
+		d.audit.failf("waiting for the servers to be recycled: %w", err)
 	}
 	elapsed := time.Since(begin)
 	stopFollow()
 	sub.Close()
 	side.Wait()
-	return d.result(o, seekers, elapsed)
+	return d.result(o, tickets, elapsed)
 }
 
-func (d *demo) result(o Options, seekers []seeker, elapsed time.Duration) Result {
+func (d *demo) result(o Options, tickets []ticket, elapsed time.Duration) Result {
 	r := Result{Players: o.Players, Elapsed: elapsed}
-	for _, s := range seekers {
+	for _, s := range tickets {
 		r.Intruders += len(s.intruders)
 	}
-	r.Err = d.ledger.audit()
-	r.ServersRecycled, r.Matches = d.ledger.recycled()
-	r.Admitted, r.Refused = d.ledger.admitted, d.ledger.refused
+	r.Err = d.audit.verify()
+	r.ServersRecycled, r.Matches = d.audit.recycled()
+	r.Admitted, r.Refused = d.audit.admitted, d.audit.refused
 	if r.Admitted != r.Players {
 		r.Err = errors.Join(r.Err, fmt.Errorf("%d of %d players were admitted", r.Admitted, r.Players))
 	}
@@ -187,7 +187,7 @@ func (d *demo) result(o Options, seekers []seeker, elapsed time.Duration) Result
 	}
 	r.OK = r.Err == nil
 	ms := func(w time.Duration) float64 { return float64(w.Microseconds()) / 1000 }
-	r.WaitP50, r.WaitP95 = ms(percentile(d.ledger.waits, 0.50)), ms(percentile(d.ledger.waits, 0.95))
+	r.WaitP50, r.WaitP95 = ms(percentile(d.audit.waits, 0.50)), ms(percentile(d.audit.waits, 0.95))
 	return r
 }
 
@@ -197,11 +197,11 @@ func (d *demo) progress(ctx context.Context, w io.Writer, players int) {
 	defer tick.Stop()
 	last := ""
 	for {
-		gone, all := d.ledger.recycled()
-		d.ledger.mu.Lock()
+		gone, all := d.audit.recycled()
+		d.audit.mu.Lock()
 		line := fmt.Sprintf("players: %3d searching, %3d playing, %3d of %d done · matches: %d · servers recycled: %d · intruders refused: %d",
-			d.ledger.searching, d.ledger.playing, d.ledger.left, players, all, gone, d.ledger.refused)
-		d.ledger.mu.Unlock()
+			d.audit.searching, d.audit.playing, d.audit.left, players, all, gone, d.audit.refused)
+		d.audit.mu.Unlock()
 		if line != last && all > 0 {
 			fmt.Fprintln(w, line)
 			last = line

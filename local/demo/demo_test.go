@@ -21,9 +21,9 @@ import (
 func TestPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 300).Draw(t, "players")
-		seekers := plan(n, rapid.Uint64().Draw(t, "seed"))
+		tickets := plan(n, rapid.Uint64().Draw(t, "seed"))
 		seen, inQueue, intruders := make(map[string]bool), make(map[string]int), make(map[kind]int)
-		for _, s := range seekers {
+		for _, s := range tickets {
 			for _, p := range s.players {
 				if seen[p.GetId()] {
 					t.Fatalf("player %s is there twice", p.GetId())
@@ -55,7 +55,7 @@ func TestPlan(t *testing.T) {
 	})
 }
 
-func TestPlanIsTheSameForTheSameSeed(t *testing.T) {
+func TestPlanSeed(t *testing.T) {
 	if a, b := show(plan(41, 7)), show(plan(41, 7)); a != b {
 		t.Error("two plans for one seed")
 	}
@@ -79,12 +79,12 @@ func TestPlanQueues(t *testing.T) {
 	set := examples(t)
 	rapid.Check(t, func(t *rapid.T) {
 		n := 2 * rapid.IntRange(1, 100).Draw(t, "half of the players")
-		seekers, err := planQueues(set, n, rapid.Uint64().Draw(t, "seed"))
+		tickets, err := planQueues(set, n, rapid.Uint64().Draw(t, "seed"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		seen, intruders := make(map[string]bool), make(map[kind]int)
-		for _, s := range seekers {
+		for _, s := range tickets {
 			for _, k := range s.intruders {
 				intruders[k]++
 			}
@@ -95,7 +95,7 @@ func TestPlanQueues(t *testing.T) {
 		if len(intruders) != int(kinds) {
 			t.Errorf("kinds of intruders: %v", intruders)
 		}
-		for _, lane := range lanes(seekers) {
+		for _, lane := range lanes(tickets) {
 			for _, group := range lane {
 				players := 0
 				for _, s := range group {
@@ -121,13 +121,13 @@ func TestPlanQueues(t *testing.T) {
 	})
 }
 
-func TestPlanQueuesIsTheSameForTheSameSeed(t *testing.T) {
+func TestPlanQueuesSeed(t *testing.T) {
 	of := func(seed uint64) string {
-		seekers, err := planQueues(examples(t), 40, seed)
+		tickets, err := planQueues(examples(t), 40, seed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return show(seekers)
+		return show(tickets)
 	}
 	if once, again := of(7), of(7); once != again {
 		t.Error("two plans for one seed")
@@ -137,7 +137,7 @@ func TestPlanQueuesIsTheSameForTheSameSeed(t *testing.T) {
 	}
 }
 
-func TestPlayersThatFillNoMatches(t *testing.T) {
+func TestPlanQueuesErrors(t *testing.T) {
 	set, err := queues.Parse([]byte(`queues: [{name: five, teams: [{name: a, players: 5}], skill: {attribute: s}}, {name: eight, teams: [{name: a, players: 8}], skill: {attribute: s}}]`))
 	if err != nil {
 		t.Fatal(err)
@@ -152,17 +152,17 @@ func TestPlayersThatFillNoMatches(t *testing.T) {
 	}
 }
 
-func TestLanesOfTheBuiltInQueuesAreEachTheirOwn(t *testing.T) {
-	seekers := plan(41, 7)
-	if got := lanes(seekers); len(got) != len(seekers) {
-		t.Errorf("%d lanes of %d tickets", len(got), len(seekers))
+func TestLanes(t *testing.T) {
+	tickets := plan(41, 7)
+	if got := lanes(tickets); len(got) != len(tickets) {
+		t.Errorf("%d lanes of %d tickets", len(got), len(tickets))
 	}
 }
 
 // show writes a plan out, players with all that they bring.
-func show(seekers []seeker) string {
+func show(tickets []ticket) string {
 	var b strings.Builder
-	for _, s := range seekers {
+	for _, s := range tickets {
 		for _, p := range s.players {
 			fmt.Fprint(&b, p.GetId())
 			for _, name := range slices.Sorted(maps.Keys(p.GetAttributes())) {
@@ -177,47 +177,47 @@ func show(seekers []seeker) string {
 	return b.String()
 }
 
-// good is a ledger in which everything is as it should be.
-func good() *ledger {
-	l := newLedger()
-	l.searching = 2
-	b := l.bout("m-1")
-	b.server, b.expected, b.gone = "gs-1", map[string]string{"a": "east", "b": "west"}, true
-	l.admit("a", "east", "m-1", 10*time.Millisecond)
-	l.admit("b", "west", "m-1", 20*time.Millisecond)
-	return l
+// good is an audit in which everything is as it should be.
+func good() *audit {
+	a := newAudit()
+	a.searching = 2
+	m := a.match("m-1")
+	m.server, m.expected, m.gone = "gs-1", map[string]string{"a": "east", "b": "west"}, true
+	a.admit("a", "east", "m-1", 10*time.Millisecond)
+	a.admit("b", "west", "m-1", 20*time.Millisecond)
+	return a
 }
 
-func TestAudit(t *testing.T) {
-	if err := good().audit(); err != nil {
+func TestVerify(t *testing.T) {
+	if err := good().verify(); err != nil {
 		t.Fatalf("all is well, and still: %v", err)
 	}
-	for want, spoil := range map[string]func(*ledger){
-		"does not belong there":        func(l *ledger) { l.admit("c", "east", "m-1", 0) },
-		"never came in":                func(l *ledger) { l.bouts["m-1"].expected["c"] = "east" },
-		`is in team "east", not "up"`:  func(l *ledger) { l.bouts["m-1"].expected["a"] = "up" },
-		"was not recycled":             func(l *ledger) { l.bouts["m-1"].gone = false },
-		"is in two matches":            func(l *ledger) { l.admit("a", "east", "m-2", 0) },
-		"admitted twice":               func(l *ledger) { l.admit("a", "east", "m-1", 0) },
-		"something a player has found": func(l *ledger) { l.fault("something a player has found") },
+	for want, spoil := range map[string]func(*audit){
+		"does not belong there":        func(a *audit) { a.admit("c", "east", "m-1", 0) },
+		"never came in":                func(a *audit) { a.matches["m-1"].expected["c"] = "east" },
+		`is in team "east", not "up"`:  func(a *audit) { a.matches["m-1"].expected["a"] = "up" },
+		"was not recycled":             func(a *audit) { a.matches["m-1"].gone = false },
+		"is in two matches":            func(a *audit) { a.admit("a", "east", "m-2", 0) },
+		"admitted twice":               func(a *audit) { a.admit("a", "east", "m-1", 0) },
+		"something a player has found": func(a *audit) { a.failf("something a player has found") },
 	} {
-		l := good()
-		spoil(l)
-		if err := l.audit(); err == nil || !strings.Contains(err.Error(), want) {
+		a := good()
+		spoil(a)
+		if err := a.verify(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
 }
 
-func TestTwoServersForOneMatchAreFound(t *testing.T) {
-	f, sub := newLedger(), []*miniagones.Server{
+func TestVerifyTwoServers(t *testing.T) {
+	a, servers := newAudit(), []*miniagones.Server{
 		{Name: "gs-1", Labels: map[string]string{contract.MatchLabel: "m-1"}, Annotations: map[string]string{contract.RosterAnnotation: "{}"}},
 		{Name: "gs-2", Labels: map[string]string{contract.MatchLabel: "m-1"}, Annotations: map[string]string{contract.RosterAnnotation: "{}"}},
 	}
-	for _, s := range sub {
-		f.see(miniagones.Event{Server: s})
+	for _, s := range servers {
+		a.observe(miniagones.Event{Server: s})
 	}
-	if err := f.audit(); err == nil || !strings.Contains(err.Error(), "has two servers, gs-1 and gs-2") {
+	if err := a.verify(); err == nil || !strings.Contains(err.Error(), "has two servers, gs-1 and gs-2") {
 		t.Errorf("got %v", err)
 	}
 }

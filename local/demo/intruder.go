@@ -38,20 +38,20 @@ func (k kind) reason() token.Reason {
 
 func (k kind) String() string { return [...]string{"forged", "expired", "replayed", "foreign"}[k] }
 
-// locksmith makes the tokens that intruders come with.
-type locksmith struct {
+// forger makes the tokens that intruders come with.
+type forger struct {
 	now, past *token.Minter
 	key       *rsa.PrivateKey
 }
 
-// newLocksmith uses the real keys of the suite for tokens that are genuine and
+// newForger uses the real keys of the suite for tokens that are genuine and
 // still no good, and a key of its own for forgeries.
-func newLocksmith(keysDir string) (*locksmith, error) {
+func newForger(keysDir string) (*forger, error) {
 	keys, err := token.LoadKeys(keysDir, token.KeyOptions{Algorithm: token.RS256})
 	if err != nil {
 		return nil, err
 	}
-	l := new(locksmith)
+	l := new(forger)
 	if l.now, err = token.NewMinter(token.MinterOptions{Keys: keys, Issuer: suite.Issuer}); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func newLocksmith(keysDir string) (*locksmith, error) {
 }
 
 // make returns a token of the kind for the server that the genuine one opens.
-func (l *locksmith) make(k kind, genuine string) (string, error) {
+func (l *forger) make(k kind, genuine string) (string, error) {
 	var claims struct {
 		Audience string `json:"aud"`
 		Match    string `json:"mid"`
@@ -101,9 +101,9 @@ func (l *locksmith) make(k kind, genuine string) (string, error) {
 	}
 }
 
-// intrude tries to get into the server and tells whether it was refused for
+// intrude tries to get into the server and reports whether it was refused for
 // the right reason.
-func (l *locksmith) intrude(ctx context.Context, k kind, server, genuine string) error {
+func (l *forger) intrude(ctx context.Context, k kind, server, genuine string) error {
 	raw, err := l.make(k, genuine)
 	if err != nil {
 		return fmt.Errorf("make a %s token: %w", k, err)

@@ -27,8 +27,8 @@ const (
 	methods
 )
 
-// seeker is one ticket's worth of players: one, or a party.
-type seeker struct {
+// ticket is one ticket's worth of players: one, or a party.
+type ticket struct {
 	players []*torikumiv1.Player
 	queue   string
 	region  string
@@ -53,16 +53,16 @@ const arrivalGap = 50 * time.Millisecond
 // and three of each other's enemies if the number is odd. Everybody in a region
 // can be matched with everybody else: who has nobody to play with has nothing
 // to show.
-func plan(players int, seed uint64) []seeker {
+func plan(players int, seed uint64) []ticket {
 	rng := rand.New(rand.NewPCG(seed, 0x746f72696b756d69))
-	var all []seeker
+	var all []ticket
 	next, group := 0, 0
 	name := func() string { next++; return fmt.Sprintf("player-%03d", next) }
 	add := func(queue string, size int, parties ...int) {
 		region := []string{"eu", "us"}[group%2]
 		for _, n := range parties {
 			skill := 1400 + 200*rng.Float64()
-			s := seeker{
+			s := ticket{
 				queue: queue, region: region, size: size, group: group,
 				after: time.Duration(group) * arrivalGap, method: method(rng.IntN(int(methods))),
 			}
@@ -100,7 +100,7 @@ func plan(players int, seed uint64) []seeker {
 
 // sendIntruders deals intruders out, one for five players, each kind at least
 // once.
-func sendIntruders(all []seeker, players int) {
+func sendIntruders(all []ticket, players int) {
 	for i := range max(int(kinds), players/5) {
 		s := &all[i%len(all)]
 		s.intruders = append(s.intruders, kind(i%int(kinds)))
@@ -111,7 +111,7 @@ func sendIntruders(all []seeker, players int) {
 // What else could be matched with whom is not known here, so that one match's
 // players are alone with each other, those of a lane one after the other. The
 // error says which numbers of players can all play.
-func planQueues(set *queues.Set, players int, seed uint64) ([]seeker, error) {
+func planQueues(set *queues.Set, players int, seed uint64) ([]ticket, error) {
 	sizes := make([]int, len(set.Queues))
 	for i, q := range set.Queues {
 		sizes[i] = crowd.Size(q)
@@ -123,7 +123,7 @@ func planQueues(set *queues.Set, players int, seed uint64) ([]seeker, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x746f72696b756d69))
 	next := 0
 	name := func() string { next++; return fmt.Sprintf("player-%03d", next) }
-	var all []seeker
+	var all []ticket
 	turns := make([]int, len(sizes))
 	at := 0
 	for group, left := 0, players; left > 0; group++ {
@@ -138,7 +138,7 @@ func planQueues(set *queues.Set, players int, seed uint64) ([]seeker, error) {
 		region := regions[turns[at]%len(regions)]
 		turns[at]++
 		for _, party := range crowd.Match(q, region, rng, name) {
-			all = append(all, seeker{
+			all = append(all, ticket{
 				players: party, queue: q.Name, region: region, size: sizes[at],
 				lane: q.Name + "/" + region, group: group,
 				method: method(rng.IntN(int(byPlay))), // the old route knows one queue, and no attributes but skill
@@ -151,7 +151,7 @@ func planQueues(set *queues.Set, players int, seed uint64) ([]seeker, error) {
 	return all, nil
 }
 
-// sums tells which numbers up to most are sums of the sizes.
+// sums reports which numbers up to most are sums of the sizes.
 func sums(sizes []int, most int) []bool {
 	can := make([]bool, most+1)
 	can[0] = true
@@ -190,23 +190,23 @@ func reversed(list []bool) []bool {
 	return out
 }
 
-// lanes are the seekers of each lane, group by group; those who need nobody's
+// lanes are the tickets of each lane, group by group; those who need nobody's
 // turn are each their own.
-func lanes(all []seeker) [][][]seeker {
-	var out [][][]seeker
+func lanes(all []ticket) [][][]ticket {
+	var out [][][]ticket
 	of := make(map[string]int)
 	for _, s := range all {
 		at, known := of[s.lane]
 		if s.lane == "" || !known {
 			of[s.lane] = len(out)
-			out = append(out, [][]seeker{{s}})
+			out = append(out, [][]ticket{{s}})
 			continue
 		}
 		lane := out[at]
 		if last := len(lane) - 1; lane[last][0].group == s.group {
 			lane[last] = append(lane[last], s)
 		} else {
-			out[at] = append(lane, []seeker{s})
+			out[at] = append(lane, []ticket{s})
 		}
 	}
 	return out

@@ -21,7 +21,7 @@ const (
 
 // playLane lets the groups of a lane play, each when the one before has been
 // matched or has failed, and waits for none to end.
-func (d *demo) playLane(ctx context.Context, lane [][]seeker, players *sync.WaitGroup) {
+func (d *demo) playLane(ctx context.Context, lane [][]ticket, players *sync.WaitGroup) {
 	for _, group := range lane {
 		var searching sync.WaitGroup
 		for _, s := range group {
@@ -41,7 +41,7 @@ func (d *demo) playLane(ctx context.Context, lane [][]seeker, players *sync.Wait
 
 // play takes one ticket's players from Play to the end of their match. It calls
 // searched when they have one.
-func (d *demo) play(ctx context.Context, s seeker, searched func()) {
+func (d *demo) play(ctx context.Context, s ticket, searched func()) {
 	select {
 	case <-time.After(s.after):
 	case <-ctx.Done():
@@ -52,17 +52,17 @@ func (d *demo) play(ctx context.Context, s seeker, searched func()) {
 		for _, p := range s.players {
 			t, err := d.access.playerToken(ctx, p.GetId())
 			if err != nil {
-				d.ledger.fault("%s could not sign in: %w", p.GetId(), err)
+				d.audit.failf("%s could not sign in: %w", p.GetId(), err)
 				return
 			}
 			tokens = append(tokens, t)
 		}
 	}
 	start := time.Now()
-	d.ledger.note(func() { d.ledger.searching += len(s.players) })
+	d.audit.update(func() { d.audit.searching += len(s.players) })
 	places, err := d.access.search(ctx, s, tokens)
 	if err != nil {
-		d.ledger.fault("%s did not get a match in queue %s: %w", s.players[0].GetId(), s.queue, err)
+		d.audit.failf("%s did not get a match in queue %s: %w", s.players[0].GetId(), s.queue, err)
 		return
 	}
 	searched()
@@ -74,17 +74,17 @@ func (d *demo) play(ctx context.Context, s seeker, searched func()) {
 				attacks = nil
 			}
 			if err := d.inMatch(ctx, s, name, p, start, attacks); err != nil {
-				d.ledger.fault("%s at %s: %w", name, p.connection, err)
+				d.audit.failf("%s at %s: %w", name, p.connection, err)
 			}
 			return nil
 		})
 	}
-	_ = party.Wait() // faults are in the ledger
+	_ = party.Wait() // failures are in the audit
 }
 
 // inMatch joins, sees that exactly the match's players are there, lets the
 // intruders try, plays and leaves.
-func (d *demo) inMatch(ctx context.Context, s seeker, name string, p place, start time.Time, intruders []kind) error {
+func (d *demo) inMatch(ctx context.Context, s ticket, name string, p place, start time.Time, intruders []kind) error {
 	c, err := client.Dial(p.connection)
 	if err != nil {
 		return err
@@ -94,8 +94,8 @@ func (d *demo) inMatch(ctx context.Context, s seeker, name string, p place, star
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
-	d.ledger.admit(welcome.Player, welcome.Team, welcome.MatchID, time.Since(start))
-	defer d.ledger.note(func() { d.ledger.playing--; d.ledger.left++ })
+	d.audit.admit(welcome.Player, welcome.Team, welcome.MatchID, time.Since(start))
+	defer d.audit.update(func() { d.audit.playing--; d.audit.left++ })
 	switch {
 	case s.method != byPlay && welcome.Player != name:
 		return fmt.Errorf("the server took the player for %q", welcome.Player)
@@ -106,10 +106,10 @@ func (d *demo) inMatch(ctx context.Context, s seeker, name string, p place, star
 		return err
 	}
 	for _, k := range intruders {
-		if err := d.locksmith.intrude(ctx, k, p.connection, p.jwt); err != nil {
+		if err := d.forger.intrude(ctx, k, p.connection, p.jwt); err != nil {
 			return err
 		}
-		d.ledger.note(func() { d.ledger.refused++ })
+		d.audit.update(func() { d.audit.refused++ })
 	}
 	for end := time.Now().Add(playTime); time.Now().Before(end); {
 		if _, err := c.Ping(ctx); err != nil {

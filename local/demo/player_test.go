@@ -46,7 +46,7 @@ func frontend(fails error) *place {
 // A token that is older than the server's match is exchanged for a new one, a
 // few times, with pauses in which tokens grow younger; whatever else is wrong
 // with it stays wrong.
-func TestJoinAsksForANewToken(t *testing.T) {
+func TestJoinRenewsToken(t *testing.T) {
 	lost := errors.New("the frontend is gone")
 	for name, c := range map[string]struct {
 		server picky
@@ -86,7 +86,7 @@ func TestJoinAsksForANewToken(t *testing.T) {
 	}
 }
 
-func TestJoinEndsWithItsContext(t *testing.T) {
+func TestJoinContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), tokenPause/2)
 		defer cancel()

@@ -83,9 +83,9 @@ func (a *access) playerToken(ctx context.Context, player string) (string, error)
 	return answer.Token, err
 }
 
-// search presses Play for the seeker's party and returns where each of its
+// search presses Play for the ticket's party and returns where each of its
 // players goes. tokens are the player tokens, the first is the leader's.
-func (a *access) search(ctx context.Context, s seeker, tokens []string) ([]place, error) {
+func (a *access) search(ctx context.Context, s ticket, tokens []string) ([]place, error) {
 	if s.method == byPlay {
 		p, err := a.play(ctx, s)
 		return []place{p}, err
@@ -188,7 +188,7 @@ func (a *access) events(ctx context.Context, id, bearer string) (*torikumiv1.Tic
 }
 
 // play uses the route of clients that share one token.
-func (a *access) play(ctx context.Context, s seeker) (place, error) {
+func (a *access) play(ctx context.Context, s ticket) (place, error) {
 	var answer struct {
 		Status string
 		Server struct{ Connection string }

@@ -66,7 +66,7 @@ func post(t *testing.T, url, body string) (int, map[string]any) {
 	return resp.StatusCode, answer
 }
 
-func TestTokenIsGoodForItsPlayer(t *testing.T) {
+func TestToken(t *testing.T) {
 	base, dir := start(t)
 	code, answer := post(t, base+issuer.TokenPath, `{"player":"alice"}`)
 	if code != http.StatusOK {
@@ -105,7 +105,7 @@ func TestNoKeysNoStart(t *testing.T) {
 }
 
 // A web page must not get tokens through a browser on this machine.
-func TestForeignPagesAreRefused(t *testing.T) {
+func TestForeignPages(t *testing.T) {
 	base, _ := start(t)
 	for _, header := range []func(*http.Request){
 		func(r *http.Request) { r.Host = "evil.example" },

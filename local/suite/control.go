@@ -11,7 +11,7 @@ import (
 	"torikumi/pkg/service"
 )
 
-// launch starts one of our services and keeps it.
+// launch starts one of our services and adds it.
 func (s *Suite) launch(ctx context.Context, name string, args ...string) error {
 	args = append(args, "--log-level="+s.opts.Log.LogLevel.String(), "--log-format="+s.opts.Log.LogFormat,
 		"--shutdown-timeout="+s.opts.Log.ShutdownTimeout.String())
@@ -22,12 +22,12 @@ func (s *Suite) launch(ctx context.Context, name string, args ...string) error {
 	s.mu.Lock()
 	s.args[name] = args
 	s.mu.Unlock()
-	s.keep(name, inst)
+	s.add(name, inst)
 	return nil
 }
 
-// keep remembers a part, to stop it in the end, and notices when it fails.
-func (s *Suite) keep(name string, inst Instance) {
+// add remembers a part, to stop it in the end, and notices when it fails.
+func (s *Suite) add(name string, inst Instance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.instances[name] = inst
@@ -71,7 +71,7 @@ func (s *Suite) PlayerKeysDir() string { return s.keysDir("player") }
 // Fleet is the fleet of game servers.
 func (s *Suite) Fleet() *miniagones.Fleet { return s.fleet }
 
-// Failed tells of parts that have ended by themselves with an error.
+// Failed delivers the errors of parts that have ended by themselves with an error.
 func (s *Suite) Failed() <-chan error { return s.failed }
 
 // Instance returns the running instance of a service, to kill it in a test.
@@ -97,7 +97,7 @@ func (s *Suite) Restart(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("restart %s: %w", name, err)
 	}
-	s.keep(name, inst)
+	s.add(name, inst)
 	return nil
 }
 

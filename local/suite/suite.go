@@ -200,7 +200,7 @@ func (s *Suite) startIssuer(ctx context.Context) error {
 		return fmt.Errorf("start the development issuer: %w", err)
 	}
 	s.issuerAddr = inst.Addrs().HTTP
-	s.keep("issuer", inst)
+	s.add("issuer", inst)
 	return nil
 }
 
@@ -270,7 +270,7 @@ func (s *Suite) openFleet(ctx context.Context) error {
 		return fmt.Errorf("start the fleet's allocator: %w", err)
 	}
 	s.allocator = inst.Addrs().GRPC
-	s.keep("fleet", inst)
+	s.add("fleet", inst)
 	return nil
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Players are sent to ServerHost, so the reference server has to listen there.
-func TestServerListensWherePlayersAreSent(t *testing.T) {
+func TestServerListen(t *testing.T) {
 	for host, want := range map[string]string{
 		"127.0.0.1": "SERVER_UDP_LISTEN=127.0.0.1:7000",
 		"::1":       "SERVER_UDP_LISTEN=[::1]:7000",

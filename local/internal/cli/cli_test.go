@@ -43,7 +43,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestWrongSettingsAreAllNamed(t *testing.T) {
+func TestWrongSettings(t *testing.T) {
 	code, _, errs := call(t.Context(), "up", "--host=nowhere", "--http-port=70000", "--ready=0", "--max=-1", "--fleet=virtual:x",
 		"--game-server=./x", "--play-token=short", "--queues=/does/not/exist", "--log-format=xml", "--no-show-timeout=0s", "--matchfunction=50502")
 	if code != exitUsage {
@@ -63,7 +63,7 @@ func TestWrongSettingsAreAllNamed(t *testing.T) {
 }
 
 // Nobody can be sent to an address that stands for all of them.
-func TestUpRefusesAHostThatNobodyCanReach(t *testing.T) {
+func TestUpHost(t *testing.T) {
 	for _, host := range []string{"0.0.0.0", "::"} {
 		if code, _, errs := call(t.Context(), "up", "--host="+host); code != 2 || !strings.Contains(errs, "--host") {
 			t.Errorf("%s: exit %d: %s", host, code, errs)
@@ -71,7 +71,7 @@ func TestUpRefusesAHostThatNobodyCanReach(t *testing.T) {
 	}
 }
 
-func TestUpFailsSoonWhenTheGameServerCannotRun(t *testing.T) {
+func TestUpWithBrokenGameServer(t *testing.T) {
 	code, _, errs := call(t.Context(), "up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--game-server=env LEVEL=1 /does/not/exist")
 	if code != exitFailed || !strings.Contains(errs, "it fails again and again") || !strings.Contains(errs, "/does/not/exist") {
 		t.Errorf("exit %d:\n%s", code, errs)
@@ -108,7 +108,7 @@ func (w *watched) Write(p []byte) (int, error) {
 
 // A queues.yaml of one's own works as it is: the fleet carries the labels that
 // it asks for, and GET /play takes the only queue there is.
-func TestUpWithQueuesOfOnesOwn(t *testing.T) {
+func TestUpQueues(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queues.yaml")
 	write := func(text string) {
 		t.Helper()
@@ -158,7 +158,7 @@ func TestUpWithARuleSet(t *testing.T) {
 	}
 }
 
-func TestWrongRuleSetStopsEveryCommand(t *testing.T) {
+func TestWrongRuleSet(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "queues.yaml")
 	for name, text := range map[string]string{"queues.yaml": "queues: [{name: a, rule_set: a.json}]", "a.json": `{"ruleLanguageVersion": "1.0"}`} {
@@ -195,7 +195,7 @@ func (a asked) Run(req *openmatch.RunRequest, _ grpc.ServerStreamingServer[openm
 
 // With --matchfunction matches come from a match function of one's own, and
 // the suite starts none.
-func TestUpWithAMatchFunctionOfOnesOwn(t *testing.T) {
+func TestUpMatchFunction(t *testing.T) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

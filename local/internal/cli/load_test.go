@@ -15,7 +15,7 @@ import (
 	"torikumi/pkg/porttest"
 )
 
-func TestLoadNamesWrongSettings(t *testing.T) {
+func TestLoadSettings(t *testing.T) {
 	code, out, errs := call(t.Context(), "load", "--rate=-1", "--wait=carrier-pigeon")
 	if code != exitUsage || out != "" || !strings.Contains(errs, "--rate:") || !strings.Contains(errs, "--wait:") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
@@ -34,7 +34,7 @@ func TestLoadOfNobody(t *testing.T) {
 }
 
 // The load generator does without the issuer's package.
-func TestLoadKnowsTheIssuer(t *testing.T) {
+func TestLoadTokenPath(t *testing.T) {
 	if loadgen.TokenPath != issuer.TokenPath {
 		t.Errorf("%s is not the issuer's %s", loadgen.TokenPath, issuer.TokenPath)
 	}

@@ -282,7 +282,7 @@ func firstRegion(q queues.Queue) string {
 	return "eu"
 }
 
-// playable tells whether GET /play/{region} brings all that the queue needs.
+// playable reports whether GET /play/{region} brings all that the queue needs.
 func playable(q queues.Queue) bool {
 	for _, a := range q.Needs().Attributes {
 		if a.Name != contract.SkillArg {

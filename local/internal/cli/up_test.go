@@ -11,7 +11,7 @@ import (
 )
 
 // The program of a game server is looked for before anything is started.
-func TestUpRefusesAGameServerThatIsNotThere(t *testing.T) {
+func TestUpWithMissingGameServer(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "notes")
 	if err := os.WriteFile(text, []byte("no program"), 0o600); err != nil {
 		t.Fatal(err)

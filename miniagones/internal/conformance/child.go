@@ -40,7 +40,7 @@ const (
 	ModeStubborn = "stubborn"
 )
 
-// Child runs the game server that ModeVariable asks for, and tells whether it
+// Child runs the game server that ModeVariable asks for, and reports whether it
 // asked for one. TestMain calls it first.
 //
 // The good server obeys UDP packets of one command each, and answers "ACK" and

@@ -22,7 +22,7 @@ func Run(t *testing.T, target Target) {
 	if target.Timeout == 0 {
 		target.Timeout = 30 * time.Second
 	}
-	s := &suite{
+	s := &harness{
 		Target:    target,
 		allocator: allocationpb.NewAllocationServiceClient(target.Conn),
 		servers:   torikumiv1.NewGameServerServiceClient(target.Conn),
@@ -59,7 +59,7 @@ func Run(t *testing.T, target Target) {
 	}
 }
 
-func (s *suite) readyServersAreDistinct(t *testing.T) {
+func (s *harness) readyServersAreDistinct(t *testing.T) {
 	seen := make(map[string]string)
 	unique := func(kind, value, name string) {
 		if other, ok := seen[kind+value]; ok {
@@ -85,7 +85,7 @@ func (s *suite) readyServersAreDistinct(t *testing.T) {
 	}
 }
 
-func (s *suite) allocationStamps(t *testing.T) {
+func (s *harness) allocationStamps(t *testing.T) {
 	before := make(map[string]*torikumiv1.GameServerInfo)
 	for _, g := range s.ready(t) {
 		before[g.GetName()] = g
@@ -128,7 +128,7 @@ func (s *suite) allocationStamps(t *testing.T) {
 	}
 }
 
-func (s *suite) allocatedIsReplaced(t *testing.T) {
+func (s *harness) allocatedIsReplaced(t *testing.T) {
 	resp := s.allocate(t, s.request(nil))
 	s.full(t)
 	if got := s.get(t, resp.GetGameServerName()).GetState(); got != "Allocated" {
@@ -136,7 +136,7 @@ func (s *suite) allocatedIsReplaced(t *testing.T) {
 	}
 }
 
-func (s *suite) selectorsInOrder(t *testing.T) {
+func (s *harness) selectorsInOrder(t *testing.T) {
 	first := s.allocate(t, s.request(map[string]string{"torikumi/match": "m-first"}))
 	s.full(t)
 	none := &allocationpb.GameServerSelector{MatchLabels: map[string]string{"torikumi/match": "m-none"}}
@@ -160,7 +160,7 @@ func (s *suite) selectorsInOrder(t *testing.T) {
 	}
 }
 
-func (s *suite) deprecatedFields(t *testing.T) {
+func (s *harness) deprecatedFields(t *testing.T) {
 	first := s.allocate(t, &allocationpb.AllocationRequest{
 		Namespace:                  s.Namespace,
 		RequiredGameServerSelector: s.request(nil).GetGameServerSelectors()[0],
@@ -193,7 +193,7 @@ func (s *suite) deprecatedFields(t *testing.T) {
 	}
 }
 
-func (s *suite) nothingFits(t *testing.T) {
+func (s *harness) nothingFits(t *testing.T) {
 	for name, edit := range map[string]func(*allocationpb.AllocationRequest){
 		"label":     func(r *allocationpb.AllocationRequest) { r.GameServerSelectors[0].MatchLabels["no"] = "such" },
 		"namespace": func(r *allocationpb.AllocationRequest) { r.Namespace = "nowhere" },
@@ -213,13 +213,13 @@ func (s *suite) nothingFits(t *testing.T) {
 	}
 }
 
-// invalid tells the codes for requests that break a rule: Agones' allocator
+// invalid are the codes for requests that break a rule: Agones's allocator
 // sends the HTTP status of the Kubernetes error, 422, as it is.
 func invalid(err error) bool {
 	return status.Code(err) == codes.InvalidArgument || status.Code(err) == codes.Code(422)
 }
 
-func (s *suite) badRequests(t *testing.T) {
+func (s *harness) badRequests(t *testing.T) {
 	long := strings.Repeat("x", 64)
 	for name, edit := range map[string]func(*allocationpb.AllocationRequest){
 		"label value with a colon": func(r *allocationpb.AllocationRequest) {
@@ -246,7 +246,7 @@ func (s *suite) badRequests(t *testing.T) {
 			edit(req)
 			resp, err := s.allocator.Allocate(t.Context(), req)
 			if err == nil {
-				s.giveBack(t, resp.GetGameServerName())
+				s.deleteAtEnd(t, resp.GetGameServerName())
 			}
 			if !invalid(err) {
 				t.Errorf("got %v, want InvalidArgument", err)
@@ -258,7 +258,7 @@ func (s *suite) badRequests(t *testing.T) {
 	}
 }
 
-func (s *suite) racingAllocators(t *testing.T) {
+func (s *harness) racingAllocators(t *testing.T) {
 	const each = 3
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -286,7 +286,7 @@ func (s *suite) racingAllocators(t *testing.T) {
 	}
 	wg.Wait()
 	for name := range owner {
-		s.giveBack(t, name)
+		s.deleteAtEnd(t, name)
 	}
 	if len(owner) < s.Ready {
 		t.Errorf("%d of %d Ready servers were allocated", len(owner), s.Ready)
@@ -298,7 +298,7 @@ func (s *suite) racingAllocators(t *testing.T) {
 	}
 }
 
-func (s *suite) deletePreconditions(t *testing.T) {
+func (s *harness) deletePreconditions(t *testing.T) {
 	resp := s.allocate(t, s.request(nil))
 	g := s.get(t, resp.GetGameServerName())
 	del := func(uid, version, name string) codes.Code {

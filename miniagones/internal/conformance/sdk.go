@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func (s *suite) watchSeesTogether(t *testing.T) {
+func (s *harness) watchSeesTogether(t *testing.T) {
 	resp := s.allocate(t, s.request(map[string]string{"torikumi/match": "m-watch"}))
 	s.wait(t, "the server sees its allocation", func() bool {
 		return slices.ContainsFunc(s.watched(t, resp), func(v Seen) bool { return v.State == "Allocated" })
@@ -24,11 +24,11 @@ func (s *suite) watchSeesTogether(t *testing.T) {
 	}
 }
 
-func (s *suite) readyAgain(t *testing.T) {
+func (s *harness) readyAgain(t *testing.T) {
 	resp := s.allocate(t, s.request(map[string]string{"torikumi/match": "m-again"}))
 	// Ready servers beyond the wanted number are taken away: wait until this
 	// one is, or is Ready.
-	s.tell(t, resp, "READY")
+	s.command(t, resp, "READY")
 	s.wait(t, "the server is Ready again or spared", func() bool {
 		g := s.get(t, resp.GetGameServerName())
 		if g != nil && g.GetLabels()["torikumi/match"] != "m-again" {
@@ -38,10 +38,10 @@ func (s *suite) readyAgain(t *testing.T) {
 	})
 }
 
-func (s *suite) sdkMetadata(t *testing.T) {
+func (s *harness) sdkMetadata(t *testing.T) {
 	resp := s.allocate(t, s.request(nil))
-	s.tell(t, resp, "LABEL map desert")
-	s.tell(t, resp, "ANNOTATION mood good:fine")
+	s.command(t, resp, "LABEL map desert")
+	s.command(t, resp, "ANNOTATION mood good:fine")
 	s.wait(t, "label and annotation are there", func() bool {
 		g := s.get(t, resp.GetGameServerName())
 		return g.GetLabels()["agones.dev/sdk-map"] == "desert" && g.GetAnnotations()["agones.dev/sdk-mood"] == "good:fine"
@@ -61,7 +61,7 @@ func (s *suite) sdkMetadata(t *testing.T) {
 			State string `json:"state"`
 		} `json:"status"`
 	}
-	if err := json.Unmarshal([]byte(s.tell(t, resp, "GAMESERVER")), &shown); err != nil {
+	if err := json.Unmarshal([]byte(s.command(t, resp, "GAMESERVER")), &shown); err != nil {
 		t.Fatal(err)
 	}
 	if shown.ObjectMeta.Name != resp.GetGameServerName() || shown.ObjectMeta.Namespace != s.Namespace ||
@@ -70,26 +70,26 @@ func (s *suite) sdkMetadata(t *testing.T) {
 	}
 }
 
-func (s *suite) selfAllocation(t *testing.T) {
+func (s *harness) selfAllocation(t *testing.T) {
 	resp := s.allocate(t, s.request(nil))
 	before := resp.GetMetadata().GetAnnotations()["agones.dev/last-allocated"]
-	s.tell(t, resp, "ALLOCATE")
+	s.command(t, resp, "ALLOCATE")
 	s.wait(t, "the time of the allocation is newer", func() bool {
 		g := s.get(t, resp.GetGameServerName())
 		return g.GetState() == "Allocated" && g.GetAnnotations()["agones.dev/last-allocated"] != before
 	})
 }
 
-func (s *suite) reserve(t *testing.T) {
+func (s *harness) reserve(t *testing.T) {
 	resp := s.allocate(t, s.request(nil))
 	name := resp.GetGameServerName()
-	s.tell(t, resp, "RESERVE 1")
+	s.command(t, resp, "RESERVE 1")
 	s.wait(t, "the server was Reserved and is Ready or spared", func() bool {
 		g := s.get(t, name)
 		return g == nil || g.GetState() != "Reserved" && g.GetState() != "Allocated"
 	})
 	other := s.allocate(t, s.request(nil))
-	s.tell(t, other, "RESERVE 0")
+	s.command(t, other, "RESERVE 0")
 	s.wait(t, "the server is Reserved", func() bool { return s.get(t, other.GetGameServerName()).GetState() == "Reserved" })
 	s.full(t)
 	if got := s.get(t, other.GetGameServerName()).GetState(); got != "Reserved" {
@@ -97,12 +97,12 @@ func (s *suite) reserve(t *testing.T) {
 	}
 }
 
-func (s *suite) shutdown(t *testing.T) {
+func (s *harness) shutdown(t *testing.T) {
 	s.end(t, s.allocate(t, s.request(nil)), "SHUTDOWN")
 	s.full(t)
 }
 
-func (s *suite) crash(t *testing.T) {
+func (s *harness) crash(t *testing.T) {
 	s.end(t, s.allocate(t, s.request(nil)), "EXIT 7")
 	s.full(t)
 }

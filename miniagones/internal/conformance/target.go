@@ -1,4 +1,4 @@
-// Package conformance tells whether something hands out game servers as Agones
+// Package conformance reports whether something hands out game servers as Agones
 // does. It sees nothing but the gRPC interfaces and, over UDP, game servers
 // that do as they are told, so that the same tests judge miniagones with
 // any backend and a cluster.
@@ -61,20 +61,20 @@ func eventually(t testing.TB, limit time.Duration, what string, condition func()
 	}
 }
 
-// suite is a Target with its clients.
-type suite struct {
+// harness is a Target with its clients.
+type harness struct {
 	Target
 	allocator allocationpb.AllocationServiceClient
 	servers   torikumiv1.GameServerServiceClient
 }
 
-func (s *suite) wait(t testing.TB, what string, condition func() bool) {
+func (s *harness) wait(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	eventually(t, s.Timeout, what, condition)
 }
 
 // list returns the fleet's servers that carry the labels.
-func (s *suite) list(t testing.TB, labels map[string]string) []*torikumiv1.GameServerInfo {
+func (s *harness) list(t testing.TB, labels map[string]string) []*torikumiv1.GameServerInfo {
 	t.Helper()
 	match := map[string]string{"agones.dev/fleet": s.Fleet}
 	for k, v := range labels {
@@ -87,7 +87,7 @@ func (s *suite) list(t testing.TB, labels map[string]string) []*torikumiv1.GameS
 	return resp.GetGameServers()
 }
 
-func (s *suite) get(t testing.TB, name string) *torikumiv1.GameServerInfo {
+func (s *harness) get(t testing.TB, name string) *torikumiv1.GameServerInfo {
 	t.Helper()
 	for _, g := range s.list(t, nil) {
 		if g.GetName() == name {
@@ -97,7 +97,7 @@ func (s *suite) get(t testing.TB, name string) *torikumiv1.GameServerInfo {
 	return nil
 }
 
-func (s *suite) ready(t testing.TB) (ready []*torikumiv1.GameServerInfo) {
+func (s *harness) ready(t testing.TB) (ready []*torikumiv1.GameServerInfo) {
 	t.Helper()
 	for _, g := range s.list(t, nil) {
 		if g.GetState() == "Ready" {
@@ -108,13 +108,13 @@ func (s *suite) ready(t testing.TB) (ready []*torikumiv1.GameServerInfo) {
 }
 
 // full waits until the fleet has its Ready servers.
-func (s *suite) full(t testing.TB) {
+func (s *harness) full(t testing.TB) {
 	t.Helper()
 	s.wait(t, fmt.Sprintf("%d servers Ready", s.Ready), func() bool { return len(s.ready(t)) >= s.Ready })
 }
 
 // request asks for a Ready server of the fleet that gets the labels.
-func (s *suite) request(labels map[string]string) *allocationpb.AllocationRequest {
+func (s *harness) request(labels map[string]string) *allocationpb.AllocationRequest {
 	return &allocationpb.AllocationRequest{
 		Namespace: s.Namespace,
 		GameServerSelectors: []*allocationpb.GameServerSelector{
@@ -126,7 +126,7 @@ func (s *suite) request(labels map[string]string) *allocationpb.AllocationReques
 
 // allocate waits for a Ready server and takes it; it is given back when the
 // test ends.
-func (s *suite) allocate(t testing.TB, req *allocationpb.AllocationRequest) *allocationpb.AllocationResponse {
+func (s *harness) allocate(t testing.TB, req *allocationpb.AllocationRequest) *allocationpb.AllocationResponse {
 	t.Helper()
 	var resp *allocationpb.AllocationResponse
 	s.wait(t, "a server is allocated", func() bool {
@@ -137,12 +137,12 @@ func (s *suite) allocate(t testing.TB, req *allocationpb.AllocationRequest) *all
 		}
 		return err == nil
 	})
-	s.giveBack(t, resp.GetGameServerName())
+	s.deleteAtEnd(t, resp.GetGameServerName())
 	return resp
 }
 
-// giveBack deletes a server when the test ends, and waits until it is gone.
-func (s *suite) giveBack(t testing.TB, name string) {
+// deleteAtEnd deletes a server when the test ends, and waits until it is gone.
+func (s *harness) deleteAtEnd(t testing.TB, name string) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), s.Timeout)
 		defer cancel()
@@ -211,7 +211,7 @@ func address(g *allocationpb.AllocationResponse) string {
 }
 
 // end has the server end itself, and waits until it is gone.
-func (s *suite) end(t testing.TB, g *allocationpb.AllocationResponse, command string) {
+func (s *harness) end(t testing.TB, g *allocationpb.AllocationResponse, command string) {
 	t.Helper()
 	if err := Order(t.Context(), address(g), command); err != nil {
 		t.Fatalf("%s: %v", g.GetGameServerName(), err)
@@ -219,7 +219,7 @@ func (s *suite) end(t testing.TB, g *allocationpb.AllocationResponse, command st
 	s.wait(t, "the server is gone after "+command, func() bool { return s.get(t, g.GetGameServerName()) == nil })
 }
 
-func (s *suite) tell(t testing.TB, g *allocationpb.AllocationResponse, command string) string {
+func (s *harness) command(t testing.TB, g *allocationpb.AllocationResponse, command string) string {
 	t.Helper()
 	answer, err := Command(t.Context(), address(g), command)
 	if err != nil {
@@ -229,10 +229,10 @@ func (s *suite) tell(t testing.TB, g *allocationpb.AllocationResponse, command s
 }
 
 // watched returns what the server has seen of itself so far.
-func (s *suite) watched(t testing.TB, g *allocationpb.AllocationResponse) []Seen {
+func (s *harness) watched(t testing.TB, g *allocationpb.AllocationResponse) []Seen {
 	t.Helper()
 	var seen []Seen
-	if err := json.Unmarshal([]byte(s.tell(t, g, "WATCH")), &seen); err != nil {
+	if err := json.Unmarshal([]byte(s.command(t, g, "WATCH")), &seen); err != nil {
 		t.Fatalf("WATCH: %v", err)
 	}
 	return seen

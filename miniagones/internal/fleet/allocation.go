@@ -26,7 +26,7 @@ func (f *Fleet) Register(r grpc.ServiceRegistrar) {
 	torikumiv1.RegisterGameServerServiceServer(r, &gameServers{fleet: f})
 }
 
-// allocator is Agones' allocator. It decides at once, where Agones collects
+// allocator is Agones's allocator. It decides at once, where Agones collects
 // requests for half a second; and as it has its servers to itself, it never
 // answers Aborted.
 type allocator struct {
@@ -46,9 +46,9 @@ func (a *allocator) Allocate(ctx context.Context, req *allocationpb.AllocationRe
 	}
 	var server *Server
 	stopped := false
-	a.fleet.do(func(m *state.Fleet, now time.Time) {
-		stopped = m.Closed()
-		server, err = m.Allocate(want, now)
+	a.fleet.do(func(s *state.Fleet, now time.Time) {
+		stopped = s.Closed()
+		server, err = s.Allocate(want, now)
 	})
 	if stopped {
 		return nil, status.Error(codes.Unavailable, "the fleet is stopping")

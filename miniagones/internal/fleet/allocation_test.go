@@ -22,7 +22,7 @@ type client struct {
 	servers torikumiv1.GameServerServiceClient
 }
 
-func clients(r *running) client {
+func clients(r *harness) client {
 	return client{allocationpb.NewAllocationServiceClient(r.conn), torikumiv1.NewGameServerServiceClient(r.conn)}
 }
 
@@ -42,7 +42,7 @@ func (c client) take(t testing.TB, match string) *allocationpb.AllocationRespons
 	return resp
 }
 
-func TestManyAllocatorsShareNoServer(t *testing.T) {
+func TestConcurrentAllocators(t *testing.T) {
 	const servers, allocators = 500, 8
 	r := run(t, fleet.Options{Ready: servers, Max: servers, Backend: new(virtual.Backend)})
 	waitReady(t, r, servers)
@@ -85,7 +85,7 @@ func TestManyAllocatorsShareNoServer(t *testing.T) {
 	}
 }
 
-func TestWhatTheFleetHasNotIsRefused(t *testing.T) {
+func TestUnsupported(t *testing.T) {
 	r := run(t, fleet.Options{Ready: 1, Max: 1, Backend: new(virtual.Backend)})
 	waitReady(t, r, 1)
 	selector := func(s *allocationpb.GameServerSelector) *allocationpb.AllocationRequest {
@@ -128,7 +128,7 @@ func violation(err error) string {
 	return ""
 }
 
-func TestBadRequestsNameTheField(t *testing.T) {
+func TestBadRequests(t *testing.T) {
 	r := run(t, fleet.Options{Ready: 1, Max: 1, Backend: new(virtual.Backend)})
 	c := clients(r)
 	bad := map[string]string{"a": "b:c"}

@@ -17,7 +17,7 @@ type (
 	Port = state.Port
 	// Health says how signs of life are counted.
 	Health = state.Health
-	// Failure tells why a server ended unasked.
+	// Failure is why a server ended unasked.
 	Failure = state.Failure
 	// Totals count what has happened since the fleet was made.
 	Totals = state.Totals
@@ -65,12 +65,12 @@ type Backend interface {
 // Instance is a server that a backend has started.
 type Instance interface {
 	// Stop asks the server to end and makes sure that it has after the grace
-	// time. It does not wait; Done tells. It may be called more than once.
+	// time. It does not wait for the end; see Done. It may be called more than once.
 	Stop(grace time.Duration)
 	// Done is closed when nothing is left of the server.
 	Done() <-chan struct{}
 	// Err is why the server ended, once Done is closed. Nil: it ended
-	// regularly. An *ExitError tells more.
+	// regularly. An *ExitError has details.
 	Err() error
 }
 

@@ -31,8 +31,8 @@ type Fleet struct {
 	hub     hub
 	running map[string]*runner
 	started bool
-	// told says that servers keep failing, and that this was logged.
-	told bool
+	// failing says that servers keep failing, and that this was logged.
+	failing bool
 }
 
 // New checks the options and makes a fleet that has no servers before Run.
@@ -96,7 +96,7 @@ func (f *Fleet) loop(ctx context.Context, servers *sync.WaitGroup) {
 		case <-timer.C:
 		case <-done:
 			done = nil
-			f.do(func(m *state.Fleet, now time.Time) { m.Close(now) })
+			f.do(func(s *state.Fleet, now time.Time) { s.Close(now) })
 		}
 		next, over := f.step(servers)
 		if over {
@@ -139,8 +139,8 @@ func (f *Fleet) step(servers *sync.WaitGroup) (next time.Time, over bool) {
 	return plan.Next, f.state.Closed() && f.state.Len() == 0
 }
 
-// do changes the machine and lets everybody know.
-func (f *Fleet) do(change func(m *state.Fleet, now time.Time)) {
+// do changes the state, and hands what has changed to subscribers and to loop.
+func (f *Fleet) do(change func(s *state.Fleet, now time.Time)) {
 	f.mu.Lock()
 	now := f.opts.Now()
 	change(f.state, now)
@@ -152,10 +152,10 @@ func (f *Fleet) do(change func(m *state.Fleet, now time.Time)) {
 	}
 }
 
-// publish hands the machine's changes to subscribers. The caller holds mu, so
+// publish hands the state's changes to subscribers. The caller holds mu, so
 // that all of a change is seen at once.
 func (f *Fleet) publish(now time.Time) {
-	for _, c := range f.state.Take() {
+	for _, c := range f.state.Drain() {
 		f.hub.send(Event{Server: c.Server, From: c.From, Gone: c.Gone, Time: now})
 		if c.Gone {
 			delete(f.running, c.Server.Name)
@@ -193,7 +193,7 @@ func (f *Fleet) Snapshot() Snapshot {
 	return s
 }
 
-// WaitReady returns when at least n servers are Ready. Its error tells the
+// WaitReady returns when at least n servers are Ready. Its error names the
 // last failure of a server, if there was one.
 func (f *Fleet) WaitReady(ctx context.Context, n int) error {
 	for {

@@ -45,17 +45,17 @@ func children(t testing.TB, mode string) *process.Backend {
 	return b
 }
 
-// running is a fleet that runs until stop, or the end of the test.
-type running struct {
+// harness is a fleet that runs until stop, or the end of the test.
+type harness struct {
 	*fleet.Fleet
 	conn *grpc.ClientConn
 	stop func()
 }
 
-func run(t testing.TB, opts fleet.Options) *running {
+func run(t testing.TB, opts fleet.Options) *harness {
 	t.Helper()
 	if opts.Name == "" {
-		opts.Name = "bouts"
+		opts.Name = "local"
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -96,15 +96,15 @@ func run(t testing.TB, opts fleet.Options) *running {
 		}
 	}
 	t.Cleanup(stop)
-	return &running{Fleet: f, conn: conn, stop: stop}
+	return &harness{Fleet: f, conn: conn, stop: stop}
 }
 
-func TestConformanceOfProcesses(t *testing.T) {
+func TestConformanceProcesses(t *testing.T) {
 	r := run(t, fleet.Options{Ready: 2, Max: 8, Backend: children(t, conformance.ModeServe)})
-	conformance.Run(t, conformance.Target{Conn: r.conn, Namespace: "default", Fleet: "bouts", Ready: 2})
+	conformance.Run(t, conformance.Target{Conn: r.conn, Namespace: "default", Fleet: "local", Ready: 2})
 }
 
-func TestConformanceOfVirtualServers(t *testing.T) {
+func TestConformanceVirtual(t *testing.T) {
 	r := run(t, fleet.Options{Ready: 3, Max: 12, Backend: new(virtual.Backend)})
-	conformance.Run(t, conformance.Target{Conn: r.conn, Namespace: "default", Fleet: "bouts", Ready: 3, Silent: true})
+	conformance.Run(t, conformance.Target{Conn: r.conn, Namespace: "default", Fleet: "local", Ready: 3, Silent: true})
 }

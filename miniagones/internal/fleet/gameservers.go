@@ -14,7 +14,7 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// gameServers lists servers and takes them back, which Agones' allocator
+// gameServers lists servers and takes them back, which Agones's allocator
 // can't; in a cluster the Kubernetes API does it.
 type gameServers struct {
 	torikumiv1.UnimplementedGameServerServiceServer
@@ -44,8 +44,8 @@ func (g *gameServers) DeleteGameServer(_ context.Context, req *torikumiv1.Delete
 		}
 	}
 	var err error
-	g.fleet.do(func(m *state.Fleet, now time.Time) {
-		err = m.Delete(req.GetNamespace(), req.GetName(), req.GetUid(), req.GetResourceVersion(), now)
+	g.fleet.do(func(s *state.Fleet, now time.Time) {
+		err = s.Delete(req.GetNamespace(), req.GetName(), req.GetUid(), req.GetResourceVersion(), now)
 	})
 	switch {
 	case errors.Is(err, state.ErrNotFound):
@@ -58,7 +58,7 @@ func (g *gameServers) DeleteGameServer(_ context.Context, req *torikumiv1.Delete
 	return &torikumiv1.DeleteGameServerResponse{}, nil
 }
 
-// info writes a server for GameServerService. One that was told to go is shown
+// info writes a server for GameServerService. One that is being deleted is shown
 // as Shutdown, since the message has no time of deletion.
 func info(s *Server) *torikumiv1.GameServerInfo {
 	out := &torikumiv1.GameServerInfo{

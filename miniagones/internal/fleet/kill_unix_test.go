@@ -27,7 +27,7 @@ func pid(t testing.TB, s *fleet.Server) int {
 	return n
 }
 
-func TestKilledServerIsReplaced(t *testing.T) {
+func TestKilledServer(t *testing.T) {
 	r := run(t, fleet.Options{Ready: 1, Max: 3, Backend: children(t, conformance.ModeServe)})
 	waitReady(t, r, 1)
 	taken := clients(r).take(t, "m-1")

@@ -20,7 +20,7 @@ import (
 	"torikumi/miniagones/internal/virtual"
 )
 
-func waitReady(t testing.TB, r *running, n int) {
+func waitReady(t testing.TB, r *harness, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -49,7 +49,7 @@ func gameAddr(s *fleet.Server) string {
 	return net.JoinHostPort(s.Address, strconv.Itoa(int(s.Ports[0].Port)))
 }
 
-func TestSilentServerIsReplaced(t *testing.T) {
+func TestSilentServer(t *testing.T) {
 	r := run(t, fleet.Options{
 		Ready: 1, Max: 1, Backend: children(t, conformance.ModeMute),
 		Health: fleet.Health{Period: 20 * time.Millisecond, FailureThreshold: 2, InitialDelay: 20 * time.Millisecond},
@@ -64,7 +64,7 @@ func TestSilentServerIsReplaced(t *testing.T) {
 	}
 }
 
-func TestServerThatFallsSilentIsReplaced(t *testing.T) {
+func TestServerFallsSilent(t *testing.T) {
 	r := run(t, fleet.Options{
 		Ready: 1, Max: 1, Backend: children(t, conformance.ModeServe),
 		Health: fleet.Health{Period: 500 * time.Millisecond, FailureThreshold: 1},
@@ -98,7 +98,7 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
-func TestCrashLoopBacksOffAndTellsWhy(t *testing.T) {
+func TestCrashLoop(t *testing.T) {
 	var log syncBuffer
 	r := run(t, fleet.Options{
 		Ready: 1, Max: 3, Backend: children(t, conformance.ModeCrash),
@@ -130,7 +130,7 @@ func TestCrashLoopBacksOffAndTellsWhy(t *testing.T) {
 	}
 }
 
-func TestProgramThatIsNotThere(t *testing.T) {
+func TestMissingProgram(t *testing.T) {
 	b, err := process.New(process.Options{Args: []string{"/no/such/server"}})
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func TestSidecar(t *testing.T) {
 	}
 }
 
-func TestStopWhileASidecarHangs(t *testing.T) {
+func TestStopHangingSidecar(t *testing.T) {
 	hangs := make(chan struct{}, 16)
 	r := run(t, fleet.Options{
 		Ready: 1, Max: 1, Backend: children(t, conformance.ModeServe),
@@ -267,7 +267,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestVirtualSessionsAreRecycled(t *testing.T) {
+func TestVirtualSession(t *testing.T) {
 	r := run(t, fleet.Options{Ready: 4, Max: 8, Backend: new(virtual.Backend), Session: 10 * time.Millisecond})
 	c := clients(r)
 	for range 40 {
@@ -281,7 +281,7 @@ func TestVirtualSessionsAreRecycled(t *testing.T) {
 	}
 }
 
-func TestSlowSubscriberLosesTheOldest(t *testing.T) {
+func TestSlowSubscriber(t *testing.T) {
 	r := run(t, fleet.Options{Ready: 100, Max: 200, Backend: new(virtual.Backend), Session: time.Millisecond})
 	sub := r.Subscribe()
 	defer sub.Close()
@@ -297,7 +297,7 @@ func TestSlowSubscriberLosesTheOldest(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	good := func() fleet.Options {
-		return fleet.Options{Name: "bouts", Ready: 1, Max: 2, Backend: new(virtual.Backend)}
+		return fleet.Options{Name: "local", Ready: 1, Max: 2, Backend: new(virtual.Backend)}
 	}
 	if _, err := fleet.New(good()); err != nil {
 		t.Fatal(err)

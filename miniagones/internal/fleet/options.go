@@ -28,7 +28,7 @@ type Options struct {
 	Ready, Max int
 	// Labels and Annotations go on every server, as from a fleet's template.
 	Labels, Annotations map[string]string
-	// Health counts signs of life. The zero value means Agones' defaults: each
+	// Health counts signs of life. The zero value means Agones's defaults: each
 	// 5 s, 3 failures, 5 s after the start. The SDK reports whole seconds,
 	// rounded up.
 	Health Health

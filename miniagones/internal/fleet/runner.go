@@ -11,8 +11,8 @@ import (
 	"torikumi/miniagones/internal/state"
 )
 
-// runner takes one server from its first port to its last breath. It tells the
-// machine what happens and is told by its context when the server has to end.
+// runner runs one server, from its port to its end. It notes in the state what
+// happens. When the server has to end, its context ends.
 type runner struct {
 	fleet  *Fleet
 	cancel context.CancelFunc
@@ -23,7 +23,7 @@ func (r *runner) run(ctx context.Context) {
 	f, name := r.fleet, r.spec.Name
 	defer r.cancel()
 	r.live(ctx)
-	f.do(func(m *state.Fleet, _ time.Time) { m.Gone(name) })
+	f.do(func(s *state.Fleet, _ time.Time) { s.Gone(name) })
 	f.opts.Logger.Debug("game server is gone", "gameserver", name)
 }
 
@@ -42,7 +42,7 @@ func (r *runner) live(ctx context.Context) {
 		defer place.Release()
 	}
 	r.spec.Place = place
-	f.do(func(m *state.Fleet, _ time.Time) { m.Placed(name, place.Address, place.NodeName, place.Ports) })
+	f.do(func(s *state.Fleet, _ time.Time) { s.Placed(name, place.Address, place.NodeName, place.Ports) })
 
 	if !f.silent {
 		sdk, err := f.serveSDK(name)
@@ -63,7 +63,7 @@ func (r *runner) live(ctx context.Context) {
 	if f.opts.Env != nil {
 		r.spec.Env = append(r.spec.Env, f.opts.Env(r.spec)...)
 	}
-	f.do(func(m *state.Fleet, _ time.Time) { m.Starting(name) })
+	f.do(func(s *state.Fleet, _ time.Time) { s.Starting(name) })
 
 	if ctx.Err() != nil {
 		return
@@ -73,12 +73,12 @@ func (r *runner) live(ctx context.Context) {
 		r.failed(err)
 		return
 	}
-	f.do(func(m *state.Fleet, now time.Time) {
-		m.Started(name, now)
+	f.do(func(s *state.Fleet, now time.Time) {
+		s.Started(name, now)
 		if f.silent {
 			// Gone or going is the only thing that can be wrong, and then it
 			// need not be Ready.
-			_ = m.SDKReady(name)
+			_ = s.SDKReady(name)
 		}
 	})
 	f.opts.Logger.Debug("game server has started", "gameserver", name)
@@ -134,26 +134,26 @@ func (r *runner) sidecar(ctx context.Context) (stop func(), err error) {
 func (r *runner) failed(err error) {
 	f, name := r.fleet, r.spec.Name
 	failure, counted := describe(err), false
-	f.do(func(m *state.Fleet, now time.Time) {
+	f.do(func(s *state.Fleet, now time.Time) {
 		failure.Time = now
-		counted = !m.Get(name).Going()
-		m.Failed(name, failure)
+		counted = !s.Get(name).Going()
+		s.Failed(name, failure)
 	})
 	if counted {
-		f.tell("game server did not start", "gameserver", name, "err", err)
+		f.logFailure("game server did not start", "gameserver", name, "error", err)
 	}
 }
 
 // keepEnding is how many pauses in a row are trouble that lasts.
 const keepEnding = 4
 
-// tell logs that a server has failed. Where they keep failing that is said
+// logFailure logs that a server has failed. Where they keep failing that is said
 // once, and no more of each: it would be the same again and again.
-func (f *Fleet) tell(message string, args ...any) {
+func (f *Fleet) logFailure(message string, args ...any) {
 	f.mu.Lock()
 	lasts := f.state.Doubled() >= keepEnding
-	first := lasts && !f.told
-	f.told = lasts
+	first := lasts && !f.failing
+	f.failing = lasts
 	f.mu.Unlock()
 	level := slog.LevelWarn
 	if lasts && !first {
@@ -169,17 +169,17 @@ func (f *Fleet) tell(message string, args ...any) {
 func (r *runner) exited(err error) {
 	f, name := r.fleet, r.spec.Name
 	failure, counted := describe(err), false
-	f.do(func(m *state.Fleet, now time.Time) {
+	f.do(func(s *state.Fleet, now time.Time) {
 		if f.silent && err == nil {
-			_ = m.SDKShutdown(name)
+			_ = s.SDKShutdown(name)
 			return
 		}
 		failure.Time = now
-		counted = !m.Get(name).Going()
-		m.Exited(name, failure)
+		counted = !s.Get(name).Going()
+		s.Exited(name, failure)
 	})
 	if counted {
-		f.tell("game server ended unasked", "gameserver", name, "reason", failure.Reason)
+		f.logFailure("game server ended unasked", "gameserver", name, "reason", failure.Reason)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	sdkpb "torikumi/proto/agones/sdk"
 )
 
-// sdkService is Agones' SDK for one server. As there, a call that comes too
+// sdkService is Agones's SDK for one server. As there, a call that comes too
 // late, for a server on its way out, succeeds without effect.
 type sdkService struct {
 	sdkpb.UnimplementedSDKServer
@@ -23,9 +23,9 @@ type sdkService struct {
 	name  string
 }
 
-func (s *sdkService) change(apply func(m *state.Fleet, now time.Time) error) (*sdkpb.Empty, error) {
+func (s *sdkService) change(apply func(f *state.Fleet, now time.Time) error) (*sdkpb.Empty, error) {
 	var err error
-	s.fleet.do(func(m *state.Fleet, now time.Time) { err = apply(m, now) })
+	s.fleet.do(func(f *state.Fleet, now time.Time) { err = apply(f, now) })
 	if err != nil {
 		return nil, s.status(err)
 	}
@@ -40,15 +40,15 @@ func (s *sdkService) status(err error) error {
 }
 
 func (s *sdkService) Ready(context.Context, *sdkpb.Empty) (*sdkpb.Empty, error) {
-	return s.change(func(m *state.Fleet, _ time.Time) error { return m.SDKReady(s.name) })
+	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKReady(s.name) })
 }
 
 func (s *sdkService) Allocate(context.Context, *sdkpb.Empty) (*sdkpb.Empty, error) {
-	return s.change(func(m *state.Fleet, now time.Time) error { return m.SDKAllocate(s.name, now) })
+	return s.change(func(f *state.Fleet, now time.Time) error { return f.SDKAllocate(s.name, now) })
 }
 
 func (s *sdkService) Shutdown(context.Context, *sdkpb.Empty) (*sdkpb.Empty, error) {
-	return s.change(func(m *state.Fleet, _ time.Time) error { return m.SDKShutdown(s.name) })
+	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKShutdown(s.name) })
 }
 
 // maxReserve is the longest reservation that a time.Duration can hold.
@@ -58,8 +58,8 @@ func (s *sdkService) Reserve(_ context.Context, d *sdkpb.Duration) (*sdkpb.Empty
 	if d.GetSeconds() > maxReserve {
 		return nil, status.Errorf(codes.InvalidArgument, "seconds: must be at most %d", maxReserve)
 	}
-	return s.change(func(m *state.Fleet, now time.Time) error {
-		return m.SDKReserve(s.name, time.Duration(d.GetSeconds())*time.Second, now)
+	return s.change(func(f *state.Fleet, now time.Time) error {
+		return f.SDKReserve(s.name, time.Duration(d.GetSeconds())*time.Second, now)
 	})
 }
 
@@ -72,7 +72,7 @@ func (s *sdkService) Health(stream grpc.ClientStreamingServer[sdkpb.Empty, sdkpb
 		if err != nil {
 			return err
 		}
-		s.fleet.do(func(m *state.Fleet, now time.Time) { m.SDKHealth(s.name, now) })
+		s.fleet.do(func(f *state.Fleet, now time.Time) { f.SDKHealth(s.name, now) })
 	}
 }
 
@@ -85,8 +85,8 @@ func (s *sdkService) SetLabel(_ context.Context, kv *sdkpb.KeyValue) (*sdkpb.Emp
 	if err := label.CheckValue(kv.GetValue()); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "invalid label %q: %v", kv.GetKey(), err)
 	}
-	return s.change(func(m *state.Fleet, _ time.Time) error {
-		return m.SDKLabel(s.name, kv.GetKey(), kv.GetValue())
+	return s.change(func(f *state.Fleet, _ time.Time) error {
+		return f.SDKLabel(s.name, kv.GetKey(), kv.GetValue())
 	})
 }
 
@@ -97,8 +97,8 @@ func (s *sdkService) SetAnnotation(_ context.Context, kv *sdkpb.KeyValue) (*sdkp
 	if n := len(kv.GetKey()) + len(kv.GetValue()); n > label.MaxAnnotations {
 		return nil, status.Errorf(codes.InvalidArgument, "invalid annotation %q: %d bytes, %d are allowed", kv.GetKey(), n, label.MaxAnnotations)
 	}
-	return s.change(func(m *state.Fleet, _ time.Time) error {
-		return m.SDKAnnotation(s.name, kv.GetKey(), kv.GetValue())
+	return s.change(func(f *state.Fleet, _ time.Time) error {
+		return f.SDKAnnotation(s.name, kv.GetKey(), kv.GetValue())
 	})
 }
 

@@ -21,7 +21,7 @@ import (
 
 // mute runs one server that says nothing, and returns its spec and SDK, so
 // that the test can speak for it.
-func mute(t testing.TB, opts fleet.Options) (*running, fleet.Spec, sdkpb.SDKClient) {
+func mute(t testing.TB, opts fleet.Options) (*harness, fleet.Spec, sdkpb.SDKClient) {
 	t.Helper()
 	specs := make(chan fleet.Spec, 16)
 	opts.Ready, opts.Max = 1, 1
@@ -67,7 +67,7 @@ func rest(t testing.TB, spec fleet.Spec, method, path, body string) (int, string
 	return resp.StatusCode, string(b)
 }
 
-// TestREST holds what Agones' own SDK server (1.57, in local mode) answers to
+// TestREST holds what Agones's own SDK server (1.57, in local mode) answers to
 // the same requests.
 func TestREST(t *testing.T) {
 	_, spec, _ := mute(t, fleet.Options{})
@@ -193,7 +193,7 @@ func TestWatchOverREST(t *testing.T) {
 		}
 		return m.Result.ObjectMeta.Labels
 	}
-	if l := next(); l["agones.dev/fleet"] != "bouts" {
+	if l := next(); l["agones.dev/fleet"] != "local" {
 		t.Errorf("first message has labels %v", l)
 	}
 	if _, err := sdk.SetLabel(t.Context(), &sdkpb.KeyValue{Key: "map", Value: "desert"}); err != nil {

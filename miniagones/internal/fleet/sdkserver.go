@@ -90,7 +90,7 @@ func sdkGuard(host string, h http.Handler) http.Handler {
 
 func (f *Fleet) served(name string, err error) {
 	if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, grpc.ErrServerStopped) {
-		f.opts.Logger.Error("SDK server failed", "gameserver", name, "err", err)
+		f.opts.Logger.Error("SDK server failed", "gameserver", name, "error", err)
 	}
 }
 

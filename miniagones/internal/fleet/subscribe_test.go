@@ -11,7 +11,7 @@ import (
 
 // Subscriptions come and go while the fleet works (for the race detector), and
 // the last one still hears of everything.
-func TestSubscribersComeAndGo(t *testing.T) {
+func TestSubscribeClose(t *testing.T) {
 	f, err := fleet.New(fleet.Options{Name: "many", Ready: 50, Max: 50, Backend: &virtual.Backend{}})
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ var (
 	subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 )
 
-// CheckKey returns an error that tells the rule if key can't be the key of a
+// CheckKey returns an error that states the rule if key can't be the key of a
 // label: an optional DNS subdomain of at most 253 characters and a slash, then
 // 1 to 63 characters of [A-Za-z0-9_.-], the first and the last alphanumeric.
 func CheckKey(key string) error {
@@ -34,7 +34,7 @@ func CheckKey(key string) error {
 	return nil
 }
 
-// CheckValue returns an error that tells the rule if value can't be the value
+// CheckValue returns an error that states the rule if value can't be the value
 // of a label: empty, or 1 to 63 characters like the name of a key.
 func CheckValue(value string) error {
 	if value == "" || len(value) <= 63 && name.MatchString(value) {

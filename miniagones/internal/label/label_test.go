@@ -35,7 +35,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-func TestLabelsNameTheBadOne(t *testing.T) {
+func TestCheckLabels(t *testing.T) {
 	if err := label.CheckLabels(map[string]string{"good": "fine", "torikumi/match": "a:b"}); err == nil || !strings.Contains(err.Error(), "torikumi/match") {
 		t.Errorf("got %v, want an error that names the key", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"torikumi/miniagones/internal/process"
 )
 
-// alive tells whether a process runs; one that only waits to be collected by
+// alive reports whether a process runs; one that only waits to be collected by
 // its parent doesn't.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -41,7 +41,7 @@ func pids(t *testing.T, out *output, n int) (list []int) {
 	return list
 }
 
-func TestStopEndsTheWholeGroup(t *testing.T) {
+func TestStopEndsGroup(t *testing.T) {
 	for name, c := range map[string]struct {
 		command string
 		grace   time.Duration
@@ -70,7 +70,7 @@ func TestStopEndsTheWholeGroup(t *testing.T) {
 	}
 }
 
-func TestExitEndsTheRestOfTheGroup(t *testing.T) {
+func TestExitEndsGroup(t *testing.T) {
 	var out output
 	i := start(t, backend(t, process.Options{Command: `sh -c 'sleep 600 & echo $!'`, Output: &out}))
 	<-i.Done()
@@ -79,7 +79,7 @@ func TestExitEndsTheRestOfTheGroup(t *testing.T) {
 	}
 }
 
-func TestNothingSurvivesTheParent(t *testing.T) {
+func TestParentKilled(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func start(t testing.TB, b *process.Backend, env ...string) fleet.Instance {
 	return i
 }
 
-func TestOutputAndEnvironment(t *testing.T) {
+func TestOutputAndEnv(t *testing.T) {
 	var out output
 	b := backend(t, process.Options{
 		Command: `env printf '%s %s\n12345678901234567890\nend' "$PORT" "$OWN"`,
@@ -99,7 +99,7 @@ func TestOutputAndEnvironment(t *testing.T) {
 	}
 }
 
-func TestExitTellsStatusAndLastLines(t *testing.T) {
+func TestExitStatus(t *testing.T) {
 	b := backend(t, process.Options{Command: `sh -c 'for i in $(seq 30); do echo line $i; done; exit 3'`})
 	i := start(t, b)
 	<-i.Done()
@@ -130,7 +130,7 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-func TestPortsAreDistinctAndFree(t *testing.T) {
+func TestPorts(t *testing.T) {
 	b := backend(t, process.Options{Command: "true"})
 	seen := make(map[int32]fleet.Place)
 	var mu sync.Mutex

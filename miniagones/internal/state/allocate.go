@@ -26,26 +26,26 @@ type Allocation struct {
 
 // Allocate picks a server, makes it Allocated and returns that version. The
 // error is ErrNoneFits.
-func (m *Fleet) Allocate(a Allocation, now time.Time) (*Server, error) {
-	if m.closed || a.Namespace != m.cfg.Namespace {
+func (f *Fleet) Allocate(a Allocation, now time.Time) (*Server, error) {
+	if f.closed || a.Namespace != f.cfg.Namespace {
 		return nil, ErrNoneFits
 	}
 	for _, sel := range a.Selectors {
-		r := m.find(sel, a.Spread)
+		r := f.find(sel, a.Spread)
 		if r == nil {
 			continue
 		}
-		m.allocate(r, a.Labels, a.Annotations, now)
+		f.allocate(r, a.Labels, a.Annotations, now)
 		return r.cur, nil
 	}
 	return nil, ErrNoneFits
 }
 
-func (m *Fleet) allocate(r *record, labels, annotations map[string]string, now time.Time) {
-	if m.cfg.Session > 0 {
-		r.sessionEnd = now.Add(m.cfg.Session)
+func (f *Fleet) allocate(r *record, labels, annotations map[string]string, now time.Time) {
+	if f.cfg.Session > 0 {
+		r.sessionEnd = now.Add(f.cfg.Session)
 	}
-	m.move(r, Allocated, func(s *Server) {
+	f.move(r, Allocated, func(s *Server) {
 		if len(labels) > 0 {
 			s.Labels = with(s.Labels, labels)
 		}
@@ -54,22 +54,22 @@ func (m *Fleet) allocate(r *record, labels, annotations map[string]string, now t
 	})
 }
 
-func (m *Fleet) find(sel Selector, spread bool) *record {
-	state := &m.ready
+func (f *Fleet) find(sel Selector, spread bool) *record {
+	state := &f.ready
 	if sel.State == Allocated {
-		state = &m.allocated
+		state = &f.allocated
 	}
-	candidates := m.narrow(state, sel.Labels)
+	candidates := f.narrow(state, sel.Labels)
 	n := candidates.len()
 	if n == 0 {
 		return nil
 	}
 	first := 0
 	if spread {
-		first = m.cfg.Pick(n)
+		first = f.cfg.Pick(n)
 	}
 	for i := range n {
-		r := m.servers[candidates.names[(first+i)%n]]
+		r := f.servers[candidates.names[(first+i)%n]]
 		if r.cur.State == sel.State && !r.cur.Going() && hasLabels(r.cur, sel.Labels) {
 			return r
 		}
@@ -79,17 +79,17 @@ func (m *Fleet) find(sel Selector, spread bool) *record {
 
 // List returns the servers that carry all the labels, by name. Without a
 // namespace it looks in all.
-func (m *Fleet) List(namespace string, labels map[string]string) []*Server {
-	if namespace != "" && namespace != m.cfg.Namespace {
+func (f *Fleet) List(namespace string, labels map[string]string) []*Server {
+	if namespace != "" && namespace != f.cfg.Namespace {
 		return nil
 	}
-	candidates := m.narrow(nil, labels)
+	candidates := f.narrow(nil, labels)
 	if candidates.len() == 0 {
 		return nil
 	}
 	var out []*Server
 	for _, name := range candidates.names {
-		if s := m.servers[name].cur; hasLabels(s, labels) {
+		if s := f.servers[name].cur; hasLabels(s, labels) {
 			out = append(out, s)
 		}
 	}

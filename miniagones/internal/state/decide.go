@@ -23,43 +23,43 @@ type Plan struct {
 	Next time.Time
 }
 
-// Empty tells whether there is nothing to do now.
+// Empty reports whether there is nothing to do now.
 func (p *Plan) Empty() bool {
 	return p.Create == 0 && len(p.Delete) == 0 && len(p.Due) == 0 && len(p.Stop) == 0
 }
 
 // Decide says what the fleet needs at a time. It changes nothing, and costs
 // as much as there is to do, however many servers there are.
-func (m *Fleet) Decide(now time.Time) Plan {
+func (f *Fleet) Decide(now time.Time) Plan {
 	var p Plan
-	p.Due, p.Next = m.timers.passed(now)
-	for _, name := range m.going.names {
-		if !m.servers[name].told {
+	p.Due, p.Next = f.timers.passed(now)
+	for _, name := range f.going.names {
+		if !f.servers[name].stopping {
 			p.Stop = append(p.Stop, name)
 		}
 	}
-	if m.closed {
+	if f.closed {
 		return p
 	}
-	need := m.cfg.Ready - m.pending.len() - m.ready.len()
+	need := f.cfg.Ready - f.pending.len() - f.ready.len()
 	switch {
 	case need > 0:
-		need = min(need, m.cfg.Max-len(m.servers))
-		if need > 0 && now.Before(m.notBefore) {
-			p.Next = earlier(p.Next, m.notBefore)
+		need = min(need, f.cfg.Max-len(f.servers))
+		if need > 0 && now.Before(f.notBefore) {
+			p.Next = earlier(p.Next, f.notBefore)
 		} else {
 			p.Create = need
 		}
 	case need < 0:
-		p.Delete = m.spare(-need)
+		p.Delete = f.spare(-need)
 	}
 	return p
 }
 
 // spare picks n servers to do without: those that are not Ready yet first.
-func (m *Fleet) spare(n int) []string {
+func (f *Fleet) spare(n int) []string {
 	var names []string
-	for _, s := range []*set{&m.pending, &m.ready} {
+	for _, s := range []*set{&f.pending, &f.ready} {
 		for i := s.len() - 1; i >= 0 && len(names) < n; i-- {
 			names = append(names, s.names[i])
 		}
@@ -67,49 +67,49 @@ func (m *Fleet) spare(n int) []string {
 	return names
 }
 
-// Apply does what the machine can do of a plan that Decide has just made, and
+// Apply changes the state by a plan that Decide has just made, and
 // returns the servers to start and the names of those to stop. Each server is
 // returned once in each list.
-func (m *Fleet) Apply(p Plan, now time.Time) (start []*Server, stop []string) {
+func (f *Fleet) Apply(p Plan, now time.Time) (start []*Server, stop []string) {
 	for _, name := range p.Due {
-		if r := m.servers[name]; r != nil && !r.cur.Going() {
-			m.check(r, now)
+		if r := f.servers[name]; r != nil && !r.cur.Going() {
+			f.check(r, now)
 		}
 	}
 	for _, name := range p.Delete {
-		m.remove(name, now)
+		f.remove(name, now)
 	}
 	for _, name := range p.Stop {
-		if r := m.servers[name]; r != nil {
-			r.told = true
-			m.remove(name, now)
+		if r := f.servers[name]; r != nil {
+			r.stopping = true
+			f.remove(name, now)
 			stop = append(stop, name)
 		}
 	}
 	for range p.Create {
-		if s := m.create(now); s != nil {
+		if s := f.create(now); s != nil {
 			start = append(start, s)
 		}
 	}
 	return start, stop
 }
 
-func (m *Fleet) create(now time.Time) *Server {
-	name := m.cfg.NewName()
-	for i := 0; m.servers[name] != nil; i++ {
+func (f *Fleet) create(now time.Time) *Server {
+	name := f.cfg.NewName()
+	for i := 0; f.servers[name] != nil; i++ {
 		if i == 100 {
 			return nil
 		}
-		name = m.cfg.NewName()
+		name = f.cfg.NewName()
 	}
 	s := &Server{
-		Namespace:   m.cfg.Namespace,
+		Namespace:   f.cfg.Namespace,
 		Name:        name,
-		UID:         m.cfg.NewUID(),
+		UID:         f.cfg.NewUID(),
 		Generation:  1,
 		Created:     now,
-		Labels:      maps.Clone(m.cfg.Labels),
-		Annotations: maps.Clone(m.cfg.Annotations),
+		Labels:      maps.Clone(f.cfg.Labels),
+		Annotations: maps.Clone(f.cfg.Annotations),
 		State:       PortAllocation,
 	}
 	if s.Labels == nil {
@@ -118,46 +118,46 @@ func (m *Fleet) create(now time.Time) *Server {
 	if s.Annotations == nil {
 		s.Annotations = make(map[string]string)
 	}
-	s.Labels[FleetLabel] = m.cfg.Name
+	s.Labels[FleetLabel] = f.cfg.Name
 	if i := strings.LastIndexByte(name, '-'); i > 0 {
 		s.Labels[SetLabel] = name[:i]
 	}
 	r := &record{slot: -1}
-	m.servers[name] = r
-	m.all.add(name)
-	m.totals.Created++
-	m.commit(r, s)
+	f.servers[name] = r
+	f.all.add(name)
+	f.totals.Created++
+	f.commit(r, s)
 	return s
 }
 
 // check looks at a reservation or session that may be over and at signs of
 // life that may be missing.
-func (m *Fleet) check(r *record, now time.Time) {
+func (f *Fleet) check(r *record, now time.Time) {
 	if until := r.cur.ReservedUntil; !until.IsZero() && !until.After(now) {
-		m.move(r, RequestReady, nil)
-		m.move(r, Ready, nil)
+		f.move(r, RequestReady, nil)
+		f.move(r, Ready, nil)
 	}
 	if end := r.sessionEnd; !end.IsZero() && !end.After(now) {
-		m.move(r, Shutdown, nil)
+		f.move(r, Shutdown, nil)
 		return
 	}
 	if r.nextCheck.IsZero() || r.nextCheck.After(now) {
-		m.schedule(r)
+		f.schedule(r)
 		return
 	}
-	if r.lastSign.Add(m.cfg.Health.Period).Before(now) {
+	if r.lastSign.Add(f.cfg.Health.Period).Before(now) {
 		r.misses++
 	}
 	// One check at a time: a computer that was asleep has not heard its
 	// servers, which says nothing of them.
-	if r.nextCheck = r.nextCheck.Add(m.cfg.Health.Period); !r.nextCheck.After(now) {
-		r.nextCheck = now.Add(m.cfg.Health.Period)
+	if r.nextCheck = r.nextCheck.Add(f.cfg.Health.Period); !r.nextCheck.After(now) {
+		r.nextCheck = now.Add(f.cfg.Health.Period)
 	}
-	if r.misses < m.cfg.Health.FailureThreshold {
-		m.schedule(r)
+	if r.misses < f.cfg.Health.FailureThreshold {
+		f.schedule(r)
 		return
 	}
 	silent := now.Sub(r.lastSign).Round(time.Millisecond).String()
-	m.move(r, Unhealthy, nil)
-	m.fail(r, Failure{Server: r.cur.Name, Time: now, Reason: "no sign of life for " + silent, ExitCode: -1})
+	f.move(r, Unhealthy, nil)
+	f.fail(r, Failure{Server: r.cur.Name, Time: now, Reason: "no sign of life for " + silent, ExitCode: -1})
 }

@@ -12,7 +12,7 @@ import (
 // event is something that may happen to a server in some of its states.
 type event struct {
 	in    []state.State
-	apply func(r *rig, name string)
+	apply func(r *harness, name string)
 }
 
 // events are all of them, in the states in which the fleet's runner lets them happen:
@@ -22,22 +22,22 @@ func events() []event {
 	running := []state.State{state.Starting, state.Scheduled, state.Ready, state.Reserved, state.Allocated}
 	live := slices.Concat(before, running)
 	return []event{
-		{before, func(r *rig, n string) { r.Placed(n, "127.0.0.1", "local", nil) }},
-		{[]state.State{state.Creating}, func(r *rig, n string) { r.Starting(n) }},
-		{[]state.State{state.PortAllocation, state.Creating, state.Starting}, func(r *rig, n string) {
+		{before, func(r *harness, n string) { r.Placed(n, "127.0.0.1", "local", nil) }},
+		{[]state.State{state.Creating}, func(r *harness, n string) { r.Starting(n) }},
+		{[]state.State{state.PortAllocation, state.Creating, state.Starting}, func(r *harness, n string) {
 			r.Failed(n, state.Failure{Time: r.now})
 		}},
-		{running, func(r *rig, n string) { r.Started(n, r.now) }},
-		{running, func(r *rig, n string) { r.Exited(n, state.Failure{Time: r.now}) }},
-		{running, func(r *rig, n string) { r.must(r.SDKReady(n)) }},
-		{running, func(r *rig, n string) { r.must(r.SDKAllocate(n, r.now)) }},
-		{running, func(r *rig, n string) { r.must(r.SDKReserve(n, time.Second, r.now)) }},
-		{running, func(r *rig, n string) { r.must(r.SDKShutdown(n)) }},
-		{[]state.State{state.Ready}, func(r *rig, _ string) { r.take(nil) }},
-		{running, func(r *rig, n string) { r.now = r.now.Add(time.Minute); r.SDKHealth(n, r.now); r.step() }},
-		{running, func(r *rig, _ string) { r.now = r.now.Add(time.Minute); r.step() }},
-		{live, func(r *rig, n string) { r.must(r.Delete("default", n, r.Get(n).UID, "", r.now)); r.Gone(n) }},
-		{[]state.State{state.Shutdown, state.Error, state.Unhealthy}, func(r *rig, n string) { r.Gone(n) }},
+		{running, func(r *harness, n string) { r.Started(n, r.now) }},
+		{running, func(r *harness, n string) { r.Exited(n, state.Failure{Time: r.now}) }},
+		{running, func(r *harness, n string) { r.must(r.SDKReady(n)) }},
+		{running, func(r *harness, n string) { r.must(r.SDKAllocate(n, r.now)) }},
+		{running, func(r *harness, n string) { r.must(r.SDKReserve(n, time.Second, r.now)) }},
+		{running, func(r *harness, n string) { r.must(r.SDKShutdown(n)) }},
+		{[]state.State{state.Ready}, func(r *harness, _ string) { r.allocate(nil) }},
+		{running, func(r *harness, n string) { r.now = r.now.Add(time.Minute); r.SDKHealth(n, r.now); r.step() }},
+		{running, func(r *harness, _ string) { r.now = r.now.Add(time.Minute); r.step() }},
+		{live, func(r *harness, n string) { r.must(r.Delete("default", n, r.Get(n).UID, "", r.now)); r.Gone(n) }},
+		{[]state.State{state.Shutdown, state.Error, state.Unhealthy}, func(r *harness, n string) { r.Gone(n) }},
 	}
 }
 
@@ -51,7 +51,7 @@ func explore(t *testing.T) (found []statediagram.Transition) {
 	all := events()
 	visited := make(map[situation]bool)
 	for queue := [][]int{nil}; len(queue) > 0; queue = queue[1:] {
-		r := newRig(t, func(c *state.Config) {
+		r := newHarness(t, func(c *state.Config) {
 			c.Ready, c.Session, c.Health.FailureThreshold = 1, 10*time.Second, 1
 		})
 		start, _ := r.step()
@@ -59,7 +59,7 @@ func explore(t *testing.T) (found []statediagram.Transition) {
 		for _, i := range queue[0] {
 			all[i].apply(r, name)
 		}
-		for _, c := range r.Take() {
+		for _, c := range r.Drain() {
 			if c.Server.Name != name {
 				continue
 			}

@@ -14,31 +14,31 @@ var (
 	ErrNoneFits     = errors.New("no game server fits")
 )
 
-// Placed tells that a server has an address and ports.
-func (m *Fleet) Placed(name, address, node string, ports []Port) {
-	m.advance(name, Creating, func(s *Server) {
+// Placed notes that a server has an address and ports.
+func (f *Fleet) Placed(name, address, node string, ports []Port) {
+	f.advance(name, Creating, func(s *Server) {
 		s.Address, s.NodeName, s.Ports = address, node, ports
 	})
 }
 
-// Starting tells that a server's surroundings stand and its program is next.
-func (m *Fleet) Starting(name string) { m.advance(name, Starting, nil) }
+// Starting notes that a server's surroundings stand and its program is next.
+func (f *Fleet) Starting(name string) { f.advance(name, Starting, nil) }
 
-// Started tells that a server's program runs: from now on signs of life are
+// Started notes that a server's program runs: from now on signs of life are
 // counted.
-func (m *Fleet) Started(name string, now time.Time) {
-	r := m.servers[name]
+func (f *Fleet) Started(name string, now time.Time) {
+	r := f.servers[name]
 	if r == nil || r.cur.Going() {
 		return
 	}
-	if !m.cfg.Health.Disabled {
+	if !f.cfg.Health.Disabled {
 		if r.lastSign.IsZero() {
 			r.lastSign = now
 		}
-		r.nextCheck = now.Add(m.cfg.Health.InitialDelay)
-		m.schedule(r)
+		r.nextCheck = now.Add(f.cfg.Health.InitialDelay)
+		f.schedule(r)
 	}
-	m.advance(name, Scheduled, nil)
+	f.advance(name, Scheduled, nil)
 }
 
 // order ranks the states that a server goes through before it says anything.
@@ -58,53 +58,53 @@ func order(s State) int {
 
 // advance moves a server forward, never back: a quick program may have called
 // Ready before its start was reported.
-func (m *Fleet) advance(name string, to State, edit func(*Server)) {
-	r := m.servers[name]
+func (f *Fleet) advance(name string, to State, edit func(*Server)) {
+	r := f.servers[name]
 	if r == nil || r.cur.Going() || order(r.cur.State) >= order(to) {
 		return
 	}
-	m.move(r, to, edit)
+	f.move(r, to, edit)
 }
 
-// Exited tells that a server's program has ended. Nobody having asked it to
+// Exited notes that a server's program has ended. Nobody having asked it to
 // makes the server Unhealthy.
-func (m *Fleet) Exited(name string, f Failure) { m.broke(name, Unhealthy, f) }
+func (f *Fleet) Exited(name string, failure Failure) { f.broke(name, Unhealthy, failure) }
 
-// Failed tells that a server could not be started.
-func (m *Fleet) Failed(name string, f Failure) { m.broke(name, Error, f) }
+// Failed notes that a server could not be started.
+func (f *Fleet) Failed(name string, failure Failure) { f.broke(name, Error, failure) }
 
-func (m *Fleet) broke(name string, to State, f Failure) {
-	r := m.servers[name]
+func (f *Fleet) broke(name string, to State, failure Failure) {
+	r := f.servers[name]
 	if r == nil || r.cur.Going() {
 		return
 	}
-	f.Server = name
-	m.move(r, to, nil)
-	m.fail(r, f)
+	failure.Server = name
+	f.move(r, to, nil)
+	f.fail(r, failure)
 }
 
-// Gone tells that nothing is left of a server: no program, no port.
-func (m *Fleet) Gone(name string) {
-	r := m.servers[name]
+// Gone notes that nothing is left of a server: no program, no port.
+func (f *Fleet) Gone(name string) {
+	r := f.servers[name]
 	if r == nil {
 		return
 	}
 	last := r.cur
-	m.leave(last, nil)
+	f.leave(last, nil)
 	if r.slot >= 0 {
-		heap.Remove(&m.timers, r.slot)
+		heap.Remove(&f.timers, r.slot)
 	}
-	m.all.remove(name)
-	delete(m.servers, name)
-	m.totals.Gone++
-	m.version++
-	m.changes = append(m.changes, Change{Server: last, From: last.State, Gone: true})
+	f.all.remove(name)
+	delete(f.servers, name)
+	f.totals.Gone++
+	f.version++
+	f.changes = append(f.changes, Change{Server: last, From: last.State, Gone: true})
 }
 
 // running returns the record of a server that may still change its state. A
 // server on its way out is not an error: as in Agones the call has no effect.
-func (m *Fleet) running(name string) (*record, error) {
-	r := m.servers[name]
+func (f *Fleet) running(name string) (*record, error) {
+	r := f.servers[name]
 	if r == nil {
 		return nil, ErrNotFound
 	}
@@ -116,34 +116,34 @@ func (m *Fleet) running(name string) (*record, error) {
 
 // SDKReady is the server's own word that it may be allocated. An Allocated
 // server becomes Ready again, with its labels kept.
-func (m *Fleet) SDKReady(name string) error {
-	r, err := m.running(name)
+func (f *Fleet) SDKReady(name string) error {
+	r, err := f.running(name)
 	if r == nil {
 		return err
 	}
-	m.move(r, RequestReady, nil)
-	m.move(r, Ready, nil)
+	f.move(r, RequestReady, nil)
+	f.move(r, Ready, nil)
 	return nil
 }
 
 // SDKAllocate is a server allocating itself.
-func (m *Fleet) SDKAllocate(name string, now time.Time) error {
-	r, err := m.running(name)
+func (f *Fleet) SDKAllocate(name string, now time.Time) error {
+	r, err := f.running(name)
 	if r == nil {
 		return err
 	}
-	m.allocate(r, nil, nil, now)
+	f.allocate(r, nil, nil, now)
 	return nil
 }
 
 // SDKReserve keeps a server from being allocated for a while; zero or less:
 // until it says otherwise.
-func (m *Fleet) SDKReserve(name string, d time.Duration, now time.Time) error {
-	r, err := m.running(name)
+func (f *Fleet) SDKReserve(name string, d time.Duration, now time.Time) error {
+	r, err := f.running(name)
 	if r == nil {
 		return err
 	}
-	m.move(r, Reserved, func(s *Server) {
+	f.move(r, Reserved, func(s *Server) {
 		if d > 0 {
 			s.ReservedUntil = now.Add(d)
 		}
@@ -152,57 +152,57 @@ func (m *Fleet) SDKReserve(name string, d time.Duration, now time.Time) error {
 }
 
 // SDKShutdown is a server asking to be ended.
-func (m *Fleet) SDKShutdown(name string) error {
-	r, err := m.running(name)
+func (f *Fleet) SDKShutdown(name string) error {
+	r, err := f.running(name)
 	if r == nil {
 		return err
 	}
-	m.move(r, Shutdown, nil)
+	f.move(r, Shutdown, nil)
 	return nil
 }
 
 // SDKHealth is a sign of life.
-func (m *Fleet) SDKHealth(name string, now time.Time) {
-	if r := m.servers[name]; r != nil {
+func (f *Fleet) SDKHealth(name string, now time.Time) {
+	if r := f.servers[name]; r != nil {
 		r.lastSign, r.misses = now, 0
 	}
 }
 
-// SDKLabel sets a label with Agones' prefix for labels of the SDK.
-func (m *Fleet) SDKLabel(name, key, value string) error {
-	r := m.servers[name]
+// SDKLabel sets a label with Agones's prefix for labels of the SDK.
+func (f *Fleet) SDKLabel(name, key, value string) error {
+	r := f.servers[name]
 	if r == nil {
 		return ErrNotFound
 	}
 	next := *r.cur
 	next.Labels = with(next.Labels, map[string]string{SDKPrefix + key: value})
-	m.commit(r, &next)
+	f.commit(r, &next)
 	return nil
 }
 
 // SDKAnnotation sets an annotation with the same prefix.
-func (m *Fleet) SDKAnnotation(name, key, value string) error {
-	r := m.servers[name]
+func (f *Fleet) SDKAnnotation(name, key, value string) error {
+	r := f.servers[name]
 	if r == nil {
 		return ErrNotFound
 	}
 	next := *r.cur
 	next.Annotations = with(next.Annotations, map[string]string{SDKPrefix + key: value})
-	m.commit(r, &next)
+	f.commit(r, &next)
 	return nil
 }
 
-// Delete tells a server to go, if it is still the one that the caller means:
+// Delete marks a server as deleted, if it is still the one that the caller means:
 // ErrPrecondition if uid, or a non-empty version, is another.
-func (m *Fleet) Delete(namespace, name, uid, version string, now time.Time) error {
-	r := m.servers[name]
+func (f *Fleet) Delete(namespace, name, uid, version string, now time.Time) error {
+	r := f.servers[name]
 	if r == nil || r.cur.Namespace != namespace {
 		return ErrNotFound
 	}
 	if r.cur.UID != uid || (version != "" && version != FormatVersion(r.cur.ResourceVersion)) {
 		return ErrPrecondition
 	}
-	m.remove(name, now)
+	f.remove(name, now)
 	return nil
 }
 

@@ -1,10 +1,10 @@
 // Package state is the life of a fleet's game servers as a state machine
-// without I/O, goroutines or clock: what happens to servers goes in as calls
-// that carry the time, Decide says what has to be done, Apply does what the
-// machine itself can do of it. States, transitions and rules are those of
-// Agones; what makes the servers is somebody else's business.
+// without I/O, goroutines or clock. What happens to servers goes in as calls
+// that carry the time. Decide says what has to be done; Apply changes the state
+// by it and returns what the caller has to start and stop. States, transitions
+// and rules are those of Agones.
 //
-// On the player's path it is what "allocate a server for this match" ends in.
+// On the player's path a match gets its game server here: Allocate.
 package state
 
 import (
@@ -80,8 +80,8 @@ type record struct {
 	sessionEnd time.Time
 	// ready says that the server has been Ready.
 	ready bool
-	// told says that Apply has already asked for the server to be stopped.
-	told bool
+	// stopping says that Apply has already asked for the server to be stopped.
+	stopping bool
 }
 
 // Totals count what has happened since the fleet was made.
@@ -124,31 +124,31 @@ func New(cfg Config) (*Fleet, error) {
 }
 
 // Close makes the fleet give up all its servers and make no new ones.
-func (m *Fleet) Close(now time.Time) {
-	m.closed = true
-	for name := range m.servers {
-		m.remove(name, now)
+func (f *Fleet) Close(now time.Time) {
+	f.closed = true
+	for name := range f.servers {
+		f.remove(name, now)
 	}
 }
 
-// Closed tells whether Close was called.
-func (m *Fleet) Closed() bool { return m.closed }
+// Closed reports whether Close was called.
+func (f *Fleet) Closed() bool { return f.closed }
 
 // Len is the number of servers in all.
-func (m *Fleet) Len() int { return len(m.servers) }
+func (f *Fleet) Len() int { return len(f.servers) }
 
 // ReadyCount is the number of servers that can be allocated.
-func (m *Fleet) ReadyCount() int { return m.ready.len() }
+func (f *Fleet) ReadyCount() int { return f.ready.len() }
 
 // Counts returns the number of servers in each state that has any.
-func (m *Fleet) Counts() map[State]int { return maps.Clone(m.counts) }
+func (f *Fleet) Counts() map[State]int { return maps.Clone(f.counts) }
 
 // Totals returns what has happened so far.
-func (m *Fleet) Totals() Totals { return m.totals }
+func (f *Fleet) Totals() Totals { return f.totals }
 
 // Get returns a server's current version, or nil.
-func (m *Fleet) Get(name string) *Server {
-	if r := m.servers[name]; r != nil {
+func (f *Fleet) Get(name string) *Server {
+	if r := f.servers[name]; r != nil {
 		return r.cur
 	}
 	return nil
@@ -156,38 +156,38 @@ func (m *Fleet) Get(name string) *Server {
 
 // LastFailure returns the last failure, or nil, and how many there were in a
 // row without a server becoming Ready.
-func (m *Fleet) LastFailure() (*Failure, int) { return m.last, m.failures }
+func (f *Fleet) LastFailure() (*Failure, int) { return f.last, f.failures }
 
 // Doubled is how often the next pause is doubled: see Config.BackoffMin.
-func (m *Fleet) Doubled() int { return m.doubled }
+func (f *Fleet) Doubled() int { return f.doubled }
 
-// Take returns the changes since the last call, in order.
-func (m *Fleet) Take() []Change {
-	c := m.changes
-	m.changes = nil
+// Drain returns the changes since the last call, in order.
+func (f *Fleet) Drain() []Change {
+	c := f.changes
+	f.changes = nil
 	return c
 }
 
 // commit makes next the current version of r's server.
-func (m *Fleet) commit(r *record, next *Server) {
-	m.version++
-	next.ResourceVersion = m.version
+func (f *Fleet) commit(r *record, next *Server) {
+	f.version++
+	next.ResourceVersion = f.version
 	from := State("")
 	if r.cur != nil {
 		from = r.cur.State
 		if from != next.State {
 			next.Generation++
 		}
-		m.leave(r.cur, next)
+		f.leave(r.cur, next)
 	}
 	r.cur = next
-	m.enter(next)
-	m.schedule(r)
-	m.changes = append(m.changes, Change{Server: next, From: from})
+	f.enter(next)
+	f.schedule(r)
+	f.changes = append(f.changes, Change{Server: next, From: from})
 }
 
 // move commits a version in another state.
-func (m *Fleet) move(r *record, to State, edit func(*Server)) {
+func (f *Fleet) move(r *record, to State, edit func(*Server)) {
 	next := *r.cur
 	next.State = to
 	next.ReservedUntil = time.Time{}
@@ -197,20 +197,20 @@ func (m *Fleet) move(r *record, to State, edit func(*Server)) {
 	if edit != nil {
 		edit(&next)
 	}
-	m.commit(r, &next)
+	f.commit(r, &next)
 	switch to {
 	case Ready:
-		m.totals.Ready++
-		m.failures, r.ready = 0, true
+		f.totals.Ready++
+		f.failures, r.ready = 0, true
 	case Allocated:
-		m.totals.Allocated++
+		f.totals.Allocated++
 	case Shutdown:
-		m.doubled = 0
+		f.doubled = 0
 	}
 }
 
 // schedule works out when r is due next and puts it into its place.
-func (m *Fleet) schedule(r *record) {
+func (f *Fleet) schedule(r *record) {
 	due := earlier(earlier(r.nextCheck, r.cur.ReservedUntil), r.sessionEnd)
 	if r.cur.Going() {
 		due = time.Time{}
@@ -218,45 +218,45 @@ func (m *Fleet) schedule(r *record) {
 	r.due = due
 	switch {
 	case due.IsZero() && r.slot >= 0:
-		heap.Remove(&m.timers, r.slot)
+		heap.Remove(&f.timers, r.slot)
 	case !due.IsZero() && r.slot >= 0:
-		heap.Fix(&m.timers, r.slot)
+		heap.Fix(&f.timers, r.slot)
 	case !due.IsZero():
-		heap.Push(&m.timers, r)
+		heap.Push(&f.timers, r)
 	}
 }
 
-// remove tells a server to go, as a deletion in Kubernetes does: its state
-// stays what it was.
-func (m *Fleet) remove(name string, now time.Time) {
-	r := m.servers[name]
+// remove marks a server as deleted, as Kubernetes does: its state stays what
+// it was.
+func (f *Fleet) remove(name string, now time.Time) {
+	r := f.servers[name]
 	if r == nil || !r.cur.Deleted.IsZero() {
 		return
 	}
 	next := *r.cur
 	next.Deleted = now
-	m.commit(r, &next)
+	f.commit(r, &next)
 }
 
 // fail notes that a server ended by itself and makes the fleet pause. What
 // fails while it pauses already belongs to the same trouble and is not
 // counted again.
-func (m *Fleet) fail(r *record, f Failure) {
-	m.totals.Failed++
-	m.last = &f
-	if f.Time.Before(m.notBefore) {
+func (f *Fleet) fail(r *record, failure Failure) {
+	f.totals.Failed++
+	f.last = &failure
+	if failure.Time.Before(f.notBefore) {
 		return
 	}
-	if r.ready && f.Time.Sub(r.cur.Created) > m.cfg.BackoffMax {
-		m.doubled = 0
+	if r.ready && failure.Time.Sub(r.cur.Created) > f.cfg.BackoffMax {
+		f.doubled = 0
 	}
-	pause := m.cfg.BackoffMin
-	for i := 0; i < m.doubled && pause < m.cfg.BackoffMax; i++ {
+	pause := f.cfg.BackoffMin
+	for i := 0; i < f.doubled && pause < f.cfg.BackoffMax; i++ {
 		pause *= 2
 	}
-	m.failures++
-	m.doubled++
-	m.notBefore = f.Time.Add(min(pause, m.cfg.BackoffMax))
+	f.failures++
+	f.doubled++
+	f.notBefore = failure.Time.Add(min(pause, f.cfg.BackoffMax))
 }
 
 // FormatVersion writes a ResourceVersion as Kubernetes does.

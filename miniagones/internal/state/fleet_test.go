@@ -18,24 +18,24 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func config() state.Config {
 	n := 0
 	return state.Config{
-		Name: "bouts", Namespace: "default", Ready: 2, Max: 4,
+		Name: "local", Namespace: "default", Ready: 2, Max: 4,
 		Labels:     map[string]string{"torikumi/allocatable": "true"},
 		Health:     state.Health{Period: 5 * time.Second, FailureThreshold: 3, InitialDelay: 5 * time.Second},
 		BackoffMin: 100 * time.Millisecond, BackoffMax: 10 * time.Second,
-		NewName: func() string { n++; return fmt.Sprintf("bouts-aaaaa-%05d", n) },
+		NewName: func() string { n++; return fmt.Sprintf("local-aaaaa-%05d", n) },
 		NewUID:  func() string { return fmt.Sprintf("uid-%d", n) },
 		Pick:    func(int) int { return 0 },
 	}
 }
 
-// rig is a machine with a clock.
-type rig struct {
+// harness is a fleet with a clock.
+type harness struct {
 	*state.Fleet
 	t   testing.TB
 	now time.Time
 }
 
-func newRig(t testing.TB, edit func(*state.Config)) *rig {
+func newHarness(t testing.TB, edit func(*state.Config)) *harness {
 	t.Helper()
 	cfg := config()
 	if edit != nil {
@@ -45,11 +45,11 @@ func newRig(t testing.TB, edit func(*state.Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{Fleet: m, t: t, now: epoch}
+	return &harness{Fleet: m, t: t, now: epoch}
 }
 
 // step decides and applies until nothing is to be done.
-func (r *rig) step() (start []*state.Server, stop []string) {
+func (r *harness) step() (start []*state.Server, stop []string) {
 	for {
 		p := r.Decide(r.now)
 		if p.Empty() {
@@ -61,14 +61,14 @@ func (r *rig) step() (start []*state.Server, stop []string) {
 }
 
 // boot takes a new server to Scheduled.
-func (r *rig) boot(name string) {
+func (r *harness) boot(name string) {
 	r.Placed(name, "127.0.0.1", "local", []state.Port{{Name: "default", Port: 7000}})
 	r.Starting(name)
 	r.Started(name, r.now)
 }
 
 // up makes the fleet's servers Ready and returns their names.
-func (r *rig) up() (names []string) {
+func (r *harness) up() (names []string) {
 	r.t.Helper()
 	start, _ := r.step()
 	for _, s := range start {
@@ -79,14 +79,14 @@ func (r *rig) up() (names []string) {
 	return names
 }
 
-func (r *rig) must(err error) {
+func (r *harness) must(err error) {
 	r.t.Helper()
 	if err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-func (r *rig) take(labels map[string]string) *state.Server {
+func (r *harness) allocate(labels map[string]string) *state.Server {
 	r.t.Helper()
 	s, err := r.Allocate(state.Allocation{
 		Namespace: "default",
@@ -97,9 +97,9 @@ func (r *rig) take(labels map[string]string) *state.Server {
 	return s
 }
 
-// states lists the states that a server went through since the last Take.
-func (r *rig) states(name string) (states []state.State) {
-	for _, c := range r.Take() {
+// states lists the states that a server went through since the last Drain.
+func (r *harness) states(name string) (states []state.State) {
+	for _, c := range r.Drain() {
 		if c.Server.Name != name {
 			continue
 		}
@@ -120,17 +120,17 @@ func TestTransitions(t *testing.T) {
 		Reserved, Allocated, Shutdown      = state.Reserved, state.Allocated, state.Shutdown
 		Error, Unhealthy                   = state.Error, state.Unhealthy
 	)
-	type step func(r *rig, name string)
-	boot := step(func(r *rig, n string) { r.boot(n) })
-	ready := step(func(r *rig, n string) { r.must(r.SDKReady(n)) })
-	allocate := step(func(r *rig, n string) { r.must(r.SDKAllocate(n, r.now)) })
-	shutdown := step(func(r *rig, n string) { r.must(r.SDKShutdown(n)) })
-	reserve := func(d time.Duration) step { return func(r *rig, n string) { r.must(r.SDKReserve(n, d, r.now)) } }
-	exit := step(func(r *rig, n string) { r.Exited(n, state.Failure{Time: r.now, Reason: "exit status 3"}) })
-	failed := step(func(r *rig, n string) { r.Failed(n, state.Failure{Time: r.now, Reason: "no such file"}) })
-	gone := step(func(r *rig, n string) { r.Gone(n) })
+	type step func(r *harness, name string)
+	boot := step(func(r *harness, n string) { r.boot(n) })
+	ready := step(func(r *harness, n string) { r.must(r.SDKReady(n)) })
+	allocate := step(func(r *harness, n string) { r.must(r.SDKAllocate(n, r.now)) })
+	shutdown := step(func(r *harness, n string) { r.must(r.SDKShutdown(n)) })
+	reserve := func(d time.Duration) step { return func(r *harness, n string) { r.must(r.SDKReserve(n, d, r.now)) } }
+	exit := step(func(r *harness, n string) { r.Exited(n, state.Failure{Time: r.now, Reason: "exit status 3"}) })
+	failed := step(func(r *harness, n string) { r.Failed(n, state.Failure{Time: r.now, Reason: "no such file"}) })
+	gone := step(func(r *harness, n string) { r.Gone(n) })
 	after := func(d time.Duration) step {
-		return func(r *rig, _ string) { r.now = r.now.Add(d); r.step() }
+		return func(r *harness, _ string) { r.now = r.now.Add(d); r.step() }
 	}
 	start := []state.State{PortAllocation, Creating, Starting, Scheduled}
 
@@ -158,7 +158,7 @@ func TestTransitions(t *testing.T) {
 		"late report of the start":   {[]step{boot, ready, boot}, []state.State{RequestReady, Ready}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(c *state.Config) { c.Ready = 1 })
+			r := newHarness(t, func(c *state.Config) { c.Ready = 1 })
 			made, _ := r.step()
 			server := made[0].Name
 			for _, s := range c.steps {
@@ -172,13 +172,13 @@ func TestTransitions(t *testing.T) {
 }
 
 func TestNewServer(t *testing.T) {
-	r := newRig(t, nil)
+	r := newHarness(t, nil)
 	start, _ := r.step()
 	if len(start) != 2 {
 		t.Fatalf("%d servers are started, want 2", len(start))
 	}
 	want := map[string]string{
-		"torikumi/allocatable": "true", "agones.dev/fleet": "bouts", "agones.dev/gameserverset": "bouts-aaaaa",
+		"torikumi/allocatable": "true", "agones.dev/fleet": "local", "agones.dev/gameserverset": "local-aaaaa",
 	}
 	for _, s := range start {
 		if diff := cmp.Diff(want, s.Labels); diff != "" {
@@ -190,12 +190,12 @@ func TestNewServer(t *testing.T) {
 	}
 }
 
-func TestAllocationKeepsAndAddsMetadata(t *testing.T) {
-	r := newRig(t, nil)
+func TestAllocationMetadata(t *testing.T) {
+	r := newHarness(t, nil)
 	r.up()
-	r.Take()
-	s := r.take(map[string]string{"torikumi/match": "m-1"})
-	changes := r.Take()
+	r.Drain()
+	s := r.allocate(map[string]string{"torikumi/match": "m-1"})
+	changes := r.Drain()
 	if len(changes) != 1 || changes[0].From != state.Ready || changes[0].Server.Labels["torikumi/match"] != "m-1" {
 		t.Errorf("changes %+v: want one, with state and label", changes)
 	}
@@ -212,8 +212,8 @@ func TestAllocationKeepsAndAddsMetadata(t *testing.T) {
 	}
 }
 
-func TestAllocateTakesOnlyWhatFits(t *testing.T) {
-	r := newRig(t, nil)
+func TestAllocateSelectors(t *testing.T) {
+	r := newHarness(t, nil)
 	names := r.up()
 	r.must(r.SDKLabel(names[1], "map", "desert"))
 	ask := func(namespace string, sel ...state.Selector) (string, error) {
@@ -251,7 +251,7 @@ func TestAllocateTakesOnlyWhatFits(t *testing.T) {
 }
 
 func TestDelete(t *testing.T) {
-	r := newRig(t, nil)
+	r := newHarness(t, nil)
 	name := r.up()[0]
 	s := r.Get(name)
 	version := state.FormatVersion(s.ResourceVersion)
@@ -279,13 +279,13 @@ func TestDelete(t *testing.T) {
 }
 
 func TestScaling(t *testing.T) {
-	r := newRig(t, nil)
+	r := newHarness(t, nil)
 	r.up()
-	a, b := r.take(nil), r.take(nil)
+	a, b := r.allocate(nil), r.allocate(nil)
 	if got := len(r.up()); got != 2 {
 		t.Errorf("%d servers replace two in use, want 2", got)
 	}
-	c, d := r.take(nil), r.take(nil)
+	c, d := r.allocate(nil), r.allocate(nil)
 	if start, stop := r.step(); start != nil || stop != nil {
 		t.Errorf("start %v, stop %v beyond Max", start, stop)
 	}
@@ -324,7 +324,7 @@ func TestHealth(t *testing.T) {
 		"a sign before end": {signs: []sign{{19, 19}}, unhealthy: 35},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(cfg *state.Config) {
+			r := newHarness(t, func(cfg *state.Config) {
 				cfg.Ready, cfg.Max = 1, 1
 				if c.edit != nil {
 					c.edit(cfg)
@@ -356,8 +356,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func TestSleepingComputerIsOneMiss(t *testing.T) {
-	r := newRig(t, nil)
+func TestSleepingComputer(t *testing.T) {
+	r := newHarness(t, nil)
 	name := r.up()[0]
 	r.now = r.now.Add(time.Hour)
 	r.step()
@@ -367,7 +367,7 @@ func TestSleepingComputerIsOneMiss(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	r := newRig(t, func(c *state.Config) { c.Ready = 1 })
+	r := newHarness(t, func(c *state.Config) { c.Ready = 1 })
 	var pauses []time.Duration
 	for range 9 {
 		start, _ := r.step()
@@ -432,8 +432,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func TestFailuresAtOnceCountOnce(t *testing.T) {
-	r := newRig(t, nil)
+func TestFailuresAtOnce(t *testing.T) {
+	r := newHarness(t, nil)
 	for _, name := range r.up() {
 		r.Exited(name, state.Failure{Time: r.now})
 	}
@@ -446,9 +446,9 @@ func TestFailuresAtOnceCountOnce(t *testing.T) {
 }
 
 func TestSession(t *testing.T) {
-	r := newRig(t, func(c *state.Config) { c.Session = time.Minute; c.Health = state.Health{Disabled: true} })
+	r := newHarness(t, func(c *state.Config) { c.Session = time.Minute; c.Health = state.Health{Disabled: true} })
 	r.up()
-	a, b := r.take(nil), r.take(nil)
+	a, b := r.allocate(nil), r.allocate(nil)
 	r.must(r.SDKReady(b.Name))
 	r.now = r.now.Add(time.Minute - 1)
 	r.step()
@@ -469,9 +469,9 @@ func TestSession(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	r := newRig(t, nil)
+	r := newHarness(t, nil)
 	names := r.up()
-	taken := r.take(nil)
+	taken := r.allocate(nil)
 	r.step()
 	r.Close(r.now)
 	_, stop := r.step()
@@ -492,7 +492,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-func TestConfigIsChecked(t *testing.T) {
+func TestConfig(t *testing.T) {
 	for field, edit := range map[string]func(*state.Config){
 		"Name":                    func(c *state.Config) { c.Name = "" },
 		"Namespace":               func(c *state.Config) { c.Namespace = "" },

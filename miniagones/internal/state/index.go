@@ -42,32 +42,32 @@ func (s *set) len() int {
 type labelPair struct{ key, value string }
 
 // enter puts a version into every index it belongs to; leave takes it out.
-func (m *Fleet) enter(s *Server) {
-	m.counts[s.State]++
+func (f *Fleet) enter(s *Server) {
+	f.counts[s.State]++
 	for k, v := range s.Labels {
 		p := labelPair{k, v}
-		if m.byLabel[p] == nil {
-			m.byLabel[p] = new(set)
+		if f.byLabel[p] == nil {
+			f.byLabel[p] = new(set)
 		}
-		m.byLabel[p].add(s.Name)
+		f.byLabel[p].add(s.Name)
 	}
 	switch {
 	case s.Going():
-		m.going.add(s.Name)
+		f.going.add(s.Name)
 	case s.State.beforeReady():
-		m.pending.add(s.Name)
+		f.pending.add(s.Name)
 	case s.State == Ready:
-		m.ready.add(s.Name)
+		f.ready.add(s.Name)
 	case s.State == Allocated:
-		m.allocated.add(s.Name)
+		f.allocated.add(s.Name)
 	}
 }
 
 // leave takes what the next version no longer has out of the indexes; without
 // a next version, everything. Labels are compared, as most changes touch few.
-func (m *Fleet) leave(s, next *Server) {
-	if m.counts[s.State]--; m.counts[s.State] == 0 {
-		delete(m.counts, s.State)
+func (f *Fleet) leave(s, next *Server) {
+	if f.counts[s.State]--; f.counts[s.State] == 0 {
+		delete(f.counts, s.State)
 	}
 	for k, v := range s.Labels {
 		if next != nil {
@@ -76,28 +76,28 @@ func (m *Fleet) leave(s, next *Server) {
 			}
 		}
 		p := labelPair{k, v}
-		if m.byLabel[p].remove(s.Name); m.byLabel[p].len() == 0 {
-			delete(m.byLabel, p)
+		if f.byLabel[p].remove(s.Name); f.byLabel[p].len() == 0 {
+			delete(f.byLabel, p)
 		}
 	}
 	if next != nil && next.State == s.State && next.Going() == s.Going() {
 		return
 	}
-	m.pending.remove(s.Name)
-	m.ready.remove(s.Name)
-	m.allocated.remove(s.Name)
-	m.going.remove(s.Name)
+	f.pending.remove(s.Name)
+	f.ready.remove(s.Name)
+	f.allocated.remove(s.Name)
+	f.going.remove(s.Name)
 }
 
 // narrow returns the smallest set that holds every server with the labels, and
 // nil if there can be none. Start may be nil: all servers.
-func (m *Fleet) narrow(start *set, labels map[string]string) *set {
+func (f *Fleet) narrow(start *set, labels map[string]string) *set {
 	best := start
 	if best == nil {
-		best = &m.all
+		best = &f.all
 	}
 	for k, v := range labels {
-		s := m.byLabel[labelPair{k, v}]
+		s := f.byLabel[labelPair{k, v}]
 		if s.len() < best.len() {
 			best = s
 		}

@@ -13,19 +13,19 @@ import (
 	"torikumi/miniagones/internal/state"
 )
 
-// world runs a machine as the fleet does, and keeps the naive view of it that
+// subscriber runs a fleet's state as the fleet does, and keeps the naive view of it that
 // a subscriber to its changes has.
-type world struct {
-	*rig
+type subscriber struct {
+	*harness
 	t *rapid.T
-	// live has what was started and is not gone; told what was asked to stop.
-	live, told map[string]bool
-	seen       map[string]*state.Server
-	version    uint64
+	// live has what was started and is not gone; stopping what was asked to stop.
+	live, stopping map[string]bool
+	seen           map[string]*state.Server
+	version        uint64
 }
 
-// settle does what the machine asks for and reads its changes.
-func (w *world) settle() {
+// apply does what the state asks for and reads its changes.
+func (w *subscriber) apply() {
 	before := w.Decide(w.now)
 	if again := w.Decide(w.now); !cmp.Equal(before, again) {
 		w.t.Fatalf("Decide is not pure: %v", cmp.Diff(before, again))
@@ -41,18 +41,18 @@ func (w *world) settle() {
 			w.live[s.Name] = true
 		}
 		for _, name := range stop {
-			if !w.live[name] || w.told[name] {
+			if !w.live[name] || w.stopping[name] {
 				w.t.Fatalf("%s is stopped a second time, or never was started", name)
 			}
-			w.told[name] = true
+			w.stopping[name] = true
 		}
 	}
 	w.read()
 }
 
 // read follows the changes.
-func (w *world) read() {
-	for _, c := range w.Take() {
+func (w *subscriber) read() {
+	for _, c := range w.Drain() {
 		s := c.Server
 		if c.Gone {
 			delete(w.seen, s.Name)
@@ -73,8 +73,8 @@ func (w *world) read() {
 	}
 }
 
-// check compares the machine with the naive view.
-func (w *world) check() {
+// check compares the state with the naive view.
+func (w *subscriber) check() {
 	if w.Len() > 6 {
 		w.t.Fatalf("%d servers, Max is 6", w.Len())
 	}
@@ -92,14 +92,14 @@ func (w *world) check() {
 			byMatch[m] = append(byMatch[m], name)
 		}
 		if w.Get(name) != s {
-			w.t.Fatalf("%s: a change was not told", name)
+			w.t.Fatalf("%s: a change is missing", name)
 		}
 	}
 	if diff := cmp.Diff(counts, w.Counts()); diff != "" {
 		w.t.Fatalf("counts: %s", diff)
 	}
 	if ready != w.ReadyCount() || len(uids) != w.Len() || len(w.seen) != w.Len() {
-		w.t.Fatalf("%d Ready, %d uids, %d servers; the machine has %d Ready, %d servers", ready, len(uids), len(w.seen), w.ReadyCount(), w.Len())
+		w.t.Fatalf("%d Ready, %d uids, %d servers; the state has %d Ready, %d servers", ready, len(uids), len(w.seen), w.ReadyCount(), w.Len())
 	}
 	for match, want := range byMatch {
 		var got []string
@@ -113,7 +113,7 @@ func (w *world) check() {
 	}
 }
 
-func (w *world) pick() string {
+func (w *subscriber) pick() string {
 	names := slices.Sorted(maps.Keys(w.live))
 	if len(names) == 0 {
 		return "none"
@@ -121,7 +121,7 @@ func (w *world) pick() string {
 	return rapid.SampledFrom(names).Draw(w.t, "server")
 }
 
-func (w *world) allocate(match string) {
+func (w *subscriber) allocate(match string) {
 	sel := state.Selector{State: state.Ready}
 	if rapid.Bool().Draw(w.t, "allocated") {
 		sel = state.Selector{State: state.Allocated, Labels: map[string]string{"match": "m-1"}}
@@ -147,14 +147,14 @@ func (w *world) allocate(match string) {
 
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &world{
-			rig: newRig(t, func(c *state.Config) { c.Ready, c.Max = 3, 6; c.Pick = func(n int) int { return n - 1 } }),
-			t:   rt, live: map[string]bool{}, told: map[string]bool{}, seen: map[string]*state.Server{},
+		w := &subscriber{
+			harness: newHarness(t, func(c *state.Config) { c.Ready, c.Max = 3, 6; c.Pick = func(n int) int { return n - 1 } }),
+			t:       rt, live: map[string]bool{}, stopping: map[string]bool{}, seen: map[string]*state.Server{},
 		}
 		if rapid.Bool().Draw(rt, "sessions") {
-			w.rig = newRig(t, func(c *state.Config) { c.Ready, c.Max, c.Session = 3, 6, 20*time.Second })
+			w.harness = newHarness(t, func(c *state.Config) { c.Ready, c.Max, c.Session = 3, 6, 20*time.Second })
 		}
-		w.settle()
+		w.apply()
 		n := 0
 		rt.Repeat(map[string]func(*rapid.T){
 			"boot":  func(*rapid.T) { w.boot(w.pick()) },
@@ -176,36 +176,36 @@ func TestProperties(t *testing.T) {
 				}
 			},
 			"gone": func(*rapid.T) {
-				// Only what was told to stop can be gone.
-				for _, name := range slices.Sorted(maps.Keys(w.told)) {
+				// Only what was asked to stop can be gone.
+				for _, name := range slices.Sorted(maps.Keys(w.stopping)) {
 					w.Gone(name)
 					delete(w.live, name)
-					delete(w.told, name)
+					delete(w.stopping, name)
 					break
 				}
 			},
 			"wait": func(rt *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 8000).Draw(rt, "ms")) * time.Millisecond)
 			},
-			"": func(*rapid.T) { w.read(); w.settle(); w.check() },
+			"": func(*rapid.T) { w.read(); w.apply(); w.check() },
 		})
 		w.recover()
 	})
 }
 
 // recover lets everything that was started become Ready and everything that
-// was told end, after which the fleet must be as full as it may be.
-func (w *world) recover() {
+// was asked to stop end, after which the fleet must be as full as it may be.
+func (w *subscriber) recover() {
 	for range 10 {
 		w.now = w.now.Add(10 * time.Second)
 		for name := range w.live {
 			w.SDKHealth(name, w.now)
 		}
-		w.settle()
-		for name := range w.told {
+		w.apply()
+		for name := range w.stopping {
 			w.Gone(name)
 			delete(w.live, name)
-			delete(w.told, name)
+			delete(w.stopping, name)
 		}
 		for name := range w.live {
 			w.boot(name)

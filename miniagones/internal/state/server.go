@@ -22,7 +22,7 @@ const (
 	Unhealthy      State = "Unhealthy"
 )
 
-// beforeReady tells the states of a server that is on its way to Ready.
+// beforeReady reports whether a server in the state is on its way to Ready.
 func (s State) beforeReady() bool {
 	switch s {
 	case PortAllocation, Creating, Starting, Scheduled, RequestReady:
@@ -31,7 +31,7 @@ func (s State) beforeReady() bool {
 	return false
 }
 
-// ended tells the states that nothing leads out of.
+// ended reports whether nothing leads out of the state.
 func (s State) ended() bool { return s == Shutdown || s == Error || s == Unhealthy }
 
 // Labels and annotations that Agones itself puts on a game server.
@@ -58,7 +58,7 @@ type Server struct {
 	// Generation rises with every change of this server's state.
 	Generation int64
 	Created    time.Time
-	// Deleted is when the server was told to go; zero while nobody has.
+	// Deleted is when the deletion was asked for; zero before.
 	Deleted             time.Time
 	Labels, Annotations map[string]string
 	State               State
@@ -69,7 +69,7 @@ type Server struct {
 	ReservedUntil time.Time
 }
 
-// Going tells whether the server is on its way out, whatever its state says.
+// Going reports whether the server is on its way out, whatever its state says.
 func (s *Server) Going() bool { return !s.Deleted.IsZero() || s.State.ended() }
 
 // Health says how signs of life are counted. They are checked for the first
@@ -83,7 +83,7 @@ type Health struct {
 	InitialDelay     time.Duration
 }
 
-// Failure tells why a server ended that nobody had asked to end.
+// Failure is why a server ended that nobody had asked to end.
 type Failure struct {
 	Server string
 	Time   time.Time

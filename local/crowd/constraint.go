@@ -10,8 +10,8 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// wish is what the rules want of one attribute of the players of a match.
-type wish struct {
+// constraint is what the rules want of one attribute of the players of a match.
+type constraint struct {
 	// spread says how far apart numbers may be.
 	spread float64
 	// shared is how many words all have to have.
@@ -33,8 +33,8 @@ type own struct {
 	words, not []string
 }
 
-func newWish(players int) *wish {
-	w := &wish{spread: usualSpread, shared: 1, holders: -1, of: make([]own, players)}
+func newConstraint(players int) *constraint {
+	w := &constraint{spread: usualSpread, shared: 1, holders: -1, of: make([]own, players)}
 	for i := range w.of {
 		w.of[i].low, w.of[i].high = math.Inf(-1), math.Inf(1)
 	}
@@ -42,10 +42,10 @@ func newWish(players int) *wish {
 }
 
 // near wants numbers that are at most this far apart, even as sums of all.
-func (w *wish) near(most float64) { w.spread = min(w.spread, most/float64(2*len(w.of))) }
+func (w *constraint) near(most float64) { w.spread = min(w.spread, most/float64(2*len(w.of))) }
 
-// free tells that no rule names a value.
-func (w *wish) free() bool {
+// free reports that no rule names a value.
+func (w *constraint) free() bool {
 	for _, o := range w.of {
 		if !math.IsInf(o.low, 0) || !math.IsInf(o.high, 0) || len(o.avoid)+len(o.words)+len(o.not) > 0 {
 			return false
@@ -54,28 +54,28 @@ func (w *wish) free() bool {
 	return len(w.roles) == 0 && !w.distinct
 }
 
-// wishes are those of all rules.
-type wishes struct {
+// constraints are those of all rules.
+type constraints struct {
 	// places is the team of each player.
 	places []int
-	by     map[string]*wish
+	by     map[string]*constraint
 	// latency is the most that the rules allow, in milliseconds; the players of
 	// a match have the same if they must not be far apart.
 	latency     float64
 	sameLatency bool
 }
 
-func (ws *wishes) of(attribute string) *wish {
+func (ws *constraints) of(attribute string) *constraint {
 	if ws.by[attribute] == nil {
-		ws.by[attribute] = newWish(len(ws.places))
+		ws.by[attribute] = newConstraint(len(ws.places))
 	}
 	return ws.by[attribute]
 }
 
 // read collects what the rules of a definition want of the first players of
 // teams of these sizes.
-func read(d *ruleset.Definition, teams []int, players int) *wishes {
-	ws := &wishes{by: make(map[string]*wish), latency: math.Inf(1)}
+func read(d *ruleset.Definition, teams []int, players int) *constraints {
+	ws := &constraints{by: make(map[string]*constraint), latency: math.Inf(1)}
 	for place, size := range teams {
 		ws.places = append(ws.places, slices.Repeat([]int{place}, size)...)
 	}
@@ -140,7 +140,7 @@ func quota(r *ruleset.Rule, size int) []string {
 }
 
 // measured takes in a rule that looks at an expression.
-func (ws *wishes) measured(r *ruleset.Rule, e *ruleset.Expr) {
+func (ws *constraints) measured(r *ruleset.Rule, e *ruleset.Expr) {
 	for e.Call != nil {
 		switch e.Call.Function {
 		case ruleset.FnCount, ruleset.FnSum, ruleset.FnStddev:
@@ -209,7 +209,7 @@ func (o *own) compared(op ruleset.Operation, literal *ruleset.Literal) {
 }
 
 // collected takes in a collection rule.
-func (w *wish) collected(r *ruleset.Rule, literal *ruleset.Literal, each func(func(o *own))) {
+func (w *constraint) collected(r *ruleset.Rule, literal *ruleset.Literal, each func(func(o *own))) {
 	if r.MinCount != nil && r.Operation == ruleset.CollectionIntersection {
 		w.shared = max(w.shared, *r.MinCount)
 	}
@@ -242,7 +242,7 @@ func texts(l *ruleset.Literal) []string {
 
 // values are those of the players, one each. Common numbers the words that no
 // rule names; the players of a match have the same.
-func (w *wish) values(a ruleset.Attribute, common int, rng *rand.Rand) []*torikumiv1.Attribute {
+func (w *constraint) values(a ruleset.Attribute, common int, rng *rand.Rand) []*torikumiv1.Attribute {
 	numbers := w.numbers(a, rng)
 	out := make([]*torikumiv1.Attribute, len(w.of))
 	for i := range out {
@@ -267,7 +267,7 @@ func (w *wish) values(a ruleset.Attribute, common int, rng *rand.Rand) []*toriku
 }
 
 // numbers lie around the default, or where players usually are.
-func (w *wish) numbers(a ruleset.Attribute, rng *rand.Rand) []float64 {
+func (w *constraint) numbers(a ruleset.Attribute, rng *rand.Rand) []float64 {
 	mean, deviation := float64(usualNumber), float64(usualDeviation)
 	if a.Default != nil && a.Type == ruleset.Number {
 		mean = a.Default.Number
@@ -290,7 +290,7 @@ func (w *wish) numbers(a ruleset.Attribute, rng *rand.Rand) []float64 {
 }
 
 // words of player i, at least one: the first is for a text, all are for a list.
-func (w *wish) words(i, common int) []string {
+func (w *constraint) words(i, common int) []string {
 	o := w.of[i]
 	words := slices.Compact(slices.Sorted(slices.Values(o.words)))
 	words = slices.DeleteFunc(words, func(s string) bool { return slices.Contains(o.not, s) })
