@@ -16,14 +16,12 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"torikumi/pkg/contract"
-	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -37,10 +35,9 @@ type player struct {
 
 // frontend is our player API, over gRPC for watches and over HTTP for the rest.
 type frontend struct {
-	cfg     *Config
-	http    *http.Client
-	conns   []*grpc.ClientConn
-	clients []torikumiv1.FrontendServiceClient
+	cfg  *Config
+	http *http.Client
+	connections[torikumiv1.FrontendServiceClient]
 	// requests and bodies are the same tickets, region by region.
 	requests [][]*torikumiv1.CreateTicketRequest
 	bodies   [][][]byte
@@ -64,12 +61,11 @@ var errNoPlayer = status.Error(codes.ResourceExhausted, "no player is free: all 
 // newFrontend makes the target and signs the players of total tickets in.
 func newFrontend(ctx context.Context, cfg *Config, total int) (*frontend, error) {
 	f := &frontend{cfg: cfg, http: &http.Client{Transport: &http.Transport{MaxIdleConns: idleConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: time.Minute}}}
-	if err := f.dial(); err != nil {
-		f.close()
+	if err := f.encode(); err != nil {
 		return nil, err
 	}
-	if err := f.encode(); err != nil {
-		f.close()
+	var err error
+	if f.connections, err = dial(cfg.FrontendGRPC, cfg.Connections, torikumiv1.NewFrontendServiceClient); err != nil {
 		return nil, err
 	}
 	n := cfg.Players
@@ -81,18 +77,6 @@ func newFrontend(ctx context.Context, cfg *Config, total int) (*frontend, error)
 		return nil, fmt.Errorf("sign players in at %s: %w", cfg.Issuer, err)
 	}
 	return f, nil
-}
-
-func (f *frontend) dial() error {
-	for range f.cfg.Connections {
-		conn, err := rpc.Dial(f.cfg.FrontendGRPC)
-		if err != nil {
-			return err
-		}
-		f.conns = append(f.conns, conn)
-		f.clients = append(f.clients, torikumiv1.NewFrontendServiceClient(conn))
-	}
-	return nil
 }
 
 func (f *frontend) encode() error {
@@ -155,11 +139,8 @@ func (f *frontend) ping(ctx context.Context) error {
 		return nil
 	}
 	for _, c := range f.clients {
-		_, err := c.GetTicket(ctx, &torikumiv1.GetTicketRequest{TicketId: "none"})
-		switch status.Code(err) {
-		case codes.Unavailable, codes.DeadlineExceeded, codes.Unimplemented, codes.Canceled:
+		if _, err := c.GetTicket(ctx, &torikumiv1.GetTicketRequest{TicketId: "none"}); !answered(err) {
 			return fmt.Errorf("the frontend at %s does not answer: %w", f.cfg.FrontendGRPC, err)
-		default: // Unauthenticated, or whatever somebody there says
 		}
 	}
 	return nil
@@ -326,9 +307,9 @@ func (f *frontend) events(ctx context.Context, t ticket, seen func(place)) error
 }
 
 // abandon ends the search, so that its player can search again.
-func (f *frontend) abandon(t ticket) {
+func (f *frontend) abandon(ctx context.Context, t ticket) {
 	defer f.release(t.player)
-	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	// What is left expires by itself.
 	if f.cfg.Wait == Watch {
@@ -414,7 +395,5 @@ func httpError(resp *http.Response, body []byte) error {
 
 func (f *frontend) close() {
 	f.http.CloseIdleConnections()
-	for _, c := range f.conns {
-		c.Close()
-	}
+	f.connections.close()
 }

@@ -42,7 +42,7 @@ func (r *runner) startIdle(ctx context.Context, report *Report, env Env, c *chil
 	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	i := &idlers{target: om, cancel: cancel, tickets: make([]ticket, r.cfg.Idle), report: report.Idle}
 	if err := i.create(ctx); err != nil {
-		i.stop()
+		i.stop(ctx)
 		return nil, fmt.Errorf("make idle tickets: %w", err)
 	}
 	for _, t := range i.tickets {
@@ -76,7 +76,7 @@ func (i *idlers) watch(ctx context.Context, t ticket) {
 }
 
 // stop ends the watchers and deletes their tickets.
-func (i *idlers) stop() {
+func (i *idlers) stop(ctx context.Context) {
 	if i == nil {
 		return
 	}
@@ -87,7 +87,7 @@ func (i *idlers) stop() {
 	g.SetLimit(makers)
 	for _, t := range i.tickets {
 		if t.id != "" {
-			g.Go(func() error { i.target.drop(t); return nil })
+			g.Go(func() error { i.target.drop(ctx, t); return nil })
 		}
 	}
 	_ = g.Wait() // drop reports failures itself

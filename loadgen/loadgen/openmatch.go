@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"torikumi/pkg/contract"
-	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -28,8 +27,8 @@ type target interface {
 	// whatever the assignment is changed to after that. It returns nil when
 	// the ticket was assigned and is done with.
 	await(ctx context.Context, t ticket, seen func(place)) error
-	// abandon withdraws a ticket that was lost.
-	abandon(t ticket)
+	// abandon withdraws a ticket that was lost, even if ctx has ended.
+	abandon(ctx context.Context, t ticket)
 	close()
 }
 
@@ -57,33 +56,23 @@ const (
 
 // openMatch is Open Match's frontend service.
 type openMatch struct {
-	cfg     *Config
-	base    context.Context
-	conns   []*grpc.ClientConn
-	clients []openmatch.FrontendServiceClient
+	cfg *Config
+	connections[openmatch.FrontendServiceClient]
 	// tickets are the encoded requests: region by region, shape by shape.
 	tickets [][]encoded
 	// undeleted hears of tickets that could not be deleted.
 	undeleted func(error)
 }
 
-// newOpenMatch makes the target; base outlives the run's tickets.
-func newOpenMatch(base context.Context, cfg *Config, undeleted func(error)) (*openMatch, error) {
-	o := &openMatch{cfg: cfg, base: base, undeleted: undeleted}
-	for range cfg.Connections {
-		conn, err := rpc.Dial(cfg.OpenMatch, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec())))
-		if err != nil {
-			o.close()
-			return nil, err
-		}
-		o.conns = append(o.conns, conn)
-		o.clients = append(o.clients, openmatch.NewFrontendServiceClient(conn))
-	}
+// newOpenMatch makes the target.
+func newOpenMatch(cfg *Config, undeleted func(error)) (*openMatch, error) {
+	o := &openMatch{cfg: cfg, undeleted: undeleted}
 	if err := o.encode(); err != nil {
-		o.close()
 		return nil, err
 	}
-	return o, nil
+	var err error
+	o.connections, err = dial(cfg.OpenMatch, cfg.Connections, openmatch.NewFrontendServiceClient, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec())))
+	return o, err
 }
 
 // encode makes the requests beforehand.
@@ -136,11 +125,8 @@ func (c *Config) ticket(r int, rng *rand.Rand) *openmatch.Ticket {
 // ping opens every connection.
 func (o *openMatch) ping(ctx context.Context) error {
 	for _, c := range o.clients {
-		_, err := c.GetTicket(ctx, &openmatch.GetTicketRequest{TicketId: "none"})
-		switch status.Code(err) {
-		case codes.Unavailable, codes.DeadlineExceeded, codes.Unimplemented, codes.Canceled:
+		if _, err := c.GetTicket(ctx, &openmatch.GetTicketRequest{TicketId: "none"}); !answered(err) {
 			return fmt.Errorf("Open Match's frontend at %s does not answer: %w", o.cfg.OpenMatch, err)
-		default: // NotFound, or whatever somebody there says
 		}
 	}
 	return nil
@@ -203,7 +189,7 @@ func (o *openMatch) watch(ctx context.Context, t ticket, seen func(place)) error
 		if !assigned {
 			assigned = true
 			if o.cfg.Delete {
-				o.drop(t)
+				o.drop(ctx, t)
 			}
 			defer time.AfterFunc(linger, cancel).Stop()
 		}
@@ -222,7 +208,7 @@ func (o *openMatch) poll(ctx context.Context, t ticket, seen func(place)) error 
 		if p, ok := placeOf(got.GetAssignment()); ok {
 			seen(p)
 			if o.cfg.Delete {
-				o.drop(t)
+				o.drop(ctx, t)
 			}
 			return nil
 		}
@@ -250,8 +236,9 @@ func placeOf(a *openmatch.Assignment) (place, bool) {
 	return p, true
 }
 
-func (o *openMatch) drop(t ticket) {
-	ctx, cancel := context.WithTimeout(o.base, deleteTimeout)
+// drop deletes the ticket, even if ctx has ended.
+func (o *openMatch) drop(ctx context.Context, t ticket) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	_, err := o.clients[t.conn].DeleteTicket(ctx, &openmatch.DeleteTicketRequest{TicketId: t.id})
 	if err != nil && status.Code(err) != codes.NotFound {
@@ -261,13 +248,7 @@ func (o *openMatch) drop(t ticket) {
 
 // abandon deletes the ticket: one that nobody waits for would be matched for
 // ever with those who do.
-func (o *openMatch) abandon(t ticket) { o.drop(t) }
-
-func (o *openMatch) close() {
-	for _, c := range o.conns {
-		c.Close()
-	}
-}
+func (o *openMatch) abandon(ctx context.Context, t ticket) { o.drop(ctx, t) }
 
 // reason says why a ticket without an assignment was lost.
 func reason(ctx context.Context, err error) string {

@@ -89,7 +89,7 @@ func run(ctx context.Context, cfg *Config, env Env, c *child) (*Report, error) {
 	if r.plan.total > 0 {
 		r.measure(ctx, env, report, c)
 	}
-	idle.stop()
+	idle.stop(ctx)
 	report.fill(r.stats)
 	return report, nil
 }
@@ -112,12 +112,11 @@ func (r *runner) measure(ctx context.Context, env Env, report *Report, c *child)
 
 // open connects to the target.
 func (r *runner) open(ctx context.Context) error {
-	base := context.WithoutCancel(ctx)
 	var err error
 	if r.cfg.Target == Frontend {
 		r.target, err = newFrontend(ctx, r.cfg, r.plan.total)
 	} else {
-		r.target, err = newOpenMatch(base, r.cfg, r.stats.undelete)
+		r.target, err = newOpenMatch(r.cfg, r.stats.undelete)
 	}
 	if err != nil {
 		return err
@@ -198,5 +197,5 @@ func (r *runner) ticket(ctx context.Context, i int) {
 	default:
 		r.stats.lose(reason(limit, err), err)
 	}
-	r.target.abandon(t)
+	r.target.abandon(ctx, t)
 }

@@ -28,10 +28,12 @@ func newStats(m *matches) *stats {
 	return &stats{createErrors: make(map[string]int), lostBy: make(map[string]int), known: make(map[string]bool), matches: m}
 }
 
-// note keeps the first few messages.
-func (s *stats) note(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if len(s.messages) < maxErrors && !s.known[text] {
+// note keeps the first few messages. s.mu is held.
+func (s *stats) note(what string, err error) {
+	if len(s.messages) >= maxErrors {
+		return
+	}
+	if text := fmt.Sprintf("%s: %v", what, err); !s.known[text] {
 		s.known[text] = true
 		s.messages = append(s.messages, text)
 	}
@@ -57,9 +59,7 @@ func (s *stats) notCreated(code string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.createErrors[code]++
-	if len(s.messages) < maxErrors {
-		s.note("create: %v", err)
-	}
+	s.note("create", err)
 }
 
 func (s *stats) assignedAfter(d time.Duration, measured bool, p place, region int, now time.Time) {
@@ -83,9 +83,7 @@ func (s *stats) lose(reason string, err error) {
 	defer s.mu.Unlock()
 	s.lost++
 	s.lostBy[reason]++
-	if len(s.messages) < maxErrors {
-		s.note("%s: %v", reason, err)
-	}
+	s.note(reason, err)
 }
 
 func (s *stats) interrupt() {
@@ -98,9 +96,7 @@ func (s *stats) undelete(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.undeleted++
-	if len(s.messages) < maxErrors {
-		s.note("delete: %v", err)
-	}
+	s.note("delete", err)
 }
 
 // mark says that the last ticket has been made.

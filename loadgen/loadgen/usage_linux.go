@@ -1,14 +1,11 @@
 package loadgen
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,54 +23,33 @@ func cpuTime(pid int) (time.Duration, bool) {
 	return time.Duration(ts.Nano()), true
 }
 
-// machineTime is the CPU time of everything that runs on the machine, by the
-// first line of /proc/stat (proc(5)), in hundredths of a second.
+// machineTime is the CPU time of everything that runs on the machine. Guests are
+// in User and Nice already.
 func machineTime() (time.Duration, bool) {
-	b, err := os.ReadFile("/proc/stat")
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return 0, false
 	}
-	return parseMachineTime(string(b))
-}
-
-// parseMachineTime adds all columns but those of waiting, and those of guests,
-// which are in the others already.
-func parseMachineTime(stat string) (time.Duration, bool) {
-	const tick = time.Second / 100
-	line, _, _ := strings.Cut(stat, "\n")
-	fields := strings.Fields(line)
-	if len(fields) < 9 || fields[0] != "cpu" {
+	stat, err := fs.Stat()
+	if err != nil {
 		return 0, false
 	}
-	var busy time.Duration
-	for i, text := range fields[1:9] {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return 0, false
-		}
-		if i != 3 && i != 4 { // idle, iowait
-			busy += time.Duration(n) * tick
-		}
-	}
-	return busy, true
+	c := stat.CPUTotal
+	busy := c.User + c.Nice + c.System + c.IRQ + c.SoftIRQ + c.Steal
+	return time.Duration(busy * float64(time.Second)), true
 }
 
-// peakMemory is VmHWM of proc(5), in bytes; 0 if unknown.
+// peakMemory is the most memory that was ever resident, in bytes; 0 if unknown.
 func peakMemory(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kb << 10
-		}
+	status, err := p.NewStatus()
+	if err != nil {
+		return 0
 	}
-	return 0
+	return int64(status.VmHWM)
 }
 
 // bind gives the child a process group of its own, so that a Ctrl-C reaches it
