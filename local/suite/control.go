@@ -135,16 +135,3 @@ func (s *Suite) Stop() error {
 	}
 	return errors.Join(errs...)
 }
-
-// lastFailure says why the last game server failed, for an error message.
-func (s *Suite) lastFailure() string {
-	f := s.fleet.Snapshot().LastFailure
-	if f == nil {
-		return ""
-	}
-	text := fmt.Sprintf("; the last one, %s, failed: %s", f.Server, f.Reason)
-	for _, line := range f.Output {
-		text += "\n    " + line
-	}
-	return text
-}

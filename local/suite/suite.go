@@ -1,5 +1,5 @@
 // Package suite runs everything on one machine: the development issuer, Open
-// Match's API (minimatch), the fleet, and our services, each found by the
+// Match's API (minimatch), Agones's (miniagones), and our services, each found by the
 // others through its real addresses. `torikumi up`, `torikumi demo` and the
 // tests are built on it.
 package suite
@@ -47,6 +47,7 @@ const (
 	Evaluator     = "evaluator"
 	Director      = "director"
 	Minimatch     = "minimatch"
+	Miniagones    = "miniagones" // always in this process
 )
 
 // services starts each of our services from its command line's arguments.
@@ -153,7 +154,7 @@ func Start(ctx context.Context, o Options) (*Suite, error) {
 		return nil, fmt.Errorf("make a directory for keys: %w", err)
 	}
 	s := &Suite{
-		opts: o, dir: dir, queues: set, logger: o.Log.Logger(o.LogOutput, "fleet"),
+		opts: o, dir: dir, queues: set, logger: o.Log.Logger(o.LogOutput, Miniagones),
 		instances: make(map[string]Instance), args: make(map[string][]string), failed: make(chan error, 16),
 	}
 	if err := s.start(ctx); err != nil {
@@ -262,7 +263,7 @@ func (s *Suite) openFleet(ctx context.Context) error {
 	s.fleet = f
 	inst, err := launch(ctx, func(ctx context.Context, started func(service.Addrs)) error {
 		return service.Run(ctx, service.Options{
-			Name: "fleet", Config: s.opts.Log, Logger: s.logger, GRPCListen: []string{"127.0.0.1:0"}, Started: started,
+			Name: Miniagones, Config: s.opts.Log, Logger: s.logger, GRPCListen: []string{"127.0.0.1:0"}, Started: started,
 			Register: func(r grpc.ServiceRegistrar) { f.Register(r) },
 		})
 	})
@@ -270,7 +271,7 @@ func (s *Suite) openFleet(ctx context.Context) error {
 		return fmt.Errorf("start the fleet's allocator: %w", err)
 	}
 	s.allocator = inst.Addrs().GRPC
-	s.add("fleet", inst)
+	s.add(Miniagones, inst)
 	return nil
 }
 
@@ -312,39 +313,19 @@ func (s *Suite) startFleet(ctx context.Context) error {
 	go func() { s.fleetDone <- s.fleet.Run(own) }()
 	limit, giveUp := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took more than a minute"))
 	defer giveUp()
-	limit, broken := context.WithCancelCause(limit)
-	defer broken(nil)
-	go s.noticeBroken(limit, broken)
-	if err := s.fleet.WaitReady(limit, 1); err != nil {
-		return fmt.Errorf("no game server got Ready: %w%s", context.Cause(limit), s.lastFailure())
-	}
-	return nil
-}
-
-// How many game servers in a row may fail before the first one is Ready.
-const maxFailures = 3
-
-// noticeBroken ends the wait for the first game server when its program
-// cannot run at all.
-func (s *Suite) noticeBroken(ctx context.Context, broken context.CancelCauseFunc) {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
 	slow := time.AfterFunc(3*time.Second, func() {
 		s.logger.Warn("still waiting for the first game server to say Ready to its SDK")
 	})
 	defer slow.Stop()
-	for {
-		if s.fleet.Snapshot().FailuresInARow >= maxFailures {
-			broken(errors.New("it fails again and again"))
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	if err := s.fleet.WaitReady(limit, 1, maxFailures); err != nil {
+		return fmt.Errorf("start the fleet: %w", err)
 	}
+	return nil
 }
+
+// maxFailures is how many game servers in a row may fail before the first one is
+// Ready: its program cannot run at all.
+const maxFailures = 3
 
 // namespace of the fleet's game servers.
 const namespace = "default"
@@ -424,7 +405,11 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 	if s.opts.NoShowTimeout > 0 {
 		cfg.NoShowTimeout = s.opts.NoShowTimeout
 	}
-	if cfg.SDKPort, err = portOf(spec.SDKGRPC); err != nil {
+	_, port, err := net.SplitHostPort(spec.SDKGRPC)
+	if err != nil {
+		return nil, nil, err
+	}
+	if cfg.SDKPort, err = strconv.Atoi(port); err != nil {
 		return nil, nil, err
 	}
 	inst, err := launch(ctx, func(ctx context.Context, started func(service.Addrs)) error { return gate.Run(ctx, cfg, started) })
@@ -440,13 +425,4 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 		}
 	}
 	return []string{"TORIKUMI_GATE=http://" + inst.Addrs().HTTP}, stop, nil
-}
-
-func portOf(hostPort string) (int, error) {
-	for i := len(hostPort) - 1; i >= 0; i-- {
-		if hostPort[i] == ':' {
-			return strconv.Atoi(hostPort[i+1:])
-		}
-	}
-	return 0, fmt.Errorf("no port in %q", hostPort)
 }

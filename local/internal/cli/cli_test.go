@@ -73,7 +73,7 @@ func TestUpHost(t *testing.T) {
 
 func TestUpWithBrokenGameServer(t *testing.T) {
 	code, _, errs := call(t.Context(), "up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--game-server=env LEVEL=1 /does/not/exist")
-	if code != exitFailed || !strings.Contains(errs, "it fails again and again") || !strings.Contains(errs, "/does/not/exist") {
+	if code != exitFailed || !strings.Contains(errs, "they fail again and again") || !strings.Contains(errs, "/does/not/exist") {
 		t.Errorf("exit %d:\n%s", code, errs)
 	}
 }

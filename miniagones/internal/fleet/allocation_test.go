@@ -176,7 +176,7 @@ func BenchmarkAllocate(b *testing.B) {
 	r := run(b, fleet.Options{Ready: servers, Max: 2 * servers, Backend: new(virtual.Backend), Session: 100 * time.Millisecond})
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()
-	if err := r.WaitReady(ctx, servers); err != nil {
+	if err := r.WaitReady(ctx, servers, 0); err != nil {
 		b.Fatal(err)
 	}
 	c := clients(r)

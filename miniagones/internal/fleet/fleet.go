@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 
 // ErrStopped says that the fleet runs no more.
 var ErrStopped = errors.New("the fleet has stopped")
+
+var errFailing = errors.New("they fail again and again")
 
 // Fleet runs one fleet. Its methods are safe for concurrent use; Run is called
 // once.
@@ -193,30 +196,33 @@ func (f *Fleet) Snapshot() Snapshot {
 	return s
 }
 
-// WaitReady returns when at least n servers are Ready. Its error names the
-// last failure of a server, if there was one.
-func (f *Fleet) WaitReady(ctx context.Context, n int) error {
+// WaitReady returns when at least n servers are Ready. With failures above zero
+// it gives up after as many in a row (see Snapshot). Its error names the last
+// failure of a server, if there was one.
+func (f *Fleet) WaitReady(ctx context.Context, n, failures int) error {
 	for {
 		f.mu.Lock()
 		ready := f.state.ReadyCount()
-		failure, _ := f.state.LastFailure()
+		last, inARow := f.state.LastFailure()
 		changed := f.hub.changed()
 		f.mu.Unlock()
 		if ready >= n {
 			return nil
 		}
-		var cause error
-		select {
-		case <-changed:
-			continue
-		case <-f.ran:
-			cause = ErrStopped
-		case <-ctx.Done():
-			cause = ctx.Err()
+		cause := errFailing
+		if failures == 0 || inARow < failures {
+			select {
+			case <-changed:
+				continue
+			case <-f.ran:
+				cause = ErrStopped
+			case <-ctx.Done():
+				cause = context.Cause(ctx)
+			}
 		}
-		err := fmt.Errorf("fleet %q: %d of %d game servers are Ready: %w", f.opts.Name, ready, n, cause)
-		if failure != nil {
-			err = fmt.Errorf("%w; the last that failed was %s: %s", err, failure.Server, failure.Reason)
+		err := fmt.Errorf("%d of %d game servers are Ready: %w", ready, n, cause)
+		if last != nil {
+			err = fmt.Errorf("%w; the last one that failed was %s: %s", err, last.Server, strings.Join(append([]string{last.Reason}, last.Output...), "\n    "))
 		}
 		return err
 	}

@@ -24,7 +24,7 @@ func waitReady(t testing.TB, r *harness, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := r.WaitReady(ctx, n); err != nil {
+	if err := r.WaitReady(ctx, n, 0); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -125,7 +125,7 @@ func TestCrashLoop(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if err := r.WaitReady(ctx, 1); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "exit status 3") {
+	if err := r.WaitReady(ctx, 1, 0); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("WaitReady: %v, want the reason in it", err)
 	}
 }
@@ -254,7 +254,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	if s := r.Snapshot(); gone != 2 || len(s.Servers) != 0 || s.Totals.Gone != s.Totals.Created {
 		t.Errorf("%d servers told that they are gone, %+v", gone, s)
 	}
-	if err := r.WaitReady(t.Context(), 1); !errors.Is(err, fleet.ErrStopped) {
+	if err := r.WaitReady(t.Context(), 1, 0); !errors.Is(err, fleet.ErrStopped) {
 		t.Errorf("WaitReady after stop: %v", err)
 	}
 	late := r.Subscribe()

@@ -50,7 +50,7 @@ func (r *runner) live(ctx context.Context) {
 			r.failed(fmt.Errorf("start its SDK server: %w", err))
 			return
 		}
-		defer sdk.stop()
+		defer sdk.close()
 		r.spec.SDKGRPC, r.spec.SDKHTTP = sdk.grpcAddr, sdk.httpAddr
 	}
 	r.spec.Env = r.environment()

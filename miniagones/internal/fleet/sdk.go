@@ -116,7 +116,7 @@ func (s *sdkService) GetGameServer(context.Context, *sdkpb.Empty) (*sdkpb.GameSe
 	if server == nil {
 		return nil, s.status(state.ErrNotFound)
 	}
-	return s.fleet.sdkServer(server), nil
+	return s.fleet.sdkGameServer(server), nil
 }
 
 func (s *sdkService) WatchGameServer(_ *sdkpb.Empty, stream grpc.ServerStreamingServer[sdkpb.GameServer]) error {
@@ -129,7 +129,7 @@ func (s *sdkService) WatchGameServer(_ *sdkpb.Empty, stream grpc.ServerStreaming
 		return s.status(state.ErrNotFound)
 	}
 	for {
-		if err := stream.Send(s.fleet.sdkServer(server)); err != nil {
+		if err := stream.Send(s.fleet.sdkGameServer(server)); err != nil {
 			return err
 		}
 		e, err := sub.Next(stream.Context())
@@ -140,8 +140,8 @@ func (s *sdkService) WatchGameServer(_ *sdkpb.Empty, stream grpc.ServerStreaming
 	}
 }
 
-// sdkServer writes a server as the SDK shows it.
-func (f *Fleet) sdkServer(s *Server) *sdkpb.GameServer {
+// sdkGameServer writes a server as the SDK shows it.
+func (f *Fleet) sdkGameServer(s *Server) *sdkpb.GameServer {
 	out := &sdkpb.GameServer{
 		ObjectMeta: &sdkpb.GameServer_ObjectMeta{
 			Name:              s.Name,

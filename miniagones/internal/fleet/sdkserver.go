@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -19,64 +19,72 @@ import (
 	sdkpb "torikumi/proto/agones/sdk"
 )
 
-// sdkListeners are the two ports of one game server's SDK server.
-type sdkListeners struct {
+// sdkServer is the SDK server of one game server.
+type sdkServer struct {
 	grpcAddr, httpAddr string
-	stop               func()
+	closers            []func()
 }
 
 // serveSDK starts the SDK server of a game server.
-func (f *Fleet) serveSDK(name string) (*sdkListeners, error) {
-	grpcLis, err := net.Listen("tcp", net.JoinHostPort(f.opts.SDKHost, "0"))
-	if err != nil {
-		return nil, fmt.Errorf("listen for gRPC: %w", err)
-	}
-	httpLis, err := net.Listen("tcp", net.JoinHostPort(f.opts.SDKHost, "0"))
-	if err != nil {
-		_ = grpcLis.Close()
-		return nil, fmt.Errorf("listen for REST: %w", err)
-	}
-	// REST goes through gRPC, as in Agones: only so can it stream.
-	conn, err := grpc.NewClient("passthrough:///"+grpcLis.Addr().String(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithIdleTimeout(0), grpc.WithNoProxy())
-	if err != nil {
-		_ = grpcLis.Close()
-		_ = httpLis.Close()
-		return nil, fmt.Errorf("connect REST to gRPC: %w", err)
-	}
-	mux := sdkMux()
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := sdkpb.RegisterSDKHandlerClient(ctx, mux, sdkpb.NewSDKClient(conn)); err != nil {
-		cancel()
-		_ = conn.Close()
-		_ = grpcLis.Close()
-		_ = httpLis.Close()
-		return nil, fmt.Errorf("map REST to gRPC: %w", err)
-	}
-
+func (f *Fleet) serveSDK(name string) (_ *sdkServer, err error) {
+	s := new(sdkServer)
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	grpcServer := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(
 		keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
 	sdkpb.RegisterSDKServer(grpcServer, &sdkService{fleet: f, name: name})
+	if s.grpcAddr, err = s.listen(f, name, grpcServer.Serve, grpcServer.Stop); err != nil {
+		return nil, fmt.Errorf("listen for gRPC: %w", err)
+	}
+	// REST goes through gRPC, as in Agones: only so can it stream.
+	conn, err := grpc.NewClient("passthrough:///"+s.grpcAddr,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithIdleTimeout(0), grpc.WithNoProxy())
+	if err != nil {
+		return nil, fmt.Errorf("connect REST to gRPC: %w", err)
+	}
+	s.closers = append(s.closers, func() { _ = conn.Close() })
+	ctx, cancel := context.WithCancel(context.Background())
+	s.closers = append(s.closers, cancel)
+	mux := sdkMux()
+	if err := sdkpb.RegisterSDKHandlerClient(ctx, mux, sdkpb.NewSDKClient(conn)); err != nil {
+		return nil, fmt.Errorf("map REST to gRPC: %w", err)
+	}
 	httpServer := &http.Server{
 		Handler:           sdkGuard(f.opts.SDKHost, refuseEmptyHealth(http.MaxBytesHandler(mux, 64<<10))),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	var serving sync.WaitGroup
-	serving.Go(func() { f.served(name, grpcServer.Serve(grpcLis)) })
-	serving.Go(func() { f.served(name, httpServer.Serve(httpLis)) })
-	return &sdkListeners{
-		grpcAddr: grpcLis.Addr().String(),
-		httpAddr: httpLis.Addr().String(),
-		stop: func() {
-			cancel()
-			_ = httpServer.Close()
-			grpcServer.Stop()
-			_ = conn.Close()
-			serving.Wait()
-		},
-	}, nil
+	if s.httpAddr, err = s.listen(f, name, httpServer.Serve, func() { _ = httpServer.Close() }); err != nil {
+		return nil, fmt.Errorf("listen for REST: %w", err)
+	}
+	return s, nil
+}
+
+// listen serves on a free port until close, which calls stop.
+func (s *sdkServer) listen(f *Fleet, name string, serve func(net.Listener) error, stop func()) (string, error) {
+	lis, err := net.Listen("tcp", net.JoinHostPort(f.opts.SDKHost, "0"))
+	if err != nil {
+		return "", err
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := serve(lis); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, grpc.ErrServerStopped) {
+			f.opts.Logger.Error("SDK server failed", "gameserver", name, "error", err)
+		}
+	}()
+	s.closers = append(s.closers, func() { stop(); <-served })
+	return lis.Addr().String(), nil
+}
+
+func (s *sdkServer) close() {
+	for _, c := range slices.Backward(s.closers) {
+		c()
+	}
 }
 
 // sdkGuard keeps foreign web pages away from an SDK that only this machine can
@@ -86,12 +94,6 @@ func sdkGuard(host string, h http.Handler) http.Handler {
 		return service.LocalOnly(h)
 	}
 	return h
-}
-
-func (f *Fleet) served(name string, err error) {
-	if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, grpc.ErrServerStopped) {
-		f.opts.Logger.Error("SDK server failed", "gameserver", name, "error", err)
-	}
 }
 
 // sdkMux writes JSON as Agones does: names as in the .proto, and every field.

@@ -32,7 +32,7 @@ func TestSubscribeClose(t *testing.T) {
 			}
 		})
 	}
-	if err := f.WaitReady(t.Context(), 50); err != nil {
+	if err := f.WaitReady(t.Context(), 50, 0); err != nil {
 		t.Fatal(err)
 	}
 	readers.Wait()
