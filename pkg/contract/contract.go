@@ -12,14 +12,13 @@ import (
 	"regexp"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// Names of extensions in Open Match's messages.
+// Names of extensions in Open Match's messages. Put says in which types they
+// travel.
 const (
 	// TicketExtension holds a torikumiv1.TicketDetails in Ticket.extensions.
 	TicketExtension = "torikumi.v1.ticket"
@@ -64,36 +63,6 @@ const (
 	// LatencyArg is the double arg with the latency to the region in ms.
 	LatencyArg = "latency"
 )
-
-// ErrNoExtension says that a message lacks the extension; what other
-// frontends, directors and match functions make has none of ours.
-var ErrNoExtension = errors.New("no such extension")
-
-// Put packs m into the extensions of one of Open Match's messages.
-func Put(extensions *map[string]*anypb.Any, name string, m proto.Message) error {
-	packed, err := anypb.New(m)
-	if err != nil {
-		return fmt.Errorf("pack extension %q: %w", name, err)
-	}
-	if *extensions == nil {
-		*extensions = make(map[string]*anypb.Any)
-	}
-	(*extensions)[name] = packed
-	return nil
-}
-
-// Get unpacks the named extension into m. The error is ErrNoExtension if it
-// is not there, and another if it holds something else.
-func Get(extensions map[string]*anypb.Any, name string, m proto.Message) error {
-	packed, ok := extensions[name]
-	if !ok || packed == nil {
-		return fmt.Errorf("extension %q: %w", name, ErrNoExtension)
-	}
-	if err := packed.UnmarshalTo(m); err != nil {
-		return fmt.Errorf("unpack extension %q: %w", name, err)
-	}
-	return nil
-}
 
 // TicketDetails returns what a ticket says of its players. A ticket without
 // our extension is one player with the ticket's id, and the search fields are

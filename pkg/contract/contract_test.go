@@ -1,7 +1,6 @@
 package contract_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -12,25 +11,6 @@ import (
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
-
-func TestPutAndGet(t *testing.T) {
-	m := &openmatch.Match{}
-	want := &torikumiv1.MatchDetails{Queue: "session", Score: 3}
-	if err := contract.Put(&m.Extensions, contract.MatchExtension, want); err != nil {
-		t.Fatal(err)
-	}
-	got := new(torikumiv1.MatchDetails)
-	if err := contract.Get(m.Extensions, contract.MatchExtension, got); err != nil || !proto.Equal(got, want) {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if err := contract.Get(m.Extensions, contract.TicketExtension, got); !errors.Is(err, contract.ErrNoExtension) {
-		t.Errorf("missing extension: %v", err)
-	}
-	err := contract.Get(m.Extensions, contract.MatchExtension, new(torikumiv1.TicketDetails))
-	if err == nil || errors.Is(err, contract.ErrNoExtension) {
-		t.Errorf("extension of another type: %v", err)
-	}
-}
 
 func TestForeignTicketIsOnePlayer(t *testing.T) {
 	d, err := contract.TicketDetails(&openmatch.Ticket{Id: "t1", SearchFields: &openmatch.SearchFields{
