@@ -17,6 +17,7 @@
 //   - GetTicket knows no backfills.
 //   - Match functions over REST have no 3 s limit, and the one of evaluators
 //     counts from the last proposal on.
+//   - Extensions of unknown types are printed over REST; see package anyjson.
 //   - A page size out of bounds stops the start and is not clamped.
 package minimatch
 

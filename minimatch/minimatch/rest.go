@@ -2,12 +2,15 @@ package minimatch
 
 import (
 	"context"
+	"io"
 	"net/http"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
+	"torikumi/minimatch/internal/anyjson"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -18,10 +21,10 @@ import (
 func rest(mux *http.ServeMux, self *grpc.ClientConn) error {
 	gateway := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.HTTPBodyMarshaler{
-			Marshaler: &runtime.JSONPb{
+			Marshaler: &marshaler{runtime.JSONPb{
 				MarshalOptions:   protojson.MarshalOptions{UseProtoNames: true},
 				UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: true},
-			},
+			}},
 		}),
 		// What a client's headers say is between it and its proxies.
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
@@ -37,6 +40,39 @@ func rest(mux *http.ServeMux, self *grpc.ClientConn) error {
 	}
 	mux.Handle("/v1/", bounded(gateway))
 	return nil
+}
+
+// marshaler is the gateway's for messages whose extensions hold any types.
+type marshaler struct{ runtime.JSONPb }
+
+// Marshal implements runtime.Marshaler. The gateway's streams pass their
+// messages as {"result": message}.
+func (m *marshaler) Marshal(v any) ([]byte, error) {
+	text, err := m.JSONPb.Marshal(v)
+	if err == nil {
+		return text, nil
+	}
+	switch v := v.(type) {
+	case proto.Message:
+		return m.JSONPb.Marshal(anyjson.Printable(v))
+	case map[string]any:
+		if result, ok := v["result"].(proto.Message); ok {
+			return m.JSONPb.Marshal(map[string]any{"result": anyjson.Printable(result)})
+		}
+	}
+	return nil, err
+}
+
+// NewDecoder implements runtime.Marshaler.
+func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
+	decoder := m.JSONPb.NewDecoder(r)
+	return runtime.DecoderFunc(func(v any) error {
+		err := decoder.Decode(v)
+		if message, ok := v.(proto.Message); ok && err == nil {
+			anyjson.Restore(message)
+		}
+		return err
+	})
 }
 
 // bounded takes no larger bodies over HTTP than over gRPC.

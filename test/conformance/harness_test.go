@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -35,15 +36,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // page size of 10. It must be nobody else's: every ticket that the tests find is
 // taken for theirs. The REST tests need the HTTP addresses, and the tests of what
 // expires a pending release timeout that can be waited for, which is told them.
+// With OPEN_MATCH_EVALUATOR_HTTP_LISTEN instead of OPEN_MATCH_EVALUATOR_LISTEN it
+// calls the evaluator over REST; only the tests of such an evaluator then run.
 const (
-	envFrontend     = "OPEN_MATCH_FRONTEND"
-	envBackend      = "OPEN_MATCH_BACKEND"
-	envQuery        = "OPEN_MATCH_QUERY"
-	envFrontendHTTP = "OPEN_MATCH_FRONTEND_HTTP"
-	envBackendHTTP  = "OPEN_MATCH_BACKEND_HTTP"
-	envQueryHTTP    = "OPEN_MATCH_QUERY_HTTP"
-	envEvaluator    = "OPEN_MATCH_EVALUATOR_LISTEN"
-	envPending      = "OPEN_MATCH_PENDING_RELEASE_TIMEOUT"
+	envFrontend      = "OPEN_MATCH_FRONTEND"
+	envBackend       = "OPEN_MATCH_BACKEND"
+	envQuery         = "OPEN_MATCH_QUERY"
+	envFrontendHTTP  = "OPEN_MATCH_FRONTEND_HTTP"
+	envBackendHTTP   = "OPEN_MATCH_BACKEND_HTTP"
+	envQueryHTTP     = "OPEN_MATCH_QUERY_HTTP"
+	envEvaluator     = "OPEN_MATCH_EVALUATOR_LISTEN"
+	envEvaluatorHTTP = "OPEN_MATCH_EVALUATOR_HTTP_LISTEN"
+	envPending       = "OPEN_MATCH_PENDING_RELEASE_TIMEOUT"
 )
 
 const (
@@ -82,8 +86,32 @@ func start(t testing.TB, change ...func(*minimatch.Config)) *openMatch {
 	if len(change) > 0 {
 		t.Skip("needs settings of its own")
 	}
+	if os.Getenv(envEvaluator) == "" {
+		t.Skip(envEvaluator + " is not set")
+	}
 	om := newOpenMatch(t)
 	serve(t, os.Getenv(envEvaluator), func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
+	return om.other()
+}
+
+// startWithREST is start with this evaluator over REST.
+func startWithREST(t *testing.T, answer func(http.ResponseWriter, *http.Request, []string)) *openMatch {
+	t.Helper()
+	if os.Getenv(envFrontend) == "" {
+		addr := restEvaluator(t, "127.0.0.1:0", answer)
+		return startOwn(t, func(c *minimatch.Config) { c.EvaluatorREST = addr })
+	}
+	if os.Getenv(envEvaluatorHTTP) == "" {
+		t.Skip(envEvaluatorHTTP + " is not set")
+	}
+	restEvaluator(t, os.Getenv(envEvaluatorHTTP), answer)
+	return newOpenMatch(t).other()
+}
+
+// other connects to the Open Match of the variables.
+func (om *openMatch) other() *openMatch {
+	t := om.t
+	t.Helper()
 	om.connect(os.Getenv(envFrontend), os.Getenv(envBackend), os.Getenv(envQuery))
 	om.restAt(os.Getenv(envFrontendHTTP), os.Getenv(envBackendHTTP), os.Getenv(envQueryHTTP))
 	om.proposing("nothing")
@@ -305,11 +333,15 @@ func (om *openMatch) ticket() *openmatch.Ticket {
 	if err != nil {
 		om.t.Fatal(err)
 	}
-	om.t.Cleanup(func() {
-		// Only for a system that outlives the test.
-		_, _ = om.frontend.DeleteTicket(context.Background(), &openmatch.DeleteTicketRequest{TicketId: t.GetId()})
-	})
+	om.deleteLater(t.GetId())
 	return t
+}
+
+// deleteLater is for a system that outlives the test.
+func (om *openMatch) deleteLater(id string) {
+	om.t.Cleanup(func() {
+		_, _ = om.frontend.DeleteTicket(context.Background(), &openmatch.DeleteTicketRequest{TicketId: id})
+	})
 }
 
 func (om *openMatch) pool() *openmatch.Pool {

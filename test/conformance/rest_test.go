@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -259,7 +260,7 @@ func TestAMatchFunctionOverRESTThatHangsIsCut(t *testing.T) {
 
 // restEvaluator serves an evaluator over REST, which reads all proposals and
 // then answers, and returns its address.
-func restEvaluator(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, ids []string)) string {
+func restEvaluator(t *testing.T, addr string, answer func(w http.ResponseWriter, r *http.Request, ids []string)) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/evaluator/matches:evaluate", func(w http.ResponseWriter, r *http.Request) {
@@ -278,13 +279,18 @@ func restEvaluator(t *testing.T, answer func(w http.ResponseWriter, r *http.Requ
 		}
 		answer(w, r, ids)
 	})
-	server := httptest.NewServer(mux)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: mux}}
+	server.Start()
 	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
+	return l.Addr().String()
 }
 
 func TestAnEvaluatorOverREST(t *testing.T) {
-	addr := restEvaluator(t, func(w http.ResponseWriter, _ *http.Request, ids []string) {
+	addr := restEvaluator(t, "127.0.0.1:0", func(w http.ResponseWriter, _ *http.Request, ids []string) {
 		for _, id := range append(ids, "unknown", ids[0]) {
 			if !strings.HasSuffix(id, "rejected") {
 				fmt.Fprintf(w, "{\"result\":{\"match_id\":%q}}\n", id)
@@ -307,7 +313,7 @@ func TestAnEvaluatorOverRESTThatFails(t *testing.T) {
 		"hangs":   func(_ http.ResponseWriter, r *http.Request, _ []string) { <-r.Context().Done() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := restEvaluator(t, answer)
+			addr := restEvaluator(t, "127.0.0.1:0", answer)
 			om := start(t, func(c *minimatch.Config) { c.EvaluatorREST = addr })
 			a := om.ticket()
 			om.proposing("p", om.match("m", a))

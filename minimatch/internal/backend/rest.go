@@ -11,8 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
+	"torikumi/minimatch/internal/anyjson"
 	"torikumi/minimatch/internal/jsonstream"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
@@ -33,7 +32,7 @@ func newRESTClient() *http.Client {
 
 // runREST calls a match function over its HTTP mapping.
 func (f *Functions) runREST(ctx context.Context, cfg *openmatch.FunctionConfig, profile *openmatch.MatchProfile, propose func(*openmatch.Match) error) error {
-	body, err := protojson.Marshal(&openmatch.RunRequest{Profile: profile})
+	body, err := anyjson.Marshal(&openmatch.RunRequest{Profile: profile})
 	if err != nil {
 		return fmt.Errorf("the profile cannot be written as JSON: %w", err)
 	}

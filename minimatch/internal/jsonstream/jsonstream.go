@@ -10,8 +10,9 @@ import (
 	"io"
 	"net/http"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"torikumi/minimatch/internal/anyjson"
 )
 
 // Errors of Next, beside io.EOF and those of the stream itself.
@@ -56,8 +57,6 @@ type item struct {
 	Message string          `json:"message"`
 }
 
-var unmarshal = protojson.UnmarshalOptions{DiscardUnknown: true}
-
 // Next reads the next result into m. It returns io.EOF at the end of the
 // stream, and a *Failure when the server says that it failed.
 func (r *Reader) Next(m proto.Message) error {
@@ -85,7 +84,7 @@ func (r *Reader) Next(m proto.Message) error {
 	case len(it.Result) == 0:
 		return ErrMalformed
 	}
-	if err := unmarshal.Unmarshal(it.Result, m); err != nil {
+	if err := anyjson.Unmarshal(it.Result, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil

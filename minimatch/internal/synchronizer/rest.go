@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/encoding/protojson"
 
+	"torikumi/minimatch/internal/anyjson"
 	"torikumi/minimatch/internal/jsonstream"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
@@ -108,7 +108,7 @@ func write(ctx context.Context, w io.Writer, source Source) error {
 			return err
 		}
 		for _, m := range batch {
-			text, err := protojson.Marshal(&openmatch.EvaluateRequest{Match: m})
+			text, err := anyjson.Marshal(&openmatch.EvaluateRequest{Match: m})
 			if err != nil {
 				return fmt.Errorf("the match %q cannot be written as JSON: %w", m.GetMatchId(), err)
 			}
