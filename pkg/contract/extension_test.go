@@ -2,9 +2,12 @@ package contract_test
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -112,6 +115,59 @@ func TestAssignmentIsWhole(t *testing.T) {
 	}
 	if err := contract.Get(extensions, contract.AssignmentExtension, got); err != nil || !proto.Equal(got, empty) {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// TestAssignmentsAreReadStrictly changes one value of an assignment: what Get
+// makes of it is what the JSON mapping says.
+func TestAssignmentsAreReadStrictly(t *testing.T) {
+	made := func() *structpb.Struct {
+		var extensions map[string]*anypb.Any
+		if err := contract.Put(&extensions, contract.AssignmentExtension, samples()[5].m); err != nil {
+			t.Fatal(err)
+		}
+		s := new(structpb.Struct)
+		if err := extensions[contract.AssignmentExtension].UnmarshalTo(s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	values := []*structpb.Value{nil, structpb.NewNullValue(), structpb.NewNumberValue(1.5), structpb.NewNumberValue(1e10),
+		structpb.NewNumberValue(7), structpb.NewStringValue("8"), structpb.NewStringValue("2026-01-01T00:00:00Z"),
+		structpb.NewBoolValue(true), structpb.NewStructValue(&structpb.Struct{}), structpb.NewListValue(&structpb.ListValue{}), {}}
+	for _, where := range []func(*structpb.Struct) *structpb.Struct{
+		func(s *structpb.Struct) *structpb.Struct { return s },
+		func(s *structpb.Struct) *structpb.Struct { return s.Fields["ports"].GetStructValue() },
+		func(s *structpb.Struct) *structpb.Struct {
+			return s.Fields["teams"].GetListValue().GetValues()[0].GetStructValue()
+		},
+		func(s *structpb.Struct) *structpb.Struct {
+			team := s.Fields["teams"].GetListValue().GetValues()[0].GetStructValue()
+			return team.Fields["members"].GetListValue().GetValues()[0].GetStructValue()
+		},
+	} {
+		names := append(slices.Collect(maps.Keys(where(made()).Fields)), "later")
+		for _, name := range names {
+			for _, v := range values {
+				s := made()
+				if delete(where(s).Fields, name); v != nil {
+					where(s).Fields[name] = v
+				}
+				a, err := anypb.New(s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, want := new(torikumiv1.AssignmentDetails), new(torikumiv1.AssignmentDetails)
+				text, wantErr := protojson.Marshal(s)
+				if wantErr == nil {
+					wantErr = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(text, want)
+				}
+				err = contract.Get(map[string]*anypb.Any{contract.AssignmentExtension: a}, contract.AssignmentExtension, got)
+				if (err == nil) != (wantErr == nil) || err == nil && !proto.Equal(got, want) {
+					t.Errorf("%s = %v: got %v, %v, want %v, %v", name, v, got, err, want, wantErr)
+				}
+			}
+		}
 	}
 }
 
