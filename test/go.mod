@@ -9,6 +9,7 @@ require (
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 	torikumi/evaluator v0.0.0
+	torikumi/frontend v0.0.0
 	torikumi/local v0.0.0
 	torikumi/matchfunction v0.0.0
 	torikumi/miniagones v0.0.0
@@ -44,7 +45,6 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 	torikumi/director v0.0.0 // indirect
-	torikumi/frontend v0.0.0 // indirect
 	torikumi/gameserver v0.0.0 // indirect
 )
 

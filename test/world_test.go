@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/frontend/signing"
 	"torikumi/local/issuer"
 	"torikumi/local/suite"
 	"torikumi/pkg/rpc"
@@ -42,7 +43,7 @@ type world struct {
 	suite    *suite.Suite
 	http     *http.Client
 	frontend torikumiv1.FrontendServiceClient
-	minter   *token.PlayerMinter
+	minter   *signing.PlayerMinter
 	fleet    *rosters
 	logs     *output
 
@@ -76,11 +77,11 @@ func newWorld(t *testing.T) *world {
 	w.suite = s
 	w.fleet = followFleet(s.Fleet())
 	t.Cleanup(w.stop)
-	keys, err := token.LoadKeys(s.PlayerKeysDir(), token.KeyOptions{Algorithm: token.RS256})
+	keys, err := signing.LoadKeys(s.PlayerKeysDir(), signing.KeyOptions{Algorithm: token.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.minter, err = token.NewPlayerMinter(token.PlayerMinterOptions{Keys: keys, Issuer: issuer.URL, Audience: issuer.Audience})
+	w.minter, err = signing.NewPlayerMinter(signing.PlayerMinterOptions{Keys: keys, Issuer: issuer.URL, Audience: issuer.Audience})
 	if err != nil {
 		t.Fatal(err)
 	}

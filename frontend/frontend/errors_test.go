@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"torikumi/frontend/frontend"
+	"torikumi/frontend/signing"
 	"torikumi/pkg/problem"
-	"torikumi/pkg/token"
 )
 
 type settings = frontend.Config
@@ -268,10 +268,10 @@ func TestHeadersAreNotMetadata(t *testing.T) {
 
 func TestBadTokens(t *testing.T) {
 	s := start(t, nil)
-	mint := func(change func(*token.PlayerMinterOptions)) string {
-		o := token.PlayerMinterOptions{Keys: s.players, Issuer: playersURL, Audience: "game"}
+	mint := func(change func(*signing.PlayerMinterOptions)) string {
+		o := signing.PlayerMinterOptions{Keys: s.players, Issuer: playersURL, Audience: "game"}
 		change(&o)
-		m, err := token.NewPlayerMinter(o)
+		m, err := signing.NewPlayerMinter(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,10 +288,10 @@ func TestBadTokens(t *testing.T) {
 		"cut":        {good[:len(good)-4], "malformed"},
 		"other keys": {other, "unknown_key"},
 		"expired": {
-			mint(func(o *token.PlayerMinterOptions) { o.Now = func() time.Time { return time.Now().Add(-time.Hour) } }), "expired",
+			mint(func(o *signing.PlayerMinterOptions) { o.Now = func() time.Time { return time.Now().Add(-time.Hour) } }), "expired",
 		},
-		"issuer":   {mint(func(o *token.PlayerMinterOptions) { o.Issuer = "https://evil.example" }), "wrong_issuer"},
-		"audience": {mint(func(o *token.PlayerMinterOptions) { o.Audience = "shop" }), "wrong_audience"},
+		"issuer":   {mint(func(o *signing.PlayerMinterOptions) { o.Issuer = "https://evil.example" }), "wrong_issuer"},
+		"audience": {mint(func(o *signing.PlayerMinterOptions) { o.Audience = "shop" }), "wrong_audience"},
 	} {
 		for _, path := range []string{"/v1/tickets/x", "/v1/tickets/x/events", "/play/eu"} {
 			r := s.send(t.Context(), test.raw, "GET", path, http.NoBody)

@@ -27,6 +27,8 @@ import (
 	"torikumi/frontend/internal/matchmaker"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/internal/web"
+	"torikumi/frontend/playertoken"
+	"torikumi/frontend/signing"
 	"torikumi/pkg/config"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
@@ -94,7 +96,7 @@ type parts struct {
 	cfg        *Config
 	logger     *slog.Logger
 	registry   *prometheus.Registry
-	keys       *token.Keys
+	keys       *signing.Keys
 	players    *token.RemoteKeys
 	conns      []*grpc.ClientConn
 	matchmaker *matchmaker.Client
@@ -140,15 +142,15 @@ func (p *parts) open() error {
 }
 
 // openKeys reads the keys of the join tokens.
-func (p *parts) openKeys() (*token.Minter, error) {
+func (p *parts) openKeys() (*signing.Minter, error) {
 	var err error
-	p.keys, err = token.LoadKeys(p.cfg.KeysDir, token.KeyOptions{
+	p.keys, err = signing.LoadKeys(p.cfg.KeysDir, signing.KeyOptions{
 		Algorithm: token.Algorithm(p.cfg.Algorithm), PublishBefore: p.cfg.KeysPublishBefore, Logger: p.logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--keys-dir: %w", err)
 	}
-	minter, err := token.NewMinter(token.MinterOptions{Keys: p.keys, Issuer: p.cfg.Issuer, Lifetime: p.cfg.JoinTokenLifetime})
+	minter, err := signing.NewMinter(signing.MinterOptions{Keys: p.keys, Issuer: p.cfg.Issuer, Lifetime: p.cfg.JoinTokenLifetime})
 	if err != nil {
 		return nil, fmt.Errorf("join tokens: %w", err)
 	}
@@ -168,7 +170,7 @@ func (p *parts) openAuth() error {
 	if err != nil {
 		return fmt.Errorf("--player-jwks-url: %w", err)
 	}
-	verifier, err := token.NewPlayerVerifier(token.PlayerOptions{
+	verifier, err := playertoken.NewVerifier(playertoken.Options{
 		Keys: p.players, Issuer: p.cfg.PlayerIssuer, Audience: p.cfg.PlayerAudience, Algorithms: algorithms,
 	})
 	if err != nil {

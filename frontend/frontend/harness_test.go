@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"torikumi/frontend/frontend"
+	"torikumi/frontend/signing"
 	"torikumi/pkg/config"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
@@ -60,8 +61,8 @@ type suite struct {
 	t        testing.TB
 	om       *openMatch
 	director *director
-	issuer   *token.PlayerMinter
-	players  *token.Keys // sign player tokens
+	issuer   *signing.PlayerMinter
+	players  *signing.Keys // sign player tokens
 	jwks     *httptest.Server
 	keysDir  string
 	client   *http.Client
@@ -76,11 +77,11 @@ func start(t testing.TB, change func(*frontend.Config)) *suite {
 	t.Helper()
 	s := &suite{t: t, om: newOpenMatch(t), director: newDirector(t), keysDir: t.TempDir()}
 	s.players = makeKeys(t, t.TempDir())
-	s.jwks = httptest.NewServer(token.JWKSHandler(s.players))
+	s.jwks = httptest.NewServer(signing.JWKSHandler(s.players))
 	t.Cleanup(s.jwks.Close)
 	makeKeys(t, s.keysDir)
 	var err error
-	s.issuer, err = token.NewPlayerMinter(token.PlayerMinterOptions{Keys: s.players, Issuer: playersURL, Audience: "game"})
+	s.issuer, err = signing.NewPlayerMinter(signing.PlayerMinterOptions{Keys: s.players, Issuer: playersURL, Audience: "game"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,12 +136,12 @@ func (s *suite) run() {
 	}
 }
 
-func makeKeys(t testing.TB, dir string) *token.Keys {
+func makeKeys(t testing.TB, dir string) *signing.Keys {
 	t.Helper()
-	if _, err := token.GenerateKey(dir, token.ES256, time.Now().Add(-time.Hour)); err != nil {
+	if _, err := signing.GenerateKey(dir, token.ES256, time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := token.LoadKeys(dir, token.KeyOptions{Algorithm: token.ES256})
+	keys, err := signing.LoadKeys(dir, signing.KeyOptions{Algorithm: token.ES256})
 	if err != nil {
 		t.Fatal(err)
 	}

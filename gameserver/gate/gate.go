@@ -34,6 +34,7 @@ import (
 	"torikumi/gameserver/internal/agones"
 	"torikumi/gameserver/internal/door"
 	"torikumi/gameserver/internal/gateapi"
+	"torikumi/gameserver/internal/journal"
 	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
@@ -152,7 +153,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 	if err != nil {
 		return fmt.Errorf("verifier: %w", err)
 	}
-	replay, err := token.OpenReplay(cfg.Journal, nil)
+	replay, err := journal.OpenReplay(cfg.Journal, nil)
 	if err != nil {
 		return fmt.Errorf("open the record of used tokens: %w", err)
 	}

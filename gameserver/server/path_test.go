@@ -59,7 +59,7 @@ func raceFree(s *suite) bool {
 func TestCorpusIsRefusedWithItsReason(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann")
-	for _, a := range s.issuer.Corpus("ann", match) {
+	for _, a := range s.issuer.Corpus(t, "ann", match) {
 		t.Run(a.Name, func(t *testing.T) {
 			got := reasonOf(t, exchange(t, raw(t, s.udp), wire.Join+" "+a.Raw, wire.Refused))
 			if got != a.Want {

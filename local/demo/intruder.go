@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"torikumi/frontend/signing"
 	"torikumi/gameserver/client"
 	"torikumi/local/suite"
 	"torikumi/pkg/token"
@@ -40,23 +41,23 @@ func (k kind) String() string { return [...]string{"forged", "expired", "replaye
 
 // forger makes the tokens that intruders come with.
 type forger struct {
-	now, past *token.Minter
+	now, past *signing.Minter
 	key       *rsa.PrivateKey
 }
 
 // newForger uses the real keys of the suite for tokens that are genuine and
 // still no good, and a key of its own for forgeries.
 func newForger(keysDir string) (*forger, error) {
-	keys, err := token.LoadKeys(keysDir, token.KeyOptions{Algorithm: token.RS256})
+	keys, err := signing.LoadKeys(keysDir, signing.KeyOptions{Algorithm: token.RS256})
 	if err != nil {
 		return nil, err
 	}
 	l := new(forger)
-	if l.now, err = token.NewMinter(token.MinterOptions{Keys: keys, Issuer: suite.Issuer}); err != nil {
+	if l.now, err = signing.NewMinter(signing.MinterOptions{Keys: keys, Issuer: suite.Issuer}); err != nil {
 		return nil, err
 	}
 	longAgo := func() time.Time { return time.Now().Add(-time.Hour) }
-	if l.past, err = token.NewMinter(token.MinterOptions{Keys: keys, Issuer: suite.Issuer, Now: longAgo}); err != nil {
+	if l.past, err = signing.NewMinter(signing.MinterOptions{Keys: keys, Issuer: suite.Issuer, Now: longAgo}); err != nil {
 		return nil, err
 	}
 	l.key, err = rsa.GenerateKey(rand.Reader, 2048)
@@ -82,7 +83,7 @@ func (l *forger) make(k kind, genuine string) (string, error) {
 		return "", fmt.Errorf("the frontend's token: %w", err)
 	}
 	namespace, server, _ := strings.Cut(strings.TrimPrefix(claims.Audience, "gs:"), "/")
-	req := token.MintRequest{Player: "intruder", Namespace: namespace, GameServer: server, MatchID: claims.Match, Team: claims.Team}
+	req := signing.MintRequest{Player: "intruder", Namespace: namespace, GameServer: server, MatchID: claims.Match, Team: claims.Team}
 	switch k {
 	case forged:
 		mine := parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(payload), `"sub":"`, `"sub":"x`, 1)))

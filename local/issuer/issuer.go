@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"torikumi/frontend/signing"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
@@ -49,11 +50,11 @@ type Options struct {
 
 // Run serves until ctx ends.
 func Run(ctx context.Context, o Options) error {
-	keys, err := token.LoadKeys(o.KeysDir, token.KeyOptions{Algorithm: token.RS256})
+	keys, err := signing.LoadKeys(o.KeysDir, signing.KeyOptions{Algorithm: token.RS256})
 	if err != nil {
 		return fmt.Errorf("keys of the development issuer: %w", err)
 	}
-	minter, err := token.NewPlayerMinter(token.PlayerMinterOptions{Keys: keys, Issuer: URL, Audience: Audience})
+	minter, err := signing.NewPlayerMinter(signing.PlayerMinterOptions{Keys: keys, Issuer: URL, Audience: Audience})
 	if err != nil {
 		return fmt.Errorf("development issuer: %w", err)
 	}
@@ -65,7 +66,7 @@ func Run(ctx context.Context, o Options) error {
 		WrapHTTP: wrap,
 		Name:     "issuer", Config: o.Service, HTTPListen: []string{o.HTTPListen}, Started: o.Started,
 		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
-			mux.Handle(token.JWKSPath, token.JWKSHandler(keys))
+			mux.Handle(token.JWKSPath, signing.JWKSHandler(keys))
 			mux.Handle("POST "+TokenPath, handler(minter))
 			return nil
 		},
@@ -74,7 +75,7 @@ func Run(ctx context.Context, o Options) error {
 
 // handler makes tokens. The answer is {"player","token","expires_in"}, the
 // last in seconds.
-func handler(minter *token.PlayerMinter) http.Handler {
+func handler(minter *signing.PlayerMinter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var req struct {
 			Player string `json:"player"`

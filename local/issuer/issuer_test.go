@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"torikumi/frontend/playertoken"
+	"torikumi/frontend/signing"
 	"torikumi/local/issuer"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func start(t *testing.T) (base, keysDir string) {
 	t.Helper()
 	dir := t.TempDir()
-	if _, err := token.GenerateKey(dir, token.RS256, time.Now()); err != nil {
+	if _, err := signing.GenerateKey(dir, token.RS256, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -72,11 +74,11 @@ func TestToken(t *testing.T) {
 	if code != http.StatusOK {
 		t.Fatalf("%d %v", code, answer)
 	}
-	keys, err := token.LoadKeys(dir, token.KeyOptions{Algorithm: token.RS256})
+	keys, err := signing.LoadKeys(dir, signing.KeyOptions{Algorithm: token.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := token.NewPlayerVerifier(token.PlayerOptions{Keys: keys, Issuer: issuer.URL, Audience: issuer.Audience, Algorithms: []token.Algorithm{token.RS256}})
+	v, err := playertoken.NewVerifier(playertoken.Options{Keys: keys, Issuer: issuer.URL, Audience: issuer.Audience, Algorithms: []token.Algorithm{token.RS256}})
 	if err != nil {
 		t.Fatal(err)
 	}

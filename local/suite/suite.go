@@ -22,6 +22,7 @@ import (
 	"torikumi/director/director"
 	"torikumi/evaluator/evaluator"
 	"torikumi/frontend/frontend"
+	"torikumi/frontend/signing"
 	"torikumi/gameserver/gate"
 	"torikumi/local/issuer"
 	"torikumi/matchfunction/matchfunction"
@@ -185,7 +186,7 @@ func (s *Suite) makeKeys(context.Context) error {
 		go func() {
 			err := os.MkdirAll(s.keysDir(name), 0o700)
 			if err == nil {
-				_, err = token.GenerateKey(s.keysDir(name), token.RS256, time.Now())
+				_, err = signing.GenerateKey(s.keysDir(name), token.RS256, time.Now())
 			}
 			errs <- err
 		}()

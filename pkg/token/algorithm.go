@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -39,14 +38,15 @@ func (a Algorithm) Validate() error {
 	return fmt.Errorf("algorithm %q: must be %s or %s", string(a), RS256, ES256)
 }
 
-func (a Algorithm) method() jwt.SigningMethod {
+// Method returns what signs and verifies with a.
+func (a Algorithm) Method() jwt.SigningMethod {
 	if a == ES256 {
 		return jwt.SigningMethodES256
 	}
 	return jwt.SigningMethodRS256
 }
 
-// fits says whether the type of key is the one that a signs with.
+// fits reports whether the type of key is the one that a signs with.
 func (a Algorithm) fits(key crypto.PublicKey) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -57,9 +57,9 @@ func (a Algorithm) fits(key crypto.PublicKey) bool {
 	return false
 }
 
-// checkPublicKey returns an error unless key has the type and the strength
+// CheckPublicKey returns an error unless key has the type and the strength
 // that a asks for.
-func (a Algorithm) checkPublicKey(key crypto.PublicKey) error {
+func (a Algorithm) CheckPublicKey(key crypto.PublicKey) error {
 	if !a.fits(key) {
 		return fmt.Errorf("key of type %T (or its curve) does not fit algorithm %s", key, a)
 	}
@@ -72,21 +72,4 @@ func (a Algorithm) checkPublicKey(key crypto.PublicKey) error {
 		}
 	}
 	return nil
-}
-
-// sign returns the compact form of a token with exactly the header members
-// alg, typ and kid.
-func (a Algorithm) sign(key signingKey, claims jwt.MapClaims) (string, error) {
-	t := jwt.NewWithClaims(a.method(), claims)
-	t.Header["kid"] = key.kid
-	return t.SignedString(key.private)
-}
-
-// thumbprint returns the RFC 7638 thumbprint (SHA-256, base64url) of key.
-func thumbprint(key crypto.PublicKey) (string, error) {
-	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
-	if err != nil {
-		return "", fmt.Errorf("thumbprint of key: %w", err)
-	}
-	return base64url.EncodeToString(sum), nil
 }

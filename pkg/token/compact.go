@@ -22,16 +22,17 @@ type compact struct {
 	signature []byte
 }
 
-// headerRules say what a kind of token may have in its header.
-type headerRules struct {
-	algorithms []Algorithm
-	// only, unless nil, are the only members allowed.
-	only []string
-	// types are the allowed values of typ in lower case; "" means that it
-	// may be absent. exactType asks for the spelling "JWT" itself.
-	types     []string
-	exactType bool
-	keyID     func(string) bool
+// HeaderRules say what a kind of token may have in its header.
+type HeaderRules struct {
+	// Algorithms are those accepted.
+	Algorithms []Algorithm
+	// Only, unless nil, are the only members allowed.
+	Only []string
+	// Type reports whether typ may be this; "" means that it is absent.
+	Type func(typ string) bool
+	// KeyID reports whether kid can be the id of a key; "" means that it is
+	// absent.
+	KeyID func(kid string) bool
 }
 
 // forbiddenMembers bring a key, point to one, or change what a header means.
@@ -39,12 +40,12 @@ var forbiddenMembers = []string{"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"
 
 func splitCompact(raw string) (compact, error) {
 	if len(raw) > MaxSize {
-		return compact{}, refuse(ReasonTooLarge, "longer than %d bytes", MaxSize)
+		return compact{}, Refuse(ReasonTooLarge, "longer than %d bytes", MaxSize)
 	}
 	// One part more than is legal shows that there are too many.
 	parts := strings.SplitN(raw, ".", 4)
 	if len(parts) != 3 {
-		return compact{}, refuse(ReasonMalformed, "not three parts")
+		return compact{}, Refuse(ReasonMalformed, "not three parts")
 	}
 	var decoded [3][]byte
 	for i, name := range []string{"header", "payload", "signature"} {
@@ -52,13 +53,13 @@ func splitCompact(raw string) (compact, error) {
 		// Encoding again is what catches line breaks, which the decoder
 		// skips, and left-over bits.
 		if err != nil || base64url.EncodeToString(data) != parts[i] {
-			return compact{}, refuse(ReasonMalformed, "%s is not canonical base64url", name)
+			return compact{}, Refuse(ReasonMalformed, "%s is not canonical base64url", name)
 		}
 		decoded[i] = data
 	}
 	header, err := parseObject(decoded[0])
 	if err != nil {
-		return compact{}, refuse(ReasonMalformed, "header: %v", err)
+		return compact{}, Refuse(ReasonMalformed, "header: %v", err)
 	}
 	return compact{
 		signed:    raw[:len(parts[0])+1+len(parts[1])],
@@ -68,9 +69,10 @@ func splitCompact(raw string) (compact, error) {
 	}, nil
 }
 
-// open checks size, form, algorithm, key id and signature, in this order, and
-// only then reads the payload.
-func open(ctx context.Context, raw string, rules *headerRules, keys KeySource) (claimSet, error) {
+// Open checks size, form, algorithm, key id and signature, in this order, and
+// only then reads the payload. An error is always a [*Refusal]. Open may wait for
+// a fetch of keys, as long as ctx lets it.
+func Open(ctx context.Context, raw string, rules *HeaderRules, keys KeySource) (Claims, error) {
 	c, err := splitCompact(raw)
 	if err != nil {
 		return nil, err
@@ -82,64 +84,52 @@ func open(ctx context.Context, raw string, rules *headerRules, keys KeySource) (
 	key, err := keys.Key(ctx, kid)
 	switch {
 	case errors.Is(err, ErrUnknownKey):
-		return nil, &Refusal{Reason: ReasonUnknownKey, Detail: "the issuer publishes no key with this id", cause: err}
+		return nil, &Refusal{Reason: ReasonUnknownKey, Detail: "the issuer publishes no key with this id", Cause: err}
 	case err != nil:
-		return nil, &Refusal{Reason: ReasonKeysUnavailable, Detail: "the issuer's keys could not be had", cause: err}
+		return nil, &Refusal{Reason: ReasonKeysUnavailable, Detail: "the issuer's keys could not be had", Cause: err}
 	}
 	if !alg.fits(key) {
-		return nil, refuse(ReasonBadAlgorithm, "alg is not the one of the key")
+		return nil, Refuse(ReasonBadAlgorithm, "alg is not the one of the key")
 	}
-	if alg.method().Verify(c.signed, c.signature, key) != nil {
-		return nil, refuse(ReasonBadSignature, "not signed by the key that it names")
+	if alg.Method().Verify(c.signed, c.signature, key) != nil {
+		return nil, Refuse(ReasonBadSignature, "not signed by the key that it names")
 	}
 	claims, err := parseObject(c.payload)
 	if err != nil {
-		return nil, refuse(ReasonMalformed, "payload: %v", err)
+		return nil, Refuse(ReasonMalformed, "payload: %v", err)
 	}
 	return claims, nil
 }
 
 // check returns the algorithm and the key id once the header obeys the rules.
-func (h *headerRules) check(header map[string]any) (Algorithm, string, error) {
+func (h *HeaderRules) check(header map[string]any) (Algorithm, string, error) {
 	name, _ := header["alg"].(string)
 	alg := Algorithm(name)
-	if !slices.Contains(h.algorithms, alg) {
-		return "", "", refuse(ReasonBadAlgorithm, "alg is not one of %v", h.algorithms)
+	if !slices.Contains(h.Algorithms, alg) {
+		return "", "", Refuse(ReasonBadAlgorithm, "alg is not one of %v", h.Algorithms)
 	}
 	for member := range header {
 		if slices.Contains(forbiddenMembers, strings.ToLower(member)) {
-			return "", "", refuse(ReasonBadHeader, "a header member that is never allowed")
+			return "", "", Refuse(ReasonBadHeader, "a header member that is never allowed")
 		}
-		if h.only != nil && !slices.Contains(h.only, member) {
-			return "", "", refuse(ReasonBadHeader, "a header member other than %v", h.only)
+		if h.Only != nil && !slices.Contains(h.Only, member) {
+			return "", "", Refuse(ReasonBadHeader, "a header member other than %v", h.Only)
 		}
 	}
-	if err := h.checkType(header); err != nil {
-		return "", "", err
+	value, present := header["typ"]
+	if typ, isString := value.(string); isString != present || !h.Type(typ) {
+		return "", "", Refuse(ReasonBadHeader, "typ is not the one of this kind of token")
 	}
 	kid, _ := header["kid"].(string)
-	if !h.keyID(kid) {
-		return "", "", refuse(ReasonBadKeyID, "kid is missing or cannot be the id of a key")
+	if !h.KeyID(kid) {
+		return "", "", Refuse(ReasonBadKeyID, "kid is missing or cannot be the id of a key")
 	}
 	return alg, kid, nil
 }
 
-func (h *headerRules) checkType(header map[string]any) error {
-	value, present := header["typ"]
-	typ, isString := value.(string)
-	ok := slices.Contains(h.types, strings.ToLower(typ)) && isString == present
-	if h.exactType {
-		ok = typ == "JWT"
-	}
-	if !ok {
-		return refuse(ReasonBadHeader, "typ is not the one of this kind of token")
-	}
-	return nil
-}
-
-// matchesAll says whether s has 1 to limit bytes, all of them ASCII letters or
+// Matches reports whether s has 1 to limit bytes, all of them ASCII letters or
 // digits or in extra.
-func matchesAll(s, extra string, limit int) bool {
+func Matches(s, extra string, limit int) bool {
 	if s == "" || len(s) > limit {
 		return false
 	}

@@ -58,14 +58,14 @@ const (
 	ReasonJournalUnavailable Reason = "journal_unavailable"
 )
 
-// Refusal is the error of every check in this package. It holds no part of the
+// Refusal is the error of every check of a token. It holds no part of the
 // token that the sender could choose freely, so it can be logged.
 type Refusal struct {
 	Reason Reason
 	// Detail is for people who operate the service.
 	Detail string
-
-	cause error
+	// Cause is what made the check impossible, or nil.
+	Cause error
 }
 
 // Error implements error.
@@ -73,10 +73,10 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("token refused: %s: %s", r.Reason, r.Detail)
 }
 
-// Unwrap returns what made the check impossible, or nil.
-func (r *Refusal) Unwrap() error { return r.cause }
+// Unwrap returns the cause.
+func (r *Refusal) Unwrap() error { return r.Cause }
 
-// Retryable says whether the same token may be accepted a little later.
+// Retryable reports whether the same token may be accepted a little later.
 func (r *Refusal) Retryable() bool {
 	switch r.Reason {
 	case ReasonKeysUnavailable, ReasonJournalUnavailable, ReasonNotYetValid, ReasonIssuedInFuture:
@@ -85,7 +85,7 @@ func (r *Refusal) Retryable() bool {
 	return false
 }
 
-// Renewable says whether an honest player gets in with a new token: the token
+// Renewable reports whether an honest player gets in with a new token: the token
 // was once good and time or use has spent it.
 func (r *Refusal) Renewable() bool {
 	switch r.Reason {
@@ -95,6 +95,8 @@ func (r *Refusal) Renewable() bool {
 	return false
 }
 
-func refuse(reason Reason, format string, args ...any) *Refusal {
+// Refuse makes a Refusal. The detail must hold nothing that the sender of a token
+// could choose freely.
+func Refuse(reason Reason, format string, args ...any) *Refusal {
 	return &Refusal{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }

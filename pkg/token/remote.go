@@ -105,7 +105,7 @@ func NewRemoteKeys(opts RemoteOptions) (*RemoteKeys, error) {
 	if err := validateURL(opts.URL, opts.AllowHTTP); err != nil {
 		return nil, err
 	}
-	if err := validateAlgorithms(opts.Algorithms); err != nil {
+	if err := ValidateAlgorithms(opts.Algorithms); err != nil {
 		return nil, err
 	}
 	opts.Algorithms = slices.Clone(opts.Algorithms)
@@ -135,6 +135,20 @@ func NewRemoteKeys(opts RemoteOptions) (*RemoteKeys, error) {
 		opts.Logger = slog.Default()
 	}
 	return &RemoteKeys{opts: opts, fetcher: newFetcher(&opts)}, nil
+}
+
+// ValidateAlgorithms returns an error unless there are algorithms and all are
+// known.
+func ValidateAlgorithms(algorithms []Algorithm) error {
+	if len(algorithms) == 0 {
+		return errors.New("algorithms: must name at least one")
+	}
+	for _, a := range algorithms {
+		if err := a.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func validateURL(raw string, allowHTTP bool) error {

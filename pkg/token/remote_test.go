@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"torikumi/pkg/token"
+	"torikumi/pkg/token/tokentest"
 )
 
 // wire is a network without sockets: requests go straight to a handler, so that
@@ -91,55 +92,55 @@ func text(s string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) })
 }
 
-func jwk(key *ecdsa.PrivateKey, kid string) object {
+func jwk(key *ecdsa.PrivateKey, kid string) tokentest.Object {
 	raw, err := key.PublicKey.Bytes()
 	if err != nil {
 		panic(err)
 	}
-	return object{"kty": "EC", "crv": "P-256", "x": b64(raw[1:33]), "y": b64(raw[33:]), "kid": kid, "use": "sig", "alg": "ES256"}
+	return tokentest.Object{"kty": "EC", "crv": "P-256", "x": tokentest.B64(raw[1:33]), "y": tokentest.B64(raw[33:]), "kid": kid, "use": "sig", "alg": "ES256"}
 }
 
 func TestRemoteKeySets(t *testing.T) {
-	one := jwk(newEC(t), "one")
-	rsaJWK := object{"kty": "RSA", "n": b64(rsaKey().N.Bytes()), "e": "AQAB", "kid": "rsa", "alg": "RS256"}
-	weak := mustRSA(1024)
-	set := func(keys ...object) string { return object{"keys": keys}.json(t) }
-	bare := one.with(object{"use": nil, "alg": nil})
+	one := jwk(tokentest.EC(), "one")
+	rsaJWK := tokentest.Object{"kty": "RSA", "n": tokentest.B64(tokentest.RSA().N.Bytes()), "e": "AQAB", "kid": "rsa", "alg": "RS256"}
+	weak := tokentest.WeakRSA()
+	set := func(keys ...tokentest.Object) string { return tokentest.Object{"keys": keys}.JSON() }
+	bare := one.With(tokentest.Object{"use": nil, "alg": nil})
 	for name, test := range map[string]struct {
 		body string
 		ids  []string // nil: the set is refused
 	}{
 		"one":                  {set(one), []string{"one"}},
 		"neither use nor alg":  {set(bare), []string{"one"}},
-		"for verifying":        {set(bare.with(object{"key_ops": []string{"verify"}})), []string{"one"}},
+		"for verifying":        {set(bare.With(tokentest.Object{"key_ops": []string{"verify"}})), []string{"one"}},
 		"RSA too":              {set(one, rsaJWK), []string{"one", "rsa"}},
-		"certificate ignored":  {set(one.with(object{"x5c": []string{"rubbish"}, "x5t": "x"})), []string{"one"}},
-		"encryption key":       {set(one, jwk(newEC(t), "enc").with(object{"use": "enc"})), []string{"one"}},
-		"encryption, no kid":   {set(one, jwk(newEC(t), "").with(object{"use": "enc", "kid": nil})), []string{"one"}},
-		"for encrypting":       {set(one, bare.with(object{"key_ops": []string{"encrypt"}})), []string{"one"}},
-		"PS256":                {set(one, rsaJWK.with(object{"alg": "PS256"})), []string{"one"}},
-		"other curve":          {set(one, object{"kty": "EC", "crv": "P-384", "kid": "x", "x": "AA", "y": "AA"}), []string{"one"}},
-		"other type":           {set(one, object{"kty": "OKP", "crv": "Ed25519", "kid": "x", "x": "AA"}), []string{"one"}},
-		"private EC key":       {set(one.with(object{"d": "AAAA"})), nil},
-		"private RSA key":      {set(one, rsaJWK.with(object{"p": "AAAA"})), nil},
-		"private for encoding": {set(one, jwk(newEC(t), "enc").with(object{"use": "enc", "d": "AA"})), nil},
-		"symmetric key":        {set(one, object{"kty": "oct", "k": "AAAA", "kid": "x"}), nil},
-		"symmetric without k":  {set(one, object{"kty": "oct", "kid": "x"}), nil},
-		"kid twice":            {set(one, jwk(newEC(t), "one")), nil},
-		"no kid":               {set(one.with(object{"kid": nil})), nil},
-		"kid with newline":     {set(one.with(object{"kid": "a\n"})), nil},
-		"weak RSA key":         {set(one, object{"kty": "RSA", "n": b64(weak.N.Bytes()), "e": "AQAB", "kid": "weak"}), nil},
-		"RSA exponent 1":       {set(one, rsaJWK.with(object{"e": "AQ"})), nil},
-		"point off the curve":  {set(one.with(object{"x": b64(make([]byte, 32))})), nil},
-		"short coordinate":     {set(one.with(object{"x": "AAAA"})), nil},
+		"certificate ignored":  {set(one.With(tokentest.Object{"x5c": []string{"rubbish"}, "x5t": "x"})), []string{"one"}},
+		"encryption key":       {set(one, jwk(tokentest.EC(), "enc").With(tokentest.Object{"use": "enc"})), []string{"one"}},
+		"encryption, no kid":   {set(one, jwk(tokentest.EC(), "").With(tokentest.Object{"use": "enc", "kid": nil})), []string{"one"}},
+		"for encrypting":       {set(one, bare.With(tokentest.Object{"key_ops": []string{"encrypt"}})), []string{"one"}},
+		"PS256":                {set(one, rsaJWK.With(tokentest.Object{"alg": "PS256"})), []string{"one"}},
+		"other curve":          {set(one, tokentest.Object{"kty": "EC", "crv": "P-384", "kid": "x", "x": "AA", "y": "AA"}), []string{"one"}},
+		"other type":           {set(one, tokentest.Object{"kty": "OKP", "crv": "Ed25519", "kid": "x", "x": "AA"}), []string{"one"}},
+		"private EC key":       {set(one.With(tokentest.Object{"d": "AAAA"})), nil},
+		"private RSA key":      {set(one, rsaJWK.With(tokentest.Object{"p": "AAAA"})), nil},
+		"private for encoding": {set(one, jwk(tokentest.EC(), "enc").With(tokentest.Object{"use": "enc", "d": "AA"})), nil},
+		"symmetric key":        {set(one, tokentest.Object{"kty": "oct", "k": "AAAA", "kid": "x"}), nil},
+		"symmetric without k":  {set(one, tokentest.Object{"kty": "oct", "kid": "x"}), nil},
+		"kid twice":            {set(one, jwk(tokentest.EC(), "one")), nil},
+		"no kid":               {set(one.With(tokentest.Object{"kid": nil})), nil},
+		"kid with newline":     {set(one.With(tokentest.Object{"kid": "a\n"})), nil},
+		"weak RSA key":         {set(one, tokentest.Object{"kty": "RSA", "n": tokentest.B64(weak.N.Bytes()), "e": "AQAB", "kid": "weak"}), nil},
+		"RSA exponent 1":       {set(one, rsaJWK.With(tokentest.Object{"e": "AQ"})), nil},
+		"point off the curve":  {set(one.With(tokentest.Object{"x": tokentest.B64(make([]byte, 32))})), nil},
+		"short coordinate":     {set(one.With(tokentest.Object{"x": "AAAA"})), nil},
 		"no keys":              {set(), nil},
-		"none for us":          {set(one.with(object{"use": "enc"})), nil},
+		"none for us":          {set(one.With(tokentest.Object{"use": "enc"})), nil},
 		"not a list":           {`{"keys":{}}`, nil},
 		"list of numbers":      {`{"keys":[1]}`, nil},
 		"nothing":              {``, nil},
 		"HTML":                 {`<html>sign in</html>`, nil},
-		"keys twice":           {`{"keys":[],"keys":[` + one.json(t) + `]}`, nil},
-		"member twice":         {`{"keys":[` + strings.TrimSuffix(one.json(t), "}") + `,"kid":"two"}]}`, nil},
+		"keys twice":           {`{"keys":[],"keys":[` + one.JSON() + `]}`, nil},
+		"member twice":         {`{"keys":[` + strings.TrimSuffix(one.JSON(), "}") + `,"kid":"two"}]}`, nil},
 		"too large":            {set(one) + strings.Repeat(" ", 300<<10), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,14 +187,14 @@ func TestRemoteOptionsAreChecked(t *testing.T) {
 
 // TestRemoteOverHTTP uses real sockets and the client of its own.
 func TestRemoteOverHTTP(t *testing.T) {
-	keys := loaded(t, token.ES256, newEC(t))
+	keys := tokentest.NewIssuer(tokentest.EC())
 	mux := http.NewServeMux()
 	var conditional atomic.Int64
 	mux.HandleFunc(token.JWKSPath, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("If-None-Match") != "" {
 			conditional.Add(1)
 		}
-		token.JWKSHandler(keys).ServeHTTP(w, r)
+		keys.ServeHTTP(w, r)
 	})
 	mux.Handle("/moved", http.RedirectHandler(token.JWKSPath, http.StatusFound))
 	mux.HandleFunc("/gone", http.NotFound)
@@ -235,18 +236,18 @@ func TestRemoteOverHTTP(t *testing.T) {
 	if conditional.Load() == 0 {
 		t.Error("a second fetch asks for the whole set again")
 	}
-	if _, err := r.Key(t.Context(), keys.SigningKeyID()); err != nil {
+	if _, err := r.Key(t.Context(), keys.KeyID); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestUnknownKeyFetchesOnceInTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys := loaded(t, token.ES256, newEC(t))
+		keys := tokentest.NewIssuer(tokentest.EC())
 		release := make(chan struct{})
 		w := &wire{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			<-release
-			token.JWKSHandler(keys).ServeHTTP(w, r)
+			keys.ServeHTTP(w, r)
 		})}
 		r := newRemote(t, w, nil)
 		var wg sync.WaitGroup
@@ -259,7 +260,7 @@ func TestUnknownKeyFetchesOnceInTenSeconds(t *testing.T) {
 			})
 		}
 		wg.Go(func() {
-			if _, err := r.Key(t.Context(), keys.SigningKeyID()); err != nil {
+			if _, err := r.Key(t.Context(), keys.KeyID); err != nil {
 				t.Errorf("the real key: %v", err)
 			}
 		})
@@ -292,14 +293,11 @@ func TestUnknownKeyFetchesOnceInTenSeconds(t *testing.T) {
 
 func TestNothingIsAdmittedBeforeTheFirstFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys := loaded(t, token.ES256, newEC(t))
+		keys := tokentest.NewIssuer(tokentest.EC())
 		w := &wire{}
-		logged := &recorder{}
-		r := newRemote(t, w, func(o *token.RemoteOptions) { o.Logger = logged.logger() })
-		raw, _, err := newMinter(t, keys, nil).Mint(request)
-		if err != nil {
-			t.Fatal(err)
-		}
+		logged := &tokentest.Log{}
+		r := newRemote(t, w, func(o *token.RemoteOptions) { o.Logger = logged.Logger() })
+		raw := keys.Forge(time.Now()).Claims(nil)
 		v := newVerifier(t, r, token.ES256, nil)
 		stop := start(t, r)
 		defer stop()
@@ -314,13 +312,13 @@ func TestNothingIsAdmittedBeforeTheFirstFetch(t *testing.T) {
 		if got := w.fetches.Load(); got < 4 || got > 12 {
 			t.Errorf("%d fetches in 10 s, want a few, further and further apart", got)
 		}
-		w.set(token.JWKSHandler(keys))
+		w.set(keys)
 		after(10 * time.Second)
 		if _, err := v.Verify(t.Context(), raw, want); err != nil {
 			t.Errorf("10 s after the frontend came up: %v", err)
 		}
 		for _, message := range []string{"verification keys cannot be fetched", "verification keys can be fetched again", "verification keys changed"} {
-			if got := logged.count(message); got != 1 {
+			if got := logged.Count(message); got != 1 {
 				t.Errorf("%q logged %d times, want once", message, got)
 			}
 		}
@@ -329,20 +327,17 @@ func TestNothingIsAdmittedBeforeTheFirstFetch(t *testing.T) {
 
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys := loaded(t, token.ES256, newEC(t))
-		w := &wire{handler: token.JWKSHandler(keys)}
+		keys := tokentest.NewIssuer(tokentest.EC())
+		w := &wire{handler: keys}
 		r := newRemote(t, w, nil)
 		stop := start(t, r)
 		defer stop()
 		after(time.Second)
-		m, v := newMinter(t, keys, nil), newVerifier(t, r, token.ES256, nil)
+		v := newVerifier(t, r, token.ES256, nil)
 		check := func(when string, why token.Reason) {
 			t.Helper()
-			raw, _, err := m.Mint(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := v.Verify(t.Context(), raw, want); reason(t, err) != why {
+			raw := keys.Forge(time.Now()).Claims(nil)
+			if _, err := v.Verify(t.Context(), raw, want); tokentest.Reason(t, err) != why {
 				t.Errorf("%s: %v, want %q", when, err, why)
 			}
 		}
@@ -368,7 +363,7 @@ func TestOutage(t *testing.T) {
 		if ids := r.Status().KeyIDs; len(ids) != 0 {
 			t.Errorf("status shows %v after a day", ids)
 		}
-		w.set(token.JWKSHandler(keys))
+		w.set(keys)
 		after(10 * time.Second)
 		check("when it is over", "")
 	})
@@ -378,19 +373,16 @@ func TestOutage(t *testing.T) {
 // been fetched again.
 func TestRevokedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stolen, fresh := loaded(t, token.ES256, newEC(t)), loaded(t, token.ES256, newEC(t))
-		w := &wire{handler: token.JWKSHandler(stolen)}
+		stolen, fresh := tokentest.NewIssuer(tokentest.EC()), tokentest.NewIssuer(tokentest.EC())
+		w := &wire{handler: stolen}
 		r := newRemote(t, w, nil)
 		stop := start(t, r)
 		defer stop()
 		after(time.Second)
-		w.set(token.JWKSHandler(fresh))
+		w.set(fresh)
 		after(token.DefaultRefresh)
-		raw, _, err := newMinter(t, stolen, nil).Mint(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := newVerifier(t, r, token.ES256, nil).Verify(t.Context(), raw, want); reason(t, err) != token.ReasonUnknownKey {
+		raw := stolen.Forge(time.Now()).Claims(nil)
+		if _, err := newVerifier(t, r, token.ES256, nil).Verify(t.Context(), raw, want); tokentest.Reason(t, err) != token.ReasonUnknownKey {
 			t.Errorf("revoked key: %v, want unknown_key", err)
 		}
 	})
@@ -400,17 +392,17 @@ func TestRevokedKey(t *testing.T) {
 // it published a key; a token with that key comes before the answer is here.
 func TestKeyThatIsNewerThanTheFetchUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		old, fresh := loaded(t, token.ES256, newEC(t)), loaded(t, token.ES256, newEC(t))
+		old, fresh := tokentest.NewIssuer(tokentest.EC()), tokentest.NewIssuer(tokentest.EC())
 		release := make(chan struct{})
 		first := true
 		w := &wire{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !first {
-				token.JWKSHandler(fresh).ServeHTTP(w, r)
+				fresh.ServeHTTP(w, r)
 				return
 			}
 			first = false
 			answer := httptest.NewRecorder()
-			token.JWKSHandler(old).ServeHTTP(answer, r)
+			old.ServeHTTP(answer, r)
 			<-release // it is on its way for a while
 			_, _ = w.Write(answer.Body.Bytes())
 		})}
@@ -420,7 +412,7 @@ func TestKeyThatIsNewerThanTheFetchUnderWay(t *testing.T) {
 		synctest.Wait()
 		got := make(chan error, 1)
 		go func() {
-			_, err := r.Key(t.Context(), fresh.SigningKeyID())
+			_, err := r.Key(t.Context(), fresh.KeyID)
 			got <- err
 		}()
 		synctest.Wait()

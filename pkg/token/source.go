@@ -7,8 +7,7 @@ import (
 )
 
 // KeySource finds the public key that a token names. Implementations are safe
-// for concurrent use: [*Keys] for tokens signed in this process, [*RemoteKeys]
-// for tokens signed elsewhere.
+// for concurrent use; [*RemoteKeys] has those that an issuer publishes.
 type KeySource interface {
 	// Key returns an *rsa.PublicKey or an *ecdsa.PublicKey. The error is
 	// ErrUnknownKey if there is certainly no such key; every other error,

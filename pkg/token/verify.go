@@ -3,14 +3,15 @@ package token
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
 const (
 	// DefaultLeeway is how far clocks may be apart.
 	DefaultLeeway = 30 * time.Second
-	// MaxLeeway is the most that a Verifier can be told to allow. A Replay
-	// remembers tokens for so long after they have expired.
+	// MaxLeeway is the most that a Verifier can be told to allow. The gate
+	// remembers used tokens for so long after they have expired.
 	MaxLeeway = 2 * time.Minute
 )
 
@@ -36,7 +37,7 @@ type VerifierOptions struct {
 // Verifier checks join tokens. It is safe for concurrent use.
 type Verifier struct {
 	opts  VerifierOptions
-	rules headerRules
+	rules HeaderRules
 }
 
 // Expectation is what the game server knows about itself. An empty field
@@ -57,7 +58,7 @@ func NewVerifier(opts VerifierOptions) (*Verifier, error) {
 		return nil, err
 	}
 	if opts.Issuer == "" {
-		return nil, errNoIssuer
+		return nil, errors.New("issuer: must not be empty")
 	}
 	var err error
 	if opts.Leeway, err = checkDuration("leeway", opts.Leeway, DefaultLeeway, 0, MaxLeeway); err != nil {
@@ -69,42 +70,42 @@ func NewVerifier(opts VerifierOptions) (*Verifier, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Verifier{opts: opts, rules: headerRules{
-		algorithms: []Algorithm{opts.Algorithm},
-		only:       []string{"alg", "typ", "kid"},
-		exactType:  true,
-		keyID:      thumbprintKeyID,
+	return &Verifier{opts: opts, rules: HeaderRules{
+		Algorithms: []Algorithm{opts.Algorithm},
+		Only:       []string{"alg", "typ", "kid"},
+		Type:       func(typ string) bool { return typ == "JWT" },
+		KeyID:      thumbprintKeyID,
 	}}, nil
 }
 
 // Verify checks, in this order, the size, the form, the algorithm, that the key
 // is known, the signature, iss, aud, use and mid, and the times. An error is
-// always a [*Refusal]. Whether the token has been used before is for [Replay] to
+// always a [*Refusal]. Whether the token has been used before is for the gate to
 // say. Verify may wait for a fetch of keys, as long as ctx lets it.
 func (v *Verifier) Verify(ctx context.Context, raw string, want Expectation) (JoinClaims, error) {
-	set, err := open(ctx, raw, &v.rules, v.opts.Keys)
+	set, err := Open(ctx, raw, &v.rules, v.opts.Keys)
 	if err != nil {
 		return JoinClaims{}, err
 	}
 	claims := JoinClaims{
-		Issuer:   set.text("iss"),
-		Audience: set.text("aud"),
-		Subject:  set.text("sub"),
-		ID:       set.text("jti"),
-		MatchID:  set.text("mid"),
-		Team:     set.text("team"),
+		Issuer:   set.Text("iss"),
+		Audience: set.Text("aud"),
+		Subject:  set.Text("sub"),
+		ID:       set.Text("jti"),
+		MatchID:  set.Text("mid"),
+		Team:     set.Text("team"),
 	}
 	switch {
 	case claims.Issuer != v.opts.Issuer:
-		return JoinClaims{}, refuse(ReasonWrongIssuer, "iss is not %q", v.opts.Issuer)
+		return JoinClaims{}, Refuse(ReasonWrongIssuer, "iss is not %q", v.opts.Issuer)
 	case want.Audience == "" || claims.Audience != want.Audience:
-		return JoinClaims{}, refuse(ReasonWrongAudience, "aud is not the one string %q", want.Audience)
-	case set.text("use") != useJoin:
-		return JoinClaims{}, refuse(ReasonWrongUse, "use is not %q", useJoin)
+		return JoinClaims{}, Refuse(ReasonWrongAudience, "aud is not the one string %q", want.Audience)
+	case set.Text("use") != UseJoin:
+		return JoinClaims{}, Refuse(ReasonWrongUse, "use is not %q", UseJoin)
 	case want.MatchID == "":
-		return JoinClaims{}, refuse(ReasonWrongMatch, "this server has no match")
+		return JoinClaims{}, Refuse(ReasonWrongMatch, "this server has no match")
 	case claims.MatchID != want.MatchID:
-		return JoinClaims{}, refuse(ReasonWrongMatch, "mid is not %q", want.MatchID)
+		return JoinClaims{}, Refuse(ReasonWrongMatch, "mid is not %q", want.MatchID)
 	}
 	if err := v.checkTimes(set, &claims); err != nil {
 		return JoinClaims{}, err
@@ -115,7 +116,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string, want Expectation) (Jo
 	return claims, nil
 }
 
-func (v *Verifier) checkTimes(set claimSet, claims *JoinClaims) error {
+func (v *Verifier) checkTimes(set Claims, claims *JoinClaims) error {
 	var err error
 	if claims.Expiry, err = set.seconds("exp"); err != nil {
 		return err
@@ -129,33 +130,44 @@ func (v *Verifier) checkTimes(set claimSet, claims *JoinClaims) error {
 	now := v.opts.Now()
 	switch {
 	case !now.Before(claims.Expiry.Add(v.opts.Leeway)):
-		return refuse(ReasonExpired, "exp has passed")
+		return Refuse(ReasonExpired, "exp has passed")
 	case claims.IssuedAt.After(now.Add(v.opts.Leeway)):
-		return refuse(ReasonIssuedInFuture, "iat has not come yet")
+		return Refuse(ReasonIssuedInFuture, "iat has not come yet")
 	case claims.NotBefore.After(now.Add(v.opts.Leeway)):
-		return refuse(ReasonNotYetValid, "nbf has not come yet")
+		return Refuse(ReasonNotYetValid, "nbf has not come yet")
 	case claims.Expiry.Before(claims.IssuedAt):
-		return refuse(ReasonBadClaim, "exp lies before iat")
+		return Refuse(ReasonBadClaim, "exp lies before iat")
 	case claims.Expiry.Sub(claims.IssuedAt) > v.opts.MaxLifetime:
-		return refuse(ReasonLifetimeTooLong, "more than %v between iat and exp", v.opts.MaxLifetime)
+		return Refuse(ReasonLifetimeTooLong, "more than %v between iat and exp", v.opts.MaxLifetime)
 	}
 	return nil
 }
 
-func checkNames(set claimSet, claims JoinClaims) error {
+func checkNames(set Claims, claims JoinClaims) error {
 	for _, name := range []string{"sub", "jti"} {
 		if _, ok := set[name]; !ok {
-			return refuse(ReasonMissingClaim, "%s is missing", name)
+			return Refuse(ReasonMissingClaim, "%s is missing", name)
 		}
 	}
 	switch {
-	case !validPlayer(claims.Subject):
-		return refuse(ReasonBadClaim, "sub is not the id of a player")
+	case !ValidPlayer(claims.Subject):
+		return Refuse(ReasonBadClaim, "sub is not the id of a player")
 	case !validJoinID(claims.ID):
-		return refuse(ReasonBadClaim, "jti is not 128 bits in base64url")
+		return Refuse(ReasonBadClaim, "jti is not 128 bits in base64url")
 	}
-	if team, ok := set["team"]; ok && (team != claims.Team || !validTeam(claims.Team)) {
-		return refuse(ReasonBadClaim, "team is not the name of a team")
+	if team, ok := set["team"]; ok && (team != claims.Team || !ValidTeam(claims.Team)) {
+		return Refuse(ReasonBadClaim, "team is not the name of a team")
 	}
 	return nil
+}
+
+// checkDuration applies a default and bounds to a setting.
+func checkDuration(name string, value, byDefault, least, most time.Duration) (time.Duration, error) {
+	if value == 0 {
+		return byDefault, nil
+	}
+	if value < least || value > most {
+		return 0, fmt.Errorf("%s %v: must be between %v and %v", name, value, least, most)
+	}
+	return value, nil
 }

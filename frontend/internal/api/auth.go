@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"torikumi/frontend/playertoken"
 	"torikumi/pkg/token"
 )
 
@@ -18,7 +19,7 @@ import (
 // *[Error]: Unauthenticated with the reason, or Unavailable if nobody can tell
 // now.
 type Authenticator struct {
-	Verifier *token.PlayerVerifier
+	Verifier *playertoken.Verifier
 	// PlayToken is the secret that the studio's clients share for the play
 	// route; empty: there is none.
 	PlayToken string

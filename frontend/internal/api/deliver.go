@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/frontend/internal/ticket"
-	"torikumi/pkg/token"
+	"torikumi/frontend/signing"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -88,7 +88,7 @@ func (s *Service) mint(found *ticket.Ticket, playerID string) (*torikumiv1.JoinT
 	if !ok {
 		return nil, fmt.Errorf("game server %q: want namespace/name", d.GetGameServer())
 	}
-	raw, claims, err := s.o.Minter.Mint(token.MintRequest{
+	raw, claims, err := s.o.Minter.Mint(signing.MintRequest{
 		Player: playerID, Namespace: namespace, GameServer: name, MatchID: d.GetMatchId(), Team: team(d, playerID),
 	})
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"torikumi/frontend/internal/explain"
 	"torikumi/frontend/internal/matchmaker"
 	"torikumi/frontend/internal/ticket"
+	"torikumi/frontend/signing"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/queues"
-	"torikumi/pkg/token"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -33,7 +33,7 @@ type Options struct {
 	Matchmaker *matchmaker.Client
 	Store      ticket.Store
 	Queues     *queues.Set
-	Minter     *token.Minter
+	Minter     *signing.Minter
 	Logger     *slog.Logger
 	// Minted counts join tokens.
 	Minted prometheus.Counter

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"torikumi/frontend/internal/api"
+	"torikumi/frontend/signing"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/token"
 )
@@ -38,7 +39,7 @@ const (
 type Options struct {
 	Service *api.Service
 	Auth    *api.Authenticator
-	Keys    *token.Keys
+	Keys    *signing.Keys
 	Logger  *slog.Logger
 	// Registry gets the metrics.
 	Registry prometheus.Registerer
@@ -88,7 +89,7 @@ func newServer(o Options) (*server, error) {
 	for _, rt := range s.routes() {
 		s.mux.Handle(rt.String(), s.handler(rt))
 	}
-	s.mux.Handle(token.JWKSPath, token.JWKSHandler(o.Keys))
+	s.mux.Handle(token.JWKSPath, signing.JWKSHandler(o.Keys))
 	document, err := openAPI(s.routes())
 	if err != nil {
 		return nil, fmt.Errorf("write the OpenAPI document: %w", err)

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"torikumi/gameserver/internal/agones"
+	"torikumi/gameserver/internal/journal"
 	"torikumi/gameserver/internal/sdktest"
 	"torikumi/pkg/contract"
-	"torikumi/pkg/token"
 )
 
 // grown is a server whose newest view has not been told yet.
@@ -34,7 +34,7 @@ func (g *grown) Shutdown(context.Context) error {
 
 // TestEndIsCalledOff: the match was filled up while its last player left.
 func TestEndIsCalledOff(t *testing.T) {
-	replay, err := token.OpenReplay(filepath.Join(t.TempDir(), "journal"), nil)
+	replay, err := journal.OpenReplay(filepath.Join(t.TempDir(), "journal"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

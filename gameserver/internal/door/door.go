@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"torikumi/gameserver/internal/agones"
+	"torikumi/gameserver/internal/journal"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/token"
@@ -25,7 +26,7 @@ type Server interface {
 type Options struct {
 	// Verifier checks tokens, Replay spends them. Required.
 	Verifier *token.Verifier
-	Replay   *token.Replay
+	Replay   *journal.Replay
 	// Server is the game server. Required.
 	Server Server
 	// Policy says when the server ends.

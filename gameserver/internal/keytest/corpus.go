@@ -1,16 +1,15 @@
 package keytest
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"torikumi/pkg/token"
+	"torikumi/pkg/token/tokentest"
 )
 
 // Attack is a token that has to be refused, and why.
@@ -21,70 +20,63 @@ type Attack struct {
 
 // Corpus returns attacks on the match, all in the name of a player whom it
 // expects.
-func (i *Issuer) Corpus(player, match string) []Attack {
-	i.tb.Helper()
-	return append(i.headerAttacks(player, match), append(i.claimAttacks(player, match), i.encodingAttacks(player, match)...)...)
+func (i *Issuer) Corpus(tb testing.TB, player, match string) []Attack {
+	f := i.Forge(time.Now())
+	f.Payload["sub"], f.Payload["mid"] = player, match
+	return slices.Concat(headerAttacks(tb, i, f), claimAttacks(f), encodingAttacks(f.Claims(nil)))
 }
 
-func (i *Issuer) headerAttacks(player, match string) []Attack {
-	header := func(m Members) string { return i.Seal(player, match, m, nil) }
-	h, c := i.parts(player, match)
-	other, err := rsa.GenerateKey(rand.Reader, 2048)
-	must(i.tb, err)
-	der, err := x509.MarshalPKIXPublicKey(i.private.Public())
-	must(i.tb, err)
+func headerAttacks(tb testing.TB, i *Issuer, f *tokentest.Forger) []Attack {
+	other := tokentest.OtherRSA()
+	der, err := x509.MarshalPKIXPublicKey(i.Private.Public())
+	if err != nil {
+		tb.Fatal(err)
+	}
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	signed := b64([]byte(encode(i.tb, h.with(Members{"alg": "HS256"})))) + "." + b64([]byte(encode(i.tb, c)))
-	mac := hmac.New(sha256.New, public)
-	mac.Write([]byte(signed))
-	none := b64([]byte(encode(i.tb, h.with(Members{"alg": "none"})))) + "." + b64([]byte(encode(i.tb, c))) + "."
-	foreign := func(m Members) string { return sign(i.tb, other, encode(i.tb, h.with(m)), encode(i.tb, c)) }
-	kid := i.keys.SigningKeyID()
+	foreign := tokentest.Forger{Key: other, Header: f.Header, Payload: f.Payload}
 	return []Attack{
-		{"none", none, token.ReasonBadAlgorithm},
-		{"HS256 keyed with the public key", signed + "." + b64(mac.Sum(nil)), token.ReasonBadAlgorithm},
-		{"PS256", header(Members{"alg": "PS256"}), token.ReasonBadAlgorithm},
-		{"no alg", header(Members{"alg": nil}), token.ReasonBadAlgorithm},
-		{"other key", foreign(nil), token.ReasonBadSignature},
-		{"no kid", header(Members{"kid": nil}), token.ReasonBadKeyID},
-		{"unknown kid", foreign(Members{"kid": another(kid)}), token.ReasonUnknownKey},
-		{"path in kid", header(Members{"kid": "../../../../dev/null"}), token.ReasonBadKeyID},
-		{"jku", foreign(Members{"jku": "https://evil.example/k"}), token.ReasonBadHeader},
-		{"x5u", foreign(Members{"x5u": "https://evil.example/c"}), token.ReasonBadHeader},
-		{"jwk", foreign(Members{"jwk": Members{"kty": "RSA", "e": "AQAB", "n": b64(other.N.Bytes()[:64])}}), token.ReasonBadHeader},
-		{"crit", header(Members{"crit": []string{"exp"}}), token.ReasonBadHeader},
-		{"no typ", header(Members{"typ": nil}), token.ReasonBadHeader},
-		{"alg twice", sign(i.tb, i.private, strings.TrimSuffix(encode(i.tb, h), "}")+`,"alg":"RS256"}`, encode(i.tb, c)), token.ReasonMalformed},
-		{"mid twice", sign(i.tb, i.private, encode(i.tb, h), strings.TrimSuffix(encode(i.tb, c), "}")+`,"mid":"`+match+`"}`), token.ReasonMalformed},
+		{"none", f.Unsigned("none"), token.ReasonBadAlgorithm},
+		{"HS256 keyed with the public key", f.HMAC(public), token.ReasonBadAlgorithm},
+		{"PS256", f.Headers(tokentest.Object{"alg": "PS256"}), token.ReasonBadAlgorithm},
+		{"no alg", f.Headers(tokentest.Object{"alg": nil}), token.ReasonBadAlgorithm},
+		{"other key", foreign.Headers(nil), token.ReasonBadSignature},
+		{"no kid", f.Headers(tokentest.Object{"kid": nil}), token.ReasonBadKeyID},
+		{"unknown kid", foreign.Headers(tokentest.Object{"kid": tokentest.OtherKeyID(i.KeyID)}), token.ReasonUnknownKey},
+		{"path in kid", f.Headers(tokentest.Object{"kid": "../../../../dev/null"}), token.ReasonBadKeyID},
+		{"jku", foreign.Headers(tokentest.Object{"jku": "https://evil.example/k"}), token.ReasonBadHeader},
+		{"x5u", foreign.Headers(tokentest.Object{"x5u": "https://evil.example/c"}), token.ReasonBadHeader},
+		{"jwk", foreign.Headers(tokentest.Object{"jwk": tokentest.Object{"kty": "RSA", "e": "AQAB", "n": tokentest.B64(other.N.Bytes()[:64])}}), token.ReasonBadHeader},
+		{"crit", f.Headers(tokentest.Object{"crit": []string{"exp"}}), token.ReasonBadHeader},
+		{"no typ", f.Headers(tokentest.Object{"typ": nil}), token.ReasonBadHeader},
+		{"alg twice", f.RawHeader(`,"alg":"RS256"}`), token.ReasonMalformed},
+		{"mid twice", f.RawPayload(`,"mid":"` + f.Payload["mid"].(string) + `"}`), token.ReasonMalformed},
 	}
 }
 
-func (i *Issuer) claimAttacks(player, match string) []Attack {
-	claims := func(m Members) string { return i.Seal(player, match, nil, m) }
+func claimAttacks(f *tokentest.Forger) []Attack {
 	now := time.Now().Unix()
 	return []Attack{
-		{"wrong iss", claims(Members{"iss": "https://evil.example"}), token.ReasonWrongIssuer},
-		{"other server", claims(Members{"aud": "gs:games/arena-8"}), token.ReasonWrongAudience},
-		{"list of audiences", claims(Members{"aud": []string{"gs:games/arena-7"}}), token.ReasonWrongAudience},
-		{"wrong use", claims(Members{"use": "spectate"}), token.ReasonWrongUse},
-		{"no mid", claims(Members{"mid": nil}), token.ReasonWrongMatch},
-		{"foreign match", claims(Members{"mid": "m-ffff"}), token.ReasonWrongMatch},
-		{"no exp", claims(Members{"exp": nil}), token.ReasonMissingClaim},
-		{"no sub", claims(Members{"sub": nil}), token.ReasonMissingClaim},
-		{"no jti", claims(Members{"jti": nil}), token.ReasonMissingClaim},
-		{"text exp", claims(Members{"exp": "9999999999"}), token.ReasonBadClaim},
-		{"sub with newline", claims(Members{"sub": "a\nb"}), token.ReasonBadClaim},
-		{"expired", claims(Members{"iat": now - 300, "nbf": now - 330, "exp": now - 180}), token.ReasonExpired},
-		{"future iat", claims(Members{"iat": now + 90, "exp": now + 100}), token.ReasonIssuedInFuture},
-		{"future nbf", claims(Members{"nbf": now + 90}), token.ReasonNotYetValid},
+		{"wrong iss", f.Claims(tokentest.Object{"iss": "https://evil.example"}), token.ReasonWrongIssuer},
+		{"other server", f.Claims(tokentest.Object{"aud": "gs:games/arena-8"}), token.ReasonWrongAudience},
+		{"list of audiences", f.Claims(tokentest.Object{"aud": []string{"gs:games/arena-7"}}), token.ReasonWrongAudience},
+		{"wrong use", f.Claims(tokentest.Object{"use": "spectate"}), token.ReasonWrongUse},
+		{"no mid", f.Claims(tokentest.Object{"mid": nil}), token.ReasonWrongMatch},
+		{"foreign match", f.Claims(tokentest.Object{"mid": "m-ffff"}), token.ReasonWrongMatch},
+		{"no exp", f.Claims(tokentest.Object{"exp": nil}), token.ReasonMissingClaim},
+		{"no sub", f.Claims(tokentest.Object{"sub": nil}), token.ReasonMissingClaim},
+		{"no jti", f.Claims(tokentest.Object{"jti": nil}), token.ReasonMissingClaim},
+		{"text exp", f.Claims(tokentest.Object{"exp": "9999999999"}), token.ReasonBadClaim},
+		{"sub with newline", f.Claims(tokentest.Object{"sub": "a\nb"}), token.ReasonBadClaim},
+		{"expired", f.Claims(tokentest.Object{"iat": now - 300, "nbf": now - 330, "exp": now - 180}), token.ReasonExpired},
+		{"future iat", f.Claims(tokentest.Object{"iat": now + 90, "exp": now + 100}), token.ReasonIssuedInFuture},
+		{"future nbf", f.Claims(tokentest.Object{"nbf": now + 90}), token.ReasonNotYetValid},
 		// Far above the limit, as iat may be of a later second than now.
-		{"too long-lived", claims(Members{"exp": now + 330}), token.ReasonLifetimeTooLong},
-		{"not on the roster", i.Seal("mallory", match, nil, nil), "not_on_roster"},
+		{"too long-lived", f.Claims(tokentest.Object{"exp": now + 330}), token.ReasonLifetimeTooLong},
+		{"not on the roster", f.Claims(tokentest.Object{"sub": "mallory"}), "not_on_roster"},
 	}
 }
 
-func (i *Issuer) encodingAttacks(player, match string) []Attack {
-	good := i.Seal(player, match, nil, nil)
+func encodingAttacks(good string) []Attack {
 	parts := strings.Split(good, ".")
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, good[len(good)-1])
@@ -100,13 +92,4 @@ func (i *Issuer) encodingAttacks(player, match string) []Attack {
 		{"line break", good[:len(good)-5] + "\n" + good[len(good)-5:], token.ReasonMalformed},
 		{"Bearer", "Bearer " + good, token.ReasonMalformed},
 	}
-}
-
-// another returns a key id of the same shape that is not this one.
-func another(kid string) string {
-	first := "x"
-	if kid[:1] == first {
-		first = "y"
-	}
-	return first + kid[1:]
 }

@@ -1,9 +1,11 @@
-package token
+package journal
 
 import (
 	"errors"
 	"sync"
 	"time"
+
+	"torikumi/pkg/token"
 )
 
 // leastSweep is how many uses there are at least between two sweeps of what has
@@ -14,8 +16,8 @@ const leastSweep = 256
 // record outlives the process in a journal. It is safe for concurrent use; a
 // journal belongs to one Replay at a time.
 //
-// A token is remembered until MaxLeeway after its expiry, that is, for as long as
-// any [Verifier] could accept it.
+// A token is remembered until token.MaxLeeway after its expiry, that is, for as long as
+// any [token.Verifier] could accept it.
 type Replay struct {
 	now func() time.Time
 
@@ -91,28 +93,28 @@ func (r *Replay) MarkFresh() error {
 var errClosed = errors.New("replay is closed")
 
 // Use spends the token id. It returns nil for exactly one of all calls with the
-// same id, and only once the use is on disk; any other answer is a [*Refusal]. exp
+// same id, and only once the use is on disk; any other answer is a [*token.Refusal]. exp
 // and iat are those of the token.
 func (r *Replay) Use(id string, exp, iat time.Time) error {
 	if !validUsedID(id) {
-		return refuse(ReasonBadClaim, "jti is not the id of a token")
+		return token.Refuse(token.ReasonBadClaim, "jti is not the id of a token")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return &Refusal{Reason: ReasonJournalUnavailable, Detail: "shutting down", cause: errClosed}
+		return &token.Refusal{Reason: token.ReasonJournalUnavailable, Detail: "shutting down", Cause: errClosed}
 	}
 	if r.forgotten(exp.Unix()) {
-		return refuse(ReasonExpired, "exp has passed too long ago")
+		return token.Refuse(token.ReasonExpired, "exp has passed too long ago")
 	}
 	if _, ok := r.state.used[id]; ok {
-		return refuse(ReasonReplayed, "jti has been used")
+		return token.Refuse(token.ReasonReplayed, "jti has been used")
 	}
 	if iat.Before(r.state.start) {
-		return refuse(ReasonIssuedBeforeStart, "iat lies before the start of the record of used tokens")
+		return token.Refuse(token.ReasonIssuedBeforeStart, "iat lies before the start of the record of used tokens")
 	}
 	if err := r.record(id, exp.Unix()); err != nil {
-		return &Refusal{Reason: ReasonJournalUnavailable, Detail: "the use could not be recorded", cause: err}
+		return &token.Refusal{Reason: token.ReasonJournalUnavailable, Detail: "the use could not be recorded", Cause: err}
 	}
 	return nil
 }
@@ -140,10 +142,10 @@ func (r *Replay) record(id string, exp int64) error {
 	return nil
 }
 
-// forgotten says whether a token with this expiry is out of every verifier's
+// forgotten reports whether a token with this expiry is out of every verifier's
 // reach, and so need not be remembered.
 func (r *Replay) forgotten(exp int64) bool {
-	return !r.now().Before(time.Unix(exp, 0).Add(MaxLeeway))
+	return !r.now().Before(time.Unix(exp, 0).Add(token.MaxLeeway))
 }
 
 func (r *Replay) forgetExpired() {

@@ -1,12 +1,13 @@
-package token
+package journal
 
 import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"torikumi/pkg/token"
 )
 
 // TestDiskThatFails breaks the open file under a Replay: nobody is admitted
@@ -32,20 +33,20 @@ func TestDiskThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	moved := dir + "-away"
-	var refusal *Refusal
-	if err := use("during"); !errors.As(err, &refusal) || refusal.Reason != ReasonJournalUnavailable || !refusal.Retryable() {
+	var refusal *token.Refusal
+	if err := use("during"); !errors.As(err, &refusal) || refusal.Reason != token.ReasonJournalUnavailable || !refusal.Retryable() {
 		t.Errorf("write fails: %v", err)
 	}
 	if err := os.Rename(dir, moved); err != nil {
 		t.Fatal(err)
 	}
-	if err := use("during"); !errors.As(err, &refusal) || refusal.Reason != ReasonJournalUnavailable {
+	if err := use("during"); !errors.As(err, &refusal) || refusal.Reason != token.ReasonJournalUnavailable {
 		t.Errorf("directory gone: %v", err)
 	}
 	if err := r.MarkFresh(); err == nil {
 		t.Error("directory gone: MarkFresh succeeds")
 	}
-	if err := r.Use("old", start.Add(time.Minute), start.Add(-time.Second)); !errors.As(err, &refusal) || refusal.Reason != ReasonIssuedBeforeStart {
+	if err := r.Use("old", start.Add(time.Minute), start.Add(-time.Second)); !errors.As(err, &refusal) || refusal.Reason != token.ReasonIssuedBeforeStart {
 		t.Errorf("after MarkFresh has failed: %v", err)
 	}
 	if err := os.Rename(moved, dir); err != nil {
@@ -61,23 +62,12 @@ func TestDiskThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"before", "during"} {
-		if err := use(id); !errors.As(err, &refusal) || refusal.Reason != ReasonReplayed {
+		if err := use(id); !errors.As(err, &refusal) || refusal.Reason != token.ReasonReplayed {
 			t.Errorf("%s after a restart: %v", id, err)
 		}
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestFoldAgreesWithEqualFold(t *testing.T) {
-	names := []string{"", "kid", "KID", "Kid", "\u212aid", "use", "u\u017fe", "ÉTÉ", "été", "aud", "sub", "ǅ", "ǆ"}
-	for _, a := range names {
-		for _, b := range names {
-			if got, want := fold(a) == fold(b), strings.EqualFold(a, b); got != want {
-				t.Errorf("%q and %q: folded equal %v, EqualFold %v", a, b, got, want)
-			}
-		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package token
+package journal
 
 import (
 	"bytes"
@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"torikumi/pkg/atomicfile"
+	"torikumi/pkg/token"
 )
 
 // A journal is a text file. The first line is the magic and the start time in
@@ -66,7 +69,7 @@ func readJournal(path string) (state journalState, whole bool, err error) {
 }
 
 // validUsedID keeps line ends and spaces out of the journal.
-func validUsedID(id string) bool { return matchesAll(id, "_-", 64) }
+func validUsedID(id string) bool { return token.Matches(id, "_-", 64) }
 
 func journalLine(id string, exp int64) string {
 	return id + " " + strconv.FormatInt(exp, 10) + "\n"
@@ -85,7 +88,7 @@ func (j *journal) rewrite(state *journalState) error {
 	for id, exp := range state.used {
 		b.WriteString(journalLine(id, exp))
 	}
-	if err := writeFile(j.path, b.Bytes(), time.Time{}); err != nil {
+	if err := atomicfile.Write(j.path, b.Bytes(), time.Time{}); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0o600)

@@ -1,14 +1,24 @@
-package token
+package signing
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"torikumi/pkg/token"
 )
+
+// notBefore is how long before its making a join token is valid, for game servers
+// whose clocks are late.
+const notBefore = 30 * time.Second
+
+var errNoIssuer = errors.New("issuer: must not be empty")
 
 // MinterOptions are what a [Minter] needs.
 type MinterOptions struct {
@@ -18,7 +28,7 @@ type MinterOptions struct {
 	// in their configuration. Required.
 	Issuer string
 	// Lifetime is the time from "iat" to "exp", in whole seconds, at most
-	// MaxLifetime. Zero means DefaultLifetime.
+	// token.MaxLifetime. Zero means token.DefaultLifetime.
 	Lifetime time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -50,12 +60,11 @@ func NewMinter(opts MinterOptions) (*Minter, error) {
 	if opts.Issuer == "" {
 		return nil, errNoIssuer
 	}
-	var err error
-	if opts.Lifetime, err = checkDuration("lifetime", opts.Lifetime, DefaultLifetime, time.Second, MaxLifetime); err != nil {
-		return nil, err
+	if opts.Lifetime == 0 {
+		opts.Lifetime = token.DefaultLifetime
 	}
-	if opts.Lifetime%time.Second != 0 {
-		return nil, fmt.Errorf("lifetime %v: must be whole seconds", opts.Lifetime)
+	if l := opts.Lifetime; l < time.Second || l > token.MaxLifetime || l%time.Second != 0 {
+		return nil, fmt.Errorf("lifetime %v: must be whole seconds, from %v to %v", l, time.Second, token.MaxLifetime)
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -68,36 +77,36 @@ func NewMinter(opts MinterOptions) (*Minter, error) {
 
 // Mint signs a token with the key that signs now. Every call gives a new token
 // with an id of its own. The error names the field that is wrong.
-func (m *Minter) Mint(req MintRequest) (raw string, claims JoinClaims, err error) {
+func (m *Minter) Mint(req MintRequest) (raw string, claims token.JoinClaims, err error) {
 	if err := req.validate(); err != nil {
-		return "", JoinClaims{}, err
+		return "", token.JoinClaims{}, err
 	}
 	var id [16]byte
 	if _, err := io.ReadFull(m.opts.Rand, id[:]); err != nil {
-		return "", JoinClaims{}, fmt.Errorf("make token id: %w", err)
+		return "", token.JoinClaims{}, fmt.Errorf("make token id: %w", err)
 	}
 	now := time.Unix(m.opts.Now().Unix(), 0).UTC()
-	claims = JoinClaims{
+	claims = token.JoinClaims{
 		Issuer:    m.opts.Issuer,
-		Audience:  Audience(req.Namespace, req.GameServer),
+		Audience:  token.Audience(req.Namespace, req.GameServer),
 		Subject:   req.Player,
-		ID:        base64url.EncodeToString(id[:]),
+		ID:        base64.RawURLEncoding.EncodeToString(id[:]),
 		MatchID:   req.MatchID,
 		Team:      req.Team,
 		IssuedAt:  now,
 		NotBefore: now.Add(-notBefore),
 		Expiry:    now.Add(m.opts.Lifetime),
 	}
-	raw, err = m.opts.Keys.Algorithm().sign(m.opts.Keys.signing(), claims.wire())
+	raw, err = m.opts.Keys.sign(wire(&claims))
 	if err != nil {
-		return "", JoinClaims{}, fmt.Errorf("sign join token: %w", err)
+		return "", token.JoinClaims{}, fmt.Errorf("sign join token: %w", err)
 	}
 	return raw, claims, nil
 }
 
 func (r *MintRequest) validate() error {
 	switch {
-	case !validPlayer(r.Player):
+	case !token.ValidPlayer(r.Player):
 		return errors.New("player: must have 1 to 128 characters of [A-Za-z0-9._:@|-]")
 	case !validName(r.Namespace, 63, "-"):
 		return errors.New("namespace: must be an RFC 1123 label")
@@ -105,14 +114,14 @@ func (r *MintRequest) validate() error {
 		return errors.New("game server: must be an RFC 1123 subdomain")
 	case !validMatchID(r.MatchID):
 		return errors.New("match id: must be a Kubernetes label value of 1 to 63 characters")
-	case !validTeam(r.Team):
+	case !token.ValidTeam(r.Team):
 		return errors.New("team: must have at most 64 characters of [A-Za-z0-9_.-]")
 	}
 	return nil
 }
 
 // wire returns the claims under the names that they have in the token.
-func (c *JoinClaims) wire() jwt.MapClaims {
+func wire(c *token.JoinClaims) jwt.MapClaims {
 	return jwt.MapClaims{
 		"iss":  c.Issuer,
 		"aud":  c.Audience,
@@ -121,8 +130,20 @@ func (c *JoinClaims) wire() jwt.MapClaims {
 		"iat":  c.IssuedAt.Unix(),
 		"nbf":  c.NotBefore.Unix(),
 		"exp":  c.Expiry.Unix(),
-		"use":  useJoin,
+		"use":  token.UseJoin,
 		"mid":  c.MatchID,
 		"team": c.Team,
 	}
+}
+
+// validMatchID is Kubernetes's rule for the values of labels, save that the
+// value cannot be empty.
+func validMatchID(id string) bool {
+	return token.Matches(id, "-_.", 63) && !strings.ContainsRune("-_.", rune(id[0])) && !strings.ContainsRune("-_.", rune(id[len(id)-1]))
+}
+
+// validName is Kubernetes's rule for names of namespaces and game servers.
+func validName(name string, limit int, extra string) bool {
+	return token.Matches(name, extra, limit) && name == strings.ToLower(name) &&
+		!strings.ContainsRune("-.", rune(name[0])) && !strings.ContainsRune("-.", rune(name[len(name)-1]))
 }

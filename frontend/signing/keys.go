@@ -1,4 +1,4 @@
-package token
+package signing
 
 import (
 	"context"
@@ -10,6 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"torikumi/pkg/token"
 )
 
 // DefaultPublishBefore outlasts, one after the other, the time that a mounted
@@ -20,7 +24,7 @@ const DefaultPublishBefore = 15 * time.Minute
 // KeyOptions say how [LoadKeys] reads a directory.
 type KeyOptions struct {
 	// Algorithm is what the keys are for; a key of another kind is an error.
-	Algorithm Algorithm
+	Algorithm token.Algorithm
 	// PublishBefore is how long a key is shown before it signs, so that every
 	// verifier has it by then. Longer makes rotation slower and safer. Zero
 	// means DefaultPublishBefore. It does not hold up the only key.
@@ -81,7 +85,7 @@ func LoadKeys(dir string, opts KeyOptions) (*Keys, error) {
 }
 
 // Algorithm returns the algorithm that the keys sign with.
-func (k *Keys) Algorithm() Algorithm { return k.opts.Algorithm }
+func (k *Keys) Algorithm() token.Algorithm { return k.opts.Algorithm }
 
 // Reload reads the directory again. After an error the keys of the last good
 // reading stay in use, and Err returns the error.
@@ -129,6 +133,15 @@ func (k *Keys) signing() signingKey {
 	return chooseSigning(ordered, k.opts.Now().Add(-k.opts.PublishBefore))
 }
 
+// sign returns the compact form of a token with exactly the header members alg,
+// typ and kid.
+func (k *Keys) sign(claims jwt.MapClaims) (string, error) {
+	key := k.signing()
+	t := jwt.NewWithClaims(k.opts.Algorithm.Method(), claims)
+	t.Header["kid"] = key.kid
+	return t.SignedString(key.private)
+}
+
 // chooseSigning returns the newest key that was published at the time since, or
 // else the oldest one, the most likely to be known.
 func chooseSigning(ordered []signingKey, since time.Time) signingKey {
@@ -146,11 +159,11 @@ func (k *Keys) SigningKeyID() string { return k.signing().kid }
 // KeyIDs returns the ids of all keys, oldest first.
 func (k *Keys) KeyIDs() []string { return k.set.Load().ids() }
 
-// Key implements [KeySource] for tokens that were signed with these very keys.
+// Key implements [token.KeySource] for tokens that were signed with these very keys.
 func (k *Keys) Key(_ context.Context, kid string) (crypto.PublicKey, error) {
 	key, ok := k.set.Load().byID[kid]
 	if !ok {
-		return nil, ErrUnknownKey
+		return nil, token.ErrUnknownKey
 	}
 	return key, nil
 }
@@ -190,7 +203,7 @@ func (k *Keys) Watch(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-func newKeySet(ordered []signingKey, alg Algorithm) (*keySet, error) {
+func newKeySet(ordered []signingKey, alg token.Algorithm) (*keySet, error) {
 	set := &keySet{ordered: ordered, byID: map[string]crypto.PublicKey{}}
 	for _, key := range ordered {
 		set.byID[key.kid] = key.private.Public()

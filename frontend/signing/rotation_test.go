@@ -1,4 +1,4 @@
-package token_test
+package signing_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"torikumi/frontend/signing"
 	"torikumi/pkg/token"
 )
 
@@ -41,6 +42,21 @@ func (c *cache) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(c.stored.Body.Bytes())
 }
 
+// direct takes requests straight to a handler, so that time can be the test's own.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// after lets everybody act until d has passed.
+func after(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 // rotateUnderLoad runs two frontends and three gates, with a cache between them,
 // for hours of the test's own time, rotates the keys again and again while tokens
 // are minted and verified, and returns how many were verified and the refusals.
@@ -54,18 +70,25 @@ func rotateUnderLoad(t *testing.T, publishBefore time.Duration) (verified int64,
 
 		current, _ := generate(t, dir, time.Now())
 		middle := &cache{}
-		var minters []*token.Minter
+		var minters []*signing.Minter
 		for i := range 2 {
-			keys := load(t, dir, token.KeyOptions{Algorithm: token.ES256, PublishBefore: publishBefore})
+			keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256, PublishBefore: publishBefore})
 			minters = append(minters, newMinter(t, keys, nil))
-			middle.origins = append(middle.origins, token.JWKSHandler(keys))
+			middle.origins = append(middle.origins, signing.JWKSHandler(keys))
 			// The second mount of the Secret is late by more than a minute.
 			wg.Go(func() { _ = keys.Watch(ctx, time.Duration(30+60*i)*time.Second) })
 		}
 		var mu sync.Mutex
 		var total atomic.Int64
 		for i := range 3 {
-			r := newRemote(t, &wire{handler: middle}, nil)
+			r, err := token.NewRemoteKeys(token.RemoteOptions{
+				URL: "https://frontend.example" + token.JWKSPath, Algorithms: []token.Algorithm{token.ES256},
+				HTTPClient: &http.Client{Transport: direct{middle}}, Logger: quiet,
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
 			wg.Go(func() { _ = r.Run(ctx) })
 			v := newVerifier(t, r, token.ES256, nil)
 			wg.Go(func() {

@@ -1,4 +1,4 @@
-package token
+package signing
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -19,6 +20,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"torikumi/pkg/atomicfile"
+	"torikumi/pkg/token"
 )
 
 const (
@@ -26,6 +32,7 @@ const (
 	// stampLayout is how a file name says when its key was added, in UTC.
 	stampLayout    = "20060102T150405Z"
 	maxKeyFileSize = 64 << 10
+	newRSABits     = 2048
 )
 
 var stampPattern = regexp.MustCompile(`[0-9]{8}T[0-9]{6}Z`)
@@ -45,7 +52,7 @@ type signingKey struct {
 
 // readKeys returns the keys of a directory, oldest first; equally old ones are
 // in the order of their ids.
-func readKeys(dir string, alg Algorithm) ([]signingKey, error) {
+func readKeys(dir string, alg token.Algorithm) ([]signingKey, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read key directory: %w", err)
@@ -90,7 +97,7 @@ func checkSet(keys []signingKey, projected bool) error {
 	return nil
 }
 
-func readKey(path string, alg Algorithm) (signingKey, error) {
+func readKey(path string, alg token.Algorithm) (signingKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return signingKey{}, fmt.Errorf("open key file: %w", err)
@@ -118,7 +125,7 @@ func readKey(path string, alg Algorithm) (signingKey, error) {
 	if err != nil {
 		return signingKey{}, fmt.Errorf("key file %q: %w", path, err)
 	}
-	if err := alg.checkPublicKey(private.Public()); err != nil {
+	if err := alg.CheckPublicKey(private.Public()); err != nil {
 		return signingKey{}, fmt.Errorf("key file %q: %w", path, err)
 	}
 	kid, err := thumbprint(private.Public())
@@ -175,7 +182,7 @@ func parsePEM(data []byte) (crypto.Signer, error) {
 // must, as a file that only the owner can read. The file's name and modification
 // time say now. The file appears complete or not at all. It is meant for
 // development: in production an operator makes the keys.
-func GenerateKey(dir string, alg Algorithm, now time.Time) (path string, err error) {
+func GenerateKey(dir string, alg token.Algorithm, now time.Time) (path string, err error) {
 	private, err := generate(alg)
 	if err != nil {
 		return "", err
@@ -193,25 +200,34 @@ func GenerateKey(dir string, alg Algorithm, now time.Time) (path string, err err
 	}
 	path = filepath.Join(dir, now.UTC().Format(stampLayout)+"-"+kid[:8]+keySuffix)
 	data := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := writeFile(path, data, now); err != nil {
+	if err := atomicfile.Write(path, data, now); err != nil {
 		return "", fmt.Errorf("write key file: %w", err)
 	}
 	return path, nil
 }
 
-func generate(alg Algorithm) (crypto.Signer, error) {
+func generate(alg token.Algorithm) (crypto.Signer, error) {
 	if err := alg.Validate(); err != nil {
 		return nil, err
 	}
 	var key crypto.Signer
 	var err error
-	if alg == ES256 {
+	if alg == token.ES256 {
 		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	} else {
-		key, err = rsa.GenerateKey(rand.Reader, minRSABits)
+		key, err = rsa.GenerateKey(rand.Reader, newRSABits)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("generate %s key: %w", alg, err)
 	}
 	return key, nil
+}
+
+// thumbprint returns the RFC 7638 thumbprint (SHA-256, base64url) of key.
+func thumbprint(key crypto.PublicKey) (string, error) {
+	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return "", fmt.Errorf("thumbprint of key: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sum), nil
 }

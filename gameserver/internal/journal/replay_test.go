@@ -1,4 +1,4 @@
-package token_test
+package journal_test
 
 import (
 	"errors"
@@ -12,12 +12,43 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/gameserver/internal/journal"
 	"torikumi/pkg/token"
+	"torikumi/pkg/token/tokentest"
 )
 
-func openReplay(t testing.TB, path string, now func() time.Time) *token.Replay {
+var begin = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+
+// clock is a clock that only the test moves.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+func write(t testing.TB, path string, data []byte) {
 	t.Helper()
-	r, err := token.OpenReplay(path, now)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openReplay(t testing.TB, path string, now func() time.Time) *journal.Replay {
+	t.Helper()
+	r, err := journal.OpenReplay(path, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +61,7 @@ func openReplay(t testing.TB, path string, now func() time.Time) *token.Replay {
 }
 
 // restart opens the journal as a new process does after the old one was killed.
-func restart(t testing.TB, r *token.Replay, path string, now func() time.Time) *token.Replay {
+func restart(t testing.TB, r *journal.Replay, path string, now func() time.Time) *journal.Replay {
 	t.Helper()
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -41,9 +72,9 @@ func restart(t testing.TB, r *token.Replay, path string, now func() time.Time) *
 func id(n int) string { return fmt.Sprintf("%022d", n) }
 
 // use spends a token that was issued now and is good for two minutes.
-func use(t testing.TB, r *token.Replay, n int, iat time.Time) token.Reason {
+func use(t testing.TB, r *journal.Replay, n int, iat time.Time) token.Reason {
 	t.Helper()
-	return reason(t, r.Use(id(n), iat.Add(2*time.Minute), iat))
+	return tokentest.Reason(t, r.Use(id(n), iat.Add(2*time.Minute), iat))
 }
 
 func TestReplayAdmitsOnce(t *testing.T) {
@@ -72,7 +103,7 @@ func TestReplayRace(t *testing.T) {
 		for n := range tokens {
 			for range tries {
 				wg.Go(func() {
-					switch err := r.Use(id(n), begin.Add(time.Minute), begin); reason(t, err) {
+					switch err := r.Use(id(n), begin.Add(time.Minute), begin); tokentest.Reason(t, err) {
 					case "":
 						wins[n].Add(1)
 					case token.ReasonReplayed:
@@ -252,7 +283,7 @@ func TestExpiryAndReplayLeaveNoGap(t *testing.T) {
 	for range 10 {
 		c.advance(30 * time.Second)
 		r = restart(t, r, path, c.now) // forgets what it may
-		got := reason(t, r.Use(id(1), exp, begin))
+		got := tokentest.Reason(t, r.Use(id(1), exp, begin))
 		want := token.ReasonReplayed
 		if !c.now().Before(exp.Add(token.MaxLeeway)) {
 			want = token.ReasonExpired
@@ -294,7 +325,7 @@ func TestReplayRefusesBadIDs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "used")
 	r := openReplay(t, path, at(begin))
 	for _, bad := range []string{"", "a b", "a\n", "é", strings.Repeat("x", 65)} {
-		if got := reason(t, r.Use(bad, begin.Add(time.Minute), begin)); got != token.ReasonBadClaim {
+		if got := tokentest.Reason(t, r.Use(bad, begin.Add(time.Minute), begin)); got != token.ReasonBadClaim {
 			t.Errorf("%q: %q", bad, got)
 		}
 	}
@@ -323,7 +354,7 @@ func TestJournalBelongsToOne(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "used")
 	r := openReplay(t, path, at(begin))
-	if _, err := token.OpenReplay(path, at(begin)); err == nil {
+	if _, err := journal.OpenReplay(path, at(begin)); err == nil {
 		t.Fatal("two open the same journal")
 	}
 	use(t, r, 1, begin)
@@ -334,7 +365,22 @@ func TestJournalBelongsToOne(t *testing.T) {
 }
 
 func TestReplayWithoutDirectory(t *testing.T) {
-	if _, err := token.OpenReplay(filepath.Join(t.TempDir(), "none", "used"), nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := journal.OpenReplay(filepath.Join(t.TempDir(), "none", "used"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v, want an error about the directory", err)
+	}
+}
+
+func BenchmarkReplayUse(b *testing.B) {
+	for name, path := range map[string]string{"memory": "", "journal": filepath.Join(b.TempDir(), "used")} {
+		r := openReplay(b, path, at(begin))
+		n := 0
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				n++
+				if err := r.Use(id(n), begin.Add(time.Minute), begin); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

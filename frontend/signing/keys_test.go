@@ -1,4 +1,4 @@
-package token_test
+package signing_test
 
 import (
 	"context"
@@ -20,16 +20,18 @@ import (
 	"testing/synctest"
 	"time"
 
+	"torikumi/frontend/signing"
 	"torikumi/pkg/token"
+	"torikumi/pkg/token/tokentest"
 )
 
 func TestKeyFormats(t *testing.T) {
-	ec := newEC(t)
+	ec := tokentest.EC()
 	sec1, err := x509.MarshalECPrivateKey(ec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(rsaKey())
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(tokentest.RSA())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func TestKeyFormats(t *testing.T) {
 		data []byte
 	}{
 		"PKCS #8":                  {token.RS256, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})},
-		"PKCS #1":                  {token.RS256, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey())})},
+		"PKCS #1":                  {token.RS256, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(tokentest.RSA())})},
 		"SEC 1":                    {token.ES256, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})},
 		"SEC 1 with parameters":    {token.ES256, append(params, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})...)},
 		"PKCS #8 and a blank line": {token.RS256, append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), "\n\n"...)},
@@ -47,7 +49,7 @@ func TestKeyFormats(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "a.pem"), test.data)
-			keys := load(t, dir, token.KeyOptions{Algorithm: test.alg})
+			keys := load(t, dir, signing.KeyOptions{Algorithm: test.alg})
 			raw, _, err := newMinter(t, keys, at(begin)).Mint(request)
 			if err != nil {
 				t.Fatal(err)
@@ -75,7 +77,7 @@ func TestBadKeyDirectories(t *testing.T) {
 		return func(t *testing.T, dir string) { write(t, filepath.Join(dir, "bad.pem"), []byte(s)) }
 	}
 	good := func(t *testing.T) []byte {
-		path := writePEM(t, filepath.Join(t.TempDir(), "x.pem"), rsaKey())
+		path := writePEM(t, filepath.Join(t.TempDir(), "x.pem"), tokentest.RSA())
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -87,9 +89,9 @@ func TestBadKeyDirectories(t *testing.T) {
 		says string // in the error
 	}{
 		"empty":           {func(*testing.T, string) {}, "at least one private key"},
-		"only dot files":  {func(t *testing.T, dir string) { writePEM(t, filepath.Join(dir, ".a.pem"), rsaKey()) }, "at least one private key"},
-		"only other ones": {func(t *testing.T, dir string) { writePEM(t, filepath.Join(dir, "a.key"), rsaKey()) }, "at least one private key"},
-		"P-256 for RS256": {one(newEC(t)), "bad.pem"},
+		"only dot files":  {func(t *testing.T, dir string) { writePEM(t, filepath.Join(dir, ".a.pem"), tokentest.RSA()) }, "at least one private key"},
+		"only other ones": {func(t *testing.T, dir string) { writePEM(t, filepath.Join(dir, "a.key"), tokentest.RSA()) }, "at least one private key"},
+		"P-256 for RS256": {one(tokentest.EC()), "bad.pem"},
 		"P-384":           {one(p384), "bad.pem"},
 		"Ed25519":         {one(ed), "bad.pem"},
 		"no PEM":          {text("hello"), "bad.pem"},
@@ -102,15 +104,15 @@ func TestBadKeyDirectories(t *testing.T) {
 			write(t, filepath.Join(dir, "bad.pem"), append(good(t), good(t)...))
 		}, "nothing after"},
 		"one twice": {func(t *testing.T, dir string) {
-			writePEM(t, filepath.Join(dir, "a.pem"), rsaKey())
-			writePEM(t, filepath.Join(dir, "bad.pem"), rsaKey())
+			writePEM(t, filepath.Join(dir, "a.pem"), tokentest.RSA())
+			writePEM(t, filepath.Join(dir, "bad.pem"), tokentest.RSA())
 		}, "same key"},
 		"one good, one bad": {func(t *testing.T, dir string) {
-			writePEM(t, filepath.Join(dir, "a.pem"), rsaKey())
+			writePEM(t, filepath.Join(dir, "a.pem"), tokentest.RSA())
 			write(t, filepath.Join(dir, "bad.pem"), []byte("x"))
 		}, "bad.pem"},
 		"impossible time": {func(t *testing.T, dir string) {
-			writePEM(t, filepath.Join(dir, "20261301T000000Z-bad.pem"), rsaKey())
+			writePEM(t, filepath.Join(dir, "20261301T000000Z-bad.pem"), tokentest.RSA())
 		}, "bad.pem"},
 		"link to a directory": {func(t *testing.T, dir string) {
 			if err := os.Symlink(t.TempDir(), filepath.Join(dir, "bad.pem")); err != nil {
@@ -126,7 +128,7 @@ func TestBadKeyDirectories(t *testing.T) {
 			if runtime.GOOS == "windows" {
 				t.Skip("no such permission")
 			}
-			if err := os.Chmod(writePEM(t, filepath.Join(dir, "bad.pem"), rsaKey()), 0o646); err != nil {
+			if err := os.Chmod(writePEM(t, filepath.Join(dir, "bad.pem"), tokentest.RSA()), 0o646); err != nil {
 				t.Fatal(err)
 			}
 		}, "writable by everyone"},
@@ -134,7 +136,7 @@ func TestBadKeyDirectories(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			test.fill(t, dir)
-			_, err := token.LoadKeys(dir, token.KeyOptions{Algorithm: token.RS256})
+			_, err := signing.LoadKeys(dir, signing.KeyOptions{Algorithm: token.RS256})
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %v; want one that says %q", err, test.says)
 			}
@@ -144,20 +146,20 @@ func TestBadKeyDirectories(t *testing.T) {
 
 func TestWeakRSAKeyIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	writePEM(t, filepath.Join(dir, "weak.pem"), mustRSA(1024))
-	_, err := token.LoadKeys(dir, token.KeyOptions{Algorithm: token.RS256})
+	writePEM(t, filepath.Join(dir, "weak.pem"), tokentest.WeakRSA())
+	_, err := signing.LoadKeys(dir, signing.KeyOptions{Algorithm: token.RS256})
 	if err == nil || !strings.Contains(err.Error(), "1024 bits") || !strings.Contains(err.Error(), "weak.pem") {
 		t.Errorf("error %v; want one that names the size and the file", err)
 	}
 }
 
 func TestLoadKeysChecksOptions(t *testing.T) {
-	for _, opts := range []token.KeyOptions{{}, {Algorithm: "HS256"}, {Algorithm: token.ES256, PublishBefore: -1}} {
-		if _, err := token.LoadKeys(t.TempDir(), opts); err == nil || strings.Contains(err.Error(), "directory") {
+	for _, opts := range []signing.KeyOptions{{}, {Algorithm: "HS256"}, {Algorithm: token.ES256, PublishBefore: -1}} {
+		if _, err := signing.LoadKeys(t.TempDir(), opts); err == nil || strings.Contains(err.Error(), "directory") {
 			t.Errorf("%+v: %v; want an error about the option", opts, err)
 		}
 	}
-	if _, err := token.LoadKeys(filepath.Join(t.TempDir(), "none"), token.KeyOptions{Algorithm: token.ES256}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := signing.LoadKeys(filepath.Join(t.TempDir(), "none"), signing.KeyOptions{Algorithm: token.ES256}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing directory: %v", err)
 	}
 }
@@ -165,7 +167,7 @@ func TestLoadKeysChecksOptions(t *testing.T) {
 func TestGenerateKey(t *testing.T) {
 	for _, alg := range []token.Algorithm{token.RS256, token.ES256} {
 		dir := filepath.Join(t.TempDir(), "keys")
-		path, err := token.GenerateKey(dir, alg, begin)
+		path, err := signing.GenerateKey(dir, alg, begin)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,16 +184,16 @@ func TestGenerateKey(t *testing.T) {
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 			t.Errorf("directory holds %v (%v), want the key alone", entries, err)
 		}
-		kid := load(t, dir, token.KeyOptions{Algorithm: alg}).SigningKeyID()
+		kid := load(t, dir, signing.KeyOptions{Algorithm: alg}).SigningKeyID()
 		if base := filepath.Base(path); base != "20260301T120000Z-"+kid[:8]+".pem" {
 			t.Errorf("file name %q does not tell time and key %q", base, kid)
 		}
 	}
-	if _, err := token.GenerateKey(t.TempDir(), "none", begin); err == nil {
+	if _, err := signing.GenerateKey(t.TempDir(), "none", begin); err == nil {
 		t.Error("key for algorithm none")
 	}
-	blocked := writePEM(t, filepath.Join(t.TempDir(), "file"), newEC(t))
-	if _, err := token.GenerateKey(blocked, token.ES256, begin); err == nil {
+	blocked := writePEM(t, filepath.Join(t.TempDir(), "file"), tokentest.EC())
+	if _, err := signing.GenerateKey(blocked, token.ES256, begin); err == nil {
 		t.Error("key in a directory that is a file")
 	}
 }
@@ -199,7 +201,7 @@ func TestGenerateKey(t *testing.T) {
 // generate returns the id of a new key.
 func generate(t testing.TB, dir string, added time.Time) (path, kid string) {
 	t.Helper()
-	path, err := token.GenerateKey(dir, token.ES256, added)
+	path, err := signing.GenerateKey(dir, token.ES256, added)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,13 +211,13 @@ func generate(t testing.TB, dir string, added time.Time) (path, kid string) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(single, "a.pem"), data)
-	return path, load(t, single, token.KeyOptions{Algorithm: token.ES256}).SigningKeyID()
+	return path, load(t, single, signing.KeyOptions{Algorithm: token.ES256}).SigningKeyID()
 }
 
 func TestRotation(t *testing.T) {
 	dir := t.TempDir()
 	c := &clock{t: begin}
-	opts := token.KeyOptions{Algorithm: token.ES256, PublishBefore: 10 * time.Minute, Now: c.now}
+	opts := signing.KeyOptions{Algorithm: token.ES256, PublishBefore: 10 * time.Minute, Now: c.now}
 	oldPath, old := generate(t, dir, begin.Add(-time.Hour))
 	keys := load(t, dir, opts)
 	newPath, next := generate(t, dir, begin)
@@ -269,7 +271,7 @@ func TestKeyMovedIn(t *testing.T) {
 	dir := t.TempDir()
 	c := &clock{t: begin}
 	_, old := generate(t, dir, begin.Add(-10*time.Hour))
-	keys := load(t, dir, token.KeyOptions{Algorithm: token.ES256, PublishBefore: time.Minute, Now: c.now})
+	keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256, PublishBefore: time.Minute, Now: c.now})
 	_, next := generate(t, dir, begin.Add(-5*time.Hour))
 	if err := keys.Reload(); err != nil {
 		t.Fatal(err)
@@ -291,7 +293,7 @@ func TestKeyMovedIn(t *testing.T) {
 func TestOnlyKeySignsAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	_, kid := generate(t, dir, begin.Add(time.Hour))
-	if got := load(t, dir, token.KeyOptions{Algorithm: token.ES256, Now: at(begin)}).SigningKeyID(); got != kid {
+	if got := load(t, dir, signing.KeyOptions{Algorithm: token.ES256, Now: at(begin)}).SigningKeyID(); got != kid {
 		t.Errorf("%s signs, want %s", got, kid)
 	}
 }
@@ -304,11 +306,11 @@ func TestEquallyOldKeysHaveAnOrder(t *testing.T) {
 		ids = append(ids, kid)
 	}
 	slices.Sort(ids)
-	keys := load(t, dir, token.KeyOptions{Algorithm: token.ES256, Now: at(begin.Add(time.Hour))})
+	keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256, Now: at(begin.Add(time.Hour))})
 	if got := keys.SigningKeyID(); got != ids[3] {
 		t.Errorf("%s signs, want the greatest of %v", got, ids)
 	}
-	if got := load(t, dir, token.KeyOptions{Algorithm: token.ES256, Now: at(begin)}).SigningKeyID(); got != ids[0] {
+	if got := load(t, dir, signing.KeyOptions{Algorithm: token.ES256, Now: at(begin)}).SigningKeyID(); got != ids[0] {
 		t.Errorf("%s signs while all are young, want the least of %v", got, ids)
 	}
 }
@@ -317,7 +319,7 @@ func TestModificationTimeOrdersPlainNames(t *testing.T) {
 	dir := t.TempDir()
 	var ids []string
 	for i, name := range []string{"z.pem", "a.pem"} {
-		key := newEC(t)
+		key := tokentest.EC()
 		path := writePEM(t, filepath.Join(dir, name), key)
 		modified := begin.Add(time.Duration(i) * time.Hour)
 		if err := os.Chtimes(path, modified, modified); err != nil {
@@ -325,7 +327,7 @@ func TestModificationTimeOrdersPlainNames(t *testing.T) {
 		}
 		ids = append(ids, loaded(t, token.ES256, key).SigningKeyID())
 	}
-	keys := load(t, dir, token.KeyOptions{Algorithm: token.ES256, Now: at(begin.Add(24 * time.Hour))})
+	keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256, Now: at(begin.Add(24 * time.Hour))})
 	if got := keys.KeyIDs(); !slices.Equal(got, ids) {
 		t.Errorf("order %v, want %v", got, ids)
 	}
@@ -357,11 +359,11 @@ func mountSecret(t *testing.T, dir, version string, files map[string]crypto.Sign
 
 func TestMountedSecret(t *testing.T) {
 	dir := t.TempDir()
-	first, second := newEC(t), newEC(t)
+	first, second := tokentest.EC(), tokentest.EC()
 	firstID, secondID := loaded(t, token.ES256, first).SigningKeyID(), loaded(t, token.ES256, second).SigningKeyID()
 	const stamp1, stamp2 = "20260301T100000Z.pem", "20260301T115000Z.pem"
 	mountSecret(t, dir, "..2026_1", map[string]crypto.Signer{stamp1: first})
-	opts := token.KeyOptions{Algorithm: token.ES256, PublishBefore: 15 * time.Minute, Now: at(begin)}
+	opts := signing.KeyOptions{Algorithm: token.ES256, PublishBefore: 15 * time.Minute, Now: at(begin)}
 	keys := load(t, dir, opts)
 	mountSecret(t, dir, "..2026_2", map[string]crypto.Signer{stamp1: first, stamp2: second})
 	if err := keys.Reload(); err != nil {
@@ -382,9 +384,9 @@ func TestMountedSecret(t *testing.T) {
 
 func TestMountedSecretWithoutTimesIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	mountSecret(t, dir, "..2026_1", map[string]crypto.Signer{"current.pem": newEC(t)})
-	keys := load(t, dir, token.KeyOptions{Algorithm: token.ES256})
-	mountSecret(t, dir, "..2026_2", map[string]crypto.Signer{"current.pem": newEC(t), "next.pem": newEC(t)})
+	mountSecret(t, dir, "..2026_1", map[string]crypto.Signer{"current.pem": tokentest.EC()})
+	keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256})
+	mountSecret(t, dir, "..2026_2", map[string]crypto.Signer{"current.pem": tokentest.EC(), "next.pem": tokentest.EC()})
 	if err := keys.Reload(); err == nil || !strings.Contains(err.Error(), "20060102T150405Z.pem") {
 		t.Errorf("Reload: %v; want an error that says how to name the files", err)
 	}
@@ -394,8 +396,8 @@ func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		_, old := generate(t, dir, time.Now())
-		logged := &recorder{}
-		keys := load(t, dir, token.KeyOptions{Algorithm: token.ES256, PublishBefore: time.Minute, Logger: logged.logger()})
+		logged := &tokentest.Log{}
+		keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256, PublishBefore: time.Minute, Logger: logged.Logger()})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- keys.Watch(ctx, 10*time.Second) }()
@@ -409,7 +411,7 @@ func TestWatch(t *testing.T) {
 		if keys.Err() == nil || keys.SigningKeyID() != old {
 			t.Errorf("broken directory: error %v, %s signs", keys.Err(), keys.SigningKeyID())
 		}
-		if got := logged.count("signing keys not reloaded, the last good ones stay in use"); got != 1 {
+		if got := logged.Count("signing keys not reloaded, the last good ones stay in use"); got != 1 {
 			t.Errorf("broken directory logged %d times, want once", got)
 		}
 		if err := os.Remove(broken); err != nil {
@@ -425,7 +427,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%s signs, want the next key", got)
 		}
 		for _, message := range []string{"signing keys can be read again", "published keys changed", "signing key changed"} {
-			if got := logged.count(message); got != 1 {
+			if got := logged.Count(message); got != 1 {
 				t.Errorf("%q logged %d times, want once", message, got)
 			}
 		}
@@ -434,7 +436,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("Watch = %v after cancel", err)
 		}
 	})
-	if err := loaded(t, token.ES256, newEC(t)).Watch(t.Context(), 0); err == nil {
+	if err := loaded(t, token.ES256, tokentest.EC()).Watch(t.Context(), 0); err == nil {
 		t.Error("Watch with interval 0: no error")
 	}
 }
@@ -443,7 +445,7 @@ func TestWatch(t *testing.T) {
 func TestReloadWhileMinting(t *testing.T) {
 	dir := t.TempDir()
 	generate(t, dir, begin)
-	keys := load(t, dir, token.KeyOptions{Algorithm: token.ES256, Now: at(begin.Add(time.Hour))})
+	keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256, Now: at(begin.Add(time.Hour))})
 	m, v := newMinter(t, keys, at(begin)), newVerifier(t, keys, token.ES256, at(begin))
 	stop := make(chan struct{})
 	var wg sync.WaitGroup

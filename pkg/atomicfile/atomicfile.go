@@ -1,4 +1,6 @@
-package token
+// Package atomicfile replaces files in one step: whoever reads them sees the old
+// content or the new one, also after a crash.
+package atomicfile
 
 import (
 	"fmt"
@@ -8,10 +10,10 @@ import (
 	"time"
 )
 
-// writeFile replaces path in one step by a file of mode 0600 that is on disk
+// Write replaces path in one step by a file of mode 0600 that is on disk
 // before it has the name. A zero modified leaves the modification time alone.
-func writeFile(path string, data []byte, modified time.Time) (err error) {
-	// The dot keeps the unfinished file out of the set of keys.
+func Write(path string, data []byte, modified time.Time) (err error) {
+	// The dot keeps the unfinished file out of what a directory is read for.
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err

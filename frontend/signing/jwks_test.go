@@ -1,4 +1,4 @@
-package token_test
+package signing_test
 
 import (
 	"encoding/json"
@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"torikumi/frontend/signing"
 	"torikumi/pkg/token"
+	"torikumi/pkg/token/tokentest"
 )
 
 func TestJWKSShowsPublicPartsOnly(t *testing.T) {
-	for alg, key := range signers(t) {
+	for alg, key := range signers() {
 		var set struct{ Keys []map[string]any }
 		keys := loaded(t, alg, key)
 		if err := json.Unmarshal(keys.JWKS(), &set); err != nil {
@@ -44,11 +46,11 @@ func TestJWKSShowsPublicPartsOnly(t *testing.T) {
 func TestJWKSIsTheSameInEveryReplica(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	for i := range 8 {
-		key := newEC(t)
+		key := tokentest.EC()
 		writePEM(t, filepath.Join(dir, fmt.Sprintf("%d.pem", i)), key)
 		writePEM(t, filepath.Join(other, fmt.Sprintf("%d.pem", 8-i)), key)
 	}
-	opts := token.KeyOptions{Algorithm: token.ES256}
+	opts := signing.KeyOptions{Algorithm: token.ES256}
 	if one, two := load(t, dir, opts).JWKS(), load(t, other, opts).JWKS(); string(one) != string(two) {
 		t.Errorf("the same keys give different sets:\n%s\n%s", one, two)
 	}
@@ -57,8 +59,8 @@ func TestJWKSIsTheSameInEveryReplica(t *testing.T) {
 func TestJWKSHandler(t *testing.T) {
 	dir := t.TempDir()
 	generate(t, dir, begin)
-	keys := load(t, dir, token.KeyOptions{Algorithm: token.ES256})
-	h := token.JWKSHandler(keys)
+	keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256})
+	h := signing.JWKSHandler(keys)
 	do := func(method, ifNoneMatch string) *http.Response {
 		r := httptest.NewRequestWithContext(t.Context(), method, token.JWKSPath, nil)
 		if ifNoneMatch != "" {

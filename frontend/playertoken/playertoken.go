@@ -1,0 +1,146 @@
+// Package playertoken checks the tokens with which players come to the frontend.
+// Any OpenID Connect issuer may have signed them.
+package playertoken
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"torikumi/pkg/token"
+)
+
+// types are the values of typ, in lower case. Some issuers leave it out; "at+jwt"
+// is that of access tokens after RFC 9068.
+var types = []string{"", "jwt", "at+jwt", "application/at+jwt"}
+
+// Options are what a [Verifier] needs.
+type Options struct {
+	// Keys are those of the issuer. Required.
+	Keys token.KeySource
+	// Issuer must be "iss" letter for letter. Required.
+	Issuer string
+	// Audience must be "aud", or one of them. Required: an issuer makes tokens
+	// for other services too.
+	Audience string
+	// Algorithms are those that the issuer may use. Required.
+	Algorithms []token.Algorithm
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Claims are what the frontend takes from a player token.
+type Claims struct {
+	// Subject is the player's id: 1 to 128 characters of [A-Za-z0-9._:@|-].
+	Subject string
+	// Expiry is when the token ends.
+	Expiry time.Time
+}
+
+// Verifier checks player tokens of any OpenID Connect issuer. It is safe
+// for concurrent use.
+type Verifier struct {
+	opts  Options
+	rules token.HeaderRules
+}
+
+// NewVerifier returns an error that names the option that is wrong.
+func NewVerifier(opts Options) (*Verifier, error) {
+	switch {
+	case opts.Keys == nil:
+		return nil, errors.New("keys: must be set")
+	case opts.Issuer == "":
+		return nil, errors.New("issuer: must not be empty")
+	case opts.Audience == "":
+		return nil, errors.New("audience: must not be empty")
+	}
+	if err := token.ValidateAlgorithms(opts.Algorithms); err != nil {
+		return nil, err
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Verifier{opts: opts, rules: token.HeaderRules{
+		Algorithms: slices.Clone(opts.Algorithms),
+		Type:       func(typ string) bool { return slices.Contains(types, strings.ToLower(typ)) },
+		KeyID:      token.ForeignKeyID,
+	}}, nil
+}
+
+// Verify checks a token in the same order as [token.Verifier.Verify]. An error is
+// always a [*token.Refusal]. A join token is refused whoever signed it.
+func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
+	set, err := token.Open(ctx, raw, &v.rules, v.opts.Keys)
+	if err != nil {
+		return Claims{}, err
+	}
+	switch {
+	case set.Text("iss") != v.opts.Issuer:
+		return Claims{}, token.Refuse(token.ReasonWrongIssuer, "iss is not %q", v.opts.Issuer)
+	case !slices.Contains(audience(set), v.opts.Audience):
+		return Claims{}, token.Refuse(token.ReasonWrongAudience, "aud does not hold %q", v.opts.Audience)
+	case strings.EqualFold(set.Text("use"), token.UseJoin):
+		return Claims{}, token.Refuse(token.ReasonWrongUse, "a join token is no player token")
+	}
+	expiry, err := v.checkTimes(set)
+	if err != nil {
+		return Claims{}, err
+	}
+	if _, ok := set["sub"]; !ok {
+		return Claims{}, token.Refuse(token.ReasonMissingClaim, "sub is missing")
+	}
+	if !token.ValidPlayer(set.Text("sub")) {
+		return Claims{}, token.Refuse(token.ReasonBadClaim, "sub must have 1 to 128 characters of [A-Za-z0-9._:@|-]")
+	}
+	return Claims{Subject: set.Text("sub"), Expiry: expiry}, nil
+}
+
+// checkTimes returns the time of expiry. OpenID Connect asks for exp; nbf and iat
+// count if they are there.
+func (v *Verifier) checkTimes(set token.Claims) (time.Time, error) {
+	expiry, present, err := set.Date("exp")
+	if err != nil {
+		return time.Time{}, err
+	}
+	if !present {
+		return time.Time{}, token.Refuse(token.ReasonMissingClaim, "exp is missing")
+	}
+	now := v.opts.Now()
+	if !now.Before(expiry.Add(token.DefaultLeeway)) {
+		return time.Time{}, token.Refuse(token.ReasonExpired, "exp has passed")
+	}
+	for _, claim := range []struct {
+		name   string
+		reason token.Reason
+	}{{"iat", token.ReasonIssuedInFuture}, {"nbf", token.ReasonNotYetValid}} {
+		t, _, err := set.Date(claim.name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if t.After(now.Add(token.DefaultLeeway)) {
+			return time.Time{}, token.Refuse(claim.reason, "%s has not come yet", claim.name)
+		}
+	}
+	return expiry, nil
+}
+
+// audience returns aud, which may be one string or a list of them.
+func audience(claims token.Claims) []string {
+	switch aud := claims["aud"].(type) {
+	case string:
+		return []string{aud}
+	case []any:
+		var all []string
+		for _, v := range aud {
+			s, ok := v.(string)
+			if !ok {
+				return nil
+			}
+			all = append(all, s)
+		}
+		return all
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package signing
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"torikumi/pkg/token"
+)
+
+// JWKS returns the public keys as a JWK Set (RFC 7517). The caller must not
+// change it.
+func (k *Keys) JWKS() []byte { return k.set.Load().jwks }
+
+// JWKSHandler serves the public keys. Caches may keep them for five minutes, and
+// for a day while the frontend is out of reach.
+func JWKSHandler(keys *Keys) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			h.Set("Allow", "GET, HEAD")
+			h.Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			// A client that has gone needs no answer.
+			_, _ = io.WriteString(w, `{"type":"about:blank","title":"Method Not Allowed","status":405,"detail":"use GET or HEAD"}`)
+			return
+		}
+		set := keys.set.Load()
+		h.Set("Content-Type", "application/jwk-set+json")
+		h.Set("Cache-Control", "public, max-age=300, stale-if-error=86400")
+		h.Set("ETag", set.etag)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(set.jwks))
+	})
+}
+
+// marshalJWKS writes the keys in the order of their ids, so that all replicas
+// answer with the same bytes.
+func marshalJWKS(keys map[string]crypto.PublicKey, alg token.Algorithm) ([]byte, error) {
+	set := jose.JSONWebKeySet{}
+	for _, kid := range slices.Sorted(maps.Keys(keys)) {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: keys[kid], KeyID: kid, Algorithm: string(alg), Use: "sig"})
+	}
+	data, err := json.Marshal(set)
+	if err != nil {
+		return nil, fmt.Errorf("marshal key set: %w", err)
+	}
+	return data, nil
+}
+
+func entityTag(data []byte) string {
+	sum := sha256.Sum256(data)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+}
