@@ -18,66 +18,35 @@ import (
 // Config are the director's settings.
 type Config struct {
 	service.Config
-	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50520" help:"Address of the gRPC server (announcements, health), host:port; port 0 is any free one."`
-	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51520" help:"Address of the HTTP server (health, readiness, metrics), host:port; port 0 is any free one."`
+	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50520" rule:"listen" help:"Address of the gRPC server (announcements, health); port 0 is any free one."`
+	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51520" rule:"listen" help:"Address of the HTTP server (health, readiness, metrics); port 0 is any free one."`
 
 	Queues        string `flag:"queues" help:"File with the queues (queues.yaml); none: the built-in ones."`
-	OpenMatch     string `flag:"open-match" default:"127.0.0.1:50505" help:"Open Match's backend, host:port."`
-	Frontend      string `flag:"open-match-frontend" help:"Open Match's frontend, host:port, to check an assignment whose answer was lost; none: the match's game server is kept."`
-	MatchFunction string `flag:"matchfunction" default:"127.0.0.1:50502" help:"The match function, host:port, as Open Match reaches it."`
+	OpenMatch     string `flag:"open-match" default:"127.0.0.1:50505" rule:"host:port" help:"Open Match's backend."`
+	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is kept."`
+	MatchFunction string `flag:"matchfunction" default:"127.0.0.1:50502" rule:"host:port" help:"The match function, as Open Match reaches it."`
 
-	Allocator         string `flag:"allocator" default:"127.0.0.1:8443" help:"Agones's allocator, host:port."`
+	Allocator         string `flag:"allocator" default:"127.0.0.1:8443" rule:"host:port" help:"Agones's allocator."`
 	AllocatorCA       string `flag:"allocator-ca" help:"PEM file with the authorities of the allocator's certificate."`
 	AllocatorCert     string `flag:"allocator-cert" help:"PEM file with the director's client certificate for the allocator."`
 	AllocatorKey      string `flag:"allocator-key" help:"PEM file with the key of the client certificate."`
 	AllocatorInsecure bool   `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
-	GameServers       string `flag:"gameservers" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService), host:port; none: servers cannot be found again or given back."`
-	Namespace         string `flag:"namespace" default:"default" help:"Namespace of the game servers, for queues that name none."`
+	GameServers       string `flag:"gameservers" rule:"host:port" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService); none: servers cannot be found again or given back."`
+	Namespace         string `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
 
-	MaxInFlight           int           `flag:"max-in-flight" default:"64" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
-	MatchTimeout          time.Duration `flag:"match-timeout" default:"30s" help:"Longest time for one match, from receiving it to assigning its tickets. Shorter than the pending release timeout."`
-	PendingReleaseTimeout time.Duration `flag:"pending-release-timeout" default:"1m" help:"Open Match's own pendingReleaseTimeout, after which tickets of an unassigned match can be matched again."`
-	IdleInterval          time.Duration `flag:"idle-interval" default:"50ms" help:"Least time between the starts of two fetches of a queue of which the first found nothing."`
-	FetchSilence          time.Duration `flag:"fetch-silence" default:"1m" help:"Longest time that a fetch may neither bring a match nor end. Longer than Open Match's proposalCollectionInterval."`
-	AnnounceBuffer        int           `flag:"announce-buffer" default:"1024" help:"How many announcements are kept for a subscriber that does not read, before it is cut off."`
+	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
+	MatchTimeout          time.Duration `flag:"match-timeout" default:"30s" rule:"positive" help:"Longest time for one match, from receiving it to assigning its tickets. Shorter than the pending release timeout."`
+	PendingReleaseTimeout time.Duration `flag:"pending-release-timeout" default:"1m" rule:"positive" help:"Open Match's own pendingReleaseTimeout, after which tickets of an unassigned match can be matched again."`
+	IdleInterval          time.Duration `flag:"idle-interval" default:"50ms" rule:"positive" help:"Least time between the starts of two fetches of a queue of which the first found nothing."`
+	FetchSilence          time.Duration `flag:"fetch-silence" default:"1m" rule:"positive" help:"Longest time that a fetch may neither bring a match nor end. Longer than Open Match's proposalCollectionInterval."`
+	AnnounceBuffer        int           `flag:"announce-buffer" default:"1024" rule:"at least 1" help:"How many announcements are kept for a subscriber that does not read, before it is cut off."`
 }
 
 // Validate tells which of the director's own settings are wrong.
 func (c *Config) Validate() error {
 	var errs []error
-	address := func(name, v string, required bool) {
-		if v == "" && !required {
-			return
-		}
-		if _, _, err := hostPort(v); err != nil {
-			errs = append(errs, config.Invalid(name, "must be host:port", v))
-		}
-	}
-	address("open-match", c.OpenMatch, true)
-	address("open-match-frontend", c.Frontend, false)
-	address("matchfunction", c.MatchFunction, true)
-	address("allocator", c.Allocator, true)
-	address("gameservers", c.GameServers, false)
-	positive := func(name string, d time.Duration) {
-		if d <= 0 {
-			errs = append(errs, config.Invalid(name, "must be positive", d))
-		}
-	}
-	positive("match-timeout", c.MatchTimeout)
-	positive("pending-release-timeout", c.PendingReleaseTimeout)
-	positive("idle-interval", c.IdleInterval)
-	positive("fetch-silence", c.FetchSilence)
 	if c.MatchTimeout >= c.PendingReleaseTimeout {
 		errs = append(errs, config.Invalid("match-timeout", fmt.Sprintf("must be shorter than --pending-release-timeout (%v)", c.PendingReleaseTimeout), c.MatchTimeout))
-	}
-	if c.MaxInFlight < 1 {
-		errs = append(errs, config.Invalid("max-in-flight", "must be at least 1", c.MaxInFlight))
-	}
-	if c.AnnounceBuffer < 1 {
-		errs = append(errs, config.Invalid("announce-buffer", "must be at least 1", c.AnnounceBuffer))
-	}
-	if c.Namespace == "" {
-		errs = append(errs, config.Missing("namespace", "game servers live in one"))
 	}
 	return errors.Join(append(errs, c.checkAllocatorTLS(), c.checkQueues())...)
 }

@@ -31,83 +31,65 @@ type Config struct {
 	GCE
 	Exec
 
-	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51550" help:"Address of the HTTP server (health, readiness, metrics), host:port; port 0 is any free one."`
+	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51550" rule:"listen" help:"Address of the HTTP server (health, readiness, metrics); port 0 is any free one."`
 	Kubeconfig string `flag:"kubeconfig" help:"Kubeconfig file; none: the access of the pod."`
-	Namespace  string `flag:"namespace" default:"torikumi" help:"Namespace of the lease by which one replica leads."`
+	Namespace  string `flag:"namespace" default:"torikumi" required:"the lease is in it" help:"Namespace of the lease by which one replica leads."`
 	DryRun     bool   `flag:"dry-run" default:"false" help:"Change nothing, neither in the cluster nor in the cloud, and take no lease; log what would be done."`
-	Provider   string `flag:"provider" default:"gce" help:"Who makes machines: gce or exec."`
+	Provider   string `flag:"provider" default:"gce" help:"Who makes machines."`
 
 	WatchedLabel  string   `flag:"watched-label" default:"node-type=onpremise" help:"Label of the Nodes that are watched, key=value."`
-	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" help:"Labels of temporary Nodes, key=value, comma-separated."`
+	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" required:"temporary Nodes are recognised by them" help:"Labels of temporary Nodes, key=value, comma-separated."`
 	CopyLabels    []string `flag:"copy-labels" default:"hardware" help:"Keys of labels that temporary Nodes get from the Node that they stand in for."`
-	Fencing       string   `flag:"fencing" default:"None" help:"How it is made sure that a node is off before its pods are deleted: None, Manual (annotation) or Webhook."`
+	Fencing       string   `flag:"fencing" default:"None" rule:"None, Manual or Webhook" help:"How it is made sure that a node is off before its pods are deleted: None, Manual (annotation) or Webhook."`
 	FencingURL    string   `flag:"fencing-url" help:"Webhook that is asked to turn a node off, see docs/failover-reference.md; any 2xx answer confirms that it is."`
 	InitNodes     bool     `flag:"init-nodes" default:"false" help:"Initialise temporary Nodes (addresses, provider id), because no cloud-controller-manager does."`
 	ExternalCloud bool     `flag:"external-cloud" default:"true" help:"Start kubelets with --cloud-provider=external."`
 
-	Grace         time.Duration `flag:"grace" default:"30s" help:"How long a node may be NotReady before anything is done."`
-	Stability     time.Duration `flag:"stability" default:"1m" help:"How long a node must be Ready again before its temporary node is drained."`
-	MaxWait       time.Duration `flag:"max-wait" default:"3h" help:"How long game servers in use may stay on a temporary node that is drained."`
-	Settle        time.Duration `flag:"drain-settle" default:"3s" help:"How long a temporary node is at least cordoned before it can count as drained."`
-	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" help:"Longest time from the request for a VM to its Ready Node. Shorter than the life of a bootstrap token (15m)."`
-	MaxAttempts   int           `flag:"max-attempts" default:"3" help:"How many attempts at a VM are made in a row."`
-	Backoff       time.Duration `flag:"backoff" default:"10s" help:"Pause after the first failed attempt; it doubles."`
-	BackoffMax    time.Duration `flag:"backoff-max" default:"2m" help:"Longest pause between two attempts in a row."`
-	ExhaustedWait time.Duration `flag:"exhausted-pause" default:"10m" help:"Pause after the last attempt in a row, before all begins anew."`
-	Poll          time.Duration `flag:"poll" default:"2s" help:"How often the cloud is asked while a VM comes or goes."`
-	Watch         time.Duration `flag:"watch" default:"30s" help:"How often the cloud is asked about a VM that stands."`
+	Grace         time.Duration `flag:"grace" default:"30s" rule:"positive" help:"How long a node may be NotReady before anything is done."`
+	Stability     time.Duration `flag:"stability" default:"1m" rule:"positive" help:"How long a node must be Ready again before its temporary node is drained."`
+	MaxWait       time.Duration `flag:"max-wait" default:"3h" rule:"positive" help:"How long game servers in use may stay on a temporary node that is drained."`
+	Settle        time.Duration `flag:"drain-settle" default:"3s" rule:"positive" help:"How long a temporary node is at least cordoned before it can count as drained."`
+	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" rule:"positive" help:"Longest time from the request for a VM to its Ready Node. Shorter than the life of a bootstrap token (15m)."`
+	MaxAttempts   int           `flag:"max-attempts" default:"3" rule:"at least 1" help:"How many attempts at a VM are made in a row."`
+	Backoff       time.Duration `flag:"backoff" default:"10s" rule:"positive" help:"Pause after the first failed attempt; it doubles."`
+	BackoffMax    time.Duration `flag:"backoff-max" default:"2m" rule:"positive" help:"Longest pause between two attempts in a row."`
+	ExhaustedWait time.Duration `flag:"exhausted-pause" default:"10m" rule:"positive" help:"Pause after the last attempt in a row, before all begins anew."`
+	Poll          time.Duration `flag:"poll" default:"2s" rule:"positive" help:"How often the cloud is asked while a VM comes or goes."`
+	Watch         time.Duration `flag:"watch" default:"30s" rule:"positive" help:"How often the cloud is asked about a VM that stands."`
 
-	MaxFailovers  int           `flag:"max-failovers" default:"3" help:"How many failovers may be under way at once."`
-	MaxVMs        int           `flag:"max-vms" default:"4" help:"How many VMs may exist at once. One more than needed lets a VM be replaced at the end of its lifetime."`
+	MaxFailovers  int           `flag:"max-failovers" default:"3" rule:"at least 1" help:"How many failovers may be under way at once."`
+	MaxVMs        int           `flag:"max-vms" default:"4" rule:"at least 1" help:"How many VMs may exist at once. One more than needed lets a VM be replaced at the end of its lifetime."`
 	MaxHourlyCost float64       `flag:"max-hourly-cost" default:"0" help:"What all VMs together may cost in an hour, by the prices of --machines; 0: no limit."`
-	StormNodes    int           `flag:"storm-nodes" default:"3" help:"So many watched nodes down at once, and --storm-share of them, are a storm: it may be the view that is broken."`
-	StormShare    float64       `flag:"storm-share" default:"0.5" help:"Share of the watched nodes, above 0 and at most 1."`
-	StormGrace    time.Duration `flag:"storm-grace" default:"5m" help:"How long a storm must last before anything is done."`
-	Lifetime      time.Duration `flag:"lifetime" default:"24h" help:"Longest life of a VM; in a longer outage the next one takes over before."`
-	ReplaceLead   time.Duration `flag:"replace-lead" default:"1h" help:"How long before the end of its life a VM is replaced."`
-	KeepCompleted time.Duration `flag:"keep-completed" default:"72h" help:"How long completed failovers stay as history."`
+	StormNodes    int           `flag:"storm-nodes" default:"3" rule:"at least 1" help:"So many watched nodes down at once, and --storm-share of them, are a storm: it may be the view that is broken."`
+	StormShare    float64       `flag:"storm-share" default:"0.5" rule:"above 0 and at most 1" help:"Share of the watched nodes."`
+	StormGrace    time.Duration `flag:"storm-grace" default:"5m" rule:"positive" help:"How long a storm must last before anything is done."`
+	Lifetime      time.Duration `flag:"lifetime" default:"24h" rule:"positive" help:"Longest life of a VM; in a longer outage the next one takes over before."`
+	ReplaceLead   time.Duration `flag:"replace-lead" default:"1h" rule:"positive" help:"How long before the end of its life a VM is replaced."`
+	KeepCompleted time.Duration `flag:"keep-completed" default:"72h" rule:"positive" help:"How long completed failovers stay as history."`
 
 	NamePrefix string   `flag:"vm-name-prefix" default:"gcp-temp-" help:"What names of VMs begin with."`
-	Machines   []string `flag:"machines" default:"n2-standard-4:3700m:13Gi:0.24" help:"Machine types by size, comma-separated: type:cpu:memory[:price], where cpu and memory are what game servers can request on it, and price that of an hour."`
-	MaxServers int      `flag:"max-servers-per-vm" default:"100" help:"How many game servers one VM holds at most: the kubelet's limit of pods, 110, less what else runs on each node."`
+	Machines   []string `flag:"machines" default:"n2-standard-4:3700m:13Gi:0.24" required:"VMs are of these types" help:"Machine types by size, comma-separated: type:cpu:memory[:price], where cpu and memory are what game servers can request on it, and price that of an hour."`
+	MaxServers int      `flag:"max-servers-per-vm" default:"100" rule:"at least 1" help:"How many game servers one VM holds at most: the kubelet's limit of pods, 110, less what else runs on each node."`
 	Image      string   `flag:"vm-image" help:"Image that VMs boot. Compute Engine: NAME or family/NAME of the project's own, or projects/PROJECT/global/images/… as a path or URL."`
-	DiskGB     int      `flag:"vm-disk-gb" default:"40" help:"Size of a VM's disk (GB)."`
+	DiskGB     int      `flag:"vm-disk-gb" default:"40" rule:"from 1 to 65536" help:"Size of a VM's disk (GB)."`
 	DiskType   string   `flag:"vm-disk-type" default:"pd-ssd" help:"Type of a VM's disk."`
 	Network    string   `flag:"vm-network" default:"default" help:"Network of VMs."`
 	Subnetwork string   `flag:"vm-subnetwork" help:"Subnetwork of VMs."`
 	Tags       []string `flag:"vm-tags" default:"game-runner" help:"Network tags of VMs, comma-separated."`
 	VMLabels   []string `flag:"vm-labels" help:"More labels of VMs, key=value, comma-separated."`
 
-	Endpoint    string `flag:"api-endpoint" help:"API server as VMs reach it, host:port; none: that of cluster-info."`
+	Endpoint    string `flag:"api-endpoint" rule:"host:port" help:"API server as VMs reach it; none: that of cluster-info."`
 	NodeIP      string `flag:"node-ip" help:"Address for the kubelet's --node-ip, or $(command) that prints it; none: the kubelet chooses."`
 	Hook        string `flag:"join-hook" help:"File with a shell script that VMs run before they join, at each boot."`
 	RequireKata bool   `flag:"require-kata" default:"false" help:"Let only VMs join that can run Kata containers."`
 }
 
-// maxDiskGB is the largest disk that clouds have.
-const maxDiskGB = 65536
-
 // Validate tells what is wrong with the controller's own settings.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(flag, rule string, v any) { errs = append(errs, config.Invalid(flag, rule, v)) }
-	if host, port, err := net.SplitHostPort(c.HTTPListen); err != nil || port == "" || strings.Contains(host, " ") {
-		bad("http-listen", "must be host:port", c.HTTPListen)
-	}
-	switch {
-	case c.Namespace == "":
-		errs = append(errs, config.Missing("namespace", "the lease is in it"))
-	case len(validation.IsDNS1123Label(c.Namespace)) > 0:
+	if c.Namespace != "" && len(validation.IsDNS1123Label(c.Namespace)) > 0 {
 		bad("namespace", "must be the name of a namespace: at most 63 lower-case letters, digits and dashes", c.Namespace)
-	}
-	for flag, d := range map[string]time.Duration{
-		"grace": c.Grace, "stability": c.Stability, "max-wait": c.MaxWait, "drain-settle": c.Settle, "join-timeout": c.JoinTimeout, "backoff": c.Backoff,
-		"backoff-max": c.BackoffMax, "exhausted-pause": c.ExhaustedWait, "poll": c.Poll, "watch": c.Watch, "storm-grace": c.StormGrace,
-		"lifetime": c.Lifetime, "replace-lead": c.ReplaceLead, "keep-completed": c.KeepCompleted,
-	} {
-		if d <= 0 {
-			bad(flag, "must be positive", d)
-		}
 	}
 	if c.JoinTimeout >= join.TokenLife {
 		bad("join-timeout", fmt.Sprintf("must be shorter than the life of a bootstrap token (%v)", join.TokenLife), c.JoinTimeout)
@@ -120,19 +102,6 @@ func (c *Config) Validate() error {
 	}
 	if c.Lifetime <= c.ReplaceLead {
 		bad("lifetime", fmt.Sprintf("must be longer than --replace-lead (%v)", c.ReplaceLead), c.Lifetime)
-	}
-	for flag, n := range map[string]int{
-		"max-attempts": c.MaxAttempts, "max-failovers": c.MaxFailovers, "max-vms": c.MaxVMs, "max-servers-per-vm": c.MaxServers, "storm-nodes": c.StormNodes, "vm-disk-gb": c.DiskGB,
-	} {
-		if n < 1 {
-			bad(flag, "must be at least 1", n)
-		}
-	}
-	if !(c.StormShare > 0 && c.StormShare <= 1) {
-		bad("storm-share", "must be above 0 and at most 1", c.StormShare)
-	}
-	if c.DiskGB > maxDiskGB {
-		bad("vm-disk-gb", fmt.Sprintf("must be at most %d", maxDiskGB), c.DiskGB)
 	}
 	if !(c.MaxHourlyCost == 0 || c.MaxHourlyCost >= 0.001 && c.MaxHourlyCost <= 1e9) {
 		bad("max-hourly-cost", "must be 0, or at least 0.001 and at most 1e9", c.MaxHourlyCost)
@@ -151,8 +120,6 @@ func (c *Config) checkNodes() error {
 	temp, err := pairs("temp-labels", c.TempLabels)
 	if err != nil {
 		errs = append(errs, err)
-	} else if len(temp) == 0 {
-		errs = append(errs, config.Missing("temp-labels", "temporary Nodes are recognised by them"))
 	}
 	if key, value, ok := strings.Cut(c.WatchedLabel, "="); ok && temp[key] == value {
 		errs = append(errs, config.Invalid("temp-labels", "must not make temporary Nodes watched ones", c.WatchedLabel))
@@ -179,8 +146,6 @@ func (c *Config) checkNodes() error {
 		if u, err := url.Parse(c.FencingURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			errs = append(errs, config.Invalid("fencing-url", "must be an http or https URL", c.FencingURL))
 		}
-	default:
-		errs = append(errs, config.Invalid("fencing", "must be None, Manual or Webhook", c.Fencing))
 	}
 	return errors.Join(errs...)
 }
@@ -200,11 +165,6 @@ func (c *Config) checkVMs() error {
 	// 9 characters are for the suffix, and the node's name has to show.
 	if len(validation.IsDNS1035Label(c.NamePrefix+"x")) > 0 || len(c.NamePrefix) > 30 {
 		errs = append(errs, config.Invalid("vm-name-prefix", "must be at most 30 lower-case letters, digits and dashes, and begin with a letter", c.NamePrefix))
-	}
-	if c.Endpoint != "" {
-		if host, port, err := net.SplitHostPort(c.Endpoint); err != nil || host == "" || port == "" {
-			errs = append(errs, config.Invalid("api-endpoint", "must be host:port", c.Endpoint))
-		}
 	}
 	if c.NodeIP != "" && net.ParseIP(c.NodeIP) == nil && !(strings.HasPrefix(c.NodeIP, "$(") && strings.HasSuffix(c.NodeIP, ")")) {
 		errs = append(errs, config.Invalid("node-ip", "must be an address or $(command)", c.NodeIP))
@@ -254,9 +214,6 @@ func (c *Config) machineTypes() ([]decide.MachineType, error) {
 			return nil, config.Invalid("machines", "must have prices, because --max-hourly-cost is set", text)
 		}
 		all = append(all, m)
-	}
-	if len(all) == 0 {
-		return nil, config.Missing("machines", "VMs are of these types")
 	}
 	return all, nil
 }

@@ -13,8 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
-	"net/url"
 	"os"
 	"time"
 
@@ -40,37 +38,37 @@ const (
 
 // Config holds the settings of a run.
 type Config struct {
-	Target       string `flag:"target" default:"open-match" help:"What to load: open-match (Open Match's frontend service) or frontend (ours, with player tokens)."`
-	OpenMatch    string `flag:"open-match" default:"127.0.0.1:50504" help:"Open Match's frontend service (gRPC), host:port."`
-	Frontend     string `flag:"frontend" default:"http://127.0.0.1:8080" help:"Our frontend over HTTP, for --wait=poll, sse and long-poll."`
-	FrontendGRPC string `flag:"frontend-grpc" default:"127.0.0.1:50600" help:"Our frontend over gRPC, host:port, for --wait=watch."`
-	Issuer       string `flag:"issuer" default:"http://127.0.0.1:8081" help:"Development issuer that gives player tokens, for --target=frontend."`
+	Target       string `flag:"target" default:"open-match" rule:"open-match or frontend" help:"What to load: open-match (Open Match's frontend service) or frontend (ours, with player tokens)."`
+	OpenMatch    string `flag:"open-match" default:"127.0.0.1:50504" rule:"host:port" help:"Open Match's frontend service (gRPC)."`
+	Frontend     string `flag:"frontend" default:"http://127.0.0.1:8080" rule:"url" help:"Our frontend over HTTP, for --wait=poll, sse and long-poll."`
+	FrontendGRPC string `flag:"frontend-grpc" default:"127.0.0.1:50600" rule:"host:port" help:"Our frontend over gRPC, for --wait=watch."`
+	Issuer       string `flag:"issuer" default:"http://127.0.0.1:8081" rule:"url" help:"Development issuer that gives player tokens, for --target=frontend."`
 	Up           string `flag:"up" help:"Start \"torikumi up\" with these settings on free ports, load it and stop it, as in --up=\"--fleet=virtual:20000\"; its CPU time and memory are reported. Replaces the addresses above."`
 
 	Rate     float64       `flag:"rate" default:"100" help:"Tickets per second; 0 with --idle makes none but the idle ones."`
-	Duration time.Duration `flag:"duration" default:"30s" help:"How long tickets are made."`
+	Duration time.Duration `flag:"duration" default:"30s" rule:"positive" help:"How long tickets are made."`
 	Warmup   time.Duration `flag:"warmup" default:"0s" help:"Tickets that are due in this first part of --duration are left out of the latencies, and of nothing else."`
 
-	Wait         string        `flag:"wait" default:"watch" help:"How a ticket waits: watch (a gRPC stream each) or poll; for --target=frontend also sse or long-poll."`
-	PollInterval time.Duration `flag:"poll-interval" default:"100ms" help:"Pause between two readings of a ticket with --wait=poll."`
-	Timeout      time.Duration `flag:"timeout" default:"30s" help:"A ticket without an assignment this long after it was due is lost."`
+	Wait         string        `flag:"wait" default:"watch" rule:"watch, poll, sse or long-poll" help:"How a ticket waits: watch (a gRPC stream each) or poll; for --target=frontend also sse or long-poll."`
+	PollInterval time.Duration `flag:"poll-interval" default:"100ms" rule:"positive" help:"Pause between two readings of a ticket with --wait=poll."`
+	Timeout      time.Duration `flag:"timeout" default:"30s" rule:"positive" help:"A ticket without an assignment this long after it was due is lost."`
 	Delete       bool          `flag:"delete" default:"true" help:"Delete each ticket after its assignment (--target=open-match; our frontend does so by itself)."`
-	Connections  int           `flag:"connections" default:"8" help:"gRPC connections to spread the tickets over."`
+	Connections  int           `flag:"connections" default:"8" rule:"from 1 to 1024" help:"gRPC connections to spread the tickets over."`
 
-	Queue     string   `flag:"queue" default:"session" help:"Queue of the tickets, as the tag mode.QUEUE."`
+	Queue     string   `flag:"queue" default:"session" required:"tickets of no queue match nobody" help:"Queue of the tickets, as the tag mode.QUEUE."`
 	Regions   []string `flag:"regions" default:"eu,us" help:"Regions that the tickets are dealt to in turn, as the string arg region; none with --regions=\"\"."`
 	Skill     float64  `flag:"skill" default:"1500" help:"Mean of the players' skill, the double arg skill."`
 	SkillDev  float64  `flag:"skill-deviation" default:"200" help:"Standard deviation of the skill."`
 	Seed      int      `flag:"seed" default:"1" help:"Decides the skills; the same for the same number."`
 	Ticket    string   `flag:"ticket" help:"File with an openmatch.Ticket as JSON that every ticket is a copy of, in place of --queue, --regions and --skill."`
-	MatchSize int      `flag:"match-size" default:"2" help:"Tickets in a right match; 0: any number is right."`
+	MatchSize int      `flag:"match-size" default:"2" rule:"from 0 to 1000" help:"Tickets in a right match; 0: any number is right."`
 	// ReuseAfter tells a server that is used again from one that two matches
 	// share.
-	ReuseAfter time.Duration `flag:"reuse-after" default:"1s" help:"A connection that is given to another match sooner than this is shared by both, and both are malformed."`
-	Players    int           `flag:"players" default:"0" help:"Players that take turns with --target=frontend, as each can search once at a time; 0: those of two seconds."`
+	ReuseAfter time.Duration `flag:"reuse-after" default:"1s" rule:"not negative" help:"A connection that is given to another match sooner than this is shared by both, and both are malformed."`
+	Players    int           `flag:"players" default:"0" rule:"not negative" help:"Players that take turns with --target=frontend, as each can search once at a time; 0: those of two seconds."`
 
-	Idle     int           `flag:"idle" default:"0" help:"Tickets that match nobody and are watched all the time (--target=open-match)."`
-	IdleTime time.Duration `flag:"idle-time" default:"10s" help:"With --idle: how long the CPU time of the target is measured before the rate starts, without and then with the idle watchers."`
+	Idle     int           `flag:"idle" default:"0" rule:"from 0 to 1000000" help:"Tickets that match nobody and are watched all the time (--target=open-match)."`
+	IdleTime time.Duration `flag:"idle-time" default:"10s" rule:"positive" help:"With --idle: how long the CPU time of the target is measured before the rate starts, without and then with the idle watchers."`
 
 	JSON string `flag:"json" help:"File for the report as JSON; - is standard output, and progress then goes to standard error."`
 
@@ -79,40 +77,13 @@ type Config struct {
 
 // Bounds of the settings: beyond them this machine's memory decides.
 const (
-	maxRate        = 100_000
-	maxTickets     = 100_000_000
-	maxConnections = 1024
-	maxIdle        = 1_000_000
+	maxRate    = 100_000
+	maxTickets = 100_000_000
 )
 
 // Validate reports which settings are wrong, all at once.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateTarget(), c.validateRate(), c.validateWait(), c.validateTickets())
-}
-
-func (c *Config) validateTarget() error {
-	var errs []error
-	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
-	if c.Target != OpenMatch && c.Target != Frontend {
-		bad("target", "must be open-match or frontend", c.Target)
-	}
-	for flag, addr := range map[string]string{"open-match": c.OpenMatch, "frontend-grpc": c.FrontendGRPC} {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			bad(flag, "must be host:port", addr)
-		}
-	}
-	for flag, base := range map[string]string{"frontend": c.Frontend, "issuer": c.Issuer} {
-		if u, err := url.Parse(base); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			bad(flag, "must be an http or https URL", base)
-		}
-	}
-	if c.Connections < 1 || c.Connections > maxConnections {
-		bad("connections", fmt.Sprintf("must be from 1 to %d", maxConnections), c.Connections)
-	}
-	if c.Players < 0 {
-		bad("players", "must not be negative", c.Players)
-	}
-	return errors.Join(errs...)
+	return errors.Join(c.validateRate(), c.validateWait(), c.validateTickets())
 }
 
 func (c *Config) validateRate() error {
@@ -124,20 +95,11 @@ func (c *Config) validateRate() error {
 	} else if c.Rate*c.Duration.Seconds() > maxTickets {
 		bad("rate", fmt.Sprintf("times --duration must be at most %d tickets", maxTickets), c.Rate)
 	}
-	if c.Duration <= 0 {
-		bad("duration", "must be positive", c.Duration)
-	}
 	if c.Warmup < 0 || (c.Duration > 0 && c.Warmup >= c.Duration) {
 		bad("warmup", "must be less than --duration and not negative", c.Warmup)
 	}
-	if c.Idle < 0 || c.Idle > maxIdle {
-		bad("idle", fmt.Sprintf("must be from 0 to %d", maxIdle), c.Idle)
-	}
 	if c.Idle > 0 && c.Target == Frontend {
 		bad("idle", "works with --target=open-match alone", c.Idle)
-	}
-	if c.IdleTime <= 0 {
-		bad("idle-time", "must be positive", c.IdleTime)
 	}
 	return errors.Join(errs...)
 }
@@ -145,20 +107,8 @@ func (c *Config) validateRate() error {
 func (c *Config) validateWait() error {
 	var errs []error
 	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
-	switch c.Wait {
-	case Watch, Poll:
-	case SSE, LongPoll:
-		if c.Target == OpenMatch {
-			bad("wait", "must be watch or poll with --target=open-match", c.Wait)
-		}
-	default:
-		bad("wait", "must be watch, poll, sse or long-poll", c.Wait)
-	}
-	if c.PollInterval <= 0 {
-		bad("poll-interval", "must be positive", c.PollInterval)
-	}
-	if c.Timeout <= 0 {
-		bad("timeout", "must be positive", c.Timeout)
+	if c.Target == OpenMatch && (c.Wait == SSE || c.Wait == LongPoll) {
+		bad("wait", "must be watch or poll with --target=open-match", c.Wait)
 	}
 	return errors.Join(errs...)
 }
@@ -166,9 +116,6 @@ func (c *Config) validateWait() error {
 func (c *Config) validateTickets() error {
 	var errs []error
 	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
-	if c.Queue == "" {
-		errs = append(errs, config.Missing("queue", "tickets of no queue match nobody"))
-	}
 	for _, r := range c.Regions {
 		if r == "" {
 			bad("regions", "must not name an empty region", fmt.Sprint(c.Regions))
@@ -179,12 +126,6 @@ func (c *Config) validateTickets() error {
 	}
 	if !(c.SkillDev >= 0) || math.IsInf(c.SkillDev, 0) {
 		bad("skill-deviation", "must be finite and not negative", c.SkillDev)
-	}
-	if c.MatchSize < 0 || c.MatchSize > 1000 {
-		bad("match-size", "must be from 0 to 1000", c.MatchSize)
-	}
-	if c.ReuseAfter < 0 {
-		bad("reuse-after", "must not be negative", c.ReuseAfter)
 	}
 	if c.Ticket != "" {
 		errs = append(errs, c.readTicket())

@@ -143,7 +143,7 @@ func settings(t *testing.T, addr string, change ...func(*loadgen.Config)) loadge
 	for _, f := range change {
 		f(&cfg)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := config.Validate(&cfg); err != nil {
 		t.Fatal(err)
 	}
 	return cfg
@@ -218,7 +218,7 @@ func TestWrongSettings(t *testing.T) {
 	var cfg loadgen.Config
 	config.Default(&cfg)
 	cfg.Target, cfg.Rate, cfg.Duration, cfg.Wait, cfg.Timeout, cfg.Connections, cfg.OpenMatch = "x", -1, 0, "x", 0, 0, "x"
-	err := cfg.Validate()
+	err := config.Validate(&cfg)
 	for _, flag := range []string{"target", "rate", "duration", "wait", "timeout", "connections", "open-match"} {
 		if err == nil || !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s is not in %v", flag, err)

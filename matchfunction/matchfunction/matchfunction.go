@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/runner"
 	"torikumi/matchfunction/rule"
-	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -29,42 +27,16 @@ import (
 type Config struct {
 	service.Config
 
-	GRPCListen   string        `flag:"grpc-listen" default:"127.0.0.1:50502" help:"Address of the match function API, host:port; port 0 is any free one."`
-	HTTPListen   string        `flag:"http-listen" default:"127.0.0.1:51502" help:"Address for health and metrics, host:port; port 0 is any free one."`
-	Query        string        `flag:"query" default:"127.0.0.1:50503" help:"Open Match query service, host:port."`
-	QueryTimeout time.Duration `flag:"query-timeout" default:"10s" help:"Longest time for reading the pools of a profile."`
-	RunTimeout   time.Duration `flag:"run-timeout" default:"15s" help:"Longest time for one run; what has been found by then is proposed. Has to be below Open Match's proposalCollectionInterval (20s by default), which drops what comes later."`
-	KeepTickets  int           `flag:"keep-tickets" default:"500000" help:"Most tickets to keep from run to run, of all pools together, about 1 kB of memory each: only new ones are then read from Open Match. 0 keeps none; a pool that is larger by itself is read whole in each run."`
-	Name         string        `flag:"name" default:"torikumi" help:"Name of this match function in its proposals. Different match functions need different names, replicas of one the same."`
+	GRPCListen   string        `flag:"grpc-listen" default:"127.0.0.1:50502" rule:"listen" help:"Address of the match function API; port 0 is any free one."`
+	HTTPListen   string        `flag:"http-listen" default:"127.0.0.1:51502" rule:"listen" help:"Address for health and metrics; port 0 is any free one."`
+	Query        string        `flag:"query" default:"127.0.0.1:50503" required:"tickets are read from it" help:"Open Match query service, host:port."`
+	QueryTimeout time.Duration `flag:"query-timeout" default:"10s" rule:"positive" help:"Longest time for reading the pools of a profile."`
+	RunTimeout   time.Duration `flag:"run-timeout" default:"15s" rule:"positive" help:"Longest time for one run; what has been found by then is proposed. Has to be below Open Match's proposalCollectionInterval (20s by default), which drops what comes later."`
+	KeepTickets  int           `flag:"keep-tickets" default:"500000" rule:"not negative" help:"Most tickets to keep from run to run, of all pools together, about 1 kB of memory each: only new ones are then read from Open Match. 0 keeps none; a pool that is larger by itself is read whole in each run."`
+	Name         string        `flag:"name" default:"torikumi" required:"proposals carry it" help:"Name of this match function in its proposals. Different match functions need different names, replicas of one the same."`
 
 	// rules are those written in Go.
 	rules rule.Registry
-}
-
-// Validate tells which settings are wrong.
-func (c *Config) Validate() error {
-	var errs []error
-	for _, a := range []struct{ flag, value string }{{"grpc-listen", c.GRPCListen}, {"http-listen", c.HTTPListen}} {
-		if _, _, err := net.SplitHostPort(a.value); err != nil {
-			errs = append(errs, config.Invalid(a.flag, "must be host:port", a.value))
-		}
-	}
-	if c.Query == "" {
-		errs = append(errs, config.Missing("query", "tickets are read from it"))
-	}
-	if c.QueryTimeout <= 0 {
-		errs = append(errs, config.Invalid("query-timeout", "must be positive", c.QueryTimeout))
-	}
-	if c.KeepTickets < 0 {
-		errs = append(errs, config.Invalid("keep-tickets", "must not be negative", c.KeepTickets))
-	}
-	if c.RunTimeout <= 0 {
-		errs = append(errs, config.Invalid("run-timeout", "must be positive", c.RunTimeout))
-	}
-	if c.Name == "" {
-		errs = append(errs, config.Missing("name", "proposals carry it"))
-	}
-	return errors.Join(errs...)
 }
 
 // With returns a Run for a match function that has custom rules, for the main

@@ -15,6 +15,21 @@
 // embedded. Types: string, bool, int, int64, float64, time.Duration,
 // []string (comma-separated) and whatever implements
 // encoding.TextUnmarshaler.
+//
+// Two more tags say what a value has to satisfy. The help shows them, and their
+// errors read "must be" and the rule:
+//
+//	required:"tickets are read from it"   must be given; the text says why
+//	rule:"positive"                       numbers and durations; or "not negative"
+//	rule:"from 1 to 100"                  or "at least 1s", "at most 5", "above 0 and at most 1"
+//	rule:"text or json"                   one of these words, as in "a, b or c"
+//	rule:"host:port"                      both are there, the port is from 1 to 65535
+//	rule:"listen"                         host:port to listen on: no host is any, port 0 is any free one
+//	rule:"url"                            an absolute http or https URL
+//
+// A rule for a list is about each of its elements. A setting that is empty by
+// default may be left empty. What concerns several settings, or needs more than
+// these rules, is for the struct's Validate.
 package config
 
 import (
@@ -88,6 +103,8 @@ func Missing(flagName, why string) error {
 // setting is one field of a config struct.
 type setting struct {
 	name, env, def, help string
+	required             string // why it has to be given
+	rule                 *rule  // nil: any value will do
 	secret               bool
 	value                reflect.Value
 }
@@ -237,21 +254,34 @@ func Default(cfg any) {
 	}
 }
 
-// Validate asks the structs that cfg embeds, and then cfg itself, what is
-// wrong. A struct that embeds a Validator has to have a Validate of its own,
-// which speaks of its own settings only.
+// Validate joins everything that is wrong with cfg, a pointer to a struct: what
+// breaks the rules of the tags, and what the structs that cfg embeds and cfg
+// itself have to say. A struct that embeds a Validator has to have a Validate of
+// its own, which speaks of its own settings only.
 func Validate(cfg any) error {
+	settings, err := fields(reflect.ValueOf(cfg), "")
+	if err != nil {
+		return err
+	}
 	var errs []error
-	v := reflect.Indirect(reflect.ValueOf(cfg))
+	for _, s := range settings {
+		errs = append(errs, s.check()...)
+	}
+	return errors.Join(append(errs, validators(reflect.ValueOf(cfg))...)...)
+}
+
+func validators(ptr reflect.Value) []error {
+	var errs []error
+	v := ptr.Elem()
 	for i := range v.NumField() {
 		if f := v.Type().Field(i); f.Anonymous && f.Type.Kind() == reflect.Struct {
-			errs = append(errs, Validate(v.Field(i).Addr().Interface()))
+			errs = append(errs, validators(v.Field(i).Addr())...)
 		}
 	}
-	if val, ok := cfg.(Validator); ok {
+	if val, ok := ptr.Interface().(Validator); ok {
 		errs = append(errs, val.Validate())
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func fields(ptr reflect.Value, prefix string) ([]setting, error) {
@@ -278,10 +308,17 @@ func fields(ptr reflect.Value, prefix string) ([]setting, error) {
 		if env == "" {
 			env = strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		}
-		all = append(all, setting{
+		one := setting{
 			name: name, env: prefix + env, def: f.Tag.Get("default"), help: f.Tag.Get("help"),
-			secret: f.Tag.Get("secret") == "true", value: v.Field(i),
-		})
+			required: f.Tag.Get("required"), secret: f.Tag.Get("secret") == "true", value: v.Field(i),
+		}
+		if text := f.Tag.Get("rule"); text != "" {
+			var err error
+			if one.rule, err = parseRule(text, f.Type); err != nil {
+				return nil, fmt.Errorf("config: setting %s: %w", name, err)
+			}
+		}
+		all = append(all, one)
 	}
 	return all, nil
 }
@@ -355,7 +392,7 @@ func (s setting) setBasic(text string, bad func(string) error) error {
 }
 
 func usage(out io.Writer, name, more string, settings []setting) {
-	fmt.Fprintf(out, "Usage: %s [--setting=value ...]\n%s\nSettings (flag, environment variable, default):\n", name, more)
+	fmt.Fprintf(out, "Usage: %s [--setting=value ...]\n%s\nSettings (flag, environment variable, default, rule):\n", name, more)
 	for _, s := range settings {
 		def := s.def
 		if def == "" {
@@ -364,6 +401,13 @@ func usage(out io.Writer, name, more string, settings []setting) {
 				def = "false"
 			}
 		}
-		fmt.Fprintf(out, "\n  --%s  $%s  [%s]\n      %s\n", s.name, s.env, def, s.help)
+		if s.required != "" && s.def == "" {
+			def = "required"
+		}
+		text := ""
+		if s.rule != nil {
+			text = "  " + s.rule.text
+		}
+		fmt.Fprintf(out, "\n  --%s  $%s  [%s]%s\n      %s\n", s.name, s.env, def, text, s.help)
 	}
 }

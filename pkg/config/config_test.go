@@ -13,36 +13,18 @@ import (
 )
 
 type Base struct {
-	Listen string `flag:"listen" default:":80" help:"Address."`
-}
-
-func (b *Base) Validate() error {
-	if !strings.Contains(b.Listen, ":") {
-		return config.Invalid("listen", "must be host:port", b.Listen)
-	}
-	return nil
+	Listen string `flag:"listen" default:":80" rule:"listen" help:"Address."`
 }
 
 type settings struct {
 	Base
 	Wait    time.Duration `flag:"wait" default:"250ms" help:"How long."`
 	Names   []string      `flag:"names" env:"SOME_NAMES" help:"Who."`
-	Count   int           `flag:"count" default:"3" help:"How many."`
+	Count   int           `flag:"count" default:"3" rule:"not negative" help:"How many."`
 	Ratio   float64       `flag:"ratio" default:"0.5" help:"How much."`
 	Verbose bool          `flag:"verbose" help:"More."`
-	Token   string        `flag:"token" secret:"true" help:"Secret."`
+	Token   string        `flag:"token" secret:"true" required:"nobody can call without it" help:"Secret."`
 	ignored int
-}
-
-func (s *settings) Validate() error {
-	var errs []error
-	if s.Count < 0 {
-		errs = append(errs, config.Invalid("count", "must not be negative", s.Count))
-	}
-	if s.Token == "" {
-		errs = append(errs, config.Missing("token", "nobody can call without it"))
-	}
-	return errors.Join(errs...)
 }
 
 func load(env map[string]string, args ...string) (settings, string, error) {
@@ -148,7 +130,7 @@ func TestHelpShowsEverySetting(t *testing.T) {
 	if !errors.Is(err, config.ErrHelp) {
 		t.Fatalf("error = %v", err)
 	}
-	for _, want := range []string{"--listen", "$SVC_LISTEN", "[:80]", "--names", "$SVC_SOME_NAMES", "[none]", "$SVC_VERBOSE  [false]", "How long."} {
+	for _, want := range []string{"--listen", "$SVC_LISTEN", "[:80]", "--names", "$SVC_SOME_NAMES", "[none]", "$SVC_VERBOSE  [false]", "How long.", "[3]  not negative", "$SVC_TOKEN  [required]"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("help lacks %q:\n%s", want, out)
 		}

@@ -48,14 +48,11 @@ type world struct {
 
 // launch runs a service with settings until the test ends, and returns its
 // gRPC address.
-func launch[C any, P interface {
-	*C
-	config.Validator
-}](t testing.TB, run func(context.Context, P, func(service.Addrs)) error, change func(P)) string {
+func launch[C any](t testing.TB, run func(context.Context, *C, func(service.Addrs)) error, change func(*C)) string {
 	t.Helper()
-	cfg := P(new(C))
+	cfg := new(C)
 	config.Default(cfg)
-	if err := cfg.Validate(); err != nil {
+	if err := config.Validate(cfg); err != nil {
 		t.Fatal(err)
 	}
 	change(cfg)
