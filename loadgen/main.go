@@ -2,18 +2,8 @@
 package main
 
 import (
-	"context"
-	"os"
-	"os/signal"
-	"syscall"
-
 	"torikumi/loadgen/loadgen"
+	"torikumi/pkg/service"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	code := loadgen.Command{Name: "loadgen", EnvPrefix: "LOADGEN_"}.Main(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { service.Exit(loadgen.Command{Name: "loadgen", EnvPrefix: "LOADGEN_"}.Main) }

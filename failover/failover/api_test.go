@@ -164,7 +164,7 @@ func delays(r *harness) {
 // status: what `failover status` prints.
 func (r *harness) status(f *v1.NodeFailover, more ...string) {
 	var out, errs strings.Builder
-	code := failover.Status(r.ctx, []string{"--kubeconfig=" + r.kubeconfig()}, func(string) string { return "" }, &out, &errs)
+	code := failover.Status(r.ctx, process([]string{"--kubeconfig=" + r.kubeconfig()}, &out, &errs))
 	for _, want := range append(more, f.Status.GCPVMName, "Active") {
 		if code != 0 || !strings.Contains(out.String(), want) {
 			r.Errorf("status ends with %d, not with %q: %s%s", code, want, out.String(), errs.String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -157,6 +158,11 @@ func TestUnreachableCluster(t *testing.T) {
 	}
 }
 
+// process has no environment.
+func process(args []string, stdout, stderr io.Writer) service.Process {
+	return service.Process{Args: args, Getenv: func(string) string { return "" }, Stdout: stdout, Stderr: stderr}
+}
+
 func TestCommands(t *testing.T) {
 	t.Setenv("KUBECONFIG", "")
 	t.Setenv("HOME", t.TempDir())
@@ -177,7 +183,7 @@ func TestCommands(t *testing.T) {
 		"drill --node=a --kubeconfig=/x": {2, wrong + "--kubeconfig, or else $KUBECONFIG"},
 	} {
 		var out, errs strings.Builder
-		code := failover.Command(t.Context(), strings.Fields(args), func(string) string { return "" }, &out, &errs, nil)
+		code := failover.Command(t.Context(), process(strings.Fields(args), &out, &errs), nil)
 		if text := out.String() + errs.String(); code != want.code || !strings.Contains(text, want.text) || (code == 0) != (errs.Len() == 0) {
 			t.Errorf("%s: exit %d: %s", args, code, text)
 		}
@@ -187,7 +193,7 @@ func TestCommands(t *testing.T) {
 	t.Setenv("KUBECONFIG", absent)
 	writeKubeconfig(t, absent, s.URL)
 	var out, errs strings.Builder
-	code := failover.Command(t.Context(), []string{"status"}, func(string) string { return "" }, &out, &errs, nil)
+	code := failover.Command(t.Context(), process([]string{"status"}, &out, &errs), nil)
 	if want := fmt.Sprintf("failover status: the cluster at %s can't be reached", s.URL); code != 1 || !strings.Contains(errs.String(), want) {
 		t.Errorf("exit %d: %s", code, errs.String())
 	}

@@ -2,12 +2,8 @@ package failover
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"k8s.io/client-go/rest"
@@ -16,83 +12,67 @@ import (
 	"torikumi/pkg/service"
 )
 
-// Exit codes of the commands.
+// about and notes stand in the help of the program, notes in that of the
+// controller's settings too.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	about = `failover replaces on-premises nodes that die by machines of a cloud.
+
+Usage: failover [--setting=value ...]           run the controller until it is told to stop
+       failover COMMAND [--setting=value ...]
+`
+	notes = `"failover --help" shows the settings of the controller, "failover COMMAND --help" those of a command.
+`
 )
 
-// commands is what the help says of them.
-const commands = `
-  status    print how far each failover is, and what comes next
-  drill     rehearse the failover of a node
-  help      show this
-`
+// program is failover with its commands. The first of interrupts breaks a drill
+// off.
+func program(interrupts <-chan os.Signal) service.Program {
+	return service.Program{Name: name, About: about, Notes: notes, Commands: []service.Command{
+		{Name: "status", Summary: "print how far each failover is, and what comes next", Run: Status},
+		{Name: "drill", Summary: "rehearse the failover of a node", Run: func(ctx context.Context, p service.Process) int { return Drill(ctx, p, interrupts) }},
+	}}
+}
 
 // Describe is what --help says besides the settings.
 func (*Config) Describe() string {
-	return "       failover COMMAND [--setting=value ...]\n" + commands + "\n\"failover COMMAND --help\" shows the settings of a command.\n"
+	return "       failover COMMAND [--setting=value ...]\n\n" + program(nil).Table() + "\n\"failover COMMAND --help\" shows the settings of a command.\n"
 }
 
 // Main is the whole program: the controller, or the command that the arguments
 // begin with. It ends the process.
 func Main() {
 	args := os.Args[1:]
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+	if !service.HasCommand(args) {
 		service.Main(name, Run)
-		return
 	}
 	interrupts := make(chan os.Signal, 2)
 	if args[0] == "drill" { // the others have nothing to clear away
 		signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	}
-	os.Exit(Command(context.Background(), args, os.Getenv, os.Stdout, os.Stderr, interrupts))
+	p := service.Process{Args: args, Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}
+	os.Exit(Command(context.Background(), p, interrupts))
 }
 
-// Command runs the command that args begin with, and returns the exit code.
-func Command(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer, interrupts <-chan os.Signal) int {
-	switch args[0] {
-	case "status":
-		return Status(ctx, args[1:], getenv, stdout, stderr)
-	case "drill":
-		return Drill(ctx, args[1:], getenv, stdout, stderr, interrupts)
-	case "help":
-		help(stdout)
-		return 0
-	}
-	fmt.Fprintf(stderr, "failover: unknown command %q\n\n", args[0])
-	help(stderr)
-	return exitUsage
-}
-
-func help(w io.Writer) {
-	fmt.Fprintf(w, `failover replaces on-premises nodes that die by machines of a cloud.
-
-Usage: failover [--setting=value ...]           run the controller until it is told to stop
-       failover COMMAND [--setting=value ...]
-%s
-"failover --help" shows the settings of the controller, "failover COMMAND --help" those of a command.
-`, commands)
+// Command runs the command that p's arguments begin with, and returns the exit
+// code.
+func Command(ctx context.Context, p service.Process, interrupts <-chan os.Signal) int {
+	return service.Dispatch(ctx, program(interrupts), p)
 }
 
 // command reads a command's settings and runs it with the operator's access to
 // the cluster, as kubeconfig, one of the settings, says.
-func command(which string, cfg any, kubeconfig *string, args []string, getenv func(string) string, stdout, stderr io.Writer, do func(*rest.Config) error) int {
-	err := config.Load("failover "+which, envPrefix, cfg, args, getenv, stdout)
-	var kube *rest.Config
-	if err == nil {
-		kube, err = userConfig(*kubeconfig)
+func command(which string, cfg any, kubeconfig *string, p service.Process, do func(*rest.Config) error) int {
+	which = name + " " + which
+	if code, ok := p.Load(which, envPrefix, cfg); !ok {
+		return code
 	}
-	switch {
-	case errors.Is(err, config.ErrHelp):
-		return 0
-	case err != nil:
-		config.Report(stderr, "failover "+which, err)
-		return exitUsage
+	kube, err := userConfig(*kubeconfig)
+	if err != nil {
+		config.Report(p.Stderr, which, err)
+		return service.ExitUsage
 	}
 	if err := do(kube); err != nil {
-		fmt.Fprintf(stderr, "failover %s: %v\n", which, unreachable(kube, err))
-		return exitFailed
+		return p.Fail(which, unreachable(kube, err))
 	}
 	return 0
 }

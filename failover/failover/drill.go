@@ -18,7 +18,7 @@ import (
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/report"
-	"torikumi/pkg/config"
+	"torikumi/pkg/service"
 )
 
 const (
@@ -31,29 +31,17 @@ const (
 // drillConfig are the settings of `failover drill`.
 type drillConfig struct {
 	Kubeconfig string        `flag:"kubeconfig" help:"Kubeconfig file; none: $KUBECONFIG, ~/.kube/config, or that of the pod."`
-	Node       string        `flag:"node" help:"On-premises Node whose failover is rehearsed."`
-	Timeout    time.Duration `flag:"timeout" default:"20m" help:"Longest time; then the drill is broken off."`
-}
-
-// Validate tells what is wrong with the settings.
-func (c *drillConfig) Validate() error {
-	var errs []error
-	if c.Node == "" {
-		errs = append(errs, config.Missing("node", "its failover is rehearsed"))
-	}
-	if c.Timeout <= 0 {
-		errs = append(errs, config.Invalid("timeout", "must be positive", c.Timeout))
-	}
-	return errors.Join(errs...)
+	Node       string        `flag:"node" required:"its failover is rehearsed" help:"On-premises Node whose failover is rehearsed."`
+	Timeout    time.Duration `flag:"timeout" default:"20m" rule:"positive" help:"Longest time; then the drill is broken off."`
 }
 
 // Drill rehearses the failover of a node, tells how it goes, and returns the
 // exit code: 0 if all was right, 1 if not, 2 if it was called wrongly. The first interrupt breaks it off and waits
 // for the clean-up, the second leaves at once.
-func Drill(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer, interrupts <-chan os.Signal) int {
+func Drill(ctx context.Context, p service.Process, interrupts <-chan os.Signal) int {
 	var cfg drillConfig
-	return command("drill", &cfg, &cfg.Kubeconfig, args, getenv, stdout, stderr, func(kube *rest.Config) error {
-		return drill(ctx, cfg, kube, stdout, interrupts)
+	return command("drill", &cfg, &cfg.Kubeconfig, p, func(kube *rest.Config) error {
+		return drill(ctx, cfg, kube, p.Stdout, interrupts)
 	})
 }
 

@@ -149,7 +149,7 @@ func TestDrill(t *testing.T) {
 	var errs strings.Builder
 	code := make(chan int, 1)
 	r.wg.Go(func() {
-		code <- failover.Drill(r.ctx, []string{"--node=worker-3", "--kubeconfig=" + r.kubeconfig()}, func(string) string { return "" }, &out, &errs, nil)
+		code <- failover.Drill(r.ctx, process([]string{"--node=worker-3", "--kubeconfig=" + r.kubeconfig()}, &out, &errs), nil)
 	})
 	f := r.phase("worker-3", v1.Draining)
 	r.eventually("the temporary node is cordoned", func() error {

@@ -2,7 +2,6 @@ package failover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -16,36 +15,25 @@ import (
 	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/report"
-	"torikumi/pkg/config"
+	"torikumi/pkg/service"
 )
 
 // statusConfig are the settings of `failover status`: those of the controller
 // that say when something is due.
 type statusConfig struct {
 	Kubeconfig  string        `flag:"kubeconfig" help:"Kubeconfig file; none: $KUBECONFIG, ~/.kube/config, or that of the pod."`
-	Grace       time.Duration `flag:"grace" default:"30s" help:"The controller's --grace."`
-	Stability   time.Duration `flag:"stability" default:"1m" help:"The controller's --stability."`
-	MaxWait     time.Duration `flag:"max-wait" default:"3h" help:"The controller's --max-wait."`
-	JoinTimeout time.Duration `flag:"join-timeout" default:"10m" help:"The controller's --join-timeout."`
-}
-
-// Validate tells what is wrong with the settings.
-func (c *statusConfig) Validate() error {
-	var errs []error
-	for flag, d := range map[string]time.Duration{"grace": c.Grace, "stability": c.Stability, "max-wait": c.MaxWait, "join-timeout": c.JoinTimeout} {
-		if d <= 0 {
-			errs = append(errs, config.Invalid(flag, "must be positive", d))
-		}
-	}
-	return errors.Join(errs...)
+	Grace       time.Duration `flag:"grace" default:"30s" rule:"positive" help:"The controller's --grace."`
+	Stability   time.Duration `flag:"stability" default:"1m" rule:"positive" help:"The controller's --stability."`
+	MaxWait     time.Duration `flag:"max-wait" default:"3h" rule:"positive" help:"The controller's --max-wait."`
+	JoinTimeout time.Duration `flag:"join-timeout" default:"10m" rule:"positive" help:"The controller's --join-timeout."`
 }
 
 // Status prints a table of all failovers, and returns the exit code: 2 if it
 // was called wrongly.
-func Status(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+func Status(ctx context.Context, p service.Process) int {
 	var cfg statusConfig
-	return command("status", &cfg, &cfg.Kubeconfig, args, getenv, stdout, stderr, func(kube *rest.Config) error {
-		return status(ctx, cfg, kube, stdout)
+	return command("status", &cfg, &cfg.Kubeconfig, p, func(kube *rest.Config) error {
+		return status(ctx, cfg, kube, p.Stdout)
 	})
 }
 

@@ -21,7 +21,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -48,15 +47,15 @@ type Config struct {
 	service.Config
 
 	HTTPListen    string          `flag:"http-listen" default:"127.0.0.1:8085" help:"Address of the API, host:port on the loopback interface; port 0 is any free one."`
-	SDKPort       int             `flag:"sdk-grpc-port" default:"9357" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
-	JWKSURL       string          `flag:"jwks-url" help:"Required: where the frontend publishes its keys: https, or http on this machine."`
+	SDKPort       int             `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
+	JWKSURL       string          `flag:"jwks-url" required:"no token can be checked without the frontend's keys" help:"Where the frontend publishes its keys: https, or http on this machine."`
 	AllowHTTPKeys bool            `flag:"allow-http-jwks" default:"false" help:"Take the keys over plain HTTP from another machine. Whoever can change that traffic can let anyone in."`
-	Issuer        string          `flag:"issuer" help:"Required: the frontend's issuer, letter for letter as it stands in its tokens."`
-	Algorithm     token.Algorithm `flag:"algorithm" default:"RS256" help:"Algorithm of join tokens: RS256 or ES256."`
+	Issuer        string          `flag:"issuer" required:"a token of somebody else could not be told apart" help:"The frontend's issuer, letter for letter as it stands in its tokens."`
+	Algorithm     token.Algorithm `flag:"algorithm" default:"RS256" rule:"RS256 or ES256" help:"Algorithm of join tokens."`
 	Journal       string          `flag:"journal" help:"File for used tokens; FILE.presence beside it holds who is here. Must live as long as the pod. Empty: memory only."`
-	Capacity      int             `flag:"capacity" default:"0" help:"Most players at a time; 0: as many as the roster has, any number without one."`
-	NoShowTimeout time.Duration   `flag:"no-show-timeout" default:"2m" help:"The server ends if nobody has come so long after its allocation."`
-	EmptyTimeout  time.Duration   `flag:"empty-timeout" default:"0s" help:"How long the server stays after its last player has left."`
+	Capacity      int             `flag:"capacity" default:"0" rule:"not negative" help:"Most players at a time; 0: as many as the roster has, any number without one."`
+	NoShowTimeout time.Duration   `flag:"no-show-timeout" default:"2m" rule:"positive" help:"The server ends if nobody has come so long after its allocation."`
+	EmptyTimeout  time.Duration   `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long the server stays after its last player has left."`
 }
 
 // Validate tells which settings are wrong.
@@ -65,30 +64,10 @@ func (c *Config) Validate() error {
 	if !loopback(c.HTTPListen) {
 		errs = append(errs, config.Invalid("http-listen", "must be host:port on the loopback interface, because the API has no authentication", c.HTTPListen))
 	}
-	if c.SDKPort < 1 || c.SDKPort > 65535 {
-		errs = append(errs, config.Invalid("sdk-grpc-port", "must be a port", c.SDKPort))
-	}
-	if c.JWKSURL == "" {
-		errs = append(errs, config.Missing("jwks-url", "no token can be checked without the frontend's keys"))
-	}
-	if c.Issuer == "" {
-		errs = append(errs, config.Missing("issuer", "a token of somebody else could not be told apart"))
-	}
-	if c.Algorithm.Validate() != nil {
-		errs = append(errs, config.Invalid("algorithm", "must be RS256 or ES256", c.Algorithm))
-	} else if c.JWKSURL != "" {
+	if c.JWKSURL != "" && c.Algorithm.Validate() == nil {
 		if _, err := token.NewRemoteKeys(c.keyOptions()); err != nil {
 			errs = append(errs, config.Invalid("jwks-url", err.Error(), c.JWKSURL))
 		}
-	}
-	if c.Capacity < 0 {
-		errs = append(errs, config.Invalid("capacity", "must not be negative", c.Capacity))
-	}
-	if c.NoShowTimeout <= 0 {
-		errs = append(errs, config.Invalid("no-show-timeout", "must be positive", c.NoShowTimeout))
-	}
-	if c.EmptyTimeout < 0 {
-		errs = append(errs, config.Invalid("empty-timeout", "must not be negative", c.EmptyTimeout))
 	}
 	return errors.Join(errs...)
 }
@@ -111,14 +90,15 @@ func loopback(addr string) bool {
 
 // Main is the gate's main function without the process around it; it returns
 // the exit code of service.Start.
-func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+func Main(ctx context.Context, p service.Process) int {
+	getenv := p.Getenv
 	env := func(name string) string {
 		if v := getenv(name); v != "" || name != "GATE_SDK_GRPC_PORT" {
 			return v
 		}
 		return getenv("AGONES_SDK_GRPC_PORT")
 	}
-	return service.Start(ctx, "gate", Run, args, env, stdout, stderr)
+	return service.Start(ctx, "gate", Run, p.Args, env, p.Stdout, p.Stderr)
 }
 
 // shutdowner joins what the door needs of the SDK.

@@ -13,6 +13,7 @@ import (
 	"torikumi/gameserver/internal/sdktest"
 	"torikumi/gameserver/server"
 	"torikumi/pkg/problem"
+	"torikumi/pkg/service"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -137,6 +138,11 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// process has settings that its arguments give, and no environment.
+func process(args []string, stderr io.Writer) service.Process {
+	return service.Process{Args: args, Getenv: func(string) string { return "" }, Stdout: io.Discard, Stderr: stderr}
+}
+
 func TestSettingsThatStopTheStart(t *testing.T) {
 	good := []string{"--jwks-url=https://frontend.example/jwks", "--issuer=i"}
 	for flag, want := range map[string]string{
@@ -154,14 +160,14 @@ func TestSettingsThatStopTheStart(t *testing.T) {
 	} {
 		var stderr bytes.Buffer
 		args := append(append([]string{}, good...), flag)
-		if code := gate.Main(t.Context(), args, func(string) string { return "" }, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {
+		if code := gate.Main(t.Context(), process(args, &stderr)); code != 2 || !strings.Contains(stderr.String(), want) {
 			t.Errorf("gate %s: exit code %d, %s", flag, code, &stderr)
 		}
 	}
 	for _, flag := range []string{"--udp-listen=x", "--gate=127.0.0.1:1", "--idle-timeout=0s", "--max-pending=0", "--sdk-grpc-port=70000"} {
 		var stderr bytes.Buffer
 		want, _, _ := strings.Cut(flag, "=")
-		if code := server.Main(t.Context(), []string{flag}, func(string) string { return "" }, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {
+		if code := server.Main(t.Context(), process([]string{flag}, &stderr)); code != 2 || !strings.Contains(stderr.String(), want) {
 			t.Errorf("server %s: exit code %d, %s", flag, code, &stderr)
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -40,14 +39,14 @@ type Config struct {
 
 	UDPListen      string        `flag:"udp-listen" default:"127.0.0.1:7654" help:"Address for players, host:port; port 0 is any free one. PORT sets it too, to 127.0.0.1:$PORT."`
 	Gate           string        `flag:"gate" default:"http://127.0.0.1:8085" help:"URL of the gate; TORIKUMI_GATE sets it too."`
-	SDKPort        int           `flag:"sdk-grpc-port" default:"9357" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
-	HealthInterval time.Duration `flag:"health-interval" default:"2s" help:"Time between two signs of life to Agones."`
-	IdleTimeout    time.Duration `flag:"idle-timeout" default:"10s" help:"A player who is silent for so long is dropped."`
-	GateTimeout    time.Duration `flag:"gate-timeout" default:"3s" help:"How long a newcomer waits for a gate that gives no answer."`
-	SDKLostTimeout time.Duration `flag:"sdk-lost-timeout" default:"15s" help:"The server ends when the SDK has been out of reach for so long."`
-	MaxPending     int           `flag:"max-pending" default:"256" help:"Most newcomers who wait for the gate at a time."`
-	MaxPendingIP   int           `flag:"max-pending-per-ip" default:"64" help:"Most of them from one IP address."`
-	StrangerRate   int           `flag:"stranger-rate" default:"100" help:"Most datagrams a second, from one IP address, of senders who are not admitted; JOIN and others count apart."`
+	SDKPort        int           `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
+	HealthInterval time.Duration `flag:"health-interval" default:"2s" rule:"positive" help:"Time between two signs of life to Agones."`
+	IdleTimeout    time.Duration `flag:"idle-timeout" default:"10s" rule:"positive" help:"A player who is silent for so long is dropped."`
+	GateTimeout    time.Duration `flag:"gate-timeout" default:"3s" rule:"positive" help:"How long a newcomer waits for a gate that gives no answer."`
+	SDKLostTimeout time.Duration `flag:"sdk-lost-timeout" default:"15s" rule:"positive" help:"The server ends when the SDK has been out of reach for so long."`
+	MaxPending     int           `flag:"max-pending" default:"256" rule:"at least 1" help:"Most newcomers who wait for the gate at a time."`
+	MaxPendingIP   int           `flag:"max-pending-per-ip" default:"64" rule:"at least 1" help:"Most of them from one IP address."`
+	StrangerRate   int           `flag:"stranger-rate" default:"100" rule:"at least 1" help:"Most datagrams a second, from one IP address, of senders who are not admitted; JOIN and others count apart."`
 }
 
 // Validate tells which settings are wrong.
@@ -59,27 +58,6 @@ func (c *Config) Validate() error {
 	if err := gateapi.CheckURL(c.Gate); err != nil {
 		errs = append(errs, config.Invalid("gate", err.Error(), c.Gate))
 	}
-	if c.SDKPort < 1 || c.SDKPort > 65535 {
-		errs = append(errs, config.Invalid("sdk-grpc-port", "must be a port", c.SDKPort))
-	}
-	for _, d := range []struct {
-		flag  string
-		value time.Duration
-	}{
-		{"health-interval", c.HealthInterval}, {"idle-timeout", c.IdleTimeout}, {"gate-timeout", c.GateTimeout}, {"sdk-lost-timeout", c.SDKLostTimeout},
-	} {
-		if d.value <= 0 {
-			errs = append(errs, config.Invalid(d.flag, "must be positive", d.value))
-		}
-	}
-	for _, n := range []struct {
-		flag  string
-		value int
-	}{{"max-pending", c.MaxPending}, {"max-pending-per-ip", c.MaxPendingIP}, {"stranger-rate", c.StrangerRate}} {
-		if n.value < 1 {
-			errs = append(errs, config.Invalid(n.flag, "must be at least 1", n.value))
-		}
-	}
 	return errors.Join(errs...)
 }
 
@@ -88,20 +66,15 @@ func (c *Config) Validate() error {
 // the exit code (0 after a stop, 1 after a failure, 2 for wrong settings).
 // Environment variables have the prefix SERVER_; PORT, TORIKUMI_GATE and
 // AGONES_SDK_GRPC_PORT count where those say nothing.
-func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	cfg := new(Config)
-	err := config.Load("server", "SERVER_", cfg, args, environment(getenv), stdout)
-	switch {
-	case errors.Is(err, config.ErrHelp):
-		return 0
-	case err != nil:
-		config.Report(stderr, "server", err)
-		return 2
+func Main(ctx context.Context, p service.Process) int {
+	cfg, stdout, stderr := new(Config), p.Stdout, p.Stderr
+	p.Getenv = environment(p.Getenv)
+	if code, ok := p.Load("server", "SERVER_", cfg); !ok {
+		return code
 	}
-	err = run(ctx, cfg, cfg.Logger(stderr, "server"), func(addr string) { fmt.Fprintf(stdout, "listening service=server udp=%s\n", addr) })
+	err := run(ctx, cfg, cfg.Logger(stderr, "server"), func(addr string) { fmt.Fprintf(stdout, "listening service=server udp=%s\n", addr) })
 	if err != nil {
-		fmt.Fprintf(stderr, "server: %v\n", err)
-		return 1
+		return p.Fail("server", err)
 	}
 	return 0
 }

@@ -7,13 +7,7 @@ import (
 	"io"
 	"os"
 
-	"torikumi/pkg/config"
-)
-
-// Exit codes of Main.
-const (
-	exitFailed = 1
-	exitConfig = 2
+	"torikumi/pkg/service"
 )
 
 // Command is how the load generator is called.
@@ -28,31 +22,25 @@ type Command struct {
 
 // Main reads the settings, runs and reports. It returns the exit code: 0, 1 if
 // something failed or was lost, 2 if the settings are wrong.
-func (c Command) Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+func (c Command) Main(ctx context.Context, p service.Process) int {
 	cfg := new(Config)
-	err := config.Load(c.Name, c.EnvPrefix, cfg, args, getenv, stdout)
-	switch {
-	case errors.Is(err, config.ErrHelp):
-		return 0
-	case err != nil:
-		config.Report(stderr, c.Name, err)
-		return exitConfig
+	if code, ok := p.Load(c.Name, c.EnvPrefix, cfg); !ok {
+		return code
 	}
-	text := stdout
+	text := p.Stdout
 	if cfg.JSON == "-" {
-		text = stderr
+		text = p.Stderr
 	}
-	report, err := Run(ctx, *cfg, Env{Progress: text, UpCommand: c.Up, UpOutput: stderr})
+	report, err := Run(ctx, *cfg, Env{Progress: text, UpCommand: c.Up, UpOutput: p.Stderr})
 	if err == nil {
 		report.WriteText(text)
-		err = report.save(cfg.JSON, stdout)
+		err = report.save(cfg.JSON, p.Stdout)
 	}
 	switch {
 	case err != nil:
-		fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
-		return exitFailed
+		return p.Fail(c.Name, err)
 	case !report.OK:
-		return exitFailed
+		return service.ExitFailed
 	}
 	return 0
 }

@@ -3,8 +3,6 @@ package matchfunction
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"torikumi/matchfunction/internal/cli"
 	"torikumi/matchfunction/internal/expression"
@@ -17,17 +15,10 @@ import (
 // the service, and the commands lint, simulate and explain, which know the same
 // rules. It ends the process.
 func Main(rules rule.Registry) {
-	if !cli.Has(os.Args[1:]) {
+	if !service.HasCommand(os.Args[1:]) {
 		service.Main("matchfunction", With(rules))
-		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second Ctrl-C ends the process at once
-	code := cli.Main(ctx, cli.Env{
-		Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr, Rules: options(rules),
-	})
-	stop()
-	os.Exit(code)
+	service.Exit(func(ctx context.Context, proc service.Process) int { return cli.Main(ctx, proc, options(rules)) })
 }
 
 // options are what rule sets may name.

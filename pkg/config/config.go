@@ -25,6 +25,7 @@
 //	rule:"text or json"                   one of these words, as in "a, b or c"
 //	rule:"host:port"                      both are there, the port is from 1 to 65535
 //	rule:"listen"                         host:port to listen on: no host is any, port 0 is any free one
+//	rule:"IP address"
 //	rule:"url"                            an absolute http or https URL
 //
 // A rule for a list is about each of its elements. A setting that is empty by

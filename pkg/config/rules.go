@@ -37,6 +37,8 @@ func parseRule(text string, t reflect.Type) (*rule, error) {
 		r.says = "must not be negative"
 	case "listen":
 		r.text, r.says = "host:port", "must be host:port"
+	case "IP address":
+		r.says = "must be an IP address"
 	case "url":
 		r.text, r.says = "absolute http or https URL", "must be an absolute http or https URL"
 	}
@@ -99,6 +101,8 @@ func form(text string) func(string) bool {
 			host, port, err := net.SplitHostPort(s)
 			return err == nil && port != "" && !strings.Contains(host, " ")
 		}
+	case "IP address":
+		return func(s string) bool { return net.ParseIP(s) != nil }
 	case "url":
 		return func(s string) bool {
 			u, err := url.Parse(s)

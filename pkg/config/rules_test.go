@@ -22,6 +22,7 @@ type ruled struct {
 	Other   string        `flag:"other" rule:"host:port"`
 	Listen  string        `flag:"listen" default:":0" rule:"listen"`
 	URL     string        `flag:"url" rule:"url"`
+	IP      string        `flag:"ip" rule:"IP address"`
 	Format  string        `flag:"format" default:"text" rule:"text, json or xml"`
 	Names   []string      `flag:"names" default:"a" rule:"a or b" required:"somebody has to"`
 	Secrets []string      `flag:"secrets" rule:"x or y" secret:"true"`
@@ -50,6 +51,8 @@ func TestRules(t *testing.T) {
 		{func(r *ruled) { r.Server = "" }, `--server: must be host:port`},
 		{func(r *ruled) { r.Other = "[::1]:80" }, ""},
 		{func(r *ruled) { r.Listen = "80" }, `--listen: must be host:port, got "80"`},
+		{func(r *ruled) { r.IP = "::1" }, ""},
+		{func(r *ruled) { r.IP = "localhost" }, `--ip: must be an IP address, got "localhost"`},
 		{func(r *ruled) { r.URL = "http://a/b" }, ""},
 		{func(r *ruled) { r.URL = "ftp://a" }, `--url: must be an absolute http or https URL, got "ftp://a"`},
 		{func(r *ruled) { r.URL = "/b" }, `--url: must be an absolute http or https URL, got "/b"`},

@@ -2,21 +2,12 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
-
-	"torikumi/pkg/config"
-)
-
-// Exit codes of Main.
-const (
-	exitFailed = 1
-	exitConfig = 2
 )
 
 // Main is the whole of a service's main function: it reads the settings
@@ -25,9 +16,18 @@ const (
 // if the settings are wrong. Once everything listens it prints one line, with
 // the real addresses, to standard output.
 func Main[C any](name string, run func(ctx context.Context, cfg *C, started func(Addrs)) error) {
+	Exit(func(ctx context.Context, p Process) int {
+		return Start(ctx, name, run, p.Args, p.Getenv, p.Stdout, p.Stderr)
+	})
+}
+
+// Exit runs a program in this process, with a context that ends with SIGINT or
+// SIGTERM, and exits with the code that it returns. The second signal ends the
+// process at once.
+func Exit(program func(context.Context, Process) int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	code := Start(ctx, name, run, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	context.AfterFunc(ctx, stop)
+	code := program(ctx, Process{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr})
 	stop()
 	os.Exit(code)
 }
@@ -36,21 +36,15 @@ func Main[C any](name string, run func(ctx context.Context, cfg *C, started func
 func Start[C any](ctx context.Context, name string, run func(context.Context, *C, func(Addrs)) error,
 	args []string, getenv func(string) string, stdout, stderr io.Writer,
 ) int {
-	cfg := new(C)
-	err := config.Load(name, strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"_", cfg, args, getenv, stdout)
-	switch {
-	case errors.Is(err, config.ErrHelp):
-		return 0
-	case err != nil:
-		config.Report(stderr, name, err)
-		return exitConfig
+	cfg, p := new(C), Process{Args: args, Getenv: getenv, Stdout: stdout, Stderr: stderr}
+	if code, ok := p.Load(name, strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"_", cfg); !ok {
+		return code
 	}
-	err = run(ctx, cfg, func(a Addrs) {
+	err := run(ctx, cfg, func(a Addrs) {
 		fmt.Fprintf(stdout, "listening service=%s grpc=%s http=%s\n", name, strings.Join(a.GRPCAll, ","), a.HTTP)
 	})
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", name, err)
-		return exitFailed
+		return p.Fail(name, err)
 	}
 	return 0
 }

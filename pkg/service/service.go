@@ -22,27 +22,14 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/test/bufconn"
 
-	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 )
 
 // Config holds the settings that all services share; each service embeds it.
 type Config struct {
 	LogLevel        slog.Level    `flag:"log-level" default:"INFO" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
-	LogFormat       string        `flag:"log-format" default:"text" help:"Format of the log: text or json."`
-	ShutdownTimeout time.Duration `flag:"shutdown-timeout" default:"10s" help:"Longest time for calls under way to end once the service has been told to stop."`
-}
-
-// Validate tells which of the shared settings are wrong.
-func (c *Config) Validate() error {
-	var errs []error
-	if c.LogFormat != "text" && c.LogFormat != "json" {
-		errs = append(errs, config.Invalid("log-format", "must be text or json", c.LogFormat))
-	}
-	if c.ShutdownTimeout <= 0 {
-		errs = append(errs, config.Invalid("shutdown-timeout", "must be positive", c.ShutdownTimeout))
-	}
-	return errors.Join(errs...)
+	LogFormat       string        `flag:"log-format" default:"text" rule:"text or json" help:"Format of the log."`
+	ShutdownTimeout time.Duration `flag:"shutdown-timeout" default:"10s" rule:"positive" help:"Longest time for calls under way to end once the service has been told to stop."`
 }
 
 // Logger makes the log that the settings ask for.

@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
-	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -225,14 +224,7 @@ func TestTakenPortFailsTheStart(t *testing.T) {
 
 type settings struct {
 	service.Config
-	Level int `flag:"level" default:"1" help:"Level."`
-}
-
-func (s *settings) Validate() error {
-	if s.Level < 0 {
-		return config.Invalid("level", "must not be negative", s.Level)
-	}
-	return nil
+	Level int `flag:"level" default:"1" rule:"not negative" help:"Level."`
 }
 
 func TestStartExitCodes(t *testing.T) {

@@ -105,12 +105,9 @@ func gotool(ctx context.Context, t *testing.T, dir string, args ...string) {
 
 // launch runs one of our services until the test ends, and returns its gRPC
 // address.
-func launch[C any, P interface {
-	*C
-	config.Validator
-}](t *testing.T, run func(context.Context, P, func(service.Addrs)) error, change func(P)) string {
+func launch[C any](t *testing.T, run func(context.Context, *C, func(service.Addrs)) error, change func(*C)) string {
 	t.Helper()
-	cfg := P(new(C))
+	cfg := new(C)
 	config.Default(cfg)
 	change(cfg)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -17,35 +17,21 @@ import (
 	"torikumi/gameserver/server"
 	"torikumi/local/demo"
 	"torikumi/local/suite"
-	"torikumi/pkg/config"
 	"torikumi/pkg/service"
 )
 
-// Exit codes.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed = service.ExitFailed
+	exitUsage  = service.ExitUsage
 )
 
-const usage = `torikumi runs matchmaking on one machine: no Kubernetes, no Redis, no Docker.
+const about = `torikumi runs matchmaking on one machine: no Kubernetes, no Redis, no Docker.
 
 Usage: torikumi COMMAND [--setting=value ...]
-
-  up      run the suite until Ctrl-C; game servers are processes
-  demo    start the suite, let players play, check everything, stop
-  load    make tickets at a fixed rate, and report latencies and losses
-  server  run the reference game server (what "up" starts for each match)
-  help    show this
-
-"torikumi COMMAND --help" shows the settings of a command.
 `
 
-// stdio is where a command reads its settings from and writes to.
-type stdio struct {
-	args           []string
-	getenv         func(string) string
-	stdout, stderr io.Writer
-}
+const notes = `"torikumi COMMAND --help" shows the settings of a command.
+`
 
 // shared is a writer for several goroutines.
 type shared struct {
@@ -61,41 +47,23 @@ func (s *shared) Write(p []byte) (int, error) {
 
 // Main runs a command and returns the exit code: 0, 1 if it failed, 2 if it
 // was called wrongly.
-func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		fmt.Fprint(stderr, usage)
-		return exitUsage
-	}
+func Main(ctx context.Context, p service.Process) int {
 	// Logs and game servers write at the same time.
-	std := stdio{args: args[1:], getenv: getenv, stdout: stdout, stderr: &shared{out: stderr}}
-	switch args[0] {
-	case "up":
-		return runUp(ctx, std)
-	case "demo":
-		return runDemo(ctx, std)
-	case "load":
-		return runLoad(ctx, std)
-	case "server":
-		return server.Main(ctx, std.args, getenv, stdout, stderr)
-	case "help", "--help", "-h":
-		fmt.Fprint(stdout, usage)
-		return 0
-	}
-	fmt.Fprintf(stderr, "torikumi: unknown command %q\n\n%s", args[0], usage)
-	return exitUsage
+	p.Stderr = &shared{out: p.Stderr}
+	return service.Dispatch(ctx, service.Program{
+		Name: "torikumi", About: about, Notes: notes,
+		Commands: []service.Command{
+			{Name: "up", Summary: "run the suite until Ctrl-C; game servers are processes", Run: runUp},
+			{Name: "demo", Summary: "start the suite, let players play, check everything, stop", Run: runDemo},
+			{Name: "load", Summary: "make tickets at a fixed rate, and report latencies and losses", Run: runLoad},
+			{Name: "server", Summary: `run the reference game server (what "up" starts for each match)`, Run: server.Main},
+		},
+	}, p)
 }
 
 // load reads a command's settings; ok is false if the command is over.
-func load(name string, cfg any, std stdio) (code int, ok bool) {
-	err := config.Load("torikumi "+name, "TORIKUMI_", cfg, std.args, std.getenv, std.stdout)
-	switch {
-	case err == nil:
-		return 0, true
-	case errors.Is(err, config.ErrHelp):
-		return 0, false
-	}
-	config.Report(std.stderr, "torikumi "+name, err)
-	return exitUsage, false
+func load(name string, cfg any, p service.Process) (code int, ok bool) {
+	return p.Load("torikumi "+name, "TORIKUMI_", cfg)
 }
 
 // self is the command line that runs this very program as a game server.
@@ -115,33 +83,29 @@ type demoConfig struct {
 	Verbose bool   `flag:"verbose" help:"Show the logs of all services and game servers."`
 	Queues  string `flag:"queues" help:"File with the queues (queues.yaml); players are spread over all of them. The built-in ones when not given."`
 
-	OpenMatch       string `flag:"open-match" help:"IP address of a running Open Match to use in place of minimatch, on its usual ports (50503 to 50505)."`
+	OpenMatch       string `flag:"open-match" rule:"IP address" help:"IP address of a running Open Match to use in place of minimatch, on its usual ports (50503 to 50505)."`
 	EvaluatorListen string `flag:"evaluator-listen" default:"127.0.0.1:50508" help:"With --open-match: where that Open Match looks for the evaluator."`
 }
 
 func (c *demoConfig) Validate() error {
-	var errs []error
-	if c.OpenMatch != "" && net.ParseIP(c.OpenMatch) == nil {
-		errs = append(errs, config.Invalid("open-match", "must be an IP address", c.OpenMatch))
-	}
-	return errors.Join(append(errs, (&demo.Options{Players: c.Players, Suite: suite.Options{Queues: c.Queues}}).Validate())...)
+	return (&demo.Options{Players: c.Players, Suite: suite.Options{Queues: c.Queues}}).Validate()
 }
 
-func runDemo(ctx context.Context, std stdio) int {
+func runDemo(ctx context.Context, p service.Process) int {
 	cfg := new(demoConfig)
-	if code, ok := load("demo", cfg, std); !ok {
+	if code, ok := load("demo", cfg, p); !ok {
 		return code
 	}
 	args, err := self()
 	if err != nil {
-		fmt.Fprintf(std.stderr, "torikumi demo: %v\n", err)
+		fmt.Fprintf(p.Stderr, "torikumi demo: %v\n", err)
 		return exitFailed
 	}
-	o := demo.Options{Players: cfg.Players, Seed: uint64(cfg.Seed), Progress: std.stdout, Suite: suite.Options{
+	o := demo.Options{Players: cfg.Players, Seed: uint64(cfg.Seed), Progress: p.Stdout, Suite: suite.Options{
 		HTTPListen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", IssuerListen: "127.0.0.1:0",
 		Queues: cfg.Queues, ServerArgs: args, RegistrationInterval: localRegistration,
 		Log:       service.Config{LogLevel: slog.LevelError, LogFormat: "text", ShutdownTimeout: 5 * time.Second},
-		LogOutput: std.stderr,
+		LogOutput: p.Stderr,
 	}}
 	if h := cfg.OpenMatch; h != "" {
 		o.Suite.OpenMatch = &suite.OpenMatch{
@@ -150,10 +114,10 @@ func runDemo(ctx context.Context, std stdio) int {
 		}
 	}
 	if cfg.JSON {
-		o.Progress = std.stderr
+		o.Progress = p.Stderr
 	}
 	if cfg.Verbose {
-		o.Suite.Log.LogLevel, o.Suite.ServerOutput = slog.LevelDebug, std.stderr
+		o.Suite.Log.LogLevel, o.Suite.ServerOutput = slog.LevelDebug, p.Stderr
 	}
 	r, err := demo.Run(ctx, o)
 	if err != nil {
@@ -161,12 +125,12 @@ func runDemo(ctx context.Context, std stdio) int {
 		r.Err = errors.Join(r.Err, err)
 	}
 	if cfg.JSON {
-		r.Summary(std.stderr)
-		if err := json.NewEncoder(std.stdout).Encode(r); err != nil {
+		r.Summary(p.Stderr)
+		if err := json.NewEncoder(p.Stdout).Encode(r); err != nil {
 			return exitFailed
 		}
 	} else {
-		r.Summary(std.stdout)
+		r.Summary(p.Stdout)
 	}
 	if !r.OK {
 		return exitFailed

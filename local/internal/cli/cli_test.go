@@ -15,14 +15,20 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
+	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
 )
+
+// process has no environment.
+func process(args []string, stdout, stderr io.Writer) service.Process {
+	return service.Process{Args: args, Getenv: func(string) string { return "" }, Stdout: stdout, Stderr: stderr}
+}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func call(ctx context.Context, args ...string) (int, string, string) {
 	var out, errs bytes.Buffer
-	code := Main(ctx, args, func(string) string { return "" }, &out, &errs)
+	code := Main(ctx, process(args, &out, &errs))
 	return code, out.String(), errs.String()
 }
 
@@ -84,8 +90,7 @@ func TestUpVirtual(t *testing.T) {
 	defer cancel()
 	out := &watched{want: "A ticket in any queue", seen: cancel}
 	var errs bytes.Buffer
-	code := Main(ctx, []string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:50"},
-		func(string) string { return "" }, out, &errs)
+	code := Main(ctx, process([]string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:50"}, out, &errs))
 	if code != 0 || !strings.Contains(out.String(), "/play/eu") {
 		t.Errorf("exit %d: %s%s", code, out, &errs)
 	}
@@ -118,8 +123,7 @@ func TestUpQueues(t *testing.T) {
 	}
 	up := func(ctx context.Context, out io.Writer) (int, string) {
 		var errs bytes.Buffer
-		code := Main(ctx, []string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:5", "--queues=" + path},
-			func(string) string { return "" }, out, &errs)
+		code := Main(ctx, process([]string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:5", "--queues=" + path}, out, &errs))
 		return code, errs.String()
 	}
 	write(`queues: [{name: duel, regions: [asia], teams: [{name: a, players: 2}], skill: {attribute: s}, allocation: {labels: {game: duel}}}]`)
@@ -146,8 +150,7 @@ func TestUpWithARuleSet(t *testing.T) {
 	defer cancel()
 	out := &watched{want: "A ticket in any queue", seen: cancel}
 	var errs bytes.Buffer
-	code := Main(ctx, []string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:5", "--queues=" + examples(), "--play-queue=raid"},
-		func(string) string { return "" }, out, &errs)
+	code := Main(ctx, process([]string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--fleet=virtual:5", "--queues=" + examples(), "--play-queue=raid"}, out, &errs))
 	_, body, _ := strings.Cut(out.String(), "-d '{\"queue\"")
 	body, _, _ = strings.Cut(body, "' http")
 	if code != 0 || !strings.Contains(body, `"expedition"`) || !strings.Contains(body, `"roles"`) || !strings.Contains(body, `"string_list"`) {

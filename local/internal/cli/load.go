@@ -6,14 +6,13 @@ import (
 	"os"
 
 	"torikumi/loadgen/loadgen"
+	"torikumi/pkg/service"
 )
 
-func runLoad(ctx context.Context, std stdio) int {
+func runLoad(ctx context.Context, p service.Process) int {
 	exe, err := os.Executable()
 	if err != nil {
-		fmt.Fprintf(std.stderr, "torikumi load: find our own program: %v\n", err)
-		return exitFailed
+		return p.Fail("torikumi load", fmt.Errorf("find our own program: %w", err))
 	}
-	c := loadgen.Command{Name: "torikumi load", EnvPrefix: "TORIKUMI_", Up: []string{exe, "up"}}
-	return c.Main(ctx, std.args, std.getenv, std.stdout, std.stderr)
+	return loadgen.Command{Name: "torikumi load", EnvPrefix: "TORIKUMI_", Up: []string{exe, "up"}}.Main(ctx, p)
 }

@@ -38,50 +38,35 @@ const localRegistration = 20 * time.Millisecond
 // upConfig holds the settings of "torikumi up".
 type upConfig struct {
 	LogLevel       slog.Level    `flag:"log-level" default:"WARN" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
-	LogFormat      string        `flag:"log-format" default:"text" help:"Format of the log: text or json."`
+	LogFormat      string        `flag:"log-format" default:"text" rule:"text or json" help:"Format of the log."`
 	Host           string        `flag:"host" default:"127.0.0.1" help:"IP address that everything players reach listens on. Any but a loopback address lets others in, and the development issuer gives a token to whoever asks."`
-	HTTPPort       int           `flag:"http-port" default:"8080" help:"Port of the player API over HTTP; 0 is any free one."`
-	GRPCPort       int           `flag:"grpc-port" default:"50600" help:"Port of the player API over gRPC; 0 is any free one."`
-	IssuerPort     int           `flag:"issuer-port" default:"8081" help:"Port of the development issuer; 0 is any free one."`
+	HTTPPort       int           `flag:"http-port" default:"8080" rule:"from 0 to 65535" help:"Port of the player API over HTTP; 0 is any free one."`
+	GRPCPort       int           `flag:"grpc-port" default:"50600" rule:"from 0 to 65535" help:"Port of the player API over gRPC; 0 is any free one."`
+	IssuerPort     int           `flag:"issuer-port" default:"8081" rule:"from 0 to 65535" help:"Port of the development issuer; 0 is any free one."`
 	OpenMatchPorts bool          `flag:"open-match-ports" default:"true" help:"Serve Open Match's API on its own ports, 50503 to 50505, otherwise on one free port; always on 127.0.0.1, as it has no authentication."`
 	Queues         string        `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
-	MatchFunction  string        `flag:"matchfunction" help:"Match function of your own that runs already (docs/custom-rules.md), host:port; its --query is our Open Match, 127.0.0.1:50503. The suite's own when not given."`
+	MatchFunction  string        `flag:"matchfunction" rule:"host:port" help:"Match function of your own that runs already (docs/custom-rules.md); its --query is our Open Match, 127.0.0.1:50503. The suite's own when not given."`
 	PlayQueue      string        `flag:"play-queue" help:"Queue of GET /play/{region}; session when not given, or else the first queue."`
 	PlayToken      string        `flag:"play-token" secret:"true" help:"Token that the clients of GET /play/{region} share, at least 16 characters; only player tokens when not given."`
 	GameServer     string        `flag:"game-server" help:"Command line of your own game server; the reference server when not given."`
 	Fleet          string        `flag:"fleet" default:"processes" help:"processes, or virtual:N for N servers that exist only as addresses, for load tests."`
-	Ready          int           `flag:"ready" default:"4" help:"Game servers that wait for a match."`
+	Ready          int           `flag:"ready" default:"4" rule:"at least 1" help:"Game servers that wait for a match."`
 	Max            int           `flag:"max" default:"64" help:"Most game servers at once."`
-	NoShow         time.Duration `flag:"no-show-timeout" default:"2m" help:"A game server that nobody comes to is ended after this time."`
+	NoShow         time.Duration `flag:"no-show-timeout" default:"2m" rule:"positive" help:"A game server that nobody comes to is ended after this time."`
 	CPUProfile     string        `flag:"cpu-profile" help:"File for a CPU profile of the whole suite (pprof), written at the end."`
-	VirtualSession time.Duration `flag:"virtual-session" default:"5s" help:"How long a virtual server stays allocated."`
+	VirtualSession time.Duration `flag:"virtual-session" default:"5s" rule:"positive" help:"How long a virtual server stays allocated."`
 
 	virtual int
 }
 
 func (c *upConfig) Validate() error {
-	shared := c.log()
-	errs := []error{shared.Validate()}
+	var errs []error
 	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
 	if ip := net.ParseIP(c.Host); ip == nil || ip.IsUnspecified() {
 		bad("host", "must be an IP address that players can reach", c.Host)
 	}
-	for flag, port := range map[string]int{"http-port": c.HTTPPort, "grpc-port": c.GRPCPort, "issuer-port": c.IssuerPort} {
-		if port < 0 || port > 65535 {
-			bad(flag, "must be from 0 to 65535", port)
-		}
-	}
-	if c.Ready < 1 {
-		bad("ready", "must be at least 1", c.Ready)
-	}
 	if c.Max < c.Ready {
 		bad("max", "must be at least --ready", c.Max)
-	}
-	if c.NoShow <= 0 {
-		bad("no-show-timeout", "must be positive", c.NoShow)
-	}
-	if c.VirtualSession <= 0 {
-		bad("virtual-session", "must be positive", c.VirtualSession)
 	}
 	if n, ok := strings.CutPrefix(c.Fleet, "virtual:"); ok {
 		v, err := strconv.Atoi(n)
@@ -97,9 +82,6 @@ func (c *upConfig) Validate() error {
 	}
 	if err := runnable(c.GameServer); c.virtual == 0 && err != nil {
 		bad("game-server", fmt.Sprintf("must start with a program that can be run (%v)", err), c.GameServer)
-	}
-	if _, port, err := net.SplitHostPort(c.MatchFunction); c.MatchFunction != "" && (err != nil || port == "" || port == "0") {
-		bad("matchfunction", "must be host:port", c.MatchFunction)
 	}
 	if c.PlayToken != "" && len(c.PlayToken) < 16 {
 		errs = append(errs, &config.Error{Setting: "--play-token", Rule: "must have at least 16 characters"})
@@ -126,13 +108,13 @@ func runnable(line string) error {
 	return err
 }
 
-func (c *upConfig) options(std stdio) (suite.Options, error) {
+func (c *upConfig) options(p service.Process) (suite.Options, error) {
 	at := func(port int) string { return net.JoinHostPort(c.Host, strconv.Itoa(port)) }
 	o := suite.Options{
 		HTTPListen: at(c.HTTPPort), GRPCListen: at(c.GRPCPort), IssuerListen: at(c.IssuerPort),
 		MatchFunction: c.MatchFunction, Queues: c.Queues, PlayQueue: c.PlayQueue, PlayToken: c.PlayToken, Ready: c.Ready, Max: c.Max, GameServer: c.GameServer,
 		Virtual: c.virtual, VirtualSession: c.VirtualSession, ServerHost: c.Host, NoShowTimeout: c.NoShow,
-		RegistrationInterval: localRegistration, Log: c.log(), LogOutput: std.stderr, ServerOutput: std.stderr,
+		RegistrationInterval: localRegistration, Log: c.log(), LogOutput: p.Stderr, ServerOutput: p.Stderr,
 	}
 	if c.OpenMatchPorts {
 		// Without authentication: never for others, whatever --host says.
@@ -151,9 +133,9 @@ func (c *upConfig) log() service.Config {
 	return service.Config{LogLevel: c.LogLevel, LogFormat: c.LogFormat, ShutdownTimeout: 5 * time.Second}
 }
 
-func runUp(ctx context.Context, std stdio) int {
+func runUp(ctx context.Context, p service.Process) int {
 	cfg := new(upConfig)
-	if code, ok := load("up", cfg, std); !ok {
+	if code, ok := load("up", cfg, p); !ok {
 		return code
 	}
 	if cfg.CPUProfile != "" {
@@ -163,12 +145,12 @@ func runUp(ctx context.Context, std stdio) int {
 			err = pprof.StartCPUProfile(f)
 		}
 		if err != nil {
-			fmt.Fprintf(std.stderr, "torikumi up: --cpu-profile: %v\n", err)
+			fmt.Fprintf(p.Stderr, "torikumi up: --cpu-profile: %v\n", err)
 			return exitFailed
 		}
 		defer pprof.StopCPUProfile()
 	}
-	o, err := cfg.options(std)
+	o, err := cfg.options(p)
 	var s *suite.Suite
 	if err == nil {
 		s, err = suite.Start(ctx, o)
@@ -177,33 +159,33 @@ func runUp(ctx context.Context, std stdio) int {
 		if ctx.Err() != nil {
 			return 0
 		}
-		fmt.Fprintf(std.stderr, "torikumi up: %v\n", err)
+		fmt.Fprintf(p.Stderr, "torikumi up: %v\n", err)
 		if errors.Is(err, syscall.EADDRINUSE) {
-			fmt.Fprintln(std.stderr, "Another program has the port. Choose others with --http-port, --grpc-port, --issuer-port (0 is any free one) or --open-match-ports=false.")
+			fmt.Fprintln(p.Stderr, "Another program has the port. Choose others with --http-port, --grpc-port, --issuer-port (0 is any free one) or --open-match-ports=false.")
 		}
 		return exitFailed
 	}
-	announce(std, cfg, s)
+	announce(p, cfg, s)
 	var failed error
 	select {
 	case <-ctx.Done():
-		fmt.Fprintln(std.stdout, "\nStopping.")
+		fmt.Fprintln(p.Stdout, "\nStopping.")
 	case failed = <-s.Failed():
 	}
 	if err := errors.Join(failed, s.Stop()); err != nil {
-		fmt.Fprintf(std.stderr, "torikumi up: %v\n", err)
+		fmt.Fprintf(p.Stderr, "torikumi up: %v\n", err)
 		return exitFailed
 	}
 	return 0
 }
 
 // announce prints where everything is, and commands that work as they stand.
-func announce(std stdio, cfg *upConfig, s *suite.Suite) {
+func announce(p service.Process, cfg *upConfig, s *suite.Suite) {
 	set, err := queues.Load(cfg.Queues)
 	if err != nil { // loaded a moment ago
 		set = &queues.Set{}
 	}
-	w := std.stdout
+	w := p.Stdout
 	row := func(name, value string) { fmt.Fprintf(w, "  %-22s %s\n", name, value) }
 	fmt.Fprintln(w, "torikumi is up. Ctrl-C stops it.")
 	fmt.Fprintln(w)

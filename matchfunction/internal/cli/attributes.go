@@ -7,11 +7,12 @@ import (
 
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
+	"torikumi/pkg/service"
 )
 
 // warnTickets warns, once for each attribute, of what players bring and the
 // rule set does not read: what it does not declare, or as another type.
-func warnTickets(env Env, command, file string, rs *ruleset.RuleSet, tickets []rule.Ticket) {
+func warnTickets(proc service.Process, command, file string, rs *ruleset.RuleSet, tickets []rule.Ticket) {
 	count := make(map[string]int)
 	for i := range tickets {
 		for j := range tickets[i].Players {
@@ -23,7 +24,7 @@ func warnTickets(env Env, command, file string, rs *ruleset.RuleSet, tickets []r
 		}
 	}
 	for _, why := range slices.Sorted(maps.Keys(count)) {
-		fmt.Fprintf(env.Stderr, "matchfunction %s: %s: warning: %s, of %s\n", command, file, why, plural(count[why], "player", "players"))
+		fmt.Fprintf(proc.Stderr, "matchfunction %s: %s: warning: %s, of %s\n", command, file, why, plural(count[why], "player", "players"))
 	}
 }
 

@@ -5,110 +5,55 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"torikumi/matchfunction/internal/search"
-	"torikumi/pkg/config"
+	"torikumi/pkg/service"
 )
 
-// Exit codes. exitFailed is also that of a command that found problems.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	// exitFailed is also the exit code of a command that found problems.
+	exitFailed = service.ExitFailed
+	exitUsage  = service.ExitUsage
 )
 
-// Env is what a command has of the process around it.
-type Env struct {
-	// Args start with the command's name.
-	Args           []string
-	Getenv         func(string) string
-	Stdout, Stderr io.Writer
-	// Rules are what rule sets may name beside FlexMatch's rules: the same
-	// that this match function serves with.
-	Rules search.Options
-}
-
-// command is an entry of the table.
-type command struct {
-	name, summary string
-	run           func(ctx context.Context, env Env) int
-}
-
-// commands is the table, in the order of the help. A run gets the arguments
-// behind its name.
-func commands() []command {
-	return []command{
-		{"lint", "say what is wrong with rule sets, and what is odd", runLint},
-		{"explain", "say why a ticket is in no match", runExplain},
-		{"simulate", "try a rule set with tickets, or for a whole day", runSimulate},
-	}
-}
-
-// Has reports whether arguments start with a command, be it an unknown one.
-// Settings are the service's.
-func Has(args []string) bool { return len(args) > 0 && !strings.HasPrefix(args[0], "-") }
-
-// Main runs a command and returns the exit code: 0, 1 if it failed or found
-// problems, 2 if it was called wrongly.
-func Main(ctx context.Context, env Env) int {
-	if len(env.Args) == 0 {
-		help(env.Stderr)
-		return exitUsage
-	}
-	name := env.Args[0]
-	env.Args = env.Args[1:]
-	for _, c := range commands() {
-		if c.name == name {
-			return c.run(ctx, env)
-		}
-	}
-	if name == "help" {
-		help(env.Stdout)
-		return 0
-	}
-	fmt.Fprintf(env.Stderr, "matchfunction: unknown command %q\n\n", name)
-	help(env.Stderr)
-	return exitUsage
-}
-
-func help(w io.Writer) {
-	fmt.Fprint(w, `matchfunction serves Open Match's match function API.
+const about = `matchfunction serves Open Match's match function API.
 
 Usage: matchfunction [--setting=value ...]           serve until it is told to stop
        matchfunction COMMAND [--setting=value ...]
+`
 
-`)
-	for _, c := range append(commands(), command{name: "help", summary: "show this"}) {
-		fmt.Fprintf(w, "  %-10s%s\n", c.name, c.summary)
+const notes = `"matchfunction --help" shows the settings of the service, "matchfunction COMMAND --help" those of a command.
+`
+
+// Main runs a command and returns the exit code: 0, 1 if it failed or found
+// problems, 2 if it was called wrongly. Rules are what rule sets may name beside
+// FlexMatch's rules: the same that this match function serves with.
+func Main(ctx context.Context, proc service.Process, rules search.Options) int {
+	command := func(name, summary string, run func(context.Context, service.Process, search.Options) int) service.Command {
+		return service.Command{Name: name, Summary: summary, Run: func(ctx context.Context, proc service.Process) int { return run(ctx, proc, rules) }}
 	}
-	fmt.Fprint(w, `
-"matchfunction --help" shows the settings of the service, "matchfunction COMMAND --help" those of a command.
-`)
+	return service.Dispatch(ctx, service.Program{
+		Name: "matchfunction", About: about, Notes: notes,
+		Commands: []service.Command{
+			command("lint", "say what is wrong with rule sets, and what is odd", runLint),
+			command("explain", "say why a ticket is in no match", runExplain),
+			command("simulate", "try a rule set with tickets, or for a whole day", runSimulate),
+		},
+	}, proc)
 }
 
-// load reads a command's settings from env.Args; ok is false if the command is
-// over. The variables of each command have a prefix of their own, so that
-// those of the service never change what a command does.
-func load(env Env, name, usage string, cfg any) (code int, ok bool) {
-	prefix := "MATCHFUNCTION_" + strings.ToUpper(name) + "_"
-	err := config.Load("matchfunction "+name+usage, prefix, cfg, env.Args, env.Getenv, env.Stdout)
-	switch {
-	case err == nil:
-		return 0, true
-	case errors.Is(err, config.ErrHelp):
-		return 0, false
-	}
-	config.Report(env.Stderr, "matchfunction "+name, err)
-	return exitUsage, false
+// load reads a command's settings; ok is false if the command is over. The
+// variables of each command have a prefix of their own, so that those of the
+// service never change what a command does.
+func load(proc service.Process, name string, cfg any, operands ...string) (code int, ok bool) {
+	return proc.Load("matchfunction "+name, "MATCHFUNCTION_"+strings.ToUpper(name)+"_", cfg, operands...)
 }
 
 // failed reports why a command could not do its work.
-func failed(env Env, name string, err error) int {
-	fmt.Fprintf(env.Stderr, "matchfunction %s: %v\n", name, err)
-	return exitFailed
+func failed(proc service.Process, name string, err error) int {
+	return proc.Fail("matchfunction "+name, err)
 }
 
 // plural is "1 match", "2 matches".

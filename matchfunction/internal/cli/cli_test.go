@@ -20,6 +20,7 @@ import (
 	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
+	"torikumi/pkg/service"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -27,8 +28,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // callWith runs a command of a match function that has custom rules.
 func callWith(rules rule.Registry, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = Main(context.Background(), Env{Args: args, Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &errs,
-		Rules: search.Options{Custom: rules, Expression: expression.Compile}})
+	proc := service.Process{Args: args, Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &errs}
+	code = Main(context.Background(), proc, search.Options{Custom: rules, Expression: expression.Compile})
 	return code, out.String(), errs.String()
 }
 
@@ -68,24 +69,9 @@ func TestHelp(t *testing.T) {
 	if code, _, errs := call("fly"); code != exitUsage || !strings.Contains(errs, `unknown command "fly"`) {
 		t.Errorf("unknown: exit %d: %s", code, errs)
 	}
-	for _, c := range commands() {
-		if code, out, errs := call(c.name, "--help"); code != 0 || errs != "" || !strings.Contains(out, "--json") || !strings.Contains(out, c.name) {
-			t.Errorf("%s --help: exit %d: %s%s", c.name, code, out, errs)
-		}
-	}
-}
-
-// What starts with a setting is the service's.
-func TestHas(t *testing.T) {
-	for _, row := range []struct {
-		args string
-		want bool
-	}{
-		{"", false}, {"--help", false}, {"--query=127.0.0.1:1 lint", false},
-		{"help", true}, {"fly", true}, {"lint x", true}, {"simulate", true},
-	} {
-		if got := Has(strings.Fields(row.args)); got != row.want {
-			t.Errorf("%q: %v", row.args, got)
+	for _, name := range []string{"lint", "explain", "simulate"} {
+		if code, out, errs := call(name, "--help"); code != 0 || errs != "" || !strings.Contains(out, "--json") || !strings.Contains(out, name) {
+			t.Errorf("%s --help: exit %d: %s%s", name, code, out, errs)
 		}
 	}
 }
@@ -344,7 +330,11 @@ func TestSimulateEndsWhenToldTo(t *testing.T) {
 	cancel()
 	for _, more := range []string{"--day", "--generate=500"} {
 		var errs bytes.Buffer
-		code := Main(ctx, Env{Args: []string{"simulate", "--rules=../../../docs/rulesets/arena.json", more}, Getenv: func(string) string { return "" }, Stdout: io.Discard, Stderr: &errs})
+		proc := service.Process{
+			Args:   []string{"simulate", "--rules=../../../docs/rulesets/arena.json", more},
+			Getenv: func(string) string { return "" }, Stdout: io.Discard, Stderr: &errs,
+		}
+		code := Main(ctx, proc, search.Options{})
 		if code != exitFailed || !strings.Contains(errs.String(), "canceled") {
 			t.Errorf("%s: exit %d: %s", more, code, &errs)
 		}

@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"torikumi/matchfunction/internal/simulate"
+	"torikumi/pkg/service"
 )
 
-func (c *simulateConfig) runDay(ctx context.Context, env Env, s *source, check simulate.Checker) int {
+func (c *simulateConfig) runDay(ctx context.Context, proc service.Process, s *source, check simulate.Checker) int {
 	name := cmp.Or(s.rules.Name, c.Rules)
 	started := time.Now()
 	day, err := simulate.RunDay(ctx, simulate.DayOptions{
@@ -19,27 +20,27 @@ func (c *simulateConfig) runDay(ctx context.Context, env Env, s *source, check s
 		Rate: c.Rate, Cycle: c.Cycle, Length: c.Length, GiveUp: c.GiveUp, Seed: uint64(c.Seed),
 	})
 	if err != nil {
-		return failed(env, "simulate", err)
+		return failed(proc, "simulate", err)
 	}
 	if c.SVG != "" {
 		title := fmt.Sprintf("Rule set %s: %d players in %s, a search each %s", name, day.Tickets, short(c.Length), short(c.Cycle))
 		if err := writeFile("svg", c.SVG, func(w io.Writer) error { return day.WritePlot(w, title) }); err != nil {
-			return failed(env, "simulate", err)
+			return failed(proc, "simulate", err)
 		}
 	}
 	if c.JSON {
-		err = c.writeDay(env.Stdout, day)
+		err = c.writeDay(proc.Stdout, day)
 	} else {
-		c.printDay(env.Stdout, name, day)
-		fmt.Fprintf(env.Stdout, "took %.1f s\n", time.Since(started).Seconds())
+		c.printDay(proc.Stdout, name, day)
+		fmt.Fprintf(proc.Stdout, "took %.1f s\n", time.Since(started).Seconds())
 	}
 	if err != nil {
-		return failed(env, "simulate", err)
+		return failed(proc, "simulate", err)
 	}
 	code := 0
 	for i := range day.Results {
 		if err := day.Results[i].Err(); err != nil {
-			code = failed(env, "simulate", err)
+			code = failed(proc, "simulate", err)
 		}
 	}
 	return code

@@ -14,6 +14,7 @@ import (
 
 	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/search"
+	"torikumi/pkg/service"
 )
 
 // example is a command of the documentation with what it prints.
@@ -46,9 +47,8 @@ func TestDocumentedOutput(t *testing.T) {
 	}
 	for _, e := range found {
 		var out bytes.Buffer
-		args := strings.Fields(string(e[1]))
-		if code := Main(context.Background(), Env{Args: args, Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &out,
-			Rules: search.Options{Expression: expression.Compile}}); code == exitUsage {
+		proc := service.Process{Args: strings.Fields(string(e[1])), Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &out}
+		if code := Main(context.Background(), proc, search.Options{Expression: expression.Compile}); code == exitUsage {
 			t.Errorf("%s: exit %d", e[1], code)
 		}
 		lines := func(text []byte) []string { return strings.Split(took.ReplaceAllString(string(text), "${1}0"), "\n") }

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -14,61 +13,47 @@ import (
 	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
-	"torikumi/pkg/config"
+	"torikumi/pkg/service"
 )
 
 // explainConfig holds the settings of "matchfunction explain".
 type explainConfig struct {
-	Rules   string  `flag:"rules" help:"File with the rule set."`
-	Tickets string  `flag:"tickets" help:"File with all tickets that wait, as JSON lines, in the shape that FlexMatch's DescribeMatchmaking prints."`
-	Ticket  string  `flag:"ticket" help:"Id of the ticket to explain."`
+	Rules   string  `flag:"rules" required:"the rule set that the ticket waits by" help:"File with the rule set."`
+	Tickets string  `flag:"tickets" required:"the ticket and those who wait with it" help:"File with all tickets that wait, as JSON lines, in the shape that FlexMatch's DescribeMatchmaking prints."`
+	Ticket  string  `flag:"ticket" required:"the ticket to explain" help:"Id of the ticket to explain."`
 	Now     instant `flag:"now" help:"When the search runs, RFC 3339 or seconds since 1970; if it is empty, when the newest ticket came."`
 	JSON    bool    `flag:"json" help:"Print one JSON object."`
 }
 
-// Validate tells which settings are wrong.
-func (c *explainConfig) Validate() error {
-	var errs []error
-	for _, need := range []struct{ flag, value, why string }{
-		{"rules", c.Rules, "the rule set that the ticket waits by"}, {"tickets", c.Tickets, "the ticket and those who wait with it"},
-		{"ticket", c.Ticket, "the ticket to explain"},
-	} {
-		if need.value == "" {
-			errs = append(errs, config.Missing(need.flag, need.why))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func runExplain(ctx context.Context, env Env) int {
+func runExplain(ctx context.Context, proc service.Process, rules search.Options) int {
 	cfg := new(explainConfig)
-	if code, ok := load(env, "explain", "", cfg); !ok {
+	if code, ok := load(proc, "explain", cfg); !ok {
 		return code
 	}
-	s, problems := readSource(cfg.Rules, env.Rules)
+	s, problems := readSource(cfg.Rules, rules)
 	for _, p := range problems {
-		fmt.Fprintln(env.Stderr, p.text(cfg.Rules))
+		fmt.Fprintln(proc.Stderr, p.text(cfg.Rules))
 	}
 	if problems != nil {
 		return exitFailed
 	}
 	tickets, err := readTickets(cfg.Tickets)
 	if err != nil {
-		return failed(env, "explain", err)
+		return failed(proc, "explain", err)
 	}
 	at := slices.IndexFunc(tickets, func(t rule.Ticket) bool { return t.ID == cfg.Ticket })
 	if at < 0 {
-		return failed(env, "explain", fmt.Errorf("%s has no ticket %q", cfg.Tickets, cfg.Ticket))
+		return failed(proc, "explain", fmt.Errorf("%s has no ticket %q", cfg.Tickets, cfg.Ticket))
 	}
-	warnTickets(env, "explain", cfg.Tickets, s.rules, tickets)
+	warnTickets(proc, "explain", cfg.Tickets, s.rules, tickets)
 	x := s.engine.Explain(ctx, tickets, at, cfg.Now.of(tickets))
 	if cfg.JSON {
-		err = json.NewEncoder(env.Stdout).Encode(explained(x))
+		err = json.NewEncoder(proc.Stdout).Encode(explained(x))
 	} else {
-		_, err = io.WriteString(env.Stdout, explanation(x))
+		_, err = io.WriteString(proc.Stdout, explanation(x))
 	}
 	if err != nil {
-		return failed(env, "explain", err)
+		return failed(proc, "explain", err)
 	}
 	return 0
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"torikumi/matchfunction/internal/search"
+	"torikumi/pkg/service"
 )
 
 // lintConfig holds the settings of "matchfunction lint".
@@ -31,10 +34,10 @@ type linted struct {
 	Warnings []problem `json:"warnings"`
 }
 
-func runLint(_ context.Context, env Env) int {
+func runLint(_ context.Context, proc service.Process, rules search.Options) int {
 	cfg := new(lintConfig)
-	cfg.files, env.Args = operands(env.Args)
-	if code, ok := load(env, "lint", " FILE ...", cfg); !ok {
+	cfg.files, proc.Args = operands(proc.Args)
+	if code, ok := load(proc, "lint", cfg, "FILE ..."); !ok {
 		return code
 	}
 	var report struct {
@@ -44,7 +47,7 @@ func runLint(_ context.Context, env Env) int {
 	}
 	for _, file := range cfg.files {
 		l := linted{File: file, Errors: []problem{}, Warnings: []problem{}}
-		if s, problems := readSource(file, env.Rules); problems != nil {
+		if s, problems := readSource(file, rules); problems != nil {
 			l.Errors = problems
 		} else {
 			l.Warnings = append(l.Warnings, s.warnings()...)
@@ -54,14 +57,14 @@ func runLint(_ context.Context, env Env) int {
 		report.Warnings += len(l.Warnings)
 	}
 	if cfg.JSON {
-		if err := json.NewEncoder(env.Stdout).Encode(report); err != nil {
-			return failed(env, "lint", err)
+		if err := json.NewEncoder(proc.Stdout).Encode(report); err != nil {
+			return failed(proc, "lint", err)
 		}
 	} else {
 		for _, l := range report.Files {
-			l.print(env)
+			l.print(proc)
 		}
-		fmt.Fprintf(env.Stdout, "%s, %s, %s\n", plural(len(cfg.files), "file", "files"),
+		fmt.Fprintf(proc.Stdout, "%s, %s, %s\n", plural(len(cfg.files), "file", "files"),
 			plural(report.Errors, "error", "errors"), plural(report.Warnings, "warning", "warnings"))
 	}
 	if report.Errors > 0 || cfg.Strict && report.Warnings > 0 {
@@ -70,13 +73,13 @@ func runLint(_ context.Context, env Env) int {
 	return 0
 }
 
-func (l *linted) print(env Env) {
+func (l *linted) print(proc service.Process) {
 	for _, p := range l.Errors {
-		fmt.Fprintln(env.Stdout, p.text(l.File))
+		fmt.Fprintln(proc.Stdout, p.text(l.File))
 	}
 	for _, p := range l.Warnings {
 		p.Message = "warning: " + p.Message
-		fmt.Fprintln(env.Stdout, p.text(l.File))
+		fmt.Fprintln(proc.Stdout, p.text(l.File))
 	}
 }
 

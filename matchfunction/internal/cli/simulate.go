@@ -20,11 +20,12 @@ import (
 	"torikumi/matchfunction/internal/ticketfile"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/config"
+	"torikumi/pkg/service"
 )
 
 // simulateConfig holds the settings of "matchfunction simulate".
 type simulateConfig struct {
-	Rules    string  `flag:"rules" help:"File with the rule set."`
+	Rules    string  `flag:"rules" required:"the rule set to try" help:"File with the rule set."`
 	Tickets  string  `flag:"tickets" help:"File with tickets as JSON lines, in the shape that FlexMatch's DescribeMatchmaking prints."`
 	Generate int     `flag:"generate" help:"Make up so many tickets that fit the rule set, up to 1000000, in place of --tickets."`
 	Parties  string  `flag:"parties" help:"With --generate: sizes of parties and how often they come, such as \"1:0.6,2:0.4\"; everybody comes alone if it is empty."`
@@ -33,13 +34,13 @@ type simulateConfig struct {
 	Seed     int     `flag:"seed" default:"1" help:"Decides what is made up; the same for the same number."`
 	JSON     bool    `flag:"json" help:"Print one JSON object."`
 	// RunTimeout is a bound for a pass; a day has none.
-	RunTimeout time.Duration `flag:"run-timeout" help:"Longest time for the search, as the match function's setting of that name; 0s is as long as it takes."`
+	RunTimeout time.Duration `flag:"run-timeout" rule:"not negative" help:"Longest time for the search, as the match function's setting of that name; 0s is as long as it takes."`
 
 	Day    bool          `flag:"day" help:"Simulate a day of solo players who come and go, and compare the search with simpler ones."`
-	Rate   float64       `flag:"rate" default:"60" help:"With --day: players who come in a minute, in the mean of a day."`
-	Cycle  time.Duration `flag:"cycle" default:"1s" help:"With --day: time between two searches."`
+	Rate   float64       `flag:"rate" default:"60" rule:"above 0 and at most 100000" help:"With --day: players who come in a minute, in the mean of a day."`
+	Cycle  time.Duration `flag:"cycle" default:"1s" rule:"at least 10ms" help:"With --day: time between two searches."`
 	Length time.Duration `flag:"length" default:"24h" help:"With --day: how much of the day, from midnight on."`
-	GiveUp time.Duration `flag:"give-up" default:"5m" help:"With --day: how long a player waits before he or she leaves."`
+	GiveUp time.Duration `flag:"give-up" default:"5m" rule:"positive" help:"With --day: how long a player waits before he or she leaves."`
 	SVG    string        `flag:"svg" help:"With --day: file to draw spreads and waits to."`
 
 	parties simulate.Parties
@@ -66,9 +67,6 @@ func (i *instant) UnmarshalText(text []byte) error {
 // Validate tells which settings are wrong.
 func (c *simulateConfig) Validate() error {
 	var errs []error
-	if c.Rules == "" {
-		errs = append(errs, config.Missing("rules", "the rule set to try"))
-	}
 	sources := 0
 	for _, given := range []bool{c.Tickets != "", c.Generate != 0, c.Day} {
 		if given {
@@ -97,77 +95,60 @@ func (c *simulateConfig) Validate() error {
 			errs = append(errs, &config.Error{Setting: "--" + only.flag, Rule: "goes with --" + only.with + " alone", Value: only.value, Others: []string{"--" + only.with}})
 		}
 	}
-	if c.RunTimeout < 0 {
-		errs = append(errs, config.Invalid("run-timeout", "must not be negative", c.RunTimeout))
-	}
 	if c.Day && c.RunTimeout > 0 {
 		errs = append(errs, config.Invalid("run-timeout", "goes with --tickets and --generate alone", c.RunTimeout))
 	}
 	if c.Day && !c.Now.IsZero() {
 		errs = append(errs, config.Invalid("now", "a day has many searches, not one", c.Now.Format(time.RFC3339Nano)))
 	}
-	return errors.Join(append(errs, c.validateDay()...)...)
-}
-
-func (c *simulateConfig) validateDay() []error {
-	var errs []error
-	if !(c.Rate > 0 && c.Rate <= 100_000) {
-		errs = append(errs, config.Invalid("rate", "must be above 0 and at most 100000", c.Rate))
-	}
-	if c.Cycle < 10*time.Millisecond {
-		errs = append(errs, config.Invalid("cycle", "must be at least 10ms", c.Cycle))
-	}
 	if c.Length < c.Cycle || c.Length > 7*24*time.Hour {
 		errs = append(errs, config.Invalid("length", "must be from one cycle to 168h", c.Length))
 	}
-	if c.GiveUp <= 0 {
-		errs = append(errs, config.Invalid("give-up", "must be positive", c.GiveUp))
-	}
-	return errs
+	return errors.Join(errs...)
 }
 
-func runSimulate(ctx context.Context, env Env) int {
+func runSimulate(ctx context.Context, proc service.Process, rules search.Options) int {
 	cfg := new(simulateConfig)
-	if code, ok := load(env, "simulate", "", cfg); !ok {
+	if code, ok := load(proc, "simulate", cfg); !ok {
 		return code
 	}
-	s, problems := readSource(cfg.Rules, env.Rules)
+	s, problems := readSource(cfg.Rules, rules)
 	for _, p := range problems {
-		fmt.Fprintln(env.Stderr, p.text(cfg.Rules))
+		fmt.Fprintln(proc.Stderr, p.text(cfg.Rules))
 	}
 	if problems != nil {
 		return exitFailed
 	}
-	checker, err := newChecker(s.rules, env.Rules)
+	checker, err := newChecker(s.rules, rules)
 	if err != nil {
-		return failed(env, "simulate", err)
+		return failed(proc, "simulate", err)
 	}
 	if cfg.Day {
-		return cfg.runDay(ctx, env, s, checker)
+		return cfg.runDay(ctx, proc, s, checker)
 	}
 	tickets, err := cfg.tickets(s)
 	if err != nil {
-		return failed(env, "simulate", err)
+		return failed(proc, "simulate", err)
 	}
 	if cfg.Tickets != "" {
-		warnTickets(env, "simulate", cfg.Tickets, s.rules, tickets)
+		warnTickets(proc, "simulate", cfg.Tickets, s.rules, tickets)
 	}
 	now := cfg.Now.of(tickets)
 	out := simulate.Pass(ctx, s.engine, checker, tickets, now, cfg.RunTimeout)
 	if ctx.Err() != nil {
-		return failed(env, "simulate", ctx.Err())
+		return failed(proc, "simulate", ctx.Err())
 	}
 	why := flaws(ctx, s.engine, out, tickets, now)
 	if cfg.JSON {
-		err = writePass(env.Stdout, out, tickets, why)
+		err = writePass(proc.Stdout, out, tickets, why)
 	} else {
-		printPass(env.Stdout, cmp.Or(s.rules.Name, cfg.Rules), out, tickets, now, why)
+		printPass(proc.Stdout, cmp.Or(s.rules.Name, cfg.Rules), out, tickets, now, why)
 	}
 	if err != nil {
-		return failed(env, "simulate", err)
+		return failed(proc, "simulate", err)
 	}
 	for _, v := range out.Violations {
-		fmt.Fprintf(env.Stderr, "matchfunction simulate: breaks a rule: %s\n", v)
+		fmt.Fprintf(proc.Stderr, "matchfunction simulate: breaks a rule: %s\n", v)
 	}
 	if len(out.Violations) > 0 {
 		return exitFailed
