@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"torikumi/pkg/agones"
 	sdkpb "torikumi/proto/agones/sdk"
 )
 
@@ -96,7 +97,7 @@ func serve(mode string) error {
 		ctx, cancel = context.WithCancel(context.Background())
 	}
 	defer cancel()
-	conn, err := grpc.NewClient("127.0.0.1:"+os.Getenv("AGONES_SDK_GRPC_PORT"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("127.0.0.1:"+os.Getenv(agones.SDKGRPCPortEnv), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func serve(mode string) error {
 
 	g := &gameServer{
 		sdk:     sdkpb.NewSDKClient(conn),
-		rest:    "http://127.0.0.1:" + os.Getenv("AGONES_SDK_HTTP_PORT"),
+		rest:    "http://127.0.0.1:" + os.Getenv(agones.SDKHTTPPortEnv),
 		healthy: true,
 	}
 	watch, err := g.sdk.WatchGameServer(ctx, &sdkpb.Empty{})

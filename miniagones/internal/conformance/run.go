@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/pkg/agones"
 	allocationpb "torikumi/proto/agones/allocation"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -110,16 +111,16 @@ func (s *harness) allocationStamps(t *testing.T) {
 		}
 	}
 	now := s.get(t, resp.GetGameServerName())
-	if now.GetState() != "Allocated" || now.GetUid() != was.GetUid() || now.GetResourceVersion() == was.GetResourceVersion() {
+	if now.GetState() != agones.Allocated || now.GetUid() != was.GetUid() || now.GetResourceVersion() == was.GetResourceVersion() {
 		t.Errorf("after the allocation: %v", now)
 	}
 	for _, labels := range []map[string]string{resp.GetMetadata().GetLabels(), now.GetLabels()} {
-		if labels["torikumi/match"] != "m-stamp" || labels["agones.dev/fleet"] != s.Fleet {
+		if labels["torikumi/match"] != "m-stamp" || labels[agones.FleetLabel] != s.Fleet {
 			t.Errorf("labels %v: want the new one and the old ones", labels)
 		}
 	}
 	for _, a := range []map[string]string{resp.GetMetadata().GetAnnotations(), now.GetAnnotations()} {
-		if _, err := time.Parse(time.RFC3339, a["agones.dev/last-allocated"]); err != nil || a["torikumi/roster"] != `{"a":"b"}` {
+		if _, err := time.Parse(time.RFC3339, a[agones.LastAllocatedAnnotation]); err != nil || a["torikumi/roster"] != `{"a":"b"}` {
 			t.Errorf("annotations %v: want the new one and the time of the allocation", a)
 		}
 	}
@@ -131,7 +132,7 @@ func (s *harness) allocationStamps(t *testing.T) {
 func (s *harness) allocatedIsReplaced(t *testing.T) {
 	resp := s.allocate(t, s.request(nil))
 	s.full(t)
-	if got := s.get(t, resp.GetGameServerName()).GetState(); got != "Allocated" {
+	if got := s.get(t, resp.GetGameServerName()).GetState(); got != agones.Allocated {
 		t.Errorf("the allocated server is %s after its replacement came", got)
 	}
 }
@@ -320,7 +321,7 @@ func (s *harness) deletePreconditions(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", c.what, got, c.want)
 		}
 	}
-	if got := s.get(t, g.GetName()).GetState(); got != "Allocated" {
+	if got := s.get(t, g.GetName()).GetState(); got != agones.Allocated {
 		t.Fatalf("the server is %s after refused deletions", got)
 	}
 	if got := del(g.GetUid(), g.GetResourceVersion(), g.GetName()); got != codes.OK {

@@ -5,16 +5,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"torikumi/pkg/agones"
 )
 
 func (s *harness) watchSeesTogether(t *testing.T) {
 	resp := s.allocate(t, s.request(map[string]string{"torikumi/match": "m-watch"}))
 	s.wait(t, "the server sees its allocation", func() bool {
-		return slices.ContainsFunc(s.watched(t, resp), func(v Seen) bool { return v.State == "Allocated" })
+		return slices.ContainsFunc(s.watched(t, resp), func(v Seen) bool { return v.State == agones.Allocated })
 	})
 	last := ""
 	for _, v := range s.watched(t, resp) {
-		if (v.State == "Allocated") != (v.Labels["torikumi/match"] == "m-watch") {
+		if (v.State == agones.Allocated) != (v.Labels["torikumi/match"] == "m-watch") {
 			t.Errorf("saw %s with labels %v: state and label have to come together", v.State, v.Labels)
 		}
 		if v.ResourceVersion == last {
@@ -34,7 +36,7 @@ func (s *harness) readyAgain(t *testing.T) {
 		if g != nil && g.GetLabels()["torikumi/match"] != "m-again" {
 			t.Fatalf("labels %v: want them kept", g.GetLabels())
 		}
-		return g == nil || g.GetState() != "Allocated"
+		return g == nil || g.GetState() != agones.Allocated
 	})
 }
 
@@ -44,7 +46,7 @@ func (s *harness) sdkMetadata(t *testing.T) {
 	s.command(t, resp, "ANNOTATION mood good:fine")
 	s.wait(t, "label and annotation are there", func() bool {
 		g := s.get(t, resp.GetGameServerName())
-		return g.GetLabels()["agones.dev/sdk-map"] == "desert" && g.GetAnnotations()["agones.dev/sdk-mood"] == "good:fine"
+		return g.GetLabels()[agones.SDKPrefix+"map"] == "desert" && g.GetAnnotations()[agones.SDKPrefix+"mood"] == "good:fine"
 	})
 	for _, command := range []string{"LABEL map a:b", "LABEL -map v", "LABEL map " + strings.Repeat("x", 64), "LABEL", "ANNOTATION a/b/c v", "ANNOTATION"} {
 		if _, err := Command(t.Context(), address(resp), command); err == nil || !strings.Contains(err.Error(), "InvalidArgument") {
@@ -65,18 +67,18 @@ func (s *harness) sdkMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	if shown.ObjectMeta.Name != resp.GetGameServerName() || shown.ObjectMeta.Namespace != s.Namespace ||
-		shown.ObjectMeta.Labels["agones.dev/sdk-map"] != "desert" || shown.Status.State != "Allocated" {
+		shown.ObjectMeta.Labels[agones.SDKPrefix+"map"] != "desert" || shown.Status.State != agones.Allocated {
 		t.Errorf("the server sees itself as %+v", shown)
 	}
 }
 
 func (s *harness) selfAllocation(t *testing.T) {
 	resp := s.allocate(t, s.request(nil))
-	before := resp.GetMetadata().GetAnnotations()["agones.dev/last-allocated"]
+	before := resp.GetMetadata().GetAnnotations()[agones.LastAllocatedAnnotation]
 	s.command(t, resp, "ALLOCATE")
 	s.wait(t, "the time of the allocation is newer", func() bool {
 		g := s.get(t, resp.GetGameServerName())
-		return g.GetState() == "Allocated" && g.GetAnnotations()["agones.dev/last-allocated"] != before
+		return g.GetState() == agones.Allocated && g.GetAnnotations()[agones.LastAllocatedAnnotation] != before
 	})
 }
 
@@ -86,13 +88,13 @@ func (s *harness) reserve(t *testing.T) {
 	s.command(t, resp, "RESERVE 1")
 	s.wait(t, "the server was Reserved and is Ready or spared", func() bool {
 		g := s.get(t, name)
-		return g == nil || g.GetState() != "Reserved" && g.GetState() != "Allocated"
+		return g == nil || g.GetState() != agones.Reserved && g.GetState() != agones.Allocated
 	})
 	other := s.allocate(t, s.request(nil))
 	s.command(t, other, "RESERVE 0")
-	s.wait(t, "the server is Reserved", func() bool { return s.get(t, other.GetGameServerName()).GetState() == "Reserved" })
+	s.wait(t, "the server is Reserved", func() bool { return s.get(t, other.GetGameServerName()).GetState() == agones.Reserved })
 	s.full(t)
-	if got := s.get(t, other.GetGameServerName()).GetState(); got != "Reserved" {
+	if got := s.get(t, other.GetGameServerName()).GetState(); got != agones.Reserved {
 		t.Errorf("a reservation without end is %s", got)
 	}
 }

@@ -7,6 +7,7 @@ package conformance
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -18,6 +19,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/pkg/agones"
+	"torikumi/pkg/eventually"
 	allocationpb "torikumi/proto/agones/allocation"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -39,27 +42,7 @@ type Target struct {
 	Timeout time.Duration
 }
 
-// Eventually waits for a condition, and fails the test if it does not come
-// true within 30 s. The condition is looked at each 10 ms.
-func Eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	eventually(t, 30*time.Second, what, condition)
-}
-
-func eventually(t testing.TB, limit time.Duration, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("after %v still not: %s", limit, what)
-		}
-	}
-}
+var errNotYet = errors.New("not yet")
 
 // harness is a Target with its clients.
 type harness struct {
@@ -70,13 +53,18 @@ type harness struct {
 
 func (s *harness) wait(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	eventually(t, s.Timeout, what, condition)
+	eventually.Within(t, s.Timeout, what, func() error {
+		if !condition() {
+			return errNotYet
+		}
+		return nil
+	})
 }
 
 // list returns the fleet's servers that carry the labels.
 func (s *harness) list(t testing.TB, labels map[string]string) []*torikumiv1.GameServerInfo {
 	t.Helper()
-	match := map[string]string{"agones.dev/fleet": s.Fleet}
+	match := map[string]string{agones.FleetLabel: s.Fleet}
 	for k, v := range labels {
 		match[k] = v
 	}
@@ -100,7 +88,7 @@ func (s *harness) get(t testing.TB, name string) *torikumiv1.GameServerInfo {
 func (s *harness) ready(t testing.TB) (ready []*torikumiv1.GameServerInfo) {
 	t.Helper()
 	for _, g := range s.list(t, nil) {
-		if g.GetState() == "Ready" {
+		if g.GetState() == agones.Ready {
 			ready = append(ready, g)
 		}
 	}
@@ -118,7 +106,7 @@ func (s *harness) request(labels map[string]string) *allocationpb.AllocationRequ
 	return &allocationpb.AllocationRequest{
 		Namespace: s.Namespace,
 		GameServerSelectors: []*allocationpb.GameServerSelector{
-			{MatchLabels: map[string]string{"agones.dev/fleet": s.Fleet}},
+			{MatchLabels: map[string]string{agones.FleetLabel: s.Fleet}},
 		},
 		Metadata: &allocationpb.MetaPatch{Labels: labels},
 	}
@@ -146,7 +134,7 @@ func (s *harness) deleteAtEnd(t testing.TB, name string) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), s.Timeout)
 		defer cancel()
-		eventually(t, s.Timeout, "server "+name+" is gone", func() bool {
+		s.wait(t, "server "+name+" is gone", func() bool {
 			resp, err := s.servers.ListGameServers(ctx, &torikumiv1.ListGameServersRequest{Namespace: s.Namespace})
 			if err != nil {
 				t.Fatalf("ListGameServers: %v", err)
@@ -155,7 +143,7 @@ func (s *harness) deleteAtEnd(t testing.TB, name string) {
 				if g.GetName() != name {
 					continue
 				}
-				if g.GetState() != "Shutdown" {
+				if g.GetState() != agones.Shutdown {
 					_, err := s.servers.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.Namespace, Name: name, Uid: g.GetUid()})
 					if err != nil && status.Code(err) != codes.NotFound {
 						t.Fatalf("DeleteGameServer: %v", err)

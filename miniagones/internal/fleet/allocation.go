@@ -15,6 +15,7 @@ import (
 
 	"torikumi/miniagones/internal/label"
 	"torikumi/miniagones/internal/state"
+	"torikumi/pkg/agones"
 	allocationpb "torikumi/proto/agones/allocation"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -131,11 +132,11 @@ func readRequest(req *allocationpb.AllocationRequest) (state.Allocation, error) 
 }
 
 func readSelector(field string, s *allocationpb.GameServerSelector) (state.Selector, error) {
-	sel := state.Selector{Labels: s.GetMatchLabels(), State: state.Ready}
+	sel := state.Selector{Labels: s.GetMatchLabels(), State: agones.Ready}
 	switch s.GetGameServerState() {
 	case allocationpb.GameServerSelector_READY:
 	case allocationpb.GameServerSelector_ALLOCATED:
-		sel.State = state.Allocated
+		sel.State = agones.Allocated
 	default:
 		return sel, invalid(field+".gameServerState", errors.New("must be READY or ALLOCATED"))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"torikumi/miniagones/internal/label"
 	"torikumi/miniagones/internal/state"
+	"torikumi/pkg/agones"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -74,7 +75,7 @@ func info(s *Server) *torikumiv1.GameServerInfo {
 		CreateTime:      timestamppb.New(s.Created),
 	}
 	if !s.Deleted.IsZero() {
-		out.State = string(state.Shutdown)
+		out.State = string(agones.Shutdown)
 	}
 	for _, p := range s.Ports {
 		out.Ports[p.Name] = p.Port

@@ -11,7 +11,7 @@ import (
 
 	"torikumi/miniagones/internal/conformance"
 	"torikumi/miniagones/internal/fleet"
-	"torikumi/miniagones/internal/state"
+	"torikumi/pkg/agones"
 )
 
 func pid(t testing.TB, s *fleet.Server) int {
@@ -39,7 +39,7 @@ func TestKilledServer(t *testing.T) {
 		if err := syscall.Kill(pid(t, s), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		e := follow(t, sub, "Unhealthy", func(e fleet.Event) bool { return e.Server.State == state.Unhealthy })
+		e := follow(t, sub, "Unhealthy", func(e fleet.Event) bool { return e.Server.State == agones.Unhealthy })
 		if e.Server.UID != s.UID || e.From != was {
 			t.Errorf("%s was %s and ends from %s", e.Server.Name, was, e.From)
 		}

@@ -16,8 +16,9 @@ import (
 	"torikumi/miniagones/internal/conformance"
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/miniagones/internal/process"
-	"torikumi/miniagones/internal/state"
 	"torikumi/miniagones/internal/virtual"
+	"torikumi/pkg/agones"
+	"torikumi/pkg/eventually"
 )
 
 func waitReady(t testing.TB, r *harness, n int) {
@@ -56,7 +57,7 @@ func TestSilentServer(t *testing.T) {
 	})
 	sub := r.Subscribe()
 	defer sub.Close()
-	e := follow(t, sub, "Unhealthy", func(e fleet.Event) bool { return e.Server.State == state.Unhealthy })
+	e := follow(t, sub, "Unhealthy", func(e fleet.Event) bool { return e.Server.State == agones.Unhealthy })
 	follow(t, sub, "gone", func(n fleet.Event) bool { return n.Gone && n.Server.Name == e.Server.Name })
 	follow(t, sub, "another one", func(n fleet.Event) bool { return n.From == "" && n.Server.UID != e.Server.UID })
 	if f := r.Snapshot().LastFailure; f == nil || !strings.Contains(f.Reason, "no sign of life") {
@@ -76,8 +77,8 @@ func TestServerFallsSilent(t *testing.T) {
 	if _, err := conformance.Command(t.Context(), gameAddr(s), "UNHEALTHY"); err != nil {
 		t.Fatal(err)
 	}
-	follow(t, sub, "Unhealthy", func(e fleet.Event) bool { return e.Server.State == state.Unhealthy })
-	follow(t, sub, "replaced", func(e fleet.Event) bool { return e.Server.UID != s.UID && e.Server.State == state.Ready })
+	follow(t, sub, "Unhealthy", func(e fleet.Event) bool { return e.Server.State == agones.Unhealthy })
+	follow(t, sub, "replaced", func(e fleet.Event) bool { return e.Server.UID != s.UID && e.Server.State == agones.Ready })
 }
 
 // syncBuffer is a log that a test can read while it is written.
@@ -105,14 +106,14 @@ func TestCrashLoop(t *testing.T) {
 		BackoffMin: 5 * time.Millisecond, BackoffMax: 100 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
-	conformance.Eventually(t, "five failures in a row", func() bool { return r.Snapshot().FailuresInARow >= 5 })
+	eventually.True(t, "five failures in a row", func() bool { return r.Snapshot().FailuresInARow >= 5 })
 	s := r.Snapshot()
 	if int(s.Totals.Created) > s.FailuresInARow+1 {
 		t.Errorf("%d servers were made in %d pauses", s.Totals.Created, s.FailuresInARow)
 	}
 	// It is said once that this goes on, and no more of each server.
 	const ending = "game servers keep ending"
-	conformance.Eventually(t, "that they keep ending is said", func() bool { return strings.Contains(log.String(), ending) })
+	eventually.True(t, "that they keep ending is said", func() bool { return strings.Contains(log.String(), ending) })
 	if n := strings.Count(log.String(), ending); n != 1 {
 		t.Errorf("said %d times that servers keep ending:\n%s", n, &log)
 	}
@@ -138,7 +139,7 @@ func TestMissingProgram(t *testing.T) {
 	r := run(t, fleet.Options{Ready: 1, Max: 1, Backend: b, BackoffMin: time.Millisecond})
 	sub := r.Subscribe()
 	defer sub.Close()
-	follow(t, sub, "Error", func(e fleet.Event) bool { return e.Server.State == state.Error })
+	follow(t, sub, "Error", func(e fleet.Event) bool { return e.Server.State == agones.Error })
 	if f := r.Snapshot().LastFailure; f == nil || f.ExitCode != -1 || !strings.Contains(f.Reason, "/no/such/server") {
 		t.Errorf("last failure %+v", f)
 	}
@@ -174,8 +175,8 @@ func TestSidecar(t *testing.T) {
 	s := r.Snapshot().Servers[0]
 	env := strings.Join(<-envs, "\n")
 	for _, want := range []string{
-		"TORIKUMI_GATE=here", "GAMESERVER_NAME=" + s.Name, "POD_NAMESPACE=default",
-		"PORT=" + strconv.Itoa(int(s.Ports[0].Port)), "AGONES_SDK_GRPC_PORT=", "AGONES_SDK_HTTP_PORT=",
+		"TORIKUMI_GATE=here", agones.NameEnv + "=" + s.Name, "POD_NAMESPACE=default",
+		"PORT=" + strconv.Itoa(int(s.Ports[0].Port)), agones.SDKGRPCPortEnv + "=", agones.SDKHTTPPortEnv + "=",
 	} {
 		if !strings.Contains(env, want) {
 			t.Errorf("environment lacks %s:\n%s", want, env)
@@ -274,7 +275,7 @@ func TestVirtualSession(t *testing.T) {
 		waitReady(t, r, 1)
 		c.take(t, "m")
 	}
-	conformance.Eventually(t, "all forty are gone", func() bool { return r.Snapshot().Totals.Gone == 40 })
+	eventually.True(t, "all forty are gone", func() bool { return r.Snapshot().Totals.Gone == 40 })
 	waitReady(t, r, 4)
 	if s := r.Snapshot(); s.LastFailure != nil || s.Totals.Created != 44 {
 		t.Errorf("%+v", s)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"torikumi/miniagones/internal/state"
+	"torikumi/pkg/agones"
 )
 
 // runner runs one server, from its port to its end. It notes in the state what
@@ -94,15 +95,15 @@ func (r *runner) live(ctx context.Context) {
 
 // environment is what Agones sets for a game server's container.
 func (r *runner) environment() []string {
-	env := []string{"GAMESERVER_NAME=" + r.spec.Name, "POD_NAMESPACE=" + r.spec.Namespace}
+	env := []string{agones.NameEnv + "=" + r.spec.Name, agones.NamespaceEnv + "=" + r.spec.Namespace}
 	if len(r.spec.Place.Ports) > 0 {
 		env = append(env, fmt.Sprintf("PORT=%d", r.spec.Place.Ports[0].Port))
 	}
 	if _, port, err := net.SplitHostPort(r.spec.SDKGRPC); err == nil {
-		env = append(env, "AGONES_SDK_GRPC_PORT="+port)
+		env = append(env, agones.SDKGRPCPortEnv+"="+port)
 	}
 	if _, port, err := net.SplitHostPort(r.spec.SDKHTTP); err == nil {
-		env = append(env, "AGONES_SDK_HTTP_PORT="+port)
+		env = append(env, agones.SDKHTTPPortEnv+"="+port)
 	}
 	return env
 }

@@ -12,6 +12,7 @@ import (
 
 	"torikumi/miniagones/internal/label"
 	"torikumi/miniagones/internal/state"
+	"torikumi/pkg/agones"
 	sdkpb "torikumi/proto/agones/sdk"
 )
 
@@ -106,7 +107,7 @@ func checkSDKKey(key string) error {
 	if err := label.CheckKey(key); err != nil {
 		return err
 	}
-	return label.CheckKey(state.SDKPrefix + key)
+	return label.CheckKey(agones.SDKPrefix + key)
 }
 
 func (s *sdkService) GetGameServer(context.Context, *sdkpb.Empty) (*sdkpb.GameServer, error) {

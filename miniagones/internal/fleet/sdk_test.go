@@ -16,6 +16,7 @@ import (
 
 	"torikumi/miniagones/internal/conformance"
 	"torikumi/miniagones/internal/fleet"
+	"torikumi/pkg/agones"
 	sdkpb "torikumi/proto/agones/sdk"
 )
 
@@ -193,13 +194,13 @@ func TestWatchOverREST(t *testing.T) {
 		}
 		return m.Result.ObjectMeta.Labels
 	}
-	if l := next(); l["agones.dev/fleet"] != "local" {
+	if l := next(); l[agones.FleetLabel] != "local" {
 		t.Errorf("first message has labels %v", l)
 	}
 	if _, err := sdk.SetLabel(t.Context(), &sdkpb.KeyValue{Key: "map", Value: "desert"}); err != nil {
 		t.Fatal(err)
 	}
-	for next()["agones.dev/sdk-map"] != "desert" {
+	for next()[agones.SDKPrefix+"map"] != "desert" {
 	}
 }
 

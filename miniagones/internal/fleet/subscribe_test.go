@@ -7,6 +7,7 @@ import (
 
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/miniagones/internal/virtual"
+	"torikumi/pkg/agones"
 )
 
 // Subscriptions come and go while the fleet works (for the race detector), and
@@ -46,7 +47,7 @@ func TestSubscribeClose(t *testing.T) {
 		if err != nil {
 			break
 		}
-		if e.Server.State == "Ready" {
+		if e.Server.State == agones.Ready {
 			ready[e.Server.Name] = true
 		}
 	}

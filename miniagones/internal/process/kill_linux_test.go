@@ -14,6 +14,7 @@ import (
 
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/miniagones/internal/process"
+	"torikumi/pkg/eventually"
 )
 
 // alive reports whether a process runs; one that only waits to be collected by
@@ -30,7 +31,7 @@ func alive(pid int) bool {
 // pids reads the numbers that a program has written to its output.
 func pids(t *testing.T, out *output, n int) (list []int) {
 	t.Helper()
-	eventually(t, "the program tells its processes", func() bool { return strings.Count(out.String(), "\n") >= n })
+	eventually.True(t, "the program tells its processes", func() bool { return strings.Count(out.String(), "\n") >= n })
 	for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
 		pid, err := strconv.Atoi(strings.TrimPrefix(line, "[s] "))
 		if err != nil {
@@ -64,7 +65,7 @@ func TestStopEndsGroup(t *testing.T) {
 				t.Errorf("got %v, want %s", i.Err(), c.want)
 			}
 			for _, pid := range list {
-				eventually(t, fmt.Sprintf("process %d has ended", pid), func() bool { return !alive(pid) })
+				eventually.True(t, fmt.Sprintf("process %d has ended", pid), func() bool { return !alive(pid) })
 			}
 		})
 	}
@@ -75,7 +76,7 @@ func TestExitEndsGroup(t *testing.T) {
 	i := start(t, backend(t, process.Options{Command: `sh -c 'sleep 600 & echo $!'`, Output: &out}))
 	<-i.Done()
 	for _, pid := range pids(t, &out, 1) {
-		eventually(t, "what it left has ended", func() bool { return !alive(pid) })
+		eventually.True(t, "what it left has ended", func() bool { return !alive(pid) })
 	}
 }
 
@@ -91,7 +92,7 @@ func TestParentKilled(t *testing.T) {
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	var child int
-	eventually(t, "the parent has a child", func() bool {
+	eventually.True(t, "the parent has a child", func() bool {
 		lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid))
 		if err != nil {
 			t.Fatal(err)
@@ -108,5 +109,5 @@ func TestParentKilled(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the child has ended with it", func() bool { return !alive(child) })
+	eventually.True(t, "the child has ended with it", func() bool { return !alive(child) })
 }

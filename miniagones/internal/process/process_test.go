@@ -16,6 +16,7 @@ import (
 
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/miniagones/internal/process"
+	"torikumi/pkg/eventually"
 )
 
 func TestMain(m *testing.M) {
@@ -41,21 +42,6 @@ func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
-}
-
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("still not: %s", what)
-		}
-	}
 }
 
 func backend(t testing.TB, opts process.Options) *process.Backend {

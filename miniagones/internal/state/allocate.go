@@ -3,6 +3,8 @@ package state
 import (
 	"sort"
 	"time"
+
+	"torikumi/pkg/agones"
 )
 
 // Selector says which servers an allocation would take.
@@ -45,18 +47,18 @@ func (f *Fleet) allocate(r *record, labels, annotations map[string]string, now t
 	if f.cfg.Session > 0 {
 		r.sessionEnd = now.Add(f.cfg.Session)
 	}
-	f.move(r, Allocated, func(s *Server) {
+	f.move(r, agones.Allocated, func(s *Server) {
 		if len(labels) > 0 {
 			s.Labels = with(s.Labels, labels)
 		}
 		s.Annotations = with(s.Annotations, annotations)
-		s.Annotations[LastAllocatedAnnotation] = now.Format(time.RFC3339Nano)
+		s.Annotations[agones.LastAllocatedAnnotation] = now.Format(time.RFC3339Nano)
 	})
 }
 
 func (f *Fleet) find(sel Selector, spread bool) *record {
 	state := &f.ready
-	if sel.State == Allocated {
+	if sel.State == agones.Allocated {
 		state = &f.allocated
 	}
 	candidates := f.narrow(state, sel.Labels)

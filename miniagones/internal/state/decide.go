@@ -4,6 +4,8 @@ import (
 	"maps"
 	"strings"
 	"time"
+
+	"torikumi/pkg/agones"
 )
 
 // Plan is what a fleet needs to have done.
@@ -110,7 +112,7 @@ func (f *Fleet) create(now time.Time) *Server {
 		Created:     now,
 		Labels:      maps.Clone(f.cfg.Labels),
 		Annotations: maps.Clone(f.cfg.Annotations),
-		State:       PortAllocation,
+		State:       agones.PortAllocation,
 	}
 	if s.Labels == nil {
 		s.Labels = make(map[string]string)
@@ -118,9 +120,9 @@ func (f *Fleet) create(now time.Time) *Server {
 	if s.Annotations == nil {
 		s.Annotations = make(map[string]string)
 	}
-	s.Labels[FleetLabel] = f.cfg.Name
+	s.Labels[agones.FleetLabel] = f.cfg.Name
 	if i := strings.LastIndexByte(name, '-'); i > 0 {
-		s.Labels[SetLabel] = name[:i]
+		s.Labels[agones.SetLabel] = name[:i]
 	}
 	r := &record{slot: -1}
 	f.servers[name] = r
@@ -134,11 +136,11 @@ func (f *Fleet) create(now time.Time) *Server {
 // life that may be missing.
 func (f *Fleet) check(r *record, now time.Time) {
 	if until := r.cur.ReservedUntil; !until.IsZero() && !until.After(now) {
-		f.move(r, RequestReady, nil)
-		f.move(r, Ready, nil)
+		f.move(r, agones.RequestReady, nil)
+		f.move(r, agones.Ready, nil)
 	}
 	if end := r.sessionEnd; !end.IsZero() && !end.After(now) {
-		f.move(r, Shutdown, nil)
+		f.move(r, agones.Shutdown, nil)
 		return
 	}
 	if r.nextCheck.IsZero() || r.nextCheck.After(now) {
@@ -158,6 +160,6 @@ func (f *Fleet) check(r *record, now time.Time) {
 		return
 	}
 	silent := now.Sub(r.lastSign).Round(time.Millisecond).String()
-	f.move(r, Unhealthy, nil)
+	f.move(r, agones.Unhealthy, nil)
 	f.fail(r, Failure{Server: r.cur.Name, Time: now, Reason: "no sign of life for " + silent, ExitCode: -1})
 }

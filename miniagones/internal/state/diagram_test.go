@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"torikumi/miniagones/internal/state"
+	"torikumi/pkg/agones"
 	"torikumi/pkg/statediagram"
 )
 
@@ -18,13 +19,13 @@ type event struct {
 // events are all of them, in the states in which the fleet's runner lets them happen:
 // there is no program that could speak before Starting.
 func events() []event {
-	before := []state.State{state.PortAllocation, state.Creating}
-	running := []state.State{state.Starting, state.Scheduled, state.Ready, state.Reserved, state.Allocated}
+	before := []state.State{agones.PortAllocation, agones.Creating}
+	running := []state.State{agones.Starting, agones.Scheduled, agones.Ready, agones.Reserved, agones.Allocated}
 	live := slices.Concat(before, running)
 	return []event{
 		{before, func(r *harness, n string) { r.Placed(n, "127.0.0.1", "local", nil) }},
-		{[]state.State{state.Creating}, func(r *harness, n string) { r.Starting(n) }},
-		{[]state.State{state.PortAllocation, state.Creating, state.Starting}, func(r *harness, n string) {
+		{[]state.State{agones.Creating}, func(r *harness, n string) { r.Starting(n) }},
+		{[]state.State{agones.PortAllocation, agones.Creating, agones.Starting}, func(r *harness, n string) {
 			r.Failed(n, state.Failure{Time: r.now})
 		}},
 		{running, func(r *harness, n string) { r.Started(n, r.now) }},
@@ -33,11 +34,11 @@ func events() []event {
 		{running, func(r *harness, n string) { r.must(r.SDKAllocate(n, r.now)) }},
 		{running, func(r *harness, n string) { r.must(r.SDKReserve(n, time.Second, r.now)) }},
 		{running, func(r *harness, n string) { r.must(r.SDKShutdown(n)) }},
-		{[]state.State{state.Ready}, func(r *harness, _ string) { r.allocate(nil) }},
+		{[]state.State{agones.Ready}, func(r *harness, _ string) { r.allocate(nil) }},
 		{running, func(r *harness, n string) { r.now = r.now.Add(time.Minute); r.SDKHealth(n, r.now); r.step() }},
 		{running, func(r *harness, _ string) { r.now = r.now.Add(time.Minute); r.step() }},
 		{live, func(r *harness, n string) { r.must(r.Delete("default", n, r.Get(n).UID, "", r.now)); r.Gone(n) }},
-		{[]state.State{state.Shutdown, state.Error, state.Unhealthy}, func(r *harness, n string) { r.Gone(n) }},
+		{[]state.State{agones.Shutdown, agones.Error, agones.Unhealthy}, func(r *harness, n string) { r.Gone(n) }},
 	}
 }
 

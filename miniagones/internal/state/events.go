@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"time"
+
+	"torikumi/pkg/agones"
 )
 
 // What can be wrong with a call.
@@ -16,13 +18,13 @@ var (
 
 // Placed notes that a server has an address and ports.
 func (f *Fleet) Placed(name, address, node string, ports []Port) {
-	f.advance(name, Creating, func(s *Server) {
+	f.advance(name, agones.Creating, func(s *Server) {
 		s.Address, s.NodeName, s.Ports = address, node, ports
 	})
 }
 
 // Starting notes that a server's surroundings stand and its program is next.
-func (f *Fleet) Starting(name string) { f.advance(name, Starting, nil) }
+func (f *Fleet) Starting(name string) { f.advance(name, agones.Starting, nil) }
 
 // Started notes that a server's program runs: from now on signs of life are
 // counted.
@@ -38,19 +40,19 @@ func (f *Fleet) Started(name string, now time.Time) {
 		r.nextCheck = now.Add(f.cfg.Health.InitialDelay)
 		f.schedule(r)
 	}
-	f.advance(name, Scheduled, nil)
+	f.advance(name, agones.Scheduled, nil)
 }
 
 // order ranks the states that a server goes through before it says anything.
 func order(s State) int {
 	switch s {
-	case PortAllocation:
+	case agones.PortAllocation:
 		return 0
-	case Creating:
+	case agones.Creating:
 		return 1
-	case Starting:
+	case agones.Starting:
 		return 2
-	case Scheduled:
+	case agones.Scheduled:
 		return 3
 	}
 	return 4
@@ -68,10 +70,10 @@ func (f *Fleet) advance(name string, to State, edit func(*Server)) {
 
 // Exited notes that a server's program has ended. Nobody having asked it to
 // makes the server Unhealthy.
-func (f *Fleet) Exited(name string, failure Failure) { f.broke(name, Unhealthy, failure) }
+func (f *Fleet) Exited(name string, failure Failure) { f.broke(name, agones.Unhealthy, failure) }
 
 // Failed notes that a server could not be started.
-func (f *Fleet) Failed(name string, failure Failure) { f.broke(name, Error, failure) }
+func (f *Fleet) Failed(name string, failure Failure) { f.broke(name, agones.Error, failure) }
 
 func (f *Fleet) broke(name string, to State, failure Failure) {
 	r := f.servers[name]
@@ -121,8 +123,8 @@ func (f *Fleet) SDKReady(name string) error {
 	if r == nil {
 		return err
 	}
-	f.move(r, RequestReady, nil)
-	f.move(r, Ready, nil)
+	f.move(r, agones.RequestReady, nil)
+	f.move(r, agones.Ready, nil)
 	return nil
 }
 
@@ -143,7 +145,7 @@ func (f *Fleet) SDKReserve(name string, d time.Duration, now time.Time) error {
 	if r == nil {
 		return err
 	}
-	f.move(r, Reserved, func(s *Server) {
+	f.move(r, agones.Reserved, func(s *Server) {
 		if d > 0 {
 			s.ReservedUntil = now.Add(d)
 		}
@@ -157,7 +159,7 @@ func (f *Fleet) SDKShutdown(name string) error {
 	if r == nil {
 		return err
 	}
-	f.move(r, Shutdown, nil)
+	f.move(r, agones.Shutdown, nil)
 	return nil
 }
 
@@ -175,7 +177,7 @@ func (f *Fleet) SDKLabel(name, key, value string) error {
 		return ErrNotFound
 	}
 	next := *r.cur
-	next.Labels = with(next.Labels, map[string]string{SDKPrefix + key: value})
+	next.Labels = with(next.Labels, map[string]string{agones.SDKPrefix + key: value})
 	f.commit(r, &next)
 	return nil
 }
@@ -187,7 +189,7 @@ func (f *Fleet) SDKAnnotation(name, key, value string) error {
 		return ErrNotFound
 	}
 	next := *r.cur
-	next.Annotations = with(next.Annotations, map[string]string{SDKPrefix + key: value})
+	next.Annotations = with(next.Annotations, map[string]string{agones.SDKPrefix + key: value})
 	f.commit(r, &next)
 	return nil
 }

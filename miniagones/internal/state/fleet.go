@@ -14,6 +14,8 @@ import (
 	"maps"
 	"strconv"
 	"time"
+
+	"torikumi/pkg/agones"
 )
 
 // Config describes a fleet. New refuses an incomplete one.
@@ -191,7 +193,7 @@ func (f *Fleet) move(r *record, to State, edit func(*Server)) {
 	next := *r.cur
 	next.State = to
 	next.ReservedUntil = time.Time{}
-	if to != Allocated {
+	if to != agones.Allocated {
 		r.sessionEnd = time.Time{}
 	}
 	if edit != nil {
@@ -199,12 +201,12 @@ func (f *Fleet) move(r *record, to State, edit func(*Server)) {
 	}
 	f.commit(r, &next)
 	switch to {
-	case Ready:
+	case agones.Ready:
 		f.totals.Ready++
 		f.failures, r.ready = 0, true
-	case Allocated:
+	case agones.Allocated:
 		f.totals.Allocated++
-	case Shutdown:
+	case agones.Shutdown:
 		f.doubled = 0
 	}
 }

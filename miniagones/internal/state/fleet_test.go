@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"torikumi/miniagones/internal/state"
+	"torikumi/pkg/agones"
 )
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -90,7 +91,7 @@ func (r *harness) allocate(labels map[string]string) *state.Server {
 	r.t.Helper()
 	s, err := r.Allocate(state.Allocation{
 		Namespace: "default",
-		Selectors: []state.Selector{{State: state.Ready, Labels: map[string]string{"torikumi/allocatable": "true"}}},
+		Selectors: []state.Selector{{State: agones.Ready, Labels: map[string]string{"torikumi/allocatable": "true"}}},
 		Labels:    labels,
 	}, r.now)
 	r.must(err)
@@ -115,10 +116,10 @@ func (r *harness) states(name string) (states []state.State) {
 
 func TestTransitions(t *testing.T) {
 	const (
-		PortAllocation, Creating, Starting = state.PortAllocation, state.Creating, state.Starting
-		Scheduled, RequestReady, Ready     = state.Scheduled, state.RequestReady, state.Ready
-		Reserved, Allocated, Shutdown      = state.Reserved, state.Allocated, state.Shutdown
-		Error, Unhealthy                   = state.Error, state.Unhealthy
+		PortAllocation, Creating, Starting = agones.PortAllocation, agones.Creating, agones.Starting
+		Scheduled, RequestReady, Ready     = agones.Scheduled, agones.RequestReady, agones.Ready
+		Reserved, Allocated, Shutdown      = agones.Reserved, agones.Allocated, agones.Shutdown
+		Error, Unhealthy                   = agones.Error, agones.Unhealthy
 	)
 	type step func(r *harness, name string)
 	boot := step(func(r *harness, n string) { r.boot(n) })
@@ -196,15 +197,15 @@ func TestAllocationMetadata(t *testing.T) {
 	r.Drain()
 	s := r.allocate(map[string]string{"torikumi/match": "m-1"})
 	changes := r.Drain()
-	if len(changes) != 1 || changes[0].From != state.Ready || changes[0].Server.Labels["torikumi/match"] != "m-1" {
+	if len(changes) != 1 || changes[0].From != agones.Ready || changes[0].Server.Labels["torikumi/match"] != "m-1" {
 		t.Errorf("changes %+v: want one, with state and label", changes)
 	}
 	r.must(r.SDKReady(s.Name))
 	again := r.Get(s.Name)
-	if again.State != state.Ready || again.Labels["torikumi/match"] != "m-1" || again.Annotations[state.LastAllocatedAnnotation] == "" {
+	if again.State != agones.Ready || again.Labels["torikumi/match"] != "m-1" || again.Annotations[agones.LastAllocatedAnnotation] == "" {
 		t.Errorf("after Ready: %+v", again)
 	}
-	if s.State != state.Allocated {
+	if s.State != agones.Allocated {
 		t.Error("a version that was handed out has changed")
 	}
 	if again.ResourceVersion <= s.ResourceVersion || again.Generation <= s.Generation {
@@ -225,27 +226,27 @@ func TestAllocateSelectors(t *testing.T) {
 	}
 	desert := map[string]string{"agones.dev/sdk-map": "desert"}
 	for name, ask := range map[string]func() (string, error){
-		"other namespace": func() (string, error) { return ask("other", state.Selector{State: state.Ready}) },
+		"other namespace": func() (string, error) { return ask("other", state.Selector{State: agones.Ready}) },
 		"no selector":     func() (string, error) { return ask("default") },
 		"unknown value": func() (string, error) {
-			return ask("default", state.Selector{State: state.Ready, Labels: map[string]string{"agones.dev/sdk-map": "sea"}})
+			return ask("default", state.Selector{State: agones.Ready, Labels: map[string]string{"agones.dev/sdk-map": "sea"}})
 		},
 		"state": func() (string, error) {
-			return ask("default", state.Selector{State: state.Allocated, Labels: desert})
+			return ask("default", state.Selector{State: agones.Allocated, Labels: desert})
 		},
 	} {
 		if got, err := ask(); !errors.Is(err, state.ErrNoneFits) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
-	if got, err := ask("default", state.Selector{State: state.Ready, Labels: desert}); got != names[1] {
+	if got, err := ask("default", state.Selector{State: agones.Ready, Labels: desert}); got != names[1] {
 		t.Errorf("got %q, %v, want %q", got, err, names[1])
 	}
-	if got, err := ask("default", state.Selector{State: state.Allocated, Labels: desert}); got != names[1] {
+	if got, err := ask("default", state.Selector{State: agones.Allocated, Labels: desert}); got != names[1] {
 		t.Errorf("again: got %q, %v, want %q", got, err, names[1])
 	}
 	r.must(r.Delete("default", names[1], r.Get(names[1]).UID, "", r.now))
-	if got, err := ask("default", state.Selector{State: state.Allocated, Labels: desert}); err == nil {
+	if got, err := ask("default", state.Selector{State: agones.Allocated, Labels: desert}); err == nil {
 		t.Errorf("got %q, which is being deleted", got)
 	}
 }
@@ -337,7 +338,7 @@ func TestHealth(t *testing.T) {
 			for s := 1; s <= 120 && found == 0; s++ {
 				r.now = epoch.Add(time.Duration(s) * time.Second)
 				r.step()
-				if r.Get(server).State == state.Unhealthy {
+				if r.Get(server).State == agones.Unhealthy {
 					found = s
 				}
 				for _, g := range c.signs {
@@ -361,7 +362,7 @@ func TestSleepingComputer(t *testing.T) {
 	name := r.up()[0]
 	r.now = r.now.Add(time.Hour)
 	r.step()
-	if got := r.Get(name).State; got != state.Ready {
+	if got := r.Get(name).State; got != agones.Ready {
 		t.Errorf("%s after an hour without a check", got)
 	}
 }
@@ -452,7 +453,7 @@ func TestSession(t *testing.T) {
 	r.must(r.SDKReady(b.Name))
 	r.now = r.now.Add(time.Minute - 1)
 	r.step()
-	if got := r.Get(a.Name).State; got != state.Allocated {
+	if got := r.Get(a.Name).State; got != agones.Allocated {
 		t.Errorf("%s before the session is over", got)
 	}
 	if got := r.Decide(r.now).Next; !got.Equal(epoch.Add(time.Minute)) {
@@ -460,7 +461,7 @@ func TestSession(t *testing.T) {
 	}
 	r.now = r.now.Add(1)
 	_, stop := r.step()
-	if !cmp.Equal(stop, []string{a.Name}) || r.Get(a.Name).State != state.Shutdown {
+	if !cmp.Equal(stop, []string{a.Name}) || r.Get(a.Name).State != agones.Shutdown {
 		t.Errorf("stop %v, state %s, want %s Shutdown", stop, r.Get(a.Name).State, a.Name)
 	}
 	if _, n := r.LastFailure(); n != 0 {
@@ -478,7 +479,7 @@ func TestClose(t *testing.T) {
 	if len(stop) != r.Len() || r.Len() != 3 {
 		t.Errorf("%d of %d servers are stopped, want all", len(stop), r.Len())
 	}
-	if _, err := r.Allocate(state.Allocation{Namespace: "default", Selectors: []state.Selector{{State: state.Ready}}}, r.now); err == nil {
+	if _, err := r.Allocate(state.Allocation{Namespace: "default", Selectors: []state.Selector{{State: agones.Ready}}}, r.now); err == nil {
 		t.Error("a closed fleet hands out servers")
 	}
 	for _, name := range stop {

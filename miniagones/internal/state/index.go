@@ -1,6 +1,10 @@
 package state
 
-import "time"
+import (
+	"time"
+
+	"torikumi/pkg/agones"
+)
 
 // set holds names in order of arrival as long as nothing is taken out; taking
 // out costs constant time and moves the last name into the gap.
@@ -56,9 +60,9 @@ func (f *Fleet) enter(s *Server) {
 		f.going.add(s.Name)
 	case s.State.beforeReady():
 		f.pending.add(s.Name)
-	case s.State == Ready:
+	case s.State == agones.Ready:
 		f.ready.add(s.Name)
-	case s.State == Allocated:
+	case s.State == agones.Allocated:
 		f.allocated.add(s.Name)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"torikumi/miniagones/internal/state"
+	"torikumi/pkg/agones"
 )
 
 // subscriber runs a fleet's state as the fleet does, and keeps the naive view of it that
@@ -32,7 +33,7 @@ func (w *subscriber) apply() {
 	}
 	for p := before; !p.Empty(); p = w.Decide(w.now) {
 		for _, name := range p.Delete {
-			if s := w.Get(name).State; s == state.Allocated || s == state.Reserved {
+			if s := w.Get(name).State; s == agones.Allocated || s == agones.Reserved {
 				w.t.Fatalf("scaling takes %s, which is %s", name, s)
 			}
 		}
@@ -66,7 +67,7 @@ func (w *subscriber) read() {
 		if (was == nil) != (c.From == "") || was != nil && was.State != c.From {
 			w.t.Fatalf("%s comes from %q, was %v", s.Name, c.From, was)
 		}
-		if was != nil && was.Going() && was.State != s.State && s.State != state.Shutdown {
+		if was != nil && was.Going() && was.State != s.State && s.State != agones.Shutdown {
 			w.t.Fatalf("%s was on its way out as %s and is %s", s.Name, was.State, s.State)
 		}
 		w.seen[s.Name] = s
@@ -85,7 +86,7 @@ func (w *subscriber) check() {
 	for name, s := range w.seen {
 		counts[s.State]++
 		uids[s.UID] = true
-		if s.State == state.Ready && !s.Going() {
+		if s.State == agones.Ready && !s.Going() {
 			ready++
 		}
 		if m := s.Labels["match"]; m != "" {
@@ -122,9 +123,9 @@ func (w *subscriber) pick() string {
 }
 
 func (w *subscriber) allocate(match string) {
-	sel := state.Selector{State: state.Ready}
+	sel := state.Selector{State: agones.Ready}
 	if rapid.Bool().Draw(w.t, "allocated") {
-		sel = state.Selector{State: state.Allocated, Labels: map[string]string{"match": "m-1"}}
+		sel = state.Selector{State: agones.Allocated, Labels: map[string]string{"match": "m-1"}}
 	}
 	before := maps.Clone(w.seen)
 	s, err := w.Allocate(state.Allocation{
@@ -209,7 +210,7 @@ func (w *subscriber) recover() {
 		}
 		for name := range w.live {
 			w.boot(name)
-			if s := w.Get(name).State; s != state.Allocated && s != state.Reserved {
+			if s := w.Get(name).State; s != agones.Allocated && s != agones.Reserved {
 				_ = w.SDKReady(name)
 			}
 		}
@@ -217,8 +218,8 @@ func (w *subscriber) recover() {
 	}
 	w.check()
 	counts := w.Counts()
-	want := min(3, 6-counts[state.Allocated]-counts[state.Reserved])
-	if w.ReadyCount() != want || w.Len() != want+counts[state.Allocated]+counts[state.Reserved] {
+	want := min(3, 6-counts[agones.Allocated]-counts[agones.Reserved])
+	if w.ReadyCount() != want || w.Len() != want+counts[agones.Allocated]+counts[agones.Reserved] {
 		w.t.Fatalf("after everything has come to rest: %v, want %d Ready", counts, want)
 	}
 }

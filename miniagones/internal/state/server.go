@@ -2,45 +2,26 @@ package state
 
 import (
 	"time"
+
+	"torikumi/pkg/agones"
 )
 
 // State is the state of a game server, as Agones names it.
 type State string
 
-// The states, in the order in which a server goes through them.
-const (
-	PortAllocation State = "PortAllocation"
-	Creating       State = "Creating"
-	Starting       State = "Starting"
-	Scheduled      State = "Scheduled"
-	RequestReady   State = "RequestReady"
-	Ready          State = "Ready"
-	Reserved       State = "Reserved"
-	Allocated      State = "Allocated"
-	Shutdown       State = "Shutdown"
-	Error          State = "Error"
-	Unhealthy      State = "Unhealthy"
-)
-
 // beforeReady reports whether a server in the state is on its way to Ready.
 func (s State) beforeReady() bool {
 	switch s {
-	case PortAllocation, Creating, Starting, Scheduled, RequestReady:
+	case agones.PortAllocation, agones.Creating, agones.Starting, agones.Scheduled, agones.RequestReady:
 		return true
 	}
 	return false
 }
 
 // ended reports whether nothing leads out of the state.
-func (s State) ended() bool { return s == Shutdown || s == Error || s == Unhealthy }
-
-// Labels and annotations that Agones itself puts on a game server.
-const (
-	FleetLabel              = "agones.dev/fleet"
-	SetLabel                = "agones.dev/gameserverset"
-	SDKPrefix               = "agones.dev/sdk-"
-	LastAllocatedAnnotation = "agones.dev/last-allocated"
-)
+func (s State) ended() bool {
+	return s == agones.Shutdown || s == agones.Error || s == agones.Unhealthy
+}
 
 // Port is a port that players connect to.
 type Port struct {
