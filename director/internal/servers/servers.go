@@ -90,7 +90,7 @@ type Allocator interface {
 	Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error)
 }
 
-// GameServers finds and ends game servers. It is safe for concurrent use. On one machine the local fleet
+// GameServers finds and ends game servers. It is safe for concurrent use. On one machine miniagones
 // does it, in a cluster the Kubernetes API.
 type GameServers interface {
 	// List returns the servers of a namespace that carry all the labels,

@@ -26,7 +26,7 @@ import (
 
 // ModeVariable is the environment variable that makes a test binary a game
 // server; see Child.
-const ModeVariable = "FLEETTEST_MODE"
+const ModeVariable = "CONFORMANCE_MODE"
 
 // How a child behaves.
 const (

@@ -24,7 +24,7 @@ func Run(t *testing.T, target Target) {
 		target.Timeout = 30 * time.Second
 	}
 	s := &harness{
-		Target:    target,
+		target:    target,
 		allocator: allocationpb.NewAllocationServiceClient(target.Conn),
 		servers:   torikumiv1.NewGameServerServiceClient(target.Conn),
 	}
@@ -51,7 +51,7 @@ func Run(t *testing.T, target Target) {
 		{"Crash", s.crash, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.sdk && s.Silent {
+			if c.sdk && s.target.Silent {
 				t.Skip("there is no program behind the addresses")
 			}
 			s.full(t)
@@ -69,8 +69,8 @@ func (s *harness) readyServersAreDistinct(t *testing.T) {
 		seen[kind+value] = name
 	}
 	for _, g := range s.ready(t) {
-		if !strings.HasPrefix(g.GetName(), s.Fleet+"-") || g.GetNamespace() != s.Namespace {
-			t.Errorf("game server %s/%s, want %s/%s-…", g.GetNamespace(), g.GetName(), s.Namespace, s.Fleet)
+		if !strings.HasPrefix(g.GetName(), s.target.Fleet+"-") || g.GetNamespace() != s.target.Namespace {
+			t.Errorf("game server %s/%s, want %s/%s-…", g.GetNamespace(), g.GetName(), s.target.Namespace, s.target.Fleet)
 		}
 		if g.GetUid() == "" || g.GetResourceVersion() == "" || g.GetCreateTime() == nil {
 			t.Errorf("%s: incomplete: %v", g.GetName(), g)
@@ -115,7 +115,7 @@ func (s *harness) allocationStamps(t *testing.T) {
 		t.Errorf("after the allocation: %v", now)
 	}
 	for _, labels := range []map[string]string{resp.GetMetadata().GetLabels(), now.GetLabels()} {
-		if labels["torikumi/match"] != "m-stamp" || labels[agones.FleetLabel] != s.Fleet {
+		if labels["torikumi/match"] != "m-stamp" || labels[agones.FleetLabel] != s.target.Fleet {
 			t.Errorf("labels %v: want the new one and the old ones", labels)
 		}
 	}
@@ -163,7 +163,7 @@ func (s *harness) selectorsInOrder(t *testing.T) {
 
 func (s *harness) deprecatedFields(t *testing.T) {
 	first := s.allocate(t, &allocationpb.AllocationRequest{
-		Namespace:                  s.Namespace,
+		Namespace:                  s.target.Namespace,
 		RequiredGameServerSelector: s.request(nil).GetGameServerSelectors()[0],
 		MetaPatch:                  &allocationpb.MetaPatch{Labels: map[string]string{"old": "yes"}},
 	})
@@ -172,7 +172,7 @@ func (s *harness) deprecatedFields(t *testing.T) {
 	}
 	s.full(t)
 	req := &allocationpb.AllocationRequest{
-		Namespace: s.Namespace,
+		Namespace: s.target.Namespace,
 		PreferredGameServerSelectors: []*allocationpb.GameServerSelector{
 			{MatchLabels: map[string]string{"old": "no"}},
 			{MatchLabels: map[string]string{"old": "yes"}, GameServerState: allocationpb.GameServerSelector_ALLOCATED},
@@ -254,8 +254,8 @@ func (s *harness) badRequests(t *testing.T) {
 			}
 		})
 	}
-	if got := len(s.ready(t)); got < s.Ready {
-		t.Errorf("%d servers Ready after refused requests, want %d", got, s.Ready)
+	if got := len(s.ready(t)); got < s.target.Ready {
+		t.Errorf("%d servers Ready after refused requests, want %d", got, s.target.Ready)
 	}
 }
 
@@ -289,8 +289,8 @@ func (s *harness) racingAllocators(t *testing.T) {
 	for name := range owner {
 		s.deleteAtEnd(t, name)
 	}
-	if len(owner) < s.Ready {
-		t.Errorf("%d of %d Ready servers were allocated", len(owner), s.Ready)
+	if len(owner) < s.target.Ready {
+		t.Errorf("%d of %d Ready servers were allocated", len(owner), s.target.Ready)
 	}
 	for name, who := range owner {
 		if got := s.get(t, name).GetLabels()["torikumi/match"]; got != who {
@@ -304,7 +304,7 @@ func (s *harness) deletePreconditions(t *testing.T) {
 	g := s.get(t, resp.GetGameServerName())
 	del := func(uid, version, name string) codes.Code {
 		_, err := s.servers.DeleteGameServer(t.Context(), &torikumiv1.DeleteGameServerRequest{
-			Namespace: s.Namespace, Name: name, Uid: uid, ResourceVersion: version,
+			Namespace: s.target.Namespace, Name: name, Uid: uid, ResourceVersion: version,
 		})
 		return status.Code(err)
 	}
@@ -315,7 +315,7 @@ func (s *harness) deletePreconditions(t *testing.T) {
 		{"no uid", "", "", g.GetName(), codes.InvalidArgument},
 		{"other uid", "6c1f0b5e-0000-4000-8000-000000000000", "", g.GetName(), codes.FailedPrecondition},
 		{"old version", g.GetUid(), "1", g.GetName(), codes.FailedPrecondition},
-		{"unknown name", g.GetUid(), "", s.Fleet + "-none", codes.NotFound},
+		{"unknown name", g.GetUid(), "", s.target.Fleet + "-none", codes.NotFound},
 	} {
 		if got := del(c.uid, c.version, c.name); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.what, got, c.want)

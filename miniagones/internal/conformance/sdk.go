@@ -66,7 +66,7 @@ func (s *harness) sdkMetadata(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.command(t, resp, "GAMESERVER")), &shown); err != nil {
 		t.Fatal(err)
 	}
-	if shown.ObjectMeta.Name != resp.GetGameServerName() || shown.ObjectMeta.Namespace != s.Namespace ||
+	if shown.ObjectMeta.Name != resp.GetGameServerName() || shown.ObjectMeta.Namespace != s.target.Namespace ||
 		shown.ObjectMeta.Labels[agones.SDKPrefix+"map"] != "desert" || shown.Status.State != agones.Allocated {
 		t.Errorf("the server sees itself as %+v", shown)
 	}

@@ -46,14 +46,14 @@ var errNotYet = errors.New("not yet")
 
 // harness is a Target with its clients.
 type harness struct {
-	Target
+	target    Target
 	allocator allocationpb.AllocationServiceClient
 	servers   torikumiv1.GameServerServiceClient
 }
 
 func (s *harness) wait(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	eventually.Within(t, s.Timeout, what, func() error {
+	eventually.Within(t, s.target.Timeout, what, func() error {
 		if !condition() {
 			return errNotYet
 		}
@@ -64,11 +64,11 @@ func (s *harness) wait(t testing.TB, what string, condition func() bool) {
 // list returns the fleet's servers that carry the labels.
 func (s *harness) list(t testing.TB, labels map[string]string) []*torikumiv1.GameServerInfo {
 	t.Helper()
-	match := map[string]string{agones.FleetLabel: s.Fleet}
+	match := map[string]string{agones.FleetLabel: s.target.Fleet}
 	for k, v := range labels {
 		match[k] = v
 	}
-	resp, err := s.servers.ListGameServers(t.Context(), &torikumiv1.ListGameServersRequest{Namespace: s.Namespace, MatchLabels: match})
+	resp, err := s.servers.ListGameServers(t.Context(), &torikumiv1.ListGameServersRequest{Namespace: s.target.Namespace, MatchLabels: match})
 	if err != nil {
 		t.Fatalf("ListGameServers: %v", err)
 	}
@@ -98,15 +98,15 @@ func (s *harness) ready(t testing.TB) (ready []*torikumiv1.GameServerInfo) {
 // full waits until the fleet has its Ready servers.
 func (s *harness) full(t testing.TB) {
 	t.Helper()
-	s.wait(t, fmt.Sprintf("%d servers Ready", s.Ready), func() bool { return len(s.ready(t)) >= s.Ready })
+	s.wait(t, fmt.Sprintf("%d servers Ready", s.target.Ready), func() bool { return len(s.ready(t)) >= s.target.Ready })
 }
 
 // request asks for a Ready server of the fleet that gets the labels.
 func (s *harness) request(labels map[string]string) *allocationpb.AllocationRequest {
 	return &allocationpb.AllocationRequest{
-		Namespace: s.Namespace,
+		Namespace: s.target.Namespace,
 		GameServerSelectors: []*allocationpb.GameServerSelector{
-			{MatchLabels: map[string]string{agones.FleetLabel: s.Fleet}},
+			{MatchLabels: map[string]string{agones.FleetLabel: s.target.Fleet}},
 		},
 		Metadata: &allocationpb.MetaPatch{Labels: labels},
 	}
@@ -132,10 +132,10 @@ func (s *harness) allocate(t testing.TB, req *allocationpb.AllocationRequest) *a
 // deleteAtEnd deletes a server when the test ends, and waits until it is gone.
 func (s *harness) deleteAtEnd(t testing.TB, name string) {
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), s.Timeout)
+		ctx, cancel := context.WithTimeout(context.Background(), s.target.Timeout)
 		defer cancel()
 		s.wait(t, "server "+name+" is gone", func() bool {
-			resp, err := s.servers.ListGameServers(ctx, &torikumiv1.ListGameServersRequest{Namespace: s.Namespace})
+			resp, err := s.servers.ListGameServers(ctx, &torikumiv1.ListGameServersRequest{Namespace: s.target.Namespace})
 			if err != nil {
 				t.Fatalf("ListGameServers: %v", err)
 			}
@@ -144,7 +144,7 @@ func (s *harness) deleteAtEnd(t testing.TB, name string) {
 					continue
 				}
 				if g.GetState() != agones.Shutdown {
-					_, err := s.servers.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.Namespace, Name: name, Uid: g.GetUid()})
+					_, err := s.servers.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.target.Namespace, Name: name, Uid: g.GetUid()})
 					if err != nil && status.Code(err) != codes.NotFound {
 						t.Fatalf("DeleteGameServer: %v", err)
 					}

@@ -10,13 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/miniagones/internal/process"
-	"torikumi/pkg/eventually"
 )
 
 func TestMain(m *testing.M) {
