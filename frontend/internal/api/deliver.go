@@ -22,10 +22,10 @@ var errNoJoinToken = errors.New("the match has no join tokens")
 // token that is made for this very answer.
 func (s *Service) deliver(found *ticket.Ticket, playerID string) *torikumiv1.Ticket {
 	t := &torikumiv1.Ticket{
-		Id: found.ID, Queue: found.Queue, State: found.State, Players: found.Players, Region: found.Region,
+		Id: found.ID, Queue: found.Queue, State: found.State.Proto(), Players: found.Players, Region: found.Region,
 		CreateTime: timestamppb.New(found.Created), UpdateTime: timestamppb.New(found.Updated), Reason: found.Reason,
 	}
-	if found.Assignment == nil || found.State != torikumiv1.TicketState_ASSIGNED {
+	if found.Assignment == nil || found.State != ticket.Assigned {
 		return t
 	}
 	t.Server = server(found.Assignment, playerID)

@@ -25,7 +25,7 @@ func (s *Server) CreateTicket(ctx context.Context, req *torikumiv1.CreateTicketR
 
 // GetTicket implements the FrontendService.
 func (s *Server) GetTicket(ctx context.Context, req *torikumiv1.GetTicketRequest) (*torikumiv1.Ticket, error) {
-	return s.Service.Get(player(ctx), req.GetTicketId())
+	return s.Service.Get(ctx, player(ctx), req.GetTicketId())
 }
 
 // CancelTicket implements the FrontendService.

@@ -75,7 +75,7 @@ func (s *Service) create(ctx context.Context, player string, req *torikumiv1.Cre
 		}
 	case errors.Is(err, ticket.ErrFull):
 		return ticket.Ticket{}, &Error{Code: codes.ResourceExhausted, Reason: "too_many_tickets", Message: "too many players are searching; try again later"}
-	case errors.Is(err, ticket.ErrStopped):
+	case errors.Is(err, ticket.ErrClosed):
 		return ticket.Ticket{}, errStopping()
 	case errors.Is(err, matchmaker.ErrUnavailable):
 		return ticket.Ticket{}, &Error{Code: codes.Unavailable, Reason: "matchmaker_unavailable", Message: "the matchmaker cannot be reached; try again"}
@@ -85,8 +85,8 @@ func (s *Service) create(ctx context.Context, player string, req *torikumiv1.Cre
 }
 
 // Get returns a ticket of the player's.
-func (s *Service) Get(player, id string) (*torikumiv1.Ticket, error) {
-	found, _, err := s.find(player, id)
+func (s *Service) Get(ctx context.Context, player, id string) (*torikumiv1.Ticket, error) {
+	found, err := s.find(ctx, player, id)
 	if err != nil {
 		return nil, err
 	}
@@ -97,11 +97,11 @@ func (s *Service) Get(player, id string) (*torikumiv1.Ticket, error) {
 // Cancel ends a ticket. It is no error if it had ended; the state of the answer
 // says how.
 func (s *Service) Cancel(ctx context.Context, player, id string) (*torikumiv1.Ticket, error) {
-	if _, _, err := s.find(player, id); err != nil {
+	if _, err := s.find(ctx, player, id); err != nil {
 		return nil, err
 	}
-	ended, ok := s.o.Matchmaker.Cancel(ctx, id)
-	if !ok {
+	ended, err := s.o.Matchmaker.Cancel(ctx, id)
+	if err != nil {
 		return nil, errNotFound()
 	}
 	return s.deliver(&ended, player), nil
@@ -128,14 +128,14 @@ func (s *Service) Play(ctx context.Context, player string, req *torikumiv1.Creat
 	if err == nil && found.GetState() != torikumiv1.TicketState_SEARCHING {
 		return found, nil
 	}
-	ended, ok := s.o.Matchmaker.Cancel(context.WithoutCancel(ctx), made.ID)
+	ended, cancelErr := s.o.Matchmaker.Cancel(context.WithoutCancel(ctx), made.ID)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	if cancelErr != nil {
 		return found, nil
 	}
-	if ended.State == torikumiv1.TicketState_CANCELLED {
+	if ended.State == ticket.Cancelled {
 		ended.Reason = found.GetReason() // what it waited for until now
 	}
 	return s.deliver(&ended, player), nil
@@ -148,7 +148,7 @@ func (s *Service) wait(ctx context.Context, player, id string, timeout time.Dura
 	watch := s.o.Explain.Watch()
 	defer watch.Close()
 	for over := false; ; {
-		found, changed, _, err := s.follow(player, id, watch)
+		found, changed, _, err := s.follow(ctx, player, id, watch)
 		if err != nil {
 			return nil, err
 		}
@@ -159,8 +159,6 @@ func (s *Service) wait(ctx context.Context, player, id string, timeout time.Dura
 		case <-changed:
 		case <-timer.C:
 			over = true
-		case <-s.o.Store.Stopped():
-			return nil, errStopping()
 		case <-ctx.Done():
 			return nil, errContext(ctx)
 		}
@@ -171,7 +169,7 @@ func (s *Service) wait(ctx context.Context, player, id string, timeout time.Dura
 // reason, until it has ended; and with nil whenever the time of beat has passed,
 // if that is not zero. It returns what send returns, if that is an error.
 func (s *Service) Watch(ctx context.Context, player, id string, beat time.Duration, send func(*torikumiv1.Ticket) error) error {
-	v := viewer{service: s, player: player, id: id, watch: s.o.Explain.Watch(), send: send, news: true}
+	v := viewer{service: s, player: player, id: id, watch: s.o.Explain.Watch(), send: send}
 	defer v.watch.Close()
 	timer := time.NewTimer(beat)
 	defer timer.Stop()
@@ -180,20 +178,17 @@ func (s *Service) Watch(ctx context.Context, player, id string, beat time.Durati
 		beats = nil
 	}
 	for {
-		if ended, err := v.show(); ended || err != nil {
+		if ended, err := v.show(ctx); ended || err != nil {
 			return err
 		}
 		select {
 		case <-v.told:
 		case <-v.changed:
-			v.news = true
 		case <-beats:
 			if err := send(nil); err != nil {
 				return err
 			}
 			timer.Reset(beat)
-		case <-s.o.Store.Stopped():
-			return errStopping()
 		case <-ctx.Done():
 			return errContext(ctx)
 		}
@@ -206,32 +201,32 @@ type viewer struct {
 	player, id string
 	watch      *explain.Watch
 	send       func(*torikumiv1.Ticket) error
-	// news means that the state has changed; reason is what was last sent.
-	news          bool
+	// state and reason are what was last sent.
+	state         torikumiv1.TicketState
 	reason        string
 	changed, told <-chan struct{}
 }
 
 // show sends the ticket if there is something new in it. It is not part of Watch
 // because what it needs on the stack would stay there while a player waits.
-func (v *viewer) show() (ended bool, err error) {
-	found, changed, told, err := v.service.follow(v.player, v.id, v.watch)
+func (v *viewer) show(ctx context.Context) (ended bool, err error) {
+	found, changed, told, err := v.service.follow(ctx, v.player, v.id, v.watch)
 	if err != nil {
 		return false, err
 	}
-	// The player may have read the reason already, with other news.
-	if v.news || found.Ended() || found.Reason != v.reason {
+	state := found.State.Proto()
+	if state != v.state || found.Reason != v.reason {
 		if err := v.send(v.service.deliver(&found, v.player)); err != nil {
 			return false, err
 		}
 	}
-	v.news, v.reason, v.changed, v.told = false, found.Reason, changed, told
+	v.state, v.reason, v.changed, v.told = state, found.Reason, changed, told
 	return found.Ended(), nil
 }
 
 // JoinToken makes a join token for the player of an assigned ticket.
 func (s *Service) JoinToken(ctx context.Context, player, id string) (*torikumiv1.JoinToken, error) {
-	found, _, err := s.find(player, id)
+	found, err := s.find(ctx, player, id)
 	if err != nil {
 		return nil, err
 	}
@@ -249,22 +244,25 @@ func (s *Service) JoinToken(ctx context.Context, player, id string) (*torikumiv1
 	return join, nil
 }
 
-// find returns a ticket if the player belongs to it, with the channel that tells
-// of its next change.
-func (s *Service) find(player, id string) (ticket.Ticket, <-chan struct{}, error) {
-	found, changed, ok := s.o.Store.Watch(id)
-	if !ok || !found.Has(player) {
-		return ticket.Ticket{}, nil, errNotFound()
+// find returns a ticket if the player belongs to it.
+func (s *Service) find(ctx context.Context, player, id string) (ticket.Ticket, error) {
+	found, err := s.o.Store.Get(ctx, id)
+	if err != nil || !found.Has(player) {
+		return ticket.Ticket{}, errNotFound()
 	}
-	return found, changed, nil
+	return found, nil
 }
 
 // follow is find for a call that looks as long as it lasts: with why the ticket
-// waits, and the channel that tells when that has changed.
-func (s *Service) follow(player, id string, w *explain.Watch) (found ticket.Ticket, changed, told <-chan struct{}, err error) {
-	found, changed, err = s.find(player, id)
-	if err != nil {
-		return found, nil, nil, err
+// waits, the channel that tells of its next change, and the one that tells when
+// the reason has changed.
+func (s *Service) follow(ctx context.Context, player, id string, w *explain.Watch) (found ticket.Ticket, changed, told <-chan struct{}, err error) {
+	found, changed, err = s.o.Store.Watch(ctx, id)
+	switch {
+	case errors.Is(err, ticket.ErrClosed):
+		return ticket.Ticket{}, nil, nil, errStopping()
+	case err != nil || !found.Has(player):
+		return ticket.Ticket{}, nil, nil, errNotFound()
 	}
 	reason, told := w.Reason(&found)
 	addReason(&found, reason)

@@ -45,7 +45,7 @@ const (
 
 // Store is where tickets are looked up.
 type Store interface {
-	Get(id string) (ticket.Ticket, bool)
+	Get(ctx context.Context, id string) (ticket.Ticket, error)
 }
 
 // Options are what a [Cache] needs; all are required but those that say so.
@@ -234,7 +234,7 @@ func (c *Cache) round(ctx context.Context) {
 	now := c.Now()
 	c.arrive()
 	judge := func(e *entry) verdict { return c.judge(e, now) }
-	if asked := c.line.pick(mostIDs, judge, c.open); len(asked) > 0 {
+	if asked := c.line.pick(mostIDs, judge, func(e *entry) bool { return c.open(ctx, e) }); len(asked) > 0 {
 		ids := make([]string, len(asked))
 		for i, e := range asked {
 			ids[i] = e.ticket
@@ -275,11 +275,11 @@ func (c *Cache) judge(e *entry, now time.Time) verdict {
 
 // open tells whether the ticket of an entry still goes on with a ticket in Open
 // Match.
-func (c *Cache) open(e *entry) bool {
-	s, ok := c.Store.Get(e.id)
+func (c *Cache) open(ctx context.Context, e *entry) bool {
+	s, err := c.Store.Get(ctx, e.id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !ok || s.Ended() {
+	if err != nil || s.Ended() {
 		c.drop(e)
 		return false
 	}

@@ -68,7 +68,7 @@ func TestEndedTicketsDropOut(t *testing.T) {
 		h.begin("q", id)
 		watch := h.Watch()
 		defer watch.Close()
-		s, _ := h.store.Get(id)
+		s := h.get(id)
 		watch.Reason(&s)
 	}
 	h.step(2 * time.Second)
@@ -76,9 +76,11 @@ func TestEndedTicketsDropOut(t *testing.T) {
 	h.step(2 * time.Second)
 	f.taken()
 	for _, id := range []string{"cancelled", "seen"} {
-		h.store.End(id, ticket.Cancel)
+		h.event(id, ticket.Event{Kind: ticket.Cancel})
 	}
-	h.store.Assign("om-assigned", ticket.Assignment{Connection: "c"})
+	if _, err := h.store.Assign(t.Context(), "om-assigned", ticket.Assignment{Connection: "c"}); err != nil {
+		t.Fatal(err)
+	}
 	check(t, "after the end", h.look("seen"), "")
 	if len(h.entries) != 3 {
 		t.Errorf("the end was seen, but it is remembered: %v", h.entries)
@@ -105,17 +107,15 @@ func TestTicketMadeAgain(t *testing.T) {
 	h.look("a")
 	h.step(0)
 	check(t, "before", h.look("a"), "old")
-	h.store.MarkLost("a", "om-a")
+	h.event("a", ticket.Event{Kind: ticket.MarkLost, OpenMatchID: "om-a"})
 	check(t, "lost", h.look("a"), "")
 	f.taken()
 	h.step(2 * time.Second)
 	if calls := f.taken(); len(calls) != 0 {
 		t.Errorf("asked without a ticket: %v", calls)
 	}
-	if !h.store.BeginRetry("a") {
-		t.Fatal("no retry")
-	}
-	h.store.Attach("a", "om-b")
+	h.event("a", ticket.Event{Kind: ticket.BeginRetry})
+	h.event("a", ticket.Event{Kind: ticket.Attach, OpenMatchID: "om-b"})
 	check(t, "made again", h.look("a"), "")
 	h.step(2 * time.Second)
 	check(t, "asked again", h.look("a"), "new")
@@ -325,7 +325,7 @@ func TestFull(t *testing.T) {
 
 func TestNobodyKnows(t *testing.T) {
 	var c *Cache
-	s := ticket.Ticket{ID: "a", State: torikumiv1.TicketState_SEARCHING}
+	s := ticket.Ticket{ID: "a", State: ticket.Waiting}
 	check(t, "no match function", c.Reason(&s), "")
 	watch := c.Watch()
 	if reason, changed := watch.Reason(&s); reason != "" || changed != nil {
@@ -346,11 +346,7 @@ func TestConcurrentPlayers(t *testing.T) {
 		players.Go(func() {
 			for i := range 20 {
 				id := fmt.Sprint("s", p, "-", i)
-				if err := h.store.Create(ticket.Ticket{ID: id, Queue: fmt.Sprint("q", p%3)}); err != nil {
-					t.Error(err)
-					return
-				}
-				s, _, _ := h.store.Attach(id, "om-"+id)
+				s := h.begin(fmt.Sprint("q", p%3), id)
 				for _, f := range h.byAddr {
 					f.say("om-"+id, "x")
 				}
@@ -362,13 +358,11 @@ func TestConcurrentPlayers(t *testing.T) {
 				}
 				h.look(id)
 				if i%3 == 0 {
-					h.store.MarkLost(id, "om-"+id)
+					s = h.event(id, ticket.Event{Kind: ticket.MarkLost, OpenMatchID: "om-" + id})
 				} else {
-					h.store.End(id, ticket.Cancel)
+					s = h.event(id, ticket.Event{Kind: ticket.Cancel})
 				}
-				if s, ok := h.store.Get(id); ok {
-					watch.Reason(&s)
-				}
+				watch.Reason(&s)
 				watch.Close()
 			}
 		})

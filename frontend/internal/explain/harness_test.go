@@ -195,22 +195,38 @@ func newHarness(t testing.TB, addrs ...string) *harness {
 
 const addr = "10.0.0.1:50502"
 
-// begin starts a ticket whose ticket in Open Match is "om-" and its id.
+// begin creates a ticket whose Open Match ticket is "om-" and its id.
 func (h *harness) begin(queue, id string) ticket.Ticket {
 	h.t.Helper()
-	if err := h.store.Create(ticket.Ticket{ID: id, Queue: queue, Players: []*torikumiv1.Player{{Id: id}}}); err != nil {
-		h.t.Fatal(err)
+	if _, err := h.store.Create(h.t.Context(), ticket.Ticket{ID: id, Queue: queue, Players: []*torikumiv1.Player{{Id: id}}}); err != nil {
+		h.t.Error(err)
 	}
-	s, ok, _ := h.store.Attach(id, "om-"+id)
-	if !ok {
-		h.t.Fatalf("%s not bound", id)
+	return h.event(id, ticket.Event{Kind: ticket.Attach, OpenMatchID: "om-" + id})
+}
+
+// event applies an event to a ticket and returns what comes of it.
+func (h *harness) event(id string, e ticket.Event) ticket.Ticket {
+	h.t.Helper()
+	c, err := h.store.Update(h.t.Context(), id, e)
+	if err != nil || !c.Changed() {
+		h.t.Errorf("%v of %s: %+v, %v", e.Kind, id, c, err)
+	}
+	return c.Ticket
+}
+
+// get returns a ticket.
+func (h *harness) get(id string) ticket.Ticket {
+	h.t.Helper()
+	s, err := h.store.Get(h.t.Context(), id)
+	if err != nil {
+		h.t.Error(err)
 	}
 	return s
 }
 
 // look is what a player reads.
 func (h *harness) look(id string) string {
-	s, _ := h.store.Get(id)
+	s := h.get(id)
 	return h.Reason(&s)
 }
 

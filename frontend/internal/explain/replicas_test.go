@@ -131,8 +131,7 @@ func TestFollowers(t *testing.T) {
 		quiet("nothing new")
 	}
 	told("it is too old", "")
-	h.store.End("a", ticket.Cancel)
-	s, _ = h.store.Get("a")
+	s = h.event("a", ticket.Event{Kind: ticket.Cancel})
 	if reason, changed := watch.Reason(&s); reason != "" || changed != nil {
 		t.Errorf("after the end: %q, %v", reason, changed)
 	}

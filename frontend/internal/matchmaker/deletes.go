@@ -120,8 +120,8 @@ func (d *deletes) left() int {
 
 // drained waits until nothing is left and no more comes, or ctx ends, and
 // returns what is left.
-func (d *deletes) drained(ctx context.Context, complete func() bool) int {
-	for d.left() > 0 || !complete() {
+func (d *deletes) drained(ctx context.Context) int {
+	for d.left() > 0 {
 		select {
 		case <-d.less:
 		case <-ctx.Done():

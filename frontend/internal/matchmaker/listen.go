@@ -13,7 +13,7 @@ import (
 // listen hears the announcements of one director, and subscribes again whenever
 // the stream ends.
 func (c *Client) listen(ctx context.Context, conn *grpc.ClientConn) {
-	log := c.Logger.With("director", conn.Target())
+	log := c.logger.With("director", conn.Target())
 	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	failing := false
 	for {
@@ -39,7 +39,7 @@ func (c *Client) listen(ctx context.Context, conn *grpc.ClientConn) {
 func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscribed bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, &torikumiv1.SubscribeRequest{Subscriber: c.Name})
+	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, &torikumiv1.SubscribeRequest{Subscriber: c.options.Name})
 	if err != nil {
 		return false, err
 	}
@@ -52,9 +52,9 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscrib
 		_, err := stream.Recv()
 		return false, err
 	}
-	c.Logger.InfoContext(ctx, "subscribed to the director's announcements", "director", conn.Target())
-	c.Metrics.directors.Inc()
-	defer c.Metrics.directors.Dec()
+	c.logger.InfoContext(ctx, "subscribed to the director's announcements", "director", conn.Target())
+	c.metrics.directors.Inc()
+	defer c.metrics.directors.Dec()
 	// What happened before is not repeated.
 	c.soon()
 	for {
@@ -64,9 +64,9 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscrib
 		}
 		if a.GetConnection() != "" {
 			for _, id := range a.GetTicketIds() {
-				c.assign(id, a.GetConnection(), a.GetDetails())
+				c.assign(ctx, id, a.GetConnection(), a.GetDetails())
 			}
 		}
-		c.Metrics.announcements.Inc() // last: who has seen it finds it done
+		c.metrics.announcements.Inc() // last: who has seen it finds it done
 	}
 }

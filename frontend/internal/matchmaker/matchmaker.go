@@ -1,13 +1,13 @@
-// Package matchmaker stands between the tickets of the frontend and Open Match: it
-// makes and deletes tickets there, hears from the directors which tickets have
-// been assigned, and finds out by itself what it was not told. On the player's
-// path it is everything between "Play" and the server's address.
+// Package matchmaker is the frontend's client of Open Match: it creates and
+// deletes tickets there, hears from the directors which tickets have been
+// assigned, and finds out by itself what it was not told. On the player's path
+// it is everything between "Play" and the server's address.
 //
-// A call of CreateTicket whose answer is lost may have made a ticket that
-// nobody here knows. The player is told that the ticket has not begun, and may
-// begin another. If the unknown ticket is matched, its assignment is ignored,
-// and the game server's no-show time-out gives the server back. The same may
-// happen when a ticket is made again that Open Match has lost.
+// A call of CreateTicket whose answer is lost may have created an Open Match
+// ticket that nobody here knows. The player is told that there is no ticket, and
+// may create another. If the unknown ticket is matched, its assignment is
+// ignored, and the game server's no-show time-out gives the server back. The
+// same may happen when a ticket is created again that Open Match has lost.
 package matchmaker
 
 import (
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -29,8 +30,12 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// callTimeout bounds one call of Open Match.
-const callTimeout = 5 * time.Second
+const (
+	// callTimeout bounds one call of Open Match.
+	callTimeout = 5 * time.Second
+	// expireEvery is the time between two looks for what has expired.
+	expireEvery = 250 * time.Millisecond
+)
 
 // ErrUnavailable means that Open Match took no ticket.
 var ErrUnavailable = errors.New("matchmaker unavailable")
@@ -48,153 +53,158 @@ type Options struct {
 	Queues  *queues.Set
 	Logger  *slog.Logger
 	Metrics *Metrics
-	// Timeout is the longest ticket.
+	// Timeout is how long a ticket waits for a match.
 	Timeout time.Duration
 	// ReconcileRate is how many tickets a second are read from Open Match, or
-	// made again there, at most.
+	// created again there, at most.
 	ReconcileRate float64
 	// ReconcileEvery is the time between the ends of two readings of all
 	// tickets.
 	ReconcileEvery time.Duration
 	// StopTimeout bounds the deleting of tickets at the end.
 	StopTimeout time.Duration
-	// Tick is the time between two looks for what has expired; zero means
-	// 250 ms.
-	Tick time.Duration
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
 }
 
 // Client is safe for concurrent use.
 type Client struct {
-	Options
+	options Options
+	store   ticket.Store
+	logger  *slog.Logger
+	metrics *Metrics
 	tickets openmatch.FrontendServiceClient
 	deletes *deletes
-	// again asks for a reading of all tickets now.
+	// pace bounds the readings of reconcile; again asks for one of all tickets
+	// now.
+	pace  *rate.Limiter
 	again chan struct{}
 }
 
 // New makes a client; Run makes it work.
 func New(o Options) *Client {
-	if o.Tick <= 0 {
-		o.Tick = 250 * time.Millisecond
+	tickets := openmatch.NewFrontendServiceClient(o.OpenMatch)
+	return &Client{
+		options: o, store: o.Store, logger: o.Logger, metrics: o.Metrics,
+		tickets: tickets, deletes: newDeletes(tickets, o.Logger, o.Metrics),
+		pace: rate.NewLimiter(rate.Limit(o.ReconcileRate), 1), again: make(chan struct{}, 1),
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	c := &Client{Options: o, tickets: openmatch.NewFrontendServiceClient(o.OpenMatch), again: make(chan struct{}, 1)}
-	c.deletes = newDeletes(c.tickets, o.Logger, o.Metrics)
-	return c
 }
 
-// Create begins a ticket and returns once Open Match has its ticket. ID, state
-// and times of s are set here. The error is a *ticket.ConflictError,
-// ticket.ErrFull, ticket.ErrStopped or ErrUnavailable. What has begun is brought
-// to its end even if ctx ends meanwhile.
-func (c *Client) Create(ctx context.Context, s ticket.Ticket) (ticket.Ticket, error) {
+// Create creates a ticket and returns once Open Match has its own. ID, state and
+// times of t are set here. The error is a *ticket.ConflictError, ticket.ErrFull,
+// ticket.ErrClosed or ErrUnavailable. The ticket is created to the end even if
+// ctx ends meanwhile.
+func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
 	defer c.deletes.expect()()
-	s.ID, s.Created = rand.Text(), c.Now()
-	if err := c.Store.Create(s); err != nil {
+	t.ID = rand.Text()
+	t, err := c.store.Create(ctx, t)
+	if err != nil {
 		return ticket.Ticket{}, err
 	}
-	c.Metrics.began(s.Queue)
-	if err := c.bind(context.WithoutCancel(ctx), s); err != nil {
-		if c.Store.AbortCreate(s.ID) {
-			c.Metrics.left(s.Queue)
+	c.metrics.began(t.Queue)
+	ctx = context.WithoutCancel(ctx)
+	change, err := c.createOpenMatch(ctx, t)
+	if err != nil {
+		aborted, abortErr := c.store.Update(ctx, t.ID, ticket.Event{Kind: ticket.AbortCreate})
+		if abortErr == nil && aborted.Changed() {
+			c.metrics.left(t.Queue)
 		}
 		return ticket.Ticket{}, err
 	}
-	s, ok := c.Store.Get(s.ID)
-	select {
-	case <-c.Store.Stopped():
-		ok = false // its ticket is being deleted
-	default:
-	}
-	if !ok {
-		return ticket.Ticket{}, ticket.ErrStopped
-	}
-	c.Logger.InfoContext(ctx, "ticket created", "ticket", s.ID, "queue", s.Queue, "players", len(s.Players))
-	return s, nil
+	c.logger.InfoContext(ctx, "ticket created", "ticket", t.ID, "queue", t.Queue, "players", len(t.Players))
+	return change.Ticket, nil
 }
 
-// bind makes a ticket for a ticket and tells the store.
-func (c *Client) bind(ctx context.Context, s ticket.Ticket) error {
-	queue, ok := c.Queues.Get(s.Queue)
+// createOpenMatch creates the Open Match ticket of a ticket and attaches it.
+func (c *Client) createOpenMatch(ctx context.Context, t ticket.Ticket) (ticket.Change, error) {
+	queue, ok := c.options.Queues.Get(t.Queue)
 	if !ok {
-		return fmt.Errorf("queue %q is gone", s.Queue)
+		return ticket.Change{}, fmt.Errorf("queue %q is gone", t.Queue)
 	}
-	ticket, err := Ticket(&s, queue.Tag(), s.Created.Add(c.Timeout))
+	message, err := OpenMatchTicket(&t, queue.Tag(), t.Created.Add(c.options.Timeout))
 	if err != nil {
-		return fmt.Errorf("make ticket %q: %w", s.ID, err)
+		return ticket.Change{}, fmt.Errorf("make Open Match ticket of %q: %w", t.ID, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	made, err := c.tickets.CreateTicket(ctx, &openmatch.CreateTicketRequest{Ticket: ticket})
+	made, err := c.tickets.CreateTicket(call, &openmatch.CreateTicketRequest{Ticket: message})
 	if err == nil && made.GetId() == "" {
 		err = status.Error(codes.Internal, "ticket without id")
 	}
 	if err != nil {
-		c.Metrics.failed("create", err)
-		c.Logger.WarnContext(ctx, "Open Match ticket not created", "ticket", s.ID, "queue", s.Queue, "error", err)
-		return fmt.Errorf("%w: create ticket: %w", ErrUnavailable, err)
+		c.metrics.failed("create", err)
+		c.logger.WarnContext(ctx, "Open Match ticket not created", "ticket", t.ID, "queue", t.Queue, "error", err)
+		return ticket.Change{}, fmt.Errorf("%w: create ticket: %w", ErrUnavailable, err)
 	}
-	bound, ok, assigned := c.Store.Attach(s.ID, made.GetId())
-	if !ok {
-		// It has ended while its ticket was being made.
+	change, err := c.store.Update(ctx, t.ID, ticket.Event{Kind: ticket.Attach, OpenMatchID: made.GetId()})
+	if err != nil || change.Effect == ticket.DeleteOpenMatch {
+		// The ticket has ended while Open Match created its own.
 		c.deletes.add(made.GetId())
 	}
-	if assigned {
-		c.assigned(bound)
+	switch {
+	case errors.Is(err, ticket.ErrClosed):
+		return ticket.Change{}, err
+	case err != nil:
+		return ticket.Change{}, fmt.Errorf("%w: attach: %w", ErrUnavailable, err)
+	case change.Changed() && change.Ticket.State == ticket.Assigned:
+		c.assigned(ctx, change.Ticket)
 	}
-	return nil
+	return change, nil
 }
 
 // Cancel ends a ticket for its players, at once and for good; Open Match is told
-// as soon as it can be. The state of the answer is the final one. It is false if
-// there is no such ticket.
-func (c *Client) Cancel(ctx context.Context, id string) (ticket.Ticket, bool) {
+// as soon as it can be. The state of the answer is the final one. The error is
+// ticket.ErrNotFound.
+func (c *Client) Cancel(ctx context.Context, id string) (ticket.Ticket, error) {
 	defer c.deletes.expect()()
-	s, changed, ok := c.Store.End(id, ticket.Cancel)
-	if changed {
-		c.closed(ctx, s, "ticket cancelled")
+	change, err := c.store.Update(ctx, id, ticket.Event{Kind: ticket.Cancel})
+	if err != nil {
+		return ticket.Ticket{}, err
 	}
-	return s, ok
+	c.ended(ctx, change, "ticket cancelled")
+	return change.Ticket, nil
 }
 
-// closed follows a ticket that ended without a match.
-func (c *Client) closed(ctx context.Context, s ticket.Ticket, message string) {
-	if s.OpenMatchID != "" {
-		c.deletes.add(s.OpenMatchID)
+// ended follows a change that may have ended a ticket without a match.
+func (c *Client) ended(ctx context.Context, change ticket.Change, message string) {
+	if !change.Changed() {
+		return
 	}
-	c.Metrics.ended(&s)
-	c.Logger.InfoContext(ctx, message, "ticket", s.ID, "queue", s.Queue)
-}
-
-// assigned follows a ticket that ended with a match.
-func (c *Client) assigned(s ticket.Ticket) {
-	c.Metrics.ended(&s)
-	c.Logger.Info("ticket assigned", "ticket", s.ID, "queue", s.Queue,
-		"match", s.Assignment.Details.GetMatchId(), "gameserver", s.Assignment.Details.GetGameServer())
-}
-
-// assign applies what Open Match or a director says of a ticket.
-func (c *Client) assign(openMatchID, connection string, details *torikumiv1.AssignmentDetails) bool {
-	s, ok := c.Store.Assign(openMatchID, ticket.Assignment{Connection: connection, Details: details})
-	if ok {
-		c.assigned(s)
+	t := &change.Ticket
+	if change.Effect == ticket.DeleteOpenMatch {
+		c.deletes.add(t.OpenMatchID)
 	}
-	return ok
+	c.metrics.ended(t)
+	c.logger.InfoContext(ctx, message, "ticket", t.ID, "queue", t.Queue)
 }
 
-// Run works until ctx ends. Then it ends the waiting of all watchers and deletes
-// what still tickets from Open Match, within StopTimeout, because nobody else
-// knows of it.
+// assigned follows a ticket that has ended with a match.
+func (c *Client) assigned(ctx context.Context, t ticket.Ticket) {
+	c.metrics.ended(&t)
+	c.logger.InfoContext(ctx, "ticket assigned", "ticket", t.ID, "queue", t.Queue,
+		"match", t.Assignment.Details.GetMatchId(), "gameserver", t.Assignment.Details.GetGameServer())
+}
+
+// assign applies what Open Match or a director says of an Open Match ticket. It
+// reports whether that has ended a ticket. Most tickets that a director
+// announces are those of other frontends.
+func (c *Client) assign(ctx context.Context, openMatchID, connection string, details *torikumiv1.AssignmentDetails) bool {
+	change, err := c.store.Assign(ctx, openMatchID, ticket.Assignment{Connection: connection, Details: details})
+	if err != nil || !change.Changed() {
+		return false
+	}
+	c.assigned(ctx, change.Ticket)
+	return true
+}
+
+// Run works until ctx ends. Then it closes the store, which ends the waiting of
+// all watchers, and deletes from Open Match what nobody looks after any more,
+// within StopTimeout.
 func (c *Client) Run(ctx context.Context) error {
 	work, workCtx := errgroup.WithContext(ctx)
 	work.Go(func() error { c.expire(workCtx); return nil })
 	work.Go(func() error { c.reconcile(workCtx); return nil })
 	work.Go(func() error { c.watchConnection(workCtx); return nil })
-	for _, d := range c.Directors {
+	for _, d := range c.options.Directors {
 		work.Go(func() error { c.listen(workCtx, d); return nil })
 	}
 	deleting, stopDeleting := context.WithCancel(context.WithoutCancel(ctx))
@@ -209,22 +219,22 @@ func (c *Client) Run(ctx context.Context) error {
 }
 
 func (c *Client) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.StopTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.options.StopTimeout)
 	defer cancel()
-	for _, s := range c.Store.Stop() {
-		if s.OpenMatchID != "" {
-			c.deletes.add(s.OpenMatchID)
+	open, err := c.store.Close(ctx)
+	for _, t := range open {
+		if t.OpenMatchID != "" {
+			c.deletes.add(t.OpenMatchID)
 		}
 	}
-	left := c.deletes.drained(ctx, func() bool { return c.Store.Pending() == 0 })
-	if left > 0 {
-		c.Logger.WarnContext(ctx, "tickets left in Open Match at the end", "count", left)
+	if left := c.deletes.drained(ctx); left > 0 {
+		c.logger.WarnContext(ctx, "tickets left in Open Match at the end", "count", left)
 	}
-	return nil
+	return err
 }
 
 func (c *Client) expire(ctx context.Context) {
-	t := time.NewTicker(c.Tick)
+	t := time.NewTicker(expireEvery)
 	defer t.Stop()
 	for {
 		select {
@@ -232,10 +242,17 @@ func (c *Client) expire(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		over := c.deletes.expect()
-		for _, s := range c.Store.Tick(c.Now()) {
-			c.closed(ctx, s, "ticket expired")
-		}
-		over()
+		c.expireOnce(ctx)
+	}
+}
+
+func (c *Client) expireOnce(ctx context.Context) {
+	defer c.deletes.expect()()
+	expired, err := c.store.Expire(ctx)
+	if err != nil && !errors.Is(err, ticket.ErrClosed) {
+		c.logger.ErrorContext(ctx, "tickets cannot be expired", "error", err)
+	}
+	for _, change := range expired {
+		c.ended(ctx, change, "ticket expired")
 	}
 }

@@ -44,7 +44,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		directors:     gauge("directors_subscribed", "Directors whose announcements are heard."),
 		reads:         counter("reconcile_reads_total", "Tickets read from Open Match to catch what was missed."),
 		found:         counter("reconcile_found_total", "Assignments that were found by reading."),
-		recreated:     counter("tickets_recreated_total", "Tickets created again in Open Match because Open Match had lost them."),
+		recreated:     counter("tickets_recreated_total", "Tickets created again in Open Match, which had lost them."),
 		up:            gauge("open_match_up", "1 while there is a connection to Open Match."),
 	}
 	r.MustRegister(m.tickets, m.waiting, m.wait, m.errors, m.announcements, m.directors, m.reads, m.found, m.recreated, m.up)
@@ -55,10 +55,10 @@ func (m *Metrics) began(queue string) { m.waiting.WithLabelValues(queue).Inc() }
 
 func (m *Metrics) left(queue string) { m.waiting.WithLabelValues(queue).Dec() }
 
-func (m *Metrics) ended(s *ticket.Ticket) {
-	m.left(s.Queue)
-	m.tickets.WithLabelValues(s.Queue, s.State.String()).Inc()
-	m.wait.WithLabelValues(s.Queue, s.State.String()).Observe(s.Updated.Sub(s.Created).Seconds())
+func (m *Metrics) ended(t *ticket.Ticket) {
+	m.left(t.Queue)
+	m.tickets.WithLabelValues(t.Queue, t.State.String()).Inc()
+	m.wait.WithLabelValues(t.Queue, t.State.String()).Observe(t.Updated.Sub(t.Created).Seconds())
 }
 
 func (m *Metrics) failed(call string, err error) {

@@ -11,15 +11,15 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// Ticket makes the Open Match ticket of a ticket. Our own match function reads
-// the extension; the search fields are for the pools and for match functions of
-// others: numbers as the mean of those players who have them, the latency to
-// the asked region as that of the farthest player, and the texts of a player
-// who tickets alone. From expire on our match function passes over it.
-func Ticket(s *ticket.Ticket, tag string, expire time.Time) (*openmatch.Ticket, error) {
-	fields := &openmatch.SearchFields{DoubleArgs: means(s.Players), StringArgs: map[string]string{}, Tags: []string{tag}}
-	if len(s.Players) == 1 {
-		for name, a := range s.Players[0].GetAttributes() {
+// OpenMatchTicket makes the message that creates a ticket in Open Match. Our own
+// match function reads the extension; the search fields are for the pools and for
+// match functions of others: numbers as the mean of those players who have them,
+// the latency to the asked region as that of the farthest player, and the texts
+// of a player without a party. From expire on our match function passes over it.
+func OpenMatchTicket(t *ticket.Ticket, tag string, expire time.Time) (*openmatch.Ticket, error) {
+	fields := &openmatch.SearchFields{DoubleArgs: means(t.Players), StringArgs: map[string]string{}, Tags: []string{tag}}
+	if len(t.Players) == 1 {
+		for name, a := range t.Players[0].GetAttributes() {
 			if text, ok := a.GetValue().(*torikumiv1.Attribute_String_); ok {
 				fields.StringArgs[name] = text.String_
 			}
@@ -28,15 +28,15 @@ func Ticket(s *ticket.Ticket, tag string, expire time.Time) (*openmatch.Ticket, 
 	// The region is what was asked for and nothing else: foreign match
 	// functions keep to it.
 	delete(fields.StringArgs, contract.RegionArg)
-	if s.Region != "" {
-		fields.StringArgs[contract.RegionArg] = s.Region
-		if ms, ok := farthest(s.Players, s.Region); ok {
+	if t.Region != "" {
+		fields.StringArgs[contract.RegionArg] = t.Region
+		if ms, ok := farthest(t.Players, t.Region); ok {
 			fields.DoubleArgs[contract.LatencyArg] = ms
 		}
 	}
-	t := &openmatch.Ticket{SearchFields: fields}
-	return t, contract.Put(&t.Extensions, contract.TicketExtension, &torikumiv1.TicketDetails{
-		Queue: s.Queue, Players: s.Players, Region: s.Region, FrontendTicketId: s.ID,
+	out := &openmatch.Ticket{SearchFields: fields}
+	return out, contract.Put(&out.Extensions, contract.TicketExtension, &torikumiv1.TicketDetails{
+		Queue: t.Queue, Players: t.Players, Region: t.Region, FrontendTicketId: t.ID,
 		ExpireTime: timestamppb.New(expire),
 	})
 }

@@ -59,7 +59,7 @@ func TestSearchFields(t *testing.T) {
 			&openmatch.SearchFields{DoubleArgs: map[string]float64{"x": math.MaxFloat64}},
 		},
 	} {
-		got, err := Ticket(&test.ticket, "mode.q", time.Unix(1800000000, 0))
+		got, err := OpenMatchTicket(&test.ticket, "mode.q", time.Unix(1800000000, 0))
 		if err != nil {
 			t.Fatal(err)
 		}

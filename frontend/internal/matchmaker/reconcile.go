@@ -9,21 +9,19 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
+	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// reconcile reads the tickets of all tickets from Open Match, one after the
-// other and never faster than the rate: whenever news may have been missed, and
-// now and then for what nobody announces. Only this goroutine makes tickets
-// again, so no ticket gets two.
+// reconcile reads the open tickets from Open Match, one after the other and never
+// faster than the rate: whenever news may have been missed, and now and then for
+// what nobody announces.
 func (c *Client) reconcile(ctx context.Context) {
-	pace := time.NewTicker(time.Duration(float64(time.Second) / c.ReconcileRate))
-	defer pace.Stop()
 	backoff := rpc.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
-	idle := time.NewTimer(c.ReconcileEvery)
+	idle := time.NewTimer(c.options.ReconcileEvery)
 	defer idle.Stop()
 	for {
 		select {
@@ -32,13 +30,13 @@ func (c *Client) reconcile(ctx context.Context) {
 		case <-c.again:
 		case <-idle.C:
 		}
-		for c.sweep(ctx, pace) != nil {
+		for c.sweep(ctx) != nil {
 			if backoff.Wait(ctx) != nil {
 				return
 			}
 		}
 		backoff.Reset()
-		idle.Reset(c.ReconcileEvery)
+		idle.Reset(c.options.ReconcileEvery)
 	}
 }
 
@@ -50,29 +48,30 @@ func (c *Client) soon() {
 	}
 }
 
-// sweep goes once through what is open. An error means that Open Match is out of
-// reach, and the rest can wait.
-func (c *Client) sweep(ctx context.Context, pace *time.Ticker) error {
-	for _, ref := range c.Store.Open() {
+// sweep goes once through what is open. An error means that Open Match or the
+// store is out of reach, and the rest can wait.
+func (c *Client) sweep(ctx context.Context) error {
+	ids, err := c.store.Open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
 		// Most will have ended before their turn comes.
-		s, ok := c.Store.Get(ref.ID)
-		if !ok || s.Ended() {
+		t, err := c.store.Get(ctx, id)
+		if err != nil || t.Ended() {
 			continue
 		}
-		select {
-		case <-pace.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := c.pace.Wait(ctx); err != nil {
+			return err
 		}
-		if err := c.check(ctx, s.ID, s.OpenMatchID); unreachable(err) {
+		if err := c.check(ctx, t); unreachable(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// unreachable tells errors that the next ticket would meet too from those of one
-// ticket.
+// unreachable reports whether the next ticket would meet the error too.
 func unreachable(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted:
@@ -82,60 +81,63 @@ func unreachable(err error) bool {
 }
 
 // check brings one ticket up to date with Open Match.
-func (c *Client) check(ctx context.Context, id, ticket string) error {
-	if ticket == "" {
-		return c.recreate(ctx, id)
+func (c *Client) check(ctx context.Context, t ticket.Ticket) error {
+	if t.OpenMatchID == "" {
+		return c.recreate(ctx, t.ID)
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	c.Metrics.reads.Inc()
-	t, err := c.tickets.GetTicket(call, &openmatch.GetTicketRequest{TicketId: ticket})
+	c.metrics.reads.Inc()
+	found, err := c.tickets.GetTicket(call, &openmatch.GetTicketRequest{TicketId: t.OpenMatchID})
 	switch status.Code(err) {
 	case codes.OK:
-		c.read(ticket, t.GetAssignment())
+		c.read(ctx, t.OpenMatchID, found.GetAssignment())
 		return nil
 	case codes.NotFound:
-		if !c.Store.MarkLost(id, ticket) {
+		change, err := c.store.Update(ctx, t.ID, ticket.Event{Kind: ticket.MarkLost, OpenMatchID: t.OpenMatchID})
+		if err != nil || !change.Changed() {
 			return nil
 		}
-		c.Logger.WarnContext(ctx, "Open Match lost the ticket, creating another", "ticket", id)
-		return c.recreate(ctx, id)
+		c.logger.WarnContext(ctx, "Open Match lost the ticket, creating another", "ticket", t.ID)
+		return c.recreate(ctx, t.ID)
 	}
-	c.Metrics.failed("get", err)
+	c.metrics.failed("get", err)
 	return err
 }
 
 // read takes an assignment from a ticket. One by a foreign director has no
 // details; one with details that cannot be read is no better.
-func (c *Client) read(ticket string, a *openmatch.Assignment) {
+func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assignment) {
 	if a.GetConnection() == "" {
 		return
 	}
 	details := new(torikumiv1.AssignmentDetails)
 	if err := contract.Get(a.GetExtensions(), contract.AssignmentExtension, details); err != nil {
 		if !errors.Is(err, contract.ErrNoExtension) {
-			c.Logger.Warn("assignment with unreadable details", "error", err)
+			c.logger.WarnContext(ctx, "assignment with unreadable details", "error", err)
 		}
 		details = nil
 	}
-	if c.assign(ticket, a.GetConnection(), details) {
-		c.Metrics.found.Inc()
+	if c.assign(ctx, openMatchID, a.GetConnection(), details) {
+		c.metrics.found.Inc()
 	}
 }
 
-// recreate gives a ticket that Open Match has lost another ticket.
+// recreate gives a ticket that Open Match has lost another one there.
 func (c *Client) recreate(ctx context.Context, id string) error {
 	defer c.deletes.expect()()
-	s, ok := c.Store.Get(id)
-	if !ok || !c.Store.BeginRetry(id) {
+	// Once begun it is finished, so that no Open Match ticket is left behind.
+	ctx = context.WithoutCancel(ctx)
+	change, err := c.store.Update(ctx, id, ticket.Event{Kind: ticket.BeginRetry})
+	if err != nil || change.Effect != ticket.CreateOpenMatch {
 		return nil
 	}
-	// What has begun is brought to its end, so that no ticket is left behind.
-	if err := c.bind(context.WithoutCancel(ctx), s); err != nil {
-		c.Store.AbortRetry(id)
+	if _, err := c.createOpenMatch(ctx, change.Ticket); err != nil {
+		// Without an answer the next sweep finds it so too.
+		_, _ = c.store.Update(ctx, id, ticket.Event{Kind: ticket.AbortRetry})
 		return err
 	}
-	c.Metrics.recreated.Inc()
+	c.metrics.recreated.Inc()
 	return nil
 }
 
@@ -143,19 +145,19 @@ func (c *Client) recreate(ctx context.Context, id string) error {
 // lost its tickets. A connection may be back before it was seen to be gone.
 func (c *Client) watchConnection(ctx context.Context) {
 	for {
-		c.OpenMatch.Connect()
-		now := c.OpenMatch.GetState()
+		c.options.OpenMatch.Connect()
+		now := c.options.OpenMatch.GetState()
 		if now == connectivity.Ready {
-			c.Metrics.up.Set(1)
-			c.Logger.InfoContext(ctx, "connected to Open Match")
+			c.metrics.up.Set(1)
+			c.logger.InfoContext(ctx, "connected to Open Match")
 			c.soon()
 		}
-		if !c.OpenMatch.WaitForStateChange(ctx, now) {
+		if !c.options.OpenMatch.WaitForStateChange(ctx, now) {
 			return
 		}
 		if now == connectivity.Ready {
-			c.Metrics.up.Set(0)
-			c.Logger.WarnContext(ctx, "connection to Open Match lost")
+			c.metrics.up.Set(0)
+			c.logger.WarnContext(ctx, "connection to Open Match lost")
 		}
 	}
 }

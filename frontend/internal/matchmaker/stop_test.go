@@ -26,46 +26,42 @@ func (maker) CreateTicket(context.Context, *openmatch.CreateTicketRequest, ...gr
 }
 
 // gap is a store that lets the test look when a ticket has ended, before its
-// caller has seen to the ticket.
+// caller has seen to the Open Match ticket.
 type gap struct {
 	ticket.Store
 	ended func(method string)
-	// cancels ends every ticket as soon as it has begun.
+	// cancels ends every ticket as soon as it is created.
 	cancels bool
 }
 
-func (g *gap) Create(s ticket.Ticket) error {
-	err := g.Store.Create(s)
+func (g *gap) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+	t, err := g.Store.Create(ctx, t)
 	if g.cancels {
-		g.Store.End(s.ID, ticket.Cancel)
+		if _, err := g.Store.Update(ctx, t.ID, ticket.Event{Kind: ticket.Cancel}); err != nil {
+			return t, err
+		}
 	}
-	return err
+	return t, err
 }
 
-func (g *gap) Attach(id, om string) (ticket.Ticket, bool, bool) {
-	s, ok, assigned := g.Store.Attach(id, om)
-	g.ended("Attach")
-	return s, ok, assigned
+func (g *gap) Update(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+	c, err := g.Store.Update(ctx, id, e)
+	g.ended(e.Kind.String())
+	return c, err
 }
 
-func (g *gap) End(id string, e ticket.Event) (ticket.Ticket, bool, bool) {
-	s, changed, ok := g.Store.End(id, e)
-	g.ended("End")
-	return s, changed, ok
-}
-
-func (g *gap) Tick(now time.Time) []ticket.Ticket {
-	ended := g.Store.Tick(now)
-	if len(ended) > 0 {
-		g.ended("Tick")
+func (g *gap) Expire(ctx context.Context) ([]ticket.Change, error) {
+	c, err := g.Store.Expire(ctx)
+	if len(c) > 0 {
+		g.ended("Expire")
 	}
-	return ended
+	return c, err
 }
 
 // TestEndIsExpected: a client that stops just when a ticket has ended waits for
-// the deletion of its ticket, although it is not asked for yet.
+// the deletion of its Open Match ticket, although it is not asked for yet.
 func TestEndIsExpected(t *testing.T) {
-	for _, method := range []string{"Attach", "End", "Tick"} {
+	for _, method := range []string{"Attach", "Cancel", "Expire"} {
 		t.Run(method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &gap{Store: ticket.NewMemory(ticket.Limits{Timeout: time.Minute, Assigned: time.Hour, Ended: time.Hour, Tickets: 10}), cancels: method == "Attach"}
@@ -84,16 +80,18 @@ func TestEndIsExpected(t *testing.T) {
 						t.Error("the stop waits for nothing")
 					}
 				}
-				s, err := c.Create(t.Context(), ticket.Ticket{Queue: "session", Players: []*torikumiv1.Player{{Id: "alice"}}})
+				made, err := c.Create(t.Context(), ticket.Ticket{Queue: "session", Players: []*torikumiv1.Player{{Id: "alice"}}})
 				if err != nil {
 					t.Fatal(err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 				defer cancel()
 				switch method {
-				case "End":
-					c.Cancel(ctx, s.ID)
-				case "Tick":
+				case "Cancel":
+					if _, err := c.Cancel(ctx, made.ID); err != nil {
+						t.Error(err)
+					}
+				case "Expire":
 					c.expire(ctx)
 				}
 				if id, ok := c.deletes.take(); !met || !ok || id != "om-1" || c.deletes.left() != 1 {
@@ -110,7 +108,7 @@ func TestDrainedWaitsForWhatIsExpected(t *testing.T) {
 		d := newDeletes(maker{}, slog.New(slog.DiscardHandler), NewMetrics(prometheus.NewRegistry()))
 		over := d.expect()
 		left := make(chan int, 1)
-		go func() { left <- d.drained(t.Context(), func() bool { return true }) }()
+		go func() { left <- d.drained(t.Context()) }()
 		synctest.Wait()
 		d.add("om-1")
 		over()

@@ -2,63 +2,46 @@ package ticket
 
 import (
 	"container/list"
+	"context"
 	"sync"
 	"time"
-
-	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 const (
-	// maxEarly bounds the assignments that are kept for tickets whose name is
-	// not known yet; most of them are those of other frontends.
+	// maxEarly bounds the assignments that are kept for Open Match tickets whose
+	// id is not known yet; most of them are those of other frontends.
 	maxEarly = 1 << 16
-	// earlyAge is longer than a ticket can take to be made.
+	// earlyAge is longer than Open Match can take to create a ticket.
 	earlyAge = 10 * time.Second
 )
 
-// lostReason is what players read while Open Match has no ticket for them.
-const lostReason = "the matchmaker has lost the ticket; it is being asked again"
-
-// Limits bound what a [Memory] keeps.
-type Limits struct {
-	// Timeout is the longest ticket.
-	Timeout time.Duration
-	// Assigned and Ended are how long tickets are remembered that ended with
-	// a match, and otherwise.
-	Assigned, Ended time.Duration
-	// Tickets is how many are kept; ended ones are forgotten early to make
-	// room.
-	Tickets int
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
-}
-
-// Memory is a [Store] in this process alone.
+// Memory is a [Store] in this process alone. It returns no errors but those of
+// the interface, and never waits.
 type Memory struct {
-	limits  Limits
-	stopped chan struct{}
+	limits Limits
 
-	mu       sync.Mutex
-	stopping bool
-	byID     map[string]*record
-	byTicket map[string]*record // by Open Match's id, while searching
-	busy     map[seat]*record   // while searching
-	pending  int
-	// early holds assignments that arrived between CreateTicket in Open Match
-	// and Attach here. Every earlyAge it becomes earlier, which is dropped.
+	mu          sync.Mutex
+	closed      bool
+	byID        map[string]*record
+	byOpenMatch map[string]*record // Waiting
+	byPlayer    map[seat]*record   // not ended
+	// creating counts the tickets that wait for Open Match to create theirs.
+	creating int
+	// early holds assignments that came before the Attach of their ticket.
+	// Every earlyAge it becomes earlier, which is dropped.
 	early, earlier map[string]Assignment
 	rotated        time.Time
 	// Each list is in the order of time, because each has one constant age.
-	searching, assigned, ended *list.List
+	open, assigned, ended *list.List
 }
 
-// seat is a player's place in a queue: one ticket at a time.
+// seat is a player's place in a queue: one open ticket at a time.
 type seat struct{ queue, player string }
 
 // record is a ticket with what the store has to know about it.
 type record struct {
 	Ticket
-	pending bool
+	// changed is nil if nobody watches.
 	changed chan struct{}
 	home    *list.List
 	element *list.Element
@@ -70,40 +53,36 @@ func NewMemory(l Limits) *Memory {
 		l.Now = time.Now
 	}
 	return &Memory{
-		limits: l, stopped: make(chan struct{}),
-		byID: map[string]*record{}, byTicket: map[string]*record{}, busy: map[seat]*record{}, early: map[string]Assignment{},
-		searching: list.New(), assigned: list.New(), ended: list.New(),
+		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[seat]*record{},
+		early: map[string]Assignment{}, open: list.New(), assigned: list.New(), ended: list.New(),
 	}
 }
 
 var _ Store = (*Memory)(nil)
 
 // Create implements [Store].
-func (m *Memory) Create(s Ticket) error {
+func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stopping {
-		return ErrStopped
+	if m.closed {
+		return Ticket{}, ErrClosed
 	}
-	for _, p := range s.Players {
-		if other, ok := m.busy[seat{s.Queue, p.GetId()}]; ok {
-			return &ConflictError{Player: p.GetId(), Queue: s.Queue, ID: other.ID}
+	for _, p := range t.Players {
+		if other, ok := m.byPlayer[seat{t.Queue, p.GetId()}]; ok {
+			return Ticket{}, &ConflictError{Player: p.GetId(), Queue: t.Queue, ID: other.ID}
 		}
 	}
 	if !m.makeRoom() {
-		return ErrFull
+		return Ticket{}, ErrFull
 	}
-	s.State = torikumiv1.TicketState_SEARCHING
-	s.Created = m.limits.Now()
-	s.Updated = s.Created
-	r := &record{Ticket: s, pending: true, changed: make(chan struct{})}
-	m.byID[s.ID] = r
-	m.pending++
-	for _, p := range s.Players {
-		m.busy[seat{s.Queue, p.GetId()}] = r
+	t.State, t.Created = None, m.limits.Now()
+	r := &record{Ticket: t}
+	m.byID[t.ID] = r
+	for _, p := range t.Players {
+		m.byPlayer[seat{t.Queue, p.GetId()}] = r
 	}
-	r.move(m.searching)
-	return nil
+	m.apply(r, Event{Kind: Create})
+	return r.Ticket, nil
 }
 
 // makeRoom forgets the ticket that can best be spared.
@@ -111,9 +90,9 @@ func (m *Memory) makeRoom() bool {
 	for len(m.byID) >= m.limits.Tickets {
 		switch {
 		case m.ended.Len() > 0:
-			m.forget(m.ended.Front())
+			m.forget(at(m.ended.Front()))
 		case m.assigned.Len() > 0:
-			m.forget(m.assigned.Front())
+			m.forget(at(m.assigned.Front()))
 		default:
 			return false
 		}
@@ -121,275 +100,205 @@ func (m *Memory) makeRoom() bool {
 	return true
 }
 
-// AbortCreate implements [Store].
-func (m *Memory) AbortCreate(id string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := m.byID[id]
-	if !ok {
-		return false
+// apply applies an event and keeps the indexes; mu is held.
+func (m *Memory) apply(r *record, e Event) Change {
+	c := r.Apply(e, m.limits.Now())
+	if !c.Changed() {
+		return c
 	}
-	m.settle(r)
-	if r.Ended() {
-		return false
+	was := r.Ticket
+	r.Ticket = c.Ticket
+	if was.State == Waiting {
+		delete(m.byOpenMatch, was.OpenMatchID)
 	}
-	m.vacate(r)
-	delete(m.byID, id)
-	r.home.Remove(r.element)
-	close(r.changed)
-	return true
-}
-
-// settle ends the time between Create and Attach.
-func (m *Memory) settle(r *record) {
-	if !r.pending {
-		return
+	if was.State.creating() {
+		m.creating--
 	}
-	r.pending = false
-	m.pending--
-	if m.pending == 0 {
+	switch {
+	case r.State == Waiting:
+		m.byOpenMatch[r.OpenMatchID] = r
+	case r.State.creating():
+		m.creating++
+	case r.State.Ended() || r.State == None:
+		for _, p := range r.Players {
+			delete(m.byPlayer, seat{r.Queue, p.GetId()})
+		}
+	}
+	if m.creating == 0 {
 		clear(m.early)
 		clear(m.earlier)
 	}
-}
-
-// vacate frees what only a ticket that goes on holds.
-func (m *Memory) vacate(r *record) {
-	for _, p := range r.Players {
-		if at := (seat{r.Queue, p.GetId()}); m.busy[at] == r {
-			delete(m.busy, at)
-		}
-	}
-	if r.OpenMatchID != "" {
-		delete(m.byTicket, r.OpenMatchID)
-	}
-}
-
-// Attach implements [Store].
-func (m *Memory) Attach(id, openMatchID string) (s Ticket, ok, assigned bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, found := m.byID[id]
-	if !found {
-		return Ticket{}, false, false
-	}
-	early, announced := m.early[openMatchID]
-	if !announced {
-		early, announced = m.earlier[openMatchID]
-	}
-	m.settle(r)
-	if r.Ended() || m.stopping {
-		return r.Ticket, false, false
-	}
-	r.OpenMatchID = openMatchID
-	m.byTicket[openMatchID] = r
-	if announced {
-		r.Assignment = &early
-		m.end(r, Assign, "")
-		return r.Ticket, true, true
-	}
-	if r.Reason != "" {
-		r.Reason = ""
+	m.file(r)
+	if c.Visible() {
 		r.wake()
 	}
-	return r.Ticket, true, false
+	return c
 }
 
-// MarkLost implements [Store].
-func (m *Memory) MarkLost(id, openMatchID string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := m.byID[id]
-	if !ok || r.Ended() || r.OpenMatchID != openMatchID {
-		return false
+// wake tells the watchers, if there are any.
+func (r *record) wake() {
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
 	}
-	delete(m.byTicket, openMatchID)
-	r.OpenMatchID = ""
-	r.Reason = lostReason
-	r.wake()
-	return true
 }
 
-// BeginRetry implements [Store].
-func (m *Memory) BeginRetry(id string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := m.byID[id]
-	if !ok || r.Ended() || r.pending || r.OpenMatchID != "" || m.stopping {
-		return false
+// creating reports whether Open Match is asked for a ticket.
+func (s State) creating() bool { return s == Creating || s == Recreating }
+
+// file puts a record into the list of its state, at the end if it is new there.
+func (m *Memory) file(r *record) {
+	home := m.open
+	switch r.State {
+	case None:
+		m.forget(r)
+		return
+	case Assigned:
+		home = m.assigned
+	case Cancelled, Expired:
+		home = m.ended
 	}
-	r.pending = true
-	m.pending++
-	return true
+	if r.home == home {
+		return
+	}
+	if r.home != nil {
+		r.home.Remove(r.element)
+	}
+	r.home, r.element = home, home.PushBack(r)
 }
 
-// AbortRetry implements [Store].
-func (m *Memory) AbortRetry(id string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r, ok := m.byID[id]; ok {
-		m.settle(r)
-	}
+// forget takes away a ticket that holds nothing any more.
+func (m *Memory) forget(r *record) {
+	delete(m.byID, r.ID)
+	r.home.Remove(r.element)
 }
 
 // Get implements [Store].
-func (m *Memory) Get(id string) (Ticket, bool) {
-	s, _, ok := m.Watch(id)
-	return s, ok
+func (m *Memory) Get(_ context.Context, id string) (Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.byID[id]
+	if !ok {
+		return Ticket{}, ErrNotFound
+	}
+	return r.Ticket, nil
 }
 
 // Watch implements [Store].
-func (m *Memory) Watch(id string) (Ticket, <-chan struct{}, bool) {
+func (m *Memory) Watch(_ context.Context, id string) (Ticket, <-chan struct{}, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.byID[id]
+	switch {
+	case m.closed:
+		return Ticket{}, nil, ErrClosed
+	case !ok:
+		return Ticket{}, nil, ErrNotFound
+	case r.changed == nil:
+		r.changed = make(chan struct{})
+	}
+	return r.Ticket, r.changed, nil
+}
+
+// Update implements [Store].
+func (m *Memory) Update(_ context.Context, id string, e Event) (Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.byID[id]
 	if !ok {
-		return Ticket{}, nil, false
+		return Change{}, ErrNotFound
 	}
-	return r.Ticket, r.changed, true
-}
-
-// End implements [Store].
-func (m *Memory) End(id string, e Event) (s Ticket, changed, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := m.byID[id]
-	if !ok || e == Assign {
-		return Ticket{}, false, false
+	if m.closed && (e.Kind == Attach || e.Kind == BeginRetry || e.Kind == Expire) {
+		return Change{}, ErrClosed
 	}
-	changed = m.end(r, e, reasonOf(e))
-	return r.Ticket, changed, true
-}
-
-func reasonOf(e Event) string {
-	if e == Expire {
-		return "no match was found in time"
+	if e.Kind == Attach {
+		early, ok := m.early[e.OpenMatchID]
+		if !ok {
+			early, ok = m.earlier[e.OpenMatchID]
+		}
+		if ok {
+			e.Kind, e.Assignment = AttachAssigned, &early
+		}
 	}
-	return ""
-}
-
-// end applies an event; mu is held.
-func (m *Memory) end(r *record, e Event, reason string) bool {
-	to, changed := Transition(r.State, e)
-	if !changed {
-		return false
-	}
-	m.vacate(r)
-	r.State, r.Updated, r.Reason = to, m.limits.Now(), reason
-	if to == torikumiv1.TicketState_ASSIGNED {
-		r.move(m.assigned)
-	} else {
-		r.move(m.ended)
-	}
-	r.wake()
-	return true
+	return m.apply(r, e), nil
 }
 
 // Assign implements [Store].
-func (m *Memory) Assign(openMatchID string, a Assignment) (Ticket, bool) {
+func (m *Memory) Assign(_ context.Context, openMatchID string, a Assignment) (Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stopping {
-		return Ticket{}, false
+	if m.closed {
+		return Change{}, ErrClosed
 	}
-	r, ok := m.byTicket[openMatchID]
+	r, ok := m.byOpenMatch[openMatchID]
 	if !ok {
-		if m.pending > 0 && len(m.early) < maxEarly {
+		if m.creating > 0 && len(m.early) < maxEarly {
 			m.early[openMatchID] = a
 		}
-		return Ticket{}, false
+		return Change{}, ErrNotFound
 	}
-	r.Assignment = &a
-	changed := m.end(r, Assign, "")
-	return r.Ticket, changed
+	return m.apply(r, Event{Kind: Assign, OpenMatchID: openMatchID, Assignment: &a}), nil
 }
 
 // Open implements [Store].
-func (m *Memory) Open() []Ref {
+func (m *Memory) Open(context.Context) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	refs := make([]Ref, 0, m.searching.Len())
-	for e := m.searching.Front(); e != nil; e = e.Next() {
-		if r := at(e); !r.pending {
-			refs = append(refs, Ref{ID: r.ID, OpenMatchID: r.OpenMatchID})
+	ids := make([]string, 0, m.open.Len())
+	for e := m.open.Front(); e != nil; e = e.Next() {
+		if r := at(e); !r.State.creating() {
+			ids = append(ids, r.ID)
 		}
 	}
-	return refs
+	return ids, nil
 }
 
-// Tick implements [Store].
-func (m *Memory) Tick(now time.Time) []Ticket {
+// Expire implements [Store].
+func (m *Memory) Expire(context.Context) ([]Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stopping {
-		return nil
+	if m.closed {
+		return nil, ErrClosed
 	}
+	now := m.limits.Now()
 	if now.Sub(m.rotated) >= earlyAge {
 		m.early, m.earlier, m.rotated = map[string]Assignment{}, m.early, now
 	}
-	var expired []Ticket
-	for e := m.searching.Front(); e != nil && now.Sub(at(e).Created) >= m.limits.Timeout; e = m.searching.Front() {
-		r := at(e)
-		m.end(r, Expire, reasonOf(Expire))
-		expired = append(expired, r.Ticket)
+	var expired []Change
+	for e := m.open.Front(); e != nil && now.Sub(at(e).Created) >= m.limits.Timeout; e = m.open.Front() {
+		expired = append(expired, m.apply(at(e), Event{Kind: Expire}))
 	}
-	for l, age := range map[*list.List]time.Duration{m.assigned: m.limits.Assigned, m.ended: m.limits.Ended} {
-		for e := l.Front(); e != nil && now.Sub(at(e).Updated) >= age; e = l.Front() {
-			m.forget(e)
-		}
-	}
-	return expired
+	m.forgetOld(m.assigned, now.Add(-m.limits.Assigned))
+	m.forgetOld(m.ended, now.Add(-m.limits.Ended))
+	return expired, nil
 }
 
-// forget takes away a ticket that has ended.
-func (m *Memory) forget(e *list.Element) {
-	r := at(e)
-	m.settle(r)
-	delete(m.byID, r.ID)
-	r.home.Remove(e)
+// forgetOld forgets what ended at a time or before.
+func (m *Memory) forgetOld(l *list.List, end time.Time) {
+	for e := l.Front(); e != nil && !at(e).Updated.After(end); e = l.Front() {
+		m.forget(at(e))
+	}
 }
 
-// Pending implements [Store].
-func (m *Memory) Pending() int {
+// Close implements [Store].
+func (m *Memory) Close(context.Context) ([]Ticket, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.pending
-}
-
-// Stop implements [Store].
-func (m *Memory) Stop() []Ticket {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.stopping {
-		return nil
+	if m.closed {
+		return nil, nil
 	}
-	m.stopping = true
-	close(m.stopped)
-	var open []Ticket
-	for e := m.searching.Front(); e != nil; e = e.Next() {
+	m.closed = true
+	for _, r := range m.byID {
+		r.wake()
+	}
+	open := make([]Ticket, 0, m.open.Len())
+	for e := m.open.Front(); e != nil; e = e.Next() {
 		open = append(open, at(e).Ticket)
 	}
-	return open
+	return open, nil
 }
-
-// Stopped implements [Store].
-func (m *Memory) Stopped() <-chan struct{} { return m.stopped }
 
 func at(e *list.Element) *record {
 	r, _ := e.Value.(*record) // the lists hold nothing else
 	return r
-}
-
-// move puts the record at the end of a list.
-func (r *record) move(to *list.List) {
-	if r.home != nil {
-		r.home.Remove(r.element)
-	}
-	r.home, r.element = to, to.PushBack(r)
-}
-
-// wake tells the watchers of a change.
-func (r *record) wake() {
-	close(r.changed)
-	r.changed = make(chan struct{})
 }

@@ -1,46 +1,18 @@
-// Package ticket keeps the players' tickets for a match: which there are, who
-// is in them, how each ended, and who wants to hear of it. It is the frontend's
-// memory on the player's path and does no I/O: package matchmaker carries tickets
-// to Open Match and assignments back, package api shows them to players.
+// Package ticket keeps the players' tickets: which there are, who is in them,
+// what has become of each, and who waits for news of it. It is the frontend's
+// memory on the player's path and does no I/O of its own: package matchmaker
+// creates tickets in Open Match and brings assignments back, package api shows
+// tickets to players.
 package ticket
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
-
-// Event is something that can end a ticket.
-type Event int
-
-const (
-	// Assign: a director has given the ticket a game server.
-	Assign Event = iota + 1
-	// Cancel: a player of it wants it no more.
-	Cancel
-	// Expire: it has lasted for too long.
-	Expire
-)
-
-// Transition is the whole life of a ticket: it returns the state after an event
-// and whether that is another one. The first event decides; all later ones
-// change nothing.
-func Transition(from torikumiv1.TicketState, e Event) (torikumiv1.TicketState, bool) {
-	if from != torikumiv1.TicketState_SEARCHING {
-		return from, false
-	}
-	switch e {
-	case Assign:
-		return torikumiv1.TicketState_ASSIGNED, true
-	case Cancel:
-		return torikumiv1.TicketState_CANCELLED, true
-	case Expire:
-		return torikumiv1.TicketState_EXPIRED, true
-	}
-	return from, false
-}
 
 // Assignment is where a ticket's match is played.
 type Assignment struct {
@@ -58,22 +30,22 @@ type Ticket struct {
 	Queue, Region string
 	// Players are the party: at least one.
 	Players []*torikumiv1.Player
-	State   torikumiv1.TicketState
+	State   State
 	Created time.Time
-	// Updated is when State last changed.
+	// Updated is when the state that players see last changed.
 	Updated time.Time
-	// OpenMatchID is the ticket that stands for the ticket in Open Match; empty
-	// while there is none.
+	// OpenMatchID is the ticket that stands for this one in Open Match, or did
+	// when this one ended; empty if there is none.
 	OpenMatchID string
-	// Assignment is set exactly in state ASSIGNED.
+	// Assignment is set exactly in state Assigned.
 	Assignment *Assignment
 	// Reason says in plain words what the ticket waits for, or why it ended.
 	Reason string
 }
 
-// Has tells whether the player belongs to the ticket.
-func (s *Ticket) Has(player string) bool {
-	for _, p := range s.Players {
+// Has reports whether the player belongs to the ticket.
+func (t *Ticket) Has(player string) bool {
+	for _, p := range t.Players {
 		if p.GetId() == player {
 			return true
 		}
@@ -81,70 +53,133 @@ func (s *Ticket) Has(player string) bool {
 	return false
 }
 
-// Ended tells whether the state is final.
-func (s *Ticket) Ended() bool { return s.State != torikumiv1.TicketState_SEARCHING }
+// Ended reports whether the state is final.
+func (t *Ticket) Ended() bool { return t.State.Ended() }
 
-// Ref names a ticket and its ticket in Open Match, which may be none.
-type Ref struct{ ID, OpenMatchID string }
+// Event is something that happens to a ticket.
+type Event struct {
+	Kind Kind
+	// OpenMatchID is the ticket in Open Match that Attach, MarkLost and Assign
+	// are about. The latter two change nothing if the ticket has another one.
+	OpenMatchID string
+	// Assignment is that of Assign and AttachAssigned.
+	Assignment *Assignment
+}
+
+// Change is what an event has done to a ticket.
+type Change struct {
+	// Ticket is as it is now.
+	Ticket Ticket
+	From   State
+	Effect Effect
+}
+
+// Changed reports whether the ticket has another state than before.
+func (c *Change) Changed() bool { return c.From != c.Ticket.State }
+
+// Visible reports whether players see a difference.
+func (c *Change) Visible() bool {
+	return c.From.Proto() != c.Ticket.State.Proto() || c.From.reason() != c.Ticket.Reason
+}
+
+// Apply returns what an event does to a ticket. Stores change tickets in no other
+// way.
+func (t Ticket) Apply(e Event, now time.Time) Change {
+	c := Change{Ticket: t, From: t.State}
+	if (e.Kind == MarkLost || e.Kind == Assign) && e.OpenMatchID != t.OpenMatchID {
+		return c
+	}
+	to, effect, ok := Transition(t.State, e.Kind)
+	c.Effect = effect
+	if !ok {
+		return c
+	}
+	switch e.Kind {
+	case Attach, AttachAssigned:
+		c.Ticket.OpenMatchID = e.OpenMatchID
+	case MarkLost:
+		c.Ticket.OpenMatchID = ""
+	}
+	if to == Assigned {
+		c.Ticket.Assignment = e.Assignment
+	}
+	c.Ticket.State, c.Ticket.Reason = to, to.reason()
+	if t.State.Proto() != to.Proto() {
+		c.Ticket.Updated = now
+	}
+	return c
+}
 
 var (
+	// ErrNotFound means that there is no such ticket, or none any more.
+	ErrNotFound = errors.New("no such ticket")
 	// ErrFull means that there are as many tickets as may be kept.
 	ErrFull = errors.New("too many tickets")
-	// ErrStopped means that the store takes no more tickets.
-	ErrStopped = errors.New("stopped")
+	// ErrClosed means that the store is closed.
+	ErrClosed = errors.New("the ticket store is closed")
 )
 
 // ConflictError says that a player is in another ticket of the same queue.
 type ConflictError struct{ Player, Queue, ID string }
 
+// Error implements error.
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("player %q already has a ticket in queue %q: %q", e.Player, e.Queue, e.ID)
 }
 
-// Store keeps tickets. Implementations are safe for concurrent use, and every
-// method is atomic.
+// Limits bound what a [Store] keeps.
+type Limits struct {
+	// Timeout is how long a ticket waits for a match.
+	Timeout time.Duration
+	// Assigned and Ended are how long tickets are remembered that ended with a
+	// match, and otherwise.
+	Assigned, Ended time.Duration
+	// Tickets is how many are kept; ended ones are forgotten early to make
+	// room.
+	Tickets int
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Store keeps tickets. Implementations are safe for concurrent use, every method
+// is atomic, and what they return is a snapshot. A store may keep the tickets of
+// several frontends; package storetest says in tests what it guarantees.
+//
+// Besides the errors that methods name, a store that is not in this process may
+// return others, after which the caller does not know whether the call had an
+// effect.
 type Store interface {
-	// Create adds a ticket in state SEARCHING that has no ticket in Open Match
-	// yet; Attach or AbortCreate must follow. The error is a *ConflictError, ErrFull
-	// or ErrStopped.
-	Create(s Ticket) error
-	// AbortCreate takes away a ticket whose ticket could not be made. It is false
-	// if the ticket has ended meanwhile; then it stays.
-	AbortCreate(id string) bool
-	// Attach names the ticket's ticket in Open Match. If ok is false the ticket
-	// has ended, or the store has stopped, and nobody waits for that ticket.
-	// An assignment that came before the ticket's name is applied: then
-	// assigned is true.
-	Attach(id, openMatchID string) (s Ticket, ok, assigned bool)
-	// MarkLost takes the ticket away from a ticket that still goes on, because Open
-	// Match has it no more. It is false if the ticket ended or has another.
-	MarkLost(id, openMatchID string) bool
-	// BeginRetry begins to make another ticket for a ticket that has none; Attach or
-	// AbortRetry must follow. It is false if there is nothing to do, or somebody is
-	// at it.
-	BeginRetry(id string) bool
-	// AbortRetry gives up a BeginRetry for now.
-	AbortRetry(id string)
-	// Get returns a ticket that has not been forgotten.
-	Get(id string) (Ticket, bool)
-	// End applies Cancel or Expire. changed is false if it had ended before.
-	End(id string, e Event) (s Ticket, changed, ok bool)
-	// Assign applies Assign to the ticket with this ticket in Open Match. It is
-	// false if there is none that still goes on.
-	Assign(openMatchID string, a Assignment) (Ticket, bool)
-	// Watch returns a ticket and a channel that is closed at its next change.
-	Watch(id string) (Ticket, <-chan struct{}, bool)
-	// Open returns the tickets that go on, oldest first, without those whose
-	// ticket is just being made.
-	Open() []Ref
-	// Tick ends what has lasted too long, and forgets what ended long ago. It
-	// returns what it has ended.
-	Tick(now time.Time) []Ticket
-	// Pending counts the tickets whose ticket is just being made.
-	Pending() int
-	// Stop closes Stopped and returns what goes on. From then on nothing
-	// begins, is bound, assigned or expires.
-	Stop() []Ticket
-	// Stopped is closed by Stop.
-	Stopped() <-chan struct{}
+	// Create adds a ticket in state Creating and returns it with its times.
+	// The event Attach or AbortCreate must follow. The error is a
+	// *ConflictError if a player has a ticket in the queue that has not ended,
+	// ErrFull or ErrClosed.
+	Create(ctx context.Context, t Ticket) (Ticket, error)
+	// Get returns a ticket that has not been forgotten. The error is
+	// ErrNotFound.
+	Get(ctx context.Context, id string) (Ticket, error)
+	// Watch is Get with a channel that is closed at the ticket's next change
+	// that players see, and when the store closes. It may be closed without
+	// either. The error is ErrNotFound or ErrClosed.
+	Watch(ctx context.Context, id string) (Ticket, <-chan struct{}, error)
+	// Update applies an event other than Create and Assign. An event that
+	// changes nothing is no error. The error is ErrNotFound, or for Attach,
+	// BeginRetry and Expire ErrClosed.
+	Update(ctx context.Context, id string, e Event) (Change, error)
+	// Assign applies Assign to the ticket that has this one in Open Match. The
+	// error is ErrNotFound if there is none, or ErrClosed. While tickets are
+	// being created the assignment is then kept for at least 10 s, and an
+	// Attach of this Open Match ticket becomes AttachAssigned.
+	Assign(ctx context.Context, openMatchID string, a Assignment) (Change, error)
+	// Open returns the ids of the tickets that are Waiting or Lost, oldest
+	// first; of those of several frontends, a share of them that this one is to
+	// look after.
+	Open(ctx context.Context) ([]string, error)
+	// Expire applies Expire to what has waited for too long, forgets what ended
+	// long ago, and returns what it has expired. The error is ErrClosed.
+	Expire(ctx context.Context) ([]Change, error)
+	// Close wakes all watchers and returns the tickets that nobody looks after
+	// from now on: what they have in Open Match must be deleted. A second Close
+	// returns nothing. Get, Open, and the events that only end or abort go on
+	// working.
+	Close(ctx context.Context) ([]Ticket, error)
 }

@@ -24,7 +24,7 @@ import (
 // as long as it runs: 27 kB of each player's 40.
 func (s *server) events(w http.ResponseWriter, r *http.Request, player string) error {
 	id := r.PathValue("id")
-	if _, err := s.Service.Get(player, id); err != nil {
+	if _, err := s.Service.Get(r.Context(), player, id); err != nil {
 		return err // an answer of its own
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()

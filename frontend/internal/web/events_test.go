@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestHeartbeats(t *testing.T) {
 	store := ticket.NewMemory(ticket.Limits{Tickets: 1})
-	if err := store.Create(ticket.Ticket{ID: "t", Players: []*torikumiv1.Player{{Id: "alice"}}}); err != nil {
+	if _, err := store.Create(t.Context(), ticket.Ticket{ID: "t", Players: []*torikumiv1.Player{{Id: "alice"}}}); err != nil {
 		t.Fatal(err)
 	}
 	var streams sync.WaitGroup

@@ -79,7 +79,7 @@ func (s *server) getTicket(w http.ResponseWriter, r *http.Request, player string
 	if _, err := query(r); err != nil {
 		return err
 	}
-	return reply(w)(s.Service.Get(player, r.PathValue("id")))
+	return reply(w)(s.Service.Get(r.Context(), player, r.PathValue("id")))
 }
 
 func (s *server) cancelTicket(w http.ResponseWriter, r *http.Request, player string) error {

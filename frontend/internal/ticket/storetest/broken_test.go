@@ -1,0 +1,343 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"torikumi/frontend/internal/ticket"
+)
+
+// recorder notes failures instead of failing.
+type recorder struct {
+	testing.TB
+	mu     sync.Mutex
+	failed bool
+}
+
+func (r *recorder) fail()                     { r.mu.Lock(); r.failed = true; r.mu.Unlock() }
+func (r *recorder) Failed() bool              { r.mu.Lock(); defer r.mu.Unlock(); return r.failed }
+func (r *recorder) Helper()                   {}
+func (r *recorder) Error(...any)              { r.fail() }
+func (r *recorder) Errorf(string, ...any)     { r.fail() }
+func (r *recorder) Fatal(...any)              { r.fail(); runtime.Goexit() }
+func (r *recorder) Fatalf(_ string, _ ...any) { r.Fatal() }
+
+// broken is a store whose methods a test replaces, to break one guarantee.
+type broken struct {
+	ticket.Store
+	create func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error)
+	get    func(ctx context.Context, id string) (ticket.Ticket, error)
+	watch  func(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error)
+	update func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error)
+	assign func(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error)
+	open   func(ctx context.Context) ([]string, error)
+	close  func(ctx context.Context) ([]ticket.Ticket, error)
+}
+
+func (b *broken) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+	return b.create(ctx, t)
+}
+func (b *broken) Get(ctx context.Context, id string) (ticket.Ticket, error) { return b.get(ctx, id) }
+func (b *broken) Watch(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
+	return b.watch(ctx, id)
+}
+func (b *broken) Update(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+	return b.update(ctx, id, e)
+}
+func (b *broken) Assign(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error) {
+	return b.assign(ctx, openMatchID, a)
+}
+func (b *broken) Open(ctx context.Context) ([]string, error)         { return b.open(ctx) }
+func (b *broken) Close(ctx context.Context) ([]ticket.Ticket, error) { return b.close(ctx) }
+
+// pause lets others go first.
+func pause() { time.Sleep(time.Millisecond) }
+
+// breaking returns an Open of memory stores with something changed.
+func breaking(change func(b *broken, m *ticket.Memory)) Open {
+	return func(_ testing.TB, l ticket.Limits) ticket.Store {
+		m := ticket.NewMemory(l)
+		b := &broken{Store: m, create: m.Create, get: m.Get, watch: m.Watch, update: m.Update, assign: m.Assign, open: m.Open, close: m.Close}
+		change(b, m)
+		return b
+	}
+}
+
+// limited returns an Open of memory stores with other limits.
+func limited(change func(l *ticket.Limits)) Open {
+	return func(_ testing.TB, l ticket.Limits) ticket.Store {
+		change(&l)
+		return ticket.NewMemory(l)
+	}
+}
+
+// after returns an Open of stores whose Update gives another answer.
+func after(change func(e ticket.Event, c *ticket.Change)) Open {
+	return breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			c, err := m.Update(ctx, id, e)
+			if err == nil {
+				change(e, &c)
+			}
+			return c, err
+		}
+	})
+}
+
+// checkThenAct returns an Open of stores that look before they apply events of a
+// kind, and believe what they saw.
+func checkThenAct(kind ticket.Kind) Open {
+	return breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			if e.Kind != kind {
+				return m.Update(ctx, id, e)
+			}
+			t, err := m.Get(ctx, id)
+			pause()
+			if err != nil {
+				return ticket.Change{}, err
+			}
+			if _, err := m.Update(ctx, id, e); err != nil {
+				return ticket.Change{}, err
+			}
+			return t.Apply(e, time.Time{}), nil
+		}
+	})
+}
+
+// attached returns a store's memory of Open Match tickets that were attached.
+func attached(b *broken, m *ticket.Memory) *sync.Map {
+	known := new(sync.Map)
+	b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+		c, err := m.Update(ctx, id, e)
+		if e.Kind == ticket.Attach {
+			known.Store(e.OpenMatchID, true)
+		}
+		return c, err
+	}
+	return known
+}
+
+var brokenStores = []struct {
+	name string
+	open Open
+	// fails are checks that have to find it.
+	fails []string
+}{
+	{"no conflicts", breaking(func(b *broken, m *ticket.Memory) {
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			t.Queue += t.ID
+			return m.Create(ctx, t)
+		}
+	}), []string{"OneTicketPerPlayerAndQueue", "Model", "RaceOfCreations"}},
+	{"players are held for ever", breaking(func(b *broken, m *ticket.Memory) {
+		held := map[string]string{}
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			p := t.Players[0].GetId()
+			if id, ok := held[t.Queue+p]; ok {
+				return ticket.Ticket{}, &ticket.ConflictError{Player: p, Queue: t.Queue, ID: id}
+			}
+			held[t.Queue+p] = t.ID
+			return m.Create(ctx, t)
+		}
+	}), []string{"OneTicketPerPlayerAndQueue", "Model"}},
+	{"tickets without times", breaking(func(b *broken, m *ticket.Memory) {
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			t, err := m.Create(ctx, t)
+			t.Created = time.Time{}
+			return t, err
+		}
+	}), []string{"Create"}},
+	{"what is being created is open", breaking(func(b *broken, m *ticket.Memory) {
+		var all []string
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			all = append(all, t.ID)
+			return m.Create(ctx, t)
+		}
+		b.open = func(context.Context) ([]string, error) { return all, nil }
+	}), []string{"Create", "Model"}},
+	{"newest first", breaking(func(b *broken, m *ticket.Memory) {
+		b.open = func(ctx context.Context) ([]string, error) {
+			ids, err := m.Open(ctx)
+			slices.Reverse(ids)
+			return ids, err
+		}
+	}), []string{"Create", "Model"}},
+	{"an abort removes what has ended", breaking(func(b *broken, m *ticket.Memory) {
+		gone := map[string]bool{}
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			gone[id] = gone[id] || e.Kind == ticket.AbortCreate
+			return m.Update(ctx, id, e)
+		}
+		b.get = func(ctx context.Context, id string) (ticket.Ticket, error) {
+			if gone[id] {
+				return ticket.Ticket{}, ticket.ErrNotFound
+			}
+			return m.Get(ctx, id)
+		}
+	}), []string{"AbortCreate", "Model"}},
+	{"stale reads", breaking(func(b *broken, m *ticket.Memory) {
+		seen := map[string]ticket.Ticket{}
+		b.get = func(ctx context.Context, id string) (ticket.Ticket, error) {
+			if t, ok := seen[id]; ok {
+				return t, nil
+			}
+			t, err := m.Get(ctx, id)
+			seen[id] = t
+			return t, err
+		}
+	}), []string{"Snapshots"}},
+	{"early assignments are lost", breaking(func(b *broken, m *ticket.Memory) {
+		known := attached(b, m)
+		b.assign = func(ctx context.Context, id string, a ticket.Assignment) (ticket.Change, error) {
+			if _, ok := known.Load(id); !ok {
+				return ticket.Change{}, ticket.ErrNotFound
+			}
+			return m.Assign(ctx, id, a)
+		}
+	}), []string{"AssignedEarly"}},
+	{"early assignments race", breaking(func(b *broken, m *ticket.Memory) {
+		known := attached(b, m)
+		b.assign = func(ctx context.Context, id string, a ticket.Assignment) (ticket.Change, error) {
+			if _, ok := known.Load(id); !ok {
+				pause() // Attach looks now
+				return ticket.Change{}, ticket.ErrNotFound
+			}
+			return m.Assign(ctx, id, a)
+		}
+	}), []string{"RaceOfEarlyAssignment"}},
+	{"late Open Match tickets stay", after(func(e ticket.Event, c *ticket.Change) {
+		if e.Kind == ticket.Attach {
+			c.Effect = ticket.Nothing
+		}
+	}), []string{"AttachedLate", "LostAndRecreated"}},
+	{"any Open Match ticket is lost", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			if t, err := m.Get(ctx, id); err == nil && e.Kind == ticket.MarkLost {
+				e.OpenMatchID = t.OpenMatchID
+			}
+			return m.Update(ctx, id, e)
+		}
+	}), []string{"LostAndRecreated"}},
+	{"a reason stays", after(func(e ticket.Event, c *ticket.Change) {
+		if e.Kind == ticket.Attach {
+			c.Ticket.Reason = "lost"
+		}
+	}), []string{"LostAndRecreated"}},
+	{"retries go on for ever", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			if e.Kind == ticket.AbortRetry {
+				t, err := m.Get(ctx, id)
+				return ticket.Change{From: t.State, Ticket: t}, err
+			}
+			return m.Update(ctx, id, e)
+		}
+	}), []string{"LostAndRecreated", "Model"}},
+	{"the last end wins", after(func(e ticket.Event, c *ticket.Change) {
+		if e.Kind == ticket.Cancel {
+			c.Ticket.State = ticket.Cancelled
+		}
+	}), []string{"FirstEndWins", "Model"}},
+	{"two cancels", checkThenAct(ticket.Cancel), []string{"RaceOfEnds"}},
+	{"two retries", checkThenAct(ticket.BeginRetry), []string{"RaceOfRetries"}},
+	{"expires early", limited(func(l *ticket.Limits) { l.Timeout-- }), []string{"Ages"}},
+	{"expires late", limited(func(l *ticket.Limits) { l.Timeout++ }), []string{"Ages"}},
+	{"forgets the assigned early", limited(func(l *ticket.Limits) { l.Assigned = l.Ended }), []string{"Ages"}},
+	{"remembers the ended for long", limited(func(l *ticket.Limits) { l.Ended = l.Assigned }), []string{"Ages"}},
+	{"takes one too many", limited(func(l *ticket.Limits) { l.Tickets++ }), []string{"Room"}},
+	{"makes no room", breaking(func(b *broken, m *ticket.Memory) {
+		n := 0
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			if n++; n > 2 {
+				return ticket.Ticket{}, ticket.ErrFull
+			}
+			return m.Create(ctx, t)
+		}
+	}), []string{"Room"}},
+	{"wakes nobody", breaking(func(b *broken, m *ticket.Memory) {
+		b.watch = func(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
+			t, _, err := m.Watch(ctx, id)
+			return t, make(chan struct{}), err
+		}
+	}), []string{"Watch", "Close", "RaceOfWatch"}},
+	{"changes between snapshot and channel", breaking(func(b *broken, m *ticket.Memory) {
+		b.watch = func(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
+			t, err := m.Get(ctx, id)
+			if err != nil {
+				return t, nil, err
+			}
+			pause()
+			_, changed, err := m.Watch(ctx, id)
+			return t, changed, err
+		}
+	}), []string{"RaceOfWatch"}},
+	{"goes on when closed", breaking(func(b *broken, m *ticket.Memory) {
+		b.close = func(context.Context) ([]ticket.Ticket, error) { return nil, nil }
+	}), []string{"Close"}},
+	{"creations race", breaking(func(b *broken, m *ticket.Memory) {
+		var mu sync.Mutex
+		held := map[string]string{}
+		holder := func(t ticket.Ticket) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, p := range t.Players {
+				if id, ok := held[p.GetId()]; ok {
+					return &ticket.ConflictError{Player: p.GetId(), Queue: t.Queue, ID: id}
+				}
+			}
+			return nil
+		}
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			if err := holder(t); err != nil {
+				return ticket.Ticket{}, err
+			}
+			pause()
+			mu.Lock()
+			for _, p := range t.Players {
+				held[p.GetId()] = t.ID
+			}
+			mu.Unlock()
+			t.Queue += t.ID
+			return m.Create(ctx, t)
+		}
+	}), []string{"RaceOfCreations"}},
+}
+
+// TestBrokenStores: every check finds the stores that break what it is about.
+func TestBrokenStores(t *testing.T) {
+	found := map[string]bool{}
+	for _, b := range brokenStores {
+		for _, name := range b.fails {
+			t.Run(fmt.Sprint(b.name, "/", name), func(t *testing.T) {
+				i := slices.IndexFunc(checks, func(c check) bool { return c.name == name })
+				if i < 0 {
+					t.Fatal("no such check")
+				}
+				found[name] = true
+				synctest.Test(t, func(t *testing.T) {
+					r := &recorder{TB: t}
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						checks[i].run(newHarness(r, b.open))
+					}()
+					<-done
+					if !r.Failed() {
+						t.Error("the suite does not find it")
+					}
+				})
+			})
+		}
+	}
+	for _, c := range checks {
+		if !found[c.name] {
+			t.Errorf("no broken store fails %s", c.name)
+		}
+	}
+}

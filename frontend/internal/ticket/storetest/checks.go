@@ -1,0 +1,295 @@
+package storetest
+
+import (
+	"errors"
+	"time"
+
+	"torikumi/frontend/internal/ticket"
+)
+
+// A ticket begins in state Creating, with its times, and is not open before it
+// has a ticket in Open Match.
+func create(h *harness) {
+	made := h.create("q", "1", "a", "b")
+	got, err := h.Get(h.Context(), "1")
+	if err != nil || got.State != ticket.Creating || !got.Created.Equal(h.clock()) || !got.Updated.Equal(h.clock()) ||
+		got.Queue != "q" || !got.Has("a") || !got.Has("b") || got.Has("c") || !made.Created.Equal(got.Created) || made.State != got.State {
+		h.Errorf("created %+v, kept %+v, %v", made, got, err)
+	}
+	h.opened()
+	h.pass(time.Second)
+	c := h.event("1", attach("om-1"), ticket.Waiting, ticket.Nothing)
+	if c.From != ticket.Creating || c.Ticket.OpenMatchID != "om-1" || c.Ticket.Updated != got.Updated {
+		h.Errorf("attached: %+v", c)
+	}
+	h.wait("q", "2", "c")
+	h.opened("1", "2")
+	if _, err := h.Get(h.Context(), "3"); !errors.Is(err, ticket.ErrNotFound) {
+		h.Errorf("a ticket that is not there: %v", err)
+	}
+	if _, err := h.Update(h.Context(), "3", event(ticket.Cancel)); !errors.Is(err, ticket.ErrNotFound) {
+		h.Errorf("Cancel of a ticket that is not there: %v", err)
+	}
+	if _, _, err := h.Watch(h.Context(), "3"); !errors.Is(err, ticket.ErrNotFound) {
+		h.Errorf("Watch of a ticket that is not there: %v", err)
+	}
+}
+
+// A player has one ticket per queue that has not ended; a refused ticket holds
+// nothing.
+func onePerPlayer(h *harness) {
+	h.wait("q", "1", "a", "b")
+	var conflict *ticket.ConflictError
+	if _, err := h.Create(h.Context(), party("q", "2", "c", "b")); !errors.As(err, &conflict) ||
+		conflict.ID != "1" || conflict.Player != "b" || conflict.Queue != "q" {
+		h.Errorf("second ticket of b: %v", err)
+	}
+	h.is("2", ticket.None)
+	h.wait("other", "3", "b")
+	h.wait("q", "4", "c")
+	h.event("1", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+	h.wait("q", "5", "b")
+	h.assign("om-5", true)
+	h.wait("q", "6", "b")
+	h.pass(timeout)
+	h.wait("q", "7", "b")
+}
+
+// A ticket that Open Match has not taken is gone; one that has ended meanwhile
+// stays.
+func abortCreate(h *harness) {
+	h.create("q", "1", "a")
+	h.event("1", event(ticket.AbortCreate), ticket.None, ticket.Nothing)
+	h.is("1", ticket.None)
+	h.create("q", "2", "a")
+	h.event("2", event(ticket.Cancel), ticket.Cancelled, ticket.Nothing)
+	h.event("2", event(ticket.AbortCreate), ticket.Cancelled, ticket.Nothing)
+	h.is("2", ticket.Cancelled)
+	h.wait("q", "3", "a")
+	h.event("3", event(ticket.AbortCreate), ticket.Waiting, ticket.Nothing)
+	h.opened("3")
+}
+
+// What a store has returned does not change.
+func snapshots(h *harness) {
+	h.wait("q", "1", "a")
+	before, err := h.Get(h.Context(), "1")
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.assign("om-1", true)
+	after, err := h.Get(h.Context(), "1")
+	if before.State != ticket.Waiting || before.Assignment != nil || err != nil ||
+		after.State != ticket.Assigned || after.Assignment == nil || after.Assignment.Connection != server.Connection {
+		h.Errorf("before %+v, after %+v, %v", before, after, err)
+	}
+}
+
+// An assignment may come before the id of its Open Match ticket, for the first
+// one and for another.
+func assignedEarly(h *harness) {
+	h.create("q", "1", "a")
+	h.assign("om-1", false)
+	h.pass(9 * time.Second)
+	c := h.event("1", attach("om-1"), ticket.Assigned, ticket.Nothing)
+	if !c.Changed() || c.Ticket.Assignment == nil || *c.Ticket.Assignment != server || !c.Ticket.Updated.Equal(h.clock()) {
+		h.Errorf("attached: %+v", c)
+	}
+	h.wait("q", "2", "a")
+	h.event("2", lost("om-2"), ticket.Lost, ticket.Nothing)
+	h.event("2", event(ticket.BeginRetry), ticket.Recreating, ticket.CreateOpenMatch)
+	h.assign("om-2b", false)
+	h.event("2", attach("om-2b"), ticket.Assigned, ticket.Nothing)
+	h.create("q", "3", "a")
+	h.assign("om-other", false)
+	h.event("3", attach("om-3"), ticket.Waiting, ticket.Nothing)
+}
+
+// Nobody waits for an Open Match ticket that comes after the end, or besides
+// another.
+func attachedLate(h *harness) {
+	h.create("q", "1", "a")
+	h.event("1", event(ticket.Cancel), ticket.Cancelled, ticket.Nothing)
+	h.event("1", attach("om-1"), ticket.Cancelled, ticket.DeleteOpenMatch)
+	h.assign("om-1", false)
+	h.create("q", "2", "b")
+	if c := h.pass(timeout); len(c) != 1 || c[0].Effect != ticket.Nothing {
+		h.Errorf("expired: %+v", c)
+	}
+	h.event("2", attach("om-2"), ticket.Expired, ticket.DeleteOpenMatch)
+	h.wait("q", "3", "c")
+	h.event("3", attach("om-3b"), ticket.Waiting, ticket.DeleteOpenMatch)
+	h.assign("om-3b", false)
+	h.assign("om-3", true)
+	h.event("3", attach("om-3c"), ticket.Assigned, ticket.DeleteOpenMatch)
+}
+
+// A ticket that Open Match has lost gets another one there, once.
+func lostAndRecreated(h *harness) {
+	h.wait("q", "1", "a")
+	h.event("1", event(ticket.BeginRetry), ticket.Waiting, ticket.Nothing)
+	h.event("1", lost("other"), ticket.Waiting, ticket.Nothing)
+	if c := h.event("1", lost("om-1"), ticket.Lost, ticket.Nothing); c.Ticket.OpenMatchID != "" || c.Ticket.Reason == "" {
+		h.Errorf("lost: %+v", c)
+	}
+	if c := h.event("1", lost("om-1"), ticket.Lost, ticket.Nothing); c.Changed() {
+		h.Error("lost twice")
+	}
+	h.assign("om-1", false)
+	h.event("1", event(ticket.BeginRetry), ticket.Recreating, ticket.CreateOpenMatch)
+	h.event("1", event(ticket.BeginRetry), ticket.Recreating, ticket.Nothing)
+	h.opened()
+	h.event("1", event(ticket.AbortRetry), ticket.Lost, ticket.Nothing)
+	h.opened("1")
+	h.event("1", event(ticket.BeginRetry), ticket.Recreating, ticket.CreateOpenMatch)
+	if c := h.event("1", attach("om-1b"), ticket.Waiting, ticket.Nothing); c.Ticket.Reason != "" {
+		h.Errorf("recreated: %+v", c)
+	}
+	h.assign("om-1", false)
+	h.event("1", lost("om-1"), ticket.Waiting, ticket.Nothing)
+	h.event("1", lost("om-1b"), ticket.Lost, ticket.Nothing)
+	h.event("1", event(ticket.BeginRetry), ticket.Recreating, ticket.CreateOpenMatch)
+	h.event("1", event(ticket.Cancel), ticket.Cancelled, ticket.Nothing)
+	h.event("1", event(ticket.AbortRetry), ticket.Cancelled, ticket.Nothing)
+	h.event("1", attach("om-1c"), ticket.Cancelled, ticket.DeleteOpenMatch)
+}
+
+// The first of Assign, Cancel and Expire decides.
+func firstEndWins(h *harness) {
+	for _, id := range []string{"assigned", "cancelled", "expired"} {
+		h.wait("q", id, id)
+	}
+	h.assign("om-assigned", true)
+	if c := h.event("cancelled", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch); c.Ticket.OpenMatchID != "om-cancelled" {
+		h.Errorf("cancelled: %+v", c)
+	}
+	expired := h.event("expired", event(ticket.Expire), ticket.Expired, ticket.DeleteOpenMatch)
+	if expired.Ticket.Reason == "" || expired.Ticket.OpenMatchID != "om-expired" {
+		h.Errorf("expired: %+v", expired)
+	}
+	for id, state := range map[string]ticket.State{"assigned": ticket.Assigned, "cancelled": ticket.Cancelled, "expired": ticket.Expired} {
+		h.event(id, event(ticket.Cancel), state, ticket.Nothing)
+		h.event(id, event(ticket.Expire), state, ticket.Nothing)
+		h.assign("om-"+id, false)
+		h.is(id, state)
+	}
+	if got, err := h.Get(h.Context(), "cancelled"); err != nil || got.Assignment != nil {
+		h.Errorf("cancelled: %+v, %v", got, err)
+	}
+}
+
+// Tickets expire, and those that have ended are forgotten, when their time has
+// come and not before.
+func ages(h *harness) {
+	h.wait("q", "won", "a")
+	h.wait("q", "left", "b")
+	h.wait("q", "late", "c")
+	h.assign("om-won", true)
+	h.event("left", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+	step := func(d time.Duration, expired int, won, left, late ticket.State) {
+		h.Helper()
+		c := h.pass(d)
+		if len(c) != expired || expired == 1 && (c[0].Ticket.ID != "late" || c[0].Effect != ticket.DeleteOpenMatch || !c[0].Ticket.Updated.Equal(h.clock())) {
+			h.Errorf("expired: %+v, want %d", c, expired)
+		}
+		h.is("won", won)
+		h.is("left", left)
+		h.is("late", late)
+	}
+	step(ended-1, 0, ticket.Assigned, ticket.Cancelled, ticket.Waiting)
+	step(1, 0, ticket.Assigned, ticket.None, ticket.Waiting)
+	step(timeout-ended-1, 0, ticket.Assigned, ticket.None, ticket.Waiting)
+	step(1, 1, ticket.Assigned, ticket.None, ticket.Expired)
+	step(ended-1, 0, ticket.Assigned, ticket.None, ticket.Expired)
+	step(1, 0, ticket.Assigned, ticket.None, ticket.None)
+	step(assigned-timeout-ended, 0, ticket.None, ticket.None, ticket.None)
+	h.opened()
+}
+
+// A full store forgets the tickets that have ended, those without a match first,
+// and no others.
+func room(h *harness) {
+	h.reopen(2)
+	h.wait("q", "1", "a")
+	h.wait("q", "2", "b")
+	if _, err := h.Create(h.Context(), party("q", "3", "c")); !errors.Is(err, ticket.ErrFull) {
+		h.Fatalf("third ticket: %v", err)
+	}
+	h.assign("om-1", true)
+	h.event("2", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+	h.wait("q", "3", "c")
+	h.is("2", ticket.None)
+	h.is("1", ticket.Assigned)
+	h.wait("q", "4", "d")
+	h.is("1", ticket.None)
+}
+
+// Watchers hear of every change that players see.
+func watch(h *harness) {
+	h.create("q", "1", "a")
+	first, second := h.watch("1"), h.watch("1")
+	h.event("1", attach("om-1"), ticket.Waiting, ticket.Nothing)
+	h.event("1", lost("om-1"), ticket.Lost, ticket.Nothing)
+	h.wakes("lost", first)
+	h.wakes("lost, the other watcher", second)
+	changed := h.watch("1")
+	h.event("1", event(ticket.BeginRetry), ticket.Recreating, ticket.CreateOpenMatch)
+	h.event("1", attach("om-1b"), ticket.Waiting, ticket.Nothing)
+	h.wakes("recreated", changed)
+	changed = h.watch("1")
+	h.assign("om-1b", true)
+	h.wakes("assigned", changed)
+
+	h.create("q", "2", "a")
+	changed = h.watch("2")
+	h.event("2", event(ticket.AbortCreate), ticket.None, ticket.Nothing)
+	h.wakes("aborted", changed)
+	h.wait("q", "3", "a")
+	changed = h.watch("3")
+	h.pass(timeout)
+	h.wakes("expired", changed)
+	h.wait("q", "4", "a")
+	changed = h.watch("4")
+	h.event("4", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+	h.wakes("cancelled", changed)
+}
+
+// A closed store wakes its watchers and begins nothing, but what is under way can
+// be brought to its end.
+func closed(h *harness) {
+	h.wait("q", "1", "a")
+	h.create("q", "2", "b")
+	h.wait("q", "3", "c")
+	h.event("3", lost("om-3"), ticket.Lost, ticket.Nothing)
+	changed := h.watch("1")
+	open, err := h.Close(h.Context())
+	for _, t := range open {
+		if t.Ended() || t.OpenMatchID != "" && t.OpenMatchID != "om-1" {
+			h.Errorf("open: %+v", t)
+		}
+	}
+	h.wakes("closed", changed)
+	if again, againErr := h.Close(h.Context()); err != nil || againErr != nil || len(again) != 0 {
+		h.Errorf("closed: %v, again: %v, %v", err, again, againErr)
+	}
+	h.is("1", ticket.Waiting)
+	if _, err := h.Create(h.Context(), party("q", "4", "d")); !errors.Is(err, ticket.ErrClosed) {
+		h.Errorf("Create: %v", err)
+	}
+	if _, _, err := h.Watch(h.Context(), "1"); !errors.Is(err, ticket.ErrClosed) {
+		h.Errorf("Watch: %v", err)
+	}
+	if _, err := h.Assign(h.Context(), "om-1", server); !errors.Is(err, ticket.ErrClosed) {
+		h.Errorf("Assign: %v", err)
+	}
+	if _, err := h.Expire(h.Context()); !errors.Is(err, ticket.ErrClosed) {
+		h.Errorf("Expire: %v", err)
+	}
+	for id, e := range map[string]ticket.Event{"1": event(ticket.Expire), "2": attach("om-2"), "3": event(ticket.BeginRetry)} {
+		if _, err := h.Update(h.Context(), id, e); !errors.Is(err, ticket.ErrClosed) {
+			h.Errorf("%v: %v", e.Kind, err)
+		}
+	}
+	h.event("2", event(ticket.AbortCreate), ticket.None, ticket.Nothing)
+	h.event("1", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+}
