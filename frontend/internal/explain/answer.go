@@ -23,7 +23,7 @@ func (a *answer) at(now time.Time) string {
 	return a.text
 }
 
-// hear takes in what a replica says, and tells whether that changes the text.
+// hear takes in what a replica says, and reports whether that changes the text.
 func (a *answer) hear(from, text string, now time.Time) bool {
 	again := a.said[from] == text
 	if a.said == nil {
@@ -46,7 +46,7 @@ func (a *answer) silent(from string) {
 	}
 }
 
-// clear forgets everything, and tells whether there was a text.
+// clear forgets everything, and reports whether there was a text.
 func (a *answer) clear() bool {
 	had := a.text != ""
 	*a = answer{}

@@ -1,7 +1,7 @@
-// Package reasons knows why tickets wait: it asks the match functions on behalf
-// of the players who look at their tickets, and keeps what they say. On the
-// player's path it stands beside a ticket that goes on, and never in its way:
-// players' calls leave a note and take what is known, one loop does the asking.
+// Package explain knows why tickets wait: it asks the match functions on behalf
+// of the players who look at their tickets, and keeps what they say. It stands
+// beside the player's path, and never in its way: players' calls leave a note and
+// take what is known, one loop does the asking.
 //
 // What the loop asks is bounded, whoever waits: each replica of the match
 // function gets one call in each interval, for at most 100 tickets. A match
@@ -64,36 +64,34 @@ type Options struct {
 // Cache keeps the reasons. It is safe for concurrent use. A nil Cache knows
 // nothing.
 type Cache struct {
-	Options
-	replicas *replicas
-	line     *waiting
+	options  Options
+	now      func() time.Time
+	replicas *replicas // the loop's alone
 
 	mu      sync.Mutex
 	entries map[string]*entry // by the ticket's id
-	// arrived are entries that the loop has not seen yet.
-	arrived []*entry
+	// line has the same entries, and those that are gone since the last round.
+	line line
 }
 
-// entry is a ticket that players look at.
+// entry is a ticket that players look at. It is guarded by Cache.mu.
 type entry struct {
 	id, queue string
 	created   time.Time
 
 	// turn is when the ticket was first asked for in this turn; back sends it
-	// to the end of the line. Both are the loop's alone.
+	// to the end of the line.
 	turn time.Time
 	back bool
-
-	// What follows is guarded by Cache.mu; only the loop writes ticket.
 
 	// gone means that nobody looks any more, or nobody waits.
 	gone bool
 	// watches are the calls that look as long as they last.
 	watches int
 	looked  time.Time
-	// ticket is Open Match's id of the ticket that answer is about.
-	ticket string
-	answer answer
+	// openMatch is the id of the Open Match ticket that answer is about.
+	openMatch string
+	answer    answer
 	// changed is closed at the next change that watches hear of; nil if
 	// nobody listens. fresh means that there is something to tell them, told
 	// is when they last heard.
@@ -108,49 +106,49 @@ func New(o Options) *Cache {
 		o.Now = time.Now
 	}
 	return &Cache{
-		Options: o, entries: make(map[string]*entry), line: newWaiting(),
+		options: o, now: o.Now, entries: make(map[string]*entry),
 		replicas: newReplicas(o.MatchFunctions, o.Logger, o.Metrics, o.Now),
 	}
 }
 
 // Reason returns why a ticket waits, as far as that is known, and notes that
 // somebody wants to know.
-func (c *Cache) Reason(s *ticket.Ticket) string {
+func (c *Cache) Reason(t *ticket.Ticket) string {
 	if c == nil {
 		return ""
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.Now()
-	e := c.entries[s.ID]
-	if e == nil && now.Sub(s.Created) >= minWait {
-		e = c.enter(s)
+	now := c.now()
+	e := c.entries[t.ID]
+	if e == nil && now.Sub(t.Created) >= minWait {
+		e = c.enter(t)
 	}
-	return c.look(e, s, now)
+	return c.look(e, t, now)
 }
 
 // enter makes an entry, if there is room; mu is held.
-func (c *Cache) enter(s *ticket.Ticket) *entry {
-	if s.Ended() || len(c.entries) >= mostTickets {
+func (c *Cache) enter(t *ticket.Ticket) *entry {
+	if t.Ended() || len(c.entries) >= mostTickets {
 		return nil
 	}
-	e := &entry{id: s.ID, queue: s.Queue, created: s.Created}
-	c.entries[s.ID] = e
-	c.arrived = append(c.arrived, e)
+	e := &entry{id: t.ID, queue: t.Queue, created: t.Created}
+	c.entries[t.ID] = e
+	c.line.entries = append(c.line.entries, e)
 	return e
 }
 
 // look reads an entry, which may be nil; mu is held.
-func (c *Cache) look(e *entry, s *ticket.Ticket, now time.Time) string {
+func (c *Cache) look(e *entry, t *ticket.Ticket, now time.Time) string {
 	if e == nil {
 		return ""
 	}
-	if s.Ended() {
+	if t.Ended() {
 		c.drop(e)
 		return ""
 	}
 	e.looked = now
-	if e.ticket != s.OpenMatchID {
+	if e.openMatch != t.OpenMatchID {
 		return "" // Open Match has another ticket for it by now
 	}
 	return e.answer.at(now)
@@ -164,8 +162,8 @@ func (c *Cache) drop(e *entry) {
 	}
 }
 
-// Watch is a call that looks at one ticket as long as it lasts. It is not
-// safe for concurrent use.
+// Watch is a call that looks at one ticket as long as it lasts. It is not safe
+// for concurrent use.
 type Watch struct {
 	cache *Cache
 	entry *entry
@@ -174,10 +172,10 @@ type Watch struct {
 // Watch begins to look; Close has to be called.
 func (c *Cache) Watch() *Watch { return &Watch{cache: c} }
 
-// Reason returns why the ticket waits, as far as that is known, and a channel that
-// is closed when that has changed, which is no more often than every 5 s. It is
-// nil if that will not be told. Every call must be for the same ticket.
-func (w *Watch) Reason(s *ticket.Ticket) (reason string, changed <-chan struct{}) {
+// Reason returns why the ticket waits, as far as that is known, and a channel
+// that is closed when that has changed, which is no more often than every 5 s. It
+// is nil if that will not be told. Every call must be for the same ticket.
+func (w *Watch) Reason(t *ticket.Ticket) (reason string, changed <-chan struct{}) {
 	c := w.cache
 	if c == nil {
 		return "", nil
@@ -185,15 +183,15 @@ func (w *Watch) Reason(s *ticket.Ticket) (reason string, changed <-chan struct{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w.entry == nil {
-		if w.entry = c.entries[s.ID]; w.entry == nil {
-			w.entry = c.enter(s)
+		if w.entry = c.entries[t.ID]; w.entry == nil {
+			w.entry = c.enter(t)
 		}
 		if w.entry == nil {
 			return "", nil
 		}
 		w.entry.watches++
 	}
-	reason = c.look(w.entry, s, c.Now())
+	reason = c.look(w.entry, t, c.now())
 	if w.entry.gone {
 		return "", nil
 	}
@@ -211,13 +209,13 @@ func (w *Watch) Close() {
 	w.cache.mu.Lock()
 	defer w.cache.mu.Unlock()
 	w.entry.watches--
-	w.entry.looked = w.cache.Now()
+	w.entry.looked = w.cache.now()
 }
 
 // Run asks until ctx ends.
 func (c *Cache) Run(ctx context.Context) error {
 	defer c.replicas.close()
-	tick := time.NewTicker(c.Interval)
+	tick := time.NewTicker(c.options.Interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -231,35 +229,36 @@ func (c *Cache) Run(ctx context.Context) error {
 
 // round asks once, and tells the watches what is new.
 func (c *Cache) round(ctx context.Context) {
-	now := c.Now()
-	c.arrive()
-	judge := func(e *entry) verdict { return c.judge(e, now) }
-	if asked := c.line.pick(mostIDs, judge, func(e *entry) bool { return c.open(ctx, e) }); len(asked) > 0 {
-		ids := make([]string, len(asked))
-		for i, e := range asked {
-			ids[i] = e.ticket
-		}
-		c.learn(asked, c.replicas.ask(ctx, ids), now)
-	}
-	c.tell(now)
-}
-
-// arrive puts new entries in line.
-func (c *Cache) arrive() {
+	now := c.now()
 	c.mu.Lock()
-	arrived := c.arrived
-	c.arrived = nil
-	c.Metrics.tickets.Set(float64(len(c.entries)))
+	c.options.Metrics.tickets.Set(float64(len(c.entries)))
+	queues := c.line.sweep(func(e *entry) verdict { return c.judge(e, now) })
 	c.mu.Unlock()
-	for _, e := range arrived {
-		c.line.add(e)
+	var ids []string
+	asked := pick(queues, mostIDs, func(e *entry) bool {
+		id := c.open(ctx, e)
+		if id != "" {
+			ids = append(ids, id)
+		}
+		return id != ""
+	})
+	var replies []reply
+	if len(ids) > 0 {
+		replies = c.replicas.ask(ctx, ids)
 	}
-}
-
-// judge tells whether an entry is to be asked for, by what is known here.
-func (c *Cache) judge(e *entry, now time.Time) verdict {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, e := range asked {
+		e.learn(replies, now)
+	}
+	for _, e := range c.line.entries {
+		e.tell(now)
+	}
+}
+
+// judge says whether an entry is to be asked for, by what is known here; mu is
+// held.
+func (c *Cache) judge(e *entry, now time.Time) verdict {
 	wanted := e.watches > 0 || now.Sub(e.looked) < interest
 	switch {
 	case e.gone:
@@ -273,71 +272,59 @@ func (c *Cache) judge(e *entry, now time.Time) verdict {
 	return ask
 }
 
-// open tells whether the ticket of an entry still goes on with a ticket in Open
-// Match.
-func (c *Cache) open(ctx context.Context, e *entry) bool {
-	s, err := c.Store.Get(ctx, e.id)
+// open returns the Open Match ticket of an entry; empty if the ticket waits no
+// more, or has none.
+func (c *Cache) open(ctx context.Context, e *entry) string {
+	t, err := c.options.Store.Get(ctx, e.id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil || s.Ended() {
+	if err != nil || t.Ended() {
 		c.drop(e)
-		return false
+		return ""
 	}
-	if e.ticket != s.OpenMatchID {
-		e.ticket, e.turn = s.OpenMatchID, time.Time{}
+	if e.openMatch != t.OpenMatchID {
+		e.openMatch, e.turn = t.OpenMatchID, time.Time{}
 		e.fresh = e.answer.clear() || e.fresh
 	}
-	return e.ticket != ""
+	return e.openMatch
 }
 
-// learn takes in what the replicas say.
-func (c *Cache) learn(asked []*entry, replies []reply, now time.Time) {
-	answered := make(map[*entry]bool)
-	anybody := false
+// learn takes in what the replicas say; Cache.mu is held.
+func (e *entry) learn(replies []reply, now time.Time) {
+	asked, answered := false, false
 	for _, r := range replies {
 		if r.err != nil {
 			continue
 		}
-		anybody = true
-		for _, e := range asked {
-			text, ok := r.summaries[e.ticket]
-			c.mu.Lock()
-			if ok {
-				answered[e] = true
-				e.fresh = e.answer.hear(r.from, text, now) || e.fresh
-			} else {
-				e.answer.silent(r.from)
-			}
-			c.mu.Unlock()
+		asked = true
+		if text, ok := r.summaries[e.openMatch]; ok {
+			answered = true
+			e.fresh = e.answer.hear(r.from, text, now) || e.fresh
+		} else {
+			e.answer.silent(r.from)
 		}
 	}
-	if !anybody {
-		return // nobody has had a turn
+	if !asked {
+		return // it has had no turn
 	}
-	for _, e := range asked {
-		if e.turn.IsZero() {
-			e.turn = now
-		}
-		if answered[e] || now.Sub(e.turn) >= patience {
-			e.turn, e.back = time.Time{}, true
-		}
+	if e.turn.IsZero() {
+		e.turn = now
+	}
+	if answered || now.Sub(e.turn) >= patience {
+		e.turn, e.back = time.Time{}, true
 	}
 }
 
-// tell wakes the watches of what has changed.
-func (c *Cache) tell(now time.Time) {
-	for e := range c.line.all() {
-		c.mu.Lock()
-		if e.answer.at(now) == "" {
-			e.fresh = e.answer.clear() || e.fresh
+// tell wakes the watches if something has changed; Cache.mu is held.
+func (e *entry) tell(now time.Time) {
+	if e.answer.at(now) == "" {
+		e.fresh = e.answer.clear() || e.fresh
+	}
+	if e.fresh && now.Sub(e.told) >= pause {
+		e.fresh, e.told = false, now
+		if e.changed != nil {
+			close(e.changed)
+			e.changed = nil
 		}
-		if e.fresh && now.Sub(e.told) >= pause {
-			e.fresh, e.told = false, now
-			if e.changed != nil {
-				close(e.changed)
-				e.changed = nil
-			}
-		}
-		c.mu.Unlock()
 	}
 }

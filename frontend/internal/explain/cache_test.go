@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/frontend/internal/ticket"
+	"torikumi/pkg/eventually"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -54,13 +55,13 @@ func TestReasonComesAndGoes(t *testing.T) {
 	for range 20 {
 		h.step(2 * time.Second)
 	}
-	if len(h.entries) != 0 || len(h.line.queues) != 0 {
+	if len(h.entries) != 0 || len(h.line.entries) != 0 {
 		t.Errorf("remembered: %v", h.entries)
 	}
 	check(t, "much later", h.look("a"), "")
 }
 
-// A ticket whose ticket has ended is not asked for again, and forgotten.
+// A ticket that has ended is not asked for again, and forgotten.
 func TestEndedTicketsDropOut(t *testing.T) {
 	h := newHarness(t, addr)
 	f := h.byAddr[addr]
@@ -90,7 +91,7 @@ func TestEndedTicketsDropOut(t *testing.T) {
 		t.Errorf("calls: %v", calls)
 	}
 	h.step(2 * time.Second)
-	if len(h.entries) != 1 || len(h.line.queues["q"]) != 1 {
+	if len(h.entries) != 1 || len(h.line.entries) != 1 {
 		t.Errorf("remembered: %v", h.entries)
 	}
 }
@@ -244,7 +245,7 @@ func TestDownAndBack(t *testing.T) {
 		t.Errorf("logged:\n%s", h.logs)
 	}
 	f.up(false)
-	eventually(t, "it is back", func() bool { h.round(t.Context()); return h.look("a") == "x" })
+	eventually.True(t, "it is back", func() bool { h.round(t.Context()); return h.look("a") == "x" })
 	if h.lines(notSaid) != 1 || h.lines(said) != 1 || h.metric("reason_matchfunctions_up") != 1 {
 		t.Errorf("logged:\n%s", h.logs)
 	}
@@ -368,7 +369,7 @@ func TestConcurrentPlayers(t *testing.T) {
 		})
 	}
 	players.Wait()
-	eventually(t, "everybody is forgotten", func() bool {
+	eventually.True(t, "everybody is forgotten", func() bool {
 		h.clock.pass(time.Second)
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -45,27 +45,20 @@ type replicas struct {
 
 // name is a setting, which may stand for several replicas.
 type name struct {
-	text    string
-	addrs   []string
-	failing bool
+	text   string
+	addrs  []string
+	health *rpc.Health
 }
 
 // replica is one process.
 type replica struct {
-	addr    string
-	conn    *grpc.ClientConn
-	health  health
+	addr   string
+	conn   *grpc.ClientConn
+	health *rpc.Health
+	// up means that its last call has succeeded.
+	up      bool
 	resumes time.Time
 }
-
-// health is how a replica's last call went.
-type health int
-
-const (
-	unknown health = iota
-	up
-	down
-)
 
 // reply is what a replica says: summaries by Open Match's ticket id, or the
 // error.
@@ -83,9 +76,13 @@ func newReplicas(targets []string, logger *slog.Logger, metrics *Metrics, now fu
 		dial: func(addr string) (*grpc.ClientConn, error) { return rpc.Dial("passthrough:///" + addr) },
 	}
 	for _, t := range targets {
-		r.names = append(r.names, &name{text: t})
+		r.names = append(r.names, newName(t, logger))
 	}
 	return r
+}
+
+func newName(text string, logger *slog.Logger) *name {
+	return &name{text: text, health: rpc.NewHealth(logger.With("name", text), "the match function's name cannot be looked up", "")}
 }
 
 // ask asks every replica once, at the same time.
@@ -108,7 +105,7 @@ func (r *replicas) ask(ctx context.Context, ids []string) []reply {
 		return nil // we stop, which is no fault of theirs
 	}
 	for i, p := range asked {
-		r.note(ctx, p, replies[i].err)
+		r.note(p, replies[i].err)
 	}
 	r.count()
 	return replies
@@ -132,23 +129,14 @@ func (p *replica) explain(ctx context.Context, ids []string) reply {
 	return out
 }
 
-// note remembers how a call went, and logs what is new about it.
-func (r *replicas) note(ctx context.Context, p *replica, err error) {
+// note remembers how a call went.
+func (r *replicas) note(p *replica, err error) {
 	code := status.Code(err)
 	r.metrics.calls.WithLabelValues(code.String()).Inc()
-	if err == nil {
-		if p.health != up {
-			r.logger.InfoContext(ctx, "the match function says why tickets wait", "matchfunction", p.addr)
-		}
-		p.health = up
-		return
-	}
-	if p.health != down {
-		r.logger.WarnContext(ctx, "the match function does not say why tickets wait", "matchfunction", p.addr, "error", err)
-	}
-	p.health = down
+	p.health.Record(err)
+	p.up = err == nil
 	// One that cannot be reached has no trouble with our trying.
-	if code != codes.Unavailable {
+	if err != nil && code != codes.Unavailable {
 		p.resumes = r.now().Add(leaveAlone)
 	}
 }
@@ -157,7 +145,7 @@ func (r *replicas) note(ctx context.Context, p *replica, err error) {
 func (r *replicas) count() {
 	n := 0
 	for _, p := range r.known {
-		if p.health == up {
+		if p.up {
 			n++
 		}
 	}
@@ -175,12 +163,11 @@ func (r *replicas) find(ctx context.Context) {
 	current := make(map[string]bool)
 	for _, n := range r.names {
 		addrs, err := r.resolve(ctx, n.text)
-		switch {
-		case err == nil:
-			n.addrs, n.failing = addrs, false
-		case !n.failing && ctx.Err() == nil:
-			n.failing = true
-			r.logger.WarnContext(ctx, "the match function's name cannot be looked up", "name", n.text, "error", err)
+		if ctx.Err() == nil {
+			n.health.Record(err)
+		}
+		if err == nil {
+			n.addrs = addrs
 		}
 		for _, a := range n.addrs {
 			current[a] = true
@@ -201,7 +188,8 @@ func (r *replicas) find(ctx context.Context) {
 			r.logger.ErrorContext(ctx, "no connection to the match function can be set up", "matchfunction", addr, "error", err)
 			continue
 		}
-		r.known[addr] = &replica{addr: addr, conn: conn}
+		health := rpc.NewHealth(r.logger.With("matchfunction", addr), "the match function does not say why tickets wait", "the match function says why tickets wait")
+		r.known[addr] = &replica{addr: addr, conn: conn, health: health}
 	}
 }
 
@@ -218,23 +206,18 @@ func (r *replicas) resolve(ctx context.Context, target string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	var four, six []string
+	addrs := map[bool][]string{}
 	for _, ip := range ips {
 		ip = ip.Unmap()
-		addr := net.JoinHostPort(ip.String(), port)
-		if ip.Is4() {
-			four = append(four, addr)
-		} else {
-			six = append(six, addr)
-		}
+		addrs[ip.Is4()] = append(addrs[ip.Is4()], net.JoinHostPort(ip.String(), port))
 	}
 	switch {
-	case len(four) > 0:
-		return four, nil
-	case len(six) > 0:
-		return six, nil
+	case len(ips) == 0:
+		return nil, errors.New("the name has no address")
+	case len(addrs[true]) > 0:
+		return addrs[true], nil
 	}
-	return nil, errors.New("the name has no address")
+	return addrs[false], nil
 }
 
 func (r *replicas) close() {

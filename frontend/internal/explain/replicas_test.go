@@ -15,7 +15,7 @@ import (
 func TestReplicas(t *testing.T) {
 	const one, two, three = "10.0.0.1:50502", "10.0.0.2:50502", "[fd00::3]:50502"
 	h := newHarness(t, one, two, three)
-	h.replicas.names = []*name{{text: "match.example:50502"}}
+	h.replicas.names = []*name{newName("match.example:50502", h.replicas.logger)}
 	var addrs []string
 	var failure error
 	h.replicas.lookUp = func(_ context.Context, _, host string) ([]netip.Addr, error) {

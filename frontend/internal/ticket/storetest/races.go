@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,8 +14,9 @@ import (
 // rounds is how often each race is run, on a ticket of its own.
 const rounds = 200
 
-// race runs functions at the same time.
+// race runs functions at the same time; each is the first at times.
 func race(runners ...func()) {
+	rand.Shuffle(len(runners), func(i, j int) { runners[i], runners[j] = runners[j], runners[i] })
 	var wg sync.WaitGroup
 	start := make(chan struct{})
 	for _, run := range runners {

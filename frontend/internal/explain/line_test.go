@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-func queue(w *waiting, name string, n int) {
+func queue(l *line, name string, n int) {
 	for i := range n {
-		w.add(&entry{id: fmt.Sprint(name, i), queue: name})
+		l.entries = append(l.entries, &entry{id: fmt.Sprint(name, i), queue: name})
 	}
 }
 
@@ -23,13 +23,13 @@ func TestQueuesShareTheTurns(t *testing.T) {
 		"exactly what there": {map[string]int{"a": 60, "b": 40}, map[string]int{"a": 60, "b": 40}},
 	} {
 		for range 4 { // whichever is first
-			w := newWaiting()
+			l := new(line)
 			for q, n := range test.have {
-				queue(w, q, n)
+				queue(l, q, n)
 			}
-			w.first = rand.IntN(10)
+			l.first = rand.IntN(10)
 			got, all := map[string]int{}, 0
-			for _, e := range w.pick(100, func(*entry) verdict { return ask }, func(*entry) bool { return true }) {
+			for _, e := range pick(l.sweep(func(*entry) verdict { return ask }), 100, func(*entry) bool { return true }) {
 				got[e.queue]++
 				all++
 			}
@@ -51,13 +51,13 @@ func TestQueuesShareTheTurns(t *testing.T) {
 
 // More queues than turns: all get some.
 func TestMoreQueuesThanTurns(t *testing.T) {
-	w := newWaiting()
+	l := new(line)
 	for q := range 30 {
-		queue(w, fmt.Sprintf("q%02d", q), 5)
+		queue(l, fmt.Sprintf("q%02d", q), 5)
 	}
 	seen := map[string]bool{}
 	for range 30 {
-		picked := w.pick(4, func(*entry) verdict { return ask }, func(*entry) bool { return true })
+		picked := pick(l.sweep(func(*entry) verdict { return ask }), 4, func(*entry) bool { return true })
 		if len(picked) != 4 {
 			t.Fatalf("%d picked", len(picked))
 		}
@@ -75,9 +75,9 @@ func TestMoreQueuesThanTurns(t *testing.T) {
 func TestTurns(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		w, gone, ended, turns := newWaiting(), map[*entry]bool{}, map[*entry]bool{}, map[*entry]int{}
+		l, gone, ended, turns := new(line), map[*entry]bool{}, map[*entry]bool{}, map[*entry]int{}
 		n := 1 + r.IntN(40)
-		queue(w, "a", n)
+		queue(l, "a", n)
 		most := 1 + r.IntN(10)
 		judge := func(e *entry) verdict {
 			switch {
@@ -89,7 +89,7 @@ func TestTurns(t *testing.T) {
 			return ask
 		}
 		for range 2 * n {
-			picked := w.pick(most, judge, func(e *entry) bool { return !ended[e] })
+			picked := pick(l.sweep(judge), most, func(e *entry) bool { return !ended[e] })
 			if len(picked) > most {
 				t.Fatalf("%d picked, at most %d", len(picked), most)
 			}
@@ -104,7 +104,7 @@ func TestTurns(t *testing.T) {
 				gone[e], ended[e] = r.IntN(20) == 0, r.IntN(20) == 0
 			}
 		}
-		for e := range w.all() {
+		for _, e := range l.entries {
 			if !ended[e] && !gone[e] && len(e.id) > 2 && turns[e] == 0 {
 				t.Fatalf("%s never had a turn", e.id)
 			}
