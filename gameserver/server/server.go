@@ -23,6 +23,7 @@ import (
 
 	"torikumi/gameserver/internal/arena"
 	"torikumi/gameserver/internal/gateapi"
+	"torikumi/pkg/agones"
 	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
@@ -89,7 +90,7 @@ func environment(getenv func(string) string) func(string) string {
 		case "SERVER_GATE":
 			return getenv("TORIKUMI_GATE")
 		case "SERVER_SDK_GRPC_PORT":
-			return getenv("AGONES_SDK_GRPC_PORT")
+			return getenv(agones.SDKGRPCPortEnv)
 		}
 		return ""
 	}

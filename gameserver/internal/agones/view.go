@@ -6,20 +6,21 @@ package agones
 import (
 	"strconv"
 
+	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/proto/agones/sdk"
 )
 
 // States of a game server that matter here; the names are those of Agones.
 const (
-	StateReady = "Ready"
+	StateReady = agones.Ready
 	// StateRequestReady: Ready has been asked for.
-	StateRequestReady = "RequestReady"
-	StateReserved     = "Reserved"
-	StateAllocated    = "Allocated"
-	StateShutdown     = "Shutdown"
-	StateError        = "Error"
-	StateUnhealthy    = "Unhealthy"
+	StateRequestReady = agones.RequestReady
+	StateReserved     = agones.Reserved
+	StateAllocated    = agones.Allocated
+	StateShutdown     = agones.Shutdown
+	StateError        = agones.Error
+	StateUnhealthy    = agones.Unhealthy
 )
 
 // View is what the SDK has told of the game server.
