@@ -23,7 +23,7 @@ type Config struct {
 
 	Queues        string `flag:"queues" help:"File with the queues (queues.yaml); none: the built-in ones."`
 	OpenMatch     string `flag:"open-match" default:"127.0.0.1:50505" rule:"host:port" help:"Open Match's backend."`
-	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is kept."`
+	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is left running."`
 	MatchFunction string `flag:"matchfunction" default:"127.0.0.1:50502" rule:"host:port" help:"The match function, as Open Match reaches it."`
 
 	Allocator         string `flag:"allocator" default:"127.0.0.1:8443" rule:"host:port" help:"Agones's allocator."`
@@ -31,7 +31,7 @@ type Config struct {
 	AllocatorCert     string `flag:"allocator-cert" help:"PEM file with the director's client certificate for the allocator."`
 	AllocatorKey      string `flag:"allocator-key" help:"PEM file with the key of the client certificate."`
 	AllocatorInsecure bool   `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
-	GameServers       string `flag:"gameservers" rule:"host:port" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService); none: servers cannot be found again or given back."`
+	GameServers       string `flag:"gameservers" rule:"host:port" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService); none: servers cannot be found again or deleted."`
 	Namespace         string `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
 
 	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
@@ -42,13 +42,16 @@ type Config struct {
 	AnnounceBuffer        int           `flag:"announce-buffer" default:"1024" rule:"at least 1" help:"How many announcements are kept for a subscriber that does not read, before it is cut off."`
 }
 
-// Validate tells which of the director's own settings are wrong.
+// Validate reports which of the director's own settings are wrong.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.MatchTimeout >= c.PendingReleaseTimeout {
 		errs = append(errs, config.Invalid("match-timeout", fmt.Sprintf("must be shorter than --pending-release-timeout (%v)", c.PendingReleaseTimeout), c.MatchTimeout))
 	}
-	return errors.Join(append(errs, c.checkAllocatorTLS(), c.checkQueues())...)
+	if _, err := c.loadQueues(); err != nil {
+		errs = append(errs, fmt.Errorf("--queues: %w", err))
+	}
+	return errors.Join(append(errs, c.checkAllocatorTLS())...)
 }
 
 func (c *Config) checkAllocatorTLS() error {
@@ -67,37 +70,21 @@ func (c *Config) checkAllocatorTLS() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) checkQueues() error {
-	if _, err := c.loadQueues(); err != nil {
-		return fmt.Errorf("--queues: %w", err)
-	}
-	return nil
-}
-
 // loadQueues refuses expressions that the match function would refuse with each
 // profile. Which custom rules there are only the match function knows.
 func (c *Config) loadQueues() (*queues.Set, error) {
 	return queues.LoadWith(c.Queues, ruleset.Checks{Expression: expression.Check})
 }
 
-// hostPort splits an address whose host and port both have to be there.
-func hostPort(addr string) (host string, port int32, err error) {
-	host, text, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", 0, err
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || n == 0 || host == "" {
-		return "", 0, fmt.Errorf("%q is not host:port", addr)
-	}
-	return host, int32(n), nil
-}
-
 // function tells Open Match where the match function is.
 func (c *Config) function() (*openmatch.FunctionConfig, error) {
-	host, port, err := hostPort(c.MatchFunction)
+	host, text, err := net.SplitHostPort(c.MatchFunction)
 	if err != nil {
 		return nil, fmt.Errorf("match function: %w", err)
 	}
-	return &openmatch.FunctionConfig{Host: host, Port: port, Type: openmatch.FunctionConfig_GRPC}, nil
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("match function: %w", err)
+	}
+	return &openmatch.FunctionConfig{Host: host, Port: int32(port), Type: openmatch.FunctionConfig_GRPC}, nil
 }
