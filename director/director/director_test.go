@@ -11,7 +11,6 @@ import (
 
 	"torikumi/director/director"
 	"torikumi/pkg/contract"
-	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -87,7 +86,7 @@ func TestBotsReachTheGameServer(t *testing.T) {
 		return len(teams) == 2 && teams[0].GetBots() == 0 && len(teams[0].GetMembers()) == 1 && teams[1].GetName() == "west" && teams[1].GetBots() == 3
 	}
 	start(t, h, nil)
-	eventually.True(t, "the player is assigned", func() bool { return h.assigned(ids...) == 1 })
+	eventually(t, "the player is assigned", func() bool { return h.assigned(ids...) == 1 })
 	h.do(func() {
 		roster, err := contract.DecodeRoster(h.server("gs-0001").GetAnnotations()[contract.RosterAnnotation])
 		if err != nil || !bots(roster.GetTeams()) {
@@ -116,7 +115,7 @@ func TestRuleSetGoesWithTheProfile(t *testing.T) {
 	h := newHarness(t)
 	start(t, h, func(c *director.Config) { c.Queues = file })
 	var profile *openmatch.MatchProfile
-	eventually.True(t, "matches are fetched", func() bool {
+	eventually(t, "matches are fetched", func() bool {
 		h.do(func() { profile = h.profiles["melee"] })
 		return profile != nil
 	})
@@ -131,7 +130,7 @@ func TestManyMatchesAtOnce(t *testing.T) {
 	h.addServers(100)
 	ids := h.addTickets(200)
 	start(t, h, nil)
-	eventually.True(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
 	h.check(t)
 	if n := h.inState("Allocated"); n != 100 {
 		t.Errorf("%d servers are allocated", n)
@@ -144,13 +143,13 @@ func TestTwoDirectors(t *testing.T) {
 	a := start(t, h, nil)
 	start(t, h, nil)
 	ids := h.addTickets(60)
-	eventually.True(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
 	a.stop()
 	if err := a.wait(); err != nil {
 		t.Error(err)
 	}
 	more := h.addTickets(60)
-	eventually.True(t, "the other goes on", func() bool { return h.assigned(more...) == len(more) })
+	eventually(t, "the other goes on", func() bool { return h.assigned(more...) == len(more) })
 	h.check(t)
 	if n := h.inState("Allocated"); n != 60 {
 		t.Errorf("%d servers are allocated", n)

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"torikumi/director/director"
-	"torikumi/pkg/eventually"
 )
 
 // authority signs certificates for the tests.
@@ -104,10 +103,10 @@ func TestMutualTLS(t *testing.T) {
 				cfg.AllocatorCA, cfg.AllocatorCert, cfg.AllocatorKey = c.ca, clientCert, clientKey
 			})
 			if c.ok {
-				eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+				eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 				return
 			}
-			eventually.True(t, "the allocator is not believed", func() bool {
+			eventually(t, "the allocator is not believed", func() bool {
 				return metric(t, i, `torikumi_director_allocations_total{result="not_sent"}`) >= 2
 			})
 			if n := h.inState("Allocated"); n != 0 {

@@ -10,9 +10,8 @@
 //
 // The API has no authentication: the pod is its boundary, so that the gate
 // refuses to listen on anything but the loopback interface. It holds no
-// credentials. Used tokens are remembered in the journal, who is present in the
-// file beside it; both belong on a volume that lives as long as the pod. Without
-// a journal a gate that is restarted knows neither: it refuses the tokens from
+// credentials. Used tokens and who is present are remembered in the journal, which
+// belongs on a volume that lives as long as the pod. Without a journal a gate that is restarted knows neither: it refuses the tokens from
 // before its start, and ends the server after the no-show time unless somebody
 // comes.
 package gate
@@ -30,10 +29,10 @@ import (
 
 	"google.golang.org/grpc"
 
-	"torikumi/gameserver/internal/agones"
-	"torikumi/gameserver/internal/door"
+	"torikumi/gameserver/internal/admission"
 	"torikumi/gameserver/internal/gateapi"
 	"torikumi/gameserver/internal/journal"
+	"torikumi/gameserver/internal/watch"
 	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
@@ -52,7 +51,7 @@ type Config struct {
 	AllowHTTPKeys bool            `flag:"allow-http-jwks" default:"false" help:"Take the keys over plain HTTP from another machine. Whoever can change that traffic can let anyone in."`
 	Issuer        string          `flag:"issuer" required:"a token of somebody else could not be told apart" help:"The frontend's issuer, letter for letter as it stands in its tokens."`
 	Algorithm     token.Algorithm `flag:"algorithm" default:"RS256" rule:"RS256 or ES256" help:"Algorithm of join tokens."`
-	Journal       string          `flag:"journal" help:"File for used tokens; FILE.presence beside it holds who is here. Must live as long as the pod. Empty: memory only."`
+	Journal       string          `flag:"journal" help:"File for used tokens and who is here, with FILE.lock beside it. Must live as long as the pod. Empty: memory only."`
 	Capacity      int             `flag:"capacity" default:"0" rule:"not negative" help:"Most players at a time; 0: as many as the roster has, any number without one."`
 	NoShowTimeout time.Duration   `flag:"no-show-timeout" default:"2m" rule:"positive" help:"The server ends if nobody has come so long after its allocation."`
 	EmptyTimeout  time.Duration   `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long the server stays after its last player has left."`
@@ -101,9 +100,9 @@ func Main(ctx context.Context, p service.Process) int {
 	return service.Start(ctx, "gate", Run, p.Args, env, p.Stdout, p.Stderr)
 }
 
-// shutdowner joins what the door needs of the SDK.
+// shutdowner joins what the controller needs of the SDK.
 type shutdowner struct {
-	*agones.Follower
+	*watch.Watcher
 	sdk sdk.SDKClient
 }
 
@@ -133,31 +132,24 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 	if err != nil {
 		return fmt.Errorf("verifier: %w", err)
 	}
-	replay, err := journal.OpenReplay(cfg.Journal, nil)
+	memory, err := journal.Open(cfg.Journal, nil)
 	if err != nil {
-		return fmt.Errorf("open the record of used tokens: %w", err)
+		return fmt.Errorf("open journal: %w", err)
 	}
-	defer func() { err = errors.Join(err, replay.Close()) }()
+	defer func() { err = errors.Join(err, memory.Close()) }()
 
 	server := &shutdowner{sdk: sdk.NewSDKClient(conn)}
-	o := door.Options{
-		Verifier: verifier, Replay: replay, Server: server, Capacity: cfg.Capacity, Logger: log,
-		Policy: door.Policy{NoShow: cfg.NoShowTimeout, Empty: cfg.EmptyTimeout},
-	}
-	if cfg.Journal != "" {
-		o.PresenceFile = cfg.Journal + ".presence"
-	}
-	d, err := door.New(o)
-	if err != nil {
-		return err
-	}
-	server.Follower = agones.New(agones.Options{SDK: server.sdk, Observe: d.Observe, Logger: log})
-	return serve(ctx, cfg, d, server.Follower, keys, started)
+	controller := admission.New(admission.Options{
+		Verifier: verifier, Journal: memory, Server: server, Capacity: cfg.Capacity, Logger: log,
+		Policy: admission.Policy{NoShow: cfg.NoShowTimeout, Empty: cfg.EmptyTimeout},
+	})
+	server.Watcher = watch.New(watch.Options{SDK: server.sdk, Observe: controller.Observe, Logger: log})
+	return serve(ctx, cfg, controller, server.Watcher, keys, started)
 }
 
-func serve(ctx context.Context, cfg *Config, d *door.Door, follower *agones.Follower, keys *token.RemoteKeys, started func(service.Addrs)) error {
+func serve(ctx context.Context, cfg *Config, controller *admission.Controller, watcher *watch.Watcher, keys *token.RemoteKeys, started func(service.Addrs)) error {
 	registry := service.NewRegistry()
-	handler := gateapi.NewHandler(d, registry)
+	handler := gateapi.NewHandler(controller, registry)
 	return service.Run(ctx, service.Options{
 		Name: "gate", Config: cfg.Config, Registry: registry, HTTPListen: []string{cfg.HTTPListen}, Started: started,
 		WrapHTTP: localAPI,
@@ -173,13 +165,13 @@ func serve(ctx context.Context, cfg *Config, d *door.Door, follower *agones.Foll
 				return nil
 			},
 			"sdk": func(context.Context) error {
-				if lost := follower.Lost(); lost > 0 {
-					return fmt.Errorf("%w for %v", agones.ErrUnavailable, lost.Round(time.Second))
+				if lost := watcher.Lost(); lost > 0 {
+					return fmt.Errorf("%w for %v", watch.ErrUnavailable, lost.Round(time.Second))
 				}
 				return nil
 			},
 		},
-		Background: []func(context.Context) error{keys.Run, follower.Run, d.Run},
+		Background: []func(context.Context) error{keys.Run, watcher.Run, controller.Run},
 	})
 }
 

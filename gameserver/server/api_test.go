@@ -10,7 +10,7 @@ import (
 
 	"torikumi/gameserver/gate"
 	"torikumi/gameserver/internal/gateapi"
-	"torikumi/gameserver/internal/sdktest"
+	"torikumi/gameserver/internal/harness"
 	"torikumi/gameserver/server"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/service"
@@ -18,7 +18,7 @@ import (
 )
 
 // call returns status, media type and body.
-func (s *suite) call(method, path, media, body string) (int, string, []byte) {
+func (s *gameHarness) call(method, path, media, body string) (int, string, []byte) {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(limited(s.t), method, s.server.Gate+path, strings.NewReader(body))
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *suite) call(method, path, media, body string) (int, string, []byte) {
 // expected is players alone.
 func TestGateTellsOfBots(t *testing.T) {
 	s := start(t)
-	roster := sdktest.Roster("ann")
+	roster := harness.Roster("ann")
 	roster.Teams = append(roster.Teams, &torikumiv1.Team{Name: "robots", Bots: 3})
 	s.sdk.Give(match, roster)
 	s.until("the gate knows the match", func() bool { return s.roster().MatchID == match })

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"torikumi/gameserver/client"
-	"torikumi/gameserver/internal/door"
+	"torikumi/gameserver/internal/admission"
 	"torikumi/gameserver/internal/gateapi"
-	"torikumi/gameserver/internal/sdktest"
+	"torikumi/gameserver/internal/harness"
 	"torikumi/gameserver/internal/wire"
 	"torikumi/pkg/token"
 )
@@ -45,17 +45,33 @@ func TestKilledGateStillRefusesReplays(t *testing.T) {
 	}
 }
 
-func TestDamagedPresenceDoesNotStopTheGate(t *testing.T) {
+// TestDamagedJournal: the gate starts, knows what can be read, refuses tokens from
+// before its start, and admits new ones.
+func TestDamagedJournal(t *testing.T) {
 	s, _ := withoutGate(t)
-	if err := os.WriteFile(s.gate.Journal+".presence", []byte("{rubbish"), 0o600); err != nil {
+	old := s.token("ann")
+	data, err := os.ReadFile(s.gate.Journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.gate.Journal, append(data, "{rubbish\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.startGate()
-	s.join(s.player(), s.token("ann"))
+	if r := s.roster(); len(r.Present) != 1 {
+		t.Errorf("present = %v", r.Present)
+	}
+	if _, err := s.player().Join(limited(t), old); refusal(err) != token.ReasonIssuedBeforeStart {
+		t.Errorf("a token from before: %v", err)
+	}
+	s.until("a new token is admitted", func() bool { // from the next second on
+		_, err := s.player().Join(limited(t), s.token("ann"))
+		return err == nil
+	})
 }
 
 // withoutGate is a match with one player whose gate has been stopped.
-func withoutGate(t *testing.T) (s *suite, ann *client.Client) {
+func withoutGate(t *testing.T) (s *gameHarness, ann *client.Client) {
 	t.Helper()
 	s = start(t)
 	s.give(match, "ann")
@@ -83,10 +99,10 @@ func TestDepartureBeforeTheSDK(t *testing.T) {
 	s.sdk.Stop()
 	s.startBlindGate()
 	api := s.api()
-	if err := api.Depart(limited(t), "ann", ""); gateRefusal(err) != door.ReasonSDKUnavailable {
+	if err := api.Depart(limited(t), "ann", ""); gateRefusal(err) != admission.ReasonSDKUnavailable {
 		t.Errorf("departure: %v", err)
 	}
-	if r, err := api.Roster(limited(t)); gateRefusal(err) != door.ReasonSDKUnavailable {
+	if r, err := api.Roster(limited(t)); gateRefusal(err) != admission.ReasonSDKUnavailable {
 		t.Errorf("roster: %+v, %v", r, err)
 	}
 	if err := ann.Leave(limited(t)); err != nil {
@@ -105,7 +121,7 @@ func gateRefusal(err error) token.Reason {
 }
 
 func TestGateOutOfReach(t *testing.T) {
-	s := start(t, func(s *suite) { s.server.GateTimeout = 200 * time.Millisecond })
+	s := start(t, func(s *gameHarness) { s.server.GateTimeout = 200 * time.Millisecond })
 	s.give(match, "ann")
 	if err := s.stopGate(); err != nil {
 		t.Fatal(err)
@@ -127,8 +143,8 @@ func TestGateOutOfReach(t *testing.T) {
 // TestServerBehindItsGate: the gate has let in a player of the next match when
 // the server hears that the one before is over.
 func TestServerBehindItsGate(t *testing.T) {
-	behind := sdktest.Start(t)
-	s := start(t, func(s *suite) {
+	behind := harness.StartSDK(t)
+	s := start(t, func(s *gameHarness) {
 		s.server.SDKPort = behind.Port()
 		s.sdk.SetState("Ready")
 	})
@@ -154,7 +170,7 @@ func TestServerBehindItsGate(t *testing.T) {
 }
 
 func TestGateWithoutJournalRefusesOlderTokens(t *testing.T) {
-	s := start(t, func(s *suite) { s.gate.Journal = "" })
+	s := start(t, func(s *gameHarness) { s.gate.Journal = "" })
 	s.give(match, "ann")
 	tok := s.token("ann")
 	s.join(s.player(), tok)
@@ -191,7 +207,7 @@ func TestSDKRestart(t *testing.T) {
 }
 
 func TestKeysOutOfReach(t *testing.T) {
-	s := start(t, func(s *suite) { s.issuer.Close() })
+	s := start(t, func(s *gameHarness) { s.issuer.Close() })
 	s.give(match, "ann")
 	if _, err := s.player().Join(limited(t), s.token("ann")); refusal(err) != token.ReasonKeysUnavailable {
 		t.Errorf("join: %v", err)
@@ -199,7 +215,7 @@ func TestKeysOutOfReach(t *testing.T) {
 }
 
 func TestFloodOfRubbish(t *testing.T) {
-	s := start(t, func(s *suite) { s.server.StrangerRate, s.server.MaxPending, s.server.MaxPendingIP = 500, 16, 8 })
+	s := start(t, func(s *gameHarness) { s.server.StrangerRate, s.server.MaxPending, s.server.MaxPendingIP = 500, 16, 8 })
 	s.give(match, "ann", "bob")
 	ann := s.player()
 	s.join(ann, s.token("ann"))

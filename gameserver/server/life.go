@@ -8,9 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"torikumi/pkg/agones"
+
 	"golang.org/x/sync/errgroup"
 
-	"torikumi/gameserver/internal/agones"
+	"torikumi/gameserver/internal/watch"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/agones/sdk"
 )
@@ -20,10 +22,10 @@ var errEnded = errors.New("the game server has been shut down")
 
 // life is the server's life as a game server of Agones.
 type life struct {
-	sdk      sdk.SDKClient
-	cfg      *Config
-	log      *slog.Logger
-	follower *agones.Follower
+	sdk     sdk.SDKClient
+	cfg     *Config
+	log     *slog.Logger
+	watcher *watch.Watcher
 	// over says that the match ended is over, or none if it is empty, and that
 	// the match begun has begun, or none.
 	over func(ended, begun string)
@@ -35,25 +37,25 @@ type life struct {
 
 func newLife(client sdk.SDKClient, cfg *Config, log *slog.Logger, over func(ended, begun string)) *life {
 	l := &life{sdk: client, cfg: cfg, log: log, over: over, ended: make(chan struct{})}
-	l.follower = agones.New(agones.Options{SDK: client, Observe: l.observe, Logger: log})
+	l.watcher = watch.New(watch.Options{SDK: client, Observe: l.observe, Logger: log})
 	return l
 }
 
 // observe sends everybody away when the server is free again or has come to
 // another match.
-func (l *life) observe(v agones.View) {
+func (l *life) observe(v watch.View) {
 	switch {
 	case v.Ending():
 		l.once.Do(func() {
 			l.log.Info("game server ends", "gameserver", v.Namespace+"/"+v.Name, "state", v.State)
 			close(l.ended)
 		})
-	case v.State == agones.StateAllocated:
+	case v.State == agones.Allocated:
 		if l.match != v.Match {
 			l.over(l.match, v.Match)
 		}
 		l.match = v.Match
-	case v.State == agones.StateReady:
+	case v.State == agones.Ready:
 		if l.match != "" {
 			l.over(l.match, "")
 		}
@@ -64,7 +66,7 @@ func (l *life) observe(v agones.View) {
 // with runs serve for as long as the game server lives.
 func (l *life) with(ctx context.Context, serve func(context.Context) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, f := range []func(context.Context) error{serve, l.follower.Run, l.ready, l.health, l.watchdog} {
+	for _, f := range []func(context.Context) error{serve, l.watcher.Run, l.ready, l.health, l.watchdog} {
 		group.Go(func() error { return f(ctx) })
 	}
 	if err := group.Wait(); !errors.Is(err, errEnded) {
@@ -79,15 +81,15 @@ func (l *life) with(ctx context.Context, serve func(context.Context) error) erro
 func (l *life) ready(ctx context.Context) error {
 	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: time.Second}
 	for {
-		v, err := l.follower.Fresh(ctx)
+		v, err := l.watcher.Refresh(ctx)
 		if err == nil {
 			switch {
-			case v.State == agones.StateReady:
+			case v.State == agones.Ready:
 				l.log.Info("ready for players")
 				return nil
-			case v.State == agones.StateAllocated, v.State == agones.StateReserved, v.Ending():
+			case v.State == agones.Allocated, v.State == agones.Reserved, v.Ending():
 				return nil
-			case v.State == agones.StateRequestReady: // it has been heard
+			case v.State == agones.RequestReady: // it has been heard
 			default:
 				if _, err = l.sdk.Ready(ctx, &sdk.Empty{}); err == nil {
 					l.log.Info("ready for players")
@@ -138,7 +140,7 @@ func (l *life) watchdog(ctx context.Context) error {
 			return errEnded
 		case <-tick.C:
 		}
-		if lost := l.follower.Lost(); lost >= l.cfg.SDKLostTimeout {
+		if lost := l.watcher.Lost(); lost >= l.cfg.SDKLostTimeout {
 			return fmt.Errorf("%w: out of reach for %v", ErrSDKLost, lost.Round(time.Millisecond))
 		}
 	}

@@ -47,8 +47,8 @@ func TestMatchIsPlayedAndServerEnds(t *testing.T) {
 	}
 }
 
-// raceFree says whether the UDP port is free again.
-func raceFree(s *suite) bool {
+// raceFree reports whether the UDP port is free again.
+func raceFree(s *gameHarness) bool {
 	l, err := listenUDP(s.udp)
 	if err != nil {
 		return false
@@ -161,7 +161,7 @@ func TestFirstLeavesBeforeSecondComes(t *testing.T) {
 }
 
 func TestNoShowEndsTheServerDespiteLostShutdowns(t *testing.T) {
-	s := start(t, func(s *suite) { s.gate.NoShowTimeout = 50 * time.Millisecond })
+	s := start(t, func(s *gameHarness) { s.gate.NoShowTimeout = 50 * time.Millisecond })
 	s.sdk.LoseShutdowns(2)
 	s.sdk.Give(match, nil)
 	s.until("the server nobody came to ends", func() bool { return s.sdk.State() == "Shutdown" })
@@ -216,7 +216,7 @@ func TestReusedServerRefusesOldTokens(t *testing.T) {
 }
 
 func TestFullServerDoesNotSpendTheToken(t *testing.T) {
-	s := start(t, func(s *suite) { s.gate.Capacity = 1 })
+	s := start(t, func(s *gameHarness) { s.gate.Capacity = 1 })
 	s.give(match, "ann", "bob")
 	ann, bob := s.player(), s.player()
 	s.join(ann, s.token("ann"))
@@ -232,7 +232,7 @@ func TestFullServerDoesNotSpendTheToken(t *testing.T) {
 }
 
 func TestSilentPlayerIsDropped(t *testing.T) {
-	s := start(t, func(s *suite) { s.server.IdleTimeout = 100 * time.Millisecond })
+	s := start(t, func(s *gameHarness) { s.server.IdleTimeout = 100 * time.Millisecond })
 	s.give(match, "ann", "bob")
 	ann := s.player()
 	s.join(ann, s.token("ann"))
@@ -259,7 +259,7 @@ func TestStopKicksAndTellsTheGate(t *testing.T) {
 }
 
 func TestLostSDKEndsTheServer(t *testing.T) {
-	s := start(t, func(s *suite) { s.server.SDKLostTimeout = 200 * time.Millisecond })
+	s := start(t, func(s *gameHarness) { s.server.SDKLostTimeout = 200 * time.Millisecond })
 	s.sdk.Stop()
 	s.until("the server ends", func() bool { return raceFree(s) })
 	if err := s.stopServer(); !errors.Is(err, server.ErrSDKLost) {

@@ -15,8 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"torikumi/gameserver/internal/keytest"
-	"torikumi/gameserver/internal/sdktest"
+	"torikumi/gameserver/internal/harness"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
 	"torikumi/proto/agones/sdk"
@@ -45,26 +44,26 @@ func TestRealSDKServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	agones := sdk.NewSDKClient(conn)
+	client := sdk.NewSDKClient(conn)
 	state := func() string {
-		gs, err := agones.GetGameServer(limited(t), &sdk.Empty{})
+		gs, err := client.GetGameServer(limited(t), &sdk.Empty{})
 		if err != nil {
 			return err.Error()
 		}
 		return gs.GetStatus().GetState()
 	}
 
-	s := &suite{t: t, issuer: keytest.New(t)}
+	s := &gameHarness{t: t, issuer: harness.StartIssuer(t)}
 	config.Default(&s.gate)
 	config.Default(&s.server)
-	s.gate.HTTPListen, s.gate.SDKPort, s.gate.JWKSURL, s.gate.Issuer = "127.0.0.1:0", ports[0], s.issuer.URL(), keytest.Name
+	s.gate.HTTPListen, s.gate.SDKPort, s.gate.JWKSURL, s.gate.Issuer = "127.0.0.1:0", ports[0], s.issuer.URL(), harness.IssuerName
 	s.server.UDPListen, s.server.SDKPort, s.server.HealthInterval = "127.0.0.1:0", ports[0], 50*time.Millisecond
 	s.gate.LogLevel, s.server.LogLevel = slog.LevelWarn, slog.LevelWarn
 	s.startGate()
 	s.startServer()
 	s.until("the server is Ready", func() bool { return state() == "Ready" })
 
-	roster, err := contract.EncodeRoster(sdktest.Roster("ann", "bob"))
+	roster, err := contract.EncodeRoster(harness.Roster("ann", "bob"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +89,7 @@ func TestRealSDKServer(t *testing.T) {
 // writeGameServer writes the file in one call, because it is read at each write.
 func writeGameServer(t *testing.T, file, state, match, roster string) {
 	t.Helper()
-	text := fmt.Sprintf("apiVersion: agones.dev/v1\nkind: GameServer\nmetadata:\n  name: %s\n  namespace: %s\n  uid: uid-1\n", sdktest.Name, sdktest.Namespace)
+	text := fmt.Sprintf("apiVersion: agones.dev/v1\nkind: GameServer\nmetadata:\n  name: %s\n  namespace: %s\n  uid: uid-1\n", harness.Name, harness.Namespace)
 	if match != "" {
 		text += fmt.Sprintf("  labels:\n    %s: %s\n  annotations:\n    %s: %q\n", contract.MatchLabel, match, contract.RosterAnnotation, roster)
 	}

@@ -21,9 +21,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"torikumi/gameserver/internal/arena"
 	"torikumi/gameserver/internal/gateapi"
-	"torikumi/pkg/agones"
+	"torikumi/gameserver/internal/udpserver"
 	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
@@ -38,7 +37,7 @@ var ErrSDKLost = errors.New("the Agones SDK is lost")
 type Config struct {
 	service.Config
 
-	UDPListen      string        `flag:"udp-listen" default:"127.0.0.1:7654" rule:"listen" help:"Address for players; port 0 is any free one. PORT sets it too, to 127.0.0.1:$PORT."`
+	UDPListen      string        `flag:"udp-listen" default:"127.0.0.1:7654" help:"Address for players, host:port; port 0 is any free one. PORT sets it too, to 127.0.0.1:$PORT."`
 	Gate           string        `flag:"gate" default:"http://127.0.0.1:8085" help:"URL of the gate; TORIKUMI_GATE sets it too."`
 	SDKPort        int           `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
 	HealthInterval time.Duration `flag:"health-interval" default:"2s" rule:"positive" help:"Time between two signs of life to Agones."`
@@ -53,6 +52,9 @@ type Config struct {
 // Validate tells which settings are wrong.
 func (c *Config) Validate() error {
 	var errs []error
+	if _, err := net.ResolveUDPAddr("udp", c.UDPListen); err != nil || c.UDPListen == "" {
+		errs = append(errs, config.Invalid("udp-listen", "must be host:port", c.UDPListen))
+	}
 	if err := gateapi.CheckURL(c.Gate); err != nil {
 		errs = append(errs, config.Invalid("gate", err.Error(), c.Gate))
 	}
@@ -90,7 +92,7 @@ func environment(getenv func(string) string) func(string) string {
 		case "SERVER_GATE":
 			return getenv("TORIKUMI_GATE")
 		case "SERVER_SDK_GRPC_PORT":
-			return getenv(agones.SDKGRPCPortEnv)
+			return getenv("AGONES_SDK_GRPC_PORT")
 		}
 		return ""
 	}
@@ -118,7 +120,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, started func(addr s
 	if err != nil {
 		return fmt.Errorf("listen for players: %w", err)
 	}
-	a, err := arena.New(arena.Options{
+	a, err := udpserver.New(udpserver.Options{
 		Conn: socket, Gate: gate, Idle: cfg.IdleTimeout, GateTimeout: cfg.GateTimeout,
 		MaxPending: cfg.MaxPending, MaxPendingPerIP: cfg.MaxPendingIP, StrangerRate: cfg.StrangerRate, Logger: log,
 	})

@@ -99,8 +99,7 @@ func form(text string) func(string) bool {
 	case "listen":
 		return func(s string) bool {
 			host, port, err := net.SplitHostPort(s)
-			_, portErr := strconv.ParseUint(port, 10, 16)
-			return err == nil && portErr == nil && !strings.Contains(host, " ")
+			return err == nil && port != "" && !strings.Contains(host, " ")
 		}
 	case "IP address":
 		return func(s string) bool { return net.ParseIP(s) != nil }

@@ -16,7 +16,6 @@ import (
 
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
-	"torikumi/pkg/eventually"
 	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -29,7 +28,7 @@ func TestPendingAndAssignedTicketsTimeOut(t *testing.T) {
 	om.proposing("p", om.match("m", a, b))
 	done := make(chan fetched, 1)
 	go func() { done <- om.fetch(t.Context(), om.request("p")) }()
-	eventually.True(t, "a cycle registers", func() bool { n, _ := c.Waiting(); return n > 0 })
+	eventually(t, "a cycle registers", func() bool { n, _ := c.Waiting(); return n > 0 })
 	c.Advance(time.Second)
 	om.expectFetch(<-done, codes.OK, "m")
 	om.expectWaiting()
@@ -61,7 +60,7 @@ func TestEvaluatorThatIsNotThereAndComes(t *testing.T) {
 		t.Errorf("the message is %q", message)
 	}
 	serve(t, addr, func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
-	eventually.True(t, "matches once the evaluator is there", func() bool {
+	eventually(t, "matches once the evaluator is there", func() bool {
 		return om.fetch(t.Context(), om.request("p")).err == nil
 	})
 }

@@ -38,7 +38,7 @@ type Client struct {
 	http *http.Client
 }
 
-// CheckURL says whether the gate may be at this URL.
+// CheckURL reports whether the gate may be at this URL.
 func CheckURL(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil {

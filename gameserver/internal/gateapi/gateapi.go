@@ -56,8 +56,8 @@ type Roster struct {
 	State    string     `json:"state"`
 	Expected []Expected `json:"expected"`
 	Bots     []Bots     `json:"bots"`
-	Present  []Guest    `json:"present"`
-	Departed []Guest    `json:"departed"`
+	Present  []Player   `json:"present"`
+	Departed []Player   `json:"departed"`
 }
 
 // Expected is a player of the match.
@@ -72,9 +72,9 @@ type Bots struct {
 	Count int32  `json:"count"`
 }
 
-// Guest is a player who is here, or was. Since is when they came; for the
+// Player is a player who is here, or was. Since is when they came; for the
 // departed, when they left.
-type Guest struct {
+type Player struct {
 	Player    string    `json:"player"`
 	Team      string    `json:"team"`
 	Since     time.Time `json:"since"`

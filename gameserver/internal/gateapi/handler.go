@@ -11,7 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"torikumi/gameserver/internal/door"
+	"torikumi/gameserver/internal/admission"
+	"torikumi/gameserver/internal/journal"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/token"
 )
@@ -24,23 +25,22 @@ const (
 	maxKey      = 128
 )
 
-// Handler answers the API out of a door.
+// Handler answers the API out of a admission.
 type Handler struct {
-	door     *door.Door
-	admitted prometheus.Counter
-	refused  *prometheus.CounterVec
+	controller *admission.Controller
+	admitted   prometheus.Counter
+	refused    *prometheus.CounterVec
 }
 
 // NewHandler makes a Handler and registers its metrics.
-func NewHandler(d *door.Door, registry prometheus.Registerer) *Handler {
+func NewHandler(c *admission.Controller, registry prometheus.Registerer) *Handler {
 	h := &Handler{
-		door:     d,
-		admitted: prometheus.NewCounter(prometheus.CounterOpts{Name: "torikumi_gate_admitted_total", Help: "Players let in."}),
-		refused:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "torikumi_gate_refused_total", Help: "Players refused, by reason."}, []string{"reason"}),
+		controller: c,
+		admitted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "torikumi_gate_admitted_total", Help: "Players let in."}),
+		refused:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "torikumi_gate_refused_total", Help: "Players refused, by reason."}, []string{"reason"}),
 	}
 	present := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "torikumi_gate_present", Help: "Players in the match."}, func() float64 {
-		_, present, _ := d.Snapshot()
-		return float64(len(present))
+		return float64(len(c.Snapshot().Present))
 	})
 	registry.MustRegister(h.admitted, h.refused, present)
 	return h
@@ -68,7 +68,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
 		badField(KeyHeader, fmt.Sprintf("must have at most %d characters", maxKey)).Write(w)
 		return
 	}
-	a, err := h.door.Admit(r.Context(), req.Token, key)
+	a, err := h.controller.Admit(r.Context(), req.Token, key)
 	if err != nil {
 		h.refused.WithLabelValues(string(refuse(w, err))).Inc()
 		return
@@ -80,7 +80,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
 
 // refuse returns the reason that it has answered with.
 func refuse(w http.ResponseWriter, err error) token.Reason {
-	var refusal *door.Refusal
+	var refusal *admission.Refusal
 	if !errors.As(err, &refusal) {
 		problem.Write(w, http.StatusInternalServerError, "internal error")
 		return "internal"
@@ -105,10 +105,10 @@ func (h *Handler) depart(w http.ResponseWriter, r *http.Request) {
 		badField("player", "must not be empty").Write(w)
 		return
 	}
-	switch err := h.door.Depart(r.Context(), req.Player, req.Admission); {
+	switch err := h.controller.Depart(r.Context(), req.Player, req.Admission); {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
-	case errors.Is(err, door.ErrNotPresent):
+	case errors.Is(err, admission.ErrNotPresent):
 		p := problem.New(http.StatusNotFound, err.Error())
 		p.Reason = "not_present"
 		p.Write(w)
@@ -118,14 +118,14 @@ func (h *Handler) depart(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) roster(w http.ResponseWriter, r *http.Request) {
-	if err := h.door.Await(r.Context()); err != nil {
+	if err := h.controller.Await(r.Context()); err != nil {
 		refuse(w, err)
 		return
 	}
-	s, present, departed := h.door.Snapshot()
+	s := h.controller.Snapshot()
 	answer := Roster{
-		MatchID: s.Match, Queue: s.Roster.GetQueue(), Region: s.Roster.GetRegion(), State: s.Server.State,
-		Expected: []Expected{}, Bots: []Bots{}, Present: guests(present), Departed: guests(departed),
+		MatchID: s.Match, Queue: s.Roster.GetQueue(), Region: s.Roster.GetRegion(), State: s.State,
+		Expected: []Expected{}, Bots: []Bots{}, Present: players(s.Present), Departed: players(s.Departed),
 	}
 	for _, team := range s.Roster.GetTeams() {
 		for _, m := range team.GetMembers() {
@@ -138,10 +138,10 @@ func (h *Handler) roster(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", answer)
 }
 
-func guests(list []door.Guest) []Guest {
-	all := make([]Guest, 0, len(list))
+func players(list []journal.Player) []Player {
+	all := make([]Player, 0, len(list))
 	for _, g := range list {
-		all = append(all, Guest{Player: g.Player, Team: g.Team, Since: g.Since, Admission: g.Admission})
+		all = append(all, Player{Player: g.Player, Team: g.Team, Since: g.Since, Admission: g.Admission})
 	}
 	return all
 }

@@ -1,3 +1,44 @@
+// Package journal is what a gate remembers beyond its own process: which tokens have
+// been used, and who has come for the match and left. A gate that was killed would
+// otherwise admit a token twice, and take a server full of players for one that
+// nobody joined.
+//
+// # File
+//
+// The journal is an append-only text file; each line is one record, a JSON object
+// with a "type". The first record of the file, and no other, is "begin".
+//
+//	{"type":"begin","version":1,"at":T}   at: uses before T may be missing; left out: none are
+//	{"type":"used","jti":ID,"exp":S}      the token is used; S: when it expires, in seconds since 1970
+//	{"type":"fresh"}                      the T of begin is over
+//	{"type":"allocated","uid":…,"server":"NAMESPACE/NAME","match":…,"at":T}
+//	                                      a new allocation, nobody has come yet; without match: the server is free
+//	{"type":"admitted","player":…,"team":…,"jti":ID,"exp":S,"attempt":…,"at":T}
+//	                                      the player has come in; the token is used, unless exp is left out
+//	{"type":"departed","player":…,"at":T} the player, who was present, has left
+//
+// Times T are RFC 3339. A player comes in with one record, so that there is no moment
+// at which the token is used and the player is not here.
+//
+// A record counts once its line has an end. An admission is on disk before it is
+// answered. Departures and allocations outlive the process, not the machine, which
+// would take the pod with it: nothing is synced for them.
+//
+// Opening reads the file and replaces it in one step by the fewest records that say
+// the same; so does, now and then, a write. So a last line without an end, which a
+// killed gate may leave, goes away: what it was about was never answered. After a
+// write that failed nobody knows how much of it is in the file: the next one replaces
+// the file first.
+//
+// A file that is not there, or has a line that no gate wrote there, may lack uses.
+// What can be read of it counts, and tokens that were issued before the moment of
+// opening are refused (issued_before_start), after later restarts too. "iat" is cut to
+// whole seconds: a token of the very second of the start counts as older, since it may
+// be. This would also hit the first players of a server that has just been born; its
+// gate knows better and calls [Journal.MarkFresh].
+//
+// PATH.lock keeps a second gate from using the same journal; the lock ends with the
+// process. The files live as long as the pod, so that no version reads another's.
 package journal
 
 import (
@@ -7,86 +48,230 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"torikumi/pkg/atomicfile"
 	"torikumi/pkg/token"
 )
 
-// A journal is a text file. The first line is the magic and the start time in
-// nanoseconds since 1970 (0: there is none); each further line is a used id and
-// when its token expires, in seconds since 1970.
-const journalMagic = "torikumi-replay-1"
+// leastSweep is how many records are written at least between two replacements of
+// the file; with more to remember it is as many as it takes.
+const leastSweep = 256
 
-// journalState is what a journal tells.
-type journalState struct {
-	// start is the time before which uses may be missing; zero means that none
-	// are.
-	start time.Time
-	used  map[string]int64
+// Journal is the memory of a gate. It is not safe for concurrent use: the lock of
+// what owns it guards it. A file belongs to one Journal at a time.
+//
+// A token is remembered until token.MaxLeeway after its expiry, that is, for as long
+// as any [token.Verifier] could accept it.
+type Journal struct {
+	now  func() time.Time
+	path string   // empty: memory only
+	lock *os.File // nil: memory only, or closed
+	file *os.File // nil: memory only, or to be replaced before the next write
+
+	contents  contents
+	recovered bool // the presence is an earlier gate's, and not taken over yet
+	damaged   bool
+	closed    bool
+	sweep     int // writes until the next sweep
 }
 
-// journal is an append-only file that is durable after every write.
-type journal struct {
-	path string
-	file *os.File // nil after a failure, until the next rewrite
-	lock *os.File
+var errClosed = errors.New("journal is closed")
+
+// Open reads the journal at path, or begins one; its directory must exist and should
+// live as long as the pod. With an empty path nothing outlives the process. A nil now
+// means time.Now.
+func Open(path string, now func() time.Time) (*Journal, error) {
+	if now == nil {
+		now = time.Now
+	}
+	j := &Journal{now: now, path: path, contents: newContents(), sweep: leastSweep}
+	if path == "" {
+		j.contents.start = now()
+		return j, nil
+	}
+	var err error
+	if j.lock, err = openLock(path); err != nil {
+		return nil, err
+	}
+	if err = j.recover(); err != nil {
+		return nil, errors.Join(err, j.lock.Close())
+	}
+	return j, nil
 }
 
-// readJournal returns the recorded state, and whether the record is whole. A
-// last line without an end is a use that was never answered, and does not count.
-func readJournal(path string) (state journalState, whole bool, err error) {
-	state.used = map[string]int64{}
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return state, false, nil
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock journal %q: %w", filepath.Base(path), err)
+	}
+	if err := lockFile(f); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock journal %q, which another process may be using: %w", filepath.Base(path), err)
+	}
+	return f, nil
+}
+
+// recover takes over what an earlier gate has left.
+func (j *Journal) recover() error {
+	data, err := os.ReadFile(j.path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	var whole bool
+	if j.contents, whole = parse(data); !whole {
+		j.contents.start = j.now()
+	}
+	j.forgetExpired()
+	j.damaged = !whole && !missing
+	j.recovered = j.contents.presence.Match != ""
+	return j.replace()
+}
+
+// Damaged reports whether Open found a file with a record that no gate wrote.
+func (j *Journal) Damaged() bool { return j.damaged }
+
+// Presence returns who has come for the allocation that Allocate named last. It
+// changes with the journal; the caller only reads it.
+func (j *Journal) Presence() *Presence {
+	if j.recovered {
+		p := newPresence()
+		return &p
+	}
+	return &j.contents.presence
+}
+
+// MarkFresh says that no token that will be accepted from now on can have been
+// used before: the gate has seen, after Open, that its game server has no match yet,
+// or a new one, and a token opens the server for its own match only. The rule about
+// tokens issued before the start ends, durably.
+func (j *Journal) MarkFresh() error {
+	if j.closed {
+		return errClosed
+	}
+	if j.contents.start.IsZero() {
+		return nil
+	}
+	if err := j.append(record{Type: kindFresh}, true); err != nil {
+		return err
+	}
+	j.contents.start = time.Time{}
+	return nil
+}
+
+// Allocate begins with an allocation of the server, namespace/name; without a match,
+// with a server that is free. If an earlier gate has left who came for this very
+// allocation, and Allocate is called for the first time, it takes that over and
+// reports true. An error says that the next gate would not know of the allocation;
+// this one does.
+func (j *Journal) Allocate(uid, server, match string, at time.Time) (restored bool, err error) {
+	p := &j.contents.presence
+	if j.recovered && p.UID == uid && p.Server == server && p.Match == match {
+		j.recovered = false
+		return true, nil
+	}
+	j.recovered = false
+	return false, j.record(record{Type: kindAllocated, UID: uid, Server: server, Match: match, At: at})
+}
+
+// Admit spends the player's token, whose id is player.Admission, and makes the player
+// present. It returns nil only once for an id, and only when that is on disk; any
+// other answer is a [*token.Refusal]. expiry and issued are those of the token.
+func (j *Journal) Admit(player Player, expiry, issued time.Time) (reconnect bool, err error) {
+	switch {
+	case !validTokenID(player.Admission):
+		return false, token.Refuse(token.ReasonBadClaim, "jti is not the id of a token")
+	case j.closed:
+		return false, &token.Refusal{Reason: token.ReasonJournalUnavailable, Detail: "shutting down", Cause: errClosed}
+	case j.forgotten(expiry.Unix()):
+		return false, token.Refuse(token.ReasonExpired, "exp has passed too long ago")
+	}
+	if _, ok := j.contents.used[player.Admission]; ok {
+		return false, token.Refuse(token.ReasonReplayed, "jti has been used")
+	}
+	if issued.Before(j.contents.start) {
+		return false, token.Refuse(token.ReasonIssuedBeforeStart, "iat lies before the start of the record of used tokens")
+	}
+	err = j.append(record{
+		Type: kindAdmitted, Player: player.Player, Team: player.Team, At: player.Since, ID: player.Admission, Attempt: player.Attempt, Expiry: expiry.Unix(),
+	}, true)
+	if err != nil {
+		return false, &token.Refusal{Reason: token.ReasonJournalUnavailable, Detail: "the use could not be recorded", Cause: err}
+	}
+	j.contents.used[player.Admission] = expiry.Unix()
+	return j.contents.presence.Enter(player), nil
+}
+
+// Depart makes a present player a departed one; nothing happens if the player is not
+// present. An error says that the next gate would take the player for present; this
+// one does not.
+func (j *Journal) Depart(player string, at time.Time) error {
+	if _, ok := j.Presence().Present[player]; !ok {
+		return nil
+	}
+	return j.record(record{Type: kindDeparted, Player: player, At: at})
+}
+
+// Close ends the use of the file, for another Journal to open. Later uses of tokens
+// are refused. The second and later calls do nothing.
+func (j *Journal) Close() error {
+	if j.closed {
+		return nil
+	}
+	j.closed = true
+	if j.path == "" {
+		return nil
+	}
+	var err error
+	if j.file == nil { // the last write has failed
+		err = j.replace()
+	}
+	j.closeFile()
+	return errors.Join(err, j.lock.Close())
+}
+
+// record writes what has happened anyway: it counts even if it cannot be written.
+func (j *Journal) record(r record) error {
+	err := errClosed
+	if !j.closed {
+		err = j.append(r, false)
+	}
+	return errors.Join(err, j.contents.apply(r))
+}
+
+// append writes a record, and a durable one to the disk.
+func (j *Journal) append(r record, durable bool) error {
+	if j.sweep--; j.sweep <= 0 {
+		j.forgetExpired()
+		j.sweep = max(leastSweep, j.contents.size())
+		j.closeFile() // to be replaced without what has expired
+	}
+	if j.path == "" {
+		return nil
+	}
+	if j.file == nil {
+		if err := j.replace(); err != nil {
+			return err
+		}
+	}
+	_, err := j.file.Write(r.line())
+	if err == nil && durable {
+		err = j.file.Sync()
 	}
 	if err != nil {
-		return state, false, fmt.Errorf("read journal: %w", err)
+		j.closeFile()
+		return fmt.Errorf("write journal: %w", err)
 	}
-	lines := strings.Split(string(data[:bytes.LastIndexByte(data, '\n')+1]), "\n")
-	magic, start, _ := strings.Cut(lines[0], " ")
-	nanos, err := strconv.ParseInt(start, 10, 64)
-	whole = magic == journalMagic && err == nil
-	if whole && nanos != 0 {
-		state.start = time.Unix(0, nanos)
-	}
-	for _, line := range lines[1:] {
-		if line == "" {
-			continue
-		}
-		id, exp, _ := strings.Cut(line, " ")
-		seconds, err := strconv.ParseInt(exp, 10, 64)
-		if err != nil || !validUsedID(id) {
-			whole = false
-			continue
-		}
-		state.used[id] = seconds
-	}
-	return state, whole, nil
+	return nil
 }
 
-// validUsedID keeps line ends and spaces out of the journal.
-func validUsedID(id string) bool { return token.Matches(id, "_-", 64) }
-
-func journalLine(id string, exp int64) string {
-	return id + " " + strconv.FormatInt(exp, 10) + "\n"
-}
-
-// rewrite replaces the file by one that holds just the state, and opens it for
-// more.
-func (j *journal) rewrite(state *journalState) error {
-	j.close()
-	var nanos int64
-	if !state.start.IsZero() {
-		nanos = state.start.UnixNano()
-	}
+// replace writes the file anew and opens it for more.
+func (j *Journal) replace() error {
+	j.closeFile()
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %d\n", journalMagic, nanos)
-	for id, exp := range state.used {
-		b.WriteString(journalLine(id, exp))
+	for _, r := range j.contents.records() {
+		b.Write(r.line())
 	}
 	if err := atomicfile.Write(j.path, b.Bytes(), time.Time{}); err != nil {
 		return fmt.Errorf("write journal: %w", err)
@@ -99,38 +284,24 @@ func (j *journal) rewrite(state *journalState) error {
 	return nil
 }
 
-// add records one use. After an error nobody knows how much of it is in the
-// file, so that it takes a rewrite before the next.
-func (j *journal) add(id string, exp int64) error {
-	_, err := j.file.WriteString(journalLine(id, exp))
-	if err == nil {
-		err = j.file.Sync()
-	}
-	if err != nil {
-		j.close()
-		return fmt.Errorf("write journal: %w", err)
-	}
-	return nil
-}
-
-// close closes the file: all that counts in it has been synced.
-func (j *journal) close() {
+// closeFile closes the file: all of it that has to be durable has been synced.
+func (j *Journal) closeFile() {
 	if j.file != nil {
 		_ = j.file.Close()
 		j.file = nil
 	}
 }
 
-// lockJournal keeps a second process from using the same journal; the lock ends
-// with the process.
-func lockJournal(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock journal %q: %w", filepath.Base(path), err)
+// forgotten reports whether a token with this expiry is out of every verifier's
+// reach, and so need not be remembered.
+func (j *Journal) forgotten(expiry int64) bool {
+	return !j.now().Before(time.Unix(expiry, 0).Add(token.MaxLeeway))
+}
+
+func (j *Journal) forgetExpired() {
+	for id, expiry := range j.contents.used {
+		if j.forgotten(expiry) {
+			delete(j.contents.used, id)
+		}
 	}
-	if err := lockFile(f); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock journal %q, which another process may be using: %w", filepath.Base(path), err)
-	}
-	return f, nil
 }

@@ -103,7 +103,7 @@ func Parse(b []byte) (verb, arg string, ok bool) {
 	return verb, arg, true
 }
 
-// PlainToken says whether a JOIN's argument can be a token at all: letters,
+// PlainToken reports whether a JOIN's argument can be a token at all: letters,
 // digits, and the three signs that compact tokens have.
 func PlainToken(arg string) bool {
 	for i := range len(arg) {

@@ -118,10 +118,10 @@ func (o *ordered[T]) divide(i int, key uint64) bool {
 	if b.uniform || i == len(o.buckets)-1 && key > highest {
 		return true
 	}
-	at := split(items)
+	at := cut(items)
 	upper := &list[T]{home: o, tail: make([]item[T], 0, bucketSize)}
 	for _, it := range items[at:] {
-		upper.move(it)
+		upper.take(it)
 	}
 	clear(items[at:])
 	b.list.tail = shrink(items[:at])
@@ -136,9 +136,9 @@ func (o *ordered[T]) divide(i int, key uint64) bool {
 	return true
 }
 
-// split finds the place nearest to the middle between two different keys of sorted
+// cut finds the place nearest to the middle between two different keys of sorted
 // items that are not all the same.
-func split[T any](items []item[T]) int {
+func cut[T any](items []item[T]) int {
 	middle := len(items) / 2
 	for d := 0; ; d++ {
 		for _, at := range [...]int{middle - d, middle + d} {
@@ -178,7 +178,7 @@ func (o *ordered[T]) merge(i int) bool {
 		return false
 	}
 	for _, it := range next.tail {
-		b.list.move(it)
+		b.list.take(it)
 	}
 	b.uniform = false
 	o.remove(i + 1)

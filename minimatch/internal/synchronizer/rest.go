@@ -30,8 +30,7 @@ var errRESTTimeout = errors.New("the evaluator took longer than 3 s")
 type REST struct {
 	url    string
 	client *http.Client
-	health *rpc.Health
-	logger *slog.Logger
+	health health
 }
 
 // NewREST returns an evaluator at the address HOST:PORT.
@@ -45,8 +44,7 @@ func NewREST(address string, logger *slog.Logger) *REST {
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		health: newHealth(logger),
-		logger: logger,
+		health: health{logger: logger},
 	}
 }
 
@@ -96,13 +94,13 @@ func (r *REST) Evaluate(ctx context.Context, source Source, accept func(string) 
 	if err != nil && parent.Err() == nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}
-	return outcome(parent, r.health, err)
+	return r.health.outcome(parent, err)
 }
 
 // write sends proposals, one JSON object after another, until there are no more.
 func write(ctx context.Context, w io.Writer, source Source) error {
 	for {
-		batch, err := source.Receive(ctx)
+		batch, err := source.Take(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -145,7 +143,7 @@ func (r *REST) call(ctx context.Context, body io.Reader, accept func(string) err
 		var wrong *wrongID
 		switch err := accept(answer.GetMatchId()); {
 		case errors.As(err, &wrong):
-			r.logger.Warn("evaluator's answer passed over", "error", err)
+			r.health.logger.Warn("evaluator's answer passed over", "error", err)
 		case err != nil:
 			return err
 		}

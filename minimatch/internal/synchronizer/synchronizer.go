@@ -25,9 +25,9 @@ type Evaluator interface {
 
 // Source hands over proposals in the order in which they came.
 type Source interface {
-	// Receive waits for proposals and returns all that are there. It returns io.EOF
+	// Take waits for proposals and returns all that are there. It returns io.EOF
 	// when there will be no more, and ctx's cause when ctx is done.
-	Receive(ctx context.Context) ([]*openmatch.Match, error)
+	Take(ctx context.Context) ([]*openmatch.Match, error)
 }
 
 // Pending is what a cycle does to what waits.
@@ -122,10 +122,10 @@ func (s *Synchronizer) join(ctx context.Context, prepare Prepare) (*Call, <-chan
 		return nil, nil, ErrStopped
 	}
 	if s.current == nil {
-		c, evaluation := newCycle(s.o)
+		c := newCycle(s.o)
 		s.current = c
 		s.cycles.Go(func() {
-			c.run(evaluation, s.stopping)
+			c.run(s.stopping)
 			s.finish(c)
 		})
 	}

@@ -1,4 +1,4 @@
-package arena
+package udpserver
 
 import (
 	"context"
@@ -10,10 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/pkg/eventually"
+
 	"go.uber.org/goleak"
 
 	"torikumi/gameserver/internal/gateapi"
-	"torikumi/gameserver/internal/sdktest"
 	"torikumi/gameserver/internal/wire"
 )
 
@@ -64,12 +65,12 @@ func (g *fakeGate) Roster(context.Context) (r gateapi.Roster, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for p := range g.present {
-		r.Present = append(r.Present, gateapi.Guest{Player: p, Admission: "of-" + p})
+		r.Present = append(r.Present, gateapi.Player{Player: p, Admission: "of-" + p})
 	}
 	return r, nil
 }
 
-func open(t *testing.T, g *fakeGate, rate int) (*Arena, net.Conn) {
+func open(t *testing.T, g *fakeGate, rate int) (*Server, net.Conn) {
 	t.Helper()
 	g.present = map[string]bool{}
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -118,7 +119,7 @@ func TestGhostIsCleared(t *testing.T) {
 	g := &fakeGate{lose: true}
 	_, c := open(t, g, 1000)
 	_, _ = c.Write([]byte("JOIN ann"))
-	sdktest.Eventually(t, "the gate is told that ann is not here", func() bool {
+	eventually.True(t, "the gate is told that ann is not here", func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return len(g.departed) > 0 && len(g.present) == 0
@@ -143,14 +144,14 @@ func TestPendingIsBounded(t *testing.T) {
 	if _, err := last.Read(make([]byte, 1500)); err != nil {
 		t.Fatal(err)
 	}
-	sdktest.Eventually(t, "all workers are busy", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.waiting == workers })
-	sdktest.Eventually(t, "the limit of the address is reached", func() bool {
+	eventually.True(t, "all workers are busy", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.waiting == workers })
+	eventually.True(t, "the limit of the address is reached", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return len(a.pending) == 6
 	})
 	close(g.block)
-	sdktest.Eventually(t, "those who waited are in", func() bool { return len(a.Players()) == 6 })
+	eventually.True(t, "those who waited are in", func() bool { return len(a.Players()) == 6 })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.calls != 6 {
@@ -163,23 +164,23 @@ func TestAdmissionOfAnEndedMatch(t *testing.T) {
 	g := &fakeGate{block: make(chan struct{})}
 	a, c := open(t, g, 1000)
 	_, _ = c.Write([]byte("JOIN ann"))
-	sdktest.Eventually(t, "the gate is asked", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.waiting == 1 })
+	eventually.True(t, "the gate is asked", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.waiting == 1 })
 	a.Change("m", "")
 	close(g.block)
-	sdktest.Eventually(t, "ann is not let in", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.departed) == 1 })
+	eventually.True(t, "ann is not let in", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.departed) == 1 })
 	if p := a.Players(); len(p) != 0 {
 		t.Errorf("players = %v", p)
 	}
 	a.Change("", "m") // it begins anew
 	_, _ = c.Write([]byte("JOIN bob"))
-	sdktest.Eventually(t, "bob is let in", func() bool { return len(a.Players()) == 1 })
+	eventually.True(t, "bob is let in", func() bool { return len(a.Players()) == 1 })
 }
 
 // TestChange: the gate may know of the next match before the server does.
 func TestChange(t *testing.T) {
 	a, c := open(t, &fakeGate{}, 1000) // who lets in to match "m"
 	_, _ = c.Write([]byte("JOIN ann"))
-	sdktest.Eventually(t, "ann is let in", func() bool { return len(a.Players()) == 1 })
+	eventually.True(t, "ann is let in", func() bool { return len(a.Players()) == 1 })
 	for _, change := range [][2]string{{"before", ""}, {"", "m"}, {"before", "m"}} {
 		if a.Change(change[0], change[1]); len(a.Players()) != 1 {
 			t.Errorf("sent away by %q", change)
@@ -191,16 +192,16 @@ func TestChange(t *testing.T) {
 }
 
 func TestMemoryOfStrangersIsBounded(t *testing.T) {
-	var f farewells
+	var f goodbyes
 	now := time.Now()
-	for i := range 5 * maxFarewells {
+	for i := range 5 * maxGoodbyes {
 		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), uint16(i))
-		f.add(farewellTo{addr: addr, word: []byte(wire.Bye), until: now.Add(farewell)})
+		f.add(goodbye{addr: addr, word: []byte(wire.Bye), until: now.Add(goodbyeTime)})
 	}
-	if len(f.by) > maxFarewells || len(f.line) > maxFarewells {
+	if len(f.by) > maxGoodbyes || len(f.line) > maxGoodbyes {
 		t.Errorf("%d addresses, %d in line", len(f.by), len(f.line))
 	}
-	f.expire(now.Add(farewell))
+	f.expire(now.Add(goodbyeTime))
 	if len(f.by) != 0 || len(f.line) != 0 {
 		t.Errorf("%d addresses, %d in line after their time", len(f.by), len(f.line))
 	}

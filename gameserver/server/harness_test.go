@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/pkg/eventually"
+
 	"go.uber.org/goleak"
 
 	"torikumi/gameserver/client"
 	"torikumi/gameserver/gate"
 	"torikumi/gameserver/internal/gateapi"
-	"torikumi/gameserver/internal/keytest"
-	"torikumi/gameserver/internal/sdktest"
+	"torikumi/gameserver/internal/harness"
 	"torikumi/gameserver/internal/wire"
 	"torikumi/gameserver/server"
 	"torikumi/pkg/config"
@@ -28,11 +29,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const match = "m-0123456789abcdef"
 
-// suite is an SDK, an issuer, a gate and a dedicated server, over real sockets.
-type suite struct {
+// gameHarness is an SDK, an issuer, a gate and a dedicated server, over real sockets.
+type gameHarness struct {
 	t      *testing.T
-	sdk    *sdktest.Server
-	issuer *keytest.Issuer
+	sdk    *harness.SDK
+	issuer *harness.Issuer
 	gate   gate.Config
 	server server.Config
 
@@ -40,14 +41,14 @@ type suite struct {
 	udp                  string
 }
 
-// start makes a suite whose server is Ready; options change the settings.
-func start(t *testing.T, options ...func(*suite)) *suite {
+// start makes a gameHarness whose server is Ready; options change the settings.
+func start(t *testing.T, options ...func(*gameHarness)) *gameHarness {
 	t.Helper()
-	s := &suite{t: t, sdk: sdktest.Start(t), issuer: keytest.New(t)}
+	s := &gameHarness{t: t, sdk: harness.StartSDK(t), issuer: harness.StartIssuer(t)}
 	config.Default(&s.gate)
 	config.Default(&s.server)
 	s.gate.HTTPListen, s.gate.SDKPort = "127.0.0.1:0", s.sdk.Port()
-	s.gate.JWKSURL, s.gate.Issuer = s.issuer.URL(), keytest.Name
+	s.gate.JWKSURL, s.gate.Issuer = s.issuer.URL(), harness.IssuerName
 	s.gate.Journal = filepath.Join(t.TempDir(), "used")
 	s.server.UDPListen, s.server.SDKPort = "127.0.0.1:0", s.sdk.Port()
 	s.server.HealthInterval, s.server.StrangerRate = 20*time.Millisecond, 10000
@@ -61,9 +62,9 @@ func start(t *testing.T, options ...func(*suite)) *suite {
 	return s
 }
 
-func (s *suite) until(what string, holds func() bool) {
+func (s *gameHarness) until(what string, holds func() bool) {
 	s.t.Helper()
-	sdktest.Eventually(s.t, what, holds)
+	eventually.True(s.t, what, holds)
 }
 
 // runner starts f and returns what stops it, which the test's end calls too.
@@ -87,7 +88,7 @@ func runner[A any](t *testing.T, f func(context.Context, func(A)) error) (starte
 }
 
 // startGate starts the gate where it was before, if it was.
-func (s *suite) startGate() {
+func (s *gameHarness) startGate() {
 	s.t.Helper()
 	s.startBlindGate()
 	api := s.api()
@@ -95,36 +96,36 @@ func (s *suite) startGate() {
 }
 
 // startBlindGate does not wait until the gate knows its server.
-func (s *suite) startBlindGate() {
+func (s *gameHarness) startBlindGate() {
 	s.t.Helper()
 	var addrs service.Addrs
 	addrs, s.stopGate = runner(s.t, func(ctx context.Context, started func(service.Addrs)) error { return gate.Run(ctx, &s.gate, started) })
 	s.gate.HTTPListen, s.server.Gate = addrs.HTTP, "http://"+addrs.HTTP
 }
 
-func (s *suite) startServer() {
+func (s *gameHarness) startServer() {
 	s.t.Helper()
 	s.udp, s.stopServer = runner(s.t, func(ctx context.Context, started func(string)) error { return server.Run(ctx, &s.server, started) })
 }
 
 // give allocates the server and waits for the gate to know.
-func (s *suite) give(match string, players ...string) {
+func (s *gameHarness) give(match string, players ...string) {
 	s.t.Helper()
 	if len(players) == 0 {
 		s.sdk.Give(match, nil)
 	} else {
-		s.sdk.Give(match, sdktest.Roster(players...))
+		s.sdk.Give(match, harness.Roster(players...))
 	}
 	s.until("the gate knows the match", func() bool { return s.roster().MatchID == match })
 }
 
-func (s *suite) api() *gateapi.Client {
+func (s *gameHarness) api() *gateapi.Client {
 	c := gateapi.NewClient(s.server.Gate)
 	s.t.Cleanup(c.Close)
 	return c
 }
 
-func (s *suite) roster() gateapi.Roster {
+func (s *gameHarness) roster() gateapi.Roster {
 	s.t.Helper()
 	c := gateapi.NewClient(s.server.Gate)
 	defer c.Close()
@@ -135,9 +136,9 @@ func (s *suite) roster() gateapi.Roster {
 	return r
 }
 
-func (s *suite) token(player string) string { return s.issuer.Mint(player, "red", match) }
+func (s *gameHarness) token(player string) string { return s.issuer.Mint(player, "red", match) }
 
-func (s *suite) player() *client.Client { return dial(s.t, s.udp) }
+func (s *gameHarness) player() *client.Client { return dial(s.t, s.udp) }
 
 func dial(t *testing.T, addr string) *client.Client {
 	t.Helper()
@@ -149,7 +150,7 @@ func dial(t *testing.T, addr string) *client.Client {
 	return c
 }
 
-func (s *suite) join(c *client.Client, raw string) client.Welcome {
+func (s *gameHarness) join(c *client.Client, raw string) client.Welcome {
 	s.t.Helper()
 	w, err := c.Join(limited(s.t), raw)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package agones follows the game server that a process belongs to, through the
+// Package watch follows the game server that a process belongs to, through the
 // SDK of Agones on localhost. Gate and dedicated server both stand on it: what
-// it reports says whether players may come in, and for which match.
-package agones
+// it reports decides whether players may come in, and for which match.
+package watch
 
 import (
 	"strconv"
@@ -9,18 +9,6 @@ import (
 	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/proto/agones/sdk"
-)
-
-// States of a game server that matter here; the names are those of Agones.
-const (
-	StateReady = agones.Ready
-	// StateRequestReady: Ready has been asked for.
-	StateRequestReady = agones.RequestReady
-	StateReserved     = agones.Reserved
-	StateAllocated    = agones.Allocated
-	StateShutdown     = agones.Shutdown
-	StateError        = agones.Error
-	StateUnhealthy    = agones.Unhealthy
 )
 
 // View is what the SDK has told of the game server.
@@ -40,10 +28,10 @@ type View struct {
 	version string
 }
 
-// Ending says that the server will not come back.
+// Ending reports that the server will not come back.
 func (v View) Ending() bool {
 	switch v.State {
-	case StateShutdown, StateError, StateUnhealthy:
+	case agones.Shutdown, agones.Error, agones.Unhealthy:
 		return true
 	}
 	return v.Deleted
@@ -63,7 +51,7 @@ func viewOf(gs *sdk.GameServer) View {
 	}
 }
 
-// olderThan says whether v is certainly the older of two views of one server.
+// olderThan reports whether v is certainly the older of two views of one server.
 // Kubernetes counts resource versions up.
 func (v View) olderThan(w View) bool {
 	a, errA := strconv.ParseUint(v.version, 10, 64)

@@ -1,4 +1,4 @@
-package keytest
+package harness
 
 import (
 	"crypto/x509"

@@ -1,6 +1,4 @@
-// Package keytest is a frontend's signing side for tests: real keys, a real key
-// set over HTTP, good tokens, and tokens that have to be refused.
-package keytest
+package harness
 
 import (
 	"net/http"
@@ -12,17 +10,17 @@ import (
 	"torikumi/pkg/token/tokentest"
 )
 
-// Name is what the tokens say as "iss".
-const Name = tokentest.Frontend
+// IssuerName is what the tokens say as "iss".
+const IssuerName = tokentest.Frontend
 
-// Issuer signs tokens for the game server of sdktest.
+// Issuer signs tokens for the game server of harness.
 type Issuer struct {
 	*tokentest.Issuer
 	http *httptest.Server
 }
 
-// New publishes keys until the test ends.
-func New(tb testing.TB) *Issuer {
+// StartIssuer publishes keys until the test ends.
+func StartIssuer(tb testing.TB) *Issuer {
 	tb.Helper()
 	i := &Issuer{Issuer: tokentest.NewIssuer(tokentest.RSA())}
 	mux := http.NewServeMux()

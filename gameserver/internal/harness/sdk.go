@@ -1,6 +1,6 @@
-// Package sdktest is an Agones SDK server for tests: in memory, on a real port,
-// and with the faults that the real one can have.
-package sdktest
+// Package harness is what surrounds a gate and a game server in tests: an Agones SDK
+// server and an issuer of tokens, in memory and on real ports.
+package harness
 
 import (
 	"context"
@@ -10,7 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
+
+	"torikumi/pkg/eventually"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -26,8 +27,9 @@ const (
 	Name      = "arena-7"
 )
 
-// Server is one game server with its SDK. It is safe for concurrent use.
-type Server struct {
+// SDK is one game server with its SDK server, which has the faults that the real one
+// can have. It is safe for concurrent use.
+type SDK struct {
 	sdk.UnimplementedSDKServer
 	tb   testing.TB
 	port int
@@ -47,9 +49,9 @@ type Server struct {
 	late      *sdk.GameServer // to be sent once instead of the real one
 }
 
-// Start serves until the test ends.
-func Start(tb testing.TB) *Server {
-	s := &Server{tb: tb, watchers: map[chan struct{}]bool{}, gs: &sdk.GameServer{
+// StartSDK serves until the test ends.
+func StartSDK(tb testing.TB) *SDK {
+	s := &SDK{tb: tb, watchers: map[chan struct{}]bool{}, gs: &sdk.GameServer{
 		ObjectMeta: &sdk.GameServer_ObjectMeta{Name: Name, Namespace: Namespace, Uid: "uid-1", Labels: map[string]string{}, Annotations: map[string]string{}},
 		Status:     &sdk.GameServer_Status{State: "Scheduled"},
 	}}
@@ -59,10 +61,10 @@ func Start(tb testing.TB) *Server {
 }
 
 // Port is where the SDK listens, on localhost.
-func (s *Server) Port() int { return s.port }
+func (s *SDK) Port() int { return s.port }
 
 // Restart serves on the same port again.
-func (s *Server) Restart() {
+func (s *SDK) Restart() {
 	s.tb.Helper()
 	lis, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
 	if err != nil {
@@ -81,7 +83,7 @@ func (s *Server) Restart() {
 }
 
 // Stop breaks all connections.
-func (s *Server) Stop() {
+func (s *SDK) Stop() {
 	s.mu.Lock()
 	server, served := s.grpc, s.served
 	s.mu.Unlock()
@@ -90,7 +92,7 @@ func (s *Server) Stop() {
 }
 
 // Change changes the game server, and tells the watchers unless they are blind.
-func (s *Server) Change(f func(gs *sdk.GameServer)) {
+func (s *SDK) Change(f func(gs *sdk.GameServer)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(s.gs)
@@ -108,7 +110,7 @@ func (s *Server) Change(f func(gs *sdk.GameServer)) {
 }
 
 // Give allocates the server for a match, with or without a roster.
-func (s *Server) Give(match string, roster *torikumiv1.Roster) {
+func (s *SDK) Give(match string, roster *torikumiv1.Roster) {
 	s.tb.Helper()
 	var text string
 	if roster != nil {
@@ -128,27 +130,27 @@ func (s *Server) Give(match string, roster *torikumiv1.Roster) {
 }
 
 // SetState changes the state alone.
-func (s *Server) SetState(state string) {
+func (s *SDK) SetState(state string) {
 	s.Change(func(gs *sdk.GameServer) { gs.Status.State = state })
 }
 
 // Late sends the watchers one changed copy of the game server, as it may have
 // been before.
-func (s *Server) Late(f func(gs *sdk.GameServer)) {
+func (s *SDK) Late(f func(gs *sdk.GameServer)) {
 	s.mu.Lock()
 	late := proto.CloneOf(s.gs)
 	f(late)
 	s.late = late
 	s.mu.Unlock()
 	s.notify()
-	Eventually(s.tb, "the late event is sent", func() bool {
+	eventually.True(s.tb, "the late event is sent", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.late == nil
 	})
 }
 
-func (s *Server) notify() {
+func (s *SDK) notify() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for w := range s.watchers {
@@ -160,7 +162,7 @@ func (s *Server) notify() {
 }
 
 // ResetVersion lets the versions begin anew.
-func (s *Server) ResetVersion() {
+func (s *SDK) ResetVersion() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version = 0
@@ -168,35 +170,35 @@ func (s *Server) ResetVersion() {
 }
 
 // Blind keeps changes from the watchers, as a watch that lags does.
-func (s *Server) Blind(blind bool) {
+func (s *SDK) Blind(blind bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.blind = blind
 }
 
 // LoseShutdowns makes the next n Shutdown calls succeed without effect.
-func (s *Server) LoseShutdowns(n int) {
+func (s *SDK) LoseShutdowns(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deaf = n
 }
 
 // State returns the state now.
-func (s *Server) State() string {
+func (s *SDK) State() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gs.GetStatus().GetState()
 }
 
 // Calls returns how many calls there have been.
-func (s *Server) Calls() (readies, healths, shutdowns, gets int) {
+func (s *SDK) Calls() (readies, healths, shutdowns, gets int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.readies, s.healths, s.shutdowns, s.gets
 }
 
 // Ready implements the SDK.
-func (s *Server) Ready(context.Context, *sdk.Empty) (*sdk.Empty, error) {
+func (s *SDK) Ready(context.Context, *sdk.Empty) (*sdk.Empty, error) {
 	s.mu.Lock()
 	s.readies++
 	s.mu.Unlock()
@@ -205,7 +207,7 @@ func (s *Server) Ready(context.Context, *sdk.Empty) (*sdk.Empty, error) {
 }
 
 // Shutdown implements the SDK.
-func (s *Server) Shutdown(context.Context, *sdk.Empty) (*sdk.Empty, error) {
+func (s *SDK) Shutdown(context.Context, *sdk.Empty) (*sdk.Empty, error) {
 	s.mu.Lock()
 	s.shutdowns++
 	deaf := s.shutdowns <= s.deaf
@@ -217,7 +219,7 @@ func (s *Server) Shutdown(context.Context, *sdk.Empty) (*sdk.Empty, error) {
 }
 
 // Health implements the SDK.
-func (s *Server) Health(stream grpc.ClientStreamingServer[sdk.Empty, sdk.Empty]) error {
+func (s *SDK) Health(stream grpc.ClientStreamingServer[sdk.Empty, sdk.Empty]) error {
 	for {
 		if _, err := stream.Recv(); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -232,7 +234,7 @@ func (s *Server) Health(stream grpc.ClientStreamingServer[sdk.Empty, sdk.Empty])
 }
 
 // GetGameServer implements the SDK.
-func (s *Server) GetGameServer(context.Context, *sdk.Empty) (*sdk.GameServer, error) {
+func (s *SDK) GetGameServer(context.Context, *sdk.Empty) (*sdk.GameServer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gets++
@@ -240,7 +242,7 @@ func (s *Server) GetGameServer(context.Context, *sdk.Empty) (*sdk.GameServer, er
 }
 
 // WatchGameServer implements the SDK.
-func (s *Server) WatchGameServer(_ *sdk.Empty, stream grpc.ServerStreamingServer[sdk.GameServer]) error {
+func (s *SDK) WatchGameServer(_ *sdk.Empty, stream grpc.ServerStreamingServer[sdk.GameServer]) error {
 	changed := make(chan struct{}, 1)
 	s.mu.Lock()
 	s.watchers[changed] = true
@@ -264,22 +266,6 @@ func (s *Server) WatchGameServer(_ *sdk.Empty, stream grpc.ServerStreamingServer
 		s.mu.Unlock()
 		if err := stream.Send(gs); err != nil {
 			return err
-		}
-	}
-}
-
-// Eventually waits for a condition and fails the test if it never comes.
-func Eventually(tb testing.TB, what string, holds func() bool) {
-	tb.Helper()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			tb.Fatalf("never happened: %s", what)
 		}
 	}
 }

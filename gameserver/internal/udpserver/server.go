@@ -1,4 +1,4 @@
-// Package arena is the network side of the reference dedicated server: it takes
+// Package udpserver is the network side of the reference dedicated server: it takes
 // datagrams, asks the gate about newcomers, keeps the sessions of those who were
 // let in, and tells the gate when they go. It is where a player's path ends.
 //
@@ -6,7 +6,7 @@
 // no session, is asked about by a bounded number of workers, is remembered in
 // tables of fixed size, and gets answers no longer than max(64, what they sent)
 // bytes.
-package arena
+package udpserver
 
 import (
 	"context"
@@ -25,14 +25,14 @@ import (
 	"torikumi/gameserver/internal/wire"
 )
 
-// Gate is the gate as the arena needs it.
+// Gate is the gate as the server needs it.
 type Gate interface {
 	Admit(ctx context.Context, raw, key string) (gateapi.Admission, error)
 	Depart(ctx context.Context, player, admission string) error
 	Roster(ctx context.Context) (gateapi.Roster, error)
 }
 
-// Options are what an [Arena] needs; all are required but Now.
+// Options are what an [Server] needs; all are required but Now.
 type Options struct {
 	Conn net.PacketConn
 	Gate Gate
@@ -53,17 +53,17 @@ type Options struct {
 const (
 	// workers ask the gate at the same time.
 	workers = 4
-	// farewell is how long the last word to an address is repeated when
+	// goodbyeTime is how long the last word to an address is repeated when
 	// something still comes from it.
-	farewell = 10 * time.Second
-	// maxFarewells bounds the addresses for which that holds.
-	maxFarewells = 1024
+	goodbyeTime = 10 * time.Second
+	// maxGoodbyes bounds the addresses for which that holds.
+	maxGoodbyes = 1024
 	// smallest is what a stranger may always be answered with, in bytes.
 	smallest = 64
 )
 
 // Arena serves one match at a time. It is safe for concurrent use.
-type Arena struct {
+type Server struct {
 	o      Options
 	secret [32]byte
 	joins  chan *pending
@@ -74,7 +74,7 @@ type Arena struct {
 	players  map[string]*session
 	pending  map[netip.AddrPort]*pending
 	perIP    map[netip.Addr]int
-	last     farewells
+	last     goodbyes
 	rude     limiter           // datagrams of strangers that are no JOIN
 	newcome  limiter           // JOINs
 	leavers  map[string]string // admission → player, to be told to the gate
@@ -94,89 +94,89 @@ type session struct {
 	heard     time.Time
 }
 
-// New makes an arena on an open socket.
-func New(o Options) (*Arena, error) {
+// New makes a server on an open socket.
+func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &Arena{
+	u := &Server{
 		o: o, joins: make(chan *pending, o.MaxPending), rubble: make(chan struct{}, 1),
 		sessions: map[netip.AddrPort]*session{}, players: map[string]*session{},
 		pending: map[netip.AddrPort]*pending{}, perIP: map[netip.Addr]int{}, leavers: map[string]string{},
 		rude: newLimiter(o.StrangerRate), newcome: newLimiter(o.StrangerRate),
 	}
-	if _, err := rand.Read(a.secret[:]); err != nil {
+	if _, err := rand.Read(u.secret[:]); err != nil {
 		return nil, fmt.Errorf("make secret: %w", err)
 	}
-	return a, nil
+	return u, nil
 }
 
 // Run serves until ctx ends. Then it sends everybody away (KICK shutdown), tells
 // the gate as far as it answers within a second, closes the socket and returns
 // nil. The error is that of the socket.
-func (a *Arena) Run(ctx context.Context) error {
+func (u *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range workers {
-		group.Go(func() error { a.work(ctx); return nil })
+		group.Go(func() error { u.work(ctx); return nil })
 	}
-	group.Go(func() error { a.report(ctx); return nil })
-	group.Go(func() error { a.sweep(ctx); return nil })
-	group.Go(func() error { return a.read(ctx) })
+	group.Go(func() error { u.report(ctx); return nil })
+	group.Go(func() error { u.sweep(ctx); return nil })
+	group.Go(func() error { return u.read(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
-		a.close()
-		return a.o.Conn.Close()
+		u.close()
+		return u.o.Conn.Close()
 	})
 	return group.Wait()
 }
 
-func (a *Arena) close() {
-	a.mu.Lock()
-	a.closed = true
-	for _, s := range a.sessions {
-		a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickShutdown}))
+func (u *Server) close() {
+	u.mu.Lock()
+	u.closed = true
+	for _, s := range u.sessions {
+		u.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickShutdown}))
 	}
-	a.mu.Unlock()
+	u.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	a.tell(ctx)
+	u.tell(ctx)
 }
 
 // Change sends the players of the match ended away, and those who wait for an
 // answer about it, and all who are not of the match begun; either may be empty.
 // The gate may be ahead, so that players of the next match can be here before its
 // beginning is known.
-func (a *Arena) Change(ended, begun string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+func (u *Server) Change(ended, begun string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if ended != "" {
-		a.ended = ended
+		u.ended = ended
 	}
-	if a.ended == begun {
-		a.ended = ""
+	if u.ended == begun {
+		u.ended = ""
 	}
-	for _, s := range a.sessions {
-		if a.over(s.match) || begun != "" && s.match != begun {
-			a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickMatchOver}))
+	for _, s := range u.sessions {
+		if u.over(s.match) || begun != "" && s.match != begun {
+			u.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickMatchOver}))
 		}
 	}
 }
 
-// over tells whether a match is the one that was over last; mu is held.
-func (a *Arena) over(match string) bool { return a.ended != "" && match == a.ended }
+// over reports whether a match is the one that was over last; mu is held.
+func (u *Server) over(match string) bool { return u.ended != "" && match == u.ended }
 
 // Players returns who is here.
-func (a *Arena) Players() []wire.Player {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.present()
+func (u *Server) Players() []wire.Player {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.present()
 }
 
-func (a *Arena) read(ctx context.Context) error {
+func (u *Server) read(ctx context.Context) error {
 	// One byte more than the longest JOIN shows that a datagram is too long.
 	buf := make([]byte, wire.MaxJoin+1)
 	for {
-		n, from, err := a.o.Conn.ReadFrom(buf)
+		n, from, err := u.o.Conn.ReadFrom(buf)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
@@ -189,19 +189,19 @@ func (a *Arena) read(ctx context.Context) error {
 		}
 		if udp, ok := from.(*net.UDPAddr); ok && n > 0 {
 			addr := udp.AddrPort()
-			a.handle(buf[:n], netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()))
+			u.handle(buf[:n], netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()))
 		}
 	}
 }
 
 // send writes a datagram; what is lost, the other side asks for again.
-func (a *Arena) send(to netip.AddrPort, b []byte) {
-	_, _ = a.o.Conn.WriteTo(b, net.UDPAddrFromAddrPort(to))
+func (u *Server) send(to netip.AddrPort, b []byte) {
+	_, _ = u.o.Conn.WriteTo(b, net.UDPAddrFromAddrPort(to))
 }
 
 // sweep ends the sessions of the silent.
-func (a *Arena) sweep(ctx context.Context) {
-	tick := time.NewTicker(max(a.o.Idle/8, 10*time.Millisecond))
+func (u *Server) sweep(ctx context.Context) {
+	tick := time.NewTicker(max(u.o.Idle/8, 10*time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
@@ -209,34 +209,34 @@ func (a *Arena) sweep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		a.mu.Lock()
-		now := a.o.Now()
-		for _, s := range a.sessions {
-			if now.Sub(s.heard) >= a.o.Idle {
-				a.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickTimeout}))
-				a.o.Logger.Info("player is silent", "player", s.player.Player, "match", s.match)
+		u.mu.Lock()
+		now := u.o.Now()
+		for _, s := range u.sessions {
+			if now.Sub(s.heard) >= u.o.Idle {
+				u.remove(s, wire.Encode(wire.Kick, wire.KickBody{Reason: wire.KickTimeout}))
+				u.o.Logger.Info("player is silent", "player", s.player.Player, "match", s.match)
 			}
 		}
-		a.last.expire(now)
-		a.mu.Unlock()
+		u.last.expire(now)
+		u.mu.Unlock()
 	}
 }
 
 // remove ends a session with a last word; mu is held.
-func (a *Arena) remove(s *session, word []byte) {
-	delete(a.sessions, s.addr)
-	if a.players[s.player.Player] == s {
-		delete(a.players, s.player.Player)
+func (u *Server) remove(s *session, word []byte) {
+	delete(u.sessions, s.addr)
+	if u.players[s.player.Player] == s {
+		delete(u.players, s.player.Player)
 	}
-	a.last.add(farewellTo{addr: s.addr, word: word, token: s.token, until: a.o.Now().Add(farewell)})
-	a.leavers[s.admission] = s.player.Player
-	a.poke()
-	a.send(s.addr, word)
+	u.last.add(goodbye{addr: s.addr, word: word, token: s.token, until: u.o.Now().Add(goodbyeTime)})
+	u.leavers[s.admission] = s.player.Player
+	u.poke()
+	u.send(s.addr, word)
 }
 
-func (a *Arena) poke() {
+func (u *Server) poke() {
 	select {
-	case a.rubble <- struct{}{}:
+	case u.rubble <- struct{}{}:
 	default:
 	}
 }

@@ -1,4 +1,4 @@
-package arena
+package udpserver
 
 import (
 	"hash/maphash"
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// farewellTo is the last word to an address, repeated while something comes from
+// goodbye is the last word to an address, repeated while something comes from
 // it because the word may have been lost.
-type farewellTo struct {
+type goodbye struct {
 	addr  netip.AddrPort
 	word  []byte
 	token digest
@@ -17,41 +17,41 @@ type farewellTo struct {
 	until time.Time
 }
 
-// farewells are those of the last maxFarewells addresses. The zero value is
+// goodbyes are those of the last maxGoodbyes addresses. The zero value is
 // empty.
-type farewells struct {
-	by   map[netip.AddrPort]*farewellTo
-	line []*farewellTo // in the order of until
+type goodbyes struct {
+	by   map[netip.AddrPort]*goodbye
+	line []*goodbye // in the order of until
 }
 
-func (f *farewells) add(w farewellTo) {
+func (f *goodbyes) add(w goodbye) {
 	if f.by == nil {
-		f.by = map[netip.AddrPort]*farewellTo{}
+		f.by = map[netip.AddrPort]*goodbye{}
 	}
-	if len(f.line) >= maxFarewells {
+	if len(f.line) >= maxGoodbyes {
 		f.drop()
 	}
 	f.by[w.addr] = &w
 	f.line = append(f.line, &w)
 }
 
-func (f *farewells) get(addr netip.AddrPort) (farewellTo, bool) {
+func (f *goodbyes) get(addr netip.AddrPort) (goodbye, bool) {
 	if w := f.by[addr]; w != nil {
 		return *w, true
 	}
-	return farewellTo{}, false
+	return goodbye{}, false
 }
 
-func (f *farewells) forget(addr netip.AddrPort) { delete(f.by, addr) }
+func (f *goodbyes) forget(addr netip.AddrPort) { delete(f.by, addr) }
 
-func (f *farewells) expire(now time.Time) {
+func (f *goodbyes) expire(now time.Time) {
 	for len(f.line) > 0 && !f.line[0].until.After(now) {
 		f.drop()
 	}
 }
 
 // drop takes the oldest away.
-func (f *farewells) drop() {
+func (f *goodbyes) drop() {
 	w := f.line[0]
 	f.line[0] = nil
 	f.line = f.line[1:]

@@ -1,4 +1,4 @@
-package arena
+package udpserver
 
 import (
 	"context"
@@ -11,15 +11,15 @@ import (
 )
 
 // report tells the gate who has left, until it has understood.
-func (a *Arena) report(ctx context.Context) {
+func (u *Server) report(ctx context.Context) {
 	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-a.rubble:
+		case <-u.rubble:
 		}
-		for !a.tell(ctx) {
+		for !u.tell(ctx) {
 			if backoff.Wait(ctx) != nil {
 				return
 			}
@@ -30,57 +30,57 @@ func (a *Arena) report(ctx context.Context) {
 
 // tell reports the departures there are, and clears up after an admission whose
 // answer was lost. It returns false if the gate has to be told again.
-func (a *Arena) tell(ctx context.Context) bool {
-	a.mu.Lock()
-	leavers, suspect := maps.Clone(a.leavers), a.suspect
-	a.mu.Unlock()
+func (u *Server) tell(ctx context.Context) bool {
+	u.mu.Lock()
+	leavers, suspect := maps.Clone(u.leavers), u.suspect
+	u.mu.Unlock()
 	done := true
 	for admission, player := range leavers {
-		err := a.o.Gate.Depart(ctx, player, admission)
+		err := u.o.Gate.Depart(ctx, player, admission)
 		if err != nil && !errors.Is(err, gateapi.ErrNotPresent) {
 			done = false
 			continue
 		}
-		a.mu.Lock()
-		delete(a.leavers, admission)
-		a.mu.Unlock()
+		u.mu.Lock()
+		delete(u.leavers, admission)
+		u.mu.Unlock()
 	}
 	if suspect {
-		done = a.clearUp(ctx) && done
+		done = u.clearUp(ctx) && done
 	}
 	return done
 }
 
 // clearUp ends the stays that the gate believes in and nobody here has. No
 // newcomer may be on the way meanwhile, because theirs belong to nobody yet.
-func (a *Arena) clearUp(ctx context.Context) bool {
-	a.mu.Lock()
-	if len(a.pending) > 0 {
-		a.mu.Unlock()
+func (u *Server) clearUp(ctx context.Context) bool {
+	u.mu.Lock()
+	if len(u.pending) > 0 {
+		u.mu.Unlock()
 		return false
 	}
-	a.clearing = true
-	a.mu.Unlock()
-	err := a.departGhosts(ctx)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.clearing, a.suspect = false, err != nil
+	u.clearing = true
+	u.mu.Unlock()
+	err := u.departGhosts(ctx)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clearing, u.suspect = false, err != nil
 	return err == nil
 }
 
-func (a *Arena) departGhosts(ctx context.Context) error {
-	roster, err := a.o.Gate.Roster(ctx)
+func (u *Server) departGhosts(ctx context.Context) error {
+	roster, err := u.o.Gate.Roster(ctx)
 	if err != nil {
 		return err
 	}
 	for _, g := range roster.Present {
-		a.mu.Lock()
-		s := a.players[g.Player]
-		a.mu.Unlock()
+		u.mu.Lock()
+		s := u.players[g.Player]
+		u.mu.Unlock()
 		if s != nil && s.admission == g.Admission {
 			continue
 		}
-		if err := a.o.Gate.Depart(ctx, g.Player, g.Admission); err != nil && !errors.Is(err, gateapi.ErrNotPresent) {
+		if err := u.o.Gate.Depart(ctx, g.Player, g.Admission); err != nil && !errors.Is(err, gateapi.ErrNotPresent) {
 			return err
 		}
 	}

@@ -1,10 +1,13 @@
-package door
+package admission
 
 import (
 	"testing"
 	"time"
 
-	"torikumi/gameserver/internal/agones"
+	"torikumi/pkg/agones"
+
+	"torikumi/gameserver/internal/journal"
+	"torikumi/gameserver/internal/watch"
 )
 
 var (
@@ -16,18 +19,18 @@ func at(d time.Duration) time.Time { return t0.Add(d) }
 
 // given makes the state of a server that was allocated at t0.
 func given(state string, expected, present, departed []string, lastLeft time.Time) *State {
-	s := &State{}
-	s.reset("m-1", t0)
-	s.Seen, s.Server.State, s.LastLeft = true, state, lastLeft
-	s.Expected = map[string]string{}
+	s := &State{Phase: PhaseOpen, Server: watch.View{State: state}, Expected: map[string]string{}, Presence: &journal.Presence{
+		Match: "m-1", Since: t0, Present: map[string]journal.Player{}, Departed: map[string]journal.Player{},
+	}}
 	for _, p := range expected {
 		s.Expected[p] = "red"
 	}
 	for _, p := range present {
-		s.Present[p] = Guest{Player: p}
+		s.Presence.Enter(journal.Player{Player: p})
 	}
 	for _, p := range departed {
-		s.Departed[p] = Guest{Player: p}
+		s.Presence.Enter(journal.Player{Player: p})
+		s.Presence.Leave(p, lastLeft)
 	}
 	return s
 }
@@ -35,15 +38,15 @@ func given(state string, expected, present, departed []string, lastLeft time.Tim
 func TestDecide(t *testing.T) {
 	both, ann, nobody := []string{"ann", "bob"}, []string{"ann"}, []string(nil)
 	never := time.Time{}
-	allocated := agones.StateAllocated
+	allocated := agones.Allocated
 	tests := map[string]struct {
 		state *State
 		now   time.Duration
 		want  Plan
 	}{
-		"nothing known":                      {&State{}, time.Hour, Plan{}},
-		"Ready":                              {given(agones.StateReady, nil, nil, nil, never), time.Hour, Plan{}},
-		"already Shutdown":                   {given(agones.StateShutdown, both, nobody, both, at(0)), time.Hour, Plan{}},
+		"nothing known":                      {&State{Presence: &journal.Presence{}}, time.Hour, Plan{}},
+		"Ready":                              {given(agones.Ready, nil, nil, nil, never), time.Hour, Plan{}},
+		"already Shutdown":                   {given(agones.Shutdown, both, nobody, both, at(0)), time.Hour, Plan{}},
 		"nobody yet":                         {given(allocated, both, nobody, nobody, never), time.Minute, Plan{At: at(2 * time.Minute)}},
 		"a moment before no-show":            {given(allocated, both, nobody, nobody, never), 2*time.Minute - 1, Plan{At: at(2 * time.Minute)}},
 		"no-show":                            {given(allocated, both, nobody, nobody, never), 2 * time.Minute, Plan{End: EndNoShow}},
@@ -70,39 +73,27 @@ func TestDecide(t *testing.T) {
 func FuzzDecide(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3}, uint16(60))
 	f.Fuzz(func(t *testing.T, moves []byte, seconds uint16) {
-		s := given(agones.StateAllocated, []string{"a", "b"}, nil, nil, time.Time{})
+		s := given(agones.Allocated, []string{"a", "b"}, nil, nil, time.Time{})
 		now := t0
 		for _, m := range moves {
 			now = now.Add(time.Duration(m) * time.Second)
 			player := string(rune('a' + m%3))
-			if _, here := s.Present[player]; here {
-				s.leave(player, now)
+			if _, here := s.Presence.Present[player]; here {
+				s.Presence.Leave(player, now)
 			} else {
-				s.enter(Guest{Player: player, Since: now})
+				s.Presence.Enter(journal.Player{Player: player, Since: now})
 			}
 		}
 		now = now.Add(time.Duration(seconds) * time.Second)
 		plan := Decide(s, policy, now)
-		if plan.End != "" && (len(s.Present) > 0 || now.Before(s.LastLeft.Add(policy.Empty))) {
+		if plan.End != "" && (len(s.Presence.Present) > 0 || now.Before(s.Presence.LastLeft().Add(policy.Empty))) {
 			t.Errorf("ended too early: %+v", s)
 		}
-		if plan.End == "" && len(s.Present) == 0 && !plan.At.After(now) {
+		if plan.End == "" && len(s.Presence.Present) == 0 && !plan.At.After(now) {
 			t.Errorf("an empty server is forgotten: %+v, %+v", plan, s)
 		}
 		if !plan.At.IsZero() && Decide(s, policy, plan.At).End == "" {
 			t.Errorf("nothing happens at the time that was named: %+v", plan)
 		}
 	})
-}
-
-func TestDepartedStayBounded(t *testing.T) {
-	s := given(agones.StateAllocated, nil, nil, nil, time.Time{})
-	for i := range 3 * maxStrangersDeparted {
-		name := string(rune('a'+i%26)) + at(time.Duration(i)).String()
-		s.enter(Guest{Player: name})
-		s.leave(name, at(time.Duration(i)))
-	}
-	if len(s.Departed) != maxStrangersDeparted {
-		t.Errorf("%d departed players are kept", len(s.Departed))
-	}
 }

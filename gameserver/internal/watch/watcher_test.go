@@ -1,4 +1,4 @@
-package agones_test
+package watch_test
 
 import (
 	"bytes"
@@ -12,11 +12,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"torikumi/pkg/eventually"
+
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
-	"torikumi/gameserver/internal/agones"
-	"torikumi/gameserver/internal/sdktest"
+	"torikumi/gameserver/internal/harness"
+	"torikumi/gameserver/internal/watch"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/agones/sdk"
 )
@@ -25,27 +27,27 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type recorder struct {
 	mu    sync.Mutex
-	views []agones.View
+	views []watch.View
 }
 
-func (r *recorder) observe(v agones.View) {
+func (r *recorder) observe(v watch.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.views = append(r.views, v)
 }
 
-func follow(t *testing.T, s *sdktest.Server, change ...func(*agones.Options)) (*agones.Follower, *recorder) {
+func follow(t *testing.T, s *harness.SDK, change ...func(*watch.Options)) (*watch.Watcher, *recorder) {
 	t.Helper()
 	conn, err := rpc.Dial("127.0.0.1:" + strconv.Itoa(s.Port()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &recorder{}
-	o := agones.Options{SDK: sdk.NewSDKClient(conn), Observe: r.observe, Logger: slog.New(slog.DiscardHandler)}
+	o := watch.Options{SDK: sdk.NewSDKClient(conn), Observe: r.observe, Logger: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&o)
 	}
-	f := agones.New(o)
+	f := watch.New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
@@ -54,17 +56,17 @@ func follow(t *testing.T, s *sdktest.Server, change ...func(*agones.Options)) (*
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if _, err := f.Fresh(context.Background()); !errors.Is(err, agones.ErrUnavailable) {
-			t.Errorf("Fresh after the end: %v", err)
+		if _, err := f.Refresh(context.Background()); !errors.Is(err, watch.ErrUnavailable) {
+			t.Errorf("Refresh after the end: %v", err)
 		}
 		_ = conn.Close()
 	})
-	sdktest.Eventually(t, "the follower has a view", func() bool { _, ok := f.Current(); return ok && f.Lost() == 0 })
+	eventually.True(t, "the watcher has a view", func() bool { _, ok := f.Current(); return ok && f.Lost() == 0 })
 	return f, r
 }
 
-func TestFreshIsSharedAndPaced(t *testing.T) {
-	s := sdktest.Start(t)
+func TestRefreshIsSharedAndPaced(t *testing.T) {
+	s := harness.StartSDK(t)
 	f, _ := follow(t, s)
 	_, _, _, before := s.Calls()
 	s.Blind(true)
@@ -72,7 +74,7 @@ func TestFreshIsSharedAndPaced(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if v, err := f.Fresh(t.Context()); err != nil || v.State != "Allocated" {
+			if v, err := f.Refresh(t.Context()); err != nil || v.State != "Allocated" {
 				t.Errorf("fresh = %+v, %v", v, err)
 			}
 		})
@@ -85,24 +87,24 @@ func TestFreshIsSharedAndPaced(t *testing.T) {
 
 // TestChangeThatTheWatchMisses: nobody asks and no event comes.
 func TestChangeThatTheWatchMisses(t *testing.T) {
-	s := sdktest.Start(t)
+	s := harness.StartSDK(t)
 	s.Blind(true)
-	f, _ := follow(t, s, func(o *agones.Options) { o.ResyncInterval = 10 * time.Millisecond })
+	f, _ := follow(t, s, func(o *watch.Options) { o.ResyncInterval = 10 * time.Millisecond })
 	s.SetState("Allocated")
-	sdktest.Eventually(t, "the change is seen", func() bool { v, _ := f.Current(); return v.State == "Allocated" })
+	eventually.True(t, "the change is seen", func() bool { v, _ := f.Current(); return v.State == "Allocated" })
 }
 
 func TestOlderViewIsDropped(t *testing.T) {
-	s := sdktest.Start(t)
+	s := harness.StartSDK(t)
 	s.Change(func(*sdk.GameServer) {})
 	s.SetState("Ready")
 	f, r := follow(t, s)
 	s.SetState("Allocated")
-	sdktest.Eventually(t, "the change is seen", func() bool { v, _ := f.Current(); return v.State == "Allocated" })
+	eventually.True(t, "the change is seen", func() bool { v, _ := f.Current(); return v.State == "Allocated" })
 	// An event from before, which comes late.
 	s.Late(func(gs *sdk.GameServer) { gs.Status.State = "Ready"; gs.ObjectMeta.ResourceVersion = "1" })
 	s.SetState("Reserved")
-	sdktest.Eventually(t, "the next change is seen", func() bool { v, _ := f.Current(); return v.State == "Reserved" })
+	eventually.True(t, "the next change is seen", func() bool { v, _ := f.Current(); return v.State == "Reserved" })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, v := range r.views[1:] {
@@ -113,18 +115,18 @@ func TestOlderViewIsDropped(t *testing.T) {
 }
 
 func TestRestartOfTheSDK(t *testing.T) {
-	s := sdktest.Start(t)
+	s := harness.StartSDK(t)
 	f, _ := follow(t, s)
 	s.Stop()
-	sdktest.Eventually(t, "the loss is noticed", func() bool { return f.Lost() > 0 })
-	if _, err := f.Fresh(t.Context()); !errors.Is(err, agones.ErrUnavailable) {
-		t.Errorf("Fresh: %v", err)
+	eventually.True(t, "the loss is noticed", func() bool { return f.Lost() > 0 })
+	if _, err := f.Refresh(t.Context()); !errors.Is(err, watch.ErrUnavailable) {
+		t.Errorf("Refresh: %v", err)
 	}
 	// It counts anew after its restart; its word still counts.
 	s.Change(func(gs *sdk.GameServer) { gs.Status.State = "Ready" })
 	s.ResetVersion()
 	s.Restart()
-	sdktest.Eventually(t, "the new state is seen", func() bool { v, _ := f.Current(); return v.State == "Ready" && f.Lost() == 0 })
+	eventually.True(t, "the new state is seen", func() bool { v, _ := f.Current(); return v.State == "Ready" && f.Lost() == 0 })
 }
 
 // overtaken is an SDK whose first answer is taken after a newer one.
@@ -165,16 +167,16 @@ func (o *overtaken) GetGameServer(context.Context, *sdk.Empty, ...grpc.CallOptio
 
 func TestFirstAnswerIsOvertaken(t *testing.T) {
 	c, r := &overtaken{asked: make(chan struct{}), answered: make(chan struct{})}, &recorder{}
-	f := agones.New(agones.Options{SDK: c, Observe: r.observe, Logger: slog.New(slog.DiscardHandler)})
+	f := watch.New(watch.Options{SDK: c, Observe: r.observe, Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- f.Run(ctx) }()
 	<-c.asked
-	if _, err := f.Fresh(ctx); err != nil {
+	if _, err := f.Refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
 	close(c.answered)
-	sdktest.Eventually(t, "the watch works", func() bool { return f.Lost() == 0 })
+	eventually.True(t, "the watch works", func() bool { return f.Lost() == 0 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -197,7 +199,7 @@ func TestNoSDK(t *testing.T) {
 		var log bytes.Buffer
 		for limit, lines := range map[time.Duration]int{4 * time.Second: 0, time.Minute: 1} {
 			log.Reset()
-			f := agones.New(agones.Options{SDK: silent{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			f := watch.New(watch.Options{SDK: silent{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			if err := f.Run(ctx); err != nil {

@@ -1,4 +1,4 @@
-package agones
+package watch
 
 import (
 	"context"
@@ -18,7 +18,7 @@ const (
 	// startTimeout is how much later than us the SDK may start: what takes
 	// longer is logged.
 	startTimeout = 5 * time.Second
-	// DefaultAskInterval is the least time between two questions that Fresh
+	// DefaultAskInterval is the least time between two questions that Refresh
 	// asks.
 	DefaultAskInterval = 200 * time.Millisecond
 	// DefaultResyncInterval is the time between two questions that Run asks
@@ -29,15 +29,15 @@ const (
 // ErrUnavailable says that the SDK could not be asked.
 var ErrUnavailable = errors.New("the Agones SDK cannot be reached")
 
-// Options are what a [Follower] needs.
+// Options are what a [Watcher] needs.
 type Options struct {
 	// SDK is the client. Required.
 	SDK sdk.SDKClient
 	// Observe, unless nil, is called with each view, one call at a time and
 	// never with an older view after a newer one. It must not call the
-	// Follower.
+	// Watcher.
 	Observe func(View)
-	// AskInterval is the least time between two questions of Fresh; zero
+	// AskInterval is the least time between two questions of Refresh; zero
 	// means DefaultAskInterval.
 	AskInterval time.Duration
 	// ResyncInterval is the time between two questions of Run; zero means
@@ -49,9 +49,9 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Follower keeps the last view of the game server. It is safe for concurrent
+// Watcher keeps the last view of the game server. It is safe for concurrent
 // use.
-type Follower struct {
+type Watcher struct {
 	o    Options
 	base context.Context
 	end  context.CancelFunc
@@ -77,8 +77,8 @@ type flight struct {
 	err  error
 }
 
-// New makes a Follower; Run makes it follow.
-func New(o Options) *Follower {
+// New makes a Watcher; Run makes it follow.
+func New(o Options) *Watcher {
 	if o.AskInterval <= 0 {
 		o.AskInterval = DefaultAskInterval
 	}
@@ -92,21 +92,21 @@ func New(o Options) *Follower {
 		o.Logger = slog.Default()
 	}
 	base, end := context.WithCancel(context.Background())
-	return &Follower{o: o, base: base, end: end, since: o.Now()}
+	return &Watcher{o: o, base: base, end: end, since: o.Now()}
 }
 
 // Run watches until ctx ends, and comes back after every loss of the SDK with
-// growing waits. It returns nil, with nothing of the Follower left running;
-// afterwards Fresh fails.
-func (f *Follower) Run(ctx context.Context) error {
-	defer f.stop()
+// growing waits. It returns nil, with nothing of the Watcher left running;
+// afterwards Refresh fails.
+func (w *Watcher) Run(ctx context.Context) error {
+	defer w.stop()
 	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for ctx.Err() == nil {
-		err := f.watch(ctx, backoff.Reset)
+		err := w.watch(ctx, backoff.Reset)
 		if ctx.Err() != nil {
 			break
 		}
-		f.lost(err)
+		w.lost(err)
 		if backoff.Wait(ctx) != nil {
 			break
 		}
@@ -115,66 +115,66 @@ func (f *Follower) Run(ctx context.Context) error {
 }
 
 // stop ends the question that is under way, and keeps others from beginning.
-func (f *Follower) stop() {
-	f.mu.Lock()
-	f.end()
-	f.mu.Unlock()
-	f.done.Wait()
+func (w *Watcher) stop() {
+	w.mu.Lock()
+	w.end()
+	w.mu.Unlock()
+	w.done.Wait()
 }
 
 // watch follows one stream to its end.
-func (f *Follower) watch(ctx context.Context, works func()) error {
+func (w *Watcher) watch(ctx context.Context, works func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := f.o.SDK.WatchGameServer(ctx, &sdk.Empty{})
+	stream, err := w.o.SDK.WatchGameServer(ctx, &sdk.Empty{})
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
 	// Some SDK servers send nothing before the first change. After a new start
 	// of the SDK its word counts, whatever version it is at.
-	f.mu.Lock()
-	before := f.taken
-	f.mu.Unlock()
-	gs, err := f.get(ctx)
+	w.mu.Lock()
+	before := w.taken
+	w.mu.Unlock()
+	gs, err := w.get(ctx)
 	if err != nil {
 		return err
 	}
-	f.take(viewOf(gs), before)
+	w.take(viewOf(gs), before)
 	works()
-	f.found()
+	w.found()
 	var resync sync.WaitGroup
 	defer resync.Wait()
 	defer cancel()
-	resync.Go(func() { f.resync(ctx) })
+	resync.Go(func() { w.resync(ctx) })
 	for {
 		gs, err := stream.Recv()
 		if err != nil {
 			return fmt.Errorf("watch: %w", err)
 		}
-		f.take(viewOf(gs), anyTime)
+		w.take(viewOf(gs), anyTime)
 	}
 }
 
 // resync asks now and then until ctx ends. An SDK server that answers before it
 // remembers the watcher loses what changes in between; nobody would end a server
 // then whose players do not come.
-func (f *Follower) resync(ctx context.Context) {
-	tick := time.NewTicker(f.o.ResyncInterval)
+func (w *Watcher) resync(ctx context.Context) {
+	tick := time.NewTicker(w.o.ResyncInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_, _ = f.Fresh(ctx) // the watch sees it too if the SDK is lost
+			_, _ = w.Refresh(ctx) // the watch sees it too if the SDK is lost
 		}
 	}
 }
 
-func (f *Follower) get(ctx context.Context) (*sdk.GameServer, error) {
+func (w *Watcher) get(ctx context.Context) (*sdk.GameServer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	gs, err := f.o.SDK.GetGameServer(ctx, &sdk.Empty{})
+	gs, err := w.o.SDK.GetGameServer(ctx, &sdk.Empty{})
 	if err != nil {
 		return nil, fmt.Errorf("get game server: %w", err)
 	}
@@ -187,79 +187,79 @@ const anyTime = -1
 // take stores a view unless a newer one is known: an answer can overtake the
 // events that were on their way. A view that was asked for when as many had been
 // taken as now is the newest, whatever its version.
-func (f *Follower) take(v View, before int) {
-	f.apply.Lock()
-	defer f.apply.Unlock()
-	f.mu.Lock()
-	if f.seen && before != f.taken && v.olderThan(f.view) {
-		f.mu.Unlock()
+func (w *Watcher) take(v View, before int) {
+	w.apply.Lock()
+	defer w.apply.Unlock()
+	w.mu.Lock()
+	if w.seen && before != w.taken && v.olderThan(w.view) {
+		w.mu.Unlock()
 		return
 	}
-	f.view, f.seen = v, true
-	f.taken++
-	f.mu.Unlock()
-	if f.o.Observe != nil {
-		f.o.Observe(v)
+	w.view, w.seen = v, true
+	w.taken++
+	w.mu.Unlock()
+	if w.o.Observe != nil {
+		w.o.Observe(v)
 	}
 }
 
-func (f *Follower) found() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.connected {
-		f.o.Logger.Info("following the game server", "gameserver", f.view.Namespace+"/"+f.view.Name, "state", f.view.State)
-		f.connected, f.since = true, f.o.Now()
+func (w *Watcher) found() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.connected {
+		w.o.Logger.Info("following the game server", "gameserver", w.view.Namespace+"/"+w.view.Name, "state", w.view.State)
+		w.connected, w.since = true, w.o.Now()
 	}
 }
 
-func (f *Follower) lost(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.connected {
-		f.o.Logger.Warn("lost the Agones SDK, going on with what it said last", "error", err)
-		f.connected, f.since = false, f.o.Now()
+func (w *Watcher) lost(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.connected {
+		w.o.Logger.Warn("lost the Agones SDK, going on with what it said last", "error", err)
+		w.connected, w.since = false, w.o.Now()
 	}
-	if !f.seen && !f.missed && f.o.Now().Sub(f.since) >= startTimeout {
-		f.missed = true
-		f.o.Logger.Warn("the Agones SDK cannot be reached since the start; trying on", "error", err)
+	if !w.seen && !w.missed && w.o.Now().Sub(w.since) >= startTimeout {
+		w.missed = true
+		w.o.Logger.Warn("the Agones SDK cannot be reached since the start; trying on", "error", err)
 	}
 }
 
 // Current returns the last view; false if there is none yet.
-func (f *Follower) Current() (View, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.view, f.seen
+func (w *Watcher) Current() (View, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.view, w.seen
 }
 
 // Lost returns for how long the SDK has been out of reach; zero while it is not.
-func (f *Follower) Lost() time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.connected {
+func (w *Watcher) Lost() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.connected {
 		return 0
 	}
-	return max(f.o.Now().Sub(f.since), 1)
+	return max(w.o.Now().Sub(w.since), 1)
 }
 
-// Fresh asks the SDK, because the watch may lag. Callers at the same time share
+// Refresh asks the SDK, because the watch may lag. Callers at the same time share
 // one question, and questions keep AskInterval apart, so that a call may wait
 // for its turn. What comes back has been observed. The error wraps
 // ErrUnavailable.
-func (f *Follower) Fresh(ctx context.Context) (View, error) {
-	f.mu.Lock()
-	fl := f.flight
+func (w *Watcher) Refresh(ctx context.Context) (View, error) {
+	w.mu.Lock()
+	fl := w.flight
 	if fl == nil {
-		if f.base.Err() != nil {
-			f.mu.Unlock()
+		if w.base.Err() != nil {
+			w.mu.Unlock()
 			return View{}, ErrUnavailable
 		}
 		fl = &flight{done: make(chan struct{})}
-		f.flight = fl
-		wait := f.o.AskInterval - f.o.Now().Sub(f.asked)
-		f.done.Go(func() { f.ask(fl, min(wait, f.o.AskInterval)) })
+		w.flight = fl
+		wait := w.o.AskInterval - w.o.Now().Sub(w.asked)
+		w.done.Go(func() { w.ask(fl, min(wait, w.o.AskInterval)) })
 	}
-	f.mu.Unlock()
+	w.mu.Unlock()
 	select {
 	case <-fl.done:
 		return fl.view, fl.err
@@ -268,24 +268,24 @@ func (f *Follower) Fresh(ctx context.Context) (View, error) {
 	}
 }
 
-func (f *Follower) ask(fl *flight, wait time.Duration) {
+func (w *Watcher) ask(fl *flight, wait time.Duration) {
 	defer close(fl.done)
 	if wait > 0 {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
-		case <-f.base.Done():
+		case <-w.base.Done():
 			t.Stop()
 		}
 	}
-	gs, err := f.get(f.base)
+	gs, err := w.get(w.base)
 	if err == nil {
-		f.take(viewOf(gs), anyTime)
-		fl.view, _ = f.Current()
+		w.take(viewOf(gs), anyTime)
+		fl.view, _ = w.Current()
 	} else {
 		fl.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	f.mu.Lock()
-	f.flight, f.asked = nil, f.o.Now()
-	f.mu.Unlock()
+	w.mu.Lock()
+	w.flight, w.asked = nil, w.o.Now()
+	w.mu.Unlock()
 }

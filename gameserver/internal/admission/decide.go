@@ -1,9 +1,9 @@
-package door
+package admission
 
 import (
 	"time"
 
-	"torikumi/gameserver/internal/agones"
+	"torikumi/pkg/agones"
 )
 
 // Policy says how long a server waits.
@@ -28,19 +28,19 @@ type Plan struct {
 	At time.Time
 }
 
-// Decide says whether the server is to be shut down. It ends if nobody was
+// Decide reports whether the server is to be shut down. It ends if nobody was
 // admitted within Policy.NoShow of the allocation; or once nobody is present and
 // either everybody on the roster has come and left, or that time has passed: a
 // first player who leaves early must not end the server under the second.
 // Without a roster nobody knows who may still come, so that time always counts.
 func Decide(s *State, p Policy, now time.Time) Plan {
-	if !s.Seen || s.Since.IsZero() || s.Server.State != agones.StateAllocated || s.Server.Deleted || len(s.Present) > 0 {
+	if !s.Phase.allocated() || s.Server.State != agones.Allocated || s.Server.Deleted || len(s.Presence.Present) > 0 {
 		return Plan{}
 	}
-	why, at := EndNoShow, s.Since.Add(p.NoShow)
-	if len(s.Departed) > 0 {
+	why, at := EndNoShow, s.Presence.Since.Add(p.NoShow)
+	if len(s.Presence.Departed) > 0 {
 		why = EndEmpty
-		empty := s.LastLeft.Add(p.Empty)
+		empty := s.Presence.LastLeft().Add(p.Empty)
 		if everybodyLeft(s) || empty.After(at) {
 			at = empty
 		}
@@ -56,7 +56,7 @@ func everybodyLeft(s *State) bool {
 		return false
 	}
 	for player := range s.Expected {
-		if _, ok := s.Departed[player]; !ok {
+		if _, ok := s.Presence.Departed[player]; !ok {
 			return false
 		}
 	}

@@ -1,10 +1,11 @@
-package door
+package admission
 
 import (
 	"context"
 	"errors"
 
-	"torikumi/gameserver/internal/agones"
+	"torikumi/gameserver/internal/journal"
+	"torikumi/gameserver/internal/watch"
 	"torikumi/pkg/token"
 )
 
@@ -20,22 +21,23 @@ type Admission struct {
 
 // Admit lets the owner of a token in, once. The checks, in this order: those of
 // [token.Verifier], roster, capacity, and last that the token was not used. Only a
-// token that opens the door is spent: who hears "full" can come again with it.
+// token that lets somebody in is spent: who hears "full" can come again with it.
 // Attempt, unless empty, names the request: asked again with the same token and
 // the same attempt, the answer is the same as long as the player has not left.
 // The error is a [*Refusal].
-func (d *Door) Admit(ctx context.Context, raw, attempt string) (Admission, error) {
-	claims, refusal := d.verify(ctx, raw)
+func (c *Controller) Admit(ctx context.Context, raw, attempt string) (Admission, error) {
+	claims, refusal := c.verify(ctx, raw)
 	if refusal != nil {
 		return Admission{}, refusal
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := &d.state
-	if !s.allocated() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.state
+	if !s.open() {
 		return Admission{}, notAllocated()
 	}
-	if s.Match != claims.MatchID {
+	match := s.Presence.Match
+	if match != claims.MatchID {
 		return Admission{}, &Refusal{Reason: token.ReasonWrongMatch, Detail: "the server has come to another match"}
 	}
 	team, expected := s.Expected[claims.Subject]
@@ -45,42 +47,41 @@ func (d *Door) Admit(ctx context.Context, raw, attempt string) (Admission, error
 	if !expected {
 		team = claims.Team
 	}
-	here, present := s.Present[claims.Subject]
+	here, present := s.Presence.Present[claims.Subject]
 	if present && attempt != "" && here.Attempt == attempt && here.Admission == claims.ID {
-		return Admission{Player: here.Player, Team: here.Team, Match: s.Match, ID: here.Admission}, nil
+		return Admission{Player: here.Player, Team: here.Team, Match: match, ID: here.Admission}, nil
 	}
-	if limit := d.capacity(); !present && limit > 0 && len(s.Present) >= limit {
+	if limit := c.capacity(); !present && limit > 0 && len(s.Presence.Present) >= limit {
 		return Admission{}, &Refusal{Reason: ReasonFull, Detail: "no place is free", Retryable: true}
 	}
-	if err := d.o.Replay.Use(claims.ID, claims.Expiry, claims.IssuedAt); err != nil {
+	player := journal.Player{Player: claims.Subject, Team: team, Since: c.o.Now(), Admission: claims.ID, Attempt: attempt}
+	reconnect, err := c.o.Journal.Admit(player, claims.Expiry, claims.IssuedAt)
+	if err != nil {
 		return Admission{}, refusalOf(err)
 	}
-	guest := Guest{Player: claims.Subject, Team: team, Since: d.o.Now(), Admission: claims.ID, Attempt: attempt}
-	reconnect := s.enter(guest)
-	d.save()
-	d.wake()
-	d.o.Logger.Info("player admitted", "player", guest.Player, "match", s.Match, "reconnect", reconnect)
-	return Admission{Player: guest.Player, Team: team, Match: s.Match, ID: guest.Admission, Reconnect: reconnect}, nil
+	c.wake()
+	c.o.Logger.Info("player admitted", "player", player.Player, "match", match, "reconnect", reconnect)
+	return Admission{Player: player.Player, Team: team, Match: match, ID: player.Admission, Reconnect: reconnect}, nil
 }
 
 // verify checks the token by what is known of the server. If only the match is
 // wrong, it asks once more which match it is: players can be faster than the
 // watch. Strangers cannot cause that question, because the signature comes first.
-func (d *Door) verify(ctx context.Context, raw string) (token.JoinClaims, *Refusal) {
-	if err := d.Await(ctx); err != nil {
+func (c *Controller) verify(ctx context.Context, raw string) (token.JoinClaims, *Refusal) {
+	if err := c.Await(ctx); err != nil {
 		return token.JoinClaims{}, refusalOf(err)
 	}
-	want := d.expectation()
-	claims, err := d.o.Verifier.Verify(ctx, raw, want)
+	want := c.expectation()
+	claims, err := c.o.Verifier.Verify(ctx, raw, want)
 	var t *token.Refusal
 	if errors.As(err, &t) && t.Reason == token.ReasonWrongMatch {
-		if _, err := d.o.Server.Fresh(ctx); err != nil {
+		if _, err := c.o.Server.Refresh(ctx); err != nil {
 			return token.JoinClaims{}, sdkUnavailable(err)
 		}
-		if want = d.expectation(); want.MatchID == "" {
+		if want = c.expectation(); want.MatchID == "" {
 			return token.JoinClaims{}, notAllocated()
 		}
-		claims, err = d.o.Verifier.Verify(ctx, raw, want)
+		claims, err = c.o.Verifier.Verify(ctx, raw, want)
 	}
 	if err != nil {
 		return token.JoinClaims{}, refusalOf(err)
@@ -93,17 +94,17 @@ func notAllocated() *Refusal {
 }
 
 func sdkUnavailable(err error) *Refusal {
-	return &Refusal{Reason: ReasonSDKUnavailable, Detail: agones.ErrUnavailable.Error(), Retryable: true, Fault: true, cause: err}
+	return &Refusal{Reason: ReasonSDKUnavailable, Detail: watch.ErrUnavailable.Error(), Retryable: true, Fault: true, cause: err}
 }
 
 // expectation has no match unless the server is allocated.
-func (d *Door) expectation() token.Expectation {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := &d.state
+func (c *Controller) expectation() token.Expectation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.state
 	want := token.Expectation{Audience: token.Audience(s.Server.Namespace, s.Server.Name)}
-	if s.allocated() {
-		want.MatchID = s.Match
+	if s.open() {
+		want.MatchID = s.Presence.Match
 	}
 	return want
 }
@@ -111,47 +112,46 @@ func (d *Door) expectation() token.Expectation {
 // Await returns when the server has been observed. Before that, what an earlier
 // gate knew is not yet taken over: a departure would come to nothing, and the
 // roster would be empty. The error is a [*Refusal].
-func (d *Door) Await(ctx context.Context) error {
-	d.mu.Lock()
-	seen := d.state.Seen
-	d.mu.Unlock()
-	if seen {
+func (c *Controller) Await(ctx context.Context) error {
+	c.mu.Lock()
+	phase := c.state.Phase
+	c.mu.Unlock()
+	if phase != PhaseUnknown {
 		return nil
 	}
-	if _, err := d.o.Server.Fresh(ctx); err != nil {
+	if _, err := c.o.Server.Refresh(ctx); err != nil {
 		return sdkUnavailable(err)
 	}
 	return nil
 }
 
 // capacity returns the most players at a time, 0 for any number; mu is held.
-func (d *Door) capacity() int {
-	if d.o.Capacity > 0 {
-		return d.o.Capacity
+func (c *Controller) capacity() int {
+	if c.o.Capacity > 0 {
+		return c.o.Capacity
 	}
-	return len(d.state.Expected)
+	return len(c.state.Expected)
 }
 
 // Depart takes note that a player has left. With an admission, only the stay
 // that it began is ended: the report may have been overtaken by the player's
 // return. The error is ErrNotPresent if the player is not here, or a [*Refusal]
 // if that cannot be said yet.
-func (d *Door) Depart(ctx context.Context, player, admission string) error {
-	if err := d.Await(ctx); err != nil {
+func (c *Controller) Depart(ctx context.Context, player, admission string) error {
+	if err := c.Await(ctx); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	here, ok := d.state.Present[player]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	here, ok := c.state.Presence.Present[player]
 	if !ok {
 		return ErrNotPresent
 	}
 	if admission != "" && here.Admission != admission {
 		return nil
 	}
-	d.state.leave(player, d.o.Now())
-	d.save()
-	d.wake()
-	d.o.Logger.Info("player left", "player", player, "match", d.state.Match)
+	c.recorded.Record(c.o.Journal.Depart(player, c.o.Now()))
+	c.wake()
+	c.o.Logger.Info("player left", "player", player, "match", c.state.Presence.Match)
 	return nil
 }

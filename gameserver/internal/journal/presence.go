@@ -1,0 +1,75 @@
+package journal
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxDeparted bounds the list of who has left: it is more than a roster can name.
+const maxDeparted = 8192
+
+// Player is one who is in the match, or was.
+type Player struct {
+	Player, Team string
+	// Since is when the player was admitted; for the departed, when they left.
+	Since time.Time
+	// Admission is the id of the token that let the player in.
+	Admission string
+	// Attempt is the caller's name for the request that did it, so that a
+	// request whose answer was lost can be made again.
+	Attempt string
+}
+
+// Presence is who has come for one allocation of the game server, and who has left.
+type Presence struct {
+	// UID and Server, namespace/name, are those of the game server.
+	UID, Server string
+	// Match is empty if the server is free.
+	Match string
+	// Since is when the gate first saw the allocation.
+	Since time.Time
+	// Present and Departed are disjoint, by player.
+	Present, Departed map[string]Player
+}
+
+func newPresence() Presence {
+	return Presence{Present: map[string]Player{}, Departed: map[string]Player{}}
+}
+
+// Enter makes a player present and reports whether they had been here before.
+func (p *Presence) Enter(player Player) (reconnect bool) {
+	_, present := p.Present[player.Player]
+	_, departed := p.Departed[player.Player]
+	delete(p.Departed, player.Player)
+	p.Present[player.Player] = player
+	return present || departed
+}
+
+// Leave makes a present player a departed one.
+func (p *Presence) Leave(name string, at time.Time) {
+	player := p.Present[name]
+	delete(p.Present, name)
+	if len(p.Departed) >= maxDeparted {
+		oldest := slices.MinFunc(slices.Collect(maps.Values(p.Departed)), func(a, b Player) int { return a.Since.Compare(b.Since) })
+		delete(p.Departed, oldest.Player)
+	}
+	player.Since, player.Attempt = at, ""
+	p.Departed[name] = player
+}
+
+// LastLeft returns when the last of the departed left; zero if there are none.
+func (p *Presence) LastLeft() (last time.Time) {
+	for _, player := range p.Departed {
+		if player.Since.After(last) {
+			last = player.Since
+		}
+	}
+	return last
+}
+
+// Sorted returns players by name.
+func Sorted(players map[string]Player) []Player {
+	return slices.SortedFunc(maps.Values(players), func(a, b Player) int { return strings.Compare(a.Player, b.Player) })
+}
