@@ -10,6 +10,7 @@ import (
 
 	"torikumi/frontend/frontend"
 	"torikumi/pkg/config"
+	"torikumi/pkg/eventually"
 )
 
 func complete(t *testing.T) *settings {
@@ -134,7 +135,7 @@ func TestKeyRotation(t *testing.T) {
 	s := start(t, func(c *settings) { c.KeysReload = 5 * time.Millisecond })
 	first := s.do("", "GET", "/.well-known/jwks.json", "")
 	makeKeys(t, s.keysDir)
-	eventually(t, "two keys are published", func() bool {
+	eventually.True(t, "two keys are published", func() bool {
 		return strings.Count(s.do("", "GET", "/.well-known/jwks.json", "").body, `"kid"`) == 2
 	})
 	if first.header.Get("Content-Type") != "application/jwk-set+json" || first.header.Get("ETag") == "" {

@@ -14,6 +14,7 @@ import (
 
 	"torikumi/frontend/frontend"
 	"torikumi/frontend/signing"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/problem"
 )
 
@@ -334,7 +335,7 @@ func TestOpenMatchDown(t *testing.T) {
 	checkProblem(t, s.send(t.Context(), playToken, "GET", "/play/eu", http.NoBody), want)
 	// The failed ticket holds no seat.
 	s.om.up()
-	eventually(t, "the player can search", func() bool {
+	eventually.True(t, "the player can search", func() bool {
 		return s.do("a", "POST", "/v1/tickets", `{"queue":"session"}`).code == http.StatusOK
 	})
 	if got := s.om.count(); got != 1 {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -25,7 +26,7 @@ type eventStream struct {
 	scan *bufio.Scanner
 }
 
-func (s *suite) events(ctx context.Context, player, id string) *eventStream {
+func (s *harness) events(ctx context.Context, player, id string) *eventStream {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/v1/tickets/"+id+"/events", http.NoBody)
 	if err != nil {
@@ -110,7 +111,7 @@ func TestWatchersLeaveNothing(t *testing.T) {
 	}
 	cancel()
 	const route = `{route="GET /v1/tickets/{id}/events"}`
-	eventually(t, "all streams have ended", func() bool { return s.metric("torikumi_frontend_http_requests_in_flight"+route) == "0" })
+	eventually.True(t, "all streams have ended", func() bool { return s.metric("torikumi_frontend_http_requests_in_flight"+route) == "0" })
 	const ended = `torikumi_frontend_http_requests_total{code="200",route="GET /v1/tickets/{id}/events"}`
 	if got := s.metric(ended); got != "20" {
 		t.Errorf("%s streams counted", got)
@@ -136,9 +137,9 @@ func TestStopEndsWatchersAndTickets(t *testing.T) {
 	}
 	go long(s.token("alice"), "/v1/tickets/"+made.ID+"/wait?timeout=60s")
 	go long(playToken, "/play/eu")
-	eventually(t, "all three tickets wait", func() bool { return s.om.count() == 3 })
+	eventually.True(t, "all three tickets wait", func() bool { return s.om.count() == 3 })
 	const polls = `torikumi_frontend_http_requests_in_flight{route="GET /v1/tickets/{id}/wait"}`
-	eventually(t, "the long poll has begun", func() bool { return s.metric(polls) == "1" })
+	eventually.True(t, "the long poll has begun", func() bool { return s.metric(polls) == "1" })
 	s.stop()
 	for range 2 {
 		if r := <-waiting; r.code != http.StatusServiceUnavailable || !strings.Contains(r.body, "stopping") {

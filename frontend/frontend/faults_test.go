@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/pkg/eventually"
 	"torikumi/proto/openmatch"
 )
 
@@ -55,7 +56,7 @@ func TestConcurrentCreates(t *testing.T) {
 			t.Fatalf("cancelled: %+v", got)
 		}
 	}
-	eventually(t, "no ticket is left", func() bool { return s.om.count() == 0 })
+	eventually.True(t, "no ticket is left", func() bool { return s.om.count() == 0 })
 }
 
 // TestAssignmentBeforeReply announces tickets whose maker does not know their
@@ -65,7 +66,7 @@ func TestAssignmentBeforeReply(t *testing.T) {
 	s.om.setBeforeReply(func(made *openmatch.Ticket) {
 		before := s.metric("torikumi_frontend_announcements_total")
 		s.director.announce(announcement(nil, made.GetId()))
-		eventually(t, "the announcement was heard", func() bool {
+		eventually.True(t, "the announcement was heard", func() bool {
 			return s.metric("torikumi_frontend_announcements_total") != before
 		})
 	})
@@ -92,7 +93,7 @@ func TestCancelMeetsAssignment(t *testing.T) {
 		})
 	}
 	work.Wait()
-	eventually(t, "all announcements were heard", func() bool {
+	eventually.True(t, "all announcements were heard", func() bool {
 		return s.metric("torikumi_frontend_announcements_total") == strconv.Itoa(n)
 	})
 	won := map[string]int{}
@@ -137,7 +138,7 @@ func TestOpenMatchRestart(t *testing.T) {
 		t.Errorf("the watcher heard %+v", got)
 	}
 	s.om.setRefuse(nil)
-	eventually(t, "all tickets are back", func() bool { return s.om.count() == len(ids) })
+	eventually.True(t, "all tickets are back", func() bool { return s.om.count() == len(ids) })
 	// A director that announces what was before the restart changes nothing.
 	s.director.announce(announcement(nil, old+"-stale", old))
 	for player, id := range ids {
@@ -165,14 +166,14 @@ func TestRecreateRefused(t *testing.T) {
 	s.om.lose()
 	s.om.setRefuse(status.Error(codes.Unavailable, "not yet"))
 	s.om.up()
-	eventually(t, "alice's ticket is known to be lost", func() bool { return s.get("alice", alice.ID).Reason != "" })
+	eventually.True(t, "alice's ticket is known to be lost", func() bool { return s.get("alice", alice.ID).Reason != "" })
 	if got := s.do("alice", "DELETE", "/v1/tickets/"+alice.ID, "").ticket(t); got.State != "CANCELLED" {
 		t.Errorf("cancelled: %+v", got)
 	}
 	s.om.setRefuse(nil)
-	eventually(t, "bob's ticket is back", func() bool { return len(s.om.find(bob.ID)) == 1 })
+	eventually.True(t, "bob's ticket is back", func() bool { return len(s.om.find(bob.ID)) == 1 })
 	var got ticket
-	eventually(t, "the frontend knows", func() bool { got = s.get("bob", bob.ID); return got.Reason == "" })
+	eventually.True(t, "the frontend knows", func() bool { got = s.get("bob", bob.ID); return got.Reason == "" })
 	if got.State != "SEARCHING" {
 		t.Errorf("bob: %+v", got)
 	}
@@ -192,7 +193,7 @@ func TestDirectorRestart(t *testing.T) {
 	got := s.await("alice", alice.ID, "ASSIGNED")
 	s.checkJoin(got.JoinToken.JWT, "alice", "")
 	bob := s.create("bob")
-	eventually(t, "the director is heard again", func() bool { return s.director.count() > 0 })
+	eventually.True(t, "the director is heard again", func() bool { return s.director.count() > 0 })
 	s.director.announce(announcement(nil, s.om.one(t, bob.ID).GetId()))
 	s.await("bob", bob.ID, "ASSIGNED")
 }
@@ -208,12 +209,12 @@ func TestCancelWhileOpenMatchIsDown(t *testing.T) {
 		t.Fatalf("cancelled: %+v", got)
 	}
 	s.director.announce(announcement(nil, om))
-	eventually(t, "the announcement was heard", func() bool { return s.metric("torikumi_frontend_announcements_total") == "1" })
+	eventually.True(t, "the announcement was heard", func() bool { return s.metric("torikumi_frontend_announcements_total") == "1" })
 	if got := s.get("alice", made.ID); got.State != "CANCELLED" {
 		t.Errorf("after the announcement: %+v", got)
 	}
 	s.om.up()
-	eventually(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
+	eventually.True(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
 }
 
 func TestExpiry(t *testing.T) {
@@ -224,8 +225,8 @@ func TestExpiry(t *testing.T) {
 	if got := stream.ticket(); got.State != "EXPIRED" || got.Reason == "" {
 		t.Errorf("watcher heard %+v", got)
 	}
-	eventually(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
-	eventually(t, "the ticket is forgotten", func() bool {
+	eventually.True(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
+	eventually.True(t, "the ticket is forgotten", func() bool {
 		return s.do("alice", "GET", "/v1/tickets/"+made.ID, "").code == http.StatusNotFound
 	})
 	s.create("alice")
@@ -240,7 +241,7 @@ func TestReconcileRate(t *testing.T) {
 	for i := range 100 {
 		s.create(fmt.Sprint("p", i))
 	}
-	eventually(t, "thirty reads", func() bool { return s.om.reads.Load() >= before+30 })
+	eventually.True(t, "thirty reads", func() bool { return s.om.reads.Load() >= before+30 })
 	reads := s.om.reads.Load() - before
 	if most := int64(time.Since(begin).Seconds()*rate) + 2; reads > most {
 		t.Errorf("%d reads in %v, want at most %d", reads, time.Since(begin), most)
@@ -258,7 +259,7 @@ func TestLostReply(t *testing.T) {
 	s.om.setLoseReplies(false)
 	made := s.create("alice")
 	s.director.announce(announcement(nil, "om-1"))
-	eventually(t, "the announcement was heard", func() bool { return s.metric("torikumi_frontend_announcements_total") == "1" })
+	eventually.True(t, "the announcement was heard", func() bool { return s.metric("torikumi_frontend_announcements_total") == "1" })
 	if got := s.get("alice", made.ID); got.State != "SEARCHING" {
 		t.Errorf("after the unknown ticket's assignment: %+v", got)
 	}
@@ -307,7 +308,7 @@ func TestStopDuringCreate(t *testing.T) {
 	<-reached
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); s.stop() }()
-	eventually(t, "it stops", func() bool {
+	eventually.True(t, "it stops", func() bool {
 		r, err := s.try(t.Context(), "", "GET", "/readyz", http.NoBody)
 		return err != nil || r.code == http.StatusServiceUnavailable
 	})
@@ -327,7 +328,7 @@ func TestTwoInOneProcess(t *testing.T) {
 	s := start(t, nil)
 	other := *s
 	other.run()
-	eventually(t, "both hear the director", func() bool { return s.director.count() == 2 })
+	eventually.True(t, "both hear the director", func() bool { return s.director.count() == 2 })
 	a, b := s.create("alice"), other.create("alice")
 	if r := other.do("alice", "GET", "/v1/tickets/"+a.ID, ""); r.code != http.StatusNotFound {
 		t.Errorf("a ticket of the other: %d", r.code)

@@ -19,6 +19,7 @@ import (
 	"torikumi/frontend/frontend"
 	"torikumi/frontend/signing"
 	"torikumi/pkg/config"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
 )
@@ -35,29 +36,13 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	patience    = 20 * time.Second
 	playToken   = "shared-by-all-clients"
 	playersURL  = "https://players.example"
 	frontendURL = "https://frontend.example"
 )
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
-// suite is a frontend with all that it needs.
-type suite struct {
+// harness is a frontend with all that it needs.
+type harness struct {
 	t        testing.TB
 	om       *openMatch
 	director *director
@@ -73,9 +58,9 @@ type suite struct {
 }
 
 // start runs a frontend until the test ends; change may alter its settings.
-func start(t testing.TB, change func(*frontend.Config)) *suite {
+func start(t testing.TB, change func(*frontend.Config)) *harness {
 	t.Helper()
-	s := &suite{t: t, om: newOpenMatch(t), director: newDirector(t), keysDir: t.TempDir()}
+	s := &harness{t: t, om: newOpenMatch(t), director: newDirector(t), keysDir: t.TempDir()}
 	s.players = makeKeys(t, t.TempDir())
 	s.jwks = httptest.NewServer(signing.JWKSHandler(s.players))
 	t.Cleanup(s.jwks.Close)
@@ -104,15 +89,15 @@ func start(t testing.TB, change func(*frontend.Config)) *suite {
 	return s
 }
 
-// with returns the suite for a test inside the test that started it.
-func (s *suite) with(t testing.TB) *suite {
+// with returns the harness for a test inside the test that started it.
+func (s *harness) with(t testing.TB) *harness {
 	inner := *s
 	inner.t = t
 	return &inner
 }
 
 // run starts the frontend, and waits until it hears the director.
-func (s *suite) run() {
+func (s *harness) run() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	up, ended := make(chan service.Addrs, 1), make(chan error, 1)
@@ -132,7 +117,7 @@ func (s *suite) run() {
 	})
 	s.t.Cleanup(s.stop)
 	if len(s.cfg.Directors) > 0 && s.cfg.Directors[0] == s.director.addr {
-		eventually(s.t, "the frontend hears the director", func() bool { return s.director.count() > 0 })
+		eventually.True(s.t, "the frontend hears the director", func() bool { return s.director.count() > 0 })
 	}
 }
 
@@ -148,7 +133,7 @@ func makeKeys(t testing.TB, dir string) *signing.Keys {
 	return keys
 }
 
-func (s *suite) token(player string) string {
+func (s *harness) token(player string) string {
 	s.t.Helper()
 	raw, err := s.issuer.MintPlayer(player, time.Hour)
 	if err != nil {
@@ -190,7 +175,7 @@ type ticket struct {
 }
 
 // do sends a request; player is a player's id, or "" for no token.
-func (s *suite) do(player, method, path, body string) reply {
+func (s *harness) do(player, method, path, body string) reply {
 	s.t.Helper()
 	raw := ""
 	if player != "" {
@@ -199,7 +184,7 @@ func (s *suite) do(player, method, path, body string) reply {
 	return s.send(context.Background(), raw, method, path, strings.NewReader(body))
 }
 
-func (s *suite) send(ctx context.Context, raw, method, path string, body io.Reader) reply {
+func (s *harness) send(ctx context.Context, raw, method, path string, body io.Reader) reply {
 	s.t.Helper()
 	out, err := s.try(ctx, raw, method, path, body)
 	if err != nil {
@@ -208,7 +193,7 @@ func (s *suite) send(ctx context.Context, raw, method, path string, body io.Read
 	return out
 }
 
-func (s *suite) try(ctx context.Context, raw, method, path string, body io.Reader) (reply, error) {
+func (s *harness) try(ctx context.Context, raw, method, path string, body io.Reader) (reply, error) {
 	req, err := http.NewRequestWithContext(ctx, method, s.url+path, body)
 	if err != nil {
 		return reply{}, err
@@ -227,25 +212,25 @@ func (s *suite) try(ctx context.Context, raw, method, path string, body io.Reade
 }
 
 // create makes a ticket of one player in queue session.
-func (s *suite) create(player string) ticket {
+func (s *harness) create(player string) ticket {
 	s.t.Helper()
 	return s.do(player, "POST", "/v1/tickets", `{"queue":"session","region":"eu"}`).ticket(s.t)
 }
 
-func (s *suite) get(player, id string) ticket {
+func (s *harness) get(player, id string) ticket {
 	s.t.Helper()
 	return s.do(player, "GET", "/v1/tickets/"+id, "").ticket(s.t)
 }
 
-func (s *suite) await(player, id, state string) ticket {
+func (s *harness) await(player, id, state string) ticket {
 	s.t.Helper()
 	var got ticket
-	eventually(s.t, id+" is "+state, func() bool { got = s.get(player, id); return got.State == state })
+	eventually.True(s.t, id+" is "+state, func() bool { got = s.get(player, id); return got.State == state })
 	return got
 }
 
 // metric returns the sum of a metric's samples.
-func (s *suite) metric(prefix string) string {
+func (s *harness) metric(prefix string) string {
 	s.t.Helper()
 	for line := range strings.SplitSeq(s.do("", "GET", "/metrics", "").body, "\n") {
 		if value, ok := strings.CutPrefix(line, prefix+" "); ok {

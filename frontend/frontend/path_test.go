@@ -87,7 +87,7 @@ func TestPartyFromPlayToJoinToken(t *testing.T) {
 }
 
 // checkJoin verifies a join token as a gate does, with the published keys.
-func (s *suite) checkJoin(raw, player, team string) {
+func (s *harness) checkJoin(raw, player, team string) {
 	s.t.Helper()
 	keys, err := token.NewRemoteKeys(token.RemoteOptions{
 		URL: s.url + token.JWKSPath, Algorithms: []token.Algorithm{token.ES256}, HTTPClient: s.client, Logger: slog.New(slog.DiscardHandler),

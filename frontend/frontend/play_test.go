@@ -11,16 +11,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/problem"
 	"torikumi/proto/openmatch"
 )
 
 // matchAll makes the director match every ticket as soon as it stands.
-func (s *suite) matchAll() {
+func (s *harness) matchAll() {
 	s.om.setBeforeReply(func(t *openmatch.Ticket) { s.director.announce(announcement(nil, t.GetId())) })
 }
 
-func (s *suite) play(raw, path string) reply {
+func (s *harness) play(raw, path string) reply {
 	s.t.Helper()
 	return s.send(context.Background(), raw, "GET", path, http.NoBody)
 }
@@ -91,7 +92,7 @@ func TestPlayTimeout(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || got["ticket_id"] == "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
-	eventually(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
+	eventually.True(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
 }
 
 func TestPlayGoneClient(t *testing.T) {
@@ -100,12 +101,12 @@ func TestPlayGoneClient(t *testing.T) {
 	ended := make(chan error, 1)
 	raw := s.token("alice")
 	go func() { _, err := s.try(ctx, raw, "GET", "/play/eu", http.NoBody); ended <- err }()
-	eventually(t, "alice waits", func() bool { return s.om.count() == 1 })
+	eventually.True(t, "alice waits", func() bool { return s.om.count() == 1 })
 	cancel()
 	if err := <-ended; err == nil {
 		t.Error("the request was not cancelled")
 	}
-	eventually(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
+	eventually.True(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
 	s.create("alice")
 }
 

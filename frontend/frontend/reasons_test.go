@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -128,14 +129,14 @@ func TestReasonAfterLosses(t *testing.T) {
 	m.down()
 	s := start(t, withReasons(m))
 	made := s.create("alice")
-	eventually(t, "the match function is missed", func() bool {
+	eventually.True(t, "the match function is missed", func() bool {
 		if got := s.get("alice", made.ID); got.State != "SEARCHING" || got.Reason != "" {
 			t.Fatalf("without match function: %+v", got)
 		}
 		return s.metric(`torikumi_frontend_reason_calls_total{code="Unavailable"}`) != ""
 	})
 	m.up()
-	eventually(t, "the reason is there", func() bool { return s.get("alice", made.ID).Reason == waiting })
+	eventually.True(t, "the reason is there", func() bool { return s.get("alice", made.ID).Reason == waiting })
 	if got := s.metric("torikumi_frontend_reason_matchfunctions_up"); got != "1" {
 		t.Errorf("%s are up", got)
 	}
@@ -144,9 +145,9 @@ func TestReasonAfterLosses(t *testing.T) {
 	s.om.lose()
 	m.say("seen anew")
 	s.om.up()
-	eventually(t, "the ticket is made again", func() bool { return len(s.om.find(made.ID)) == 1 })
+	eventually.True(t, "the ticket is made again", func() bool { return len(s.om.find(made.ID)) == 1 })
 	om := s.om.one(t, made.ID).GetId()
-	eventually(t, "the reason of the new ticket is there", func() bool { return s.get("alice", made.ID).Reason == "seen anew" && m.times(om) > 0 })
+	eventually.True(t, "the reason of the new ticket is there", func() bool { return s.get("alice", made.ID).Reason == "seen anew" && m.times(om) > 0 })
 }
 
 // TestNobodyLooks: a ticket that nobody looks at costs the match function nothing.
@@ -155,7 +156,7 @@ func TestNobodyLooks(t *testing.T) {
 	m := newMatchFunction(t, waiting)
 	s := start(t, withReasons(m))
 	quiet, looked := s.create("alice"), s.create("bob")
-	eventually(t, "bob's reason is there", func() bool { return s.get("bob", looked.ID).Reason == waiting })
+	eventually.True(t, "bob's reason is there", func() bool { return s.get("bob", looked.ID).Reason == waiting })
 	if n := m.times(s.om.one(t, quiet.ID).GetId()); n != 0 {
 		t.Errorf("alice's ticket was asked for %d times", n)
 	}

@@ -117,7 +117,7 @@ func measureWaiting(b *testing.B, n int) {
 }
 
 // wait makes a ticket and follows it; it returns after the first event.
-func (s *suite) wait(addr, raw string) (net.Conn, error) {
+func (s *harness) wait(addr, raw string) (net.Conn, error) {
 	r, err := s.try(context.Background(), raw, "POST", "/v1/tickets", strings.NewReader(`{"queue":"session","region":"eu"}`))
 	if err != nil {
 		return nil, err
