@@ -8,8 +8,6 @@ import (
 	"errors"
 	"strings"
 
-	"google.golang.org/grpc/codes"
-
 	"torikumi/frontend/playertoken"
 	"torikumi/pkg/token"
 )
@@ -72,11 +70,11 @@ func (a *Authenticator) verify(ctx context.Context, raw string) (string, error) 
 	}
 	var refusal *token.Refusal
 	if !errors.As(err, &refusal) {
-		return "", &Error{Code: codes.Internal, Message: "internal error"}
+		return "", errInternal()
 	}
 	reason := string(refusal.Reason)
 	if refusal.Reason == token.ReasonKeysUnavailable {
-		return "", &Error{Code: codes.Unavailable, Reason: reason, Message: "player tokens cannot be checked at the moment"}
+		return "", errUnavailable(reason, "player tokens cannot be checked at the moment")
 	}
 	return "", errUnauthenticated(reason, "player token refused: "+reason)
 }

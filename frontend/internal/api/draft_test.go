@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -8,10 +9,18 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"torikumi/pkg/problem"
 	"torikumi/pkg/queues"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
+
+// asError returns the error of the service, or an empty one.
+func asError(err error) *Error {
+	var failed *Error
+	if !errors.As(err, &failed) {
+		return &Error{}
+	}
+	return failed
+}
 
 func attribute(a string) string {
 	return `{"queue":"session","players":[{"attributes":{"x":` + a + `}}]}`
@@ -53,7 +62,7 @@ func TestDraftNamesWhatIsWrong(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Draft(queues.Default(), "a", req)
-		if p := problem.FromError(err); err == nil || len(p.Errors) != 1 || p.Errors[0].Field != want {
+		if p := asError(err); err == nil || len(p.Errors) != 1 || p.Errors[0].Field != want {
 			t.Errorf("%.100s: %v, want one error about %s", request, p.Errors, want)
 		}
 	}
@@ -83,7 +92,7 @@ func TestRubbishIsAnsweredBriefly(t *testing.T) {
 		req.Players = append(req.Players, &torikumiv1.Player{Id: "?"})
 	}
 	_, err := Draft(queues.Default(), "a", req)
-	if got := len(problem.FromError(err).Errors); got != maxViolations {
+	if got := len(asError(err).Errors); got != maxViolations {
 		t.Errorf("%d errors named, want %d", got, maxViolations)
 	}
 }

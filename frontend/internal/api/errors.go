@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -10,38 +11,34 @@ import (
 	"torikumi/pkg/problem"
 )
 
-// Error is why a call of the [Service] or the [Authenticator] has failed, for
-// both protocols: gRPC sends GRPCStatus, HTTP sends Problem. Nothing internal is
-// in it.
+// Error is why a call has failed, for both protocols: HTTP sends the problem,
+// gRPC sends GRPCStatus. Nothing internal is in it. Reason is snake_case.
 type Error struct {
 	Code codes.Code
-	// Reason is for machines: a constant in snake_case, or empty.
-	Reason  string
-	Message string
-	// Fields are what is wrong with the request.
-	Fields []problem.Field
-	// TicketID is the ticket that a new one is in conflict with.
-	TicketID string
+	problem.Problem
 }
 
-func (e *Error) Error() string { return e.Message }
+func failed(code codes.Code, httpStatus int, reason, message string, fields ...problem.Field) *Error {
+	e := &Error{code, problem.New(httpStatus, message, fields...)}
+	e.Reason = reason
+	return e
+}
 
-// domain is that of the ErrorInfo details.
-const domain = "torikumi"
+func (e *Error) Error() string { return e.Detail }
 
 // GRPCStatus is the error as gRPC sends it: fields in a BadRequest detail,
 // reason and ticket in an ErrorInfo detail.
 func (e *Error) GRPCStatus() *status.Status {
-	st := status.New(e.Code, e.Message)
+	st := status.New(e.Code, e.Detail)
 	bad := &errdetails.BadRequest{}
-	for _, f := range e.Fields {
+	for _, f := range e.Errors {
 		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: f.Field, Description: f.Rule})
 	}
-	if len(e.Fields) > 0 {
+	if len(e.Errors) > 0 {
 		st, _ = st.WithDetails(bad) // fails for the code OK alone
 	}
 	if e.Reason != "" {
-		info := &errdetails.ErrorInfo{Reason: e.Reason, Domain: domain}
+		info := &errdetails.ErrorInfo{Reason: e.Reason, Domain: "torikumi"}
 		if e.TicketID != "" {
 			info.Metadata = map[string]string{"ticket_id": e.TicketID}
 		}
@@ -50,31 +47,31 @@ func (e *Error) GRPCStatus() *status.Status {
 	return st
 }
 
-// Problem is the error as HTTP sends it.
-func (e *Error) Problem() problem.Problem {
-	p := problem.New(problem.HTTPStatus(e.Code), e.Message, e.Fields...)
-	p.Reason, p.TicketID = e.Reason, e.TicketID
-	return p
-}
-
 // errInvalid says which fields of a request break which rules.
 func errInvalid(fields ...problem.Field) error {
-	return &Error{Code: codes.InvalidArgument, Message: "the request breaks the rules of its fields", Fields: fields}
+	return failed(codes.InvalidArgument, http.StatusBadRequest, "", "the request breaks the rules of its fields", fields...)
 }
 
 func errUnauthenticated(reason, message string) error {
-	return &Error{Code: codes.Unauthenticated, Reason: reason, Message: message}
+	return failed(codes.Unauthenticated, http.StatusUnauthorized, reason, message)
 }
 
 // errNotFound is the same for tickets that are not there and those of others.
-func errNotFound() error { return &Error{Code: codes.NotFound, Message: "no such ticket"} }
+func errNotFound() error { return failed(codes.NotFound, http.StatusNotFound, "", "no such ticket") }
 
-func errStopping() error {
-	return &Error{Code: codes.Unavailable, Reason: "stopping", Message: "the service is stopping; try again"}
+func errUnavailable(reason, message string) error {
+	return failed(codes.Unavailable, http.StatusServiceUnavailable, reason, message)
+}
+
+func errStopping() error { return errUnavailable("stopping", "the service is stopping; try again") }
+
+// errInternal is a fault of ours, which has been logged.
+func errInternal() error {
+	return failed(codes.Internal, http.StatusInternalServerError, "", "internal error")
 }
 
 // errContext says that the caller has gone, or its time is over.
 func errContext(ctx context.Context) error {
 	st := status.FromContextError(ctx.Err())
-	return &Error{Code: st.Code(), Message: st.Message()}
+	return failed(st.Code(), http.StatusGatewayTimeout, "", st.Message())
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -89,17 +90,16 @@ func (v *violations) add(field, rule string, args ...any) {
 	}
 }
 
-// message checks the limits of everything in a message. Of a oneof one has to be
-// set.
+// message checks the limits of everything in a message. A message with a oneof
+// has nothing else, and one of it has to be set.
 func (v *violations) message(path string, m protoreflect.Message) {
-	for i := range m.Descriptor().Oneofs().Len() {
-		if one := m.Descriptor().Oneofs().Get(i); m.WhichOneof(one) == nil {
-			v.add(path, "must have one of %s", names(one.Fields()))
-		}
+	md := m.Descriptor()
+	if md.Oneofs().Len() > 0 && m.WhichOneof(md.Oneofs().Get(0)) == nil {
+		v.add(path, "must have one of %s", FieldNames(md))
 	}
-	for i := range m.Descriptor().Fields().Len() {
-		if fd := m.Descriptor().Fields().Get(i); m.Has(fd) {
-			v.field(join(path, string(fd.Name())), fd, m.Get(fd))
+	for i := range md.Fields().Len() {
+		if fd := md.Fields().Get(i); m.Has(fd) {
+			v.field(strings.TrimPrefix(path+"."+string(fd.Name()), "."), fd, m.Get(fd))
 		}
 	}
 }
@@ -158,21 +158,11 @@ func (v *violations) value(path string, fd protoreflect.FieldDescriptor, l Limit
 	}
 }
 
-// names lists fields.
-func names(fields protoreflect.FieldDescriptors) string {
-	out := ""
-	for i := range fields.Len() {
-		if i > 0 {
-			out += ", "
-		}
-		out += string(fields.Get(i).Name())
+// FieldNames lists the fields of a message.
+func FieldNames(md protoreflect.MessageDescriptor) string {
+	names := make([]string, md.Fields().Len())
+	for i := range names {
+		names[i] = string(md.Fields().Get(i).Name())
 	}
-	return out
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
+	return strings.Join(names, ", ")
 }

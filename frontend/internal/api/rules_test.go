@@ -103,11 +103,11 @@ func TestDraftOfARuleSet(t *testing.T) {
 			_, err := Draft(ruled(t), "a", req)
 			if len(c.want) == 0 {
 				if err != nil {
-					t.Errorf("refused: %v", problem.FromError(err).Errors)
+					t.Errorf("refused: %v", asError(err).Errors)
 				}
 				return
 			}
-			got := problem.FromError(err)
+			got := asError(err)
 			if got.Status != 400 || len(got.Errors) != len(c.want) {
 				t.Fatalf("got %v, want %v", got.Errors, c.want)
 			}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,19 +70,18 @@ func (s *Service) create(ctx context.Context, player string, req *torikumiv1.Cre
 	case err == nil:
 		return made, nil
 	case errors.As(err, &conflict):
-		return ticket.Ticket{}, &Error{
-			Code: codes.AlreadyExists, Reason: "already_searching", TicketID: conflict.ID,
-			Message: "a player of the ticket already searches in this queue",
-		}
+		e := failed(codes.AlreadyExists, http.StatusConflict, "already_searching", "a player of the ticket already searches in this queue")
+		e.TicketID = conflict.ID
+		return ticket.Ticket{}, e
 	case errors.Is(err, ticket.ErrFull):
-		return ticket.Ticket{}, &Error{Code: codes.ResourceExhausted, Reason: "too_many_tickets", Message: "too many players are searching; try again later"}
+		return ticket.Ticket{}, failed(codes.ResourceExhausted, http.StatusTooManyRequests, "too_many_tickets", "too many players are searching; try again later")
 	case errors.Is(err, ticket.ErrClosed):
 		return ticket.Ticket{}, errStopping()
 	case errors.Is(err, matchmaker.ErrUnavailable):
-		return ticket.Ticket{}, &Error{Code: codes.Unavailable, Reason: "matchmaker_unavailable", Message: "the matchmaker cannot be reached; try again"}
+		return ticket.Ticket{}, errUnavailable("matchmaker_unavailable", "the matchmaker cannot be reached; try again")
 	}
 	s.o.Logger.ErrorContext(ctx, "ticket not created", "queue", draft.Queue, "error", err)
-	return ticket.Ticket{}, &Error{Code: codes.Internal, Message: "internal error"}
+	return ticket.Ticket{}, errInternal()
 }
 
 // Get returns a ticket of the player's.
@@ -102,7 +102,7 @@ func (s *Service) Cancel(ctx context.Context, player, id string) (*torikumiv1.Ti
 	}
 	ended, err := s.o.Matchmaker.Cancel(ctx, id)
 	if err != nil {
-		return nil, errNotFound()
+		return nil, s.unseen(ctx, id, err)
 	}
 	return s.deliver(&ended, player), nil
 }
@@ -177,22 +177,21 @@ func (s *Service) Watch(ctx context.Context, player, id string, beat time.Durati
 	if beat == 0 {
 		beats = nil
 	}
-	for {
-		if ended, err := v.show(ctx); ended || err != nil {
-			return err
-		}
+	ended, err := v.show(ctx)
+	for !ended && err == nil {
 		select {
 		case <-v.told:
+			ended, err = v.show(ctx)
 		case <-v.changed:
+			ended, err = v.show(ctx)
 		case <-beats:
-			if err := send(nil); err != nil {
-				return err
-			}
+			err = send(nil)
 			timer.Reset(beat)
 		case <-ctx.Done():
-			return errContext(ctx)
+			err = errContext(ctx)
 		}
 	}
+	return err
 }
 
 // viewer is a call of Watch.
@@ -231,15 +230,15 @@ func (s *Service) JoinToken(ctx context.Context, player, id string) (*torikumiv1
 		return nil, err
 	}
 	if found.Assignment == nil {
-		return nil, &Error{Code: codes.FailedPrecondition, Reason: "not_assigned", Message: "the ticket is not assigned to a match"}
+		return nil, failed(codes.FailedPrecondition, http.StatusConflict, "not_assigned", "the ticket is not assigned to a match")
 	}
 	join, err := s.mint(&found, player)
 	switch {
 	case errors.Is(err, errNoJoinToken):
-		return nil, &Error{Code: codes.FailedPrecondition, Reason: "no_join_token", Message: "the match cannot be joined by token"}
+		return nil, failed(codes.FailedPrecondition, http.StatusConflict, "no_join_token", "the match cannot be joined by token")
 	case err != nil:
 		s.o.Logger.ErrorContext(ctx, "join token not made", "ticket", found.ID, "error", err)
-		return nil, &Error{Code: codes.Internal, Message: "internal error"}
+		return nil, errInternal()
 	}
 	return join, nil
 }
@@ -247,10 +246,25 @@ func (s *Service) JoinToken(ctx context.Context, player, id string) (*torikumiv1
 // find returns a ticket if the player belongs to it.
 func (s *Service) find(ctx context.Context, player, id string) (ticket.Ticket, error) {
 	found, err := s.o.Store.Get(ctx, id)
-	if err != nil || !found.Has(player) {
-		return ticket.Ticket{}, errNotFound()
+	if err == nil && found.Has(player) {
+		return found, nil
 	}
-	return found, nil
+	return ticket.Ticket{}, s.unseen(ctx, id, err)
+}
+
+// unseen is why a player does not see a ticket; the error is the store's, or nil
+// if the ticket is somebody else's.
+func (s *Service) unseen(ctx context.Context, id string, err error) error {
+	switch {
+	case err == nil || errors.Is(err, ticket.ErrNotFound):
+		return errNotFound()
+	case errors.Is(err, ticket.ErrClosed):
+		return errStopping()
+	case ctx.Err() != nil:
+		return errContext(ctx)
+	}
+	s.o.Logger.ErrorContext(ctx, "ticket not read", "ticket", id, "error", err)
+	return errInternal()
 }
 
 // follow is find for a call that looks as long as it lasts: with why the ticket
@@ -258,11 +272,8 @@ func (s *Service) find(ctx context.Context, player, id string) (ticket.Ticket, e
 // the reason has changed.
 func (s *Service) follow(ctx context.Context, player, id string, w *explain.Watch) (found ticket.Ticket, changed, told <-chan struct{}, err error) {
 	found, changed, err = s.o.Store.Watch(ctx, id)
-	switch {
-	case errors.Is(err, ticket.ErrClosed):
-		return ticket.Ticket{}, nil, nil, errStopping()
-	case err != nil || !found.Has(player):
-		return ticket.Ticket{}, nil, nil, errNotFound()
+	if err != nil || !found.Has(player) {
+		return ticket.Ticket{}, nil, nil, s.unseen(ctx, id, err)
 	}
 	reason, told := w.Reason(&found)
 	addReason(&found, reason)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"torikumi/frontend/internal/api"
 	"torikumi/pkg/problem"
 )
 
@@ -134,7 +136,7 @@ func (c *checker) message(path string, raw json.RawMessage, md protoreflect.Mess
 		case seen[fd]:
 			c.add(at, "must be given once")
 		case fd.ContainingOneof() != nil && seen[fd.ContainingOneof()] && string(value) != "null":
-			c.add(path, "must have only "+names(md))
+			c.add(path, "must have only one of "+api.FieldNames(md))
 		default:
 			c.field(at, value, fd)
 		}
@@ -146,7 +148,11 @@ func (c *checker) message(path string, raw json.RawMessage, md protoreflect.Mess
 		}
 	})
 	if !ok {
-		c.add(or(path, "body"), "must be an object with "+names(md))
+		rule := "must be an object with "
+		if md.Oneofs().Len() > 0 {
+			rule += "one of "
+		}
+		c.add(cmp.Or(path, "body"), rule+api.FieldNames(md))
 	}
 }
 
@@ -214,7 +220,7 @@ func (c *checker) hint(name string, md protoreflect.MessageDescriptor) string {
 			return fmt.Sprintf("; did you mean %s[0].%s?", fd.Name(), name)
 		}
 	}
-	return "; known are " + names(md)
+	return "; known are " + api.FieldNames(md)
 }
 
 // members calls f for each member of an object, in order; it is false if the
@@ -236,23 +242,4 @@ func members(raw json.RawMessage, f func(name string, value json.RawMessage)) bo
 		f(fmt.Sprint(name), value)
 	}
 	return true
-}
-
-// names lists the fields of a message.
-func names(md protoreflect.MessageDescriptor) string {
-	var out []string
-	for i := range md.Fields().Len() {
-		out = append(out, string(md.Fields().Get(i).Name()))
-	}
-	if md.Oneofs().Len() > 0 {
-		return "one of " + strings.Join(out, ", ")
-	}
-	return strings.Join(out, ", ")
-}
-
-func or(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }

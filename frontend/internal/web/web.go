@@ -194,25 +194,16 @@ func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 	problem.Write(w, http.StatusMethodNotAllowed, "use "+strings.Join(allowed, " or "))
 }
 
-// requestError is a request that does not get as far as the service.
-type requestError struct{ problem.Problem }
-
-func (e *requestError) Error() string { return e.Detail }
-
+// refuse answers a request that does not get as far as the service.
 func refuse(httpStatus int, detail string, fields ...problem.Field) error {
-	return &requestError{problem.New(httpStatus, detail, fields...)}
+	return &api.Error{Problem: problem.New(httpStatus, detail, fields...)}
 }
 
-// asProblem makes the problem of an error of the service or of a request.
+// asProblem makes the problem of any error.
 func asProblem(err error) problem.Problem {
-	var request *requestError
 	var failed *api.Error
-	switch {
-	case errors.As(err, &request):
-		return request.Problem
-	case errors.As(err, &failed):
-		return failed.Problem()
-	default:
-		return problem.New(http.StatusInternalServerError, "internal error")
+	if errors.As(err, &failed) {
+		return failed.Problem
 	}
+	return problem.New(http.StatusInternalServerError, "internal error")
 }
