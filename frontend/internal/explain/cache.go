@@ -93,11 +93,11 @@ type entry struct {
 	openMatch string
 	answer    answer
 	// changed is closed at the next change that watches hear of; nil if
-	// nobody listens. fresh means that there is something to tell them, told
+	// nobody listens. fresh means that there is something to tell them, notified
 	// is when they last heard.
-	changed chan struct{}
-	fresh   bool
-	told    time.Time
+	changed  chan struct{}
+	fresh    bool
+	notified time.Time
 }
 
 // New makes a cache; Run makes it work.
@@ -252,7 +252,7 @@ func (c *Cache) round(ctx context.Context) {
 		e.learn(replies, now)
 	}
 	for _, e := range c.line.entries {
-		e.tell(now)
+		e.notify(now)
 	}
 }
 
@@ -315,13 +315,13 @@ func (e *entry) learn(replies []reply, now time.Time) {
 	}
 }
 
-// tell wakes the watches if something has changed; Cache.mu is held.
-func (e *entry) tell(now time.Time) {
+// notify wakes the watches if something has changed; Cache.mu is held.
+func (e *entry) notify(now time.Time) {
 	if e.answer.at(now) == "" {
 		e.fresh = e.answer.clear() || e.fresh
 	}
-	if e.fresh && now.Sub(e.told) >= pause {
-		e.fresh, e.told = false, now
+	if e.fresh && now.Sub(e.notified) >= pause {
+		e.fresh, e.notified = false, now
 		if e.changed != nil {
 			close(e.changed)
 			e.changed = nil

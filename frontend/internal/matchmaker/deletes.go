@@ -100,13 +100,10 @@ func (d *deletes) take() (string, bool) {
 	return id, true
 }
 
-// done says how a deletion went; one that failed comes first again.
-func (d *deletes) done(id string, ok bool) {
+// done takes note of a deletion.
+func (d *deletes) done() {
 	d.mu.Lock()
 	d.active--
-	if !ok {
-		d.queue = append([]string{id}, d.queue...)
-	}
 	d.mu.Unlock()
 	d.nudge()
 }
@@ -151,15 +148,13 @@ func (d *deletes) work(ctx context.Context) {
 				return
 			}
 		}
-		err := d.delete(ctx, id)
-		d.done(id, err == nil)
-		if err == nil {
-			backoff.Reset()
-			continue
+		for d.delete(ctx, id) != nil {
+			if backoff.Wait(ctx) != nil {
+				return // this one is left
+			}
 		}
-		if backoff.Wait(ctx) != nil {
-			return
-		}
+		backoff.Reset()
+		d.done()
 	}
 }
 

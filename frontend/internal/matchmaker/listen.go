@@ -13,9 +13,8 @@ import (
 // listen hears the announcements of one director, and subscribes again whenever
 // the stream ends.
 func (c *Client) listen(ctx context.Context, conn *grpc.ClientConn) {
-	log := c.logger.With("director", conn.Target())
+	health := rpc.NewHealth(c.logger.With("director", conn.Target()), "no announcements from the director", "")
 	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
-	failing := false
 	for {
 		subscribed, err := c.subscribe(ctx, conn)
 		if ctx.Err() != nil {
@@ -23,12 +22,9 @@ func (c *Client) listen(ctx context.Context, conn *grpc.ClientConn) {
 		}
 		if subscribed {
 			backoff.Reset()
-			failing = false
+			health.Up()
 		}
-		if !failing {
-			log.WarnContext(ctx, "no announcements from the director", "error", err)
-			failing = true
-		}
+		health.Down(err)
 		if backoff.Wait(ctx) != nil {
 			return
 		}

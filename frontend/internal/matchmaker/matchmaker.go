@@ -26,6 +26,7 @@ import (
 
 	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/queues"
+	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -234,6 +235,7 @@ func (c *Client) stop(ctx context.Context) error {
 }
 
 func (c *Client) expire(ctx context.Context) {
+	health := rpc.NewHealth(c.logger, "tickets cannot be expired", "tickets are expired again")
 	t := time.NewTicker(expireEvery)
 	defer t.Stop()
 	for {
@@ -242,17 +244,17 @@ func (c *Client) expire(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		c.expireOnce(ctx)
+		if err := c.expireOnce(ctx); !errors.Is(err, ticket.ErrClosed) {
+			health.Record(err)
+		}
 	}
 }
 
-func (c *Client) expireOnce(ctx context.Context) {
+func (c *Client) expireOnce(ctx context.Context) error {
 	defer c.deletes.expect()()
 	expired, err := c.store.Expire(ctx)
-	if err != nil && !errors.Is(err, ticket.ErrClosed) {
-		c.logger.ErrorContext(ctx, "tickets cannot be expired", "error", err)
-	}
 	for _, change := range expired {
 		c.ended(ctx, change, "ticket expired")
 	}
+	return err
 }

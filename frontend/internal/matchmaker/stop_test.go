@@ -116,8 +116,8 @@ func TestDrainedWaitsForWhatIsExpected(t *testing.T) {
 		if len(left) > 0 {
 			t.Fatal("it did not wait")
 		}
-		id, _ := d.take()
-		d.done(id, true)
+		d.take()
+		d.done()
 		if n := <-left; n != 0 {
 			t.Errorf("%d left", n)
 		}

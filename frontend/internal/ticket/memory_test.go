@@ -154,21 +154,3 @@ func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 		}
 	}
 }
-
-// BenchmarkWaiting measures what a waiting ticket costs in memory, without its
-// player, and what it costs to create, attach and cancel one.
-func BenchmarkWaiting(b *testing.B) {
-	m := NewMemory(Limits{Timeout: time.Hour, Assigned: time.Hour, Ended: time.Hour, Tickets: 1 << 40})
-	players := []*torikumiv1.Player{{Id: "p"}}
-	b.ReportAllocs()
-	for i := range b.N {
-		id := fmt.Sprint(i)
-		t := Ticket{ID: id, Queue: id, Players: players}
-		if _, err := m.Create(b.Context(), t); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := m.Update(b.Context(), id, Event{Kind: Attach, OpenMatchID: id}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
