@@ -28,12 +28,11 @@ type deletes struct {
 	logger  *slog.Logger
 	metrics *Metrics
 
-	mu     sync.Mutex
-	queue  []string
-	active int
-	// expected counts calls that may yet add something.
-	expected int
-	dropped  bool
+	mu    sync.Mutex
+	queue []string
+	// open counts what is not deleted yet, and calls that may yet add something.
+	open    int
+	dropped bool
 	// more wakes the workers, less whoever waits for the end.
 	more, less chan struct{}
 }
@@ -49,9 +48,11 @@ func newDeletes(tickets openmatch.FrontendServiceClient, logger *slog.Logger, me
 func (d *deletes) add(id string) {
 	d.mu.Lock()
 	d.queue = append(d.queue, id)
+	d.open++
 	over := len(d.queue) > maxDeletes
 	if over {
 		d.queue = d.queue[1:]
+		d.open--
 	}
 	first := over && !d.dropped
 	d.dropped = over
@@ -63,25 +64,22 @@ func (d *deletes) add(id string) {
 	case d.more <- struct{}{}:
 	default:
 	}
-	d.nudge()
 }
 
 // expect says that something may be added until the returned function is called,
 // so that nobody takes an empty queue for the end.
 func (d *deletes) expect() (over func()) {
 	d.mu.Lock()
-	d.expected++
-	d.mu.Unlock()
-	return func() {
-		d.mu.Lock()
-		d.expected--
-		d.mu.Unlock()
-		d.nudge()
-	}
+	defer d.mu.Unlock()
+	d.open++
+	return d.done
 }
 
-// nudge makes whoever waits for the end look again.
-func (d *deletes) nudge() {
+// done takes note of a deletion, or of the end of a call that was expected.
+func (d *deletes) done() {
+	d.mu.Lock()
+	d.open--
+	d.mu.Unlock()
 	select {
 	case d.less <- struct{}{}:
 	default:
@@ -96,23 +94,14 @@ func (d *deletes) take() (string, bool) {
 	}
 	id := d.queue[0]
 	d.queue = d.queue[1:]
-	d.active++
 	return id, true
-}
-
-// done takes note of a deletion.
-func (d *deletes) done() {
-	d.mu.Lock()
-	d.active--
-	d.mu.Unlock()
-	d.nudge()
 }
 
 // left counts what is not deleted yet, or may come yet.
 func (d *deletes) left() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.queue) + d.active + d.expected
+	return d.open
 }
 
 // drained waits until nothing is left and no more comes, or ctx ends, and

@@ -52,7 +52,7 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscrib
 	c.metrics.directors.Inc()
 	defer c.metrics.directors.Dec()
 	// What happened before is not repeated.
-	c.soon()
+	c.reconcileSoon()
 	for {
 		a, err := stream.Recv()
 		if err != nil {

@@ -40,8 +40,8 @@ func (c *Client) reconcile(ctx context.Context) {
 	}
 }
 
-// soon asks for a reading of all tickets.
-func (c *Client) soon() {
+// reconcileSoon asks for a reading of all tickets.
+func (c *Client) reconcileSoon() {
 	select {
 	case c.again <- struct{}{}:
 	default:
@@ -150,7 +150,7 @@ func (c *Client) watchConnection(ctx context.Context) {
 		if now == connectivity.Ready {
 			c.metrics.up.Set(1)
 			c.logger.InfoContext(ctx, "connected to Open Match")
-			c.soon()
+			c.reconcileSoon()
 		}
 		if !c.options.OpenMatch.WaitForStateChange(ctx, now) {
 			return
