@@ -89,6 +89,7 @@ func (w *harness) write(what string) bool {
 func (w *harness) persist(f *v1.NodeFailover, old, status v1.NodeFailoverStatus) {
 	if old.Phase != status.Phase {
 		w.say("%s: %s → %s", f.Spec.OnpremNodeName, cmpOr(old.Phase, "new"), status.Phase)
+		w.transition(old.Phase, status.Phase)
 	}
 	w.changes++
 	f.Status = *status.DeepCopy()
@@ -118,6 +119,7 @@ func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool
 		f.Finalizers = nil
 		w.changes++
 	case decide.DeleteFailover:
+		w.transition(f.Status.Phase, "")
 		f.DeletionTimestamp = &metav1.Time{Time: w.now}
 	case decide.CreateToken:
 		if !slices.Contains(f.Status.VM.TokenIDs, a.ID) {

@@ -13,6 +13,7 @@ import (
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
 	"torikumi/failover/internal/decide"
+	"torikumi/pkg/statediagram"
 )
 
 // harness is a cluster, a cloud and a controller in memory. It persists and acts
@@ -46,6 +47,7 @@ type harness struct {
 	changes         int // of what is stored: more of them make the controller look again
 
 	faults  faults
+	phases  []statediagram.Transition // that were persisted
 	breach  []string
 	log     []string
 	crashIn int // writes until the controller crashes; 0 never

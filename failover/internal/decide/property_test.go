@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
 	"torikumi/failover/internal/decide"
+	"torikumi/pkg/statediagram"
 )
 
 // heal makes everything well and lets the longest waits pass.
@@ -117,11 +119,32 @@ func TestCrashBeforeEveryWrite(t *testing.T) {
 
 // TestAnythingMayHappen throws random events at the controller. Whatever they
 // are, no promise is broken meanwhile, and nothing is left once all is well.
-func TestAnythingMayHappen(t *testing.T) { rapid.Check(t, anything) }
+func TestAnythingMayHappen(t *testing.T) { rapid.Check(t, anything(drawnPhases(t))) }
 
-func FuzzAnythingMayHappen(f *testing.F) { f.Fuzz(rapid.MakeFuzz(anything)) }
+func FuzzAnythingMayHappen(f *testing.F) { f.Fuzz(rapid.MakeFuzz(anything(drawnPhases(f)))) }
 
-func anything(t *rapid.T) {
+// anything plays a random run, whose phases go no way but those in drawn.
+func anything(drawn []statediagram.Transition) func(*rapid.T) {
+	return func(t *rapid.T) { play(t, drawn) }
+}
+
+// drawnPhases are the phase transitions that the docs draw, without their labels.
+func drawnPhases(t testing.TB) []statediagram.Transition {
+	markdown, err := os.ReadFile(phasesDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn, err := statediagram.Parse(string(markdown), phasesHeading)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range drawn {
+		drawn[i].Label = ""
+	}
+	return drawn
+}
+
+func play(t *rapid.T, drawn []statediagram.Transition) {
 	w := newHarness()
 	// The hours pass sooner.
 	w.set.Poll, w.set.Watch = 20*time.Second, 5*time.Minute
@@ -149,6 +172,11 @@ func anything(t *rapid.T) {
 	w.settle()
 	w.heal()
 	w.verdict(t)
+	for _, tr := range w.phases {
+		if !slices.Contains(drawn, tr) {
+			t.Errorf("%s does not draw the phases %v", phasesDoc, tr)
+		}
+	}
 }
 
 func happen(t *rapid.T, w *harness, name string) {

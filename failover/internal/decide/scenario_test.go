@@ -18,25 +18,40 @@ import (
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
 	"torikumi/failover/internal/decide"
+	"torikumi/pkg/statediagram"
 )
 
 var update = flag.Bool("update", false, "write what happens into the scenario files")
 
-// TestScenarios plays the stories in testdata. A file is a script, one command
-// a line, and what the harness logs while it is played.
+// TestScenarios plays the scenarios in testdata. A file is a script, one command
+// a line, and what the harness logs while it is played. Together they go through
+// each phase transition that the docs draw, and no other.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
 	}
+	var phases []statediagram.Transition
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { scenario(t, file) })
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			phases = append(phases, scenario(t, file).phases...)
+		})
 	}
+	t.Run("phases", func(t *testing.T) { statediagram.Check(t, phasesDoc, phasesHeading, phases) })
+}
+
+// Where the phases of a NodeFailover are drawn.
+const phasesDoc, phasesHeading = "../../../docs/failover-design.md", "Phases"
+
+// transition notes that a failover's phase has changed; "" is before the first
+// phase and after the last.
+func (w *harness) transition(from, to v1.Phase) {
+	w.phases = append(w.phases, statediagram.Transition{From: cmpOr(from, statediagram.Terminal), To: cmpOr(to, statediagram.Terminal)})
 }
 
 const logMark = "-- log --\n"
 
-func scenario(t *testing.T, file string) {
+func scenario(t *testing.T, file string) *harness {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +77,7 @@ func scenario(t *testing.T, file string) {
 	} else if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("it went differently (-want +got):\n%s", diff)
 	}
+	return w
 }
 
 // command is one line of a script. The commands: see testdata/README.md.
