@@ -22,7 +22,7 @@ func refusals(r *harness) {
 	make := func(change func(*v1.NodeFailover)) error {
 		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "f"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
 		change(f)
-		return r.admin.Create(r.ctx, f)
+		return r.admin.Create(r.Context(), f)
 	}
 	for name, change := range map[string]func(*v1.NodeFailover){
 		"no node":         func(f *v1.NodeFailover) { f.Spec.OnpremNodeName = "" },
@@ -50,40 +50,40 @@ func refusals(r *harness) {
 	}
 	old := f.DeepCopy()
 	f.Spec.OnpremNodeName = "worker-2"
-	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
+	if err := r.admin.Patch(r.Context(), f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
 		r.Errorf("another node: %v", err)
 	}
 	f = old.DeepCopy()
 	f.Spec.ParentFailover, f.Spec.SharedLoad = "g", &v1.SharedLoad{Number: 2}
-	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
+	if err := r.admin.Patch(r.Context(), f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
 		r.Errorf("it gets a parent: %v", err)
 	}
 	further := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "further"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1", ParentFailover: "g", SharedLoad: &v1.SharedLoad{Number: 2}}}
-	if err := r.admin.Create(r.ctx, further); err != nil {
+	if err := r.admin.Create(r.Context(), further); err != nil {
 		r.Fatal(err)
 	}
 	bare := further.DeepCopy()
 	further.Spec.SharedLoad.GameServers = 7
-	if err := r.admin.Patch(r.ctx, further, client.MergeFrom(bare)); !apierrors.IsInvalid(err) {
+	if err := r.admin.Patch(r.Context(), further, client.MergeFrom(bare)); !apierrors.IsInvalid(err) {
 		r.Errorf("another load: %v", err)
 	}
 	f = old.DeepCopy()
 	f.Spec.Drill = true
-	if err := r.admin.Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
+	if err := r.admin.Patch(r.Context(), f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
 		r.Errorf("a failover becomes a drill: %v", err)
 	}
 	d := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "d"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1", Drill: true}}
-	if err := r.admin.Create(r.ctx, d); err != nil {
+	if err := r.admin.Create(r.Context(), d); err != nil {
 		r.Fatal(err)
 	}
 	for _, no := range []string{"false", "null"} {
-		if err := r.admin.Patch(r.ctx, d, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"drill":`+no+`}}`))); !apierrors.IsInvalid(err) {
+		if err := r.admin.Patch(r.Context(), d, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"drill":`+no+`}}`))); !apierrors.IsInvalid(err) {
 			r.Errorf("a drill becomes a failover: %v", err)
 		}
 	}
 	f = old.DeepCopy()
 	f.Status.Phase = "Elsewhere"
-	if err := r.admin.Status().Patch(r.ctx, f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
+	if err := r.admin.Status().Patch(r.Context(), f, client.MergeFrom(old)); !apierrors.IsInvalid(err) {
 		r.Errorf("another phase: %v", err)
 	}
 }
@@ -95,11 +95,11 @@ func rights(r *harness) {
 		r.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"read secrets":           c.List(r.ctx, &corev1.SecretList{}, client.InNamespace("kube-system")),
-		"make secrets elsewhere": c.Create(r.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "s"}}),
-		"delete pods":            c.DeleteAllOf(r.ctx, &corev1.Pod{}, client.InNamespace(r.games)),
-		"read other config maps": c.List(r.ctx, &corev1.ConfigMapList{}, client.InNamespace("kube-public")),
-		"make nodes":             c.Create(r.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}),
+		"read secrets":           c.List(r.Context(), &corev1.SecretList{}, client.InNamespace("kube-system")),
+		"make secrets elsewhere": c.Create(r.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "s"}}),
+		"delete pods":            c.DeleteAllOf(r.Context(), &corev1.Pod{}, client.InNamespace(r.games)),
+		"read other config maps": c.List(r.Context(), &corev1.ConfigMapList{}, client.InNamespace("kube-public")),
+		"make nodes":             c.Create(r.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}),
 	} {
 		if !apierrors.IsForbidden(err) {
 			r.Errorf("it can %s: %v", what, err)
@@ -111,14 +111,14 @@ func rights(r *harness) {
 func wholeManifests(r *harness) {
 	r.cluster.Apply(r.T, "../../manifests/base/namespace", manifests+"/deployment.yaml", "../../manifests/base/kata")
 	var d appsv1.Deployment
-	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: namespace, Name: "failover"}, &d); err != nil {
+	if err := r.admin.Get(r.Context(), client.ObjectKey{Namespace: namespace, Name: "failover"}, &d); err != nil {
 		r.Fatal(err)
 	}
 	// Two nodes have no place for a third pod.
 	if u := d.Spec.Strategy.RollingUpdate; u == nil || u.MaxSurge.String() != "0" || u.MaxUnavailable.String() != "1" {
 		r.Errorf("the rollout: %+v", d.Spec.Strategy)
 	}
-	if err := r.admin.Delete(r.ctx, &d); err != nil {
+	if err := r.admin.Delete(r.Context(), &d); err != nil {
 		r.Error(err)
 	}
 }
@@ -164,7 +164,7 @@ func delays(r *harness) {
 // status: what `failover status` prints.
 func (r *harness) status(f *v1.NodeFailover, more ...string) {
 	var out, errs strings.Builder
-	code := failover.Status(r.ctx, process([]string{"--kubeconfig=" + r.kubeconfig()}, &out, &errs))
+	code := failover.Status(r.Context(), process([]string{"--kubeconfig=" + r.kubeconfig()}, &out, &errs))
 	for _, want := range append(more, f.Status.GCPVMName, "Active") {
 		if code != 0 || !strings.Contains(out.String(), want) {
 			r.Errorf("status ends with %d, not with %q: %s%s", code, want, out.String(), errs.String())

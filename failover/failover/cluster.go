@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/gameserver"
 	"torikumi/pkg/config"
 )
 
@@ -71,7 +71,7 @@ func missingKind(err error) error {
 
 // remedy is what makes the kinds of an API group readable.
 func remedy(group string) string {
-	if group == agones.GroupVersion.Group {
+	if group == gameserver.GroupVersion.Group {
 		return "install Agones, then apply manifests/base/failover"
 	}
 	return "apply manifests/base/failover"
@@ -145,7 +145,7 @@ func unseen(ctx context.Context, live client.Reader) error {
 	}{
 		{"nodefailovers", v1.GroupVersion.Group, &v1.NodeFailoverList{}},
 		{"nodes", "", &corev1.NodeList{}},
-		{"gameservers", agones.GroupVersion.Group, &agones.GameServerList{}},
+		{"gameservers", gameserver.GroupVersion.Group, &gameserver.GameServerList{}},
 	} {
 		err := live.List(ctx, kind.list, client.Limit(1))
 		switch {

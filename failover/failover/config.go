@@ -35,7 +35,7 @@ type Config struct {
 	Kubeconfig string `flag:"kubeconfig" help:"Kubeconfig file; none: the access of the pod."`
 	Namespace  string `flag:"namespace" default:"torikumi" required:"the lease is in it" help:"Namespace of the lease by which one replica leads."`
 	DryRun     bool   `flag:"dry-run" default:"false" help:"Change nothing, neither in the cluster nor in the cloud, and take no lease; log what would be done."`
-	Provider   string `flag:"provider" default:"gce" help:"Who makes machines."`
+	Provider   string `flag:"provider" default:"gce" help:"Who makes VMs: gce or exec."`
 
 	WatchedLabel  string   `flag:"watched-label" default:"node-type=onpremise" help:"Label of the Nodes that are watched, key=value."`
 	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" required:"temporary Nodes are recognised by them" help:"Labels of temporary Nodes, key=value, comma-separated."`

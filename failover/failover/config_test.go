@@ -57,7 +57,7 @@ func TestValidate(t *testing.T) {
 		"--max-hourly-cost=1e300":           "--max-hourly-cost: must be 0, or at least 0.001 and at most 1e9",
 		"--max-hourly-cost=0.0001":          "--max-hourly-cost: must be 0, or at least 0.001", // would be no limit
 		"--namespace=Bad_NS":                "--namespace: must be the name of a namespace",
-		"--vm-disk-gb=65537":                "--vm-disk-gb: must be at most 65536",
+		"--vm-disk-gb=65537":                "--vm-disk-gb: must be from 1 to 65536",
 		"--lifetime=2880h":                  "--lifetime: must be at most 2880h0m0s together with --max-wait and --join-timeout",
 		"--vm-tags=Game":                    "--vm-tags: must have at most 63 lower-case letters",
 		"--vm-labels=studio=Kitsune":        "--vm-labels: must have at most 63 lower-case letters",

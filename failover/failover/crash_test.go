@@ -17,8 +17,8 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controlplane"
+	"torikumi/pkg/contract"
 )
 
 var errCrash = errors.New("the controller has crashed")
@@ -69,7 +69,7 @@ func (r *harness) plain() {
 
 // setNode writes a Node whose age is past the grace for new ones.
 func (r *harness) setNode(name string, ready corev1.ConditionStatus, labels map[string]string, providerID string) {
-	if err := writeNode(r.ctx, r.admin, name, ready, labels, providerID); err != nil {
+	if err := writeNode(r.Context(), r.admin, name, ready, labels, providerID); err != nil {
 		r.Errorf("node %s: %v", name, err)
 	}
 }
@@ -186,17 +186,17 @@ func (r *harness) crashAt(n int, after bool, vms int) string {
 		r.Errorf("the game has been ended: %v", err)
 		return c.what
 	}
-	if err := r.admin.Delete(r.ctx, g); err != nil {
+	if err := r.admin.Delete(r.Context(), g); err != nil {
 		r.Error(err)
 	}
 	r.ends(node, f.Status.GCPVMName)
-	if g, err := r.getServer("host-" + node); err != nil || g.DeletionTimestamp != nil || g.Labels[agones.AllocatableLabel] != "true" || len(g.Annotations) > 0 {
+	if g, err := r.getServer("host-" + node); err != nil || g.DeletionTimestamp != nil || g.Labels[contract.AllocatableLabel] != "true" || len(g.Annotations) > 0 {
 		r.Errorf("the game on the node that has come back: %v %v %v", err, g.Labels, g.Annotations)
 	}
 	if p := r.cloud.Peak(); p > vms {
 		r.Errorf("%d VMs at one time", p)
 	}
-	if err := r.admin.Delete(r.ctx, r.node(node)); err != nil {
+	if err := r.admin.Delete(r.Context(), r.node(node)); err != nil {
 		r.Error(err)
 	}
 	close(done)

@@ -89,7 +89,7 @@ func (r *harness) nothingLeft() {
 	r.Helper()
 	r.eventually("nothing is left", func() error {
 		var nodes corev1.NodeList
-		if err := r.admin.List(r.ctx, &nodes); err != nil {
+		if err := r.admin.List(r.Context(), &nodes); err != nil {
 			return err
 		}
 		for _, n := range nodes.Items {
@@ -110,7 +110,7 @@ func (r *harness) nothingLeft() {
 // from the channel.
 func (r *harness) rehearse(o *output, node string, timeout time.Duration, interrupts <-chan os.Signal) <-chan error {
 	done := make(chan error, 1)
-	r.wg.Go(func() { done <- failover.DrillWith(r.ctx, r.cluster.Config, node, timeout, o, interrupts) })
+	r.wg.Go(func() { done <- failover.DrillWith(r.Context(), r.cluster.Config, node, timeout, o, interrupts) })
 	return done
 }
 
@@ -149,7 +149,7 @@ func TestDrill(t *testing.T) {
 	var errs strings.Builder
 	code := make(chan int, 1)
 	r.wg.Go(func() {
-		code <- failover.Drill(r.ctx, process([]string{"--node=worker-3", "--kubeconfig=" + r.kubeconfig()}, &out, &errs), nil)
+		code <- failover.Drill(r.Context(), process([]string{"--node=worker-3", "--kubeconfig=" + r.kubeconfig()}, &out, &errs), nil)
 	})
 	f := r.phase("worker-3", v1.Draining)
 	r.eventually("the temporary node is cordoned", func() error {
@@ -301,7 +301,7 @@ func drillOldCRD(r *harness) {
 	kube := rest.CopyConfig(r.cluster.Config)
 	kube.Wrap(func(base http.RoundTripper) http.RoundTripper { return &forgetful{base} })
 	var out output
-	err := failover.DrillWith(r.ctx, kube, "worker-1", patience, &out, nil)
+	err := failover.DrillWith(r.Context(), kube, "worker-1", patience, &out, nil)
 	if err == nil || !strings.Contains(err.Error(), "CRD") || len(r.failovers()) != 0 {
 		r.Errorf("it ends with %v, %d failovers are left\n%s", err, len(r.failovers()), &out)
 	}

@@ -21,10 +21,10 @@ import (
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
 	"torikumi/failover/cloud/memory"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/controlplane"
 	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/gameserver"
 )
 
 var onpremLabels = map[string]string{"node-type": "onpremise", "hardware": "game-runner"}
@@ -85,18 +85,18 @@ func (r *harness) clean() {
 	for _, f := range r.failovers() {
 		old := f.DeepCopy()
 		f.Finalizers = nil
-		_ = r.admin.Patch(r.ctx, &f, client.MergeFrom(old))
-		_ = r.admin.Delete(r.ctx, &f)
+		_ = r.admin.Patch(r.Context(), &f, client.MergeFrom(old))
+		_ = r.admin.Delete(r.Context(), &f)
 	}
 	var nodes corev1.NodeList
-	if err := r.admin.List(r.ctx, &nodes); err != nil {
+	if err := r.admin.List(r.Context(), &nodes); err != nil {
 		r.Fatal(err)
 	}
 	for _, n := range nodes.Items {
-		_ = r.admin.Delete(r.ctx, &n)
+		_ = r.admin.Delete(r.Context(), &n)
 	}
-	_ = r.admin.DeleteAllOf(r.ctx, &agones.GameServer{}, client.InNamespace(r.games))
-	_ = r.admin.DeleteAllOf(r.ctx, &corev1.Secret{}, client.InNamespace("kube-system"))
+	_ = r.admin.DeleteAllOf(r.Context(), &gameserver.GameServer{}, client.InNamespace(r.games))
+	_ = r.admin.DeleteAllOf(r.Context(), &corev1.Secret{}, client.InNamespace("kube-system"))
 }
 
 // fails lets a new node die; returns lets it be Ready again.
@@ -181,7 +181,7 @@ func foreignTaint(r *harness) {
 		{Key: controller.TaintKey, Value: "by-hand", Effect: corev1.TaintEffectNoExecute},
 	}
 	n.Spec.Taints = foreign
-	if err := r.admin.Update(r.ctx, n); err != nil {
+	if err := r.admin.Update(r.Context(), n); err != nil {
 		r.Fatal(err)
 	}
 	r.controller(r.kube)
@@ -237,7 +237,7 @@ func allocatedMeanwhile(r *harness) {
 			}
 			old := g.DeepCopy()
 			g.Status.State = "Allocated"
-			if err := r.admin.Patch(r.ctx, g, client.MergeFrom(old)); err != nil {
+			if err := r.admin.Patch(r.Context(), g, client.MergeFrom(old)); err != nil {
 				r.Error(err)
 			}
 		}}
@@ -272,7 +272,7 @@ func twoLeaders(r *harness) {
 	if err != nil || g.DeletionTimestamp != nil {
 		r.Fatalf("the game has been ended: %v", err)
 	}
-	if err := r.admin.Delete(r.ctx, g); err != nil {
+	if err := r.admin.Delete(r.Context(), g); err != nil {
 		r.Error(err)
 	}
 	r.ends("worker-1", f.Status.GCPVMName)
@@ -301,7 +301,7 @@ func restart(r *harness) {
 	if err != nil || g.DeletionTimestamp != nil {
 		r.Fatalf("the game has been ended: %v", err)
 	}
-	if err := r.admin.Delete(r.ctx, g); err != nil {
+	if err := r.admin.Delete(r.Context(), g); err != nil {
 		r.Error(err)
 	}
 	r.returns("worker-1")
@@ -311,13 +311,13 @@ func restart(r *harness) {
 // it is old enough; those of others are not.
 func orphanVM(r *harness) {
 	var ns corev1.Namespace
-	if err := r.admin.Get(r.ctx, client.ObjectKey{Name: "kube-system"}, &ns); err != nil {
+	if err := r.admin.Get(r.Context(), client.ObjectKey{Name: "kube-system"}, &ns); err != nil {
 		r.Fatal(err)
 	}
 	r.cloud.OnRunning = nil
 	r.cloud.Now = func() time.Time { return time.Now().Add(-time.Hour) }
 	for name, cluster := range map[string]string{"ours": string(ns.UID), "theirs": "another"} {
-		err := r.cloud.Create(r.ctx, cloud.Spec{
+		err := r.cloud.Create(r.Context(), cloud.Spec{
 			Ref: cloud.Ref{Name: name, Zone: "zone-a"}, RequestID: name,
 			Owner: cloud.Owner{Cluster: cluster, Node: "worker-1", NodeUID: "u", Failover: "long gone"},
 		})
@@ -330,7 +330,7 @@ func orphanVM(r *harness) {
 		Log: slog.New(slog.DiscardHandler), Metrics: controller.NewMetrics(prometheus.NewRegistry()), Settings: &decide.Settings{},
 	})
 	for round, want := range []int{2, 1, 1} { // two rounds have to agree
-		if err := c.Collect(r.ctx); err != nil {
+		if err := c.Collect(r.Context()); err != nil {
 			r.Fatal(err)
 		}
 		if n := r.cloud.Live(); n != want {
@@ -342,7 +342,7 @@ func orphanVM(r *harness) {
 	}
 	// An error is no absence: nothing is deleted when a list fails.
 	r.cloud.Inject(memory.Fault{Call: cloud.CallList, Err: fmt.Errorf("503"), Times: -1})
-	if err := c.Collect(r.ctx); err == nil {
+	if err := c.Collect(r.Context()); err == nil {
 		r.Error("the failed list was taken for an empty one")
 	}
 }
@@ -351,7 +351,7 @@ func dryRun(r *harness) {
 	r.cfg.DryRun = true
 	lease := func() string {
 		var l coordinationv1.Lease
-		err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: namespace, Name: "torikumi-failover"}, &l)
+		err := r.admin.Get(r.Context(), client.ObjectKey{Namespace: namespace, Name: "torikumi-failover"}, &l)
 		if client.IgnoreNotFound(err) != nil {
 			r.Fatal(err)
 		}
@@ -374,12 +374,12 @@ func dryRun(r *harness) {
 	r.fails("worker-1")
 	says("would make a failover")
 	f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "by-hand"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
-	if err := r.admin.Create(r.ctx, f); err != nil {
+	if err := r.admin.Create(r.Context(), f); err != nil {
 		r.Fatal(err)
 	}
 	says("would=[AddFinalizer]")
 	// With a finalizer there is more to do.
-	if err := r.admin.Patch(r.ctx, f, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":["`+v1.Finalizer+`"]}}`))); err != nil {
+	if err := r.admin.Patch(r.Context(), f, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":["`+v1.Finalizer+`"]}}`))); err != nil {
 		r.Fatal(err)
 	}
 	says("phase Pending")
@@ -404,7 +404,7 @@ func nodeDeleted(r *harness) {
 	r.controller(r.kube)
 	r.fails("worker-1")
 	r.phase("worker-1", v1.Pending)
-	if err := r.admin.Delete(r.ctx, r.node("worker-1")); err != nil {
+	if err := r.admin.Delete(r.Context(), r.node("worker-1")); err != nil {
 		r.Fatal(err)
 	}
 	f := r.phase("worker-1", v1.Active)
@@ -429,7 +429,7 @@ func deletedWhileHealthy(r *harness) {
 	r.controller(r.kube)
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	r.setNode("worker-2", corev1.ConditionTrue, onpremLabels, "")
-	if err := r.admin.Delete(r.ctx, r.node("worker-1")); err != nil {
+	if err := r.admin.Delete(r.Context(), r.node("worker-1")); err != nil {
 		r.Fatal(err)
 	}
 	r.setNode("worker-2", corev1.ConditionFalse, nil, "") // proves that the controller is awake
@@ -451,7 +451,7 @@ func initialise(r *harness) {
 			},
 			Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule}}},
 		}
-		if err := r.admin.Create(r.ctx, n); err != nil {
+		if err := r.admin.Create(r.Context(), n); err != nil {
 			r.Error(err)
 		}
 		r.setNode(s.Name, corev1.ConditionTrue, nil, "")

@@ -103,7 +103,7 @@ func hangsInDrain(r *harness) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	if err := r.admin.Delete(r.ctx, g); err != nil {
+	if err := r.admin.Delete(r.Context(), g); err != nil {
 		r.Fatal(err)
 	}
 	r.ends("worker-1", f.Status.GCPVMName)

@@ -26,11 +26,13 @@ import (
 	"torikumi/failover/cloud"
 	"torikumi/failover/cloud/memory"
 	"torikumi/failover/failover"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/controlplane"
+	"torikumi/failover/internal/gameserver"
 	"torikumi/failover/internal/join"
 	"torikumi/pkg/config"
+	"torikumi/pkg/contract"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/service"
 )
 
@@ -73,7 +75,6 @@ type harness struct {
 	stops []func()
 	beats map[string]context.CancelFunc
 	wg    sync.WaitGroup
-	ctx   context.Context // of everything that beats
 }
 
 // newHarness installs what the manifests ship, and no more.
@@ -93,14 +94,12 @@ func newHarness(t *testing.T, c *controlplane.Cluster) *harness {
 	c.InstallCRDs(t, manifests+"/crd", "testdata/gameserver-crd.yaml")
 	c.Apply(t, manifests+"/rbac.yaml")
 	c.Bootstrap(t)
-	ctx, cancel := context.WithCancel(context.Background())
 	r := &harness{
 		T: t, cluster: c, admin: admin, kube: c.ConfigFor(t, namespace, account), cloud: memory.New("zone-a", "zone-b"),
-		cfg: settings(), games: c.Namespace(t), beats: map[string]context.CancelFunc{}, ctx: ctx,
+		cfg: settings(), games: c.Namespace(t), beats: map[string]context.CancelFunc{},
 	}
 	t.Cleanup(func() {
 		r.stopAll()
-		cancel()
 		r.wg.Wait()
 	})
 	return r
@@ -120,7 +119,7 @@ func settings() *failover.Config {
 
 // controller starts a replica, and returns what kills it.
 func (r *harness) controller(kube *rest.Config) (stop func()) {
-	ctx, cancel := context.WithCancel(r.ctx)
+	ctx, cancel := context.WithCancel(r.Context())
 	done := make(chan error, 1)
 	cfg := *r.cfg
 	provider := cloud.Provider(r.cloud)
@@ -160,24 +159,18 @@ func (r *harness) stopAll() {
 	}
 }
 
-// eventually waits for a condition.
+// eventually waits for a condition, and shows what there is if it does not come.
 func (r *harness) eventually(what string, condition func() error) {
 	r.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for err := condition(); err != nil; err = condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
+	defer func() {
+		if r.Failed() {
 			r.describe()
-			r.Fatalf("%s: %v", what, err)
 		}
-	}
+	}()
+	eventually.Within(r.T, patience, what, condition)
 }
 
-// describe tells what there is, for a test that fails.
+// describe logs what there is, for a test that fails.
 func (r *harness) describe() {
 	for _, f := range r.failovers() {
 		r.Logf("failover %s: %+v", f.Name, f.Status)
@@ -240,17 +233,17 @@ func (r *harness) node(name string) *corev1.Node {
 // server makes a game server on a node.
 func (r *harness) server(name, node, state string) {
 	r.Helper()
-	g := &agones.GameServer{
-		ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: name, Labels: map[string]string{agones.AllocatableLabel: "true"}},
-		Status:     agones.GameServerStatus{State: state, NodeName: node},
+	g := &gameserver.GameServer{
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: name, Labels: map[string]string{contract.AllocatableLabel: "true"}},
+		Status:     gameserver.GameServerStatus{State: state, NodeName: node},
 	}
 	if err := r.admin.Create(r.Context(), g); err != nil {
 		r.Fatal(err)
 	}
 }
 
-func (r *harness) getServer(name string) (*agones.GameServer, error) {
-	var g agones.GameServer
+func (r *harness) getServer(name string) (*gameserver.GameServer, error) {
+	var g gameserver.GameServer
 	err := r.admin.Get(context.Background(), client.ObjectKey{Namespace: r.games, Name: name}, &g)
 	return &g, err
 }
@@ -267,7 +260,7 @@ func (r *harness) gone(name string) error {
 // hidden reports whether a game server can't be allocated.
 func (r *harness) hidden(name string) error {
 	g, err := r.getServer(name)
-	if err == nil && g.Labels[agones.AllocatableLabel] != "" {
+	if err == nil && g.Labels[contract.AllocatableLabel] != "" {
 		err = fmt.Errorf("game server %s can be allocated", name)
 	}
 	return err
@@ -354,19 +347,19 @@ func (r *harness) exists(ref cloud.Ref) bool {
 
 // live joins a VM and lets it beat while it exists.
 func (r *harness) live(j controlplane.Joining, exists func() bool) {
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	n, err := controlplane.Join(ctx, j)
 	if err != nil {
-		if exists() && r.ctx.Err() == nil {
+		if exists() && r.Context().Err() == nil {
 			r.Errorf("%s does not join: %v", j.Name, err)
 		}
 		return
 	}
-	for exists() && r.ctx.Err() == nil {
-		_ = n.Beat(r.ctx) // the next one makes up for it
+	for exists() && r.Context().Err() == nil {
+		_ = n.Beat(r.Context()) // the next one makes up for it
 		select {
-		case <-r.ctx.Done():
+		case <-r.Context().Done():
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
@@ -392,7 +385,7 @@ func (r *harness) onprem(name string) {
 }
 
 func (r *harness) plug(n *controlplane.Node) {
-	ctx, cancel := context.WithCancel(r.ctx)
+	ctx, cancel := context.WithCancel(r.Context())
 	r.mu.Lock()
 	r.beats[n.Name] = cancel
 	r.mu.Unlock()

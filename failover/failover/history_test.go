@@ -39,11 +39,11 @@ func longHistory(r *harness) {
 	began := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
 	made := func(name, node string, phase v1.Phase, ended time.Time) {
 		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.NodeFailoverSpec{OnpremNodeName: node}}
-		if err := r.admin.Create(r.ctx, f); err != nil {
+		if err := r.admin.Create(r.Context(), f); err != nil {
 			r.Fatal(err)
 		}
 		f.Status.Phase, f.Status.CompletedAt = phase, v1.At(ended)
-		if err := r.admin.Status().Update(r.ctx, f); err != nil {
+		if err := r.admin.Status().Update(r.Context(), f); err != nil {
 			r.Fatal(err)
 		}
 	}
@@ -53,7 +53,7 @@ func longHistory(r *harness) {
 	}
 	made("quiet", "worker-2", v1.Completed, began)
 	made("open", "worker-1", v1.Active, began)
-	if err := r.collector(clock.RealClock{}).Collect(r.ctx); err != nil {
+	if err := r.collector(clock.RealClock{}).Collect(r.Context()); err != nil {
 		r.Fatal(err)
 	}
 	left := map[string]bool{}
@@ -73,18 +73,18 @@ func nodesOfOthers(r *harness) {
 	}
 	c := r.collector(testclock.NewFakeClock(time.Now().Add(time.Hour)))
 	for round, want := range []int{2, 1, 1} {
-		if err := c.Collect(r.ctx); err != nil {
+		if err := c.Collect(r.Context()); err != nil {
 			r.Fatal(err)
 		}
 		var all corev1.NodeList
-		if err := r.admin.List(r.ctx, &all); err != nil {
+		if err := r.admin.List(r.Context(), &all); err != nil {
 			r.Fatal(err)
 		}
 		if len(all.Items) != want {
 			r.Errorf("round %d: %d Nodes, want %d", round, len(all.Items), want)
 		}
 	}
-	if apierrors.IsNotFound(r.admin.Get(r.ctx, client.ObjectKey{Name: "gke-pool-1"}, new(corev1.Node))) {
+	if apierrors.IsNotFound(r.admin.Get(r.Context(), client.ObjectKey{Name: "gke-pool-1"}, new(corev1.Node))) {
 		r.Error("another operator's Node is deleted")
 	}
 }
@@ -99,11 +99,11 @@ func afterHistory(r *harness) {
 	since := outage
 	for range 2 {
 		f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: decide.Name(n.Name, n.UID, since)}, Spec: v1.NodeFailoverSpec{OnpremNodeName: n.Name}}
-		if err := r.admin.Create(r.ctx, f); err != nil {
+		if err := r.admin.Create(r.Context(), f); err != nil {
 			r.Fatal(err)
 		}
 		f.Status.Phase, f.Status.CompletedAt = v1.Completed, v1.At(time.Now())
-		if err := r.admin.Status().Update(r.ctx, f); err != nil {
+		if err := r.admin.Status().Update(r.Context(), f); err != nil {
 			r.Fatal(err)
 		}
 		since = outage + "/" + string(f.UID)
@@ -144,7 +144,7 @@ func answersOfOneOutage(r *harness) {
 		return waiting(f)
 	})
 	note, _ := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{v1.FencedAnnotation: "true"}}})
-	if err := r.admin.Patch(r.ctx, f, client.RawPatch(types.MergePatchType, note)); err != nil {
+	if err := r.admin.Patch(r.Context(), f, client.RawPatch(types.MergePatchType, note)); err != nil {
 		r.Fatal(err)
 	}
 	r.eventually("the taint", func() error {
@@ -183,17 +183,17 @@ func tokenStays(r *harness) {
 		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "tokens-stay", ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
 	}
 	for _, o := range []client.Object{policy, binding} {
-		if err := r.admin.Create(r.ctx, o); err != nil {
+		if err := r.admin.Create(r.Context(), o); err != nil {
 			r.Fatal(err)
 		}
-		defer func() { _ = r.admin.Delete(r.ctx, o) }()
+		defer func() { _ = r.admin.Delete(r.Context(), o) }()
 	}
 	probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: "kube-system"}}
-	if err := r.admin.Create(r.ctx, probe); err != nil {
+	if err := r.admin.Create(r.Context(), probe); err != nil {
 		r.Fatal(err)
 	}
 	r.eventually("secrets can't be deleted", func() error {
-		if err := r.admin.Delete(r.ctx, probe, client.DryRunAll); err == nil {
+		if err := r.admin.Delete(r.Context(), probe, client.DryRunAll); err == nil {
 			return fmt.Errorf("they can")
 		}
 		return nil
@@ -207,7 +207,7 @@ func tokenStays(r *harness) {
 		}
 		return r.outOfService("worker-1")
 	})
-	if err := r.admin.Delete(r.ctx, binding); err != nil {
+	if err := r.admin.Delete(r.Context(), binding); err != nil {
 		r.Fatal(err)
 	}
 	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
@@ -220,11 +220,11 @@ func oldObjects(r *harness) {
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	r.setNode("worker-1", corev1.ConditionFalse, nil, "")
 	f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "worker-1-failover"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
-	if err := r.admin.Create(r.ctx, f); err != nil {
+	if err := r.admin.Create(r.Context(), f); err != nil {
 		r.Fatal(err)
 	}
 	status := `{"status":{"phase":"Active","gcpVmName":"gcp-temp-worker-1-old","failedAt":"` + time.Now().UTC().Format(time.RFC3339) + `"}}`
-	if err := r.admin.SubResource("status").Patch(r.ctx, f, client.RawPatch(types.MergePatchType, []byte(status))); err != nil {
+	if err := r.admin.SubResource("status").Patch(r.Context(), f, client.RawPatch(types.MergePatchType, []byte(status))); err != nil {
 		r.Fatal(err)
 	}
 	r.controller(r.kube)
@@ -274,7 +274,7 @@ func (r *harness) post(text string) error {
 	if err := json.Unmarshal([]byte(text), &u); err != nil {
 		return err
 	}
-	return r.admin.Create(r.ctx, &u)
+	return r.admin.Create(r.Context(), &u)
 }
 
 // earlierNames: a failover for a further VM, as the earlier version has stored
@@ -298,14 +298,14 @@ func earlierNames(r *harness) {
 	}
 	stored := &unstructured.Unstructured{}
 	stored.SetGroupVersionKind(v1.GroupVersion.WithKind("NodeFailover"))
-	if err := r.admin.Get(r.ctx, client.ObjectKeyFromObject(further), stored); err != nil {
+	if err := r.admin.Get(r.Context(), client.ObjectKeyFromObject(further), stored); err != nil {
 		r.Fatal(err)
 	}
 	if adds, _, _ := unstructured.NestedString(stored.Object, "spec", "adds"); adds != first.Name {
 		r.Errorf("the stored spec has changed: %v", stored.Object["spec"])
 	}
 	for _, patch := range []string{`{"spec":{"adds":"x"}}`, `{"spec":{"adds":null,"share":null}}`, `{"spec":{"share":{"number":3}}}`} {
-		if err := r.admin.Patch(r.ctx, further.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); !apierrors.IsInvalid(err) {
+		if err := r.admin.Patch(r.Context(), further.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); !apierrors.IsInvalid(err) {
 			r.Errorf("%s: %v", patch, err)
 		}
 	}
@@ -316,20 +316,20 @@ func earlierNames(r *harness) {
 	// A status is read by its earlier names, and written by the present ones.
 	old := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "old"}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-2"}}
 	old.Annotations = map[string]string{v1.PausedAnnotation: "true"}
-	if err := r.admin.Create(r.ctx, old); err != nil {
+	if err := r.admin.Create(r.Context(), old); err != nil {
 		r.Fatal(err)
 	}
 	status := `{"status":{"phase":"Creating","lead":"l","leadUID":"u","shares":[{"gameServers":4,"cpu":"1","memory":"1"}]}}`
-	if err := r.admin.SubResource("status").Patch(r.ctx, old, client.RawPatch(types.MergePatchType, []byte(status))); err != nil {
+	if err := r.admin.SubResource("status").Patch(r.Context(), old, client.RawPatch(types.MergePatchType, []byte(status))); err != nil {
 		r.Fatal(err)
 	}
 	if st := old.Status; st.ParentFailover != "l" || st.ParentFailoverUID != "u" || len(st.SharedLoads) != 1 || st.SharedLoads[0].GameServers != 4 {
 		r.Errorf("read as %+v", st)
 	}
-	if err := r.admin.Status().Update(r.ctx, old); err != nil {
+	if err := r.admin.Status().Update(r.Context(), old); err != nil {
 		r.Fatal(err)
 	}
-	if err := r.admin.Get(r.ctx, client.ObjectKeyFromObject(old), stored); err != nil {
+	if err := r.admin.Get(r.Context(), client.ObjectKeyFromObject(old), stored); err != nil {
 		r.Fatal(err)
 	}
 	if got, _ := json.Marshal(stored.Object["status"]); !strings.Contains(string(got), `"sharedLoads":[{`) || strings.Contains(string(got), `"lead`) || strings.Contains(string(got), `"shares"`) {

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
+	"torikumi/pkg/agones"
 )
 
 func tainted(n *corev1.Node) bool {

@@ -27,7 +27,7 @@ func nodesAtRisk(r *harness) {
 	})
 	collect := func(what string, atRisk float64, warnings int) {
 		r.Helper()
-		if err := c.Collect(r.ctx); err != nil {
+		if err := c.Collect(r.Context()); err != nil {
 			r.Fatal(err)
 		}
 		all, err := reg.Gather()
@@ -56,7 +56,7 @@ func nodesAtRisk(r *harness) {
 		n := r.node(name)
 		old := n.DeepCopy()
 		n.Spec.ProviderID = "onprem://" + name
-		if err := r.admin.Patch(r.ctx, n, client.MergeFrom(old)); err != nil {
+		if err := r.admin.Patch(r.Context(), n, client.MergeFrom(old)); err != nil {
 			r.Fatal(err)
 		}
 		collect("with an id of its own: "+name, float64(1-i), 1)

@@ -31,10 +31,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/controlplane"
+	"torikumi/failover/internal/gameserver"
 	"torikumi/failover/internal/gce/fake"
+	"torikumi/pkg/agones"
+	"torikumi/pkg/contract"
 )
 
 // size is that of a cluster, and what happens in it.
@@ -137,8 +139,8 @@ func (s *scale) run() {
 		}
 	})
 	withdrawn := map[string]map[string]bool{} // by node and name
-	s.watch(new(agones.GameServerList), func(o client.Object) {
-		g := o.(*agones.GameServer)
+	s.watch(new(gameserver.GameServerList), func(o client.Object) {
+		g := o.(*gameserver.GameServer)
 		node := g.Status.NodeName
 		if g.Status.State != agones.Shutdown {
 			return
@@ -311,9 +313,9 @@ func (s *scale) credentials(dir string) string {
 
 // server makes one game server and its pod; one in ten is in use.
 func (s *scale) server(node string, k int) {
-	g := &agones.GameServer{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.games, Name: fmt.Sprintf("%s-%d", node, k), Labels: map[string]string{agones.AllocatableLabel: "true"}},
-		Status:     agones.GameServerStatus{State: "Ready", NodeName: node},
+	g := &gameserver.GameServer{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.games, Name: fmt.Sprintf("%s-%d", node, k), Labels: map[string]string{contract.AllocatableLabel: "true"}},
+		Status:     gameserver.GameServerStatus{State: "Ready", NodeName: node},
 	}
 	if k == 0 {
 		g.Status.State = "Allocated"

@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/controller"
+	"torikumi/failover/internal/gameserver"
 	"torikumi/failover/internal/report"
 	"torikumi/pkg/service"
 )
@@ -50,7 +50,7 @@ func status(ctx context.Context, cfg statusConfig, kube *rest.Config, out io.Wri
 	if err := c.List(ctx, &all); err != nil {
 		return fmt.Errorf("list failovers: %w", missingKind(err))
 	}
-	var servers agones.GameServerList
+	var servers gameserver.GameServerList
 	if err := c.List(ctx, &servers); err != nil {
 		return fmt.Errorf("list game servers: %w", missingKind(err))
 	}

@@ -12,14 +12,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/internal/agones"
+	"torikumi/pkg/agones"
 )
 
 // pods makes game servers' pods on a node.
 func (r *harness) pods(node string, n int, cpu string) {
 	r.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: "default"}}
-	if err := r.admin.Create(r.ctx, account); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err := r.admin.Create(r.Context(), account); err != nil && !apierrors.IsAlreadyExists(err) {
 		r.Fatal(err)
 	}
 	for i := range n {
@@ -29,7 +29,7 @@ func (r *harness) pods(node string, n int, cpu string) {
 				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse("1Gi")},
 			}}}},
 		}
-		if err := r.admin.Create(r.ctx, p); err != nil {
+		if err := r.admin.Create(r.Context(), p); err != nil {
 			r.Fatal(err)
 		}
 		r.Cleanup(func() { // no kubelet ends it

@@ -49,7 +49,7 @@ func TestEveryListCanBeRead(t *testing.T) {
 	}
 }
 
-func TestInstantsAndAmountsAreWrittenAsTheCRDWantsThem(t *testing.T) {
+func TestMarshal(t *testing.T) {
 	text, err := json.Marshal(struct {
 		I *v1.Instant
 		A []v1.Amount

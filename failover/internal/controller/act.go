@@ -16,9 +16,11 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/gameserver"
 	"torikumi/failover/internal/join"
+	"torikumi/pkg/agones"
+	"torikumi/pkg/contract"
 )
 
 // result is what an action means for the run.
@@ -244,13 +246,13 @@ func (r *Reconciler) patchServer(ctx context.Context, a decide.Action) (result, 
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": a.Server.UID, "resourceVersion": a.Server.ResourceVersion,
-		"labels":      map[string]any{agones.AllocatableLabel: label},
-		"annotations": map[string]any{agones.HiddenAnnotation: note},
+		"labels":      map[string]any{contract.AllocatableLabel: label},
+		"annotations": map[string]any{gameserver.HiddenAnnotation: note},
 	}})
 	if err != nil {
 		return acted, err
 	}
-	g := &agones.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: a.Server.Namespace, Name: a.Server.Name}}
+	g := &gameserver.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: a.Server.Namespace, Name: a.Server.Name}}
 	return unlessChanged(r.opts.Client.Patch(ctx, g, client.RawPatch(types.MergePatchType, patch)))
 }
 
@@ -260,7 +262,7 @@ func (r *Reconciler) patchServer(ctx context.Context, a decide.Action) (result, 
 // notice of a mere deletion until the pod is gone, which on a dead node is when
 // the taint has come.
 func (r *Reconciler) deleteServer(ctx context.Context, s *decide.State, sv decide.Server) (result, error) {
-	g := &agones.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: sv.Namespace, Name: sv.Name}}
+	g := &gameserver.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: sv.Namespace, Name: sv.Name}}
 	only := client.Preconditions{UID: &sv.UID, ResourceVersion: &sv.ResourceVersion}
 	if sv.State != agones.Shutdown {
 		patch, err := json.Marshal(map[string]any{

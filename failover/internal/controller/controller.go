@@ -24,8 +24,8 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/gameserver"
 )
 
 // Annotations and constants that are the controller's own.
@@ -104,7 +104,7 @@ type Options struct {
 // Scheme has all kinds that the controllers use.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1.AddToScheme, agones.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1.AddToScheme, gameserver.AddToScheme} {
 		if err := add(s); err != nil {
 			return nil, err
 		}
@@ -115,9 +115,9 @@ func Scheme() (*runtime.Scheme, error) {
 // CacheOptions keep in memory what is read often, and of that only what is used.
 func CacheOptions() cache.Options {
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&agones.GameServer{}: {Transform: agones.Trim},
-		&corev1.Node{}:       {Transform: trimNode},
-		&v1.NodeFailover{}:   {Transform: cache.TransformStripManagedFields()},
+		&gameserver.GameServer{}: {Transform: gameserver.Trim},
+		&corev1.Node{}:           {Transform: trimNode},
+		&v1.NodeFailover{}:       {Transform: cache.TransformStripManagedFields()},
 	}}
 }
 
@@ -156,7 +156,7 @@ func Register(mgr ctrl.Manager, o Options) error {
 		return err
 	}
 	// Who waits for the lease watches already, and need not begin with a list.
-	for _, o := range []client.Object{&corev1.Node{}, &v1.NodeFailover{}, &agones.GameServer{}} {
+	for _, o := range []client.Object{&corev1.Node{}, &v1.NodeFailover{}, &gameserver.GameServer{}} {
 		if _, err := mgr.GetCache().GetInformer(context.Background(), o); err != nil {
 			return fmt.Errorf("watch %T: %w", o, err)
 		}
@@ -174,14 +174,14 @@ func Register(mgr ctrl.Manager, o Options) error {
 const byNode = "status.nodeName"
 
 func nodeOf(obj client.Object) []string {
-	if g, ok := obj.(*agones.GameServer); ok && g.Status.NodeName != "" {
+	if g, ok := obj.(*gameserver.GameServer); ok && g.Status.NodeName != "" {
 		return []string{g.Status.NodeName}
 	}
 	return nil
 }
 
 func index(ctx context.Context, i client.FieldIndexer) error {
-	if err := i.IndexField(ctx, &agones.GameServer{}, byNode, nodeOf); err != nil {
+	if err := i.IndexField(ctx, &gameserver.GameServer{}, byNode, nodeOf); err != nil {
 		return fmt.Errorf("index game servers by node: %w", err)
 	}
 	return nil

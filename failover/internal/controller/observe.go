@@ -16,9 +16,11 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/gameserver"
 	"torikumi/failover/internal/join"
+	"torikumi/pkg/agones"
+	"torikumi/pkg/contract"
 )
 
 // readOnly lets a list from the cache share its objects, which are not changed:
@@ -167,15 +169,15 @@ func (r *Reconciler) observeServers(ctx context.Context, s *decide.State) error 
 		if name == "" {
 			continue
 		}
-		var all agones.GameServerList
+		var all gameserver.GameServerList
 		if err := r.opts.Client.List(ctx, &all, readOnly, client.MatchingFields{byNode: name}); err != nil {
 			return fmt.Errorf("list game servers on %q: %w", name, err)
 		}
 		for i := range all.Items {
 			g := &all.Items[i]
-			_, hidden := g.Annotations[agones.HiddenAnnotation]
+			_, hidden := g.Annotations[gameserver.HiddenAnnotation]
 			// One that the studio has set to something else is not ours to show again.
-			allocatable := g.Labels[agones.AllocatableLabel] == "true"
+			allocatable := g.Labels[contract.AllocatableLabel] == "true"
 			s.Servers = append(s.Servers, decide.Server{
 				Namespace: g.Namespace, Name: g.Name, UID: g.UID, ResourceVersion: g.ResourceVersion, State: g.Status.State,
 				Node: name, Deleting: g.DeletionTimestamp != nil, Hidden: hidden, Allocatable: allocatable,

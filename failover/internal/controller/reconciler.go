@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/gameserver"
 )
 
 // rounds bounds how often one run decides: a call's result is the reason for
@@ -73,7 +73,7 @@ func (r *Reconciler) Register(mgr ctrl.Manager) error {
 		For(&v1.NodeFailover{}).
 		Watches(&v1.NodeFailover{}, handler.EnqueueRequestsFromMapFunc(r.related)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.ofNode)).
-		Watches(&agones.GameServer{}, handler.EnqueueRequestsFromMapFunc(r.ofServer)).
+		Watches(&gameserver.GameServer{}, handler.EnqueueRequestsFromMapFunc(r.ofServer)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: limiter()}).
 		Complete(r)
 }
@@ -124,7 +124,7 @@ func (r *Reconciler) hosts(ctx context.Context, node string) string {
 // ofServer: a change of a game server matters while its node is drained, or
 // dead.
 func (r *Reconciler) ofServer(ctx context.Context, o client.Object) []reconcile.Request {
-	node := o.(*agones.GameServer).Status.NodeName
+	node := o.(*gameserver.GameServer).Status.NodeName
 	if node == "" {
 		return nil
 	}

@@ -20,8 +20,9 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
-	"torikumi/failover/internal/agones"
 	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/gameserver"
+	"torikumi/pkg/contract"
 	"torikumi/pkg/porttest"
 )
 
@@ -105,11 +106,11 @@ func TestAddresses(t *testing.T) {
 
 // What is cached has to hold all that is decided from.
 func TestTrims(t *testing.T) {
-	g := &agones.GameServer{ObjectMeta: metav1.ObjectMeta{
-		Labels:      map[string]string{agones.AllocatableLabel: "true", "agones.dev/fleet": "f"},
-		Annotations: map[string]string{agones.HiddenAnnotation: "true", "long": "text"},
-	}, Status: agones.GameServerStatus{State: "Ready", NodeName: "n"}}
-	if _, err := agones.Trim(g); err != nil || len(g.Labels) != 1 || len(g.Annotations) != 1 || g.Status.State != "Ready" {
+	g := &gameserver.GameServer{ObjectMeta: metav1.ObjectMeta{
+		Labels:      map[string]string{contract.AllocatableLabel: "true", "agones.dev/fleet": "f"},
+		Annotations: map[string]string{gameserver.HiddenAnnotation: "true", "long": "text"},
+	}, Status: gameserver.GameServerStatus{State: "Ready", NodeName: "n"}}
+	if _, err := gameserver.Trim(g); err != nil || len(g.Labels) != 1 || len(g.Annotations) != 1 || g.Status.State != "Ready" {
 		t.Errorf("%+v", g)
 	}
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}, Annotations: map[string]string{nodePaused: "true", "x": "y"}},

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"torikumi/failover/internal/controlplane"
+	"torikumi/pkg/eventually"
 )
 
 // grace is short, and long enough for heartbeats on busy cores.
@@ -27,21 +28,6 @@ const grace = 4 * time.Second
 var shared = controlplane.Shared{Options: controlplane.Options{ControllerManager: true, NodeMonitorGrace: grace}}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(shared.Main(m)) }
-
-func eventually(t *testing.T, what string, condition func() error) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(time.Minute)
-	defer deadline.Stop()
-	for err := condition(); err != nil; err = condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
-}
 
 func client(t *testing.T, config *rest.Config) kubernetes.Interface {
 	t.Helper()
@@ -101,7 +87,7 @@ func TestRBAC(t *testing.T) {
 	if _, err := c.Client.RbacV1().RoleBindings(ns).Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "with the role", list)
+	eventually.Within(t, time.Minute, "with the role", list)
 	if _, err := watcher.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("in another namespace: %v, want forbidden", err)
 	}
@@ -146,7 +132,7 @@ func TestRestartKeepsData(t *testing.T) {
 	}
 	// The controller manager, which watched all the time, goes on.
 	ns := c.Namespace(t)
-	eventually(t, "a new namespace has its service account", func() error {
+	eventually.Within(t, time.Minute, "a new namespace has its service account", func() error {
 		_, err := c.Client.CoreV1().ServiceAccounts(ns).Get(t.Context(), "default", metav1.GetOptions{})
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"torikumi/failover/internal/controlplane"
+	"torikumi/pkg/eventually"
 )
 
 // token makes a bootstrap token as kubeadm does, and removes it with the test.
@@ -129,7 +130,7 @@ func TestJoinIsRefused(t *testing.T) {
 func TestTokenExpires(t *testing.T) {
 	c := shared.Get(t)
 	token(t, c, "expire", "0123456789abcdef", 2*time.Second)
-	eventually(t, "the token is deleted when it has expired", func() error {
+	eventually.Within(t, time.Minute, "the token is deleted when it has expired", func() error {
 		_, err := c.Client.CoreV1().Secrets(metav1.NamespaceSystem).Get(t.Context(), "bootstrap-token-expire", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -151,7 +152,7 @@ func TestSilentNodeIsNotReady(t *testing.T) {
 	}
 	becomes := func(want bool) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("ready = %v", want), func() error {
+		eventually.Within(t, time.Minute, fmt.Sprintf("ready = %v", want), func() error {
 			if isReady() != want {
 				return fmt.Errorf("it is not")
 			}
@@ -180,7 +181,7 @@ func TestSilentNodeIsNotReady(t *testing.T) {
 		return l.Spec.RenewTime.Time
 	}
 	first := beat()
-	eventually(t, "it beats for longer than the grace", func() error {
+	eventually.Within(t, time.Minute, "it beats for longer than the grace", func() error {
 		if !isReady() {
 			t.Fatal("NotReady while it beats")
 		}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -126,26 +125,6 @@ func decode(r io.Reader) ([]*unstructured.Unstructured, error) {
 			return nil, err
 		case len(object.Object) > 0 && object.GetKind() != kustomization:
 			objects = append(objects, object)
-		}
-	}
-}
-
-// eventually polls until condition returns nil, for patience.
-func eventually(t testing.TB, what string, condition func(ctx context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
 		}
 	}
 }

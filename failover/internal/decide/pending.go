@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
+	"torikumi/pkg/agones"
 )
 
 // heldRetry is how often a failover that is held back looks for room.
@@ -149,7 +150,7 @@ func (d *decision) deleteReady() {
 	for _, s := range d.s.Servers {
 		switch {
 		case s.Node != d.f.Spec.OnpremNodeName || s.Deleting:
-		case s.State == "Ready" || s.State == "Shutdown":
+		case s.State == agones.Ready || s.State == agones.Shutdown:
 			d.do(Action{Kind: DeleteServer, Server: s})
 		case s.InUse() && s.Allocatable:
 			d.do(Action{Kind: HideServer, Server: s})

@@ -7,6 +7,7 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
+	"torikumi/pkg/agones"
 )
 
 // Health is that of the on-premises Node.
@@ -79,7 +80,7 @@ type Server struct {
 }
 
 // InUse reports whether players are in it, or about to be.
-func (s Server) InUse() bool { return s.State == "Allocated" || s.State == "Reserved" }
+func (s Server) InUse() bool { return s.State == agones.Allocated || s.State == agones.Reserved }
 
 // Skip is a span of the wall clock in which no time has passed.
 type Skip struct{ From, To time.Time }

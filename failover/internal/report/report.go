@@ -12,7 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/gameserver"
+	"torikumi/pkg/agones"
 )
 
 // Timing are the settings that say when the next step comes.
@@ -21,7 +22,7 @@ type Timing struct {
 }
 
 // Write writes the table. Servers are all game servers.
-func Write(w io.Writer, failovers []v1.NodeFailover, servers []agones.GameServer, t Timing, now time.Time) error {
+func Write(w io.Writer, failovers []v1.NodeFailover, servers []gameserver.GameServer, t Timing, now time.Time) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "NAME\tNODE\tPHASE\tVM\tZONE\tSERVERS\tIN USE\tCOST\tNEXT")
 	for i := range failovers {
@@ -63,11 +64,11 @@ func or(s, other string) string {
 	return s
 }
 
-func count(servers []agones.GameServer, node string) (total, inUse int) {
+func count(servers []gameserver.GameServer, node string) (total, inUse int) {
 	for i := range servers {
 		if s := servers[i].Status; node != "" && s.NodeName == node {
 			total++
-			if s.State == "Allocated" || s.State == "Reserved" {
+			if s.State == agones.Allocated || s.State == agones.Reserved {
 				inUse++
 			}
 		}

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/internal/agones"
+	"torikumi/failover/internal/gameserver"
 	"torikumi/failover/internal/report"
 )
 
@@ -50,10 +50,10 @@ func TestWrite(t *testing.T) {
 			{Type: v1.TaintApplied, Status: metav1.ConditionFalse, Reason: "Foreign", Message: "somebody else has tainted the node"}}}),
 	}
 	all[8].Name, all[8].Spec.ParentFailover, all[8].Spec.SharedLoad = "w8-1a2b-2", "w8-1a2b", &v1.SharedLoad{Number: 2}
-	server := func(node, state string) agones.GameServer {
-		return agones.GameServer{Status: agones.GameServerStatus{NodeName: node, State: state}}
+	server := func(node, state string) gameserver.GameServer {
+		return gameserver.GameServer{Status: gameserver.GameServerStatus{NodeName: node, State: state}}
 	}
-	servers := []agones.GameServer{server("vm-5", "Allocated"), server("vm-5", "Shutdown"), server("w9", "Ready"), server("vm-4", "Reserved")}
+	servers := []gameserver.GameServer{server("vm-5", "Allocated"), server("vm-5", "Shutdown"), server("w9", "Ready"), server("vm-4", "Reserved")}
 	var b strings.Builder
 	timing := report.Timing{Grace: 30 * time.Second, Stability: time.Minute, MaxWait: 3 * time.Hour, JoinTimeout: 10 * time.Minute}
 	if err := report.Write(&b, all, servers, timing, now); err != nil {

@@ -162,10 +162,10 @@ func (s *Server) start(k key, m *instance) {
 
 func (s *Server) boot(k key, m *instance) {
 	m.halt()
-	if s.opts.OnBoot == nil || m.neverBoots || s.ctx.Err() != nil {
+	if s.opts.OnBoot == nil || m.neverBoots || s.isClosed() {
 		return
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	vm := m.vm(k)
 	s.boots.Go(func() {

@@ -77,7 +77,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, name string, do f
 	case f.Hang:
 		select {
 		case <-r.Context().Done():
-		case <-s.ctx.Done():
+		case <-s.closed:
 		}
 		panic(http.ErrAbortHandler)
 	case f.Cut:
@@ -238,7 +238,7 @@ func (s *Server) await(r *http.Request, answer proto.Message) proto.Message {
 		for _, o := range s.operations {
 			if o.pb.GetName() == name {
 				answer = proto.Clone(o.pb)
-				return o.done() || s.ctx.Err() != nil
+				return o.done() || s.isClosed()
 			}
 		}
 		return true

@@ -102,8 +102,7 @@ type Server struct {
 
 	opts   Options
 	web    *httptest.Server
-	ctx    context.Context // ends with the server
-	cancel context.CancelFunc
+	closed chan struct{} // once Close is called
 	boots  sync.WaitGroup
 
 	mu         sync.Mutex
@@ -140,13 +139,13 @@ func New(opts Options) *Server {
 	}
 	s := &Server{
 		opts:      opts,
+		closed:    make(chan struct{}),
 		changed:   make(chan struct{}),
 		instances: make(map[key]*instance),
 		requests:  make(map[string]*operation),
 		quota:     -1,
 		serial:    4_000_000_000_000_000_000,
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.web = httptest.NewServer(s.handler())
 	s.URL = s.web.URL
 	return s
@@ -160,10 +159,27 @@ func or(s *string, otherwise string) {
 
 // Close stops all VMs, hangs up on all clients and waits for both.
 func (s *Server) Close() {
-	s.cancel()
+	s.mu.Lock()
+	if !s.isClosed() {
+		close(s.closed)
+	}
+	for _, m := range s.instances {
+		m.halt()
+	}
+	s.mu.Unlock()
 	s.web.CloseClientConnections()
 	s.web.Close()
 	s.boots.Wait()
+}
+
+// isClosed reports whether Close has been called.
+func (s *Server) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // Project is the one that exists.

@@ -1,32 +1,24 @@
-// Package agones states as much of Agones's API (agones.dev/v1) as the failover
+// Package gameserver states as much of Agones's API (agones.dev/v1) as the failover
 // controller reads. What is not stated is dropped when an object is read, so
 // that a thousand game servers fit into little memory; objects are therefore
 // never written whole, only patched and deleted.
-package agones
+package gameserver
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"torikumi/pkg/agones"
+	"torikumi/pkg/contract"
 )
 
 // GroupVersion is that of GameServers.
-var GroupVersion = schema.GroupVersion{Group: "agones.dev", Version: "v1"}
+var GroupVersion = schema.GroupVersion{Group: agones.Group, Version: agones.Version}
 
-const (
-	// AllocatableLabel is on every server that players may be sent to, with the
-	// value "true": selectors can only ask for labels that are there.
-	AllocatableLabel = "torikumi/allocatable"
-	// HiddenAnnotation holds the value of an allocatable label that was taken
-	// away, to be restored.
-	HiddenAnnotation = "failover.operator.io/allocatable"
-	// Shutdown is the state of a server that Agones is to delete.
-	Shutdown = "Shutdown"
-	// RoleLabel, with the value RoleGameServer, is on the pods of game servers.
-	RoleLabel = "agones.dev/role"
-	// RoleGameServer is the role of a game server's pod.
-	RoleGameServer = "gameserver"
-)
+// HiddenAnnotation holds the value of an allocatable label that was taken away,
+// to be restored.
+const HiddenAnnotation = "failover.operator.io/allocatable"
 
 // GameServer is a game server as far as it matters here.
 type GameServer struct {
@@ -88,7 +80,7 @@ func Trim(obj any) (any, error) {
 			}
 			return nil
 		}
-		g.Labels = keep(g.Labels, AllocatableLabel)
+		g.Labels = keep(g.Labels, contract.AllocatableLabel)
 		g.Annotations = keep(g.Annotations, HiddenAnnotation)
 	}
 	return obj, nil
