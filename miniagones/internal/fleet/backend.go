@@ -19,8 +19,6 @@ type (
 	Health = state.Health
 	// Failure is why a server ended unasked.
 	Failure = state.Failure
-	// Totals count what has happened since the fleet was made.
-	Totals = state.Totals
 )
 
 // Spec is what a backend, a sidecar and the environment callback get to know

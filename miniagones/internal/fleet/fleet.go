@@ -56,7 +56,7 @@ func New(opts Options) (*Fleet, error) {
 		state:   m,
 		running: make(map[string]*runner),
 	}
-	f.hub.owner = &f.mu
+	f.hub.all = make(map[string]map[*Subscription]struct{})
 	return f, nil
 }
 
@@ -166,38 +166,8 @@ func (f *Fleet) publish(now time.Time) {
 	}
 }
 
-// Snapshot is the fleet at one moment, for status pages.
-type Snapshot struct {
-	Namespace, Name string
-	Ready, Max      int
-	// Counts has the number of servers in each state that has any.
-	Counts map[State]int
-	// Servers by name.
-	Servers []*Server
-	Totals  Totals
-	// LastFailure is nil as long as there was none. FailuresInARow counts the
-	// pauses that failures have caused since a server last became Ready.
-	LastFailure    *Failure
-	FailuresInARow int
-}
-
-// Snapshot returns the fleet as it is now.
-func (f *Fleet) Snapshot() Snapshot {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := Snapshot{
-		Namespace: f.opts.Namespace, Name: f.opts.Name,
-		Ready: f.opts.Ready, Max: f.opts.Max,
-		Counts:  f.state.Counts(),
-		Servers: f.state.List("", nil),
-		Totals:  f.state.Totals(),
-	}
-	s.LastFailure, s.FailuresInARow = f.state.LastFailure()
-	return s
-}
-
 // WaitReady returns when at least n servers are Ready. With failures above zero
-// it gives up after as many in a row (see Snapshot). Its error names the last
+// it gives up after as many pauses in a row that failures have caused. Its error names the last
 // failure of a server, if there was one.
 func (f *Fleet) WaitReady(ctx context.Context, n, failures int) error {
 	for {

@@ -123,7 +123,7 @@ func (s *sdkService) GetGameServer(context.Context, *sdkpb.Empty) (*sdkpb.GameSe
 func (s *sdkService) WatchGameServer(_ *sdkpb.Empty, stream grpc.ServerStreamingServer[sdkpb.GameServer]) error {
 	s.fleet.mu.Lock()
 	server := s.fleet.state.Get(s.name)
-	sub := s.fleet.hub.subscribe(s.name, serverQueue)
+	sub := s.fleet.subscribe(s.name, serverQueue)
 	s.fleet.mu.Unlock()
 	defer sub.Close()
 	if server == nil {

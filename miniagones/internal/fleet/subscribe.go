@@ -2,7 +2,7 @@ package fleet
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,15 +26,10 @@ const (
 // Subscription delivers changes in order. A reader that is too slow loses the
 // oldest ones, never the newest, and never holds up the fleet.
 type Subscription struct {
-	hub  *hub
-	name string
-	wake chan struct{}
-
-	mu     sync.Mutex
-	queue  []Event
-	limit  int
-	lost   uint64
-	closed bool
+	fleet *Fleet
+	name  string
+	queue chan Event
+	lost  atomic.Uint64
 }
 
 // Subscribe delivers the changes of all servers from now on. Close has to be
@@ -42,103 +37,83 @@ type Subscription struct {
 func (f *Fleet) Subscribe() *Subscription {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.hub.subscribe("", fleetQueue)
+	return f.subscribe("", fleetQueue)
 }
 
 // Next waits for the next change. After Close, and when the fleet has stopped,
-// its error is ErrStopped once everything has been delivered. One goroutine
-// at a time may call it.
+// its error is ErrStopped once everything has been delivered. One goroutine at a
+// time may call it.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
-	for {
-		s.mu.Lock()
-		if len(s.queue) > 0 {
-			e := s.queue[0]
-			s.queue[0] = Event{}
-			s.queue = s.queue[1:]
-			s.mu.Unlock()
-			return e, nil
-		}
-		closed := s.closed
-		s.mu.Unlock()
-		if closed {
-			return Event{}, ErrStopped
-		}
+	for ended := ctx.Done(); ; ended = nil {
 		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			return Event{}, ctx.Err()
+		case e, ok := <-s.queue:
+			if !ok {
+				return Event{}, ErrStopped
+			}
+			return e, nil
+		case <-ended:
+			if len(s.queue) == 0 {
+				return Event{}, ctx.Err()
+			}
 		}
 	}
 }
 
 // Lost is how many changes were dropped because the reader was too slow.
-func (s *Subscription) Lost() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.lost
-}
+func (s *Subscription) Lost() uint64 { return s.lost.Load() }
 
 // Close ends the subscription.
 func (s *Subscription) Close() {
-	s.hub.owner.Lock()
-	s.hub.drop(s)
-	s.hub.owner.Unlock()
-	s.end()
+	s.fleet.mu.Lock()
+	defer s.fleet.mu.Unlock()
+	s.fleet.hub.end(s)
 }
 
-func (s *Subscription) end() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.signal()
-}
-
-func (s *Subscription) signal() {
+// put never waits. Its caller holds the fleet's mutex, so that nobody else puts
+// anything into the place that becomes free.
+func (s *Subscription) put(e Event) {
 	select {
-	case s.wake <- struct{}{}:
+	case s.queue <- e:
+		return
 	default:
 	}
-}
-
-func (s *Subscription) put(e Event) {
-	s.mu.Lock()
-	if len(s.queue) >= s.limit {
-		s.queue = s.queue[1:]
-		s.lost++
+	select {
+	case <-s.queue:
+		s.lost.Add(1)
+	default: // the reader was quicker
 	}
-	s.queue = append(s.queue, e)
-	s.mu.Unlock()
-	s.signal()
+	s.queue <- e
 }
 
-// hub hands changes to subscriptions. Its fleet's mutex, which owner points to
-// from the start, guards everything else.
+// hub hands changes to subscriptions. The fleet's mutex guards it.
 type hub struct {
-	owner *sync.Mutex
 	// all has the subscriptions by server; those of the whole fleet under "".
 	all  map[string]map[*Subscription]struct{}
 	next chan struct{}
 	over bool
 }
 
-func (h *hub) subscribe(name string, limit int) *Subscription {
-	s := &Subscription{hub: h, name: name, limit: limit, wake: make(chan struct{}, 1), closed: h.over}
-	if h.over {
+// subscribe is Subscribe for one server, or for all. The caller holds mu.
+func (f *Fleet) subscribe(name string, limit int) *Subscription {
+	s := &Subscription{fleet: f, name: name, queue: make(chan Event, limit)}
+	if f.hub.over {
+		close(s.queue)
 		return s
 	}
-	if h.all == nil {
-		h.all = make(map[string]map[*Subscription]struct{})
+	if f.hub.all[name] == nil {
+		f.hub.all[name] = make(map[*Subscription]struct{})
 	}
-	if h.all[name] == nil {
-		h.all[name] = make(map[*Subscription]struct{})
-	}
-	h.all[name][s] = struct{}{}
+	f.hub.all[name][s] = struct{}{}
 	return s
 }
 
-func (h *hub) drop(s *Subscription) {
-	delete(h.all[s.name], s)
-	if len(h.all[s.name]) == 0 {
+// end closes a subscription, unless it has ended before.
+func (h *hub) end(s *Subscription) {
+	if _, ok := h.all[s.name][s]; !ok {
+		return
+	}
+	close(s.queue)
+	if delete(h.all[s.name], s); len(h.all[s.name]) == 0 {
 		delete(h.all, s.name)
 	}
 }
@@ -169,8 +144,7 @@ func (h *hub) close() {
 	h.over = true
 	for _, subs := range h.all {
 		for s := range subs {
-			s.end()
+			h.end(s)
 		}
 	}
-	h.all = nil
 }
