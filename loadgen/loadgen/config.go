@@ -62,7 +62,7 @@ type Config struct {
 	Seed      int      `flag:"seed" default:"1" help:"Decides the skills; the same for the same number."`
 	Ticket    string   `flag:"ticket" help:"File with an openmatch.Ticket as JSON that every ticket is a copy of, in place of --queue, --regions and --skill."`
 	MatchSize int      `flag:"match-size" default:"2" rule:"from 0 to 1000" help:"Tickets in a right match; 0: any number is right."`
-	// ReuseAfter tells a server that is used again from one that two matches
+	// ReuseAfter separates a server that is used again from one that two matches
 	// share.
 	ReuseAfter time.Duration `flag:"reuse-after" default:"1s" rule:"not negative" help:"A connection that is given to another match sooner than this is shared by both, and both are malformed."`
 	Players    int           `flag:"players" default:"0" rule:"not negative" help:"Players that take turns with --target=frontend, as each can search once at a time; 0: those of two seconds."`
@@ -83,7 +83,7 @@ const (
 
 // Validate reports which settings are wrong, all at once.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateRate(), c.validateWait(), c.validateTickets())
+	return errors.Join(c.validateRate(), c.validateTickets())
 }
 
 func (c *Config) validateRate() error {
@@ -104,18 +104,12 @@ func (c *Config) validateRate() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) validateWait() error {
+func (c *Config) validateTickets() error {
 	var errs []error
 	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
 	if c.Target == OpenMatch && (c.Wait == SSE || c.Wait == LongPoll) {
 		bad("wait", "must be watch or poll with --target=open-match", c.Wait)
 	}
-	return errors.Join(errs...)
-}
-
-func (c *Config) validateTickets() error {
-	var errs []error
-	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
 	for _, r := range c.Regions {
 		if r == "" {
 			bad("regions", "must not name an empty region", fmt.Sprint(c.Regions))

@@ -22,7 +22,7 @@ type Instance interface {
 	Addrs() service.Addrs
 	// Done is closed when the service has ended.
 	Done() <-chan struct{}
-	// Err tells, after Done, why it ended; nil for a stop that was asked for.
+	// Err is, after Done, why it ended; nil for a stop that was asked for.
 	Err() error
 	// Stop ends it and waits until nothing is left.
 	Stop()

@@ -97,7 +97,7 @@ func (c *upConfig) Validate() error {
 // plain is a word that means itself to any shell, and no variable.
 var plain = regexp.MustCompile(`^[\w./\\:@%+,-]+$`)
 
-// runnable tells why the program of a command line can't be run, where the line
+// runnable returns why the program of a command line can't be run, where the line
 // starts with a plain word.
 func runnable(line string) error {
 	words := strings.Fields(line)
