@@ -194,23 +194,14 @@ func (r *Reconciler) createVM(ctx context.Context, s *decide.State) (result, err
 	began := time.Now()
 	err = r.opts.Cloud.Create(ctx, spec)
 	r.opts.Metrics.call(cloud.CallCreate, err, time.Since(began))
-	switch cloud.Kind(err) {
-	case cloud.ErrStockout:
-		s.Created = decide.Stockout
-	case cloud.ErrQuota:
-		s.Created = decide.Quota
-	case cloud.ErrInvalid:
-		s.Created = decide.Invalid
-	case cloud.ErrForeign:
-		s.Created = decide.Foreign
-	default: // ErrNotFound too: Create has no use for it
-		s.Created = decide.Unclear
-	}
-	if err == nil {
-		s.Created = decide.Accepted
-	}
+	s.Created = decide.Accepted
 	if err != nil {
-		s.CreateErr = err.Error()
+		s.Created, s.CreateErr = decide.Unclear, err.Error() // ErrNotFound too: Create has no use for it
+	}
+	if refused, ok := map[error]decide.Result{
+		cloud.ErrStockout: decide.Stockout, cloud.ErrQuota: decide.Quota, cloud.ErrInvalid: decide.Invalid, cloud.ErrForeign: decide.Foreign,
+	}[cloud.Kind(err)]; ok {
+		s.Created = refused
 	}
 	return learnt, nil
 }

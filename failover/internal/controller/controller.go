@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -189,19 +190,15 @@ func index(ctx context.Context, i client.FieldIndexer) error {
 
 // health is that of a Node that exists.
 func health(n *corev1.Node) decide.Health {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-			return decide.Ready
-		}
+	ready := func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	}
+	if slices.ContainsFunc(n.Status.Conditions, ready) {
+		return decide.Ready
 	}
 	return decide.NotReady
 }
 
 func hasTaint(n *corev1.Node, key string, effect corev1.TaintEffect) bool {
-	for _, t := range n.Spec.Taints {
-		if t.Key == key && (effect == "" || t.Effect == effect) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key && (effect == "" || t.Effect == effect) })
 }

@@ -76,19 +76,10 @@ func (m *Metrics) call(name cloud.Call, err error, took time.Duration) {
 
 // kind names an error of the cloud's contract.
 func kind(err error) string {
-	switch cloud.Kind(err) {
-	case cloud.ErrNotFound:
-		return "not_found"
-	case cloud.ErrForeign:
-		return "foreign"
-	case cloud.ErrStockout:
-		return "stockout"
-	case cloud.ErrQuota:
-		return "quota"
-	case cloud.ErrInvalid:
-		return "invalid"
-	}
-	return "transient"
+	return map[error]string{
+		nil: "transient", cloud.ErrNotFound: "not_found", cloud.ErrForeign: "foreign", cloud.ErrStockout: "stockout",
+		cloud.ErrQuota: "quota", cloud.ErrInvalid: "invalid",
+	}[cloud.Kind(err)]
 }
 
 func (m *Metrics) instances(vms []cloud.Instance, prices map[cloud.Ref]float64) {

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -323,10 +324,5 @@ func (d *decision) predecessor() *v1.NodeFailover {
 
 // sharers reports whether others' servers run on this failover's VM.
 func (d *decision) sharers() bool {
-	for i := range d.s.Siblings {
-		if o := &d.s.Siblings[i]; open(o) && o.Status.SharesWith == d.f.Name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(d.s.Siblings, func(o v1.NodeFailover) bool { return open(&o) && o.Status.SharesWith == d.f.Name })
 }

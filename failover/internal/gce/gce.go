@@ -36,6 +36,7 @@
 package gce
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func New(ctx context.Context, cfg Config, opts ...option.ClientOption) (*Provide
 	if err != nil {
 		return nil, err
 	}
-	cfg.Endpoint = strings.TrimSuffix(or(cfg.Endpoint, "https://compute.googleapis.com"), "/")
+	cfg.Endpoint = strings.TrimSuffix(cmp.Or(cfg.Endpoint, "https://compute.googleapis.com"), "/")
 	opts = append([]option.ClientOption{
 		option.WithScopes("https://www.googleapis.com/auth/compute"),
 		option.WithUserAgent("torikumi-failover"),

@@ -1,6 +1,7 @@
 package gce
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -164,15 +165,15 @@ func (p *Provider) computeInstance(s cloud.Spec) *computepb.Instance {
 	m := &computepb.Instance{
 		Name:        proto.String(s.Name),
 		Description: proto.String("Stands in for the on-premises node " + s.Owner.Node),
-		MachineType: proto.String("zones/" + s.Zone + "/machineTypes/" + or(s.MachineType, defaultMachineType)),
+		MachineType: proto.String("zones/" + s.Zone + "/machineTypes/" + cmp.Or(s.MachineType, defaultMachineType)),
 		Labels:      tagged,
 		Disks: []*computepb.AttachedDisk{{
 			Boot:       proto.Bool(true),
 			AutoDelete: proto.Bool(true),
 			InitializeParams: &computepb.AttachedDiskInitializeParams{
 				SourceImage: proto.String(p.image(s.Image)),
-				DiskType:    proto.String("zones/" + s.Zone + "/diskTypes/" + or(s.DiskType, defaultDiskType)),
-				DiskSizeGb:  proto.Int64(int64(or(s.DiskGB, defaultDiskGB))),
+				DiskType:    proto.String("zones/" + s.Zone + "/diskTypes/" + cmp.Or(s.DiskType, defaultDiskType)),
+				DiskSizeGb:  proto.Int64(int64(cmp.Or(s.DiskGB, defaultDiskGB))),
 				Labels:      tagged,
 			},
 		}},
@@ -211,7 +212,7 @@ func (p *Provider) computeInstance(s cloud.Spec) *computepb.Instance {
 func (p *Provider) network(s cloud.Spec) *computepb.NetworkInterface {
 	nic := &computepb.NetworkInterface{}
 	if s.Network != "" || s.Subnetwork == "" {
-		nic.Network = proto.String(path("global/networks/", or(s.Network, defaultNetwork)))
+		nic.Network = proto.String(path("global/networks/", cmp.Or(s.Network, defaultNetwork)))
 	}
 	if s.Subnetwork != "" {
 		region := s.Zone[:strings.LastIndexByte(s.Zone, '-')]
@@ -240,14 +241,6 @@ func path(prefix, name string) string {
 		return name
 	}
 	return prefix + name
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 func item(key, value string) *computepb.Items {

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -36,7 +37,7 @@ func Write(w io.Writer, failovers []v1.NodeFailover, servers []gameserver.GameSe
 			vm = "of " + f.Status.SharesWith
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
-			f.Name, node(f), or(string(f.Status.Phase), "Pending"), or(vm, "-"), or(zone, "-"), total, inUse, cost(f, now, 2), oneLine(next(f, t, now)))
+			f.Name, node(f), cmp.Or(string(f.Status.Phase), "Pending"), cmp.Or(vm, "-"), cmp.Or(zone, "-"), total, inUse, cost(f, now, 2), oneLine(next(f, t, now)))
 	}
 	return tw.Flush()
 }
@@ -56,13 +57,6 @@ func node(f *v1.NodeFailover) string {
 
 // oneLine is a text that fits into a table, whatever a cloud has put into it.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-func or(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
 
 func count(servers []gameserver.GameServer, node string) (total, inUse int) {
 	for i := range servers {
@@ -110,7 +104,7 @@ func next(f *v1.NodeFailover, t Timing, now time.Time) string {
 			return "an attempt " + in(st.NextAttemptAt.Time, now) + " (" + st.LastError + ")"
 		}
 		if st.VM != nil && st.VM.GaveUp != "" {
-			return fmt.Sprintf("the end of the VM that was given up (%s: %s)", st.VM.GaveUp, or(st.LastError, "no reason was told"))
+			return fmt.Sprintf("the end of the VM that was given up (%s: %s)", st.VM.GaveUp, cmp.Or(st.LastError, "no reason was told"))
 		}
 		if st.VM != nil {
 			return "the node joins, or is given up " + in(st.VM.StartedAt.Add(t.JoinTimeout), now)
@@ -120,10 +114,10 @@ func next(f *v1.NodeFailover, t Timing, now time.Time) string {
 		if c := meta.FindStatusCondition(st.Conditions, v1.TaintApplied); c != nil && c.Status != "True" && c.Reason == "Storm" {
 			return "waits for the storm's end"
 		}
-		return or(or(because(v1.TaintApplied), because(v1.CapacityPlanned)), "the node's return")
+		return cmp.Or(cmp.Or(because(v1.TaintApplied), because(v1.CapacityPlanned)), "the node's return")
 	case v1.Recovering:
 		if st.RecoveryDetectedAt != nil {
-			return or(because(v1.GameServersDrained), "the drain "+in(st.RecoveryDetectedAt.Add(t.Stability), now))
+			return cmp.Or(because(v1.GameServersDrained), "the drain "+in(st.RecoveryDetectedAt.Add(t.Stability), now))
 		}
 	case v1.Draining:
 		if st.VMDeletionStartedAt != nil {

@@ -15,6 +15,7 @@
 package fake
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -121,7 +122,7 @@ type Server struct {
 
 // New starts a server. Close ends it.
 func New(opts Options) *Server {
-	or(&opts.Project, "studio-games")
+	opts.Project = cmp.Or(opts.Project, "studio-games")
 	if opts.Zones == nil {
 		opts.Zones = []string{"europe-west3-a", "europe-west3-b", "europe-west3-c"}
 	}
@@ -149,12 +150,6 @@ func New(opts Options) *Server {
 	s.web = httptest.NewServer(s.handler())
 	s.URL = s.web.URL
 	return s
-}
-
-func or(s *string, otherwise string) {
-	if *s == "" {
-		*s = otherwise
-	}
 }
 
 // Close stops all VMs, hangs up on all clients and waits for both.
