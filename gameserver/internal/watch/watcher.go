@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"torikumi/pkg/rpc"
 	"torikumi/proto/agones/sdk"
 )
@@ -52,10 +54,8 @@ type Options struct {
 // Watcher keeps the last view of the game server. It is safe for concurrent
 // use.
 type Watcher struct {
-	o    Options
-	base context.Context
-	end  context.CancelFunc
-	done sync.WaitGroup
+	o         Options
+	questions singleflight.Group
 
 	apply sync.Mutex // held while a view is taken in and observed
 
@@ -65,16 +65,10 @@ type Watcher struct {
 	seen      bool
 	missed    bool // it has been logged that there is none
 	connected bool
-	since     time.Time // of the last change of connected
-	flight    *flight
-	asked     time.Time
-}
-
-// flight is a question that any number of callers wait for.
-type flight struct {
-	done chan struct{}
-	view View
-	err  error
+	since     time.Time          // of the last change of connected
+	asked     time.Time          // when the last question of Refresh was answered
+	cancel    context.CancelFunc // of the one under way, or of the last
+	stopped   bool
 }
 
 // New makes a Watcher; Run makes it follow.
@@ -91,8 +85,7 @@ func New(o Options) *Watcher {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	base, end := context.WithCancel(context.Background())
-	return &Watcher{o: o, base: base, end: end, since: o.Now()}
+	return &Watcher{o: o, cancel: func() {}, since: o.Now()}
 }
 
 // Run watches until ctx ends, and comes back after every loss of the SDK with
@@ -117,9 +110,10 @@ func (w *Watcher) Run(ctx context.Context) error {
 // stop ends the question that is under way, and keeps others from beginning.
 func (w *Watcher) stop() {
 	w.mu.Lock()
-	w.end()
+	w.stopped = true
+	w.cancel()
 	w.mu.Unlock()
-	w.done.Wait()
+	_, _, _ = w.questions.Do("", w.ask) // waits for it
 }
 
 // watch follows one stream to its end.
@@ -247,45 +241,44 @@ func (w *Watcher) Lost() time.Duration {
 // for its turn. What comes back has been observed. The error wraps
 // ErrUnavailable.
 func (w *Watcher) Refresh(ctx context.Context) (View, error) {
-	w.mu.Lock()
-	fl := w.flight
-	if fl == nil {
-		if w.base.Err() != nil {
-			w.mu.Unlock()
-			return View{}, ErrUnavailable
-		}
-		fl = &flight{done: make(chan struct{})}
-		w.flight = fl
-		wait := w.o.AskInterval - w.o.Now().Sub(w.asked)
-		w.done.Go(func() { w.ask(fl, min(wait, w.o.AskInterval)) })
-	}
-	w.mu.Unlock()
 	select {
-	case <-fl.done:
-		return fl.view, fl.err
+	case answer := <-w.questions.DoChan("", w.ask):
+		view, _ := answer.Val.(View)
+		return view, answer.Err
 	case <-ctx.Done():
 		return View{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
 }
 
-func (w *Watcher) ask(fl *flight, wait time.Duration) {
-	defer close(fl.done)
+// ask returns a View. It does not depend on a caller's context, because others may
+// wait for it too; callTimeout and stop end it.
+func (w *Watcher) ask() (any, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w.mu.Lock()
+	if w.stopped {
+		w.mu.Unlock()
+		return View{}, ErrUnavailable
+	}
+	w.cancel = cancel
+	wait := w.o.AskInterval - w.o.Now().Sub(w.asked)
+	w.mu.Unlock()
 	if wait > 0 {
-		t := time.NewTimer(wait)
+		t := time.NewTimer(min(wait, w.o.AskInterval))
+		defer t.Stop()
 		select {
 		case <-t.C:
-		case <-w.base.Done():
-			t.Stop()
+		case <-ctx.Done():
 		}
 	}
-	gs, err := w.get(w.base)
-	if err == nil {
-		w.take(viewOf(gs), anyTime)
-		fl.view, _ = w.Current()
-	} else {
-		fl.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
+	gs, err := w.get(ctx)
 	w.mu.Lock()
-	w.flight, w.asked = nil, w.o.Now()
+	w.asked = w.o.Now()
 	w.mu.Unlock()
+	if err != nil {
+		return View{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	w.take(viewOf(gs), anyTime)
+	view, _ := w.Current()
+	return view, nil
 }
