@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"torikumi/pkg/rpc"
 )
 
 const (
@@ -70,6 +72,7 @@ type RemoteOptions struct {
 type RemoteKeys struct {
 	opts    RemoteOptions
 	fetcher fetcher
+	health  *rpc.Health
 
 	mu        sync.Mutex
 	set       map[string]crypto.PublicKey // nil until the first success; never changed
@@ -134,7 +137,9 @@ func NewRemoteKeys(opts RemoteOptions) (*RemoteKeys, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	return &RemoteKeys{opts: opts, fetcher: newFetcher(&opts)}, nil
+	opts.Logger = opts.Logger.With("url", opts.URL)
+	health := rpc.NewHealth(opts.Logger, "verification keys cannot be fetched", "verification keys can be fetched again")
+	return &RemoteKeys{opts: opts, fetcher: newFetcher(&opts), health: health}, nil
 }
 
 // ValidateAlgorithms returns an error unless there are algorithms and all are
@@ -257,19 +262,19 @@ func (r *RemoteKeys) Refresh(ctx context.Context) error {
 // again soon, with growing waits.
 func (r *RemoteKeys) Run(ctx context.Context) error {
 	defer r.land()
-	retry := firstRetry
+	backoff := rpc.Backoff{Min: min(firstRetry, r.opts.Refresh), Max: min(lastRetry, r.opts.Refresh)}
 	for {
-		wait := r.opts.Refresh
 		if err := r.Refresh(ctx); err != nil {
-			wait = min(retry, r.opts.Refresh)
-			retry = min(2*retry, lastRetry)
-		} else {
-			retry = firstRetry
+			if backoff.Wait(ctx) != nil {
+				return nil
+			}
+			continue
 		}
+		backoff.Reset()
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(jitter(wait)):
+		case <-time.After(jitter(r.opts.Refresh)):
 		}
 	}
 }
@@ -304,16 +309,15 @@ func (r *RemoteKeys) launch() *flight {
 	go func() {
 		defer cancel()
 		got, err := r.fetcher.fetch(ctx, etag)
-		f.err = r.settle(got, err)
+		f.err = r.finish(got, err)
 		close(f.done)
 	}()
 	return f
 }
 
-// settle records how a fetch has ended and logs changes of state.
-func (r *RemoteKeys) settle(got fetched, err error) error {
+// finish records how a fetch has ended and logs changes of state.
+func (r *RemoteKeys) finish(got fetched, err error) error {
 	r.mu.Lock()
-	before := r.err
 	var changed []string
 	if err == nil {
 		r.fetchedAt = r.opts.Now()
@@ -328,17 +332,12 @@ func (r *RemoteKeys) settle(got fetched, err error) error {
 	r.flight = nil
 	r.mu.Unlock()
 
-	log := r.opts.Logger.With("url", r.opts.URL)
-	switch {
-	case errors.Is(err, context.Canceled):
-		// Whoever asked is gone; that says nothing about the keys.
-	case err != nil && before == nil:
-		log.Warn("verification keys cannot be fetched", "error", err)
-	case err == nil && before != nil:
-		log.Info("verification keys can be fetched again")
+	// Whoever asked is gone if it was canceled; that says nothing about the keys.
+	if !errors.Is(err, context.Canceled) {
+		r.health.Record(err)
 	}
 	if changed != nil {
-		log.Info("verification keys changed", "now", changed)
+		r.opts.Logger.Info("verification keys changed", "now", changed)
 	}
 	return err
 }
