@@ -62,14 +62,10 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		// What is too large over HTTP is so over gRPC.
 		ServerOptions: append(api.ServerOptions(p.auth), grpc.MaxRecvMsgSize(web.MaxBody)),
 		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
-			h, err := web.NewHandler(web.Options{
+			mux.Handle("/", web.NewHandler(web.Options{
 				Service: p.api, Auth: p.auth, Keys: p.keys, Logger: p.logger, Registry: p.registry,
 				PlayQueue: cfg.PlayQueue, PlayTimeout: cfg.PlayTimeout, Streams: &p.streams,
-			})
-			if err != nil {
-				return err
-			}
-			mux.Handle("/", h)
+			}))
 			return nil
 		},
 		Ready:      map[string]func(context.Context) error{"player_keys": p.playerKeysReady},

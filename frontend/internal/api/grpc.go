@@ -14,7 +14,8 @@ import (
 // Server puts a [Service] over gRPC. It needs the interceptors of
 // [ServerOptions].
 type Server struct {
-	torikumiv1.UnimplementedFrontendServiceServer
+	// Not the "Unimplemented" one: a method that is missing fails the build.
+	torikumiv1.UnsafeFrontendServiceServer
 	Service *Service
 }
 

@@ -24,7 +24,7 @@ import (
 // as long as it runs: 27 kB of each player's 40.
 func (s *server) events(w http.ResponseWriter, r *http.Request, player string) error {
 	id := r.PathValue("id")
-	if _, err := s.Service.Get(r.Context(), player, id); err != nil {
+	if _, err := s.o.Service.Get(r.Context(), player, id); err != nil {
 		return err // an answer of its own
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -35,7 +35,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request, player string) e
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("X-Accel-Buffering", "no")
 	head.Set("Connection", "close")
-	s.Streams.Go(func() { s.stream(conn, head, player, id) })
+	s.o.Streams.Go(func() { s.stream(conn, head, player, id) })
 	return errTaken
 }
 
@@ -44,16 +44,16 @@ func (s *server) events(w http.ResponseWriter, r *http.Request, player string) e
 func (s *server) stream(conn net.Conn, head http.Header, player, id string) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Logger.Error("event stream panicked", "panic", p, "stack", string(debug.Stack()))
+			s.o.Logger.Error("event stream panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 		conn.Close()
 		s.finish(eventsRoute, http.StatusOK)
 	}()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s.Streams.Go(func() { discard(conn); cancel() })
+	s.o.Streams.Go(func() { discard(conn); cancel() })
 	out := &eventWriter{conn: conn, head: head}
-	if err := s.Service.Watch(ctx, player, id, s.Heartbeat, out.send); err != nil && !out.failed && ctx.Err() == nil {
+	if err := s.o.Service.Watch(ctx, player, id, s.heartbeat, out.send); err != nil && !out.failed && ctx.Err() == nil {
 		out.problem(err)
 	}
 }

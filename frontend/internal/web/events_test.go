@@ -24,13 +24,11 @@ func TestHeartbeats(t *testing.T) {
 		t.Fatal(err)
 	}
 	var streams sync.WaitGroup
-	s, err := newServer(Options{
+	s := newServer(Options{
 		Service: api.New(api.Options{Store: store}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(),
-		Heartbeat: time.Millisecond, Streams: &streams,
+		Streams: &streams,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.heartbeat = time.Millisecond
 	client, conn := net.Pipe()
 	streams.Go(func() { s.stream(conn, http.Header{}, "alice", "t") })
 	beats, scan := 0, bufio.NewScanner(client)

@@ -15,13 +15,8 @@ import (
 	"torikumi/pkg/problem"
 )
 
-func newTestHandler(t *testing.T) http.Handler {
-	t.Helper()
-	h, err := NewHandler(Options{Service: api.New(api.Options{}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
+func newTestServer() *server {
+	return newServer(Options{Service: api.New(api.Options{}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry()})
 }
 
 func get(h http.Handler, method, path string) *httptest.ResponseRecorder {
@@ -33,7 +28,8 @@ func get(h http.Handler, method, path string) *httptest.ResponseRecorder {
 // TestEveryRouteIsDocumented: a route is in the OpenAPI document and in
 // docs/api.md, and needs a token.
 func TestEveryRouteIsDocumented(t *testing.T) {
-	h := newTestHandler(t)
+	s := newTestServer()
+	h := s.mux
 	var doc struct {
 		Paths map[string]map[string]struct{ Summary string }
 	}
@@ -44,7 +40,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rt := range (&server{Options: Options{Auth: &api.Authenticator{}}}).routes() {
+	for _, rt := range s.routes() {
 		if doc.Paths[rt.path][strings.ToLower(rt.method)].Summary == "" {
 			t.Errorf("%s %s has no summary in /openapi.json", rt.method, rt.path)
 		}
@@ -80,7 +76,7 @@ func TestSchemaHasLimits(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal(get(newTestHandler(t), "GET", "/openapi.json").Body.Bytes(), &doc); err != nil {
+	if err := json.Unmarshal(get(newTestServer().mux, "GET", "/openapi.json").Body.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
 	schemas := doc.Components.Schemas

@@ -47,13 +47,13 @@ func (s *server) play(w http.ResponseWriter, r *http.Request, player string) err
 	if err != nil {
 		return err
 	}
-	ended, err := s.Service.Play(r.Context(), player, &torikumiv1.CreateTicketRequest{
-		Queue: s.PlayQueue, Region: asked.Region, Players: []*torikumiv1.Player{{
+	ended, err := s.o.Service.Play(r.Context(), player, &torikumiv1.CreateTicketRequest{
+		Queue: s.o.PlayQueue, Region: asked.Region, Players: []*torikumiv1.Player{{
 			Id:         player,
 			Attributes: map[string]*torikumiv1.Attribute{contract.SkillArg: {Value: &torikumiv1.Attribute_Number{Number: asked.Skill}}},
 			Latencies:  map[string]int32{asked.Region: asked.Latency},
 		}},
-	}, s.PlayTimeout)
+	}, s.o.PlayTimeout)
 	if err != nil {
 		return err
 	}

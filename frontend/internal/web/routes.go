@@ -57,7 +57,7 @@ func (s *server) routes() []route {
 			summary: "Make another join token", response: new(torikumiv1.JoinToken),
 		},
 		{
-			method: "GET", path: "/play/{region}", handle: s.play, authenticate: s.Auth.PlayerOrShared,
+			method: "GET", path: "/play/{region}", handle: s.play, authenticate: s.o.Auth.PlayerOrShared,
 			summary: "Search, wait and answer in one call",
 			query: map[string]object{
 				"skill":   {"type": "number", "default": defaultSkill},
@@ -72,21 +72,21 @@ func (s *server) createTicket(w http.ResponseWriter, r *http.Request, player str
 	if err := decode(r, req); err != nil {
 		return err
 	}
-	return reply(w)(s.Service.Create(r.Context(), player, req))
+	return reply(w)(s.o.Service.Create(r.Context(), player, req))
 }
 
 func (s *server) getTicket(w http.ResponseWriter, r *http.Request, player string) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	return reply(w)(s.Service.Get(r.Context(), player, r.PathValue("id")))
+	return reply(w)(s.o.Service.Get(r.Context(), player, r.PathValue("id")))
 }
 
 func (s *server) cancelTicket(w http.ResponseWriter, r *http.Request, player string) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	return reply(w)(s.Service.Cancel(r.Context(), player, r.PathValue("id")))
+	return reply(w)(s.o.Service.Cancel(r.Context(), player, r.PathValue("id")))
 }
 
 func (s *server) waitTicket(w http.ResponseWriter, r *http.Request, player string) error {
@@ -100,14 +100,14 @@ func (s *server) waitTicket(w http.ResponseWriter, r *http.Request, player strin
 			return refuse(http.StatusBadRequest, "the request cannot be read", problem.Field{Field: "timeout", Rule: `must be a duration such as "30s"`})
 		}
 	}
-	return reply(w)(s.Service.Wait(r.Context(), player, r.PathValue("id"), timeout))
+	return reply(w)(s.o.Service.Wait(r.Context(), player, r.PathValue("id"), timeout))
 }
 
 func (s *server) createJoinToken(w http.ResponseWriter, r *http.Request, player string) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	token, err := s.Service.JoinToken(r.Context(), player, r.PathValue("id"))
+	token, err := s.o.Service.JoinToken(r.Context(), player, r.PathValue("id"))
 	return write(w, token, err)
 }
 

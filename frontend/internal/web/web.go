@@ -6,7 +6,6 @@ package web
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -29,8 +28,9 @@ const (
 	MaxBody = 16 << 10
 	// bodyTimeout is how long a client may take to send its body.
 	bodyTimeout = 10 * time.Second
-	// defaultHeartbeat keeps proxies from closing a quiet stream.
-	defaultHeartbeat = 15 * time.Second
+	// heartbeat is the time between comments in an event stream; they keep
+	// proxies from closing a quiet one.
+	heartbeat = 15 * time.Second
 	// writeTimeout is how long a client may leave an event unread.
 	writeTimeout = 10 * time.Second
 )
@@ -50,34 +50,23 @@ type Options struct {
 	// Streams are the event streams. They end when the service stops, and are to
 	// be waited for after the HTTP server has ended.
 	Streams *sync.WaitGroup
-	// Heartbeat is the time between comments in a quiet event stream; zero
-	// means 15 s.
-	Heartbeat time.Duration
 }
 
 // server serves the routes.
 type server struct {
-	Options
-	mux      *http.ServeMux
-	inFlight *prometheus.GaugeVec
-	requests *prometheus.CounterVec
+	o         Options
+	mux       *http.ServeMux
+	heartbeat time.Duration
+	inFlight  *prometheus.GaugeVec
+	requests  *prometheus.CounterVec
 }
 
 // NewHandler makes the handler of all routes.
-func NewHandler(o Options) (http.Handler, error) {
-	s, err := newServer(o)
-	if err != nil {
-		return nil, err
-	}
-	return s.mux, nil
-}
+func NewHandler(o Options) http.Handler { return newServer(o).mux }
 
-func newServer(o Options) (*server, error) {
-	if o.Heartbeat <= 0 {
-		o.Heartbeat = defaultHeartbeat
-	}
+func newServer(o Options) *server {
 	s := &server{
-		Options: o, mux: http.NewServeMux(),
+		o: o, mux: http.NewServeMux(), heartbeat: heartbeat,
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "torikumi", Subsystem: "frontend", Name: "http_requests_in_flight", Help: "Requests of players that are being answered, event streams and long polls among them.",
 		}, []string{"route"}),
@@ -90,16 +79,13 @@ func newServer(o Options) (*server, error) {
 		s.mux.Handle(rt.String(), s.handler(rt))
 	}
 	s.mux.Handle(token.JWKSPath, signing.JWKSHandler(o.Keys))
-	document, err := openAPI(s.routes())
-	if err != nil {
-		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
-	}
+	document := openAPI(s.routes())
 	s.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(document) // the client is gone if this fails
 	})
 	s.mux.HandleFunc(anyPath, s.noRoute)
-	return s, nil
+	return s
 }
 
 // anyPath matches what no route does.
@@ -114,7 +100,7 @@ func (s *server) handler(rt route) http.Handler {
 		err := errPanicked
 		defer func() {
 			if errors.Is(err, errPanicked) {
-				s.Logger.Error("request panicked", "route", rt.String(), "panic", recover(), "stack", string(debug.Stack()))
+				s.o.Logger.Error("request panicked", "route", rt.String(), "panic", recover(), "stack", string(debug.Stack()))
 			}
 			if errors.Is(err, errTaken) {
 				return // it goes on
@@ -166,7 +152,7 @@ func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
 	}
 	authenticate := rt.authenticate
 	if authenticate == nil {
-		authenticate = s.Auth.Player
+		authenticate = s.o.Auth.Player
 	}
 	player, err := authenticate(r.Context(), r.Header.Values("Authorization"))
 	if err != nil {
