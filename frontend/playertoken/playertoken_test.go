@@ -84,9 +84,9 @@ func TestMintedPlayerToken(t *testing.T) {
 	}
 }
 
-// TestJoinTokenIsNoPlayerToken, not even with the frontend's own issuer, key and
+// TestJoinToken, not even with the frontend's own issuer, key and
 // audience.
-func TestJoinTokenIsNoPlayerToken(t *testing.T) {
+func TestJoinToken(t *testing.T) {
 	keys := tokentest.NewIssuer(tokentest.EC())
 	raw := keys.Forge(begin).Claims(nil)
 	v, err := playertoken.NewVerifier(playertoken.Options{
@@ -100,7 +100,7 @@ func TestJoinTokenIsNoPlayerToken(t *testing.T) {
 	}
 }
 
-func TestPlayerTokensOfOtherIssuers(t *testing.T) {
+func TestOtherIssuers(t *testing.T) {
 	sec := begin.Unix()
 	keys := tokentest.NewIssuer(tokentest.RSA())
 	kid := keys.KeyID
@@ -172,8 +172,8 @@ func TestPlayerTokensOfOtherIssuers(t *testing.T) {
 	}
 }
 
-// TestAlgorithmMustGoWithTheKey: an issuer may use two algorithms, a key only one.
-func TestAlgorithmMustGoWithTheKey(t *testing.T) {
+// TestAlgorithmOfKey: an issuer may use two algorithms, a key only one.
+func TestAlgorithmOfKey(t *testing.T) {
 	payload := tokentest.Object{"iss": playerIssuer, "aud": playerAudience, "sub": "p1", "exp": begin.Unix() + 3600}
 	for _, keys := range []*tokentest.Issuer{tokentest.NewIssuer(tokentest.RSA()), tokentest.NewIssuer(tokentest.EC())} {
 		alg := keys.Algorithm()

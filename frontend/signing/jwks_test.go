@@ -14,7 +14,7 @@ import (
 	"torikumi/pkg/token/tokentest"
 )
 
-func TestJWKSShowsPublicPartsOnly(t *testing.T) {
+func TestJWKS(t *testing.T) {
 	for alg, key := range signers() {
 		var set struct{ Keys []map[string]any }
 		keys := loaded(t, alg, key)
@@ -43,7 +43,7 @@ func TestJWKSShowsPublicPartsOnly(t *testing.T) {
 	}
 }
 
-func TestJWKSIsTheSameInEveryReplica(t *testing.T) {
+func TestJWKSOrder(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	for i := range 8 {
 		key := tokentest.EC()

@@ -144,7 +144,7 @@ func TestBadKeyDirectories(t *testing.T) {
 	}
 }
 
-func TestWeakRSAKeyIsRefused(t *testing.T) {
+func TestWeakRSAKey(t *testing.T) {
 	dir := t.TempDir()
 	writePEM(t, filepath.Join(dir, "weak.pem"), tokentest.WeakRSA())
 	_, err := signing.LoadKeys(dir, signing.KeyOptions{Algorithm: token.RS256})
@@ -298,7 +298,7 @@ func TestOnlyKeySignsAtOnce(t *testing.T) {
 	}
 }
 
-func TestEquallyOldKeysHaveAnOrder(t *testing.T) {
+func TestEquallyOldKeys(t *testing.T) {
 	dir := t.TempDir()
 	var ids []string
 	for range 4 {
@@ -315,7 +315,7 @@ func TestEquallyOldKeysHaveAnOrder(t *testing.T) {
 	}
 }
 
-func TestModificationTimeOrdersPlainNames(t *testing.T) {
+func TestPlainNames(t *testing.T) {
 	dir := t.TempDir()
 	var ids []string
 	for i, name := range []string{"z.pem", "a.pem"} {
@@ -382,7 +382,7 @@ func TestMountedSecret(t *testing.T) {
 	}
 }
 
-func TestMountedSecretWithoutTimesIsRefused(t *testing.T) {
+func TestMountedSecretWithoutTimes(t *testing.T) {
 	dir := t.TempDir()
 	mountSecret(t, dir, "..2026_1", map[string]crypto.Signer{"current.pem": tokentest.EC()})
 	keys := load(t, dir, signing.KeyOptions{Algorithm: token.ES256})

@@ -23,7 +23,7 @@ func signers() map[token.Algorithm]crypto.Signer {
 	return map[token.Algorithm]crypto.Signer{token.RS256: tokentest.RSA(), token.ES256: tokentest.EC()}
 }
 
-func TestMintedTokenIsAdmitted(t *testing.T) {
+func TestMint(t *testing.T) {
 	for alg, key := range signers() {
 		t.Run(string(alg), func(t *testing.T) {
 			now := begin.Add(700 * time.Millisecond)
@@ -135,7 +135,7 @@ func TestMintUsesRand(t *testing.T) {
 	}
 }
 
-func TestMintNamesTheFieldThatIsWrong(t *testing.T) {
+func TestMintRequests(t *testing.T) {
 	m := newMinter(t, loaded(t, token.ES256, tokentest.EC()), at(begin))
 	tests := map[string]struct {
 		field string

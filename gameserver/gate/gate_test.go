@@ -8,7 +8,7 @@ import (
 
 // A web page must not admit or depart players through a browser beside the
 // gate; probes come to the pod's own address.
-func TestForeignHostsReachProbesOnly(t *testing.T) {
+func TestForeignHosts(t *testing.T) {
 	h := localAPI(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	for _, tt := range []struct {
 		method, path, host, origin string

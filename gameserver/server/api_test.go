@@ -40,7 +40,7 @@ func (s *gameHarness) call(method, path, media, body string) (int, string, []byt
 
 // The game server learns from its gate how many bots fill its match up; who is
 // expected is players alone.
-func TestGateTellsOfBots(t *testing.T) {
+func TestRosterBots(t *testing.T) {
 	s := start(t)
 	roster := harness.Roster("ann")
 	roster.Teams = append(roster.Teams, &torikumiv1.Team{Name: "robots", Bots: 3})
@@ -54,7 +54,7 @@ func TestGateTellsOfBots(t *testing.T) {
 	}
 }
 
-func TestGateAnswersBadRequestsWithProblems(t *testing.T) {
+func TestBadRequests(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann")
 	const js = "application/json"
@@ -143,7 +143,7 @@ func process(args []string, stderr io.Writer) service.Process {
 	return service.Process{Args: args, Getenv: func(string) string { return "" }, Stdout: io.Discard, Stderr: stderr}
 }
 
-func TestSettingsThatStopTheStart(t *testing.T) {
+func TestWrongSettings(t *testing.T) {
 	good := []string{"--jwks-url=https://frontend.example/jwks", "--issuer=i"}
 	for flag, want := range map[string]string{
 		"--http-listen=:8085":               "--http-listen",

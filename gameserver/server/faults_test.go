@@ -19,7 +19,7 @@ import (
 
 func listenUDP(addr string) (net.PacketConn, error) { return net.ListenPacket("udp", addr) }
 
-func TestKilledGateStillRefusesReplays(t *testing.T) {
+func TestKilledGate(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann", "bob")
 	tok := s.token("ann")
@@ -83,7 +83,7 @@ func withoutGate(t *testing.T) (s *gameHarness, ann *client.Client) {
 	return s, ann
 }
 
-func TestDepartureWaitsForTheGate(t *testing.T) {
+func TestDepartureWithoutGate(t *testing.T) {
 	s, ann := withoutGate(t)
 	if err := ann.Leave(limited(t)); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestServerBehindItsGate(t *testing.T) {
 	}
 }
 
-func TestGateWithoutJournalRefusesOlderTokens(t *testing.T) {
+func TestWithoutJournal(t *testing.T) {
 	s := start(t, func(s *gameHarness) { s.gate.Journal = "" })
 	s.give(match, "ann")
 	tok := s.token("ann")

@@ -12,7 +12,7 @@ import (
 	"torikumi/pkg/token"
 )
 
-func TestMatchIsPlayedAndServerEnds(t *testing.T) {
+func TestMatch(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann", "bob")
 	ann, bob := s.player(), s.player()
@@ -37,7 +37,7 @@ func TestMatchIsPlayedAndServerEnds(t *testing.T) {
 		}
 	}
 	s.until("the empty server is shut down", func() bool { return s.sdk.State() == "Shutdown" })
-	s.until("the server process ends by itself", func() bool { return raceFree(s) })
+	s.until("the server process ends by itself", func() bool { return portFree(s) })
 	if err := s.stopServer(); err != nil {
 		t.Errorf("server ended with %v", err)
 	}
@@ -47,8 +47,8 @@ func TestMatchIsPlayedAndServerEnds(t *testing.T) {
 	}
 }
 
-// raceFree reports whether the UDP port is free again.
-func raceFree(s *gameHarness) bool {
+// portFree reports whether the UDP port is free again.
+func portFree(s *gameHarness) bool {
 	l, err := listenUDP(s.udp)
 	if err != nil {
 		return false
@@ -56,7 +56,7 @@ func raceFree(s *gameHarness) bool {
 	return l.Close() == nil
 }
 
-func TestCorpusIsRefusedWithItsReason(t *testing.T) {
+func TestCorpus(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann")
 	for _, a := range s.issuer.Corpus(t, "ann", match) {
@@ -73,7 +73,7 @@ func TestCorpusIsRefusedWithItsReason(t *testing.T) {
 	s.join(s.player(), s.token("ann"))
 }
 
-func TestTokenWorksOnceFromOneSocket(t *testing.T) {
+func TestReplay(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann", "bob")
 	tok := s.token("ann")
@@ -117,7 +117,7 @@ func TestRaceForOneToken(t *testing.T) {
 	}
 }
 
-func TestReconnectReplacesTheOldConnection(t *testing.T) {
+func TestReconnect(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann", "bob")
 	old, fresh := s.player(), s.player()
@@ -140,7 +140,7 @@ func TestReconnectReplacesTheOldConnection(t *testing.T) {
 	s.until("ann is back", func() bool { r := s.roster(); return len(r.Present) == 1 && len(r.Departed) == 0 })
 }
 
-func TestFirstLeavesBeforeSecondComes(t *testing.T) {
+func TestEarlyDeparture(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann", "bob")
 	ann := s.player()
@@ -160,7 +160,7 @@ func TestFirstLeavesBeforeSecondComes(t *testing.T) {
 	s.until("the server ends after the last", func() bool { return s.sdk.State() == "Shutdown" })
 }
 
-func TestNoShowEndsTheServerDespiteLostShutdowns(t *testing.T) {
+func TestNoShow(t *testing.T) {
 	s := start(t, func(s *gameHarness) { s.gate.NoShowTimeout = 50 * time.Millisecond })
 	s.sdk.LoseShutdowns(2)
 	s.sdk.Give(match, nil)
@@ -170,7 +170,7 @@ func TestNoShowEndsTheServerDespiteLostShutdowns(t *testing.T) {
 	}
 }
 
-func TestNobodyComesInBeforeAllocation(t *testing.T) {
+func TestJoinBeforeAllocation(t *testing.T) {
 	s := start(t)
 	if _, err := s.player().Join(limited(t), s.token("ann")); refusal(err) != "not_allocated" {
 		t.Errorf("join: %v", err)
@@ -180,14 +180,14 @@ func TestNobodyComesInBeforeAllocation(t *testing.T) {
 	s.join(s.player(), tok)
 }
 
-func TestPlayerIsFasterThanTheWatch(t *testing.T) {
+func TestLateWatch(t *testing.T) {
 	s := start(t)
 	s.sdk.Blind(true)
 	s.sdk.Give(match, nil)
 	s.join(s.player(), s.token("ann"))
 }
 
-func TestReusedServerRefusesOldTokens(t *testing.T) {
+func TestReusedServer(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann", "bob")
 	ann := s.player()
@@ -215,7 +215,7 @@ func TestReusedServerRefusesOldTokens(t *testing.T) {
 	}
 }
 
-func TestFullServerDoesNotSpendTheToken(t *testing.T) {
+func TestFullServer(t *testing.T) {
 	s := start(t, func(s *gameHarness) { s.gate.Capacity = 1 })
 	s.give(match, "ann", "bob")
 	ann, bob := s.player(), s.player()
@@ -231,7 +231,7 @@ func TestFullServerDoesNotSpendTheToken(t *testing.T) {
 	s.join(bob, tok)
 }
 
-func TestSilentPlayerIsDropped(t *testing.T) {
+func TestIdlePlayer(t *testing.T) {
 	s := start(t, func(s *gameHarness) { s.server.IdleTimeout = 100 * time.Millisecond })
 	s.give(match, "ann", "bob")
 	ann := s.player()
@@ -242,7 +242,7 @@ func TestSilentPlayerIsDropped(t *testing.T) {
 	s.until("the gate knows", func() bool { return len(s.roster().Departed) == 1 })
 }
 
-func TestStopKicksAndTellsTheGate(t *testing.T) {
+func TestStop(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann", "bob")
 	ann := s.player()
@@ -258,10 +258,10 @@ func TestStopKicksAndTellsTheGate(t *testing.T) {
 	}
 }
 
-func TestLostSDKEndsTheServer(t *testing.T) {
+func TestLostSDK(t *testing.T) {
 	s := start(t, func(s *gameHarness) { s.server.SDKLostTimeout = 200 * time.Millisecond })
 	s.sdk.Stop()
-	s.until("the server ends", func() bool { return raceFree(s) })
+	s.until("the server ends", func() bool { return portFree(s) })
 	if err := s.stopServer(); !errors.Is(err, server.ErrSDKLost) {
 		t.Errorf("server ended with %v", err)
 	}

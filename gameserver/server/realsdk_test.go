@@ -83,7 +83,7 @@ func TestRealSDKServer(t *testing.T) {
 		t.Error(err)
 	}
 	s.until("the game server is shut down", func() bool { return state() == "Shutdown" })
-	s.until("the server ends by itself", func() bool { return raceFree(s) })
+	s.until("the server ends by itself", func() bool { return portFree(s) })
 }
 
 // writeGameServer writes the file in one call, because it is read at each write.

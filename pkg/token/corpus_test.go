@@ -229,7 +229,7 @@ func corpus(t testing.TB) []attack {
 	return all
 }
 
-func TestCorpusIsRefused(t *testing.T) {
+func TestCorpus(t *testing.T) {
 	v := newVerifier(t, frontend, token.RS256, at(begin))
 	// The forger's own token is good: what follows fails for its own reason.
 	if _, err := v.Verify(t.Context(), newForger().Claims(nil), want); err != nil {
@@ -248,9 +248,9 @@ func TestCorpusIsRefused(t *testing.T) {
 	}
 }
 
-// TestEmptyExpectationAdmitsNobody: a server that does not know its match, or
+// TestEmptyExpectation: a server that does not know its match, or
 // its name, must not take "absent" for "equal".
-func TestEmptyExpectationAdmitsNobody(t *testing.T) {
+func TestEmptyExpectation(t *testing.T) {
 	f := newForger()
 	v := newVerifier(t, frontend, token.RS256, at(begin))
 	for _, test := range []struct {
@@ -292,7 +292,7 @@ func TestCheckOrder(t *testing.T) {
 	}
 }
 
-func TestRefusalsSayWhatHelps(t *testing.T) {
+func TestRefusalAdvice(t *testing.T) {
 	retry := []token.Reason{token.ReasonKeysUnavailable, token.ReasonJournalUnavailable, token.ReasonNotYetValid, token.ReasonIssuedInFuture}
 	renew := []token.Reason{token.ReasonExpired, token.ReasonReplayed, token.ReasonIssuedBeforeStart}
 	for _, r := range retry {

@@ -154,7 +154,7 @@ func TestRemoteKeySets(t *testing.T) {
 	}
 }
 
-func TestRemoteOptionsAreChecked(t *testing.T) {
+func TestRemoteOptions(t *testing.T) {
 	es := []token.Algorithm{token.ES256}
 	for name, opts := range map[string]token.RemoteOptions{
 		"no URL":             {Algorithms: es},
@@ -241,7 +241,7 @@ func TestRemoteOverHTTP(t *testing.T) {
 	}
 }
 
-func TestUnknownKeyFetchesOnceInTenSeconds(t *testing.T) {
+func TestUnknownKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := tokentest.NewIssuer(tokentest.EC())
 		release := make(chan struct{})
@@ -291,7 +291,7 @@ func TestUnknownKeyFetchesOnceInTenSeconds(t *testing.T) {
 	})
 }
 
-func TestNothingIsAdmittedBeforeTheFirstFetch(t *testing.T) {
+func TestBeforeFirstFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := tokentest.NewIssuer(tokentest.EC())
 		w := &wire{}
@@ -388,9 +388,9 @@ func TestRevokedKey(t *testing.T) {
 	})
 }
 
-// TestKeyThatIsNewerThanTheFetchUnderWay: the issuer has answered a fetch before
+// TestKeyNewerThanFetch: the issuer has answered a fetch before
 // it published a key; a token with that key comes before the answer is here.
-func TestKeyThatIsNewerThanTheFetchUnderWay(t *testing.T) {
+func TestKeyNewerThanFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, fresh := tokentest.NewIssuer(tokentest.EC()), tokentest.NewIssuer(tokentest.EC())
 		release := make(chan struct{})
@@ -423,7 +423,7 @@ func TestKeyThatIsNewerThanTheFetchUnderWay(t *testing.T) {
 	})
 }
 
-func TestRunStopsDuringAFetch(t *testing.T) {
+func TestStopDuringFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })}
 		stop := start(t, newRemote(t, w, func(o *token.RemoteOptions) { o.FetchTimeout = time.Hour }))

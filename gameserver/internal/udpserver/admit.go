@@ -28,7 +28,7 @@ func (u *Server) work(ctx context.Context) {
 			return
 		case p := <-u.joins:
 			admission, err := u.ask(ctx, p)
-			u.settle(p, admission, err)
+			u.finish(p, admission, err)
 		}
 	}
 }
@@ -50,8 +50,8 @@ func (u *Server) ask(ctx context.Context, p *pending) (gateapi.Admission, error)
 	}
 }
 
-// settle answers the newcomer.
-func (u *Server) settle(p *pending, admission gateapi.Admission, err error) {
+// finish answers the newcomer.
+func (u *Server) finish(p *pending, admission gateapi.Admission, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.pending, p.addr)
@@ -62,7 +62,7 @@ func (u *Server) settle(p *pending, admission gateapi.Admission, err error) {
 	switch {
 	case err == nil && (u.over(admission.MatchID) || u.closed):
 		u.leavers[admission.Admission] = admission.Player
-		u.poke()
+		u.wake()
 	case err == nil:
 		u.enter(p, admission)
 	case errors.As(err, &refusal):
@@ -72,7 +72,7 @@ func (u *Server) settle(p *pending, admission gateapi.Admission, err error) {
 		u.o.Logger.Warn("gate gives no answer", "error", err)
 		// Perhaps it let the player in, and only its answer was lost.
 		u.suspect = true
-		u.poke()
+		u.wake()
 		u.refuse(p.addr, p.token, p.size, wire.RefusedBody{Reason: wire.ReasonGateUnavailable, Retryable: true, Detail: "try again"})
 	}
 }
@@ -102,7 +102,7 @@ func (u *Server) enter(p *pending, admission gateapi.Admission) {
 	if old := u.sessions[p.addr]; old != nil && old.player.Player != admission.Player {
 		delete(u.players, old.player.Player)
 		u.leavers[old.admission] = old.player.Player
-		u.poke()
+		u.wake()
 	}
 	u.sessions[p.addr], u.players[admission.Player] = next, next
 	u.last.forget(p.addr)

@@ -62,7 +62,7 @@ func (u *Server) stranger(verb string, ok bool, from netip.AddrPort) {
 	case wire.Welcome, wire.Refused, wire.Pong, wire.Bye, wire.Kick:
 		return
 	}
-	if !u.rude.allow(from.Addr(), u.o.Now()) {
+	if !u.strangers.allow(from.Addr(), u.o.Now()) {
 		return
 	}
 	if word, known := u.last.get(from); known && ok && len(word.word) <= smallest {
@@ -81,7 +81,7 @@ func (u *Server) join(s *session, raw string, size int, from netip.AddrPort) {
 		u.welcome(s)
 		return
 	}
-	if u.pending[from] != nil || u.clearing || !u.newcome.allow(from.Addr(), u.o.Now()) {
+	if u.pending[from] != nil || u.clearing || !u.joinRate.allow(from.Addr(), u.o.Now()) {
 		return // an answer is on its way, this is a bad moment, or it is too much
 	}
 	if word, known := u.last.get(from); known && word.token == hash && word.final {

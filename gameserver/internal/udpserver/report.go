@@ -17,9 +17,9 @@ func (u *Server) report(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-u.rubble:
+		case <-u.departing:
 		}
-		for !u.tell(ctx) {
+		for !u.notify(ctx) {
 			if backoff.Wait(ctx) != nil {
 				return
 			}
@@ -28,9 +28,9 @@ func (u *Server) report(ctx context.Context) {
 	}
 }
 
-// tell reports the departures there are, and clears up after an admission whose
+// notify reports the departures there are, and clears up after an admission whose
 // answer was lost. It returns false if the gate has to be told again.
-func (u *Server) tell(ctx context.Context) bool {
+func (u *Server) notify(ctx context.Context) bool {
 	u.mu.Lock()
 	leavers, suspect := maps.Clone(u.leavers), u.suspect
 	u.mu.Unlock()
@@ -61,14 +61,14 @@ func (u *Server) clearUp(ctx context.Context) bool {
 	}
 	u.clearing = true
 	u.mu.Unlock()
-	err := u.departGhosts(ctx)
+	err := u.departAbsent(ctx)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clearing, u.suspect = false, err != nil
 	return err == nil
 }
 
-func (u *Server) departGhosts(ctx context.Context) error {
+func (u *Server) departAbsent(ctx context.Context) error {
 	roster, err := u.o.Gate.Roster(ctx)
 	if err != nil {
 		return err

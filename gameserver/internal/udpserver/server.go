@@ -64,24 +64,24 @@ const (
 
 // Arena serves one match at a time. It is safe for concurrent use.
 type Server struct {
-	o      Options
-	secret [32]byte
-	joins  chan *pending
-	rubble chan struct{} // has room for one: something is to be told to the gate
+	o         Options
+	secret    [32]byte
+	joins     chan *pending
+	departing chan struct{} // has room for one: something is to be told to the gate
 
-	mu       sync.Mutex
-	sessions map[netip.AddrPort]*session
-	players  map[string]*session
-	pending  map[netip.AddrPort]*pending
-	perIP    map[netip.Addr]int
-	last     goodbyes
-	rude     limiter           // datagrams of strangers that are no JOIN
-	newcome  limiter           // JOINs
-	leavers  map[string]string // admission → player, to be told to the gate
-	suspect  bool              // the gate may believe in players who are not here
-	clearing bool              // newcomers have to wait until that is cleared up
-	ended    string            // the match that was over last
-	closed   bool
+	mu        sync.Mutex
+	sessions  map[netip.AddrPort]*session
+	players   map[string]*session
+	pending   map[netip.AddrPort]*pending
+	perIP     map[netip.Addr]int
+	last      goodbyes
+	strangers limiter           // datagrams of strangers that are no JOIN
+	joinRate  limiter           // JOINs
+	leavers   map[string]string // admission → player, to be told to the gate
+	suspect   bool              // the gate may believe in players who are not here
+	clearing  bool              // newcomers have to wait until that is cleared up
+	ended     string            // the match that was over last
+	closed    bool
 }
 
 // session is a player who is here.
@@ -100,10 +100,10 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	u := &Server{
-		o: o, joins: make(chan *pending, o.MaxPending), rubble: make(chan struct{}, 1),
+		o: o, joins: make(chan *pending, o.MaxPending), departing: make(chan struct{}, 1),
 		sessions: map[netip.AddrPort]*session{}, players: map[string]*session{},
 		pending: map[netip.AddrPort]*pending{}, perIP: map[netip.Addr]int{}, leavers: map[string]string{},
-		rude: newLimiter(o.StrangerRate), newcome: newLimiter(o.StrangerRate),
+		strangers: newLimiter(o.StrangerRate), joinRate: newLimiter(o.StrangerRate),
 	}
 	if _, err := rand.Read(u.secret[:]); err != nil {
 		return nil, fmt.Errorf("make secret: %w", err)
@@ -139,7 +139,7 @@ func (u *Server) close() {
 	u.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	u.tell(ctx)
+	u.notify(ctx)
 }
 
 // Change sends the players of the match ended away, and those who wait for an
@@ -230,13 +230,13 @@ func (u *Server) remove(s *session, word []byte) {
 	}
 	u.last.add(goodbye{addr: s.addr, word: word, token: s.token, until: u.o.Now().Add(goodbyeTime)})
 	u.leavers[s.admission] = s.player.Player
-	u.poke()
+	u.wake()
 	u.send(s.addr, word)
 }
 
-func (u *Server) poke() {
+func (u *Server) wake() {
 	select {
-	case u.rubble <- struct{}{}:
+	case u.departing <- struct{}{}:
 	default:
 	}
 }

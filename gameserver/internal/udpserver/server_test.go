@@ -114,8 +114,8 @@ func peer(t *testing.T, addr string) net.Conn {
 	return c
 }
 
-// TestGhostIsCleared: the gate has let somebody in, and its answer was lost.
-func TestGhostIsCleared(t *testing.T) {
+// TestLostAdmission: the gate has let somebody in, and its answer was lost.
+func TestLostAdmission(t *testing.T) {
 	g := &fakeGate{lose: true}
 	_, c := open(t, g, 1000)
 	_, _ = c.Write([]byte("JOIN ann"))
