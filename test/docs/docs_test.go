@@ -1,0 +1,179 @@
+// Package docs checks what the documents say of the tree: that links lead
+// somewhere, that the index names each page, and that each file and function
+// that a page points at is there.
+package docs
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+var (
+	link      = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading   = regexp.MustCompile(`(?m)^#+ +(.+)$`)
+	code      = regexp.MustCompile("(?s)```.*?```")
+	reference = regexp.MustCompile("`([a-z0-9_/.-]+\\.go):([A-Za-z_][A-Za-z0-9_.]*)`")
+	file      = regexp.MustCompile("`((?:[a-z0-9_-]+/)+[a-z0-9_.-]*\\.(?:go|proto|yaml|sh|json))`")
+)
+
+// pages returns the text of each document by its path from the root.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	add := func(path string) {
+		text, err := os.ReadFile(filepath.Join(root, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[path] = string(text)
+	}
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} {
+		add(path)
+	}
+	err := fs.WalkDir(os.DirFS(root), "docs", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".md") {
+			add(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// anchors returns the fragments that a page's headings make.
+func anchors(text string) map[string]bool {
+	all := make(map[string]bool)
+	for _, m := range heading.FindAllStringSubmatch(code.ReplaceAllString(text, ""), -1) {
+		var b strings.Builder
+		for _, r := range strings.ToLower(m[1]) {
+			switch {
+			case r == ' ':
+				b.WriteByte('-')
+			case r == '-' || r == '_' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r > 127:
+				b.WriteRune(r)
+			}
+		}
+		all[b.String()] = true
+	}
+	return all
+}
+
+func TestLinks(t *testing.T) {
+	all := pages(t)
+	for page, text := range all {
+		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(text, ""), -1) {
+			target, fragment, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			to := page
+			if target != "" {
+				to = filepath.Join(filepath.Dir(page), target)
+			}
+			if _, err := os.Stat(filepath.Join(root, to)); err != nil {
+				t.Errorf("%s: %s leads nowhere", page, m[1])
+			} else if fragment != "" && !anchors(all[to])[fragment] {
+				t.Errorf("%s: %s names no heading", page, m[1])
+			}
+		}
+	}
+}
+
+func TestIndexNamesEachPage(t *testing.T) {
+	all := pages(t)
+	index := make(map[string]bool)
+	for _, m := range link.FindAllStringSubmatch(all["docs/README.md"], -1) {
+		index[filepath.Join("docs", m[1])] = true
+	}
+	for page := range all {
+		if strings.HasPrefix(page, "docs/") && page != "docs/README.md" && !strings.HasPrefix(page, "docs/decisions/") && !index[page] {
+			t.Errorf("docs/README.md does not name %s", page)
+		}
+	}
+}
+
+// TestReferences looks for what pages name as `path/file.go:Name`, where Name is
+// a function, Type.Method or a type, and as `path/file.go`.
+func TestReferences(t *testing.T) {
+	found := 0
+	for page, text := range pages(t) {
+		for _, m := range reference.FindAllStringSubmatch(text, -1) {
+			found++
+			names, err := declared(filepath.Join(root, m[1]))
+			if err != nil {
+				t.Errorf("%s: %v", page, err)
+			} else if !names[m[2]] {
+				t.Errorf("%s: %s declares no %s", page, m[1], m[2])
+			}
+		}
+		if page == "CHANGELOG.md" || strings.HasPrefix(page, "docs/decisions/") {
+			continue // they tell of the past
+		}
+		for _, m := range file.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil && moduleOf(m[1]) {
+				t.Errorf("%s: %s is not there", page, m[1])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d references found: has their form changed?", found)
+	}
+}
+
+// moduleOf reports whether a path begins with a folder of this repository.
+func moduleOf(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	_, err := os.Stat(filepath.Join(root, first))
+	return err == nil
+}
+
+// declared returns the functions, Type.Methods and types of a file.
+func declared(path string) (map[string]bool, error) {
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool)
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			names[receiver(d)+d.Name.Name] = true
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				if s, ok := s.(*ast.TypeSpec); ok {
+					names[s.Name.Name] = true
+				}
+			}
+		}
+	}
+	return names, nil
+}
+
+// receiver returns "Type." for a method, else nothing.
+func receiver(d *ast.FuncDecl) string {
+	if d.Recv == nil {
+		return ""
+	}
+	typ := d.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	if index, ok := typ.(*ast.IndexExpr); ok {
+		typ = index.X
+	}
+	if id, ok := typ.(*ast.Ident); ok {
+		return id.Name + "."
+	}
+	return ""
+}
