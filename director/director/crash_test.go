@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/director/director"
+	"torikumi/pkg/eventually"
 )
 
 // shortTimeouts are the time-outs of Open Match and the director for tests in which
@@ -114,7 +115,7 @@ func TestCrash(t *testing.T) {
 
 			start(t, h, settings)
 			close(second)
-			eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+			eventually.True(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
 			h.check(t)
 			if n := h.inState("Allocated"); n != 4 {
 				t.Errorf("%d servers are allocated for 4 matches", n)
@@ -131,13 +132,13 @@ func TestCrashAmongMany(t *testing.T) {
 	settings := shortTimeouts(h, 6*time.Second)
 	i, kill := startKillable(t, h, settings)
 	start(t, h, settings)
-	eventually(t, "some are assigned", func() bool { return h.assigned(ids...) > 10 })
+	eventually.True(t, "some are assigned", func() bool { return h.assigned(ids...) > 10 })
 	kill()
 	if err := i.wait(); err != nil {
 		t.Errorf("director: %v", err)
 	}
 	ids = append(ids, h.addTickets(40)...)
-	eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	eventually.True(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
 	h.check(t)
 	if n := h.inState("Allocated"); n != 100 {
 		t.Errorf("%d servers are allocated for 100 matches", n)

@@ -11,6 +11,7 @@ import (
 
 	"torikumi/director/director"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -86,7 +87,7 @@ func TestBotsReachTheGameServer(t *testing.T) {
 		return len(teams) == 2 && teams[0].GetBots() == 0 && len(teams[0].GetMembers()) == 1 && teams[1].GetName() == "west" && teams[1].GetBots() == 3
 	}
 	start(t, h, nil)
-	eventually(t, "the player is assigned", func() bool { return h.assigned(ids...) == 1 })
+	eventually.True(t, "the player is assigned", func() bool { return h.assigned(ids...) == 1 })
 	h.do(func() {
 		roster, err := contract.DecodeRoster(h.server("gs-0001").GetAnnotations()[contract.RosterAnnotation])
 		if err != nil || !bots(roster.GetTeams()) {
@@ -115,7 +116,7 @@ func TestRuleSetGoesWithTheProfile(t *testing.T) {
 	h := newHarness(t)
 	start(t, h, func(c *director.Config) { c.Queues = file })
 	var profile *openmatch.MatchProfile
-	eventually(t, "matches are fetched", func() bool {
+	eventually.True(t, "matches are fetched", func() bool {
 		h.do(func() { profile = h.profiles["melee"] })
 		return profile != nil
 	})
@@ -130,7 +131,7 @@ func TestManyMatchesAtOnce(t *testing.T) {
 	h.addServers(100)
 	ids := h.addTickets(200)
 	start(t, h, nil)
-	eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	eventually.True(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
 	h.check(t)
 	if n := h.inState("Allocated"); n != 100 {
 		t.Errorf("%d servers are allocated", n)
@@ -143,13 +144,13 @@ func TestTwoDirectors(t *testing.T) {
 	a := start(t, h, nil)
 	start(t, h, nil)
 	ids := h.addTickets(60)
-	eventually(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	eventually.True(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
 	a.stop()
 	if err := a.wait(); err != nil {
 		t.Error(err)
 	}
 	more := h.addTickets(60)
-	eventually(t, "the other goes on", func() bool { return h.assigned(more...) == len(more) })
+	eventually.True(t, "the other goes on", func() bool { return h.assigned(more...) == len(more) })
 	h.check(t)
 	if n := h.inState("Allocated"); n != 60 {
 		t.Errorf("%d servers are allocated", n)

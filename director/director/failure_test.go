@@ -14,6 +14,7 @@ import (
 
 	"torikumi/director/director"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -102,7 +103,7 @@ func TestLostAllocationWithoutList(t *testing.T) {
 	}
 	ids := h.addTickets(2)
 	start(t, h, without(true, false))
-	eventually(t, "the second match is assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "the second match is assigned", func() bool { return h.assigned(ids...) == 2 })
 	mu.Lock()
 	defer mu.Unlock()
 	if releasedAt != 1 || allocations != 2 {
@@ -118,18 +119,18 @@ func TestAllocatorIsDown(t *testing.T) {
 	h.fleetServer.Stop()
 	ids := h.addTickets(2)
 	i := start(t, h, without(true, false))
-	eventually(t, "the allocator is tried", func() bool {
+	eventually.True(t, "the allocator is tried", func() bool {
 		return metric(t, i, `torikumi_director_allocations_total{result="not_sent"}`) >= 2
 	})
 	serve(t, h.fleetAddr, h.registerFleet)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 	if n := h.releases(); n != 0 {
 		t.Errorf("tickets were released %d times", n)
 	}
 }
 
 // TestLateAllocation: the first allocation happens after the look for it, so
-// that the match gets two servers; the one that is not used is given back.
+// that the match gets two servers; the one that is not used is deleted.
 func TestLateAllocation(t *testing.T) {
 	h := newHarness(t)
 	h.addServers(2)
@@ -153,7 +154,7 @@ func TestLateAllocation(t *testing.T) {
 		return err
 	}
 	start(t, h, nil)
-	eventually(t, "the spare server is given back", func() bool {
+	eventually.True(t, "the extra server is deleted", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return slices.Contains(h.deleted, "gs-0002")
@@ -168,11 +169,11 @@ func TestNothingReadyForAWhile(t *testing.T) {
 	h := newHarness(t)
 	ids := h.addTickets(2)
 	i := start(t, h, nil)
-	eventually(t, "allocation is tried", func() bool {
+	eventually.True(t, "allocation is tried", func() bool {
 		return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) >= 2
 	})
 	h.addServers(1)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 	if n := h.releases(); n != 0 {
 		t.Errorf("tickets were released %d times", n)
 	}
@@ -183,14 +184,14 @@ func TestNothingReadyInTime(t *testing.T) {
 	h := newHarness(t)
 	ids := h.addTickets(2)
 	i := start(t, h, matchTimeout(250*time.Millisecond))
-	eventually(t, "tickets are released", func() bool { return h.releases() > 0 })
-	eventually(t, "they are matched again", func() bool {
+	eventually.True(t, "tickets are released", func() bool { return h.releases() > 0 })
+	eventually.True(t, "they are matched again", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return h.proposed[matchID(ids)] > 1
 	})
 	h.addServers(1)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 	if metric(t, i, `torikumi_director_released_tickets_total`) < 2 {
 		t.Error("released tickets are not counted")
 	}
@@ -225,7 +226,7 @@ func TestUnclearAssignment(t *testing.T) {
 			if c.announced {
 				outcome = `outcome="assigned"`
 			}
-			eventually(t, outcome, func() bool {
+			eventually.True(t, outcome, func() bool {
 				return metric(t, i, `torikumi_director_matches_total{`+outcome+`,queue="session"}`) == 1
 			})
 			h.do(func() {
@@ -250,13 +251,13 @@ func TestUnclearAssignment(t *testing.T) {
 // TestTicketsGone: players may leave while a server is allocated for them.
 func TestTicketsGone(t *testing.T) {
 	for _, c := range []struct {
-		name      string
-		leave     int
-		lostReply bool
-		givesBack bool
+		name        string
+		leave       int
+		lostReply   bool
+		deallocates bool
 	}{
 		{name: "one of two", leave: 1},
-		{name: "all", leave: 2, givesBack: true},
+		{name: "all", leave: 2, deallocates: true},
 		{name: "all, after an answer was lost", leave: 2, lostReply: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -290,18 +291,18 @@ func TestTicketsGone(t *testing.T) {
 				if err != nil || !slices.Equal(a.GetTicketIds(), ids[1:]) {
 					t.Errorf("announcement = %v, %v", a, err)
 				}
-			case c.givesBack:
-				eventually(t, "server given back", func() bool {
+			case c.deallocates:
+				eventually.True(t, "server deallocated", func() bool {
 					h.mu.Lock()
 					defer h.mu.Unlock()
 					return slices.Equal(h.deleted, []string{"gs-0001"})
 				})
 			default:
-				eventually(t, "server kept", func() bool {
+				eventually.True(t, "server left running", func() bool {
 					return metric(t, i, `torikumi_director_matches_total{outcome="unknown",queue="session"}`) == 1
 				})
 				if h.inState("Allocated") != 1 {
-					t.Error("the server was given back, though players may have been on it")
+					t.Error("the server was deallocated, though players may have been on it")
 				}
 			}
 			h.check(t)
@@ -322,7 +323,7 @@ func TestMatchesBeforeAnError(t *testing.T) {
 		}}
 	})
 	start(t, h, nil)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 4 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 4 })
 	if n := h.releases(); n != 0 {
 		t.Errorf("tickets were released %d times", n)
 	}
@@ -348,7 +349,7 @@ func TestRubbish(t *testing.T) {
 		}}}
 	})
 	start(t, h, nil)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 4 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 4 })
 	h.check(t)
 	h.do(func() {
 		for _, r := range h.released {
@@ -364,13 +365,13 @@ func TestOpenMatchRestarts(t *testing.T) {
 	h.addServers(2)
 	ids := h.addTickets(2)
 	i := start(t, h, nil)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 	h.om.Stop()
-	eventually(t, "not ready", func() bool { return get(t, i, "/readyz").code == 503 })
+	eventually.True(t, "not ready", func() bool { return get(t, i, "/readyz").code == 503 })
 	more := h.addTickets(2)
 	serve(t, h.omAddr, h.registerOM, grpc.UnaryInterceptor(h.intercept))
-	eventually(t, "assigned again", func() bool { return h.assigned(more...) == 2 })
-	eventually(t, "ready", func() bool { return get(t, i, "/readyz").code == 200 })
+	eventually.True(t, "assigned again", func() bool { return h.assigned(more...) == 2 })
+	eventually.True(t, "ready", func() bool { return get(t, i, "/readyz").code == 200 })
 	h.check(t)
 }
 
@@ -390,7 +391,7 @@ func TestSilentFetch(t *testing.T) {
 		return ctx.Err()
 	}
 	start(t, h, func(c *director.Config) { c.FetchSilence = 500 * time.Millisecond })
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 }
 
 // TestBackPressure: with no room for more, the stream is not read; with room
@@ -410,11 +411,11 @@ func TestBackPressure(t *testing.T) {
 	}
 	ids := h.addTickets(80)
 	i := start(t, h, func(c *director.Config) { c.MaxInFlight = 3 })
-	eventually(t, "all slots are taken", func() bool { return metric(t, i, "torikumi_director_in_flight_matches") == 3 })
+	eventually.True(t, "all slots are taken", func() bool { return metric(t, i, "torikumi_director_in_flight_matches") == 3 })
 	if n := metric(t, i, `torikumi_director_fetches_total{queue="session",result="ok"}`); n != 0 {
 		t.Errorf("%v fetches have ended", n)
 	}
 	close(gate)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == len(ids) })
 	h.check(t)
 }

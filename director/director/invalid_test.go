@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/pkg/eventually"
 	"torikumi/proto/openmatch"
 )
 
@@ -27,14 +28,14 @@ func TestTicketInTwoMatches(t *testing.T) {
 	}
 	const refused = `torikumi_director_matches_total{outcome="invalid",queue="session"}`
 	again("session:meanwhile")
-	eventually(t, "the second match is refused", func() bool { return metric(t, i, refused) == 1 })
+	eventually.True(t, "the second match is refused", func() bool { return metric(t, i, refused) == 1 })
 	close(open)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
-	eventually(t, "settled", func() bool {
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "the match has its outcome", func() bool {
 		return metric(t, i, `torikumi_director_matches_total{outcome="assigned",queue="session"}`) == 1
 	})
 	again("session:afterwards")
-	eventually(t, "the third match is refused", func() bool { return metric(t, i, refused) == 2 })
+	eventually.True(t, "the third match is refused", func() bool { return metric(t, i, refused) == 2 })
 	h.check(t)
 	if n := h.inState("Allocated"); n != 1 {
 		t.Errorf("%d servers are allocated for one match", n)
@@ -59,14 +60,14 @@ func TestInvalidMatchWithTicketsOfAnother(t *testing.T) {
 		m.MatchId = ""
 		h.script = []answer{{matches: []*openmatch.Match{m}}}
 	})
-	eventually(t, "the second match is refused", func() bool {
+	eventually.True(t, "the second match is refused", func() bool {
 		return metric(t, i, `torikumi_director_matches_total{outcome="invalid",queue="session"}`) >= 1
 	})
 	if n := h.releases(); n != 0 {
 		t.Errorf("tickets of a match that is being placed were released %d times", n)
 	}
 	close(open)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 	h.check(t)
 }
 
@@ -84,16 +85,16 @@ func TestMatchIDCollision(t *testing.T) {
 		h.script = []answer{{matches: []*openmatch.Match{first}}}
 	})
 	start(t, h, nil)
-	eventually(t, "the first is assigned", func() bool { return h.assigned(ids[:2]...) == 2 })
+	eventually.True(t, "the first is assigned", func() bool { return h.assigned(ids[:2]...) == 2 })
 	h.do(func() { h.script = []answer{{matches: []*openmatch.Match{second}}} })
-	eventually(t, "the second is assigned", func() bool { return h.assigned(ids...) == 4 })
+	eventually.True(t, "the second is assigned", func() bool { return h.assigned(ids...) == 4 })
 	h.do(func() {
 		a, b := h.tickets[ids[0]].to, h.tickets[ids[2]].to
 		if len(a) != 1 || len(b) != 1 || a[0] == b[0] {
 			t.Errorf("the matches were sent to %v and %v", a, b)
 		}
 		if len(h.deleted) > 0 {
-			t.Errorf("servers %v were given back", h.deleted)
+			t.Errorf("servers %v were deleted", h.deleted)
 		}
 	})
 }

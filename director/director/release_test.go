@@ -8,18 +8,20 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"torikumi/pkg/eventually"
 )
 
-// TestRefused: what can never work gives everything back at once.
+// TestRefused: what can never work undoes everything at once.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, method string
 		noAddress    bool
-		givesBack    bool
+		deallocates  bool
 	}{
 		{name: "allocation", method: "Allocate"},
-		{name: "assignment", method: "AssignTickets", givesBack: true},
-		{name: "server without address", noAddress: true, givesBack: true},
+		{name: "assignment", method: "AssignTickets", deallocates: true},
+		{name: "server without address", noAddress: true, deallocates: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -29,14 +31,14 @@ func TestRefused(t *testing.T) {
 			h.hook = failing(c.method, "before", 1, status.Error(codes.PermissionDenied, "no"))
 			ids := h.addTickets(2)
 			start(t, h, nil)
-			eventually(t, "tickets are released", func() bool { return h.releases() > 0 })
+			eventually.True(t, "tickets are released", func() bool { return h.releases() > 0 })
 			h.do(func() {
 				h.noAddress = false
-				if got := len(h.deleted) > 0; got != c.givesBack {
+				if got := len(h.deleted) > 0; got != c.deallocates {
 					t.Errorf("deleted servers = %v before the release", h.deleted)
 				}
 			})
-			eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+			eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 			h.check(t)
 		})
 	}
@@ -59,12 +61,12 @@ func TestBackBeforeTheAnswer(t *testing.T) {
 	i := start(t, h, nil)
 	release := sync.OnceFunc(func() { close(answer) })
 	defer release()
-	eventually(t, "the match is here again", func() bool {
+	eventually.True(t, "the match is here again", func() bool {
 		return metric(t, i, "torikumi_director_in_flight_matches") == 2 ||
 			metric(t, i, `torikumi_director_matches_total{outcome="invalid",queue="session"}`) > 0
 	})
 	release()
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 	h.check(t)
 }
 
@@ -80,7 +82,7 @@ func TestLostAnswerToARelease(t *testing.T) {
 	h.addServers(1)
 	ids := h.addTickets(2)
 	start(t, h, nil)
-	eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 	if n := h.releases(); n != 1 {
 		t.Errorf("tickets were released %d times", n)
 	}

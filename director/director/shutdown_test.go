@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/director/director"
+	"torikumi/pkg/eventually"
 )
 
 // holding blocks a method before its effect until open is closed, and tells
@@ -86,7 +87,7 @@ func TestStopReleasesMatches(t *testing.T) {
 			ids := h.addTickets(2)
 			i := start(t, h, func(cfg *director.Config) { cfg.ShutdownTimeout = c.limit })
 			if c.hold == "" {
-				eventually(t, "an allocation has failed", func() bool {
+				eventually.True(t, "an allocation has failed", func() bool {
 					return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) > 0
 				})
 			} else {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"torikumi/director/director"
+	"torikumi/pkg/eventually"
 )
 
 // authority signs certificates for the tests.
@@ -103,10 +104,10 @@ func TestMutualTLS(t *testing.T) {
 				cfg.AllocatorCA, cfg.AllocatorCert, cfg.AllocatorKey = c.ca, clientCert, clientKey
 			})
 			if c.ok {
-				eventually(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+				eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
 				return
 			}
-			eventually(t, "the allocator is not believed", func() bool {
+			eventually.True(t, "the allocator is not believed", func() bool {
 				return metric(t, i, `torikumi_director_allocations_total{result="not_sent"}`) >= 2
 			})
 			if n := h.inState("Allocated"); n != 0 {

@@ -51,7 +51,7 @@ import (
 // ErrHelp is returned by Load when help was asked for, and printed.
 var ErrHelp = flag.ErrHelp
 
-// Validator is a struct, or an embedded part of one, that can tell which of
+// Validator is a struct, or an embedded part of one, that reports which of
 // its settings are wrong. Its error joins all there are; each names the
 // setting and the rule (see Invalid).
 type Validator interface {
@@ -80,7 +80,7 @@ type Error struct {
 	// Value is what was given, unless the setting is secret.
 	Value string
 	// Others are the settings, as flags with their dashes, that the rule is about
-	// as well: it is not told while one of them could not be read.
+	// as well: it is not reported while one of them could not be read.
 	Others []string
 }
 
@@ -161,7 +161,7 @@ func Load(name, envPrefix string, cfg any, args []string, getenv func(string) st
 	return errors.Join(errs...)
 }
 
-// parse goes on behind flags that do not exist, and tells wrong of them. Its
+// parse goes on behind flags that do not exist, and reports them to wrong. Its
 // error is ErrHelp if help was asked for.
 func parse(fs *flag.FlagSet, args []string, wrong func(error)) error {
 	last := ""

@@ -99,7 +99,8 @@ func form(text string) func(string) bool {
 	case "listen":
 		return func(s string) bool {
 			host, port, err := net.SplitHostPort(s)
-			return err == nil && port != "" && !strings.Contains(host, " ")
+			_, portErr := strconv.ParseUint(port, 10, 16)
+			return err == nil && portErr == nil && !strings.Contains(host, " ")
 		}
 	case "IP address":
 		return func(s string) bool { return net.ParseIP(s) != nil }

@@ -50,6 +50,7 @@ func TestRules(t *testing.T) {
 		{func(r *ruled) { r.Server = "a:0" }, `--server: must be host:port, got "a:0"`},
 		{func(r *ruled) { r.Server = "" }, `--server: must be host:port`},
 		{func(r *ruled) { r.Other = "[::1]:80" }, ""},
+		{func(r *ruled) { r.Listen = "a:65536" }, `--listen: must be host:port, got "a:65536"`},
 		{func(r *ruled) { r.Listen = "80" }, `--listen: must be host:port, got "80"`},
 		{func(r *ruled) { r.IP = "::1" }, ""},
 		{func(r *ruled) { r.IP = "localhost" }, `--ip: must be an IP address, got "localhost"`},

@@ -46,7 +46,7 @@ func TestBackoffWaitEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// frontend tells whether calls come with a deadline, and takes large tickets.
+// frontend reports whether calls come with a deadline, and takes large tickets.
 type frontend struct {
 	openmatch.UnimplementedFrontendServiceServer
 	remaining chan time.Duration

@@ -24,7 +24,7 @@ func LocalOnly(h http.Handler) http.Handler {
 	})
 }
 
-// LoopbackHost tells whether a host, with or without a port, is localhost or a
+// LoopbackHost reports whether a host, with or without a port, is localhost or a
 // loopback address.
 func LoopbackHost(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)

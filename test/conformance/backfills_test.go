@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"torikumi/minimatch/minimatch"
+	"torikumi/pkg/eventually"
 	"torikumi/proto/openmatch"
 )
 
@@ -344,7 +345,7 @@ func TestAMatchFillsABackfill(t *testing.T) {
 	if _, err := om.frontend.DeleteTicket(t.Context(), &openmatch.DeleteTicketRequest{TicketId: other.GetId()}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the ticket is gone", func() bool {
+	eventually.True(t, "the ticket is gone", func() bool {
 		_, err := om.frontend.GetTicket(t.Context(), &openmatch.GetTicketRequest{TicketId: other.GetId()})
 		return err != nil
 	})
@@ -436,7 +437,7 @@ func TestAnUnacknowledgedBackfillExpires(t *testing.T) {
 	// A cycle removes it and releases who was on the way. Not every one: Open
 	// Match gives up the removal when the cycle's callers leave before it is done.
 	om.proposing("nothing")
-	eventually(t, "the expired backfill is gone", func() bool {
+	eventually.True(t, "the expired backfill is gone", func() bool {
 		om.expectFetch(om.fetchAs("nothing"), codes.OK)
 		return second(om.frontend.GetBackfill(t.Context(), &openmatch.GetBackfillRequest{BackfillId: b.GetId()})) != nil
 	})
@@ -493,7 +494,7 @@ func (om *openMatch) fetchAs(profile string) fetched {
 	done := make(chan fetched, 1)
 	idle, _ := om.clock.Waiting()
 	go func() { done <- om.fetch(om.t.Context(), om.request(profile)) }()
-	eventually(om.t, "a cycle registers", func() bool { n, _ := om.clock.Waiting(); return n > idle })
+	eventually.True(om.t, "a cycle registers", func() bool { n, _ := om.clock.Waiting(); return n > idle })
 	om.clock.Advance(100 * time.Millisecond)
 	return <-done
 }

@@ -23,6 +23,7 @@ import (
 
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -115,7 +116,7 @@ func (om *openMatch) other() *openMatch {
 	om.connect(os.Getenv(envFrontend), os.Getenv(envBackend), os.Getenv(envQuery))
 	om.restAt(os.Getenv(envFrontendHTTP), os.Getenv(envBackendHTTP), os.Getenv(envQueryHTTP))
 	om.proposing("nothing")
-	eventually(t, "it reaches the evaluator of this test", func() bool {
+	eventually.True(t, "it reaches the evaluator of this test", func() bool {
 		return om.fetch(t.Context(), om.request("nothing")).err == nil
 	})
 	return om
@@ -461,21 +462,5 @@ func expectCode(t *testing.T, err error, want codes.Code) {
 	t.Helper()
 	if status.Code(err) != want {
 		t.Errorf("got %v, want code %v", err, want)
-	}
-}
-
-// eventually polls until the condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("not in 30 s: %s", what)
-		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"torikumi/pkg/eventually"
 	"torikumi/proto/openmatch"
 )
 
@@ -126,7 +127,7 @@ func (h *history) deleteTicket() step {
 	name := h.one(h.tickets)
 	return step{text: "delete ticket " + name, run: func(ctx context.Context, s *side) string {
 		_, err := s.frontend.DeleteTicket(ctx, &openmatch.DeleteTicketRequest{TicketId: s.id(name)})
-		eventually(s.t, "the ticket is gone", func() bool {
+		eventually.True(s.t, "the ticket is gone", func() bool {
 			_, err := s.frontend.GetTicket(ctx, &openmatch.GetTicketRequest{TicketId: s.id(name)})
 			return err != nil
 		})

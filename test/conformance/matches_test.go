@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/porttest"
 	"torikumi/proto/openmatch"
 )
@@ -43,7 +44,7 @@ func TestCallsShareACycle(t *testing.T) {
 		shared.Store(len(ids) == 2)
 		return accept(stream, ids[len(ids)-1])
 	})
-	eventually(t, "two calls meet in a cycle", func() bool {
+	eventually.True(t, "two calls meet in a cycle", func() bool {
 		got := om.fetchAll("a", "b")
 		if !shared.Load() {
 			return false
@@ -73,7 +74,7 @@ func TestEvaluatorThatMisusesIdsFailsEveryCaller(t *testing.T) {
 				shared.Store(len(ids) == 2)
 				return accept(stream, answer(om.name+"/a")...)
 			})
-			eventually(t, "two calls meet in a cycle", func() bool {
+			eventually.True(t, "two calls meet in a cycle", func() bool {
 				got := om.fetchAll("a", "b")
 				if !shared.Load() {
 					return false
@@ -93,7 +94,7 @@ func TestOneMatchIdFromTwoFunctionsFailsBoth(t *testing.T) {
 	om := start(t)
 	om.proposing("a", om.match("same"))
 	om.proposing("b", om.match("same"))
-	eventually(t, "two calls meet in a cycle and fail", func() bool {
+	eventually.True(t, "two calls meet in a cycle and fail", func() bool {
 		got := om.fetchAll("a", "b")
 		return status.Code(got[0].err) == codes.Unknown && status.Code(got[1].err) == codes.Unknown
 	})
@@ -128,7 +129,7 @@ func TestEvaluatorThatFails(t *testing.T) {
 	}
 	om.evaluator.set(acceptAll)
 	// A call may still fall into the window of the cycle that failed.
-	eventually(t, "matches again", func() bool {
+	eventually.True(t, "matches again", func() bool {
 		got := om.fetch(t.Context(), om.request("a"))
 		return got.err == nil && len(got.ids) == 1
 	})

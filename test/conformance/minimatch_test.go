@@ -16,6 +16,7 @@ import (
 
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -28,7 +29,7 @@ func TestPendingAndAssignedTicketsTimeOut(t *testing.T) {
 	om.proposing("p", om.match("m", a, b))
 	done := make(chan fetched, 1)
 	go func() { done <- om.fetch(t.Context(), om.request("p")) }()
-	eventually(t, "a cycle registers", func() bool { n, _ := c.Waiting(); return n > 0 })
+	eventually.True(t, "a cycle registers", func() bool { n, _ := c.Waiting(); return n > 0 })
 	c.Advance(time.Second)
 	om.expectFetch(<-done, codes.OK, "m")
 	om.expectWaiting()
@@ -60,7 +61,7 @@ func TestEvaluatorThatIsNotThereAndComes(t *testing.T) {
 		t.Errorf("the message is %q", message)
 	}
 	serve(t, addr, func(r grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(r, om.evaluator) })
-	eventually(t, "matches once the evaluator is there", func() bool {
+	eventually.True(t, "matches once the evaluator is there", func() bool {
 		return om.fetch(t.Context(), om.request("p")).err == nil
 	})
 }

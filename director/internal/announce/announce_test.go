@@ -6,7 +6,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"torikumi/director/internal/announce"
+	"torikumi/pkg/eventually"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -136,16 +136,7 @@ func TestSubscriberLeaves(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	h.subscribe(ctx, t)
 	leave()
-	limit := time.After(20 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for h.metric(t, "subscribers") != 0 {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatal("the subscription is still there")
-		}
-	}
+	eventually.True(t, "the subscription is over", func() bool { return h.metric(t, "subscribers") == 0 })
 	h.Publish(announcement(0))
 	if n := h.metric(t, "cut_offs_total"); n != 0 {
 		t.Errorf("%v were cut off", n)

@@ -4,9 +4,6 @@
 package call
 
 import (
-	"log/slog"
-	"sync"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -59,42 +56,5 @@ func (s *Sent) Effect(err error) Effect {
 		return Refused
 	default:
 		return Unknown
-	}
-}
-
-// Link remembers whether something that the director needs is there, so that
-// the log has one line for each change and none for each try. It is safe for
-// concurrent use.
-type Link struct {
-	log        *slog.Logger
-	lost, back string
-
-	mu   sync.Mutex
-	down bool
-}
-
-// NewLink makes a link that is up. The messages are logged when it is lost and
-// when it is back.
-func NewLink(log *slog.Logger, lost, back string) *Link {
-	return &Link{log: log, lost: lost, back: back}
-}
-
-// Down says that it failed.
-func (l *Link) Down(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.down {
-		l.down = true
-		l.log.Warn(l.lost, "error", err)
-	}
-}
-
-// Up says that it works.
-func (l *Link) Up() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.down {
-		l.down = false
-		l.log.Info(l.back)
 	}
 }

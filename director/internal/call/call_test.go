@@ -1,12 +1,8 @@
 package call_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"log/slog"
 	"net"
-	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -105,22 +101,5 @@ func TestConnectionLost(t *testing.T) {
 	_, err = grpc_health_v1.NewHealthClient(conn).Check(t.Context(), new(grpc_health_v1.HealthCheckRequest), sent.Option())
 	if got := sent.Effect(err); got != call.Unknown {
 		t.Errorf("%v, %v", got, err)
-	}
-}
-
-func TestLinkLogsChanges(t *testing.T) {
-	var out bytes.Buffer
-	l := call.NewLink(slog.New(slog.NewTextHandler(&out, nil)), "it is lost", "it is back")
-	l.Up()
-	for range 3 {
-		l.Down(errors.New("boom"))
-	}
-	for range 3 {
-		l.Up()
-	}
-	l.Down(errors.New("boom"))
-	text := out.String()
-	if strings.Count(text, "it is lost") != 2 || strings.Count(text, "it is back") != 1 {
-		t.Errorf("log:\n%s", text)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"time"
 
-	"torikumi/director/internal/call"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 )
@@ -44,7 +43,7 @@ var ErrSilent = errors.New("no answer in time")
 // tickets of its matches are already pending.
 func Loop(ctx, work context.Context, o LoopOptions) {
 	log := o.Logger.With("queue", o.Queue)
-	link := call.NewLink(log, "fetching matches lost", "fetching matches recovered")
+	health := rpc.NewHealth(log, "fetching matches lost", "fetching matches recovered")
 	var failed rpc.Backoff
 	failing := rpc.Backoff{Max: 2 * time.Second}
 	for ctx.Err() == nil {
@@ -55,12 +54,12 @@ func Loop(ctx, work context.Context, o LoopOptions) {
 		}
 		if err != nil {
 			o.Metrics.fetches.WithLabelValues(o.Queue, "error").Inc()
-			link.Down(err)
+			health.Down(err)
 			_ = failed.Wait(ctx) // the loop sees the end
 			continue
 		}
 		o.Metrics.fetches.WithLabelValues(o.Queue, "ok").Inc()
-		link.Up()
+		health.Up()
 		failed.Reset()
 		switch {
 		case found == 0: // also after failures: the next match may be a good one

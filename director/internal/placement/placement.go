@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"torikumi/director/internal/call"
 	"torikumi/director/internal/match"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/rpc"
@@ -48,7 +47,7 @@ type Options struct {
 type Placer struct {
 	opts                                    Options
 	metrics                                 metrics
-	allocator, supply, gameServers, backend *call.Link
+	allocator, supply, gameServers, backend *rpc.Health
 }
 
 // New makes a Placer and registers its metrics.
@@ -56,10 +55,10 @@ func New(o Options) *Placer {
 	return &Placer{
 		opts:        o,
 		metrics:     newMetrics(o.Registry),
-		allocator:   call.NewLink(o.Logger, "allocator lost", "allocator recovered"),
-		supply:      call.NewLink(o.Logger, "no game server is ready", "game servers are ready again"),
-		gameServers: call.NewLink(o.Logger, "game server list lost", "game server list recovered"),
-		backend:     call.NewLink(o.Logger, "assignment of tickets lost", "assignment of tickets recovered"),
+		allocator:   rpc.NewHealth(o.Logger, "allocator lost", "allocator recovered"),
+		supply:      rpc.NewHealth(o.Logger, "no game server is ready", "game servers are ready again"),
+		gameServers: rpc.NewHealth(o.Logger, "game server list lost", "game server list recovered"),
+		backend:     rpc.NewHealth(o.Logger, "assignment of tickets lost", "assignment of tickets recovered"),
 	}
 }
 

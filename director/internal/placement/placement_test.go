@@ -20,6 +20,7 @@ import (
 	"torikumi/director/internal/match"
 	"torikumi/director/internal/placement"
 	"torikumi/director/internal/servers"
+	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -160,7 +161,7 @@ func server(name string, change ...func(*servers.Server)) servers.Server {
 		panic(err)
 	}
 	s := servers.Server{
-		Namespace: "n", Name: name, State: servers.StateAllocated, Address: "192.0.2.1", Ports: []servers.Port{{Name: "default", Number: 7000}},
+		Namespace: "n", Name: name, State: agones.Allocated, Address: "192.0.2.1", Ports: []servers.Port{{Name: "default", Number: 7000}},
 		Labels: map[string]string{contract.MatchLabel: played().Label}, Annotations: map[string]string{contract.RosterAnnotation: roster},
 	}
 	for _, f := range change {

@@ -9,6 +9,7 @@ import (
 
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/servers"
+	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 )
@@ -26,7 +27,7 @@ func (t *task) find(ctx context.Context) ([]servers.Server, error) {
 	t.gameServers.Up()
 	// A server that has made itself Ready again keeps the label: it is not ours.
 	list = slices.DeleteFunc(list, func(s servers.Server) bool {
-		return s.State != servers.StateAllocated || s.Labels[contract.MatchLabel] != t.job.Match.Label ||
+		return s.State != agones.Allocated || s.Labels[contract.MatchLabel] != t.job.Match.Label ||
 			!t.job.Match.Owns(s.Annotations[contract.RosterAnnotation])
 	})
 	slices.SortFunc(list, func(a, b servers.Server) int {

@@ -9,21 +9,22 @@ import (
 
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/match"
+	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/proto/agones/allocation"
 )
 
-// agones is an Allocator over Agones's allocator service.
-type agones struct {
+// allocator is an Allocator over Agones's allocator service.
+type allocator struct {
 	client allocation.AllocationServiceClient
 }
 
 // NewAgones makes an Allocator that calls Agones's allocator service over conn.
 func NewAgones(conn grpc.ClientConnInterface) Allocator {
-	return agones{client: allocation.NewAllocationServiceClient(conn)}
+	return allocator{client: allocation.NewAllocationServiceClient(conn)}
 }
 
-func (a agones) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
+func (a allocator) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
 	roster, err := m.Roster()
 	if err != nil {
 		return Server{}, call.Refused, fmt.Errorf("allocate for match %q: encode roster: %w", m.ID, err)
@@ -44,7 +45,7 @@ func (a agones) Allocate(ctx context.Context, m *match.Match, sel Selector) (Ser
 		return Server{}, sent.Effect(err), fmt.Errorf("allocate for match %q: %w", m.ID, err)
 	}
 	s := Server{
-		Namespace: sel.Namespace, Name: resp.GetGameServerName(), State: StateAllocated, Address: resp.GetAddress(),
+		Namespace: sel.Namespace, Name: resp.GetGameServerName(), State: agones.Allocated, Address: resp.GetAddress(),
 		Labels: resp.GetMetadata().GetLabels(), Annotations: resp.GetMetadata().GetAnnotations(),
 	}
 	for _, p := range resp.GetPorts() {

@@ -13,6 +13,7 @@ import (
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/match"
 	"torikumi/director/internal/servers"
+	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/proto/agones/allocation"
 	"torikumi/proto/openmatch"
@@ -42,7 +43,7 @@ func TestAllocate(t *testing.T) {
 	a := new(allocator)
 	sel := servers.Selector{Namespace: "n", Labels: map[string]string{"size": "small"}}
 	s, effect, err := servers.NewAgones(a).Allocate(t.Context(), m, sel)
-	if err != nil || effect != call.Done || s.ID() != "n/gs" || s.State != servers.StateAllocated || s.Connection() != "192.0.2.1:2" ||
+	if err != nil || effect != call.Done || s.ID() != "n/gs" || s.State != agones.Allocated || s.Connection() != "192.0.2.1:2" ||
 		s.Labels["k"] != "v" || s.Annotations["x"] != "y" {
 		t.Errorf("%+v, %v, %v", s, effect, err)
 	}

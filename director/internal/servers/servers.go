@@ -35,9 +35,6 @@ type Port struct {
 	Number int32
 }
 
-// StateAllocated is Agones's state of a server that a match has.
-const StateAllocated = "Allocated"
-
 // ID is "namespace/name".
 func (s Server) ID() string { return s.Namespace + "/" + s.Name }
 

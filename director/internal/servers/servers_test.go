@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/director/internal/servers"
+	"torikumi/pkg/agones"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -78,7 +79,7 @@ func TestList(t *testing.T) {
 		t.Fatal(list, err)
 	}
 	s := list[0]
-	if s.ID() != "n/gs" || s.UID != "u" || s.State != servers.StateAllocated || s.GamePort() != 2 || s.Ports[0].Name != "a" ||
+	if s.ID() != "n/gs" || s.UID != "u" || s.State != agones.Allocated || s.GamePort() != 2 || s.Ports[0].Name != "a" ||
 		s.Labels["k"] != "v" || s.Annotations["x"] != "y" || s.PortMap()["z"] != 3 {
 		t.Errorf("server = %+v", s)
 	}

@@ -51,8 +51,8 @@ func (l *list[T]) add(e *Entry[T], key uint64) {
 	e.places = append(e.places, place[T]{list: l, at: at})
 }
 
-// take adds an item of another list that forgets it.
-func (l *list[T]) take(it item[T]) {
+// move adds an item of another list that forgets it.
+func (l *list[T]) move(it item[T]) {
 	it.entry.places[it.place] = place[T]{list: l, at: l.push(it)}
 }
 

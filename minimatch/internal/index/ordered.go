@@ -118,10 +118,10 @@ func (o *ordered[T]) divide(i int, key uint64) bool {
 	if b.uniform || i == len(o.buckets)-1 && key > highest {
 		return true
 	}
-	at := cut(items)
+	at := split(items)
 	upper := &list[T]{home: o, tail: make([]item[T], 0, bucketSize)}
 	for _, it := range items[at:] {
-		upper.take(it)
+		upper.move(it)
 	}
 	clear(items[at:])
 	b.list.tail = shrink(items[:at])
@@ -136,9 +136,9 @@ func (o *ordered[T]) divide(i int, key uint64) bool {
 	return true
 }
 
-// cut finds the place nearest to the middle between two different keys of sorted
+// split finds the place nearest to the middle between two different keys of sorted
 // items that are not all the same.
-func cut[T any](items []item[T]) int {
+func split[T any](items []item[T]) int {
 	middle := len(items) / 2
 	for d := 0; ; d++ {
 		for _, at := range [...]int{middle - d, middle + d} {
@@ -178,7 +178,7 @@ func (o *ordered[T]) merge(i int) bool {
 		return false
 	}
 	for _, it := range next.tail {
-		b.list.take(it)
+		b.list.move(it)
 	}
 	b.uniform = false
 	o.remove(i + 1)

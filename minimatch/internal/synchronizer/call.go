@@ -48,7 +48,7 @@ func (c *Call) done() {
 	if c.proposing {
 		c.proposing = false
 		c.cycle.proposing--
-		c.cycle.settle()
+		c.cycle.advance()
 	}
 }
 
@@ -69,7 +69,7 @@ func (c *Call) leave() {
 	c.finish(errLeft)
 	c.cycle.present--
 	c.done()
-	c.cycle.settle()
+	c.cycle.advance()
 }
 
 // Cut is closed when the proposal window closes while the match function still

@@ -12,8 +12,8 @@ import (
 
 // cycle is one round of registration, collection and evaluation.
 type cycle struct {
-	o      Options
-	ctx    context.Context
+	o Options
+	// cancel ends the evaluation.
 	cancel context.CancelCauseFunc
 	// registered is closed when no more calls can join, over when the next
 	// cycle may start.
@@ -33,6 +33,7 @@ type cycle struct {
 	inbox       []*openmatch.Match // what the evaluator has not taken yet
 	arrived     chan struct{}      // closed when the inbox or collecting changes
 	collection  clock.Timer
+	err         error // why the cycle failed
 }
 
 // proposal is a match id of this cycle and what became of it.
@@ -42,11 +43,11 @@ type proposal struct {
 	accepted bool
 }
 
-func newCycle(o Options) *cycle {
+// newCycle starts the registration window; ctx is that of the evaluation.
+func newCycle(o Options) (c *cycle, ctx context.Context) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	c := &cycle{
+	c = &cycle{
 		o:           o,
-		ctx:         ctx,
 		cancel:      cancel,
 		registered:  make(chan struct{}),
 		over:        make(chan struct{}),
@@ -56,18 +57,18 @@ func newCycle(o Options) *cycle {
 		arrived:     make(chan struct{}),
 	}
 	c.registration = o.Clock.AfterFunc(o.Registration, c.closeRegistration)
-	return c
+	return c, ctx
 }
 
 // run lasts from the first registration until the next cycle may start. When the
 // evaluation fails the callers hear of it at once, but the registration window
 // runs its time all the same, so that callers who try again immediately do not
 // make cycle after cycle. Only stopping cuts the window short.
-func (c *cycle) run(stopping <-chan struct{}) {
+func (c *cycle) run(ctx context.Context, stopping <-chan struct{}) {
 	evaluated := make(chan struct{})
 	go func() {
 		defer close(evaluated)
-		if err := c.o.Evaluator.Evaluate(c.ctx, c, c.accept); err != nil {
+		if err := c.o.Evaluator.Evaluate(ctx, c, c.accept); err != nil {
 			c.fail(err)
 		}
 	}()
@@ -96,11 +97,17 @@ func (c *cycle) run(stopping <-chan struct{}) {
 // fail ends the cycle for all its callers. The first failure is the one that
 // they hear of: what it brings down with it does not explain anything.
 func (c *cycle) fail(err error) {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = err
+	}
+	err = c.err
+	c.mu.Unlock()
 	c.cancel(err)
-	c.finish(context.Cause(c.ctx))
+	c.finish(err)
 }
 
-// finish tells the calls that no more matches come.
+// finish ends the calls: no more matches come.
 func (c *cycle) finish(err error) {
 	c.mu.Lock()
 	calls := c.calls
@@ -129,8 +136,8 @@ func (c *cycle) join(ctx context.Context, prepare Prepare) *Call {
 	c.proposing++
 	c.present++
 	call.unwatch = context.AfterFunc(ctx, call.leave)
-	if c.ctx.Err() != nil {
-		call.finish(context.Cause(c.ctx))
+	if c.err != nil {
+		call.finish(c.err)
 	}
 	return call
 }
@@ -145,12 +152,12 @@ func (c *cycle) closeRegistration() {
 	c.registering = false
 	c.collection = c.o.Clock.AfterFunc(c.o.Collection, c.closeWindow)
 	close(c.registered)
-	c.settle()
+	c.advance()
 }
 
-// settle does what follows from a call's being done or gone, or from the end of
+// advance does what follows from a call's being done or gone, or from the end of
 // registration. It needs the lock.
-func (c *cycle) settle() {
+func (c *cycle) advance() {
 	if c.registering {
 		return
 	}
@@ -215,8 +222,8 @@ func (c *cycle) propose(call *Call, m *openmatch.Match) error {
 	return nil
 }
 
-// Take is the evaluator's side of the proposals.
-func (c *cycle) Take(ctx context.Context) ([]*openmatch.Match, error) {
+// Receive is the evaluator's side of the proposals.
+func (c *cycle) Receive(ctx context.Context) ([]*openmatch.Match, error) {
 	for {
 		c.mu.Lock()
 		batch, more, arrived := c.inbox, c.collecting, c.arrived

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/status"
 
+	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 )
 
@@ -23,13 +23,13 @@ var errEarlyEnd = errors.New("the evaluator ended before it had all proposals")
 // with NewRemote; it is safe for concurrent use.
 type Remote struct {
 	client openmatch.EvaluatorClient
-	health health
+	health *rpc.Health
 }
 
 // NewRemote returns an evaluator that is called through client. Its failures
 // are logged when they begin and when they end.
 func NewRemote(client openmatch.EvaluatorClient, logger *slog.Logger) *Remote {
-	return &Remote{client: client, health: health{logger: logger}}
+	return &Remote{client: client, health: newHealth(logger)}
 }
 
 // Evaluate implements Evaluator.
@@ -38,7 +38,7 @@ func (r *Remote) Evaluate(ctx context.Context, source Source, accept func(string
 	group, ctx := errgroup.WithContext(ctx)
 	stream, err := r.client.Evaluate(ctx)
 	if err != nil {
-		return r.health.outcome(parent, remoteError(err))
+		return outcome(parent, r.health, remoteError(err))
 	}
 	received := make(chan struct{})
 	var receiveErr error
@@ -59,14 +59,14 @@ func (r *Remote) Evaluate(ctx context.Context, source Source, accept func(string
 		}
 		return err
 	})
-	return r.health.outcome(parent, group.Wait())
+	return outcome(parent, r.health, group.Wait())
 }
 
 // send passes proposals on until there are no more. It returns io.EOF when the
 // evaluator has ended the stream before.
 func send(ctx context.Context, stream openmatch.Evaluator_EvaluateClient, source Source) error {
 	for {
-		batch, err := source.Take(ctx)
+		batch, err := source.Receive(ctx)
 		if errors.Is(err, io.EOF) {
 			if err := stream.CloseSend(); err != nil {
 				return remoteError(err)
@@ -102,21 +102,21 @@ func receive(stream openmatch.Evaluator_EvaluateClient, accept func(string) erro
 	}
 }
 
-// health knows whether the evaluator works.
-type health struct {
-	logger  *slog.Logger
-	failing atomic.Bool
+// newHealth logs when an evaluator begins to fail and when it works again.
+func newHealth(logger *slog.Logger) *rpc.Health {
+	return rpc.NewHealth(logger, "evaluator fails", "evaluator works again")
 }
 
-// outcome logs a change from working to failing or back.
-func (r *health) outcome(ctx context.Context, err error) error {
+// outcome records how an evaluation ended, with the cause that callers are not
+// told. An end from outside says nothing of the evaluator.
+func outcome(ctx context.Context, health *rpc.Health, err error) error {
+	var failed *evaluatorError
 	switch {
 	case err != nil && ctx.Err() != nil:
-		// The cycle was ended from outside, which says nothing of the evaluator.
-	case err != nil && !r.failing.Swap(true):
-		r.logger.Error("evaluator fails", "error", err, "cause", errors.Unwrap(err))
-	case err == nil && r.failing.Swap(false):
-		r.logger.Info("evaluator works again")
+	case errors.As(err, &failed):
+		health.Down(fmt.Errorf("%w: %w", err, failed.cause))
+	default:
+		health.Record(err)
 	}
 	return err
 }

@@ -30,7 +30,8 @@ var errRESTTimeout = errors.New("the evaluator took longer than 3 s")
 type REST struct {
 	url    string
 	client *http.Client
-	health health
+	health *rpc.Health
+	logger *slog.Logger
 }
 
 // NewREST returns an evaluator at the address HOST:PORT.
@@ -44,7 +45,8 @@ func NewREST(address string, logger *slog.Logger) *REST {
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		health: health{logger: logger},
+		health: newHealth(logger),
+		logger: logger,
 	}
 }
 
@@ -94,13 +96,13 @@ func (r *REST) Evaluate(ctx context.Context, source Source, accept func(string) 
 	if err != nil && parent.Err() == nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}
-	return r.health.outcome(parent, err)
+	return outcome(parent, r.health, err)
 }
 
 // write sends proposals, one JSON object after another, until there are no more.
 func write(ctx context.Context, w io.Writer, source Source) error {
 	for {
-		batch, err := source.Take(ctx)
+		batch, err := source.Receive(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -143,7 +145,7 @@ func (r *REST) call(ctx context.Context, body io.Reader, accept func(string) err
 		var wrong *wrongID
 		switch err := accept(answer.GetMatchId()); {
 		case errors.As(err, &wrong):
-			r.health.logger.Warn("evaluator's answer passed over", "error", err)
+			r.logger.Warn("evaluator's answer passed over", "error", err)
 		case err != nil:
 			return err
 		}

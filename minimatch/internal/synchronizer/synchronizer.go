@@ -25,9 +25,9 @@ type Evaluator interface {
 
 // Source hands over proposals in the order in which they came.
 type Source interface {
-	// Take waits for proposals and returns all that are there. It returns io.EOF
+	// Receive waits for proposals and returns all that are there. It returns io.EOF
 	// when there will be no more, and ctx's cause when ctx is done.
-	Take(ctx context.Context) ([]*openmatch.Match, error)
+	Receive(ctx context.Context) ([]*openmatch.Match, error)
 }
 
 // Pending is what a cycle does to what waits.
@@ -122,10 +122,10 @@ func (s *Synchronizer) join(ctx context.Context, prepare Prepare) (*Call, <-chan
 		return nil, nil, ErrStopped
 	}
 	if s.current == nil {
-		c := newCycle(s.o)
+		c, evaluation := newCycle(s.o)
 		s.current = c
 		s.cycles.Go(func() {
-			c.run(s.stopping)
+			c.run(evaluation, s.stopping)
 			s.finish(c)
 		})
 	}

@@ -56,7 +56,7 @@ func acceptAll(ctx context.Context, _ int, source synchronizer.Source, accept fu
 func takeAll(ctx context.Context, source synchronizer.Source) ([]*openmatch.Match, error) {
 	var all []*openmatch.Match
 	for {
-		batch, err := source.Take(ctx)
+		batch, err := source.Receive(ctx)
 		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
@@ -103,15 +103,15 @@ func (p *pending) has(id string) bool {
 	return p.ids[id]
 }
 
-type fixture struct {
+type harness struct {
 	*synchronizer.Synchronizer
 	t       *testing.T
 	clock   *clock.Fake
 	pending *pending
 }
 
-func newFixture(t *testing.T, evaluate func(context.Context, int, synchronizer.Source, func(string) error) error) *fixture {
-	f := &fixture{t: t, clock: clock.NewFake(time.Unix(0, 0)), pending: &pending{ids: map[string]bool{}}}
+func newHarness(t *testing.T, evaluate func(context.Context, int, synchronizer.Source, func(string) error) error) *harness {
+	f := &harness{t: t, clock: clock.NewFake(time.Unix(0, 0)), pending: &pending{ids: map[string]bool{}}}
 	f.Synchronizer = synchronizer.New(synchronizer.Options{
 		Clock:        f.clock,
 		Evaluator:    &evaluator{evaluate: evaluate},
@@ -123,7 +123,7 @@ func newFixture(t *testing.T, evaluate func(context.Context, int, synchronizer.S
 	return f
 }
 
-func (f *fixture) register() *synchronizer.Call {
+func (f *harness) register() *synchronizer.Call {
 	f.t.Helper()
 	call, err := f.Register(f.t.Context(), asProposed)
 	if err != nil {
@@ -133,15 +133,15 @@ func (f *fixture) register() *synchronizer.Call {
 	return call
 }
 
-func (f *fixture) advance(d time.Duration) { f.clock.Advance(d) }
+func (f *harness) advance(d time.Duration) { f.clock.Advance(d) }
 
 // closeRegistration also starts the collection timer.
-func (f *fixture) closeRegistration() {
+func (f *harness) closeRegistration() {
 	f.t.Helper()
 	f.advance(registration)
 }
 
-func (f *fixture) next(call *synchronizer.Call, want string) {
+func (f *harness) next(call *synchronizer.Call, want string) {
 	f.t.Helper()
 	m, err := call.Next(f.t.Context())
 	if err != nil || m.GetMatchId() != want {
@@ -149,7 +149,7 @@ func (f *fixture) next(call *synchronizer.Call, want string) {
 	}
 }
 
-func (f *fixture) ends(call *synchronizer.Call, want string) {
+func (f *harness) ends(call *synchronizer.Call, want string) {
 	f.t.Helper()
 	m, err := call.Next(f.t.Context())
 	if err == nil || !strings.Contains(err.Error(), want) {
@@ -157,7 +157,7 @@ func (f *fixture) ends(call *synchronizer.Call, want string) {
 	}
 }
 
-func (f *fixture) propose(call *synchronizer.Call, id string, tickets ...string) {
+func (f *harness) propose(call *synchronizer.Call, id string, tickets ...string) {
 	f.t.Helper()
 	m := &openmatch.Match{MatchId: id}
 	for _, t := range tickets {
@@ -179,7 +179,7 @@ func closed(ch <-chan struct{}) bool {
 
 func TestCallsOfOneWindowShareACycleAndLaterOnesGetTheNext(t *testing.T) {
 	seen := make(chan string, 3)
-	f := newFixture(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
+	f := newHarness(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
 		all, err := takeAll(ctx, source)
 		if err != nil {
 			return err
@@ -223,7 +223,7 @@ func TestCallsOfOneWindowShareACycleAndLaterOnesGetTheNext(t *testing.T) {
 
 func TestACycleWhoseFunctionsAreDoneEndsWithRegistrationNotBefore(t *testing.T) {
 	complete := make(chan struct{})
-	f := newFixture(t, func(ctx context.Context, _ int, source synchronizer.Source, _ func(string) error) error {
+	f := newHarness(t, func(ctx context.Context, _ int, source synchronizer.Source, _ func(string) error) error {
 		_, err := takeAll(ctx, source)
 		close(complete)
 		return err
@@ -245,7 +245,7 @@ func TestACycleWhoseFunctionsAreDoneEndsWithRegistrationNotBefore(t *testing.T) 
 }
 
 func TestTheWindowRunsFromTheEndOfRegistrationAndCutsWhoIsNotDone(t *testing.T) {
-	f := newFixture(t, acceptAll)
+	f := newHarness(t, acceptAll)
 	quick, slow := f.register(), f.register()
 	f.propose(quick, "quick")
 	quick.Done()
@@ -268,7 +268,7 @@ func TestTheWindowRunsFromTheEndOfRegistrationAndCutsWhoIsNotDone(t *testing.T) 
 }
 
 func TestAFailedEvaluationIsHeardAtOnceAndHoldsItsWindow(t *testing.T) {
-	f := newFixture(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
+	f := newHarness(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
 		if round == 1 {
 			return errors.New("unreachable")
 		}
@@ -290,7 +290,7 @@ func TestMisusedIdsFailTheWholeCycleButAcceptedMatchesStand(t *testing.T) {
 		"twice":     {[]string{"a", "a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t, func(ctx context.Context, _ int, source synchronizer.Source, accept func(string) error) error {
+			f := newHarness(t, func(ctx context.Context, _ int, source synchronizer.Source, accept func(string) error) error {
 				if _, err := takeAll(ctx, source); err != nil {
 					return err
 				}
@@ -315,7 +315,7 @@ func TestMisusedIdsFailTheWholeCycleButAcceptedMatchesStand(t *testing.T) {
 }
 
 func TestOneIdFromTwoFunctionsFailsTheCycle(t *testing.T) {
-	f := newFixture(t, acceptAll)
+	f := newHarness(t, acceptAll)
 	a, b := f.register(), f.register()
 	f.propose(a, "same")
 	if err := b.Propose(&openmatch.Match{MatchId: "same"}); err == nil {
@@ -326,7 +326,7 @@ func TestOneIdFromTwoFunctionsFailsTheCycle(t *testing.T) {
 }
 
 func TestOneIdTwiceFromOneFunctionFailsOnlyThatCall(t *testing.T) {
-	f := newFixture(t, acceptAll)
+	f := newHarness(t, acceptAll)
 	a, b := f.register(), f.register()
 	f.propose(a, "same")
 	if err := a.Propose(&openmatch.Match{MatchId: "same"}); err == nil {
@@ -343,7 +343,7 @@ func TestOneIdTwiceFromOneFunctionFailsOnlyThatCall(t *testing.T) {
 
 func TestAHangingEvaluatorEndsWhenEveryCallerHasLeft(t *testing.T) {
 	hung := make(chan error, 2)
-	f := newFixture(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
+	f := newHarness(t, func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
 		if round > 1 {
 			return acceptAll(ctx, round, source, accept)
 		}
@@ -374,7 +374,7 @@ func TestAHangingEvaluatorEndsWhenEveryCallerHasLeft(t *testing.T) {
 }
 
 func TestWaitingForACycleEndsWithTheCaller(t *testing.T) {
-	f := newFixture(t, acceptAll)
+	f := newHarness(t, acceptAll)
 	f.register()
 	f.closeRegistration()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -391,7 +391,7 @@ func TestWaitingForACycleEndsWithTheCaller(t *testing.T) {
 
 func TestCloseEndsEveryone(t *testing.T) {
 	for _, windowClosed := range []bool{false, true} {
-		f := newFixture(t, acceptAll)
+		f := newHarness(t, acceptAll)
 		call := f.register()
 		if windowClosed {
 			f.closeRegistration()
@@ -465,7 +465,7 @@ func fetch(t *testing.T, ctx context.Context, s *synchronizer.Synchronizer, name
 }
 
 func TestAMatchIsPreparedForItsCaller(t *testing.T) {
-	f := newFixture(t, func(ctx context.Context, _ int, source synchronizer.Source, accept func(string) error) error {
+	f := newHarness(t, func(ctx context.Context, _ int, source synchronizer.Source, accept func(string) error) error {
 		all, err := takeAll(ctx, source)
 		for _, m := range all {
 			err = errors.Join(err, accept(m.GetMatchId()))
