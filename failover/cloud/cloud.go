@@ -80,6 +80,11 @@ type Owner struct {
 	Failover string
 }
 
+// Whole reports whether no field is empty.
+func (o Owner) Whole() bool {
+	return o.Cluster != "" && o.Node != "" && o.NodeUID != "" && o.Failover != ""
+}
+
 // Spec is a VM to be made.
 type Spec struct {
 	Ref

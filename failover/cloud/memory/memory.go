@@ -252,8 +252,7 @@ func (m *Provider) fault(c cloud.Call, r cloud.Ref) Fault {
 // Create implements cloud.Provider.
 func (m *Provider) Create(ctx context.Context, s cloud.Spec) error {
 	return m.do(ctx, cloud.CallCreate, s.Ref, func(f Fault) error {
-		o := s.Owner
-		if s.Name == "" || s.RequestID == "" || o.Cluster == "" || o.Node == "" || o.NodeUID == "" || o.Failover == "" || !slices.Contains(m.Zones, s.Zone) {
+		if s.Name == "" || s.RequestID == "" || !s.Owner.Whole() || !slices.Contains(m.Zones, s.Zone) {
 			return fmt.Errorf("%w: name, zone, request ID and the whole owner are needed", cloud.ErrInvalid)
 		}
 		if err := m.failed[s.RequestID]; err != nil {

@@ -1,17 +1,17 @@
 package execcloud
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"sigs.k8s.io/json"
 
 	"torikumi/failover/cloud"
 )
@@ -26,9 +26,7 @@ type jsonOwner struct {
 	Failover string `json:"failover"`
 }
 
-func toOwner(o cloud.Owner) *jsonOwner {
-	return &jsonOwner{Cluster: o.Cluster, Node: o.Node, NodeUID: o.NodeUID, Failover: o.Failover}
-}
+func toOwner(o cloud.Owner) *jsonOwner { return new(jsonOwner(o)) }
 
 // request is what the program reads.
 type request struct {
@@ -93,10 +91,7 @@ type machine struct {
 
 func (m *machine) instance() cloud.Instance {
 	return cloud.Instance{
-		Ref: cloud.Ref{Name: m.Name, Zone: m.Zone},
-		Owner: cloud.Owner{
-			Cluster: m.Owner.Cluster, Node: m.Owner.Node, NodeUID: m.Owner.NodeUID, Failover: m.Owner.Failover,
-		},
+		Ref: cloud.Ref{Name: m.Name, Zone: m.Zone}, Owner: cloud.Owner(m.Owner),
 		State: cloud.State(m.State), ProviderID: m.ProviderID, InternalIP: m.InternalIP, ExternalIP: m.ExternalIP,
 		Created: m.Created, HourlyCost: m.HourlyCost,
 	}
@@ -157,11 +152,11 @@ func parse(verb string, out []byte) (result, error) {
 			if err := m.check(); err != nil {
 				return result{}, fmt.Errorf("machines[%d]: %w", i, err)
 			}
-			if r := (cloud.Ref{Name: m.Name, Zone: m.Zone}); seen[r] {
+			r := cloud.Ref{Name: m.Name, Zone: m.Zone}
+			if seen[r] {
 				return result{}, fmt.Errorf("machines[%d]: %s in %s is there twice", i, m.Name, m.Zone)
-			} else {
-				seen[r] = true
 			}
+			seen[r] = true
 		}
 		return result{Machines: all}, nil
 	}
@@ -176,11 +171,7 @@ func (a *answer) refusal() error {
 	if !known {
 		return fmt.Errorf("error.code %q is unknown", a.Error.Code)
 	}
-	text := a.Error.Message
-	if text == "" {
-		text = a.Error.Code
-	}
-	return &refusal{kind: kind, text: text}
+	return &refusal{kind: kind, text: cmp.Or(a.Error.Message, a.Error.Code)}
 }
 
 var states = []string{string(cloud.Creating), string(cloud.Running), string(cloud.Stopping), string(cloud.Stopped)}
@@ -189,7 +180,7 @@ func (m *machine) check() error {
 	switch {
 	case m.Name == "" || m.Zone == "":
 		return errors.New("name and zone are needed")
-	case m.Owner.Cluster == "" || m.Owner.Node == "" || m.Owner.NodeUID == "" || m.Owner.Failover == "":
+	case !cloud.Owner(m.Owner).Whole():
 		return errors.New("owner must have cluster, node, nodeUID and failover")
 	case !slices.Contains(states, m.State):
 		return fmt.Errorf("state %q is none of %s", m.State, strings.Join(states, ", "))
@@ -202,103 +193,20 @@ func (m *machine) check() error {
 }
 
 // strict reads one JSON object: no field that is unknown, written otherwise or
-// there twice, nothing behind it. encoding/json alone takes the last of two
-// fields, and NAME for name.
+// there twice, nothing behind it. Its errors repeat no value of the text.
 func strict(text []byte, into any) error {
 	if !utf8.Valid(text) {
 		return errors.New("not UTF-8")
 	}
-	if err := fields(json.NewDecoder(bytes.NewReader(text)), reflect.TypeOf(into).Elem(), 0); err != nil {
-		return err
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return plain(err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("more than one JSON value")
-	}
-	return nil
-}
-
-// plain leaves out what a decoder's error repeats of its text.
-func plain(err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("not JSON, at byte %d", syntax.Offset)
+	breaks, err := json.UnmarshalStrict(text, into)
+	var kind *stdjson.UnmarshalTypeError
+	switch syntax, at := json.SyntaxErrorOffset(err); {
+	case syntax:
+		return fmt.Errorf("not JSON, at byte %d", at)
 	case errors.As(err, &kind):
 		return fmt.Errorf("%s has the wrong type", kind.Field)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("not JSON, ends early")
+	case err != nil:
+		return errors.New("a value has the wrong form")
 	}
-	return errors.New("a value has the wrong form")
-}
-
-const maxDepth = 8
-
-// fields walks one value and checks the names of its objects' fields against
-// the type that it is for.
-func fields(dec *json.Decoder, as reflect.Type, depth int) error {
-	if depth > maxDepth {
-		return errors.New("nested too deep")
-	}
-	t, err := dec.Token()
-	if err != nil {
-		return plain(err)
-	}
-	for as.Kind() == reflect.Pointer {
-		as = as.Elem()
-	}
-	switch t {
-	case json.Delim('{'):
-		if as.Kind() != reflect.Struct || as == reflect.TypeFor[time.Time]() {
-			return errors.New("an object where none belongs")
-		}
-		seen := make(map[string]bool)
-		for dec.More() {
-			t, err := dec.Token()
-			if err != nil {
-				return plain(err)
-			}
-			name, _ := t.(string)
-			inner, ok := fieldOf(as, name)
-			if !ok {
-				return fmt.Errorf("unknown field %.40q", name)
-			}
-			if seen[name] {
-				return fmt.Errorf("field %q is there twice", name)
-			}
-			seen[name] = true
-			if err := fields(dec, inner, depth+1); err != nil {
-				return err
-			}
-		}
-		_, err = dec.Token()
-	case json.Delim('['):
-		if as.Kind() != reflect.Slice {
-			return errors.New("a list where none belongs")
-		}
-		for dec.More() {
-			if err := fields(dec, as.Elem(), depth+1); err != nil {
-				return err
-			}
-		}
-		_, err = dec.Token()
-	}
-	if err != nil {
-		return plain(err)
-	}
-	return nil
-}
-
-func fieldOf(t reflect.Type, name string) (reflect.Type, bool) {
-	for f := range t.Fields() {
-		if f.Tag.Get("json") == name {
-			return f.Type, true
-		}
-	}
-	return nil, false
+	return errors.Join(breaks...)
 }

@@ -186,7 +186,7 @@ func check(r cloud.Ref, o cloud.Owner) error {
 	if r.Name == "" || r.Zone == "" {
 		return fmt.Errorf("%w: a VM has a name and a zone, got %+v", cloud.ErrInvalid, r)
 	}
-	if o.Cluster == "" || o.Node == "" || o.NodeUID == "" || o.Failover == "" {
+	if !o.Whole() {
 		return fmt.Errorf("%w: the owner must be whole: cluster, node, node UID, failover, got %+v", cloud.ErrInvalid, o)
 	}
 	return nil

@@ -93,7 +93,7 @@ func (p *Provider) check(s cloud.Spec) error {
 	if id, err := uuid.Parse(s.RequestID); err != nil || id == uuid.Nil {
 		return bad("the request ID must be a UUID other than zero", s.RequestID)
 	}
-	if s.Owner.Cluster == "" || s.Owner.Node == "" || s.Owner.NodeUID == "" || s.Owner.Failover == "" {
+	if !s.Owner.Whole() {
 		return bad("the owner must be whole: cluster, node, node UID, failover", fmt.Sprintf("%+v", s.Owner))
 	}
 	if s.Image == "" {
