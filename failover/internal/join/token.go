@@ -3,17 +3,16 @@ package join
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/url"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientcmdv1 "k8s.io/client-go/tools/clientcmd/api/v1"
+	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/yaml"
 )
 
@@ -24,25 +23,11 @@ const (
 	TokenLife      = 15 * time.Minute
 )
 
-const tokenAlphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-func random(n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		k, err := rand.Int(rand.Reader, big.NewInt(int64(len(tokenAlphabet))))
-		if err != nil {
-			panic(err) // crypto/rand does not fail
-		}
-		b[i] = tokenAlphabet[k.Int64()]
-	}
-	return string(b)
-}
-
 // NewTokenID makes the public half of a token.
-func NewTokenID() string { return random(6) }
+func NewTokenID() string { return strings.ToLower(rand.Text()[:6]) }
 
-// NewTokenSecret makes the secret half.
-func NewTokenSecret() string { return random(16) }
+// NewTokenSecret makes the secret half: 80 random bits.
+func NewTokenSecret() string { return strings.ToLower(rand.Text()[:16]) }
 
 // SecretName is the name of a token's Secret.
 func SecretName(id string) string { return "bootstrap-token-" + id }
@@ -81,14 +66,7 @@ type Cluster struct {
 
 // ReadClusterInfo reads the ConfigMap cluster-info of kube-public.
 func ReadClusterInfo(cm *corev1.ConfigMap) (Cluster, error) {
-	var config struct {
-		Clusters []struct {
-			Cluster struct {
-				Server string `json:"server"`
-				CA     []byte `json:"certificate-authority-data"`
-			} `json:"cluster"`
-		} `json:"clusters"`
-	}
+	var config clientcmdv1.Config
 	if err := yaml.Unmarshal([]byte(cm.Data["kubeconfig"]), &config); err != nil {
 		return Cluster{}, fmt.Errorf("%w: %w", ErrNoClusterInfo, err)
 	}
@@ -100,11 +78,7 @@ func ReadClusterInfo(cm *corev1.ConfigMap) (Cluster, error) {
 	if err != nil || server.Host == "" || server.Scheme != "https" {
 		return Cluster{}, fmt.Errorf("%w: server %q", ErrNoClusterInfo, c.Server)
 	}
-	block, _ := pem.Decode(c.CA)
-	if block == nil {
-		return Cluster{}, fmt.Errorf("%w: no certificate", ErrNoClusterInfo)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	certs, err := cert.ParseCertsPEM(c.CertificateAuthorityData)
 	if err != nil {
 		return Cluster{}, fmt.Errorf("%w: %w", ErrNoClusterInfo, err)
 	}
@@ -112,6 +86,5 @@ func ReadClusterInfo(cm *corev1.ConfigMap) (Cluster, error) {
 	if server.Port() == "" {
 		host += ":443"
 	}
-	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-	return Cluster{Endpoint: host, CAHash: "sha256:" + hex.EncodeToString(sum[:])}, nil
+	return Cluster{Endpoint: host, CAHash: fmt.Sprintf("sha256:%x", sha256.Sum256(certs[0].RawSubjectPublicKeyInfo))}, nil
 }
