@@ -1,6 +1,9 @@
 package v1
 
-import "encoding/json"
+import (
+	"cmp"
+	"encoding/json"
+)
 
 // What the earlier version has stored is read under its present name and
 // written under that alone. The earlier names go with the next version.
@@ -11,12 +14,8 @@ func (s *NodeFailoverSpec) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, (*plain)(s)); err != nil {
 		return err
 	}
-	if s.ParentFailover == "" {
-		s.ParentFailover = s.DeprecatedAdds
-	}
-	if s.SharedLoad == nil {
-		s.SharedLoad = s.DeprecatedShare
-	}
+	s.ParentFailover = cmp.Or(s.ParentFailover, s.DeprecatedAdds)
+	s.SharedLoad = cmp.Or(s.SharedLoad, s.DeprecatedShare)
 	s.DeprecatedAdds, s.DeprecatedShare = "", nil
 	return nil
 }
@@ -30,12 +29,8 @@ func (s *NodeFailoverStatus) UnmarshalJSON(text []byte) error {
 	if s.SharedLoads == nil {
 		s.SharedLoads = s.DeprecatedShares
 	}
-	if s.ParentFailover == "" {
-		s.ParentFailover = s.DeprecatedLead
-	}
-	if s.ParentFailoverUID == "" {
-		s.ParentFailoverUID = s.DeprecatedLeadUID
-	}
+	s.ParentFailover = cmp.Or(s.ParentFailover, s.DeprecatedLead)
+	s.ParentFailoverUID = cmp.Or(s.ParentFailoverUID, s.DeprecatedLeadUID)
 	s.DeprecatedShares, s.DeprecatedLead, s.DeprecatedLeadUID = nil, "", ""
 	return nil
 }

@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -374,10 +375,7 @@ func On(annotations map[string]string, name string) bool {
 // Parent is the name of the failover that this one has a further VM for, ""
 // if it has none.
 func (f *NodeFailover) Parent() string {
-	if f.Status.ParentFailover != "" {
-		return f.Status.ParentFailover
-	}
-	return f.Spec.ParentFailover
+	return cmp.Or(f.Status.ParentFailover, f.Spec.ParentFailover)
 }
 
 // Cost is what the VM has cost until then, by the price that it was asked for

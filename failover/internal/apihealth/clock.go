@@ -2,6 +2,7 @@ package apihealth
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,8 +30,7 @@ type Clock struct {
 // whatever happens, from any beginning.
 func NewClock(now func() (wall time.Time, steady time.Duration), log *slog.Logger) *Clock {
 	c := &Clock{now: now, log: log}
-	wall, steady := now()
-	c.offset = ahead(wall, steady)
+	c.Begin()
 	return c
 }
 
@@ -69,23 +69,20 @@ func (c *Clock) Skips() []decide.Skip {
 	c.log.Warn("the clock was set: waits are as long as they would have been", "by", by)
 	c.offset = offset
 	// A slice that was given away is not changed.
-	skips := append([]decide.Skip(nil), c.skips...)
+	skips := slices.Clone(c.skips)
 	if by > 0 {
 		skips = append(skips, decide.Skip{From: wall.Add(-by), To: wall})
 	}
 	for back := -by; back > 0 && len(skips) > 0; {
 		last := &skips[len(skips)-1]
-		if over := last.To.Sub(last.From); over > back {
+		over := last.To.Sub(last.From)
+		if over > back {
 			last.To = last.To.Add(-back)
 			break
-		} else {
-			back -= over
-			skips = skips[:len(skips)-1]
 		}
+		back -= over
+		skips = skips[:len(skips)-1]
 	}
-	if len(skips) > kept {
-		skips = skips[len(skips)-kept:]
-	}
-	c.skips = skips
+	c.skips = skips[max(0, len(skips)-kept):]
 	return c.skips
 }
