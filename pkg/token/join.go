@@ -6,8 +6,8 @@ const (
 	// DefaultLifetime is how long a join token is good for: the time to load a
 	// level and open a connection.
 	DefaultLifetime = 120 * time.Second
-	// MaxLifetime is the longest lifetime of a join token, and the longest that a
-	// Verifier accepts unless it is told otherwise.
+	// MaxLifetime is the longest lifetime of a join token that is signed or
+	// accepted.
 	MaxLifetime = 5 * time.Minute
 	// UseJoin is the claim "use" that tells join tokens from all others.
 	UseJoin = "join"

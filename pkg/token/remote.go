@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
@@ -19,21 +20,20 @@ import (
 )
 
 const (
-	// DefaultRefresh is how often RemoteKeys fetches the keys.
+	// DefaultRefresh is the time between two fetches of RemoteKeys; each wait is
+	// up to a fifth shorter, so that gates spread out.
 	DefaultRefresh = 5 * time.Minute
-	// DefaultUnknownKeyInterval is the least time between two fetches that
-	// unknown key ids cause.
-	DefaultUnknownKeyInterval = 10 * time.Second
-	// DefaultMaxStale is how long an outage of the issuer is bridged.
-	DefaultMaxStale = 24 * time.Hour
-	// DefaultFetchTimeout bounds one fetch.
-	DefaultFetchTimeout = 5 * time.Second
-
-	firstRetry = 250 * time.Millisecond
-	lastRetry  = 10 * time.Second
+	// unknownKeyInterval is the least time between two fetches that unknown key
+	// ids cause: shorter learns a new key sooner and lets forged tokens put more
+	// load on the issuer.
+	unknownKeyInterval = 10 * time.Second
+	// maxStale is how long the last good set is used while no fetch succeeds:
+	// longer bridges longer outages, and trusts a revoked key for longer if
+	// someone keeps us from fetching.
+	maxStale = 24 * time.Hour
 )
 
-// RemoteOptions say how [RemoteKeys] fetches. A negative duration is an error.
+// RemoteOptions say how [RemoteKeys] fetches.
 type RemoteOptions struct {
 	// URL is that of the key set. It must be https, or point to this machine,
 	// unless AllowHTTP is set. Required.
@@ -46,18 +46,7 @@ type RemoteOptions struct {
 	// HTTPClient fetches; nil means one of its own. Redirects are never
 	// followed.
 	HTTPClient *http.Client
-	// Refresh is the time between two fetches; each wait is up to a fifth
-	// shorter, so that gates spread out. Zero means DefaultRefresh.
-	Refresh time.Duration
-	// UnknownKeyInterval is the least time between two fetches that unknown key
-	// ids cause: shorter learns a new key sooner and lets forged tokens put more
-	// load on the issuer. Zero means DefaultUnknownKeyInterval.
-	UnknownKeyInterval time.Duration
-	// MaxStale is how long the last good set is used while no fetch succeeds:
-	// longer bridges longer outages, and trusts a revoked key for longer if
-	// someone keeps us from fetching. Zero means DefaultMaxStale.
-	MaxStale time.Duration
-	// FetchTimeout bounds one fetch. Zero means DefaultFetchTimeout.
+	// FetchTimeout bounds one fetch. Zero means 5 s.
 	FetchTimeout time.Duration
 	// Now is the clock that ages are measured with; nil means time.Now.
 	Now func() time.Time
@@ -70,9 +59,9 @@ type RemoteOptions struct {
 // the last good set: an outage of the issuer refuses no token with a known key.
 // It is safe for concurrent use.
 type RemoteKeys struct {
-	opts    RemoteOptions
-	fetcher fetcher
-	health  *rpc.Health
+	opts   RemoteOptions
+	client *http.Client
+	health *rpc.Health
 
 	mu        sync.Mutex
 	set       map[string]crypto.PublicKey // nil until the first success; never changed
@@ -96,8 +85,6 @@ type RemoteStatus struct {
 	// KeyIDs are the ids of the keys in use, sorted; none if there are no keys
 	// or they are too old.
 	KeyIDs []string
-	// FetchedAt is the time of the last fetch that succeeded, or zero.
-	FetchedAt time.Time
 	// Err is the error of the last fetch, nil if it succeeded or none has ended.
 	Err error
 }
@@ -112,34 +99,13 @@ func NewRemoteKeys(opts RemoteOptions) (*RemoteKeys, error) {
 		return nil, err
 	}
 	opts.Algorithms = slices.Clone(opts.Algorithms)
-	const year = 365 * 24 * time.Hour
-	for _, d := range []struct {
-		name      string
-		value     *time.Duration
-		byDefault time.Duration
-	}{
-		{"refresh", &opts.Refresh, DefaultRefresh},
-		{"unknown key interval", &opts.UnknownKeyInterval, DefaultUnknownKeyInterval},
-		{"longest staleness", &opts.MaxStale, DefaultMaxStale},
-		{"fetch timeout", &opts.FetchTimeout, DefaultFetchTimeout},
-	} {
-		var err error
-		if *d.value, err = checkDuration(d.name, *d.value, d.byDefault, time.Millisecond, year); err != nil {
-			return nil, err
-		}
-	}
-	if opts.MaxStale < opts.Refresh {
-		return nil, fmt.Errorf("longest staleness %v: must not be less than refresh %v", opts.MaxStale, opts.Refresh)
-	}
+	opts.FetchTimeout = cmp.Or(opts.FetchTimeout, 5*time.Second)
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if opts.Logger == nil {
-		opts.Logger = slog.Default()
-	}
-	opts.Logger = opts.Logger.With("url", opts.URL)
+	opts.Logger = cmp.Or(opts.Logger, slog.Default()).With("url", opts.URL)
 	health := rpc.NewHealth(opts.Logger, "verification keys cannot be fetched", "verification keys can be fetched again")
-	return &RemoteKeys{opts: opts, fetcher: newFetcher(&opts), health: health}, nil
+	return &RemoteKeys{opts: opts, client: newClient(&opts), health: health}, nil
 }
 
 // ValidateAlgorithms returns an error unless there are algorithms and all are
@@ -187,7 +153,7 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (crypto.PublicKey, err
 		now := r.opts.Now()
 		f := r.flight
 		joined := f != nil
-		if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= r.opts.UnknownKeyInterval) {
+		if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= unknownKeyInterval) {
 			r.asked, r.unknownAt = true, now
 			f = r.launch()
 		}
@@ -227,7 +193,7 @@ func (r *RemoteKeys) known(kid string) (crypto.PublicKey, error) {
 
 // current returns the keys in use, nil if there are none; mu is held.
 func (r *RemoteKeys) current() map[string]crypto.PublicKey {
-	if r.set == nil || r.opts.Now().Sub(r.fetchedAt) > r.opts.MaxStale {
+	if r.set == nil || r.opts.Now().Sub(r.fetchedAt) > maxStale {
 		return nil
 	}
 	return r.set
@@ -237,7 +203,7 @@ func (r *RemoteKeys) current() map[string]crypto.PublicKey {
 func (r *RemoteKeys) Status() RemoteStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return RemoteStatus{KeyIDs: slices.Sorted(maps.Keys(r.current())), FetchedAt: r.fetchedAt, Err: r.err}
+	return RemoteStatus{KeyIDs: slices.Sorted(maps.Keys(r.current())), Err: r.err}
 }
 
 // Refresh fetches the keys now, or waits for a fetch that is under way. After an
@@ -262,7 +228,7 @@ func (r *RemoteKeys) Refresh(ctx context.Context) error {
 // again soon, with growing waits.
 func (r *RemoteKeys) Run(ctx context.Context) error {
 	defer r.land()
-	backoff := rpc.Backoff{Min: min(firstRetry, r.opts.Refresh), Max: min(lastRetry, r.opts.Refresh)}
+	backoff := rpc.Backoff{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 	for {
 		if err := r.Refresh(ctx); err != nil {
 			if backoff.Wait(ctx) != nil {
@@ -274,7 +240,7 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(jitter(r.opts.Refresh)):
+		case <-time.After(DefaultRefresh - rand.N(DefaultRefresh/5+1)):
 		}
 	}
 }
@@ -290,13 +256,8 @@ func (r *RemoteKeys) land() {
 		<-f.done
 	}
 	if r.opts.HTTPClient == nil {
-		r.fetcher.client.CloseIdleConnections()
+		r.client.CloseIdleConnections()
 	}
-}
-
-// jitter takes up to a fifth off.
-func jitter(d time.Duration) time.Duration {
-	return d - time.Duration(rand.Int64N(int64(d)/5+1))
 }
 
 // launch starts a fetch; mu is held. It does not depend on the caller's context,
@@ -308,24 +269,25 @@ func (r *RemoteKeys) launch() *flight {
 	etag := r.etag
 	go func() {
 		defer cancel()
-		got, err := r.fetcher.fetch(ctx, etag)
-		f.err = r.finish(got, err)
+		keys, etag, err := r.fetch(ctx, etag)
+		f.err = r.finish(keys, etag, err)
 		close(f.done)
 	}()
 	return f
 }
 
-// finish records how a fetch has ended and logs changes of state.
-func (r *RemoteKeys) finish(got fetched, err error) error {
+// finish records how a fetch has ended and logs changes of state. Without keys
+// the set is unchanged.
+func (r *RemoteKeys) finish(keys map[string]crypto.PublicKey, etag string, err error) error {
 	r.mu.Lock()
 	var changed []string
 	if err == nil {
 		r.fetchedAt = r.opts.Now()
-		if !got.unchanged {
-			if !sameIDs(r.set, got.keys) {
-				changed = slices.Sorted(maps.Keys(got.keys))
+		if keys != nil {
+			if ids := slices.Sorted(maps.Keys(keys)); !slices.Equal(ids, slices.Sorted(maps.Keys(r.set))) {
+				changed = ids
 			}
-			r.set, r.etag = got.keys, got.etag
+			r.set, r.etag = keys, etag
 		}
 	}
 	r.err = err
@@ -340,8 +302,4 @@ func (r *RemoteKeys) finish(got fetched, err error) error {
 		r.opts.Logger.Info("verification keys changed", "now", changed)
 	}
 	return err
-}
-
-func sameIDs(a, b map[string]crypto.PublicKey) bool {
-	return maps.EqualFunc(a, b, func(crypto.PublicKey, crypto.PublicKey) bool { return true })
 }

@@ -3,15 +3,14 @@ package token
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
 const (
 	// DefaultLeeway is how far clocks may be apart.
 	DefaultLeeway = 30 * time.Second
-	// MaxLeeway is the most that a Verifier can be told to allow. The gate
-	// remembers used tokens for so long after they have expired.
+	// MaxLeeway is how long the gate remembers used tokens after they have
+	// expired: longer than any Verifier accepts them.
 	MaxLeeway = 2 * time.Minute
 )
 
@@ -23,13 +22,6 @@ type VerifierOptions struct {
 	Algorithm Algorithm
 	// Issuer must be "iss" letter for letter. Required.
 	Issuer string
-	// Leeway is how far the issuer's clock may be off, at most MaxLeeway: more
-	// forgives more skew and lets expired tokens live longer. Zero means
-	// DefaultLeeway.
-	Leeway time.Duration
-	// MaxLifetime is the longest time from "iat" to "exp". Zero means the
-	// constant MaxLifetime, which is also the most.
-	MaxLifetime time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -59,13 +51,6 @@ func NewVerifier(opts VerifierOptions) (*Verifier, error) {
 	}
 	if opts.Issuer == "" {
 		return nil, errors.New("issuer: must not be empty")
-	}
-	var err error
-	if opts.Leeway, err = checkDuration("leeway", opts.Leeway, DefaultLeeway, 0, MaxLeeway); err != nil {
-		return nil, err
-	}
-	if opts.MaxLifetime, err = checkDuration("longest lifetime", opts.MaxLifetime, MaxLifetime, time.Second, MaxLifetime); err != nil {
-		return nil, err
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -129,16 +114,16 @@ func (v *Verifier) checkTimes(set Claims, claims *JoinClaims) error {
 	}
 	now := v.opts.Now()
 	switch {
-	case !now.Before(claims.Expiry.Add(v.opts.Leeway)):
+	case !now.Before(claims.Expiry.Add(DefaultLeeway)):
 		return Refuse(ReasonExpired, "exp has passed")
-	case claims.IssuedAt.After(now.Add(v.opts.Leeway)):
+	case claims.IssuedAt.After(now.Add(DefaultLeeway)):
 		return Refuse(ReasonIssuedInFuture, "iat has not come yet")
-	case claims.NotBefore.After(now.Add(v.opts.Leeway)):
+	case claims.NotBefore.After(now.Add(DefaultLeeway)):
 		return Refuse(ReasonNotYetValid, "nbf has not come yet")
 	case claims.Expiry.Before(claims.IssuedAt):
 		return Refuse(ReasonBadClaim, "exp lies before iat")
-	case claims.Expiry.Sub(claims.IssuedAt) > v.opts.MaxLifetime:
-		return Refuse(ReasonLifetimeTooLong, "more than %v between iat and exp", v.opts.MaxLifetime)
+	case claims.Expiry.Sub(claims.IssuedAt) > MaxLifetime:
+		return Refuse(ReasonLifetimeTooLong, "more than %v between iat and exp", MaxLifetime)
 	}
 	return nil
 }
@@ -159,15 +144,4 @@ func checkNames(set Claims, claims JoinClaims) error {
 		return Refuse(ReasonBadClaim, "team is not the name of a team")
 	}
 	return nil
-}
-
-// checkDuration applies a default and bounds to a setting.
-func checkDuration(name string, value, byDefault, least, most time.Duration) (time.Duration, error) {
-	if value == 0 {
-		return byDefault, nil
-	}
-	if value < least || value > most {
-		return 0, fmt.Errorf("%s %v: must be between %v and %v", name, value, least, most)
-	}
-	return value, nil
 }
