@@ -23,20 +23,11 @@ func (d *decoder) algorithm(root *node) {
 	if !d.object(n, algorithmProperties) {
 		return
 	}
-	if v := n.get("strategy"); v != nil {
-		a.Strategy = choice(d, v, ExhaustiveSearch, Balanced)
-	}
-	if v := n.get("expansionAgeSelection"); v != nil {
-		a.ExpansionAge = choice(d, v, Newest, Oldest)
-	}
-	if v := n.get("backfillPriority"); v != nil {
-		a.BackfillPriority = choice(d, v, Normal, Low, High)
-	}
-	if v := n.get("patienceSeconds"); v != nil {
-		if seconds, ok := d.whole(v, 0, maxPatience); ok {
-			a.Patience = time.Duration(seconds) * time.Second
-		}
-	}
+	a.Strategy = choiceOr(d, n, "strategy", a.Strategy, ExhaustiveSearch, Balanced)
+	a.ExpansionAge = choiceOr(d, n, "expansionAgeSelection", a.ExpansionAge, Newest, Oldest)
+	a.BackfillPriority = choiceOr(d, n, "backfillPriority", a.BackfillPriority, Normal, Low, High)
+	seconds, _ := d.whole(n.get("patienceSeconds"), 0, maxPatience)
+	a.Patience = time.Duration(seconds) * time.Second
 	switch a.Strategy {
 	case ExhaustiveSearch:
 		d.checkSize(root)
@@ -63,10 +54,7 @@ func (d *decoder) checkSize(root *node) {
 
 func (d *decoder) exhaustive(n *node) {
 	a := &d.def.Algorithm
-	a.BatchingPreference = Random
-	if v := n.get("batchingPreference"); v != nil {
-		a.BatchingPreference = choice(d, v, Random, Sorted)
-	}
+	a.BatchingPreference = choiceOr(d, n, "batchingPreference", Random, Random, Sorted)
 	if v := n.get("balancedAttribute"); v != nil {
 		d.fail(v, "balancedAttribute is for the strategy %q alone", Balanced)
 	}
@@ -84,12 +72,8 @@ func (d *decoder) exhaustive(n *node) {
 // sortBy reads the attributes to sort by: FlexMatch sorts numbers and strings.
 func (d *decoder) sortBy(list *node) []string {
 	var names []string
-	items := d.array(list)
-	if list.kind == isArray && len(items) == 0 {
-		d.fail(list, "must have at least one attribute")
-	}
 	seen := map[string]bool{}
-	for _, n := range items {
+	for _, n := range d.some(list, "attribute") {
 		name, t := d.attribute(n, Number, String)
 		if t != "" && d.unique(n, seen, name, "attribute") {
 			names = append(names, name)
@@ -100,10 +84,7 @@ func (d *decoder) sortBy(list *node) []string {
 
 func (d *decoder) balanced(n *node) {
 	a := &d.def.Algorithm
-	a.BatchingPreference = LargestPopulation
-	if v := n.get("batchingPreference"); v != nil {
-		a.BatchingPreference = choice(d, v, LargestPopulation, FastestRegion)
-	}
+	a.BatchingPreference = choiceOr(d, n, "batchingPreference", LargestPopulation, LargestPopulation, FastestRegion)
 	if v := n.get("sortByAttributes"); v != nil {
 		d.fail(v, "sortByAttributes is for the strategy %q alone", ExhaustiveSearch)
 	}

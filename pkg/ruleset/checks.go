@@ -42,7 +42,7 @@ func (c *checked) first(of ...any) bool {
 // checkExpression reports each mistake at its place in the text.
 func (d *decoder) checkExpression(v *node, r *Rule) {
 	// With too many players nothing is cheap enough, which is another mistake.
-	if d.checks.Expression == nil || d.players > MaxPlayers || !d.checks.first(v.path, r.Expression, d.places) {
+	if d.checks.Expression == nil || d.players > MaxPlayers || !d.checks.first(v.path, r.Expression, d.slots) {
 		return
 	}
 	for _, m := range d.checks.Expression(d.def, r) {

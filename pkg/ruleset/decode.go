@@ -19,8 +19,8 @@ type decoder struct {
 	// after is the wait of the stage.
 	after time.Duration
 	def   *Definition
-	// places are those of def, once the teams are known.
-	places []TeamSlot
+	// slots are those of def, once the teams are known.
+	slots []TeamSlot
 	// players is how many the largest match has.
 	players int
 	// rule is the name of the rule that is being read.
@@ -61,6 +61,15 @@ func (d *decoder) array(n *node) []*node {
 		return nil
 	}
 	return n.items
+}
+
+// some returns the elements of a list that has to have any.
+func (d *decoder) some(n *node, what string) []*node {
+	items := d.array(n)
+	if n.kind == isArray && len(items) == 0 {
+		d.fail(n, "must have at least one %s", what)
+	}
+	return items
 }
 
 // need returns a property that has to be there, or nil.
@@ -114,16 +123,30 @@ func choice[T ~string](d *decoder, n *node, choices ...T) T {
 	if slices.Contains(choices, T(s)) {
 		return T(s)
 	}
-	names := make([]string, len(choices))
-	for i, c := range choices {
-		names[i] = string(c)
-	}
+	names := names(choices, func(c T) string { return string(c) })
 	hint := ""
 	if len(names) > 1 {
 		hint = didYouMean(s, names)
 	}
-	d.fail(n, "must be %s, not %q%s", oneOf(names), shorten(s), hint)
+	d.fail(n, "must be %s, not %q%s", oneOf(names, strconv.Quote), shorten(s), hint)
 	return ""
+}
+
+// choiceOr reads a property that is one of some strings, if it is there.
+func choiceOr[T ~string](d *decoder, n *node, name string, otherwise T, choices ...T) T {
+	if v := n.get(name); v != nil {
+		return choice(d, v, choices...)
+	}
+	return otherwise
+}
+
+// names lists the names of things.
+func names[T any](of []T, name func(T) string) []string {
+	out := make([]string, len(of))
+	for i, x := range of {
+		out[i] = name(x)
+	}
+	return out
 }
 
 // numberText is a number of JSON, which FlexMatch also writes as a string.
@@ -202,16 +225,13 @@ func (n *node) describe() string {
 }
 
 // oneOf lists alternatives.
-func oneOf(names []string) string {
-	quoted := make([]string, len(names))
-	for i, s := range names {
-		quoted[i] = strconv.Quote(s)
+func oneOf[T any](of []T, name func(T) string) string {
+	named := names(of, name)
+	last := len(named) - 1
+	if last == 0 {
+		return named[0]
 	}
-	if len(quoted) == 1 {
-		return quoted[0]
-	}
-	last := len(quoted) - 1
-	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+	return strings.Join(named[:last], ", ") + " or " + named[last]
 }
 
 // didYouMean is a hint for a name that is nearly one of the known: but for

@@ -1,9 +1,6 @@
 package ruleset
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // unique reports a name that was there before, and reports whether it is new.
 func (d *decoder) unique(n *node, seen map[string]bool, name, what string) bool {
@@ -29,9 +26,7 @@ func (d *decoder) attributes(list *node) {
 		if a.Name, named = d.name(name, "[]"); named {
 			named = d.unique(name, seen, a.Name, "attribute")
 		}
-		if t := d.need(n, "type"); t != nil {
-			a.Type = choice(d, t, String, Number, StringList, StringNumberMap)
-		}
+		a.Type = choice(d, d.need(n, "type"), String, Number, StringList, StringNumberMap)
 		if v := n.get("default"); v != nil && a.Type != "" {
 			a.Default = d.value(v, a.Type)
 		}
@@ -72,26 +67,19 @@ var teamProperties = []string{"name", "minPlayers", "maxPlayers", "quantity", "b
 
 func (d *decoder) teams(list *node) {
 	seen := map[string]bool{}
-	items := d.array(list)
-	if list.kind == isArray && len(items) == 0 {
-		d.fail(list, "must have at least one team")
-	}
-	for _, n := range items {
+	for _, n := range d.some(list, "team") {
 		if d.object(n, teamProperties) {
 			d.team(n, seen)
 		}
 	}
-	d.places = d.def.TeamSlots()
-	for _, p := range d.places {
-		d.players += p.Max
-	}
+	d.slots, d.players = d.def.TeamSlots(), d.def.MaxPlayers()
 	if d.players > MaxPlayers {
 		d.fail(list, "have %d players in all, a match may have at most %d", d.players, MaxPlayers)
 	}
 }
 
 func (d *decoder) team(n *node, seen map[string]bool) {
-	t := Team{Quantity: 1}
+	var t Team
 	name := d.need(n, "name")
 	var named bool
 	t.Name, named = d.name(name, "[],*")
@@ -103,19 +91,15 @@ func (d *decoder) team(n *node, seen map[string]bool) {
 	if minOK && maxOK && t.MinPlayers > t.MaxPlayers {
 		d.fail(least, "minPlayers %d is more than maxPlayers %d", t.MinPlayers, t.MaxPlayers)
 	}
-	if q := n.get("quantity"); q != nil {
-		t.Quantity, _ = d.whole(q, 1, MaxPlayers)
-		t.Quantity = max(t.Quantity, 1)
-	}
-	if b := n.get("botsAfterSeconds"); b != nil {
-		wait, ok := d.seconds(b, 0)
-		t.Bots = ok && wait <= d.after
-	}
+	t.Quantity, _ = d.whole(n.get("quantity"), 1, MaxPlayers)
+	t.Quantity = max(t.Quantity, 1)
+	wait, ok := d.seconds(n.get("botsAfterSeconds"), 0)
+	t.Bots = ok && wait <= d.after
 	if !named || !d.unique(name, seen, t.Name, "team") {
 		return
 	}
 	for i := range t.Quantity {
-		if t.Quantity > 1 && !d.unique(name, seen, placeName(t.Name, i+1), "team") {
+		if t.Quantity > 1 && !d.unique(name, seen, slotName(t.Name, i+1), "team") {
 			return
 		}
 	}
@@ -131,30 +115,16 @@ func (d *decoder) attribute(n *node, types ...AttributeType) (string, AttributeT
 	}
 	a, ok := d.def.Attribute(name)
 	if !ok {
-		names := make([]string, len(d.def.Attributes))
-		for i, a := range d.def.Attributes {
-			names[i] = a.Name
-		}
-		d.fail(n, "attribute %q is not declared in playerAttributes%s", shorten(name), didYouMean(name, names))
+		d.fail(n, "attribute %q is not declared in playerAttributes%s", shorten(name), didYouMean(name, d.def.attributeNames()))
 		return "", ""
 	}
 	if a.Type != "" && !slices.Contains(types, a.Type) {
-		d.fail(n, "attribute %q is a %s, must be %s", name, a.Type, typeNames(types))
+		d.fail(n, "attribute %q is a %s, must be %s", name, a.Type, oneOf(types, func(t AttributeType) string { return "a " + string(t) }))
 		return "", ""
 	}
 	return name, a.Type
 }
 
-func typeNames(types []AttributeType) string {
-	s := ""
-	for i, t := range types {
-		switch {
-		case i > 0 && i == len(types)-1:
-			s += " or "
-		case i > 0:
-			s += ", "
-		}
-		s += fmt.Sprintf("a %s", t)
-	}
-	return s
+func (d *Definition) attributeNames() []string {
+	return names(d.Attributes, func(a Attribute) string { return a.Name })
 }

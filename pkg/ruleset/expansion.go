@@ -108,12 +108,8 @@ func (d *decoder) expandedOnce(target *node, e expansion, seen map[string]bool) 
 
 func (d *decoder) steps(list *node) []step {
 	var out []step
-	items := d.array(list)
-	if list.kind == isArray && len(items) == 0 {
-		d.fail(list, "must have at least one step")
-	}
 	last := time.Duration(-1)
-	for _, n := range items {
+	for _, n := range d.some(list, "step") {
 		if !d.object(n, stepProperties) {
 			continue
 		}

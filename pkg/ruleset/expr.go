@@ -14,6 +14,17 @@ type Expr struct {
 	Type ExprType
 }
 
+// Attribute is the attribute of players that it reads, or empty.
+func (e *Expr) Attribute() string {
+	for e.Call != nil {
+		e = e.Call.Argument
+	}
+	if e.Path == nil {
+		return ""
+	}
+	return e.Path.Attribute
+}
+
 // ExprType is a scalar inside a number of lists.
 type ExprType struct {
 	Scalar AttributeType // Number or String

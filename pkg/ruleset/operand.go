@@ -17,10 +17,7 @@ func (d *decoder) measurements(n *node, want AttributeType) ([]Expr, AttributeTy
 	}
 	items := []*node{list}
 	if list.kind != isString {
-		items = d.array(list)
-		if list.kind == isArray && len(items) == 0 {
-			d.fail(list, "must have at least one expression")
-		}
+		items = d.some(list, "expression")
 	}
 	out := make([]Expr, 0, len(items))
 	for _, item := range items {

@@ -56,12 +56,8 @@ func ParseWith(text []byte, checks Checks) (*RuleSet, error) {
 
 // header reads what is the same in all stages.
 func (d *decoder) header(root *node, rs *RuleSet) {
-	if n := root.get("name"); n != nil {
-		rs.Name, _ = d.text(n)
-	}
-	if n := d.need(root, "ruleLanguageVersion"); n != nil {
-		choice(d, n, "1.0")
-	}
+	rs.Name, _ = d.text(root.get("name"))
+	choice(d, d.need(root, "ruleLanguageVersion"), "1.0")
 }
 
 // waits lists when anything changes, in order and from 0. What is no wait is
@@ -75,10 +71,8 @@ func (d *decoder) waits(root *node, exps expansions) []time.Duration {
 			return
 		}
 		for _, item := range n.items {
-			if v := item.get(property); v != nil {
-				if wait, ok := quiet.seconds(v, low); ok {
-					all = append(all, wait)
-				}
+			if wait, ok := quiet.seconds(item.get(property), low); ok {
+				all = append(all, wait)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func (t ExprType) name() string {
 // parseExpr reads a property expression. It returns nil after a mistake, which
 // it has reported.
 func (d *decoder) parseExpr(n *node) *Expr {
-	p := exprParser{d: d, n: n, text: []rune(n.text)}
+	p := exprParser{scanner{d: d, n: n, text: []rune(n.text)}}
 	e := p.expr(0)
 	if e == nil {
 		return nil
@@ -43,36 +43,11 @@ func (d *decoder) parseExpr(n *node) *Expr {
 	return e
 }
 
-type exprParser struct {
-	d    *decoder
-	n    *node
-	text []rune
-	next int
-}
+type exprParser struct{ scanner }
 
-func (p *exprParser) fail(at int, format string, args ...any) {
-	p.d.failAt(p.n.inside(at), p.n.path, format, args...)
-}
-
-func (p *exprParser) space() {
-	for p.next < len(p.text) && unicode.IsSpace(p.text[p.next]) {
-		p.next++
-	}
-}
-
-// take skips a character if it comes next.
-func (p *exprParser) take(r rune) bool {
-	p.space()
-	if p.next < len(p.text) && p.text[p.next] == r {
-		p.next++
-		return true
-	}
-	return false
-}
-
-// expect is take, and reports what is missing.
+// expect is accept, and reports what is missing.
 func (p *exprParser) expect(r rune) bool {
-	if p.take(r) {
+	if p.accept(r) {
 		return true
 	}
 	p.fail(p.next, "%q is missing", r)
@@ -159,7 +134,7 @@ func (p *exprParser) path(at int) *Expr {
 	if !p.expect('[') || !p.teams(path) || !p.expect(']') {
 		return nil
 	}
-	if !p.take('.') {
+	if !p.accept('.') {
 		p.fail(p.next, ".players is missing after the teams")
 		return nil
 	}
@@ -193,13 +168,13 @@ func (p *exprParser) teams(path *Path) bool {
 		name, at := p.until(",")
 		if name == "*" {
 			path.List = true
-			for i := range p.d.places {
+			for i := range p.d.slots {
 				path.Slots = append(path.Slots, i)
 			}
 		} else if !p.team(path, name, at) {
 			return false
 		}
-		if !p.take(',') {
+		if !p.accept(',') {
 			break
 		}
 		path.List = true
@@ -212,17 +187,17 @@ func (p *exprParser) teams(path *Path) bool {
 	return true
 }
 
-// team adds the places of a team, or the place of this name.
+// team adds the slots of a team, or the slot of this name.
 func (p *exprParser) team(path *Path, name string, at int) bool {
 	var found []int
 	var known []string
-	for i, place := range p.d.places {
-		team := p.d.def.Teams[place.Team]
-		if team.Name == name || place.Name == name {
+	for i, slot := range p.d.slots {
+		team := p.d.def.Teams[slot.Team]
+		if team.Name == name || slot.Name == name {
 			found = append(found, i)
 			path.List = path.List || team.Name == name && team.Quantity > 1
 		}
-		known = append(known, team.Name, place.Name)
+		known = append(known, team.Name, slot.Name)
 	}
 	if len(found) == 0 {
 		p.fail(at, "there is no team %q%s", shorten(name), didYouMean(name, known))
@@ -235,12 +210,9 @@ func (p *exprParser) team(path *Path, name string, at int) bool {
 // property reads what is read of the players.
 func (p *exprParser) property(path *Path, t *ExprType) bool {
 	switch {
-	case p.take('['):
-		if !p.playerID(path, t) {
-			return false
-		}
-		return p.expect(']')
-	case !p.take('.'):
+	case p.accept('['):
+		return p.playerID(path, t) && p.expect(']')
+	case !p.accept('.'):
 		path.Property = Players
 		return true
 	}
@@ -278,11 +250,7 @@ func (p *exprParser) attribute(path *Path, t *ExprType) bool {
 	}
 	a, ok := p.d.def.Attribute(name)
 	if !ok {
-		var known []string
-		for _, a := range p.d.def.Attributes {
-			known = append(known, a.Name)
-		}
-		p.fail(at, "attribute %q is not declared in playerAttributes%s", shorten(name), didYouMean(name, known))
+		p.fail(at, "attribute %q is not declared in playerAttributes%s", shorten(name), didYouMean(name, p.d.def.attributeNames()))
 		return false
 	}
 	path.Property, path.Attribute = PlayerAttribute, name

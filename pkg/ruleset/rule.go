@@ -34,6 +34,15 @@ var kinds = []Kind{
 	Expression, Custom, TeamDifference, TeamSizeBalance, PartySizes, RoleQuota,
 }
 
+// readers read what each type adds.
+var readers = map[Kind]func(*decoder, *node, *Rule){
+	Comparison: (*decoder).comparison, Distance: (*decoder).distance, BatchDistance: (*decoder).batchDistance,
+	Collection: (*decoder).collection, Latency: (*decoder).latency, Compound: (*decoder).compound,
+	DistanceSort: (*decoder).sort, AbsoluteSort: (*decoder).sort,
+	Expression: (*decoder).expression, Custom: (*decoder).custom, TeamDifference: (*decoder).teamDifference,
+	TeamSizeBalance: (*decoder).sizes, PartySizes: (*decoder).sizes, RoleQuota: (*decoder).roleQuota,
+}
+
 // name says what a rule of this type is.
 func (k Kind) name() string {
 	if k[0] == 'a' || k[0] == 'e' {
@@ -76,17 +85,10 @@ func (d *decoder) readRule(n *node, seen map[string]bool) Rule {
 	if s, ok := d.name(name, "[]"); ok && d.unique(name, seen, s, "rule") {
 		r.Name = s
 	}
-	if v := n.get("description"); v != nil {
-		r.Description, _ = d.text(v)
-	}
-	if v := n.get("secondsUntilOptional"); v != nil {
-		wait, ok := d.seconds(v, 1)
-		r.Optional = ok && wait <= d.after
-	}
+	r.Description, _ = d.text(n.get("description"))
+	wait, ok := d.seconds(n.get("secondsUntilOptional"), 1)
+	r.Optional = ok && wait <= d.after
 	kind := d.need(n, "type")
-	if kind == nil {
-		return r
-	}
 	if r.Kind = choice(d, kind, kinds...); r.Kind == "" {
 		return r
 	}
@@ -94,7 +96,7 @@ func (d *decoder) readRule(n *node, seen map[string]bool) Rule {
 	if d.players > MaxSmallPlayers && !slices.Contains(large, r.Kind) {
 		d.fail(kind, "a match of more than %d players can't have %s", MaxSmallPlayers, r.Kind.name())
 	}
-	d.kind(n, &r)
+	readers[r.Kind](d, n, &r)
 	return r
 }
 
@@ -115,48 +117,8 @@ func (d *decoder) foreign(n *node, kind Kind) {
 	}
 }
 
-// kind reads what the rule's type adds.
-func (d *decoder) kind(n *node, r *Rule) {
-	switch r.Kind {
-	case Comparison:
-		d.comparison(n, r)
-	case Distance:
-		d.distance(n, r)
-	case BatchDistance:
-		d.batchDistance(n, r)
-	case Collection:
-		d.collection(n, r)
-	case Latency:
-		d.latency(n, r)
-	case DistanceSort, AbsoluteSort:
-		d.sort(n, r)
-	case Compound:
-		d.compound(n, r)
-	case Expression:
-		d.expression(n, r)
-	case Custom:
-		d.custom(n, r)
-	case TeamDifference:
-		d.teamDifference(n, r)
-	case TeamSizeBalance, PartySizes:
-		d.sizes(n, r)
-	case RoleQuota:
-		d.roleQuota(n, r)
-	}
-}
-
 // aggregation reads how a party becomes one value: of numbers the mean, if it
 // doesn't say.
 func (d *decoder) aggregation(n *node, r *Rule) {
-	r.PartyAggregation = Avg
-	if v := n.get("partyAggregation"); v != nil {
-		r.PartyAggregation = choice(d, v, Avg, Min, Max)
-	}
-}
-
-// limits reports a pair of limits that nothing can meet.
-func (d *decoder) limits(n *node, least, most string, low, high *float64) {
-	if low != nil && high != nil && *low > *high {
-		d.fail(n.get(least), "%s %g is more than %s %g", least, *low, most, *high)
-	}
+	r.PartyAggregation = choiceOr(d, n, "partyAggregation", Avg, Avg, Min, Max)
 }

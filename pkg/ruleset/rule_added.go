@@ -25,9 +25,7 @@ func (d *decoder) expression(n *node, r *Rule) {
 }
 
 func (d *decoder) custom(n *node, r *Rule) {
-	if v := d.need(n, "rule"); v != nil {
-		r.CustomRule, _ = d.name(v, "")
-	}
+	r.CustomRule, _ = d.name(d.need(n, "rule"), "")
 	if v := n.get("parameters"); v != nil {
 		r.Parameters = v.json()
 	}
@@ -35,13 +33,8 @@ func (d *decoder) custom(n *node, r *Rule) {
 }
 
 func (d *decoder) teamDifference(n *node, r *Rule) {
-	if v := d.need(n, "attribute"); v != nil {
-		r.SortAttribute, _ = d.attribute(v, Number)
-	}
-	r.TeamAggregate = "avg"
-	if v := n.get("aggregate"); v != nil {
-		r.TeamAggregate = choice(d, v, "avg", "sum", "min", "max", "median")
-	}
+	r.SortAttribute, _ = d.attribute(d.need(n, "attribute"), Number)
+	r.TeamAggregate = choiceOr(d, n, "aggregate", "avg", "avg", "sum", "min", "max", "median")
 	r.MaxDistance = d.amount(d.need(n, "maxDifference"))
 }
 
@@ -54,9 +47,7 @@ func (d *decoder) sizes(n *node, r *Rule) {
 }
 
 func (d *decoder) roleQuota(n *node, r *Rule) {
-	if v := d.need(n, "attribute"); v != nil {
-		r.SortAttribute, _ = d.attribute(v, String, StringList)
-	}
+	r.SortAttribute, _ = d.attribute(d.need(n, "attribute"), String, StringList)
 	if v := d.need(n, "roles"); v != nil {
 		d.roles(v, r)
 	}
@@ -69,12 +60,8 @@ var roleProperties = []string{"role", "min", "max"}
 
 // roles reads quotas. One without a maximum may fill a match.
 func (d *decoder) roles(list *node, r *Rule) {
-	items := d.array(list)
-	if list.kind == isArray && len(items) == 0 {
-		d.fail(list, "must have at least one role")
-	}
 	seen := map[string]bool{}
-	for _, n := range items {
+	for _, n := range d.some(list, "role") {
 		if !d.object(n, roleProperties) {
 			continue
 		}
@@ -88,10 +75,9 @@ func (d *decoder) roles(list *node, r *Rule) {
 		if low == nil && high == nil {
 			d.fail(n, "min or max is missing")
 		}
-		lowOK, highOK := true, true
-		if low != nil {
-			role.Min, lowOK = d.whole(low, 0, MaxPlayers)
-		}
+		var lowOK bool
+		role.Min, lowOK = d.whole(low, 0, MaxPlayers)
+		highOK := true
 		if high != nil {
 			role.Max, highOK = d.whole(high, 0, MaxPlayers)
 		}
@@ -105,28 +91,16 @@ func (d *decoder) roles(list *node, r *Rule) {
 }
 
 func (d *decoder) roleTeams(list *node, r *Rule) {
-	items := d.array(list)
-	if list.kind == isArray && len(items) == 0 {
-		d.fail(list, "must have at least one team; leave it out for all")
-	}
 	seen := map[string]bool{}
-	for _, n := range items {
+	for _, n := range d.some(list, "team; leave it out for all") {
 		name, ok := d.text(n)
 		if !ok || !d.unique(n, seen, name, "team") {
 			continue
 		}
 		if !slices.ContainsFunc(d.def.Teams, func(t Team) bool { return t.Name == name }) {
-			d.fail(n, "there is no team %q%s", shorten(name), whichTeam(name, teamNames(d.def.Teams)))
+			d.fail(n, "there is no team %q%s", shorten(name), whichTeam(name, names(d.def.Teams, func(t Team) string { return t.Name })))
 			continue
 		}
 		r.RoleTeams = append(r.RoleTeams, name)
 	}
-}
-
-func teamNames(teams []Team) []string {
-	names := make([]string, len(teams))
-	for i, t := range teams {
-		names[i] = t.Name
-	}
-	return names
 }

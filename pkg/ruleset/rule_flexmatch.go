@@ -1,16 +1,12 @@
 package ruleset
 
-import "slices"
-
 // comparison reads a comparison rule: with a reference, or among the values
 // measured.
 func (d *decoder) comparison(n *node, r *Rule) {
 	d.aggregation(n, r)
 	var want AttributeType
 	r.Measurements, want = d.measurements(n, "")
-	if v := d.need(n, "operation"); v != nil {
-		r.Operation = choice(d, v, Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual)
-	}
+	r.Operation = choice(d, d.need(n, "operation"), Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual)
 	reference := n.get("referenceValue")
 	if reference != nil {
 		r.Reference = d.reference(reference, want)
@@ -68,7 +64,9 @@ func (d *decoder) distance(n *node, r *Rule) {
 		d.fail(n, "maxDistance or minDistance is missing")
 	}
 	r.MinDistance, r.MaxDistance = d.amount(low), d.amount(high)
-	d.limits(n, "minDistance", "maxDistance", r.MinDistance, r.MaxDistance)
+	if r.MinDistance != nil && r.MaxDistance != nil && *r.MinDistance > *r.MaxDistance {
+		d.fail(low, "minDistance %g is more than maxDistance %g", *r.MinDistance, *r.MaxDistance)
+	}
 }
 
 func (d *decoder) batchDistance(n *node, r *Rule) {
@@ -91,19 +89,14 @@ func (d *decoder) batchDistance(n *node, r *Rule) {
 }
 
 func (d *decoder) collection(n *node, r *Rule) {
-	r.PartyAggregation = Union
-	if v := n.get("partyAggregation"); v != nil {
-		r.PartyAggregation = choice(d, v, Union, Intersection)
-	}
+	r.PartyAggregation = choiceOr(d, n, "partyAggregation", Union, Union, Intersection)
 	r.Measurements, _ = d.measurements(n, String)
 	for i, e := range r.Measurements {
 		if e.Type.Lists == 0 {
 			d.fail(measurement(n, i), "is a %s, must be a list of strings, or lists of them", e.Type.name())
 		}
 	}
-	if v := d.need(n, "operation"); v != nil {
-		r.Operation = choice(d, v, CollectionIntersection, Contains, ReferenceIntersectionCount)
-	}
+	r.Operation = choice(d, d.need(n, "operation"), CollectionIntersection, Contains, ReferenceIntersectionCount)
 	reference := n.get("referenceValue")
 	switch {
 	case reference == nil && (r.Operation == Contains || r.Operation == ReferenceIntersectionCount):
@@ -138,9 +131,7 @@ func (d *decoder) latency(n *node, r *Rule) {
 	d.aggregation(n, r)
 	most, distance, reference := n.get("maxLatency"), n.get("maxDistance"), n.get("distanceReference")
 	r.MaxLatency, r.MaxDistance = d.amount(most), d.amount(distance)
-	if reference != nil {
-		r.DistanceReference = choice(d, reference, Min, Avg)
-	}
+	r.DistanceReference = choice(d, reference, Min, Avg)
 	switch {
 	case most == nil && distance == nil && reference == nil:
 		d.fail(n, "maxLatency is missing, or maxDistance with distanceReference")
@@ -155,13 +146,9 @@ func (d *decoder) latency(n *node, r *Rule) {
 
 func (d *decoder) sort(n *node, r *Rule) {
 	d.aggregation(n, r)
-	if v := d.need(n, "sortDirection"); v != nil {
-		r.SortAscending = choice(d, v, "ascending", "descending") == "ascending"
-	}
+	r.SortAscending = choice(d, d.need(n, "sortDirection"), "ascending", "descending") == "ascending"
 	key := n.get("mapKey")
-	if key != nil {
-		r.MapKey = choice(d, key, MinValue, MaxValue)
-	}
+	r.MapKey = choice(d, key, MinValue, MaxValue)
 	v := d.need(n, "sortAttribute")
 	if v == nil {
 		return
@@ -176,39 +163,10 @@ func (d *decoder) sort(n *node, r *Rule) {
 	}
 }
 
-// notInCompound are the types that a compound rule can't name: FlexMatch says
-// so of batchDistance, sorts are never true or false, and of compound rules it
-// says nothing.
-var notInCompound = []Kind{BatchDistance, DistanceSort, AbsoluteSort, Compound}
-
 func (d *decoder) compound(n *node, r *Rule) {
 	v := d.need(n, "statement")
-	s, ok := d.text(v)
-	if !ok {
-		return
+	if s, ok := d.text(v); ok {
+		p := statementParser{scanner{d: d, n: v, text: []rune(s)}}
+		r.Statement = p.parse()
 	}
-	p := statementParser{text: []rune(s), fail: func(i int, format string, args ...any) {
-		d.failAt(v.inside(i), v.path, format, args...)
-	}}
-	p.resolve = func(name string, at int) (int, bool) {
-		i := slices.IndexFunc(d.def.Rules, func(r Rule) bool { return r.Name == name })
-		if i < 0 {
-			p.fail(at, "there is no rule %q above this one%s", shorten(name), didYouMean(name, ruleNames(d.def.Rules)))
-			return 0, false
-		}
-		if kind := d.def.Rules[i].Kind; slices.Contains(notInCompound, kind) {
-			p.fail(at, "rule %q is %s, which a compound rule can't name", name, kind.name())
-			return 0, false
-		}
-		return i, true
-	}
-	r.Statement = p.parse()
-}
-
-func ruleNames(rules []Rule) []string {
-	names := make([]string, len(rules))
-	for i, r := range rules {
-		names[i] = r.Name
-	}
-	return names
 }

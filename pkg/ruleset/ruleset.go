@@ -70,7 +70,7 @@ type Definition struct {
 	Rules []Rule
 }
 
-// TeamSlot is one team of a match. A team "aliens" of quantity 2 makes the places
+// TeamSlot is one team of a match. A team "aliens" of quantity 2 makes the slots
 // aliens_1 and aliens_2; one of quantity 1 keeps its name.
 type TeamSlot struct {
 	Name string
@@ -88,11 +88,11 @@ func (d *Definition) TeamSlots() []TeamSlot {
 	var out []TeamSlot
 	for i, t := range d.Teams {
 		for n := range t.Quantity {
-			p := TeamSlot{Name: t.Name, Team: i, Min: t.MinPlayers, Max: t.MaxPlayers, Bots: t.Bots}
+			slot := TeamSlot{Name: t.Name, Team: i, Min: t.MinPlayers, Max: t.MaxPlayers, Bots: t.Bots}
 			if t.Quantity > 1 {
-				p.Name = placeName(t.Name, n+1)
+				slot.Name = slotName(t.Name, n+1)
 			}
-			out = append(out, p)
+			out = append(out, slot)
 		}
 	}
 	return out
@@ -106,16 +106,6 @@ func (d *Definition) Attribute(name string) (Attribute, bool) {
 		}
 	}
 	return Attribute{}, false
-}
-
-// Rule finds a rule by its name.
-func (d *Definition) Rule(name string) (*Rule, bool) {
-	for i := range d.Rules {
-		if d.Rules[i].Name == name {
-			return &d.Rules[i], true
-		}
-	}
-	return nil, false
 }
 
 // AttributeType is the type of a player attribute.
@@ -362,7 +352,7 @@ type Rule struct {
 	TeamAggregate string
 	Roles         []Role
 	// RoleTeams are the names, in Definition.Teams, of the teams that the quota
-	// is for; all when empty. See RolePlaces.
+	// is for; all when empty. See RoleSlots.
 	RoleTeams []string
 }
 
@@ -406,22 +396,24 @@ type Statement struct {
 // themselves. It is indexed like Definition.Rules.
 func (d *Definition) Named() []bool {
 	named := make([]bool, len(d.Rules))
-	var walk func(*Statement)
-	walk = func(s *Statement) {
-		if s.Connective == "" {
-			named[s.Rule] = true
-		}
-		for _, p := range s.Parts {
-			walk(p)
-		}
-	}
 	for i := range d.Rules {
-		if s := d.Rules[i].Statement; s != nil {
-			walk(s)
-		}
+		d.Rules[i].Statement.mark(named)
 	}
 	return named
 }
 
-// placeName is the name of the n-th team, from 1, of a quantity.
-func placeName(team string, n int) string { return team + "_" + strconv.Itoa(n) }
+// mark sets the rules that a statement names; nil names none.
+func (s *Statement) mark(named []bool) {
+	if s == nil {
+		return
+	}
+	if s.Connective == "" {
+		named[s.Rule] = true
+	}
+	for _, p := range s.Parts {
+		p.mark(named)
+	}
+}
+
+// slotName is the name of the n-th team, from 1, of a quantity.
+func slotName(team string, n int) string { return team + "_" + strconv.Itoa(n) }

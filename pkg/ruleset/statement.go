@@ -1,21 +1,46 @@
 package ruleset
 
-import "unicode"
+import (
+	"slices"
+	"unicode"
+)
 
 // maxNesting bounds how deep statements and expressions nest.
 const maxNesting = 32
 
-// statementParser reads the statement of a compound rule, such as
-// or(and(A, B), not(C)). It stops at the first mistake.
-type statementParser struct {
+// scanner goes through the text of a node, for the parsers of statements and
+// expressions.
+type scanner struct {
+	d    *decoder
+	n    *node
 	text []rune
 	next int
-	// fail reports a mistake at a character.
-	fail func(at int, format string, args ...any)
-	// resolve finds the position of a rule, and reports one that can't be
-	// named.
-	resolve func(name string, at int) (int, bool)
 }
+
+// fail reports a mistake at a character.
+func (s *scanner) fail(at int, format string, args ...any) {
+	s.d.failAt(s.n.inside(at), s.n.path, format, args...)
+}
+
+func (s *scanner) space() {
+	for s.next < len(s.text) && unicode.IsSpace(s.text[s.next]) {
+		s.next++
+	}
+}
+
+// accept skips a character if it comes next.
+func (s *scanner) accept(r rune) bool {
+	s.space()
+	if s.next < len(s.text) && s.text[s.next] == r {
+		s.next++
+		return true
+	}
+	return false
+}
+
+// statementParser reads the statement of a compound rule, such as
+// or(and(A, B), not(C)). It stops at the first mistake.
+type statementParser struct{ scanner }
 
 var connectives = []string{string(And), string(Or), string(Not), string(Xor)}
 
@@ -30,22 +55,6 @@ func (p *statementParser) parse() *Statement {
 		return nil
 	}
 	return s
-}
-
-func (p *statementParser) space() {
-	for p.next < len(p.text) && unicode.IsSpace(p.text[p.next]) {
-		p.next++
-	}
-}
-
-// take skips a character if it comes next.
-func (p *statementParser) take(r rune) bool {
-	p.space()
-	if p.next < len(p.text) && p.text[p.next] == r {
-		p.next++
-		return true
-	}
-	return false
 }
 
 // word reads a rule's name or a connective: all up to a comma or a
@@ -72,7 +81,7 @@ func (p *statementParser) statement(depth int) *Statement {
 	case depth > maxNesting:
 		p.fail(at, "is nested deeper than %d levels", maxNesting)
 		return nil
-	case !p.take('('):
+	case !p.accept('('):
 		i, ok := p.resolve(word, at)
 		if !ok {
 			return nil
@@ -96,10 +105,10 @@ func (p *statementParser) parts(s *Statement, at, depth int) *Statement {
 			return nil
 		}
 		s.Parts = append(s.Parts, part)
-		if p.take(',') {
+		if p.accept(',') {
 			continue
 		}
-		if p.take(')') {
+		if p.accept(')') {
 			break
 		}
 		p.fail(p.next, "a comma or a closing parenthesis of %s( is missing", s.Connective)
@@ -114,4 +123,24 @@ func (p *statementParser) parts(s *Statement, at, depth int) *Statement {
 		return nil
 	}
 	return s
+}
+
+// notInCompound are the types that a compound rule can't name: FlexMatch says
+// so of batchDistance, sorts are never true or false, and of compound rules it
+// says nothing.
+var notInCompound = []Kind{BatchDistance, DistanceSort, AbsoluteSort, Compound}
+
+// resolve finds the position of a rule, and reports one that can't be named.
+func (p *statementParser) resolve(name string, at int) (int, bool) {
+	rules := p.d.def.Rules
+	i := slices.IndexFunc(rules, func(r Rule) bool { return r.Name == name })
+	if i < 0 {
+		p.fail(at, "there is no rule %q above this one%s", shorten(name), didYouMean(name, names(rules, func(r Rule) string { return r.Name })))
+		return 0, false
+	}
+	if kind := rules[i].Kind; slices.Contains(notInCompound, kind) {
+		p.fail(at, "rule %q is %s, which a compound rule can't name", name, kind.name())
+		return 0, false
+	}
+	return i, true
 }

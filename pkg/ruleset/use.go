@@ -31,23 +31,10 @@ func (d *Definition) UsedAttributes() []string {
 func (d *Definition) Demanded() []bool {
 	named := d.Named()
 	out := make([]bool, len(d.Rules))
-	var mark func(*Statement)
-	mark = func(s *Statement) {
-		if s.Connective == "" {
-			out[s.Rule] = true
-		}
-		for _, p := range s.Parts {
-			mark(p)
-		}
-	}
 	for i := range d.Rules {
-		r := &d.Rules[i]
-		if r.Optional || named[i] {
-			continue
-		}
-		out[i] = true
-		if r.Statement != nil {
-			mark(r.Statement)
+		if !d.Rules[i].Optional && !named[i] {
+			out[i] = true
+			d.Rules[i].Statement.mark(out)
 		}
 	}
 	return out
@@ -58,19 +45,10 @@ func (r *Rule) attributes(used map[string]bool) {
 	used[r.BatchAttribute] = true
 	used[r.SortAttribute] = true
 	for i := range r.Measurements {
-		r.Measurements[i].attributes(used)
+		used[r.Measurements[i].Attribute()] = true
 	}
 	if r.Reference != nil {
-		r.Reference.attributes(used)
-	}
-}
-
-func (e *Expr) attributes(used map[string]bool) {
-	switch {
-	case e.Call != nil:
-		e.Call.Argument.attributes(used)
-	case e.Path != nil:
-		used[e.Path.Attribute] = true
+		used[r.Reference.Attribute()] = true
 	}
 }
 
@@ -105,7 +83,7 @@ func (d *Definition) MaxPlayers() int {
 }
 
 // RoleSlots are the positions in TeamSlots of the teams that a RoleQuota is for.
-// A name in RoleTeams stands for all places of the team.
+// A name in RoleTeams stands for all slots of the team.
 func (d *Definition) RoleSlots(r *Rule) []int {
 	var out []int
 	for i, p := range d.TeamSlots() {
