@@ -46,7 +46,7 @@ func NewSchema(d *ruleset.Definition) (*Schema, error) {
 		attributes[a.Name] = &types.FieldType{Type: t}
 	}
 	s := &Schema{
-		Provider: env.CELTypeProvider(), env: env, teams: map[string]bool{},
+		Provider: env.CELTypeProvider(), env: env, teams: map[string]bool{}, players: d.MaxPlayers(),
 		fields: map[string]map[string]*types.FieldType{
 			AttributesType.TypeName(): attributes,
 			PlayerType.TypeName(): {
@@ -60,7 +60,6 @@ func NewSchema(d *ruleset.Definition) (*Schema, error) {
 	}
 	for _, p := range d.TeamSlots() {
 		s.teams[p.Name] = true
-		s.players += p.Max
 	}
 	return s, nil
 }

@@ -93,9 +93,6 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText writes the duration as UnmarshalText reads it.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
-
 // Default returns the queues that come with the project.
 func Default() *Set {
 	s, err := Parse(defaultYAML)

@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"torikumi/matchfunction/rule"
@@ -114,15 +115,10 @@ func (c *Checker) wait(m *rule.Match, now time.Time) time.Duration {
 	for _, t := range m.Tickets {
 		waits = append(waits, max(0, now.Sub(t.Created)))
 	}
-	wait := waits[0]
-	for _, w := range waits {
-		if c.rules.ByOldest() {
-			wait = max(wait, w)
-		} else {
-			wait = min(wait, w)
-		}
+	if c.rules.ByOldest() {
+		return slices.Max(waits)
 	}
-	return wait
+	return slices.Min(waits)
 }
 
 // Proposals judges matches that are proposed together: each for itself, and
@@ -130,8 +126,14 @@ func (c *Checker) wait(m *rule.Match, now time.Time) time.Duration {
 // its position.
 func (c *Checker) Proposals(ms []*rule.Match, now time.Time) []Violation {
 	var out []Violation
-	ticketIn := make(map[string]int)
-	playerIn := make(map[string]int)
+	type thing struct{ kind, id string }
+	seen := make(map[thing]int)
+	once := func(kind, id string, i int) {
+		if other, ok := seen[thing{kind, id}]; ok && other != i {
+			out = append(out, Violation{Text: fmt.Sprintf("%s %q is in match %d and in match %d", kind, id, other, i)})
+		}
+		seen[thing{kind, id}] = i
+	}
 	for i, m := range ms {
 		for _, v := range c.Match(m, now) {
 			out = append(out, Violation{Rule: v.Rule, Text: fmt.Sprintf("match %d: %s", i, v.Text)})
@@ -143,16 +145,9 @@ func (c *Checker) Proposals(ms []*rule.Match, now time.Time) []Violation {
 			if t == nil {
 				continue
 			}
-			if other, ok := ticketIn[t.ID]; ok && other != i {
-				out = append(out, Violation{Text: fmt.Sprintf("ticket %q is in match %d and in match %d", t.ID, other, i)})
-			}
-			ticketIn[t.ID] = i
+			once("ticket", t.ID, i)
 			for p := range t.Players {
-				id := t.Players[p].ID
-				if other, ok := playerIn[id]; ok && other != i {
-					out = append(out, Violation{Text: fmt.Sprintf("player %q is in match %d and in match %d", id, other, i)})
-				}
-				playerIn[id] = i
+				once("player", t.Players[p].ID, i)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 func (j *judge) collection(r *ruleset.Rule) string {
 	var reference []string
 	if r.Reference != nil {
-		reference = stringsIn(j.eval(r.Reference, r.PartyAggregation))
+		reference = only[string](j.eval(r.Reference, r.PartyAggregation))
 	}
 	for i := range r.Measurements {
 		v, depth := j.eval(&r.Measurements[i], r.PartyAggregation), j.depth(&r.Measurements[i])
@@ -39,11 +39,11 @@ func counts(op ruleset.Operation, measurement any, depth int, reference []string
 		return out
 	}
 	if depth == 1 {
-		return []int{countInOne(op, stringsIn(measurement), reference)}
+		return []int{countInOne(op, only[string](measurement), reference)}
 	}
 	var collections [][]string
 	for _, e := range measurement.([]any) {
-		collections = append(collections, stringsIn(e))
+		collections = append(collections, only[string](e))
 	}
 	return countInList(op, collections, reference)
 }
@@ -54,23 +54,22 @@ func countInOne(op ruleset.Operation, collection, reference []string) int {
 	case ruleset.CollectionIntersection:
 		return len(distinct(collection))
 	case ruleset.Contains:
-		count := 0
-		for _, s := range collection {
-			if slices.Contains(reference, s) {
-				count++
-			}
-		}
-		return count
+		return countIn(collection, reference)
 	case ruleset.ReferenceIntersectionCount:
-		count := 0
-		for _, s := range distinct(collection) {
-			if slices.Contains(reference, s) {
-				count++
-			}
-		}
-		return count
+		return countIn(distinct(collection), reference)
 	}
 	panic(fmt.Sprintf("check: %q is no operation of collections", op))
+}
+
+// countIn counts what of a collection is in the reference.
+func countIn(collection, reference []string) int {
+	count := 0
+	for _, s := range collection {
+		if slices.Contains(reference, s) {
+			count++
+		}
+	}
+	return count
 }
 
 // countInList counts in a list of collections: once in all of it, or once in
@@ -97,10 +96,5 @@ func countInList(op ruleset.Operation, collections [][]string, reference []strin
 }
 
 func holdsAll(collection, reference []string) bool {
-	for _, s := range reference {
-		if !slices.Contains(collection, s) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(reference, func(s string) bool { return !slices.Contains(collection, s) })
 }

@@ -11,8 +11,8 @@ import (
 // anywhere in each measurement and each scalar r in the reference.
 func (j *judge) distance(r *ruleset.Rule) string {
 	for i := range r.Measurements {
-		for _, measured := range numbersIn(j.eval(&r.Measurements[i], r.PartyAggregation)) {
-			for _, reference := range numbersIn(j.eval(r.Reference, r.PartyAggregation)) {
+		for _, measured := range only[float64](j.eval(&r.Measurements[i], r.PartyAggregation)) {
+			for _, reference := range only[float64](j.eval(r.Reference, r.PartyAggregation)) {
 				if r.MinDistance != nil && !atLeastApart(measured, reference, *r.MinDistance) {
 					return fmt.Sprintf("%v is less than %v from %v", measured, *r.MinDistance, reference)
 				}

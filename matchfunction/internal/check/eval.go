@@ -36,9 +36,9 @@ func literal(l *ruleset.Literal) any {
 // path is a list of a value per player, or a list of such lists, one per team.
 func (j *judge) path(p *ruleset.Path, agg ruleset.Aggregation) any {
 	teams := []any{}
-	for _, place := range p.Slots {
+	for _, slot := range p.Slots {
 		players := []any{}
-		for _, member := range j.match.Teams[place].Members {
+		for _, member := range j.match.Teams[slot].Members {
 			if v := j.property(p, member, agg); v != nil {
 				players = append(players, v)
 			}
@@ -119,18 +119,18 @@ func function(f ruleset.Function, elements []any) any {
 	case ruleset.FnSetIntersection:
 		var lists [][]string
 		for _, e := range elements {
-			lists = append(lists, stringsIn(e))
+			lists = append(lists, only[string](e))
 		}
 		return list(common(lists))
 	case ruleset.FnCount:
 		return float64(len(elements))
 	case ruleset.FnSum:
-		return sum(numbersIn(elements))
+		return sum(only[float64](elements))
 	}
 	if len(elements) == 0 {
 		return nil
 	}
-	numbers := numbersIn(elements)
+	numbers := only[float64](elements)
 	switch f {
 	case ruleset.FnMin:
 		return slices.Min(numbers)

@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"slices"
 
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
@@ -24,7 +23,7 @@ func (j *judge) latency(r *ruleset.Rule) string {
 		if r.MaxDistance == nil {
 			continue
 		}
-		if reference := reference(players, r.DistanceReference); !atMostApart(ms, reference, *r.MaxDistance) {
+		if reference := aggregate(players, r.DistanceReference); !atMostApart(ms, reference, *r.MaxDistance) {
 			return fmt.Sprintf("ticket %q has %v ms in %q, more than %v from %v", t.ID, ms, j.match.Region, *r.MaxDistance, reference)
 		}
 	}
@@ -45,14 +44,4 @@ func latencies(t *rule.Ticket, region string) []float64 {
 		return make([]float64, len(t.Players))
 	}
 	return out
-}
-
-func reference(players []float64, of ruleset.Aggregation) float64 {
-	switch of {
-	case ruleset.Min:
-		return slices.Min(players)
-	case ruleset.Avg:
-		return mean(players)
-	}
-	panic(fmt.Sprintf("check: unknown distance reference %q", of))
 }

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 
 	"torikumi/matchfunction/rule"
 )
@@ -28,17 +29,10 @@ func region(m *rule.Match) []Violation {
 	return out
 }
 
-// namesRegions reports whether a ticket asks for a region or has latencies.
-func namesRegions(t *rule.Ticket) bool { return t.Region != "" || hasLatencies(t) }
-
-// hasLatencies reports whether any of a ticket's players has latencies.
-func hasLatencies(t *rule.Ticket) bool {
-	for i := range t.Players {
-		if len(t.Players[i].Latencies) > 0 {
-			return true
-		}
-	}
-	return false
+// namesRegions reports whether a ticket asks for a region, or any of its players
+// has latencies.
+func namesRegions(t *rule.Ticket) bool {
+	return t.Region != "" || slices.ContainsFunc(t.Players, func(p rule.Player) bool { return len(p.Latencies) > 0 })
 }
 
 // usable reports whether a ticket can play in a region: in that which it asks

@@ -11,8 +11,8 @@ import (
 // roleQuota: in each of the teams each player can be given one role, of those
 // that he or she has, so that each role has from its Min to its Max players.
 func (j *judge) roleQuota(r *ruleset.Rule) string {
-	for i, place := range j.def.TeamSlots() {
-		if len(r.RoleTeams) > 0 && !slices.Contains(r.RoleTeams, j.def.Teams[place.Team].Name) {
+	for i, slot := range j.def.TeamSlots() {
+		if len(r.RoleTeams) > 0 && !slices.Contains(r.RoleTeams, j.def.Teams[slot.Team].Name) {
 			continue
 		}
 		var players [][]string // the roles of each
@@ -20,7 +20,7 @@ func (j *judge) roleQuota(r *ruleset.Rule) string {
 			players = append(players, j.rolesOf(m.Player, r.SortAttribute))
 		}
 		if !assignable(players, r.Roles) {
-			return fmt.Sprintf("team %q can't fill its roles", place.Name)
+			return fmt.Sprintf("team %q can't fill its roles", slot.Name)
 		}
 	}
 	return ""
@@ -63,7 +63,7 @@ func assignable(players [][]string, roles []ruleset.Role) bool {
 		}
 	}
 	for player := range players {
-		if a.seatOf(player) == nobody && !a.place(player, make(map[int]bool)) {
+		if a.seatOf(player) == nobody && !a.seat(player, make(map[int]bool)) {
 			return false
 		}
 	}
@@ -100,15 +100,15 @@ func (a *assignment) fill(seat int, tried map[int]bool) bool {
 	return false
 }
 
-// place finds a seat for a player: an empty one, or one whose player finds
+// seat finds a seat for a player: an empty one, or one whose player finds
 // another. Tried are the seats not to ask again.
-func (a *assignment) place(player int, tried map[int]bool) bool {
+func (a *assignment) seat(player int, tried map[int]bool) bool {
 	for seat, role := range a.seats {
 		if tried[seat] || !slices.Contains(a.players[player], role) {
 			continue
 		}
 		tried[seat] = true
-		if a.sits[seat] == nobody || a.place(a.sits[seat], tried) {
+		if a.sits[seat] == nobody || a.seat(a.sits[seat], tried) {
 			a.sits[seat] = player
 			return true
 		}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 
 	"torikumi/matchfunction/rule"
 )
@@ -56,7 +57,7 @@ func tickets(m *rule.Match) []Violation {
 			switch {
 			case member.Ticket == nil || member.Player == nil:
 				wrong("member %d of team %q has no ticket or no player", i, team.Name)
-			case !listed(m, member.Ticket):
+			case !slices.Contains(m.Tickets, member.Ticket):
 				wrong("player %q in team %q is of ticket %q, which the match doesn't list", member.Player.ID, team.Name, member.Ticket.ID)
 			case !brings(member.Ticket, member.Player):
 				wrong("player %q in team %q is not one of ticket %q", member.Player.ID, team.Name, member.Ticket.ID)
@@ -93,16 +94,6 @@ func tickets(m *rule.Match) []Violation {
 	return out
 }
 
-// listed reports whether a match lists this very ticket.
-func listed(m *rule.Match, t *rule.Ticket) bool {
-	for _, other := range m.Tickets {
-		if other == t {
-			return true
-		}
-	}
-	return false
-}
-
 // brings reports whether this very player is one of the ticket.
 func brings(t *rule.Ticket, p *rule.Player) bool {
 	for i := range t.Players {
@@ -129,29 +120,31 @@ func teamsOf(m *rule.Match, t *rule.Ticket, p *rule.Player) []int {
 
 // teams judges names, order and sizes of the teams.
 func (j *judge) teams() []Violation {
-	places := j.def.TeamSlots()
-	if len(j.match.Teams) != len(places) {
-		return []Violation{{Text: fmt.Sprintf("the match has %d teams, not %d", len(j.match.Teams), len(places))}}
+	slots := j.def.TeamSlots()
+	if len(j.match.Teams) != len(slots) {
+		return []Violation{{Text: fmt.Sprintf("the match has %d teams, not %d", len(j.match.Teams), len(slots))}}
 	}
 	var out []Violation
-	for i, place := range places {
+	wrong := func(format string, args ...any) {
+		out = append(out, Violation{Text: fmt.Sprintf(format, args...)})
+	}
+	for i, slot := range slots {
 		team := j.match.Teams[i]
-		if team.Name != place.Name {
-			out = append(out, Violation{Text: fmt.Sprintf("team %d is %q, not %q", i, team.Name, place.Name)})
+		if team.Name != slot.Name {
+			wrong("team %d is %q, not %q", i, team.Name, slot.Name)
 		}
 		players := len(team.Members)
-		if players > place.Max {
-			out = append(out, Violation{Text: fmt.Sprintf("team %q has %d players, more than %d", team.Name, players, place.Max)})
-		}
-		if players < place.Min && !place.Bots {
-			out = append(out, Violation{Text: fmt.Sprintf("team %q has %d players, less than %d", team.Name, players, place.Min)})
+		if players > slot.Max {
+			wrong("team %q has %d players, more than %d", team.Name, players, slot.Max)
 		}
 		bots := 0
-		if place.Bots {
-			bots = max(0, place.Min-players)
+		if slot.Bots {
+			bots = max(0, slot.Min-players)
+		} else if players < slot.Min {
+			wrong("team %q has %d players, less than %d", team.Name, players, slot.Min)
 		}
 		if team.Bots != bots {
-			out = append(out, Violation{Text: fmt.Sprintf("team %q has %d bots, not %d", team.Name, team.Bots, bots)})
+			wrong("team %q has %d bots, not %d", team.Name, team.Bots, bots)
 		}
 	}
 	return out

@@ -1,9 +1,6 @@
 package check
 
 import (
-	"fmt"
-	"slices"
-
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
 )
@@ -22,27 +19,10 @@ func (j *judge) teamDifference(r *ruleset.Rule) string {
 			players = append(players, aggregate(j.numbers(counting, r.SortAttribute), r.PartyAggregation))
 		}
 		if len(players) > 0 {
-			teams = append(teams, teamAggregate(r.TeamAggregate, players))
+			teams = append(teams, function(ruleset.Function(r.TeamAggregate), list(players)).(float64))
 		}
 	}
 	return spread("teams", teams, *r.MaxDistance)
-}
-
-// teamAggregate makes one number of those of a team, which are not none.
-func teamAggregate(of string, players []float64) float64 {
-	switch of {
-	case "avg":
-		return mean(players)
-	case "sum":
-		return sum(players)
-	case "min":
-		return slices.Min(players)
-	case "max":
-		return slices.Max(players)
-	case "median":
-		return median(players)
-	}
-	panic(fmt.Sprintf("check: unknown aggregate of teams %q", of))
 }
 
 // teamSizeBalance: the teams' numbers of players differ by at most

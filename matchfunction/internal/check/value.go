@@ -33,23 +33,12 @@ func scalars(v any) []any {
 	return out
 }
 
-// numbersIn lists the numbers anywhere in a value.
-func numbersIn(v any) []float64 {
-	var out []float64
+// only lists the numbers, or the strings, anywhere in a value.
+func only[T float64 | string](v any) []T {
+	var out []T
 	for _, s := range scalars(v) {
-		if n, ok := s.(float64); ok {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-// stringsIn lists the strings anywhere in a value.
-func stringsIn(v any) []string {
-	var out []string
-	for _, s := range scalars(v) {
-		if text, ok := s.(string); ok {
-			out = append(out, text)
+		if x, ok := s.(T); ok {
+			out = append(out, x)
 		}
 	}
 	return out
@@ -71,17 +60,9 @@ func common(lists [][]string) []string {
 	if len(lists) == 0 {
 		return nil
 	}
-	var out []string
-	for _, s := range distinct(lists[0]) {
-		inAll := true
-		for _, l := range lists {
-			inAll = inAll && slices.Contains(l, s)
-		}
-		if inAll {
-			out = append(out, s)
-		}
-	}
-	return out
+	return slices.DeleteFunc(distinct(lists[0]), func(s string) bool {
+		return slices.ContainsFunc(lists, func(l []string) bool { return !slices.Contains(l, s) })
+	})
 }
 
 func sum(numbers []float64) float64 {
