@@ -3,6 +3,7 @@ package search
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"torikumi/pkg/ruleset"
 )
@@ -115,12 +116,7 @@ func (p *pool) has(t ruleset.AttributeType, column int, player, word int32) bool
 	if t == ruleset.String {
 		return p.strings[column][player] == word
 	}
-	for _, id := range p.lists[column][player] {
-		if id == word {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.lists[column][player], word)
 }
 
 // quota deals out roles to the players of a team. It is reused.

@@ -81,10 +81,7 @@ func (st *state) recount() {
 // byLatency are the regions of a ticket, the nearest first, or the one with
 // the most tickets where the rules say so; -1 stands for no region at all.
 func (r *run) byLatency(t int32) []int {
-	var out []int
-	for region := range r.regions(t) {
-		out = append(out, region)
-	}
+	out := slices.Collect(r.regions(t))
 	populous := r.plan.definition.Algorithm.BatchingPreference == ruleset.LargestPopulation
 	slices.SortStableFunc(out, func(a, b int) int {
 		if c := cmp.Compare(r.population[b], r.population[a]); populous && c != 0 {
@@ -164,7 +161,7 @@ func (r *run) smallest(t int32, g *group, x float64, region int, budget *int) bo
 			*budget--
 			r.state.add(c.ticket)
 		}
-		if r.keep(region, budget) || r.best.total > 0 {
+		if r.storeBest(region, budget) || r.best.total > 0 {
 			return r.best.total == r.plan.most
 		}
 	}
@@ -215,7 +212,7 @@ func (r *run) nearest(t int32, g *group, x float64, region int, floor float64, w
 		}
 	}
 	r.more(t, g, x, budget)
-	return r.keep(region, budget), blocked, misfit
+	return r.storeBest(region, budget), blocked, misfit
 }
 
 // sortKeyWindow is the window of the sort key, if the first window is one.
@@ -357,10 +354,10 @@ func (r *run) holds(t, word int32) bool {
 	return true
 }
 
-// keep makes what is in the state the best match if it keeps all rules, if
+// storeBest makes what is in the state the best match if it keeps all rules, if
 // need be after it has been repaired, and is larger than the best so far, or
 // closer together. It reports whether it is full.
-func (r *run) keep(region int, budget *int) bool {
+func (r *run) storeBest(region int, budget *int) bool {
 	st := r.state
 	if !st.enough() || st.total < r.best.total {
 		return false

@@ -212,13 +212,7 @@ func (c *checks) distance(r *ruleset.Rule) (func(*state) float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	least, most := 0.0, math.Inf(1)
-	if r.MinDistance != nil {
-		least = *r.MinDistance
-	}
-	if r.MaxDistance != nil {
-		most = *r.MaxDistance
-	}
+	least, most := distances(r)
 	return func(st *state) float64 {
 		ref, sum := st.eval(reference), 0.0
 		for _, m := range ms {

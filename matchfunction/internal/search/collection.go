@@ -41,11 +41,11 @@ func (c *checks) collection(r *ruleset.Rule) (broken func(*state) float64, guard
 					if len(ls) > 0 || !st.filling {
 						sum += outside(st.common(ls))
 					}
-				}, func(ids []int32) { sum += outside(st.distinct(ids)) })
+				}, func(ids []int32) { sum += outside(len(st.distinct(ids))) })
 			case ruleset.Contains:
 				eachList(v, func(ls [][]int32) { sum += outside(holding(ls, ref)) }, func(ids []int32) { sum += outside(within(ids, ref)) })
 			default:
-				one := func(ids []int32) { sum += outside(st.distinctWithin(ids, ref)) }
+				one := func(ids []int32) { sum += outside(within(st.distinct(ids), ref)) }
 				eachList(v, func(ls [][]int32) {
 					for _, l := range ls {
 						one(l)
@@ -136,25 +136,17 @@ func (st *state) common(lists [][]int32) int {
 	if len(lists) == 0 {
 		return 0
 	}
-	st.ids = append(st.ids[:0], lists[0]...)
-	slices.Sort(st.ids)
-	st.ids = slices.Compact(st.ids)
+	st.ids = st.distinct(lists[0])
 	for _, l := range lists[1:] {
 		st.ids = slices.DeleteFunc(st.ids, func(id int32) bool { return !slices.Contains(l, id) })
 	}
 	return len(st.ids)
 }
 
-func (st *state) distinct(ids []int32) int {
-	st.ids = append(st.ids[:0], ids...)
-	slices.Sort(st.ids)
-	return len(slices.Compact(st.ids))
-}
-
-func (st *state) distinctWithin(ids, ref []int32) int {
-	st.ids = append(st.ids[:0], ids...)
-	slices.Sort(st.ids)
-	return within(slices.Compact(st.ids), ref)
+// distinct are the distinct words of a list, until the next call.
+func (st *state) distinct(ids []int32) []int32 {
+	st.ids = distinct(ids, st.ids[:0])
+	return st.ids
 }
 
 // holding counts the lists that hold all words of the reference.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -248,12 +249,7 @@ func firstRegion(mask uint64) int {
 	if mask == 0 || mask == ^uint64(0) {
 		return -1
 	}
-	r := 0
-	for mask&1 == 0 {
-		mask >>= 1
-		r++
-	}
-	return r
+	return bits.TrailingZeros64(mask)
 }
 
 func (pl *plan) brokenGuard(st *state) *ruleset.Rule {

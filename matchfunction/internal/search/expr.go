@@ -1,7 +1,6 @@
 package search
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -373,6 +372,6 @@ func intersectSpans(a *vector, to []int32) []int32 {
 func distinct(ids, to []int32) []int32 {
 	start := len(to)
 	to = append(to, ids...)
-	slices.SortFunc(to[start:], cmp.Compare[int32])
+	slices.Sort(to[start:])
 	return to[:start+len(slices.Compact(to[start:]))]
 }

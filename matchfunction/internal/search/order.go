@@ -20,7 +20,7 @@ func (r *run) inOrder(t int32, region int, budget *int) bool {
 		*budget--
 		st.add(c.ticket)
 	}
-	return r.keep(region, budget)
+	return r.storeBest(region, budget)
 }
 
 // largest fills the teams with the largest parties first, as solos close the
@@ -73,10 +73,6 @@ func (r *run) inSortedOrder(t int32, g *group, x float64, region int, budget *in
 	if r.inOrder(t, region, budget) {
 		return true
 	}
-	return r.largestOf(t, region, budget)
-}
-
-func (r *run) largestOf(t int32, region int, budget *int) bool {
 	r.bySize()
 	return r.inOrder(t, region, budget)
 }

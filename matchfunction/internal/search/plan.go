@@ -177,15 +177,10 @@ type order struct {
 // out, but for those of a variant.
 func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options, variant []int) (*plan, error) {
 	d := &rs.Stages[stage].Definition
-	p := &plan{stage: stage, definition: d, slots: d.TeamSlots(), sortKey: -1, balance: -1, common: -1, patience: d.Algorithm.Patience}
-	for _, slot := range p.slots {
-		p.most += slot.Max
-		p.maxParty = max(p.maxParty, slot.Max)
-		if !slot.Bots {
-			p.least += slot.Min
-		}
+	p := &plan{
+		stage: stage, definition: d, slots: d.TeamSlots(), least: d.MinPlayers(), most: d.MaxPlayers(), maxParty: d.MaxParty(),
+		sortKey: -1, balance: -1, common: -1, patience: d.Algorithm.Patience,
 	}
-	p.least = max(p.least, 1)
 	c := &checks{nodes: nodes{schema: s, definition: d}, options: o, stage: stage}
 	named := d.Named()
 	for i := range d.Rules {
@@ -350,10 +345,10 @@ func (p *plan) distanceStructure(c *checks, r *ruleset.Rule) bool {
 		return false
 	}
 	if r.Reference.Literal != nil && m.perPlayer() && m.scalar == numbers {
-		k, lits := c.distanceLiteral(r), ref.literal.numbers
+		least, most := distances(r)
 		p.fits = append(p.fits, fit{m.root().slots, m.root().column, numbers, func(x float64, _ int32) bool {
-			for _, y := range lits {
-				if k(math.Abs(x-y)) > 0 {
+			for _, y := range ref.literal.numbers {
+				if d := math.Abs(x - y); over(d, most)+over(least, d) > 0 {
 					return false
 				}
 			}
@@ -366,35 +361,31 @@ func (p *plan) distanceStructure(c *checks, r *ruleset.Rule) bool {
 	}
 	players := len(p.slots)
 	onlyMost := r.MinDistance == nil || *r.MinDistance <= 0
-	lowest := func(n *node) bool {
-		return n.function == ruleset.FnMin && n.depth == 0 && n.argument.allPlayers(players)
+	of := func(f ruleset.Function, n *node) bool {
+		return n.function == f && n.depth == 0 && n.argument.allPlayers(players)
 	}
-	highest := func(n *node) bool {
-		return n.function == ruleset.FnMax && n.depth == 0 && n.argument.allPlayers(players)
-	}
-	average := func(n *node) bool {
-		return n.function == ruleset.FnAvg && n.depth == 0 && n.argument.allPlayers(players)
-	}
+	lowest, highest := of(ruleset.FnMin, ref), of(ruleset.FnMax, ref)
 	all := m.allPlayers(players)
 	switch {
-	case lowest(m) && highest(ref), highest(m) && lowest(ref), all && (lowest(ref) || highest(ref)):
+	case of(ruleset.FnMin, m) && highest, of(ruleset.FnMax, m) && lowest, all && (lowest || highest):
 		p.windows = append(p.windows, window{m.root().column, *r.MaxDistance, r})
 		return onlyMost
-	case all && average(ref):
+	case all && of(ruleset.FnAvg, ref):
 		p.windows = append(p.windows, window{m.root().column, 2 * *r.MaxDistance, r})
 	}
 	return false
 }
 
-func (c *checks) distanceLiteral(r *ruleset.Rule) func(float64) float64 {
-	least, most := 0.0, math.Inf(1)
+// distances are the bounds of a distance rule.
+func distances(r *ruleset.Rule) (least, most float64) {
+	most = math.Inf(1)
 	if r.MinDistance != nil {
 		least = *r.MinDistance
 	}
 	if r.MaxDistance != nil {
 		most = *r.MaxDistance
 	}
-	return func(d float64) float64 { return over(d, most) + over(least, d) }
+	return least, most
 }
 
 // root is the path inside an expression, nil if there is none.

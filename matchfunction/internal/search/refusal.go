@@ -1,9 +1,6 @@
 package search
 
-import (
-	"torikumi/matchfunction/rule"
-	"torikumi/pkg/ruleset"
-)
+import "torikumi/pkg/ruleset"
 
 // Refusal is a part of why a ticket fits no match whoever else waits.
 type Refusal struct {
@@ -52,7 +49,7 @@ func (pl *plan) wrongAttributes(p *pool, t int32) []Refusal {
 		r := Refusal{Attribute: a.Name, Want: a.Type}
 		// The first player who has it wrong says more than one who has it not.
 		for i := range p.tickets[t].Players {
-			if v := attributeOf(&p.tickets[t].Players[i], a.Name); v != nil && (v.Type != a.Type || notFinite(v)) {
+			if v, ok := p.tickets[t].Players[i].Attribute(a.Name); ok && (v.Type != a.Type || notFinite(&v)) {
 				r.Got = v.Type
 				break
 			}
@@ -60,15 +57,6 @@ func (pl *plan) wrongAttributes(p *pool, t int32) []Refusal {
 		out = append(out, r)
 	}
 	return out
-}
-
-func attributeOf(p *rule.Player, name string) *ruleset.Value {
-	for i := range p.Attributes {
-		if p.Attributes[i].Name == name {
-			return &p.Attributes[i].Value
-		}
-	}
-	return nil
 }
 
 // tooFar are the latency rules, where one limits the regions or needs one.

@@ -1,5 +1,7 @@
 package search
 
+import "slices"
+
 // repair changes a match, step by step, until it keeps all rules: two tickets
 // of different teams change places, one gives way to a candidate, goes to
 // another team, or leaves, or a candidate joins. Each step brings it nearer to
@@ -148,10 +150,8 @@ func (r *run) replace(broken float64, budget *int) (float64, bool) {
 // in reports whether a ticket is in the match.
 func (st *state) in(t int32) bool {
 	for _, team := range st.teams {
-		for _, x := range team {
-			if x == t {
-				return true
-			}
+		if slices.Contains(team, t) {
+			return true
 		}
 	}
 	return false

@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"iter"
 	"math"
 	"math/bits"
 	"slices"
@@ -332,13 +333,9 @@ func (r *run) sortIntoGroups() {
 }
 
 // regions yields the regions of a ticket as positions in the pool's.
-func (r *run) regions(t int32) func(func(int) bool) {
+func (r *run) regions(t int32) iter.Seq[int] {
 	return func(yield func(int) bool) {
-		mask := r.reach[t] & (1<<len(r.pool.regions) - 1)
-		if len(r.pool.regions) == 64 {
-			mask = r.reach[t]
-		}
-		for ; mask != 0; mask &= mask - 1 {
+		for mask := r.reach[t] & (1<<len(r.pool.regions) - 1); mask != 0; mask &= mask - 1 {
 			if !yield(bits.TrailingZeros64(mask)) {
 				return
 			}

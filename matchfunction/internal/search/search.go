@@ -83,7 +83,9 @@ func Compile(rs *ruleset.RuleSet, o Options) (*Engine, error) {
 func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Time, skipped func(int, Reason)) iter.Seq[Proposal] {
 	return func(yield func(Proposal) bool) {
 		p := newPool(e.schema, e.rules, tickets, now)
-		e.skip(p, skipped)
+		if skipped != nil {
+			e.skip(p, skipped)
+		}
 		highest := 0
 		for t := range tickets {
 			highest = max(highest, int(p.own[t]))
@@ -118,11 +120,7 @@ func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Tim
 func (e *Engine) skip(p *pool, skipped func(int, Reason)) {
 	for t := range p.tickets {
 		if reason := e.plans[p.own[t]].flaw(p, int32(t)); reason != "" {
-			if p.bad[t] == "" && skipped != nil {
-				skipped(t, reason)
-			} else if skipped != nil {
-				skipped(t, p.bad[t])
-			}
+			skipped(t, reason)
 		}
 	}
 }

@@ -86,13 +86,7 @@ func (k *check) numberColumns(c *checks) []int {
 		}
 	}
 	for i := range k.rule.Measurements {
-		e := &k.rule.Measurements[i]
-		for e.Call != nil {
-			e = e.Call.Argument
-		}
-		if e.Path != nil && e.Path.Property == ruleset.PlayerAttribute {
-			add(e.Path.Attribute)
-		}
+		add(k.rule.Measurements[i].Attribute())
 	}
 	if k.rule.Kind == ruleset.TeamDifference {
 		add(k.rule.SortAttribute)
