@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
@@ -24,7 +25,7 @@ func warnTickets(proc service.Process, command, file string, rs *ruleset.RuleSet
 		}
 	}
 	for _, why := range slices.Sorted(maps.Keys(count)) {
-		fmt.Fprintf(proc.Stderr, "matchfunction %s: %s: warning: %s, of %s\n", command, file, why, plural(count[why], "player", "players"))
+		fmt.Fprintf(proc.Stderr, "matchfunction %s: %s: warning: %s, of %s\n", command, file, why, explain.Count(count[why], "player", "players"))
 	}
 }
 

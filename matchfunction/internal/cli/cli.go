@@ -5,17 +5,10 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"torikumi/matchfunction/internal/search"
 	"torikumi/pkg/service"
-)
-
-const (
-	// exitFailed is also the exit code of a command that found problems.
-	exitFailed = service.ExitFailed
-	exitUsage  = service.ExitUsage
 )
 
 const about = `matchfunction serves Open Match's match function API.
@@ -54,12 +47,4 @@ func load(proc service.Process, name string, cfg any, operands ...string) (code 
 // failed reports why a command could not do its work.
 func failed(proc service.Process, name string, err error) int {
 	return proc.Fail("matchfunction "+name, err)
-}
-
-// plural is "1 match", "2 matches".
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

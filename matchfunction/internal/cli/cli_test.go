@@ -63,10 +63,10 @@ func TestHelp(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	golden(t, "help.txt", out)
-	if code, _, errs := call(); code != exitUsage || errs != out {
+	if code, _, errs := call(); code != service.ExitUsage || errs != out {
 		t.Errorf("nothing: exit %d: %s", code, errs)
 	}
-	if code, _, errs := call("fly"); code != exitUsage || !strings.Contains(errs, `unknown command "fly"`) {
+	if code, _, errs := call("fly"); code != service.ExitUsage || !strings.Contains(errs, `unknown command "fly"`) {
 		t.Errorf("unknown: exit %d: %s", code, errs)
 	}
 	for _, name := range []string{"lint", "explain", "simulate"} {
@@ -83,13 +83,13 @@ func TestLint(t *testing.T) {
 		code int
 	}{
 		{"duel", []string{"testdata/duel.json"}, 0},
-		{"broken", []string{"testdata/broken.json"}, exitFailed},
+		{"broken", []string{"testdata/broken.json"}, service.ExitFailed},
 		{"odd", []string{"testdata/odd.json"}, 0},
-		{"custom", []string{"testdata/custom.json"}, exitFailed},
-		{"cel", []string{"testdata/cel.json"}, exitFailed},
-		{"several", []string{"testdata/several.json"}, exitFailed},
+		{"custom", []string{"testdata/custom.json"}, service.ExitFailed},
+		{"cel", []string{"testdata/cel.json"}, service.ExitFailed},
+		{"several", []string{"testdata/several.json"}, service.ExitFailed},
 		{"celodd", []string{"testdata/celodd.json"}, 0},
-		{"many", []string{"testdata/duel.json", "--", "testdata/nowhere.json", "testdata/broken.json", "testdata/duel.jsonl"}, exitFailed},
+		{"many", []string{"testdata/duel.json", "--", "testdata/nowhere.json", "testdata/broken.json", "testdata/duel.jsonl"}, service.ExitFailed},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -105,13 +105,13 @@ func TestLint(t *testing.T) {
 			golden(t, "lint-"+row.name+".json", out)
 		})
 	}
-	if code, _, _ := call("lint", "--strict", "testdata/odd.json"); code != exitFailed {
+	if code, _, _ := call("lint", "--strict", "testdata/odd.json"); code != service.ExitFailed {
 		t.Errorf("--strict: exit %d", code)
 	}
 	if code, _, _ := call("lint", "--strict", "testdata/duel.json"); code != 0 {
 		t.Errorf("--strict: exit %d", code)
 	}
-	if code, out, errs := call("lint", "--fast"); code != exitUsage || out != "" || !strings.Contains(errs, "FILE: required") || !strings.Contains(errs, "-fast") {
+	if code, out, errs := call("lint", "--fast"); code != service.ExitUsage || out != "" || !strings.Contains(errs, "FILE: required") || !strings.Contains(errs, "-fast") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 }
@@ -128,7 +128,7 @@ func TestLintWithCustomRules(t *testing.T) {
 	}
 	rules["no-rematch"] = func(json.RawMessage) (rule.Rule, error) { return nil, errors.New("hours must be even") }
 	want := `testdata/custom.json:6:86: rules[0].parameters (rule "No rematch"): hours must be even`
-	if code, out, _ := callWith(rules, "lint", "testdata/custom.json"); code != exitFailed || !strings.HasPrefix(out, want+"\n") {
+	if code, out, _ := callWith(rules, "lint", "testdata/custom.json"); code != service.ExitFailed || !strings.HasPrefix(out, want+"\n") {
 		t.Errorf("exit %d: %s, want %s", code, out, want)
 	}
 }
@@ -213,7 +213,7 @@ func TestSimulateFails(t *testing.T) {
 		{rules + " --generate=1 --parties=2:1", "a party of 2 fits into none"},
 		{rules + " --day", `rules[1] (rule "Near")`},
 	} {
-		if code, out, errs := call(append([]string{"simulate"}, strings.Fields(row.args)...)...); code != exitFailed || out != "" || !strings.Contains(errs, row.want) {
+		if code, out, errs := call(append([]string{"simulate"}, strings.Fields(row.args)...)...); code != service.ExitFailed || out != "" || !strings.Contains(errs, row.want) {
 			t.Errorf("%s: exit %d: %s%s", row.args, code, out, errs)
 		}
 	}
@@ -239,7 +239,7 @@ func TestSimulateNamesWrongSettings(t *testing.T) {
 		{"--rules=x --generate=1 elsewhere", []string{`unexpected argument "elsewhere"`}, false},
 	} {
 		code, out, errs := call(append([]string{"simulate"}, strings.Fields(row.args)...)...)
-		if code != exitUsage || out != "" || row.only && strings.Count(errs, "\n") != 1+len(row.want) {
+		if code != service.ExitUsage || out != "" || row.only && strings.Count(errs, "\n") != 1+len(row.want) {
 			t.Errorf("%s: exit %d: %s%s", row.args, code, out, errs)
 		}
 		for _, want := range row.want {
@@ -266,12 +266,12 @@ func TestSimulateFindsViolations(t *testing.T) {
 	var made atomic.Int32
 	rules := rule.Registry{"no-rematch": func(json.RawMessage) (rule.Rule, error) { return fickle{made.Add(1) <= 2}, nil }}
 	code, out, errs := callWith(rules, "simulate", "--rules=testdata/custom.json", "--generate=2")
-	if code != exitFailed || !strings.Contains(errs, "No rematch") || !strings.Contains(out, "NOT ALL") {
+	if code != service.ExitFailed || !strings.Contains(errs, "No rematch") || !strings.Contains(out, "NOT ALL") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 	made.Store(0)
 	code, out, errs = callWith(rules, "simulate", "--rules=testdata/custom.json", "--generate=2", "--json")
-	if code != exitFailed || !strings.Contains(errs, "No rematch") || !json.Valid([]byte(out)) {
+	if code != service.ExitFailed || !strings.Contains(errs, "No rematch") || !json.Valid([]byte(out)) {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 }
@@ -335,7 +335,7 @@ func TestSimulateEndsWhenToldTo(t *testing.T) {
 			Getenv: func(string) string { return "" }, Stdout: io.Discard, Stderr: &errs,
 		}
 		code := Main(ctx, proc, search.Options{})
-		if code != exitFailed || !strings.Contains(errs.String(), "canceled") {
+		if code != service.ExitFailed || !strings.Contains(errs.String(), "canceled") {
 			t.Errorf("%s: exit %d: %s", more, code, &errs)
 		}
 	}

@@ -48,7 +48,7 @@ func TestDocumentedOutput(t *testing.T) {
 	for _, e := range found {
 		var out bytes.Buffer
 		proc := service.Process{Args: strings.Fields(string(e[1])), Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &out}
-		if code := Main(context.Background(), proc, search.Options{Expression: expression.Compile}); code == exitUsage {
+		if code := Main(context.Background(), proc, search.Options{Expression: expression.Compile}); code == service.ExitUsage {
 			t.Errorf("%s: exit %d", e[1], code)
 		}
 		lines := func(text []byte) []string { return strings.Split(took.ReplaceAllString(string(text), "${1}0"), "\n") }

@@ -30,12 +30,9 @@ func runExplain(ctx context.Context, proc service.Process, rules search.Options)
 	if code, ok := load(proc, "explain", cfg); !ok {
 		return code
 	}
-	s, problems := readSource(cfg.Rules, rules)
-	for _, p := range problems {
-		fmt.Fprintln(proc.Stderr, p.text(cfg.Rules))
-	}
-	if problems != nil {
-		return exitFailed
+	s, ok := openSource(proc, cfg.Rules, rules)
+	if !ok {
+		return service.ExitFailed
 	}
 	tickets, err := readTickets(cfg.Tickets)
 	if err != nil {
@@ -170,13 +167,7 @@ func explained(x search.Explanation) explainedJSON {
 		out.Later = append(out.Later, laterJSON{l.In.Seconds(), l.Candidates, l.Players})
 	}
 	if x.Match != nil {
-		out.Match = make(map[string][]string)
-		for _, team := range x.Match.Teams {
-			out.Match[team.Name] = []string{}
-			for _, m := range team.Members {
-				out.Match[team.Name] = append(out.Match[team.Name], m.Player.ID)
-			}
-		}
+		out.Match = playersByTeam(x.Match)
 	}
 	return out
 }

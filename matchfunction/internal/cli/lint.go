@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/pkg/service"
 )
@@ -64,11 +65,11 @@ func runLint(_ context.Context, proc service.Process, rules search.Options) int 
 		for _, l := range report.Files {
 			l.print(proc)
 		}
-		fmt.Fprintf(proc.Stdout, "%s, %s, %s\n", plural(len(cfg.files), "file", "files"),
-			plural(report.Errors, "error", "errors"), plural(report.Warnings, "warning", "warnings"))
+		fmt.Fprintf(proc.Stdout, "%s, %s, %s\n", explain.Count(len(cfg.files), "file", "files"),
+			explain.Count(report.Errors, "error", "errors"), explain.Count(report.Warnings, "warning", "warnings"))
 	}
 	if report.Errors > 0 || cfg.Strict && report.Warnings > 0 {
-		return exitFailed
+		return service.ExitFailed
 	}
 	return 0
 }

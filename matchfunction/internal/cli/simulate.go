@@ -112,12 +112,9 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 	if code, ok := load(proc, "simulate", cfg); !ok {
 		return code
 	}
-	s, problems := readSource(cfg.Rules, rules)
-	for _, p := range problems {
-		fmt.Fprintln(proc.Stderr, p.text(cfg.Rules))
-	}
-	if problems != nil {
-		return exitFailed
+	s, ok := openSource(proc, cfg.Rules, rules)
+	if !ok {
+		return service.ExitFailed
 	}
 	checker, err := newChecker(s.rules, rules)
 	if err != nil {
@@ -151,7 +148,7 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 		fmt.Fprintf(proc.Stderr, "matchfunction simulate: breaks a rule: %s\n", v)
 	}
 	if len(out.Violations) > 0 {
-		return exitFailed
+		return service.ExitFailed
 	}
 	return 0
 }
@@ -183,14 +180,7 @@ func writeFile(setting, path string, write func(io.Writer) error) error {
 		return fmt.Errorf("--%s: %w", setting, err)
 	}
 	b := bufio.NewWriter(f)
-	err = write(b)
-	if flushed := b.Flush(); err == nil {
-		err = flushed
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
+	if err := cmp.Or(write(b), b.Flush(), f.Close()); err != nil {
 		return fmt.Errorf("--%s: write %s: %w", setting, path, err)
 	}
 	return nil
@@ -258,13 +248,7 @@ func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket, flaws []
 		out.Unmatched[i] = tickets[t].ID
 	}
 	for i, m := range o.Matches {
-		j := matchJSON{ID: fmt.Sprintf("match-%d", i+1), Teams: map[string][]string{}, Tickets: []string{}, Score: m.Score, Region: m.Region}
-		for _, team := range m.Teams {
-			j.Teams[team.Name] = []string{}
-			for _, member := range team.Members {
-				j.Teams[team.Name] = append(j.Teams[team.Name], member.Player.ID)
-			}
-		}
+		j := matchJSON{ID: fmt.Sprintf("match-%d", i+1), Teams: playersByTeam(m.Match), Tickets: []string{}, Score: m.Score, Region: m.Region}
 		for _, t := range m.Tickets {
 			j.Tickets = append(j.Tickets, t.ID)
 		}
@@ -273,6 +257,18 @@ func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket, flaws []
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(out)
+}
+
+// playersByTeam are the ids of the players of a match, by the name of the team.
+func playersByTeam(m *rule.Match) map[string][]string {
+	out := make(map[string][]string, len(m.Teams))
+	for _, team := range m.Teams {
+		out[team.Name] = []string{}
+		for _, member := range team.Members {
+			out[team.Name] = append(out[team.Name], member.Player.ID)
+		}
+	}
+	return out
 }
 
 func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Ticket, now time.Time, flaws []flaw) {
@@ -286,12 +282,12 @@ func printPass(w io.Writer, name string, o *simulate.Outcome, tickets []rule.Tic
 		at = " at " + now.Format(time.RFC3339Nano)
 	}
 	row("tickets", "%d%s", len(tickets), at)
-	row("matches", "%d of %s (%.1f%%)", len(o.Matches), plural(matched, "ticket", "tickets"), 100*float64(matched)/float64(max(len(tickets), 1)))
+	row("matches", "%d of %s (%.1f%%)", len(o.Matches), explain.Count(matched, "ticket", "tickets"), 100*float64(matched)/float64(max(len(tickets), 1)))
 	alone := ""
 	if n := len(o.LeftOut); n > 0 {
 		alone = fmt.Sprintf(", of which %d would not be matched whoever else waits:", n)
 	}
-	row("unmatched", "%s%s", plural(len(o.Unmatched), "ticket", "tickets"), alone)
+	row("unmatched", "%s%s", explain.Count(len(o.Unmatched), "ticket", "tickets"), alone)
 	for _, f := range flaws {
 		row("", "%6d %s", f.Tickets, f.Why)
 	}

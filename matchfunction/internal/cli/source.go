@@ -16,6 +16,7 @@ import (
 	"torikumi/matchfunction/internal/search"
 	"torikumi/pkg/expression"
 	"torikumi/pkg/ruleset"
+	"torikumi/pkg/service"
 )
 
 // problem is something that is wrong or odd in a file.
@@ -59,6 +60,16 @@ type source struct {
 	tree   hujson.Value
 	rules  *ruleset.RuleSet
 	engine *search.Engine
+}
+
+// openSource is readSource for a command that can't go on with problems: it
+// prints them, and reports whether there were none.
+func openSource(proc service.Process, file string, o search.Options) (*source, bool) {
+	s, problems := readSource(file, o)
+	for _, p := range problems {
+		fmt.Fprintln(proc.Stderr, p.text(file))
+	}
+	return s, problems == nil
 }
 
 // readSource reads and compiles a rule set; the problems are why it can't be.

@@ -87,7 +87,7 @@ func (s *source) ruleProblem(rule int, message string) problem {
 }
 
 func whyUnbreakable(d *ruleset.Definition, r *ruleset.Rule) string {
-	places := d.TeamSlots()
+	slots := d.TeamSlots()
 	switch r.Kind {
 	case ruleset.Collection:
 		if (r.MinCount == nil || *r.MinCount == 0) && r.MaxCount == nil {
@@ -98,11 +98,11 @@ func whyUnbreakable(d *ruleset.Definition, r *ruleset.Rule) string {
 			return "minDistance is 0 and there is no maxDistance"
 		}
 	case ruleset.TeamDifference, ruleset.TeamSizeBalance, ruleset.PartySizes:
-		if len(places) == 1 {
+		if len(slots) == 1 {
 			return "there is only one team"
 		}
 		least, most := math.MaxInt, 0
-		for _, p := range places {
+		for _, p := range slots {
 			least, most = min(least, fewest(p)), max(most, p.Max)
 		}
 		if r.Kind == ruleset.TeamSizeBalance && *r.MaxDistance >= float64(most-least) {
@@ -127,8 +127,8 @@ func fewest(p ruleset.TeamSlot) int {
 // name it says nothing: they may be meant to be broken.
 func (s *source) unkeepable() []problem {
 	var out []problem
-	for i := range s.rules.Stages[0].Rules {
-		if s.named(i) {
+	for i, named := range s.rules.Stages[0].Named() {
+		if named {
 			continue
 		}
 		if why := s.always(i, whyUnkeepable); why != "" {
@@ -138,15 +138,12 @@ func (s *source) unkeepable() []problem {
 	return out
 }
 
-// named reports whether compound rules name a rule.
-func (s *source) named(rule int) bool { return s.rules.Stages[0].Named()[rule] }
-
 func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
-	places := d.TeamSlots()
+	slots := d.TeamSlots()
 	switch r.Kind {
 	case ruleset.TeamSizeBalance:
 		largest, smallest := 0, math.MaxInt
-		for _, p := range places {
+		for _, p := range slots {
 			largest, smallest = max(largest, fewest(p)), min(smallest, p.Max)
 		}
 		if float64(largest-smallest) > *r.MaxDistance {
@@ -158,7 +155,7 @@ func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
 			least, most = least+role.Min, most+role.Max
 		}
 		for _, i := range d.RoleSlots(r) {
-			p := places[i]
+			p := slots[i]
 			switch {
 			case fewest(p) == 0: // may stay empty, and then has no quota
 			case most < fewest(p):
@@ -184,10 +181,10 @@ func (s *source) twice() []problem {
 		return true
 	}
 	var out []problem
-	rules := s.rules.Stages[0].Rules
+	rules, named := s.rules.Stages[0].Rules, s.rules.Stages[0].Named()
 	for b := range rules {
 		for a := range b {
-			if !s.named(a) && !s.named(b) && same(a, b) {
+			if !named[a] && !named[b] && same(a, b) {
 				out = append(out, s.ruleProblem(b, fmt.Sprintf("says the same as the rule %q", rules[a].Name)))
 				break
 			}

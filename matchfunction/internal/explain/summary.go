@@ -55,10 +55,10 @@ func Summary(x search.Explanation) string {
 		return "nobody else is waiting"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s waiting, %d could play with you", count(x.Others, "other search is", "other searches are"), x.Candidates)
+	fmt.Fprintf(&b, "%s waiting, %d could play with you", Count(x.Others, "other search is", "other searches are"), x.Candidates)
 	switch {
 	case x.Players < x.Needs:
-		fmt.Fprintf(&b, "; %s needed", count(x.Needs-x.Players, "more player is", "more players are"))
+		fmt.Fprintf(&b, "; %s needed", Count(x.Needs-x.Players, "more player is", "more players are"))
 	case len(x.Broken) > 0:
 		fmt.Fprintf(&b, "; together they don't keep the rule %q", x.Broken[0])
 	}
@@ -130,7 +130,8 @@ func wrong(r search.Refusal) string {
 	}
 }
 
-func count(n int, one, many string) string {
+// Count is "1 match", "2 matches".
+func Count(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

@@ -46,10 +46,7 @@ type window struct {
 }
 
 func newBaseline(rs *ruleset.RuleSet) (*baseline, error) {
-	b := &baseline{rules: rs, teams: rs.Stages[0].TeamSlots(), main: -1}
-	for _, t := range b.teams {
-		b.players += t.Max
-	}
+	b := &baseline{rules: rs, teams: rs.Stages[0].TeamSlots(), players: rs.Stages[0].MaxPlayers(), main: -1}
 	for i := range rs.Stages {
 		d := &rs.Stages[i].Definition
 		for j, p := range d.TeamSlots() {
@@ -240,8 +237,8 @@ func (c *crowd) join(g *group, t int32) bool {
 // match spells a full group out: its tickets are dealt to the teams in turn.
 func (c *crowd) match(g *group) found {
 	m := &rule.Match{Wait: g.wait, Teams: make([]rule.Team, len(c.b.teams))}
-	for i, place := range c.b.teams {
-		m.Teams[i].Name = place.Name
+	for i, slot := range c.b.teams {
+		m.Teams[i].Name = slot.Name
 	}
 	at := 0
 	for _, t := range g.members {

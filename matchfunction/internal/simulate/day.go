@@ -132,8 +132,8 @@ func (o *DayOptions) arrivals() []rule.Ticket {
 	}
 }
 
-// keptViolations is how many of a strategy are kept.
-const keptViolations = 10
+// mostViolations is how many of a strategy are kept.
+const mostViolations = 10
 
 // play runs a strategy through the day.
 func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, find strategy, b *baseline) (*Result, error) {
@@ -157,7 +157,7 @@ func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, find strat
 		matches := find(ctx, waiting, now)
 		r.Elapsed += time.Since(started)
 		if len(matches) > 0 {
-			waiting = r.take(o.accept(r, matches, now), waiting, now, b)
+			waiting = r.countMatches(o.accept(r, matches, now), waiting, now, b)
 		}
 	}
 	slices.Sort(r.Waits)
@@ -176,7 +176,7 @@ func (o *DayOptions) accept(r *Result, matches []found, now time.Time) []found {
 	if len(wrong) == 0 {
 		return matches
 	}
-	if room := keptViolations - len(r.Violations); room > 0 {
+	if room := mostViolations - len(r.Violations); room > 0 {
 		r.Violations = append(r.Violations, wrong[:min(room, len(wrong))]...)
 	}
 	var good []found
@@ -192,8 +192,8 @@ func (o *DayOptions) accept(r *Result, matches []found, now time.Time) []found {
 	return good
 }
 
-// take counts matches and returns those who still wait.
-func (r *Result) take(matches []found, waiting []rule.Ticket, now time.Time, b *baseline) []rule.Ticket {
+// countMatches counts matches and returns those who still wait.
+func (r *Result) countMatches(matches []found, waiting []rule.Ticket, now time.Time, b *baseline) []rule.Ticket {
 	gone := make([]bool, len(waiting))
 	for _, m := range matches {
 		r.Matches++

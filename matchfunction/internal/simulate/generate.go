@@ -62,8 +62,7 @@ func (p Parties) pick(rng *rand.Rand) int {
 // Generator makes up tickets that fit what a rule set declares: numbers are
 // normal around their default, or 1500 (deviation 200), or what a rule wants
 // them to equal, strings are the words that the rules name and a few more, and
-// there are latencies to four regions
-// if a rule asks for latencies. The players of a party are alike.
+// there are latencies to four regions if a rule asks for latencies. The players of a party are alike.
 type Generator struct {
 	rng     *rand.Rand
 	parties Parties
@@ -110,7 +109,7 @@ func (t *trait) learn(r *ruleset.Rule) {
 	}
 	reads := false
 	for i := range r.Measurements {
-		reads = reads || attributeOf(&r.Measurements[i]) == t.Name
+		reads = reads || r.Measurements[i].Attribute() == t.Name
 	}
 	if !reads {
 		return
@@ -125,14 +124,14 @@ func (t *trait) learn(r *ruleset.Rule) {
 	if s := r.Reference.Literal.String; s != nil {
 		t.add(*s)
 	}
-	for _, s := range r.Reference.Literal.Strings {
-		t.add(s)
-	}
+	t.add(r.Reference.Literal.Strings...)
 }
 
-func (t *trait) add(word string) {
-	if !slices.Contains(t.words, word) {
-		t.words = append(t.words, word)
+func (t *trait) add(words ...string) {
+	for _, word := range words {
+		if !slices.Contains(t.words, word) {
+			t.words = append(t.words, word)
+		}
 	}
 }
 
@@ -142,30 +141,13 @@ func (t *trait) fill() {
 		if t.Type == ruleset.String {
 			t.add(t.Default.String)
 		}
-		for _, w := range t.Default.List {
-			t.add(w)
-		}
+		t.add(t.Default.List...)
 	}
 	more := []string{"amber", "birch", "coral", "dune"}
-	for _, w := range more[:max(1, 3-len(t.words))] {
-		t.add(w)
-	}
+	t.add(more[:max(1, 3-len(t.words))]...)
 	if t.apart {
-		for _, w := range more {
-			t.add(w)
-		}
+		t.add(more...)
 	}
-}
-
-// attributeOf is the attribute that an expression reads, or "".
-func attributeOf(e *ruleset.Expr) string {
-	for e.Call != nil {
-		e = e.Call.Argument
-	}
-	if e.Path == nil {
-		return ""
-	}
-	return e.Path.Attribute
 }
 
 // Ticket makes the next ticket.

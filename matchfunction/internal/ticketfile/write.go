@@ -46,17 +46,11 @@ func Write(w io.Writer, tickets []rule.Ticket) error {
 }
 
 func shape(p *rule.Player) player {
-	out := player{PlayerID: p.ID}
+	out := player{p.ID, make(map[string]map[string]any, len(p.Attributes)), make(map[string]float64, len(p.Latencies))}
 	for _, a := range p.Attributes {
-		if out.PlayerAttributes == nil {
-			out.PlayerAttributes = make(map[string]map[string]any, len(p.Attributes))
-		}
 		out.PlayerAttributes[a.Name] = tagged(a.Value)
 	}
 	for _, l := range p.Latencies {
-		if out.LatencyInMs == nil {
-			out.LatencyInMs = make(map[string]float64, len(p.Latencies))
-		}
 		out.LatencyInMs[l.Region] = l.Milliseconds
 	}
 	return out
