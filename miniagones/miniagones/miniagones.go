@@ -53,8 +53,9 @@ type Hooks struct {
 	// Env adds to the environment of a server's program.
 	Env func(Spec) []string
 	// Sidecar runs before a server's program is started, and may add to its
-	// environment; its stop is called after the program has ended. An error
-	// fails the start. The context ends with the server.
+	// environment; its stop is called after the program has ended. The
+	// server's SDK server is there by then. An error fails the start. The context
+	// ends with the server.
 	Sidecar func(ctx context.Context, spec Spec) (env []string, stop func(), err error)
 	// Output gets what the programs write, line by line, each with the name of
 	// its server before it.

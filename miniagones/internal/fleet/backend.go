@@ -19,6 +19,8 @@ type (
 	Health = state.Health
 	// Failure is why a server ended unasked.
 	Failure = state.Failure
+	// Event is one change of one server.
+	Event = state.Change
 )
 
 // Spec is what a backend, a sidecar and the environment callback get to know
@@ -68,18 +70,6 @@ type Instance interface {
 	// Done is closed when nothing is left of the server.
 	Done() <-chan struct{}
 	// Err is why the server ended, once Done is closed. Nil: it ended
-	// regularly. An *ExitError has details.
+	// regularly. A *Failure has details.
 	Err() error
 }
-
-// ExitError is how the program of a server ended.
-type ExitError struct {
-	// Code is the exit code, -1 if a signal ended it.
-	Code int
-	// Reason is for people, like "exit status 3".
-	Reason string
-	// Output holds the last lines of its output.
-	Output []string
-}
-
-func (e *ExitError) Error() string { return e.Reason }

@@ -107,7 +107,7 @@ func (f *Fleet) loop(ctx context.Context, servers *sync.WaitGroup) {
 		}
 		timer.Stop()
 		if !next.IsZero() {
-			timer.Reset(next.Sub(f.opts.Now()))
+			timer.Reset(next.Sub(time.Now()))
 		}
 	}
 }
@@ -117,7 +117,7 @@ func (f *Fleet) loop(ctx context.Context, servers *sync.WaitGroup) {
 func (f *Fleet) step(servers *sync.WaitGroup) (next time.Time, over bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.opts.Now()
+	now := time.Now()
 	plan := f.state.Decide(now)
 	for !plan.Empty() {
 		start, stop := f.state.Apply(plan, now)
@@ -138,16 +138,16 @@ func (f *Fleet) step(servers *sync.WaitGroup) (next time.Time, over bool) {
 		}
 		plan = f.state.Decide(now)
 	}
-	f.publish(now)
+	f.publish()
 	return plan.Next, f.state.Closed() && f.state.Len() == 0
 }
 
 // do changes the state, and hands what has changed to subscribers and to loop.
 func (f *Fleet) do(change func(s *state.Fleet, now time.Time)) {
 	f.mu.Lock()
-	now := f.opts.Now()
+	now := time.Now()
 	change(f.state, now)
-	f.publish(now)
+	f.publish()
 	f.mu.Unlock()
 	select {
 	case f.poke <- struct{}{}:
@@ -157,9 +157,9 @@ func (f *Fleet) do(change func(s *state.Fleet, now time.Time)) {
 
 // publish hands the state's changes to subscribers. The caller holds mu, so
 // that all of a change is seen at once.
-func (f *Fleet) publish(now time.Time) {
+func (f *Fleet) publish() {
 	for _, c := range f.state.Drain() {
-		f.hub.send(Event{Server: c.Server, From: c.From, Gone: c.Gone, Time: now})
+		f.hub.send(c)
 		if c.Gone {
 			delete(f.running, c.Server.Name)
 		}

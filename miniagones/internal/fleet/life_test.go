@@ -304,19 +304,17 @@ func TestOptionsAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, edit := range map[string]func(*fleet.Options){
-		"Name":         func(o *fleet.Options) { o.Name = "Bouts" },
-		"Name \"x":     func(o *fleet.Options) { o.Name = strings.Repeat("x", 52) },
-		"Namespace":    func(o *fleet.Options) { o.Namespace = "a.b" },
-		"Ready":        func(o *fleet.Options) { o.Ready = -1 },
-		"Max":          func(o *fleet.Options) { o.Ready = 3 },
-		"Labels":       func(o *fleet.Options) { o.Labels = map[string]string{"a": "b:c"} },
-		"Annotations":  func(o *fleet.Options) { o.Annotations = map[string]string{"a b": ""} },
-		"Session":      func(o *fleet.Options) { o.Session = -1 },
-		"Backend":      func(o *fleet.Options) { o.Backend = nil },
-		"StartTimeout": func(o *fleet.Options) { o.StartTimeout = -1 },
-		"Grace":        func(o *fleet.Options) { o.Grace = -1 },
-		"BackoffMin":   func(o *fleet.Options) { o.BackoffMin = -1 },
-		"BackoffMax":   func(o *fleet.Options) { o.BackoffMax = 1 },
+		"Name":       func(o *fleet.Options) { o.Name = "Bouts" },
+		"Name \"x":   func(o *fleet.Options) { o.Name = strings.Repeat("x", 52) },
+		"Namespace":  func(o *fleet.Options) { o.Namespace = "a.b" },
+		"Ready":      func(o *fleet.Options) { o.Ready = -1 },
+		"Max":        func(o *fleet.Options) { o.Ready = 3 },
+		"Labels":     func(o *fleet.Options) { o.Labels = map[string]string{"a": "b:c"} },
+		"Session":    func(o *fleet.Options) { o.Session = -1 },
+		"Backend":    func(o *fleet.Options) { o.Backend = nil },
+		"Grace":      func(o *fleet.Options) { o.Grace = -1 },
+		"BackoffMin": func(o *fleet.Options) { o.BackoffMin = -1 },
+		"BackoffMax": func(o *fleet.Options) { o.BackoffMax = 1 },
 	} {
 		o := good()
 		edit(&o)

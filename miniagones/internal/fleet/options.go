@@ -26,8 +26,8 @@ type Options struct {
 	// Ready is how many servers to keep Ready beside those in use; Max how
 	// many there may be in all.
 	Ready, Max int
-	// Labels and Annotations go on every server, as from a fleet's template.
-	Labels, Annotations map[string]string
+	// Labels go on every server, as from a fleet's template.
+	Labels map[string]string
 	// Health counts signs of life. The zero value means Agones's defaults: each
 	// 5 s, 3 failures, 5 s after the start. The SDK reports whole seconds,
 	// rounded up.
@@ -36,25 +36,15 @@ type Options struct {
 	// backends whose servers can't say that they are done; zero: for ever.
 	Session time.Duration
 	Backend Backend
-	// SDKHost is the address that SDK servers listen on; 127.0.0.1 when empty.
-	SDKHost string
-	// Env adds to the environment of a server's program. May be nil.
-	Env func(Spec) []string
-	// Sidecar runs before a server's program is started, and may add to its
-	// environment; its stop is called after the program has ended. The server's
-	// SDK server is there by then. An error fails the start. The context ends
-	// with the server. May be nil.
+	// Env and Sidecar are the hooks of package miniagones. May be nil.
+	Env     func(Spec) []string
 	Sidecar func(ctx context.Context, spec Spec) (env []string, stop func(), err error)
-	// StartTimeout bounds placing and starting a server; 10 s when zero.
-	StartTimeout time.Duration
 	// Grace is how long a server's program may take to end by itself; 5 s
 	// when zero.
 	Grace time.Duration
 	// BackoffMin and BackoffMax bound the pause after servers that failed;
 	// 100 ms and 10 s when zero.
 	BackoffMin, BackoffMax time.Duration
-	// Now is the clock; time.Now when nil.
-	Now func() time.Time
 	// Logger gets changes of state at Info; slog.Default() when nil.
 	Logger *slog.Logger
 }
@@ -69,16 +59,9 @@ func (o Options) withDefaults() Options {
 	if o.Health == (Health{}) {
 		o.Health = Health{Period: 5 * time.Second, FailureThreshold: 3, InitialDelay: 5 * time.Second}
 	}
-	if o.SDKHost == "" {
-		o.SDKHost = "127.0.0.1"
-	}
-	orElse(&o.StartTimeout, 10*time.Second)
 	orElse(&o.Grace, 5*time.Second)
 	orElse(&o.BackoffMin, 100*time.Millisecond)
 	orElse(&o.BackoffMax, 10*time.Second)
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -102,14 +85,8 @@ func (o *Options) validate() error {
 	if err := label.CheckLabels(o.Labels); err != nil {
 		errs = append(errs, fmt.Errorf("Labels: %w", err))
 	}
-	if err := label.CheckAnnotations(o.Annotations); err != nil {
-		errs = append(errs, fmt.Errorf("Annotations: %w", err))
-	}
 	if o.Backend == nil {
 		errs = append(errs, errors.New("Backend: must be set"))
-	}
-	if o.StartTimeout < 0 {
-		errs = append(errs, errors.New("StartTimeout: must not be negative"))
 	}
 	if o.Grace < 0 {
 		errs = append(errs, errors.New("Grace: must not be negative"))
@@ -126,7 +103,7 @@ func (o *Options) config() state.Config {
 	return state.Config{
 		Name: o.Name, Namespace: o.Namespace,
 		Ready: o.Ready, Max: o.Max,
-		Labels: o.Labels, Annotations: o.Annotations,
+		Labels:     o.Labels,
 		Health:     health,
 		Session:    o.Session,
 		BackoffMin: o.BackoffMin, BackoffMax: o.BackoffMax,

@@ -28,10 +28,13 @@ func (r *runner) run(ctx context.Context) {
 	f.opts.Logger.Debug("game server is gone", "gameserver", name)
 }
 
+// startTimeout bounds placing and starting a server.
+const startTimeout = 10 * time.Second
+
 // live returns when nothing is left of the server.
 func (r *runner) live(ctx context.Context) {
 	f, name := r.fleet, r.spec.Name
-	start, cancel := context.WithTimeout(ctx, f.opts.StartTimeout)
+	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
 	place, err := f.opts.Backend.Place(start, r.spec)
@@ -133,16 +136,21 @@ func (r *runner) sidecar(ctx context.Context) (stop func(), err error) {
 }
 
 func (r *runner) failed(err error) {
-	f, name := r.fleet, r.spec.Name
-	failure, counted := describe(err), false
-	f.do(func(s *state.Fleet, now time.Time) {
-		failure.Time = now
-		counted = !s.Get(name).Going()
-		s.Failed(name, failure)
-	})
-	if counted {
-		f.logFailure("game server did not start", "gameserver", name, "error", err)
+	if _, counted := r.broke(err, (*state.Fleet).Failed); counted {
+		r.fleet.logFailure("game server did not start", "gameserver", r.spec.Name, "error", err)
 	}
+}
+
+// broke has note enter why the server ended; counted is false if the server was
+// on its way out before.
+func (r *runner) broke(err error, note func(*state.Fleet, string, Failure)) (failure Failure, counted bool) {
+	failure = describe(err)
+	r.fleet.do(func(s *state.Fleet, now time.Time) {
+		failure.Time = now
+		counted = !s.Get(r.spec.Name).Going()
+		note(s, r.spec.Name, failure)
+	})
+	return failure, counted
 }
 
 // keepEnding is how many pauses in a row are trouble that lasts.
@@ -169,17 +177,9 @@ func (f *Fleet) logFailure(message string, args ...any) {
 
 func (r *runner) exited(err error) {
 	f, name := r.fleet, r.spec.Name
-	failure, counted := describe(err), false
-	f.do(func(s *state.Fleet, now time.Time) {
-		if f.silent && err == nil {
-			_ = s.SDKShutdown(name)
-			return
-		}
-		failure.Time = now
-		counted = !s.Get(name).Going()
-		s.Exited(name, failure)
-	})
-	if counted {
+	if f.silent && err == nil {
+		f.do(func(s *state.Fleet, _ time.Time) { _ = s.SDKShutdown(name) })
+	} else if failure, counted := r.broke(err, (*state.Fleet).Exited); counted {
 		f.logFailure("game server ended unasked", "gameserver", name, "reason", failure.Reason)
 	}
 }
@@ -188,9 +188,9 @@ func describe(err error) Failure {
 	if err == nil {
 		return Failure{Reason: "exit status 0, without SDK.Shutdown before"}
 	}
-	var exit *ExitError
-	if errors.As(err, &exit) {
-		return Failure{Reason: exit.Reason, ExitCode: exit.Code, Output: exit.Output}
+	var failure *Failure
+	if errors.As(err, &failure) {
+		return *failure
 	}
 	return Failure{Reason: err.Error(), ExitCode: -1}
 }

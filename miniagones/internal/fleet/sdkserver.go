@@ -25,7 +25,7 @@ type sdkServer struct {
 	closers            []func()
 }
 
-// serveSDK starts the SDK server of a game server.
+// serveSDK starts the SDK server of a game server, on loopback.
 func (f *Fleet) serveSDK(name string) (_ *sdkServer, err error) {
 	s := new(sdkServer)
 	defer func() {
@@ -53,7 +53,7 @@ func (f *Fleet) serveSDK(name string) (_ *sdkServer, err error) {
 		return nil, fmt.Errorf("map REST to gRPC: %w", err)
 	}
 	httpServer := &http.Server{
-		Handler:           sdkGuard(f.opts.SDKHost, refuseEmptyHealth(http.MaxBytesHandler(mux, 64<<10))),
+		Handler:           service.LocalOnly(refuseEmptyHealth(http.MaxBytesHandler(mux, 64<<10))),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -66,7 +66,7 @@ func (f *Fleet) serveSDK(name string) (_ *sdkServer, err error) {
 
 // listen serves on a free port until close, which calls stop.
 func (s *sdkServer) listen(f *Fleet, name string, serve func(net.Listener) error, stop func()) (string, error) {
-	lis, err := net.Listen("tcp", net.JoinHostPort(f.opts.SDKHost, "0"))
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -85,15 +85,6 @@ func (s *sdkServer) close() {
 	for _, c := range slices.Backward(s.closers) {
 		c()
 	}
-}
-
-// sdkGuard keeps foreign web pages away from an SDK that only this machine can
-// reach.
-func sdkGuard(host string, h http.Handler) http.Handler {
-	if service.LoopbackHost(host) {
-		return service.LocalOnly(h)
-	}
-	return h
 }
 
 // sdkMux writes JSON as Agones does: names as in the .proto, and every field.

@@ -3,19 +3,7 @@ package fleet
 import (
 	"context"
 	"sync/atomic"
-	"time"
 )
-
-// Event is one change of one server.
-type Event struct {
-	// Server is the version after the change; when Gone, the last one.
-	Server *Server
-	// From is the state before, empty for a new server.
-	From State
-	// Gone says that nothing is left of the server.
-	Gone bool
-	Time time.Time
-}
 
 // How many events wait for a slow reader.
 const (

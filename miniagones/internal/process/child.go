@@ -50,11 +50,11 @@ func (c *child) describe(err error) error {
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		return &fleet.ExitError{Code: exit.ExitCode(), Reason: exit.String(), Output: c.out.tail()}
+		return &fleet.Failure{ExitCode: exit.ExitCode(), Reason: exit.String(), Output: c.out.tail()}
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
 		return nil
 	}
-	return &fleet.ExitError{Code: -1, Reason: fmt.Sprintf("wait: %v", err), Output: c.out.tail()}
+	return &fleet.Failure{ExitCode: -1, Reason: fmt.Sprintf("wait: %v", err), Output: c.out.tail()}
 }
 
 // Stop asks the group to end, and makes it after the grace time.

@@ -60,7 +60,7 @@ func TestStopEndsGroup(t *testing.T) {
 			i.Stop(c.grace)
 			i.Stop(c.grace)
 			<-i.Done()
-			var exit *fleet.ExitError
+			var exit *fleet.Failure
 			if !errors.As(i.Err(), &exit) || c.want != "" && exit.Reason != c.want {
 				t.Errorf("got %v, want %s", i.Err(), c.want)
 			}

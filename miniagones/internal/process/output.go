@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -72,7 +73,7 @@ func (l *lines) emit() {
 	}
 	l.part, l.cut = l.part[:0], false
 	if l.last = append(l.last, text); len(l.last) > tailLines {
-		l.last = append(l.last[:0], l.last[1:]...)
+		l.last = slices.Delete(l.last, 0, 1)
 	}
 	if l.to != nil {
 		l.to.line([]byte(l.prefix + text + "\n"))
@@ -82,5 +83,5 @@ func (l *lines) emit() {
 func (l *lines) tail() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]string(nil), l.last...)
+	return slices.Clone(l.last)
 }

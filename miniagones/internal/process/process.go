@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,15 +27,11 @@ type Options struct {
 	Command string
 	// Args are a program and its arguments.
 	Args []string
-	// Dir is the working directory; empty: our own.
-	Dir string
 	// Env is the environment beside what the fleet sets; nil: our own.
 	Env []string
 	// Address is the IP address that players reach the servers at, and at which
 	// UDP ports are taken; 127.0.0.1 when empty.
 	Address string
-	// NodeName is reported as the servers' node; "local" when empty.
-	NodeName string
 	// Output gets what the programs write, line by line, each with the name of
 	// its server before it. Nil: nobody does. Write is called by one goroutine
 	// at a time, and holds up the programs if it is slow.
@@ -80,9 +77,6 @@ func New(opts Options) (*Backend, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("game server process: %w", err)
 	}
-	if opts.NodeName == "" {
-		opts.NodeName = "local"
-	}
 	if opts.LineLimit == 0 {
 		opts.LineLimit = 4096
 	}
@@ -109,7 +103,7 @@ func (b *Backend) Place(context.Context, fleet.Spec) (fleet.Place, error) {
 	}
 	return fleet.Place{
 		Address:  b.opts.Address,
-		NodeName: b.opts.NodeName,
+		NodeName: "local",
 		Ports:    []fleet.Port{{Name: "default", Port: port}},
 		Release: func() {
 			b.letGo(port)
@@ -167,8 +161,11 @@ func (b *Backend) Start(ctx context.Context, spec fleet.Spec) (fleet.Instance, e
 	}
 	out := newLines("["+spec.Name+"] ", b.out, b.opts.LineLimit)
 	cmd := exec.Command(b.args[0], b.args[1:]...)
-	cmd.Dir = b.opts.Dir
-	cmd.Env = append(b.environment(), spec.Env...)
+	base := b.opts.Env
+	if base == nil {
+		base = os.Environ()
+	}
+	cmd.Env = slices.Concat(base, spec.Env)
 	cmd.Stdout, cmd.Stderr = out, out
 	// Who has inherited the pipe and left the group must not hold up the end.
 	cmd.WaitDelay = 2 * time.Second
@@ -183,14 +180,6 @@ func (b *Backend) Start(ctx context.Context, spec fleet.Spec) (fleet.Instance, e
 	}
 	go p.wait()
 	return p, nil
-}
-
-func (b *Backend) environment() []string {
-	base := b.opts.Env
-	if base == nil {
-		base = os.Environ()
-	}
-	return append(make([]string, 0, len(base)+16), base...)
 }
 
 // fork starts cmd on the one thread whose end the children don't survive.

@@ -87,8 +87,8 @@ func TestExitStatus(t *testing.T) {
 	b := backend(t, process.Options{Command: `sh -c 'for i in $(seq 30); do echo line $i; done; exit 3'`})
 	i := start(t, b)
 	<-i.Done()
-	var exit *fleet.ExitError
-	if !errors.As(i.Err(), &exit) || exit.Code != 3 || exit.Reason != "exit status 3" {
+	var exit *fleet.Failure
+	if !errors.As(i.Err(), &exit) || exit.ExitCode != 3 || exit.Reason != "exit status 3" {
 		t.Fatalf("got %#v", i.Err())
 	}
 	if n := len(exit.Output); n != 20 || exit.Output[0] != "line 11" || exit.Output[n-1] != "line 30" {

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"maps"
 	"strings"
 	"time"
 
@@ -110,17 +109,10 @@ func (f *Fleet) create(now time.Time) *Server {
 		UID:         f.cfg.NewUID(),
 		Generation:  1,
 		Created:     now,
-		Labels:      maps.Clone(f.cfg.Labels),
-		Annotations: maps.Clone(f.cfg.Annotations),
+		Labels:      with(f.cfg.Labels, map[string]string{agones.FleetLabel: f.cfg.Name}),
+		Annotations: make(map[string]string),
 		State:       agones.PortAllocation,
 	}
-	if s.Labels == nil {
-		s.Labels = make(map[string]string)
-	}
-	if s.Annotations == nil {
-		s.Annotations = make(map[string]string)
-	}
-	s.Labels[agones.FleetLabel] = f.cfg.Name
 	if i := strings.LastIndexByte(name, '-'); i > 0 {
 		s.Labels[agones.SetLabel] = name[:i]
 	}

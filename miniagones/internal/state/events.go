@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"torikumi/pkg/agones"
@@ -43,29 +44,14 @@ func (f *Fleet) Started(name string, now time.Time) {
 	f.advance(name, agones.Scheduled, nil)
 }
 
-// order ranks the states that a server goes through before it says anything.
-func order(s State) int {
-	switch s {
-	case agones.PortAllocation:
-		return 0
-	case agones.Creating:
-		return 1
-	case agones.Starting:
-		return 2
-	case agones.Scheduled:
-		return 3
-	}
-	return 4
-}
-
 // advance moves a server forward, never back: a quick program may have called
 // Ready before its start was reported.
 func (f *Fleet) advance(name string, to State, edit func(*Server)) {
+	silent := []State{agones.PortAllocation, agones.Creating, agones.Starting, agones.Scheduled}
 	r := f.servers[name]
-	if r == nil || r.cur.Going() || order(r.cur.State) >= order(to) {
-		return
+	if r != nil && !r.cur.Going() && slices.Contains(silent[:slices.Index(silent, to)], r.cur.State) {
+		f.move(r, to, edit)
 	}
-	f.move(r, to, edit)
 }
 
 // Exited notes that a server's program has ended. Nobody having asked it to
@@ -172,24 +158,21 @@ func (f *Fleet) SDKHealth(name string, now time.Time) {
 
 // SDKLabel sets a label with Agones's prefix for labels of the SDK.
 func (f *Fleet) SDKLabel(name, key, value string) error {
-	r := f.servers[name]
-	if r == nil {
-		return ErrNotFound
-	}
-	next := *r.cur
-	next.Labels = with(next.Labels, map[string]string{agones.SDKPrefix + key: value})
-	f.commit(r, &next)
-	return nil
+	return f.edit(name, func(s *Server) { s.Labels = with(s.Labels, map[string]string{agones.SDKPrefix + key: value}) })
 }
 
 // SDKAnnotation sets an annotation with the same prefix.
 func (f *Fleet) SDKAnnotation(name, key, value string) error {
+	return f.edit(name, func(s *Server) { s.Annotations = with(s.Annotations, map[string]string{agones.SDKPrefix + key: value}) })
+}
+
+func (f *Fleet) edit(name string, change func(*Server)) error {
 	r := f.servers[name]
 	if r == nil {
 		return ErrNotFound
 	}
 	next := *r.cur
-	next.Annotations = with(next.Annotations, map[string]string{agones.SDKPrefix + key: value})
+	change(&next)
 	f.commit(r, &next)
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"time"
 
@@ -27,9 +26,9 @@ type Config struct {
 	Ready int
 	// Max bounds the servers in all, those included that are still ending.
 	Max int
-	// Labels and Annotations go on every server.
-	Labels, Annotations map[string]string
-	Health              Health
+	// Labels go on every server.
+	Labels map[string]string
+	Health Health
 	// Session is how long a server stays Allocated before it is shut down, for
 	// servers that can't say themselves that they are done; zero: for ever.
 	Session time.Duration
@@ -88,14 +87,13 @@ type record struct {
 
 // Totals count what has happened since the fleet was made.
 type Totals struct {
-	Created, Ready, Allocated, Gone, Failed uint64
+	Created, Allocated, Gone, Failed uint64
 }
 
 // Fleet is the state of one fleet. It is not safe for concurrent use.
 type Fleet struct {
 	cfg     Config
 	servers map[string]*record
-	counts  map[State]int
 	byLabel map[labelPair]*set
 
 	all, pending, ready, allocated, going set
@@ -120,7 +118,6 @@ func New(cfg Config) (*Fleet, error) {
 	return &Fleet{
 		cfg:     cfg,
 		servers: make(map[string]*record),
-		counts:  make(map[State]int),
 		byLabel: make(map[labelPair]*set),
 	}, nil
 }
@@ -141,9 +138,6 @@ func (f *Fleet) Len() int { return len(f.servers) }
 
 // ReadyCount is the number of servers that can be allocated.
 func (f *Fleet) ReadyCount() int { return f.ready.len() }
-
-// Counts returns the number of servers in each state that has any.
-func (f *Fleet) Counts() map[State]int { return maps.Clone(f.counts) }
 
 // Totals returns what has happened so far.
 func (f *Fleet) Totals() Totals { return f.totals }
@@ -202,7 +196,6 @@ func (f *Fleet) move(r *record, to State, edit func(*Server)) {
 	f.commit(r, &next)
 	switch to {
 	case agones.Ready:
-		f.totals.Ready++
 		f.failures, r.ready = 0, true
 	case agones.Allocated:
 		f.totals.Allocated++

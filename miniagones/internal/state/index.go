@@ -47,7 +47,6 @@ type labelPair struct{ key, value string }
 
 // enter puts a version into every index it belongs to; leave takes it out.
 func (f *Fleet) enter(s *Server) {
-	f.counts[s.State]++
 	for k, v := range s.Labels {
 		p := labelPair{k, v}
 		if f.byLabel[p] == nil {
@@ -70,9 +69,6 @@ func (f *Fleet) enter(s *Server) {
 // leave takes what the next version no longer has out of the indexes; without
 // a next version, everything. Labels are compared, as most changes touch few.
 func (f *Fleet) leave(s, next *Server) {
-	if f.counts[s.State]--; f.counts[s.State] == 0 {
-		delete(f.counts, s.State)
-	}
 	for k, v := range s.Labels {
 		if next != nil {
 			if w, ok := next.Labels[k]; ok && w == v {

@@ -70,11 +70,13 @@ type Failure struct {
 	Time   time.Time
 	// Reason is for people: "exit status 3", "no sign of life for 15s".
 	Reason string
-	// ExitCode is the process's, or -1 if it has none.
+	// ExitCode is the process's; -1 if it has none, or if a signal ended it.
 	ExitCode int
 	// Output holds the last lines that the process wrote.
 	Output []string
 }
+
+func (f *Failure) Error() string { return f.Reason }
 
 // Change is one step in the life of a server.
 type Change struct {
