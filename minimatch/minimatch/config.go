@@ -31,14 +31,8 @@ type Config struct {
 
 	// Clock replaces the machine's clock, for tests; nil is the machine's. It
 	// does not rule the network: deadlines and keepalives are in real time.
-	Clock Clock
+	Clock clock.Clock
 }
-
-// Clock tells the time and calls back later.
-type Clock = clock.Clock
-
-// Timer is a callback of a Clock that has not happened yet.
-type Timer = clock.Timer
 
 // FakeClock is a Clock that stands still until it is advanced.
 type FakeClock = clock.Fake

@@ -161,30 +161,13 @@ func (m *services) close() {
 
 // sizes reports how many tickets there are, by state.
 func sizes(s *store.Store) prometheus.Collector {
-	return &sizeCollector{
-		store: s,
-		tickets: prometheus.NewDesc("minimatch_tickets", "Tickets in memory by state.",
-			[]string{"state"}, nil),
-		backfills: prometheus.NewDesc("minimatch_backfills", "Backfills in memory.", nil, nil),
-	}
-}
-
-type sizeCollector struct {
-	store              *store.Store
-	tickets, backfills *prometheus.Desc
-}
-
-// Describe implements prometheus.Collector.
-func (c *sizeCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- c.tickets
-	ch <- c.backfills
-}
-
-// Collect implements prometheus.Collector.
-func (c *sizeCollector) Collect(ch chan<- prometheus.Metric) {
-	size := c.store.Size()
-	for state, n := range map[string]int{"waiting": size.Waiting, "pending": size.Pending, "assigned": size.Assigned} {
-		ch <- prometheus.MustNewConstMetric(c.tickets, prometheus.GaugeValue, float64(n), state)
-	}
-	ch <- prometheus.MustNewConstMetric(c.backfills, prometheus.GaugeValue, float64(size.Backfills))
+	tickets := prometheus.NewDesc("minimatch_tickets", "Tickets in memory by state.", []string{"state"}, nil)
+	backfills := prometheus.NewDesc("minimatch_backfills", "Backfills in memory.", nil, nil)
+	return prometheus.CollectorFunc(func(ch chan<- prometheus.Metric) {
+		size := s.Size()
+		for state, n := range map[string]int{"waiting": size.Waiting, "pending": size.Pending, "assigned": size.Assigned} {
+			ch <- prometheus.MustNewConstMetric(tickets, prometheus.GaugeValue, float64(n), state)
+		}
+		ch <- prometheus.MustNewConstMetric(backfills, prometheus.GaugeValue, float64(size.Backfills))
+	})
 }

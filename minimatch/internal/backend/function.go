@@ -88,15 +88,20 @@ func (f *Functions) runGRPC(ctx context.Context, cfg *openmatch.FunctionConfig, 
 	if err != nil {
 		return functionError(ctx, err)
 	}
+	return proposals(ctx, stream.Recv, propose)
+}
+
+// proposals hands over what next brings until it ends with io.EOF.
+func proposals(ctx context.Context, next func() (*openmatch.RunResponse, error), propose func(*openmatch.Match) error) error {
 	for {
-		resp, err := stream.Recv()
+		run, err := next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return functionError(ctx, err)
 		}
-		if err := propose(resp.GetProposal()); err != nil {
+		if err := propose(run.GetProposal()); err != nil {
 			return err
 		}
 	}
@@ -108,6 +113,8 @@ func functionError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	s := status.Convert(err)
-	return fmt.Errorf("the match function failed with code %v: %s", s.Code(), s.Message())
+	if s, ok := status.FromError(err); ok {
+		return fmt.Errorf("the match function failed with code %v: %s", s.Code(), s.Message())
+	}
+	return fmt.Errorf("the match function failed: %w", err)
 }

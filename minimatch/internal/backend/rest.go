@@ -3,9 +3,7 @@ package backend
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -44,29 +42,12 @@ func (f *Functions) runREST(ctx context.Context, cfg *openmatch.FunctionConfig, 
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := f.rest.Do(req)
 	if err != nil {
-		return restError(ctx, err)
+		return functionError(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
 	stream := jsonstream.NewReader(resp, rpc.MaxMessage)
-	for {
-		var run openmatch.RunResponse
-		err := stream.Next(&run)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return restError(ctx, err)
-		}
-		if err := propose(run.GetProposal()); err != nil {
-			return err
-		}
-	}
-}
-
-// restError is functionError for what went wrong over REST.
-func restError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return fmt.Errorf("the match function failed: %w", err)
+	return proposals(ctx, func() (*openmatch.RunResponse, error) {
+		run := new(openmatch.RunResponse)
+		return run, stream.Next(run)
+	}, propose)
 }

@@ -44,7 +44,7 @@ func (r *Remote) Evaluate(ctx context.Context, source Source, accept func(string
 	var receiveErr error
 	group.Go(func() error {
 		defer close(received)
-		receiveErr = receive(stream, accept)
+		receiveErr = receive(stream.Recv, accept)
 		return receiveErr
 	})
 	group.Go(func() error {
@@ -65,31 +65,44 @@ func (r *Remote) Evaluate(ctx context.Context, source Source, accept func(string
 // send passes proposals on until there are no more. It returns io.EOF when the
 // evaluator has ended the stream before.
 func send(ctx context.Context, stream openmatch.Evaluator_EvaluateClient, source Source) error {
+	err := each(ctx, source, func(m *openmatch.EvaluateRequest) error {
+		err := stream.Send(m)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return remoteError(err)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return remoteError(err)
+	}
+	return nil
+}
+
+// each calls f with each proposal until there are no more.
+func each(ctx context.Context, source Source, f func(*openmatch.EvaluateRequest) error) error {
 	for {
 		batch, err := source.Receive(ctx)
 		if errors.Is(err, io.EOF) {
-			if err := stream.CloseSend(); err != nil {
-				return remoteError(err)
-			}
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		for _, m := range batch {
-			if err := stream.Send(&openmatch.EvaluateRequest{Match: m}); err != nil {
-				if errors.Is(err, io.EOF) {
-					return io.EOF
-				}
-				return remoteError(err)
+			if err := f(&openmatch.EvaluateRequest{Match: m}); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-func receive(stream openmatch.Evaluator_EvaluateClient, accept func(string) error) error {
+// receive passes on the ids that next brings until it ends with io.EOF.
+func receive(next func() (*openmatch.EvaluateResponse, error), accept func(string) error) error {
 	for {
-		resp, err := stream.Recv()
+		resp, err := next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

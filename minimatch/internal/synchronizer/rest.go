@@ -101,24 +101,14 @@ func (r *REST) Evaluate(ctx context.Context, source Source, accept func(string) 
 
 // write sends proposals, one JSON object after another, until there are no more.
 func write(ctx context.Context, w io.Writer, source Source) error {
-	for {
-		batch, err := source.Receive(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	return each(ctx, source, func(m *openmatch.EvaluateRequest) error {
+		text, err := anyjson.Marshal(m)
 		if err != nil {
-			return err
+			return fmt.Errorf("the match %q cannot be written as JSON: %w", m.GetMatch().GetMatchId(), err)
 		}
-		for _, m := range batch {
-			text, err := anyjson.Marshal(&openmatch.EvaluateRequest{Match: m})
-			if err != nil {
-				return fmt.Errorf("the match %q cannot be written as JSON: %w", m.GetMatchId(), err)
-			}
-			if _, err := w.Write(append(text, '\n')); err != nil {
-				return err
-			}
-		}
-	}
+		_, err = w.Write(append(text, '\n'))
+		return err
+	})
 }
 
 func (r *REST) call(ctx context.Context, body io.Reader, accept func(string) error) error {
@@ -133,21 +123,15 @@ func (r *REST) call(ctx context.Context, body io.Reader, accept func(string) err
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
 	stream := jsonstream.NewReader(resp, rpc.MaxMessage)
-	for {
-		var answer openmatch.EvaluateResponse
-		err := stream.Next(&answer)
-		if errors.Is(err, io.EOF) {
+	return receive(func() (*openmatch.EvaluateResponse, error) {
+		answer := new(openmatch.EvaluateResponse)
+		return answer, stream.Next(answer)
+	}, func(id string) error {
+		err := accept(id)
+		if _, wrong := errors.AsType[*wrongID](err); wrong {
+			r.logger.Warn("evaluator's answer passed over", "error", err)
 			return nil
 		}
-		if err != nil {
-			return remoteError(err)
-		}
-		var wrong *wrongID
-		switch err := accept(answer.GetMatchId()); {
-		case errors.As(err, &wrong):
-			r.logger.Warn("evaluator's answer passed over", "error", err)
-		case err != nil:
-			return err
-		}
-	}
+		return err
+	})
 }
