@@ -28,11 +28,6 @@ import (
 // TokenPath is where the development issuer makes player tokens.
 const TokenPath = "/v1/player-tokens"
 
-// player is somebody with a player token, who searches once at a time.
-type player struct {
-	bearer string
-}
-
 // frontend is our player API, over gRPC for watches and over HTTP for the rest.
 type frontend struct {
 	cfg  *Config
@@ -42,8 +37,9 @@ type frontend struct {
 	requests [][]*torikumiv1.CreateTicketRequest
 	bodies   [][][]byte
 
-	mu   sync.Mutex
-	free []*player
+	mu sync.Mutex
+	// free are the tokens of the players who don't search: each does once at a time.
+	free []string
 }
 
 const (
@@ -111,7 +107,7 @@ func (f *frontend) signIn(ctx context.Context, n int) error {
 	run := rand.Uint32() // of two runs against one target, none has the other's players
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(signIns)
-	f.free = make([]*player, n)
+	f.free = make([]string, n)
 	for i := range n {
 		g.Go(func() error {
 			body, err := json.Marshal(map[string]string{"player": fmt.Sprintf("load-%08x-%d", run, i)})
@@ -123,7 +119,7 @@ func (f *frontend) signIn(ctx context.Context, n int) error {
 			if err == nil {
 				err = json.Unmarshal(b, &answer)
 			}
-			f.free[i] = &player{bearer: "Bearer " + answer.Token}
+			f.free[i] = "Bearer " + answer.Token
 			return err
 		})
 	}
@@ -146,49 +142,48 @@ func (f *frontend) ping(ctx context.Context) error {
 	return nil
 }
 
-// acquire returns a player who does not search, the one who has rested longest.
-func (f *frontend) acquire() *player {
+// acquire returns a player who does not search, the one who has rested longest;
+// empty: there is none.
+func (f *frontend) acquire() (bearer string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.free) == 0 {
-		return nil
+	if len(f.free) > 0 {
+		bearer, f.free = f.free[0], f.free[1:]
 	}
-	p := f.free[0]
-	f.free = f.free[1:]
-	return p
+	return bearer
 }
 
-func (f *frontend) release(p *player) {
+func (f *frontend) release(bearer string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.free = append(f.free, p)
+	f.free = append(f.free, bearer)
 }
 
 func (f *frontend) create(ctx context.Context, i int) (ticket, error) {
-	p := f.acquire()
-	if p == nil {
+	bearer := f.acquire()
+	if bearer == "" {
 		return ticket{}, errNoPlayer
 	}
 	r := i % len(f.bodies)
-	t := ticket{region: r, conn: i % len(f.conns), player: p}
+	t := ticket{region: r, conn: i % len(f.conns), bearer: bearer}
 	shape := i / len(f.bodies) % shapes
 	var made *torikumiv1.Ticket
 	var err error
 	if f.cfg.Wait == Watch {
-		made, err = f.clients[t.conn].CreateTicket(as(ctx, p), f.requests[r][shape])
+		made, err = f.clients[t.conn].CreateTicket(as(ctx, bearer), f.requests[r][shape])
 	} else {
-		made, err = f.ticket(ctx, http.MethodPost, "", p, f.bodies[r][shape])
+		made, err = f.ticket(ctx, http.MethodPost, "", bearer, f.bodies[r][shape])
 	}
 	if err != nil {
-		f.release(p)
+		f.release(bearer)
 		return ticket{}, err
 	}
 	t.id = made.GetId()
 	return t, nil
 }
 
-func as(ctx context.Context, p *player) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, "authorization", p.bearer)
+func as(ctx context.Context, bearer string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "authorization", bearer)
 }
 
 func (f *frontend) await(ctx context.Context, t ticket, seen func(place)) error {
@@ -202,7 +197,7 @@ func (f *frontend) await(ctx context.Context, t ticket, seen func(place)) error 
 		err = f.ask(ctx, t, seen)
 	}
 	if err == nil {
-		f.release(t.player) // else abandon does
+		f.release(t.bearer) // else abandon does
 	}
 	return err
 }
@@ -221,7 +216,7 @@ func over(t *torikumiv1.Ticket, seen func(place)) (bool, error) {
 
 // watch reads the stream to its end, as a change could follow the assignment.
 func (f *frontend) watch(ctx context.Context, t ticket, seen func(place)) error {
-	stream, err := f.clients[t.conn].WatchTicket(as(ctx, t.player), &torikumiv1.WatchTicketRequest{TicketId: t.id})
+	stream, err := f.clients[t.conn].WatchTicket(as(ctx, t.bearer), &torikumiv1.WatchTicketRequest{TicketId: t.id})
 	if err != nil {
 		return err
 	}
@@ -256,7 +251,7 @@ func (f *frontend) ask(ctx context.Context, t ticket, seen func(place)) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		got, err := f.ticket(ctx, http.MethodGet, path, t.player, nil)
+		got, err := f.ticket(ctx, http.MethodGet, path, t.bearer, nil)
 		if err != nil {
 			return err
 		}
@@ -273,7 +268,7 @@ func (f *frontend) events(ctx context.Context, t ticket, seen func(place)) error
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", t.player.bearer)
+	req.Header.Set("Authorization", t.bearer)
 	resp, err := f.http.Do(req)
 	if err != nil {
 		return err
@@ -308,20 +303,20 @@ func (f *frontend) events(ctx context.Context, t ticket, seen func(place)) error
 
 // abandon ends the search, so that its player can search again.
 func (f *frontend) abandon(ctx context.Context, t ticket) {
-	defer f.release(t.player)
+	defer f.release(t.bearer)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	// What is left expires by itself.
 	if f.cfg.Wait == Watch {
-		_, _ = f.clients[t.conn].CancelTicket(as(ctx, t.player), &torikumiv1.CancelTicketRequest{TicketId: t.id})
+		_, _ = f.clients[t.conn].CancelTicket(as(ctx, t.bearer), &torikumiv1.CancelTicketRequest{TicketId: t.id})
 		return
 	}
-	_, _ = f.ticket(ctx, http.MethodDelete, "/"+t.id, t.player, nil)
+	_, _ = f.ticket(ctx, http.MethodDelete, "/"+t.id, t.bearer, nil)
 }
 
 // ticket makes one HTTP request for a ticket.
-func (f *frontend) ticket(ctx context.Context, method, path string, p *player, body []byte) (*torikumiv1.Ticket, error) {
-	b, err := f.call(ctx, method, f.cfg.Frontend+"/v1/tickets"+path, p.bearer, body)
+func (f *frontend) ticket(ctx context.Context, method, path, bearer string, body []byte) (*torikumiv1.Ticket, error) {
+	b, err := f.call(ctx, method, f.cfg.Frontend+"/v1/tickets"+path, bearer, body)
 	if err != nil {
 		return nil, err
 	}

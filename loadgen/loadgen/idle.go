@@ -87,22 +87,19 @@ func (i *idlers) stop(ctx context.Context) {
 	g.SetLimit(makers)
 	for _, t := range i.tickets {
 		if t.id != "" {
-			g.Go(func() error { i.target.drop(ctx, t); return nil })
+			g.Go(func() error { i.target.abandon(ctx, t); return nil })
 		}
 	}
-	_ = g.Wait() // drop reports failures itself
+	_ = g.Wait() // abandon reports failures itself
 }
 
 // cpuDuring waits for a while and measures the child meanwhile, in CPUs; nil if
 // there is none.
 func cpuDuring(ctx context.Context, c *child, d time.Duration) *float64 {
 	m := newMeter(c.pid())
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	limit, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-limit.Done()
 	u, ok := m.read()
 	if !ok {
 		return nil

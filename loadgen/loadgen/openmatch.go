@@ -38,8 +38,8 @@ type ticket struct {
 	region int
 	// conn is which connection it uses.
 	conn int
-	// player is whose it is, at our frontend.
-	player *player
+	// bearer is the token of the player whose it is, at our frontend.
+	bearer string
 }
 
 const (
@@ -189,7 +189,7 @@ func (o *openMatch) watch(ctx context.Context, t ticket, seen func(place)) error
 		if !assigned {
 			assigned = true
 			if o.cfg.Delete {
-				o.drop(ctx, t)
+				o.abandon(ctx, t)
 			}
 			defer time.AfterFunc(linger, cancel).Stop()
 		}
@@ -208,7 +208,7 @@ func (o *openMatch) poll(ctx context.Context, t ticket, seen func(place)) error 
 		if p, ok := placeOf(got.GetAssignment()); ok {
 			seen(p)
 			if o.cfg.Delete {
-				o.drop(ctx, t)
+				o.abandon(ctx, t)
 			}
 			return nil
 		}
@@ -236,8 +236,9 @@ func placeOf(a *openmatch.Assignment) (place, bool) {
 	return p, true
 }
 
-// drop deletes the ticket, even if ctx has ended.
-func (o *openMatch) drop(ctx context.Context, t ticket) {
+// abandon deletes the ticket: one that nobody waits for would be matched for
+// ever with those who do.
+func (o *openMatch) abandon(ctx context.Context, t ticket) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	_, err := o.clients[t.conn].DeleteTicket(ctx, &openmatch.DeleteTicketRequest{TicketId: t.id})
@@ -245,10 +246,6 @@ func (o *openMatch) drop(ctx context.Context, t ticket) {
 		o.undeleted(err)
 	}
 }
-
-// abandon deletes the ticket: one that nobody waits for would be matched for
-// ever with those who do.
-func (o *openMatch) abandon(ctx context.Context, t ticket) { o.drop(ctx, t) }
 
 // reason says why a ticket without an assignment was lost.
 func reason(ctx context.Context, err error) string {

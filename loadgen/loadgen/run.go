@@ -142,7 +142,7 @@ func (r *runner) load(ctx context.Context, env Env, made func()) {
 			r.waiting.Add(1)
 			go r.ticket(ctx, i)
 		})
-		r.stats.mark()
+		r.stats.do(func() { r.stats.inTime = r.stats.assigned })
 		made()
 		r.waiting.Wait()
 	}()
@@ -185,7 +185,7 @@ func (r *runner) ticket(ctx context.Context, i int) {
 			at, assigned = p, true
 			r.stats.assignedAfter(now.Sub(due), measured, p, t.region, now)
 		case !p.same(at):
-			r.stats.changed(at, p, t.region, now)
+			r.stats.do(func() { r.stats.matches.change(at, p, t.region, now) })
 			at = p
 		}
 	})
@@ -193,7 +193,7 @@ func (r *runner) ticket(ctx context.Context, i int) {
 	case assigned:
 		return
 	case ctx.Err() != nil:
-		r.stats.interrupt()
+		r.stats.do(func() { r.stats.interrupted++ })
 	default:
 		r.stats.lose(reason(limit, err), err)
 	}

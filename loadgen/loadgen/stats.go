@@ -39,6 +39,12 @@ func (s *stats) note(what string, err error) {
 	}
 }
 
+func (s *stats) do(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
 func (s *stats) start(lag time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,12 +78,6 @@ func (s *stats) assignedAfter(d time.Duration, measured bool, p place, region in
 	s.matches.add(p, region, now)
 }
 
-func (s *stats) changed(old, p place, region int, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.matches.change(old, p, region, now)
-}
-
 func (s *stats) lose(reason string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,24 +86,11 @@ func (s *stats) lose(reason string, err error) {
 	s.note(reason, err)
 }
 
-func (s *stats) interrupt() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.interrupted++
-}
-
 func (s *stats) undelete(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.undeleted++
 	s.note("delete", err)
-}
-
-// mark says that the last ticket has been made.
-func (s *stats) mark() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inTime = s.assigned
 }
 
 // line is the progress, and the time to forget old matches.
