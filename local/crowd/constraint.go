@@ -299,8 +299,13 @@ func (w *constraint) words(i, common int) []string {
 	}
 	if i < len(w.roles) {
 		// A text is one role; a list is all, so that anybody can stand in.
-		words = append([]string{w.roles[i]}, slices.DeleteFunc(slices.Concat(words, w.roles), func(s string) bool { return s == w.roles[i] })...)
-		return unique(words)
+		first := []string{w.roles[i]}
+		for _, s := range slices.Concat(words, w.roles) {
+			if !slices.Contains(first, s) {
+				first = append(first, s)
+			}
+		}
+		return first
 	}
 	named := len(words)
 	for n := 0; len(words) == 0 || (w.holders >= 0 && len(words)-named < w.shared) || len(words) < w.shared; n++ {
@@ -312,15 +317,4 @@ func (w *constraint) words(i, common int) []string {
 		words[0] = fmt.Sprintf("%s-%d", words[0], i+1)
 	}
 	return words
-}
-
-// unique keeps the first of each.
-func unique(words []string) []string {
-	var out []string
-	for _, w := range words {
-		if !slices.Contains(out, w) {
-			out = append(out, w)
-		}
-	}
-	return out
 }

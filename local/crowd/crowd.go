@@ -104,15 +104,9 @@ func alone(players []*torikumiv1.Player) [][]*torikumiv1.Player {
 
 // partyAllowed reports whether a party in one team leaves the match possible.
 func partyAllowed(q queues.Queue) bool {
-	if q.RuleSet == nil {
-		return true
-	}
-	for _, r := range q.RuleSet.Stages[0].Rules {
-		if r.Kind == ruleset.PartySizes && !r.Optional {
-			return false
-		}
-	}
-	return true
+	return q.RuleSet == nil || !slices.ContainsFunc(q.RuleSet.Stages[0].Rules, func(r ruleset.Rule) bool {
+		return r.Kind == ruleset.PartySizes && !r.Optional
+	})
 }
 
 // invent makes n players who fit together.

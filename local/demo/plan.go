@@ -83,11 +83,7 @@ func plan(players int, seed uint64) []ticket {
 		add("trio", 3, 1, 1, 1)
 		left -= 3
 	}
-	squads := left / 10
-	if left < 10 {
-		squads = 0
-	}
-	for range squads {
+	for range left / 10 {
 		add("squad", 4, 2, 1, 1)
 		left -= 4
 	}
@@ -167,8 +163,11 @@ func sums(sizes []int, most int) []bool {
 func wrongNumber(sizes []int, players int, can []bool) error {
 	distinct := slices.Compact(slices.Sorted(slices.Values(sizes)))
 	var near []string
-	if n := slices.Index(reversed(can), true); n >= 0 && players-n >= distinct[0] {
-		near = append(near, fmt.Sprint(players-n))
+	for n := players; n >= distinct[0]; n-- {
+		if can[n] {
+			near = append(near, fmt.Sprint(n))
+			break
+		}
 	}
 	for n, ok := range sums(sizes, players+distinct[0]) {
 		if ok && n > players && n <= MaxPlayers {
@@ -182,12 +181,6 @@ func wrongNumber(sizes []int, players int, can []bool) error {
 	}
 	rule := fmt.Sprintf("must fill matches of %s players, as %s does", strings.Join(names, " or "), strings.Join(near, " or "))
 	return config.Invalid("players", rule, players)
-}
-
-func reversed(list []bool) []bool {
-	out := slices.Clone(list)
-	slices.Reverse(out)
-	return out
 }
 
 // lanes are the tickets of each lane, group by group; those who need nobody's

@@ -42,9 +42,7 @@ func (d *demo) playLane(ctx context.Context, lane [][]ticket, players *sync.Wait
 // play takes one ticket's players from Play to the end of their match. It calls
 // searched when they have one.
 func (d *demo) play(ctx context.Context, s ticket, searched func()) {
-	select {
-	case <-time.After(s.after):
-	case <-ctx.Done():
+	if pause(ctx, s.after) != nil {
 		return
 	}
 	var tokens []string
@@ -188,12 +186,8 @@ func everybody(ctx context.Context, c *client.Client, some []client.Player, size
 }
 
 func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	limit, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-limit.Done()
+	return ctx.Err()
 }

@@ -59,9 +59,6 @@ func (s *Suite) URL() string { return "http://" + s.Addr(Frontend).HTTP }
 // IssuerURL is the base of the development issuer's API.
 func (s *Suite) IssuerURL() string { return "http://" + s.issuerAddr }
 
-// Allocator is the address of the fleet's allocator and its GameServerService.
-func (s *Suite) Allocator() string { return s.allocator }
-
 // KeysDir holds the keys that join tokens are signed with.
 func (s *Suite) KeysDir() string { return s.keysDir("join") }
 

@@ -66,13 +66,13 @@ func load(name string, cfg any, p service.Process) (code int, ok bool) {
 	return p.Load("torikumi "+name, "TORIKUMI_", cfg)
 }
 
-// self is the command line that runs this very program as a game server.
-func self() ([]string, error) {
+// self is the command line that runs a command of this very program.
+func self(command string) ([]string, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find our own program: %w", err)
 	}
-	return []string{exe, "server"}, nil
+	return []string{exe, command}, nil
 }
 
 // demoConfig holds the settings of "torikumi demo".
@@ -96,10 +96,9 @@ func runDemo(ctx context.Context, p service.Process) int {
 	if code, ok := load("demo", cfg, p); !ok {
 		return code
 	}
-	args, err := self()
+	args, err := self("server")
 	if err != nil {
-		fmt.Fprintf(p.Stderr, "torikumi demo: %v\n", err)
-		return exitFailed
+		return p.Fail("torikumi demo", err)
 	}
 	o := demo.Options{Players: cfg.Players, Seed: uint64(cfg.Seed), Progress: p.Stdout, Suite: suite.Options{
 		HTTPListen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", IssuerListen: "127.0.0.1:0",

@@ -2,17 +2,15 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"os"
 
 	"torikumi/loadgen/loadgen"
 	"torikumi/pkg/service"
 )
 
 func runLoad(ctx context.Context, p service.Process) int {
-	exe, err := os.Executable()
+	up, err := self("up")
 	if err != nil {
-		return p.Fail("torikumi load", fmt.Errorf("find our own program: %w", err))
+		return p.Fail("torikumi load", err)
 	}
-	return loadgen.Command{Name: "torikumi load", EnvPrefix: "TORIKUMI_", Up: []string{exe, "up"}}.Main(ctx, p)
+	return loadgen.Command{Name: "torikumi load", EnvPrefix: "TORIKUMI_", Up: up}.Main(ctx, p)
 }

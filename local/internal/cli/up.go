@@ -123,7 +123,7 @@ func (c *upConfig) options(p service.Process) (suite.Options, error) {
 	if c.GameServer != "" {
 		return o, nil
 	}
-	args, err := self()
+	args, err := self("server")
 	o.ServerArgs = append(args, "--log-level="+c.LogLevel.String(), "--log-format="+c.LogFormat)
 	return o, err
 }
@@ -145,8 +145,7 @@ func runUp(ctx context.Context, p service.Process) int {
 			err = pprof.StartCPUProfile(f)
 		}
 		if err != nil {
-			fmt.Fprintf(p.Stderr, "torikumi up: --cpu-profile: %v\n", err)
-			return exitFailed
+			return p.Fail("torikumi up: --cpu-profile", err)
 		}
 		defer pprof.StopCPUProfile()
 	}
@@ -159,11 +158,11 @@ func runUp(ctx context.Context, p service.Process) int {
 		if ctx.Err() != nil {
 			return 0
 		}
-		fmt.Fprintf(p.Stderr, "torikumi up: %v\n", err)
+		code := p.Fail("torikumi up", err)
 		if errors.Is(err, syscall.EADDRINUSE) {
 			fmt.Fprintln(p.Stderr, "Another program has the port. Choose others with --http-port, --grpc-port, --issuer-port (0 is any free one) or --open-match-ports=false.")
 		}
-		return exitFailed
+		return code
 	}
 	announce(p, cfg, s)
 	var failed error
@@ -173,8 +172,7 @@ func runUp(ctx context.Context, p service.Process) int {
 	case failed = <-s.Failed():
 	}
 	if err := errors.Join(failed, s.Stop()); err != nil {
-		fmt.Fprintf(p.Stderr, "torikumi up: %v\n", err)
-		return exitFailed
+		return p.Fail("torikumi up", err)
 	}
 	return 0
 }
@@ -223,7 +221,7 @@ var names = []string{"alice", "bob", "dave", "erin", "frank", "grace", "heidi", 
 // player, where GET /play/{region} brings all that the queue needs and the
 // players are few.
 func play(w io.Writer, q queues.Queue, url string) {
-	n := smallest(q)
+	n := crowd.Size(q)
 	if !playable(q) || n > len(names) {
 		return
 	}
@@ -239,22 +237,6 @@ func play(w io.Writer, q queues.Queue, url string) {
 		}
 		fmt.Fprintf(w, "  curl -s -H \"Authorization: Bearer $(player %s)\" \"%s/play/%s?skill=%d\"%s\n", name, url, firstRegion(q), 1500+5*i, end)
 	}
-}
-
-// smallest is how many players the smallest match of a queue has.
-func smallest(q queues.Queue) int {
-	n := 0
-	for _, t := range q.Teams {
-		n += int(t.MinPlayers)
-	}
-	if q.RuleSet != nil {
-		for _, p := range q.RuleSet.Stages[0].TeamSlots() {
-			if !p.Bots {
-				n += p.Min
-			}
-		}
-	}
-	return max(n, 1)
 }
 
 func firstRegion(q queues.Queue) string {
