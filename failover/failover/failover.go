@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -22,6 +23,7 @@ import (
 	"torikumi/failover/cloud"
 	"torikumi/failover/internal/apihealth"
 	"torikumi/failover/internal/controller"
+	"torikumi/failover/internal/join"
 	"torikumi/pkg/config"
 	"torikumi/pkg/service"
 )
@@ -186,25 +188,20 @@ func options(cfg *Config) (controller.Options, error) {
 	if err != nil {
 		return controller.Options{}, err
 	}
-	watched, err := pairs("watched-label", []string{cfg.WatchedLabel})
-	if err != nil {
-		return controller.Options{}, err
-	}
 	labels, err := pairs("vm-labels", cfg.VMLabels)
 	if err != nil {
 		return controller.Options{}, err
 	}
 	o := controller.Options{
 		Settings: settings, FenceURL: cfg.FencingURL, FenceClient: &http.Client{}, DryRun: cfg.DryRun,
-		VM: controller.VMOptions{
+		VM: cloud.Spec{
 			Image: cfg.Image, DiskType: cfg.DiskType, Network: cfg.Network, Subnetwork: cfg.Subnetwork,
 			DiskGB: cfg.DiskGB, Tags: cfg.Tags, Labels: labels,
 		},
-		Join: controller.JoinOptions{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, RequireKata: cfg.RequireKata, ProviderID: p.providerID(cfg)},
+		Join:       join.Params{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, RequireKata: cfg.RequireKata},
+		ProviderID: p.providerID(cfg),
 	}
-	for k, v := range watched {
-		o.WatchedKey, o.WatchedValue = k, v
-	}
+	o.WatchedKey, o.WatchedValue, _ = strings.Cut(cfg.WatchedLabel, "=")
 	if cfg.Hook != "" {
 		hook, err := os.ReadFile(cfg.Hook)
 		if err != nil {

@@ -1,11 +1,11 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -55,10 +55,7 @@ func status(ctx context.Context, cfg statusConfig, kube *rest.Config, out io.Wri
 		return fmt.Errorf("list game servers: %w", missingKind(err))
 	}
 	slices.SortFunc(all.Items, func(a, b v1.NodeFailover) int {
-		if c := strings.Compare(a.Spec.OnpremNodeName, b.Spec.OnpremNodeName); c != 0 {
-			return c
-		}
-		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+		return cmp.Or(cmp.Compare(a.Spec.OnpremNodeName, b.Spec.OnpremNodeName), a.CreationTimestamp.Compare(b.CreationTimestamp.Time))
 	})
 	timing := report.Timing{Grace: cfg.Grace, Stability: cfg.Stability, MaxWait: cfg.MaxWait, JoinTimeout: cfg.JoinTimeout}
 	return report.Write(out, all.Items, servers.Items, timing, time.Now())

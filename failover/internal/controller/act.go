@@ -1,11 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
@@ -38,9 +39,9 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 	f := s.Failover
 	switch a.Kind {
 	case decide.AddFinalizer:
-		return acted, r.patchFinalizers(ctx, f, append(slices.Clone(f.Finalizers), v1.Finalizer))
+		return acted, r.patchMeta(ctx, f, func() { controllerutil.AddFinalizer(f, v1.Finalizer) })
 	case decide.RemoveFinalizer:
-		return acted, r.patchFinalizers(ctx, f, slices.DeleteFunc(slices.Clone(f.Finalizers), func(s string) bool { return s == v1.Finalizer }))
+		return acted, r.patchMeta(ctx, f, func() { controllerutil.RemoveFinalizer(f, v1.Finalizer) })
 	case decide.DeleteFailover:
 		return acted, client.IgnoreNotFound(r.opts.Client.Delete(ctx, f, client.Preconditions{UID: &f.UID, ResourceVersion: &f.ResourceVersion}))
 	case decide.CreateToken:
@@ -79,7 +80,10 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 	case decide.HideServer, decide.ShowServer:
 		return r.patchServer(ctx, a)
 	case decide.RemoveAnswers:
-		return acted, r.removeAnswers(ctx, f)
+		return acted, r.patchMeta(ctx, f, func() { // what an operator has said of an earlier outage
+			delete(f.Annotations, v1.FencedAnnotation)
+			delete(f.Annotations, v1.ProceedAnnotation)
+		})
 	case decide.CreateReplacement:
 		return acted, r.createFailover(ctx, f, a.ID, v1.NodeFailoverSpec{Replaces: f.Name, ParentFailover: f.Parent(), SharedLoad: f.Spec.SharedLoad})
 	case decide.CreateAdded:
@@ -88,27 +92,24 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 	return acted, fmt.Errorf("unknown action")
 }
 
-func (r *Reconciler) patchFinalizers(ctx context.Context, f *v1.NodeFailover, want []string) error {
+// patchMeta persists a change of f's metadata.
+func (r *Reconciler) patchMeta(ctx context.Context, f *v1.NodeFailover, change func()) error {
 	old := f.DeepCopy()
-	f.Finalizers = want
+	change()
 	// Patch reads the object back; the status is not lost by it.
 	err := r.opts.Client.Patch(ctx, f, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
 	if err != nil {
-		f.Finalizers = old.Finalizers
+		f.ObjectMeta = old.ObjectMeta
 	}
 	return client.IgnoreNotFound(err)
 }
 
-// removeAnswers removes what an operator has said of an earlier outage.
-func (r *Reconciler) removeAnswers(ctx context.Context, f *v1.NodeFailover) error {
-	old := f.DeepCopy()
-	delete(f.Annotations, v1.FencedAnnotation)
-	delete(f.Annotations, v1.ProceedAnnotation)
-	err := r.opts.Client.Patch(ctx, f, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
+func (r *Reconciler) mergePatch(ctx context.Context, obj client.Object, patch map[string]any) error {
+	data, err := json.Marshal(patch)
 	if err != nil {
-		f.Annotations = old.Annotations
+		return err
 	}
-	return client.IgnoreNotFound(err)
+	return r.opts.Client.Patch(ctx, obj, client.RawPatch(types.MergePatchType, data))
 }
 
 func (r *Reconciler) createToken(ctx context.Context, f *v1.NodeFailover, id string) error {
@@ -116,7 +117,7 @@ func (r *Reconciler) createToken(ctx context.Context, f *v1.NodeFailover, id str
 	if err := r.opts.Client.Create(ctx, join.TokenSecret(id, secret, f.Status.GCPVMName, r.opts.Clock.Now().Add(join.TokenLife))); err != nil {
 		return err
 	}
-	r.storeToken(id, secret)
+	r.tokens.Store(id, secret)
 	return nil
 }
 
@@ -125,7 +126,7 @@ func (r *Reconciler) deleteToken(ctx context.Context, s *decide.State, id string
 	if err := client.IgnoreNotFound(r.opts.Client.Delete(ctx, secret)); err != nil {
 		return acted, err
 	}
-	r.dropToken(id)
+	r.tokens.Delete(id)
 	s.TokensDeleted = append(s.TokensDeleted, id)
 	return learnt, nil
 }
@@ -142,18 +143,14 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 	if err != nil {
 		return cloud.Spec{}, err
 	}
-	if r.opts.Join.Endpoint != "" {
-		cluster.Endpoint = r.opts.Join.Endpoint
-	}
 	id := vm.TokenIDs[len(vm.TokenIDs)-1]
 	secret, _ := r.token(id)
-	p := join.Params{
-		Node: f.Status.GCPVMName, Endpoint: cluster.Endpoint, Token: id + "." + secret, CAHash: cluster.CAHash,
-		Labels: decide.Labels(r.opts.Settings, f, f.Status.Recorded), ExternalCloud: r.opts.Join.ExternalCloud,
-		NodeIP: r.opts.Join.NodeIP, Hook: r.opts.Join.Hook, RequireKata: r.opts.Join.RequireKata,
-	}
-	if r.opts.Join.ProviderID != nil {
-		p.ProviderID = r.opts.Join.ProviderID(ref(f))
+	p := r.opts.Join
+	p.Node, p.Token, p.CAHash = f.Status.GCPVMName, id+"."+secret, cluster.CAHash
+	p.Endpoint = cmp.Or(p.Endpoint, cluster.Endpoint)
+	p.Labels = decide.Labels(r.opts.Settings, f, f.Status.Recorded)
+	if r.opts.ProviderID != nil {
+		p.ProviderID = r.opts.ProviderID(ref(f))
 	}
 	if f.Spec.Drill {
 		p.Taints = []string{DrillTaint + "=true:NoSchedule"}
@@ -162,11 +159,10 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 	if err != nil {
 		return cloud.Spec{}, err
 	}
-	return cloud.Spec{
-		Ref: ref(f), Owner: r.owner(f), RequestID: vm.RequestID, StartupScript: script, MaxLifetime: r.opts.Settings.MaxRun(),
-		MachineType: vm.MachineType, Image: r.opts.VM.Image, DiskGB: r.opts.VM.DiskGB, DiskType: r.opts.VM.DiskType,
-		Network: r.opts.VM.Network, Subnetwork: r.opts.VM.Subnetwork, Tags: r.opts.VM.Tags, Labels: r.opts.VM.Labels,
-	}, nil
+	spec := r.opts.VM
+	spec.Ref, spec.Owner, spec.RequestID, spec.MachineType = ref(f), r.owner(f), vm.RequestID, vm.MachineType
+	spec.StartupScript, spec.MaxLifetime = script, r.opts.Settings.MaxRun()
+	return spec, nil
 }
 
 // graceEnd is when the present grace ends, or has ended.
@@ -220,11 +216,10 @@ func (r *Reconciler) deleteVM(ctx context.Context, f *v1.NodeFailover) error {
 }
 
 func (r *Reconciler) fence(ctx context.Context, s *decide.State) (result, error) {
+	s.Fenced = decide.Accepted
 	if err := r.callFence(ctx, s.Failover); err != nil {
 		s.Fenced, s.FenceErr = decide.Unclear, err.Error()
-		return learnt, nil
 	}
-	s.Fenced = decide.Accepted
 	return learnt, nil
 }
 
@@ -235,16 +230,12 @@ func (r *Reconciler) patchServer(ctx context.Context, a decide.Action) (result, 
 	if a.Kind == decide.ShowServer {
 		label, note = "true", nil
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+	g := &gameserver.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: a.Server.Namespace, Name: a.Server.Name}}
+	return unlessChanged(r.mergePatch(ctx, g, map[string]any{"metadata": map[string]any{
 		"uid": a.Server.UID, "resourceVersion": a.Server.ResourceVersion,
 		"labels":      map[string]any{contract.AllocatableLabel: label},
 		"annotations": map[string]any{gameserver.HiddenAnnotation: note},
-	}})
-	if err != nil {
-		return acted, err
-	}
-	g := &gameserver.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: a.Server.Namespace, Name: a.Server.Name}}
-	return unlessChanged(r.opts.Client.Patch(ctx, g, client.RawPatch(types.MergePatchType, patch)))
+	}}))
 }
 
 // deleteServer deletes a server if it is exactly the one that was seen: one
@@ -256,14 +247,10 @@ func (r *Reconciler) deleteServer(ctx context.Context, s *decide.State, sv decid
 	g := &gameserver.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: sv.Namespace, Name: sv.Name}}
 	only := client.Preconditions{UID: &sv.UID, ResourceVersion: &sv.ResourceVersion}
 	if sv.State != agones.Shutdown {
-		patch, err := json.Marshal(map[string]any{
+		if err := r.mergePatch(ctx, g, map[string]any{
 			"metadata": map[string]any{"uid": sv.UID, "resourceVersion": sv.ResourceVersion},
 			"status":   map[string]any{"state": agones.Shutdown},
-		})
-		if err != nil {
-			return acted, err
-		}
-		if err := r.opts.Client.Patch(ctx, g, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		}); err != nil {
 			return unlessChanged(err)
 		}
 		only.ResourceVersion = nil // Agones may be at it by now; nobody is sent to it any more

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -149,13 +150,13 @@ func (c *Collector) atRisk(ctx context.Context) error {
 	if err := c.opts.Client.List(ctx, &all); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	bare, known := 0, ""
+	bare, known, temp := 0, "", labels.SelectorFromSet(c.opts.Settings.TempLabels)
 	for i := range all.Items {
 		n := &all.Items[i]
 		switch id := n.Spec.ProviderID; {
 		case n.Labels[c.opts.WatchedKey] == c.opts.WatchedValue && id == "":
 			bare++
-		case n.Labels[c.opts.WatchedKey] != c.opts.WatchedValue && id != "" && len(missingLabels(n, c.opts.Settings.TempLabels)) > 0:
+		case n.Labels[c.opts.WatchedKey] != c.opts.WatchedValue && id != "" && !temp.Matches(labels.Set(n.Labels)):
 			known = n.Name
 		}
 	}
@@ -171,24 +172,10 @@ func (c *Collector) atRisk(ctx context.Context) error {
 	return nil
 }
 
-// missingLabels are the keys of want that a Node lacks.
-func missingLabels(n *corev1.Node, want map[string]string) []string {
-	var keys []string
-	for k, v := range want {
-		if n.Labels[k] != v {
-			keys = append(keys, k)
-		}
-	}
-	return keys
-}
-
 // nodes deletes temporary Nodes whose VM is gone and which no failover claims,
 // if two rounds in a row have found them so. Labels alone don't make one ours.
 func (c *Collector) nodes(ctx context.Context, exists map[string]bool, claimed map[cloud.Ref]types.UID) error {
-	want := client.MatchingLabels{}
-	for k, v := range c.opts.Settings.TempLabels {
-		want[k] = v
-	}
+	want := client.MatchingLabels(c.opts.Settings.TempLabels)
 	if len(want) == 0 {
 		return nil
 	}

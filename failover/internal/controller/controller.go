@@ -27,6 +27,7 @@ import (
 	"torikumi/failover/cloud"
 	"torikumi/failover/internal/decide"
 	"torikumi/failover/internal/gameserver"
+	"torikumi/failover/internal/join"
 )
 
 // Annotations and constants that are the controller's own.
@@ -52,27 +53,6 @@ const (
 	lookTimeout = 5 * time.Second
 )
 
-// VMOptions are the parts of a VM's spec that nothing is decided about.
-type VMOptions struct {
-	Image, DiskType, Network, Subnetwork string
-	DiskGB                               int
-	Tags                                 []string
-	Labels                               map[string]string
-}
-
-// JoinOptions are the parts of the startup script that nothing is decided about.
-type JoinOptions struct {
-	// Endpoint overrides the API server's host:port of cluster-info.
-	Endpoint string
-	// ProviderID makes a Node's provider id of a VM's zone and name; nil leaves
-	// it to the node's initialisation.
-	ProviderID    func(cloud.Ref) string
-	ExternalCloud bool
-	NodeIP        string
-	Hook          string
-	RequireKata   bool
-}
-
 // Options are all that the controllers need. All fields have to be set unless
 // they say otherwise.
 type Options struct {
@@ -93,8 +73,13 @@ type Options struct {
 	Skips func() []decide.Skip
 	// Watched selects the on-premises Nodes: label and value.
 	WatchedKey, WatchedValue string
-	VM                       VMOptions
-	Join                     JoinOptions
+	// VM and Join are what nothing is decided about: every VM's spec and startup
+	// script begin with them. An Endpoint overrides that of cluster-info.
+	VM   cloud.Spec
+	Join join.Params
+	// ProviderID makes a Node's provider id of a VM's zone and name; nil leaves
+	// it to the node's initialisation.
+	ProviderID func(cloud.Ref) string
 	// FenceURL is the webhook of the fencing policy Webhook; FenceClient calls it.
 	FenceURL    string
 	FenceClient *http.Client
@@ -105,12 +90,8 @@ type Options struct {
 // Scheme has all kinds that the controllers use.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1.AddToScheme, gameserver.AddToScheme} {
-		if err := add(s); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
+	kinds := runtime.NewSchemeBuilder(clientgoscheme.AddToScheme, v1.AddToScheme, gameserver.AddToScheme)
+	return s, kinds.AddToScheme(s)
 }
 
 // CacheOptions keep in memory what is read often, and of that only what is used.
@@ -127,19 +108,22 @@ func trimNode(obj any) (any, error) {
 	if n, ok := obj.(*corev1.Node); ok {
 		n.ManagedFields = nil
 		n.Annotations = map[string]string{nodePaused: n.Annotations[nodePaused]}
-		n.Status = corev1.NodeStatus{Conditions: readyOnly(n.Status.Conditions)}
+		c := readyCondition(n)
+		n.Status = corev1.NodeStatus{}
+		if c != nil { // the time of the last heartbeat would make each one an event
+			n.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
+		}
 	}
 	return obj, nil
 }
 
-func readyOnly(all []corev1.NodeCondition) []corev1.NodeCondition {
-	for _, c := range all {
-		if c.Type == corev1.NodeReady {
-			// The time of the last heartbeat would make each one an event.
-			return []corev1.NodeCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
-		}
+// readyCondition is nil if the Node has none.
+func readyCondition(n *corev1.Node) *corev1.NodeCondition {
+	i := slices.IndexFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return &n.Status.Conditions[i]
 }
 
 // ClusterID is the UID of kube-system, which is as old as the cluster.
@@ -153,8 +137,8 @@ func ClusterID(ctx context.Context, r client.Reader) (string, error) {
 
 // Register adds all controllers to a manager.
 func Register(mgr ctrl.Manager, o Options) error {
-	if err := index(context.Background(), mgr.GetFieldIndexer()); err != nil {
-		return err
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &gameserver.GameServer{}, byNode, nodeOf); err != nil {
+		return fmt.Errorf("index game servers by node: %w", err)
 	}
 	// Who waits for the lease watches already, and need not begin with a list.
 	for _, o := range []client.Object{&corev1.Node{}, &v1.NodeFailover{}, &gameserver.GameServer{}} {
@@ -181,19 +165,9 @@ func nodeOf(obj client.Object) []string {
 	return nil
 }
 
-func index(ctx context.Context, i client.FieldIndexer) error {
-	if err := i.IndexField(ctx, &gameserver.GameServer{}, byNode, nodeOf); err != nil {
-		return fmt.Errorf("index game servers by node: %w", err)
-	}
-	return nil
-}
-
 // health is that of a Node that exists.
 func health(n *corev1.Node) decide.Health {
-	ready := func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	}
-	if slices.ContainsFunc(n.Status.Conditions, ready) {
+	if c := readyCondition(n); c != nil && c.Status == corev1.ConditionTrue {
 		return decide.Ready
 	}
 	return decide.NotReady

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -27,12 +26,8 @@ func (r *Reconciler) patchNode(ctx context.Context, name string, uid types.UID, 
 		meta["uid"] = uid
 		patch["metadata"] = meta
 	}
-	data, err := json.Marshal(patch)
-	if err != nil {
-		return err
-	}
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	return client.IgnoreNotFound(r.opts.Client.Patch(ctx, n, client.RawPatch(types.MergePatchType, data)))
+	return client.IgnoreNotFound(r.mergePatch(ctx, n, patch))
 }
 
 // taint adds our taint and touches no other. Taints are one list to the API

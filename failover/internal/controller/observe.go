@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
+	podresource "k8s.io/component-helpers/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
@@ -203,13 +204,7 @@ func (r *Reconciler) countPods(ctx context.Context, s *decide.State) error {
 	if err != nil {
 		return err
 	}
-	n := 0
-	for i := range pods {
-		if p := pods[i].Status.Phase; p != corev1.PodSucceeded && p != corev1.PodFailed {
-			n++
-		}
-	}
-	s.PodsOnTemp = &n
+	s.PodsOnTemp = new(int(sumUp(pods).GameServers))
 	return nil
 }
 
@@ -260,37 +255,11 @@ func sumUp(pods []corev1.Pod) *v1.LostServers {
 	return lost
 }
 
-// requests of a pod as the scheduler counts them: the sum of its containers and
-// restartable init containers, or the largest init container, and the overhead
-// of its RuntimeClass, which admission has written into the pod.
+// requests of a pod as the scheduler counts them, with the overhead of its
+// RuntimeClass, which admission has written into the pod.
 func requests(p *corev1.Pod) (cpu, memory resource.Quantity) {
-	sum := func(name corev1.ResourceName) resource.Quantity {
-		var total, sidecars, largest resource.Quantity
-		for i := range p.Spec.InitContainers {
-			c := &p.Spec.InitContainers[i]
-			q := c.Resources.Requests[name]
-			if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-				sidecars.Add(q)
-				q = sidecars.DeepCopy()
-			} else {
-				q = q.DeepCopy()
-				q.Add(sidecars)
-			}
-			if q.Cmp(largest) > 0 {
-				largest = q
-			}
-		}
-		total = sidecars.DeepCopy()
-		for i := range p.Spec.Containers {
-			total.Add(p.Spec.Containers[i].Resources.Requests[name])
-		}
-		if largest.Cmp(total) > 0 {
-			total = largest
-		}
-		total.Add(p.Spec.Overhead[name])
-		return total
-	}
-	return sum(corev1.ResourceCPU), sum(corev1.ResourceMemory)
+	all := podresource.PodRequests(p, podresource.PodResourcesOptions{})
+	return all[corev1.ResourceCPU], all[corev1.ResourceMemory]
 }
 
 // owner is whose the VM of a failover is.
@@ -318,23 +287,20 @@ func (r *Reconciler) observeVM(ctx context.Context, s *decide.State) {
 		_, s.TokenInMemory = r.token(vm.TokenIDs[n-1])
 	}
 	old, ok := r.lookedAt(f)
+	age := r.opts.Clock.Since(old.at)
 	stands := (f.Status.Phase == v1.Active || f.Status.Phase == v1.Recovering) && s.Temp.Ready && old.vm.Presence == decide.VMPresent
 	// Players are sent to a node that is drained until its servers are hidden:
 	// that waits for no cloud. An old absence would be no proof.
 	drains := f.Status.Phase == v1.Draining && f.Status.VMDeletionStartedAt == nil && (old.vm.Presence == decide.VMPresent || old.vm.Presence == decide.VMUnknown)
 	// An answer that was none is not asked for again at once: its text is a change
 	// of the status, which is a reason to look.
-	failed := old.vm.Err != "" && r.opts.Clock.Since(old.at) < r.opts.Settings.Poll
-	if ok && failed && old.name == f.Status.GCPVMName {
-		s.VM = old.vm
-		return
-	}
-	if ok && (stands || drains) && old.name == f.Status.GCPVMName && r.opts.Clock.Since(old.at) < r.opts.Settings.Watch {
+	failed := old.vm.Err != "" && age < r.opts.Settings.Poll
+	if ok && (failed || (stands || drains) && age < r.opts.Settings.Watch) {
 		s.VM = old.vm
 		return
 	}
 	limit := lookTimeout
-	if old.name == f.Status.GCPVMName && old.slow {
+	if old.slow {
 		limit = callTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -352,5 +318,5 @@ func (r *Reconciler) observeVM(ctx context.Context, s *decide.State) {
 	default:
 		s.VM = decide.VM{Err: err.Error()}
 	}
-	r.storeLook(f, look{at: r.opts.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM, slow: time.Since(began) > lookTimeout/2})
+	r.looks.Store(f.UID, look{at: r.opts.Clock.Now(), name: f.Status.GCPVMName, vm: s.VM, slow: time.Since(began) > lookTimeout/2})
 }

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,10 +43,9 @@ type Reconciler struct {
 	// by side, so that none waits for the cloud's answers about another.
 	admission sync.Mutex
 
-	mu     sync.Mutex        // guards what follows
-	tokens map[string]string // secret halves by id; they are nowhere else
-	looks  map[types.UID]look
-	said   map[types.UID]string // dry run: what was said last
+	tokens sync.Map // secret halves by id; they are nowhere else
+	looks  sync.Map // the last look by the failover's UID
+	said   sync.Map // dry run: what was said last, by the failover's UID
 }
 
 // look is what the cloud said of a failover's VM.
@@ -59,7 +58,7 @@ type look struct {
 
 // NewReconciler makes a Reconciler.
 func NewReconciler(o *Options) *Reconciler {
-	return &Reconciler{opts: o, tokens: map[string]string{}, looks: map[types.UID]look{}, said: map[types.UID]string{}}
+	return &Reconciler{opts: o}
 }
 
 func limiter() workqueue.TypedRateLimiter[reconcile.Request] {
@@ -163,7 +162,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("failover %q: %w", req.Name, err)
 	}
 	if f.Status.Phase == v1.Completed {
-		r.forget(f)
+		r.looks.Delete(f.UID)
+		r.said.Delete(f.UID)
 	}
 	if wake.IsZero() {
 		return reconcile.Result{}, nil
@@ -263,20 +263,15 @@ type outcome struct {
 // s, or one of any kind.
 func (r *Reconciler) actAll(ctx context.Context, s *decide.State, all []decide.Action) []outcome {
 	out := make([]outcome, len(all))
-	if len(all) == 1 {
-		out[0].res, out[0].err = r.act(ctx, s, all[0])
-		return out
-	}
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, serverCalls)
+	var calls errgroup.Group
+	calls.SetLimit(serverCalls)
 	for i, a := range all {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
+		calls.Go(func() error {
 			out[i].res, out[i].err = r.act(ctx, s, a)
+			return nil
 		})
 	}
-	wg.Wait()
+	_ = calls.Wait()
 	return out
 }
 
@@ -322,52 +317,24 @@ func (r *Reconciler) logPlan(f *v1.NodeFailover, p decide.Plan) {
 	if p.Status != nil {
 		text += " phase " + string(p.Status.Phase)
 	}
-	r.mu.Lock()
-	known := r.said[f.UID] == text
-	r.said[f.UID] = text
-	r.mu.Unlock()
-	if !known {
+	if before, _ := r.said.Swap(f.UID, text); before != text {
 		r.opts.Log.Info("dry run", "node", f.Spec.OnpremNodeName, "failover", f.Name, "would", text)
 	}
 }
 
-func (r *Reconciler) forget(f *v1.NodeFailover) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.looks, f.UID)
-	delete(r.said, f.UID)
-}
-
 // token is the secret half of a token, if it is known.
 func (r *Reconciler) token(id string) (secret string, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	secret, ok = r.tokens[id]
+	v, ok := r.tokens.Load(id)
+	secret, _ = v.(string)
 	return secret, ok
 }
 
-func (r *Reconciler) storeToken(id, secret string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.tokens[id] = secret
-}
-
-func (r *Reconciler) dropToken(id string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.tokens, id)
-}
-
-// lookedAt is the last look at a failover's VM.
+// lookedAt is the last look at a failover's present VM.
 func (r *Reconciler) lookedAt(f *v1.NodeFailover) (look, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	l, ok := r.looks[f.UID]
+	v, _ := r.looks.Load(f.UID)
+	l, ok := v.(look)
+	if l.name != f.Status.GCPVMName {
+		return look{}, false
+	}
 	return l, ok
-}
-
-func (r *Reconciler) storeLook(f *v1.NodeFailover, l look) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.looks[f.UID] = l
 }

@@ -46,10 +46,7 @@ func (w *Watcher) Register(mgr ctrl.Manager) error {
 
 // Reconcile looks at one Node.
 func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Result, error) {
-	switch {
-	case n.Labels[w.opts.WatchedKey] != w.opts.WatchedValue, n.DeletionTimestamp != nil, paused(n):
-		return reconcile.Result{}, nil
-	case health(n) == decide.Ready:
+	if n.Labels[w.opts.WatchedKey] != w.opts.WatchedValue || n.DeletionTimestamp != nil || paused(n) || health(n) == decide.Ready {
 		return reconcile.Result{}, nil
 	}
 	// A node that has just been added is NotReady until its network is up.
@@ -120,10 +117,8 @@ func paused(n *corev1.Node) bool { return v1.On(n.Annotations, nodePaused) }
 
 // outage is since when the node has not been Ready, by its own condition.
 func outage(n *corev1.Node) string {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.LastTransitionTime.UTC().Format(time.RFC3339)
-		}
+	if c := readyCondition(n); c != nil {
+		return c.LastTransitionTime.UTC().Format(time.RFC3339)
 	}
 	return "never ready"
 }
