@@ -42,6 +42,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	compute "cloud.google.com/go/compute/apiv1"
@@ -111,7 +112,6 @@ func (p *Provider) bound(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, p.cfg.Timeout)
 }
 
-// Create implements cloud.Provider.
 func (p *Provider) Create(ctx context.Context, s cloud.Spec) error {
 	ctx, cancel := p.bound(ctx)
 	defer cancel()
@@ -162,6 +162,10 @@ func (p *Provider) insert(ctx context.Context, s cloud.Spec, id string) error {
 // Were there several, one that is under way goes before one that is done, and
 // that before one that has failed.
 func (p *Provider) earlier(ctx context.Context, s cloud.Spec, id string) (*computepb.Operation, error) {
+	all, err := p.operations(ctx, s.Zone, fmt.Sprintf("clientOperationId = %q", id))
+	if err != nil {
+		return nil, err
+	}
 	var found *computepb.Operation
 	rank := func(op *computepb.Operation) int {
 		if op.GetStatus() != computepb.Operation_DONE {
@@ -172,19 +176,18 @@ func (p *Provider) earlier(ctx context.Context, s cloud.Spec, id string) (*compu
 		}
 		return 0
 	}
-	err := p.eachOperation(ctx, s.Zone, fmt.Sprintf("clientOperationId = %q", id), func(op *computepb.Operation) error {
+	for _, op := range all {
 		if op.GetClientOperationId() != id {
-			return nil
+			continue
 		}
 		if op.GetOperationType() != "insert" || !targets(op, s.Ref) {
-			return fmt.Errorf("%w: its request ID has been used to %s %s", cloud.ErrInvalid, op.GetOperationType(), last(op.GetTargetLink()))
+			return nil, fmt.Errorf("%w: its request ID has been used to %s %s", cloud.ErrInvalid, op.GetOperationType(), last(op.GetTargetLink()))
 		}
 		if found == nil || rank(op) > rank(found) {
 			found = op
 		}
-		return nil
-	})
-	return found, err
+	}
+	return found, nil
 }
 
 // outcome is what an insert operation means for Create.
@@ -256,15 +259,13 @@ func (p *Provider) find(ctx context.Context, r cloud.Ref) (*computepb.Instance, 
 	if err == nil || !t.absent(r) {
 		return m, err
 	}
-	under := false
-	err = p.eachOperation(ctx, r.Zone, `(operationType = "insert") (status != "DONE")`, func(op *computepb.Operation) error {
-		under = under || op.GetOperationType() == "insert" && op.GetStatus() != computepb.Operation_DONE && targets(op, r)
-		return nil
-	})
+	all, err := p.operations(ctx, r.Zone, `(operationType = "insert") (status != "DONE")`)
 	if err != nil {
 		return nil, err
 	}
-	if under {
+	if slices.ContainsFunc(all, func(op *computepb.Operation) bool {
+		return op.GetOperationType() == "insert" && op.GetStatus() != computepb.Operation_DONE && targets(op, r)
+	}) {
 		return nil, fmt.Errorf("get %s: %w", r.Name, errUnderWay)
 	}
 	// An insert that ended between the two answers shows now.
@@ -274,23 +275,29 @@ func (p *Provider) find(ctx context.Context, r cloud.Ref) (*computepb.Instance, 
 	return m, err
 }
 
+// owned is find for who owns the VM.
+func (p *Provider) owned(ctx context.Context, r cloud.Ref, o cloud.Owner) (*computepb.Instance, error) {
+	if err := checkRef(r); err != nil {
+		return nil, err
+	}
+	m, err := p.find(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return m, mine(m, r, o)
+}
+
 // Get implements cloud.Provider. A VM whose insert is under way and that
 // the API does not show yet is Creating, and taken for the owner's: the API
 // tells of nobody else before it shows.
 func (p *Provider) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.Instance, error) {
 	ctx, cancel := p.bound(ctx)
 	defer cancel()
-	if err := checkRef(r); err != nil {
-		return cloud.Instance{}, err
-	}
-	m, err := p.find(ctx, r)
+	m, err := p.owned(ctx, r, o)
 	if errors.Is(err, errUnderWay) {
 		return cloud.Instance{Ref: r, Owner: o, State: cloud.Creating, ProviderID: p.providerID(r)}, nil
 	}
 	if err != nil {
-		return cloud.Instance{}, err
-	}
-	if err := mine(m, r, o); err != nil {
 		return cloud.Instance{}, err
 	}
 	return p.instance(r.Zone, m), nil
@@ -319,18 +326,10 @@ func (p *Provider) List(ctx context.Context, cluster string) ([]cloud.Instance, 
 	return all, nil
 }
 
-// Delete implements cloud.Provider.
 func (p *Provider) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error {
 	ctx, cancel := p.bound(ctx)
 	defer cancel()
-	if err := checkRef(r); err != nil {
-		return err
-	}
-	m, err := p.find(ctx, r)
-	if err != nil {
-		return err
-	}
-	if err := mine(m, r, o); err != nil {
+	if _, err := p.owned(ctx, r, o); err != nil {
 		return err
 	}
 	// A new request ID for each call. Under one that stays the same, a delete
@@ -358,7 +357,5 @@ func (p *Provider) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error
 // targets reports whether an operation is about the VM. Hosts and versions
 // of the API differ in links, so only their ends are compared.
 func targets(op *computepb.Operation, r cloud.Ref) bool {
-	end := "/zones/" + r.Zone + "/instances/" + r.Name
-	link := op.GetTargetLink()
-	return len(link) > len(end) && link[len(link)-len(end):] == end
+	return strings.HasSuffix(op.GetTargetLink(), "/zones/"+r.Zone+"/instances/"+r.Name)
 }

@@ -105,21 +105,11 @@ func (p *Provider) check(s cloud.Spec) error {
 	if len(s.StartupScript) > maxMetaBytes {
 		return bad(fmt.Sprintf("the startup script must have at most %d bytes", maxMetaBytes), len(s.StartupScript))
 	}
-	if d := s.MaxLifetime; d != 0 && (d < minRunDuration || d > maxRunDuration) {
-		return bad(fmt.Sprintf("the longest lifetime must be between %s and %s", minRunDuration, maxRunDuration), d)
+	if d := s.MaxLifetime; d != 0 && d < minRunDuration {
+		return bad(fmt.Sprintf("the longest lifetime must be at least %s", minRunDuration), d)
 	}
-	for k, v := range s.Labels {
-		if rule := labelRule(k, v); rule != "" {
-			return bad("labels "+rule, k+"="+v)
-		}
-	}
-	if n := len(s.Labels) + ownLabels; n > maxLabels {
-		return bad(fmt.Sprintf("a VM has at most %d labels, the controller's own included", maxLabels), n)
-	}
-	for _, t := range s.Tags {
-		if !resource.MatchString(t) {
-			return bad("network tags "+tagRule, t)
-		}
+	if err := CheckVMs(s.Labels, s.Tags, s.MaxLifetime); err != nil {
+		return fmt.Errorf("%w: %w", cloud.ErrInvalid, err)
 	}
 	return nil
 }

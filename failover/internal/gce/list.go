@@ -20,37 +20,24 @@ import (
 // of the request, so that a list without an answer never ends, and they go on
 // to the next page without showing a page's warning that it is not whole.
 
+// page is one of a list.
+type page[T any] interface {
+	proto.Message
+	GetKind() string
+	GetItems() []T
+	GetNextPageToken() string
+	GetWarning() *computepb.Warning
+}
+
 // list returns the VMs in a zone that are labelled as the cluster's.
 func (p *Provider) list(ctx context.Context, zone, cluster string) ([]*computepb.Instance, error) {
 	filter := fmt.Sprintf("(labels.%s = %q) (labels.%s = %q)", labelManaged, managedBy, labelCluster, digest(cluster))
-	var all []*computepb.Instance
-	err := p.pages(ctx, zone, "instances", filter, func(body []byte) (string, *computepb.Warning, error) {
-		page := &computepb.InstanceList{}
-		err := decode(body, "compute#instanceList", page)
-		all = append(all, page.GetItems()...)
-		return page.GetNextPageToken(), page.GetWarning(), err
-	})
-	return all, err
+	return pages(ctx, p, zone, "instance", filter, func() page[*computepb.Instance] { return new(computepb.InstanceList) })
 }
 
-// eachOperation calls visit for the operations of a zone that match.
-func (p *Provider) eachOperation(ctx context.Context, zone, filter string, visit func(*computepb.Operation) error) error {
-	var all []*computepb.Operation
-	err := p.pages(ctx, zone, "operations", filter, func(body []byte) (string, *computepb.Warning, error) {
-		page := &computepb.OperationList{}
-		err := decode(body, "compute#operationList", page)
-		all = append(all, page.GetItems()...)
-		return page.GetNextPageToken(), page.GetWarning(), err
-	})
-	if err != nil {
-		return err
-	}
-	for _, op := range all {
-		if err := visit(op); err != nil {
-			return err
-		}
-	}
-	return nil
+// operations returns those of a zone that match.
+func (p *Provider) operations(ctx context.Context, zone, filter string) ([]*computepb.Operation, error) {
+	return pages(ctx, p, zone, "operation", filter, func() page[*computepb.Operation] { return new(computepb.OperationList) })
 }
 
 var (
@@ -65,29 +52,36 @@ const (
 	maxPages = 1000
 )
 
-// pages fetches a list to its end.
-func (p *Provider) pages(ctx context.Context, zone, what, filter string, read func([]byte) (string, *computepb.Warning, error)) error {
-	call := "list " + what + " in " + zone
-	at := p.cfg.Endpoint + "/compute/v1/projects/" + p.cfg.Project + "/zones/" + zone + "/" + what
+// pages fetches a list of what to its end.
+func pages[T any](ctx context.Context, p *Provider, zone, what, filter string, empty func() page[T]) ([]T, error) {
+	call := "list " + what + "s in " + zone
+	at := p.cfg.Endpoint + "/compute/v1/projects/" + p.cfg.Project + "/zones/" + zone + "/" + what + "s"
 	query := url.Values{"filter": {filter}}
+	var all []T
 	for range maxPages {
+		one := empty()
 		body, err := p.fetch(ctx, at+"?"+query.Encode())
+		if err == nil {
+			err = protojson.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true}.Unmarshal(body, one)
+		}
+		// A page without items is an empty one, and "{}" of something on the way
+		// would read as such.
+		if kind := "compute#" + what + "List"; err == nil && !strings.EqualFold(one.GetKind(), kind) {
+			err = fmt.Errorf("not a %s", kind)
+		}
 		if err != nil {
-			return failure(call, troubleOf(ctx, err), nil, "")
+			return nil, failure(call, troubleOf(ctx, err), nil, "")
 		}
-		next, warning, err := read(body)
-		if err != nil {
-			return failure(call, troubleOf(ctx, err), nil, "")
+		if w := one.GetWarning(); w != nil && w.GetCode() != "NO_RESULTS_ON_PAGE" {
+			return nil, fmt.Errorf("%s: %w: %s: %s", call, errPartial, w.GetCode(), w.GetMessage())
 		}
-		if warning != nil && warning.GetCode() != "NO_RESULTS_ON_PAGE" {
-			return fmt.Errorf("%s: %w: %s: %s", call, errPartial, warning.GetCode(), warning.GetMessage())
+		all = append(all, one.GetItems()...)
+		if one.GetNextPageToken() == "" {
+			return all, nil
 		}
-		if next == "" {
-			return nil
-		}
-		query.Set("pageToken", next)
+		query.Set("pageToken", one.GetNextPageToken())
 	}
-	return fmt.Errorf("%s: %w: more than %d pages", call, errPartial, maxPages)
+	return nil, fmt.Errorf("%s: %w: more than %d pages", call, errPartial, maxPages)
 }
 
 func (p *Provider) fetch(ctx context.Context, url string) ([]byte, error) {
@@ -111,19 +105,4 @@ func (p *Provider) fetch(ctx context.Context, url string) ([]byte, error) {
 		return nil, err
 	}
 	return body, nil
-}
-
-// decode refuses what is not that kind of list: a page without items is an
-// empty one, and "{}" of something on the way would read as such.
-func decode(body []byte, kind string, page interface {
-	proto.Message
-	GetKind() string
-}) error {
-	if err := (protojson.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true}).Unmarshal(body, page); err != nil {
-		return err
-	}
-	if !strings.EqualFold(page.GetKind(), kind) {
-		return fmt.Errorf("not a %s", kind)
-	}
-	return nil
 }
