@@ -130,7 +130,6 @@ func (p *Provider) Create(ctx context.Context, s cloud.Spec) error {
 	return err
 }
 
-// Get implements cloud.Provider.
 func (p *Provider) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.Instance, error) {
 	if err := check(r, o); err != nil {
 		return cloud.Instance{}, err
@@ -154,7 +153,6 @@ func (p *Provider) get(ctx context.Context, r cloud.Ref, o cloud.Owner, secret s
 	return i, nil
 }
 
-// List implements cloud.Provider.
 func (p *Provider) List(ctx context.Context, cluster string) ([]cloud.Instance, error) {
 	if cluster == "" {
 		return nil, fmt.Errorf("%w: list the VMs of which cluster?", cloud.ErrInvalid)

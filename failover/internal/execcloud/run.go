@@ -10,16 +10,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"sync"
+
+	"torikumi/failover/internal/redact"
 )
 
 const (
 	maxLog     = 64 << 10 // of a run's standard error
 	maxLogLine = 1 << 10
-	maxMessage = 500
-	chunk      = 32
 )
 
 // run asks the program, and returns what it answers. secret is in neither the
@@ -35,7 +34,7 @@ func (p *Provider) run(ctx context.Context, verb string, req request, secret str
 	if err != nil {
 		return result{}, fmt.Errorf("%s: %w", call, err)
 	}
-	hide := hider(secret)
+	hide := redact.Script(secret)
 	out, err := p.exec(ctx, verb, in, func(line string) {
 		p.log.Warn("the program of the exec cloud writes", "verb", verb, "machine", req.Name, "line", hide(line))
 	})
@@ -46,13 +45,13 @@ func (p *Provider) run(ctx context.Context, verb string, req request, secret str
 	var said *refusal
 	switch {
 	case errors.As(err, &said):
-		text := call + ": " + short(hide(said.text))
+		text := call + ": " + redact.Short(hide(said.text))
 		if said.kind != nil {
 			text = said.kind.Error() + ": " + text
 		}
 		return result{}, &refusal{kind: said.kind, text: text}
 	case err != nil:
-		return result{}, fmt.Errorf("%s: the program's answer breaks the protocol: %s", call, short(hide(err.Error())))
+		return result{}, fmt.Errorf("%s: the program's answer breaks the protocol: %s", call, redact.Short(hide(err.Error())))
 	}
 	return res, nil
 }
@@ -164,48 +163,4 @@ func lines(r io.Reader, note func(string)) {
 			return
 		}
 	}
-}
-
-// token is a Kubernetes bootstrap token.
-var token = regexp.MustCompile(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b`)
-
-// hider makes a function that takes a startup script, its lines and tokens out
-// of a text, as they are or as JSON has them.
-func hider(secret string) func(string) string {
-	var pairs []string
-	seen := make(map[string]bool)
-	hide := func(text string) {
-		quoted, err := json.Marshal(text)
-		if err != nil {
-			return
-		}
-		for _, form := range []string{text, string(quoted[1 : len(quoted)-1])} {
-			if !seen[form] {
-				seen[form] = true
-				pairs = append(pairs, form, "[startup script]")
-			}
-		}
-	}
-	if secret != "" {
-		hide(secret)
-	}
-	for line := range strings.Lines(secret) {
-		if line = strings.TrimSpace(line); len(line) > 8 {
-			hide(line)
-		}
-		for len(line) > chunk { // what is cut out of a long line
-			hide(line[:chunk])
-			line = line[chunk:]
-		}
-	}
-	all := strings.NewReplacer(pairs...)
-	return func(text string) string { return token.ReplaceAllString(all.Replace(text), "[token]") }
-}
-
-func short(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxMessage {
-		return strings.ToValidUTF8(text[:maxMessage], "") + "…"
-	}
-	return text
 }

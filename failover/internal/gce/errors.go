@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
+	"slices"
 	"strings"
 
 	"cloud.google.com/go/compute/apiv1/computepb"
 	"google.golang.org/api/googleapi"
 
 	"torikumi/failover/cloud"
+	"torikumi/failover/internal/redact"
 )
 
 // trouble is what the API, or one of its operations, says is wrong.
@@ -166,36 +167,11 @@ type callError struct {
 func (e *callError) Error() string { return e.text }
 
 func (e *callError) Unwrap() []error {
-	var all []error
-	for _, err := range []error{e.kind, e.cause} {
-		if err != nil {
-			all = append(all, err)
-		}
-	}
-	return all
+	return slices.DeleteFunc([]error{e.kind, e.cause}, func(err error) bool { return err == nil })
 }
-
-// token is a Kubernetes bootstrap token.
-var token = regexp.MustCompile(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b`)
-
-const maxText = 500
 
 // failure makes the error for one call. secret must not be in it.
 func failure(call string, t trouble, kind error, secret string) error {
-	text := t.message
-	if secret != "" {
-		text = strings.ReplaceAll(text, secret, "[startup script]")
-		for line := range strings.Lines(secret) {
-			if line = strings.TrimSpace(line); len(line) > 8 {
-				text = strings.ReplaceAll(text, line, "[startup script]")
-			}
-		}
-	}
-	text = token.ReplaceAllString(text, "[token]")
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "…"
-	}
 	what := strings.Join(t.reasons, ", ")
 	if t.status != 0 {
 		what = strings.TrimSuffix(fmt.Sprintf("%d, %s", t.status, what), ", ")
@@ -203,7 +179,7 @@ func failure(call string, t trouble, kind error, secret string) error {
 	if what != "" {
 		what = " (" + what + ")"
 	}
-	text = fmt.Sprintf("%s: %s%s", call, text, what)
+	text := fmt.Sprintf("%s: %s%s", call, redact.Short(redact.Script(secret)(t.message)), what)
 	if kind != nil {
 		text = kind.Error() + ": " + text
 	}
