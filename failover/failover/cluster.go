@@ -85,7 +85,6 @@ type untilEnd struct {
 	end <-chan struct{}
 }
 
-// WaitForCacheSync implements cache.Cache.
 func (c untilEnd) WaitForCacheSync(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	synced := make(chan bool, 1)

@@ -114,13 +114,9 @@ const registrable = "must be labels that a kubelet may set: of kubernetes.io and
 
 func (c *Config) checkNodes() error {
 	var errs []error
-	if _, err := pairs("watched-label", []string{c.WatchedLabel}); err != nil {
-		errs = append(errs, err)
-	}
-	temp, err := pairs("temp-labels", c.TempLabels)
-	if err != nil {
-		errs = append(errs, err)
-	}
+	_, watchedErr := pairs("watched-label", []string{c.WatchedLabel})
+	temp, tempErr := pairs("temp-labels", c.TempLabels)
+	errs = append(errs, watchedErr, tempErr)
 	if key, value, ok := strings.Cut(c.WatchedLabel, "="); ok && temp[key] == value {
 		errs = append(errs, config.Invalid("temp-labels", "must not make temporary Nodes watched ones", c.WatchedLabel))
 	}
@@ -151,16 +147,12 @@ func (c *Config) checkNodes() error {
 }
 
 func (c *Config) checkVMs() error {
-	var errs []error
-	if _, err := c.machineTypes(); err != nil {
-		errs = append(errs, err)
-	}
-	labels, err := pairs("vm-labels", c.VMLabels)
-	switch {
-	case err != nil:
-		errs = append(errs, err)
-	default:
-		errs = append(errs, c.checkProvider(labels))
+	_, typesErr := c.machineTypes()
+	labels, labelsErr := pairs("vm-labels", c.VMLabels)
+	p, providerErr := findProvider(c.Provider)
+	errs := []error{typesErr, labelsErr, providerErr}
+	if labelsErr == nil && providerErr == nil {
+		errs = append(errs, p.check(c, labels))
 	}
 	// 9 characters are for the suffix, and the node's name has to show.
 	if len(validation.IsDNS1035Label(c.NamePrefix+"x")) > 0 || len(c.NamePrefix) > 30 {
@@ -177,14 +169,6 @@ func (c *Config) checkVMs() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) checkProvider(labels map[string]string) error {
-	p, err := findProvider(c.Provider)
-	if err != nil {
-		return err
-	}
-	return p.check(c, labels)
-}
-
 // pairs reads labels.
 func pairs(flag string, all []string) (map[string]string, error) {
 	m := make(map[string]string, len(all))
@@ -199,7 +183,7 @@ func pairs(flag string, all []string) (map[string]string, error) {
 	return m, errors.Join(errs...)
 }
 
-// VMs reads --machines.
+// machineTypes reads --machines.
 func (c *Config) machineTypes() ([]decide.MachineType, error) {
 	var all []decide.MachineType
 	for _, text := range c.Machines {

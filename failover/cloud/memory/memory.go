@@ -196,11 +196,10 @@ func (m *Provider) refs() []cloud.Ref {
 }
 
 func (m *Provider) expire() {
-	for r, one := range m.vms {
-		if d := one.spec.MaxLifetime; d > 0 && m.now().Sub(one.is.Created) >= d {
-			delete(m.vms, r)
-		}
-	}
+	maps.DeleteFunc(m.vms, func(_ cloud.Ref, one *vm) bool {
+		d := one.spec.MaxLifetime
+		return d > 0 && m.now().Sub(one.is.Created) >= d
+	})
 }
 
 // do counts a call and carries it out under the lock, as its fault lets it.
@@ -249,7 +248,6 @@ func (m *Provider) fault(c cloud.Call, r cloud.Ref) Fault {
 	return Fault{}
 }
 
-// Create implements cloud.Provider.
 func (m *Provider) Create(ctx context.Context, s cloud.Spec) error {
 	return m.do(ctx, cloud.CallCreate, s.Ref, func(f Fault) error {
 		if s.Name == "" || s.RequestID == "" || !s.Owner.Whole() || !slices.Contains(m.Zones, s.Zone) {
@@ -292,7 +290,6 @@ func (m *Provider) find(r cloud.Ref, o cloud.Owner) (*vm, error) {
 	return one, m.mine(one, o)
 }
 
-// Get implements cloud.Provider.
 func (m *Provider) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.Instance, error) {
 	var i cloud.Instance
 	err := m.do(ctx, cloud.CallGet, r, func(Fault) error {
@@ -308,7 +305,6 @@ func (m *Provider) Get(ctx context.Context, r cloud.Ref, o cloud.Owner) (cloud.I
 	return i, nil
 }
 
-// List implements cloud.Provider.
 func (m *Provider) List(ctx context.Context, cluster string) ([]cloud.Instance, error) {
 	var all []cloud.Instance
 	err := m.do(ctx, cloud.CallList, cloud.Ref{}, func(Fault) error {
@@ -325,7 +321,6 @@ func (m *Provider) List(ctx context.Context, cluster string) ([]cloud.Instance, 
 	return all, nil
 }
 
-// Delete implements cloud.Provider.
 func (m *Provider) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error {
 	return m.do(ctx, cloud.CallDelete, r, func(f Fault) error {
 		one, err := m.find(r, o)

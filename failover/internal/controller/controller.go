@@ -146,7 +146,7 @@ func Register(mgr ctrl.Manager, o Options) error {
 			return fmt.Errorf("watch %T: %w", o, err)
 		}
 	}
-	if err := NewWatcher(&o).Register(mgr); err != nil {
+	if err := (&Watcher{opts: &o}).Register(mgr); err != nil {
 		return fmt.Errorf("node watcher: %w", err)
 	}
 	if err := NewReconciler(&o).Register(mgr); err != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1 "torikumi/failover/api/v1"
@@ -33,22 +34,21 @@ var delays = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30}
 // NewMetrics makes the metrics and registers them.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	const ns = "torikumi_failover"
-	m := &Metrics{
-		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "phases_entered_total", Help: "Failovers that have entered a phase."}, []string{"phase"}),
-		calls:       prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: ns, Name: "cloud_call_seconds", Help: "Calls of the cloud.", Buckets: delays}, []string{"call"}),
-		failures:    prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "cloud_errors_total", Help: "Calls of the cloud that failed, by kind of error."}, []string{"call", "kind"}),
-		servers:     prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "gameservers_deleted_total", Help: "Game servers deleted, by reason."}, []string{"why"}),
-		withdrawal:  prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "withdrawal_delay_seconds", Help: "From the end of the grace until a Ready game server of the dead node is deleted, each.", Buckets: delays}),
-		insert:      prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "insert_delay_seconds", Help: "From the end of the grace to the first insert.", Buckets: delays}),
-		taint:       prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "taint_delay_seconds", Help: "From the Ready temporary node to the taint; waiting for fencing included.", Buckets: delays}),
-		orphans:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "orphan_vms_total", Help: "VMs deleted that no failover claimed."}),
-		vms:         prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "vms", Help: "VMs of this cluster, by the cloud's list."}),
-		cost:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the VMs cost in an hour: what the cloud says, or else the price in --machines; 0 if neither does."}),
-		atRisk:      prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "nodes_at_risk", Help: "Watched Nodes without a provider id in a cluster with a cloud-controller-manager, which deletes them when they are NotReady."}),
-		drills:      prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "drills_total", Help: "Drills that have ended, by the reason of their verdict; Passed is all well."}, []string{"verdict"}),
+	auto := promauto.With(reg)
+	return &Metrics{
+		transitions: auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "phases_entered_total", Help: "Failovers that have entered a phase."}, []string{"phase"}),
+		calls:       auto.NewHistogramVec(prometheus.HistogramOpts{Namespace: ns, Name: "cloud_call_seconds", Help: "Calls of the cloud.", Buckets: delays}, []string{"call"}),
+		failures:    auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "cloud_errors_total", Help: "Calls of the cloud that failed, by kind of error."}, []string{"call", "kind"}),
+		servers:     auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "gameservers_deleted_total", Help: "Game servers deleted, by reason."}, []string{"why"}),
+		withdrawal:  auto.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "withdrawal_delay_seconds", Help: "From the end of the grace until a Ready game server of the dead node is deleted, each.", Buckets: delays}),
+		insert:      auto.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "insert_delay_seconds", Help: "From the end of the grace to the first insert.", Buckets: delays}),
+		taint:       auto.NewHistogram(prometheus.HistogramOpts{Namespace: ns, Name: "taint_delay_seconds", Help: "From the Ready temporary node to the taint; waiting for fencing included.", Buckets: delays}),
+		orphans:     auto.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "orphan_vms_total", Help: "VMs deleted that no failover claimed."}),
+		vms:         auto.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "vms", Help: "VMs of this cluster, by the cloud's list."}),
+		cost:        auto.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the VMs cost in an hour: what the cloud says, or else the price in --machines; 0 if neither does."}),
+		atRisk:      auto.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "nodes_at_risk", Help: "Watched Nodes without a provider id in a cluster with a cloud-controller-manager, which deletes them when they are NotReady."}),
+		drills:      auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "drills_total", Help: "Drills that have ended, by the reason of their verdict; Passed is all well."}, []string{"verdict"}),
 	}
-	reg.MustRegister(m.transitions, m.calls, m.failures, m.servers, m.withdrawal, m.insert, m.taint, m.orphans, m.vms, m.cost, m.atRisk, m.drills)
-	return m
 }
 
 // transition counts the phase that f has entered; a drill only when it ends.

@@ -128,11 +128,7 @@ func (r *Reconciler) observeSiblings(ctx context.Context, s *decide.State) error
 	if err := from.List(ctx, &all, readOnly); err != nil {
 		return fmt.Errorf("list failovers: %w", err)
 	}
-	for i := range all.Items {
-		if all.Items[i].UID != s.Failover.UID {
-			s.Siblings = append(s.Siblings, all.Items[i])
-		}
-	}
+	s.Siblings = slices.DeleteFunc(all.Items, func(f v1.NodeFailover) bool { return f.UID == s.Failover.UID })
 	return nil
 }
 

@@ -28,9 +28,6 @@ const nodePaused = v1.PausedAnnotation
 // none. It makes no other decision; most of them end within the grace.
 type Watcher struct{ opts *Options }
 
-// NewWatcher makes a Watcher.
-func NewWatcher(o *Options) *Watcher { return &Watcher{opts: o} }
-
 // Register adds it to a manager.
 func (w *Watcher) Register(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).

@@ -7,12 +7,11 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"text/template"
 	"unicode"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -79,16 +78,12 @@ func Script(p Params) (string, error) {
 	if p.NodeIP != "" && !strings.HasPrefix(p.NodeIP, "$(") {
 		p.NodeIP = quote(p.NodeIP)
 	}
-	pairs := make([]string, 0, len(p.Labels))
-	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
-		pairs = append(pairs, k+"="+p.Labels[k])
-	}
 	var b strings.Builder
 	err := script.Execute(&b, struct {
 		Params
 		LabelList, TaintList string
 		HookBytes            []byte
-	}{p, strings.Join(pairs, ","), strings.Join(p.Taints, ","), []byte(p.Hook)})
+	}{p, labels.Set(p.Labels).String(), strings.Join(p.Taints, ","), []byte(p.Hook)})
 	if err != nil {
 		return "", fmt.Errorf("startup script: %w", err)
 	}
