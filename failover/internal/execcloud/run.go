@@ -65,21 +65,22 @@ func (p *Provider) exec(ctx context.Context, verb string, in []byte, note func(s
 	cmd.Env = p.env
 	cmd.Dir = os.TempDir()
 	group(cmd)
-	// Files of our own: a program that is killed can leave children that hold
-	// its ends of the pipes, and then reading has to end by closing ours.
-	stdin, stdout, stderr, inner, err := pipes(cmd)
-	if err != nil {
+	stdin, inErr := cmd.StdinPipe()
+	stdout, outErr := cmd.StdoutPipe()
+	stderr, errErr := cmd.StderrPipe()
+	if err := errors.Join(inErr, outErr, errErr); err != nil {
 		return nil, fmt.Errorf("start the program: %w", err)
 	}
-	err = cmd.Start()
-	shut(inner)
-	if err != nil {
-		shut([]*os.File{stdin, stdout, stderr})
+	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the program: %w", err)
 	}
 	kill := sync.OnceFunc(func() {
 		killGroup(cmd) // before Wait: until then the group's number is its own
-		shut([]*os.File{stdin, stdout, stderr})
+		// A program that is killed can leave children that hold its ends of the
+		// pipes, and then reading has to end by closing ours.
+		stdin.Close()
+		stdout.Close()
+		stderr.Close()
 	})
 	stop := context.AfterFunc(ctx, kill)
 
@@ -99,7 +100,6 @@ func (p *Provider) exec(ctx context.Context, verb string, in []byte, note func(s
 		kill()
 	}
 	waitErr := cmd.Wait()
-	shut([]*os.File{stdin, stdout, stderr})
 	switch {
 	case tooLong:
 		return nil, fmt.Errorf("%w: more than %d bytes", errTooLong, p.cfg.MaxOutput)
@@ -111,35 +111,6 @@ func (p *Provider) exec(ctx context.Context, verb string, in []byte, note func(s
 		return nil, fmt.Errorf("read the program's answer: %w", readErr)
 	}
 	return out, nil
-}
-
-// pipes connects the program. inner are its ends, to be shut once it runs.
-func pipes(cmd *exec.Cmd) (stdin, stdout, stderr *os.File, inner []*os.File, err error) {
-	var all []*os.File
-	pipe := func() (r, w *os.File) {
-		if err != nil {
-			return nil, nil
-		}
-		if r, w, err = os.Pipe(); err == nil {
-			all = append(all, r, w)
-		}
-		return r, w
-	}
-	inR, inW := pipe()
-	outR, outW := pipe()
-	errR, errW := pipe()
-	if err != nil {
-		shut(all)
-		return nil, nil, nil, nil, err
-	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = inR, outW, errW
-	return inW, outR, errR, []*os.File{inR, outW, errW}, nil
-}
-
-func shut(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
 }
 
 // lines calls note for each line of r, cut to a length, until there were too
