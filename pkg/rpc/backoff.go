@@ -1,7 +1,9 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
+	"iter"
 	"math/rand/v2"
 	"time"
 )
@@ -31,14 +33,8 @@ func (b *Backoff) Wait(ctx context.Context) error {
 
 // Next returns how long to wait, and makes the next wait longer.
 func (b *Backoff) Next() time.Duration {
-	lo, hi := b.Min, b.Max
-	if lo <= 0 {
-		lo = 100 * time.Millisecond
-	}
-	if hi <= 0 {
-		hi = 5 * time.Second
-	}
-	hi = max(hi, lo)
+	lo := cmp.Or(b.Min, 100*time.Millisecond)
+	hi := max(cmp.Or(b.Max, 5*time.Second), lo)
 	d := min(max(b.next, lo), hi)
 	b.next = min(2*d, hi)
 	return d/2 + rand.N(d/2+1)
@@ -46,3 +42,21 @@ func (b *Backoff) Next() time.Duration {
 
 // Reset starts over with Min, after a success.
 func (b *Backoff) Reset() { b.next = 0 }
+
+// Ticks comes round after every interval, until ctx ends.
+func Ticks(ctx context.Context, interval time.Duration) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				if !yield(now) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -71,7 +70,7 @@ func DialTLS(target string, files TLS, opts ...grpc.DialOption) (*grpc.ClientCon
 }
 
 func dial(target string, creds credentials.TransportCredentials, opts []grpc.DialOption) (*grpc.ClientConn, error) {
-	all := append([]grpc.DialOption{
+	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
@@ -84,8 +83,7 @@ func dial(target string, creds credentials.TransportCredentials, opts []grpc.Dia
 		}),
 		grpc.WithIdleTimeout(0),
 		grpc.WithChainUnaryInterceptor(deadline),
-	}, opts...)
-	conn, err := grpc.NewClient(target, all...)
+	}, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("dial %q: %w", target, err)
 	}
@@ -107,14 +105,7 @@ func deadline(ctx context.Context, method string, req, reply any, cc *grpc.Clien
 // in the registry.
 func ServerOptions(registry prometheus.Registerer, logger *slog.Logger) []grpc.ServerOption {
 	metrics := grpcprom.NewServerMetrics()
-	if err := registry.Register(metrics); err != nil {
-		var dup prometheus.AlreadyRegisteredError
-		if errors.As(err, &dup) {
-			if old, ok := dup.ExistingCollector.(*grpcprom.ServerMetrics); ok {
-				metrics = old
-			}
-		}
-	}
+	registry.MustRegister(metrics)
 	onPanic := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
 		method, _ := grpc.Method(ctx)
 		logger.ErrorContext(ctx, "call panicked", "method", method, "panic", p, "stack", string(debug.Stack()))

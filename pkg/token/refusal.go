@@ -68,7 +68,6 @@ type Refusal struct {
 	Cause error
 }
 
-// Error implements error.
 func (r *Refusal) Error() string {
 	return fmt.Sprintf("token refused: %s: %s", r.Reason, r.Detail)
 }
