@@ -3,8 +3,6 @@ package signing
 import (
 	"bytes"
 	"crypto"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,10 +15,6 @@ import (
 
 	"torikumi/pkg/token"
 )
-
-// JWKS returns the public keys as a JWK Set (RFC 7517). The caller must not
-// change it.
-func (k *Keys) JWKS() []byte { return k.set.Load().jwks }
 
 // JWKSHandler serves the public keys. Caches may keep them for five minutes, and
 // for a day while the frontend is out of reach.
@@ -56,9 +50,4 @@ func marshalJWKS(keys map[string]crypto.PublicKey, alg token.Algorithm) ([]byte,
 		return nil, fmt.Errorf("marshal key set: %w", err)
 	}
 	return data, nil
-}
-
-func entityTag(data []byte) string {
-	sum := sha256.Sum256(data)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 }

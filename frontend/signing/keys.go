@@ -1,8 +1,11 @@
 package signing
 
 import (
+	"cmp"
 	"context"
 	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"torikumi/pkg/rpc"
 	"torikumi/pkg/token"
 )
 
@@ -68,14 +72,10 @@ func LoadKeys(dir string, opts KeyOptions) (*Keys, error) {
 	if opts.PublishBefore < 0 {
 		return nil, errors.New("publish before: must not be negative")
 	}
-	if opts.PublishBefore == 0 {
-		opts.PublishBefore = DefaultPublishBefore
-	}
+	opts.PublishBefore = cmp.Or(opts.PublishBefore, DefaultPublishBefore)
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	if opts.Now == nil {
 		opts.Now = time.Now
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.Default()
 	}
 	k := &Keys{dir: dir, opts: opts}
 	if err := k.Reload(); err != nil {
@@ -83,9 +83,6 @@ func LoadKeys(dir string, opts KeyOptions) (*Keys, error) {
 	}
 	return k, nil
 }
-
-// Algorithm returns the algorithm that the keys sign with.
-func (k *Keys) Algorithm() token.Algorithm { return k.opts.Algorithm }
 
 // Reload reads the directory again. After an error the keys of the last good
 // reading stay in use, and Err returns the error.
@@ -127,10 +124,16 @@ func (k *Keys) seen(ordered []signingKey) []signingKey {
 	return ordered
 }
 
-// signing returns the key that signs now.
+// signing returns the key that signs now: the newest that has been published for
+// long enough, or else the oldest one, the most likely to be known.
 func (k *Keys) signing() signingKey {
-	ordered := k.set.Load().ordered
-	return chooseSigning(ordered, k.opts.Now().Add(-k.opts.PublishBefore))
+	ordered, since := k.set.Load().ordered, k.opts.Now().Add(-k.opts.PublishBefore)
+	for _, key := range slices.Backward(ordered) {
+		if !key.published.After(since) {
+			return key
+		}
+	}
+	return ordered[0]
 }
 
 // sign returns the compact form of a token with exactly the header members alg,
@@ -142,22 +145,17 @@ func (k *Keys) sign(claims jwt.MapClaims) (string, error) {
 	return t.SignedString(key.private)
 }
 
-// chooseSigning returns the newest key that was published at the time since, or
-// else the oldest one, the most likely to be known.
-func chooseSigning(ordered []signingKey, since time.Time) signingKey {
-	for _, key := range slices.Backward(ordered) {
-		if !key.published.After(since) {
-			return key
-		}
-	}
-	return ordered[0]
-}
-
 // SigningKeyID returns the id of the key that signs now.
 func (k *Keys) SigningKeyID() string { return k.signing().kid }
 
 // KeyIDs returns the ids of all keys, oldest first.
-func (k *Keys) KeyIDs() []string { return k.set.Load().ids() }
+func (k *Keys) KeyIDs() []string {
+	var ids []string
+	for _, key := range k.set.Load().ordered {
+		ids = append(ids, key.kid)
+	}
+	return ids
+}
 
 // Key implements [token.KeySource] for tokens that were signed with these very keys.
 func (k *Keys) Key(_ context.Context, kid string) (crypto.PublicKey, error) {
@@ -174,15 +172,8 @@ func (k *Keys) Watch(ctx context.Context, interval time.Duration) error {
 	if interval <= 0 {
 		return fmt.Errorf("watch interval %v: must be positive", interval)
 	}
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
 	ids, signing, failed := k.KeyIDs(), k.SigningKeyID(), ""
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	for range rpc.Ticks(ctx, interval) {
 		if err := k.Reload(); err != nil {
 			if err.Error() != failed {
 				k.opts.Logger.ErrorContext(ctx, "signing keys not reloaded, the last good ones stay in use", "error", err)
@@ -201,6 +192,7 @@ func (k *Keys) Watch(ctx context.Context, interval time.Duration) error {
 			signing = now
 		}
 	}
+	return nil
 }
 
 func newKeySet(ordered []signingKey, alg token.Algorithm) (*keySet, error) {
@@ -212,14 +204,7 @@ func newKeySet(ordered []signingKey, alg token.Algorithm) (*keySet, error) {
 	if set.jwks, err = marshalJWKS(set.byID, alg); err != nil {
 		return nil, err
 	}
-	set.etag = entityTag(set.jwks)
+	sum := sha256.Sum256(set.jwks)
+	set.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 	return set, nil
-}
-
-func (s *keySet) ids() []string {
-	ids := make([]string, len(s.ordered))
-	for i, key := range s.ordered {
-		ids[i] = key.kid
-	}
-	return ids
 }

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -60,18 +61,14 @@ func NewMinter(opts MinterOptions) (*Minter, error) {
 	if opts.Issuer == "" {
 		return nil, errNoIssuer
 	}
-	if opts.Lifetime == 0 {
-		opts.Lifetime = token.DefaultLifetime
-	}
+	opts.Lifetime = cmp.Or(opts.Lifetime, token.DefaultLifetime)
 	if l := opts.Lifetime; l < time.Second || l > token.MaxLifetime || l%time.Second != 0 {
 		return nil, fmt.Errorf("lifetime %v: must be whole seconds, from %v to %v", l, time.Second, token.MaxLifetime)
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if opts.Rand == nil {
-		opts.Rand = rand.Reader
-	}
+	opts.Rand = cmp.Or(opts.Rand, rand.Reader)
 	return &Minter{opts}, nil
 }
 
@@ -97,7 +94,18 @@ func (m *Minter) Mint(req MintRequest) (raw string, claims token.JoinClaims, err
 		NotBefore: now.Add(-notBefore),
 		Expiry:    now.Add(m.opts.Lifetime),
 	}
-	raw, err = m.opts.Keys.sign(wire(&claims))
+	raw, err = m.opts.Keys.sign(jwt.MapClaims{
+		"iss":  claims.Issuer,
+		"aud":  claims.Audience,
+		"sub":  claims.Subject,
+		"jti":  claims.ID,
+		"iat":  claims.IssuedAt.Unix(),
+		"nbf":  claims.NotBefore.Unix(),
+		"exp":  claims.Expiry.Unix(),
+		"use":  token.UseJoin,
+		"mid":  claims.MatchID,
+		"team": claims.Team,
+	})
 	if err != nil {
 		return "", token.JoinClaims{}, fmt.Errorf("sign join token: %w", err)
 	}
@@ -120,30 +128,13 @@ func (r *MintRequest) validate() error {
 	return nil
 }
 
-// wire returns the claims under the names that they have in the token.
-func wire(c *token.JoinClaims) jwt.MapClaims {
-	return jwt.MapClaims{
-		"iss":  c.Issuer,
-		"aud":  c.Audience,
-		"sub":  c.Subject,
-		"jti":  c.ID,
-		"iat":  c.IssuedAt.Unix(),
-		"nbf":  c.NotBefore.Unix(),
-		"exp":  c.Expiry.Unix(),
-		"use":  token.UseJoin,
-		"mid":  c.MatchID,
-		"team": c.Team,
-	}
-}
-
 // validMatchID is Kubernetes's rule for the values of labels, save that the
 // value cannot be empty.
 func validMatchID(id string) bool {
-	return token.Matches(id, "-_.", 63) && !strings.ContainsRune("-_.", rune(id[0])) && !strings.ContainsRune("-_.", rune(id[len(id)-1]))
+	return token.Matches(id, "-_.", 63) && id == strings.Trim(id, "-_.")
 }
 
 // validName is Kubernetes's rule for names of namespaces and game servers.
 func validName(name string, limit int, extra string) bool {
-	return token.Matches(name, extra, limit) && name == strings.ToLower(name) &&
-		!strings.ContainsRune("-.", rune(name[0])) && !strings.ContainsRune("-.", rune(name[len(name)-1]))
+	return token.Matches(name, extra, limit) && name == strings.Trim(strings.ToLower(name), "-.")
 }

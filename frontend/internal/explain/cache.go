@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"torikumi/frontend/internal/ticket"
+	"torikumi/pkg/rpc"
 )
 
 const (
@@ -215,16 +216,10 @@ func (w *Watch) Close() {
 // Run asks until ctx ends.
 func (c *Cache) Run(ctx context.Context) error {
 	defer c.replicas.close()
-	tick := time.NewTicker(c.options.Interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			c.round(ctx)
-		}
+	for range rpc.Ticks(ctx, c.options.Interval) {
+		c.round(ctx)
 	}
+	return nil
 }
 
 // round asks once, and tells the watches what is new.

@@ -236,14 +236,7 @@ func (c *Client) stop(ctx context.Context) error {
 
 func (c *Client) expire(ctx context.Context) {
 	health := rpc.NewHealth(c.logger, "tickets cannot be expired", "tickets are expired again")
-	t := time.NewTicker(expireEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	for range rpc.Ticks(ctx, expireEvery) {
 		if err := c.expireOnce(ctx); !errors.Is(err, ticket.ErrClosed) {
 			health.Record(err)
 		}

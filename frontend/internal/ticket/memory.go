@@ -60,7 +60,6 @@ func NewMemory(l Limits) *Memory {
 
 var _ Store = (*Memory)(nil)
 
-// Create implements [Store].
 func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -173,7 +172,6 @@ func (m *Memory) forget(r *record) {
 	r.home.Remove(r.element)
 }
 
-// Get implements [Store].
 func (m *Memory) Get(_ context.Context, id string) (Ticket, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,7 +182,6 @@ func (m *Memory) Get(_ context.Context, id string) (Ticket, error) {
 	return r.Ticket, nil
 }
 
-// Watch implements [Store].
 func (m *Memory) Watch(_ context.Context, id string) (Ticket, <-chan struct{}, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -200,7 +197,6 @@ func (m *Memory) Watch(_ context.Context, id string) (Ticket, <-chan struct{}, e
 	return r.Ticket, r.changed, nil
 }
 
-// Update implements [Store].
 func (m *Memory) Update(_ context.Context, id string, e Event) (Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -223,7 +219,6 @@ func (m *Memory) Update(_ context.Context, id string, e Event) (Change, error) {
 	return m.apply(r, e), nil
 }
 
-// Assign implements [Store].
 func (m *Memory) Assign(_ context.Context, openMatchID string, a Assignment) (Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -240,7 +235,6 @@ func (m *Memory) Assign(_ context.Context, openMatchID string, a Assignment) (Ch
 	return m.apply(r, Event{Kind: Assign, OpenMatchID: openMatchID, Assignment: &a}), nil
 }
 
-// Open implements [Store].
 func (m *Memory) Open(context.Context) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -253,7 +247,6 @@ func (m *Memory) Open(context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// Expire implements [Store].
 func (m *Memory) Expire(context.Context) ([]Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -280,7 +273,6 @@ func (m *Memory) forgetOld(l *list.List, end time.Time) {
 	}
 }
 
-// Close implements [Store].
 func (m *Memory) Close(context.Context) ([]Ticket, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -122,7 +122,6 @@ var (
 // ConflictError says that a player is in another ticket of the same queue.
 type ConflictError struct{ Player, Queue, ID string }
 
-// Error implements error.
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("player %q already has a ticket in queue %q: %q", e.Player, e.Queue, e.ID)
 }
