@@ -21,8 +21,9 @@ import (
 type Broadcaster struct {
 	torikumiv1.UnimplementedAnnouncementServiceServer
 
-	buffer  int
-	metrics metrics
+	buffer      int
+	subscribers prometheus.Gauge
+	cutOff      prometheus.Counter
 
 	mu     sync.Mutex
 	closed bool
@@ -41,25 +42,17 @@ var (
 	errTooSlow  = status.Error(codes.ResourceExhausted, "the subscriber is too slow: subscribe again and read the open tickets")
 )
 
-type metrics struct {
-	subscribers prometheus.Gauge
-	cutOff      prometheus.Counter
-}
-
-func newMetrics(r prometheus.Registerer) metrics {
+// New makes a broadcaster that keeps up to buffer announcements for a
+// subscriber who does not read, and registers its metrics.
+func New(buffer int, r prometheus.Registerer) *Broadcaster {
 	f := promauto.With(r)
-	return metrics{
+	return &Broadcaster{
+		buffer: buffer, subs: make(map[*subscription]struct{}),
 		subscribers: f.NewGauge(prometheus.GaugeOpts{Name: "torikumi_director_announcement_subscribers",
 			Help: "Subscribers to the announcements."}),
 		cutOff: f.NewCounter(prometheus.CounterOpts{Name: "torikumi_director_announcement_cut_offs_total",
 			Help: "Subscribers that were cut off because they were too slow."}),
 	}
-}
-
-// New makes a broadcaster that keeps up to buffer announcements for a
-// subscriber who does not read, and registers its metrics.
-func New(buffer int, r prometheus.Registerer) *Broadcaster {
-	return &Broadcaster{buffer: buffer, metrics: newMetrics(r), subs: make(map[*subscription]struct{})}
 }
 
 // Publish hands an announcement to all who are subscribed now. It never
@@ -71,7 +64,7 @@ func (b *Broadcaster) Publish(a *torikumiv1.Announcement) {
 		select {
 		case s.queue <- a:
 		default:
-			b.metrics.cutOff.Inc()
+			b.cutOff.Inc()
 			b.remove(s, errTooSlow)
 		}
 	}
@@ -96,7 +89,7 @@ func (b *Broadcaster) remove(s *subscription, end error) {
 	delete(b.subs, s)
 	s.end = end
 	close(s.queue)
-	b.metrics.subscribers.Dec()
+	b.subscribers.Dec()
 }
 
 func (b *Broadcaster) add() (*subscription, bool) {
@@ -107,7 +100,7 @@ func (b *Broadcaster) add() (*subscription, bool) {
 	}
 	s := &subscription{queue: make(chan *torikumiv1.Announcement, b.buffer)}
 	b.subs[s] = struct{}{}
-	b.metrics.subscribers.Inc()
+	b.subscribers.Inc()
 	return s, true
 }
 
