@@ -4,6 +4,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"torikumi/gameserver/internal/wire"
+	"torikumi/pkg/rpc"
 	"torikumi/pkg/token"
 )
 
@@ -31,20 +33,18 @@ type RefusedError struct {
 	Retryable bool
 }
 
-// Error implements error.
 func (e *RefusedError) Error() string { return fmt.Sprintf("refused: %s %s", e.Reason, e.Detail) }
 
 // KickedError says that the server has sent the player away.
 type KickedError struct{ Reason string }
 
-// Error implements error.
 func (e *KickedError) Error() string { return "kicked: " + e.Reason }
 
 // ErrTooLong says that a token does not fit into a JOIN.
 var ErrTooLong = errors.New("the token is too long for one datagram")
 
 // Player is one who is in the match.
-type Player struct{ Player, Team string }
+type Player = wire.Player
 
 // Welcome is what the server says to a player who is let in.
 type Welcome struct {
@@ -71,9 +71,6 @@ func Dial(addr string) (*Client, error) {
 	return &Client{conn: conn}, nil
 }
 
-// LocalAddr returns the client's own address.
-func (c *Client) LocalAddr() net.Addr { return c.conn.LocalAddr() }
-
 // Close closes the socket; the server hears nothing of it.
 func (c *Client) Close() error { return c.conn.Close() }
 
@@ -91,7 +88,7 @@ func (c *Client) Join(ctx context.Context, raw string) (Welcome, error) {
 			if err := wire.Decode(arg, &body); err != nil {
 				return false, err
 			}
-			welcome = Welcome{Player: body.Player, Team: body.Team, MatchID: body.MatchID, Roster: players(body.Roster)}
+			welcome = Welcome{Player: body.Player, Team: body.Team, MatchID: body.MatchID, Roster: body.Roster}
 			return true, nil
 		case wire.Refused:
 			var body wire.RefusedBody
@@ -133,7 +130,7 @@ func (c *Client) Roster(ctx context.Context) (matchID string, present []Player, 
 		if err := wire.Decode(arg, &body); err != nil {
 			return false, err
 		}
-		matchID, present = body.MatchID, players(body.Players)
+		matchID, present = body.MatchID, body.Players
 		return true, nil
 	})
 	if err != nil {
@@ -155,14 +152,6 @@ func (c *Client) Leave(ctx context.Context) error {
 // Wait waits for the server to send the player away, and returns why.
 func (c *Client) Wait(ctx context.Context) error {
 	return c.ask(ctx, "", func(string, string) (bool, error) { return false, nil })
-}
-
-func players(list []wire.Player) []Player {
-	all := make([]Player, len(list))
-	for i, p := range list {
-		all[i] = Player(p)
-	}
-	return all
 }
 
 // ask sends a request until done says that an answer has come. A KICK ends every
@@ -206,11 +195,9 @@ func (c *Client) listen(ctx context.Context, buf []byte, done func(verb, arg str
 		case errors.Is(err, net.ErrClosed):
 			return err
 		case err != nil:
-			// Nobody listens there at the moment; the deadline paces us.
-			if !c.pause(ctx) {
-				return ctx.Err()
-			}
-			return errAgain
+			// Nobody listens there at the moment: no reason to hammer the port.
+			pause := rpc.Backoff{Min: firstRetry, Max: firstRetry}
+			return cmp.Or(pause.Wait(ctx), errAgain)
 		}
 		verb, arg, ok := wire.Parse(buf[:n])
 		if !ok {
@@ -226,17 +213,5 @@ func (c *Client) listen(ctx context.Context, buf []byte, done func(verb, arg str
 		if ok, err := done(verb, arg); ok || err != nil {
 			return err
 		}
-	}
-}
-
-// pause keeps a client from hammering a port where nobody is.
-func (c *Client) pause(ctx context.Context) bool {
-	t := time.NewTimer(firstRetry)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -2,13 +2,8 @@
 // server hands it each player's join token; the gate says who comes in, and asks
 // Agones to end the server when its last player has left.
 //
-// Its HTTP API on localhost:
-//
-//	POST /v1/admissions  {"token":"…"}   200, or a problem with status 403 or 503 and a reason
-//	POST /v1/departures  {"player":"…"}  204, 404, or a problem with status 503
-//	GET  /v1/roster                      match, state, who is expected, present, gone, or a problem with status 503
-//
-// The API has no authentication: the pod is its boundary, so that the gate
+// Its HTTP API on localhost, which package gateapi describes, has no
+// authentication: the pod is its boundary, so that the gate
 // refuses to listen on anything but the loopback interface. It holds no
 // credentials. Used tokens and who is present are remembered in the journal, which
 // belongs on a volume that lives as long as the pod. Without a journal a gate that is restarted knows neither: it refuses the tokens from

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"time"
 
@@ -29,7 +28,7 @@ import (
 	"torikumi/proto/agones/sdk"
 )
 
-// ErrSDKLost is what Run returns when the SDK has been out of reach for too
+// ErrSDKLost is the failure when the SDK has been out of reach for too
 // long.
 var ErrSDKLost = errors.New("the Agones SDK is lost")
 
@@ -98,16 +97,9 @@ func environment(getenv func(string) string) func(string) string {
 	}
 }
 
-// Run serves until ctx ends or the game server is shut down, and then returns
+// run serves until ctx ends or the game server is shut down, and then returns
 // nil with nothing left running. It calls started once, with the UDP address.
 // The error is ErrSDKLost if the SDK stayed out of reach.
-func Run(ctx context.Context, cfg *Config, started func(addr string)) error {
-	if err := config.Validate(cfg); err != nil {
-		return fmt.Errorf("settings: %w", err)
-	}
-	return run(ctx, cfg, cfg.Logger(os.Stderr, "server"), started)
-}
-
 func run(ctx context.Context, cfg *Config, log *slog.Logger, started func(addr string)) (err error) {
 	conn, err := rpc.Dial("passthrough:///"+net.JoinHostPort("localhost", strconv.Itoa(cfg.SDKPort)), grpc.WithNoProxy())
 	if err != nil {
@@ -120,16 +112,11 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, started func(addr s
 	if err != nil {
 		return fmt.Errorf("listen for players: %w", err)
 	}
-	a, err := udpserver.New(udpserver.Options{
+	a := udpserver.New(udpserver.Options{
 		Conn: socket, Gate: gate, Idle: cfg.IdleTimeout, GateTimeout: cfg.GateTimeout,
 		MaxPending: cfg.MaxPending, MaxPendingPerIP: cfg.MaxPendingIP, StrangerRate: cfg.StrangerRate, Logger: log,
 	})
-	if err != nil {
-		return errors.Join(err, socket.Close())
-	}
-	if started != nil {
-		started(socket.LocalAddr().String())
-	}
+	started(socket.LocalAddr().String())
 	life := newLife(sdk.NewSDKClient(conn), cfg, log, a.Change)
 	return life.with(ctx, a.Run)
 }

@@ -38,7 +38,6 @@ type Refusal struct {
 	cause error
 }
 
-// Error implements error.
 func (r *Refusal) Error() string { return fmt.Sprintf("refused: %s: %s", r.Reason, r.Detail) }
 
 // Unwrap returns what made the decision impossible, or nil.

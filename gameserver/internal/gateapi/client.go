@@ -29,7 +29,6 @@ type Refusal struct {
 	Retryable, Renewable bool
 }
 
-// Error implements error.
 func (r *Refusal) Error() string { return fmt.Sprintf("refused: %s", r.Reason) }
 
 // Client calls a gate. It is safe for concurrent use.
@@ -50,8 +49,12 @@ func CheckURL(raw string) error {
 // NewClient makes a client of the gate at a URL that CheckURL accepts. Close
 // ends its connections.
 func NewClient(base string) *Client {
+	u, err := url.Parse(base)
+	if err != nil {
+		u = &url.URL{} // CheckURL has not accepted it
+	}
 	return &Client{
-		base: (&url.URL{Scheme: mustParse(base).Scheme, Host: mustParse(base).Host}).String(),
+		base: (&url.URL{Scheme: u.Scheme, Host: u.Host}).String(),
 		http: &http.Client{
 			Timeout: requestTimeout,
 			// No proxy: the gate is on this machine.
@@ -59,14 +62,6 @@ func NewClient(base string) *Client {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-}
-
-func mustParse(raw string) *url.URL {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return &url.URL{}
-	}
-	return u
 }
 
 // Close ends the idle connections.

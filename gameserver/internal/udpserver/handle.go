@@ -106,7 +106,7 @@ func (u *Server) join(s *session, raw string, size int, from netip.AddrPort) {
 // key names the request for admission of this token from this address: the same
 // for each try, and for nobody else to guess.
 func (u *Server) key(from netip.AddrPort, hash digest) string {
-	mac := hmac.New(sha256.New, u.secret[:])
+	mac := hmac.New(sha256.New, u.secret)
 	mac.Write(hash[:])
 	mac.Write([]byte(from.String()))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))

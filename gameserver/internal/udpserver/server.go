@@ -23,6 +23,7 @@ import (
 
 	"torikumi/gameserver/internal/gateapi"
 	"torikumi/gameserver/internal/wire"
+	"torikumi/pkg/rpc"
 )
 
 // Gate is the gate as the server needs it.
@@ -32,7 +33,7 @@ type Gate interface {
 	Roster(ctx context.Context) (gateapi.Roster, error)
 }
 
-// Options are what an [Server] needs; all are required but Now.
+// Options are what a [Server] needs; all are required but Now.
 type Options struct {
 	Conn net.PacketConn
 	Gate Gate
@@ -62,10 +63,10 @@ const (
 	smallest = 64
 )
 
-// Arena serves one match at a time. It is safe for concurrent use.
+// Server serves one match at a time. It is safe for concurrent use.
 type Server struct {
 	o         Options
-	secret    [32]byte
+	secret    []byte
 	joins     chan *pending
 	departing chan struct{} // has room for one: something is to be told to the gate
 
@@ -95,20 +96,16 @@ type session struct {
 }
 
 // New makes a server on an open socket.
-func New(o Options) (*Server, error) {
+func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	u := &Server{
-		o: o, joins: make(chan *pending, o.MaxPending), departing: make(chan struct{}, 1),
+	return &Server{
+		o: o, secret: []byte(rand.Text()), joins: make(chan *pending, o.MaxPending), departing: make(chan struct{}, 1),
 		sessions: map[netip.AddrPort]*session{}, players: map[string]*session{},
 		pending: map[netip.AddrPort]*pending{}, perIP: map[netip.Addr]int{}, leavers: map[string]string{},
 		strangers: newLimiter(o.StrangerRate), joinRate: newLimiter(o.StrangerRate),
 	}
-	if _, err := rand.Read(u.secret[:]); err != nil {
-		return nil, fmt.Errorf("make secret: %w", err)
-	}
-	return u, nil
 }
 
 // Run serves until ctx ends. Then it sends everybody away (KICK shutdown), tells
@@ -165,13 +162,6 @@ func (u *Server) Change(ended, begun string) {
 // over reports whether a match is the one that was over last; mu is held.
 func (u *Server) over(match string) bool { return u.ended != "" && match == u.ended }
 
-// Players returns who is here.
-func (u *Server) Players() []wire.Player {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.present()
-}
-
 func (u *Server) read(ctx context.Context) error {
 	// One byte more than the longest JOIN shows that a datagram is too long.
 	buf := make([]byte, wire.MaxJoin+1)
@@ -201,14 +191,7 @@ func (u *Server) send(to netip.AddrPort, b []byte) {
 
 // sweep ends the sessions of the silent.
 func (u *Server) sweep(ctx context.Context) {
-	tick := time.NewTicker(max(u.o.Idle/8, 10*time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range rpc.Ticks(ctx, max(u.o.Idle/8, 10*time.Millisecond)) {
 		u.mu.Lock()
 		now := u.o.Now()
 		for _, s := range u.sessions {

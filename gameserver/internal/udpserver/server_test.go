@@ -77,13 +77,10 @@ func open(t *testing.T, g *fakeGate, rate int) (*Server, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := New(Options{
+	a := New(Options{
 		Conn: conn, Gate: g, Idle: time.Minute, GateTimeout: gateTimeout(g), MaxPending: 8, MaxPendingPerIP: 6,
 		StrangerRate: rate, Logger: slog.New(slog.DiscardHandler),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -94,6 +91,13 @@ func open(t *testing.T, g *fakeGate, rate int) (*Server, net.Conn) {
 		}
 	})
 	return a, peer(t, conn.LocalAddr().String())
+}
+
+// Players returns who is here.
+func (u *Server) Players() []wire.Player {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.present()
 }
 
 // gateTimeout is short where answers get lost.

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +21,8 @@ const (
 	// startTimeout is how much later than us the SDK may start: what takes
 	// longer is logged.
 	startTimeout = 5 * time.Second
-	// DefaultAskInterval is the least time between two questions that Refresh
-	// asks.
-	DefaultAskInterval = 200 * time.Millisecond
-	// DefaultResyncInterval is the time between two questions that Run asks
-	// although it watches.
-	DefaultResyncInterval = 10 * time.Second
+	// askInterval is the least time between two questions that Refresh asks.
+	askInterval = 200 * time.Millisecond
 )
 
 // ErrUnavailable says that the SDK could not be asked.
@@ -39,11 +36,8 @@ type Options struct {
 	// never with an older view after a newer one. It must not call the
 	// Watcher.
 	Observe func(View)
-	// AskInterval is the least time between two questions of Refresh; zero
-	// means DefaultAskInterval.
-	AskInterval time.Duration
-	// ResyncInterval is the time between two questions of Run; zero means
-	// DefaultResyncInterval.
+	// ResyncInterval is the time between two questions that Run asks although it
+	// watches; zero means 10 s.
 	ResyncInterval time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -73,17 +67,10 @@ type Watcher struct {
 
 // New makes a Watcher; Run makes it follow.
 func New(o Options) *Watcher {
-	if o.AskInterval <= 0 {
-		o.AskInterval = DefaultAskInterval
-	}
-	if o.ResyncInterval <= 0 {
-		o.ResyncInterval = DefaultResyncInterval
-	}
+	o.ResyncInterval = cmp.Or(o.ResyncInterval, 10*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
 	}
 	return &Watcher{o: o, cancel: func() {}, since: o.Now()}
 }
@@ -153,15 +140,8 @@ func (w *Watcher) watch(ctx context.Context, works func()) error {
 // remembers the watcher loses what changes in between; nobody would end a server
 // then whose players do not come.
 func (w *Watcher) resync(ctx context.Context) {
-	tick := time.NewTicker(w.o.ResyncInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			_, _ = w.Refresh(ctx) // the watch sees it too if the SDK is lost
-		}
+	for range rpc.Ticks(ctx, w.o.ResyncInterval) {
+		_, _ = w.Refresh(ctx) // the watch sees it too if the SDK is lost
 	}
 }
 
@@ -237,7 +217,7 @@ func (w *Watcher) Lost() time.Duration {
 }
 
 // Refresh asks the SDK, because the watch may lag. Callers at the same time share
-// one question, and questions keep AskInterval apart, so that a call may wait
+// one question, and questions keep askInterval apart, so that a call may wait
 // for its turn. What comes back has been observed. The error wraps
 // ErrUnavailable.
 func (w *Watcher) Refresh(ctx context.Context) (View, error) {
@@ -261,10 +241,10 @@ func (w *Watcher) ask() (any, error) {
 		return View{}, ErrUnavailable
 	}
 	w.cancel = cancel
-	wait := w.o.AskInterval - w.o.Now().Sub(w.asked)
+	wait := askInterval - w.o.Now().Sub(w.asked)
 	w.mu.Unlock()
 	if wait > 0 {
-		t := time.NewTimer(min(wait, w.o.AskInterval))
+		t := time.NewTimer(min(wait, askInterval))
 		defer t.Stop()
 		select {
 		case <-t.C:
