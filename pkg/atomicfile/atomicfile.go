@@ -33,10 +33,8 @@ func Write(path string, data []byte, modified time.Time) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if !modified.IsZero() {
-		if err := os.Chtimes(f.Name(), modified, modified); err != nil {
-			return err
-		}
+	if err := os.Chtimes(f.Name(), modified, modified); err != nil { // leaves alone what is zero
+		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err

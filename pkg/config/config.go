@@ -291,16 +291,7 @@ func fields(ptr reflect.Value, prefix string) ([]setting, error) {
 	}
 	var all []setting
 	v := ptr.Elem()
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			inner, err := fields(v.Field(i).Addr(), prefix)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, inner...)
-			continue
-		}
+	for _, f := range reflect.VisibleFields(v.Type()) {
 		name, ok := f.Tag.Lookup("flag")
 		if !ok {
 			continue
@@ -311,7 +302,7 @@ func fields(ptr reflect.Value, prefix string) ([]setting, error) {
 		}
 		one := setting{
 			name: name, env: prefix + env, def: f.Tag.Get("default"), help: f.Tag.Get("help"),
-			required: f.Tag.Get("required"), secret: f.Tag.Get("secret") == "true", value: v.Field(i),
+			required: f.Tag.Get("required"), secret: f.Tag.Get("secret") == "true", value: v.FieldByIndex(f.Index),
 		}
 		if text := f.Tag.Get("rule"); text != "" {
 			var err error
@@ -326,31 +317,25 @@ func fields(ptr reflect.Value, prefix string) ([]setting, error) {
 
 // set parses text into the field; where names the origin in the error.
 func (s setting) set(where, text string) error {
-	bad := func(rule string) error {
-		e := &Error{Setting: where, Rule: rule, Value: text}
-		if s.secret {
-			e.Value = ""
-		}
-		return e
-	}
-	_, level := s.value.Addr().Interface().(*slog.Level)
-	if u, ok := s.value.Addr().Interface().(encoding.TextUnmarshaler); ok && !level {
-		if err := u.UnmarshalText([]byte(text)); err != nil {
-			return bad(err.Error())
-		}
-		return nil
-	}
+	var rule string
+	var err error
 	switch p := s.value.Addr().Interface().(type) {
 	case *slog.Level:
-		if p.UnmarshalText([]byte(text)) != nil {
-			return bad("must be DEBUG, INFO, WARN or ERROR")
+		rule, err = "must be DEBUG, INFO, WARN or ERROR", p.UnmarshalText([]byte(text))
+	case encoding.TextUnmarshaler:
+		if err = p.UnmarshalText([]byte(text)); err != nil {
+			rule = err.Error()
 		}
 	case *time.Duration:
-		d, err := time.ParseDuration(text)
-		if err != nil {
-			return bad(`must be a duration such as "250ms" or "2m"`)
-		}
-		*p = d
+		rule, err = `must be a duration such as "250ms" or "2m"`, parsed(p, text, time.ParseDuration)
+	case *bool:
+		rule, err = "must be true or false", parsed(p, text, strconv.ParseBool)
+	case *int:
+		rule, err = "must be a whole number", parsed(p, text, strconv.Atoi)
+	case *int64:
+		rule, err = "must be a whole number", parsed(p, text, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+	case *float64:
+		rule, err = "must be a number", parsed(p, text, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
 	case *[]string:
 		*p = nil
 		for part := range strings.SplitSeq(text, ",") {
@@ -359,37 +344,27 @@ func (s setting) set(where, text string) error {
 			}
 		}
 	default:
-		return s.setBasic(text, bad)
+		if s.value.Kind() != reflect.String {
+			return fmt.Errorf("config: setting %s has the unsupported type %s", s.name, s.value.Type())
+		}
+		s.value.SetString(text)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	if s.secret {
+		text = ""
+	}
+	return &Error{Setting: where, Rule: rule, Value: text}
 }
 
-func (s setting) setBasic(text string, bad func(string) error) error {
-	switch s.value.Kind() {
-	case reflect.String:
-		s.value.SetString(text)
-	case reflect.Bool:
-		b, err := strconv.ParseBool(text)
-		if err != nil {
-			return bad("must be true or false")
-		}
-		s.value.SetBool(b)
-	case reflect.Int, reflect.Int64:
-		n, err := strconv.ParseInt(text, 10, s.value.Type().Bits())
-		if err != nil {
-			return bad("must be a whole number")
-		}
-		s.value.SetInt(n)
-	case reflect.Float64:
-		f, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return bad("must be a number")
-		}
-		s.value.SetFloat(f)
-	default:
-		return fmt.Errorf("config: setting %s has the unsupported type %s", s.name, s.value.Type())
+// parsed changes a value only if the text can be parsed.
+func parsed[T any](to *T, text string, parse func(string) (T, error)) error {
+	v, err := parse(text)
+	if err == nil {
+		*to = v
 	}
-	return nil
+	return err
 }
 
 func usage(out io.Writer, name, more string, settings []setting) {

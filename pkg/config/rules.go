@@ -48,21 +48,15 @@ func parseRule(text string, t reflect.Type) (*rule, error) {
 	return r, nil
 }
 
+// longer writes a rule with the words of bound.
+var longer = strings.NewReplacer("positive", "above 0", "not negative", "at least 0", "from ", "at least ", " to ", " and at most ")
+
 var bound = regexp.MustCompile(`^(above|at least|at most) (\S+)$`)
 
 // bounds reads a rule for a number, nil if it is none. No bound lets NaN pass.
 func bounds(text string, durations bool) func(float64) bool {
-	switch text {
-	case "positive":
-		return func(v float64) bool { return v > 0 }
-	case "not negative":
-		return func(v float64) bool { return v >= 0 }
-	}
-	if from, to, ok := strings.Cut(text, " to "); ok && strings.HasPrefix(from, "from ") {
-		text = "at least " + strings.TrimPrefix(from, "from ") + " and at most " + to
-	}
 	var all []func(float64) bool
-	for part := range strings.SplitSeq(text, " and ") {
+	for part := range strings.SplitSeq(longer.Replace(text), " and ") {
 		m := bound.FindStringSubmatch(part)
 		if m == nil {
 			return nil

@@ -3,6 +3,7 @@ package contract
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -108,27 +109,16 @@ func fromStruct(packed *anypb.Any, m proto.Message) error {
 }
 
 // checkName reports whether m is one of our own messages; it fails if that
-// does not belong under the name.
+// does not belong under the name. torikumi.v1.TicketDetails and its like are
+// called after their extensions.
 func checkName(name string, m proto.Message) (ours bool, err error) {
-	var want string
-	switch m.(type) {
-	case *torikumiv1.TicketDetails:
-		want = TicketExtension
-	case *torikumiv1.ProfileDetails:
-		want = ProfileExtension
-	case *torikumiv1.MatchDetails:
-		want = MatchExtension
-	case *torikumiv1.AssignmentDetails:
-		want = AssignmentExtension
-	case *torikumiv1.BackfillDetails:
-		want = BackfillExtension
-	default:
-		return false, nil
+	full := string(m.ProtoReflect().Descriptor().FullName())
+	kind, ours := strings.CutSuffix(full, "Details")
+	ours = ours && strings.HasPrefix(kind, "torikumi.v1.")
+	if want := strings.ToLower(kind); ours && name != want {
+		return true, fmt.Errorf("%s stands in %q", full, want)
 	}
-	if name != want {
-		return true, fmt.Errorf("%s stands in %q", m.ProtoReflect().Descriptor().FullName(), want)
-	}
-	return true, nil
+	return ours, nil
 }
 
 // checkFields fails if a field of m came with another wire type than its own,
