@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -51,7 +52,7 @@ func (c *Controller) Admit(ctx context.Context, raw, attempt string) (Admission,
 	if present && attempt != "" && here.Attempt == attempt && here.Admission == claims.ID {
 		return Admission{Player: here.Player, Team: here.Team, Match: match, ID: here.Admission}, nil
 	}
-	if limit := c.capacity(); !present && limit > 0 && len(s.Presence.Present) >= limit {
+	if limit := cmp.Or(c.o.Capacity, len(s.Expected)); !present && limit > 0 && len(s.Presence.Present) >= limit {
 		return Admission{}, &Refusal{Reason: ReasonFull, Detail: "no place is free", Retryable: true}
 	}
 	player := journal.Player{Player: claims.Subject, Team: team, Since: c.o.Now(), Admission: claims.ID, Attempt: attempt}
@@ -123,14 +124,6 @@ func (c *Controller) Await(ctx context.Context) error {
 		return sdkUnavailable(err)
 	}
 	return nil
-}
-
-// capacity returns the most players at a time, 0 for any number; mu is held.
-func (c *Controller) capacity() int {
-	if c.o.Capacity > 0 {
-		return c.o.Capacity
-	}
-	return len(c.state.Expected)
 }
 
 // Depart takes note that a player has left. With an admission, only the stay

@@ -52,13 +52,10 @@ func Decide(s *State, p Policy, now time.Time) Plan {
 }
 
 func everybodyLeft(s *State) bool {
-	if len(s.Expected) == 0 {
-		return false
-	}
 	for player := range s.Expected {
 		if _, ok := s.Presence.Departed[player]; !ok {
 			return false
 		}
 	}
-	return true
+	return len(s.Expected) > 0
 }

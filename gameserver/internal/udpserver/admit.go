@@ -105,7 +105,7 @@ func (u *Server) enter(p *pending, admission gateapi.Admission) {
 		u.wake()
 	}
 	u.sessions[p.addr], u.players[admission.Player] = next, next
-	u.last.forget(p.addr)
+	delete(u.last.by, p.addr)
 	u.o.Logger.Info("player joined", "player", admission.Player, "match", admission.MatchID)
 	u.welcome(next)
 }

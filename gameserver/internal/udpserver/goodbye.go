@@ -35,15 +35,6 @@ func (f *goodbyes) add(w goodbye) {
 	f.line = append(f.line, &w)
 }
 
-func (f *goodbyes) get(addr netip.AddrPort) (goodbye, bool) {
-	if w := f.by[addr]; w != nil {
-		return *w, true
-	}
-	return goodbye{}, false
-}
-
-func (f *goodbyes) forget(addr netip.AddrPort) { delete(f.by, addr) }
-
 func (f *goodbyes) expire(now time.Time) {
 	for len(f.line) > 0 && !f.line[0].until.After(now) {
 		f.drop()

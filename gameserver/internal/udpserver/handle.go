@@ -65,7 +65,7 @@ func (u *Server) stranger(verb string, ok bool, from netip.AddrPort) {
 	if !u.strangers.allow(from.Addr(), u.o.Now()) {
 		return
 	}
-	if word, known := u.last.get(from); known && ok && len(word.word) <= smallest {
+	if word := u.last.by[from]; word != nil && ok && len(word.word) <= smallest {
 		u.send(from, word.word)
 		return
 	}
@@ -84,7 +84,7 @@ func (u *Server) join(s *session, raw string, size int, from netip.AddrPort) {
 	if u.pending[from] != nil || u.clearing || !u.joinRate.allow(from.Addr(), u.o.Now()) {
 		return // an answer is on its way, this is a bad moment, or it is too much
 	}
-	if word, known := u.last.get(from); known && word.token == hash && word.final {
+	if word := u.last.by[from]; word != nil && word.token == hash && word.final {
 		u.send(from, word.word)
 		return
 	}

@@ -106,13 +106,7 @@ func Parse(b []byte) (verb, arg string, ok bool) {
 // PlainToken reports whether a JOIN's argument can be a token at all: letters,
 // digits, and the three signs that compact tokens have.
 func PlainToken(arg string) bool {
-	for i := range len(arg) {
-		c := arg[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
-			return false
-		}
-	}
-	return arg != ""
+	return token.Matches(arg, "-_.", len(arg))
 }
 
 // Encode makes a datagram with a JSON argument.
