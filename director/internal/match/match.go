@@ -164,10 +164,6 @@ func (m *Match) Owns(roster string) bool {
 			theirs[member.GetTicketId()] = true
 		}
 	}
-	for _, id := range m.Tickets {
-		if !theirs[id] {
-			return false
-		}
-	}
-	return len(theirs) == len(m.Tickets)
+	foreign := func(id string) bool { return !theirs[id] }
+	return len(theirs) == len(m.Tickets) && !slices.ContainsFunc(m.Tickets, foreign)
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -45,12 +46,7 @@ type Ticket struct {
 
 // Has reports whether the player belongs to the ticket.
 func (t *Ticket) Has(player string) bool {
-	for _, p := range t.Players {
-		if p.GetId() == player {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.Players, func(p *torikumiv1.Player) bool { return p.GetId() == player })
 }
 
 // Ended reports whether the state is final.
