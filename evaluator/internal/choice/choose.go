@@ -56,15 +56,15 @@ func (r *Result) choose(ps []Proposal, t items, o Options) []bool {
 	for weighable < len(ps) && ps[weighable].weighable() {
 		weighable++
 	}
-	t.take(taken, used, 0, infinite)
+	t.greedy(taken, used, 0, infinite)
 	r.pack(ps, t, taken, used, infinite, weighable, o)
-	t.take(taken, used, weighable, len(ps))
+	t.greedy(taken, used, weighable, len(ps))
 	preferStock(ps, t, taken)
 	return taken
 }
 
-// take takes those from one proposal to another whose items are all unused.
-func (t items) take(taken, used []bool, from, to int) {
+// greedy takes those from one proposal to another whose items are all unused.
+func (t items) greedy(taken, used []bool, from, to int) {
 	for i := from; i < to; i++ {
 		if t.unused(used, i) {
 			taken[i] = true

@@ -18,7 +18,7 @@ func preferStock(ps []Proposal, t items, taken []bool) {
 		return
 	}
 	stock := make([]bool, len(ps))
-	t.take(stock, make([]bool, t.count), 0, len(ps))
+	t.greedy(stock, make([]bool, t.count), 0, len(ps))
 	group := packing.Groups(t.starts, t.values, t.count)
 	gain := make([]float64, t.count) // of taken over stock, by group
 	down := exponent(ps)

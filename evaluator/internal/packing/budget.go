@@ -26,5 +26,4 @@ func (b *budget) spend(n int) bool {
 	return b.left > 0 && !b.cut
 }
 
-// over reports whether nothing is left.
 func (b *budget) over() bool { return b.left <= 0 || b.cut }

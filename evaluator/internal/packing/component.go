@@ -68,7 +68,7 @@ func Groups(starts, items []int32, numItems int) []int32 {
 // components share no item. Components keep the order of the sets, and are in that of
 // their first sets.
 func split(p *Problem, sets []int32) [][]int32 {
-	root := Groups(kept(p, sets))
+	root := Groups(subset(p, sets))
 	var components [][]int32
 	number := make([]int32, p.NumItems) // of the component, plus 1, at its root
 	for _, v := range sets {
@@ -87,8 +87,8 @@ func split(p *Problem, sets []int32) [][]int32 {
 	return components
 }
 
-// kept lists the items of some sets of a problem only.
-func kept(p *Problem, sets []int32) (starts, items []int32, numItems int) {
+// subset lists the items of some sets of a problem only.
+func subset(p *Problem, sets []int32) (starts, items []int32, numItems int) {
 	if len(sets) == len(p.Weights) {
 		return p.Starts, p.Items, p.NumItems
 	}
@@ -120,7 +120,6 @@ type solver struct {
 	search    search
 }
 
-// load makes the component of sets.
 func (w *solver) load(sets []int32) {
 	p, q := w.problem, &w.component
 	q.weights, q.sets.starts, q.sets.values, q.numItems = q.weights[:0], append(q.sets.starts[:0], 0), q.sets.values[:0], 0
@@ -192,7 +191,6 @@ func (q *component) greedy() []bool {
 	return taken
 }
 
-// sum adds the weights of what is taken.
 func (q *component) sum(taken []bool) float64 {
 	sum := 0.0
 	for v, t := range taken {

@@ -109,7 +109,6 @@ func Solve(p *Problem, o Options) Solution {
 	return s
 }
 
-// entries counts the items of sets.
 func (p *Problem) entries(sets []int32) int64 {
 	n := int64(0)
 	for _, v := range sets {

@@ -41,7 +41,6 @@ type search struct {
 	undo      []int32 // what went in (number) and out (^number) since the mark
 }
 
-// reset empties the choice, for a component.
 func (s *search) reset(q *component) {
 	n := len(q.weights)
 	s.component, s.total, s.looks, s.held = q, 0, 0, -1
@@ -55,7 +54,6 @@ func (s *search) reset(q *component) {
 	s.queue, s.undo = s.queue[:0], s.undo[:0]
 }
 
-// adopt takes what a choice takes.
 func (s *search) adopt(taken []bool) {
 	for v, t := range taken {
 		if t {
@@ -165,7 +163,6 @@ func (s *search) older(v int32) bool {
 	return len(s.losers) == 1 && v < s.losers[0] && s.component.weights[v] == s.component.weights[s.losers[0]]
 }
 
-// all queues everything.
 func (s *search) all() {
 	for v := range s.taken {
 		s.queue = append(s.queue, int32(v))

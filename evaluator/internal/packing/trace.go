@@ -20,11 +20,8 @@ type taking struct{ before, set int32 }
 
 func (t *trace) reset() { t.steps, t.next = t.steps[:0], firstCompaction }
 
-// add returns the number of a new step behind end; end itself if v is negative.
+// add returns the number of a new step behind end.
 func (t *trace) add(end, v int32) int32 {
-	if v < 0 {
-		return end
-	}
 	t.steps = append(t.steps, taking{end, v})
 	return int32(len(t.steps) - 1)
 }
