@@ -67,7 +67,6 @@ func (f *fields) check(n *yaml.Node, t reflect.Type, path string) {
 	}
 }
 
-// object looks at the fields of a struct.
 func (f *fields) object(n *yaml.Node, t reflect.Type, path string) {
 	if t == reflect.TypeFor[Queue]() {
 		for i := 0; i+1 < len(n.Content); i += 2 {

@@ -115,7 +115,14 @@ func LoadWith(path string, checks ruleset.Checks) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read queues: %w", err)
 	}
-	s, err := parse(b, folder(filepath.Dir(path)), checks)
+	// Nothing outside the folder is opened, not through symbolic links either;
+	// those within it, as Kubernetes makes them of a ConfigMap, are followed.
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("read queues: %w", err)
+	}
+	defer root.Close()
+	s, err := parse(b, root.FS(), checks)
 	if err != nil {
 		return nil, fmt.Errorf("queues in %s: %w", path, err)
 	}

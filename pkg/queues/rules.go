@@ -3,25 +3,10 @@ package queues
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path"
 
 	"torikumi/pkg/ruleset"
 )
-
-// folder is the folder of a queues.yaml. Nothing outside it is opened, not
-// through symbolic links either; those within it, as Kubernetes makes them of
-// a ConfigMap, are followed.
-type folder string
-
-// Open implements fs.FS.
-func (f folder) Open(name string) (fs.File, error) {
-	file, err := os.OpenInRoot(string(f), name)
-	if err != nil {
-		return nil, err
-	}
-	return file, nil
-}
 
 // checkRuleSet reads the rule set, and sees that the queue has no other rules.
 func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs.FS, checks ruleset.Checks) {
