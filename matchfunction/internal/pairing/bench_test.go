@@ -52,7 +52,7 @@ func BenchmarkPair(b *testing.B) {
 				matched := 0
 				for b.Loop() {
 					matched = 0
-					for _, p := range pairing.Pair(c.rules, tickets, now) {
+					for _, p := range pair(c.rules, tickets, now) {
 						for _, team := range p.Teams {
 							matched += len(team)
 						}

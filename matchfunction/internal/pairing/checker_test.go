@@ -1,6 +1,8 @@
 package pairing_test
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -10,6 +12,14 @@ import (
 )
 
 // This file says what the search has to satisfy, and shares no code with it.
+
+// pair returns the matches that can be made, best first, as the match function
+// proposes them.
+func pair(rules *pairing.Rules, tickets []pairing.Ticket, now time.Time) []pairing.Proposal {
+	found := slices.Collect(pairing.Search(context.Background(), rules, tickets, now, nil))
+	slices.SortStableFunc(found, func(a, b pairing.Proposal) int { return cmp.Compare(b.Score, a.Score) })
+	return found
+}
 
 // age is how long a ticket has waited.
 func age(t pairing.Ticket, now time.Time) time.Duration { return max(0, now.Sub(t.Created)) }

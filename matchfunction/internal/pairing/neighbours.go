@@ -105,7 +105,7 @@ func (s *search) nearest(anchor int32, window, floor float64, budget *int) (full
 		}
 		misfit = true
 	}
-	return s.keep(), blocked, misfit
+	return s.storeBest(), blocked, misfit
 }
 
 // leftIsNearer compares two places by their distance to the anchor's skill,
@@ -150,12 +150,12 @@ func (s *search) largest(anchor int32, window float64) bool {
 			lo, hi = min(lo, skill), max(hi, skill)
 		}
 	}
-	return s.keep()
+	return s.storeBest()
 }
 
-// keep makes what has been picked the best match if it is one and larger than
+// storeBest makes what has been picked the best match if it is one and larger than
 // the best so far. It reports whether it is full.
-func (s *search) keep() bool {
+func (s *search) storeBest() bool {
 	p := s.pick
 	if !p.enough() {
 		return false

@@ -92,13 +92,13 @@ func TestEveryProposalSatisfiesTheRules(t *testing.T) {
 			t.Fatalf("drawn rules: %v", err)
 		}
 		tickets := drawTickets(t, 5)
-		got := pairing.Pair(rules, tickets, now)
+		got := pair(rules, tickets, now)
 		if err := check(rules, tickets, now, got); err != nil {
 			t.Fatal(err)
 		}
 
 		shuffled := rapid.Permutation(tickets).Draw(t, "order")
-		again := pairing.Pair(rules, shuffled, now)
+		again := pair(rules, shuffled, now)
 		if diff := cmp.Diff(readable(tickets, got), readable(shuffled, again)); diff != "" {
 			t.Fatalf("order matters: %s", diff)
 		}
@@ -110,7 +110,7 @@ func TestNobodyStaysInADuel(t *testing.T) {
 		rules := duel()
 		rules.MaxLatencyMS = rapid.SampledFrom([]int32{0, 50}).Draw(t, "max latency")
 		tickets := drawTickets(t, 1)
-		got := pairing.Pair(rules, tickets, now)
+		got := pair(rules, tickets, now)
 		if err := check(rules, tickets, now, got); err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestNobodyStaysInSolos(t *testing.T) {
 		for i := range tickets {
 			tickets[i] = pairing.Ticket{ID: fmt.Sprint(i), Size: 1, Skill: rapid.Float64().Draw(t, "skill"), Created: now.Add(-8 * time.Second)}
 		}
-		got := pairing.Pair(rules, tickets, now)
+		got := pair(rules, tickets, now)
 		if err := check(rules, tickets, now, got); err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +212,7 @@ func TestPair(t *testing.T) {
 	}
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := pairing.Pair(c.rules, c.tickets, now)
+			got := pair(c.rules, c.tickets, now)
 			if err := check(c.rules, c.tickets, now, got); err != nil {
 				t.Error(err)
 			}
@@ -279,7 +279,7 @@ func TestBalance(t *testing.T) {
 	for i, skill := range []float64{10, 9, 8, 7, 6, 5, 4, 3, 2, 1} {
 		tickets = append(tickets, solo(fmt.Sprint(i), skill, 0))
 	}
-	p := pairing.Pair(versus(5, 5), tickets, now)[0]
+	p := pair(versus(5, 5), tickets, now)[0]
 	sum := func(team []int) (s float64) {
 		for _, at := range team {
 			s += tickets[at].Skill
@@ -337,7 +337,7 @@ func FuzzPair(f *testing.F) {
 			{ID: "d", Size: 1, Skill: (s1 + s2) / 2, Created: now, Latencies: []map[string]int32{{region: latency + 1, "other": 3}}},
 			{ID: "e", Size: 1, Skill: -s3, Created: time.Time{}, Region: region},
 		}
-		if err := check(rules, tickets, now, pairing.Pair(rules, tickets, now)); err != nil {
+		if err := check(rules, tickets, now, pair(rules, tickets, now)); err != nil {
 			t.Error(err)
 		}
 	})

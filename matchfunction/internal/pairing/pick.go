@@ -100,7 +100,6 @@ func (p *pick) needs(size int, sums []float64) int {
 
 func (p *pick) lacks(t int) int { return max(0, p.teams[t].Min-p.fill[t]) }
 
-// enough reports whether every team has its smallest size.
 func (p *pick) enough() bool {
 	if p.total < p.least || !p.pack(1) {
 		return false

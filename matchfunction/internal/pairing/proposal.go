@@ -1,9 +1,6 @@
 package pairing
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // Proposal is a match that satisfies the rules.
 type Proposal struct {
@@ -14,16 +11,6 @@ type Proposal struct {
 	Teams [][]int
 	// Score is finite; higher is better.
 	Score float64
-	// Oldest is when the oldest ticket was created.
-	Oldest time.Time
-	// First is the least of the ids of its tickets.
-	First string
-}
-
-// Compare orders proposals: best first, then by the oldest ticket, then by
-// id.
-func (p Proposal) Compare(q Proposal) int {
-	return cmp.Or(cmp.Compare(q.Score, p.Score), p.Oldest.Compare(q.Oldest), cmp.Compare(p.First, q.First))
 }
 
 // waitUnit is the wait that counts as much as a perfect match, where

@@ -9,14 +9,6 @@ import (
 	"time"
 )
 
-// Pair returns the matches that can be made, best first. Rules have to be
-// valid. Tickets that fit no match at all are passed over.
-func Pair(rules *Rules, tickets []Ticket, now time.Time) []Proposal {
-	found := slices.Collect(Search(context.Background(), rules, tickets, now, nil))
-	slices.SortFunc(found, Proposal.Compare)
-	return found
-}
-
 // Search yields the matches as they are found, which is about those of the
 // longest waiting first, and ends early with ctx. No ticket is in two.
 // Skipped, if not nil, hears of each ticket that fits no match at all, by its
@@ -130,8 +122,8 @@ func (s *search) rank(rows []row, all []reach) {
 		s.byAge[rank] = int32(rank)
 	}
 	slices.SortFunc(s.byAge, func(a, b int32) int { return older(rows[a], rows[b]) })
-	for place, rank := range s.byAge {
-		s.age[rank] = int32(place)
+	for age, rank := range s.byAge {
+		s.age[rank] = int32(age)
 	}
 }
 
@@ -208,8 +200,8 @@ func (s *search) link(late bool) {
 	}
 }
 
-// take removes a ticket from all lists.
-func (s *search) take(rank int32) {
+// remove takes a ticket out of all lists.
+func (s *search) remove(rank int32) {
 	s.taken[rank] = true
 	for id := s.node[rank]; id < s.node[rank+1]; id++ {
 		n := s.nodes[id]
@@ -231,14 +223,13 @@ func (s *search) match(anchor int32) (Proposal, bool) {
 		}
 		p := s.propose(s.nodes[id].region)
 		for _, rank := range s.best {
-			s.take(rank)
+			s.remove(rank)
 		}
 		return p, true
 	}
 	return Proposal{}, false
 }
 
-// propose makes the proposal of the tickets in s.best.
 func (s *search) propose(region int32) Proposal {
 	lo, hi, oldest := math.Inf(1), math.Inf(-1), s.best[0]
 	for _, rank := range s.best {
@@ -250,17 +241,12 @@ func (s *search) propose(region int32) Proposal {
 	p := Proposal{
 		Region: s.regions.names[region],
 		Teams:  s.pick.assign(s.best, s.skill, s.size),
-		Oldest: s.tickets[s.index[oldest]].Created,
 		Score:  s.rules.score(hi-lo, s.wait[oldest]),
 	}
 	for _, team := range p.Teams {
 		for i, rank := range team {
 			team[i] = int(s.index[rank])
 		}
-	}
-	p.First = s.tickets[s.index[s.best[0]]].ID
-	for _, rank := range s.best[1:] {
-		p.First = min(p.First, s.tickets[s.index[rank]].ID)
 	}
 	return p
 }
