@@ -21,7 +21,6 @@ func Main(rules rule.Registry) {
 	service.Exit(func(ctx context.Context, proc service.Process) int { return cli.Main(ctx, proc, options(rules)) })
 }
 
-// options are what rule sets may name.
 func options(rules rule.Registry) search.Options {
 	return search.Options{Custom: rules, Expression: expression.Compile}
 }

@@ -122,7 +122,6 @@ func (p *Player) Attribute(name string) (ruleset.Value, bool) {
 	return ruleset.Value{}, false
 }
 
-// of returns an attribute of a type.
 func (p *Player) of(name string, t ruleset.AttributeType) (ruleset.Value, bool) {
 	v, ok := p.Attribute(name)
 	if !ok || v.Type != t {

@@ -114,7 +114,6 @@ func (d *decoder) name(n *node, forbidden string) (string, bool) {
 	return "", false
 }
 
-// choice reads one of some strings.
 func choice[T ~string](d *decoder, n *node, choices ...T) T {
 	s, ok := d.text(n)
 	if !ok {
@@ -140,7 +139,6 @@ func choiceOr[T ~string](d *decoder, n *node, name string, otherwise T, choices 
 	return otherwise
 }
 
-// names lists the names of things.
 func names[T any](of []T, name func(T) string) []string {
 	out := make([]string, len(of))
 	for i, x := range of {
@@ -152,7 +150,6 @@ func names[T any](of []T, name func(T) string) []string {
 // numberText is a number of JSON, which FlexMatch also writes as a string.
 var numberText = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// number reads a finite number.
 func (d *decoder) number(n *node) (float64, bool) {
 	if n == nil {
 		return 0, false
@@ -202,7 +199,6 @@ func (d *decoder) whole(n *node, low, high int) (int, bool) {
 	return int(f), true
 }
 
-// seconds reads a wait.
 func (d *decoder) seconds(n *node, low int) (time.Duration, bool) {
 	s, ok := d.whole(n, low, maxWaitSeconds)
 	return time.Duration(s) * time.Second, ok

@@ -36,7 +36,6 @@ func (d *decoder) attributes(list *node) {
 	}
 }
 
-// value reads a default.
 func (d *decoder) value(n *node, t AttributeType) *Value {
 	v := &Value{Type: t}
 	switch t {

@@ -62,7 +62,6 @@ func (d *decoder) reference(n *node, want AttributeType) *Expr {
 	return &Expr{Literal: l, Source: n.text, Type: ExprType{Scalar: scalar}}
 }
 
-// literal reads a number or a string.
 func (d *decoder) literal(n *node, want AttributeType) (*Literal, AttributeType) {
 	if want == Number || (want == "" && n.kind == isNumber) {
 		f, ok := d.number(n)

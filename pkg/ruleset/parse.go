@@ -87,7 +87,6 @@ func (d *decoder) waits(root *node, exps expansions) []time.Duration {
 	return slices.Compact(all)
 }
 
-// definition reads the definition of a stage.
 func (d *decoder) definition(root *node) Definition {
 	var def Definition
 	d.def = &def

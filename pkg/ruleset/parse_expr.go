@@ -162,7 +162,6 @@ func (p *exprParser) until(stop string) (string, int) {
 	return strings.TrimSpace(string(p.text[start:p.next])), start
 }
 
-// teams reads the names in the brackets.
 func (p *exprParser) teams(path *Path) bool {
 	for {
 		name, at := p.until(",")
@@ -207,7 +206,6 @@ func (p *exprParser) team(path *Path, name string, at int) bool {
 	return true
 }
 
-// property reads what is read of the players.
 func (p *exprParser) property(path *Path, t *ExprType) bool {
 	switch {
 	case p.accept('['):

@@ -109,7 +109,6 @@ func (d *decoder) collection(n *node, r *Rule) {
 	d.counts(n, r)
 }
 
-// counts reads minCount and maxCount.
 func (d *decoder) counts(n *node, r *Rule) {
 	const most = 1_000_000 // more than there can be
 	low, high := n.get("minCount"), n.get("maxCount")

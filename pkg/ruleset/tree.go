@@ -112,7 +112,6 @@ func escapeWidth(s string) int {
 	return 6
 }
 
-// json is the value as plain JSON.
 func (n *node) json() json.RawMessage {
 	var b strings.Builder
 	n.write(&b)

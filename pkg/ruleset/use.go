@@ -40,7 +40,6 @@ func (d *Definition) Demanded() []bool {
 	return out
 }
 
-// attributes adds what a rule reads.
 func (r *Rule) attributes(used map[string]bool) {
 	used[r.BatchAttribute] = true
 	used[r.SortAttribute] = true

@@ -109,7 +109,6 @@ func (c *Checker) Match(m *rule.Match, now time.Time) []Violation {
 	return j.rules()
 }
 
-// wait is the wait of the ticket that decides on expansions.
 func (c *Checker) wait(m *rule.Match, now time.Time) time.Duration {
 	var waits []time.Duration
 	for _, t := range m.Tickets {

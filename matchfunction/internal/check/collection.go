@@ -48,7 +48,6 @@ func counts(op ruleset.Operation, measurement any, depth int, reference []string
 	return countInList(op, collections, reference)
 }
 
-// countInOne counts in one collection.
 func countInOne(op ruleset.Operation, collection, reference []string) int {
 	switch op {
 	case ruleset.CollectionIntersection:

@@ -22,7 +22,6 @@ func (j *judge) comparison(r *ruleset.Rule) string {
 	return ""
 }
 
-// compares compares two numbers or two strings.
 func compares(a any, op ruleset.Operation, b any) bool {
 	if x, ok := a.(float64); ok {
 		return ordered(x, op, b.(float64))

@@ -15,7 +15,6 @@ type judge struct {
 	match   *rule.Match
 }
 
-// rules judges each rule in force.
 func (j *judge) rules() []Violation {
 	var out []Violation
 	for i := range j.def.Rules {

@@ -90,20 +90,11 @@ func attributesOf(r *ruleset.Rule) []string {
 			out = append(out, name)
 		}
 	}
-	var walk func(e *ruleset.Expr)
-	walk = func(e *ruleset.Expr) {
-		if e.Path != nil && e.Path.Property == ruleset.PlayerAttribute {
-			add(e.Path.Attribute)
-		}
-		if e.Call != nil {
-			walk(e.Call.Argument)
-		}
-	}
 	for i := range r.Measurements {
-		walk(&r.Measurements[i])
+		add(r.Measurements[i].Attribute())
 	}
 	if r.Reference != nil {
-		walk(r.Reference)
+		add(r.Reference.Attribute())
 	}
 	add(r.BatchAttribute)
 	add(r.SortAttribute)

@@ -32,7 +32,6 @@ func party(m rule.Member) []*rule.Player {
 	return playersOf(m.Ticket)
 }
 
-// playersOf lists the players of a ticket.
 func playersOf(t *rule.Ticket) []*rule.Player {
 	var out []*rule.Player
 	for i := range t.Players {
@@ -68,7 +67,6 @@ func (j *judge) counted(m rule.Member, name string, agg ruleset.Aggregation) any
 	return nil
 }
 
-// numbers lists the values that players have of a number.
 func (j *judge) numbers(players []*rule.Player, name string) []float64 {
 	var out []float64
 	for _, p := range players {

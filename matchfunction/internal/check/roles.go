@@ -80,7 +80,6 @@ type assignment struct {
 	sits    []int      // the player in each seat, or nobody
 }
 
-// seatOf finds where a player sits.
 func (a *assignment) seatOf(player int) int { return slices.Index(a.sits, player) }
 
 // fill finds a player for an empty seat: one without a seat, or one whose own

@@ -85,7 +85,6 @@ func median(numbers []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// stddev is that of the population.
 func stddev(numbers []float64) float64 {
 	var squares []float64
 	for _, n := range numbers {

@@ -44,7 +44,6 @@ func load(proc service.Process, name string, cfg any, operands ...string) (code 
 	return proc.Load("matchfunction "+name, "MATCHFUNCTION_"+strings.ToUpper(name)+"_", cfg, operands...)
 }
 
-// failed reports why a command could not do its work.
 func failed(proc service.Process, name string, err error) int {
 	return proc.Fail("matchfunction "+name, err)
 }

@@ -153,7 +153,6 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 	return 0
 }
 
-// tickets reads or makes the tickets.
 func (c *simulateConfig) tickets(s *source) ([]rule.Ticket, error) {
 	if c.Generate == 0 {
 		return readTickets(c.Tickets)
@@ -173,7 +172,6 @@ func (c *simulateConfig) tickets(s *source) ([]rule.Ticket, error) {
 	return tickets, writeFile("save", c.Save, func(w io.Writer) error { return ticketfile.Write(w, tickets) })
 }
 
-// writeFile writes a file that a setting names.
 func writeFile(setting, path string, write func(io.Writer) error) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -186,7 +184,6 @@ func writeFile(setting, path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// readTickets reads the file that --tickets names.
 func readTickets(file string) ([]rule.Ticket, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -259,7 +256,6 @@ func writePass(w io.Writer, o *simulate.Outcome, tickets []rule.Ticket, flaws []
 	return enc.Encode(out)
 }
 
-// playersByTeam are the ids of the players of a match, by the name of the team.
 func playersByTeam(m *rule.Match) map[string][]string {
 	out := make(map[string][]string, len(m.Teams))
 	for _, team := range m.Teams {

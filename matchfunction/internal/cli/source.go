@@ -132,9 +132,8 @@ func (s *source) compileProblems(err error) []problem {
 	return out
 }
 
-// problem makes one at the place of a path.
 func (s *source) problem(path, ruleName, message string) problem {
-	line, column := s.place(path)
+	line, column := s.position(path)
 	return problem{line, column, path, ruleName, message}
 }
 
@@ -143,8 +142,8 @@ func pointer(path string) string {
 	return "/" + strings.NewReplacer("[", "/", "]", "", ".", "/").Replace(path)
 }
 
-// place is where the value of a path stands, or the nearest around it.
-func (s *source) place(path string) (line, column int) {
+// position is where the value of a path stands, or the nearest around it.
+func (s *source) position(path string) (line, column int) {
 	offset := s.tree.StartOffset
 	for p := pointer(path); path != "" && p != ""; p = p[:strings.LastIndexByte(p, '/')] {
 		if v := s.tree.Find(p); v != nil {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"torikumi/pkg/ruleset"
 )
 
 // expansion is one of the text: where a change of a stage comes from is not
@@ -47,7 +49,6 @@ func (s *source) expansions() []expansion {
 	return out
 }
 
-// covers reports whether an expansion is about a rule or a team.
 func (e *expansion) covers(section, name string) bool {
 	if e.section != section {
 		return false
@@ -86,19 +87,9 @@ func (s *source) idleSteps() []problem {
 				out = append(out, s.problem(path, "", fmt.Sprintf("changes nothing after %d s", wait/time.Second)))
 				continue
 			}
-			optional, name := 0, ""
-			covered := 0
-			for k := range s.rules.Stages[at].Rules {
-				r := &s.rules.Stages[at].Rules[k]
-				if e.covers("rules", r.Name) {
-					covered++
-					if r.Optional {
-						optional, name = optional+1, r.Name
-					}
-				}
-			}
-			if covered > 0 && optional == covered {
-				out = append(out, s.problem(path, name, fmt.Sprintf("comes after %d s, when the rule is optional and demands nothing", wait/time.Second)))
+			covered := slices.DeleteFunc(slices.Clone(s.rules.Stages[at].Rules), func(r ruleset.Rule) bool { return !e.covers("rules", r.Name) })
+			if len(covered) > 0 && !slices.ContainsFunc(covered, func(r ruleset.Rule) bool { return !r.Optional }) {
+				out = append(out, s.problem(path, covered[len(covered)-1].Name, fmt.Sprintf("comes after %d s, when the rule is optional and demands nothing", wait/time.Second)))
 			}
 		}
 	}

@@ -70,7 +70,6 @@ func (s *source) always(rule int, why func(*ruleset.Definition, *ruleset.Rule) s
 	return reason
 }
 
-// unbreakable finds rules that no match can break.
 func (s *source) unbreakable() []problem {
 	var out []problem
 	for i := range s.rules.Stages[0].Rules {

@@ -119,19 +119,20 @@ func (e *rules) Why(ctx context.Context, pool Pool, positions []int, now time.Ti
 // readPool reads the tickets, and after them the backfills.
 func (e *rules) readPool(pool Pool, now time.Time) []rule.Ticket {
 	tickets := make([]rule.Ticket, 0, len(pool.Tickets)+len(pool.Backfills))
+	longest := e.set.Stages[len(e.set.Stages)-1].After
 	for _, t := range pool.Tickets {
-		tickets = append(tickets, e.read(t.Ticket.GetId(), t.Details, e.created(t.Ticket.GetCreateTime(), now)))
+		tickets = append(tickets, e.read(t, created(t.Ticket.GetCreateTime(), now, longest)))
 	}
 	for _, b := range pool.Backfills {
-		tickets = append(tickets, e.readBackfill(b, now))
+		tickets = append(tickets, e.readBackfill(b, created(b.Backfill.GetCreateTime(), now, longest)))
 	}
 	return tickets
 }
 
-// read takes from a ticket what rules may need.
-func (e *rules) read(id string, details *torikumiv1.TicketDetails, created time.Time) rule.Ticket {
-	t := rule.Ticket{ID: id, Created: created, Region: details.GetRegion(), Players: make([]rule.Player, len(details.GetPlayers()))}
-	for i, p := range details.GetPlayers() {
+func (e *rules) read(from Ticket, created time.Time) rule.Ticket {
+	players := from.Details.GetPlayers()
+	t := rule.Ticket{ID: from.Ticket.GetId(), Created: created, Region: from.Details.GetRegion(), Players: make([]rule.Player, len(players))}
+	for i, p := range players {
 		t.Players[i] = e.player(p)
 	}
 	return t
@@ -171,21 +172,21 @@ func value(a *torikumiv1.Attribute) (ruleset.Value, bool) {
 }
 
 // created is when the wait began. Open Match always knows it; where it is
-// missing the ticket is taken to have waited for the last stage, as it would
-// never grow older.
-func (e *rules) created(c *timestamppb.Timestamp, now time.Time) time.Time {
+// missing the ticket is taken to have waited for as long as rules change, as it
+// would never grow older.
+func created(c *timestamppb.Timestamp, now time.Time, longest time.Duration) time.Time {
 	if c != nil && c.CheckValid() == nil {
 		return c.AsTime()
 	}
-	return now.Add(-e.set.Stages[len(e.set.Stages)-1].After)
+	return now.Add(-max(0, longest))
 }
 
 // readBackfill makes a ticket of those who still play.
-func (e *rules) readBackfill(b Backfill, now time.Time) rule.Ticket {
-	t := rule.Ticket{ID: "backfill/" + b.Backfill.GetId(), Created: e.created(b.Backfill.GetCreateTime(), now), Region: b.Details.GetRegion(), Teams: []int{}}
-	places := e.set.Stages[0].TeamSlots()
+func (e *rules) readBackfill(b Backfill, created time.Time) rule.Ticket {
+	t := rule.Ticket{ID: "backfill/" + b.Backfill.GetId(), Created: created, Region: b.Details.GetRegion(), Teams: []int{}}
+	slots := e.set.Stages[0].TeamSlots()
 	for _, team := range b.Details.GetTeams() {
-		at := slices.IndexFunc(places, func(p ruleset.TeamSlot) bool { return p.Name == team.GetName() })
+		at := slices.IndexFunc(slots, func(s ruleset.TeamSlot) bool { return s.Name == team.GetName() })
 		for _, p := range team.GetPlayers() {
 			t.Players = append(t.Players, e.player(p))
 			t.Teams = append(t.Teams, at) // -1 fits no match

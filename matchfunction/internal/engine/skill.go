@@ -63,10 +63,9 @@ func (s *skill) Search(ctx context.Context, of Pool, now time.Time, skipped func
 	}
 }
 
-// read takes from a ticket what the rules need.
 func (s *skill) read(t Ticket, now time.Time) pairing.Ticket {
 	players := t.Details.GetPlayers()
-	out := pairing.Ticket{ID: t.Ticket.GetId(), Size: len(players), Region: t.Details.GetRegion(), Created: s.created(t.Ticket, now)}
+	out := pairing.Ticket{ID: t.Ticket.GetId(), Size: len(players), Region: t.Details.GetRegion(), Created: created(t.Ticket.GetCreateTime(), now, s.rules.AnySkillAfter)}
 	for _, p := range players {
 		v := p.GetAttributes()[s.attribute].GetNumber()
 		if math.IsInf(v, 0) {
@@ -79,16 +78,6 @@ func (s *skill) read(t Ticket, now time.Time) pairing.Ticket {
 		}
 	}
 	return out
-}
-
-// created is when the wait began. Open Match always knows it; where it is
-// missing the ticket is taken to have waited long enough, as it would never
-// grow older.
-func (s *skill) created(t *openmatch.Ticket, now time.Time) time.Time {
-	if c := t.GetCreateTime(); c != nil && c.CheckValid() == nil {
-		return c.AsTime()
-	}
-	return now.Add(-max(0, s.rules.AnySkillAfter))
 }
 
 // match puts the players' ids in the place of positions.

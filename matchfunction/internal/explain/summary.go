@@ -118,7 +118,6 @@ func Flaw(x search.Explanation) string {
 	}
 }
 
-// wrong says what is wrong with an attribute.
 func wrong(r search.Refusal) string {
 	switch r.Got {
 	case "":

@@ -12,7 +12,6 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// newProposal makes the message that Open Match takes.
 func newProposal(run, function string, p *engine.Profile, m engine.Match) (*openmatch.Match, error) {
 	details := &torikumiv1.MatchDetails{Queue: p.Queue, Region: m.Region, Score: m.Score, MinPlayers: int32(m.MinPlayers)}
 	for _, t := range m.Teams {

@@ -109,7 +109,6 @@ type contents struct {
 	backfills []*openmatch.Backfill
 }
 
-// read reads all pools.
 func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.QueryTimeout)
 	defer cancel()

@@ -63,7 +63,6 @@ func (st *state) largestParty(slot int) int {
 	return n
 }
 
-// teamDifference is how far apart the teams' aggregates are.
 func (st *state) teamDifference(column int, aggregate string) float64 {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for slot := range st.plan.slots {

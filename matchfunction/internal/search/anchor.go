@@ -66,7 +66,6 @@ func (r *run) anchor(t int32, budget *int) (Proposal, bool) {
 	return r.proposal(st), true
 }
 
-// recount computes the sizes of teams.
 func (st *state) recount() {
 	st.total = 0
 	for slot := range st.teams {
@@ -283,17 +282,14 @@ func (r *run) floors(t int32, g *group, x float64, region int, budget *int) bool
 	most, _ := r.sortKeyWindow()
 	var floors []float64
 	r.walk.start(g, x, r.pool.taken)
-	seen := 0
-	for seen < 8*r.plan.most {
+	for range 8 * r.plan.most {
 		_, key, ok := r.walk.next()
 		if !ok {
 			break
 		}
-		seen++
-		if key > x || x-key > most {
-			continue
+		if key <= x && x-key <= most {
+			floors = append(floors, key)
 		}
-		floors = append(floors, key)
 	}
 	floors = append(floors, x)
 	stride := max(1, len(floors)/mostFloors)

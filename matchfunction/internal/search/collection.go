@@ -6,7 +6,6 @@ import (
 	"torikumi/pkg/ruleset"
 )
 
-// collection compiles a collection rule.
 func (c *checks) collection(r *ruleset.Rule) (broken func(*state) float64, guard bool, err error) {
 	ms, err := c.measurements(r)
 	if err != nil {
@@ -76,7 +75,6 @@ func collectionGuard(r *ruleset.Rule, ms []*node) bool {
 	}
 }
 
-// intersects reports whether the rule's expressions use set_intersection.
 func intersects(r *ruleset.Rule) bool {
 	in := func(e *ruleset.Expr) bool {
 		for ; e != nil && e.Call != nil; e = e.Call.Argument {

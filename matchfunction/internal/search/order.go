@@ -7,7 +7,6 @@ import (
 	"torikumi/pkg/ruleset"
 )
 
-// inOrder fills the teams with the candidates in their order.
 func (r *run) inOrder(t int32, region int, budget *int) bool {
 	st := r.state
 	if !r.begin(t, region) {

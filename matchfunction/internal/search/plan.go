@@ -87,7 +87,6 @@ type fit struct {
 	rule   *ruleset.Rule
 }
 
-// ok reports whether a player keeps the rule.
 func (f *fit) ok(p *pool, player int32) bool {
 	if f.scalar == numbers {
 		return f.allows(p.numbers[f.column][player], 0)
@@ -192,7 +191,7 @@ func newPlan(s *schema, rs *ruleset.RuleSet, stage int, o *Options, variant []in
 			return nil, err
 		}
 	}
-	if err := p.chooseAxis(c); err != nil {
+	if err := p.chooseSortKey(c); err != nil {
 		return nil, err
 	}
 	p.nodes = c.nodes.count
@@ -405,7 +404,6 @@ func (n *node) allPlayers(slots int) bool {
 	return n != nil && n.perPlayer() && len(n.root().slots) == slots
 }
 
-// addSort takes in a sorting rule.
 func (p *plan) addSort(c *checks, r *ruleset.Rule) error {
 	a, ok := c.definition.Attribute(r.SortAttribute)
 	if !ok {

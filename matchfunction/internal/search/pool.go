@@ -77,7 +77,6 @@ type regionLatency struct {
 	players float64
 }
 
-// by returns the aggregate that a rule asks for.
 func (l regionLatency) by(a ruleset.Aggregation) float64 {
 	switch a {
 	case ruleset.Min:

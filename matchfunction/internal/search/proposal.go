@@ -64,7 +64,6 @@ func (p *Proposal) Match(tickets []rule.Ticket) *rule.Match {
 // MinPlayers is the size of the smallest match at the proposal's stage.
 func (p *Proposal) MinPlayers() int { return p.plan.least }
 
-// proposal makes a proposal of a match.
 func (r *run) proposal(st *state) Proposal {
 	p := Proposal{Backfill: st.backfill, Stage: r.plan.stage, plan: r.plan}
 	n := 0

@@ -81,7 +81,6 @@ func (r *run) swap(broken float64, budget *int) (float64, bool) {
 	return broken, false
 }
 
-// shift moves a ticket to another team.
 func (r *run) shift(broken float64, budget *int) (float64, bool) {
 	st, p := r.state, r.pool
 	for a := range st.teams {
@@ -147,7 +146,6 @@ func (r *run) replace(broken float64, budget *int) (float64, bool) {
 	return broken, false
 }
 
-// in reports whether a ticket is in the match.
 func (st *state) in(t int32) bool {
 	for _, team := range st.teams {
 		if slices.Contains(team, t) {
@@ -166,7 +164,6 @@ func (st *state) withinWindows() bool {
 	return true
 }
 
-// join adds a candidate.
 func (r *run) join(broken float64, budget *int) (float64, bool) {
 	st, p := r.state, r.pool
 	if st.full() {
@@ -195,7 +192,6 @@ func (r *run) join(broken float64, budget *int) (float64, bool) {
 	return broken, false
 }
 
-// leave takes a ticket out.
 func (r *run) leave(broken float64, budget *int) (float64, bool) {
 	st, p := r.state, r.pool
 	for a := range st.teams {

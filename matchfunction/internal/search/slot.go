@@ -66,7 +66,6 @@ func (st *state) apart(t int32) bool {
 	return false
 }
 
-// shared reports whether two tickets have a player in common.
 func (p *pool) shared(a, b int32) bool {
 	for i := range p.tickets[a].Players {
 		for j := range p.tickets[b].Players {

@@ -17,7 +17,6 @@ func (s *slotSet) add(slot int)      { s[slot/64] |= 1 << (slot % 64) }
 func (s *slotSet) remove(slot int)   { s[slot/64] &^= 1 << (slot % 64) }
 func (s *slotSet) has(slot int) bool { return s[slot/64]&(1<<(slot%64)) != 0 }
 
-// meets reports whether two sets have a team in common.
 func (s *slotSet) meets(o *slotSet) bool {
 	for i := range s {
 		if s[i]&o[i] != 0 {
@@ -35,7 +34,6 @@ type classes struct {
 	bySize map[int]int32
 }
 
-// of returns the class of a ticket.
 func (c *classes) of(pl *plan, p *pool, t int32) int32 {
 	if len(pl.fits) == 0 {
 		if id, ok := c.bySize[p.size(t)]; ok {

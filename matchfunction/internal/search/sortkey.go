@@ -2,8 +2,8 @@ package search
 
 import "torikumi/pkg/ruleset"
 
-// chooseAxis decides by what candidates are near, and what teams should share.
-func (p *plan) chooseAxis(c *checks) error {
+// chooseSortKey decides by what candidates are near, and what teams should share.
+func (p *plan) chooseSortKey(c *checks) error {
 	d := p.definition
 	number := func(name string) (int, error) {
 		a, ok := d.Attribute(name)

@@ -160,7 +160,6 @@ func (st *state) all() []int32 {
 	return st.everyone
 }
 
-// near reports whether a ticket is within all windows.
 func (st *state) near(t int32) bool {
 	for i, w := range st.plan.windows {
 		x := st.run.pool.value(w.column, t)
@@ -171,7 +170,6 @@ func (st *state) near(t int32) bool {
 	return true
 }
 
-// widen takes a ticket into the windows.
 func (st *state) widen(t int32) {
 	p := st.run.pool
 	for i, w := range st.plan.windows {
@@ -196,7 +194,6 @@ func (st *state) rebound() {
 	}
 }
 
-// put adds a ticket to a team.
 func (st *state) put(t int32, slot int) {
 	st.teams[slot] = append(st.teams[slot], t)
 	size := st.run.pool.size(t)

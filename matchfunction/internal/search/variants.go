@@ -1,6 +1,10 @@
 package search
 
-import "torikumi/pkg/ruleset"
+import (
+	"slices"
+
+	"torikumi/pkg/ruleset"
+)
 
 // mostVariants bounds how many ways to keep the compound rules are searched
 // for one by one.
@@ -18,13 +22,7 @@ func variants(d *ruleset.Definition) [][]int {
 			out = product(out, alternatives(s))
 		}
 	}
-	kept := out[:0]
-	for _, v := range out {
-		if len(v) > 0 {
-			kept = append(kept, v)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(out, func(v []int) bool { return len(v) == 0 })
 }
 
 // alternatives are the variants of one statement; a nil one says nothing.

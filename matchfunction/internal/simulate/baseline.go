@@ -276,7 +276,6 @@ func (c *crowd) around(others func(anchor int32, yield func(int32) bool)) []foun
 	return out
 }
 
-// arrivalOrder takes whoever came first.
 func (b *baseline) arrivalOrder(_ context.Context, waiting []rule.Ticket, now time.Time) []found {
 	c := b.crowd(waiting, now)
 	return c.around(func(_ int32, yield func(int32) bool) {

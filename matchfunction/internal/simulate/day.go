@@ -135,7 +135,6 @@ func (o *DayOptions) arrivals() []rule.Ticket {
 // mostViolations is how many of a strategy are kept.
 const mostViolations = 10
 
-// play runs a strategy through the day.
 func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, find strategy, b *baseline) (*Result, error) {
 	r := &Result{}
 	var waiting []rule.Ticket

@@ -181,7 +181,6 @@ func (g *Generator) player() rule.Player {
 	return p
 }
 
-// value makes up the value of an attribute.
 func (g *Generator) value(t *trait) ruleset.Value {
 	v := ruleset.Value{Type: t.Type}
 	switch t.Type {

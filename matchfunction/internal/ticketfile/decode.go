@@ -100,7 +100,6 @@ func (v value) number() (float64, *mistake) {
 	return x, nil
 }
 
-// decode reads a ticket.
 func decode(text []byte) (rule.Ticket, *mistake) {
 	if !utf8.Valid(text) {
 		return rule.Ticket{}, &mistake{"", "must be UTF-8"}

@@ -94,7 +94,6 @@ type file struct {
 	ticketAt, playerAt map[string]int
 }
 
-// add reads a line.
 func (f *file) add(text []byte) {
 	t, err := decode(text)
 	if err == nil {

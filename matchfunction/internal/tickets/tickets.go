@@ -98,7 +98,7 @@ func (r *Reader) Read(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
 	if r.Most == 0 {
 		return r.whole(ctx, p)
 	}
-	k, err := r.kept(p)
+	k, err := r.cached(p)
 	if err != nil {
 		return nil, err
 	}
@@ -139,8 +139,8 @@ func (r *Reader) Read(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
 	return tickets, nil
 }
 
-// kept finds what is kept of a pool.
-func (r *Reader) kept(p *openmatch.Pool) (*pool, error) {
+// cached finds what is kept of a pool.
+func (r *Reader) cached(p *openmatch.Pool) (*pool, error) {
 	key, err := proto.MarshalOptions{Deterministic: true}.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("pool %q: %w", p.GetName(), err)
