@@ -27,15 +27,12 @@ package choice
 import (
 	"math"
 	"slices"
+
+	"torikumi/evaluator/internal/packing"
 )
 
-// Options bound the work, as in package packing.
-type Options struct {
-	// Effort is the number of steps for each ticket of a proposal, 0 or more.
-	Effort int
-	// Stop, if not nil, is asked from time to time whether to end the search.
-	Stop func() bool
-}
+// Options bound the work. The items of package packing are tickets and backfills.
+type Options packing.Options
 
 // Result is a choice.
 type Result struct {

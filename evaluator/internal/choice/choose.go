@@ -101,7 +101,7 @@ func (r *Result) pack(ps []Proposal, t items, taken, used []bool, from, to int, 
 			problem.Starts = append(problem.Starts, int32(len(problem.Items)))
 		}
 	}
-	solution := packing.Solve(&problem, packing.Options{Effort: o.Effort, Stop: o.Stop})
+	solution := packing.Solve(&problem, packing.Options(o))
 	r.Exact, r.Steps, r.Cut = solution.Exact, solution.Steps, solution.Cut
 	for k, i := range which {
 		if solution.Taken[k] {

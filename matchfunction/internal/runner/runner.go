@@ -51,7 +51,7 @@ type Options struct {
 	RunTimeout time.Duration
 	// KeepTickets is how many tickets are kept from run to run.
 	KeepTickets int
-	// Server has the tickets that frontends ask for; nil if there are none.
+	// Explain has the tickets that frontends ask for; nil if there are none.
 	Explain *explain.Server
 	// QueryTimeout bounds reading all pools: one slow match function delays
 	// every profile.
@@ -65,7 +65,7 @@ type Options struct {
 // use.
 type Runner struct {
 	openmatch.UnimplementedMatchFunctionServer
-	Options
+	options Options
 
 	tickets *tickets.Reader
 
@@ -78,18 +78,20 @@ type Runner struct {
 // New makes a Runner.
 func New(o Options) *Runner {
 	reader := &tickets.Reader{Query: o.Query, Most: o.KeepTickets, Least: smallPool, Now: o.Now, Whole: o.Metrics.whole.Inc}
-	return &Runner{Options: o, tickets: reader, complained: make(map[string]string)}
+	return &Runner{options: o, tickets: reader, complained: make(map[string]string)}
 }
 
 // Run implements openmatch.MatchFunctionServer. Codes: InvalidArgument for a
 // profile that is not understood, Unavailable when the pools cannot be read.
 func (r *Runner) Run(req *openmatch.RunRequest, stream grpc.ServerStreamingServer[openmatch.RunResponse]) error {
-	profile, err := r.Compiler.Compile(req.GetProfile())
+	profile, err := r.options.Compiler.Compile(req.GetProfile())
 	if err != nil {
 		return status.Error(codes.InvalidArgument, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	started := time.Now()
-	defer func() { r.Metrics.runTime.WithLabelValues(profile.Queue).Observe(time.Since(started).Seconds()) }()
+	defer func() {
+		r.options.Metrics.runTime.WithLabelValues(profile.Queue).Observe(time.Since(started).Seconds())
+	}()
 
 	ctx := stream.Context()
 	pool, err := r.read(ctx, profile)
@@ -97,10 +99,10 @@ func (r *Runner) Run(req *openmatch.RunRequest, stream grpc.ServerStreamingServe
 		if ctx.Err() != nil {
 			return status.FromContextError(ctx.Err()).Err()
 		}
-		r.Logger.WarnContext(ctx, "pools cannot be read", "queue", profile.Queue, "error", err)
+		r.options.Logger.WarnContext(ctx, "pools cannot be read", "queue", profile.Queue, "error", err)
 		return status.Error(codes.Unavailable, "the query service cannot be read")
 	}
-	return r.propose(ctx, profile, pool, started.Add(r.RunTimeout), stream.Send)
+	return r.propose(ctx, profile, pool, started.Add(r.options.RunTimeout), stream.Send)
 }
 
 // contents is what the pools of a profile hold.
@@ -110,7 +112,7 @@ type contents struct {
 }
 
 func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.QueryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.options.QueryTimeout)
 	defer cancel()
 	read, backfills := make([][]tickets.Read, len(p.Pools)), make([][]*openmatch.Backfill, len(p.Pools))
 	g, ctx := errgroup.WithContext(ctx)
@@ -127,7 +129,7 @@ func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error)
 			continue
 		}
 		g.Go(func() error {
-			stream, err := r.Query.QueryBackfills(ctx, &openmatch.QueryBackfillsRequest{Pool: pool})
+			stream, err := r.options.Query.QueryBackfills(ctx, &openmatch.QueryBackfillsRequest{Pool: pool})
 			backfills[i], err = tickets.Collect(stream, err, (*openmatch.QueryBackfillsResponse).GetBackfills)
 			if status.Code(err) == codes.Unimplemented {
 				return nil // an Open Match without backfills
@@ -147,10 +149,10 @@ func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error)
 // propose searches and sends. Proposals leave in batches, each with the best
 // first, while the search goes on, until the deadline.
 func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, deadline time.Time, send func(*openmatch.RunResponse) error) error {
-	now := r.Now()
-	left := &leftOut{metrics: r.Metrics, queue: p.Queue}
+	now := r.options.Now()
+	left := &leftOut{metrics: r.options.Metrics, queue: p.Queue}
 	pool := engine.Pool{Tickets: engine.Admit(of.tickets, now, left.add), Backfills: engine.AdmitBackfills(of.backfills)}
-	r.Metrics.tickets.WithLabelValues(p.Queue).Add(float64(len(pool.Tickets) + left.count))
+	r.options.Metrics.tickets.WithLabelValues(p.Queue).Add(float64(len(pool.Tickets) + left.count))
 	searching, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 
@@ -159,15 +161,15 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, d
 	flush := func() error {
 		slices.SortStableFunc(found, func(a, b engine.Match) int { return cmp.Compare(b.Score, a.Score) })
 		for _, m := range found {
-			proposal, err := newProposal(run, r.Name, p, m)
+			proposal, err := newProposal(run, r.options.Name, p, m)
 			if err != nil {
-				r.Logger.ErrorContext(ctx, "proposal cannot be packed", "queue", p.Queue, "error", err)
+				r.options.Logger.ErrorContext(ctx, "proposal cannot be packed", "queue", p.Queue, "error", err)
 				return status.Error(codes.Internal, "internal error")
 			}
 			if err := send(&openmatch.RunResponse{Proposal: proposal}); err != nil {
 				return err
 			}
-			r.Metrics.proposals.WithLabelValues(p.Queue).Inc()
+			r.options.Metrics.proposals.WithLabelValues(p.Queue).Inc()
 		}
 		found = found[:0]
 		return nil
@@ -189,8 +191,8 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, d
 		return status.FromContextError(err).Err()
 	}
 	if searching.Err() != nil {
-		r.Metrics.cut.WithLabelValues(p.Queue).Inc()
-		r.Logger.WarnContext(ctx, "the run was cut short; what had been found is proposed", "queue", p.Queue, "tickets", len(pool.Tickets), "after", r.RunTimeout)
+		r.options.Metrics.cut.WithLabelValues(p.Queue).Inc()
+		r.options.Logger.WarnContext(ctx, "the run was cut short; what had been found is proposed", "queue", p.Queue, "tickets", len(pool.Tickets), "after", r.options.RunTimeout)
 	}
 	r.complain(ctx, p, left)
 	if err := flush(); err != nil {
@@ -203,7 +205,7 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, d
 }
 
 // asked reports whether a frontend wants to know why tickets wait.
-func (r *Runner) asked() bool { return r.Explain != nil && r.Explain.Wanted() }
+func (r *Runner) asked() bool { return r.options.Explain != nil && r.options.Explain.Wanted() }
 
 // explain looks why tickets that are asked for are in no match. The proposals
 // are on their way by then; a run that has used up its time explains nothing.
@@ -214,13 +216,13 @@ func (r *Runner) explain(ctx context.Context, p *engine.Profile, pool engine.Poo
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
-	positions := r.Explain.Pick(len(pool.Tickets), func(i int) string {
+	positions := r.options.Explain.Pick(len(pool.Tickets), func(i int) string {
 		if id := pool.Tickets[i].Ticket.GetId(); !matched[id] {
 			return id
 		}
 		return "" // no ticket's id
 	})
 	if len(positions) > 0 {
-		r.Explain.Learn(explainer.Why(ctx, pool, positions, now))
+		r.options.Explain.Learn(explainer.Why(ctx, pool, positions, now))
 	}
 }

@@ -43,6 +43,6 @@ func (r *Runner) complain(ctx context.Context, p *engine.Profile, l *leftOut) {
 	}
 	r.mu.Unlock()
 	if l.count > 0 && (!known || last != l.ticket) {
-		r.Logger.WarnContext(ctx, "tickets left out", "queue", p.Queue, "count", l.count, "ticket", l.ticket, "reason", string(l.reason))
+		r.options.Logger.WarnContext(ctx, "tickets left out", "queue", p.Queue, "count", l.count, "ticket", l.ticket, "reason", string(l.reason))
 	}
 }

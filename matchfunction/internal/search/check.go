@@ -78,20 +78,22 @@ func (c *checks) compile(r *ruleset.Rule) (*check, error) {
 	return k, nil
 }
 
-func (c *checks) measurements(r *ruleset.Rule) ([]*node, error) {
-	out := make([]*node, len(r.Measurements))
+// operands compiles what a rule measures, and its reference if there is one.
+func (c *checks) operands(r *ruleset.Rule) (measurements []*node, reference *node, err error) {
+	measurements = make([]*node, len(r.Measurements))
 	for i := range r.Measurements {
-		n, err := c.nodes.compile(&r.Measurements[i], r.PartyAggregation)
-		if err != nil {
-			return nil, err
+		if measurements[i], err = c.nodes.compile(&r.Measurements[i], r.PartyAggregation); err != nil {
+			return nil, nil, err
 		}
-		out[i] = n
 	}
-	return out, nil
+	if r.Reference != nil {
+		reference, err = c.nodes.compile(r.Reference, r.PartyAggregation)
+	}
+	return measurements, reference, err
 }
 
 func (c *checks) comparison(r *ruleset.Rule) (func(*state) float64, bool, error) {
-	ms, err := c.measurements(r)
+	ms, reference, err := c.operands(r)
 	if err != nil {
 		return nil, false, err
 	}
@@ -99,7 +101,7 @@ func (c *checks) comparison(r *ruleset.Rule) (func(*state) float64, bool, error)
 	for _, m := range ms {
 		perPlayer = perPlayer && m.perPlayer()
 	}
-	if r.Reference == nil {
+	if reference == nil {
 		return func(st *state) float64 {
 			sum := 0.0
 			for _, m := range ms {
@@ -107,10 +109,6 @@ func (c *checks) comparison(r *ruleset.Rule) (func(*state) float64, bool, error)
 			}
 			return sum
 		}, perPlayer, nil
-	}
-	reference, err := c.nodes.compile(r.Reference, r.PartyAggregation)
-	if err != nil {
-		return nil, false, err
 	}
 	perPlayer = perPlayer && reference.literal != nil
 	return func(st *state) float64 {
@@ -204,11 +202,7 @@ func unlike[T comparable](v []T, equal bool) int {
 }
 
 func (c *checks) distance(r *ruleset.Rule) (func(*state) float64, error) {
-	ms, err := c.measurements(r)
-	if err != nil {
-		return nil, err
-	}
-	reference, err := c.nodes.compile(r.Reference, r.PartyAggregation)
+	ms, reference, err := c.operands(r)
 	if err != nil {
 		return nil, err
 	}

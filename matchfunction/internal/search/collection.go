@@ -7,15 +7,9 @@ import (
 )
 
 func (c *checks) collection(r *ruleset.Rule) (broken func(*state) float64, guard bool, err error) {
-	ms, err := c.measurements(r)
+	ms, reference, err := c.operands(r)
 	if err != nil {
 		return nil, false, err
-	}
-	var reference *node
-	if r.Reference != nil {
-		if reference, err = c.nodes.compile(r.Reference, r.PartyAggregation); err != nil {
-			return nil, false, err
-		}
 	}
 	least, most := 0, int(^uint(0)>>1)
 	if r.MinCount != nil {

@@ -41,12 +41,7 @@ func (c *checks) custom(r *ruleset.Rule) (broken func(*state) float64, apart fun
 	failed := c.failed(r)
 	broken = func(st *state) (by float64) {
 		m := st.match()
-		defer func() {
-			if p := recover(); p != nil {
-				by = 1
-				failed(&Panic{p})
-			}
-		}()
+		defer recovered(&by, 1, failed)
 		return one(made.Allows(m) != nil)
 	}
 	pairwise, ok := made.(rule.Pairwise)
@@ -54,14 +49,17 @@ func (c *checks) custom(r *ruleset.Rule) (broken func(*state) float64, apart fun
 		return broken, nil, nil
 	}
 	return broken, func(a, b *rule.Ticket) (apart bool) {
-		defer func() {
-			if p := recover(); p != nil {
-				apart = true
-				failed(&Panic{p})
-			}
-		}()
+		defer recovered(&apart, true, failed)
 		return pairwise.Apart(a, b)
 	}, nil
+}
+
+// recovered is deferred by what may panic, and gives it a result.
+func recovered[T any](result *T, broken T, failed func(error)) {
+	if p := recover(); p != nil {
+		*result = broken
+		failed(&Panic{p})
+	}
 }
 
 // CheckCustom says what is wrong with a custom rule, as ruleset.Checks wants
