@@ -6,7 +6,9 @@ import (
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers what codec stands on
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"torikumi/proto/openmatch"
 )
 
 // encoded is a message that was marshalled beforehand: the same tickets are
@@ -45,30 +47,13 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 var errTicket = errors.New("the answer is no openmatch.Ticket")
 
-// decodeID reads field 1 of an openmatch.Ticket.
+// decodeID reads field 1 of an openmatch.Ticket, by a message that has the id in
+// the same field and nothing else.
 func decodeID(b []byte) (string, error) {
-	id := ""
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return "", errTicket
-		}
-		b = b[n:]
-		if num == 1 && typ == protowire.BytesType {
-			v, n := protowire.ConsumeBytes(b)
-			if n < 0 {
-				return "", errTicket
-			}
-			id, b = string(v), b[n:]
-			continue
-		}
-		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
-			return "", errTicket
-		}
-		b = b[n:]
-	}
-	if id == "" {
+	var t openmatch.GetTicketRequest
+	err := proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, &t)
+	if err != nil || t.GetTicketId() == "" {
 		return "", errTicket
 	}
-	return id, nil
+	return t.GetTicketId(), nil
 }

@@ -45,7 +45,6 @@ func (c Command) Main(ctx context.Context, p service.Process) int {
 	return 0
 }
 
-// save writes the report as JSON where --json says.
 func (r *Report) save(path string, stdout io.Writer) error {
 	switch path {
 	case "":

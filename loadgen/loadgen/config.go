@@ -83,10 +83,6 @@ const (
 
 // Validate reports which settings are wrong, all at once.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateRate(), c.validateTickets())
-}
-
-func (c *Config) validateRate() error {
 	var errs []error
 	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
 	// The comparisons also catch NaN.
@@ -101,12 +97,6 @@ func (c *Config) validateRate() error {
 	if c.Idle > 0 && c.Target == Frontend {
 		bad("idle", "works with --target=open-match alone", c.Idle)
 	}
-	return errors.Join(errs...)
-}
-
-func (c *Config) validateTickets() error {
-	var errs []error
-	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
 	if c.Target == OpenMatch && (c.Wait == SSE || c.Wait == LongPoll) {
 		bad("wait", "must be watch or poll with --target=open-match", c.Wait)
 	}
@@ -127,7 +117,6 @@ func (c *Config) validateTickets() error {
 	return errors.Join(errs...)
 }
 
-// readTicket reads the shape of all tickets.
 func (c *Config) readTicket() error {
 	if c.Target == Frontend {
 		return config.Invalid("ticket", "works with --target=open-match alone", c.Ticket)

@@ -14,7 +14,6 @@ type connections[C any] struct {
 	clients []C
 }
 
-// dial makes n connections.
 func dial[C any](address string, n int, client func(grpc.ClientConnInterface) C, opts ...grpc.DialOption) (connections[C], error) {
 	var all connections[C]
 	for range n {

@@ -51,7 +51,6 @@ const (
 	maxAnswer = 1 << 20
 )
 
-// errNoPlayer says that all players wait for a match already.
 var errNoPlayer = status.Error(codes.ResourceExhausted, "no player is free: all wait for a match (see --players)")
 
 // newFrontend makes the target and signs the players of total tickets in.
@@ -262,7 +261,6 @@ func (f *frontend) ask(ctx context.Context, t ticket, seen func(place)) error {
 	}
 }
 
-// events reads server-sent events to their end.
 func (f *frontend) events(ctx context.Context, t ticket, seen func(place)) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.cfg.Frontend+"/v1/tickets/"+t.id+"/events", nil)
 	if err != nil {
@@ -314,7 +312,6 @@ func (f *frontend) abandon(ctx context.Context, t ticket) {
 	_, _ = f.ticket(ctx, http.MethodDelete, "/"+t.id, t.bearer, nil)
 }
 
-// ticket makes one HTTP request for a ticket.
 func (f *frontend) ticket(ctx context.Context, method, path, bearer string, body []byte) (*torikumiv1.Ticket, error) {
 	b, err := f.call(ctx, method, f.cfg.Frontend+"/v1/tickets"+path, bearer, body)
 	if err != nil {
@@ -323,7 +320,6 @@ func (f *frontend) ticket(ctx context.Context, method, path, bearer string, body
 	return parsePlayerTicket(b)
 }
 
-// parsePlayerTicket reads a ticket of our player API.
 func parsePlayerTicket(b []byte) (*torikumiv1.Ticket, error) {
 	t := new(torikumiv1.Ticket)
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, t); err != nil {

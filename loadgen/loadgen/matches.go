@@ -2,7 +2,6 @@ package loadgen
 
 import "time"
 
-// place is where a ticket was sent.
 type place struct {
 	// match is the match's id; empty if the target does not tell it, and then
 	// the connection stands for the match.
@@ -23,7 +22,6 @@ const (
 	changedTicket = "changed_assignment"
 )
 
-// match is what is known of one match.
 type match struct {
 	place
 	region  int
@@ -54,7 +52,6 @@ func newMatches(size int, reuse, keep time.Duration) *matches {
 	}
 }
 
-// add counts a ticket of a region to the match that it was assigned to.
 func (m *matches) add(p place, region int, now time.Time) {
 	if p.allocated.IsZero() {
 		p.allocated = now

@@ -32,7 +32,6 @@ type target interface {
 	close()
 }
 
-// ticket is one that was created.
 type ticket struct {
 	id     string
 	region int
@@ -64,7 +63,6 @@ type openMatch struct {
 	undeleted func(error)
 }
 
-// newOpenMatch makes the target.
 func newOpenMatch(cfg *Config, undeleted func(error)) (*openMatch, error) {
 	o := &openMatch{cfg: cfg, undeleted: undeleted}
 	if err := o.encode(); err != nil {
@@ -75,7 +73,6 @@ func newOpenMatch(cfg *Config, undeleted func(error)) (*openMatch, error) {
 	return o, err
 }
 
-// encode makes the requests beforehand.
 func (o *openMatch) encode() error {
 	rng := rand.New(rand.NewPCG(uint64(o.cfg.Seed), 0))
 	n := shapes
@@ -104,7 +101,6 @@ func (c *Config) regions() int {
 	return max(len(c.Regions), 1)
 }
 
-// ticket makes one of region r.
 func (c *Config) ticket(r int, rng *rand.Rand) *openmatch.Ticket {
 	if c.shape != nil {
 		return c.shape
@@ -145,7 +141,6 @@ func (o *openMatch) send(ctx context.Context, t ticket, request encoded) (ticket
 	return t, err
 }
 
-// createIdle makes a ticket that is in no queue.
 func (o *openMatch) createIdle(ctx context.Context, i int) (ticket, error) {
 	request, err := proto.Marshal(&openmatch.CreateTicketRequest{Ticket: &openmatch.Ticket{
 		SearchFields: &openmatch.SearchFields{Tags: []string{idleTag}},
@@ -196,7 +191,6 @@ func (o *openMatch) watch(ctx context.Context, t ticket, seen func(place)) error
 	}
 }
 
-// poll reads the ticket until it is assigned.
 func (o *openMatch) poll(ctx context.Context, t ticket, seen func(place)) error {
 	tick := time.NewTicker(o.cfg.PollInterval)
 	defer tick.Stop()
@@ -247,7 +241,6 @@ func (o *openMatch) abandon(ctx context.Context, t ticket) {
 	}
 }
 
-// reason says why a ticket without an assignment was lost.
 func reason(ctx context.Context, err error) string {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
@@ -268,5 +261,4 @@ const (
 	lostStream   = "stream_error"
 )
 
-// errEnded says that a search ended without an assignment.
 var errEnded = errors.New("the search ended without an assignment")

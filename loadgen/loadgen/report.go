@@ -176,7 +176,6 @@ func (i *Idle) String() string {
 	return text
 }
 
-// counts lists reasons in a fixed order.
 func counts(by map[string]int) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(by)) {

@@ -60,7 +60,6 @@ func Run(ctx context.Context, cfg Config, env Env) (*Report, error) {
 	return r, err
 }
 
-// runner is one run.
 type runner struct {
 	cfg    *Config
 	target target
@@ -110,7 +109,6 @@ func (r *runner) measure(ctx context.Context, env Env, report *Report, c *child)
 	}
 }
 
-// open connects to the target.
 func (r *runner) open(ctx context.Context) error {
 	var err error
 	if r.cfg.Target == Frontend {
@@ -158,7 +156,6 @@ func (r *runner) load(ctx context.Context, env Env, made func()) {
 	}
 }
 
-// ticket is the life of one.
 func (r *runner) ticket(ctx context.Context, i int) {
 	defer r.waiting.Done()
 	due := r.plan.at(i)

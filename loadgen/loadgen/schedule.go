@@ -27,12 +27,10 @@ func newSchedule(rate float64, duration time.Duration, regions, size int) schedu
 	return schedule{rate: rate, total: total}
 }
 
-// at is when ticket i is due.
 func (s *schedule) at(i int) time.Time {
 	return s.start.Add(time.Duration(float64(i) / s.rate * float64(time.Second)))
 }
 
-// due is how many tickets are due by now.
 func (s *schedule) due(now time.Time) int {
 	if s.total == 0 || now.Before(s.start) {
 		return 0
