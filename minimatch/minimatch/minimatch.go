@@ -71,7 +71,6 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	})
 }
 
-// services are everything behind the API.
 type services struct {
 	store        *store.Store
 	synchronizer *synchronizer.Synchronizer
@@ -159,7 +158,6 @@ func (m *services) close() {
 	}
 }
 
-// sizes reports how many tickets there are, by state.
 func sizes(s *store.Store) prometheus.Collector {
 	tickets := prometheus.NewDesc("minimatch_tickets", "Tickets in memory by state.", []string{"state"}, nil)
 	backfills := prometheus.NewDesc("minimatch_backfills", "Backfills in memory.", nil, nil)

@@ -106,7 +106,6 @@ func (s *Service) runFunction(ctx context.Context, req *openmatch.FetchMatchesRe
 	return err
 }
 
-// forward streams accepted matches until the cycle ends.
 func (s *Service) forward(ctx context.Context, call *synchronizer.Call, stream openmatch.BackendService_FetchMatchesServer) error {
 	for {
 		m, err := call.Next(ctx)

@@ -28,7 +28,6 @@ func newRESTClient() *http.Client {
 	}
 }
 
-// runREST calls a match function over its HTTP mapping.
 func (f *Functions) runREST(ctx context.Context, cfg *openmatch.FunctionConfig, profile *openmatch.MatchProfile, propose func(*openmatch.Match) error) error {
 	body, err := anyjson.Marshal(&openmatch.RunRequest{Profile: profile})
 	if err != nil {

@@ -19,53 +19,40 @@ var (
 	ErrCreatedAfter  = errors.New("pool.created_after is not a valid timestamp")
 )
 
-// Filter is a pool in the form in which tickets are held against it. It is
-// immutable and safe for concurrent use. The zero value passes everything.
+// Filter is a pool in the form in which tickets are held against it. It must
+// not be changed, and is safe for concurrent use. The zero value passes everything.
 type Filter struct {
-	ranges []*openmatch.DoubleRangeFilter
-	equals []*openmatch.StringEqualsFilter
-	tags   []*openmatch.TagPresentFilter
-	before time.Time
-	after  time.Time
+	// Ranges, Equals and Tags are all to be met.
+	Ranges []*openmatch.DoubleRangeFilter
+	Equals []*openmatch.StringEqualsFilter
+	Tags   []*openmatch.TagPresentFilter
+	// After and Before are the times between which a ticket must have been
+	// created, both exclusive. A zero time is no bound.
+	After, Before time.Time
 }
 
 // New reads a pool, which must not be changed afterwards. A nil pool passes
 // everything. The error is ErrCreatedBefore or ErrCreatedAfter.
 func New(pool *openmatch.Pool) (*Filter, error) {
 	f := &Filter{
-		ranges: pool.GetDoubleRangeFilters(),
-		equals: pool.GetStringEqualsFilters(),
-		tags:   pool.GetTagPresentFilters(),
+		Ranges: pool.GetDoubleRangeFilters(),
+		Equals: pool.GetStringEqualsFilters(),
+		Tags:   pool.GetTagPresentFilters(),
 	}
 	if ts := pool.GetCreatedBefore(); ts != nil {
 		if ts.CheckValid() != nil {
 			return nil, ErrCreatedBefore
 		}
-		f.before = ts.AsTime()
+		f.Before = ts.AsTime()
 	}
 	if ts := pool.GetCreatedAfter(); ts != nil {
 		if ts.CheckValid() != nil {
 			return nil, ErrCreatedAfter
 		}
-		f.after = ts.AsTime()
+		f.After = ts.AsTime()
 	}
 	return f, nil
 }
-
-// Equals lists the string arguments that a ticket must carry with these exact
-// values, for an index to choose from.
-func (f *Filter) Equals() []*openmatch.StringEqualsFilter { return f.equals }
-
-// Tags lists the tags that a ticket must carry, for an index to choose from.
-func (f *Filter) Tags() []*openmatch.TagPresentFilter { return f.tags }
-
-// Ranges lists the double arguments that a ticket must carry and the ranges that
-// they must be in, for an index to choose from.
-func (f *Filter) Ranges() []*openmatch.DoubleRangeFilter { return f.ranges }
-
-// Created returns the times between which a ticket must have been created, both
-// exclusive, for an index to choose from. A zero time is no bound.
-func (f *Filter) Created() (after, before time.Time) { return f.after, f.before }
 
 // Pass reports whether something with these search fields, created at that
 // time, is in the pool. Nil search fields are empty ones.
@@ -73,24 +60,24 @@ func (f *Filter) Created() (after, before time.Time) { return f.after, f.before 
 // Open Match takes a bound of 0001-01-01T00:00:00Z for an absent one, and so
 // does this.
 func (f *Filter) Pass(fields *openmatch.SearchFields, created *timestamppb.Timestamp) bool {
-	if !f.before.IsZero() && !created.AsTime().Before(f.before) {
+	if !f.Before.IsZero() && !created.AsTime().Before(f.Before) {
 		return false
 	}
-	if !f.after.IsZero() && !created.AsTime().After(f.after) {
+	if !f.After.IsZero() && !created.AsTime().After(f.After) {
 		return false
 	}
-	for _, want := range f.equals {
+	for _, want := range f.Equals {
 		got, ok := fields.GetStringArgs()[want.GetStringArg()]
 		if !ok || got != want.GetValue() {
 			return false
 		}
 	}
-	for _, want := range f.tags {
+	for _, want := range f.Tags {
 		if !slices.Contains(fields.GetTags(), want.GetTag()) {
 			return false
 		}
 	}
-	for _, want := range f.ranges {
+	for _, want := range f.Ranges {
 		got, ok := fields.GetDoubleArgs()[want.GetDoubleArg()]
 		if !ok || !within(got, want) {
 			return false

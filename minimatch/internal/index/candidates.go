@@ -44,12 +44,12 @@ func (x *Index[T]) narrowByTerms(f *filter.Filter, best *source[T]) bool {
 		}
 		return ok
 	}
-	for _, want := range f.Tags() {
+	for _, want := range f.Tags {
 		if !consider(term{name: want.GetTag(), tag: true}) {
 			return false
 		}
 	}
-	for _, want := range f.Equals() {
+	for _, want := range f.Equals {
 		if !consider(term{name: want.GetStringArg(), value: want.GetValue()}) {
 			return false
 		}
@@ -68,15 +68,14 @@ func (x *Index[T]) narrowByOrder(f *filter.Filter, best *source[T]) (passed int,
 		}
 		return size > 0
 	}
-	for _, want := range f.Ranges() {
+	for _, want := range f.Ranges {
 		o, ok := x.doubles.get(want.GetDoubleArg())
 		if !ok || !consider(o, doubleRange(want)) {
 			return passed, false
 		}
 	}
-	after, before := f.Created()
-	if after.IsZero() && before.IsZero() {
+	if f.After.IsZero() && f.Before.IsZero() {
 		return passed, best.size > 0
 	}
-	return passed, consider(x.created, timeRange(after, before))
+	return passed, consider(x.created, timeRange(f.After, f.Before))
 }

@@ -287,7 +287,6 @@ func (s *Store) releaseTickets(ids []string) {
 	}
 }
 
-// show lets queries see the ticket.
 func (s *Store) show(e *entry) {
 	s.waiting.Insert(&e.Entry, e.Item.GetSearchFields(), e.Item.GetCreateTime())
 }
@@ -304,7 +303,6 @@ func (s *Store) end(e *entry) {
 	e.announce()
 }
 
-// announce wakes the watchers.
 func (e *entry) announce() {
 	if e.changed != nil {
 		close(e.changed)

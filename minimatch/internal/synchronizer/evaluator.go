@@ -115,7 +115,6 @@ func receive(next func() (*openmatch.EvaluateResponse, error), accept func(strin
 	}
 }
 
-// newHealth logs when an evaluator begins to fail and when it works again.
 func newHealth(logger *slog.Logger) *rpc.Health {
 	return rpc.NewHealth(logger, "evaluator fails", "evaluator works again")
 }

@@ -135,7 +135,6 @@ func (s *Synchronizer) join(ctx context.Context, prepare Prepare) (*Call, <-chan
 	return nil, s.current.over, nil
 }
 
-// finish lets the next cycle start.
 func (s *Synchronizer) finish(c *cycle) {
 	s.mu.Lock()
 	s.current = nil
