@@ -181,7 +181,6 @@ func (ws *constraints) measured(r *ruleset.Rule, e *ruleset.Expr) {
 	}
 }
 
-// compared takes in a comparison with a literal.
 func (o *own) compared(op ruleset.Operation, literal *ruleset.Literal) {
 	for _, s := range texts(literal) {
 		if op == ruleset.Equal {
@@ -208,7 +207,6 @@ func (o *own) compared(op ruleset.Operation, literal *ruleset.Literal) {
 	}
 }
 
-// collected takes in a collection rule.
 func (w *constraint) collected(r *ruleset.Rule, literal *ruleset.Literal, each func(func(o *own))) {
 	if r.MinCount != nil && r.Operation == ruleset.CollectionIntersection {
 		w.shared = max(w.shared, *r.MinCount)

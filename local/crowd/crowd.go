@@ -93,7 +93,6 @@ func Player(q queues.Queue, region string, rng *rand.Rand, name string) *torikum
 	return invent(q, region, 1, rng, func() string { return name })[0]
 }
 
-// alone makes a party of each player.
 func alone(players []*torikumiv1.Player) [][]*torikumiv1.Player {
 	var parties [][]*torikumiv1.Player
 	for _, p := range players {
@@ -109,7 +108,6 @@ func partyAllowed(q queues.Queue) bool {
 	})
 }
 
-// invent makes n players who fit together.
 func invent(q queues.Queue, region string, n int, rng *rand.Rand, name func() string) []*torikumiv1.Player {
 	players := make([]*torikumiv1.Player, n)
 	for i := range players {

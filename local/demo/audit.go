@@ -47,7 +47,6 @@ func (a *audit) update(change func()) {
 	a.changed = make(chan struct{})
 }
 
-// failf records that something is wrong.
 func (a *audit) failf(format string, args ...any) {
 	a.update(func() { a.wrong = append(a.wrong, fmt.Errorf(format, args...)) })
 }
@@ -64,16 +63,11 @@ func (a *audit) match(id string) *match {
 
 // follow records what becomes of the fleet's servers, until ctx ends.
 func (a *audit) follow(ctx context.Context, sub *miniagones.Subscription) {
-	for {
-		e, err := sub.Next(ctx)
-		if err != nil {
-			return
-		}
+	for e, err := sub.Next(ctx); err == nil; e, err = sub.Next(ctx) {
 		a.observe(e)
 	}
 }
 
-// observe records one change of a server.
 func (a *audit) observe(e miniagones.Event) {
 	id := e.Server.Labels[contract.MatchLabel]
 	if id == "" {

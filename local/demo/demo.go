@@ -50,7 +50,6 @@ func (o *Options) Validate() error {
 	return err
 }
 
-// tickets are who plays what.
 func (o *Options) tickets(set *queues.Set) ([]ticket, error) {
 	if o.Suite.Queues == "" {
 		return plan(o.Players, o.Seed), nil
@@ -81,7 +80,6 @@ type Result struct {
 	Err error `json:"-"`
 }
 
-// demo is one run.
 type demo struct {
 	access *access
 	audit  *audit

@@ -14,7 +14,6 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// method is how a player reaches the frontend.
 type method int
 
 // The ways in: the player API over HTTP with server-sent events or a long

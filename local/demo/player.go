@@ -127,7 +127,6 @@ const (
 	tokenPause = 300 * time.Millisecond
 )
 
-// server is where a player joins.
 type server interface {
 	Join(ctx context.Context, token string) (client.Welcome, error)
 }

@@ -21,7 +21,6 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// place is where a player was sent.
 type place struct {
 	connection, jwt, match string
 	// again asks for a new join token; nil where there is no ticket to ask by.
@@ -76,7 +75,6 @@ func (a *access) call(ctx context.Context, method, target, bearer string, body, 
 	return json.Unmarshal(b, answer)
 }
 
-// playerToken signs the player in.
 func (a *access) playerToken(ctx context.Context, player string) (string, error) {
 	var answer struct{ Token string }
 	err := a.call(ctx, http.MethodPost, a.issuerURL+issuer.TokenPath, "", map[string]string{"player": player}, &answer)
@@ -129,7 +127,6 @@ func as(ctx context.Context, bearer string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+bearer)
 }
 
-// await waits for the end of the search.
 func (a *access) await(ctx context.Context, m method, id, bearer string) (*torikumiv1.Ticket, error) {
 	switch m {
 	case byEvents:

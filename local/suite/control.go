@@ -11,7 +11,6 @@ import (
 	"torikumi/pkg/service"
 )
 
-// launch starts one of our services and adds it.
 func (s *Suite) launch(ctx context.Context, name string, args ...string) error {
 	args = append(args, "--log-level="+s.opts.Log.LogLevel.String(), "--log-format="+s.opts.Log.LogFormat,
 		"--shutdown-timeout="+s.opts.Log.ShutdownTimeout.String())

@@ -31,7 +31,6 @@ type Instance interface {
 // runner starts a service from its command line's arguments.
 type runner func(ctx context.Context, args []string, started func(service.Addrs)) error
 
-// typed makes a runner of a service's Run function.
 func typed[C any](name string, run func(context.Context, *C, func(service.Addrs)) error) runner {
 	return func(ctx context.Context, args []string, started func(service.Addrs)) error {
 		cfg := new(C)

@@ -75,7 +75,6 @@ func self(command string) ([]string, error) {
 	return []string{exe, command}, nil
 }
 
-// demoConfig holds the settings of "torikumi demo".
 type demoConfig struct {
 	Players int    `flag:"players" default:"40" help:"Honest players, from 2 to 5000."`
 	Seed    int    `flag:"seed" default:"1" help:"Decides who plays what; the same for the same number."`

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,7 +36,6 @@ import (
 // 250 ms alone would be most of a player's wait.
 const localRegistration = 20 * time.Millisecond
 
-// upConfig holds the settings of "torikumi up".
 type upConfig struct {
 	LogLevel       slog.Level    `flag:"log-level" default:"WARN" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
 	LogFormat      string        `flag:"log-format" default:"text" rule:"text or json" help:"Format of the log."`
@@ -128,7 +128,6 @@ func (c *upConfig) options(p service.Process) (suite.Options, error) {
 	return o, err
 }
 
-// log are the settings of all logs.
 func (c *upConfig) log() service.Config {
 	return service.Config{LogLevel: c.LogLevel, LogFormat: c.LogFormat, ShutdownTimeout: 5 * time.Second}
 }
@@ -253,12 +252,9 @@ func playable(q queues.Queue) bool {
 			return false
 		}
 	}
-	for _, a := range q.Attributes() {
-		if a.Name == contract.SkillArg && a.Type != ruleset.Number {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(q.Attributes(), func(a ruleset.Attribute) bool {
+		return a.Name == contract.SkillArg && a.Type != ruleset.Number
+	})
 }
 
 // ticket is the body of one that the queue takes.
