@@ -51,7 +51,6 @@ type Options struct {
 
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 
-// withDefaults fills in what may be left out.
 func (o Options) withDefaults() Options {
 	if o.Namespace == "" {
 		o.Namespace = "default"

@@ -106,7 +106,6 @@ func (h *hub) end(s *Subscription) {
 	}
 }
 
-// send never waits.
 func (h *hub) send(e Event) {
 	for s := range h.all[""] {
 		s.put(e)
