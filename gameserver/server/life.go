@@ -2,23 +2,17 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
-
-	"torikumi/pkg/agones"
 
 	"golang.org/x/sync/errgroup"
 
 	"torikumi/gameserver/internal/watch"
+	"torikumi/pkg/agones"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/agones/sdk"
 )
-
-// errEnded stops the group when the game server has been shut down.
-var errEnded = errors.New("the game server has been shut down")
 
 // life is the server's life as a game server of Agones.
 type life struct {
@@ -30,13 +24,15 @@ type life struct {
 	// the match begun has begun, or none.
 	over func(ended, begun string)
 
-	ended chan struct{} // closed once the game server is shut down
-	once  sync.Once
-	match string // of the last view that was Allocated; only observe uses it
+	end func() // called once the game server is shut down
+
+	// Only observe uses these.
+	ended bool
+	match string // of the last view that was Allocated
 }
 
 func newLife(client sdk.SDKClient, cfg *Config, log *slog.Logger, over func(ended, begun string)) *life {
-	l := &life{sdk: client, cfg: cfg, log: log, over: over, ended: make(chan struct{})}
+	l := &life{sdk: client, cfg: cfg, log: log, over: over}
 	l.watcher = watch.New(watch.Options{SDK: client, Observe: l.observe, Logger: log})
 	return l
 }
@@ -46,10 +42,11 @@ func newLife(client sdk.SDKClient, cfg *Config, log *slog.Logger, over func(ende
 func (l *life) observe(v watch.View) {
 	switch {
 	case v.Ending():
-		l.once.Do(func() {
+		if !l.ended {
 			l.log.Info("game server ends", "gameserver", v.Namespace+"/"+v.Name, "state", v.State)
-			close(l.ended)
-		})
+		}
+		l.ended = true
+		l.end()
 	case v.State == agones.Allocated:
 		if l.match != v.Match {
 			l.over(l.match, v.Match)
@@ -65,14 +62,13 @@ func (l *life) observe(v watch.View) {
 
 // with runs serve for as long as the game server lives.
 func (l *life) with(ctx context.Context, serve func(context.Context) error) error {
+	ctx, l.end = context.WithCancel(ctx)
+	defer l.end()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, f := range []func(context.Context) error{serve, l.watcher.Run, l.ready, l.health, l.watchdog} {
 		group.Go(func() error { return f(ctx) })
 	}
-	if err := group.Wait(); !errors.Is(err, errEnded) {
-		return err
-	}
-	return nil
+	return group.Wait()
 }
 
 // ready reports Ready once. Whenever that fails, the answer alone may have been
@@ -130,18 +126,10 @@ func (l *life) health(ctx context.Context) error {
 
 // watchdog ends the server when there is no game server for it any more.
 func (l *life) watchdog(ctx context.Context) error {
-	tick := time.NewTicker(max(l.cfg.SDKLostTimeout/20, time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-l.ended:
-			return errEnded
-		case <-tick.C:
-		}
+	for range rpc.Ticks(ctx, max(l.cfg.SDKLostTimeout/20, time.Millisecond)) {
 		if lost := l.watcher.Lost(); lost >= l.cfg.SDKLostTimeout {
 			return fmt.Errorf("%w: out of reach for %v", ErrSDKLost, lost.Round(time.Millisecond))
 		}
 	}
+	return nil
 }

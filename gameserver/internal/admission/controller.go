@@ -7,10 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"torikumi/pkg/agones"
-
 	"torikumi/gameserver/internal/journal"
 	"torikumi/gameserver/internal/watch"
+	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/token"
