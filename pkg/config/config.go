@@ -64,13 +64,6 @@ type Describer interface {
 	Describe() string
 }
 
-func describe(cfg any) string {
-	if d, ok := cfg.(Describer); ok {
-		return d.Describe()
-	}
-	return ""
-}
-
 // Error is one wrong setting.
 type Error struct {
 	// Setting is the flag's name, with its dashes.
@@ -149,7 +142,11 @@ func Load(name, envPrefix string, cfg any, args []string, getenv func(string) st
 		}
 	}
 	if err := parse(fs, args, func(err error) { errs = append(errs, err) }); err != nil {
-		usage(out, name, describe(cfg), settings)
+		more := ""
+		if d, ok := cfg.(Describer); ok {
+			more = d.Describe()
+		}
+		usage(out, name, more, settings)
 		return err
 	}
 	if fs.NArg() > 0 {

@@ -4,6 +4,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,15 +120,9 @@ type server struct {
 }
 
 func open(o Options) (*server, error) {
-	if o.Logger == nil {
-		o.Logger = o.Config.Logger(os.Stderr, o.Name)
-	}
-	if o.Registry == nil {
-		o.Registry = NewRegistry()
-	}
-	if o.Config.ShutdownTimeout <= 0 {
-		o.Config.ShutdownTimeout = 10 * time.Second
-	}
+	o.Logger = cmp.Or(o.Logger, o.Config.Logger(os.Stderr, o.Name))
+	o.Registry = cmp.Or(o.Registry, NewRegistry())
+	o.Config.ShutdownTimeout = cmp.Or(o.Config.ShutdownTimeout, 10*time.Second)
 	s := &server{Options: o, state: &readiness{checks: o.Ready}, endRequests: func() {}}
 	if err := s.listen(); err != nil {
 		s.close()
@@ -302,14 +297,10 @@ func (s *server) addrs() Addrs {
 	var a Addrs
 	for _, l := range s.lis {
 		a.GRPCAll = append(a.GRPCAll, l.Addr().String())
-	}
-	if len(a.GRPCAll) > 0 {
 		a.GRPC = a.GRPCAll[0]
 	}
 	for _, l := range s.httpLis {
 		a.HTTPAll = append(a.HTTPAll, l.Addr().String())
-	}
-	if len(a.HTTPAll) > 0 {
 		a.HTTP = a.HTTPAll[0]
 	}
 	return a

@@ -45,11 +45,17 @@ func NewClaims(keepAssigned time.Duration) *Claims {
 // to their release: Acquire waits for that answer, until ctx ends.
 func (c *Claims) Acquire(ctx context.Context, tickets []string, now time.Time) (ok bool, free []string) {
 	for {
-		free, released := c.try(tickets, now)
-		switch {
-		case len(free) == len(tickets):
+		c.mu.Lock()
+		free, released := c.free(tickets, now)
+		if len(free) == len(tickets) {
+			for _, t := range tickets {
+				c.claimed[t] = claim{}
+			}
+			c.mu.Unlock()
 			return true, nil
-		case released == nil:
+		}
+		c.mu.Unlock()
+		if released == nil {
 			return false, free
 		}
 		select {
@@ -60,20 +66,6 @@ func (c *Claims) Acquire(ctx context.Context, tickets []string, now time.Time) (
 	}
 }
 
-// try tries once. If some of the tickets are being released, released is closed
-// when they have been.
-func (c *Claims) try(tickets []string, now time.Time) (free []string, released <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	free, released = c.free(tickets, now)
-	if len(free) == len(tickets) {
-		for _, t := range tickets {
-			c.claimed[t] = claim{}
-		}
-	}
-	return free, released
-}
-
 // Free returns those of the tickets that no match has.
 func (c *Claims) Free(tickets []string, now time.Time) []string {
 	c.mu.Lock()
@@ -82,7 +74,8 @@ func (c *Claims) Free(tickets []string, now time.Time) []string {
 	return free
 }
 
-// free finds the tickets that no match has; mu is held.
+// free finds the tickets that no match has; mu is held. If some of the others are
+// being released, released is closed when they have been.
 func (c *Claims) free(tickets []string, now time.Time) (free []string, released <-chan struct{}) {
 	c.forget(now)
 	for _, t := range tickets {

@@ -203,21 +203,17 @@ func (r *replicas) resolve(ctx context.Context, target string) ([]string, error)
 		return nil, err
 	}
 	ips, err := r.lookUp(ctx, "ip", host)
-	if err != nil {
-		return nil, err
+	if err == nil && len(ips) == 0 {
+		err = errors.New("the name has no address")
 	}
-	addrs := map[bool][]string{}
+	four := slices.ContainsFunc(ips, func(ip netip.Addr) bool { return ip.Unmap().Is4() })
+	var addrs []string
 	for _, ip := range ips {
-		ip = ip.Unmap()
-		addrs[ip.Is4()] = append(addrs[ip.Is4()], net.JoinHostPort(ip.String(), port))
+		if ip = ip.Unmap(); ip.Is4() == four {
+			addrs = append(addrs, net.JoinHostPort(ip.String(), port))
+		}
 	}
-	switch {
-	case len(ips) == 0:
-		return nil, errors.New("the name has no address")
-	case len(addrs[true]) > 0:
-		return addrs[true], nil
-	}
-	return addrs[false], nil
+	return addrs, err
 }
 
 func (r *replicas) close() {
