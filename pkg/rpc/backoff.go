@@ -20,8 +20,12 @@ type Backoff struct {
 
 // Wait sleeps until the next try is due, or until ctx ends, whose error it
 // then returns.
-func (b *Backoff) Wait(ctx context.Context) error {
-	t := time.NewTimer(b.Next())
+func (b *Backoff) Wait(ctx context.Context) error { return Sleep(ctx, b.Next()) }
+
+// Sleep pauses until d has passed, or until ctx ends, whose error it then
+// returns.
+func Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

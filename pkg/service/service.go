@@ -124,12 +124,12 @@ func open(o Options) (*server, error) {
 	o.Registry = cmp.Or(o.Registry, NewRegistry())
 	o.Config.ShutdownTimeout = cmp.Or(o.Config.ShutdownTimeout, 10*time.Second)
 	s := &server{Options: o, state: &readiness{checks: o.Ready}, endRequests: func() {}}
-	if err := s.listen(); err != nil {
-		s.close()
-		return nil, err
-	}
 	s.openGRPC()
-	if err := s.openHTTP(); err != nil {
+	err := s.listen()
+	if err == nil {
+		err = s.openHTTP()
+	}
+	if err != nil {
 		s.close()
 		return nil, err
 	}
@@ -284,12 +284,8 @@ func (s *server) close() {
 	if s.self != nil {
 		_ = s.self.Close() // in memory
 	}
-	if s.memory != nil {
-		_ = s.memory.Close() // in memory
-	}
-	if s.grpc != nil {
-		s.grpc.Stop()
-	}
+	_ = s.memory.Close() // in memory
+	s.grpc.Stop()
 	s.endRequests()
 }
 

@@ -230,17 +230,14 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 	defer r.land()
 	backoff := rpc.Backoff{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 	for {
-		if err := r.Refresh(ctx); err != nil {
-			if backoff.Wait(ctx) != nil {
-				return nil
-			}
-			continue
+		wait := DefaultRefresh - rand.N(DefaultRefresh/5+1)
+		if r.Refresh(ctx) != nil {
+			wait = backoff.Next()
+		} else {
+			backoff.Reset()
 		}
-		backoff.Reset()
-		select {
-		case <-ctx.Done():
+		if rpc.Sleep(ctx, wait) != nil {
 			return nil
-		case <-time.After(DefaultRefresh - rand.N(DefaultRefresh/5+1)):
 		}
 	}
 }
