@@ -95,17 +95,6 @@ func Main(ctx context.Context, p service.Process) int {
 	return service.Start(ctx, "gate", Run, p.Args, env, p.Stdout, p.Stderr)
 }
 
-// shutdowner joins what the controller needs of the SDK.
-type shutdowner struct {
-	*watch.Watcher
-	sdk sdk.SDKClient
-}
-
-func (s *shutdowner) Shutdown(ctx context.Context) error {
-	_, err := s.sdk.Shutdown(ctx, &sdk.Empty{})
-	return err
-}
-
 // Run serves until ctx ends, and calls started once with the addresses.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err error) {
 	if err := config.Validate(cfg); err != nil {
@@ -133,13 +122,15 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 	}
 	defer func() { err = errors.Join(err, memory.Close()) }()
 
-	server := &shutdowner{sdk: sdk.NewSDKClient(conn)}
-	controller := admission.New(admission.Options{
-		Verifier: verifier, Journal: memory, Server: server, Capacity: cfg.Capacity, Logger: log,
+	var controller *admission.Controller
+	watcher := watch.New(watch.Options{
+		SDK: sdk.NewSDKClient(conn), Observe: func(v watch.View) { controller.Observe(v) }, Logger: log,
+	})
+	controller = admission.New(admission.Options{
+		Verifier: verifier, Journal: memory, Server: watcher, Capacity: cfg.Capacity, Logger: log,
 		Policy: admission.Policy{NoShow: cfg.NoShowTimeout, Empty: cfg.EmptyTimeout},
 	})
-	server.Watcher = watch.New(watch.Options{SDK: server.sdk, Observe: controller.Observe, Logger: log})
-	return serve(ctx, cfg, controller, server.Watcher, keys, started)
+	return serve(ctx, cfg, controller, watcher, keys, started)
 }
 
 func serve(ctx context.Context, cfg *Config, controller *admission.Controller, watcher *watch.Watcher, keys *token.RemoteKeys, started func(service.Addrs)) error {

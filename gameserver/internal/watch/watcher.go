@@ -199,6 +199,12 @@ func (w *Watcher) lost(err error) {
 	}
 }
 
+// Shutdown asks Agones to end the game server. It may be repeated.
+func (w *Watcher) Shutdown(ctx context.Context) error {
+	_, err := w.o.SDK.Shutdown(ctx, &sdk.Empty{})
+	return err
+}
+
 // Current returns the last view; false if there is none yet.
 func (w *Watcher) Current() (View, bool) {
 	w.mu.Lock()
@@ -243,14 +249,7 @@ func (w *Watcher) ask() (any, error) {
 	w.cancel = cancel
 	wait := askInterval - w.o.Now().Sub(w.asked)
 	w.mu.Unlock()
-	if wait > 0 {
-		t := time.NewTimer(min(wait, askInterval))
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-	}
+	_ = rpc.Sleep(ctx, min(wait, askInterval)) // get fails if the end has come
 	gs, err := w.get(ctx)
 	w.mu.Lock()
 	w.asked = w.o.Now()
