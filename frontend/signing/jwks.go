@@ -2,18 +2,9 @@ package signing
 
 import (
 	"bytes"
-	"crypto"
-	"encoding/json"
-	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
-
-	"torikumi/pkg/token"
 )
 
 // JWKSHandler serves the public keys. Caches may keep them for five minutes, and
@@ -36,18 +27,4 @@ func JWKSHandler(keys *Keys) http.Handler {
 		h.Set("ETag", set.etag)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(set.jwks))
 	})
-}
-
-// marshalJWKS writes the keys in the order of their ids, so that all replicas
-// answer with the same bytes.
-func marshalJWKS(keys map[string]crypto.PublicKey, alg token.Algorithm) ([]byte, error) {
-	set := jose.JSONWebKeySet{}
-	for _, kid := range slices.Sorted(maps.Keys(keys)) {
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: keys[kid], KeyID: kid, Algorithm: string(alg), Use: "sig"})
-	}
-	data, err := json.Marshal(set)
-	if err != nil {
-		return nil, fmt.Errorf("marshal key set: %w", err)
-	}
-	return data, nil
 }

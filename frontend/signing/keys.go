@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 
 	"torikumi/pkg/rpc"
@@ -56,7 +58,6 @@ type Keys struct {
 // keySet is never changed once it is made.
 type keySet struct {
 	ordered []signingKey // oldest first
-	byID    map[string]crypto.PublicKey
 	jwks    []byte
 	etag    string
 }
@@ -159,11 +160,12 @@ func (k *Keys) KeyIDs() []string {
 
 // Key implements [token.KeySource] for tokens that were signed with these very keys.
 func (k *Keys) Key(_ context.Context, kid string) (crypto.PublicKey, error) {
-	key, ok := k.set.Load().byID[kid]
-	if !ok {
-		return nil, token.ErrUnknownKey
+	for _, key := range k.set.Load().ordered {
+		if key.kid == kid {
+			return key.private.Public(), nil
+		}
 	}
-	return key, nil
+	return nil, token.ErrUnknownKey
 }
 
 // Watch reloads the keys at every interval until ctx ends, and then returns nil.
@@ -195,16 +197,18 @@ func (k *Keys) Watch(ctx context.Context, interval time.Duration) error {
 	return nil
 }
 
+// newKeySet publishes the keys in the order of their ids, so that all replicas
+// answer with the same bytes.
 func newKeySet(ordered []signingKey, alg token.Algorithm) (*keySet, error) {
-	set := &keySet{ordered: ordered, byID: map[string]crypto.PublicKey{}}
-	for _, key := range ordered {
-		set.byID[key.kid] = key.private.Public()
+	var public jose.JSONWebKeySet
+	byID := func(a, b signingKey) int { return cmp.Compare(a.kid, b.kid) }
+	for _, key := range slices.SortedFunc(slices.Values(ordered), byID) {
+		public.Keys = append(public.Keys, jose.JSONWebKey{Key: key.private.Public(), KeyID: key.kid, Algorithm: string(alg), Use: "sig"})
 	}
-	var err error
-	if set.jwks, err = marshalJWKS(set.byID, alg); err != nil {
-		return nil, err
+	data, err := json.Marshal(public)
+	if err != nil {
+		return nil, fmt.Errorf("marshal key set: %w", err)
 	}
-	sum := sha256.Sum256(set.jwks)
-	set.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
-	return set, nil
+	sum := sha256.Sum256(data)
+	return &keySet{ordered: ordered, jwks: data, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}, nil
 }
