@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -79,11 +80,8 @@ func (c *Config) loadQueues() (*queues.Set, error) {
 // function tells Open Match where the match function is.
 func (c *Config) function() (*openmatch.FunctionConfig, error) {
 	host, text, err := net.SplitHostPort(c.MatchFunction)
-	if err != nil {
-		return nil, fmt.Errorf("match function: %w", err)
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
+	port, portErr := strconv.ParseUint(text, 10, 16)
+	if err := cmp.Or(err, portErr); err != nil {
 		return nil, fmt.Errorf("match function: %w", err)
 	}
 	return &openmatch.FunctionConfig{Host: host, Port: int32(port), Type: openmatch.FunctionConfig_GRPC}, nil

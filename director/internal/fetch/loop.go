@@ -63,10 +63,7 @@ func Loop(ctx, work context.Context, o LoopOptions) {
 		failed.Reset()
 		switch {
 		case found == 0: // also after failures: the next match may be a good one
-			select {
-			case <-time.After(o.IdleInterval - time.Since(start)):
-			case <-ctx.Done():
-			}
+			_ = rpc.Sleep(ctx, o.IdleInterval-time.Since(start)) // the loop sees the end
 		case o.Failing():
 			_ = failing.Wait(ctx) // the loop sees the end
 		default:
