@@ -37,7 +37,7 @@ func TestKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			log := c
-			w := newWorld(t)
+			w := newHarness(t)
 			c := w.arrive(nil)
 			for round := range rounds {
 				_, before := w.count()
@@ -70,7 +70,7 @@ func TestKilled(t *testing.T) {
 // releases their tickets, and only the second server is for them.
 func TestKilledWhilePlacing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	c := w.arrive(nil)
 	for range 3 {
 		_, before := w.count()
@@ -93,7 +93,7 @@ func TestKilledWhilePlacing(t *testing.T) {
 // all are matched when it is back.
 func TestMinimatchKilled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	// One waits in each region, so that nobody can be matched yet.
@@ -157,7 +157,7 @@ func matchmakerDown(r *refused) bool {
 // once, and are matched after they have asked again.
 func TestFrontendKilled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	regions := []string{"r1", "r2", "r3"}
@@ -206,7 +206,7 @@ func TestFrontendKilled(t *testing.T) {
 // nobody is placed twice.
 func TestTwoDirectors(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	l := w.launcher
@@ -241,7 +241,7 @@ func TestTwoDirectors(t *testing.T) {
 // in the order that is worst: what the others need goes first.
 func TestTerminated(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newHarness(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	names := []string{suite.Evaluator, suite.MatchFunction, suite.Director, suite.Minimatch}

@@ -207,7 +207,7 @@ func (p *process) Done() <-chan struct{} { return p.done }
 // Err tells why the process ended, unless it was told to.
 func (p *process) Err() error { return p.err }
 
-// judge tells whether the process ended in another way than it should.
+// judge returns an error if the process has not ended as it should.
 func (p *process) judge(err error) error {
 	switch p.end.Load() {
 	case killed:
@@ -221,7 +221,7 @@ func (p *process) judge(err error) error {
 	return nil
 }
 
-// Stop ends the process as a supervisor does; Err then tells whether it did
+// Stop ends the process as a supervisor does; Err then returns an error if it did
 // not end with exit code 0 within stopLimit.
 func (p *process) Stop() {
 	p.end.CompareAndSwap(never, terminated)

@@ -32,7 +32,7 @@ func (r *refused) Error() string { return fmt.Sprintf("%d: %+v", r.status, r.pro
 
 // call makes one HTTP request of a player. The error is *refused for an answer
 // that is a problem; everything that is neither is an error of its own.
-func (w *world) call(ctx context.Context, player, method, path string, body []byte) (*torikumiv1.Ticket, error) {
+func (w *harness) call(ctx context.Context, player, method, path string, body []byte) (*torikumiv1.Ticket, error) {
 	bearer, err := w.minter.MintPlayer(player, time.Hour)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (w *world) call(ctx context.Context, player, method, path string, body []by
 }
 
 // ask presses Play for a player in a region.
-func (w *world) ask(ctx context.Context, player, region string) (*torikumiv1.Ticket, error) {
+func (w *harness) ask(ctx context.Context, player, region string) (*torikumiv1.Ticket, error) {
 	t, err := w.call(ctx, player, http.MethodPost, "/v1/tickets", fmt.Appendf(nil, `{"queue":"session","region":%q}`, region))
 	if err == nil {
 		w.mu.Lock()
@@ -77,19 +77,19 @@ func (w *world) ask(ctx context.Context, player, region string) (*torikumiv1.Tic
 }
 
 // get reads a player's ticket.
-func (w *world) get(ctx context.Context, player, ticket string) (*torikumiv1.Ticket, error) {
+func (w *harness) get(ctx context.Context, player, ticket string) (*torikumiv1.Ticket, error) {
 	return w.call(ctx, player, http.MethodGet, "/v1/tickets/"+ticket, nil)
 }
 
 // watch follows the ticket to the end of its search, which has to be an
 // assignment, one, and records it.
-func (w *world) watch(ctx context.Context, player, ticket string) error {
+func (w *harness) watch(ctx context.Context, player, ticket string) error {
 	return w.follow(ctx, player, ticket, func() {})
 }
 
 // watching is watch in the background, once its stream stands; the channel gets
 // the error.
-func (w *world) watching(ctx context.Context, player, ticket string) <-chan error {
+func (w *harness) watching(ctx context.Context, player, ticket string) <-chan error {
 	w.t.Helper()
 	stands, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -104,7 +104,7 @@ func (w *world) watching(ctx context.Context, player, ticket string) <-chan erro
 }
 
 // follow is watch, and calls heard with each news.
-func (w *world) follow(ctx context.Context, player, ticket string, heard func()) error {
+func (w *harness) follow(ctx context.Context, player, ticket string, heard func()) error {
 	bearer, err := w.minter.MintPlayer(player, time.Hour)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (w *world) follow(ctx context.Context, player, ticket string, heard func())
 
 // crowd is players who arrive one after the other, each to be matched.
 type crowd struct {
-	w       *world
+	w       *harness
 	end     chan struct{}
 	done    chan struct{}
 	players sync.WaitGroup
@@ -156,7 +156,7 @@ type crowd struct {
 
 // arrive lets players come until leave is called. A player who is refused, or
 // not answered, has failed, unless refusable says otherwise.
-func (w *world) arrive(refusable func(*refused) bool) *crowd {
+func (w *harness) arrive(refusable func(*refused) bool) *crowd {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	c := &crowd{w: w, end: make(chan struct{}), done: make(chan struct{}), refusable: refusable, ctx: ctx}
 	go func() {

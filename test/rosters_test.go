@@ -92,7 +92,7 @@ func (r *rosters) close() {
 // server's roster. Matches that no player was told of are allowed only for
 // strict false: a director that is killed between allocating and assigning
 // leaves its server behind, to end by itself. It returns their number.
-func (w *world) audit(strict bool) int {
+func (w *harness) audit(strict bool) int {
 	w.t.Helper()
 	w.mu.Lock()
 	told := maps.Clone(w.assigned)
@@ -145,7 +145,7 @@ func (w *world) audit(strict bool) int {
 }
 
 // unchanged sees that the ticket, read again, still says the same.
-func (w *world) unchanged(player string, was *torikumiv1.Ticket) {
+func (w *harness) unchanged(player string, was *torikumiv1.Ticket) {
 	t, err := w.call(w.t.Context(), player, http.MethodGet, "/v1/tickets/"+was.GetId(), nil)
 	if err != nil {
 		w.t.Errorf("%s reads the ticket again: %v", player, err)

@@ -116,7 +116,7 @@ containerd config dump`)
 }
 
 // testDamage breaks one thing after the other, each of which --check has to
-// name, and all of which the next run mends.
+// name, and all of which the next run repairs.
 func testDamage(m *machine, args []string) {
 	before := m.tree(false)
 	for _, d := range []struct{ step, damage, says string }{
@@ -141,8 +141,8 @@ func testDamage(m *machine, args []string) {
 		if want := "FAIL   " + d.step + ": "; ok || !strings.Contains(out, want) || !strings.Contains(out, d.says) {
 			m.Errorf("%s: --check succeeds: %v, want %s…%s… in\n%s", d.damage, ok, want, d.says, out)
 		}
-		if _, mended := m.prepare(args...); !mended {
-			m.Errorf("%s: is not mended", d.damage)
+		if _, repaired := m.prepare(args...); !repaired {
+			m.Errorf("%s: is not repaired", d.damage)
 		}
 	}
 	after := m.tree(false)

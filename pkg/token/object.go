@@ -15,7 +15,7 @@ import (
 const maxDepth = 16
 
 // parseObject reads data as exactly one JSON object. encoding/json would take
-// the last of several equal member names, ignore letter case and mend broken
+// the last of several equal member names, ignore letter case and repair broken
 // UTF-8; another reader of the same bytes would then see another token. Here
 // all three are errors, at every depth. Numbers are json.Number.
 func parseObject(data []byte) (map[string]any, error) {

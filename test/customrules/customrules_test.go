@@ -162,8 +162,8 @@ func program(t *testing.T, path string, args ...string) string {
 	return ""
 }
 
-// world is Open Match with the reader's match function.
-type world struct {
+// harness is Open Match with the reader's match function.
+type harness struct {
 	*testing.T
 	frontend openmatch.FrontendServiceClient
 	backend  openmatch.BackendServiceClient
@@ -172,7 +172,7 @@ type world struct {
 }
 
 // search makes a ticket for a player of each clan, as the frontend does.
-func (w *world) search(clans ...string) {
+func (w *harness) search(clans ...string) {
 	w.Helper()
 	for _, clan := range clans {
 		k := &openmatch.Ticket{SearchFields: &openmatch.SearchFields{Tags: []string{w.queue.Tag()}}}
@@ -188,7 +188,7 @@ func (w *world) search(clans ...string) {
 }
 
 // fetch returns the matches as the clans of each team, sorted.
-func (w *world) fetch(ctx context.Context) []string {
+func (w *harness) fetch(ctx context.Context) []string {
 	w.Helper()
 	profile, err := w.queue.Profile()
 	if err != nil {
@@ -257,7 +257,7 @@ func TestTheExampleOfTheDocument(t *testing.T) {
 	om := launch(t, minimatch.Run, func(c *minimatch.Config) {
 		c.GRPCListen, c.HTTPListen, c.Evaluator = "127.0.0.1:0", "127.0.0.1:0", chooser
 	})
-	w := &world{T: t, queue: set.Queues[0], function: program(t, binary, "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--query="+om)}
+	w := &harness{T: t, queue: set.Queues[0], function: program(t, binary, "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--query="+om)}
 	conn, err := rpc.Dial(om)
 	if err != nil {
 		t.Fatal(err)

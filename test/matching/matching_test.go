@@ -35,8 +35,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = time.Minute
 
-// world is an Open Match with two match functions of ours and our evaluator.
-type world struct {
+// harness is an Open Match with two match functions of ours and our evaluator.
+type harness struct {
 	t        testing.TB
 	frontend openmatch.FrontendServiceClient
 	backend  openmatch.BackendServiceClient
@@ -75,7 +75,7 @@ func launch[C any](t testing.TB, run func(context.Context, *C, func(service.Addr
 	}
 }
 
-func start(t testing.TB) *world {
+func start(t testing.TB) *harness {
 	t.Helper()
 	frontend, backend, query := os.Getenv("OPEN_MATCH_FRONTEND"), os.Getenv("OPEN_MATCH_BACKEND"), os.Getenv("OPEN_MATCH_QUERY")
 	listen := "127.0.0.1:0"
@@ -90,7 +90,7 @@ func start(t testing.TB) *world {
 		})
 		backend, query = frontend, frontend
 	}
-	w := &world{t: t, tag: fmt.Sprintf("mode.test-%d", rand.Int64())}
+	w := &harness{t: t, tag: fmt.Sprintf("mode.test-%d", rand.Int64())}
 	for _, name := range []string{"one", "two"} {
 		w.functions = append(w.functions, launch(t, matchfunction.Run, func(c *matchfunction.Config) {
 			c.GRPCListen, c.HTTPListen, c.Query, c.Name = "127.0.0.1:0", "127.0.0.1:0", query, name
@@ -118,7 +118,7 @@ func start(t testing.TB) *world {
 }
 
 // create makes a ticket of players with these skills.
-func (w *world) create(ctx context.Context, skills ...float64) string {
+func (w *harness) create(ctx context.Context, skills ...float64) string {
 	w.t.Helper()
 	details := new(torikumiv1.TicketDetails)
 	for i, s := range skills {
@@ -140,7 +140,7 @@ func (w *world) create(ctx context.Context, skills ...float64) string {
 }
 
 // fetch asks one of the match functions for matches by a rule set.
-func (w *world) fetch(ctx context.Context, function int, name, rules string) ([]*openmatch.Match, error) {
+func (w *harness) fetch(ctx context.Context, function int, name, rules string) ([]*openmatch.Match, error) {
 	host, port, err := net.SplitHostPort(w.functions[function])
 	if err != nil {
 		return nil, err
@@ -228,7 +228,7 @@ func TestOverlappingProfiles(t *testing.T) {
 }
 
 // check looks at one match, and takes its tickets out of the game.
-func (w *world) check(m *openmatch.Match, size int, distance, least float64, skills map[string]float64, matched map[string]string) {
+func (w *harness) check(m *openmatch.Match, size int, distance, least float64, skills map[string]float64, matched map[string]string) {
 	w.t.Helper()
 	details := new(torikumiv1.MatchDetails)
 	if err := contract.Get(m.GetExtensions(), contract.MatchExtension, details); err != nil {

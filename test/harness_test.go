@@ -35,9 +35,9 @@ const (
 	released = "6s"
 )
 
-// world is a suite of processes, over servers that are addresses only, and its
+// harness is a suite of processes, over servers that are addresses only, and its
 // players.
-type world struct {
+type harness struct {
 	t        *testing.T
 	launcher *launcher
 	suite    *suite.Suite
@@ -54,10 +54,10 @@ type world struct {
 	failed   int
 }
 
-// newWorld starts everything, and stops it at the end of the test.
-func newWorld(t *testing.T) *world {
+// newHarness starts everything, and stops it at the end of the test.
+func newHarness(t *testing.T) *harness {
 	t.Helper()
-	w := &world{
+	w := &harness{
 		t: t, logs: new(output), assigned: make(map[string]*torikumiv1.Ticket),
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second},
 		launcher: &launcher{t: t, extra: map[string][]string{
@@ -96,7 +96,7 @@ func newWorld(t *testing.T) *world {
 
 // stop ends everything, which has to succeed, and shows the logs of a test
 // that failed.
-func (w *world) stop() {
+func (w *harness) stop() {
 	w.http.CloseIdleConnections()
 	w.fleet.close()
 	if err := w.suite.Stop(); err != nil {
@@ -112,7 +112,7 @@ func (w *world) stop() {
 }
 
 // process is the running process of a service.
-func (w *world) process(name string) *process {
+func (w *harness) process(name string) *process {
 	p, ok := w.suite.Instance(name).(*process)
 	if !ok {
 		w.t.Fatalf("%s is no process", name)
@@ -121,7 +121,7 @@ func (w *world) process(name string) *process {
 }
 
 // restart starts a service again where it was.
-func (w *world) restart(name string) {
+func (w *harness) restart(name string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
@@ -135,7 +135,7 @@ func (w *world) restart(name string) {
 }
 
 // until waits for a condition.
-func (w *world) until(what string, holds func() bool) {
+func (w *harness) until(what string, holds func() bool) {
 	w.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -159,20 +159,20 @@ func (w *world) until(what string, holds func() bool) {
 	}
 }
 
-func (w *world) count() (made, assigned int) {
+func (w *harness) count() (made, assigned int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.made, len(w.assigned)
 }
 
 // waiting is how many players wait for a match.
-func (w *world) waiting() int {
+func (w *harness) waiting() int {
 	made, assigned := w.count()
 	return made - assigned
 }
 
 // name is a new player's.
-func (w *world) name() string {
+func (w *harness) name() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.next++
@@ -180,7 +180,7 @@ func (w *world) name() string {
 }
 
 // fault records what a player's goroutine has met.
-func (w *world) fault(format string, args ...any) {
+func (w *harness) fault(format string, args ...any) {
 	w.t.Errorf(format, args...)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -189,7 +189,7 @@ func (w *world) fault(format string, args ...any) {
 
 // said counts the lines of a service's log with the text, over all its
 // processes.
-func (w *world) said(service, text string) int {
+func (w *harness) said(service, text string) int {
 	n := 0
 	for _, p := range w.launcher.processes() {
 		if p.name == service {
@@ -200,7 +200,7 @@ func (w *world) said(service, text string) int {
 }
 
 // code is the status of a service's HTTP path, 0 without an answer.
-func (w *world) code(service, path string) int {
+func (w *harness) code(service, path string) int {
 	resp, err := w.http.Get("http://" + w.suite.Addr(service).HTTP + path)
 	if err != nil {
 		return 0
