@@ -62,7 +62,7 @@ func (i *Intake) Accept(work, cleanup context.Context, queue string, sel servers
 	received := time.Now()
 	i.wg.Go(func() {
 		defer func() {
-			i.opts.Metrics.placeSeconds.Observe(time.Now().Sub(received).Seconds())
+			i.opts.Metrics.placeSeconds.Observe(time.Since(received).Seconds())
 			i.opts.Metrics.inFlight.Dec()
 			<-i.slots
 		}()

@@ -44,7 +44,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 		if doc.Paths[rt.path][strings.ToLower(rt.method)].Summary == "" {
 			t.Errorf("%s %s has no summary in /openapi.json", rt.method, rt.path)
 		}
-		if !strings.Contains(string(page), "`"+rt.method+" "+rt.path) {
+		if !strings.Contains(string(page), "`"+rt.method+" "+rt.path+"`") {
 			t.Errorf("%s %s is not in docs/api.md", rt.method, rt.path)
 		}
 		path := regexp.MustCompile(`{\w+}`).ReplaceAllString(rt.path, "x")

@@ -107,7 +107,7 @@ func (f *Fleet) loop(ctx context.Context, servers *sync.WaitGroup) {
 		}
 		timer.Stop()
 		if !next.IsZero() {
-			timer.Reset(next.Sub(time.Now()))
+			timer.Reset(time.Until(next))
 		}
 	}
 }
