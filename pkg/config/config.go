@@ -288,7 +288,17 @@ func fields(ptr reflect.Value, prefix string) ([]setting, error) {
 	}
 	var all []setting
 	v := ptr.Elem()
-	for _, f := range reflect.VisibleFields(v.Type()) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		// Not reflect.VisibleFields: embedded structs may have fields of one name.
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			inner, err := fields(v.Field(i).Addr(), prefix)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, inner...)
+			continue
+		}
 		name, ok := f.Tag.Lookup("flag")
 		if !ok {
 			continue
@@ -299,7 +309,7 @@ func fields(ptr reflect.Value, prefix string) ([]setting, error) {
 		}
 		one := setting{
 			name: name, env: prefix + env, def: f.Tag.Get("default"), help: f.Tag.Get("help"),
-			required: f.Tag.Get("required"), secret: f.Tag.Get("secret") == "true", value: v.FieldByIndex(f.Index),
+			required: f.Tag.Get("required"), secret: f.Tag.Get("secret") == "true", value: v.Field(i),
 		}
 		if text := f.Tag.Get("rule"); text != "" {
 			var err error

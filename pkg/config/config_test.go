@@ -192,3 +192,24 @@ func TestHelpDescribes(t *testing.T) {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }
+
+// Embedded structs may have fields of one name, as two clouds both have zones.
+func TestEmbeddedFieldsOfOneName(t *testing.T) {
+	type One struct {
+		Zones string `flag:"one-zones" default:"a"`
+	}
+	type Two struct {
+		Zones string `flag:"two-zones" default:"b"`
+	}
+	var c struct {
+		One
+		Two
+	}
+	none := func(string) string { return "" }
+	if err := config.Load("x", "X_", &c, []string{"--one-zones=c"}, none, new(strings.Builder)); err != nil {
+		t.Fatal(err)
+	}
+	if c.One.Zones != "c" || c.Two.Zones != "b" {
+		t.Errorf("got %+v", c)
+	}
+}
