@@ -14,7 +14,6 @@ import (
 
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
-	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // target is where tickets go. It is safe for concurrent use.
@@ -220,12 +219,8 @@ func placeOf(a *openmatch.Assignment) (place, bool) {
 		return place{}, false
 	}
 	p := place{connection: a.GetConnection()}
-	var d torikumiv1.AssignmentDetails
-	if contract.Get(a.GetExtensions(), contract.AssignmentExtension, &d) == nil {
-		p.match = d.GetMatchId()
-		if at := d.GetAllocateTime(); at.IsValid() {
-			p.allocated = at.AsTime()
-		}
+	if match, at, err := contract.Assigned(a.GetExtensions()); err == nil {
+		p.match, p.allocated = match, at
 	}
 	return p, true
 }
