@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"torikumi/local/secrets"
+	"torikumi/pkg/service"
+	"torikumi/pkg/token"
+)
+
+type secretsConfig struct {
+	Algorithm  token.Algorithm `flag:"algorithm" default:"RS256" rule:"RS256 or ES256" help:"Algorithm of the join tokens: the frontend's and the gates' --algorithm."`
+	Validity   time.Duration   `flag:"validity" default:"8760h" rule:"at least 1h" help:"How long the certificates between director and allocator are good."`
+	Namespaces bool            `flag:"namespaces" default:"false" help:"Print the namespaces of the Secrets before them, for a cluster that has none yet."`
+}
+
+// runSecrets prints the Secrets of a cluster, for kubectl. It keeps nothing.
+func runSecrets(_ context.Context, p service.Process) int {
+	cfg := new(secretsConfig)
+	if code, ok := load("secrets", cfg, p); !ok {
+		return code
+	}
+	list, err := secrets.Make(cfg.Algorithm, time.Now(), cfg.Validity)
+	if err != nil {
+		return p.Fail("torikumi secrets", err)
+	}
+	manifest, err := secrets.Manifest(list, cfg.Namespaces)
+	if err == nil {
+		_, err = p.Stdout.Write(manifest)
+	}
+	if err != nil {
+		return p.Fail("torikumi secrets", err)
+	}
+	return 0
+}
