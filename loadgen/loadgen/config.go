@@ -51,7 +51,7 @@ type Config struct {
 
 	Wait         string        `flag:"wait" default:"watch" rule:"watch, poll, sse or long-poll" help:"How a ticket waits: watch (a gRPC stream each) or poll; for --target=frontend also sse or long-poll."`
 	PollInterval time.Duration `flag:"poll-interval" default:"100ms" rule:"positive" help:"Pause between two readings of a ticket with --wait=poll."`
-	Timeout      time.Duration `flag:"timeout" default:"30s" rule:"positive" help:"A ticket without an assignment this long after it was due is lost."`
+	Timeout      time.Duration `flag:"timeout" default:"30s" rule:"positive" help:"A ticket without an assignment this long after it was due is lost; with --stay, a player who gets no answer for so long has not joined."`
 	Delete       bool          `flag:"delete" default:"true" help:"Delete each ticket after its assignment (--target=open-match; our frontend does so by itself)."`
 	Connections  int           `flag:"connections" default:"8" rule:"from 1 to 1024" help:"gRPC connections to spread the tickets over."`
 
@@ -65,7 +65,8 @@ type Config struct {
 	// ReuseAfter separates a server that is used again from one that two matches
 	// share.
 	ReuseAfter time.Duration `flag:"reuse-after" default:"1s" rule:"not negative" help:"A connection that is given to another match sooner than this is shared by both, and both are malformed."`
-	Players    int           `flag:"players" default:"0" rule:"not negative" help:"Players that take turns with --target=frontend, as each can search once at a time; 0: those of two seconds."`
+	Stay       time.Duration `flag:"stay" default:"0s" rule:"not negative" help:"With --target=frontend: each player joins the game server, which has to be the reference server, stays this long and leaves; 0: nobody joins."`
+	Players    int           `flag:"players" default:"0" rule:"not negative" help:"Players that take turns with --target=frontend, as each can search once at a time; 0: those of two seconds and of the stay."`
 
 	Idle     int           `flag:"idle" default:"0" rule:"from 0 to 1000000" help:"Tickets that match nobody and are watched all the time (--target=open-match)."`
 	IdleTime time.Duration `flag:"idle-time" default:"10s" rule:"positive" help:"With --idle: how long the CPU time of the target is measured before the rate starts, without and then with the idle watchers."`
@@ -99,6 +100,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Target == OpenMatch && (c.Wait == SSE || c.Wait == LongPoll) {
 		bad("wait", "must be watch or poll with --target=open-match", c.Wait)
+	}
+	if c.Stay > 0 && c.Target == OpenMatch {
+		bad("stay", "works with --target=frontend alone, which gives join tokens", c.Stay)
 	}
 	for _, r := range c.Regions {
 		if r == "" {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -22,6 +21,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"torikumi/pkg/contract"
+	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -65,7 +65,7 @@ func newFrontend(ctx context.Context, cfg *Config, total int) (*frontend, error)
 	}
 	n := cfg.Players
 	if n == 0 {
-		n = max(int(math.Ceil(2*cfg.Rate)), 100)
+		n = max(int(math.Ceil((2+cfg.Stay.Seconds())*cfg.Rate)), 100)
 	}
 	if err := f.signIn(ctx, min(n, total)); err != nil {
 		f.close()
@@ -185,27 +185,30 @@ func as(ctx context.Context, bearer string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", bearer)
 }
 
+// await waits again where the connection broke or the frontend was away, as
+// game clients do.
 func (f *frontend) await(ctx context.Context, t ticket, seen func(place)) error {
-	var err error
+	wait := f.ask
 	switch f.cfg.Wait {
 	case Watch:
-		err = f.watch(ctx, t, seen)
+		wait = f.watch
 	case SSE:
-		err = f.events(ctx, t, seen)
-	default:
-		err = f.ask(ctx, t, seen)
+		wait = f.events
 	}
-	if err == nil {
-		f.release(t.bearer) // else abandon does
+	var backoff rpc.Backoff
+	for {
+		err := wait(ctx, t, seen)
+		if status.Code(err) != codes.Unavailable || backoff.Wait(ctx) != nil {
+			return err
+		}
 	}
-	return err
 }
 
 // over says whether a search has ended, and how.
 func over(t *torikumiv1.Ticket, seen func(place)) (bool, error) {
 	switch t.GetState() {
 	case torikumiv1.TicketState_ASSIGNED:
-		seen(place{match: t.GetServer().GetMatchId(), connection: t.GetServer().GetConnection()})
+		seen(place{match: t.GetServer().GetMatchId(), connection: t.GetServer().GetConnection(), jwt: t.GetJoinToken().GetJwt()})
 		return true, nil
 	case torikumiv1.TicketState_CANCELLED, torikumiv1.TicketState_EXPIRED:
 		return true, fmt.Errorf("%w: %s %s", errEnded, t.GetState(), t.GetReason())
@@ -267,7 +270,7 @@ func (f *frontend) events(ctx context.Context, t ticket, seen func(place)) error
 		return err
 	}
 	req.Header.Set("Authorization", t.bearer)
-	resp, err := f.http.Do(req)
+	resp, err := f.do(req)
 	if err != nil {
 		return err
 	}
@@ -296,7 +299,10 @@ func (f *frontend) events(ctx context.Context, t ticket, seen func(place)) error
 	if assigned {
 		return nil
 	}
-	return errors.Join(errors.New("the events ended before the search did"), lines.Err())
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return status.Errorf(codes.Unavailable, "the events ended before the search did: %v", lines.Err())
 }
 
 // abandon ends the search, so that its player can search again.
@@ -341,12 +347,9 @@ func (f *frontend) call(ctx context.Context, method, target, bearer string, body
 	if bearer != "" {
 		req.Header.Set("Authorization", bearer)
 	}
-	resp, err := f.http.Do(req)
+	resp, err := f.do(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, status.FromContextError(ctx.Err()).Err()
-		}
-		return nil, status.Error(codes.Unavailable, err.Error())
+		return nil, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -357,6 +360,18 @@ func (f *frontend) call(ctx context.Context, method, target, bearer string, body
 		return nil, httpError(resp, b)
 	}
 	return b, nil
+}
+
+// do fails with Unavailable where there was no answer.
+func (f *frontend) do(req *http.Request) (*http.Response, error) {
+	resp, err := f.http.Do(req)
+	if err != nil && req.Context().Err() != nil {
+		return nil, status.FromContextError(req.Context().Err()).Err()
+	}
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	return resp, nil
 }
 
 // httpError is an answer other than 200, under the gRPC code that stands for

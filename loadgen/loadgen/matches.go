@@ -6,6 +6,8 @@ type place struct {
 	// match is the match's id; empty if the target does not tell it, and then
 	// the connection stands for the match.
 	match, connection string
+	// jwt is the player's join token, of our frontend.
+	jwt string
 	// allocated is when the server was given to the match; zero if unknown.
 	allocated time.Time
 }

@@ -28,6 +28,9 @@ type target interface {
 	await(ctx context.Context, t ticket, seen func(place)) error
 	// abandon withdraws a ticket that was lost, even if ctx has ended.
 	abandon(ctx context.Context, t ticket)
+	// play lets the player of an assigned ticket join, stay and leave, if the
+	// settings want that; the ticket is not used after it.
+	play(ctx context.Context, t ticket, at place, s *stats)
 	close()
 }
 
@@ -224,6 +227,9 @@ func placeOf(a *openmatch.Assignment) (place, bool) {
 	}
 	return p, true
 }
+
+// play does nothing: Open Match gives no join tokens.
+func (o *openMatch) play(context.Context, ticket, place, *stats) {}
 
 // abandon deletes the ticket: one that nobody waits for would be matched for
 // ever with those who do.

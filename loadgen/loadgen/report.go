@@ -50,6 +50,9 @@ type Report struct {
 	// than about the target.
 	GeneratorLimited bool `json:"generator_limited"`
 
+	// Play is about the players who joined, with Config.Stay alone.
+	Play *Play `json:"play,omitempty"`
+
 	Generator Usage    `json:"generator"`
 	Process   *Usage   `json:"target_process,omitempty"`
 	Machine   *Machine `json:"machine,omitempty"`
@@ -64,6 +67,21 @@ type Quantiles struct {
 	P95 float64 `json:"p95"`
 	P99 float64 `json:"p99"`
 	Max float64 `json:"max"`
+}
+
+func (q Quantiles) String() string {
+	return fmt.Sprintf("p50 %.1f  p95 %.1f  p99 %.1f  max %.1f ms", q.P50, q.P95, q.P99, q.Max)
+}
+
+// Play is what became of the players who were assigned.
+type Play struct {
+	// Joined came in, Left left when their time was over.
+	Joined int `json:"joined"`
+	Left   int `json:"left"`
+	// FailedBy counts the others by why they did not get in, or had to go.
+	FailedBy map[string]int `json:"failed_by"`
+	// Latency is from the assignment until the server let the player in.
+	Latency Quantiles `json:"latency_ms"`
 }
 
 // Idle is what the watchers that wait for nothing cost.
@@ -93,16 +111,20 @@ func (h *histogram) quantiles() Quantiles {
 }
 
 // fill takes the counts over; no ticket is under way any more.
-func (r *Report) fill(s *stats) {
+func (r *Report) fill(s *stats, stay time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.Started, r.Created, r.Assigned, r.Lost, r.Interrupted = s.started, s.created, s.assigned, s.lost, s.interrupted
 	r.CreateErrors, r.LostBy, r.DeleteErrors, r.Errors = s.createErrors, s.lostBy, s.undeleted, s.messages
 	r.Matches, r.Malformed, r.MalformedBy = s.matches.finish(s.lost + s.interrupted)
 	r.Latency, r.CreateLatency, r.Lag = s.latency.quantiles(), s.create.quantiles(), s.lag.quantiles()
+	if stay > 0 {
+		r.Play = &Play{Joined: int(s.join.n), Left: s.left, FailedBy: s.failedBy, Latency: s.join.quantiles()}
+	}
 	r.GeneratorLimited = s.lag.quantile(0.99) > lagBound
 	r.AssignedPerSecond = float64(s.inTime) / r.DurationSeconds
-	r.OK = r.Assigned == r.Scheduled && r.Malformed == 0 && (r.Idle == nil || r.Idle.Broken == 0)
+	r.OK = r.Assigned == r.Scheduled && r.Malformed == 0 && (r.Idle == nil || r.Idle.Broken == 0) &&
+		(r.Play == nil || r.Play.Left == r.Assigned)
 }
 
 // WriteJSON writes the report as one JSON object.
@@ -150,11 +172,19 @@ func (r *Report) writeTickets(row func(name, format string, args ...any)) {
 	}
 	row("matches", "%d", r.Matches)
 	row("malformed", "%d%s", r.Malformed, counts(r.MalformedBy))
+	if p := r.Play; p != nil {
+		failed := 0
+		for n := range maps.Values(p.FailedBy) {
+			failed += n
+		}
+		row("joined", "%d, %d left in the end, %d failed%s", p.Joined, p.Left, failed, counts(p.FailedBy))
+		row("assigned to joined", "%s", p.Latency)
+	}
 	for _, q := range []struct {
 		name string
 		Quantiles
 	}{{"due to assigned", r.Latency}, {"due to created", r.CreateLatency}, {"generator's lag", r.Lag}} {
-		row(q.name, "p50 %.1f  p95 %.1f  p99 %.1f  max %.1f ms", q.P50, q.P95, q.P99, q.Max)
+		row(q.name, "%s", q.Quantiles)
 	}
 }
 

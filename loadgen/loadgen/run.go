@@ -89,7 +89,7 @@ func run(ctx context.Context, cfg *Config, env Env, c *child) (*Report, error) {
 		r.measure(ctx, env, report, c)
 	}
 	idle.stop(ctx)
-	report.fill(r.stats)
+	report.fill(r.stats, cfg.Stay)
 	return report, nil
 }
 
@@ -188,6 +188,7 @@ func (r *runner) ticket(ctx context.Context, i int) {
 	})
 	switch {
 	case assigned:
+		r.target.play(ctx, t, at, r.stats)
 		return
 	case ctx.Err() != nil:
 		r.stats.do(func() { r.stats.interrupted++ })

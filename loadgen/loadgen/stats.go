@@ -17,7 +17,9 @@ type stats struct {
 	started, created, assigned, lost, interrupted int
 	createErrors, lostBy                          map[string]int
 	undeleted                                     int
-	latency, create, lag                          histogram
+	left                                          int
+	failedBy                                      map[string]int
+	latency, create, join, lag                    histogram
 	matches                                       *matches
 	inTime                                        int
 	messages                                      []string
@@ -25,7 +27,7 @@ type stats struct {
 }
 
 func newStats(m *matches) *stats {
-	return &stats{createErrors: make(map[string]int), lostBy: make(map[string]int), known: make(map[string]bool), matches: m}
+	return &stats{createErrors: make(map[string]int), lostBy: make(map[string]int), failedBy: make(map[string]int), known: make(map[string]bool), matches: m}
 }
 
 // note keeps the first few messages. s.mu is held.
@@ -83,6 +85,17 @@ func (s *stats) lose(reason string, err error) {
 	defer s.mu.Unlock()
 	s.lost++
 	s.lostBy[reason]++
+	s.note(reason, err)
+}
+
+// joined counts a player who came in so long after the assignment.
+func (s *stats) joined(d time.Duration) { s.do(func() { s.join.add(d) }) }
+
+// fail counts a player who could not come in, or was not in until the leave.
+func (s *stats) fail(reason string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failedBy[reason]++
 	s.note(reason, err)
 }
 

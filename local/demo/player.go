@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"torikumi/gameserver/client"
-	"torikumi/pkg/token"
 )
 
 // How long a player stays in a match once all are there, and between two pings.
@@ -88,7 +87,14 @@ func (d *demo) inMatch(ctx context.Context, s ticket, name string, p place, star
 		return err
 	}
 	defer c.Close()
-	welcome, err := join(ctx, c, &p)
+	renew := p.again
+	if renew != nil {
+		renew = func(ctx context.Context) (jwt string, err error) {
+			p.jwt, err = p.again(ctx)
+			return p.jwt, err
+		}
+	}
+	welcome, err := client.Enter(ctx, c, p.jwt, renew)
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
@@ -118,40 +124,6 @@ func (d *demo) inMatch(ctx context.Context, s ticket, name string, p place, star
 		}
 	}
 	return c.Leave(ctx)
-}
-
-// Tokens are dated in whole seconds: a little more than one makes the next one
-// younger.
-const (
-	newTokens  = 5
-	tokenPause = 300 * time.Millisecond
-)
-
-type server interface {
-	Join(ctx context.Context, token string) (client.Welcome, error)
-}
-
-// join enters the server. It tries again where the server says that this may help,
-// and asks for a new token where the server wants one: a gate that first saw its
-// server with the match takes none that is as old as itself.
-func join(ctx context.Context, c server, p *place) (client.Welcome, error) {
-	for tries := 0; ; tries++ {
-		welcome, err := c.Join(ctx, p.jwt)
-		var refused *client.RefusedError
-		renew := errors.As(err, &refused) && refused.Reason == token.ReasonIssuedBeforeStart && p.again != nil
-		if err == nil || tries == newTokens || !renew && (refused == nil || !refused.Retryable) {
-			return welcome, err
-		}
-		if err := pause(ctx, tokenPause); err != nil {
-			return welcome, err
-		}
-		if !renew {
-			continue
-		}
-		if p.jwt, err = p.again(ctx); err != nil {
-			return welcome, fmt.Errorf("a new token: %w", err)
-		}
-	}
 }
 
 // everybody waits until the match has as many players as it should, and sees

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,14 +41,15 @@ func TestLoadTokenPath(t *testing.T) {
 	}
 }
 
-// The program as it is: it starts another one of itself, loads and stops it.
-func TestLoadUp(t *testing.T) {
+// loader builds the program, and returns what runs its command load.
+func loader(t *testing.T) (load func(args ...string) (code int, out, errs string)) {
+	t.Helper()
 	exe := filepath.Join(t.TempDir(), "torikumi")
 	build := exec.Command("go", "build", "-o", exe, "torikumi/local")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	load := func(args ...string) (int, string, string) {
+	return func(args ...string) (int, string, string) {
 		cmd := exec.CommandContext(t.Context(), exe, append([]string{"load"}, args...)...)
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
@@ -57,6 +59,39 @@ func TestLoadUp(t *testing.T) {
 		}
 		return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 	}
+}
+
+// Players of the real suite join real servers, of which there are fewer than
+// matches; where servers are addresses only, nobody gets in.
+func TestLoadPlays(t *testing.T) {
+	load := loader(t)
+	for name, c := range map[string]struct {
+		up, timeout string
+		joined      int
+		failed      map[string]int
+	}{
+		"servers":   {"--ready=3", "--timeout=1m", 16, map[string]int{}},
+		"addresses": {"--fleet=virtual:20", "--timeout=6s", 0, map[string]int{"no_answer_to_join": 16}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := load("--up="+c.up, "--target=frontend", "--rate=16", "--duration=1s", "--skill-deviation=0", "--stay=500ms", c.timeout, "--json=-")
+			var r loadgen.Report
+			if err := json.Unmarshal([]byte(out), &r); err != nil {
+				t.Fatalf("%v: %s%s", err, out, errs)
+			}
+			if r.Play == nil || r.Assigned != 16 || r.Play.Joined != c.joined || r.Play.Left != c.joined || !maps.Equal(r.Play.FailedBy, c.failed) {
+				t.Errorf("%s%s", out, errs)
+			}
+			if r.OK != (len(c.failed) == 0) || (code == 0) != r.OK {
+				t.Errorf("exit %d, ok %v", code, r.OK)
+			}
+		})
+	}
+}
+
+// The program as it is: it starts another one of itself, loads and stops it.
+func TestLoadUp(t *testing.T) {
+	load := loader(t)
 	profile := filepath.Join(t.TempDir(), "cpu.pprof")
 	code, out, errs := load("--up=--fleet=virtual:100 --cpu-profile="+profile, "--rate=40", "--duration=500ms", "--skill-deviation=10", "--timeout=1m", "--json=-")
 	var r loadgen.Report

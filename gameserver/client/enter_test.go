@@ -1,4 +1,4 @@
-package demo
+package client
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"torikumi/gameserver/client"
 	"torikumi/pkg/token"
 )
 
@@ -22,52 +21,52 @@ type picky struct {
 	busy   int // refuses so many for a moment
 }
 
-func (s *picky) Join(_ context.Context, jwt string) (client.Welcome, error) {
+func (s *picky) Join(_ context.Context, jwt string) (Welcome, error) {
 	s.asked = append(s.asked, jwt)
 	if s.busy > 0 {
 		s.busy--
-		return client.Welcome{}, &client.RefusedError{Reason: "busy", Retryable: true}
+		return Welcome{}, &RefusedError{Reason: "busy", Retryable: true}
 	}
 	if jwt == s.takes {
-		return client.Welcome{Player: "ann"}, nil
+		return Welcome{Player: "ann"}, nil
 	}
-	return client.Welcome{}, &client.RefusedError{Reason: s.reason}
+	return Welcome{}, &RefusedError{Reason: s.reason}
 }
 
-// frontend makes the tokens t1, t2, … of a place that has t0.
-func frontend(fails error) *place {
+// tokens makes t1, t2, …, for whoever has t0.
+func tokens(fails error) func(context.Context) (string, error) {
 	n := 0
-	return &place{jwt: "t0", again: func(context.Context) (string, error) {
+	return func(context.Context) (string, error) {
 		n++
 		return fmt.Sprint("t", n), fails
-	}}
+	}
 }
 
 // A token that is older than the server's match is exchanged for a new one, a
 // few times, with pauses in which tokens grow younger; whatever else is wrong
 // with it stays wrong.
-func TestJoinRenewsToken(t *testing.T) {
+func TestEnterRenewsToken(t *testing.T) {
 	lost := errors.New("the frontend is gone")
 	for name, c := range map[string]struct {
 		server picky
-		place  *place
+		renew  func(context.Context) (string, error)
 		asked  []string
 		failed string
 	}{
-		"taken at once": {picky{takes: "t0"}, frontend(nil), []string{"t0"}, ""},
-		"busy twice":    {picky{takes: "t0", busy: 2}, &place{jwt: "t0"}, []string{"t0", "t0", "t0"}, ""},
-		"always busy":   {picky{takes: "t0", busy: 9}, frontend(nil), slices.Repeat([]string{"t0"}, 6), "busy"},
-		"too old twice": {picky{takes: "t2", reason: token.ReasonIssuedBeforeStart}, frontend(nil), []string{"t0", "t1", "t2"}, ""},
-		"always too old": {picky{reason: token.ReasonIssuedBeforeStart}, frontend(nil), []string{"t0", "t1", "t2", "t3", "t4", "t5"},
+		"taken at once": {picky{takes: "t0"}, tokens(nil), []string{"t0"}, ""},
+		"busy twice":    {picky{takes: "t0", busy: 2}, nil, []string{"t0", "t0", "t0"}, ""},
+		"always busy":   {picky{takes: "t0", busy: 9}, tokens(nil), slices.Repeat([]string{"t0"}, 6), "busy"},
+		"too old twice": {picky{takes: "t2", reason: token.ReasonIssuedBeforeStart}, tokens(nil), []string{"t0", "t1", "t2"}, ""},
+		"always too old": {picky{reason: token.ReasonIssuedBeforeStart}, tokens(nil), []string{"t0", "t1", "t2", "t3", "t4", "t5"},
 			string(token.ReasonIssuedBeforeStart)},
-		"another reason":  {picky{takes: "t1", reason: token.ReasonExpired}, frontend(nil), []string{"t0"}, string(token.ReasonExpired)},
-		"no other token":  {picky{takes: "t1", reason: token.ReasonIssuedBeforeStart}, &place{jwt: "t0"}, []string{"t0"}, string(token.ReasonIssuedBeforeStart)},
-		"no frontend now": {picky{takes: "t1", reason: token.ReasonIssuedBeforeStart}, frontend(lost), []string{"t0"}, "a new token: the frontend is gone"},
+		"another reason":  {picky{takes: "t1", reason: token.ReasonExpired}, tokens(nil), []string{"t0"}, string(token.ReasonExpired)},
+		"no other token":  {picky{takes: "t1", reason: token.ReasonIssuedBeforeStart}, nil, []string{"t0"}, string(token.ReasonIssuedBeforeStart)},
+		"no frontend now": {picky{takes: "t1", reason: token.ReasonIssuedBeforeStart}, tokens(lost), []string{"t0"}, "a new token: the frontend is gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				welcome, err := join(t.Context(), &c.server, c.place)
+				welcome, err := Enter(t.Context(), &c.server, "t0", c.renew)
 				if c.failed == "" && (err != nil || welcome.Player != "ann") || c.failed != "" && (err == nil || !strings.Contains(err.Error(), c.failed)) {
 					t.Errorf("%+v, %v", welcome, err)
 				}
@@ -86,12 +85,12 @@ func TestJoinRenewsToken(t *testing.T) {
 	}
 }
 
-func TestJoinContext(t *testing.T) {
+func TestEnterContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), tokenPause/2)
 		defer cancel()
 		s := &picky{reason: token.ReasonIssuedBeforeStart}
-		if _, err := join(ctx, s, frontend(nil)); !errors.Is(err, context.DeadlineExceeded) || len(s.asked) != 1 {
+		if _, err := Enter(ctx, s, "t0", tokens(nil)); !errors.Is(err, context.DeadlineExceeded) || len(s.asked) != 1 {
 			t.Errorf("%v after %v", err, s.asked)
 		}
 	})
