@@ -25,6 +25,7 @@ import (
 	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
+	"torikumi/pkg/version"
 	"torikumi/proto/agones/sdk"
 )
 
@@ -116,6 +117,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, started func(addr s
 		Conn: socket, Gate: gate, Idle: cfg.IdleTimeout, GateTimeout: cfg.GateTimeout,
 		MaxPending: cfg.MaxPending, MaxPendingPerIP: cfg.MaxPendingIP, StrangerRate: cfg.StrangerRate, Logger: log,
 	})
+	log.Info("started", "version", version.String())
 	started(socket.LocalAddr().String())
 	life := newLife(sdk.NewSDKClient(conn), cfg, log, a.Change)
 	return life.with(ctx, a.Run)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"torikumi/pkg/config"
+	"torikumi/pkg/version"
 )
 
 // Exit codes of programs and their commands; 0 is success.
@@ -25,10 +26,14 @@ type Process struct {
 }
 
 // Load reads the settings of a program or command into cfg, as config.Load
-// does. ok is false if it is over, with the exit code: help was asked for and
-// printed, or settings are wrong and reported. The usage shows operands, such as
-// "FILE ...", behind the name.
+// does. ok is false if it is over, with the exit code: help or, as the only
+// argument, --version was asked for and printed, or settings are wrong and
+// reported. The usage shows operands, such as "FILE ...", behind the name.
 func (p Process) Load(name, envPrefix string, cfg any, operands ...string) (code int, ok bool) {
+	if p.wantsVersion() {
+		p.printVersion(name)
+		return 0, false
+	}
 	usage := strings.Join(append([]string{name}, operands...), " ")
 	err := config.Load(usage, envPrefix, cfg, p.Args, p.Getenv, p.Stdout)
 	switch {
@@ -40,6 +45,12 @@ func (p Process) Load(name, envPrefix string, cfg any, operands ...string) (code
 	config.Report(p.Stderr, name, err)
 	return ExitUsage, false
 }
+
+func (p Process) wantsVersion() bool {
+	return len(p.Args) == 1 && (p.Args[0] == "--version" || p.Args[0] == "-version")
+}
+
+func (p Process) printVersion(name string) { fmt.Fprintln(p.Stdout, name, version.String()) }
 
 // Fail reports why a program or command could not do its work, and returns its
 // exit code.
@@ -79,12 +90,17 @@ func (p Program) Table() string {
 
 // Dispatch runs the command that the arguments begin with, and returns its exit
 // code. "help" prints the help; without a command, or with one that does not
-// exist, the help goes to standard error and the code is ExitUsage.
+// exist, the help goes to standard error and the code is ExitUsage. --version
+// prints the version.
 func Dispatch(ctx context.Context, program Program, p Process) int {
 	help := fmt.Sprintf("%s\n%s\n%s", program.About, program.Table(), program.Notes)
 	if len(p.Args) == 0 {
 		fmt.Fprint(p.Stderr, help)
 		return ExitUsage
+	}
+	if p.wantsVersion() {
+		p.printVersion(program.Name)
+		return 0
 	}
 	name := p.Args[0]
 	p.Args = p.Args[1:]

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"torikumi/pkg/service"
+	"torikumi/pkg/version"
 )
 
 const commandsHelp = `svc does things.
@@ -48,6 +49,9 @@ func TestDispatch(t *testing.T) {
 		{"help", 0, commandsHelp, ""},
 		{"--help", 0, commandsHelp, ""},
 		{"", service.ExitUsage, "", commandsHelp},
+		{"--version", 0, "svc " + version.String() + "\n", ""},
+		{"run --version", 0, "svc run " + version.String() + "\n", ""},
+		{"run --version --level=3", service.ExitUsage, "", "svc run: wrong settings (--help shows all):\n  flag provided but not defined: -version\n"},
 		{"fly", service.ExitUsage, "", "svc: unknown command \"fly\"\n\n" + commandsHelp},
 	} {
 		var stdout, stderr bytes.Buffer

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"torikumi/pkg/rpc"
+	"torikumi/pkg/version"
 )
 
 // Config holds the settings that all services share; each service embeds it.
@@ -230,6 +231,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 
 	s.state.set(true)
+	s.Logger.Info("started", "version", version.String())
 	if s.Started != nil {
 		s.Started(s.addrs())
 	}
