@@ -1,7 +1,7 @@
 # Everything a developer or CI does. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones loadgen local test
+MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones loadgen local images test
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
@@ -11,6 +11,9 @@ DURATION ?= 30s
 FLEET ?= 20000
 FUZZTIME ?= 10s
 BENCHFLAGS ?=
+TAG ?= dev
+ARCH ?= amd64,arm64
+IMAGES ?=
 
 BUF := v1.75.0
 PROTOC_GEN_GO := v1.36.12
@@ -52,6 +55,10 @@ simulate-plot: ## Simulate a day and draw docs/images/simulated-day.svg.
 	@mkdir -p $(BIN) docs/images
 	go build -o $(BIN)/matchfunction ./matchfunction
 	$(BIN)/matchfunction simulate --day --rules=docs/rulesets/arena.json --seed=$(SEED) --svg=docs/images/simulated-day.svg
+
+.PHONY: images
+images: ## Make bin/images/NAME.tar of each service: TAG (dev), ARCH (amd64,arm64), IMAGES (all).
+	go run ./images --tag="$(TAG)" --arch="$(ARCH)" --images="$(IMAGES)"
 
 .PHONY: kubernetes
 kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.

@@ -1,0 +1,53 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// Flags are those of go build, as .ko.yaml has them too.
+func Flags() []string { return []string{"-trimpath", "-buildvcs=false"} }
+
+// LinkFlags are those of the linker, as .ko.yaml has them too.
+func LinkFlags(s Stamp) []string {
+	return []string{"-s", "-w", "-X torikumi/pkg/version.tag=" + s.Tag, "-X torikumi/pkg/version.revision=" + s.Revision}
+}
+
+// environment has nothing that changes the bytes.
+func environment(arch string) []string {
+	return append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1",
+		"GOARM64=v8.0", "GOFIPS140=off", "GOWORK=")
+}
+
+// Compile builds programs for linux and an architecture in one call of go
+// build, and returns the file of each by its name. They are below dir.
+func Compile(ctx context.Context, source, dir, arch string, programs []Program, s Stamp) (map[string]string, error) {
+	dir, err := filepath.Abs(filepath.Join(dir, arch))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	args := append([]string{"build"}, Flags()...)
+	args = append(args, "-ldflags="+strings.Join(LinkFlags(s), " "), "-o", dir+string(filepath.Separator))
+	files := make(map[string]string, len(programs))
+	for _, p := range programs {
+		args = append(args, "./"+p.Package)
+		files[p.Name] = filepath.Join(dir, path.Base(p.Package))
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env = source, environment(arch)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("go build for %s: %w\n%s", arch, err, &output)
+	}
+	return files, nil
+}
