@@ -51,3 +51,14 @@ func Compile(ctx context.Context, source, dir, arch string, programs []Program, 
 	}
 	return files, nil
 }
+
+// ModuleVersion is the version of a Go module that source is built with.
+func ModuleVersion(ctx context.Context, source, module string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f={{.Version}}", module)
+	cmd.Dir = source
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("the version of %s: %w", module, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

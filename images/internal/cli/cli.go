@@ -29,6 +29,9 @@ type Config struct {
 	Images []string `flag:"images" help:"Names of the images, comma-separated; empty is one for each service. base is one without a program."`
 	Output string   `flag:"output" default:"bin/images" help:"Folder for NAME.tar, NAME.spdx.json and digests.txt."`
 	Source string   `flag:"source" default:"." help:"The repository's root."`
+
+	Push      string `flag:"push" help:"Registry to push to, as host[:port]/path: images are host:port/path/NAME:TAG. Empty: none."`
+	PlainHTTP bool   `flag:"plain-http" help:"Allow a registry without TLS. One on this machine needs it not."`
 }
 
 // Main reads the settings and makes the images.
@@ -55,7 +58,16 @@ func (c *Config) Validate() error {
 	if _, err := build.Select(c.programs()); err != nil {
 		errs = append(errs, config.Invalid("images", err.Error(), strings.Join(c.Images, ",")))
 	}
+	if c.Push != "" {
+		if _, err := c.registry().Repository(base); err != nil || strings.Contains(c.Push, "//") {
+			errs = append(errs, config.Invalid("push", "must be host[:port]/path", c.Push))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+func (c *Config) registry() image.Registry {
+	return image.Registry{Prefix: c.Push, PlainHTTP: c.PlainHTTP}
 }
 
 // programs are the images that have one.
@@ -95,7 +107,17 @@ func run(ctx context.Context, cfg *Config, p service.Process) error {
 	if err := writeDigests(filepath.Join(cfg.Output, "digests.txt"), cfg.Tag, all); err != nil {
 		return err
 	}
-	return report(p.Stdout, all)
+	if err := report(p.Stdout, all); err != nil || cfg.Push == "" {
+		return err
+	}
+	for _, img := range all {
+		pushed, err := cfg.registry().Push(ctx, img, cfg.Tag)
+		if err != nil {
+			return fmt.Errorf("push %s: %w", img.Name, err)
+		}
+		fmt.Fprintln(p.Stdout, "pushed", pushed)
+	}
+	return nil
 }
 
 func makeAll(ctx context.Context, cfg *Config, stamp build.Stamp) (all []image.Image, err error) {
@@ -125,6 +147,10 @@ func makeAll(ctx context.Context, cfg *Config, stamp build.Stamp) (all []image.I
 		}
 		all = append(all, img)
 	}
+	roots, err := build.ModuleVersion(ctx, cfg.Source, sbom.Roots)
+	if err != nil {
+		return nil, err
+	}
 	for _, program := range programs {
 		img, err := builder.Build(program.Name, cfg.Arch, files[program.Name])
 		if err != nil {
@@ -133,7 +159,7 @@ func makeAll(ctx context.Context, cfg *Config, stamp build.Stamp) (all []image.I
 		if err := checkSize(img, program.Limit); err != nil {
 			return nil, err
 		}
-		if err := attach(builder, &img, files[program.Name], cfg, stamp); err != nil {
+		if err := attach(builder, &img, files[program.Name], cfg, stamp, roots); err != nil {
 			return nil, err
 		}
 		all = append(all, img)
@@ -163,8 +189,8 @@ func compile(ctx context.Context, cfg *Config, dir string, programs []build.Prog
 }
 
 // attach adds the SBOM to an image, and writes it beside the image's file.
-func attach(builder *image.Builder, img *image.Image, files map[string]string, cfg *Config, stamp build.Stamp) error {
-	document, err := sbom.Document(img.Name, files, stamp)
+func attach(builder *image.Builder, img *image.Image, files map[string]string, cfg *Config, stamp build.Stamp, roots string) error {
+	document, err := sbom.Document(img.Name, files, stamp, roots)
 	if err != nil {
 		return fmt.Errorf("SBOM of %s: %w", img.Name, err)
 	}

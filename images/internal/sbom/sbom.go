@@ -9,12 +9,10 @@ import (
 	"debug/buildinfo"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"regexp"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -25,15 +23,14 @@ import (
 	"torikumi/images/internal/build"
 )
 
-const (
-	unknown = "NOASSERTION"
-	// roots is the module that the base's certificate authorities come from.
-	roots = "golang.org/x/crypto/x509roots/fallback"
-)
+const unknown = "NOASSERTION"
+
+// Roots is the module that the base's certificate authorities come from.
+const Roots = "golang.org/x/crypto/x509roots/fallback"
 
 // Document describes the image of a program, whose files are given by their
-// architecture.
-func Document(name string, files map[string]string, stamp build.Stamp) ([]byte, error) {
+// architecture. rootsVersion is that of the module Roots.
+func Document(name string, files map[string]string, stamp build.Stamp, rootsVersion string) ([]byte, error) {
 	d := &document{stamp: stamp, name: name, seen: make(map[common.ElementID]bool)}
 	whole := sha256.New()
 	for _, arch := range slices.Sorted(maps.Keys(files)) {
@@ -49,9 +46,7 @@ func Document(name string, files map[string]string, stamp build.Stamp) ([]byte, 
 		}
 		d.program(arch, info, hex.EncodeToString(sum[:]))
 	}
-	if err := d.certificates(); err != nil {
-		return nil, err
-	}
+	d.relate(d.image(), common.TypeRelationshipContains, d.module(Roots, rootsVersion, ""))
 	var out bytes.Buffer
 	err := json.Write(d.finish(hex.EncodeToString(whole.Sum(nil))), &out, json.Indent("  "))
 	return out.Bytes(), err
@@ -66,22 +61,6 @@ type document struct {
 }
 
 func (d *document) image() common.ElementID { return id("image", d.name) }
-
-// certificates adds the module with the base's certificate authorities, at the
-// version that is linked into this program.
-func (d *document) certificates() error {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return errors.New("this program does not say what it is built from")
-	}
-	for _, dep := range info.Deps {
-		if dep.Path == roots {
-			d.relate(d.image(), common.TypeRelationshipContains, d.module(dep.Path, dep.Version, dep.Sum))
-			return nil
-		}
-	}
-	return fmt.Errorf("this program is built without %s", roots)
-}
 
 // program adds one and the modules in it.
 func (d *document) program(arch string, info *buildinfo.BuildInfo, sum string) {
