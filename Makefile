@@ -74,7 +74,7 @@ race: kubernetes ## Run all tests under the race detector.
 
 .PHONY: e2e
 e2e: ## Run the tests that need root and Debian packages; it says what it lacks.
-	go test -tags e2e -count=1 ./failover/image
+	go test -tags e2e -count=1 ./failover/image ./images/internal/cli
 
 .PHONY: bench
 bench: kubernetes ## Run the benchmarks: BENCHFLAGS (of go test).
