@@ -14,6 +14,7 @@ BENCHFLAGS ?=
 TAG ?= dev
 ARCH ?= amd64,arm64
 IMAGES ?=
+PUSH ?=
 
 BUF := v1.75.0
 PROTOC_GEN_GO := v1.36.12
@@ -57,8 +58,8 @@ simulate-plot: ## Simulate a day and draw docs/images/simulated-day.svg.
 	$(BIN)/matchfunction simulate --day --rules=docs/rulesets/arena.json --seed=$(SEED) --svg=docs/images/simulated-day.svg
 
 .PHONY: images
-images: ## Make bin/images/NAME.tar of each service: TAG (dev), ARCH (amd64,arm64), IMAGES (all).
-	go run ./images --tag="$(TAG)" --arch="$(ARCH)" --images="$(IMAGES)"
+images: ## Make bin/images/NAME.tar: TAG (dev), ARCH (amd64,arm64), IMAGES (all), PUSH (a registry).
+	go run ./images --tag="$(TAG)" --arch="$(ARCH)" --images="$(IMAGES)" --push="$(PUSH)"
 
 .PHONY: kubernetes
 kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.

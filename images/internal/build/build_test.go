@@ -3,9 +3,11 @@ package build_test
 import (
 	"bytes"
 	"debug/buildinfo"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +23,7 @@ var stamp = build.Stamp{Tag: "v1.2.0", Revision: "0123456789abcdef-dirty", Time:
 func TestSelect(t *testing.T) {
 	for _, tt := range []struct{ names, want string }{
 		{"gate frontend gate", "gate frontend"},
-		{"", "frontend matchfunction evaluator director failover minimatch miniagones gate gameserver loadgen"},
+		{"", "frontend matchfunction evaluator director failover minimatch miniagones gate gameserver loadgen devissuer"},
 	} {
 		programs, err := build.Select(strings.Fields(tt.names))
 		var got []string
@@ -39,6 +41,27 @@ func TestSelect(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(root, p.Package, "main.go")); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestManifests: what manifests name, there is.
+func TestManifests(t *testing.T) {
+	image, found := regexp.MustCompile(`(?m)^[ -]*image: "?torikumi/([a-z-]+)`), 0
+	err := filepath.WalkDir(root+"/manifests", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".yaml" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range image.FindAllStringSubmatch(string(text), -1) {
+			found++
+			if _, err := build.Select(m[1:]); err != nil && m[1] != "unreal-server" {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		return err
+	})
+	if err != nil || found < 5 {
+		t.Errorf("%v: %d images found", err, found)
 	}
 }
 

@@ -35,6 +35,7 @@ func Programs() []Program {
 		{"gate", "gameserver/cmd/gate", 15 * megabyte},
 		{"gameserver", "gameserver/cmd/server", 15 * megabyte},
 		{"loadgen", "loadgen", 15 * megabyte},
+		{"devissuer", "local/cmd/devissuer", 15 * megabyte},
 	}
 }
 
