@@ -1,7 +1,7 @@
 # Everything a developer or CI does. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones loadgen local images test
+MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones loadgen local images test test/cluster
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
@@ -15,6 +15,7 @@ TAG ?= dev
 ARCH ?= amd64,arm64
 IMAGES ?=
 PUSH ?=
+GAMES ?= 1
 
 BUF := v1.75.0
 PROTOC_GEN_GO := v1.36.12
@@ -60,6 +61,18 @@ simulate-plot: ## Simulate a day and draw docs/images/simulated-day.svg.
 .PHONY: images
 images: ## Make bin/images/NAME.tar: TAG (dev), ARCH (amd64,arm64), IMAGES (all), PUSH (a registry).
 	go run ./images --tag="$(TAG)" --arch="$(ARCH)" --images="$(IMAGES)" --push="$(PUSH)"
+
+.PHONY: cluster
+cluster: ## Make a Kubernetes cluster on this machine, as root: GAMES (1).
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/torikumi-cluster ./test/cluster/cmd/torikumi-cluster
+	$(BIN)/torikumi-cluster up --games=$(GAMES)
+
+.PHONY: cluster-down
+cluster-down: ## End it, and remove all that it has made.
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/torikumi-cluster ./test/cluster/cmd/torikumi-cluster
+	$(BIN)/torikumi-cluster down
 
 .PHONY: kubernetes
 kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.
@@ -119,6 +132,7 @@ check-generate: generate ## Fail if what is generated and committed is stale.
 check-modules: ## Fail if a module does not stand alone or is not tidy.
 	@set -e; for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...); done
 	cd tools/kubernetes && GOWORK=off go mod tidy -diff
+	cd tools/coredns && GOWORK=off go mod tidy -diff
 
 .PHONY: clean
 clean: ## Remove what was built.

@@ -13,35 +13,43 @@ import (
 	"time"
 )
 
-// ensure makes what dir lacks by make, which is given a folder to fill. Each
-// program appears as a whole or not at all, and of several processes one makes
-// it.
-func ensure(ctx context.Context, dir string, programs []string, log io.Writer, make func(lacking []string, into string) error) error {
+// ensure makes what dir lacks by make, which is given the program and the file
+// to write. Each program appears as a whole or not at all, and of several
+// processes one makes it. A process that needs one of the first does not wait
+// for the last.
+func ensure(ctx context.Context, dir string, programs []string, log io.Writer, make func(program, file string) error) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	for _, p := range programs {
+		if len(missing(dir, []string{p})) == 0 {
+			continue
+		}
+		if err := ensureOne(ctx, dir, p, log, make); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ensureOne(ctx context.Context, dir, program string, log io.Writer, make func(program, file string) error) error {
 	unlock, err := lock(ctx, dir+".lock", log)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	lacking := missing(dir, programs)
-	if len(lacking) == 0 {
+	if len(missing(dir, []string{program})) == 0 {
 		return nil
 	}
 	// The lock is ours: what stands there is of one that was killed.
-	into := dir + ".building"
-	if err := errors.Join(os.RemoveAll(into), os.Mkdir(into, 0o755)); err != nil {
+	file := filepath.Join(dir, "."+program)
+	if err := os.RemoveAll(file); err != nil {
 		return err
 	}
-	err = make(lacking, into)
-	// What was built before something failed is good.
-	for _, p := range lacking {
-		if len(missing(into, []string{p})) == 0 {
-			err = errors.Join(err, os.Rename(filepath.Join(into, p), filepath.Join(dir, p)))
-		}
+	if err := make(program, file); err != nil {
+		return errors.Join(err, os.RemoveAll(file))
 	}
-	return errors.Join(err, os.RemoveAll(into))
+	return os.Rename(file, filepath.Join(dir, program))
 }
 
 // lock waits for the file's lock. The kernel releases it if the process dies.
@@ -73,29 +81,16 @@ func lock(ctx context.Context, name string, log io.Writer) (unlock func(), err e
 	}
 }
 
-// build builds programs into a folder, one after another: linking takes much
-// memory.
-func (m Module) build(ctx context.Context, source string, programs []string, into string, log io.Writer) error {
-	version, err := m.version(ctx, source, log)
-	if err != nil {
-		return err
+// build builds a program into a file.
+func (m Module) build(ctx context.Context, source, version, program, file string, log io.Writer) error {
+	start := time.Now()
+	fmt.Fprintf(log, "building %s of %s %s, once …\n", program, m.Name, version)
+	cmd := goCommand(ctx, source, log, "build", "-trimpath", "-ldflags", m.ldflags(version), "-o", file, m.paths[program])
+	cmd.Stdout = log
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build %s: %w", program, err)
 	}
-	fmt.Fprintf(log, "building %s %s (%s) once; all of Kubernetes takes up to 13 minutes on 2 idle cores …\n",
-		m.Name, version, strings.Join(programs, ", "))
-	for _, p := range programs {
-		start := time.Now()
-		// A link that was killed leaves a part of a file.
-		part := filepath.Join(into, "."+p)
-		cmd := goCommand(ctx, source, log, "build", "-trimpath", "-ldflags", m.ldflags(version), "-o", part, m.paths[p])
-		cmd.Stdout = log
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("build %s: %w", p, err)
-		}
-		if err := os.Rename(part, filepath.Join(into, p)); err != nil {
-			return err
-		}
-		fmt.Fprintf(log, "  %s: %s\n", p, time.Since(start).Round(time.Second))
-	}
+	fmt.Fprintf(log, "  %s: %s\n", program, time.Since(start).Round(time.Second))
 	return nil
 }
 

@@ -67,7 +67,7 @@ var CoreDNS = Module{
 }
 
 // Ensure returns a folder that has the programs. What it lacks is built, with
-// progress on log; other processes that ask meanwhile wait for that build. The
+// progress on log; other processes that ask for the same meanwhile wait. The
 // working directory has to be in the repository, unless the module's variable
 // gives a folder: that has to have all of them.
 func (m Module) Ensure(ctx context.Context, log io.Writer, programs ...string) (string, error) {
@@ -82,8 +82,12 @@ func (m Module) Ensure(ctx context.Context, log io.Writer, programs ...string) (
 	if err != nil {
 		return "", err
 	}
-	return dir, ensure(ctx, dir, programs, log, func(lacking []string, into string) error {
-		return m.build(ctx, source, lacking, into, log)
+	version, err := m.version(ctx, source, log)
+	if err != nil {
+		return "", err
+	}
+	return dir, ensure(ctx, dir, programs, log, func(program, file string) error {
+		return m.build(ctx, source, version, program, file, log)
 	})
 }
 

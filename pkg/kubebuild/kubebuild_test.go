@@ -57,9 +57,9 @@ func TestEnsureBuildsOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			err := ensure(t.Context(), dir, []string{"a", "b"}, io.Discard, func(lacking []string, into string) error {
+			err := ensure(t.Context(), dir, []string{"a", "b"}, io.Discard, func(_, file string) error {
 				builds.Add(1)
-				fill(t, into, lacking...)
+				fill(t, filepath.Dir(file), filepath.Base(file))
 				return nil
 			})
 			if err != nil {
@@ -71,34 +71,41 @@ func TestEnsureBuildsOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := builds.Load(); n != 1 {
-		t.Errorf("%d builds, want 1", n)
+	if n := builds.Load(); n != 2 {
+		t.Errorf("%d builds, want 2", n)
 	}
 }
 
 // What was built stays, and only the rest is built when it is tried again.
 func TestEnsureKeepsWhatWasBuilt(t *testing.T) {
-	root := t.TempDir()
-	dir := filepath.Join(root, "key")
+	dir := filepath.Join(t.TempDir(), "key")
 	broken := errors.New("broken")
-	err := ensure(t.Context(), dir, []string{"a", "b"}, io.Discard, func(_ []string, into string) error {
-		fill(t, into, "a")
-		return broken
-	})
-	if !errors.Is(err, broken) {
+	var built []string
+	build := func(fail string) func(string, string) error {
+		built = nil
+		return func(program, file string) error {
+			built = append(built, program)
+			fill(t, filepath.Dir(file), filepath.Base(file))
+			if program == fail {
+				return broken
+			}
+			return nil
+		}
+	}
+	if err := ensure(t.Context(), dir, []string{"a", "b", "c"}, io.Discard, build("b")); !errors.Is(err, broken) {
 		t.Errorf("ensure() = %v, want %v", err, broken)
 	}
-	if left, _ := filepath.Glob(dir + ".building"); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); !slices.Equal(left, []string{filepath.Join(dir, "a")}) {
 		t.Errorf("a build that failed leaves %q", left)
 	}
-	if err := ensure(t.Context(), dir, []string{"a", "b", "c"}, io.Discard, func(lacking []string, into string) error {
-		if want := []string{"b", "c"}; !slices.Equal(lacking, want) {
-			t.Errorf("%q are built again, want %q", lacking, want)
-		}
-		fill(t, into, lacking...)
-		return nil
-	}); err != nil {
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+		t.Errorf("a build that failed leaves %q", left)
+	}
+	if err := ensure(t.Context(), dir, []string{"a", "b", "c"}, io.Discard, build("")); err != nil {
 		t.Fatal(err)
+	}
+	if want := []string{"b", "c"}; !slices.Equal(built, want) {
+		t.Errorf("%q are built again, want %q", built, want)
 	}
 	if lacking := missing(dir, []string{"a", "b", "c"}); len(lacking) > 0 {
 		t.Errorf("%q are missing", lacking)
@@ -115,7 +122,7 @@ func TestEnsureWaitsNoLongerThanAsked(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	var log strings.Builder
-	err = ensure(ctx, dir, []string{"a"}, &log, func([]string, string) error { return errors.New("it is locked") })
+	err = ensure(ctx, dir, []string{"a"}, &log, func(string, string) error { return errors.New("it is locked") })
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(log.String(), "waiting") {
 		t.Errorf("ensure() = %v and says %q", err, log.String())
 	}
