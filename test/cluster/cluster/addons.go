@@ -22,7 +22,7 @@ func (c *Cluster) applyAddons(ctx context.Context) error {
 		return err
 	}
 	var text bytes.Buffer
-	if err := t.Execute(&text, map[string]string{"Image": corednsImage, "Address": dnsAddress}); err != nil {
+	if err := t.Execute(&text, map[string]string{"Image": corednsImage, "Address": dnsAddress, "Node": c.options.Nodes[0].Name}); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, c.path("bin", "kubectl"), "--kubeconfig", c.Kubeconfig, "apply", "--server-side", "-f", "-")

@@ -73,6 +73,8 @@ func (c *Cluster) kubeadmConfig(token string) []object {
 		"failCgroupV1": false,
 		"failSwapOn":   false,
 		"resolvConf":   "/etc/resolv.conf",
+		// Where a node that joins puts it, and not where it is on the host.
+		"authentication": object{"x509": object{"clientCAFile": "/etc/kubernetes/pki/ca.crt"}},
 		// All nodes have the disk of this machine, and there may be little left on it.
 		"evictionHard":                object{"memory.available": "100Mi", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
 		"imageGCHighThresholdPercent": 100,

@@ -33,9 +33,10 @@ func (c *Cluster) claim(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = run(ctx, "ip", "link", "add", "name", bridge, "alias", c.state.alias(c.Folder), "type", "bridge")
+		_, err = run(ctx, "ip", "link", "add", "name", bridge, "type", "bridge")
 		if err == nil {
-			return nil
+			_, err = run(ctx, "ip", "link", "set", bridge, "alias", c.state.alias(c.Folder))
+			return err
 		}
 		if !strings.Contains(err.Error(), "File exists") { // else another was faster
 			return err
@@ -197,8 +198,10 @@ func (s *state) removeNetwork(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// owned reports whether the bridge is this cluster's, or nobody's.
+// owned reports whether the bridge is this cluster's, or nobody's: it may have
+// been removed, and a crash may have come before it was marked.
 func (s *state) owned(folder string) bool {
 	alias, err := os.ReadFile("/sys/class/net/" + s.bridge() + "/ifalias")
-	return err != nil || strings.TrimSpace(string(alias)) == s.alias(folder)
+	mark := strings.TrimSpace(string(alias))
+	return err != nil || mark == "" || mark == s.alias(folder)
 }

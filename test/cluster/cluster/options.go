@@ -19,7 +19,8 @@ type Options struct {
 	// State is the folder for everything that the cluster writes, of its own. It
 	// may not exist. If empty it is named after the cluster, in the user's cache.
 	State string
-	// Nodes are made, DefaultNodes(1) if there are none.
+	// Nodes are made, DefaultNodes(1) if there are none. The cluster's DNS runs on
+	// the first.
 	Nodes []NodeOptions
 	// Images are tars that all nodes get, also those that are added later.
 	Images []string

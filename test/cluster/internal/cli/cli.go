@@ -35,20 +35,20 @@ func Main(ctx context.Context, p service.Process) int {
 	}, p)
 }
 
-// which says which cluster a command is about.
-type which struct {
+// Which says which cluster a command is about.
+type Which struct {
 	Name  string `flag:"name" env:"NAME" default:"torikumi" help:"Name of the cluster, if there are several on this machine."`
 	State string `flag:"state" help:"Folder for all that the cluster writes; it may not exist. By default it is named after the cluster, in the user's cache."`
 }
 
-func (w *which) folder() (string, error) {
+func (w *Which) folder() (string, error) {
 	if w.State != "" {
 		return w.State, nil
 	}
 	return cluster.DefaultState(w.Name)
 }
 
-func (w *which) open() (*cluster.Cluster, error) {
+func (w *Which) open() (*cluster.Cluster, error) {
 	folder, err := w.folder()
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func split(args []string) (operands, settings []string) {
 }
 
 func runDown(ctx context.Context, p service.Process) int {
-	cfg := new(which)
+	cfg := new(Which)
 	if code, ok := load("down", cfg, p); !ok {
 		return code
 	}
@@ -91,7 +91,7 @@ func runDown(ctx context.Context, p service.Process) int {
 }
 
 func runKubeconfig(_ context.Context, p service.Process) int {
-	cfg := new(which)
+	cfg := new(Which)
 	if code, ok := load("kubeconfig", cfg, p); !ok {
 		return code
 	}
@@ -104,7 +104,7 @@ func runKubeconfig(_ context.Context, p service.Process) int {
 }
 
 type loadImageConfig struct {
-	which
+	Which
 	Nodes []string `flag:"nodes" help:"Names of the nodes that get them; all by default."`
 
 	files []string

@@ -18,14 +18,14 @@ const nodeAbout = `torikumi-cluster node changes the nodes of a cluster.
 Usage: torikumi-cluster node COMMAND NAME [--setting=value ...]
 `
 
-// nodeConfig is for the commands that need nothing but the node's name.
-type nodeConfig struct {
-	which
+// NodeConfig is for the commands that need nothing but the node's name.
+type NodeConfig struct {
+	Which
 
 	node []string
 }
 
-func (c *nodeConfig) Validate() error {
+func (c *NodeConfig) Validate() error {
 	if len(c.node) != 1 {
 		return errors.New("NAME: required: name one node")
 	}
@@ -33,13 +33,13 @@ func (c *nodeConfig) Validate() error {
 }
 
 type nodeAddConfig struct {
-	nodeConfig
+	NodeConfig
 	Labels []string `flag:"labels" default:"hardware=game-runner" help:"Labels of the node, KEY=VALUE; by default those of a node for games."`
 	Taints []string `flag:"taints" help:"Taints of the node, KEY=VALUE:EFFECT or KEY:EFFECT."`
 }
 
 func (c *nodeAddConfig) Validate() error {
-	errs := []error{c.nodeConfig.Validate()}
+	errs := []error{c.NodeConfig.Validate()}
 	for _, l := range c.Labels {
 		if !strings.Contains(l, "=") {
 			errs = append(errs, config.Invalid("labels", "must be KEY=VALUE", l))
@@ -52,7 +52,7 @@ func runNode(ctx context.Context, p service.Process) int {
 	return service.Dispatch(ctx, service.Program{
 		Name: "torikumi-cluster node", About: nodeAbout, Notes: notes,
 		Commands: []service.Command{
-			{Name: "add", Summary: "make a node, which joins by kubeadm, and wait until it is ready", Run: runNodeAdd},
+			{Name: "add", Summary: "make a node, Which joins by kubeadm, and wait until it is ready", Run: runNodeAdd},
 			{Name: "unplug", Summary: "pull its cable: it runs on, but nobody reaches it", Run: nodeCommand("unplug", (*cluster.Cluster).UnplugNode)},
 			{Name: "plug", Summary: "put the cable in again", Run: nodeCommand("plug", (*cluster.Cluster).PlugNode)},
 			{Name: "kill", Summary: "take its power away, for good", Run: nodeCommand("kill", (*cluster.Cluster).KillNode)},
@@ -63,7 +63,7 @@ func runNode(ctx context.Context, p service.Process) int {
 
 func nodeCommand(name string, do func(*cluster.Cluster, context.Context, string) error) func(context.Context, service.Process) int {
 	return func(ctx context.Context, p service.Process) int {
-		cfg := new(nodeConfig)
+		cfg := new(NodeConfig)
 		cfg.node, p.Args = split(p.Args)
 		if code, ok := load("node "+name, cfg, p, "NAME"); !ok {
 			return code
@@ -101,7 +101,7 @@ func runNodeAdd(ctx context.Context, p service.Process) int {
 }
 
 func runNodeExec(ctx context.Context, p service.Process) int {
-	cfg := new(nodeConfig)
+	cfg := new(NodeConfig)
 	var command []string
 	if i := slices.Index(p.Args, "--"); i >= 0 {
 		command, p.Args = p.Args[i+1:], p.Args[:i]

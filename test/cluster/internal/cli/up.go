@@ -13,7 +13,7 @@ import (
 )
 
 type upConfig struct {
-	which
+	Which
 	Games   int           `flag:"games" default:"1" rule:"from 0 to 50" help:"Nodes for games (hardware=game-runner), beside the permanent one (node-type=gcp-permanent)."`
 	Images  []string      `flag:"images" help:"Image tars that all nodes get, also those that are added later."`
 	NodeNet string        `flag:"node-net" default:"10.77.0.0/16" help:"Networks of nodes: a /24 of it for each cluster on this machine."`
@@ -53,7 +53,7 @@ func runUp(ctx context.Context, p service.Process) int {
 }
 
 func runStatus(_ context.Context, p service.Process) int {
-	cfg := new(which)
+	cfg := new(Which)
 	if code, ok := load("status", cfg, p); !ok {
 		return code
 	}
