@@ -2,12 +2,13 @@
 // player from "Play" to a game server's address and the token that opens it. It
 // is where the player's path begins and where it leaves for the game server.
 //
-// All state is in memory: one frontend knows nothing of another's tickets.
-// Readiness asks for the keys of the player tokens' issuer, without which nobody
-// can be served. It does not ask for Open Match: without it tickets can still be
-// read, watched and cancelled and join tokens made, and an answer that says what
-// is wrong is better than no frontend; the metric
-// torikumi_frontend_open_match_up tells operators.
+// The tickets are in Redis, which any number of frontends share, or in the memory
+// of one frontend that knows nothing of another's. Readiness asks for the keys of the player tokens' issuer, without which nobody
+// can be served. It asks neither for Open Match nor for Redis: without Open Match
+// tickets can still be read, watched and cancelled and join tokens made, without
+// Redis streams stay open and go on when it is back, and an answer that says what
+// is wrong is better than no frontend. The metric torikumi_frontend_open_match_up and
+// the log tell operators.
 package frontend
 
 import (
@@ -95,6 +96,7 @@ type parts struct {
 	keys       *signing.Keys
 	players    *token.RemoteKeys
 	conns      []*grpc.ClientConn
+	closers    []func()
 	matchmaker *matchmaker.Client
 	// explain is nil without match functions to ask.
 	explain *explain.Cache
@@ -115,9 +117,10 @@ func (p *parts) open() error {
 	if err := p.openAuth(); err != nil {
 		return err
 	}
-	store := ticket.NewMemory(ticket.Limits{
-		Timeout: p.cfg.TicketTimeout, Assigned: p.cfg.Retention, Ended: p.cfg.EndedRetention, Tickets: p.cfg.MaxTickets,
-	})
+	store, err := p.openStore()
+	if err != nil {
+		return err
+	}
 	if err := p.openMatchmaker(set, store); err != nil {
 		return err
 	}
@@ -207,6 +210,9 @@ func (p *parts) dial(target string) (*grpc.ClientConn, error) {
 }
 
 func (p *parts) close() {
+	for _, f := range p.closers {
+		f()
+	}
 	for _, conn := range p.conns {
 		_ = conn.Close() // nothing is under way any more
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -64,6 +65,20 @@ func errUnavailable(reason, message string) error {
 }
 
 func errStopping() error { return errUnavailable("stopping", "the service is stopping; try again") }
+
+// storeAway is the reason of errStore.
+const storeAway = "ticket_store_unavailable"
+
+// errStore says that what is known of tickets cannot be read or changed now.
+func errStore() error {
+	return errUnavailable(storeAway, "the tickets cannot be reached at the moment; try again")
+}
+
+// isStore reports whether an error is errStore's.
+func isStore(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Reason == storeAway
+}
 
 // errInternal is a fault of ours, which has been logged.
 func errInternal() error {

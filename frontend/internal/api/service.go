@@ -27,6 +27,9 @@ const (
 	// DefaultWait is how long a call of Wait takes that does not say.
 	DefaultWait = 30 * time.Second
 	maxWait     = 60 * time.Second
+	// storeRetry is the pause before a call that waits looks again at a store that
+	// could not be reached.
+	storeRetry = 500 * time.Millisecond
 )
 
 // Options are what a [Service] needs; all are required but those that say so.
@@ -77,6 +80,8 @@ func (s *Service) create(ctx context.Context, player string, req *torikumiv1.Cre
 		return ticket.Ticket{}, failed(codes.ResourceExhausted, http.StatusTooManyRequests, "too_many_tickets", "too many players are searching; try again later")
 	case errors.Is(err, ticket.ErrClosed):
 		return ticket.Ticket{}, errStopping()
+	case errors.Is(err, ticket.ErrUnavailable):
+		return ticket.Ticket{}, errStore()
 	case errors.Is(err, matchmaker.ErrUnavailable):
 		return ticket.Ticket{}, errUnavailable("matchmaker_unavailable", "the matchmaker cannot be reached; try again")
 	}
@@ -149,14 +154,18 @@ func (s *Service) wait(ctx context.Context, player, id string, timeout time.Dura
 	defer watch.Close()
 	for over := false; ; {
 		found, changed, _, err := s.follow(ctx, player, id, watch)
-		if err != nil {
+		var again <-chan time.Time
+		switch {
+		case isStore(err) && !over:
+			again = time.After(storeRetry)
+		case err != nil:
 			return nil, err
-		}
-		if over || found.Ended() {
+		case over || found.Ended():
 			return s.deliver(&found, player), nil
 		}
 		select {
 		case <-changed:
+		case <-again:
 		case <-timer.C:
 			over = true
 		case <-ctx.Done():
@@ -167,7 +176,8 @@ func (s *Service) wait(ctx context.Context, player, id string, timeout time.Dura
 
 // Watch calls send with the ticket at once and after each change of its state or
 // reason, until it has ended; and with nil whenever the time of beat has passed,
-// if that is not zero. It returns what send returns, if that is an error.
+// if that is not zero. It returns what send returns, if that is an error. A store
+// that cannot be reached ends it only before the first ticket was sent.
 func (s *Service) Watch(ctx context.Context, player, id string, beat time.Duration, send func(*torikumiv1.Ticket) error) error {
 	v := viewer{service: s, player: player, id: id, watch: s.o.Explain.Watch(), send: send}
 	defer v.watch.Close()
@@ -180,6 +190,8 @@ func (s *Service) Watch(ctx context.Context, player, id string, beat time.Durati
 	ended, err := v.show(ctx)
 	for !ended && err == nil {
 		select {
+		case <-v.again:
+			ended, err = v.show(ctx)
 		case <-v.told:
 			ended, err = v.show(ctx)
 		case <-v.changed:
@@ -204,12 +216,19 @@ type viewer struct {
 	state         torikumiv1.TicketState
 	reason        string
 	changed, told <-chan struct{}
+	// again is when to look again at a store that could not be reached.
+	again <-chan time.Time
 }
 
 // show sends the ticket if there is something new in it. It is not part of Watch
 // because what it needs on the stack would stay there while a player waits.
 func (v *viewer) show(ctx context.Context) (ended bool, err error) {
 	found, changed, told, err := v.service.follow(ctx, v.player, v.id, v.watch)
+	v.changed, v.told, v.again = changed, told, nil
+	if isStore(err) && v.state != torikumiv1.TicketState_TICKET_STATE_UNSPECIFIED {
+		v.again = time.After(storeRetry)
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -219,7 +238,7 @@ func (v *viewer) show(ctx context.Context) (ended bool, err error) {
 			return false, err
 		}
 	}
-	v.state, v.reason, v.changed, v.told = state, found.Reason, changed, told
+	v.state, v.reason = state, found.Reason
 	return found.Ended(), nil
 }
 
@@ -262,6 +281,8 @@ func (s *Service) unseen(ctx context.Context, id string, err error) error {
 		return errStopping()
 	case ctx.Err() != nil:
 		return errContext(ctx)
+	case errors.Is(err, ticket.ErrUnavailable):
+		return errStore()
 	}
 	s.o.Logger.ErrorContext(ctx, "ticket not read", "ticket", id, "error", err)
 	return errInternal()

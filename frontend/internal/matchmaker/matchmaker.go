@@ -92,7 +92,7 @@ func New(o Options) *Client {
 
 // Create creates a ticket and returns once Open Match has its own. ID, state and
 // times of t are set here. The error is a *ticket.ConflictError, ticket.ErrFull,
-// ticket.ErrClosed or ErrUnavailable. The ticket is created to the end even if
+// ticket.ErrClosed, ticket.ErrUnavailable or ErrUnavailable. The ticket is created to the end even if
 // ctx ends meanwhile.
 func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
 	defer c.deletes.expect()()
@@ -142,7 +142,7 @@ func (c *Client) createOpenMatch(ctx context.Context, t ticket.Ticket) (ticket.C
 		c.deletes.add(made.GetId())
 	}
 	switch {
-	case errors.Is(err, ticket.ErrClosed):
+	case errors.Is(err, ticket.ErrClosed), errors.Is(err, ticket.ErrUnavailable):
 		return ticket.Change{}, err
 	case err != nil:
 		return ticket.Change{}, fmt.Errorf("%w: attach: %w", ErrUnavailable, err)
@@ -236,10 +236,18 @@ func (c *Client) stop(ctx context.Context) error {
 
 func (c *Client) expire(ctx context.Context) {
 	health := rpc.NewHealth(c.logger, "tickets cannot be expired", "tickets are expired again")
+	away := false
 	for range rpc.Ticks(ctx, expireEvery) {
-		if err := c.expireOnce(ctx); !errors.Is(err, ticket.ErrClosed) {
-			health.Record(err)
+		err := c.expireOnce(ctx)
+		if errors.Is(err, ticket.ErrClosed) {
+			continue
 		}
+		health.Record(err)
+		if away && err == nil {
+			// Assignments that came meanwhile could not be kept.
+			c.reconcileSoon()
+		}
+		away = err != nil
 	}
 }
 

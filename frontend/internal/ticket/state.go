@@ -46,9 +46,9 @@ func (s State) Proto() torikumiv1.TicketState {
 	return torikumiv1.TicketState_TICKET_STATE_UNSPECIFIED
 }
 
-// reason says in plain words what a ticket in the state waits for, or why it has
+// Reason says in plain words what a ticket in the state waits for, or why it has
 // ended.
-func (s State) reason() string {
+func (s State) Reason() string {
 	switch s {
 	case Lost, Recreating:
 		return "the matchmaker has lost the ticket; it is being asked again"

@@ -143,7 +143,7 @@ func TestApply(t *testing.T) {
 	begin, later := time.Unix(1000, 0), time.Unix(2000, 0)
 	a := &Assignment{Connection: "x:1"}
 	waiting := Ticket{State: Waiting, OpenMatchID: "om", Updated: begin}
-	lost := Ticket{State: Lost, Updated: begin, Reason: Lost.reason()}
+	lost := Ticket{State: Lost, Updated: begin, Reason: Lost.Reason()}
 	for name, c := range map[string]struct {
 		from    Ticket
 		event   Event
@@ -157,10 +157,10 @@ func TestApply(t *testing.T) {
 		"assign another":  {waiting, Event{Assign, "other", a}, waiting, false},
 		"lose":            {waiting, Event{Kind: MarkLost, OpenMatchID: "om"}, lost, true},
 		"lose another":    {waiting, Event{Kind: MarkLost, OpenMatchID: "other"}, waiting, false},
-		"retry":           {lost, Event{Kind: BeginRetry}, Ticket{State: Recreating, Updated: begin, Reason: Lost.reason()}, false},
-		"again":           {Ticket{State: Recreating, Updated: begin, Reason: Lost.reason()}, Event{Kind: Attach, OpenMatchID: "om"}, waiting, true},
+		"retry":           {lost, Event{Kind: BeginRetry}, Ticket{State: Recreating, Updated: begin, Reason: Lost.Reason()}, false},
+		"again":           {Ticket{State: Recreating, Updated: begin, Reason: Lost.Reason()}, Event{Kind: Attach, OpenMatchID: "om"}, waiting, true},
 		"cancel":          {waiting, Event{Kind: Cancel}, Ticket{State: Cancelled, OpenMatchID: "om", Updated: later}, true},
-		"expire":          {lost, Event{Kind: Expire}, Ticket{State: Expired, Updated: later, Reason: Expired.reason()}, true},
+		"expire":          {lost, Event{Kind: Expire}, Ticket{State: Expired, Updated: later, Reason: Expired.Reason()}, true},
 	} {
 		got := c.from.Apply(c.event, later)
 		g, w := got.Ticket, c.want

@@ -67,7 +67,9 @@ type Change struct {
 	// Ticket is as it is now.
 	Ticket Ticket
 	From   State
-	Effect Effect
+	// FromOpenMatchID is the ticket that it had in Open Match before.
+	FromOpenMatchID string
+	Effect          Effect
 }
 
 // Changed reports whether the ticket has another state than before.
@@ -75,13 +77,13 @@ func (c *Change) Changed() bool { return c.From != c.Ticket.State }
 
 // Visible reports whether players see a difference.
 func (c *Change) Visible() bool {
-	return c.From.Proto() != c.Ticket.State.Proto() || c.From.reason() != c.Ticket.Reason
+	return c.From.Proto() != c.Ticket.State.Proto() || c.From.Reason() != c.Ticket.Reason
 }
 
 // Apply returns what an event does to a ticket. Stores change tickets in no other
 // way.
 func (t Ticket) Apply(e Event, now time.Time) Change {
-	c := Change{Ticket: t, From: t.State}
+	c := Change{Ticket: t, From: t.State, FromOpenMatchID: t.OpenMatchID}
 	if (e.Kind == MarkLost || e.Kind == Assign) && e.OpenMatchID != t.OpenMatchID {
 		return c
 	}
@@ -99,7 +101,7 @@ func (t Ticket) Apply(e Event, now time.Time) Change {
 	if to == Assigned {
 		c.Ticket.Assignment = e.Assignment
 	}
-	c.Ticket.State, c.Ticket.Reason = to, to.reason()
+	c.Ticket.State, c.Ticket.Reason = to, to.Reason()
 	if t.State.Proto() != to.Proto() {
 		c.Ticket.Updated = now
 	}
@@ -113,6 +115,9 @@ var (
 	ErrFull = errors.New("too many tickets")
 	// ErrClosed means that the store is closed.
 	ErrClosed = errors.New("the ticket store is closed")
+	// ErrUnavailable means that the store cannot be reached. Whether the call had
+	// an effect is not known.
+	ErrUnavailable = errors.New("the ticket store cannot be reached")
 )
 
 // ConflictError says that a player is in another ticket of the same queue.
@@ -141,8 +146,7 @@ type Limits struct {
 // several frontends; package storetest says in tests what it guarantees.
 //
 // Besides the errors that methods name, a store that is not in this process may
-// return others, after which the caller does not know whether the call had an
-// effect.
+// return ErrUnavailable.
 type Store interface {
 	// Create adds a ticket in state Creating and returns it with its times.
 	// The event Attach or AbortCreate must follow. The error is a

@@ -1,0 +1,105 @@
+package frontend_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"torikumi/frontend/frontend"
+	"torikumi/pkg/eventually"
+)
+
+// replicas starts two frontends that share their tickets.
+func replicas(t *testing.T) (a, b *harness, store *miniredis.Miniredis) {
+	t.Helper()
+	store = miniredis.RunT(t)
+	a = start(t, func(c *frontend.Config) { c.Redis = "redis://" + store.Addr() })
+	twin := *a
+	b = &twin
+	b.run()
+	eventually.True(t, "both hear the director", func() bool { return a.director.count() == 2 })
+	return a, b, store
+}
+
+// A ticket that one frontend has made is every frontend's: they read, follow and
+// cancel it, refuse a second one, and one of them tells Open Match.
+func TestReplicas(t *testing.T) {
+	a, b, _ := replicas(t)
+	made := a.create("alice")
+	events := b.events(t.Context(), "alice", made.ID)
+	if got := events.ticket(); got.State != "SEARCHING" {
+		t.Errorf("followed at the other: %+v", got)
+	}
+	if r := b.do("alice", "POST", "/v1/tickets", `{"queue":"session","region":"eu"}`); r.code != http.StatusConflict || !strings.Contains(r.body, made.ID) {
+		t.Errorf("a second ticket at the other: %d %s", r.code, r.body)
+	}
+	if r := b.do("bob", "GET", "/v1/tickets/"+made.ID, ""); r.code != http.StatusNotFound {
+		t.Errorf("somebody else's ticket: %d %s", r.code, r.body)
+	}
+	a.director.announce(announcement(nil, "om-1"))
+	if got := events.ticket(); got.State != "ASSIGNED" || got.JoinToken == nil {
+		t.Errorf("assigned: %+v", got)
+	}
+	if got := a.get("alice", made.ID); got.State != "ASSIGNED" || got.JoinToken == nil {
+		t.Errorf("read at the first: %+v", got)
+	}
+
+	second := b.create("bob")
+	if got := a.do("bob", "DELETE", "/v1/tickets/"+second.ID, "").ticket(t); got.State != "CANCELLED" {
+		t.Errorf("cancelled at the other: %+v", got)
+	}
+	eventually.True(t, "its ticket is deleted from Open Match", func() bool { return a.om.count() == 1 })
+}
+
+// A frontend that stops leaves its tickets to the others: they stay in Open Match,
+// and whoever waited goes on at another frontend.
+func TestReplicaStops(t *testing.T) {
+	a, b, _ := replicas(t)
+	made := a.create("alice")
+	events := a.events(t.Context(), "alice", made.ID)
+	events.ticket()
+	a.stop()
+	for events.next() != nil {
+	} // it ends
+	if got := b.get("alice", made.ID); got.State != "SEARCHING" || a.om.count() != 1 {
+		t.Errorf("after the stop: %+v, %d tickets in Open Match", got, a.om.count())
+	}
+	again := b.events(t.Context(), "alice", made.ID)
+	again.ticket()
+	b.director.announce(announcement(nil, "om-1"))
+	if got := again.ticket(); got.State != "ASSIGNED" || got.JoinToken == nil {
+		t.Errorf("assigned: %+v", got)
+	}
+}
+
+// While Redis is away creates are refused and streams stay; an assignment that came
+// meanwhile is found when it is back.
+func TestRedisAway(t *testing.T) {
+	a, b, store := replicas(t)
+	made := a.create("alice")
+	events := b.events(t.Context(), "alice", made.ID)
+	events.ticket()
+	store.Close()
+	for what, r := range map[string]reply{
+		"create": a.do("bob", "POST", "/v1/tickets", `{"queue":"session","region":"eu"}`),
+		"read":   b.do("alice", "GET", "/v1/tickets/"+made.ID, ""),
+		"cancel": a.do("alice", "DELETE", "/v1/tickets/"+made.ID, ""),
+	} {
+		if r.code != http.StatusServiceUnavailable || !strings.Contains(r.body, "ticket_store_unavailable") || r.header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %v %s", what, r.code, r.header, r.body)
+		}
+	}
+	if r := a.do("", "GET", "/readyz", ""); r.code != http.StatusOK {
+		t.Errorf("ready: %d %s", r.code, r.body)
+	}
+	a.om.assign("om-1", assignment(t, announcement(nil, "om-1")))
+	a.director.announce(announcement(nil, "om-1"))
+	if err := store.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if got := events.ticket(); got.State != "ASSIGNED" || got.JoinToken == nil {
+		t.Errorf("after Redis was away: %+v", got)
+	}
+}

@@ -1,0 +1,110 @@
+package redisstore
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"torikumi/frontend/internal/ticket"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// hashFields are those of a ticket's hash: version, state, what never changes,
+// Open Match ticket, times of creation and update in ns, connection and details
+// of the assignment. Besides them it has o, the last change, and m, its member in
+// the lists.
+var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d"}
+
+// encode writes what never changes of a ticket.
+func encode(t *ticket.Ticket) ([]byte, error) {
+	b, err := proto.Marshal(&torikumiv1.Ticket{Queue: t.Queue, Region: t.Region, Players: t.Players})
+	if err != nil {
+		return nil, fmt.Errorf("encode ticket %q: %w", t.ID, err)
+	}
+	return b, nil
+}
+
+// decode reads a ticket and its version. The error is ticket.ErrNotFound if there
+// is none.
+func decode(id string, fields []any) (ticket.Ticket, string, error) {
+	if len(fields) != len(hashFields) || fields[0] == nil {
+		return ticket.Ticket{}, "", ticket.ErrNotFound
+	}
+	text := func(i int) string { s, _ := fields[i].(string); return s } // nil is ""
+	bad := func(err error) (ticket.Ticket, string, error) {
+		return ticket.Ticket{}, "", fmt.Errorf("ticket %q in Redis: %w", id, err)
+	}
+	var static torikumiv1.Ticket
+	if err := proto.Unmarshal([]byte(text(2)), &static); err != nil {
+		return bad(err)
+	}
+	state, err := strconv.ParseUint(text(1), 10, 8)
+	if err != nil || ticket.State(state) > ticket.Expired {
+		return bad(fmt.Errorf("state %q", text(1)))
+	}
+	created, err := nanos(text(4))
+	if err != nil {
+		return bad(err)
+	}
+	updated, err := nanos(text(5))
+	if err != nil {
+		return bad(err)
+	}
+	t := ticket.Ticket{
+		ID: id, Queue: static.GetQueue(), Region: static.GetRegion(), Players: static.GetPlayers(), State: ticket.State(state),
+		Created: created, Updated: updated, OpenMatchID: text(3),
+	}
+	t.Reason = t.State.Reason()
+	if t.State == ticket.Assigned {
+		if t.Assignment, err = decodeAssignment(text(6), text(7)); err != nil {
+			return bad(err)
+		}
+	}
+	return t, text(0), nil
+}
+
+func nanos(text string) (time.Time, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("time %q", text)
+	}
+	return time.Unix(0, n), nil
+}
+
+// encodeAssignment writes an assignment, nil as two empty texts. Details that there
+// are begin with a 1.
+func encodeAssignment(a *ticket.Assignment) (connection, details string) {
+	if a == nil {
+		return "", ""
+	}
+	if a.Details == nil {
+		return a.Connection, ""
+	}
+	// Fails for texts that are not UTF-8 alone, which no message can have brought.
+	b, _ := proto.Marshal(a.Details)
+	return a.Connection, "1" + string(b)
+}
+
+func decodeAssignment(connection, details string) (*ticket.Assignment, error) {
+	a := &ticket.Assignment{Connection: connection}
+	if details == "" {
+		return a, nil
+	}
+	a.Details = new(torikumiv1.AssignmentDetails)
+	if err := proto.Unmarshal([]byte(details[1:]), a.Details); err != nil {
+		return nil, fmt.Errorf("assignment in Redis: %w", err)
+	}
+	return a, nil
+}
+
+// seats are the names of the players' places in the queue, of which each player
+// has one.
+func seats(t *ticket.Ticket) []any {
+	names := make([]any, 0, len(t.Players))
+	for _, p := range t.Players {
+		names = append(names, strconv.Itoa(len(t.Queue))+":"+t.Queue+":"+p.GetId())
+	}
+	return names
+}

@@ -1,0 +1,224 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"torikumi/frontend/internal/ticket"
+	"torikumi/frontend/internal/ticket/redisstore"
+	"torikumi/pkg/eventually"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+var limits = ticket.Limits{Timeout: 10 * time.Minute, Assigned: time.Hour, Ended: time.Minute, Tickets: 100_000}
+
+func draft(id string, players ...string) ticket.Ticket {
+	t := ticket.Ticket{ID: id, Queue: "q"}
+	for _, p := range players {
+		t.Players = append(t.Players, &torikumiv1.Player{Id: p})
+	}
+	return t
+}
+
+// lossy passes connections on to Redis, and breaks some of them after Redis has
+// done what it was told and before it can say so.
+func lossy(t *testing.T, redis string) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var work sync.WaitGroup
+	t.Cleanup(func() { l.Close(); work.Wait() })
+	pass := func(client net.Conn) {
+		defer client.Close()
+		server, err := net.Dial("tcp", redis)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		work.Go(func() { _, _ = io.Copy(server, client); server.Close() })
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := server.Read(buf)
+			if err != nil || rand.IntN(8) == 0 {
+				return
+			}
+			if _, err := client.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}
+	work.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			work.Go(func() { pass(client) })
+		}
+	})
+	return l.Addr().String()
+}
+
+// TestLostAnswers: a call whose answer was lost is made again, and comes to the
+// same as if it had not been.
+func TestLostAnswers(t *testing.T) {
+	eachRedis(t, func(t *testing.T, address string) {
+		client := redis.NewClient(&redis.Options{Addr: lossy(t, address), MaxRetries: 50, MinRetryBackoff: -1, MaxRetryBackoff: -1})
+		s := redisstore.Open(redisstore.Options{Client: client, Prefix: prefix(), Name: "a", Limits: limits, Logger: slog.New(slog.DiscardHandler)})
+		defer client.Close()
+		defer s.Stop()
+		for i := range 100 {
+			id := fmt.Sprint(i)
+			if _, err := s.Create(t.Context(), draft(id, id)); err != nil {
+				t.Fatalf("create %s: %v", id, err)
+			}
+			c, err := s.Update(t.Context(), id, ticket.Event{Kind: ticket.Attach, OpenMatchID: "om-" + id})
+			if err != nil || !c.Changed() || c.Effect != ticket.Nothing {
+				t.Fatalf("attach %s: %+v, %v", id, c, err)
+			}
+			if i%2 == 0 {
+				c, err = s.Assign(t.Context(), "om-"+id, ticket.Assignment{Connection: "192.0.2.1:7777"})
+			} else {
+				c, err = s.Update(t.Context(), id, ticket.Event{Kind: ticket.Cancel})
+			}
+			if err != nil || !c.Changed() || (c.Effect == ticket.DeleteOpenMatch) != (i%2 == 1) {
+				t.Fatalf("end %s: %+v, %v", id, c, err)
+			}
+			var conflict *ticket.ConflictError
+			if _, err := s.Create(t.Context(), draft(id+"b", id)); err != nil {
+				t.Fatalf("create %s again: %v", id, err)
+			}
+			if _, err := s.Create(t.Context(), draft(id+"c", id)); !errors.As(err, &conflict) || conflict.ID != id+"b" {
+				t.Fatalf("a third time: %v", err)
+			}
+		}
+	})
+}
+
+// TestFrontendDies: a ticket whose frontend died while Open Match was asked holds
+// its player only for a while; one that had one before waits again.
+func TestFrontendDies(t *testing.T) {
+	eachRedis(t, func(t *testing.T, address string) {
+		now := time.Unix(1_000_000_000, 0)
+		l := limits
+		l.Now = func() time.Time { return now }
+		p := prefix()
+		dead, s := open(t, address, p, "dead", l), open(t, address, p, "a", l)
+		step := func(s *redisstore.Store, id string, e ticket.Event) {
+			t.Helper()
+			if c, err := s.Update(t.Context(), id, e); err != nil || !c.Changed() {
+				t.Fatalf("%v: %+v, %v", e.Kind, c, err)
+			}
+		}
+		for _, id := range []string{"new", "lost"} {
+			if _, err := dead.Create(t.Context(), draft(id, id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		step(dead, "lost", ticket.Event{Kind: ticket.Attach, OpenMatchID: "om"})
+		step(dead, "lost", ticket.Event{Kind: ticket.MarkLost, OpenMatchID: "om"})
+		step(dead, "lost", ticket.Event{Kind: ticket.BeginRetry})
+		for _, c := range []struct {
+			pass     time.Duration
+			newState ticket.State
+			lost     ticket.State
+		}{{29 * time.Second, ticket.Creating, ticket.Recreating}, {2 * time.Second, ticket.None, ticket.Lost}} {
+			now = now.Add(c.pass)
+			if _, err := s.Expire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for id, want := range map[string]ticket.State{"new": c.newState, "lost": c.lost} {
+				got, err := s.Get(t.Context(), id)
+				if got.State != want || (err != nil) != (want == ticket.None) {
+					t.Errorf("after %v %s is %v, %v, want %v", c.pass, id, got.State, err, want)
+				}
+			}
+		}
+		if _, err := s.Create(t.Context(), draft("again", "new")); err != nil {
+			t.Errorf("the player is still held: %v", err)
+		}
+		if c, err := dead.Update(t.Context(), "lost", ticket.Event{Kind: ticket.Attach, OpenMatchID: "late"}); err != nil || c.Effect != ticket.DeleteOpenMatch {
+			t.Errorf("it was not dead but slow: %+v, %v", c, err)
+		}
+	})
+}
+
+// TestPowerCut kills Redis again and again under load: what it has confirmed is
+// there afterwards, and whoever watches hears of what comes then.
+func TestPowerCut(t *testing.T) {
+	server := startServer(t)
+	s := open(t, server.address, prefix(), "a", limits)
+	confirmed := map[string]ticket.State{}
+	var mu sync.Mutex
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var work sync.WaitGroup
+	for w := range 4 {
+		work.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				id := fmt.Sprint(w, "-", i)
+				_, err := s.Create(ctx, draft(id, id))
+				state := ticket.Creating
+				if err == nil {
+					var c ticket.Change
+					if c, err = s.Update(ctx, id, ticket.Event{Kind: ticket.Attach, OpenMatchID: "om-" + id}); err == nil {
+						state = c.Ticket.State
+					}
+				} else {
+					state = ticket.None
+				}
+				mu.Lock()
+				confirmed[id] = state
+				mu.Unlock()
+			}
+		})
+	}
+	count := func() int { mu.Lock(); defer mu.Unlock(); return len(confirmed) }
+	for range 3 {
+		before := count()
+		eventually.True(t, "tickets are made", func() bool { return count() > before+200 })
+		server.kill()
+		server.start()
+	}
+	before := count()
+	eventually.True(t, "tickets are made again", func() bool { return count() > before+50 })
+	cancel()
+	work.Wait()
+	lost := 0
+	for id, want := range confirmed {
+		if got, err := s.Get(t.Context(), id); err != nil && want != ticket.None || err == nil && got.State < want {
+			lost++
+			t.Logf("%s was confirmed as %v, and is %v, %v", id, want, got.State, err)
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%d of %d are lost", lost, len(confirmed))
+	}
+
+	if _, err := s.Create(t.Context(), draft("watched", "w")); err != nil {
+		t.Fatal(err)
+	}
+	_, changed, err := s.Watch(t.Context(), "watched")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.kill()
+	server.start()
+	select {
+	case <-changed:
+	case <-time.After(30 * time.Second):
+		t.Error("a watcher does not hear that changes may have been missed")
+	}
+}

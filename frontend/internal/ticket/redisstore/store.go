@@ -1,0 +1,399 @@
+// Package redisstore keeps the tickets of any number of frontends in Redis.
+//
+// A ticket is one hash; lists in the order of time, and the keys by player and by
+// Open Match ticket, lead to it. All keys share one hash tag and so one slot.
+// What an event does to a ticket is decided here by [ticket.Ticket.Apply] alone: a
+// change is read, decided, and written by a script if the ticket still has the
+// version that was read.
+//
+// What Redis has confirmed is as durable as Redis is set up to be: nothing is
+// lost with appendfsync always. After a failover to a replica that had not caught
+// up, tickets may be missing or be in an earlier state. Players are told that
+// there is no such ticket and ask again; an assignment that is missing is read from
+// Open Match; an Open Match ticket of nobody is matched at most once, and the gate's
+// no-show time-out ends that server.
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/redis/go-redis/v9"
+
+	"torikumi/frontend/internal/ticket"
+	"torikumi/pkg/rpc"
+)
+
+const (
+	// earlyAge is longer than Open Match can take to create a ticket.
+	earlyAge = 10 * time.Second
+	// orphanAge is how long a ticket may wait for Open Match to create its own: then
+	// its frontend has died.
+	orphanAge = 30 * time.Second
+	// beat is how often a frontend says that it is alive, and dead the age of the last
+	// such word from which on others look after its tickets.
+	beat = 2 * time.Second
+	dead = 10 * time.Second
+	// batch is how many tickets one script or pipeline touches at most.
+	batch = 500
+)
+
+// Options are what a [Store] needs; all are required.
+type Options struct {
+	// Client is a connection to Redis; the caller closes it after the store. Calls
+	// that it makes again must be few, as each method makes its own.
+	Client redis.UniversalClient
+	// Prefix begins all keys: frontends that share it share their tickets.
+	Prefix string
+	// Name is this frontend's among them.
+	Name   string
+	Limits ticket.Limits
+	Logger *slog.Logger
+}
+
+// Store is a [ticket.Store]. Besides the errors of the interface its methods return
+// ticket.ErrUnavailable when Redis cannot be reached.
+type Store struct {
+	client redis.UniversalClient
+	prefix string
+	name   string
+	limits ticket.Limits
+	logger *slog.Logger
+
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+	closing chan struct{}
+
+	mu       sync.Mutex
+	closed   bool
+	watchers map[string]chan struct{}
+	alive    []string
+}
+
+var _ ticket.Store = (*Store)(nil)
+
+// silence keeps the client's own log, of each try to connect, from standard error:
+// the store logs when Redis is lost and when it is back.
+var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
+
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+// Open makes a store, which need not reach Redis yet. Stop has to be called.
+func Open(o Options) *Store {
+	if o.Limits.Now == nil {
+		o.Limits.Now = time.Now
+	}
+	silence()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Store{
+		client: o.Client, prefix: "{" + o.Prefix + "}:", name: o.Name, limits: o.Limits, logger: o.Logger,
+		stop: cancel, closing: make(chan struct{}), watchers: make(map[string]chan struct{}),
+	}
+	s.work.Go(func() { s.listen(ctx) })
+	s.work.Go(func() { s.live(ctx) })
+	return s
+}
+
+// Stop ends the work beside the calls. The store is not used after it.
+func (s *Store) Stop() {
+	s.stop()
+	s.work.Wait()
+}
+
+// Create implements [ticket.Store].
+func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+	if s.isClosed() {
+		return ticket.Ticket{}, ticket.ErrClosed
+	}
+	now := s.limits.Now()
+	t.State, t.Created = ticket.None, now
+	made := t.Apply(ticket.Event{Kind: ticket.Create}, now).Ticket
+	static, err := encode(&made)
+	if err != nil {
+		return ticket.Ticket{}, err
+	}
+	args := append([]any{made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets}, seats(&made)...)
+	answer, err := s.run(ctx, createScript, args...)
+	if err != nil {
+		return ticket.Ticket{}, err
+	}
+	switch answer[0] {
+	case "created":
+		return made, nil
+	case "full":
+		return ticket.Ticket{}, ticket.ErrFull
+	case "conflict":
+		i, err := strconv.Atoi(answer[1])
+		if err != nil || i < 0 || i >= len(made.Players) {
+			return ticket.Ticket{}, fmt.Errorf("create: Redis answered %q", answer)
+		}
+		return ticket.Ticket{}, &ticket.ConflictError{Player: made.Players[i].GetId(), Queue: made.Queue, ID: answer[2]}
+	}
+	return ticket.Ticket{}, fmt.Errorf("create: Redis answered %q", answer)
+}
+
+// Get implements [ticket.Store].
+func (s *Store) Get(ctx context.Context, id string) (ticket.Ticket, error) {
+	t, _, err := s.read(ctx, id)
+	return t, err
+}
+
+// read returns a ticket with its version.
+func (s *Store) read(ctx context.Context, id string) (ticket.Ticket, string, error) {
+	fields, err := s.client.HMGet(ctx, s.prefix+"t:"+id, hashFields...).Result()
+	if err != nil {
+		return ticket.Ticket{}, "", unavailable(err)
+	}
+	return decode(id, fields)
+}
+
+// Update implements [ticket.Store].
+func (s *Store) Update(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+	if s.isClosed() && (e.Kind == ticket.Attach || e.Kind == ticket.BeginRetry || e.Kind == ticket.Expire) {
+		return ticket.Change{}, ticket.ErrClosed
+	}
+	return s.update(ctx, id, e)
+}
+
+// update applies an event to a ticket as it is, however often that changes
+// meanwhile.
+func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+	op := strconv.FormatUint(rand.Uint64(), 36)
+	for {
+		t, version, err := s.read(ctx, id)
+		if err != nil {
+			return ticket.Change{}, err
+		}
+		c := t.Apply(e, s.limits.Now())
+		if !c.Changed() {
+			return c, nil
+		}
+		answer, err := s.run(ctx, swapScript, s.swapArgs(&c, version, op)...)
+		if err != nil {
+			return ticket.Change{}, err
+		}
+		switch answer[0] {
+		case "done":
+			return c, nil
+		case "gone":
+			return ticket.Change{}, ticket.ErrNotFound
+		case "early":
+			early, err := decodeAssignment(answer[1], answer[2])
+			if err != nil {
+				return ticket.Change{}, err
+			}
+			e.Kind, e.Assignment = ticket.AttachAssigned, early
+		}
+	}
+}
+
+// class is what the scripts know of a state.
+func class(s ticket.State) string {
+	switch s {
+	case ticket.Creating, ticket.Recreating:
+		return "creating"
+	case ticket.Waiting:
+		return "waiting"
+	case ticket.Lost:
+		return "lost"
+	case ticket.Assigned:
+		return "assigned"
+	case ticket.None:
+		return "none"
+	}
+	return "ended"
+}
+
+func (s *Store) swapArgs(c *ticket.Change, version, op string) []any {
+	t, before := &c.Ticket, ""
+	if c.From == ticket.Waiting {
+		before = c.FromOpenMatchID
+	}
+	connection, details := encodeAssignment(t.Assignment)
+	visible := "0"
+	if c.Visible() {
+		visible = "1"
+	}
+	return append([]any{
+		t.ID, version, op, class(c.From), class(t.State), int(t.State), before, t.OpenMatchID,
+		t.Updated.UnixNano(), t.Updated.UnixMicro(), s.limits.Now().UnixMicro(), connection, details, visible,
+	}, seats(t)...)
+}
+
+// Assign implements [ticket.Store].
+func (s *Store) Assign(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error) {
+	if s.isClosed() {
+		return ticket.Change{}, ticket.ErrClosed
+	}
+	connection, details := encodeAssignment(&a)
+	id, err := assignScript.Run(ctx, s.client, []string{s.prefix}, openMatchID, connection, details, earlyAge.Milliseconds()).Text()
+	if err != nil {
+		return ticket.Change{}, unavailable(err)
+	}
+	if id == "" {
+		return ticket.Change{}, ticket.ErrNotFound
+	}
+	return s.update(ctx, id, ticket.Event{Kind: ticket.Assign, OpenMatchID: openMatchID, Assignment: &a})
+}
+
+// Open implements [ticket.Store]. Each ticket is looked after by one of the frontends
+// that are alive, as their names and its id decide.
+func (s *Store) Open(ctx context.Context) ([]string, error) {
+	pipe := s.client.Pipeline()
+	open := pipe.ZRange(ctx, s.prefix+"open", 0, -1)
+	creating := pipe.ZRange(ctx, s.prefix+"creating", 0, -1)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, unavailable(err)
+	}
+	skip := make(map[string]bool, len(creating.Val()))
+	for _, id := range creating.Val() {
+		skip[id] = true
+	}
+	s.mu.Lock()
+	alive := s.alive
+	s.mu.Unlock()
+	ids := make([]string, 0, len(open.Val())/max(len(alive), 1)+1)
+	for _, member := range open.Val() {
+		if id := member[min(16, len(member)):]; !skip[id] && s.looksAfter(id, alive) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// looksAfter reports whether a ticket is this frontend's: of all that are alive it
+// has the highest hash with it, so that one that comes or goes moves few.
+func (s *Store) looksAfter(id string, alive []string) bool {
+	own := share(s.name, id)
+	for _, other := range alive {
+		if other != s.name && share(other, id) > own {
+			return false
+		}
+	}
+	return true
+}
+
+func share(name, id string) uint64 { return xxhash.Sum64String(name + "\x00" + id) }
+
+// Expire implements [ticket.Store]. A ticket whose frontend died while Open Match
+// was to create its own is taken out of that state.
+func (s *Store) Expire(ctx context.Context) ([]ticket.Change, error) {
+	if s.isClosed() {
+		return nil, ticket.ErrClosed
+	}
+	now := s.limits.Now()
+	expired, err := s.end(ctx, "open", 16, now.Add(-s.limits.Timeout), ticket.Expire)
+	if err != nil {
+		return expired, err
+	}
+	for _, k := range []ticket.Kind{ticket.AbortCreate, ticket.AbortRetry} {
+		if _, err := s.end(ctx, "creating", 0, now.Add(-orphanAge), k); err != nil {
+			return expired, err
+		}
+	}
+	for list, age := range map[string]time.Duration{"assigned": s.limits.Assigned, "ended": s.limits.Ended} {
+		for n := batch; n == batch; {
+			n, err = forgetScript.Run(ctx, s.client, []string{s.prefix}, list, now.Add(-age).UnixMicro(), batch).Int()
+			if err != nil {
+				return expired, unavailable(err)
+			}
+		}
+	}
+	return expired, nil
+}
+
+// end applies an event to the tickets of a list that are as old as a time, and
+// returns what that has changed. skip is how much of a member is not the id.
+func (s *Store) end(ctx context.Context, list string, skip int, before time.Time, k ticket.Kind) ([]ticket.Change, error) {
+	var changes []ticket.Change
+	for {
+		members, err := s.client.ZRangeArgs(ctx, redis.ZRangeArgs{
+			Key: s.prefix + list, ByScore: true, Start: "-inf", Stop: before.UnixMicro(), Count: batch,
+		}).Result()
+		if err != nil {
+			return changes, unavailable(err)
+		}
+		changed := 0
+		for _, member := range members {
+			c, err := s.update(ctx, member[min(skip, len(member)):], ticket.Event{Kind: k})
+			if err != nil && !errors.Is(err, ticket.ErrNotFound) {
+				return changes, err
+			}
+			if err == nil && c.Changed() {
+				changes, changed = append(changes, c), changed+1
+			}
+		}
+		if changed == 0 || len(members) < batch {
+			return changes, nil
+		}
+	}
+}
+
+// Close implements [ticket.Store]. The other frontends, or the next one, look after
+// all tickets: it returns none.
+func (s *Store) Close(ctx context.Context) ([]ticket.Ticket, error) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, nil
+	}
+	s.closed = true
+	close(s.closing)
+	s.mu.Unlock()
+	s.wakeAll()
+	if err := s.client.ZRem(ctx, s.prefix+"frontends", s.name).Err(); err != nil {
+		return nil, unavailable(err)
+	}
+	return nil, nil
+}
+
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// live says again and again that this frontend is alive, and hears who else is.
+func (s *Store) live(ctx context.Context) {
+	health := rpc.NewHealth(s.logger, "Redis cannot be reached", "Redis is reached again")
+	for ctx.Err() == nil {
+		name := s.name
+		if s.isClosed() {
+			name = ""
+		}
+		alive, err := aliveScript.Run(ctx, s.client, []string{s.prefix}, name, dead.Milliseconds()).StringSlice()
+		if err == nil {
+			s.mu.Lock()
+			s.alive = alive
+			s.mu.Unlock()
+		}
+		if ctx.Err() == nil {
+			health.Record(err)
+		}
+		_ = rpc.Sleep(ctx, beat) // ends with ctx
+	}
+}
+
+// run runs a script that answers with texts.
+func (s *Store) run(ctx context.Context, script *redis.Script, args ...any) ([]string, error) {
+	answer, err := script.Run(ctx, s.client, []string{s.prefix}, args...).StringSlice()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if len(answer) == 0 {
+		return nil, errors.New("Redis answered nothing")
+	}
+	return answer, nil
+}
+
+// unavailable says that it is unknown whether a call had an effect.
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ticket.ErrUnavailable, err) }

@@ -1,0 +1,63 @@
+-- Changes a ticket if it still has the version that the caller has read.
+-- KEYS: prefix. ARGV: id, version, id of this change, class of the state before
+-- and after (creating, waiting, lost, assigned, ended or none), state after, Open
+-- Match ticket before and after, updated in ns and us, now in us, connection and
+-- details of the assignment, 1 if players see it, then the seats.
+-- Returns {'done'}, {'gone'}, {'conflict'} or, for a ticket that begins to wait
+-- and whose assignment came before, {'early', connection, details}.
+local prefix, id = KEYS[1], ARGV[1]
+local ticket = prefix .. 't:' .. id
+local before, after = ARGV[4], ARGV[5]
+local found = redis.call('HMGET', ticket, 'v', 'o', 'm')
+if not found[1] then
+  return {'gone'}
+end
+if found[2] == ARGV[3] then
+  return {'done'} -- it was, and the answer was lost
+end
+if found[1] ~= ARGV[2] then
+  return {'conflict'}
+end
+if after == 'waiting' then
+  local early = redis.call('HMGET', prefix .. 'early:' .. ARGV[8], 'c', 'd')
+  if early[1] then
+    return {'early', early[1], early[2]}
+  end
+end
+local member = found[3]
+if before == 'waiting' then
+  redis.call('DEL', prefix .. 'om:' .. ARGV[7])
+end
+if before == 'creating' then
+  redis.call('ZREM', prefix .. 'creating', id)
+end
+if after == 'waiting' then
+  redis.call('SET', prefix .. 'om:' .. ARGV[8], id)
+end
+if after == 'creating' then
+  redis.call('ZADD', prefix .. 'creating', ARGV[11], id)
+end
+if after == 'assigned' or after == 'ended' or after == 'none' then
+  redis.call('ZREM', prefix .. 'open', member)
+  for i = 15, #ARGV do
+    local seat = prefix .. 'seat:' .. ARGV[i]
+    if redis.call('GET', seat) == id then
+      redis.call('DEL', seat)
+    end
+  end
+end
+if after == 'none' then
+  redis.call('DEL', ticket)
+else
+  redis.call('HSET', ticket, 'v', tostring(tonumber(ARGV[2]) + 1), 'o', ARGV[3], 's', ARGV[6], 'om', ARGV[8], 'u', ARGV[9])
+  if after == 'assigned' then
+    redis.call('HSET', ticket, 'c', ARGV[12], 'd', ARGV[13])
+  end
+  if after == 'assigned' or after == 'ended' then
+    redis.call('ZADD', prefix .. after, ARGV[10], member)
+  end
+end
+if ARGV[14] == '1' then
+  redis.call('PUBLISH', prefix .. 'changed', id)
+end
+return {'done'}
