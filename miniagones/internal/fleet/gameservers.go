@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"torikumi/miniagones/internal/label"
+	"torikumi/miniagones/internal/request"
 	"torikumi/miniagones/internal/state"
 	"torikumi/pkg/agones"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -23,8 +23,8 @@ type gameServers struct {
 }
 
 func (g *gameServers) ListGameServers(_ context.Context, req *torikumiv1.ListGameServersRequest) (*torikumiv1.ListGameServersResponse, error) {
-	if err := label.CheckLabels(req.GetMatchLabels()); err != nil {
-		return nil, invalid("match_labels", err)
+	if err := request.CheckList(req); err != nil {
+		return nil, err
 	}
 	g.fleet.mu.Lock()
 	servers := g.fleet.state.List(req.GetNamespace(), req.GetMatchLabels())
@@ -37,12 +37,8 @@ func (g *gameServers) ListGameServers(_ context.Context, req *torikumiv1.ListGam
 }
 
 func (g *gameServers) DeleteGameServer(_ context.Context, req *torikumiv1.DeleteGameServerRequest) (*torikumiv1.DeleteGameServerResponse, error) {
-	for _, f := range []struct{ field, value string }{
-		{"namespace", req.GetNamespace()}, {"name", req.GetName()}, {"uid", req.GetUid()},
-	} {
-		if f.value == "" {
-			return nil, invalid(f.field, errors.New("must not be empty"))
-		}
+	if err := request.CheckDelete(req); err != nil {
+		return nil, err
 	}
 	var err error
 	g.fleet.do(func(s *state.Fleet, now time.Time) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"torikumi/miniagones/internal/sdkserver"
 	"torikumi/miniagones/internal/state"
 	"torikumi/pkg/agones"
 )
@@ -49,13 +50,15 @@ func (r *runner) live(ctx context.Context) {
 	f.do(func(s *state.Fleet, _ time.Time) { s.Placed(name, place.Address, place.NodeName, place.Ports) })
 
 	if !f.silent {
-		sdk, err := f.serveSDK(name)
+		sdk, err := sdkserver.Serve(&sdkServer{fleet: f, name: name}, sdkserver.Options{Failed: func(err error) {
+			f.opts.Logger.Error("SDK server failed", "gameserver", name, "error", err)
+		}})
 		if err != nil {
 			r.failed(fmt.Errorf("start its SDK server: %w", err))
 			return
 		}
-		defer sdk.close()
-		r.spec.SDKGRPC, r.spec.SDKHTTP = sdk.grpcAddr, sdk.httpAddr
+		defer sdk.Close()
+		r.spec.SDKGRPC, r.spec.SDKHTTP = sdk.GRPC, sdk.HTTP
 	}
 	r.spec.Env = r.environment()
 	stop, err := r.sidecar(ctx)

@@ -47,7 +47,7 @@ func (f *Fleet) allocate(r *record, labels, annotations map[string]string, now t
 	if f.cfg.Session > 0 {
 		r.sessionEnd = now.Add(f.cfg.Session)
 	}
-	f.move(r, agones.Allocated, func(s *Server) {
+	f.input(r, InputAllocate, func(s *Server) {
 		if len(labels) > 0 {
 			s.Labels = with(s.Labels, labels)
 		}

@@ -128,30 +128,19 @@ func (f *Fleet) create(now time.Time) *Server {
 // life that may be missing.
 func (f *Fleet) check(r *record, now time.Time) {
 	if until := r.cur.ReservedUntil; !until.IsZero() && !until.After(now) {
-		f.move(r, agones.RequestReady, nil)
-		f.move(r, agones.Ready, nil)
+		f.input(r, InputRequestReady, nil)
+		f.input(r, InputReady, nil)
 	}
 	if end := r.sessionEnd; !end.IsZero() && !end.After(now) {
-		f.move(r, agones.Shutdown, nil)
+		f.input(r, InputShutdown, nil)
 		return
 	}
-	if r.nextCheck.IsZero() || r.nextCheck.After(now) {
+	silent, dead := r.signs.Check(now)
+	if !dead {
 		f.schedule(r)
 		return
 	}
-	if r.lastSign.Add(f.cfg.Health.Period).Before(now) {
-		r.misses++
-	}
-	// One check at a time: a computer that was asleep has not heard its
-	// servers, which says nothing of them.
-	if r.nextCheck = r.nextCheck.Add(f.cfg.Health.Period); !r.nextCheck.After(now) {
-		r.nextCheck = now.Add(f.cfg.Health.Period)
-	}
-	if r.misses < f.cfg.Health.FailureThreshold {
-		f.schedule(r)
-		return
-	}
-	silent := now.Sub(r.lastSign).Round(time.Millisecond).String()
-	f.move(r, agones.Unhealthy, nil)
-	f.fail(r, Failure{Server: r.cur.Name, Time: now, Reason: "no sign of life for " + silent, ExitCode: -1})
+	f.input(r, InputExited, nil)
+	reason := "no sign of life for " + silent.Round(time.Millisecond).String()
+	f.fail(r, Failure{Server: r.cur.Name, Time: now, Reason: reason, ExitCode: -1})
 }

@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"errors"
 	"maps"
-	"slices"
 	"time"
 
 	"torikumi/pkg/agones"
@@ -19,13 +18,13 @@ var (
 
 // Placed notes that a server has an address and ports.
 func (f *Fleet) Placed(name, address, node string, ports []Port) {
-	f.advance(name, agones.Creating, func(s *Server) {
+	f.advance(name, InputPlaced, func(s *Server) {
 		s.Address, s.NodeName, s.Ports = address, node, ports
 	})
 }
 
 // Starting notes that a server's surroundings stand and its program is next.
-func (f *Fleet) Starting(name string) { f.advance(name, agones.Starting, nil) }
+func (f *Fleet) Starting(name string) { f.advance(name, InputStarting, nil) }
 
 // Started notes that a server's program runs: from now on signs of life are
 // counted.
@@ -34,40 +33,33 @@ func (f *Fleet) Started(name string, now time.Time) {
 	if r == nil || r.cur.Going() {
 		return
 	}
-	if !f.cfg.Health.Disabled {
-		if r.lastSign.IsZero() {
-			r.lastSign = now
-		}
-		r.nextCheck = now.Add(f.cfg.Health.InitialDelay)
-		f.schedule(r)
-	}
-	f.advance(name, agones.Scheduled, nil)
+	r.signs.Expect(f.cfg.Health, now)
+	f.schedule(r)
+	f.advance(name, InputStarted, nil)
 }
 
 // advance moves a server forward, never back: a quick program may have called
 // Ready before its start was reported.
-func (f *Fleet) advance(name string, to State, edit func(*Server)) {
-	silent := []State{agones.PortAllocation, agones.Creating, agones.Starting, agones.Scheduled}
-	r := f.servers[name]
-	if r != nil && !r.cur.Going() && slices.Contains(silent[:slices.Index(silent, to)], r.cur.State) {
-		f.move(r, to, edit)
+func (f *Fleet) advance(name string, in Input, edit func(*Server)) {
+	if r := f.servers[name]; r != nil && !r.cur.Going() {
+		f.input(r, in, edit)
 	}
 }
 
 // Exited notes that a server's program has ended. Nobody having asked it to
 // makes the server Unhealthy.
-func (f *Fleet) Exited(name string, failure Failure) { f.broke(name, agones.Unhealthy, failure) }
+func (f *Fleet) Exited(name string, failure Failure) { f.broke(name, InputExited, failure) }
 
 // Failed notes that a server could not be started.
-func (f *Fleet) Failed(name string, failure Failure) { f.broke(name, agones.Error, failure) }
+func (f *Fleet) Failed(name string, failure Failure) { f.broke(name, InputFailed, failure) }
 
-func (f *Fleet) broke(name string, to State, failure Failure) {
+func (f *Fleet) broke(name string, in Input, failure Failure) {
 	r := f.servers[name]
 	if r == nil || r.cur.Going() {
 		return
 	}
 	failure.Server = name
-	f.move(r, to, nil)
+	f.input(r, in, nil)
 	f.fail(r, failure)
 }
 
@@ -109,8 +101,8 @@ func (f *Fleet) SDKReady(name string) error {
 	if r == nil {
 		return err
 	}
-	f.move(r, agones.RequestReady, nil)
-	f.move(r, agones.Ready, nil)
+	f.input(r, InputRequestReady, nil)
+	f.input(r, InputReady, nil)
 	return nil
 }
 
@@ -131,7 +123,7 @@ func (f *Fleet) SDKReserve(name string, d time.Duration, now time.Time) error {
 	if r == nil {
 		return err
 	}
-	f.move(r, agones.Reserved, func(s *Server) {
+	f.input(r, InputReserve, func(s *Server) {
 		if d > 0 {
 			s.ReservedUntil = now.Add(d)
 		}
@@ -145,14 +137,14 @@ func (f *Fleet) SDKShutdown(name string) error {
 	if r == nil {
 		return err
 	}
-	f.move(r, agones.Shutdown, nil)
+	f.input(r, InputShutdown, nil)
 	return nil
 }
 
 // SDKHealth is a sign of life.
 func (f *Fleet) SDKHealth(name string, now time.Time) {
 	if r := f.servers[name]; r != nil {
-		r.lastSign, r.misses = now, 0
+		r.signs.Seen(now)
 	}
 }
 

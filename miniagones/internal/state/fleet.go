@@ -72,11 +72,9 @@ type record struct {
 	cur *Server
 	// due is the next time at which something happens by itself, slot the
 	// record's place in the heap of those, or -1.
-	due  time.Time
-	slot int
-	// nextCheck is zero while no signs of life are expected.
-	nextCheck, lastSign time.Time
-	misses              int
+	due   time.Time
+	slot  int
+	signs Signs
 	// sessionEnd is zero unless the server is Allocated for a limited time.
 	sessionEnd time.Time
 	// ready says that the server has been Ready.
@@ -182,8 +180,13 @@ func (f *Fleet) commit(r *record, next *Server) {
 	f.changes = append(f.changes, Change{Server: next, From: from})
 }
 
-// move commits a version in another state.
-func (f *Fleet) move(r *record, to State, edit func(*Server)) {
+// input commits a version in the state that an input leads to, if it leads
+// anywhere.
+func (f *Fleet) input(r *record, in Input, edit func(*Server)) {
+	to, moved := r.cur.State.After(in)
+	if !moved {
+		return
+	}
 	next := *r.cur
 	next.State = to
 	next.ReservedUntil = time.Time{}
@@ -206,7 +209,7 @@ func (f *Fleet) move(r *record, to State, edit func(*Server)) {
 
 // schedule works out when r is due next and puts it into its place.
 func (f *Fleet) schedule(r *record) {
-	due := earlier(earlier(r.nextCheck, r.cur.ReservedUntil), r.sessionEnd)
+	due := earlier(earlier(r.signs.Next(), r.cur.ReservedUntil), r.sessionEnd)
 	if r.cur.Going() {
 		due = time.Time{}
 	}

@@ -1,6 +1,7 @@
-package fleet
+package sdkserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,32 +16,44 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"torikumi/pkg/service"
+	httpservice "torikumi/pkg/service"
 	sdkpb "torikumi/proto/agones/sdk"
 )
 
-// sdkServer is the SDK server of one game server.
-type sdkServer struct {
-	grpcAddr, httpAddr string
-	closers            []func()
+// Options say where Serve listens. The zero value is any free port of loopback.
+type Options struct {
+	GRPCListen, HTTPListen string
+	// Failed is told what ends a listener unasked. May be nil.
+	Failed func(error)
 }
 
-// serveSDK starts the SDK server of a game server, on loopback.
-func (f *Fleet) serveSDK(name string) (_ *sdkServer, err error) {
-	s := new(sdkServer)
+const anyPort = "127.0.0.1:0"
+
+// Server is a running SDK server.
+type Server struct {
+	// GRPC and HTTP are the addresses that it listens on.
+	GRPC, HTTP string
+
+	failed  func(error)
+	closers []func()
+}
+
+// Serve starts the SDK server of a game server.
+func Serve(server GameServer, o Options) (_ *Server, err error) {
+	s := &Server{failed: o.Failed}
 	defer func() {
 		if err != nil {
-			s.close()
+			s.Close()
 		}
 	}()
 	grpcServer := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(
 		keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
-	sdkpb.RegisterSDKServer(grpcServer, &sdkService{fleet: f, name: name})
-	if s.grpcAddr, err = s.listen(f, name, grpcServer.Serve, grpcServer.Stop); err != nil {
+	sdkpb.RegisterSDKServer(grpcServer, &service{server: server})
+	if s.GRPC, err = s.listen(o.GRPCListen, grpcServer.Serve, grpcServer.Stop); err != nil {
 		return nil, fmt.Errorf("listen for gRPC: %w", err)
 	}
 	// REST goes through gRPC, as in Agones: only so can it stream.
-	conn, err := grpc.NewClient("passthrough:///"+s.grpcAddr,
+	conn, err := grpc.NewClient("passthrough:///"+s.GRPC,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithIdleTimeout(0), grpc.WithNoProxy())
 	if err != nil {
 		return nil, fmt.Errorf("connect REST to gRPC: %w", err)
@@ -53,35 +66,37 @@ func (f *Fleet) serveSDK(name string) (_ *sdkServer, err error) {
 		return nil, fmt.Errorf("map REST to gRPC: %w", err)
 	}
 	httpServer := &http.Server{
-		Handler:           service.LocalOnly(refuseEmptyHealth(http.MaxBytesHandler(mux, 64<<10))),
+		Handler:           httpservice.LocalOnly(refuseEmptyHealth(http.MaxBytesHandler(mux, 64<<10))),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	if s.httpAddr, err = s.listen(f, name, httpServer.Serve, func() { _ = httpServer.Close() }); err != nil {
+	if s.HTTP, err = s.listen(o.HTTPListen, httpServer.Serve, func() { _ = httpServer.Close() }); err != nil {
 		return nil, fmt.Errorf("listen for REST: %w", err)
 	}
 	return s, nil
 }
 
-// listen serves on a free port until close, which calls stop.
-func (s *sdkServer) listen(f *Fleet, name string, serve func(net.Listener) error, stop func()) (string, error) {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+// listen serves until Close, which calls stop.
+func (s *Server) listen(addr string, serve func(net.Listener) error, stop func()) (string, error) {
+	lis, err := net.Listen("tcp", cmp.Or(addr, anyPort))
 	if err != nil {
 		return "", err
 	}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		if err := serve(lis); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, grpc.ErrServerStopped) {
-			f.opts.Logger.Error("SDK server failed", "gameserver", name, "error", err)
+		err := serve(lis)
+		if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, grpc.ErrServerStopped) && s.failed != nil {
+			s.failed(err)
 		}
 	}()
 	s.closers = append(s.closers, func() { stop(); <-served })
 	return lis.Addr().String(), nil
 }
 
-func (s *sdkServer) close() {
+// Close ends all calls and returns when nothing is left.
+func (s *Server) Close() {
 	for _, c := range slices.Backward(s.closers) {
 		c()
 	}
