@@ -32,7 +32,7 @@ type Config struct {
 	AllocatorCert     string `flag:"allocator-cert" help:"PEM file with the director's client certificate for the allocator."`
 	AllocatorKey      string `flag:"allocator-key" help:"PEM file with the key of the client certificate."`
 	AllocatorInsecure bool   `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
-	GameServers       string `flag:"gameservers" rule:"host:port" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService); none: servers cannot be found again or deleted."`
+	GameServers       string `flag:"gameservers" rule:"host:port" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService), called as the allocator is; none: servers cannot be found again or deleted."`
 	Namespace         string `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
 
 	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`

@@ -170,15 +170,20 @@ func dialAll(cfg *Config) (*conns, error) {
 		errs = append(errs, err)
 	}
 	dial(&c.backend, cfg.OpenMatch)
-	dial(&c.gameServers, cfg.GameServers)
 	dial(&c.frontend, cfg.Frontend)
-	if cfg.AllocatorInsecure {
-		dial(&c.allocator, cfg.Allocator)
-	} else {
-		conn, err := rpc.DialTLS(cfg.Allocator, rpc.TLS{CAFile: cfg.AllocatorCA, CertFile: cfg.AllocatorCert, KeyFile: cfg.AllocatorKey})
-		c.allocator = conn
-		errs = append(errs, err)
+	allocator := dial
+	if !cfg.AllocatorInsecure {
+		allocator = func(to **grpc.ClientConn, addr string) {
+			if addr == "" {
+				return
+			}
+			conn, err := rpc.DialTLS(addr, rpc.TLS{CAFile: cfg.AllocatorCA, CertFile: cfg.AllocatorCert, KeyFile: cfg.AllocatorKey})
+			*to = conn
+			errs = append(errs, err)
+		}
 	}
+	allocator(&c.allocator, cfg.Allocator)
+	allocator(&c.gameServers, cfg.GameServers)
 	if err := errors.Join(errs...); err != nil {
 		c.close()
 		return nil, err

@@ -100,7 +100,7 @@ func TestMutualTLS(t *testing.T) {
 			ids := h.addTickets(2)
 			secure, _ := serve(t, "127.0.0.1:0", h.registerFleet, creds)
 			i := start(t, h, func(cfg *director.Config) {
-				cfg.Allocator, cfg.AllocatorInsecure = secure, false
+				cfg.Allocator, cfg.GameServers, cfg.AllocatorInsecure = secure, secure, false
 				cfg.AllocatorCA, cfg.AllocatorCert, cfg.AllocatorKey = c.ca, clientCert, clientKey
 			})
 			if c.ok {
