@@ -1,7 +1,7 @@
 # Everything a developer or CI does. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones loadgen local images test test/cluster
+MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones miniagones/kubernetes loadgen local images test test/cluster
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
@@ -117,16 +117,17 @@ tools: ## Install the generators into bin/.
 	GOBIN=$(BIN) go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN)
 
 .PHONY: generate
-generate: tools ## Make the Go of proto/ and the CRD of failover/ anew.
+generate: tools ## Make the Go of proto/ and the CRDs anew.
 	cd proto && find . -name '*.pb.go' -o -name '*.pb.gw.go' | xargs rm -f
 	cd proto && $(BIN)/buf generate
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk.yaml --path agones/sdk
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-openmatch.yaml --path openmatch
 	cd failover && $(BIN)/controller-gen object crd paths=./api/... output:crd:dir=../manifests/base/failover/crd
+	cd miniagones/kubernetes && $(BIN)/controller-gen object crd paths=./api/... output:crd:dir=../../manifests/components/miniagones/crd
 
 .PHONY: check-generate
 check-generate: generate ## Fail if what is generated and committed is stale.
-	@test -z "$$(git status --porcelain -- proto failover/api manifests)" || { git status --short -- proto failover/api manifests; echo "stale: run make generate and commit"; exit 1; }
+	@test -z "$$(git status --porcelain -- proto failover/api miniagones/kubernetes/api manifests)" || { git status --short -- proto failover/api miniagones/kubernetes/api manifests; echo "stale: run make generate and commit"; exit 1; }
 
 .PHONY: check-modules
 check-modules: ## Fail if a module does not stand alone or is not tidy.
