@@ -109,7 +109,7 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := clearRemains(ctx, o); err != nil {
 		return nil, err
 	}
-	c = newCluster(o.State, &state{Name: o.Name, Machines: map[string]process{}, Images: o.Images, Index: -1})
+	c = newCluster(o.State, &state{Name: o.Name, Machines: map[string]process{}, Images: o.Images, Open: o.IgnoreNetworkPolicies, Index: -1})
 	c.options = o
 	if err := c.phase(ctx, "find or build the programs", c.programs); err != nil {
 		return nil, errors.Join(err, remove(context.WithoutCancel(ctx), o.State, c.state))

@@ -88,6 +88,12 @@ func newToken() string {
 	return text[:6] + "." + text[6:]
 }
 
+// nodeUsers are those of the programs on nodes, by their kubeconfigs.
+var nodeUsers = map[string]string{
+	"kube-proxy.conf":     "system:kube-proxy",
+	"network-policy.conf": "torikumi:network-policy",
+}
+
 // makePKI lets kubeadm make certificates and kubeconfigs.
 func (c *Cluster) makePKI(ctx context.Context, token string) error {
 	conf := c.path("conf")
@@ -108,13 +114,15 @@ func (c *Cluster) makePKI(ctx context.Context, token string) error {
 			return err
 		})
 	}
-	g.Go(func() error {
-		content, err := c.kubeadm(ctx, "kubeconfig", "user", "--config", config, "--client-name", "system:kube-proxy")
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(conf, "kube-proxy.conf"), []byte(content), 0o600)
-	})
+	for file, user := range nodeUsers {
+		g.Go(func() error {
+			content, err := c.kubeadm(ctx, "kubeconfig", "user", "--config", config, "--client-name", user)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(conf, file), []byte(content), 0o600)
+		})
+	}
 	if err := g.Wait(); err != nil {
 		return err
 	}

@@ -44,9 +44,14 @@ func (c *Cluster) prepareNode(n node, token string) error {
 			return err
 		}
 	}
-	proxy, err := os.ReadFile(c.path("conf", "kube-proxy.conf"))
-	if err != nil {
-		return err
+	for file := range nodeUsers {
+		content, err := os.ReadFile(c.path("conf", file))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "config", file), content, 0o600); err != nil {
+			return err
+		}
 	}
 	hash, err := c.caHash()
 	if err != nil {
@@ -54,7 +59,6 @@ func (c *Cluster) prepareNode(n node, token string) error {
 	}
 	return errors.Join(
 		os.Symlink("/run", filepath.Join(dir, "var/run")),
-		os.WriteFile(filepath.Join(dir, "config/kube-proxy.conf"), proxy, 0o600),
 		writeYAML(filepath.Join(dir, "config/join.yaml"), c.joinConfig(n, token, hash)),
 	)
 }
@@ -131,6 +135,11 @@ func (c *Cluster) nodeSpec(n node) machine.Spec {
 		{Name: "kube-proxy", Env: env, Args: []string{nodePrograms + "/kube-proxy", "--kubeconfig=" + nodeConfig + "/kube-proxy.conf",
 			"--hostname-override=" + n.Name, "--proxy-mode=iptables", "--cluster-cidr=" + c.state.PodNet.String(),
 			"--conntrack-max-per-core=0", "--oom-score-adj=0"}},
+	}
+	if !c.state.Open {
+		spec.Services = append(spec.Services, machine.Service{Name: "network-policy", Env: env, Args: []string{
+			nodePrograms + "/torikumi-network-policy", "--kubeconfig=" + nodeConfig + "/network-policy.conf", "--node=" + n.Name,
+		}})
 	}
 	return spec
 }

@@ -22,6 +22,8 @@ type Options struct {
 	// Nodes are made, DefaultNodes(1) if there are none. The cluster's DNS runs on
 	// the first.
 	Nodes []NodeOptions
+	// IgnoreNetworkPolicies leaves everything open, whatever NetworkPolicies say.
+	IgnoreNetworkPolicies bool
 	// Images are tars that all nodes get, also those that are added later.
 	Images []string
 	// NodeNet holds the networks of nodes, a /24 for each cluster of this machine,

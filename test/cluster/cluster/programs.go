@@ -18,8 +18,9 @@ var kubernetesPrograms = []string{
 
 // own are the packages of our own programs.
 var own = map[string]string{
-	"torikumi-node": "./cmd/torikumi-node",
-	"pause":         "./cmd/pause",
+	"torikumi-node":           "./cmd/torikumi-node",
+	"torikumi-network-policy": "./cmd/torikumi-network-policy",
+	"pause":                   "./cmd/pause",
 }
 
 // programs finds what the cluster runs, and builds what is not built yet.

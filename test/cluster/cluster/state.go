@@ -27,6 +27,8 @@ type state struct {
 	Machines map[string]process `json:"machines"`
 	Nodes    []node             `json:"nodes"`
 	Images   []string           `json:"images"`
+	// Open is true if NetworkPolicies are ignored.
+	Open bool `json:"open"`
 	// Forwarding is what net.ipv4.ip_forward was.
 	Forwarding string `json:"forwarding"`
 	// Programs is the folder with those of Kubernetes.

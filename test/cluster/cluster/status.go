@@ -34,6 +34,11 @@ func (c *Cluster) Status() string {
 	}
 	fmt.Fprintf(w, "cgroups\t%s\n", version)
 	fmt.Fprintf(w, "pods\t%s, services %s, DNS %s\n", c.state.PodNet, serviceNet, dnsAddress)
+	policies := "enforced"
+	if c.state.Open {
+		policies = "ignored"
+	}
+	fmt.Fprintf(w, "network policies\t%s\n", policies)
 	fmt.Fprintf(w, "registry\tnodes pull from http://%s, if something listens there\n", c.state.registry())
 	fmt.Fprintf(w, "runtimes\trunc, kata (no Kata Containers: it is runc)\n")
 	fmt.Fprintf(w, "logs\t%s\n", c.path("machines", "*", "log"))

@@ -14,11 +14,12 @@ import (
 
 type upConfig struct {
 	Which
-	Games   int           `flag:"games" default:"1" rule:"from 0 to 50" help:"Nodes for games (hardware=game-runner), beside the permanent one (node-type=gcp-permanent)."`
-	Images  []string      `flag:"images" help:"Image tars that all nodes get, also those that are added later."`
-	NodeNet string        `flag:"node-net" default:"10.77.0.0/16" help:"Networks of nodes: a /24 of it for each cluster on this machine."`
-	PodNet  string        `flag:"pod-net" default:"10.128.0.0/10" help:"Networks of pods: a /16 of it for each cluster on this machine."`
-	Timeout time.Duration `flag:"timeout" default:"5m" rule:"positive" help:"Longest time until it is ready, once Kubernetes is built."`
+	Games         int           `flag:"games" default:"1" rule:"from 0 to 50" help:"Nodes for games (hardware=game-runner), beside the permanent one (node-type=gcp-permanent)."`
+	Images        []string      `flag:"images" help:"Image tars that all nodes get, also those that are added later."`
+	NodeNet       string        `flag:"node-net" default:"10.77.0.0/16" help:"Networks of nodes: a /24 of it for each cluster on this machine."`
+	PodNet        string        `flag:"pod-net" default:"10.128.0.0/10" help:"Networks of pods: a /16 of it for each cluster on this machine."`
+	NetworkPolicy bool          `flag:"network-policy" default:"true" help:"Enforce NetworkPolicies on the nodes."`
+	Timeout       time.Duration `flag:"timeout" default:"5m" rule:"positive" help:"Longest time until it is ready, once Kubernetes is built."`
 
 	nodeNet, podNet netip.Prefix
 }
@@ -42,7 +43,8 @@ func runUp(ctx context.Context, p service.Process) int {
 	start := time.Now()
 	c, err := cluster.Up(ctx, cluster.Options{
 		Name: cfg.Name, State: cfg.State, Nodes: cluster.DefaultNodes(cfg.Games), Images: cfg.Images,
-		NodeNet: cfg.nodeNet, PodNet: cfg.podNet, Timeout: cfg.Timeout, Progress: p.Stderr,
+		IgnoreNetworkPolicies: !cfg.NetworkPolicy,
+		NodeNet:               cfg.nodeNet, PodNet: cfg.podNet, Timeout: cfg.Timeout, Progress: p.Stderr,
 	})
 	if err != nil {
 		return p.Fail("torikumi-cluster up", err)
