@@ -23,6 +23,7 @@ type Config struct {
 	RedisConfig
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50600" required:"an address to listen on" rule:"listen" help:"Address of the gRPC server. Port 0 is any free one."`
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:8080" required:"an address to listen on" rule:"listen" help:"Address of the HTTP server: API, key set, health and metrics. Port 0 is any free one."`
+	TLSConfig
 
 	OpenMatch string   `flag:"open-match" default:"127.0.0.1:50504" required:"tickets are made there" help:"Open Match's frontend service, host:port or a gRPC target."`
 	Directors []string `flag:"directors" default:"127.0.0.1:50520" help:"Directors that announce assignments, host:port or gRPC targets, with commas between."`
@@ -59,7 +60,7 @@ type Config struct {
 
 // Validate tells which of the frontend's own settings are wrong.
 func (c *Config) Validate() error {
-	return errors.Join(c.RedisConfig.validate(), c.validateTokens(), c.validateMatchFunctions(), c.validateQueues())
+	return errors.Join(c.RedisConfig.validate(), c.TLSConfig.validate(), c.validateTokens(), c.validateMatchFunctions(), c.validateQueues())
 }
 
 func (c *Config) validateTokens() error {

@@ -13,6 +13,7 @@ package frontend
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,6 +58,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	return service.Run(ctx, service.Options{
 		Name: name, Config: cfg.Config, Logger: p.logger, Registry: p.registry,
 		GRPCListen: []string{cfg.GRPCListen}, HTTPListen: []string{cfg.HTTPListen},
+		HTTPSListen: []string{cfg.HTTPSListen}, TLS: p.tls,
 		Register: func(r grpc.ServiceRegistrar) {
 			torikumiv1.RegisterFrontendServiceServer(r, &api.Server{Service: p.api})
 		},
@@ -85,6 +87,9 @@ func (p *parts) background() []func(context.Context) error {
 	if p.explain != nil {
 		work = append(work, p.explain.Run)
 	}
+	if p.certificate != nil {
+		work = append(work, func(ctx context.Context) error { return p.certificate.watch(ctx, certificateReload, p.logger) })
+	}
 	return work
 }
 
@@ -103,6 +108,9 @@ type parts struct {
 	api     *api.Service
 	auth    *api.Authenticator
 	streams sync.WaitGroup
+	// certificate and its tls are nil without --https-listen.
+	certificate *certificate
+	tls         *tls.Config
 }
 
 func (p *parts) open() error {
@@ -113,6 +121,12 @@ func (p *parts) open() error {
 	minter, err := p.openKeys()
 	if err != nil {
 		return err
+	}
+	if p.cfg.HTTPSListen != "" {
+		if p.certificate, err = loadCertificate(p.cfg.TLSConfig); err != nil {
+			return err
+		}
+		p.tls = p.certificate.config()
 	}
 	if err := p.openAuth(); err != nil {
 		return err

@@ -6,6 +6,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -62,6 +63,11 @@ type Options struct {
 	GRPCListen []string
 	// HTTPListen are the addresses of the HTTP server; empty ones are passed over.
 	HTTPListen []string
+	// HTTPSListen are addresses where the HTTP server speaks TLS, by the settings
+	// of TLS. They come behind those of HTTPListen in Addrs.
+	HTTPSListen []string
+	// TLS has to be given with HTTPSListen.
+	TLS *tls.Config
 
 	// Register adds the gRPC services.
 	Register func(grpc.ServiceRegistrar)
@@ -154,6 +160,19 @@ func (s *server) listen() error {
 			return fmt.Errorf("listen for HTTP: %w", err)
 		}
 		s.httpLis = append(s.httpLis, l)
+	}
+	for _, addr := range s.HTTPSListen {
+		if addr == "" {
+			continue
+		}
+		if s.TLS == nil {
+			return errors.New("listen for HTTPS: no settings of TLS")
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("listen for HTTPS: %w", err)
+		}
+		s.httpLis = append(s.httpLis, tls.NewListener(l, s.TLS))
 	}
 	return nil
 }
