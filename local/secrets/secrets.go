@@ -19,6 +19,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"torikumi/frontend/signing"
@@ -86,8 +87,13 @@ func Manifest(list []Secret, namespaces bool) ([]byte, error) {
 	type object = map[string]any
 	var items []object
 	if namespaces {
-		for _, name := range []string{Suite, Agones} {
-			items = append(items, object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": name}})
+		var there []string
+		for _, s := range list {
+			if slices.Contains(there, s.Namespace) {
+				continue
+			}
+			there = append(there, s.Namespace)
+			items = append(items, object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": s.Namespace}})
 		}
 	}
 	for _, s := range list {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"torikumi/local/secrets"
@@ -12,6 +13,7 @@ import (
 type secretsConfig struct {
 	Algorithm  token.Algorithm `flag:"algorithm" default:"RS256" rule:"RS256 or ES256" help:"Algorithm of the join tokens: the frontend's and the gates' --algorithm."`
 	Validity   time.Duration   `flag:"validity" default:"8760h" rule:"at least 1h" help:"How long the certificates between director and allocator are good."`
+	Allocator  bool            `flag:"allocator" default:"true" help:"Print the certificates between director and allocator; miniagones makes its own."`
 	Namespaces bool            `flag:"namespaces" default:"false" help:"Print the namespaces of the Secrets before them, for a cluster that has none yet."`
 }
 
@@ -24,6 +26,9 @@ func runSecrets(_ context.Context, p service.Process) int {
 	list, err := secrets.Make(cfg.Algorithm, time.Now(), cfg.Validity)
 	if err != nil {
 		return p.Fail("torikumi secrets", err)
+	}
+	if !cfg.Allocator {
+		list = slices.DeleteFunc(list, func(s secrets.Secret) bool { return s.Name != secrets.JoinKeys })
 	}
 	manifest, err := secrets.Manifest(list, cfg.Namespaces)
 	if err == nil {
