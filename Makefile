@@ -1,7 +1,7 @@
 # Everything a developer or CI does. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones miniagones/kubernetes loadgen local images test test/cluster
+MODULES := proto pkg frontend matchfunction evaluator director failover gameserver minimatch miniagones miniagones/kubernetes loadgen local images test test/cluster test/manifests
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
@@ -77,6 +77,10 @@ cluster-down: ## End it, and remove all that it has made.
 .PHONY: kubernetes
 kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.
 	go run ./failover/internal/controlplane/build
+
+.PHONY: manifests
+manifests: kubernetes ## Render and check everything in manifests/, on a real API server too.
+	go test -count=1 ./test/manifests
 
 .PHONY: test
 test: kubernetes ## Run all tests.
