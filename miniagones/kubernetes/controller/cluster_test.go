@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -24,6 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	v1 "torikumi/miniagones/kubernetes/api/v1"
+	"torikumi/pkg/kubebuild"
 )
 
 // cluster is an API server without nodes and without other controllers, shared by
@@ -60,31 +63,10 @@ func stopCluster() error {
 // programs are those of Kubernetes that a cluster of the tests runs.
 var programs = []string{"etcd", "kube-apiserver"}
 
-// assets finds them: in KUBEBUILDER_ASSETS, or where `make kubernetes` keeps them.
-func assets() (string, error) {
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
-		return dir, nil
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	found, err := filepath.Glob(filepath.Join(cache, "torikumi", "kubernetes", "*", programs[1]))
-	if err != nil {
-		return "", err
-	}
-	for _, file := range found {
-		if dir := filepath.Dir(file); filepath.Ext(dir) == "" {
-			return dir, nil
-		}
-	}
-	return "", errors.New("Kubernetes is not built on this machine yet: run `make kubernetes`, or set KUBEBUILDER_ASSETS")
-}
-
 func startCluster(ctx context.Context) (_ *cluster, err error) {
-	bin, err := assets()
+	bin, err := kubebuild.Kubernetes.Find(programs...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("run `make kubernetes`, or set %s: %w", kubebuild.Env, err)
 	}
 	c := &cluster{}
 	if c.dir, err = os.MkdirTemp("", "miniagones-"); err != nil {
@@ -111,7 +93,7 @@ func startCluster(ctx context.Context) (_ *cluster, err error) {
 	}
 	c.config.QPS = -1
 	scheme := runtime.NewScheme()
-	if err := errors.Join(v1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(v1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	if c.admin, err = client.New(c.config, client.Options{Scheme: scheme}); err != nil {
