@@ -28,6 +28,10 @@ import (
 // server; see Child.
 const ModeVariable = "CONFORMANCE_MODE"
 
+// HostVariable is the environment variable with the IP address that a child
+// listens on; 127.0.0.1 when empty.
+const HostVariable = "CONFORMANCE_HOST"
+
 // How a child behaves.
 const (
 	// ModeServe is a good server: Ready at once, always healthy, and it does
@@ -106,7 +110,11 @@ func serve(mode string) error {
 	if err != nil {
 		return fmt.Errorf("PORT: %w", err)
 	}
-	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	host := net.IPv4(127, 0, 0, 1)
+	if text := os.Getenv(HostVariable); text != "" {
+		host = net.ParseIP(text)
+	}
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: host, Port: port})
 	if err != nil {
 		return err
 	}
