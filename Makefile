@@ -74,6 +74,11 @@ cluster-down: ## End it, and remove all that it has made.
 	go build -o $(BIN)/torikumi-cluster ./test/cluster/cmd/torikumi-cluster
 	$(BIN)/torikumi-cluster down
 
+.PHONY: skaffold
+skaffold: ## Build skaffold and ko into bin/: 10 minutes the first time.
+	@mkdir -p $(BIN)
+	cd tools/skaffold && GOWORK=off go build -o $(BIN)/ github.com/GoogleContainerTools/skaffold/v2/cmd/skaffold github.com/google/ko
+
 .PHONY: kubernetes
 kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.
 	go run ./failover/internal/controlplane/build
@@ -91,7 +96,7 @@ race: kubernetes ## Run all tests under the race detector.
 	go test -race -timeout 20m work
 
 .PHONY: e2e
-e2e: ## Run the tests that need root and Debian packages; it says what it lacks.
+e2e: skaffold ## Run the tests that need root and Debian packages; it says what it lacks.
 	go test -tags e2e -count=1 ./failover/image ./images/internal/cli
 
 .PHONY: bench
@@ -138,6 +143,7 @@ check-modules: ## Fail if a module does not stand alone or is not tidy.
 	@set -e; for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...); done
 	cd tools/kubernetes && GOWORK=off go mod tidy -diff
 	cd tools/coredns && GOWORK=off go mod tidy -diff
+	cd tools/skaffold && GOWORK=off go mod tidy -diff
 
 .PHONY: clean
 clean: ## Remove what was built.

@@ -3,6 +3,7 @@ package build_test
 import (
 	"bytes"
 	"debug/buildinfo"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -11,7 +12,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"text/template"
 	"time"
+
+	"sigs.k8s.io/yaml"
 
 	"torikumi/images/internal/build"
 )
@@ -180,8 +184,105 @@ func TestCompileFails(t *testing.T) {
 	}
 }
 
-func TestFlags(t *testing.T) {
-	if got := strings.Join(slices.Concat(build.Flags(), build.LinkFlags(stamp)), " "); got != "-trimpath -buildvcs=false -s -w -X torikumi/pkg/version.tag=v1.2.0 -X torikumi/pkg/version.revision=0123456789abcdef-dirty" {
-		t.Error(got)
+// TestKo compares .ko.yaml, from which skaffold builds, with what is built here.
+func TestKo(t *testing.T) {
+	text, err := os.ReadFile(root + "/.ko.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
+	var ko struct{ DefaultEnv, DefaultFlags, DefaultLdflags []string }
+	if err := yaml.Unmarshal(text, &ko); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(ko.DefaultEnv, build.Environment()) || !slices.Equal(ko.DefaultFlags, build.Flags()) {
+		t.Errorf("environment %q, flags %q", ko.DefaultEnv, ko.DefaultFlags)
+	}
+	for _, dirty := range []bool{false, true} {
+		git := map[string]any{"Tag": "v1.2.0", "FullCommit": "0123456789abcdef", "IsDirty": dirty}
+		want := stamp
+		if !dirty {
+			want.Revision = strings.TrimSuffix(stamp.Revision, "-dirty")
+		}
+		var got []string
+		for _, flag := range ko.DefaultLdflags {
+			var out strings.Builder
+			if err := template.Must(template.New("").Parse(flag)).Execute(&out, map[string]any{"Git": git}); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, out.String())
+		}
+		if !slices.Equal(got, build.LinkFlags(want)) {
+			t.Errorf("flags of the linker %q, want %q", got, build.LinkFlags(want))
+		}
+	}
+}
+
+// TestSkaffold: it builds what is built here, from the same folders, and watches
+// all that a program is made of.
+func TestSkaffold(t *testing.T) {
+	text, err := os.ReadFile(root + "/skaffold.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type artifact struct {
+		Image string
+		Ko    struct {
+			Main         string
+			Dependencies struct{ Paths []string }
+		}
+	}
+	var skaffold struct {
+		Build    struct{ Artifacts []artifact }
+		Profiles []struct {
+			Patches []struct{ Value json.RawMessage }
+		}
+	}
+	if err := yaml.Unmarshal(text, &skaffold); err != nil {
+		t.Fatal(err)
+	}
+	all := skaffold.Build.Artifacts
+	for _, profile := range skaffold.Profiles {
+		for _, patch := range profile.Patches {
+			var a artifact
+			if json.Unmarshal(patch.Value, &a) == nil && a.Image != "" {
+				all = append(all, a)
+			}
+		}
+	}
+	if len(all) < 5 {
+		t.Fatalf("%d artifacts", len(all))
+	}
+	for _, a := range all {
+		programs, err := build.Select([]string{strings.TrimPrefix(a.Image, "torikumi/")})
+		if err != nil || a.Ko.Main != "./"+programs[0].Package {
+			t.Errorf("%s: %v, built from %s", a.Image, err, a.Ko.Main)
+			continue
+		}
+		for _, dir := range modulesOf(t, a.Ko.Main) {
+			if !slices.Contains(a.Ko.Dependencies.Paths, dir+"/**") {
+				t.Errorf("%s does not watch %s", a.Image, dir)
+			}
+		}
+	}
+}
+
+// modulesOf are the folders of this repository's modules in a program.
+func modulesOf(t *testing.T, main string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f={{with .Module}}{{.Path}}{{end}}", main)
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dirs []string
+	for module := range strings.Lines(string(out)) {
+		if dir, ok := strings.CutPrefix(strings.TrimSpace(module), "torikumi/"); ok && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	if len(dirs) == 0 {
+		t.Errorf("go list %s: nothing", main)
+	}
+	return dirs
 }

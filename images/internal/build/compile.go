@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -19,10 +20,9 @@ func LinkFlags(s Stamp) []string {
 	return []string{"-s", "-w", "-X torikumi/pkg/version.tag=" + s.Tag, "-X torikumi/pkg/version.revision=" + s.Revision}
 }
 
-// environment has nothing that changes the bytes.
-func environment(arch string) []string {
-	return append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1",
-		"GOARM64=v8.0", "GOFIPS140=off", "GOWORK=")
+// Environment is what could change the bytes otherwise, as .ko.yaml has it too.
+func Environment() []string {
+	return []string{"CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "GOWORK="}
 }
 
 // Compile builds programs for linux and an architecture in one call of go
@@ -43,7 +43,7 @@ func Compile(ctx context.Context, source, dir, arch string, programs []Program, 
 		files[p.Name] = filepath.Join(dir, path.Base(p.Package))
 	}
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Env = source, environment(arch)
+	cmd.Dir, cmd.Env = source, slices.Concat(os.Environ(), Environment(), []string{"GOOS=linux", "GOARCH=" + arch})
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {

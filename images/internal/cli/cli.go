@@ -120,16 +120,25 @@ func run(ctx context.Context, cfg *Config, p service.Process) error {
 	return nil
 }
 
+// makeAll makes the images that are asked for. SBOMs are written on the way.
 func makeAll(ctx context.Context, cfg *Config, stamp build.Stamp) (all []image.Image, err error) {
 	builder, err := image.NewBuilder(stamp)
 	if err != nil {
 		return nil, err
 	}
-	var programs []build.Program
-	if len(cfg.Images) == 0 || len(cfg.programs()) > 0 {
-		if programs, err = build.Select(cfg.programs()); err != nil {
+	if slices.Contains(cfg.Images, base) {
+		img, err := builder.Build(base, cfg.Arch, nil)
+		if err != nil {
 			return nil, err
 		}
+		all = append(all, img)
+		if len(cfg.programs()) == 0 {
+			return all, nil
+		}
+	}
+	programs, err := build.Select(cfg.programs())
+	if err != nil {
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "torikumi-images-")
 	if err != nil {
@@ -140,26 +149,19 @@ func makeAll(ctx context.Context, cfg *Config, stamp build.Stamp) (all []image.I
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(cfg.Images, base) {
-		img, err := builder.Build(base, cfg.Arch, nil)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, img)
-	}
 	roots, err := build.ModuleVersion(ctx, cfg.Source, sbom.Roots)
 	if err != nil {
 		return nil, err
 	}
 	for _, program := range programs {
 		img, err := builder.Build(program.Name, cfg.Arch, files[program.Name])
+		if err == nil {
+			err = checkSize(img, program.Limit)
+		}
+		if err == nil {
+			err = attach(builder, &img, files[program.Name], cfg, stamp, roots)
+		}
 		if err != nil {
-			return nil, err
-		}
-		if err := checkSize(img, program.Limit); err != nil {
-			return nil, err
-		}
-		if err := attach(builder, &img, files[program.Name], cfg, stamp, roots); err != nil {
 			return nil, err
 		}
 		all = append(all, img)
@@ -170,9 +172,6 @@ func makeAll(ctx context.Context, cfg *Config, stamp build.Stamp) (all []image.I
 // compile returns the files of programs by name and architecture.
 func compile(ctx context.Context, cfg *Config, dir string, programs []build.Program, stamp build.Stamp) (map[string]map[string]string, error) {
 	files := make(map[string]map[string]string)
-	if len(programs) == 0 {
-		return files, nil
-	}
 	for _, arch := range cfg.Arch {
 		built, err := build.Compile(ctx, cfg.Source, dir, arch, programs, stamp)
 		if err != nil {
