@@ -61,6 +61,11 @@ check_settings() {
 	case $section in
 	'' | *[!A-Za-z0-9/._-]*) invalid UNREAL_NAME_SECTION 'must have letters, digits and /._- only' "$section" ;;
 	esac
+	case $name_file in
+	*[!A-Za-z0-9_-]*.ini | .ini) invalid UNREAL_NAME_FILE 'must have letters, digits, _ and - before .ini' "$name_file" ;;
+	*.ini) ;;
+	*) invalid UNREAL_NAME_FILE 'must end with .ini' "$name_file" ;;
+	esac
 }
 
 check_user() {
@@ -155,13 +160,13 @@ quote() {
 }
 
 write_settings() {
-	ini=$data/Saved/Config/LinuxServer/Game.ini
+	config=$data/Saved/Config/LinuxServer
 	if [ -n "$server_name" ]; then
 		quote "$server_name"
-		set_ini "$ini" "$section" ServerName "$quoted" || return
+		set_ini "$config/$name_file" "$section" ServerName "$quoted" || return
 	fi
 	if [ -n "$players" ]; then
-		set_ini "$ini" /Script/Engine.GameSession MaxPlayers "$players" || return
+		set_ini "$config/Game.ini" /Script/Engine.GameSession MaxPlayers "$players" || return
 	fi
 }
 
@@ -230,6 +235,7 @@ query_port=${UNREAL_QUERY_PORT-}
 players=${UNREAL_MAX_PLAYERS-}
 map=${UNREAL_MAP-}
 server_name=${UNREAL_NAME-}
+name_file=${UNREAL_NAME_FILE-Game.ini}
 section=${UNREAL_NAME_SECTION-/Script/Engine.GameSession}
 
 check_user
@@ -239,7 +245,7 @@ check_programs
 [ "$wrong" -ne 0 ] || check_data
 [ "$wrong" -eq 0 ] || exit 2
 if ! write_settings; then
-	complain "UNREAL_DATA: cannot write $ini"
+	complain "UNREAL_DATA: cannot write below $config"
 	exit 1
 fi
 

@@ -95,7 +95,10 @@ func TestHostileNames(t *testing.T) {
 		escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name)
 		h.iniIs("[/Script/Engine.GameSession]\nServerName=\"" + escaped + "\"\n")
 	}
-	h.serve([]string{"UNREAL_NAME=other section", "UNREAL_NAME_SECTION=/Script/Arena.ArenaGameMode"})
+	h.serve([]string{"UNREAL_NAME=elsewhere", "UNREAL_NAME_FILE=Arena-Server.ini", "UNREAL_NAME_SECTION=/Script/Arena.ArenaGameMode"})
+	if got, err := os.ReadFile(filepath.Join(filepath.Dir(h.ini()), "Arena-Server.ini")); err != nil || string(got) != "[/Script/Arena.ArenaGameMode]\nServerName=\"elsewhere\"\n" {
+		t.Errorf("%v: Arena-Server.ini is %q", err, got)
+	}
 	for _, dir := range []string{h.game, h.data, "/"} {
 		if _, err := os.Stat(filepath.Join(dir, "PWNED")); err == nil {
 			t.Errorf("something was run in %s", dir)
@@ -113,6 +116,7 @@ func TestWrong(t *testing.T) {
 	for variable, bad := range map[string][]string{
 		"UNREAL_PORT": append(numbers, ""), "UNREAL_QUERY_PORT": append(numbers, "7777"), "UNREAL_MAX_PLAYERS": numbers,
 		"UNREAL_MAP": append(hostile, "-ExecCmds=quit"), "UNREAL_NAME": {"a\nb", "\n", "a\n", "\t", "\x7f", "\x1b[31m", strings.Repeat("x", 256)},
+		"UNREAL_NAME_FILE":    append(hostile, "", "Game", ".ini", "../Game.ini", "a/b.ini", "a\nb.ini", "Game.ini.bak"),
 		"UNREAL_NAME_SECTION": append(hostile, "", "a]b"), "UNREAL_DATA": append(hostile, "", "relative", "/proc/nothing", "/da ta"),
 		"UNREAL_SCRIPT": append(hostile, "none.sh", "../ArenaServer.sh", "..", ".", "/bin/sh", "Arena"),
 		"UNREAL_DIR":    append(hostile, "", "/nowhere", h.entrypoint),
