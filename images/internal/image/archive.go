@@ -34,7 +34,7 @@ func WriteArchive(img Image, tag, file string, at time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(unfinished.Name()) // gone, if all went well
+	defer func() { _ = os.Remove(unfinished.Name()) }() // gone already, if all went well
 	if err := errors.Join(archive(dir, unfinished, at), unfinished.Chmod(0o644), unfinished.Close()); err != nil {
 		return err
 	}
