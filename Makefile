@@ -96,7 +96,7 @@ race: kubernetes ## Run all tests under the race detector.
 	go test -race -timeout 20m work
 
 .PHONY: e2e
-e2e: skaffold ## Run the tests that need root and Debian packages; it says what it lacks.
+e2e: ## Run the tests that need root and Debian packages; it says what it lacks.
 	go test -tags e2e -count=1 ./failover/image ./images/internal/cli
 
 .PHONY: bench

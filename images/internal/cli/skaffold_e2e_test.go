@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && skaffold
 
 package cli_test
 
@@ -78,7 +78,8 @@ func (s *skaffold) run(args ...string) string {
 	return string(out)
 }
 
-// TestSkaffold builds an image with skaffold and ko, on our base, without Docker,
+// TestSkaffold needs bin/skaffold, which takes minutes to build, and a tag of its
+// own: go test -tags e2e,skaffold. It builds an image with skaffold and ko, on our base, without Docker,
 // and finds the program that make images makes; and renders each profile with it.
 func TestSkaffold(t *testing.T) {
 	s := newSkaffold(t)
