@@ -95,6 +95,9 @@ func (c *Cluster) buildNetwork(ctx context.Context) error {
 	if err := os.WriteFile(forwardingFile, []byte("1"), 0o644); err != nil {
 		return err
 	}
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
 	return nft(ctx, fmt.Sprintf(`table inet %[1]s {
 	chain postrouting {
 		type nat hook postrouting priority srcnat;
@@ -180,7 +183,10 @@ func (s *state) removeNetwork(ctx context.Context) error {
 		switch {
 		case l.Name == s.bridge() || strings.HasPrefix(l.Name, s.bridge()+"n"):
 			_, err := run(ctx, "ip", "link", "delete", l.Name)
-			errs = append(errs, err)
+			// A cable goes by itself, soon after the node that had its other end.
+			if _, gone := os.Stat("/sys/class/net/" + l.Name); gone == nil {
+				errs = append(errs, err)
+			}
 		case strings.HasPrefix(l.Alias, "torikumi-cluster "):
 			others = true
 		}
@@ -192,6 +198,7 @@ func (s *state) removeNetwork(ctx context.Context) error {
 			errs = append(errs, nft(ctx, "delete table inet "+s.table()))
 		}
 	}
+	errs = append(errs, s.dismiss(ctx))
 	if s.Forwarding != "" && !others {
 		errs = append(errs, os.WriteFile(forwardingFile, []byte(s.Forwarding), 0o644))
 	}

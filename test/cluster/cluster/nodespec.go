@@ -120,7 +120,7 @@ func (c *Cluster) nodeSpec(n node) machine.Spec {
 	}
 	spec.Files = map[string]string{
 		"/etc/containerd/config.toml":                                   containerdConfig,
-		"/etc/containerd/certs.d/" + c.state.registry() + "/hosts.toml": fmt.Sprintf("server = \"http://%s\"\n", c.state.registry()),
+		"/etc/containerd/certs.d/" + c.state.registry() + "/hosts.toml": registryConfig(c.state.registry()),
 		"/etc/resolv.conf":                                              resolvers(),
 		"/etc/hosts":                                                    fmt.Sprintf("127.0.0.1 localhost\n%s %s\n%s %s\n", c.state.address(n), n.Name, host(c.state.NodeNet, 1), controlPlane),
 		forwardingFile:                                                  "1",
@@ -142,6 +142,16 @@ func (c *Cluster) nodeSpec(n node) machine.Spec {
 		}})
 	}
 	return spec
+}
+
+// registryConfig lets nodes pull over plain HTTP. containerd 1.6 takes the
+// scheme from the part on the host alone.
+func registryConfig(registry string) string {
+	return fmt.Sprintf(`server = "http://%[1]s"
+
+[host."http://%[1]s"]
+  capabilities = ["pull", "resolve"]
+`, registry)
 }
 
 const kubeletFlags = "/var/lib/kubelet/kubeadm-flags.env"

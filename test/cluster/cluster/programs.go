@@ -41,17 +41,8 @@ func (c *Cluster) programs(ctx context.Context) error {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}
-	root, err := kubebuild.Root()
-	if err != nil {
+	if err := buildOwn(ctx, bin); err != nil {
 		return err
-	}
-	for name, pkg := range own {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, name), pkg)
-		cmd.Dir = filepath.Join(root, "test", "cluster")
-		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
-		if _, err := output(cmd); err != nil {
-			return err
-		}
 	}
 	// A link, so that the cluster keeps its programs if the cache is emptied.
 	for _, from := range append(paths(dir, kubernetesPrograms), filepath.Join(dns, "coredns")) {
@@ -60,6 +51,37 @@ func (c *Cluster) programs(ctx context.Context) error {
 		}
 	}
 	return c.change(func(s *state) { s.Programs, s.Version = bin, version })
+}
+
+// buildOwn builds our own programs. They stay in the user's cache, where the go
+// command sees whether they are up to date: to link them takes seconds.
+func buildOwn(ctx context.Context, bin string) error {
+	root, err := kubebuild.Root()
+	if err != nil {
+		return err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(cache, "torikumi", "cluster")
+	unlock, err := lockFolder(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for name, pkg := range own {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)
+		cmd.Dir = filepath.Join(root, "test", "cluster")
+		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
+		if _, err := output(cmd); err != nil {
+			return err
+		}
+		if err := link(filepath.Join(dir, name), filepath.Join(bin, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func paths(dir string, names []string) (paths []string) {
