@@ -93,7 +93,7 @@ func newCluster(folder string, s *state) *Cluster {
 // Up makes a cluster and waits until it is Ready. Its processes live on when
 // this one ends; Down ends them. What a crash has left of an earlier one in the
 // same folder is removed first; one that runs is an error. If Up fails, it
-// leaves nothing but logs.
+// leaves nothing; the ends of the logs are in the error.
 func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := o.complete(); err != nil {
 		return nil, err

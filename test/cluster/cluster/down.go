@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -16,6 +17,9 @@ import (
 // removed: the state is last, as it tells what else there is to remove.
 var contents = []string{"bin", "conf", "etcd", "images", "kubeconfig", "machines", "pki", stateFile}
 
+// unfinished are files of atomicfile whose writer was killed.
+const unfinished = ".new-"
+
 // emptyFolder reports files in the folder that are not a cluster's.
 func emptyFolder(folder string) error {
 	entries, err := os.ReadDir(folder)
@@ -23,7 +27,7 @@ func emptyFolder(folder string) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != lockFile && !slices.Contains(contents, e.Name()) {
+		if e.Name() != lockFile && !strings.HasPrefix(e.Name(), unfinished) && !slices.Contains(contents, e.Name()) {
 			return fmt.Errorf("the state folder %s has other files, such as %s: name one of the cluster's own", folder, e.Name())
 		}
 	}
@@ -90,8 +94,15 @@ func removeFiles(folder string) error {
 	if err := emptyFolder(folder); err != nil {
 		return err
 	}
+	halves, err := filepath.Glob(filepath.Join(folder, unfinished+"*"))
+	if err != nil {
+		return err
+	}
 	for _, name := range append(slices.Clone(contents), lockFile) {
-		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
+		halves = append(halves, filepath.Join(folder, name))
+	}
+	for _, path := range halves {
+		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
 	}

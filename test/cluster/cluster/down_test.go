@@ -21,6 +21,24 @@ func TestDownWithoutACluster(t *testing.T) {
 	}
 }
 
+// A crash may come while the state is written.
+func TestDownAfterAHalfWrittenState(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "state")
+	c := newCluster(folder, &state{Index: -1})
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.save(), os.WriteFile(filepath.Join(folder, ".new-123"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Down(t.Context(), folder); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is left: %v", err)
+	}
+}
+
 // A folder with something else in it is not touched.
 func TestFoldersOfOthers(t *testing.T) {
 	folder := t.TempDir()

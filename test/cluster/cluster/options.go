@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -125,6 +126,9 @@ func (o *Options) validate() error {
 	var errs []error
 	if !namePattern.MatchString(o.Name) {
 		errs = append(errs, fmt.Errorf("name %s, got %q", nameRule, o.Name))
+	}
+	if strings.ContainsAny(o.State, ",:\\") {
+		errs = append(errs, fmt.Errorf("state folder must have no comma, colon or backslash in its path, as overlay mounts take none, got %q", o.State))
 	}
 	if o.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout must be positive, got %s", o.Timeout))

@@ -9,7 +9,7 @@ import (
 func TestOptionsSayAllThatIsWrong(t *testing.T) {
 	o := Options{
 		Name:    "Not_this",
-		State:   t.TempDir(),
+		State:   "/tmp/a:b",
 		NodeNet: netip.MustParsePrefix("10.0.0.0/25"),
 		PodNet:  netip.MustParsePrefix("10.0.0.1/8"),
 		Timeout: -1,
@@ -24,7 +24,7 @@ func TestOptionsSayAllThatIsWrong(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{`"Not_this"`, "/24 or larger", "/16 or larger", "must not overlap", "timeout", "exist.tar",
+	for _, want := range []string{`"Not_this"`, "/24 or larger", "/16 or larger", "must not overlap", "timeout", "no comma", "exist.tar",
 		"key with spaces", "key:Sometimes", `"a" twice`, `"control-plane"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %s:\n%v", want, err)

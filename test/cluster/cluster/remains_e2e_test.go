@@ -92,7 +92,7 @@ func compare(t *testing.T, before, after []string, folder string) {
 	}
 }
 
-// own are the marks that a cluster leaves while it is up.
+// marks are what a cluster has on the host while it is up.
 func marks(s *state) []string {
 	return []string{"/sys/class/net/" + s.bridge(), filepath.Join(cgroups, "pids", s.cgroup())}
 }
@@ -101,6 +101,11 @@ func marks(s *state) []string {
 func TestCrash(t *testing.T) {
 	before := survey(t)
 	o := testOptions(t, "crash")
+	t.Cleanup(func() {
+		if err := Down(context.WithoutCancel(t.Context()), o.State); err != nil {
+			t.Errorf("down: %v", err)
+		}
+	})
 	command := filepath.Join(t.TempDir(), "torikumi-cluster")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", command, "../cmd/torikumi-cluster").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
