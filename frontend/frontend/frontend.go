@@ -4,7 +4,8 @@
 //
 // The tickets are in Redis, which any number of frontends share, or in the memory
 // of one frontend that knows nothing of another's. Readiness asks for the keys of the player tokens' issuer, without which nobody
-// can be served. It asks neither for Open Match nor for Redis: without Open Match
+// can be served, and that Redis has been reached once. It asks neither for Open Match
+// nor for Redis after that: without Open Match
 // tickets can still be read, watched and cancelled and join tokens made, without
 // Redis streams stay open and go on when it is back, and an answer that says what
 // is wrong is better than no frontend. The metric torikumi_frontend_open_match_up and
@@ -71,7 +72,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 			}))
 			return nil
 		},
-		Ready:      map[string]func(context.Context) error{"player_keys": p.playerKeysReady},
+		Ready:      map[string]func(context.Context) error{"player_keys": p.playerKeysReady, "ticket_store": p.storeReady},
 		Background: p.background(),
 		Started:    started,
 	})
@@ -95,14 +96,16 @@ func (p *parts) background() []func(context.Context) error {
 
 // parts are what a running frontend is made of.
 type parts struct {
-	cfg        *Config
-	logger     *slog.Logger
-	registry   *prometheus.Registry
-	keys       *signing.Keys
-	players    *token.RemoteKeys
-	conns      []*grpc.ClientConn
-	closers    []func()
-	matchmaker *matchmaker.Client
+	cfg      *Config
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	keys     *signing.Keys
+	players  *token.RemoteKeys
+	conns    []*grpc.ClientConn
+	closers  []func()
+	// storeReached is nil without Redis.
+	storeReached func() bool
+	matchmaker   *matchmaker.Client
 	// explain is nil without match functions to ask.
 	explain *explain.Cache
 	api     *api.Service
@@ -234,7 +237,7 @@ func (p *parts) close() {
 
 func (p *parts) playerKeysReady(context.Context) error {
 	if s := p.players.Status(); len(s.KeyIDs) == 0 {
-		return errors.New("the keys of the player tokens' issuer have not been fetched")
+		return errors.Join(errors.New("the keys of the player tokens' issuer have not been fetched"), s.Err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -114,9 +115,20 @@ func (p *parts) openStore() (ticket.Store, error) {
 	store := redisstore.Open(redisstore.Options{
 		Client: client, Prefix: p.cfg.RedisPrefix, Name: host + "-" + rand.Text()[:8], Limits: limits, Logger: p.logger,
 	})
+	p.storeReached = store.Reached
 	p.closers = append(p.closers, func() {
 		store.Stop()
 		_ = client.Close() // nothing is under way any more
 	})
 	return store, nil
+}
+
+// storeReady reports an error until Redis has answered once: a frontend that is told
+// of a wrong one never takes the place of one that works. A Redis that goes away
+// later makes no frontend unready, since all would go at once.
+func (p *parts) storeReady(context.Context) error {
+	if p.storeReached != nil && !p.storeReached() {
+		return errors.New("Redis has not been reached yet")
+	}
+	return nil
 }

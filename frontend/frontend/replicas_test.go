@@ -9,6 +9,7 @@ import (
 
 	"torikumi/frontend/frontend"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
 )
 
 // replicas starts two frontends that share their tickets.
@@ -102,4 +103,13 @@ func TestRedisAway(t *testing.T) {
 	if got := events.ticket(); got.State != "ASSIGNED" || got.JoinToken == nil {
 		t.Errorf("after Redis was away: %+v", got)
 	}
+}
+
+// A frontend that has never reached its Redis is not ready.
+func TestRedisNeverReached(t *testing.T) {
+	s := start(t, func(c *frontend.Config) { c.Redis = "redis://" + porttest.Hold(t).String() })
+	eventually.True(t, "the frontend is not ready, and says why", func() bool {
+		r := s.do("", "GET", "/readyz", "")
+		return r.code == http.StatusServiceUnavailable && strings.Contains(r.body, `"player_keys":"ok","ticket_store":"Redis`)
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -29,6 +30,7 @@ import (
 	"torikumi/miniagones/kubernetes/internal/pod"
 	"torikumi/miniagones/kubernetes/internal/reconcile"
 	"torikumi/pkg/agones"
+	"torikumi/pkg/rpc"
 )
 
 func newManager(cfg *Config, config *rest.Config, log *slog.Logger) (ctrl.Manager, error) {
@@ -127,13 +129,17 @@ func sidecarOptions(ctx context.Context, p *parts) (pod.Options, error) {
 }
 
 // trust tells the API server which authority the certificate of
-// GameServerAllocation's server has.
+// GameServerAllocation's server has. The APIService may be applied after the pod.
 func trust(ctx context.Context, c client.Client, ca []byte) error {
 	service := new(unstructured.Unstructured)
 	service.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiregistration.k8s.io", Version: "v1", Kind: "APIService"})
 	service.SetName(aggregated.Version + "." + aggregated.Group)
 	patch := fmt.Sprintf(`{"spec":{"caBundle":%q,"insecureSkipTLSVerify":null}}`, base64.StdEncoding.EncodeToString(ca))
-	if err := c.Patch(ctx, service, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+	err := c.Patch(ctx, service, client.RawPatch(types.MergePatchType, []byte(patch)))
+	for backoff := (rpc.Backoff{}); apierrors.IsNotFound(err) && backoff.Wait(ctx) == nil; {
+		err = c.Patch(ctx, service, client.RawPatch(types.MergePatchType, []byte(patch)))
+	}
+	if err != nil {
 		return fmt.Errorf("tell the API server the authority of GameServerAllocation's server: %w", err)
 	}
 	return nil

@@ -22,6 +22,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -41,6 +42,8 @@ const (
 	// such word from which on others look after its tickets.
 	beat = 2 * time.Second
 	dead = 10 * time.Second
+	// firstTries is the pause between tries to reach Redis for the first time.
+	firstTries = 200 * time.Millisecond
 	// batch is how many tickets one script or pipeline touches at most.
 	batch = 500
 )
@@ -71,6 +74,7 @@ type Store struct {
 	work    sync.WaitGroup
 	closing chan struct{}
 
+	reached  atomic.Bool
 	mu       sync.Mutex
 	closed   bool
 	watchers map[string]chan struct{}
@@ -108,6 +112,9 @@ func (s *Store) Stop() {
 	s.stop()
 	s.work.Wait()
 }
+
+// Reached reports whether Redis has ever answered.
+func (s *Store) Reached() bool { return s.reached.Load() }
 
 // Create implements [ticket.Store].
 func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
@@ -375,11 +382,16 @@ func (s *Store) live(ctx context.Context) {
 			s.mu.Lock()
 			s.alive = alive
 			s.mu.Unlock()
+			s.reached.Store(true)
 		}
 		if ctx.Err() == nil {
 			health.Record(err)
 		}
-		_ = rpc.Sleep(ctx, beat) // ends with ctx
+		pause := beat
+		if !s.reached.Load() {
+			pause = firstTries
+		}
+		_ = rpc.Sleep(ctx, pause) // ends with ctx
 	}
 }
 
