@@ -99,6 +99,7 @@ race: kubernetes ## Run all tests under the race detector.
 e2e: ## Run the tests that need root and Debian packages; it says what it lacks.
 	go test -tags e2e -count=1 ./failover/image ./images/internal/cli
 	go test -tags e2e -count=1 -timeout 40m ./test/cluster/internal/netpol ./test/cluster/cluster
+	go test -tags e2e -count=1 -timeout 40m -v -run TestSuite ./test/cluster/e2e
 
 .PHONY: bench
 bench: kubernetes ## Run the benchmarks: BENCHFLAGS (of go test).

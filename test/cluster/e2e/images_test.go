@@ -1,0 +1,120 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// redisImage is the one that the manifests name; here it has Debian's Redis.
+const redisImage = "docker.io/library/redis:7.2.5"
+
+// used are the images that the suite on one machine needs.
+var used = []string{"frontend", "matchfunction", "evaluator", "director", "minimatch", "miniagones", "devissuer", "gate", "gameserver"}
+
+func redisInstalled() error {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return errors.New("this machine lacks redis-server; on Debian: apt-get install --no-install-recommends redis-server")
+	}
+	return nil
+}
+
+// makeImages builds them as a user would, and returns their tars.
+func makeImages(t *testing.T) []string {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./images", "--arch=amd64", "--images="+strings.Join(used, ","), "--output="+dir)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("make images: %v\n%s", err, out)
+	}
+	var tars []string
+	for _, image := range used {
+		tars = append(tars, filepath.Join(dir, image+".tar"))
+	}
+	redis := filepath.Join(dir, "redis.tar")
+	if err := writeRedis(redis); err != nil {
+		t.Fatalf("make the image of Redis: %v", err)
+	}
+	return append(tars, redis)
+}
+
+// writeRedis makes an image of the Redis on this machine, with the shell that its
+// probes are run by and the libraries of both.
+func writeRedis(file string) error {
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	done := map[string]bool{}
+	for _, program := range []string{"redis-server", "redis-cli", "sh"} {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			return err
+		}
+		libraries, err := exec.Command("ldd", path).Output()
+		if err != nil {
+			return fmt.Errorf("libraries of %s: %w", path, err)
+		}
+		files := map[string]string{"usr/local/bin/" + program: path}
+		for _, word := range strings.Fields(string(libraries)) {
+			if strings.HasPrefix(word, "/") {
+				files[strings.TrimPrefix(word, "/")] = word
+			}
+		}
+		for to, from := range files {
+			if done[to] {
+				continue
+			}
+			done[to] = true
+			content, err := os.ReadFile(from)
+			if err != nil {
+				return err
+			}
+			if err := w.WriteHeader(&tar.Header{Name: to, Mode: 0o755, Size: int64(len(content))}); err != nil {
+				return err
+			}
+			if _, err := w.Write(content); err != nil {
+				return err
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	if err != nil {
+		return err
+	}
+	image, err := mutate.AppendLayers(empty.Image, l)
+	if err != nil {
+		return err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Config.Env = "linux", runtime.GOARCH, []string{"PATH=/usr/local/bin"}
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		return err
+	}
+	tag, err := name.NewTag(redisImage)
+	if err != nil {
+		return err
+	}
+	return tarball.WriteToFile(file, tag, image)
+}
