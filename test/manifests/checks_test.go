@@ -15,7 +15,12 @@ import (
 // changed is an overlay of which one object is changed.
 func changed(t *testing.T, id string, change func(o map[string]any)) *manifests.Set {
 	t.Helper()
-	s := get(t, "overlays/minimatch")
+	return changedIn(t, "overlays/minimatch", id, change)
+}
+
+func changedIn(t *testing.T, name, id string, change func(o map[string]any)) *manifests.Set {
+	t.Helper()
+	s := get(t, name)
 	c := &manifests.Set{Name: s.Name}
 	found := false
 	for _, o := range s.Objects {
@@ -89,6 +94,26 @@ func TestRulesFind(t *testing.T) {
 	misspelt := changed(t, director, func(o map[string]any) { set(t, o, true, pod("hostnetwork")...) })
 	if _, err := misspelt.Check(); err == nil || !strings.Contains(err.Error(), "hostnetwork") {
 		t.Errorf("a field that is not there: %v", err)
+	}
+}
+
+// A gate without what hides the token, or that stays dead, is found.
+func TestRulesFindSidecars(t *testing.T) {
+	for want, field := range map[string]string{
+		"must mount an emptyDir at /var/run/secrets": "volumeMounts",
+		"must be a native sidecar":                   "restartPolicy",
+	} {
+		s := changedIn(t, "games/reference", "games fleet/reference", func(o map[string]any) {
+			list, _, err := unstructured.NestedFieldNoCopy(o, "spec", "template", "spec", "template", "spec", "initContainers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			delete(list.([]any)[0].(map[string]any), field)
+		})
+		wrong, err := s.Check()
+		if err != nil || !slices.ContainsFunc(wrong, func(w string) bool { return strings.Contains(w, want) }) {
+			t.Errorf("%q is not found: %q %v", want, wrong, err)
+		}
 	}
 }
 

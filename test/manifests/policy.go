@@ -46,7 +46,8 @@ func (w Workload) checkPod(complain func(string, ...any)) {
 	if p.PriorityClassName == "" && w.Kind != "StatefulSet" {
 		complain("must have a priority class")
 	}
-	// Agones gives its game servers an account, and keeps its token from them.
+	// Agones gives its game servers an account, and keeps its token from the game's
+	// container alone: checkSidecar.
 	if w.Kind != "Fleet" {
 		if p.ServiceAccountName == "" || p.ServiceAccountName == "default" {
 			complain("must have a service account of its own")
@@ -77,14 +78,31 @@ func (w Workload) checkContainer(c corev1.Container, complain func(string, ...an
 		complain("must have a liveness and a readiness probe")
 	}
 	if w.Kind == "Fleet" && slices.ContainsFunc(w.Spec.InitContainers, func(i corev1.Container) bool { return i.Name == c.Name }) {
-		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
-			complain("must be a native sidecar, restartPolicy Always: Agones's pods do not restart containers")
-		}
+		w.checkSidecar(c, complain)
 	}
 	for _, p := range c.Ports {
 		if p.HostPort != 0 && (c.Name != "frontend" || p.HostPort != 443) {
 			complain("must not have the host port %d", p.HostPort)
 		}
+	}
+}
+
+// tokenPath is where pods find the token of their service account.
+const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// checkSidecar: whoever has the token of Agones's SDK server can change every
+// GameServer of the namespace. What is mounted at its place keeps it away.
+func (w Workload) checkSidecar(c corev1.Container, complain func(string, ...any)) {
+	if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+		complain("must be a native sidecar, restartPolicy Always: Agones's pods do not restart containers")
+	}
+	hidden := slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+		return m.MountPath == tokenPath && slices.ContainsFunc(w.Spec.Volumes, func(v corev1.Volume) bool {
+			return v.Name == m.Name && v.EmptyDir != nil
+		})
+	})
+	if !hidden {
+		complain("must mount an emptyDir at %s: Agones hides its token from the game's container alone", tokenPath)
 	}
 }
 
