@@ -164,6 +164,9 @@ func checkBudget(pdb policyv1.PodDisruptionBudget, workloads []Workload, complai
 		complain("%v", err)
 		return
 	}
+	if _, agones := pdb.Spec.Selector.MatchLabels["agones.dev/safe-to-evict"]; agones {
+		return // Agones and miniagones label their pods themselves
+	}
 	behind := selected(workloads, func(w Workload) bool { return w.Namespace == pdb.Namespace && chosen.Matches(labels.Set(w.Labels)) })
 	if len(behind) == 0 {
 		complain("selects no pods")
