@@ -16,8 +16,8 @@ import (
 const (
 	// pingEvery keeps a player in the match, and silence without an answer
 	// ends it.
-	pingEvery   = time.Second
-	silence = 5 * time.Second
+	pingEvery = time.Second
+	silence   = 5 * time.Second
 )
 
 // Reasons why a player was not in the match from the assignment to the leave,

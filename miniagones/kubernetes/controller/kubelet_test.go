@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -37,7 +36,6 @@ type kubelet struct {
 	namespace string
 	sdkConfig string
 
-	mu   sync.Mutex
 	pods map[types.UID]*runningPod
 }
 

@@ -182,7 +182,7 @@ func (h *harness) players(change func(*loadgen.Config)) *loadgen.Report {
 	config.Default(&cfg)
 	cfg.Target, cfg.Wait = loadgen.Frontend, loadgen.SSE
 	cfg.Frontend, cfg.FrontendGRPC, cfg.Issuer = "http://"+h.node+":30080", h.node+":30600", "http://"+h.node+":30081"
-	cfg.Rate, cfg.Duration, cfg.Timeout, cfg.Stay = 1, 20*time.Second, 2*time.Minute, 3*time.Second
+	cfg.Rate, cfg.Duration, cfg.Timeout, cfg.Stay = 1, 20*time.Second, time.Minute, 3*time.Second
 	cfg.SkillDev, cfg.Regions = 0, []string{"eu"} // the rules are tested elsewhere
 	change(&cfg)
 	if err := config.Validate(&cfg); err != nil {

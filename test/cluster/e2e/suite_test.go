@@ -137,7 +137,7 @@ func (h *harness) nodeDrained() {
 	}
 	r := h.during(func() {
 		h.kubectl("cordon", node)
-		h.kubectl("-n", "games", "delete", "gameservers", "--wait=true", "--field-selector", "status.nodeName="+node)
+		h.kubectl(append([]string{"-n", "games", "delete", "gameservers", "--wait=true", "--ignore-not-found"}, strings.Fields(there())...)...)
 	}, func(c *loadgen.Config) { c.Duration = 30 * time.Second })
 	if r.Lost != 0 || r.Malformed != 0 || len(r.CreateErrors) != 0 {
 		h.Errorf("tickets lost: %d, malformed matches: %d, create errors: %v", r.Lost, r.Malformed, r.CreateErrors)

@@ -59,7 +59,7 @@ func (s *Store) wakeAll() {
 // listen hears which tickets have changed.
 func (s *Store) listen(ctx context.Context) {
 	subscription := s.client.Subscribe(ctx, s.prefix+"changed")
-	defer subscription.Close()
+	defer func() { _ = subscription.Close() }() // nobody hears it any more
 	// The client subscribes again, and checks a silent connection, by itself.
 	heard := subscription.ChannelWithSubscriptions(redis.WithChannelSize(queueSize), redis.WithChannelHealthCheckInterval(beat))
 	for {

@@ -23,9 +23,6 @@ type Server struct {
 
 func (s *Server) going() bool { return s.Deleted || s.State.Ended() }
 
-// kept reports whether only the server itself may end it.
-func (s *Server) kept() bool { return s.State == agones.Allocated || s.State == agones.Reserved }
-
 // Fleet is what a Fleet asks for.
 type Fleet struct {
 	// Replicas is how many servers there should be, those that are Allocated and

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // The hosts of the tests. All but two are pods.
@@ -176,4 +177,8 @@ func TestTraffic(t *testing.T) {
 			}
 		})
 	}
+}
+
+func testNamespace(name string, set map[string]string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: set}}
 }

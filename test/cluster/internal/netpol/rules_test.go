@@ -19,10 +19,6 @@ func testPod(namespace, name, ip string, set map[string]string, ports ...corev1.
 	}
 }
 
-func testNamespace(name string, set map[string]string) *corev1.Namespace {
-	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: set}}
-}
-
 // testPolicy is a policy of namespace "a" with a spec in YAML.
 func testPolicy(t *testing.T, spec string) *networkingv1.NetworkPolicy {
 	t.Helper()
