@@ -96,9 +96,15 @@ race: kubernetes ## Run all tests under the race detector.
 	go test -race -timeout 20m work
 
 .PHONY: e2e
-e2e: ## Run the tests that need root and Debian packages; it says what it lacks.
+e2e: e2e-machines e2e-suite ## Run the tests that need root and Debian packages; it says what it lacks.
+
+.PHONY: e2e-machines
+e2e-machines: ## Of e2e: the node image of failover, images in containerd, the cluster itself.
 	go test -tags e2e -count=1 ./failover/image ./images/internal/cli
 	go test -tags e2e -count=1 -timeout 40m ./test/cluster/internal/netpol ./test/cluster/cluster
+
+.PHONY: e2e-suite
+e2e-suite: ## Of e2e: play on the suite on a cluster of three nodes.
 	go test -tags e2e -count=1 -timeout 40m -v -run TestSuite ./test/cluster/e2e
 
 .PHONY: bench
