@@ -100,7 +100,7 @@ e2e: e2e-machines e2e-suite ## Run the tests that need root and Debian packages;
 
 .PHONY: e2e-machines
 e2e-machines: ## Of e2e: the node image of failover, images in containerd, the cluster itself.
-	go test -tags e2e -count=1 ./failover/image ./images/internal/cli
+	go test -tags e2e -count=1 -timeout 40m ./failover/image ./images/internal/cli
 	go test -tags e2e -count=1 -timeout 40m ./test/cluster/internal/netpol ./test/cluster/cluster
 
 .PHONY: e2e-suite
