@@ -200,7 +200,7 @@ children() {
 }
 
 forward() {
-	signalled=yes
+	signalled=$1
 	[ -z "$server" ] || pass "$1" "$server"
 }
 
@@ -215,7 +215,7 @@ run() {
 	trap 'forward USR2' USR2
 	"$script" "$@" &
 	server=$!
-	[ -z "$signalled" ] || pass TERM "$server" # it came too early to pass it on
+	[ -z "$signalled" ] || pass "$signalled" "$server" # it came too early to pass it on
 	code=
 	while :; do
 		signalled=

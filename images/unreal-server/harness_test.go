@@ -38,7 +38,19 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "ArenaServer" {
 		os.Exit(server())
 	}
+	takeSignals()
 	os.Exit(m.Run())
+}
+
+// takeSignals undoes what nohup and a shell's background jobs do: a signal that is
+// ignored when a shell script starts cannot be trapped there. One that this process
+// takes is not ignored by those that it starts.
+func takeSignals() {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 // server writes to Saved/, says ready, and ends with a code of its own once
