@@ -14,11 +14,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/go-logr/logr"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -31,13 +29,18 @@ import (
 
 const name = "miniagones"
 
+// Main is Run as all that a process does: what the libraries log goes where the
+// controller logs.
+func Main(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+	kube.LogTo(cfg.Logger(os.Stderr, name))
+	return Run(ctx, cfg, started)
+}
+
 // Run runs the controller until ctx ends, or until it no longer leads. A replica
 // that does not lead allocates all the same. started is called once, when
 // everything listens. The settings must be valid.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	log := cfg.Logger(os.Stderr, name)
-	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // what the libraries log without being given a logger
-	klog.SetSlogLogger(log)
 	config, err := kube.Config(cfg.Kubeconfig)
 	if err != nil {
 		return err

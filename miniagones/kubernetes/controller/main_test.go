@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 
 	"torikumi/miniagones/internal/conformance"
 	"torikumi/miniagones/kubernetes/controller"
+	"torikumi/miniagones/kubernetes/internal/kube"
 	"torikumi/miniagones/kubernetes/sidecar"
 	"torikumi/pkg/service"
 )
@@ -25,6 +27,8 @@ func TestMain(m *testing.M) {
 	if program := os.Getenv(programVariable); program != "" {
 		os.Exit(other(program))
 	}
+	// The controllers of one process, and its kubelets, share the libraries' loggers.
+	kube.LogTo(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	if err := stopCluster(); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the cluster:", err)
@@ -41,7 +45,7 @@ func other(program string) int {
 	case "sdk":
 		return sidecar.Command(ctx, p)
 	case "controller":
-		return service.Start(ctx, "miniagones", controller.Run, p.Args, p.Getenv, p.Stdout, p.Stderr)
+		return service.Start(ctx, "miniagones", controller.Main, p.Args, p.Getenv, p.Stdout, p.Stderr)
 	}
 	return p.Fail(program, fmt.Errorf("%s: no such program", programVariable))
 }

@@ -12,14 +12,11 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,6 +47,7 @@ func Command(ctx context.Context, p service.Process) int {
 	if code, ok := p.Load(name, "MINIAGONES_SDK_", cfg); !ok {
 		return code
 	}
+	kube.LogTo(cfg.Logger(p.Stderr, "miniagones-sdk"))
 	err := Run(ctx, cfg, func(a service.Addrs) {
 		fmt.Fprintf(p.Stdout, "listening service=miniagones-sdk grpc=%s http=%s health=%s\n", a.GRPC, a.HTTP, a.HTTPAll[1])
 	})
@@ -63,8 +61,6 @@ func Command(ctx context.Context, p service.Process) int {
 // everything listens.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	log := cfg.Logger(os.Stderr, "miniagones-sdk")
-	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
-	klog.SetSlogLogger(log)
 	config, err := kube.Config(cfg.Kubeconfig)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ Usage: miniagones [--setting=value ...]           run the controller until it is
 
 func main() {
 	if !service.HasCommand(os.Args[1:]) {
-		service.Main("miniagones", controller.Run)
+		service.Main("miniagones", controller.Main)
 	}
 	service.Exit(func(ctx context.Context, p service.Process) int {
 		return service.Dispatch(ctx, service.Program{

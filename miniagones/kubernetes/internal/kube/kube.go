@@ -1,12 +1,17 @@
-// Package kube finds the cluster that a program talks to.
+// Package kube finds the cluster that a program talks to, and keeps its libraries
+// in order.
 package kube
 
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"torikumi/pkg/config"
 )
@@ -31,4 +36,12 @@ func Config(file string) (*rest.Config, error) {
 	c.UserAgent = "miniagones"
 	c.QPS, c.Burst = 500, 1000
 	return c, nil
+}
+
+// LogTo is where the libraries log what nobody gave them a logger for. It holds
+// for the whole process, and is not safe beside any use of the libraries: a
+// program calls it first.
+func LogTo(log *slog.Logger) {
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
+	klog.SetSlogLogger(log)
 }
