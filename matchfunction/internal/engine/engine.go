@@ -74,6 +74,9 @@ type Engine interface {
 	// ticket and no backfill is in two. Skipped hears of each ticket that fits
 	// no match at all.
 	Search(ctx context.Context, pool Pool, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match]
+	// Unfit tells of those of the tickets that fit no match at all, as Search
+	// does.
+	Unfit(tickets []Ticket, now time.Time, skipped func(*openmatch.Ticket, Reason))
 	// Fills reports whether the engine fills running matches up.
 	Fills() bool
 }

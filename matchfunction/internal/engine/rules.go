@@ -107,6 +107,13 @@ func (e *rules) Search(ctx context.Context, pool Pool, now time.Time, skipped fu
 	}
 }
 
+// Unfit implements Engine.
+func (e *rules) Unfit(tickets []Ticket, now time.Time, skipped func(*openmatch.Ticket, Reason)) {
+	e.search.Unfit(e.readPool(Pool{Tickets: tickets}, now), now, func(i int, reason search.Reason) {
+		skipped(tickets[i].Ticket, Reason(reason))
+	})
+}
+
 // Why implements Explainer.
 func (e *rules) Why(ctx context.Context, pool Pool, positions []int, now time.Time) []*torikumiv1.Explanation {
 	var out []*torikumiv1.Explanation

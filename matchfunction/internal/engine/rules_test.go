@@ -46,7 +46,18 @@ func admit(all []*openmatch.Ticket, now time.Time, skipped func(*openmatch.Ticke
 	for i, t := range all {
 		read[i] = tickets.Decode(t)
 	}
-	return engine.Admit(read, now, skipped)
+	rules := duel()
+	rules.Teams[0].MaxPlayers = 2
+	details := skill(rules)
+	p := &openmatch.MatchProfile{Pools: []*openmatch.Pool{{}}}
+	if err := contract.Put(&p.Extensions, contract.ProfileExtension, details); err != nil {
+		panic(err)
+	}
+	compiled, err := new(engine.Compiler).Compile(p)
+	if err != nil {
+		panic(err)
+	}
+	return compiled.Admit(read, now, skipped)
 }
 
 func skilled(id string, skill float64, waited time.Duration) *openmatch.Ticket {

@@ -50,10 +50,7 @@ func (s *skill) Fills() bool { return false }
 func (s *skill) Search(ctx context.Context, of Pool, now time.Time, skipped func(*openmatch.Ticket, Reason)) iter.Seq[Match] {
 	return func(yield func(Match) bool) {
 		tickets := of.Tickets
-		pool := make([]pairing.Ticket, len(tickets))
-		for i, t := range tickets {
-			pool[i] = s.read(t, now)
-		}
+		pool := s.readAll(tickets, now)
 		leftOut := func(i int, reason pairing.Reason) { skipped(tickets[i].Ticket, Reason(reason)) }
 		for p := range pairing.Search(ctx, &s.rules, pool, now, leftOut) {
 			if !yield(s.match(p, tickets)) {
@@ -61,6 +58,19 @@ func (s *skill) Search(ctx context.Context, of Pool, now time.Time, skipped func
 			}
 		}
 	}
+}
+
+// Unfit implements Engine.
+func (s *skill) Unfit(tickets []Ticket, now time.Time, skipped func(*openmatch.Ticket, Reason)) {
+	pairing.Unfit(&s.rules, s.readAll(tickets, now), func(i int, reason pairing.Reason) { skipped(tickets[i].Ticket, Reason(reason)) })
+}
+
+func (s *skill) readAll(tickets []Ticket, now time.Time) []pairing.Ticket {
+	out := make([]pairing.Ticket, len(tickets))
+	for i, t := range tickets {
+		out[i] = s.read(t, now)
+	}
+	return out
 }
 
 func (s *skill) read(t Ticket, now time.Time) pairing.Ticket {

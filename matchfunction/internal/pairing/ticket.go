@@ -62,6 +62,18 @@ func (r *regions) id(name string) int32 {
 	return id
 }
 
+// Unfit tells of each ticket that fits no match at all, by its position.
+func Unfit(r *Rules, tickets []Ticket, skipped func(int, Reason)) {
+	names := regions{ids: make(map[string]int32)}
+	var buf []reach
+	for i := range tickets {
+		reached, reason := r.check(&tickets[i], &names, r.MaxParty(), buf[:0])
+		if buf = reached; reason != "" {
+			skipped(i, reason)
+		}
+	}
+}
+
 // check appends the regions that t can play in to buf, best first, or says
 // why there is no match for it.
 func (r *Rules) check(t *Ticket, names *regions, maxParty int, buf []reach) ([]reach, Reason) {

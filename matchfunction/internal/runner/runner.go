@@ -151,7 +151,7 @@ func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error)
 func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, deadline time.Time, send func(*openmatch.RunResponse) error) error {
 	now := r.options.Now()
 	left := &leftOut{metrics: r.options.Metrics, queue: p.Queue}
-	pool := engine.Pool{Tickets: engine.Admit(of.tickets, now, left.add), Backfills: engine.AdmitBackfills(of.backfills)}
+	pool := engine.Pool{Tickets: p.Admit(of.tickets, now, left.add), Backfills: engine.AdmitBackfills(of.backfills)}
 	r.options.Metrics.tickets.WithLabelValues(p.Queue).Add(float64(len(pool.Tickets) + left.count))
 	searching, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()

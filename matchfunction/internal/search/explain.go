@@ -87,7 +87,7 @@ func (e *Engine) Explain(ctx context.Context, tickets []rule.Ticket, at int, now
 // Why tells of tickets, by their positions, that are known to be in no match
 // why that is so. It ends early with ctx, with fewer answers.
 func (e *Engine) Why(ctx context.Context, tickets []rule.Ticket, positions []int, now time.Time) []Explanation {
-	p := newPool(e.schema, e.rules, tickets, now)
+	p := e.newPool(tickets, now)
 	out := make([]Explanation, 0, len(positions))
 	for _, at := range positions {
 		x := e.why(ctx, p, int32(at))

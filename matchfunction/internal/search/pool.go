@@ -94,8 +94,8 @@ func (p *pool) size(t int32) int { return int(p.first[t+1] - p.first[t]) }
 // unless they already play.
 func (p *pool) value(column int, t int32) float64 { return p.numbers[column][p.first[t]] }
 
-func newPool(s *schema, rs *ruleset.RuleSet, tickets []rule.Ticket, now time.Time) *pool {
-	n := len(tickets)
+func (e *Engine) newPool(tickets []rule.Ticket, now time.Time) *pool {
+	s, rs, n := e.schema, e.rules, len(tickets)
 	p := &pool{
 		schema: s, tickets: tickets,
 		first: make([]int32, n+1), wait: make([]time.Duration, n), own: make([]uint8, n),
@@ -143,7 +143,7 @@ func newPool(s *schema, rs *ruleset.RuleSet, tickets []rule.Ticket, now time.Tim
 		}
 	}
 	if named {
-		p.readRegions()
+		p.readRegions(func(t int32) bool { return e.fits(p, t) })
 	}
 	return p
 }

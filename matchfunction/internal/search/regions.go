@@ -7,27 +7,21 @@ import (
 	"torikumi/matchfunction/rule"
 )
 
-// readRegions finds the regions of all tickets and the latencies there.
-func (p *pool) readRegions() {
-	count := make(map[string]int)
-	last := make(map[string]int) // the ticket that named a region last
+// readRegions finds the regions of all tickets and the latencies there. If there
+// are more than can count, those of tickets that fit no match do not.
+func (p *pool) readRegions(fits func(t int32) bool) {
 	for t := range p.tickets {
-		k := &p.tickets[t]
-		if k.Region != "" {
-			count[k.Region]++
-			continue
-		}
-		for i := range k.Players {
-			for _, l := range k.Players[i].Latencies {
-				if by, ok := last[l.Region]; !ok || by != t {
-					count[l.Region]++ // once per ticket, whatever its players name
-					last[l.Region] = t
-				}
+		for i := range p.tickets[t].Players {
+			for _, l := range p.tickets[t].Players[i].Latencies {
 				if !(l.Milliseconds >= 0) || l.Milliseconds >= far {
 					p.bad[t] = BadLatency
 				}
 			}
 		}
+	}
+	count := p.countRegions(func(int32) bool { return true })
+	if len(count) > mostRegions {
+		count = p.countRegions(fits)
 	}
 	for name := range count {
 		p.regions = append(p.regions, name)
@@ -47,6 +41,31 @@ func (p *pool) readRegions() {
 			p.readLatencies(&p.tickets[t], p.latencies[t*len(p.regions):(t+1)*len(p.regions)], index)
 		}
 	}
+}
+
+// countRegions counts the tickets that name each region.
+func (p *pool) countRegions(of func(t int32) bool) map[string]int {
+	count := make(map[string]int)
+	last := make(map[string]int) // the ticket that named a region last
+	for t := range p.tickets {
+		k := &p.tickets[t]
+		if !of(int32(t)) {
+			continue
+		}
+		if k.Region != "" {
+			count[k.Region]++
+			continue
+		}
+		for i := range k.Players {
+			for _, l := range k.Players[i].Latencies {
+				if by, ok := last[l.Region]; !ok || by != t {
+					count[l.Region]++ // once per ticket, whatever its players name
+					last[l.Region] = t
+				}
+			}
+		}
+	}
+	return count
 }
 
 // readLatencies puts the ticket's latencies where they belong: those of the
@@ -87,6 +106,11 @@ func (p *pool) readLatencies(k *rule.Ticket, at []regionLatency, index map[strin
 			at[r].avg /= at[r].players
 		}
 	}
+}
+
+// fits reports whether a ticket, but for its regions, fits a match of any stage.
+func (e *Engine) fits(p *pool, t int32) bool {
+	return slices.ContainsFunc(e.plans, func(pl *plan) bool { return pl.unreadable(p, t) == "" && !pl.divided(p, t) })
 }
 
 // reachable are the regions of a ticket, as bits, in which it keeps the

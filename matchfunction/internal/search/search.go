@@ -82,7 +82,7 @@ func Compile(rs *ruleset.RuleSet, o Options) (*Engine, error) {
 // Tickets must not change while Search runs.
 func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Time, skipped func(int, Reason)) iter.Seq[Proposal] {
 	return func(yield func(Proposal) bool) {
-		p := newPool(e.schema, e.rules, tickets, now)
+		p := e.newPool(tickets, now)
 		if skipped != nil {
 			e.skip(p, skipped)
 		}
@@ -115,6 +115,12 @@ func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Tim
 	}
 }
 
+// Unfit tells of each ticket that fits no match whoever else waits, as Search
+// does.
+func (e *Engine) Unfit(tickets []rule.Ticket, now time.Time, skipped func(int, Reason)) {
+	e.skip(e.newPool(tickets, now), skipped)
+}
+
 // skip tells of the tickets that fit no match in the stage that they have
 // reached.
 func (e *Engine) skip(p *pool, skipped func(int, Reason)) {
@@ -127,6 +133,20 @@ func (e *Engine) skip(p *pool, skipped func(int, Reason)) {
 
 // flaw says why a ticket fits no match of a plan, or "".
 func (pl *plan) flaw(p *pool, t int32) Reason {
+	reason := pl.unreadable(p, t)
+	switch {
+	case reason != "":
+		return reason
+	case pl.reachable(p, t) == 0:
+		return BadRegion
+	case pl.divided(p, t):
+		return Divided
+	}
+	return ""
+}
+
+// unreadable is flaw for what is neither regions nor rules.
+func (pl *plan) unreadable(p *pool, t int32) Reason {
 	switch {
 	case p.bad[t] != "":
 		return p.bad[t]
@@ -134,12 +154,12 @@ func (pl *plan) flaw(p *pool, t int32) Reason {
 		return BadAttribute
 	case p.tickets[t].Teams == nil && p.size(t) > pl.maxParty:
 		return BadParty
-	case pl.reachable(p, t) == 0:
-		return BadRegion
-	case p.tickets[t].Teams == nil && len(pl.fits) > 0 && pl.mayBeIn(p, t) == slotSet{}, !pl.agrees(p, t):
-		return Divided
 	}
 	return ""
+}
+
+func (pl *plan) divided(p *pool, t int32) bool {
+	return p.tickets[t].Teams == nil && len(pl.fits) > 0 && pl.mayBeIn(p, t) == slotSet{} || !pl.agrees(p, t)
 }
 
 // agrees reports whether the players of a ticket are alike where they have to
