@@ -27,13 +27,14 @@ type Config struct {
 	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is left running."`
 	MatchFunction string `flag:"matchfunction" default:"127.0.0.1:50502" rule:"host:port" help:"The match function, as Open Match reaches it."`
 
-	Allocator         string `flag:"allocator" default:"127.0.0.1:8443" rule:"host:port" help:"Agones's allocator."`
-	AllocatorCA       string `flag:"allocator-ca" help:"PEM file with the authorities of the allocator's certificate."`
-	AllocatorCert     string `flag:"allocator-cert" help:"PEM file with the director's client certificate for the allocator."`
-	AllocatorKey      string `flag:"allocator-key" help:"PEM file with the key of the client certificate."`
-	AllocatorInsecure bool   `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
-	GameServers       string `flag:"gameservers" rule:"host:port" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService), called as the allocator is; none: servers cannot be found again or deleted."`
-	Namespace         string `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
+	Allocator           string `flag:"allocator" default:"127.0.0.1:8443" rule:"host:port" help:"Agones's allocator."`
+	AllocatorCA         string `flag:"allocator-ca" help:"PEM file with the authorities of the allocator's certificate. This file and the next two are read again for each new connection."`
+	AllocatorServerName string `flag:"allocator-server-name" help:"Name that the allocator's certificate has to carry; none: the host of --allocator; *: any, also a certificate without a name, as Agones's chart makes it."`
+	AllocatorCert       string `flag:"allocator-cert" help:"PEM file with the director's client certificate for the allocator."`
+	AllocatorKey        string `flag:"allocator-key" help:"PEM file with the key of the client certificate."`
+	AllocatorInsecure   bool   `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
+	GameServers         string `flag:"gameservers" rule:"host:port" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService), called as the allocator is; none: servers cannot be found again or deleted."`
+	Namespace           string `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
 
 	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
 	MatchTimeout          time.Duration `flag:"match-timeout" default:"30s" rule:"positive" help:"Longest time for one match, from receiving it to assigning its tickets. Shorter than the pending release timeout."`
@@ -60,6 +61,9 @@ func (c *Config) checkAllocatorTLS() error {
 		{"allocator-ca", c.AllocatorCA}, {"allocator-cert", c.AllocatorCert}, {"allocator-key", c.AllocatorKey},
 	}
 	var errs []error
+	if c.AllocatorInsecure && c.AllocatorServerName != "" {
+		errs = append(errs, config.Invalid("allocator-server-name", "must not be given together with --allocator-insecure", c.AllocatorServerName))
+	}
 	for _, g := range given {
 		switch {
 		case c.AllocatorInsecure && g.value != "":

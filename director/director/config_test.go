@@ -33,6 +33,7 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		{"", []string{"--allocator-ca", "--allocator-cert", "--allocator-key"}},
 		{"--allocator-ca=a.pem", []string{"--allocator-cert", "--allocator-key"}},
 		{"--allocator-insecure --allocator-ca=a.pem", []string{"--allocator-ca: must not"}},
+		{"--allocator-insecure --allocator-server-name=*", []string{"--allocator-server-name: must not"}},
 		{"--allocator-insecure --match-timeout=1m", []string{"--match-timeout: must be shorter than --pending-release-timeout"}},
 		{"--allocator-insecure --match-timeout=0s", []string{"--match-timeout: must be positive"}},
 		{"--allocator-insecure --pending-release-timeout=-1s", []string{"--pending-release-timeout: must be positive"}},

@@ -16,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/connectivity"
 
 	"torikumi/director/internal/announce"
 	"torikumi/director/internal/fetch"
@@ -63,7 +62,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		Register: func(r grpc.ServiceRegistrar) {
 			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)
 		},
-		Ready:      map[string]func(context.Context) error{"open-match": conns.backendReady},
+		Ready:      conns.ready(),
 		Background: []func(context.Context) error{d.run},
 		Registry:   registry,
 		Started:    started,
@@ -161,29 +160,16 @@ type conns struct {
 func dialAll(cfg *Config) (*conns, error) {
 	c := new(conns)
 	var errs []error
-	dial := func(to **grpc.ClientConn, addr string) {
+	dial := func(addr string, with func(string, ...grpc.DialOption) (*grpc.ClientConn, error)) (conn *grpc.ClientConn) {
 		if addr == "" {
-			return
+			return nil
 		}
-		conn, err := rpc.Dial(addr)
-		*to = conn
+		conn, err := with(addr)
 		errs = append(errs, err)
+		return conn
 	}
-	dial(&c.backend, cfg.OpenMatch)
-	dial(&c.frontend, cfg.Frontend)
-	allocator := dial
-	if !cfg.AllocatorInsecure {
-		allocator = func(to **grpc.ClientConn, addr string) {
-			if addr == "" {
-				return
-			}
-			conn, err := rpc.DialTLS(addr, rpc.TLS{CAFile: cfg.AllocatorCA, CertFile: cfg.AllocatorCert, KeyFile: cfg.AllocatorKey})
-			*to = conn
-			errs = append(errs, err)
-		}
-	}
-	allocator(&c.allocator, cfg.Allocator)
-	allocator(&c.gameServers, cfg.GameServers)
+	c.backend, c.frontend = dial(cfg.OpenMatch, rpc.Dial), dial(cfg.Frontend, rpc.Dial)
+	c.allocator, c.gameServers = dial(cfg.Allocator, cfg.dialAllocator), dial(cfg.GameServers, cfg.dialAllocator)
 	if err := errors.Join(errs...); err != nil {
 		c.close()
 		return nil, err
@@ -191,24 +177,31 @@ func dialAll(cfg *Config) (*conns, error) {
 	return c, nil
 }
 
+// dialAllocator connects to the allocator, or to what is called as it is.
+func (c *Config) dialAllocator(addr string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	if c.AllocatorInsecure {
+		return rpc.Dial(addr, opts...)
+	}
+	return rpc.DialTLS(addr, rpc.TLS{
+		CAFile: c.AllocatorCA, CertFile: c.AllocatorCert, KeyFile: c.AllocatorKey, ServerName: c.AllocatorServerName,
+	}, opts...)
+}
+
+// ready checks what no match is placed without.
+func (c *conns) ready() map[string]func(context.Context) error {
+	checks := make(map[string]func(context.Context) error)
+	for name, conn := range map[string]*grpc.ClientConn{"open-match": c.backend, "allocator": c.allocator, "gameservers": c.gameServers} {
+		if conn != nil {
+			checks[name] = rpc.Connected(conn)
+		}
+	}
+	return checks
+}
+
 func (c *conns) close() {
 	for _, conn := range []*grpc.ClientConn{c.backend, c.allocator, c.gameServers, c.frontend} {
 		if conn != nil {
 			_ = conn.Close() // nothing is called any more
-		}
-	}
-}
-
-// backendReady waits until the connection to Open Match stands.
-func (c *conns) backendReady(ctx context.Context) error {
-	for {
-		state := c.backend.GetState()
-		if state == connectivity.Ready {
-			return nil
-		}
-		c.backend.Connect()
-		if !c.backend.WaitForStateChange(ctx, state) {
-			return fmt.Errorf("connection to Open Match's backend is %s", state)
 		}
 	}
 }

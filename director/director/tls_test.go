@@ -1,110 +1,57 @@
 package director_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
+	"net/http"
+	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"torikumi/director/director"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
+	"torikumi/pkg/tlstest"
 )
 
-// authority signs certificates for the tests.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  string
-}
-
-func newAuthority(t *testing.T) *authority {
-	a := new(authority)
-	a.cert, a.key, a.pem, _ = issue(t, nil, "authority")
-	return a
-}
-
-// issue makes a certificate, signed by itself if by is nil, and writes it and
-// its key to files.
-func issue(t *testing.T, by *authority, name string) (cert *x509.Certificate, key *ecdsa.PrivateKey, certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+// secured makes a director call the fleet at an address over mutual TLS.
+func secured(addr, caFile, certFile, keyFile string) func(*director.Config) {
+	return func(cfg *director.Config) {
+		cfg.Allocator, cfg.GameServers, cfg.AllocatorInsecure = addr, addr, false
+		cfg.AllocatorCA, cfg.AllocatorCert, cfg.AllocatorKey = caFile, certFile, keyFile
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: by == nil, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := template, key
-	if by != nil {
-		parent, signer = by.cert, by.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(file, kind string, b []byte) string {
-		path := filepath.Join(dir, file)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	return cert, key, write(name+".crt", "CERTIFICATE", der), write(name+".key", "PRIVATE KEY", keyDER)
 }
 
 // TestMutualTLS: the allocator gets our certificate, and is believed only with
-// one of the right authority.
+// one of the right authority, for the right name.
 func TestMutualTLS(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
-	_, _, serverCert, serverKey := issue(t, ours, "server")
-	_, _, clientCert, clientKey := issue(t, ours, "client")
-	pair, err := tls.LoadX509KeyPair(serverCert, serverKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(ours.cert)
-	creds := grpc.Creds(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12,
-	}))
+	ours, theirs := tlstest.NewAuthority(t), tlstest.NewAuthority(t)
+	certFile, keyFile := ours.Issue(t)
 	for _, c := range []struct {
-		name string
-		ca   string
-		ok   bool
-	}{{"right authority", ours.pem, true}, {"wrong authority", theirs.pem, false}} {
+		name, ca, serverName string
+		in                   []string // names in the server's certificate
+		ok                   bool
+	}{
+		{name: "right authority", ca: ours.File, in: []string{"127.0.0.1"}, ok: true},
+		{name: "wrong authority", ca: theirs.File, in: []string{"127.0.0.1"}},
+		{name: "other name", ca: ours.File, in: []string{"agones-allocator"}},
+		{name: "name that was set", ca: ours.File, in: []string{"agones-allocator"}, serverName: "agones-allocator", ok: true},
+		{name: "no name", ca: ours.File},
+		{name: "any name", ca: ours.File, serverName: "*", ok: true},
+		{name: "any name of the wrong authority", ca: theirs.File, serverName: "*"},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHarness(t)
 			h.addServers(1)
 			ids := h.addTickets(2)
-			secure, _ := serve(t, "127.0.0.1:0", h.registerFleet, creds)
-			i := start(t, h, func(cfg *director.Config) {
-				cfg.Allocator, cfg.GameServers, cfg.AllocatorInsecure = secure, secure, false
-				cfg.AllocatorCA, cfg.AllocatorCert, cfg.AllocatorKey = c.ca, clientCert, clientKey
-			})
+			addr, _ := serve(t, "127.0.0.1:0", h.registerFleet, grpc.Creds(credentials.NewTLS(ours.Server(t, c.in...))))
+			settings := secured(addr, c.ca, certFile, keyFile)
+			i := start(t, h, func(cfg *director.Config) { settings(cfg); cfg.AllocatorServerName = c.serverName })
 			if c.ok {
 				eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+				if r := get(t, i, "/readyz"); r.code != http.StatusOK {
+					t.Errorf("ready: %v", r)
+				}
 				return
 			}
 			eventually.True(t, "the allocator is not believed", func() bool {
@@ -113,6 +60,32 @@ func TestMutualTLS(t *testing.T) {
 			if n := h.inState("Allocated"); n != 0 {
 				t.Errorf("%d servers are allocated", n)
 			}
+			if r := get(t, i, "/readyz"); r.code != http.StatusServiceUnavailable || !strings.Contains(r.body, `"allocator":"no connection`) {
+				t.Errorf("ready: %v", r)
+			}
 		})
 	}
+}
+
+// TestNewAuthority: an allocator that comes back with certificates of another
+// authority, as after a rotation, is called with the new files.
+func TestNewAuthority(t *testing.T) {
+	before, after := tlstest.NewAuthority(t), tlstest.NewAuthority(t)
+	certFile, keyFile := before.Issue(t)
+	h := newHarness(t)
+	addr := porttest.Hold(t).String()
+	_, old := serve(t, addr, h.registerFleet, grpc.Creds(credentials.NewTLS(before.Server(t, "127.0.0.1"))))
+	start(t, h, secured(addr, before.File, certFile, keyFile))
+	h.addServers(2)
+	ids := h.addTickets(2)
+	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
+
+	old.Stop()
+	newCert, newKey := after.Issue(t)
+	tlstest.Copy(t, after.File, before.File)
+	tlstest.Copy(t, newCert, certFile)
+	tlstest.Copy(t, newKey, keyFile)
+	serve(t, addr, h.registerFleet, grpc.Creds(credentials.NewTLS(after.Server(t, "127.0.0.1"))))
+	ids = h.addTickets(2)
+	eventually.True(t, "assigned after the rotation", func() bool { return h.assigned(ids...) == 2 })
 }

@@ -5,11 +5,8 @@ package rpc
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"time"
 
@@ -37,36 +34,6 @@ const DefaultDeadline = 10 * time.Second
 // comes back by itself, at the latest 2 s after the server has.
 func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return dial(target, insecure.NewCredentials(), opts)
-}
-
-// TLS names the PEM files of a connection with mutual TLS.
-type TLS struct {
-	// CAFile holds the authorities that the server's certificate may come
-	// from; empty: those of the system.
-	CAFile string
-	// CertFile and KeyFile are our own certificate and its key.
-	CertFile, KeyFile string
-}
-
-// DialTLS makes a client connection with mutual TLS. The files are read once.
-func DialTLS(target string, files TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	cert, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load client certificate: %w", err)
-	}
-	cfg.Certificates = []tls.Certificate{cert}
-	if files.CAFile != "" {
-		pem, err := os.ReadFile(files.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read certificate authorities: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no PEM certificate", files.CAFile)
-		}
-	}
-	return dial(target, credentials.NewTLS(cfg), opts)
 }
 
 func dial(target string, creds credentials.TransportCredentials, opts []grpc.DialOption) (*grpc.ClientConn, error) {

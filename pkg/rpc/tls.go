@@ -1,0 +1,120 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+)
+
+// TLS says how a connection with mutual TLS proves both ends. The files are PEM.
+type TLS struct {
+	// CAFile holds the authorities that the server's certificate may come
+	// from; empty: those of the system.
+	CAFile string
+	// CertFile and KeyFile are our own certificate and its key.
+	CertFile, KeyFile string
+	// ServerName has to be in the server's certificate; empty: the target's host.
+	ServerName string
+}
+
+// AnyName as TLS.ServerName takes every certificate of the authorities, also one
+// without a name. It needs a CAFile, whose authorities sign for this server only.
+const AnyName = "*"
+
+// DialTLS makes a client connection with mutual TLS. The files are read now, to
+// find mistakes, and again for each new connection to the server, so that
+// certificates can be replaced. A connection that stands keeps those that it has.
+func DialTLS(target string, files TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	cfg, err := files.read()
+	if err != nil {
+		return nil, err
+	}
+	return dial(target, rereading{credentials.NewTLS(cfg), files}, opts)
+}
+
+// rereading are credentials that read their files for each connection.
+type rereading struct {
+	credentials.TransportCredentials
+	files TLS
+}
+
+func (r rereading) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	cfg, err := r.files.read()
+	if err != nil {
+		return nil, nil, err
+	}
+	return credentials.NewTLS(cfg).ClientHandshake(ctx, authority, conn)
+}
+
+func (r rereading) Clone() credentials.TransportCredentials {
+	return rereading{r.TransportCredentials.Clone(), r.files}
+}
+
+func (t TLS) read() (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load client certificate: %w", err)
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read certificate authorities: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no PEM certificate", t.CAFile)
+		}
+	}
+	switch {
+	case t.ServerName != AnyName:
+		cfg.ServerName = t.ServerName
+	case cfg.RootCAs == nil:
+		return nil, errors.New("any server name needs a file of certificate authorities")
+	default:
+		cfg.InsecureSkipVerify = true // crypto/tls can leave out the name only with the rest
+		cfg.VerifyConnection = func(s tls.ConnectionState) error { return verifyChain(s.PeerCertificates, cfg.RootCAs) }
+	}
+	return cfg, nil
+}
+
+// verifyChain does what crypto/tls does with a server's certificates, without the name.
+func verifyChain(certs []*x509.Certificate, roots *x509.CertPool) error {
+	if len(certs) == 0 {
+		return errors.New("the server has no certificate")
+	}
+	o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+	for _, c := range certs[1:] {
+		o.Intermediates.AddCert(c)
+	}
+	_, err := certs[0].Verify(o)
+	return err
+}
+
+// Connected makes a readiness check of a connection. It waits until it stands,
+// at the longest until the last try to connect has failed.
+func Connected(conn *grpc.ClientConn) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for {
+			state := conn.GetState()
+			switch state {
+			case connectivity.Ready:
+				return nil
+			case connectivity.TransientFailure:
+				return fmt.Errorf("no connection to %s", conn.Target())
+			}
+			conn.Connect()
+			if !conn.WaitForStateChange(ctx, state) {
+				return fmt.Errorf("connection to %s is %s", conn.Target(), state)
+			}
+		}
+	}
+}
