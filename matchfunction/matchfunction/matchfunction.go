@@ -53,7 +53,7 @@ func With(rules rule.Registry) func(context.Context, *Config, func(service.Addrs
 
 // Run serves until ctx ends, and calls started once with the addresses.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err error) {
-	conn, err := rpc.Dial(cfg.Query)
+	conn, err := rpc.Dial(cfg.Query, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxPage)))
 	if err != nil {
 		return fmt.Errorf("connect to the query service: %w", err)
 	}
@@ -92,6 +92,10 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		Started:  started,
 	})
 }
+
+// maxPage is the most bytes of a page of tickets, which Open Match cuts by their
+// number alone: 10,000 of 26 kB. A pool with a larger one is read in parts.
+const maxPage = 256 << 20
 
 // connected is a check of readiness: without the query service a match
 // function is of no use.

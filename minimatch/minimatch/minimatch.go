@@ -18,6 +18,7 @@
 //   - Match functions over REST have no 3 s limit, and the one of evaluators
 //     counts from the last proposal on.
 //   - Extensions of unknown types are printed over REST; see package anyjson.
+//   - A page of a query has at most 4 MiB.
 //   - A page size out of bounds stops the start and is not clamped.
 package minimatch
 

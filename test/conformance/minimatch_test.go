@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"torikumi/minimatch/minimatch"
@@ -188,5 +190,48 @@ func TestConfigNamesAllThatIsWrong(t *testing.T) {
 	}
 	if err := config.Load("minimatch", "MINIMATCH", &minimatch.Config{}, nil, func(string) string { return "" }, io.Discard); err != nil {
 		t.Errorf("the defaults: %v", err)
+	}
+}
+
+// A client with gRPC's own limit of 4 MiB reads tickets of any size in pages of
+// 10,000.
+func TestPagesFitIntoMessages(t *testing.T) {
+	om := start(t, func(cfg *minimatch.Config) { cfg.QueryPageSize = 10_000 })
+	conn, err := grpc.NewClient(om.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // its goroutines are looked for at the end
+	const waiting = 2000
+	large := &openmatch.SearchFields{StringArgs: map[string]string{"x": strings.Repeat("x", 7000)}}
+	for range waiting {
+		if _, err := om.frontend.CreateTicket(t.Context(), &openmatch.CreateTicketRequest{Ticket: &openmatch.Ticket{SearchFields: large}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 700 {
+		if _, err := om.frontend.CreateBackfill(t.Context(), &openmatch.CreateBackfillRequest{Backfill: &openmatch.Backfill{SearchFields: large}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	query, read := openmatch.NewQueryServiceClient(conn), 0
+	tickets, err := query.QueryTickets(t.Context(), &openmatch.QueryTicketsRequest{Pool: &openmatch.Pool{}})
+	for err == nil {
+		var page *openmatch.QueryTicketsResponse
+		page, err = tickets.Recv()
+		read += len(page.GetTickets())
+	}
+	if !errors.Is(err, io.EOF) || read != waiting {
+		t.Errorf("%d tickets, %v", read, err)
+	}
+	backfills, err := query.QueryBackfills(t.Context(), &openmatch.QueryBackfillsRequest{Pool: &openmatch.Pool{}})
+	read = 0
+	for err == nil {
+		var page *openmatch.QueryBackfillsResponse
+		page, err = backfills.Recv()
+		read += len(page.GetBackfills())
+	}
+	if !errors.Is(err, io.EOF) || read != 700 {
+		t.Errorf("%d backfills, %v", read, err)
 	}
 }

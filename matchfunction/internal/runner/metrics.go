@@ -10,6 +10,7 @@ type Metrics struct {
 	cut       *prometheus.CounterVec
 	failed    *prometheus.CounterVec
 	whole     prometheus.Counter
+	oversized *prometheus.CounterVec
 	runTime   *prometheus.HistogramVec
 }
 
@@ -28,10 +29,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "torikumi_matchfunction_failed_rules_total", Help: "Times that an expression could not be evaluated or a custom rule panicked, so that it counted as broken."}, []string{"queue", "rule"}),
 		whole: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "torikumi_matchfunction_whole_pools_total", Help: "Pools read whole; the others were brought up to date by their new tickets."}),
+		oversized: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "torikumi_matchfunction_oversized_pools_total", Help: "Pools with a page too large for one message: read in parts, or left out in part."}, []string{"outcome"}),
 		runTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "torikumi_matchfunction_run_seconds", Help: "Time of one run, reading the pools included.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"queue"}),
 	}
-	r.MustRegister(m.tickets, m.proposals, m.skipped, m.cut, m.failed, m.whole, m.runTime)
+	r.MustRegister(m.tickets, m.proposals, m.skipped, m.cut, m.failed, m.whole, m.oversized, m.runTime)
 	return m
 }

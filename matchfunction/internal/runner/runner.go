@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/matchfunction/internal/engine"
 	"torikumi/matchfunction/internal/explain"
@@ -34,6 +35,9 @@ const (
 	poolsAtOnce = 4
 	// smallPool is how many tickets are read again rather than kept.
 	smallPool = 500
+	// maxProposal is the most bytes that Open Match takes of a match function in
+	// one message. One that is larger would end the run.
+	maxProposal = 4 << 20
 	// explainTimeout is about the longest time that explaining adds to a run.
 	explainTimeout = 200 * time.Millisecond
 )
@@ -69,7 +73,8 @@ type Runner struct {
 
 	tickets *tickets.Reader
 
-	mu sync.Mutex
+	mu        sync.Mutex
+	oversized sync.Once
 	// complained is, by profile, the broken ticket last logged, so that one
 	// that stays is not logged again in every cycle.
 	complained map[string]string
@@ -77,8 +82,9 @@ type Runner struct {
 
 // New makes a Runner.
 func New(o Options) *Runner {
-	reader := &tickets.Reader{Query: o.Query, Most: o.KeepTickets, Least: smallPool, Now: o.Now, Whole: o.Metrics.whole.Inc}
-	return &Runner{options: o, tickets: reader, complained: make(map[string]string)}
+	r := &Runner{options: o, complained: make(map[string]string)}
+	r.tickets = &tickets.Reader{Query: o.Query, Most: o.KeepTickets, Least: smallPool, Now: o.Now, Whole: o.Metrics.whole.Inc, TooLarge: r.pageTooLarge}
+	return r
 }
 
 // Run implements openmatch.MatchFunctionServer. Codes: InvalidArgument for a
@@ -129,12 +135,8 @@ func (r *Runner) read(ctx context.Context, p *engine.Profile) (*contents, error)
 			continue
 		}
 		g.Go(func() error {
-			stream, err := r.options.Query.QueryBackfills(ctx, &openmatch.QueryBackfillsRequest{Pool: pool})
-			backfills[i], err = tickets.Collect(stream, err, (*openmatch.QueryBackfillsResponse).GetBackfills)
-			if status.Code(err) == codes.Unimplemented {
-				return nil // an Open Match without backfills
-			}
-			if err != nil {
+			var err error
+			if backfills[i], err = r.tickets.Backfills(ctx, pool); err != nil {
 				return fmt.Errorf("query the backfills of pool %q: %w", pool.GetName(), err)
 			}
 			return nil
@@ -166,7 +168,14 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, d
 				r.options.Logger.ErrorContext(ctx, "proposal cannot be packed", "queue", p.Queue, "error", err)
 				return status.Error(codes.Internal, "internal error")
 			}
-			if err := send(&openmatch.RunResponse{Proposal: proposal}); err != nil {
+			message := &openmatch.RunResponse{Proposal: proposal}
+			if proto.Size(message) > maxProposal {
+				for _, t := range m.Tickets {
+					left.add(t, tooLarge)
+				}
+				continue
+			}
+			if err := send(message); err != nil {
 				return err
 			}
 			r.options.Metrics.proposals.WithLabelValues(p.Queue).Inc()
@@ -194,10 +203,10 @@ func (r *Runner) propose(ctx context.Context, p *engine.Profile, of *contents, d
 		r.options.Metrics.cut.WithLabelValues(p.Queue).Inc()
 		r.options.Logger.WarnContext(ctx, "the run was cut short; what had been found is proposed", "queue", p.Queue, "tickets", len(pool.Tickets), "after", r.options.RunTimeout)
 	}
-	r.complain(ctx, p, left)
 	if err := flush(); err != nil {
 		return err
 	}
+	r.complain(ctx, p, left)
 	if asked {
 		r.explain(searching, p, pool, matched, now)
 	}

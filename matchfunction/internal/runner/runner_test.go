@@ -385,3 +385,23 @@ func TestRulesThatFailAreCountedAndLoggedOnce(t *testing.T) {
 	run("space", cel)
 	logged(2)
 }
+
+// A match that is too large for one message is left out, and the run goes on.
+func TestAMatchThatIsTooLarge(t *testing.T) {
+	var all []*openmatch.Ticket
+	for i, id := range []string{"a", "b", "c", "d"} {
+		k := ticket(id, float64(1000*(i/2)), time.Second)
+		if i < 2 {
+			k.SearchFields.Tags = append(k.SearchFields.Tags, strings.Repeat("x", 3<<20))
+		}
+		all = append(all, k)
+	}
+	f := start(t, &queryServer{pools: map[string][]*openmatch.Ticket{"all": all}}, nil)
+	got, err := f.run(t.Context(), profile(t, "all"))
+	if err != nil || len(got) != 1 || got[0].GetTickets()[0].GetId() != "c" {
+		t.Errorf("%d matches, %v", len(got), err)
+	}
+	if log := f.log.String(); !strings.Contains(log, "count=2") || !strings.Contains(log, "reason=match_size") {
+		t.Errorf("log: %s", log)
+	}
+}

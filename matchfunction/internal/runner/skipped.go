@@ -7,6 +7,20 @@ import (
 	"torikumi/proto/openmatch"
 )
 
+// tooLarge is why the tickets of a match are left out that is too large for one
+// message.
+const tooLarge engine.Reason = "match_size"
+
+// pageTooLarge counts that a pool was read in parts or not whole. It is logged
+// once: as long as Open Match is not set otherwise it is so in each run.
+func (r *Runner) pageTooLarge(p *openmatch.Pool, read bool) {
+	r.options.Metrics.oversized.WithLabelValues(map[bool]string{true: "read in parts", false: "left out"}[read]).Inc()
+	r.oversized.Do(func() {
+		r.options.Logger.Warn("a page of a pool is too large for one message: lower Open Match's queryPageSize; said once, see torikumi_matchfunction_oversized_pools_total",
+			"pool", p.GetName(), "read_in_parts", read)
+	})
+}
+
 // leftOut counts the tickets of one call that fit no match.
 type leftOut struct {
 	metrics *Metrics

@@ -68,6 +68,9 @@ type Reader struct {
 	Now   func() time.Time
 	// Whole, if not nil, is called when a whole pool is read.
 	Whole func()
+	// TooLarge, if not nil, hears of pools with a page that is too large for one
+	// message, and whether that was read in parts; else it was left out.
+	TooLarge func(p *openmatch.Pool, read bool)
 
 	mu    sync.Mutex
 	pools map[string]*pool
@@ -211,8 +214,7 @@ func (r *Reader) refresh(ctx context.Context, p *openmatch.Pool, k *pool) ([]Rea
 	case err != nil:
 		return nil, false, err
 	}
-	news, err := r.Query.QueryTickets(ctx, &openmatch.QueryTicketsRequest{Pool: newer})
-	fresh, err := Collect(news, err, (*openmatch.QueryTicketsResponse).GetTickets)
+	fresh, err := r.query(ctx, newer)
 	if err != nil {
 		return nil, false, err
 	}
@@ -246,8 +248,7 @@ func (r *Reader) whole(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
 	if r.Whole != nil {
 		r.Whole()
 	}
-	stream, err := r.Query.QueryTickets(ctx, &openmatch.QueryTicketsRequest{Pool: p})
-	tickets, err := Collect(stream, err, (*openmatch.QueryTicketsResponse).GetTickets)
+	tickets, err := r.query(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -256,6 +257,26 @@ func (r *Reader) whole(ctx context.Context, p *openmatch.Pool) ([]Read, error) {
 		out[i] = Decode(t)
 	}
 	return out, nil
+}
+
+func (r *Reader) query(ctx context.Context, p *openmatch.Pool) ([]*openmatch.Ticket, error) {
+	return readParts(r, p, func(part *openmatch.Pool) ([]*openmatch.Ticket, error) {
+		stream, err := r.Query.QueryTickets(ctx, &openmatch.QueryTicketsRequest{Pool: part})
+		return Collect(stream, err, (*openmatch.QueryTicketsResponse).GetTickets)
+	})
+}
+
+// Backfills returns the backfills of a pool, none if Open Match knows no
+// backfills.
+func (r *Reader) Backfills(ctx context.Context, p *openmatch.Pool) ([]*openmatch.Backfill, error) {
+	backfills, err := readParts(r, p, func(part *openmatch.Pool) ([]*openmatch.Backfill, error) {
+		stream, err := r.Query.QueryBackfills(ctx, &openmatch.QueryBackfillsRequest{Pool: part})
+		return Collect(stream, err, (*openmatch.QueryBackfillsResponse).GetBackfills)
+	})
+	if status.Code(err) == codes.Unimplemented {
+		return nil, nil
+	}
+	return backfills, err
 }
 
 // Collect reads all pages of a stream, for a call that returned it and err.

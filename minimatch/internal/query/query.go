@@ -3,10 +3,13 @@
 package query
 
 import (
+	"iter"
 	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/minimatch/internal/filter"
 	"torikumi/minimatch/internal/store"
@@ -21,6 +24,10 @@ type Service struct {
 	pageSize int
 }
 
+// pageBytes is the largest page in bytes: what a gRPC client takes that nobody
+// has told to take more. A ticket that is larger has a page for itself.
+const pageBytes = 4 << 20
+
 // New returns the service. pageSize is the largest number of tickets in one
 // message, at least 1.
 func New(s *store.Store, pageSize int) *Service {
@@ -34,7 +41,7 @@ func (s *Service) QueryTickets(req *openmatch.QueryTicketsRequest, stream openma
 	if err != nil {
 		return err
 	}
-	for page := range slices.Chunk(found, s.pageSize) {
+	for page := range pages(found, s.pageSize, pageBytes) {
 		if err := stream.Send(&openmatch.QueryTicketsResponse{Tickets: page}); err != nil {
 			return err
 		}
@@ -48,7 +55,7 @@ func (s *Service) QueryTicketIds(req *openmatch.QueryTicketIdsRequest, stream op
 	if err != nil {
 		return err
 	}
-	for page := range slices.Chunk(found, s.pageSize) {
+	for page := range slices.Chunk(found, s.pageSize) { // 10,000 ids at most: they have some 20 bytes each
 		ids := make([]string, len(page))
 		for i, t := range page {
 			ids[i] = t.GetId()
@@ -66,12 +73,33 @@ func (s *Service) QueryBackfills(req *openmatch.QueryBackfillsRequest, stream op
 	if err != nil {
 		return err
 	}
-	for page := range slices.Chunk(s.store.QueryBackfills(f), s.pageSize) {
+	for page := range pages(s.store.QueryBackfills(f), s.pageSize, pageBytes) {
 		if err := stream.Send(&openmatch.QueryBackfillsResponse{Backfills: page}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pages cuts a list into messages of at most so many items and bytes.
+func pages[M proto.Message](all []M, most, mostBytes int) iter.Seq[[]M] {
+	return func(yield func([]M) bool) {
+		from, bytes := 0, 0
+		for i, m := range all {
+			const tag = 1
+			size := tag + protowire.SizeBytes(proto.Size(m))
+			if i > from && (i-from == most || bytes+size > mostBytes) {
+				if !yield(all[from:i:i]) {
+					return
+				}
+				from, bytes = i, 0
+			}
+			bytes += size
+		}
+		if from < len(all) {
+			yield(all[from:])
+		}
+	}
 }
 
 func (s *Service) find(pool *openmatch.Pool) ([]*openmatch.Ticket, error) {
