@@ -21,8 +21,8 @@ type Program struct {
 
 const megabyte = 1_000_000
 
-// Programs are all that get an image. failover, miniagones and the director bring
-// a client of Kubernetes or of Agones's allocator, and may be larger.
+// Programs are all that get an image. failover and the director bring a client of
+// Kubernetes, and may be larger.
 func Programs() []Program {
 	return []Program{
 		{"frontend", "frontend", 15 * megabyte},
@@ -31,7 +31,7 @@ func Programs() []Program {
 		{"director", "director", 25 * megabyte},
 		{"failover", "failover", 25 * megabyte},
 		{"minimatch", "minimatch", 15 * megabyte},
-		{"miniagones", "miniagones/kubernetes/cmd/miniagones", 25 * megabyte},
+		{"miniagones", "miniagones/kubernetes/cmd/miniagones", 15 * megabyte},
 		{"gate", "gameserver/cmd/gate", 15 * megabyte},
 		{"gameserver", "gameserver/cmd/server", 15 * megabyte},
 		{"loadgen", "loadgen", 15 * megabyte},
