@@ -130,7 +130,7 @@ func TestReferencesFind(t *testing.T) {
 		"is no ConfigMap gone": {"torikumi deployment/director", func(o map[string]any) {
 			container(t, o)["envFrom"] = []any{map[string]any{"configMapRef": map[string]any{"name": "gone"}}}
 		}},
-		"could never be":         {"torikumi poddisruptionbudget/director", func(o map[string]any) { set(t, o, int64(1), "spec", "minAvailable") }},
+		"could never be":         {"torikumi poddisruptionbudget/director", func(o map[string]any) { set(t, o, int64(2), "spec", "minAvailable") }},
 		"there is no Deployment": {"torikumi horizontalpodautoscaler/matchfunction", func(o map[string]any) { set(t, o, "gone", "spec", "scaleTargetRef", "name") }},
 	} {
 		wrong, err := changed(t, c.id, c.change).References()
