@@ -26,7 +26,7 @@ type Config struct {
 	TLSConfig
 
 	OpenMatch string   `flag:"open-match" default:"127.0.0.1:50504" required:"tickets are made there" help:"Open Match's frontend service, host:port or a gRPC target."`
-	Directors []string `flag:"directors" default:"127.0.0.1:50520" help:"Directors that announce assignments, host:port or gRPC targets, with commas between."`
+	Directors []string `flag:"directors" default:"127.0.0.1:50520" rule:"host:port" help:"Directors that announce assignments, with commas between; a name is subscribed to at all its addresses, which are looked up every second."`
 	Queues    string   `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
 
 	MatchFunctions []string      `flag:"matchfunctions" rule:"host:port" help:"Match functions that say why tickets wait, with commas between; a name is asked at all its addresses. Players are not told when not given."`

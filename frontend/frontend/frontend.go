@@ -201,16 +201,8 @@ func (p *parts) openMatchmaker(set *queues.Set, store ticket.Store) error {
 	if err != nil {
 		return fmt.Errorf("--open-match: %w", err)
 	}
-	var directors []*grpc.ClientConn
-	for _, target := range p.cfg.Directors {
-		conn, err := p.dial(target)
-		if err != nil {
-			return fmt.Errorf("--directors: %w", err)
-		}
-		directors = append(directors, conn)
-	}
 	p.matchmaker = matchmaker.New(matchmaker.Options{
-		Store: store, OpenMatch: openMatch, Directors: directors, Name: name, Queues: set, Logger: p.logger,
+		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, Name: name, Queues: set, Logger: p.logger,
 		Metrics:       matchmaker.NewMetrics(p.registry),
 		Timeout:       p.cfg.TicketTimeout,
 		ReconcileRate: p.cfg.ReconcileRate, ReconcileEvery: p.cfg.ReconcileEvery, StopTimeout: p.cfg.ShutdownTimeout,

@@ -1,10 +1,16 @@
 // Package announce tells the frontends of assignments, so that nobody polls
 // Open Match for every waiting player. It comes last on a match's way through
-// the director.
+// the director. The latest announcements are remembered for frontends that were
+// not connected for a moment, or have just found this director.
 package announce
 
 import (
+	"crypto/rand"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -24,11 +30,27 @@ type Broadcaster struct {
 	buffer      int
 	subscribers prometheus.Gauge
 	cutOff      prometheus.Counter
+	// instance begins the positions, so that those of another director mean
+	// nothing here.
+	instance string
 
 	mu     sync.Mutex
 	closed bool
 	subs   map[*subscription]struct{}
+	// recent are the latest announcements, the oldest first; published counts all.
+	recent    []published
+	published uint64
 }
+
+// published is an announcement that is remembered.
+type published struct {
+	*torikumiv1.Announcement
+	at time.Time
+}
+
+// remembered is how long an announcement is repeated to those who subscribe: longer
+// than it takes them to find a new director and to come back to an old one.
+const remembered = 30 * time.Second
 
 // subscription is one subscriber. When it is over, end is set and then the channel
 // closed.
@@ -43,11 +65,12 @@ var (
 )
 
 // New makes a broadcaster that keeps up to buffer announcements for a
-// subscriber who does not read, and registers its metrics.
+// subscriber who does not read and for those who will subscribe, and registers its
+// metrics.
 func New(buffer int, r prometheus.Registerer) *Broadcaster {
 	f := promauto.With(r)
 	return &Broadcaster{
-		buffer: buffer, subs: make(map[*subscription]struct{}),
+		buffer: buffer, instance: rand.Text(), subs: make(map[*subscription]struct{}),
 		subscribers: f.NewGauge(prometheus.GaugeOpts{Name: "torikumi_director_announcement_subscribers",
 			Help: "Subscribers to the announcements."}),
 		cutOff: f.NewCounter(prometheus.CounterOpts{Name: "torikumi_director_announcement_cut_offs_total",
@@ -55,11 +78,16 @@ func New(buffer int, r prometheus.Registerer) *Broadcaster {
 	}
 }
 
-// Publish hands an announcement to all who are subscribed now. It never
-// blocks: who has no room for it is cut off.
+// Publish sets the position of an announcement, which is not changed after that,
+// and hands it to all who are subscribed now. It never blocks: who has no room for
+// it is cut off.
 func (b *Broadcaster) Publish(a *torikumiv1.Announcement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.published++
+	a.Position = b.instance + "-" + strconv.FormatUint(b.published, 10)
+	b.forget(b.buffer - 1)
+	b.recent = append(b.recent, published{Announcement: a, at: time.Now()})
 	for s := range b.subs {
 		select {
 		case s.queue <- a:
@@ -92,21 +120,47 @@ func (b *Broadcaster) remove(s *subscription, end error) {
 	b.subscribers.Dec()
 }
 
-func (b *Broadcaster) add() (*subscription, bool) {
+// add begins a subscription, and returns what comes before it: what is remembered
+// after a position.
+func (b *Broadcaster) add(after string) (s *subscription, missed []published, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, false
+		return nil, nil, false
 	}
-	s := &subscription{queue: make(chan *torikumiv1.Announcement, b.buffer)}
+	b.forget(b.buffer)
+	missed = slices.Clone(b.recent[len(b.recent)-b.since(after):])
+	s = &subscription{queue: make(chan *torikumiv1.Announcement, b.buffer)}
 	b.subs[s] = struct{}{}
 	b.subscribers.Inc()
-	return s, true
+	return s, missed, true
 }
 
-// Subscribe streams the announcements from now on.
-func (b *Broadcaster) Subscribe(_ *torikumiv1.SubscribeRequest, stream grpc.ServerStreamingServer[torikumiv1.Announcement]) error {
-	s, ok := b.add()
+// since returns how many of the announcements that are remembered come after a
+// position: all, if it is none of ours. It needs the lock.
+func (b *Broadcaster) since(position string) int {
+	instance, number, _ := strings.Cut(position, "-")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if instance != b.instance || err != nil || n > b.published {
+		return len(b.recent)
+	}
+	return int(min(b.published-n, uint64(len(b.recent))))
+}
+
+// forget drops what is too old, and the oldest beyond a number. It needs the lock.
+func (b *Broadcaster) forget(most int) {
+	n, limit := max(len(b.recent)-most, 0), time.Now().Add(-remembered)
+	for n < len(b.recent) && b.recent[n].at.Before(limit) {
+		n++
+	}
+	clear(b.recent[:n])
+	b.recent = b.recent[n:]
+}
+
+// Subscribe streams the announcements that the subscriber has missed, as far as they
+// are remembered, and those from now on.
+func (b *Broadcaster) Subscribe(req *torikumiv1.SubscribeRequest, stream grpc.ServerStreamingServer[torikumiv1.Announcement]) error {
+	s, missed, ok := b.add(req.GetAfter())
 	if !ok {
 		return errStopping
 	}
@@ -119,6 +173,11 @@ func (b *Broadcaster) Subscribe(_ *torikumiv1.SubscribeRequest, stream grpc.Serv
 	// not come before the subscription stands.
 	if err := stream.SendHeader(metadata.MD{}); err != nil {
 		return err
+	}
+	for _, a := range missed {
+		if err := stream.Send(a.Announcement); err != nil {
+			return err
+		}
 	}
 	for {
 		select {

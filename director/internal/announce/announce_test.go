@@ -47,9 +47,14 @@ func newHarness(t *testing.T, buffer int) *harness {
 	return h
 }
 
-func (h *harness) subscribe(ctx context.Context, t *testing.T) grpc.ServerStreamingClient[torikumiv1.Announcement] {
+type stream = grpc.ServerStreamingClient[torikumiv1.Announcement]
+
+func (h *harness) subscribe(ctx context.Context, t *testing.T) stream { return h.resume(ctx, t, "") }
+
+// resume subscribes after a position.
+func (h *harness) resume(ctx context.Context, t *testing.T, after string) stream {
 	t.Helper()
-	stream, err := h.client.Subscribe(ctx, new(torikumiv1.SubscribeRequest))
+	stream, err := h.client.Subscribe(ctx, &torikumiv1.SubscribeRequest{After: after})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,14 +93,58 @@ func TestHeadersMeanSubscribed(t *testing.T) {
 	for i := range 50 {
 		h.Publish(announcement(i))
 	}
-	for _, s := range []grpc.ServerStreamingClient[torikumiv1.Announcement]{a, b} {
-		for i := range 50 {
-			got, err := s.Recv()
-			if err != nil || got.GetTicketIds()[0] != fmt.Sprint(i) {
-				t.Fatalf("announcement %d = %v, %v", i, got.GetTicketIds(), err)
-			}
-		}
+	for _, s := range []stream{a, b} {
+		expect(t, s, 0, 50)
 	}
+}
+
+// expect receives the announcements of numbers, and returns the position of the
+// last one.
+func expect(t *testing.T, s stream, from, to int) (position string) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		got, err := s.Recv()
+		if err != nil || got.GetTicketIds()[0] != fmt.Sprint(i) {
+			t.Fatalf("announcement %d = %v, %v", i, got.GetTicketIds(), err)
+		}
+		position = got.GetPosition()
+	}
+	return position
+}
+
+// TestMissed: who subscribes hears what it has missed, as far as that is remembered.
+func TestMissed(t *testing.T) {
+	h := newHarness(t, 10)
+	first := h.subscribe(t.Context(), t)
+	h.Publish(announcement(0))
+	h.Publish(announcement(1))
+	position := expect(t, first, 0, 2)
+	expect(t, h.subscribe(t.Context(), t), 0, 2) // has heard nothing yet
+	nothing := h.resume(t.Context(), t, position)
+	for i := 2; i < 6; i++ {
+		h.Publish(announcement(i))
+	}
+	expect(t, nothing, 2, 6)
+	expect(t, h.resume(t.Context(), t, position), 2, 6)
+	for _, other := range []string{"", "-", "x", "x-1", position + "0", position + "x", newHarness(t, 1).instance(t) + "-1"} {
+		expect(t, h.resume(t.Context(), t, other), 0, 6)
+	}
+	for i := 6; i < 15; i++ {
+		h.Publish(announcement(i))
+	}
+	expect(t, h.resume(t.Context(), t, position), 5, 15) // the last ten
+}
+
+// instance is the first part of the broadcaster's positions.
+func (h *harness) instance(t *testing.T) string {
+	t.Helper()
+	h.Publish(announcement(0))
+	got, err := h.subscribe(t.Context(), t).Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	instance, _, _ := strings.Cut(got.GetPosition(), "-")
+	return instance
 }
 
 // TestSlowSubscriberIsCutOff: publishing never waits for it, others hear
@@ -126,9 +175,7 @@ func TestSlowSubscriberIsCutOff(t *testing.T) {
 	}
 	again := h.subscribe(t.Context(), t)
 	h.Publish(announcement(n))
-	if got, err := again.Recv(); err != nil || got.GetTicketIds()[0] != fmt.Sprint(n) {
-		t.Errorf("after subscribing again: %v, %v", got.GetTicketIds(), err)
-	}
+	expect(t, again, n-4, n+1) // the last four, and what came then
 }
 
 func TestSubscriberLeaves(t *testing.T) {

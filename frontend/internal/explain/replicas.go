@@ -2,11 +2,8 @@ package explain
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
-	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/frontend/internal/endpoints"
 	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -35,19 +33,11 @@ type replicas struct {
 	logger  *slog.Logger
 	metrics *Metrics
 	now     func() time.Time
-	lookUp  func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	dial    func(addr string) (*grpc.ClientConn, error)
 
-	names    []*name
+	names    *endpoints.Names
 	lookedUp time.Time
 	known    map[string]*replica // by address
-}
-
-// name is a setting, which may stand for several replicas.
-type name struct {
-	text   string
-	addrs  []string
-	health *rpc.Health
 }
 
 // replica is one process.
@@ -69,20 +59,15 @@ type reply struct {
 }
 
 func newReplicas(targets []string, logger *slog.Logger, metrics *Metrics, now func() time.Time) *replicas {
-	r := &replicas{
+	return &replicas{
 		logger: logger, metrics: metrics, now: now, known: make(map[string]*replica),
-		lookUp: net.DefaultResolver.LookupNetIP,
-		// The address is one already.
-		dial: func(addr string) (*grpc.ClientConn, error) { return rpc.Dial("passthrough:///" + addr) },
+		names: newNames(targets, nil, logger),
+		dial:  func(addr string) (*grpc.ClientConn, error) { return endpoints.Dial(addr) },
 	}
-	for _, t := range targets {
-		r.names = append(r.names, newName(t, logger))
-	}
-	return r
 }
 
-func newName(text string, logger *slog.Logger) *name {
-	return &name{text: text, health: rpc.NewHealth(logger.With("name", text), "the match function's name cannot be looked up", "")}
+func newNames(targets []string, lookUp endpoints.LookUp, logger *slog.Logger) *endpoints.Names {
+	return endpoints.NewNames(targets, lookUp, logger, "the match function's name cannot be looked up")
 }
 
 // ask asks every replica once, at the same time.
@@ -160,19 +145,7 @@ func (r *replicas) find(ctx context.Context) {
 		return
 	}
 	r.lookedUp = now
-	current := make(map[string]bool)
-	for _, n := range r.names {
-		addrs, err := r.resolve(ctx, n.text)
-		if ctx.Err() == nil {
-			n.health.Record(err)
-		}
-		if err == nil {
-			n.addrs = addrs
-		}
-		for _, a := range n.addrs {
-			current[a] = true
-		}
-	}
+	current := r.names.Addresses(ctx)
 	for addr, p := range r.known {
 		if !current[addr] {
 			_ = p.conn.Close() // nothing is under way
@@ -191,29 +164,6 @@ func (r *replicas) find(ctx context.Context) {
 		health := rpc.NewHealth(r.logger.With("matchfunction", addr), "the match function does not say why tickets wait", "the match function says why tickets wait")
 		r.known[addr] = &replica{addr: addr, conn: conn, health: health}
 	}
-}
-
-// resolve returns the addresses of a name. A machine that has both kinds is
-// asked at one.
-func (r *replicas) resolve(ctx context.Context, target string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	host, port, err := net.SplitHostPort(target)
-	if err != nil {
-		return nil, err
-	}
-	ips, err := r.lookUp(ctx, "ip", host)
-	if err == nil && len(ips) == 0 {
-		err = errors.New("the name has no address")
-	}
-	four := slices.ContainsFunc(ips, func(ip netip.Addr) bool { return ip.Unmap().Is4() })
-	var addrs []string
-	for _, ip := range ips {
-		if ip = ip.Unmap(); ip.Is4() == four {
-			addrs = append(addrs, net.JoinHostPort(ip.String(), port))
-		}
-	}
-	return addrs, err
 }
 
 func (r *replicas) close() {

@@ -15,10 +15,9 @@ import (
 func TestReplicas(t *testing.T) {
 	const one, two, three = "10.0.0.1:50502", "10.0.0.2:50502", "[fd00::3]:50502"
 	h := newHarness(t, one, two, three)
-	h.replicas.names = []*name{newName("match.example:50502", h.replicas.logger)}
 	var addrs []string
 	var failure error
-	h.replicas.lookUp = func(_ context.Context, _, host string) ([]netip.Addr, error) {
+	lookUp := func(_ context.Context, _, host string) ([]netip.Addr, error) {
 		var out []netip.Addr
 		for _, a := range addrs {
 			out = append(out, netip.MustParseAddr(a))
@@ -28,6 +27,7 @@ func TestReplicas(t *testing.T) {
 		}
 		return out, failure
 	}
+	h.replicas.names = newNames([]string{"match.example:50502"}, lookUp, h.replicas.logger)
 	h.begin("q", "a")
 	h.begin("q", "b")
 	h.byAddr[one].say("om-a", "by one")

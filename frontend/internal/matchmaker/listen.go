@@ -2,40 +2,142 @@ package matchmaker
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/keepalive"
 
+	"torikumi/frontend/internal/endpoints"
 	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
+// A director that has come is found, and one that was lost is subscribed to again,
+// within 2 s: the names are looked up every second, and a try to connect waits for
+// at most 1.2 s of the connection and 0.5 s of ours.
+const (
+	lookUpEvery      = time.Second
+	connectPause     = time.Second
+	subscribePause   = 500 * time.Millisecond
+	directorSilence  = 15 * time.Second // the least that a director takes is 10 s
+	directorDeadLine = 5 * time.Second
+)
+
+// listeners are the subscriptions to the directors, one to each address. They
+// belong to the goroutine of listenToAll.
+type listeners struct {
+	client *Client
+	known  map[string]*listener
+	work   sync.WaitGroup
+	// lost asks for a look-up now; ended has those that have given up.
+	lost  chan struct{}
+	ended chan *listener
+}
+
+// listener hears the announcements of one director.
+type listener struct {
+	addr string
+	// wanted says that the address is one of a name's. The subscription to another
+	// goes on until it ends, as a director that stops announces what it finishes.
+	wanted atomic.Bool
+	// position is that of the last announcement.
+	position string
+}
+
+// listenToAll hears the announcements of all directors, as their addresses come and
+// go, until ctx ends.
+func (c *Client) listenToAll(ctx context.Context) {
+	l := &listeners{
+		client: c, known: make(map[string]*listener), lost: make(chan struct{}, 1), ended: make(chan *listener),
+	}
+	defer l.work.Wait()
+	names := endpoints.NewNames(c.options.Directors, c.options.LookUp, c.logger, "the director's name cannot be looked up")
+	for ctx.Err() == nil {
+		l.update(ctx, names.Addresses(ctx))
+		again := time.After(lookUpEvery)
+		for wait := true; wait; {
+			select {
+			case <-ctx.Done():
+				return
+			case gone := <-l.ended:
+				delete(l.known, gone.addr)
+			case <-l.lost:
+				wait = false
+			case <-again:
+				wait = false
+			}
+		}
+	}
+}
+
+// update starts a listener for each new address.
+func (l *listeners) update(ctx context.Context, current map[string]bool) {
+	for addr, known := range l.known {
+		known.wanted.Store(current[addr])
+	}
+	for addr := range current {
+		if l.known[addr] != nil {
+			continue
+		}
+		director := &listener{addr: addr}
+		director.wanted.Store(true)
+		l.known[addr] = director
+		l.work.Go(func() {
+			l.client.listen(ctx, director, l.lost)
+			select {
+			case l.ended <- director:
+			case <-ctx.Done():
+			}
+		})
+	}
+}
+
 // listen hears the announcements of one director, and subscribes again whenever
-// the stream ends.
-func (c *Client) listen(ctx context.Context, conn *grpc.ClientConn) {
-	health := rpc.NewHealth(c.logger.With("director", conn.Target()), "no announcements from the director", "")
-	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
+// the stream ends, for as long as its address is wanted.
+func (c *Client) listen(ctx context.Context, l *listener, lost chan<- struct{}) {
+	health := rpc.NewHealth(c.logger.With("director", l.addr), "no announcements from the director", "")
+	conn, err := endpoints.Dial(l.addr,
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: connectPause},
+			MinConnectTimeout: connectPause,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: directorSilence, Timeout: directorDeadLine}))
+	if err != nil {
+		health.Down(err)
+		return
+	}
+	defer func() { _ = conn.Close() }() // nothing is under way any more
+	pause := rpc.Backoff{Min: 50 * time.Millisecond, Max: subscribePause}
 	for {
-		subscribed, err := c.subscribe(ctx, conn)
+		subscribed, err := c.subscribe(ctx, conn, l)
 		if ctx.Err() != nil {
 			return
 		}
 		if subscribed {
-			backoff.Reset()
+			pause.Reset()
 			health.Up()
 		}
 		health.Down(err)
-		if backoff.Wait(ctx) != nil {
+		select {
+		case lost <- struct{}{}:
+		default:
+		}
+		if pause.Wait(ctx) != nil || !l.wanted.Load() {
 			return
 		}
 	}
 }
 
 // subscribe returns when the stream has ended, and whether it ever stood.
-func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscribed bool, err error) {
+func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn, l *listener) (subscribed bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, &torikumiv1.SubscribeRequest{Subscriber: c.options.Name})
+	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, &torikumiv1.SubscribeRequest{
+		Subscriber: c.options.Name, After: l.position,
+	})
 	if err != nil {
 		return false, err
 	}
@@ -48,16 +150,17 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn) (subscrib
 		_, err := stream.Recv()
 		return false, err
 	}
-	c.logger.InfoContext(ctx, "subscribed to the director's announcements", "director", conn.Target())
+	c.logger.InfoContext(ctx, "subscribed to the director's announcements", "director", l.addr)
 	c.metrics.directors.Inc()
 	defer c.metrics.directors.Dec()
-	// What happened before is not repeated.
+	// What a director before this one has assigned is not repeated.
 	c.reconcileSoon()
 	for {
 		a, err := stream.Recv()
 		if err != nil {
 			return true, err
 		}
+		l.position = a.GetPosition()
 		if a.GetConnection() != "" {
 			for _, id := range a.GetTicketIds() {
 				c.assign(ctx, id, a.GetConnection(), a.GetDetails())

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/frontend/internal/endpoints"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
@@ -46,9 +47,11 @@ type Options struct {
 	Store ticket.Store
 	// OpenMatch is a connection to Open Match's frontend service.
 	OpenMatch *grpc.ClientConn
-	// Directors are connections to announcement services; none: all
-	// assignments are found by reading.
-	Directors []*grpc.ClientConn
+	// Directors are where announcement services are, host:port; each address of a
+	// name is subscribed to. None: all assignments are found by reading.
+	Directors []string
+	// LookUp finds the directors' addresses; nil: the system's resolver.
+	LookUp endpoints.LookUp
 	// Name tells the directors who subscribes.
 	Name    string
 	Queues  *queues.Set
@@ -205,8 +208,8 @@ func (c *Client) Run(ctx context.Context) error {
 	work.Go(func() error { c.expire(workCtx); return nil })
 	work.Go(func() error { c.reconcile(workCtx); return nil })
 	work.Go(func() error { c.watchConnection(workCtx); return nil })
-	for _, d := range c.options.Directors {
-		work.Go(func() error { c.listen(workCtx, d); return nil })
+	if len(c.options.Directors) > 0 {
+		work.Go(func() error { c.listenToAll(workCtx); return nil })
 	}
 	deleting, stopDeleting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDeleting()

@@ -866,13 +866,16 @@ func (x *Roster) GetTeams() []*Team {
 	return nil
 }
 
-// Announcement tells frontends that tickets have been assigned.
+// Announcement tells frontends that tickets have been assigned. It may come more
+// than once.
 type Announcement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Open Match's ids.
-	TicketIds     []string           `protobuf:"bytes,1,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
-	Connection    string             `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
-	Details       *AssignmentDetails `protobuf:"bytes,3,opt,name=details,proto3" json:"details,omitempty"`
+	TicketIds  []string           `protobuf:"bytes,1,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
+	Connection string             `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
+	Details    *AssignmentDetails `protobuf:"bytes,3,opt,name=details,proto3" json:"details,omitempty"`
+	// Names this announcement for SubscribeRequest.after.
+	Position      string `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -926,6 +929,13 @@ func (x *Announcement) GetDetails() *AssignmentDetails {
 		return x.Details
 	}
 	return nil
+}
+
+func (x *Announcement) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
 }
 
 var File_torikumi_v1_contract_proto protoreflect.FileDescriptor
@@ -1000,14 +1010,15 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\ropen_match_id\x18\x01 \x01(\tR\vopenMatchId\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x16\n" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12'\n" +
-	"\x05teams\x18\x04 \x03(\v2\x11.torikumi.v1.TeamR\x05teams\"\x87\x01\n" +
+	"\x05teams\x18\x04 \x03(\v2\x11.torikumi.v1.TeamR\x05teams\"\xa3\x01\n" +
 	"\fAnnouncement\x12\x1d\n" +
 	"\n" +
 	"ticket_ids\x18\x01 \x03(\tR\tticketIds\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x02 \x01(\tR\n" +
 	"connection\x128\n" +
-	"\adetails\x18\x03 \x01(\v2\x1e.torikumi.v1.AssignmentDetailsR\adetailsB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
+	"\adetails\x18\x03 \x01(\v2\x1e.torikumi.v1.AssignmentDetailsR\adetails\x12\x1a\n" +
+	"\bposition\x18\x04 \x01(\tR\bpositionB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 
 var (
 	file_torikumi_v1_contract_proto_rawDescOnce sync.Once

@@ -26,7 +26,11 @@ const (
 type SubscribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the subscriber in logs.
-	Subscriber    string `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	Subscriber string `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	// Announcement.position of the last announcement that was heard from this
+	// address: those after it are repeated. Empty, or of another director: all that
+	// is remembered.
+	After         string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -68,15 +72,23 @@ func (x *SubscribeRequest) GetSubscriber() string {
 	return ""
 }
 
+func (x *SubscribeRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 var File_torikumi_v1_director_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_director_proto_rawDesc = "" +
 	"\n" +
-	"\x1atorikumi/v1/director.proto\x12\vtorikumi.v1\x1a\x1atorikumi/v1/contract.proto\"2\n" +
+	"\x1atorikumi/v1/director.proto\x12\vtorikumi.v1\x1a\x1atorikumi/v1/contract.proto\"H\n" +
 	"\x10SubscribeRequest\x12\x1e\n" +
 	"\n" +
 	"subscriber\x18\x01 \x01(\tR\n" +
-	"subscriber2^\n" +
+	"subscriber\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\tR\x05after2^\n" +
 	"\x13AnnouncementService\x12G\n" +
 	"\tSubscribe\x12\x1d.torikumi.v1.SubscribeRequest\x1a\x19.torikumi.v1.Announcement0\x01B'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 

@@ -31,10 +31,11 @@ const (
 // AnnouncementService pushes assignments to the frontends, so that nobody has
 // to poll Open Match for every waiting player.
 type AnnouncementServiceClient interface {
-	// Subscribe streams every assignment from now on. Headers are sent as soon
-	// as the subscription stands. What happened before, or while nobody was
-	// connected, is not repeated: a subscriber reads its open tickets once after
-	// the headers. A subscriber that is too slow is cut off with
+	// Subscribe streams first what the director remembers of its latest
+	// assignments, and then every assignment from now on. Headers are sent as soon
+	// as the subscription stands. What the director does not remember, such as what
+	// one before it has assigned, is not repeated: a subscriber reads its open
+	// tickets once after the headers. A subscriber that is too slow is cut off with
 	// ResourceExhausted and subscribes again.
 	Subscribe(ctx context.Context, in *SubscribeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Announcement], error)
 }
@@ -73,10 +74,11 @@ type AnnouncementService_SubscribeClient = grpc.ServerStreamingClient[Announceme
 // AnnouncementService pushes assignments to the frontends, so that nobody has
 // to poll Open Match for every waiting player.
 type AnnouncementServiceServer interface {
-	// Subscribe streams every assignment from now on. Headers are sent as soon
-	// as the subscription stands. What happened before, or while nobody was
-	// connected, is not repeated: a subscriber reads its open tickets once after
-	// the headers. A subscriber that is too slow is cut off with
+	// Subscribe streams first what the director remembers of its latest
+	// assignments, and then every assignment from now on. Headers are sent as soon
+	// as the subscription stands. What the director does not remember, such as what
+	// one before it has assigned, is not repeated: a subscriber reads its open
+	// tickets once after the headers. A subscriber that is too slow is cut off with
 	// ResourceExhausted and subscribes again.
 	Subscribe(*SubscribeRequest, grpc.ServerStreamingServer[Announcement]) error
 	mustEmbedUnimplementedAnnouncementServiceServer()
