@@ -73,12 +73,33 @@ func (s *Server) Evaluate(stream grpc.BidiStreamingServer[openmatch.EvaluateRequ
 	if err != nil {
 		return err
 	}
-	for _, id := range s.choose(stream.Context(), proposals).Accepted {
+	for _, id := range fillsLast(s.choose(stream.Context(), proposals).Accepted, proposals) {
 		if err := stream.Send(&openmatch.EvaluateResponse{MatchId: id}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fillsLast puts the matches that fill a running one behind all others: if its
+// backfill has expired, Open Match delivers nothing that is answered after it, and
+// hides the tickets for its pendingReleaseTimeout.
+func fillsLast(accepted []string, proposals []choice.Proposal) []string {
+	fills := make(map[string]bool)
+	for _, p := range proposals {
+		if p.Backfill != "" {
+			fills[p.ID] = true
+		}
+	}
+	var first, last []string
+	for _, id := range accepted {
+		if fills[id] {
+			last = append(last, id)
+		} else {
+			first = append(first, id)
+		}
+	}
+	return append(first, last...)
 }
 
 func (s *Server) choose(ctx context.Context, proposals []choice.Proposal) choice.Result {

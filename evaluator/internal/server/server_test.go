@@ -328,3 +328,15 @@ func FuzzEvaluate(f *testing.F) {
 		}
 	})
 }
+
+// Open Match delivers nothing that is answered after a match for a backfill that
+// has expired.
+func TestMatchesThatFillAreAnsweredLast(t *testing.T) {
+	f := start(t, roomy())
+	fills, creates := match("fills", 9, "1"), match("creates", 5, "3")
+	fills.Backfill, creates.Backfill = &openmatch.Backfill{Id: "b"}, &openmatch.Backfill{}
+	got, err := f.evaluate(t.Context(), fills, match("low", 1, "2"), creates)
+	if want := []string{"creates", "low", "fills"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
