@@ -28,6 +28,8 @@ type Config struct {
 	AssignedDeleteTimeout      time.Duration `flag:"assigned-delete-timeout" default:"10m" rule:"positive" help:"How long a ticket lives after its last assignment."`
 	BackfillLockTimeout        time.Duration `flag:"backfill-lock-timeout" default:"1m" rule:"positive" help:"Taken for the sake of Open Match's configurations, without effect: nothing is ever locked here for longer than a step in memory."`
 	QueryPageSize              int           `flag:"query-page-size" default:"10000" rule:"from 10 to 10000" help:"Largest number of tickets in one message of a query; Open Match allows 10 to 10000."`
+	MaxProposals               int           `flag:"max-proposals" default:"250000" rule:"from 1 to 536870912" help:"Most proposals of one match function in a cycle; with more its call ends with ResourceExhausted, after the matches among those before."`
+	MaxProposalBytes           int           `flag:"max-proposal-bytes" default:"536870912" rule:"from 1 to 1099511627776" help:"Most bytes of all proposals of a cycle together; as --max-proposals."`
 
 	// Clock replaces the machine's clock, for tests; nil is the machine's. It
 	// does not rule the network: deadlines and keepalives are in real time.

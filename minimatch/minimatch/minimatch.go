@@ -18,6 +18,10 @@
 //   - Match functions over REST have no 3 s limit, and the one of evaluators
 //     counts from the last proposal on.
 //   - Extensions of unknown types are printed over REST; see package anyjson.
+//   - The tickets of accepted matches that do not reach their caller wait again
+//     at once.
+//   - Proposals are bounded in number and in bytes: ResourceExhausted.
+//   - A match function's address that can be none is InvalidArgument.
 //   - A page of a query has at most 4 MiB.
 //   - A page size out of bounds stops the start and is not clamped.
 package minimatch
@@ -104,8 +108,9 @@ func open(cfg *Config, logger *slog.Logger) (*services, error) {
 			Pending:      st,
 			Registration: cfg.RegistrationInterval,
 			Collection:   cfg.ProposalCollectionInterval,
+			MaxProposals: cfg.MaxProposals, MaxProposalBytes: cfg.MaxProposalBytes,
 		}),
-		functions: backend.NewFunctions(dialFunction),
+		functions: backend.NewFunctions(dialFunction, logger),
 		evaluator: connection,
 		stopping:  make(chan struct{}),
 		pageSize:  cfg.QueryPageSize,

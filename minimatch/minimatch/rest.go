@@ -4,9 +4,12 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -28,6 +31,8 @@ func rest(mux *http.ServeMux, self *grpc.ClientConn) error {
 		}),
 		// What a client's headers say is between it and its proxies.
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithErrorHandler(fail),
+		runtime.WithRoutingErrorHandler(noRoute),
 	)
 	for _, add := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 		openmatch.RegisterFrontendServiceHandler,
@@ -39,7 +44,57 @@ func rest(mux *http.ServeMux, self *grpc.ClientConn) error {
 		}
 	}
 	mux.Handle("/v1/", bounded(gateway))
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { healthz(mux, w, r) })
 	return nil
+}
+
+// healthz is Open Match's: whether it lives, and with any query whether it is
+// ready.
+func healthz(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	path := "/livez"
+	if r.URL.RawQuery != "" {
+		path = "/readyz"
+	}
+	probe := r.Clone(r.Context())
+	probe.Method, probe.URL.Path, probe.URL.RawQuery = http.MethodGet, path, ""
+	got := &statusOnly{ResponseWriter: w, header: make(http.Header), code: http.StatusOK}
+	mux.ServeHTTP(got, probe)
+	if got.code != http.StatusOK {
+		http.Error(w, "not ready", got.code)
+		return
+	}
+	_, _ = io.WriteString(w, "ok") // the client is gone if this fails
+}
+
+// statusOnly keeps the status of an answer and drops the rest.
+type statusOnly struct {
+	http.ResponseWriter
+	header http.Header
+	code   int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) WriteHeader(code int)        { s.code = code }
+func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// fail answers errors. A request that is not UTF-8 gets as far as gRPC, which
+// takes it for a fault of the service.
+func fail(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if status.Code(err) == codes.Internal && strings.Contains(status.Convert(err).Message(), "invalid UTF-8") {
+		err = status.Error(codes.InvalidArgument, "path and query must be UTF-8")
+	}
+	runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, err)
+}
+
+// noRoute answers 405 where the gateway would say 501: a method that is not that
+// of the path is the client's fault.
+func noRoute(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	if code == http.StatusMethodNotAllowed {
+		err := &runtime.HTTPStatusError{HTTPStatus: code, Err: status.Error(codes.Unimplemented, http.StatusText(code))}
+		runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, err)
+		return
+	}
+	runtime.DefaultRoutingErrorHandler(ctx, mux, m, w, r, code)
 }
 
 // marshaler is the gateway's for messages whose extensions hold any types.

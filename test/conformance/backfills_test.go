@@ -462,6 +462,26 @@ func TestAMatchForAnExpiredBackfillFailsItsCall(t *testing.T) {
 	om.expectFetch(got, want, "before")
 }
 
+// Only the matches before the one for the expired backfill arrive. The tickets of
+// the others wait again at once, those of the failed one too; in Open Match they
+// are hidden until the pending release timeout.
+func TestTicketsBehindAnExpiredBackfillWaitAgain(t *testing.T) {
+	clock := minimatch.NewFakeClock(time.Now())
+	om := start(t, func(c *minimatch.Config) { c.Clock = clock })
+	om.clock = clock
+	pass := func(part float64) { clock.Advance(time.Duration(part * float64(time.Minute))) }
+	expired := om.backfill()
+	pass(0.9)
+	live := om.backfill()
+	a, b, c, d, e := om.ticket(), om.ticket(), om.ticket(), om.ticket(), om.ticket()
+	om.proposing("p", om.match("a", a), om.into("b", om.get(expired), b), om.match("c", c), om.into("d", om.get(live), d), om.into("e", &openmatch.Backfill{}, e))
+	om.expectFetch(om.fetchAs("p"), codes.Unknown, "a")
+	om.expectWaiting(b, c, d, e)
+	om.expectBackfills(live)
+	pass(1.1)
+	om.expectWaiting(a, b, c, d, e)
+}
+
 func second[T any](_ T, err error) error { return err }
 
 // expiring gives a system and a way to let a part of the pending release timeout

@@ -125,6 +125,9 @@ func TestEvaluatorThatFails(t *testing.T) {
 			om.evaluator.set(evaluate)
 			got := om.fetch(t.Context(), om.request("a"))
 			expectCode(t, got.err, codes.Unknown)
+			if message := status.Convert(got.err).Message(); !strings.Contains(message, "10.0.0.1 is full") && !strings.Contains(message, "10.0.0.1 lost it") {
+				t.Errorf("what the evaluator said is not in %q", message)
+			}
 		})
 	}
 	om.evaluator.set(acceptAll)
@@ -183,6 +186,9 @@ func TestFunctionThatFailsKeepsItsProposals(t *testing.T) {
 	om.proposing("b", om.match("b"))
 	got := om.fetchAll("a", "b")
 	om.expectFetch(got[0], codes.Unknown, "a")
+	if message := status.Convert(got[0].err).Message(); !strings.Contains(message, "broken") {
+		t.Errorf("what the match function said is not in %q", message)
+	}
 	om.expectFetch(got[1], codes.OK, "b")
 	om.expectWaiting()
 }
@@ -191,13 +197,28 @@ func TestFunctionThatIsNotThere(t *testing.T) {
 	om := start(t)
 	free := porttest.Hold(t).String()
 	for _, cfg := range []*openmatch.FunctionConfig{
-		function(free), {}, {Host: "::bad::", Port: -1}, {Host: "127.0.0.1", Port: 1 << 30}, {Host: "no such host%", Port: 1},
+		function(free), {Host: "no such host%", Port: 1},
 		{Host: "127.0.0.1", Port: function(free).GetPort(), Type: openmatch.FunctionConfig_REST},
-		{Host: "127.0.0.1", Port: function(free).GetPort(), Type: 7},
 	} {
 		req := om.request("a")
 		req.Config = cfg
 		om.expectFetch(om.fetch(t.Context(), req), codes.Unknown)
+	}
+}
+
+// Open Match says Unknown, minimatch blames the request.
+func TestFunctionThatCannotBe(t *testing.T) {
+	om := start(t)
+	for _, cfg := range []*openmatch.FunctionConfig{
+		{}, {Host: "::bad::", Port: -1}, {Host: "127.0.0.1", Port: 1 << 30}, {Host: "127.0.0.1", Port: 1, Type: 7},
+	} {
+		req := om.request("a")
+		req.Config = cfg
+		want := codes.InvalidArgument
+		if om.addr == "" {
+			want = codes.Unknown
+		}
+		om.expectFetch(om.fetch(t.Context(), req), want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -149,7 +150,6 @@ func TestRESTRefusesWhatIsWrong(t *testing.T) {
 		{"POST", om.frontendURL + "tickets", `{"ticket":`, 400},
 		{"POST", om.frontendURL + "tickets", `{"ticket":1}`, 400},
 		{"POST", om.frontendURL + "tickets", ``, 400},
-		{"PUT", om.frontendURL + "tickets", `{}`, 501},
 		{"GET", om.frontendURL + "nothing", "", 404},
 		{"POST", om.queryURL + "tickets:query", `{}`, 400},
 		{"POST", om.backendURL + "matches:fetch", `{}`, 400},
@@ -158,6 +158,111 @@ func TestRESTRefusesWhatIsWrong(t *testing.T) {
 	} {
 		if code, text := request(t, c.method, c.url, c.body); code != c.code {
 			t.Errorf("%s %s %s: %d %s, want %d", c.method, c.url, c.body, code, text, c.code)
+		}
+	}
+}
+
+// What minimatch answers otherwise: Open Match says 501 for the method, and 500
+// for the others.
+func TestRESTBlamesTheClient(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	for _, c := range []struct {
+		method, url, body string
+		code              int
+	}{
+		{"PUT", om.frontendURL + "tickets", `{}`, 405},
+		{"GET", om.frontendURL + "tickets/%ff", "", 400},
+		{"DELETE", om.frontendURL + "tickets/%ff", "", 400},
+		{"GET", om.frontendURL + "tickets/%C3%28/assignments", "", 400},
+		{"GET", om.frontendURL + "tickets/%25ff", "", 404},
+		{"GET", om.frontendURL + "backfills/a%ffb", "", 400},
+		{"DELETE", om.frontendURL + "backfills/%ff", "", 400},
+		{"POST", om.frontendURL + "backfills/%ff/acknowledge", `{"assignment":{}}`, 400},
+		{"POST", om.frontendURL + "tickets", "{\"ticket\":{\"search_fields\":{\"tags\":[\"\xff\"]}}}", 400},
+		{"POST", om.backendURL + "matches:fetch", `{"config":{},"profile":{}}`, 400},
+		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"x","port":99999},"profile":{}}`, 400},
+	} {
+		if code, text := request(t, c.method, c.url, c.body); code != c.code || object(t, text)["message"] == "" {
+			t.Errorf("%s %s %s: %d %s, want %d", c.method, c.url, c.body, code, text, c.code)
+		}
+	}
+}
+
+// FuzzRESTRequest sends anything to the REST routes: it is never the service's fault.
+func FuzzRESTRequest(f *testing.F) {
+	om := start(f, func(c *minimatch.Config) { c.RegistrationInterval = time.Millisecond })
+	for _, seed := range [][3]string{
+		{"GET", "/v1/frontendservice/tickets/%ff", ""},
+		{"GET", "/v1/frontendservice/tickets/x?ticket_id=%ff", ""},
+		{"POST", "/v1/frontendservice/tickets", "{\"ticket\":{\"extensions\":{\"x\":{\"@type\":\"a/b\"}}}}"},
+		{"PATCH", "/v1/frontendservice/backfills", `{"backfill":{"id":"x"}}`},
+		{"POST", "/v1/frontendservice/backfills/x/acknowledge", `{"assignment":{}}`},
+		{"POST", "/v1/queryservice/tickets:query", `{"pool":{"created_after":"0001-01-01T00:00:00Z"}}`},
+		{"POST", "/v1/queryservice/backfills:query", `{"pool":{"double_range_filters":[{"min":"NaN","exclude":9}]}}`},
+		{"POST", "/v1/backendservice/tickets:assign", `{"assignments":[null]}`},
+		{"POST", "/v1/backendservice/matches:fetch", `{"config":{"type":"REST"},"profile":{}}`},
+		{"OPTIONS", "/v1/backendservice/tickets:releaseall", ""},
+		{"HEAD", "/healthz?readiness=true", ""},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	base, err := url.Parse(om.frontendURL)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, method, target, body string) {
+		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") || strings.Contains(target, "/assignments") || strings.Contains(body, "host") {
+			t.Skip("no URL, or one whose answer waits for others")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, method, "http://"+base.Host+target, strings.NewReader(body))
+		if err != nil {
+			t.Skip("not a request")
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Skip("not sent")
+		}
+		defer resp.Body.Close() //nolint:errcheck // it has been read
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode >= 500 {
+			t.Errorf("%s %q %q: %d %s %v", method, target, body, resp.StatusCode, text, err)
+		}
+	})
+}
+
+func TestHealthz(t *testing.T) {
+	om := start(t)
+	om.rest()
+	for _, base := range []string{om.frontendURL, om.backendURL, om.queryURL} {
+		root := base[:strings.Index(base, "/v1/")]
+		for _, path := range []string{"/healthz", "/healthz?readiness=true"} {
+			if code, text := request(t, "GET", root+path, ""); code != http.StatusOK || text != "ok" {
+				t.Errorf("%s%s: %d %q", root, path, code, text)
+			}
+		}
+	}
+}
+
+// A hosts file may give this machine the names that services have in a cluster.
+func TestAliasesOfThisMachine(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	for host, want := range map[string]int{
+		"open-match-frontend": 404, "open-match-frontend:51504": 404, "om.localhost": 404, "frontend.open-match.svc.cluster.local": 404,
+		"elsewhere.example.com": 421, "elsewhere.example.com:51504": 421, "1.2.3.4": 421, "localhost.evil.com": 421, "": 404,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, om.frontendURL+"tickets/none", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != want {
+			t.Errorf("%q: %d, want %d", host, resp.StatusCode, want)
 		}
 	}
 }

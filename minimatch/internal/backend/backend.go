@@ -34,8 +34,9 @@ func New(st *store.Store, sy *synchronizer.Synchronizer, f *Functions) *Service 
 
 // FetchMatches runs a match function in the next cycle and streams those of its
 // matches that the evaluator accepts. Matches may come before a final error; they
-// stand, and their tickets are pending. Whatever goes wrong after the request was
-// read is code Unknown, as in Open Match.
+// stand, and their tickets are pending; those of matches that do not come are not.
+// Whatever goes wrong after the request was read is code Unknown, as in Open
+// Match; only too many proposals are ResourceExhausted.
 func (s *Service) FetchMatches(req *openmatch.FetchMatchesRequest, stream openmatch.BackendService_FetchMatchesServer) error {
 	if req.GetConfig() == nil {
 		return status.Error(codes.InvalidArgument, "config is required")
@@ -43,9 +44,12 @@ func (s *Service) FetchMatches(req *openmatch.FetchMatchesRequest, stream openma
 	if req.GetProfile() == nil {
 		return status.Error(codes.InvalidArgument, "profile is required")
 	}
+	if err := checkConfig(req.GetConfig()); err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	call, err := s.synchronizer.Register(ctx, s.fill)
+	call, err := s.synchronizer.Register(ctx, s.fill, s.abandon)
 	if err != nil {
 		return fetchError(stream.Context(), err, nil)
 	}
@@ -77,6 +81,8 @@ func fetchError(caller context.Context, cycle, function error) error {
 		return status.FromContextError(caller.Err()).Err()
 	case errors.Is(cycle, synchronizer.ErrStopped):
 		return status.Error(codes.Unavailable, cycle.Error())
+	case cycle == nil && errors.Is(function, synchronizer.ErrTooMany):
+		return status.Error(codes.ResourceExhausted, function.Error())
 	case function == nil || cycle != nil && errors.Is(function, cycle):
 		return status.Error(codes.Unknown, cycle.Error())
 	case cycle == nil:
@@ -108,7 +114,7 @@ func (s *Service) runFunction(ctx context.Context, req *openmatch.FetchMatchesRe
 
 func (s *Service) forward(ctx context.Context, call *synchronizer.Call, stream openmatch.BackendService_FetchMatchesServer) error {
 	for {
-		m, err := call.Next(ctx)
+		m, giveBack, err := call.Next(ctx)
 		if err == io.EOF { //nolint:errorlint // a failure may wrap the end of some connection
 			return nil
 		}
@@ -116,6 +122,7 @@ func (s *Service) forward(ctx context.Context, call *synchronizer.Call, stream o
 			return err
 		}
 		if err := stream.Send(&openmatch.FetchMatchesResponse{Match: m}); err != nil {
+			giveBack()
 			return fmt.Errorf("send match: %w", err)
 		}
 	}
@@ -129,10 +136,7 @@ func (s *Service) fill(m *openmatch.Match) (*openmatch.Match, error) {
 	if m.GetBackfill() == nil {
 		return m, nil
 	}
-	tickets := make([]string, 0, len(m.GetTickets()))
-	for _, t := range m.GetTickets() {
-		tickets = append(tickets, t.GetId())
-	}
+	tickets := ticketIDs(m)
 	b, err := s.store.FillBackfill(m.GetBackfill(), tickets)
 	switch {
 	case errors.Is(err, store.ErrBackfillNotFound), errors.Is(err, store.ErrBackfillGeneration):
@@ -148,6 +152,25 @@ func (s *Service) fill(m *openmatch.Match) (*openmatch.Match, error) {
 	sent := proto.CloneOf(m)
 	sent.Backfill = b
 	return sent, nil
+}
+
+// abandon lets queries see the tickets of a match again that its caller will not
+// get. Those that join a running match stay: its acknowledgement assigns them.
+func (s *Service) abandon(proposed, prepared *openmatch.Match) {
+	switch {
+	case prepared == nil || proposed.GetBackfill() == nil:
+		s.store.Release(ticketIDs(proposed))
+	case proposed.GetBackfill().GetId() == "":
+		s.store.DeleteBackfill(prepared.GetBackfill().GetId()) // and releases the tickets
+	}
+}
+
+func ticketIDs(m *openmatch.Match) []string {
+	ids := make([]string, 0, len(m.GetTickets()))
+	for _, t := range m.GetTickets() {
+		ids = append(ids, t.GetId())
+	}
+	return ids
 }
 
 // AssignTickets gives tickets their assignments, all at once, replacing earlier

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -13,6 +14,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"torikumi/minimatch/internal/synchronizer"
+	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 )
 
@@ -22,17 +25,19 @@ import (
 type Functions struct {
 	dial   func(target string) (*grpc.ClientConn, error)
 	rest   *http.Client
+	logger *slog.Logger
 	mu     sync.Mutex
 	conns  map[string]*grpc.ClientConn
+	health map[string]*rpc.Health
 	closed bool
 }
 
 var errClosed = errors.New("the service is stopping")
 
 // NewFunctions returns a caller that connects with dial, which must not wait for
-// the server.
-func NewFunctions(dial func(target string) (*grpc.ClientConn, error)) *Functions {
-	return &Functions{dial: dial, rest: newRESTClient(), conns: map[string]*grpc.ClientConn{}}
+// the server. It logs when a match function begins to fail and when it works again.
+func NewFunctions(dial func(target string) (*grpc.ClientConn, error), logger *slog.Logger) *Functions {
+	return &Functions{dial: dial, rest: newRESTClient(), logger: logger, conns: map[string]*grpc.ClientConn{}, health: map[string]*rpc.Health{}}
 }
 
 // Close closes the connections; calls under way fail.
@@ -66,21 +71,52 @@ func (f *Functions) connection(target string) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
+// checkConfig refuses what can be no match function.
+func checkConfig(cfg *openmatch.FunctionConfig) error {
+	switch {
+	case cfg.GetHost() == "":
+		return errors.New("config.host is required")
+	case cfg.GetPort() < 1 || cfg.GetPort() > 65535:
+		return fmt.Errorf("config.port must be from 1 to 65535, not %d", cfg.GetPort())
+	case cfg.GetType() != openmatch.FunctionConfig_GRPC && cfg.GetType() != openmatch.FunctionConfig_REST:
+		return fmt.Errorf("config.type must be GRPC or REST, not %d", cfg.GetType())
+	}
+	return nil
+}
+
 // run calls the match function and hands over each proposal until it ends. The
 // error is ctx's cause if that is what ended it.
 func (f *Functions) run(ctx context.Context, cfg *openmatch.FunctionConfig, profile *openmatch.MatchProfile, propose func(*openmatch.Match) error) error {
-	switch cfg.GetType() {
-	case openmatch.FunctionConfig_GRPC:
-		return f.runGRPC(ctx, cfg, profile, propose)
-	case openmatch.FunctionConfig_REST:
-		return f.runREST(ctx, cfg, profile, propose)
-	default:
-		return fmt.Errorf("config.type must be GRPC or REST, not %d", cfg.GetType())
+	call := f.runGRPC
+	if cfg.GetType() == openmatch.FunctionConfig_REST {
+		call = f.runREST
 	}
+	err := call(ctx, cfg, profile, propose)
+	if ctx.Err() == nil || errors.Is(context.Cause(ctx), synchronizer.ErrWindowClosed) { // else it was not its fault
+		f.healthOf(cfg).Record(err)
+	}
+	return err
+}
+
+// healthOf is what the log knows of a match function.
+func (f *Functions) healthOf(cfg *openmatch.FunctionConfig) *rpc.Health {
+	target := address(cfg)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, ok := f.health[target]
+	if !ok {
+		h = rpc.NewHealth(f.logger.With("match_function", target), "match function fails", "match function works again")
+		f.health[target] = h
+	}
+	return h
+}
+
+func address(cfg *openmatch.FunctionConfig) string {
+	return net.JoinHostPort(cfg.GetHost(), strconv.Itoa(int(cfg.GetPort())))
 }
 
 func (f *Functions) runGRPC(ctx context.Context, cfg *openmatch.FunctionConfig, profile *openmatch.MatchProfile, propose func(*openmatch.Match) error) error {
-	conn, err := f.connection(net.JoinHostPort(cfg.GetHost(), strconv.Itoa(int(cfg.GetPort()))))
+	conn, err := f.connection(address(cfg))
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"torikumi/minimatch/internal/anyjson"
@@ -33,7 +32,7 @@ func (f *Functions) runREST(ctx context.Context, cfg *openmatch.FunctionConfig, 
 	if err != nil {
 		return fmt.Errorf("the profile cannot be written as JSON: %w", err)
 	}
-	url := "http://" + net.JoinHostPort(cfg.GetHost(), strconv.Itoa(int(cfg.GetPort()))) + "/v1/matchfunction:run"
+	url := "http://" + address(cfg) + "/v1/matchfunction:run"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("the match function's address cannot be used: %w", err)

@@ -30,9 +30,9 @@ type Failure struct {
 
 func (f *Failure) Error() string {
 	if f.Status != http.StatusOK {
-		return fmt.Sprintf("it answered with status %d: %.200q", f.Status, f.Message)
+		return fmt.Sprintf("it answered with status %d: %.2000q", f.Status, f.Message)
 	}
-	return fmt.Sprintf("it answered with the error %.200q", f.Message)
+	return fmt.Sprintf("it answered with the error %.2000q", f.Message)
 }
 
 // Reader reads one stream. It is not safe for concurrent use.

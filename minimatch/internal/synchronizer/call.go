@@ -8,12 +8,16 @@ import (
 	"torikumi/proto/openmatch"
 )
 
+// delivery is an accepted match, and what its caller gets of it.
+type delivery struct{ proposed, prepared *openmatch.Match }
+
 // Call is one caller's part in a cycle. Its methods are safe for concurrent use,
 // though only one goroutine should take matches. A caller that takes them slowly
 // holds up nobody: they wait here.
 type Call struct {
 	cycle   *cycle
 	prepare Prepare
+	abandon Abandon
 	unwatch func() bool
 	cut     chan struct{}
 
@@ -21,9 +25,10 @@ type Call struct {
 	proposing bool
 	gone      bool
 	proposed  map[string]struct{}
+	count     int // of those that were taken
 
 	mu       sync.Mutex
-	matches  []*openmatch.Match
+	matches  []delivery
 	finished bool
 	err      error
 	changed  chan struct{} // closed when matches or finished change
@@ -52,11 +57,18 @@ func (c *Call) done() {
 	}
 }
 
-// Leave gives the call back: nobody will take its matches any more. Calling it
-// again does nothing.
+// Leave gives the call back: nobody will take its matches any more, and those
+// that are left are abandoned. Calling it again does nothing.
 func (c *Call) Leave() {
 	c.unwatch()
 	c.leave()
+	c.mu.Lock()
+	left := c.matches
+	c.matches = nil
+	c.mu.Unlock()
+	for _, d := range left {
+		c.abandon(d.proposed, d.prepared)
+	}
 }
 
 func (c *Call) leave() {
@@ -76,18 +88,19 @@ func (c *Call) leave() {
 // runs.
 func (c *Call) Cut() <-chan struct{} { return c.cut }
 
-// Next waits for the next accepted match. When there are no more it returns
+// Next waits for the next accepted match and returns it as it was prepared. The
+// function gives it back if it could not be delivered. When there are no more it returns
 // io.EOF, or what the cycle failed with. Matches accepted before a failure come
 // before the error: they are real, and their tickets are pending.
-func (c *Call) Next(ctx context.Context) (*openmatch.Match, error) {
+func (c *Call) Next(ctx context.Context) (m *openmatch.Match, giveBack func(), err error) {
 	for {
 		c.mu.Lock()
 		if len(c.matches) > 0 {
-			m := c.matches[0]
-			c.matches[0] = nil
+			d := c.matches[0]
+			c.matches[0] = delivery{}
 			c.matches = c.matches[1:]
 			c.mu.Unlock()
-			return m, nil
+			return d.prepared, func() { c.abandon(d.proposed, d.prepared) }, nil
 		}
 		finished, err, changed := c.finished, c.err, c.changed
 		c.mu.Unlock()
@@ -95,33 +108,35 @@ func (c *Call) Next(ctx context.Context) (*openmatch.Match, error) {
 			if err == nil {
 				err = io.EOF
 			}
-			return nil, err
+			return nil, nil, err
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		}
 	}
 }
 
 // accept prepares a match and has it delivered. Once a match could not be
 // prepared the call gets no more of them: nothing must come of a match that its
-// caller will not hear of.
+// caller will not hear of, so it is abandoned.
 func (c *Call) accept(m *openmatch.Match) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.finished {
+		c.abandon(m, nil)
 		return
 	}
-	m, err := c.prepare(m)
+	prepared, err := c.prepare(m)
 	switch {
 	case err != nil:
+		c.abandon(m, nil)
 		c.finished, c.err = true, err
-	case m == nil:
+	case prepared == nil:
 		return
 	default:
-		c.matches = append(c.matches, m)
+		c.matches = append(c.matches, delivery{m, prepared})
 	}
 	c.wake()
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
 	"torikumi/minimatch/internal/clock"
 	"torikumi/proto/openmatch"
 )
@@ -30,6 +32,7 @@ type cycle struct {
 	proposing   int // calls that may still propose
 	present     int // calls whose callers are there
 	proposals   map[string]*proposal
+	bytes       int                // of the proposals
 	inbox       []*openmatch.Match // what the evaluator has not taken yet
 	arrived     chan struct{}      // closed when the inbox or collecting changes
 	collection  clock.Timer
@@ -118,7 +121,7 @@ func (c *cycle) finish(err error) {
 }
 
 // join takes a call in, or returns nil when registration has closed.
-func (c *cycle) join(ctx context.Context, prepare Prepare) *Call {
+func (c *cycle) join(ctx context.Context, prepare Prepare, abandon Abandon) *Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.registering {
@@ -127,6 +130,7 @@ func (c *cycle) join(ctx context.Context, prepare Prepare) *Call {
 	call := &Call{
 		cycle:     c,
 		prepare:   prepare,
+		abandon:   abandon,
 		proposing: true,
 		proposed:  map[string]struct{}{},
 		cut:       make(chan struct{}),
@@ -215,10 +219,28 @@ func (c *cycle) propose(call *Call, m *openmatch.Match) error {
 		c.fail(err)
 		return err
 	}
+	if err := c.bound(call, m); err != nil {
+		c.mu.Unlock()
+		return err
+	}
 	c.proposals[id] = &proposal{match: m, call: call}
 	c.inbox = append(c.inbox, m)
 	c.wake()
 	c.mu.Unlock()
+	return nil
+}
+
+// bound counts a proposal, or says which bound it would pass. It needs the lock.
+func (c *cycle) bound(call *Call, m *openmatch.Match) error {
+	size := proto.Size(m)
+	switch {
+	case call.count == c.o.MaxProposals:
+		return fmt.Errorf("%w: a match function may make %d in one cycle", ErrTooMany, c.o.MaxProposals)
+	case c.bytes+size > c.o.MaxProposalBytes:
+		return fmt.Errorf("%w: those of one cycle may have %d bytes together", ErrTooMany, c.o.MaxProposalBytes)
+	}
+	call.count++
+	c.bytes += size
 	return nil
 }
 

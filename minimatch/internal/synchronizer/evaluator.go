@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/minimatch/internal/jsonstream"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 )
@@ -133,17 +136,35 @@ func outcome(ctx context.Context, health *rpc.Health, err error) error {
 	return err
 }
 
-// evaluatorError says to callers that the evaluator failed, and how, but not
-// where it is.
+// evaluatorError says to callers that the evaluator failed, and what it said
+// itself, but not where it is.
 type evaluatorError struct{ cause error }
 
 func remoteError(err error) error { return &evaluatorError{cause: err} }
 
 func (e *evaluatorError) Error() string {
-	if _, ok := status.FromError(e.cause); !ok {
-		return "the evaluator failed"
+	if failure, ok := errors.AsType[*jsonstream.Failure](e.cause); ok {
+		return "the evaluator failed: " + failure.Error()
 	}
-	return fmt.Sprintf("the evaluator failed with code %v", status.Code(e.cause))
+	s, ok := status.FromError(e.cause)
+	switch {
+	case !ok:
+		return "the evaluator failed"
+	case s.Code() == codes.Unavailable && fromTransport(s.Message()):
+		return "the evaluator cannot be reached"
+	}
+	return fmt.Sprintf("the evaluator failed with code %v: %s", s.Code(), s.Message())
+}
+
+// fromTransport reports whether a message is gRPC's own, which may name an
+// address, and not the server's: gRPC does not tell them apart otherwise.
+func fromTransport(message string) bool {
+	for _, own := range []string{"connection error", "name resolver error", "error reading from server", "error reading server preface", "transport", "produced zero addresses"} {
+		if strings.Contains(message, own) {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *evaluatorError) Unwrap() error { return e.cause }

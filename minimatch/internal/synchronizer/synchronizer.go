@@ -44,6 +44,9 @@ var (
 	// ErrWindowClosed is why a match function is cancelled that still runs when
 	// the proposal window closes.
 	ErrWindowClosed = errors.New("the match function ran longer than the proposal collection interval")
+	// ErrTooMany is why a match function is cancelled whose proposals pass a
+	// bound. Those before count.
+	ErrTooMany = errors.New("too many proposals")
 	// ErrStopped ends every call when the synchronizer is closed.
 	ErrStopped = errors.New("the service is stopping")
 
@@ -61,6 +64,9 @@ type Options struct {
 	// Collection is how long, from the end of registration on, a cycle takes in
 	// proposals from match functions that are not done.
 	Collection time.Duration
+	// MaxProposals is the largest number of proposals of one match function in a
+	// cycle, MaxProposalBytes the most bytes of all proposals of a cycle together.
+	MaxProposals, MaxProposalBytes int
 }
 
 // Synchronizer runs cycles, one at a time. A cycle starts with the first call
@@ -93,12 +99,17 @@ func New(o Options) *Synchronizer {
 // error ends this call alone.
 type Prepare func(*openmatch.Match) (*openmatch.Match, error)
 
+// Abandon hears of an accepted match, whose tickets are pending, that its caller
+// will not get: as it was proposed and as it was prepared, nil if it was not. It
+// must not block.
+type Abandon func(proposed, prepared *openmatch.Match)
+
 // Register waits for a cycle that takes in calls, or starts one, and joins it.
 // ctx is the caller's: when it is done the caller counts as having left. The call
 // must be given back with Leave. The error is ctx's cause, or ErrStopped.
-func (s *Synchronizer) Register(ctx context.Context, prepare Prepare) (*Call, error) {
+func (s *Synchronizer) Register(ctx context.Context, prepare Prepare, abandon Abandon) (*Call, error) {
 	for {
-		call, over, err := s.join(ctx, prepare)
+		call, over, err := s.join(ctx, prepare, abandon)
 		if call != nil || err != nil {
 			return call, err
 		}
@@ -112,7 +123,7 @@ func (s *Synchronizer) Register(ctx context.Context, prepare Prepare) (*Call, er
 
 // join enters the running cycle or a new one. When the running one takes in no
 // more calls, it returns the channel that is closed at its end.
-func (s *Synchronizer) join(ctx context.Context, prepare Prepare) (*Call, <-chan struct{}, error) {
+func (s *Synchronizer) join(ctx context.Context, prepare Prepare, abandon Abandon) (*Call, <-chan struct{}, error) {
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
@@ -129,7 +140,7 @@ func (s *Synchronizer) join(ctx context.Context, prepare Prepare) (*Call, <-chan
 			s.finish(c)
 		})
 	}
-	if call := s.current.join(ctx, prepare); call != nil {
+	if call := s.current.join(ctx, prepare, abandon); call != nil {
 		return call, nil, nil
 	}
 	return nil, s.current.over, nil

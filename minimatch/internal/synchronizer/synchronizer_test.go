@@ -108,6 +108,15 @@ type harness struct {
 	t       *testing.T
 	clock   *clock.Fake
 	pending *pending
+
+	mu        sync.Mutex
+	abandoned []string
+}
+
+func (f *harness) abandon(proposed, _ *openmatch.Match) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.abandoned = append(f.abandoned, proposed.GetMatchId())
 }
 
 func newHarness(t *testing.T, evaluate func(context.Context, int, synchronizer.Source, func(string) error) error) *harness {
@@ -118,6 +127,7 @@ func newHarness(t *testing.T, evaluate func(context.Context, int, synchronizer.S
 		Pending:      f.pending,
 		Registration: registration,
 		Collection:   collection,
+		MaxProposals: 1000, MaxProposalBytes: 1 << 20,
 	})
 	t.Cleanup(f.Close)
 	return f
@@ -125,7 +135,7 @@ func newHarness(t *testing.T, evaluate func(context.Context, int, synchronizer.S
 
 func (f *harness) register() *synchronizer.Call {
 	f.t.Helper()
-	call, err := f.Register(f.t.Context(), asProposed)
+	call, err := f.Register(f.t.Context(), asProposed, f.abandon)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -143,7 +153,7 @@ func (f *harness) closeRegistration() {
 
 func (f *harness) next(call *synchronizer.Call, want string) {
 	f.t.Helper()
-	m, err := call.Next(f.t.Context())
+	m, _, err := call.Next(f.t.Context())
 	if err != nil || m.GetMatchId() != want {
 		f.t.Fatalf("got %v, %v, want %s", m, err, want)
 	}
@@ -151,7 +161,7 @@ func (f *harness) next(call *synchronizer.Call, want string) {
 
 func (f *harness) ends(call *synchronizer.Call, want string) {
 	f.t.Helper()
-	m, err := call.Next(f.t.Context())
+	m, _, err := call.Next(f.t.Context())
 	if err == nil || !strings.Contains(err.Error(), want) {
 		f.t.Fatalf("got %v, %v, want the error %q", m, err, want)
 	}
@@ -353,7 +363,7 @@ func TestAHangingEvaluatorEndsWhenEveryCallerHasLeft(t *testing.T) {
 	})
 	a := f.register()
 	ctx, cancel := context.WithCancel(t.Context())
-	b, err := f.Register(ctx, asProposed)
+	b, err := f.Register(ctx, asProposed, f.abandon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +390,7 @@ func TestWaitingForACycleEndsWithTheCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	got := make(chan error)
 	go func() {
-		_, err := f.Register(ctx, asProposed)
+		_, err := f.Register(ctx, asProposed, f.abandon)
 		got <- err
 	}()
 	cancel()
@@ -398,9 +408,9 @@ func TestCloseEndsEveryone(t *testing.T) {
 		}
 		waiting := make(chan error)
 		go func() {
-			second, err := f.Register(t.Context(), asProposed)
+			second, err := f.Register(t.Context(), asProposed, f.abandon)
 			if err == nil {
-				_, err = second.Next(t.Context())
+				_, _, err = second.Next(t.Context())
 			}
 			waiting <- err
 		}()
@@ -410,7 +420,7 @@ func TestCloseEndsEveryone(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, synchronizer.ErrStopped) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := f.Register(t.Context(), asProposed); !errors.Is(err, synchronizer.ErrStopped) {
+		if _, err := f.Register(t.Context(), asProposed, f.abandon); !errors.Is(err, synchronizer.ErrStopped) {
 			t.Errorf("after Close: %v", err)
 		}
 	}
@@ -420,6 +430,7 @@ func TestEveryMatchReachesItsOwnCallOnce(t *testing.T) {
 	s := synchronizer.New(synchronizer.Options{
 		Clock: clock.Real{}, Evaluator: &evaluator{evaluate: acceptAll}, Pending: &pending{ids: map[string]bool{}},
 		Registration: time.Millisecond, Collection: time.Minute,
+		MaxProposals: 1000, MaxProposalBytes: 1 << 20,
 	})
 	defer s.Close()
 	var callers sync.WaitGroup
@@ -437,7 +448,7 @@ func TestEveryMatchReachesItsOwnCallOnce(t *testing.T) {
 
 // fetch proposes three matches and wants them back, unless it leaves halfway.
 func fetch(t *testing.T, ctx context.Context, s *synchronizer.Synchronizer, name string, leave bool) {
-	call, err := s.Register(ctx, asProposed)
+	call, err := s.Register(ctx, asProposed, func(_, _ *openmatch.Match) {})
 	if err != nil {
 		t.Error(err)
 		return
@@ -453,13 +464,13 @@ func fetch(t *testing.T, ctx context.Context, s *synchronizer.Synchronizer, name
 	}
 	call.Done()
 	for i := range 3 {
-		m, err := call.Next(ctx)
+		m, _, err := call.Next(ctx)
 		if err != nil || m.GetMatchId() != fmt.Sprintf("%s-%d", name, i) {
 			t.Errorf("%s: got %v, %v", name, m, err)
 			return
 		}
 	}
-	if _, err := call.Next(ctx); !errors.Is(err, io.EOF) {
+	if _, _, err := call.Next(ctx); !errors.Is(err, io.EOF) {
 		t.Errorf("%s: got %v", name, err)
 	}
 }
@@ -486,7 +497,7 @@ func TestAMatchIsPreparedForItsCaller(t *testing.T) {
 		default:
 			return &openmatch.Match{MatchId: m.GetMatchId() + " prepared"}, nil
 		}
-	})
+	}, f.abandon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -507,10 +518,85 @@ func TestAMatchIsPreparedForItsCaller(t *testing.T) {
 	if got := strings.Join(prepared, " "); got != "first dropped second impossible" {
 		t.Errorf("prepared %s", got)
 	}
+	if got := strings.Join(f.abandoned, " "); got != "impossible third" {
+		t.Errorf("abandoned %s", got)
+	}
 	if len(pending) != len(prepared) {
 		t.Errorf("prepared %v, of which the tickets were pending: %v", prepared, pending)
 	}
 	if f.pending.cleanups() != 1 {
 		t.Errorf("a cycle cleaned up %d times", f.pending.cleanups())
+	}
+}
+
+// What a caller leaves behind is abandoned: what was accepted before, and what is
+// accepted after it has gone.
+func TestMatchesOfACallerWhoLeavesAreAbandoned(t *testing.T) {
+	accepted, gone := make(chan struct{}), make(chan struct{})
+	f := newHarness(t, func(ctx context.Context, _ int, source synchronizer.Source, accept func(string) error) error {
+		if _, err := takeAll(ctx, source); err != nil {
+			return err
+		}
+		if err := errors.Join(accept("taken"), accept("left")); err != nil {
+			return err
+		}
+		close(accepted)
+		<-gone
+		return errors.Join(accept("late"), accept("other"))
+	})
+	a, b := f.register(), f.register()
+	for _, id := range []string{"taken", "left", "late"} {
+		f.propose(a, id)
+	}
+	f.propose(b, "other")
+	a.Done()
+	b.Done()
+	f.closeRegistration()
+	f.next(a, "taken")
+	<-accepted
+	a.Leave()
+	a.Leave()
+	close(gone)
+	f.next(b, "other")
+	f.ends(b, "EOF")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if got := strings.Join(f.abandoned, " "); got != "left late" {
+		t.Errorf("abandoned %s", got)
+	}
+}
+
+func TestProposalsAreBounded(t *testing.T) {
+	for name, size := range map[string]int{"in number": 0, "in bytes": 100_000} {
+		t.Run(name, func(t *testing.T) {
+			f := newHarness(t, acceptAll)
+			greedy, modest := f.register(), f.register()
+			if size == 0 {
+				f.propose(modest, "modest")
+			}
+			taken := 0
+			for ; ; taken++ {
+				err := greedy.Propose(&openmatch.Match{MatchId: fmt.Sprint(taken), MatchProfile: strings.Repeat("x", size)})
+				if errors.Is(err, synchronizer.ErrTooMany) {
+					break
+				}
+				if err != nil || taken > 1000 {
+					t.Fatalf("%d: %v", taken, err)
+				}
+			}
+			if want := map[bool]int{true: 1000, false: 10}[size == 0]; taken != want {
+				t.Errorf("%d were taken, want %d", taken, want)
+			}
+			greedy.Done()
+			modest.Done()
+			f.closeRegistration()
+			for i := range taken { // they stand
+				f.next(greedy, fmt.Sprint(i))
+			}
+			f.ends(greedy, "EOF")
+			if size == 0 {
+				f.next(modest, "modest")
+			}
+		})
 	}
 }
