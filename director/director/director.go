@@ -50,7 +50,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	registry := service.NewRegistry()
 	broadcaster := announce.New(cfg.AnnounceBuffer, registry)
 	d := &director{
-		cfg: cfg, queues: set.Queues, function: function, conns: conns,
+		cfg: cfg, queues: set, function: function, conns: conns,
 		registry: registry, broadcaster: broadcaster, log: cfg.Logger(os.Stderr, "director"),
 	}
 	return service.Run(ctx, service.Options{
@@ -72,7 +72,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 // director is one running director.
 type director struct {
 	cfg         *Config
-	queues      []queues.Queue
+	queues      *queues.Set
 	function    *openmatch.FunctionConfig
 	conns       *conns
 	registry    *prometheus.Registry
@@ -98,8 +98,8 @@ func (d *director) run(ctx context.Context) error {
 	backend := openmatch.NewBackendServiceClient(d.conns.backend)
 	metrics := fetch.NewMetrics(d.registry)
 	intake := d.intake(ctx.Done(), backend, metrics)
-	loops := make([]fetch.LoopOptions, len(d.queues))
-	for i, q := range d.queues {
+	loops := make([]fetch.LoopOptions, len(d.queues.Queues))
+	for i, q := range d.queues.Queues {
 		profile, err := q.Profile()
 		if err != nil {
 			return fmt.Errorf("profile of queue %q: %w", q.Name, err)
@@ -146,6 +146,7 @@ func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendSer
 		MaxInFlight:    d.cfg.MaxInFlight,
 		MatchTimeout:   d.cfg.MatchTimeout,
 		PendingRelease: d.cfg.PendingReleaseTimeout,
+		MinPlayers:     func(queue string) int { q, _ := d.queues.Get(queue); return q.MinPlayers() },
 		Metrics:        m,
 		Logger:         d.log,
 	})

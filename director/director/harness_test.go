@@ -39,6 +39,8 @@ type harness struct {
 	tickets map[string]*ticket
 	// pending is Open Match's pendingReleaseTimeout.
 	pending time.Duration
+	// least is the size of the smallest match that matches carry, if not 0.
+	least int32
 	// script, if not empty, is what the next fetches of "session" bring.
 	script   []answer
 	fetches  map[string]int
@@ -293,6 +295,11 @@ func (h *harness) match(ids []string, now time.Time) *openmatch.Match {
 	for _, id := range ids {
 		h.tickets[id].pendingUntil = now.Add(h.pending)
 		m.Tickets = append(m.Tickets, h.tickets[id].Ticket)
+	}
+	if h.least > 0 {
+		if err := contract.Put(&m.Extensions, contract.MatchExtension, &torikumiv1.MatchDetails{MinPlayers: h.least}); err != nil {
+			panic(err)
+		}
 	}
 	h.proposed[m.GetMatchId()]++
 	return proto.CloneOf(m)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"torikumi/pkg/eventually"
 	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 func unbase64(t testing.TB, s string) []byte {
@@ -154,6 +156,46 @@ func TestOpenMatchRestart(t *testing.T) {
 		if s.om.created[id] != 2 {
 			t.Errorf("%s: %d tickets made, want 2", id, s.om.created[id])
 		}
+	}
+}
+
+// TestWithdrawn: the match is not played, as too few were left. Tickets that were not
+// told of it yet are made again in Open Match, which does not match the old ones any
+// more, whether the frontend hears of it or reads it.
+func TestWithdrawn(t *testing.T) {
+	s := start(t, nil)
+	again := func(player, id, old string) {
+		t.Helper()
+		var now []*openmatch.Ticket
+		eventually.True(t, player+"'s ticket is made again", func() bool {
+			now = slices.DeleteFunc(s.om.find(id), func(o *openmatch.Ticket) bool { return o.GetId() == old })
+			return len(now) == 1
+		})
+		s.director.announce(announcement(nil, now[0].GetId()))
+		s.await(player, id, "ASSIGNED")
+	}
+	withdrawn := func(ids ...string) *torikumiv1.Announcement {
+		return &torikumiv1.Announcement{TicketIds: ids, Details: &torikumiv1.AssignmentDetails{MatchId: "m-0"}}
+	}
+	heard, told := s.create("alice"), s.create("bob")
+	old := s.om.one(t, heard.ID).GetId()
+	s.director.announce(announcement(nil, s.om.one(t, told.ID).GetId()))
+	s.await("bob", told.ID, "ASSIGNED")
+	s.director.announce(withdrawn(old, s.om.one(t, told.ID).GetId(), "another-frontend's"))
+	again("alice", heard.ID, old)
+	if got := s.get("bob", told.ID); got.State != "ASSIGNED" {
+		t.Errorf("bob, who was told where to go: %+v", got)
+	}
+
+	read, other := s.create("carol"), s.create("dave")
+	old = s.om.one(t, read.ID).GetId()
+	s.om.assign(old, assignment(t, withdrawn()))
+	s.om.assign(s.om.one(t, other.ID).GetId(), &openmatch.Assignment{}) // another director's, which has more to say
+	s.director.down()
+	s.director.up() // everything is read
+	again("carol", read.ID, old)
+	if n := len(s.om.find(other.ID)); n != 1 {
+		t.Errorf("dave has %d tickets", n)
 	}
 }
 

@@ -285,6 +285,23 @@ func (q Queue) MaxParty() int {
 	return size
 }
 
+// MinPlayers is how many players the smallest match has, with a rule set after any
+// wait.
+func (q Queue) MinPlayers() int {
+	if q.RuleSet != nil {
+		least := q.RuleSet.Stages[0].MinPlayers()
+		for i := range q.RuleSet.Stages {
+			least = min(least, q.RuleSet.Stages[i].MinPlayers())
+		}
+		return least
+	}
+	least := 0
+	for _, t := range q.Teams {
+		least += int(t.MinPlayers)
+	}
+	return least
+}
+
 // Profile is what Open Match is asked for: the tickets with the queue's tag,
 // and the queue's rules for the match function.
 func (q Queue) Profile() (*openmatch.MatchProfile, error) {

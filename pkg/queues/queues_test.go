@@ -16,7 +16,7 @@ import (
 func TestDefault(t *testing.T) {
 	s := queues.Default()
 	q, ok := s.Get("session")
-	if !ok || q.MaxParty() != 1 || q.Tag() != "mode.session" || q.Teams[0].MinPlayers != 1 {
+	if !ok || q.MaxParty() != 1 || q.Tag() != "mode.session" || q.Teams[0].MinPlayers != 1 || q.MinPlayers() != 2 {
 		t.Fatalf("session: %+v, %v", q, ok)
 	}
 	if q.Skill.AnySkillAfter.Duration <= 0 || q.Skill.AnySkillAfter.Duration >= 10*time.Second {

@@ -43,8 +43,14 @@ func TestRuleSet(t *testing.T) {
 	}
 	q, _ := s.Get("duel")
 	// Three are in a team after 20 s; a party may wait for that.
-	if q.RuleSet == nil || q.MaxParty() != 3 || q.Regions[0] != "eu" || q.Allocation.Labels["game"] != "duel" {
+	if q.RuleSet == nil || q.MaxParty() != 3 || q.MinPlayers() != 2 || q.Regions[0] != "eu" || q.Allocation.Labels["game"] != "duel" {
 		t.Errorf("got %+v", q)
+	}
+	// One is enough for a side after 30 s.
+	s, err = queues.ParseFS([]byte(`queues: [{name: duel, rule_set: ./rules/duel.json}]`), files(strings.Replace(strings.Replace(duel,
+		`"minPlayers": 1`, `"minPlayers": 2`, 1), `"expansions": [`, `"expansions": [{"target": "teams[side].minPlayers", "steps": [{"waitTimeSeconds": 30, "value": 1}]}, `, 1)))
+	if err != nil || s.Queues[0].MinPlayers() != 2 {
+		t.Errorf("smallest match: %v, %v", s.Queues[0].MinPlayers(), err)
 	}
 	needs := q.Needs()
 	if len(needs.Attributes) != 2 || needs.Attributes[0].Name != "rating" || needs.Attributes[1].Name != "mode" || !needs.Region {

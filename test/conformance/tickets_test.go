@@ -273,4 +273,10 @@ func TestAcceptedMatchesArePendingUntilReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	om.expectWaiting(c, d)
+	// A ticket that was assigned is not matched again, whatever is done to it.
+	om.assign("", a)
+	if _, err := om.backend.ReleaseTickets(t.Context(), &openmatch.ReleaseTicketsRequest{TicketIds: []string{a.GetId()}}); err != nil {
+		t.Fatal(err)
+	}
+	om.expectWaiting(c, d)
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -21,8 +22,11 @@ type IntakeOptions struct {
 	// MatchTimeout is the time for one match. PendingRelease is Open Match's
 	// pendingReleaseTimeout, after which it shows the tickets to others.
 	MatchTimeout, PendingRelease time.Duration
-	Metrics                      *Metrics
-	Logger                       *slog.Logger
+	// MinPlayers is the size of a queue's smallest match, for matches that do not say
+	// theirs.
+	MinPlayers func(queue string) int
+	Metrics    *Metrics
+	Logger     *slog.Logger
 }
 
 // Intake receives the matches that were fetched: it bounds how many are placed
@@ -85,7 +89,7 @@ func (i *Intake) count(queue string, o placement.Outcome) {
 	i.opts.Metrics.matches.WithLabelValues(queue, string(o)).Inc()
 	switch o {
 	case placement.OutcomeBackfill: // says nothing of the queue
-	case placement.OutcomeAssigned, placement.OutcomeAbandoned:
+	case placement.OutcomeAssigned, placement.OutcomeAbandoned, placement.OutcomeWithdrawn:
 		i.failing.Delete(queue)
 	default:
 		i.failing.Store(queue, true)
@@ -121,9 +125,9 @@ func (i *Intake) handle(work, cleanup context.Context, queue string, sel servers
 	work, cancelWork := context.WithDeadline(work, deadline)
 	defer cancelWork()
 	o := i.opts.Placer.Place(work, cleanup, placement.Job{
-		Match: m, Servers: sel, Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
+		Match: m, Servers: sel, MinPlayers: cmp.Or(m.MinPlayers, i.opts.MinPlayers(queue)), Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
 	})
-	if o == placement.OutcomeAssigned {
+	if o == placement.OutcomeAssigned || o == placement.OutcomeWithdrawn {
 		i.claims.MarkAssigned(m.Tickets, time.Now())
 	} else {
 		i.claims.Drop(m.Tickets)

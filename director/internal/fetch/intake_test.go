@@ -73,6 +73,7 @@ func newHarness(t *testing.T, slots int) *harness {
 	t.Cleanup(h.endWork)
 	log := slog.New(slog.DiscardHandler)
 	h.Intake = fetch.NewIntake(fetch.IntakeOptions{
+		MinPlayers: func(string) int { return 2 },
 		Placer: placement.New(placement.Options{
 			Backend: h.backend, Allocator: servers.NewAgones(h.allocator),
 			Publish: func(*torikumiv1.Announcement) {}, Registry: h.registry, Logger: log,

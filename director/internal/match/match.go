@@ -26,6 +26,22 @@ type Match struct {
 	// Teams hold every player of the tickets and nobody else, and say how many
 	// bots the game server has to add; one may have bots alone.
 	Teams []*torikumiv1.Team
+	// MinPlayers is the size of the smallest match, as the match function says; 0 if
+	// it does not.
+	MinPlayers int
+}
+
+// Players counts the players of all tickets but some.
+func (m *Match) Players(without map[string]bool) int {
+	n := 0
+	for _, t := range m.Teams {
+		for _, member := range t.GetMembers() {
+			if !without[member.GetTicketId()] {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // InvalidError says why a match cannot be played.
@@ -59,7 +75,7 @@ func Parse(queue string, from *openmatch.Match) (*Match, error) {
 	if err := contract.Get(from.GetExtensions(), contract.MatchExtension, details); err != nil {
 		details = new(torikumiv1.MatchDetails) // a foreign match function's, or as good as
 	}
-	m.Region = details.GetRegion()
+	m.Region, m.MinPlayers = details.GetRegion(), int(max(details.GetMinPlayers(), 0))
 	m.fillTeams(details.GetTeams(), from.GetTickets())
 	return m, nil
 }

@@ -97,6 +97,23 @@ func TestParse(t *testing.T) {
 }
 
 // The game server reads from the roster how many bots to add.
+// TestPlayers counts players and not tickets.
+func TestPlayers(t *testing.T) {
+	details := &torikumiv1.MatchDetails{MinPlayers: 2, Teams: []*torikumiv1.Team{team("a", member("ann", "t1"), member("bob", "t1")), {Name: "b", Bots: 2}}}
+	m, err := match.Parse("q", openMatch(t, details, tickets("t1", "t2")...))
+	if err != nil || m.MinPlayers != 2 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	for without, want := range map[string]int{"": 3, "t1": 1, "t2": 2, "t3": 3} {
+		if got := m.Players(map[string]bool{without: true}); got != want {
+			t.Errorf("%d players without %q, want %d", got, without, want)
+		}
+	}
+	if m, err := match.Parse("q", openMatch(t, &torikumiv1.MatchDetails{MinPlayers: -1}, tickets("t1")...)); err != nil || m.MinPlayers != 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 func TestBotsAreOnTheRoster(t *testing.T) {
 	b, err := match.Parse("duel", openMatch(t, &torikumiv1.MatchDetails{Teams: []*torikumiv1.Team{
 		team("red", member("ann", "t1")), {Name: "blue", Bots: 2},

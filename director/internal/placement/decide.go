@@ -31,7 +31,11 @@ func Decide(s State, now Phase) Step {
 		// Open Match shows the tickets again by itself.
 	case Assigned:
 		return Announce
-	case Announced:
+	case TooFew:
+		return Withdraw
+	case Announced, Withdrawn:
+		// A frontend may have read the assignment before it was withdrawn: the
+		// server that it names stays, and its no-show time-out ends it.
 		if s.Extra && s.CanList {
 			return DeleteExtra
 		}
@@ -80,6 +84,8 @@ func Apply(s State, step Step, r Result) State {
 		switch {
 		case r == Done:
 			s.Stage = Assigned
+		case r == DoneTooFew:
+			s.Stage = TooFew
 		case r == Unknown:
 			s.Stage = AssignUnknown
 		case r == NotDone:
@@ -94,6 +100,8 @@ func Apply(s State, step Step, r Result) State {
 		s.Stage = either(r, Assigned, AssignUnresolved)
 	case Announce:
 		s.Stage = Announced
+	case Withdraw:
+		s.Stage = Withdrawn
 	case DeleteExtra:
 		s.Extra = false
 	case GiveUp:

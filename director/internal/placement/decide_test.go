@@ -10,9 +10,10 @@ func results(step Step) []Result {
 	return map[Step][]Result{
 		Adopt:       {Done, DoneSeveral, DoneUnreachable, None, Unknown},
 		Allocate:    {Done, DoneUnreachable, NotDone, Refused, Unknown},
-		Assign:      {Done, None, NotDone, Refused, Unknown},
+		Assign:      {Done, DoneTooFew, None, NotDone, Refused, Unknown},
 		Verify:      {Done, Unknown},
 		Announce:    {Done},
+		Withdraw:    {Done},
 		DeleteExtra: {Done},
 		GiveUp:      {Done},
 		Deallocate:  {Done, Unknown},
@@ -29,8 +30,8 @@ type facts struct {
 	// server may carry the match.
 	unreachable, several bool
 	// maybe: an assignment may be in effect. assigned: it surely is. empty: an
-	// answer said that no ticket exists.
-	maybe, assigned, empty                         bool
+	// answer said that no ticket exists. few: it is in effect for too few.
+	maybe, assigned, empty, few, withdrawn         bool
 	verified, announced, deletedExtra, deallocated bool
 	// dying: a server may be deleted later on.
 	dying                    bool
@@ -56,13 +57,15 @@ func (f facts) after(step Step, r Result) facts {
 		f.unreachable, f.doubt, f.several = r == DoneUnreachable, r == Unknown, f.several || r == Unknown
 		f.allocRefused = r == Refused
 	case Assign:
-		f.maybe = f.maybe || r == Done || r == Unknown
-		f.assigned, f.empty = r == Done, f.empty || r == None
+		f.maybe = f.maybe || r == Done || r == DoneTooFew || r == Unknown
+		f.assigned, f.empty, f.few = r == Done, f.empty || r == None, r == DoneTooFew
 		f.assignRefused = f.assignRefused || r == Refused
 	case Verify:
 		f.verified, f.assigned = true, r == Done
 	case Announce:
 		f.announced = true
+	case Withdraw:
+		f.withdrawn = true
 	case DeleteExtra:
 		f.deletedExtra = true
 	case Deallocate:
@@ -99,7 +102,7 @@ func broken(s State, f facts, step Step, now Phase) string {
 		switch {
 		case !f.known || f.unreachable:
 			return "players sent to no server"
-		case f.assigned || f.empty || f.assignRefused:
+		case f.assigned || f.few || f.empty || f.assignRefused:
 			return "an assignment repeated in vain"
 		case now == Over:
 			return "no end when the time is over"
@@ -108,15 +111,19 @@ func broken(s State, f facts, step Step, now Phase) string {
 		switch {
 		case !s.CanRead:
 			return "tickets that cannot be read"
-		case !f.maybe || f.assigned || f.verified:
+		case !f.maybe || f.assigned || f.few || f.verified:
 			return "tickets read for nothing"
 		}
 	case Announce:
 		if !f.assigned || f.announced {
 			return "an announcement of what is not so, or a second one"
 		}
+	case Withdraw:
+		if !f.few || f.withdrawn {
+			return "an assignment withdrawn that is enough for a match, or twice"
+		}
 	case DeleteExtra:
-		if !s.CanList || !f.announced || !f.several {
+		if !s.CanList || !f.announced && !f.withdrawn || !f.several {
 			return "servers deleted beside the match's without need or before players know theirs"
 		}
 	case GiveUp:
@@ -155,21 +162,25 @@ func brokenEnd(s State, f facts, now Phase) string {
 	switch {
 	case f.assigned && !f.announced:
 		return "an assignment that nobody hears of"
-	case f.assigned && f.several && s.CanList && !f.deletedExtra:
+	case f.few && !f.withdrawn:
+		return "players sent to a match of too few"
+	case (f.assigned || f.few) && f.several && s.CanList && !f.deletedExtra:
 		return "a second server that nobody will ever reach"
 	case !f.maybe && !f.empty && !f.dying && !f.released:
 		return "stranded tickets"
 	case !f.maybe && (f.known || f.several) && s.CanList && !f.deallocated:
 		return "a server that nobody will ever reach"
-	case f.maybe && !f.assigned && s.CanRead && !f.verified:
+	case f.maybe && !f.assigned && !f.few && s.CanRead && !f.verified:
 		return "tickets that could have been read"
-	case f.maybe && !f.assigned && now != Over && !f.empty && !f.assignRefused:
+	case f.maybe && !f.assigned && !f.few && now != Over && !f.empty && !f.assignRefused:
 		return "an assignment that was not tried to the end"
 	}
 	want := OutcomePending
 	switch {
 	case f.assigned:
 		want = OutcomeAssigned
+	case f.few:
+		want = OutcomeWithdrawn
 	case f.maybe:
 		want = OutcomeUnknown
 	case f.empty:

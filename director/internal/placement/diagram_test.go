@@ -8,15 +8,15 @@ import (
 
 func (s Stage) String() string {
 	return [...]string{"Fetched", "NoServer", "AllocUnknown", "Allocated", "AssignUnknown", "AssignUnverified", "AssignUnresolved",
-		"Assigned", "Announced", "NoTickets", "GivenUp", "Deallocated", "Abandoned", "Released", "Pending"}[s]
+		"Assigned", "Announced", "TooFew", "Withdrawn", "NoTickets", "GivenUp", "Deallocated", "Abandoned", "Released", "Pending"}[s]
 }
 
 func (s Step) String() string {
-	return [...]string{"Adopt", "Allocate", "Assign", "Verify", "Announce", "DeleteExtra", "GiveUp", "Deallocate", "Release", "End"}[s]
+	return [...]string{"Adopt", "Allocate", "Assign", "Verify", "Announce", "Withdraw", "DeleteExtra", "GiveUp", "Deallocate", "Release", "End"}[s]
 }
 
 func (r Result) String() string {
-	return [...]string{"Done", "DoneSeveral", "DoneUnreachable", "None", "NotDone", "Refused", "Unknown"}[r]
+	return [...]string{"Done", "DoneSeveral", "DoneUnreachable", "DoneTooFew", "None", "NotDone", "Refused", "Unknown"}[r]
 }
 
 // TestDiagram: docs/director.md draws what Decide and Apply do.

@@ -66,6 +66,9 @@ func New(o Options) *Placer {
 type Job struct {
 	Match   *match.Match
 	Servers servers.Selector
+	// MinPlayers is the size of the smallest match; with fewer players left the
+	// assignment is withdrawn. Any number will do when 0.
+	MinPlayers int
 	// Releasing is called before the tickets are released: from then on they
 	// can come back in another match, even before the release is answered.
 	Releasing func()
@@ -136,6 +139,8 @@ func (t *task) do(work, cleanup context.Context, step Step) Result {
 	switch step {
 	case Verify:
 		return t.verify(ctx)
+	case Withdraw:
+		return t.withdraw(ctx)
 	case DeleteExtra:
 		return t.deleteExtra(ctx)
 	case Deallocate:
@@ -164,6 +169,8 @@ func (t *task) end(s State) Outcome {
 	switch {
 	case o == OutcomeAssigned:
 		t.log.Debug("match assigned", "gameserver", t.server.ID(), "tickets", len(t.job.Match.Tickets)-len(t.missing))
+	case o == OutcomeWithdrawn:
+		t.log.Info("too few players were left: assignment withdrawn", "gameserver", t.server.ID(), "tickets", len(t.left()))
 	case o == OutcomeUnknown:
 		t.log.Warn("unknown whether match is assigned; its game server is left running", "gameserver", t.server.ID())
 	case t.server.Name != "" && !s.CanList:

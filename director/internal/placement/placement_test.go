@@ -95,7 +95,11 @@ func arrive(a answer, opts []grpc.CallOption) {
 }
 
 func (h *harness) AssignTickets(ctx context.Context, req *openmatch.AssignTicketsRequest, opts ...grpc.CallOption) (*openmatch.AssignTicketsResponse, error) {
-	a, err := h.next(ctx, "assign")
+	name := "assign"
+	if req.GetAssignments()[0].GetAssignment().GetConnection() == "" {
+		name = "withdraw"
+	}
+	a, err := h.next(ctx, name)
 	arrive(a, opts)
 	if err != nil {
 		return nil, err
@@ -207,8 +211,10 @@ func TestPlace(t *testing.T) {
 		// match's time is over from the start; end: nothing may be called.
 		stop      time.Duration
 		over, end bool
-		calls     string
-		want      placement.Outcome
+		// least is the size of the smallest match.
+		least int
+		calls string
+		want  placement.Outcome
 	}{
 		{name: "plain", calls: "list allocate assign announce", want: "assigned"},
 		{name: "without list", noList: true, calls: "allocate assign announce", want: "assigned"},
@@ -257,6 +263,19 @@ func TestPlace(t *testing.T) {
 		{name: "assignment never arrives", answers: answers{"assign": {{notSent: true}}, "list": lists(nil, one)},
 			calls: "list allocate assign* list delete:x release", want: "released"},
 		{name: "one ticket missing", answers: answers{"assign": {{missing: []string{"b", "other"}}}}, calls: "list allocate assign announce", want: "assigned"},
+		{name: "one ticket missing, enough left", least: 1, answers: answers{"assign": {{missing: []string{"b"}}}},
+			calls: "list allocate assign announce", want: "assigned"},
+		{name: "too few left", least: 2, answers: answers{"assign": {{missing: []string{"b"}}}},
+			calls: "list allocate assign withdraw announce", want: "withdrawn"},
+		{name: "too few from the start", least: 3, calls: "list allocate assign announce", want: "assigned"},
+		{name: "too few left, withdrawal lost for a while", least: 2, answers: answers{"assign": {{missing: []string{"b"}}}, "withdraw": {lost, lost, {}}},
+			calls: "list allocate assign withdraw* announce", want: "withdrawn"},
+		{name: "too few left, withdrawal lost", least: 2, answers: answers{"assign": {{missing: []string{"b"}}}, "withdraw": {lost}},
+			calls: "list allocate assign withdraw* announce", want: "withdrawn"},
+		{name: "too few left, a second server", least: 2, answers: answers{"assign": {{missing: []string{"b"}}}, "list": lists(two)},
+			calls: "list assign withdraw announce list delete:y", want: "withdrawn"},
+		{name: "too few left, after an answer was lost", least: 2, answers: answers{"assign": {lost, {missing: []string{"b"}}}},
+			calls: "list allocate assign* withdraw announce", want: "withdrawn"},
 		{name: "all tickets missing", answers: answers{"assign": {{missing: []string{"a", "b"}}}, "list": lists(nil, one)},
 			calls: "list allocate assign list delete:x", want: "abandoned"},
 		{name: "all tickets missing, without list", noList: true, answers: answers{"assign": {{missing: []string{"a", "b"}}}},
@@ -329,12 +348,15 @@ func TestPlace(t *testing.T) {
 				}
 				start := time.Now()
 				releasing := false
-				got := placement.New(o).Place(work, cleanup, placement.Job{Match: played(), Releasing: func() {
+				got := placement.New(o).Place(work, cleanup, placement.Job{Match: played(), MinPlayers: c.least, Releasing: func() {
 					releasing = !slices.ContainsFunc(h.calls, func(s string) bool { return strings.HasPrefix(s, "release") })
 				}})
 				calls := strings.Join(h.calls, " ")
 				if got != c.want || calls != c.calls {
 					t.Errorf("%s after %q, want %s after %q", got, calls, c.want, c.calls)
+				}
+				if c.want == "withdrawn" && (len(h.announced) != 1 || h.announced[0].GetConnection() != "" || !slices.Equal(h.announced[0].GetTicketIds(), []string{"a"})) {
+					t.Errorf("announced %v, want that the ticket a is withdrawn", h.announced)
 				}
 				if strings.Contains(calls, "release") && !releasing {
 					t.Error("released without notice")

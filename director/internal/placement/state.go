@@ -24,6 +24,10 @@ const (
 	Assigned
 	// Announced: the frontends have been told.
 	Announced
+	// TooFew: tickets are assigned, but fewer than are worth a match.
+	TooFew
+	// Withdrawn: the assignment of too few was taken back.
+	Withdrawn
 	// NoTickets of the match exist any more, and none was assigned.
 	NoTickets
 	// GivenUp: the tickets are not assigned, and will not be.
@@ -80,12 +84,16 @@ const (
 	Adopt Step = iota
 	// Allocate a server: Done, DoneUnreachable, NotDone, Refused or Unknown.
 	Allocate
-	// Assign the server to the tickets: Done, None, NotDone, Refused or Unknown.
+	// Assign the server to the tickets: Done, DoneTooFew, None, NotDone, Refused or
+	// Unknown.
 	Assign
 	// Verify reads from Open Match whether the tickets are assigned: Done or Unknown.
 	Verify
 	// Announce the assignment: Done.
 	Announce
+	// Withdraw the assignment of too few tickets, and announce that: Done. Open Match
+	// cannot release tickets that were assigned: frontends create them anew.
+	Withdraw
 	// DeleteExtra deletes further servers that carry the match: Done.
 	DeleteExtra
 	// GiveUp does nothing by itself; undoing begins: Done.
@@ -108,6 +116,9 @@ const (
 	DoneSeveral
 	// DoneUnreachable: there is a server, to which players cannot be sent.
 	DoneUnreachable
+	// DoneTooFew: Done, but the players of the tickets that exist are too few for a
+	// match.
+	DoneTooFew
 	// None of what the step is for exists: no server, no ticket.
 	None
 	// NotDone: nothing has happened, and another try may help.
@@ -126,6 +137,9 @@ const (
 	OutcomeAssigned Outcome = "assigned"
 	// OutcomeReleased: the tickets can be matched again.
 	OutcomeReleased Outcome = "released"
+	// OutcomeWithdrawn: too few were left to play; frontends create their tickets
+	// anew.
+	OutcomeWithdrawn Outcome = "withdrawn"
 	// OutcomeAbandoned: nobody is waiting any more.
 	OutcomeAbandoned Outcome = "abandoned"
 	// OutcomeUnknown: nobody knows whether the tickets are assigned; the server is
@@ -147,6 +161,8 @@ func (s Stage) outcome() Outcome {
 		return OutcomeAssigned
 	case AssignUnknown, AssignUnverified, AssignUnresolved:
 		return OutcomeUnknown
+	case TooFew, Withdrawn:
+		return OutcomeWithdrawn
 	case NoTickets, Abandoned:
 		return OutcomeAbandoned
 	case Released:

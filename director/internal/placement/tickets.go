@@ -64,8 +64,11 @@ func (t *task) assign(work context.Context) Result {
 	switch effect {
 	case call.Done:
 		t.backend.Up()
-		if len(t.missing) == len(t.job.Match.Tickets) {
+		switch {
+		case len(t.missing) == len(t.job.Match.Tickets):
 			return None
+		case len(t.missing) > 0 && t.job.Match.Players(t.missing) < t.job.MinPlayers:
+			return DoneTooFew
 		}
 		return Done
 	case call.Refused:
@@ -115,8 +118,43 @@ func (t *task) isOurs(a *openmatch.Assignment) bool {
 		d.GetMatchId() == t.details.GetMatchId() && d.GetGameServer() == t.details.GetGameServer()
 }
 
+// left are the tickets that an assignment has found.
+func (t *task) left() []string {
+	return slices.DeleteFunc(slices.Clone(t.job.Match.Tickets), func(id string) bool { return t.missing[id] })
+}
+
+// withdraw replaces the assignment by one without a connection, for the frontends
+// that read it, and announces the same. If the answer is lost, the announcement
+// still tells all that hear it.
+func (t *task) withdraw(ctx context.Context) Result {
+	ids := t.left()
+	details := &torikumiv1.AssignmentDetails{MatchId: t.details.GetMatchId(), Queue: t.details.GetQueue()}
+	if err := t.overwrite(ctx, ids, details); err != nil {
+		t.log.Warn("assignment perhaps not withdrawn; whose frontend misses the announcement may come alone", "error", err)
+	}
+	t.opts.Publish(&torikumiv1.Announcement{TicketIds: ids, Details: details})
+	return Done
+}
+
+// overwrite gives tickets an assignment without a connection.
+func (t *task) overwrite(ctx context.Context, ids []string, details *torikumiv1.AssignmentDetails) error {
+	a := new(openmatch.Assignment)
+	if err := contract.Put(&a.Extensions, contract.AssignmentExtension, details); err != nil {
+		return err
+	}
+	var backoff rpc.Backoff
+	for {
+		_, err := t.opts.Backend.AssignTickets(ctx, &openmatch.AssignTicketsRequest{
+			Assignments: []*openmatch.AssignmentGroup{{TicketIds: ids, Assignment: a}},
+		})
+		if err == nil || backoff.Wait(ctx) != nil {
+			return err
+		}
+	}
+}
+
 func (t *task) announce() Result {
-	ids := slices.DeleteFunc(slices.Clone(t.job.Match.Tickets), func(id string) bool { return t.missing[id] })
+	ids := t.left()
 	t.metrics.assigned.Add(float64(len(ids)))
 	t.opts.Publish(&torikumiv1.Announcement{TicketIds: ids, Connection: t.assignment.GetConnection(), Details: t.details})
 	return Done

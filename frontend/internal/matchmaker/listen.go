@@ -161,9 +161,11 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn, l *listen
 			return true, err
 		}
 		l.position = a.GetPosition()
-		if a.GetConnection() != "" {
-			for _, id := range a.GetTicketIds() {
+		for _, id := range a.GetTicketIds() {
+			if a.GetConnection() != "" {
 				c.assign(ctx, id, a.GetConnection(), a.GetDetails())
+			} else {
+				_ = c.withdrawn(ctx, id) // it is lost: the next reading tries again
 			}
 		}
 		c.metrics.announcements.Inc() // last: who has seen it finds it done

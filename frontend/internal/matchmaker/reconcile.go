@@ -91,8 +91,7 @@ func (c *Client) check(ctx context.Context, t ticket.Ticket) error {
 	found, err := c.tickets.GetTicket(call, &openmatch.GetTicketRequest{TicketId: t.OpenMatchID})
 	switch status.Code(err) {
 	case codes.OK:
-		c.read(ctx, t.OpenMatchID, found.GetAssignment())
-		return nil
+		return c.read(ctx, t.OpenMatchID, found.GetAssignment())
 	case codes.NotFound:
 		change, err := c.store.Update(ctx, t.ID, ticket.Event{Kind: ticket.MarkLost, OpenMatchID: t.OpenMatchID})
 		if err != nil || !change.Changed() {
@@ -106,13 +105,17 @@ func (c *Client) check(ctx context.Context, t ticket.Ticket) error {
 }
 
 // read takes an assignment from a ticket. One by a foreign director has no
-// details; one with details that cannot be read is no better.
-func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assignment) {
-	if a.GetConnection() == "" {
-		return
-	}
+// details; one with details that cannot be read is no better. One with details and
+// without a connection was withdrawn.
+func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assignment) error {
 	details := new(torikumiv1.AssignmentDetails)
-	if err := contract.Get(a.GetExtensions(), contract.AssignmentExtension, details); err != nil {
+	err := contract.Get(a.GetExtensions(), contract.AssignmentExtension, details)
+	switch {
+	case a.GetConnection() == "" && err == nil:
+		return c.withdrawn(ctx, openMatchID)
+	case a.GetConnection() == "":
+		return nil
+	case err != nil:
 		if !errors.Is(err, contract.ErrNoExtension) {
 			c.logger.WarnContext(ctx, "assignment with unreadable details", "error", err)
 		}
@@ -121,6 +124,18 @@ func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assi
 	if c.assign(ctx, openMatchID, a.GetConnection(), details) {
 		c.metrics.found.Inc()
 	}
+	return nil
+}
+
+// withdrawn creates a ticket anew whose match is not played: Open Match has taken
+// the one that was assigned out of its pools for good.
+func (c *Client) withdrawn(ctx context.Context, openMatchID string) error {
+	change, err := c.store.Lose(ctx, openMatchID)
+	if err != nil || !change.Changed() {
+		return nil // not ours, or nobody waits
+	}
+	c.logger.InfoContext(ctx, "match not played, creating another ticket", "ticket", change.Ticket.ID)
+	return c.recreate(ctx, change.Ticket.ID)
 }
 
 // recreate gives a ticket that Open Match has lost another one there.

@@ -235,6 +235,16 @@ func (m *Memory) Assign(_ context.Context, openMatchID string, a Assignment) (Ch
 	return m.apply(r, Event{Kind: Assign, OpenMatchID: openMatchID, Assignment: &a}), nil
 }
 
+func (m *Memory) Lose(_ context.Context, openMatchID string) (Change, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.byOpenMatch[openMatchID]
+	if !ok {
+		return Change{}, ErrNotFound
+	}
+	return m.apply(r, Event{Kind: MarkLost, OpenMatchID: openMatchID}), nil
+}
+
 func (m *Memory) Open(context.Context) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

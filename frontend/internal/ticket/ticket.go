@@ -169,6 +169,9 @@ type Store interface {
 	// being created the assignment is then kept for at least 10 s, and an
 	// Attach of this Open Match ticket becomes AttachAssigned.
 	Assign(ctx context.Context, openMatchID string, a Assignment) (Change, error)
+	// Lose applies MarkLost to the ticket that has this one in Open Match. The error
+	// is ErrNotFound if there is none.
+	Lose(ctx context.Context, openMatchID string) (Change, error)
 	// Open returns the ids of the tickets that are Waiting or Lost, oldest
 	// first; of those of several frontends, a share of them that this one is to
 	// look after.

@@ -866,8 +866,10 @@ func (x *Roster) GetTeams() []*Team {
 	return nil
 }
 
-// Announcement tells frontends that tickets have been assigned. It may come more
-// than once.
+// Announcement tells frontends that tickets have been assigned, or, without a
+// connection, that their assignment was withdrawn: too few of a match's tickets
+// still existed. Open Match does not match a ticket again that was assigned: its
+// frontend creates another one. An announcement may come more than once.
 type Announcement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Open Match's ids.

@@ -252,6 +252,18 @@ func (s *Store) Assign(ctx context.Context, openMatchID string, a ticket.Assignm
 	return s.update(ctx, id, ticket.Event{Kind: ticket.Assign, OpenMatchID: openMatchID, Assignment: &a})
 }
 
+// Lose implements [ticket.Store].
+func (s *Store) Lose(ctx context.Context, openMatchID string) (ticket.Change, error) {
+	id, err := s.client.Get(ctx, s.prefix+"om:"+openMatchID).Result()
+	if errors.Is(err, redis.Nil) {
+		return ticket.Change{}, ticket.ErrNotFound
+	}
+	if err != nil {
+		return ticket.Change{}, unavailable(err)
+	}
+	return s.update(ctx, id, ticket.Event{Kind: ticket.MarkLost, OpenMatchID: openMatchID})
+}
+
 // Open implements [ticket.Store]. Each ticket is looked after by one of the frontends
 // that are alive, as their names and its id decide.
 func (s *Store) Open(ctx context.Context) ([]string, error) {

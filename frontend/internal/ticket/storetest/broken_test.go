@@ -37,6 +37,7 @@ type broken struct {
 	update func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error)
 	assign func(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error)
 	open   func(ctx context.Context) ([]string, error)
+	lose   func(ctx context.Context, openMatchID string) (ticket.Change, error)
 	close  func(ctx context.Context) ([]ticket.Ticket, error)
 }
 
@@ -53,6 +54,9 @@ func (b *broken) Update(ctx context.Context, id string, e ticket.Event) (ticket.
 func (b *broken) Assign(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error) {
 	return b.assign(ctx, openMatchID, a)
 }
+func (b *broken) Lose(ctx context.Context, openMatchID string) (ticket.Change, error) {
+	return b.lose(ctx, openMatchID)
+}
 func (b *broken) Open(ctx context.Context) ([]string, error)         { return b.open(ctx) }
 func (b *broken) Close(ctx context.Context) ([]ticket.Ticket, error) { return b.close(ctx) }
 
@@ -63,7 +67,7 @@ func pause() { time.Sleep(time.Millisecond) }
 func breaking(change func(b *broken, m *ticket.Memory)) Open {
 	return func(_ testing.TB, l ticket.Limits) ticket.Store {
 		m := ticket.NewMemory(l)
-		b := &broken{Store: m, create: m.Create, get: m.Get, watch: m.Watch, update: m.Update, assign: m.Assign, open: m.Open, close: m.Close}
+		b := &broken{Store: m, create: m.Create, get: m.Get, watch: m.Watch, update: m.Update, assign: m.Assign, lose: m.Lose, open: m.Open, close: m.Close}
 		change(b, m)
 		return b
 	}
@@ -224,6 +228,9 @@ var brokenStores = []struct {
 			}
 			return m.Update(ctx, id, e)
 		}
+	}), []string{"LostAndRecreated"}},
+	{"an Open Match ticket that was taken back stays", breaking(func(b *broken, _ *ticket.Memory) {
+		b.lose = func(context.Context, string) (ticket.Change, error) { return ticket.Change{}, ticket.ErrNotFound }
 	}), []string{"LostAndRecreated"}},
 	{"a reason stays", after(func(e ticket.Event, c *ticket.Change) {
 		if e.Kind == ticket.Attach {

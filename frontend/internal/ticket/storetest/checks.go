@@ -147,7 +147,11 @@ func lostAndRecreated(h *harness) {
 	}
 	h.assign("om-1", false)
 	h.event("1", lost("om-1"), ticket.Waiting, ticket.Nothing)
-	h.event("1", lost("om-1b"), ticket.Lost, ticket.Nothing)
+	h.lose("om-1", false)
+	h.is("1", ticket.Waiting)
+	h.lose("om-1b", true)
+	h.is("1", ticket.Lost)
+	h.lose("om-1b", false)
 	h.event("1", event(ticket.BeginRetry), ticket.Recreating, ticket.CreateOpenMatch)
 	h.event("1", event(ticket.Cancel), ticket.Cancelled, ticket.Nothing)
 	h.event("1", event(ticket.AbortRetry), ticket.Cancelled, ticket.Nothing)

@@ -61,6 +61,10 @@ func (e either) Assign(ctx context.Context, openMatchID string, a ticket.Assignm
 	return e.any().Assign(ctx, openMatchID, a)
 }
 
+func (e either) Lose(ctx context.Context, openMatchID string) (ticket.Change, error) {
+	return e.any().Lose(ctx, openMatchID)
+}
+
 func (e either) Open(ctx context.Context) ([]string, error) { return e.any().Open(ctx) }
 
 func (e either) Expire(ctx context.Context) ([]ticket.Change, error) { return e.any().Expire(ctx) }

@@ -159,6 +159,16 @@ func (h *harness) assign(openMatchID string, want bool) {
 	}
 }
 
+// lose says that Open Match has a ticket no more, and compares whether that changes
+// a ticket.
+func (h *harness) lose(openMatchID string, want bool) {
+	h.Helper()
+	c, err := h.Lose(h.Context(), openMatchID)
+	if got := err == nil && c.Changed(); got != want || err != nil && !errors.Is(err, ticket.ErrNotFound) {
+		h.Errorf("Lose %q: changed %v, error %v; want %v", openMatchID, got, err, want)
+	}
+}
+
 // state returns the state of a ticket, None if the store does not have it.
 func (h *harness) state(id string) ticket.State {
 	h.Helper()
