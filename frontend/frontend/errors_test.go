@@ -70,6 +70,12 @@ func wrong(field, rule string) problem.Problem {
 	return misread(problem.Field{Field: field, Rule: rule})
 }
 
+const urlRule = "must be written as in URLs: & between parameters, others than letters and digits as %XX of their UTF-8"
+
+func badParameter(field, rule string) problem.Problem {
+	return problem.New(400, "the request breaks the rules of its parameters", problem.Field{Field: field, Rule: rule})
+}
+
 func TestProblems(t *testing.T) {
 	s := start(t, nil)
 	first := s.create("busy")
@@ -125,7 +131,16 @@ func TestProblems(t *testing.T) {
 		"no UTF-8 as id":    {"a", "GET", "/v1/tickets/%ff", "", notFound},
 		"no UTF-8, watched": {"a", "GET", "/v1/tickets/%ff/events", "", notFound},
 		"two parameters":    {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?timeout=1s&timeout=2s", "", unreadable("timeout", "must be given once")},
-		"wrong query":       {"busy", "GET", "/v1/tickets/" + first.ID + "?a=%zz", "", unreadable("query", "must be a query as URLs have it")},
+		"wrong query":       {"busy", "GET", "/v1/tickets/" + first.ID + "?a=%zz", "", unreadable("a", urlRule)},
+		"semicolon":         {"a", "GET", "/play/eu?skill=900;latency=20", "", badParameter("skill", urlRule)},
+		"semicolons":        {"a", "GET", "/play/eu?a;b=1&skill=1", "", badParameter("query", urlRule)},
+		"wrong value":       {"a", "GET", "/play/eu?skill=%zz", "", badParameter("skill", urlRule)},
+		"wrong name":        {"a", "GET", "/play/eu?%zz=1", "", badParameter("query", urlRule)},
+		"no UTF-8 as value": {"a", "GET", "/play/eu?latency=%ff", "", badParameter("latency", urlRule)},
+		"other letters":     {"a", "GET", "/play/eu?Skill=900", "", badParameter("Skill", "unknown parameter; did you mean skill?")},
+		"query of a body":   {"a", "POST", "/v1/tickets?queue=session", `{"queue":"session"}`, unreadable("queue", "unknown parameter")},
+		"query of events":   {"busy", "GET", "/v1/tickets/" + first.ID + "/events?x=1", "", unreadable("x", "unknown parameter")},
+		"broken and empty":  {"busy", "GET", "/v1/tickets/" + first.ID + "?&&;", "", unreadable("query", urlRule)},
 		"wrong method":      {"a", "PUT", "/v1/tickets", "", problem.New(405, "use POST")},
 		"wrong for events":  {"a", "POST", "/v1/tickets/x/events", "", problem.New(405, "use GET")},
 		"wrong for play":    {"a", "POST", "/play/eu", "", problem.New(405, "use GET")},

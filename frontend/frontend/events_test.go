@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
@@ -185,6 +187,29 @@ func TestGRPC(t *testing.T) {
 	}
 	if status.Code(err) != codes.Unauthenticated {
 		t.Errorf("stream without token: %v", err)
+	}
+	// Field 99, a varint, at the top, in a list, in a map, and in a stream's request.
+	unknown := []byte{0x98, 0x06, 0x01}
+	top, inList, inMap := new(torikumiv1.CreateTicketRequest), new(torikumiv1.Player), new(torikumiv1.Attribute)
+	for _, m := range []proto.Message{top, inList, inMap} {
+		m.ProtoReflect().SetUnknown(unknown)
+	}
+	for field, req := range map[string]*torikumiv1.CreateTicketRequest{
+		"request":                     top,
+		"players[0]":                  {Queue: "session", Players: []*torikumiv1.Player{inList}},
+		"players[0].attributes":       {Queue: "session", Players: []*torikumiv1.Player{{Attributes: map[string]*torikumiv1.Attribute{"sk": inMap}}}},
+	} {
+		if _, err := client.CreateTicket(as("a"), req); status.Code(err) != codes.InvalidArgument || !strings.Contains(fmt.Sprint(status.Convert(err).Details()), field) {
+			t.Errorf("an unknown field in %s: %v %v", field, err, status.Convert(err).Details())
+		}
+	}
+	odd := new(torikumiv1.WatchTicketRequest)
+	odd.ProtoReflect().SetUnknown(unknown)
+	if stream, err = client.WatchTicket(as("a"), odd); err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.InvalidArgument {
+		t.Errorf("stream with an unknown field: %v", err)
 	}
 	made, err := client.CreateTicket(as("a"), &torikumiv1.CreateTicketRequest{Queue: "session"})
 	if err != nil {

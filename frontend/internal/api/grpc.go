@@ -1,12 +1,18 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protopath"
+	"google.golang.org/protobuf/reflect/protorange"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -82,6 +88,9 @@ func ServerOptions(a *Authenticator) []grpc.ServerOption {
 		if err != nil {
 			return nil, err
 		}
+		if err := refuseUnknown(ctx, req); err != nil {
+			return nil, err
+		}
 		return next(ctx, req)
 	}
 	stream := func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
@@ -101,3 +110,35 @@ type playerStream struct {
 }
 
 func (s *playerStream) Context() context.Context { return s.ctx }
+
+// RecvMsg implements grpc.ServerStream.
+func (s *playerStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return refuseUnknown(s.ctx, m)
+}
+
+// refuseUnknown refuses a player's message with fields that we do not know, as
+// over HTTP: passed over, they would be what a player asked for in vain.
+func refuseUnknown(ctx context.Context, m any) error {
+	message, ok := m.(proto.Message)
+	if _, ofPlayer := ctx.Value(playerKey{}).(string); !ok || !ofPlayer {
+		return nil
+	}
+	var v violations
+	// The function returns no error.
+	_ = protorange.Range(message.ProtoReflect(), func(p protopath.Values) error {
+		at, isMessage := p.Index(-1).Value.Interface().(protoreflect.Message)
+		if isMessage && len(at.GetUnknown()) > 0 {
+			number, _, _ := protowire.ConsumeTag(at.GetUnknown())
+			path, _ := strings.CutPrefix(p.Path[1:].String(), ".")
+			v.add(cmp.Or(path, "request"), "must not have the unknown field %d", number)
+		}
+		return nil
+	})
+	if len(v) > 0 {
+		return errInvalid(v...)
+	}
+	return nil
+}

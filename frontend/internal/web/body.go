@@ -114,11 +114,8 @@ type checker struct {
 }
 
 func (c *checker) add(path, rule string) {
-	if len(path) > maxPath {
-		path = strings.ToValidUTF8(path[:maxPath], "") + "…"
-	}
 	if len(c.found) < maxFaults {
-		c.found = append(c.found, problem.Field{Field: path, Rule: rule})
+		c.found = append(c.found, problem.Field{Field: short(path), Rule: rule})
 	}
 }
 

@@ -23,6 +23,9 @@ import (
 // net/http, whose handler would keep its buffers, its request and a deep stack
 // as long as it runs: 27 kB of each player's 40.
 func (s *server) events(w http.ResponseWriter, r *http.Request, player string) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
 	id := r.PathValue("id")
 	if _, err := s.o.Service.Get(r.Context(), player, id); err != nil {
 		return err // an answer of its own

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"torikumi/frontend/internal/api"
 	"torikumi/pkg/contract"
@@ -71,11 +73,17 @@ func (s *server) play(w http.ResponseWriter, r *http.Request, player string) err
 }
 
 // playParameters reads path and query. Unknown parameters are passed over, as
-// clients of before may send some.
+// clients of before may send some, unless they are known in other letters.
 func playParameters(r *http.Request) (playPlayer, error) {
 	p := playPlayer{Skill: defaultSkill, Latency: defaultLatency, Region: r.PathValue("region")}
-	query := r.URL.Query()
-	var wrong []problem.Field
+	query, wrong := parameters(r)
+	for name := range query {
+		for _, known := range []string{"latency", "skill"} {
+			if name != known && strings.EqualFold(strings.TrimSpace(name), known) {
+				wrong = append(wrong, problem.Field{Field: short(name), Rule: "unknown parameter; did you mean " + known + "?"})
+			}
+		}
+	}
 	check := func(name, rule string, set func(string) bool) {
 		switch values := query[name]; {
 		case len(values) > 1:
@@ -98,7 +106,8 @@ func playParameters(r *http.Request) (playPlayer, error) {
 		return err == nil && !math.IsNaN(n) && !math.IsInf(n, 0)
 	})
 	if len(wrong) > 0 {
-		return p, refuse(http.StatusBadRequest, "the request breaks the rules of its parameters", wrong...)
+		slices.SortStableFunc(wrong, func(a, b problem.Field) int { return strings.Compare(a.Field, b.Field) })
+		return p, refuse(http.StatusBadRequest, "the request breaks the rules of its parameters", wrong[:min(len(wrong), maxFaults)]...)
 	}
 	return p, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -68,6 +69,9 @@ func (s *server) routes() []route {
 }
 
 func (s *server) createTicket(w http.ResponseWriter, r *http.Request, player string) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
 	req := new(torikumiv1.CreateTicketRequest)
 	if err := decode(r, req); err != nil {
 		return err
@@ -131,15 +135,11 @@ func write(w http.ResponseWriter, m proto.Message, err error) error {
 
 // query reads the parameters, each of which has to be known and given once.
 func query(r *http.Request, known ...string) (url.Values, error) {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	var wrong []problem.Field
-	if err != nil {
-		wrong = append(wrong, problem.Field{Field: "query", Rule: "must be a query as URLs have it"})
-	}
+	values, wrong := parameters(r)
 	for name, given := range values {
 		switch {
 		case !slices.Contains(known, name):
-			wrong = append(wrong, problem.Field{Field: name, Rule: "unknown parameter"})
+			wrong = append(wrong, problem.Field{Field: short(name), Rule: "unknown parameter"})
 		case len(given) != 1:
 			wrong = append(wrong, problem.Field{Field: name, Rule: "must be given once"})
 		}
@@ -149,4 +149,36 @@ func query(r *http.Request, known ...string) (url.Values, error) {
 	}
 	slices.SortFunc(wrong, func(a, b problem.Field) int { return strings.Compare(a.Field, b.Field) })
 	return nil, refuse(http.StatusBadRequest, "the request cannot be read", wrong[:min(len(wrong), maxFaults)]...)
+}
+
+// parameters reads a query and says which of its parts are none: the standard
+// library drops those.
+func parameters(r *http.Request) (url.Values, []problem.Field) {
+	values := make(url.Values)
+	var wrong []problem.Field
+	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if part == "" {
+			continue
+		}
+		rawName, rawValue, _ := strings.Cut(part, "=")
+		name, nameErr := url.QueryUnescape(rawName)
+		value, valueErr := url.QueryUnescape(rawValue)
+		if nameErr != nil || !utf8.ValidString(name) || strings.Contains(rawName, ";") {
+			name = "query"
+		}
+		if nameErr != nil || valueErr != nil || strings.Contains(part, ";") || !utf8.ValidString(name+value) {
+			wrong = append(wrong, problem.Field{Field: short(name), Rule: "must be written as in URLs: & between parameters, others than letters and digits as %XX of their UTF-8"})
+			continue
+		}
+		values[name] = append(values[name], value)
+	}
+	return values, wrong
+}
+
+// short bounds a client's own words in an answer.
+func short(name string) string {
+	if len(name) > maxPath {
+		return strings.ToValidUTF8(name[:maxPath], "") + "…"
+	}
+	return name
 }
