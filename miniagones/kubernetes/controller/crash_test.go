@@ -68,7 +68,7 @@ func (h *harness) distinct(servers []v1.GameServer) {
 	}
 	h.eventually("a pod for each server", func() error {
 		pods := new(corev1.PodList)
-		if err := h.admin.List(h.Context(), pods, client.InNamespace(h.namespace)); err != nil || len(pods.Items) != len(servers) {
+		if err := h.Admin.List(h.Context(), pods, client.InNamespace(h.namespace)); err != nil || len(pods.Items) != len(servers) {
 			return fmt.Errorf("%d pods, %w", len(pods.Items), err)
 		}
 		return nil
@@ -104,7 +104,7 @@ func TestKilledWhileScaling(t *testing.T) {
 // over by itself after 15 s.
 func (h *harness) release() {
 	h.Helper()
-	if err := h.admin.DeleteAllOf(context.Background(), &coordinationv1.Lease{}, client.InNamespace("agones-system")); err != nil {
+	if err := h.Admin.DeleteAllOf(context.Background(), &coordinationv1.Lease{}, client.InNamespace("agones-system")); err != nil {
 		h.Fatal(err)
 	}
 }

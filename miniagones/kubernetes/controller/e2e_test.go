@@ -58,7 +58,7 @@ func TestConformanceOfCluster(t *testing.T) {
 		}
 	})
 	h.buffer(f.Name, 2)
-	conn, err := rpc.DialTLS(allocator, h.clientFiles())
+	conn, err := rpc.DialTLS(allocator, h.ClientFiles(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	v1 "torikumi/miniagones/kubernetes/api/v1"
 	"torikumi/miniagones/kubernetes/controller"
 	"torikumi/miniagones/kubernetes/internal/pod"
+	"torikumi/miniagones/kubernetes/kubetest"
 	"torikumi/pkg/agones"
 	"torikumi/pkg/config"
 	"torikumi/pkg/eventually"
@@ -27,7 +28,7 @@ import (
 // harness is a namespace of a cluster with its kubelet.
 type harness struct {
 	testing.TB
-	*cluster
+	*kubetest.Cluster
 	namespace string
 }
 
@@ -36,8 +37,8 @@ const limit = 90 * time.Second
 
 func newHarness(t testing.TB, name string) *harness {
 	c := testCluster(t)
-	h := &harness{TB: t, cluster: c, namespace: name}
-	if err := c.ensureNamespace(t.Context(), name); err != nil {
+	h := &harness{TB: t, Cluster: c, namespace: name}
+	if err := c.EnsureNamespace(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 	binding := &rbacv1.RoleBinding{
@@ -47,7 +48,7 @@ func newHarness(t testing.TB, name string) *harness {
 	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: pod.ServiceAccount}}
 	for _, o := range []client.Object{binding, account} {
-		if err := c.admin.Create(t.Context(), o); err != nil {
+		if err := c.Admin.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,13 +61,13 @@ func newHarness(t testing.TB, name string) *harness {
 func (h *harness) clear() {
 	ctx := context.Background()
 	for _, o := range []client.Object{&v1.Fleet{}, &v1.GameServer{}, &corev1.Pod{}} {
-		if err := h.admin.DeleteAllOf(ctx, o, client.InNamespace(h.namespace)); err != nil {
+		if err := h.Admin.DeleteAllOf(ctx, o, client.InNamespace(h.namespace)); err != nil {
 			h.Error(err)
 		}
 	}
 	h.eventually("the pods are gone", func() error {
 		pods := new(corev1.PodList)
-		if err := h.admin.List(ctx, pods, client.InNamespace(h.namespace)); err != nil || len(pods.Items) > 0 {
+		if err := h.Admin.List(ctx, pods, client.InNamespace(h.namespace)); err != nil || len(pods.Items) > 0 {
 			return fmt.Errorf("%d pods, %w", len(pods.Items), err)
 		}
 		return nil
@@ -81,7 +82,7 @@ func (h *harness) eventually(what string, condition func() error) {
 // settings are those of the controllers of the tests; more come after them.
 func (h *harness) settings(more ...string) []string {
 	return append([]string{
-		"--kubeconfig=" + h.as(h, "agones-system", "miniagones"), "--sidecar-image=sdk", "--ports=27000-27999",
+		"--kubeconfig=" + h.As(h, "agones-system", "miniagones"), "--sidecar-image=sdk", "--ports=27000-27999",
 		"--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--backoff-min=50ms", "--backoff-max=1s",
 	}, more...)
 }
@@ -98,7 +99,7 @@ func (h *harness) secureController(api string) service.Addrs {
 	h.Helper()
 	a := h.run("--self-signed", "--client-secrets=torikumi/allocator-client", "--api-listen="+api)
 	h.eventually("the API server reaches GameServerAllocation's server", func() error {
-		got, err := h.allocate(h.cluster.config, `{"selectors":[{"matchLabels":{"agones.dev/fleet":"none"}}]}`)
+		got, err := h.allocate(h.Config, `{"selectors":[{"matchLabels":{"agones.dev/fleet":"none"}}]}`)
 		if err == nil && got.State != "UnAllocated" {
 			err = fmt.Errorf("it answers %+v", got)
 		}
@@ -162,7 +163,7 @@ func (h *harness) fleet(name, image string, replicas int32) *v1.Fleet {
 
 func (h *harness) create(o client.Object) {
 	h.Helper()
-	if err := h.admin.Create(h.Context(), o); err != nil {
+	if err := h.Admin.Create(h.Context(), o); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -170,7 +171,7 @@ func (h *harness) create(o client.Object) {
 func (h *harness) servers() []v1.GameServer {
 	h.Helper()
 	list := new(v1.GameServerList)
-	if err := h.admin.List(context.Background(), list, client.InNamespace(h.namespace)); err != nil {
+	if err := h.Admin.List(context.Background(), list, client.InNamespace(h.namespace)); err != nil {
 		h.Fatal(err)
 	}
 	return list.Items
@@ -214,14 +215,14 @@ func (h *harness) buffer(fleet string, n int32) {
 			case <-tick.C:
 			}
 			f := new(v1.Fleet)
-			if err := h.admin.Get(ctx, client.ObjectKey{Namespace: h.namespace, Name: fleet}, f); err != nil {
+			if err := h.Admin.Get(ctx, client.ObjectKey{Namespace: h.namespace, Name: fleet}, f); err != nil {
 				continue
 			}
 			old := f.DeepCopy()
 			if f.Spec.Replicas = f.Status.AllocatedReplicas + f.Status.ReservedReplicas + n; f.Spec.Replicas == old.Spec.Replicas {
 				continue
 			}
-			if err := h.admin.Patch(ctx, f, client.MergeFrom(old)); err != nil && ctx.Err() == nil {
+			if err := h.Admin.Patch(ctx, f, client.MergeFrom(old)); err != nil && ctx.Err() == nil {
 				h.Errorf("scale: %v", err)
 			}
 		}

@@ -23,6 +23,7 @@ import (
 
 	"torikumi/miniagones/internal/conformance"
 	"torikumi/miniagones/kubernetes/internal/pod"
+	"torikumi/miniagones/kubernetes/kubetest"
 	"torikumi/pkg/agones"
 )
 
@@ -32,7 +33,7 @@ import (
 // "missing" can't be pulled.
 type kubelet struct {
 	t         testing.TB
-	cluster   *cluster
+	cluster   *kubetest.Cluster
 	namespace string
 	sdkConfig string
 
@@ -46,8 +47,8 @@ type runningPod struct {
 }
 
 // startKubelet runs until the end of the test.
-func startKubelet(t testing.TB, c *cluster, namespace string) *kubelet {
-	k := &kubelet{t: t, cluster: c, namespace: namespace, sdkConfig: c.as(t, namespace, pod.ServiceAccount), pods: make(map[types.UID]*runningPod)}
+func startKubelet(t testing.TB, c *kubetest.Cluster, namespace string) *kubelet {
+	k := &kubelet{t: t, cluster: c, namespace: namespace, sdkConfig: c.As(t, namespace, pod.ServiceAccount), pods: make(map[types.UID]*runningPod)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -75,7 +76,7 @@ func (k *kubelet) loop(ctx context.Context) {
 		case <-tick.C:
 		}
 		list := new(corev1.PodList)
-		if err := k.cluster.admin.List(ctx, list, client.InNamespace(k.namespace)); err != nil {
+		if err := k.cluster.Admin.List(ctx, list, client.InNamespace(k.namespace)); err != nil {
 			if ctx.Err() == nil {
 				k.t.Errorf("kubelet: %v", err)
 			}
@@ -97,7 +98,7 @@ func (k *kubelet) sync(ctx context.Context, pods []corev1.Pod) {
 				}
 			}
 			now := int64(0)
-			err := k.cluster.admin.Delete(ctx, p, client.Preconditions{UID: &p.UID}, &client.DeleteOptions{GracePeriodSeconds: &now})
+			err := k.cluster.Admin.Delete(ctx, p, client.Preconditions{UID: &p.UID}, &client.DeleteOptions{GracePeriodSeconds: &now})
 			k.check(client.IgnoreNotFound(err))
 		case p.Spec.NodeName == "":
 			k.schedule(ctx, p, pods)
@@ -139,7 +140,7 @@ func (k *kubelet) check(err error) {
 // schedule binds a pod to the first node on which its host ports are free.
 func (k *kubelet) schedule(ctx context.Context, p *corev1.Pod, all []corev1.Pod) {
 	nodes := new(corev1.NodeList)
-	if err := k.cluster.admin.List(ctx, nodes); err != nil {
+	if err := k.cluster.Admin.List(ctx, nodes); err != nil {
 		k.check(err)
 		return
 	}
@@ -149,7 +150,7 @@ func (k *kubelet) schedule(ctx context.Context, p *corev1.Pod, all []corev1.Pod)
 			continue
 		}
 		b := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: n.Name}}
-		k.check(client.IgnoreNotFound(k.cluster.admin.SubResource("binding").Create(ctx, p, b)))
+		k.check(client.IgnoreNotFound(k.cluster.Admin.SubResource("binding").Create(ctx, p, b)))
 		return
 	}
 }
@@ -177,10 +178,10 @@ func (k *kubelet) status(p *corev1.Pod, change func(*corev1.PodStatus)) {
 	for {
 		now := new(corev1.Pod)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		err := k.cluster.admin.Get(ctx, client.ObjectKeyFromObject(p), now)
+		err := k.cluster.Admin.Get(ctx, client.ObjectKeyFromObject(p), now)
 		if err == nil && now.UID == p.UID {
 			change(&now.Status)
-			err = k.cluster.admin.Status().Update(ctx, now)
+			err = k.cluster.Admin.Status().Update(ctx, now)
 		}
 		cancel()
 		if apierrors.IsConflict(err) {

@@ -24,7 +24,7 @@ import (
 
 func (h *harness) patch(o client.Object, patch string) {
 	h.Helper()
-	if err := h.admin.Patch(h.Context(), o, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+	if err := h.Admin.Patch(h.Context(), o, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -47,7 +47,7 @@ func (h *harness) event(kind, name string, says ...string) {
 	h.Helper()
 	h.eventually(fmt.Sprintf("an event of %s %s says %q", kind, name, says), func() error {
 		list := new(eventsv1.EventList)
-		if err := h.admin.List(h.Context(), list, client.InNamespace(h.namespace)); err != nil {
+		if err := h.Admin.List(h.Context(), list, client.InNamespace(h.namespace)); err != nil {
 			return err
 		}
 		var notes []string
@@ -85,14 +85,14 @@ func TestScale(t *testing.T) {
 	}
 	h.eventually("its pod alone is left", func() error {
 		pods := new(corev1.PodList)
-		if err := h.admin.List(t.Context(), pods, client.InNamespace(h.namespace)); err != nil || len(pods.Items) != 1 || pods.Items[0].Name != held.GetGameServerName() {
+		if err := h.Admin.List(t.Context(), pods, client.InNamespace(h.namespace)); err != nil || len(pods.Items) != 1 || pods.Items[0].Name != held.GetGameServerName() {
 			return fmt.Errorf("%d pods, %w", len(pods.Items), err)
 		}
 		return nil
 	})
 	h.eventually("the status says so", func() error {
 		now := new(v1.Fleet)
-		if err := h.admin.Get(t.Context(), client.ObjectKeyFromObject(f), now); err != nil {
+		if err := h.Admin.Get(t.Context(), client.ObjectKeyFromObject(f), now); err != nil {
 			return err
 		}
 		if want := (v1.FleetStatus{Replicas: 1, AllocatedReplicas: 1}); now.Status != want {
@@ -138,7 +138,7 @@ func TestRollingUpdate(t *testing.T) {
 	}
 	h.eventually("three in all", func() error { return count(h.servers(), 3) })
 	for _, gs := range old {
-		if err := h.admin.Get(t.Context(), client.ObjectKeyFromObject(&gs), new(v1.GameServer)); (err == nil) != (gs.Name == held.GetGameServerName()) {
+		if err := h.Admin.Get(t.Context(), client.ObjectKeyFromObject(&gs), new(v1.GameServer)); (err == nil) != (gs.Name == held.GetGameServerName()) {
 			t.Errorf("%s: %v", gs.Name, err)
 		}
 	}
@@ -168,7 +168,7 @@ func TestReplacements(t *testing.T) {
 	h.create(f)
 	t.Run("PodDeleted", func(t *testing.T) {
 		gs := h.ready(1)[0]
-		if err := h.admin.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: h.namespace, Name: gs.Name}}); err != nil {
+		if err := h.Admin.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: h.namespace, Name: gs.Name}}); err != nil {
 			t.Fatal(err)
 		}
 		h.gone(&gs)
@@ -180,11 +180,11 @@ func TestReplacements(t *testing.T) {
 			t.Fatal(err)
 		}
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: held.GetNodeName()}}
-		if err := h.admin.Delete(t.Context(), node); err != nil {
+		if err := h.Admin.Delete(t.Context(), node); err != nil {
 			t.Fatal(err)
 		}
 		defer func() {
-			if err := h.node(t.Context(), node.Name); err != nil {
+			if err := h.Node(t.Context(), node.Name); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -198,7 +198,7 @@ func (h *harness) gone(gs *v1.GameServer) {
 	h.Helper()
 	h.eventually(gs.Name+" is gone", func() error {
 		now := new(v1.GameServer)
-		err := h.admin.Get(h.Context(), client.ObjectKeyFromObject(gs), now)
+		err := h.Admin.Get(h.Context(), client.ObjectKeyFromObject(gs), now)
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -209,11 +209,11 @@ func (h *harness) gone(gs *v1.GameServer) {
 // remove deletes a fleet and its servers, as the garbage collector would.
 func (h *harness) remove(f *v1.Fleet) {
 	h.Helper()
-	if err := h.admin.Delete(h.Context(), f); err != nil {
+	if err := h.Admin.Delete(h.Context(), f); err != nil {
 		h.Fatal(err)
 	}
 	h.eventually("no servers", func() error {
-		if err := h.admin.DeleteAllOf(h.Context(), &v1.GameServer{}, client.InNamespace(h.namespace)); err != nil {
+		if err := h.Admin.DeleteAllOf(h.Context(), &v1.GameServer{}, client.InNamespace(h.namespace)); err != nil {
 			return err
 		}
 		return count(h.servers(), 0)
@@ -238,7 +238,7 @@ func TestRefusals(t *testing.T) {
 		"periodSeconds":      `{"spec":{"template":{"spec":{"health":{"periodSeconds":0}}}}}`,
 	} {
 		f := changed(t, h.fleet("refused", conformance.ModeServe, 1), patch)
-		if err := h.admin.Create(t.Context(), f); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), field) {
+		if err := h.Admin.Create(t.Context(), f); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}

@@ -4,98 +4,37 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"torikumi/miniagones/internal/conformance"
+	"torikumi/miniagones/kubernetes/kubetest"
 	"torikumi/pkg/agones"
 	"torikumi/pkg/rpc"
 	allocationpb "torikumi/proto/agones/allocation"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// apiService leads the API server to a GameServerAllocation's server on this
-// machine.
-func (h *harness) apiService(listen string) {
-	h.Helper()
-	_, text, err := net.SplitHostPort(listen)
-	if err != nil {
-		h.Fatal(err)
-	}
-	port, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		h.Fatal(err)
-	}
-	service := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "agones-system", Name: "miniagones"},
-		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost", Ports: []corev1.ServicePort{{Port: int32(port)}}},
-	}
-	h.create(service)
-	h.Cleanup(func() { _ = h.admin.Delete(context.Background(), service) })
-	api := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{"name": "v1.allocation.agones.dev"},
-		"spec": map[string]any{
-			"group": "allocation.agones.dev", "version": "v1", "groupPriorityMinimum": int64(1000), "versionPriority": int64(15),
-			"service": map[string]any{"namespace": "agones-system", "name": "miniagones", "port": port},
-		},
-	}}
-	h.create(api)
-	h.Cleanup(func() { _ = h.admin.Delete(context.Background(), api) })
-}
-
-// freePort is one that nobody has at the moment.
-func freePort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
-// clientFiles writes the certificate that the controller has made for a client.
-func (h *harness) clientFiles() rpc.TLS {
-	h.Helper()
-	s := new(corev1.Secret)
-	if err := h.admin.Get(h.Context(), client.ObjectKey{Namespace: "torikumi", Name: "allocator-client"}, s); err != nil {
-		h.Fatal(err)
-	}
-	dir := h.TempDir()
-	for name, content := range s.Data {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			h.Fatal(err)
-		}
-	}
-	return rpc.TLS{CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key")}
-}
-
 // TestSecure: with certificates of its own making, allocation takes a client's
 // certificate, and GameServerAllocation goes through the API server.
 func TestSecure(t *testing.T) {
 	h := newHarness(t, "secure")
-	listen := freePort(t)
-	h.apiService(listen)
+	listen := kubetest.FreePort(t)
+	h.APIService(t, listen)
 	a := h.secureController(listen)
 	h.create(h.fleet("arena", conformance.ModeServe, 2))
 	h.ready(2)
 
 	t.Run("MutualTLS", func(t *testing.T) {
-		conn, err := rpc.DialTLS(a.GRPC, h.clientFiles())
+		conn, err := rpc.DialTLS(a.GRPC, h.ClientFiles(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +53,7 @@ func TestSecure(t *testing.T) {
 }
 
 func gameServerAllocation(t *testing.T, h *harness) {
-	got, err := h.allocate(h.config, `{"selectors":[{"matchLabels":{"agones.dev/fleet":"none"}},{"matchExpressions":[{"key":"torikumi/allocatable","operator":"Exists"}]}],
+	got, err := h.allocate(h.Config, `{"selectors":[{"matchLabels":{"agones.dev/fleet":"none"}},{"matchExpressions":[{"key":"torikumi/allocatable","operator":"Exists"}]}],
 		"metadata":{"labels":{"torikumi/match":"m-1"},"annotations":{"roster":"a:b"}}}`)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +65,7 @@ func gameServerAllocation(t *testing.T, h *harness) {
 	if len(held) != 1 || held[0].Name != got.GameServerName || held[0].Labels["torikumi/match"] != "m-1" || held[0].Annotations["roster"] != "a:b" {
 		t.Errorf("allocated: %v", held)
 	}
-	if got, err := h.allocate(h.config, `{"selectors":[{"matchLabels":{"agones.dev/fleet":"none"}}]}`); err != nil || got.State != "UnAllocated" {
+	if got, err := h.allocate(h.Config, `{"selectors":[{"matchLabels":{"agones.dev/fleet":"none"}}]}`); err != nil || got.State != "UnAllocated" {
 		t.Errorf("nothing fits: %+v, %v", got, err)
 	}
 	for body, field := range map[string]string{
@@ -138,7 +77,7 @@ func gameServerAllocation(t *testing.T, h *harness) {
 		`{"scheduling":"Wild"}`:                                           "spec.scheduling",
 		`{"required":{"matchExpressions":[{"key":"a","operator":"No"}]}}`: "spec.required",
 	} {
-		if got, err := h.allocate(h.config, body); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), field) {
+		if got, err := h.allocate(h.Config, body); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %+v, %v; want an error that names %s", body, got, err, field)
 		}
 	}
@@ -150,7 +89,7 @@ func gameServerAllocation(t *testing.T, h *harness) {
 // allocationRights: nobody allocates without the right to, and nobody passes for
 // the API server.
 func allocationRights(t *testing.T, h *harness, listen string) {
-	user := rest.CopyConfig(h.config)
+	user := rest.CopyConfig(h.Config)
 	user.Impersonate = rest.ImpersonationConfig{UserName: "alice", Groups: []string{"system:authenticated"}}
 	if got, err := h.allocate(user, `{}`); !apierrors.IsForbidden(err) {
 		t.Errorf("without the right: %+v, %v", got, err)
@@ -171,7 +110,7 @@ func allocationRights(t *testing.T, h *harness, listen string) {
 		return err
 	})
 	// Past the API server, with a certificate that is not its own.
-	direct := rest.CopyConfig(h.config)
+	direct := rest.CopyConfig(h.Config)
 	direct.Host = "https://" + listen
 	direct.TLSClientConfig.CAData, direct.TLSClientConfig.Insecure = nil, true
 	if got, err := h.allocate(direct, `{}`); err == nil {

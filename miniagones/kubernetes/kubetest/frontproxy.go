@@ -1,4 +1,4 @@
-package controller_test
+package kubetest
 
 import (
 	"crypto/ecdsa"
@@ -15,7 +15,7 @@ import (
 
 // frontProxy gives the API server what it proves itself with to the servers behind
 // it, as kubeadm does.
-func (c *cluster) frontProxy() error {
+func (c *Cluster) frontProxy() error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
