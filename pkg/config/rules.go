@@ -106,7 +106,14 @@ func form(text string) func(string) bool {
 	}
 	if rest, last, ok := strings.Cut(text, " or "); ok {
 		words := append(strings.Split(rest, ", "), last)
-		return func(s string) bool { return slices.Contains(words, s) }
+		return func(s string) bool {
+			return slices.ContainsFunc(words, func(word string) bool {
+				if f := form(word); f != nil {
+					return f(s)
+				}
+				return s == word
+			})
+		}
 	}
 	return nil
 }

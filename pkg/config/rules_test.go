@@ -20,6 +20,7 @@ type ruled struct {
 	Wait    time.Duration `flag:"wait" default:"1s" rule:"positive"`
 	Server  string        `flag:"server" default:"a:1" rule:"host:port"`
 	Other   string        `flag:"other" rule:"host:port"`
+	Either  string        `flag:"either" default:"none" rule:"host:port or none"`
 	Listen  string        `flag:"listen" default:":0" rule:"listen"`
 	URL     string        `flag:"url" rule:"url"`
 	IP      string        `flag:"ip" rule:"IP address"`
@@ -36,6 +37,8 @@ func TestRules(t *testing.T) {
 		{func(*ruled) {}, ""},
 		{func(r *ruled) { r.Many = 0 }, `--many: must be at least 1, got "0"`},
 		{func(r *ruled) { r.Rest = -1 }, `--rest: must not be negative, got "-1"`},
+		{func(r *ruled) { r.Either = "a:1" }, ""},
+		{func(r *ruled) { r.Either = "host:port" }, `--either: must be host:port or none, got "host:port"`},
 		{func(r *ruled) { r.Share = 0 }, `--share: must be above 0 and at most 1, got "0"`},
 		{func(r *ruled) { r.Share = 1 }, ""},
 		{func(r *ruled) { r.Share = math.NaN() }, `--share: must be above 0 and at most 1, got "NaN"`},
