@@ -6,4 +6,4 @@ import (
 	"torikumi/pkg/service"
 )
 
-func main() { service.Main("director", director.Run) }
+func main() { service.Main("director", director.Main) }

@@ -27,13 +27,14 @@ type Config struct {
 	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is left running."`
 	MatchFunction string `flag:"matchfunction" default:"127.0.0.1:50502" rule:"host:port" help:"The match function, as Open Match reaches it."`
 
-	Allocator           string `flag:"allocator" default:"127.0.0.1:8443" rule:"host:port" help:"Agones's allocator."`
+	Allocator           string `flag:"allocator" default:"127.0.0.1:8443" rule:"host:port or kubernetes" help:"Agones's allocator service; kubernetes: GameServerAllocations through the Kubernetes API."`
 	AllocatorCA         string `flag:"allocator-ca" help:"PEM file with the authorities of the allocator's certificate. This file and the next two are read again for each new connection."`
-	AllocatorServerName string `flag:"allocator-server-name" help:"Name that the allocator's certificate has to carry; none: the host of --allocator; *: any, also a certificate without a name, as Agones's chart makes it."`
 	AllocatorCert       string `flag:"allocator-cert" help:"PEM file with the director's client certificate for the allocator."`
 	AllocatorKey        string `flag:"allocator-key" help:"PEM file with the key of the client certificate."`
+	AllocatorServerName string `flag:"allocator-server-name" help:"Name that the allocator's certificate has to carry; none: the host of --allocator; *: any, also a certificate without a name, as Agones's chart makes it."`
 	AllocatorInsecure   bool   `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
-	GameServers         string `flag:"gameservers" rule:"host:port" help:"Service that lists and deletes game servers (torikumi.v1.GameServerService), called as the allocator is; none: servers cannot be found again or deleted."`
+	GameServers         string `flag:"gameservers" rule:"host:port or kubernetes" help:"What lists and deletes game servers. kubernetes: the Kubernetes API; else a service (torikumi.v1.GameServerService), called as the allocator is; none: servers cannot be found again or deleted."`
+	Kubeconfig          string `flag:"kubeconfig" help:"Kubeconfig file of the cluster, where --allocator or --gameservers is kubernetes; none: that of the pod."`
 	Namespace           string `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
 
 	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
@@ -53,24 +54,37 @@ func (c *Config) Validate() error {
 	if _, err := c.loadQueues(); err != nil {
 		errs = append(errs, fmt.Errorf("--queues: %w", err))
 	}
-	return errors.Join(append(errs, c.checkAllocatorTLS())...)
+	return errors.Join(append(errs, c.checkAllocator())...)
 }
 
-func (c *Config) checkAllocatorTLS() error {
-	given := []struct{ name, value string }{
-		{"allocator-ca", c.AllocatorCA}, {"allocator-cert", c.AllocatorCert}, {"allocator-key", c.AllocatorKey},
+// inKubernetes as --allocator or --gameservers stands for the Kubernetes API.
+const inKubernetes = "kubernetes"
+
+func (c *Config) checkAllocator() error {
+	given := []struct {
+		name, value string
+		required    bool
+	}{
+		{"allocator-ca", c.AllocatorCA, true}, {"allocator-cert", c.AllocatorCert, true}, {"allocator-key", c.AllocatorKey, true},
+		{"allocator-server-name", c.AllocatorServerName, false},
 	}
+	overGRPC := c.Allocator != inKubernetes || (c.GameServers != "" && c.GameServers != inKubernetes)
 	var errs []error
-	if c.AllocatorInsecure && c.AllocatorServerName != "" {
-		errs = append(errs, config.Invalid("allocator-server-name", "must not be given together with --allocator-insecure", c.AllocatorServerName))
-	}
 	for _, g := range given {
 		switch {
+		case !overGRPC && g.value != "":
+			errs = append(errs, config.Invalid(g.name, "must not be given if the Kubernetes API does all", g.value))
 		case c.AllocatorInsecure && g.value != "":
 			errs = append(errs, config.Invalid(g.name, "must not be given together with --allocator-insecure", g.value))
-		case !c.AllocatorInsecure && g.value == "":
+		case overGRPC && !c.AllocatorInsecure && g.required && g.value == "":
 			errs = append(errs, config.Missing(g.name, "the allocator is called over mutual TLS, unless --allocator-insecure is set"))
 		}
+	}
+	if !overGRPC && c.AllocatorInsecure {
+		errs = append(errs, config.Invalid("allocator-insecure", "must not be given if the Kubernetes API does all", true))
+	}
+	if c.Kubeconfig != "" && c.Allocator != inKubernetes && c.GameServers != inKubernetes {
+		errs = append(errs, config.Invalid("kubeconfig", "must not be given unless --allocator or --gameservers is kubernetes", c.Kubeconfig))
 	}
 	return errors.Join(errs...)
 }

@@ -7,7 +7,6 @@ package director
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,17 +15,24 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"k8s.io/klog/v2"
 
 	"torikumi/director/internal/announce"
 	"torikumi/director/internal/fetch"
 	"torikumi/director/internal/placement"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/queues"
-	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
+
+// Main is Run as all that a process does: what client-go logs goes where the
+// director logs.
+func Main(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+	klog.SetSlogLogger(cfg.Logger(os.Stderr, "director"))
+	return Run(ctx, cfg, started)
+}
 
 // Run serves until ctx ends. Then it fetches no more, finishes the matches
 // that have a game server and releases the others, within the shutdown
@@ -41,17 +47,18 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	if err != nil {
 		return err
 	}
-	conns, err := dialAll(cfg)
+	log := cfg.Logger(os.Stderr, "director")
+	others, err := connect(cfg, set, log)
 	if err != nil {
 		return err
 	}
-	defer conns.close()
+	defer others.close()
 
 	registry := service.NewRegistry()
 	broadcaster := announce.New(cfg.AnnounceBuffer, registry)
 	d := &director{
-		cfg: cfg, queues: set, function: function, conns: conns,
-		registry: registry, broadcaster: broadcaster, log: cfg.Logger(os.Stderr, "director"),
+		cfg: cfg, queues: set, function: function, others: others,
+		registry: registry, broadcaster: broadcaster, log: log,
 	}
 	return service.Run(ctx, service.Options{
 		Name:       "director",
@@ -62,8 +69,8 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		Register: func(r grpc.ServiceRegistrar) {
 			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)
 		},
-		Ready:      conns.ready(),
-		Background: []func(context.Context) error{d.run},
+		Ready:      others.ready,
+		Background: append(others.background, d.run),
 		Registry:   registry,
 		Started:    started,
 	})
@@ -74,7 +81,7 @@ type director struct {
 	cfg         *Config
 	queues      *queues.Set
 	function    *openmatch.FunctionConfig
-	conns       *conns
+	others      *others
 	registry    *prometheus.Registry
 	broadcaster *announce.Broadcaster
 	log         *slog.Logger
@@ -95,7 +102,7 @@ func (d *director) run(ctx context.Context) error {
 		time.AfterFunc(limit*9/10, endCleanup)
 	})()
 
-	backend := openmatch.NewBackendServiceClient(d.conns.backend)
+	backend := openmatch.NewBackendServiceClient(d.others.backend)
 	metrics := fetch.NewMetrics(d.registry)
 	intake := d.intake(ctx.Done(), backend, metrics)
 	loops := make([]fetch.LoopOptions, len(d.queues.Queues))
@@ -128,18 +135,16 @@ func (d *director) run(ctx context.Context) error {
 
 func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendServiceClient, m *fetch.Metrics) *fetch.Intake {
 	o := placement.Options{
-		Backend:   backend,
-		Allocator: servers.NewAgones(d.conns.allocator),
-		Publish:   d.broadcaster.Publish,
-		Stopping:  stopping,
-		Registry:  d.registry,
-		Logger:    d.log,
+		Backend:     backend,
+		Allocator:   d.others.allocator,
+		GameServers: d.others.gameServers,
+		Publish:     d.broadcaster.Publish,
+		Stopping:    stopping,
+		Registry:    d.registry,
+		Logger:      d.log,
 	}
-	if d.conns.gameServers != nil {
-		o.GameServers = servers.NewRemote(d.conns.gameServers)
-	}
-	if d.conns.frontend != nil {
-		o.Tickets = openmatch.NewFrontendServiceClient(d.conns.frontend)
+	if d.others.frontend != nil {
+		o.Tickets = openmatch.NewFrontendServiceClient(d.others.frontend)
 	}
 	return fetch.NewIntake(fetch.IntakeOptions{
 		Placer:         placement.New(o),
@@ -150,59 +155,4 @@ func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendSer
 		Metrics:        m,
 		Logger:         d.log,
 	})
-}
-
-// conns are the connections to the others; gameServers and frontend are nil if
-// they are not configured.
-type conns struct {
-	backend, allocator, gameServers, frontend *grpc.ClientConn
-}
-
-func dialAll(cfg *Config) (*conns, error) {
-	c := new(conns)
-	var errs []error
-	dial := func(addr string, with func(string, ...grpc.DialOption) (*grpc.ClientConn, error)) (conn *grpc.ClientConn) {
-		if addr == "" {
-			return nil
-		}
-		conn, err := with(addr)
-		errs = append(errs, err)
-		return conn
-	}
-	c.backend, c.frontend = dial(cfg.OpenMatch, rpc.Dial), dial(cfg.Frontend, rpc.Dial)
-	c.allocator, c.gameServers = dial(cfg.Allocator, cfg.dialAllocator), dial(cfg.GameServers, cfg.dialAllocator)
-	if err := errors.Join(errs...); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// dialAllocator connects to the allocator, or to what is called as it is.
-func (c *Config) dialAllocator(addr string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	if c.AllocatorInsecure {
-		return rpc.Dial(addr, opts...)
-	}
-	return rpc.DialTLS(addr, rpc.TLS{
-		CAFile: c.AllocatorCA, CertFile: c.AllocatorCert, KeyFile: c.AllocatorKey, ServerName: c.AllocatorServerName,
-	}, opts...)
-}
-
-// ready checks what no match is placed without.
-func (c *conns) ready() map[string]func(context.Context) error {
-	checks := make(map[string]func(context.Context) error)
-	for name, conn := range map[string]*grpc.ClientConn{"open-match": c.backend, "allocator": c.allocator, "gameservers": c.gameServers} {
-		if conn != nil {
-			checks[name] = rpc.Connected(conn)
-		}
-	}
-	return checks
-}
-
-func (c *conns) close() {
-	for _, conn := range []*grpc.ClientConn{c.backend, c.allocator, c.gameServers, c.frontend} {
-		if conn != nil {
-			_ = conn.Close() // nothing is called any more
-		}
-	}
 }

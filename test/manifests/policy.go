@@ -29,7 +29,7 @@ func (s *Set) Check() ([]string, error) {
 }
 
 // usesAPI are the workloads that need a token of the API server.
-var usesAPI = []string{"failover", "miniagones"}
+var usesAPI = []string{"director", "failover", "miniagones"}
 
 func (w Workload) checkPod(complain func(string, ...any)) {
 	p := w.Spec

@@ -114,6 +114,7 @@ type task struct {
 	job        Job
 	log        *slog.Logger
 	server     servers.Server
+	allocating bool // allocation has been tried
 	details    *torikumiv1.AssignmentDetails
 	assignment *openmatch.Assignment
 	missing    map[string]bool

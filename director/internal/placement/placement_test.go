@@ -68,6 +68,9 @@ func (h *harness) next(ctx context.Context, name string) (answer, error) {
 		return answer{effect: call.NotSent, notSent: true}, status.FromContextError(err).Err()
 	}
 	name, _, _ = strings.Cut(name, ":")
+	if name == "find" {
+		name = "list"
+	}
 	list := h.answers[name]
 	if len(list) == 0 {
 		return answer{}, nil
@@ -135,6 +138,11 @@ func (h *harness) Allocate(ctx context.Context, _ *match.Match, _ servers.Select
 
 func (h *harness) List(ctx context.Context, _ string, _ map[string]string) ([]servers.Server, error) {
 	a, err := h.next(ctx, "list")
+	return a.list, err
+}
+
+func (h *harness) Find(ctx context.Context, _, _ string) ([]servers.Server, error) {
+	a, err := h.next(ctx, "find")
 	return a.list, err
 }
 
@@ -216,106 +224,108 @@ func TestPlace(t *testing.T) {
 		calls string
 		want  placement.Outcome
 	}{
-		{name: "plain", calls: "list allocate assign announce", want: "assigned"},
+		{name: "plain", calls: "find allocate assign announce", want: "assigned"},
 		{name: "without list", noList: true, calls: "allocate assign announce", want: "assigned"},
 
-		{name: "adopted", answers: answers{"list": lists(one)}, calls: "list assign announce", want: "assigned"},
-		{name: "adopted of two", answers: answers{"list": lists(two)}, calls: "list assign announce list delete:y", want: "assigned"},
+		{name: "adopted", answers: answers{"list": lists(one)}, calls: "find assign announce", want: "assigned"},
+		{name: "adopted of two", answers: answers{"list": lists(two)}, calls: "find assign announce list delete:y", want: "assigned"},
 		{name: "adopted of two, one stays", answers: answers{"list": lists(two), "delete": {lost}},
-			calls: "list assign announce list delete:y", want: "assigned"},
-		{name: "adopted of two, list lost", answers: answers{"list": {{list: two}, lost}}, calls: "list assign announce list", want: "assigned"},
+			calls: "find assign announce list delete:y", want: "assigned"},
+		{name: "adopted of two, list lost", answers: answers{"list": {{list: two}, lost}}, calls: "find assign announce list", want: "assigned"},
 		{name: "adopted unreachable", answers: answers{"list": lists([]servers.Server{server("x", unreachable)})},
-			calls: "list* delete:x release", want: "released"},
+			calls: "find list delete:x release", want: "released"},
 		{name: "others' servers", answers: answers{"list": lists([]servers.Server{
 			server("x", func(s *servers.Server) { s.State = "Ready" }),
 			server("y", func(s *servers.Server) { s.Labels = nil }),
 			server("z", func(s *servers.Server) { s.Annotations = nil }),
-		})}, calls: "list allocate assign announce", want: "assigned"},
-		{name: "first list lost", answers: answers{"list": {lost}}, calls: "list allocate assign announce", want: "assigned"},
+		})}, calls: "find allocate assign announce", want: "assigned"},
+		{name: "first list lost", answers: answers{"list": {lost}}, calls: "find allocate assign announce", want: "assigned"},
 
 		{name: "nothing ready for a while", answers: answers{"allocate": allocation(call.Busy, call.Busy, call.Done)},
-			calls: "list allocate* assign announce", want: "assigned"},
+			calls: "find allocate* assign announce", want: "assigned"},
 		{name: "allocator not reached for a while", answers: answers{"allocate": allocation(call.NotSent, call.NotSent, call.Done)},
-			calls: "list allocate* assign announce", want: "assigned"},
-		{name: "nothing ready in time", answers: answers{"allocate": allocation(call.Busy)}, calls: "list allocate* release", want: "released"},
-		{name: "allocation refused", answers: answers{"allocate": allocation(call.Refused)}, calls: "list allocate release", want: "released"},
+			calls: "find allocate* assign announce", want: "assigned"},
+		{name: "nothing ready in time", answers: answers{"allocate": allocation(call.Busy)}, calls: "find allocate* release", want: "released"},
+		{name: "allocation refused", answers: answers{"allocate": allocation(call.Refused)}, calls: "find allocate release", want: "released"},
 		{name: "allocated unreachable", answers: answers{"allocate": {{server: server("new", unreachable)}}, "list": lists(nil, []servers.Server{server("new")}, nil)},
-			calls: "list allocate list delete:new release", want: "released"},
+			calls: "find allocate list delete:new release", want: "released"},
 		{name: "allocated unreachable, without list", noList: true, answers: answers{"allocate": {{server: server("new", unreachable)}}},
 			calls: "allocate release", want: "released"},
 
 		{name: "allocation lost and found", answers: answers{"allocate": allocation(call.Unknown), "list": lists(nil, one)},
-			calls: "list allocate list assign announce list", want: "assigned"},
+			calls: "find allocate list assign announce list", want: "assigned"},
 		{name: "allocation lost, nothing there", answers: answers{"allocate": allocation(call.Unknown, call.Done), "list": lists(nil)},
-			calls: "list allocate list allocate assign announce list", want: "assigned"},
+			calls: "find allocate list allocate assign announce list", want: "assigned"},
 		{name: "allocation lost, has its effect late", answers: answers{"allocate": allocation(call.Unknown, call.Done), "list": lists(nil, nil, []servers.Server{server("late"), server("new")})},
-			calls: "list allocate list allocate assign announce list delete:late", want: "assigned"},
+			calls: "find allocate list allocate assign announce list delete:late", want: "assigned"},
 		{name: "allocation lost, list lost for a while", answers: answers{"allocate": allocation(call.Unknown), "list": {{}, lost, lost, {list: one}}},
-			calls: "list allocate list* assign announce list", want: "assigned"},
+			calls: "find allocate list* assign announce list", want: "assigned"},
 		{name: "allocation and list lost", answers: answers{"allocate": allocation(call.Unknown), "list": {lost}},
-			calls: "list allocate list* release", want: "released"},
+			calls: "find allocate list* release", want: "released"},
 		{name: "allocation lost, without list", noList: true, answers: answers{"allocate": allocation(call.Unknown)},
 			calls: "allocate release", want: "released"},
 
 		{name: "assignment refused", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": lists(nil, one)},
-			calls: "list allocate assign list delete:x release", want: "released"},
-		{name: "assignment lost for a while", answers: answers{"assign": {lost, lost, {}}}, calls: "list allocate assign* announce", want: "assigned"},
+			calls: "find allocate assign list delete:x release", want: "released"},
+		{name: "assignment lost for a while", answers: answers{"assign": {lost, lost, {}}}, calls: "find allocate assign* announce", want: "assigned"},
 		{name: "assignment never arrives", answers: answers{"assign": {{notSent: true}}, "list": lists(nil, one)},
-			calls: "list allocate assign* list delete:x release", want: "released"},
-		{name: "one ticket missing", answers: answers{"assign": {{missing: []string{"b", "other"}}}}, calls: "list allocate assign announce", want: "assigned"},
+			calls: "find allocate assign* list delete:x release", want: "released"},
+		{name: "one ticket missing", answers: answers{"assign": {{missing: []string{"b", "other"}}}}, calls: "find allocate assign announce", want: "assigned"},
 		{name: "one ticket missing, enough left", least: 1, answers: answers{"assign": {{missing: []string{"b"}}}},
-			calls: "list allocate assign announce", want: "assigned"},
+			calls: "find allocate assign announce", want: "assigned"},
 		{name: "too few left", least: 2, answers: answers{"assign": {{missing: []string{"b"}}}},
-			calls: "list allocate assign withdraw announce", want: "withdrawn"},
-		{name: "too few from the start", least: 3, calls: "list allocate assign announce", want: "assigned"},
+			calls: "find allocate assign withdraw announce", want: "withdrawn"},
+		{name: "too few from the start", least: 3, calls: "find allocate assign announce", want: "assigned"},
 		{name: "too few left, withdrawal lost for a while", least: 2, answers: answers{"assign": {{missing: []string{"b"}}}, "withdraw": {lost, lost, {}}},
-			calls: "list allocate assign withdraw* announce", want: "withdrawn"},
+			calls: "find allocate assign withdraw* announce", want: "withdrawn"},
 		{name: "too few left, withdrawal lost", least: 2, answers: answers{"assign": {{missing: []string{"b"}}}, "withdraw": {lost}},
-			calls: "list allocate assign withdraw* announce", want: "withdrawn"},
+			calls: "find allocate assign withdraw* announce", want: "withdrawn"},
 		{name: "too few left, a second server", least: 2, answers: answers{"assign": {{missing: []string{"b"}}}, "list": lists(two)},
-			calls: "list assign withdraw announce list delete:y", want: "withdrawn"},
+			calls: "find assign withdraw announce list delete:y", want: "withdrawn"},
 		{name: "too few left, after an answer was lost", least: 2, answers: answers{"assign": {lost, {missing: []string{"b"}}}},
-			calls: "list allocate assign* withdraw announce", want: "withdrawn"},
+			calls: "find allocate assign* withdraw announce", want: "withdrawn"},
 		{name: "all tickets missing", answers: answers{"assign": {{missing: []string{"a", "b"}}}, "list": lists(nil, one)},
-			calls: "list allocate assign list delete:x", want: "abandoned"},
+			calls: "find allocate assign list delete:x", want: "abandoned"},
 		{name: "all tickets missing, without list", noList: true, answers: answers{"assign": {{missing: []string{"a", "b"}}}},
 			calls: "allocate assign", want: "abandoned"},
 
-		{name: "assignment lost, read", answers: answers{"assign": {lost}, "read": ours}, calls: "list allocate assign* read* announce", want: "assigned"},
+		{name: "assignment lost, read", answers: answers{"assign": {lost}, "read": ours}, calls: "find allocate assign* read* announce", want: "assigned"},
 		{name: "assignment lost, read later", answers: answers{"assign": {lost}, "read": {lost, {code: codes.NotFound}, ours[0]}},
-			calls: "list allocate assign* read* announce", want: "assigned"},
+			calls: "find allocate assign* read* announce", want: "assigned"},
 		{name: "assignment lost, one read fails", answers: answers{"assign": {lost}, "read": {ours[0], lost}},
-			calls: "list allocate assign* read* announce", want: "assigned"},
+			calls: "find allocate assign* read* announce", want: "assigned"},
 		{name: "assignment lost, another's", answers: answers{"assign": {lost}, "read": {{ticket: assignedTo(played().Label, "n/x")}, {ticket: assignedTo("m-x", "n/new")}}},
-			calls: "list allocate assign* read*", want: "unknown"},
+			calls: "find allocate assign* read*", want: "unknown"},
 		{name: "assignment lost, tickets gone", answers: answers{"assign": {lost}, "read": {{code: codes.NotFound}}},
-			calls: "list allocate assign* read*", want: "unknown"},
-		{name: "assignment and reads lost", answers: answers{"assign": {lost}, "read": {lost}}, calls: "list allocate assign* read*", want: "unknown"},
-		{name: "assignment lost, without reads", noRead: true, answers: answers{"assign": {lost}}, calls: "list allocate assign*", want: "unknown"},
+			calls: "find allocate assign* read*", want: "unknown"},
+		{name: "assignment and reads lost", answers: answers{"assign": {lost}, "read": {lost}}, calls: "find allocate assign* read*", want: "unknown"},
+		{name: "assignment lost, without reads", noRead: true, answers: answers{"assign": {lost}}, calls: "find allocate assign*", want: "unknown"},
 		{name: "assignment lost, then refused", answers: answers{"assign": {lost, {code: codes.InvalidArgument}}, "read": ours},
-			calls: "list allocate assign* read* announce", want: "assigned"},
+			calls: "find allocate assign* read* announce", want: "assigned"},
 		{name: "assignment lost, then no ticket", answers: answers{"assign": {lost, {missing: []string{"a", "b"}}}, "read": {{code: codes.NotFound}}},
-			calls: "list allocate assign* read*", want: "unknown"},
+			calls: "find allocate assign* read*", want: "unknown"},
 
 		{name: "deletion lost for a while", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": lists(nil, one), "delete": {lost, {}}},
-			calls: "list allocate assign list delete:x list delete:x release", want: "released"},
+			calls: "find allocate assign list delete:x list delete:x release", want: "released"},
 		{name: "deletion lost, server gone", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": lists(nil, one, nil), "delete": {lost}},
-			calls: "list allocate assign list delete:x list release", want: "released"},
+			calls: "find allocate assign list delete:x list release", want: "released"},
 		{name: "deletion of what has ended", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": lists(nil, one), "delete": {{err: servers.ErrGone}}},
-			calls: "list allocate assign list delete:x release", want: "released"},
+			calls: "find allocate assign list delete:x release", want: "released"},
+		{name: "deletion of what has changed", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": lists(nil, one), "delete": {{err: servers.ErrChanged}, {}}},
+			calls: "find allocate assign list delete:x list delete:x release", want: "released"},
 		{name: "deletion lost, then the list", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": {{}, {list: one}, lost}, "delete": {lost}},
-			calls: "list allocate assign list delete:x list*", want: "pending"},
+			calls: "find allocate assign list delete:x list*", want: "pending"},
 
 		{name: "release refused", answers: answers{"allocate": allocation(call.Refused), "release": {{code: codes.PermissionDenied}}},
-			calls: "list allocate release", want: "pending"},
-		{name: "release lost", answers: answers{"allocate": allocation(call.Refused), "release": {lost}}, calls: "list allocate release", want: "pending"},
+			calls: "find allocate release", want: "pending"},
+		{name: "release lost", answers: answers{"allocate": allocation(call.Refused), "release": {lost}}, calls: "find allocate release", want: "pending"},
 		{name: "release not sent for a while", answers: answers{"allocate": allocation(call.Refused), "release": {{notSent: true}, {notSent: true}, {}}},
-			calls: "list allocate release*", want: "released"},
+			calls: "find allocate release*", want: "released"},
 		{name: "release never sent", answers: answers{"allocate": allocation(call.Refused), "release": {{notSent: true}}},
-			calls: "list allocate release*", want: "pending"},
+			calls: "find allocate release*", want: "pending"},
 
-		{name: "stopping, nothing ready", stop: time.Second, answers: answers{"allocate": allocation(call.Busy)}, calls: "list allocate* release", want: "released"},
-		{name: "stopping, with a server", stop: time.Millisecond, answers: answers{"assign": {lost, lost, lost, {}}}, calls: "list allocate assign* announce", want: "assigned"},
+		{name: "stopping, nothing ready", stop: time.Second, answers: answers{"allocate": allocation(call.Busy)}, calls: "find allocate* release", want: "released"},
+		{name: "stopping, with a server", stop: time.Millisecond, answers: answers{"assign": {lost, lost, lost, {}}}, calls: "find allocate assign* announce", want: "assigned"},
 		{name: "no time", over: true, calls: "release", want: "released"},
 		{name: "no time for anything", over: true, end: true, want: "pending"},
 	} {

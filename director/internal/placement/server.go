@@ -15,11 +15,18 @@ import (
 )
 
 // find returns the servers that this match has, the oldest first: of several
-// replicas or tries, each then takes the same.
-func (t *task) find(ctx context.Context) ([]servers.Server, error) {
+// replicas or tries, each then takes the same. Without anew, they may be those of a
+// moment ago.
+func (t *task) find(ctx context.Context, anew bool) ([]servers.Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	list, err := t.opts.GameServers.List(ctx, t.job.Servers.Namespace, map[string]string{contract.MatchLabel: t.job.Match.Label})
+	var list []servers.Server
+	var err error
+	if anew {
+		list, err = t.opts.GameServers.List(ctx, t.job.Servers.Namespace, map[string]string{contract.MatchLabel: t.job.Match.Label})
+	} else {
+		list, err = t.opts.GameServers.Find(ctx, t.job.Servers.Namespace, t.job.Match.Label)
+	}
 	if err != nil {
 		t.gameServers.Down(err)
 		return nil, err
@@ -39,7 +46,7 @@ func (t *task) find(ctx context.Context) ([]servers.Server, error) {
 // adopt uses the server that an earlier try has allocated: one whose answer was
 // lost, or of a director that has died.
 func (t *task) adopt(ctx context.Context) Result {
-	list, err := t.find(ctx)
+	list, err := t.find(ctx, t.allocating)
 	switch {
 	case err != nil:
 		return Unknown
@@ -69,6 +76,7 @@ func (t *task) use(s servers.Server) Result {
 func (t *task) allocate(work context.Context) Result {
 	ctx, cancel := context.WithTimeout(work, allocateTimeout)
 	defer cancel()
+	t.allocating = true
 	start := time.Now()
 	s, effect, err := t.opts.Allocator.Allocate(ctx, t.job.Match, t.job.Servers)
 	t.metrics.allocations.WithLabelValues(effect.String()).Inc()
@@ -103,7 +111,7 @@ func unanswered(e call.Effect) Result {
 // deleteExtra deletes what a lost allocation has left beside the match's server.
 // What fails is logged, and the no-show time-out ends what is left.
 func (t *task) deleteExtra(ctx context.Context) Result {
-	list, _ := t.find(ctx)
+	list, _ := t.find(ctx, true)
 	for _, s := range list {
 		if s.Name != t.server.Name {
 			_ = t.remove(ctx, s)
@@ -117,7 +125,7 @@ func (t *task) deallocate(ctx context.Context) Result {
 	var backoff rpc.Backoff
 	result := Done
 	for {
-		list, err := t.find(ctx)
+		list, err := t.find(ctx, true)
 		for i := 0; err == nil && i < len(list); i++ {
 			if err = t.remove(ctx, list[i]); err != nil {
 				result = Unknown
@@ -142,7 +150,10 @@ func (t *task) remove(ctx context.Context, s servers.Server) error {
 	case err == nil:
 		t.metrics.deallocated.Inc()
 		t.log.Info("game server deallocated", "gameserver", s.ID())
-	case !errors.Is(err, servers.ErrGone):
+	case errors.Is(err, servers.ErrGone):
+	case errors.Is(err, servers.ErrChanged):
+		return err
+	default:
 		t.gameServers.Down(err)
 		return err
 	}

@@ -3,14 +3,12 @@ package servers
 import (
 	"context"
 	"fmt"
-	"maps"
 
 	"google.golang.org/grpc"
 
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/match"
 	"torikumi/pkg/agones"
-	"torikumi/pkg/contract"
 	"torikumi/proto/agones/allocation"
 )
 
@@ -25,21 +23,15 @@ func NewAgones(conn grpc.ClientConnInterface) Allocator {
 }
 
 func (a allocator) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
-	roster, err := m.Roster()
+	labels, annotations, err := Stamp(m)
 	if err != nil {
-		return Server{}, call.Refused, fmt.Errorf("allocate for match %q: encode roster: %w", m.ID, err)
+		return Server{}, call.Refused, fmt.Errorf("allocate for match %q: %w", m.ID, err)
 	}
-	selector := map[string]string{contract.AllocatableLabel: "true"}
-	maps.Copy(selector, sel.Labels)
-
 	var sent call.Sent
 	resp, err := a.client.Allocate(ctx, &allocation.AllocationRequest{
 		Namespace:           sel.Namespace,
-		GameServerSelectors: []*allocation.GameServerSelector{{MatchLabels: selector}},
-		Metadata: &allocation.MetaPatch{
-			Labels:      map[string]string{contract.MatchLabel: m.Label, contract.QueueLabel: m.Queue},
-			Annotations: map[string]string{contract.RosterAnnotation: roster},
-		},
+		GameServerSelectors: []*allocation.GameServerSelector{{MatchLabels: sel.MatchLabels()}},
+		Metadata:            &allocation.MetaPatch{Labels: labels, Annotations: annotations},
 	}, sent.Option())
 	if err != nil {
 		return Server{}, sent.Effect(err), fmt.Errorf("allocate for match %q: %w", m.ID, err)

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/pkg/agones"
+	"torikumi/pkg/contract"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -30,8 +32,11 @@ func (r *remote) List(ctx context.Context, namespace string, labels map[string]s
 	}
 	list := make([]Server, 0, len(resp.GetGameServers()))
 	for _, gs := range resp.GetGameServers() {
+		if gs.GetState() == agones.Shutdown { // the service shows so what is being deleted
+			continue
+		}
 		s := Server{
-			Namespace: gs.GetNamespace(), Name: gs.GetName(), UID: gs.GetUid(), State: gs.GetState(),
+			Namespace: gs.GetNamespace(), Name: gs.GetName(), UID: gs.GetUid(), Version: gs.GetResourceVersion(), State: gs.GetState(),
 			Address: gs.GetAddress(), Labels: gs.GetLabels(), Annotations: gs.GetAnnotations(),
 			CreateTime: gs.GetCreateTime().AsTime(),
 		}
@@ -43,15 +48,19 @@ func (r *remote) List(ctx context.Context, namespace string, labels map[string]s
 	return list, nil
 }
 
-// Delete leaves the resource version out: a server changes its own labels and
-// annotations at any time, and the uid says which one is meant.
+func (r *remote) Find(ctx context.Context, namespace, match string) ([]Server, error) {
+	return r.List(ctx, namespace, map[string]string{contract.MatchLabel: match})
+}
+
 func (r *remote) Delete(ctx context.Context, s Server) error {
-	_, err := r.client.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.Namespace, Name: s.Name, Uid: s.UID})
+	_, err := r.client.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.Namespace, Name: s.Name, Uid: s.UID, ResourceVersion: s.Version})
 	switch status.Code(err) {
 	case codes.OK:
 		return nil
-	case codes.NotFound, codes.FailedPrecondition:
+	case codes.NotFound:
 		return fmt.Errorf("delete game server %q: %w", s.ID(), ErrGone)
+	case codes.FailedPrecondition:
+		return fmt.Errorf("delete game server %q: %w", s.ID(), ErrChanged)
 	default:
 		return fmt.Errorf("delete game server %q: %w", s.ID(), err)
 	}

@@ -6,20 +6,23 @@ package servers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"time"
 
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/match"
+	"torikumi/pkg/contract"
 )
 
 // Server is a game server.
 type Server struct {
 	Namespace, Name string
-	// UID is empty for a server that comes from an allocation: the allocator
-	// does not tell it.
-	UID string
+	// UID and Version are empty for a server that comes from an allocation: the
+	// allocator does not tell them. Version changes with everything else.
+	UID, Version string
 	// State as Agones names it.
 	State       string
 	Address     string
@@ -78,6 +81,23 @@ type Selector struct {
 	Labels map[string]string
 }
 
+// MatchLabels are all labels that a server has to carry.
+func (s Selector) MatchLabels() map[string]string {
+	all := map[string]string{contract.AllocatableLabel: "true"}
+	maps.Copy(all, s.Labels)
+	return all
+}
+
+// Stamp is what an allocation for a match puts on its server.
+func Stamp(m *match.Match) (labels, annotations map[string]string, err error) {
+	roster, err := m.Roster()
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode roster: %w", err)
+	}
+	return map[string]string{contract.MatchLabel: m.Label, contract.QueueLabel: m.Queue},
+		map[string]string{contract.RosterAnnotation: roster}, nil
+}
+
 // Allocator gets game servers. It is safe for concurrent use.
 type Allocator interface {
 	// Allocate tries once to get a server, and stamps on it contract.MatchLabel,
@@ -90,13 +110,22 @@ type Allocator interface {
 // GameServers finds and ends game servers. It is safe for concurrent use. On one machine miniagones
 // does it, in a cluster the Kubernetes API.
 type GameServers interface {
-	// List returns the servers of a namespace that carry all the labels,
-	// without those that are being deleted.
+	// List returns the servers of a namespace that carry all the labels, as they
+	// are now, without those that are being deleted.
 	List(ctx context.Context, namespace string, labels map[string]string) ([]Server, error)
-	// Delete ends the very server that List returned; its fleet makes another.
-	// The error is ErrGone if it is no longer that one.
+	// Find is List of the servers whose contract.MatchLabel has the value, as they
+	// were a moment ago: where it can, it answers without a call.
+	Find(ctx context.Context, namespace, match string) ([]Server, error)
+	// Delete ends the very server that List or Find returned; its fleet makes
+	// another. The error is ErrGone if there is none of that name, and ErrChanged
+	// if it is another one now, or another version.
 	Delete(ctx context.Context, s Server) error
 }
 
-// ErrGone says that a server has ended, or that another has its name now.
-var ErrGone = errors.New("game server is gone")
+// What keeps a server from being deleted. Nothing has happened then.
+var (
+	// ErrGone says that a server has ended.
+	ErrGone = errors.New("game server is gone")
+	// ErrChanged says that a server is not as it was listed; a new list tells more.
+	ErrChanged = errors.New("game server has changed")
+)

@@ -48,12 +48,12 @@ func (r refusing) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.C
 }
 
 func TestDeleteTellsGoneFromFailed(t *testing.T) {
-	for code, gone := range map[codes.Code]bool{
-		codes.NotFound: true, codes.FailedPrecondition: true,
-		codes.Unavailable: false, codes.PermissionDenied: false, codes.Internal: false,
+	for code, want := range map[codes.Code]struct{ gone, changed bool }{
+		codes.NotFound: {gone: true}, codes.FailedPrecondition: {changed: true},
+		codes.Unavailable: {}, codes.PermissionDenied: {}, codes.Internal: {},
 	} {
 		err := servers.NewRemote(refusing{status.Error(code, "so")}).Delete(t.Context(), servers.Server{Name: "gs"})
-		if err == nil || errors.Is(err, servers.ErrGone) != gone {
+		if err == nil || errors.Is(err, servers.ErrGone) != want.gone || errors.Is(err, servers.ErrChanged) != want.changed {
 			t.Errorf("%v: %v", code, err)
 		}
 	}
@@ -67,7 +67,7 @@ type listing struct{ refusing }
 
 func (l listing) Invoke(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
 	reply.(*torikumiv1.ListGameServersResponse).GameServers = []*torikumiv1.GameServerInfo{{
-		Namespace: "n", Name: "gs", Uid: "u", State: "Allocated", Address: "192.0.2.1",
+		Namespace: "n", Name: "gs", Uid: "u", ResourceVersion: "7", State: "Allocated", Address: "192.0.2.1",
 		Ports: map[string]int32{"z": 3, "a": 1, "game": 2}, Labels: map[string]string{"k": "v"}, Annotations: map[string]string{"x": "y"},
 	}}
 	return nil
@@ -79,7 +79,7 @@ func TestList(t *testing.T) {
 		t.Fatal(list, err)
 	}
 	s := list[0]
-	if s.ID() != "n/gs" || s.UID != "u" || s.State != agones.Allocated || s.GamePort() != 2 || s.Ports[0].Name != "a" ||
+	if s.ID() != "n/gs" || s.UID != "u" || s.Version != "7" || s.State != agones.Allocated || s.GamePort() != 2 || s.Ports[0].Name != "a" ||
 		s.Labels["k"] != "v" || s.Annotations["x"] != "y" || s.PortMap()["z"] != 3 {
 		t.Errorf("server = %+v", s)
 	}

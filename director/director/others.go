@@ -1,0 +1,134 @@
+package director
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"google.golang.org/grpc"
+
+	"torikumi/director/internal/servers"
+	"torikumi/director/internal/servers/kubernetes"
+	"torikumi/pkg/queues"
+	"torikumi/pkg/rpc"
+)
+
+// others are those that the director works with.
+type others struct {
+	backend *grpc.ClientConn
+	// frontend is nil if it is not configured, and so is gameServers.
+	frontend    *grpc.ClientConn
+	allocator   servers.Allocator
+	gameServers servers.GameServers
+
+	// ready checks those without whom no match is placed.
+	ready map[string]func(context.Context) error
+	// background runs as long as the director.
+	background []func(context.Context) error
+	conns      []*grpc.ClientConn
+}
+
+// connect does not wait for anybody: calls fail until they are there.
+func connect(cfg *Config, set *queues.Set, log *slog.Logger) (*others, error) {
+	o := &others{ready: make(map[string]func(context.Context) error)}
+	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg), o.connectGameServers(cfg, set, log))
+	if err != nil {
+		o.close()
+		return nil, err
+	}
+	return o, nil
+}
+
+func (o *others) connectOpenMatch(cfg *Config) (err error) {
+	if o.backend, err = o.keep(rpc.Dial(cfg.OpenMatch)); err != nil {
+		return err
+	}
+	o.ready["open-match"] = rpc.Connected(o.backend)
+	if cfg.Frontend != "" {
+		o.frontend, err = o.keep(rpc.Dial(cfg.Frontend))
+	}
+	return err
+}
+
+func (o *others) connectAllocator(cfg *Config) error {
+	if cfg.Allocator == inKubernetes {
+		access, err := kubernetes.Config(cfg.Kubeconfig)
+		if err != nil {
+			return err
+		}
+		a, err := kubernetes.NewAllocator(access)
+		if err != nil {
+			return err
+		}
+		o.allocator, o.ready["allocator"] = a, a.Ready
+		return nil
+	}
+	conn, err := o.keep(cfg.dialAllocator(cfg.Allocator))
+	if err != nil {
+		return err
+	}
+	o.allocator, o.ready["allocator"] = servers.NewAgones(conn), rpc.Connected(conn)
+	return nil
+}
+
+func (o *others) connectGameServers(cfg *Config, set *queues.Set, log *slog.Logger) error {
+	switch cfg.GameServers {
+	case "":
+		return nil
+	case inKubernetes:
+		access, err := kubernetes.Config(cfg.Kubeconfig)
+		if err != nil {
+			return err
+		}
+		g, err := kubernetes.NewGameServers(access, cfg.namespaces(set), log)
+		if err != nil {
+			return err
+		}
+		o.gameServers, o.ready["gameservers"] = g, g.Ready
+		o.background = append(o.background, g.Run)
+		return nil
+	}
+	conn, err := o.keep(cfg.dialAllocator(cfg.GameServers))
+	if err != nil {
+		return fmt.Errorf("--gameservers: %w", err)
+	}
+	o.gameServers, o.ready["gameservers"] = servers.NewRemote(conn), rpc.Connected(conn)
+	return nil
+}
+
+// namespaces are all that queues have their game servers in.
+func (c *Config) namespaces(set *queues.Set) []string {
+	var all []string
+	for _, q := range set.Queues {
+		all = append(all, cmp.Or(q.Allocation.Namespace, c.Namespace))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// dialAllocator connects to the allocator, or to what is called as it is.
+func (c *Config) dialAllocator(addr string) (*grpc.ClientConn, error) {
+	if c.AllocatorInsecure {
+		return rpc.Dial(addr)
+	}
+	return rpc.DialTLS(addr, rpc.TLS{
+		CAFile: c.AllocatorCA, CertFile: c.AllocatorCert, KeyFile: c.AllocatorKey, ServerName: c.AllocatorServerName,
+	})
+}
+
+// keep has a connection closed in the end.
+func (o *others) keep(conn *grpc.ClientConn, err error) (*grpc.ClientConn, error) {
+	if err == nil {
+		o.conns = append(o.conns, conn)
+	}
+	return conn, err
+}
+
+func (o *others) close() {
+	for _, conn := range o.conns {
+		_ = conn.Close() // nothing is called any more
+	}
+}

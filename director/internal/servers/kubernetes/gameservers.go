@@ -1,0 +1,213 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"torikumi/director/internal/servers"
+	"torikumi/pkg/agones"
+	"torikumi/pkg/contract"
+)
+
+var resource = schema.GroupVersionResource{Group: agones.Group, Version: agones.Version, Resource: "gameservers"}
+
+// GameServers are the servers.GameServers of a cluster. It keeps those that carry
+// contract.MatchLabel in a cache that follows the API server.
+type GameServers struct {
+	client dynamic.Interface
+	api    rest.Interface
+	log    *slog.Logger
+	// informers by namespace.
+	informers map[string]cache.SharedIndexInformer
+}
+
+// byMatch is the index of the cache, by contract.MatchLabel.
+const byMatch = "match"
+
+// NewGameServers makes the GameServers of some namespaces; Run follows them.
+func NewGameServers(config *rest.Config, namespaces []string, log *slog.Logger) (*GameServers, error) {
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	api, err := newREST(config)
+	if err != nil {
+		return nil, err
+	}
+	g := &GameServers{client: client, api: api, log: log, informers: make(map[string]cache.SharedIndexInformer)}
+	for _, namespace := range namespaces {
+		if g.informers[namespace], err = newInformer(client, namespace); err != nil {
+			return nil, fmt.Errorf("watch game servers: %w", err)
+		}
+	}
+	return g, nil
+}
+
+func newInformer(client dynamic.Interface, namespace string) (cache.SharedIndexInformer, error) {
+	objects := client.Resource(resource).Namespace(namespace)
+	stamped := func(o metav1.ListOptions) metav1.ListOptions {
+		o.LabelSelector = contract.MatchLabel
+		return o
+	}
+	informer := cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return objects.List(ctx, stamped(o))
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			return objects.Watch(ctx, stamped(o))
+		},
+	}, client), &unstructured.Unstructured{}, 0, cache.Indexers{byMatch: func(obj any) ([]string, error) {
+		return []string{obj.(*unstructured.Unstructured).GetLabels()[contract.MatchLabel]}, nil
+	}})
+	return informer, informer.SetTransform(trim)
+}
+
+// trim drops what nobody reads before it is kept.
+func trim(obj any) (any, error) {
+	if o, ok := obj.(*unstructured.Unstructured); ok {
+		o.SetManagedFields(nil)
+		delete(o.Object, "spec")
+	}
+	return obj, nil
+}
+
+// Run follows the game servers until ctx ends.
+func (g *GameServers) Run(ctx context.Context) error {
+	ctx = klog.NewContext(ctx, logr.FromSlogHandler(g.log.Handler()))
+	var running sync.WaitGroup
+	for _, informer := range g.informers {
+		running.Go(func() { informer.RunWithContext(ctx) })
+	}
+	running.Wait()
+	return nil
+}
+
+// Ready checks that game servers are served, and that all have been seen.
+func (g *GameServers) Ready(ctx context.Context) error {
+	for namespace, informer := range g.informers {
+		if !informer.HasSynced() {
+			return fmt.Errorf("the game servers in namespace %q have not been seen yet", namespace)
+		}
+	}
+	return served(ctx, g.api, "/apis/"+agones.Group+"/"+agones.Version)
+}
+
+// List implements servers.GameServers.
+func (g *GameServers) List(ctx context.Context, namespace string, want map[string]string) ([]servers.Server, error) {
+	got, err := g.client.Resource(resource).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Set(want).String()})
+	if err != nil {
+		return nil, fmt.Errorf("list game servers in %q: %w", namespace, err)
+	}
+	list := make([]servers.Server, 0, len(got.Items))
+	for i := range got.Items {
+		if list, err = appendServer(list, &got.Items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Find implements servers.GameServers.
+func (g *GameServers) Find(ctx context.Context, namespace, match string) ([]servers.Server, error) {
+	informer := g.informers[namespace]
+	if informer == nil || !informer.HasSynced() || informer.IsStopped() {
+		return g.List(ctx, namespace, map[string]string{contract.MatchLabel: match})
+	}
+	objects, err := informer.GetIndexer().ByIndex(byMatch, match)
+	if err != nil {
+		return nil, err
+	}
+	var list []servers.Server
+	for _, o := range objects {
+		if list, err = appendServer(list, o.(*unstructured.Unstructured)); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Delete implements servers.GameServers. Both preconditions have to hold: a server
+// that has made itself Ready again may be another match's with the same UID.
+func (g *GameServers) Delete(ctx context.Context, s servers.Server) error {
+	if s.UID == "" || s.Version == "" {
+		return fmt.Errorf("delete game server %q: must have a UID and a version", s.ID())
+	}
+	uid, background := types.UID(s.UID), metav1.DeletePropagationBackground
+	err := g.client.Resource(resource).Namespace(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &s.Version}, PropagationPolicy: &background,
+	})
+	switch {
+	case apierrors.IsNotFound(err):
+		err = servers.ErrGone
+	case apierrors.IsConflict(err):
+		err = errors.Join(servers.ErrChanged, err)
+	}
+	if err != nil {
+		return fmt.Errorf("delete game server %q: %w", s.ID(), err)
+	}
+	return nil
+}
+
+// appendServer adds a GameServer to a list, unless it is being deleted.
+func appendServer(list []servers.Server, o *unstructured.Unstructured) ([]servers.Server, error) {
+	if o.GetDeletionTimestamp() != nil {
+		return list, nil
+	}
+	s, err := toServer(o)
+	if err != nil {
+		return nil, err
+	}
+	return append(list, s), nil
+}
+
+func toServer(o *unstructured.Unstructured) (servers.Server, error) {
+	var typed struct {
+		Status struct {
+			State string `json:"state"`
+			place `json:",inline"`
+		} `json:"status"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &typed); err != nil {
+		return servers.Server{}, fmt.Errorf("game server %s/%s: %w", o.GetNamespace(), o.GetName(), err)
+	}
+	s := servers.Server{
+		Namespace: o.GetNamespace(), Name: o.GetName(), UID: string(o.GetUID()), Version: o.GetResourceVersion(),
+		State: typed.Status.State, Labels: o.GetLabels(), Annotations: o.GetAnnotations(), CreateTime: o.GetCreationTimestamp().Time,
+	}
+	typed.Status.fill(&s)
+	return s, nil
+}
+
+// place is where players reach a server, in the status of a GameServer and of an
+// allocation alike.
+type place struct {
+	Address string `json:"address"`
+	Ports   []struct {
+		Name string `json:"name"`
+		Port int32  `json:"port"`
+	} `json:"ports"`
+}
+
+func (p place) fill(s *servers.Server) {
+	s.Address = p.Address
+	for _, port := range p.Ports {
+		s.Ports = append(s.Ports, servers.Port{Name: port.Name, Number: port.Port})
+	}
+}

@@ -1,0 +1,398 @@
+// Package conformance checks that an allocator, and what lists and deletes its
+// game servers, keep the rules that the director relies on (docs/extend/allocator.md).
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"torikumi/director/internal/call"
+	"torikumi/director/internal/match"
+	"torikumi/director/internal/servers"
+	"torikumi/pkg/agones"
+	"torikumi/pkg/contract"
+	"torikumi/pkg/eventually"
+	"torikumi/proto/openmatch"
+)
+
+// Target is what is checked. Nobody else may change its game servers.
+type Target struct {
+	// Namespace of all game servers.
+	Namespace string
+	// Addr is the TCP address of the allocator, and Connect calls it at another
+	// address, where a proxy listens.
+	Addr    string
+	Connect func(t testing.TB, addr string) (servers.Allocator, servers.GameServers)
+	// Add makes a game server.
+	Add func(t testing.TB, s servers.Server)
+	// Touch changes an annotation of a game server.
+	Touch func(t testing.TB, name string)
+	// End begins to delete a game server, which is not gone before the test ends.
+	End func(t testing.TB, name string)
+}
+
+// Run checks all rules, each with servers of its own.
+func Run(t *testing.T, target Target) {
+	for name, rule := range map[string]func(*suite){
+		"stamp":                    stamp,
+		"place":                    place,
+		"one match each":           oneEach,
+		"only allocatable":         onlyAllocatable,
+		"busy if none is ready":    busy,
+		"refused if never":         refused,
+		"not sent":                 notSent,
+		"unknown if unanswered":    unanswered,
+		"unknown if cut off":       cutOff,
+		"list":                     list,
+		"list none that ends":      listEnding,
+		"find":                     find,
+		"delete":                   deleteOnce,
+		"delete no other server":   deleteOther,
+		"delete no other version":  deleteChanged,
+		"delete none without list": deleteUnknown,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, target.Addr)
+			s := &suite{T: t, Target: target, proxy: p, label: "rule-" + strings.ReplaceAll(name, " ", "-")}
+			s.allocator, s.gameServers = target.Connect(t, p.addr)
+			rule(s)
+		})
+	}
+}
+
+// suite is one rule that is checked.
+type suite struct {
+	*testing.T
+	Target
+	proxy       *proxy
+	allocator   servers.Allocator
+	gameServers servers.GameServers
+	label       string
+	made        int
+}
+
+const (
+	ruleLabel = "torikumi/rule"
+	address   = "192.0.2.1"
+)
+
+func (s *suite) selector() servers.Selector {
+	return servers.Selector{Namespace: s.Namespace, Labels: map[string]string{ruleLabel: s.label}}
+}
+
+// add makes a server and returns its name.
+func (s *suite) add(state string, change ...func(*servers.Server)) string {
+	s.Helper()
+	s.made++
+	gs := servers.Server{
+		Namespace: s.Namespace, Name: fmt.Sprintf("%s-%d", s.label, s.made), State: state, Address: address,
+		Ports:  []servers.Port{{Name: "admin", Number: 7001}, {Name: "default", Number: 7002}},
+		Labels: map[string]string{contract.AllocatableLabel: "true", ruleLabel: s.label},
+	}
+	for _, c := range change {
+		c(&gs)
+	}
+	s.Add(s.T, gs)
+	return gs.Name
+}
+
+// match is the nth match of the rule.
+func (s *suite) match(n int) *match.Match {
+	s.Helper()
+	id := fmt.Sprintf("%s:%d", s.label, n)
+	m, err := match.Parse("duel", &openmatch.Match{MatchId: id, Tickets: []*openmatch.Ticket{{Id: id + "a"}, {Id: id + "b"}}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return m
+}
+
+// allocate repeats what says that another try may help, as long as the servers
+// that were just made may not have been seen.
+func (s *suite) allocate(m *match.Match) servers.Server {
+	s.Helper()
+	var got servers.Server
+	eventually.NoError(s, "allocated", func() error {
+		gs, effect, err := s.allocator.Allocate(s.Context(), m, s.selector())
+		if (effect == call.Done) != (err == nil) {
+			s.Fatalf("effect %v with error %v", effect, err)
+		}
+		if err != nil && effect != call.Busy && effect != call.NotSent {
+			s.Fatalf("%v: %v", effect, err)
+		}
+		got = gs
+		return err
+	})
+	return got
+}
+
+func (s *suite) listOf(m *match.Match) []servers.Server {
+	s.Helper()
+	all, err := s.gameServers.List(s.Context(), s.Namespace, map[string]string{contract.MatchLabel: m.Label})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return all
+}
+
+// allocated is the one server that a match has.
+func (s *suite) allocated(m *match.Match) servers.Server {
+	s.Helper()
+	all := s.listOf(m)
+	if len(all) != 1 {
+		s.Fatalf("%d servers carry match %s: %v", len(all), m.ID, all)
+	}
+	return all[0]
+}
+
+func stamp(s *suite) {
+	name := s.add(agones.Ready)
+	m := s.match(1)
+	if got := s.allocate(m); got.Name != name || got.Namespace != s.Namespace || got.State != agones.Allocated ||
+		!m.Owns(got.Annotations[contract.RosterAnnotation]) || got.Labels[contract.MatchLabel] != m.Label {
+		s.Errorf("allocated %+v", got)
+	}
+	gs := s.allocated(m)
+	if gs.Name != name || gs.State != agones.Allocated || gs.Labels[contract.QueueLabel] != "duel" || !m.Owns(gs.Annotations[contract.RosterAnnotation]) {
+		s.Errorf("stamped %+v", gs)
+	}
+	if gs.Labels[ruleLabel] != s.label {
+		s.Errorf("a label was lost: %v", gs.Labels)
+	}
+}
+
+func place(s *suite) {
+	s.add(agones.Ready)
+	gs := s.allocate(s.match(1))
+	if gs.Connection() != address+":7002" || !maps.Equal(gs.PortMap(), map[string]int32{"admin": 7001, "default": 7002}) {
+		s.Errorf("players are sent to %s, of %v", gs.Connection(), gs.Ports)
+	}
+}
+
+// oneEach: many matches at a time share no server, and are told to wait if there
+// is none for them.
+func oneEach(s *suite) {
+	const matches, ready = 12, 8
+	for range ready {
+		s.add(agones.Ready)
+	}
+	s.allocate(s.match(0)) // from now on they are seen
+	var mu sync.Mutex
+	names := make(map[string]int)
+	var running sync.WaitGroup
+	for n := 1; n <= matches; n++ {
+		m := s.match(n)
+		running.Go(func() {
+			gs, effect, err := s.allocator.Allocate(s.Context(), m, s.selector())
+			mu.Lock()
+			defer mu.Unlock()
+			switch effect {
+			case call.Done:
+				names[gs.Name]++
+			case call.Busy:
+			default:
+				s.Errorf("%v: %v", effect, err)
+			}
+		})
+	}
+	running.Wait()
+	if len(names) == 0 || len(names) > ready-1 {
+		s.Errorf("%d servers allocated, of %d", len(names), ready-1)
+	}
+	for name, n := range names {
+		if n != 1 {
+			s.Errorf("%s was allocated %d times", name, n)
+		}
+	}
+}
+
+func onlyAllocatable(s *suite) {
+	s.add(agones.Ready, func(gs *servers.Server) { delete(gs.Labels, contract.AllocatableLabel) })
+	s.add(agones.Ready, func(gs *servers.Server) { gs.Labels[contract.AllocatableLabel] = "false" })
+	s.add(agones.Allocated)
+	s.add(agones.Ready, func(gs *servers.Server) { gs.Labels[ruleLabel] = "other" })
+	name := s.add(agones.Ready)
+	if got := s.allocate(s.match(1)); got.Name != name {
+		s.Errorf("allocated %s, want %s", got.Name, name)
+	}
+	if gs, effect, err := s.allocator.Allocate(s.Context(), s.match(2), s.selector()); effect != call.Busy {
+		s.Errorf("%v, %v, %v", gs, effect, err)
+	}
+}
+
+func busy(s *suite) {
+	if gs, effect, err := s.allocator.Allocate(s.Context(), s.match(1), s.selector()); effect != call.Busy || err == nil {
+		s.Errorf("%v, %v, %v", gs, effect, err)
+	}
+}
+
+func refused(s *suite) {
+	s.add(agones.Ready)
+	sel := s.selector()
+	sel.Labels["size"] = "not:valid"
+	if gs, effect, err := s.allocator.Allocate(s.Context(), s.match(1), sel); effect != call.Refused || err == nil {
+		s.Errorf("%v, %v, %v", gs, effect, err)
+	}
+}
+
+func notSent(s *suite) {
+	s.proxy.refuse()
+	if gs, effect, err := s.allocator.Allocate(s.Context(), s.match(1), s.selector()); effect != call.NotSent || err == nil {
+		s.Errorf("%v, %v, %v", gs, effect, err)
+	}
+}
+
+// unanswered: the answer is lost, and the server is found by its match.
+func unanswered(s *suite) { s.lose(s.proxy.swallow, 2*time.Second) }
+
+// cutOff: the connection ends in place of the answer.
+func cutOff(s *suite) { s.lose(s.proxy.cutAtAnswer, 10*time.Second) }
+
+// lose loses the answers of allocations until one has had its effect.
+func (s *suite) lose(answers func(), limit time.Duration) {
+	name := s.add(agones.Ready)
+	_, direct := s.Connect(s.T, s.Addr)
+	m := s.match(1)
+	eventually.NoError(s, "the server is allocated by a call without an answer", func() error {
+		s.connected()
+		answers()
+		ctx, cancel := context.WithTimeout(s.Context(), limit)
+		gs, effect, err := s.allocator.Allocate(ctx, m, s.selector())
+		cancel()
+		s.proxy.restore()
+		if effect != call.Unknown || err == nil {
+			s.Fatalf("%v, %v, %v", gs, effect, err)
+		}
+		all, err := direct.List(s.Context(), s.Namespace, map[string]string{contract.MatchLabel: m.Label})
+		if err == nil && (len(all) != 1 || all[0].Name != name) {
+			err = fmt.Errorf("the match has %v", all)
+		}
+		return err
+	})
+}
+
+// connected waits until the allocator has a connection that works.
+func (s *suite) connected() {
+	s.Helper()
+	sel := s.selector()
+	sel.Labels[ruleLabel] = "none"
+	eventually.NoError(s, "connected", func() error {
+		_, effect, err := s.allocator.Allocate(s.Context(), s.match(0), sel)
+		if effect == call.Busy {
+			return nil
+		}
+		return fmt.Errorf("%v: %w", effect, err)
+	})
+}
+
+func list(s *suite) {
+	name := s.add(agones.Ready)
+	s.add(agones.Ready, func(gs *servers.Server) { gs.Labels[ruleLabel] = "other" })
+	all, err := s.gameServers.List(s.Context(), s.Namespace, map[string]string{ruleLabel: s.label, contract.AllocatableLabel: "true"})
+	if err != nil || len(all) != 1 {
+		s.Fatal(all, err)
+	}
+	gs := all[0]
+	if gs.Namespace != s.Namespace || gs.Name != name || gs.State != agones.Ready || gs.UID == "" || gs.Version == "" || gs.CreateTime.IsZero() ||
+		gs.Connection() != address+":7002" || gs.Labels[ruleLabel] != s.label {
+		s.Errorf("listed %+v", gs)
+	}
+	if all, err := s.gameServers.List(s.Context(), s.Namespace, map[string]string{ruleLabel: s.label, "other": "x"}); err != nil || len(all) != 0 {
+		s.Error(all, err)
+	}
+}
+
+func listEnding(s *suite) {
+	name := s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	s.End(s.T, name)
+	if all := s.listOf(m); len(all) != 0 {
+		s.Errorf("listed %v", all)
+	}
+	eventually.NoError(s, "it is not found", func() error {
+		all, err := s.gameServers.Find(s.Context(), s.Namespace, m.Label)
+		if err == nil && len(all) != 0 {
+			err = fmt.Errorf("found %v", all)
+		}
+		return err
+	})
+}
+
+// find finds what is listed, a moment later.
+func find(s *suite) {
+	s.add(agones.Ready)
+	s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	s.allocate(s.match(2))
+	eventually.NoError(s, "it is found", func() error {
+		all, err := s.gameServers.Find(s.Context(), s.Namespace, m.Label)
+		if err == nil && (len(all) != 1 || all[0].UID != s.allocated(m).UID || !m.Owns(all[0].Annotations[contract.RosterAnnotation])) {
+			err = fmt.Errorf("found %v", all)
+		}
+		return err
+	})
+}
+
+func deleteOnce(s *suite) {
+	s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	gs := s.allocated(m)
+	if err := s.gameServers.Delete(s.Context(), gs); err != nil {
+		s.Fatal(err)
+	}
+	if all := s.listOf(m); len(all) != 0 {
+		s.Errorf("deleted, and listed: %v", all)
+	}
+	eventually.NoError(s, "it is gone", func() error {
+		err := s.gameServers.Delete(s.Context(), gs)
+		if errors.Is(err, servers.ErrGone) {
+			return nil
+		}
+		return fmt.Errorf("deleted again: %w", err)
+	})
+}
+
+func deleteOther(s *suite) {
+	s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	gs := s.allocated(m)
+	gs.UID = "6f1f6d0e-0000-4000-8000-000000000000"
+	if err := s.gameServers.Delete(s.Context(), gs); !errors.Is(err, servers.ErrChanged) {
+		s.Errorf("with another UID: %v", err)
+	}
+	s.allocated(m)
+}
+
+func deleteChanged(s *suite) {
+	name := s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	gs := s.allocated(m)
+	s.Touch(s.T, name)
+	if err := s.gameServers.Delete(s.Context(), gs); !errors.Is(err, servers.ErrChanged) {
+		s.Errorf("with an older version: %v", err)
+	}
+	if err := s.gameServers.Delete(s.Context(), s.allocated(m)); err != nil {
+		s.Errorf("with the current version: %v", err)
+	}
+}
+
+// deleteUnknown: an allocation does not tell the UID.
+func deleteUnknown(s *suite) {
+	s.add(agones.Ready)
+	m := s.match(1)
+	if err := s.gameServers.Delete(s.Context(), s.allocate(m)); err == nil {
+		s.Error("it was deleted without a UID")
+	}
+	s.allocated(m)
+}

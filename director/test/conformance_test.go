@@ -1,0 +1,69 @@
+package test_test
+
+import (
+	"log/slog"
+	"net/url"
+	"testing"
+
+	"k8s.io/client-go/rest"
+
+	"torikumi/director/internal/servers"
+	"torikumi/director/internal/servers/kubernetes"
+	"torikumi/director/test/conformance"
+	"torikumi/pkg/eventually"
+	"torikumi/pkg/rpc"
+)
+
+// TestConformance: the allocator service, and the Kubernetes API, keep the same
+// rules.
+func TestConformance(t *testing.T) {
+	f := startFleet(t)
+	target := conformance.Target{Namespace: f.namespace, Add: f.add, Touch: f.touch, End: f.end}
+
+	t.Run("service", func(t *testing.T) {
+		files := f.ClientFiles(t)
+		target := target
+		target.Addr = f.allocator
+		target.Connect = func(t testing.TB, addr string) (servers.Allocator, servers.GameServers) {
+			conn, err := rpc.DialTLS(addr, files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			return servers.NewAgones(conn), servers.NewRemote(conn)
+		}
+		conformance.Run(t, target)
+	})
+
+	t.Run("kubernetes", func(t *testing.T) {
+		access := f.director(t)
+		server, err := url.Parse(access.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := target
+		target.Addr = server.Host
+		target.Connect = func(t testing.TB, addr string) (servers.Allocator, servers.GameServers) {
+			through := rest.CopyConfig(access)
+			through.Host = "https://" + addr
+			a, err := kubernetes.NewAllocator(through)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a, startGameServers(t, access, f.namespace)
+		}
+		conformance.Run(t, target)
+	})
+}
+
+// startGameServers follows the game servers of a namespace until the test ends.
+func startGameServers(t testing.TB, access *rest.Config, namespace string) *kubernetes.GameServers {
+	t.Helper()
+	g, err := kubernetes.NewGameServers(access, []string{namespace}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, g.Run)
+	eventually.NoError(t, "the game servers are seen", func() error { return g.Ready(t.Context()) })
+	return g
+}

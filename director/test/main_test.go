@@ -1,0 +1,46 @@
+package test_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"torikumi/miniagones/kubernetes/kubetest"
+)
+
+func TestMain(m *testing.M) {
+	quiet := slog.DiscardHandler
+	ctrl.SetLogger(logr.FromSlogHandler(quiet))
+	klog.SetSlogLogger(slog.New(quiet))
+	code := m.Run()
+	if shared.Cluster != nil {
+		if err := shared.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the cluster:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// shared is the cluster of all tests of the package.
+var shared struct {
+	once sync.Once
+	*kubetest.Cluster
+	err error
+}
+
+func testCluster(t testing.TB) *kubetest.Cluster {
+	t.Helper()
+	shared.once.Do(func() { shared.Cluster, shared.err = kubetest.Start(context.Background(), "../../manifests") })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.Cluster
+}

@@ -1,0 +1,128 @@
+package test_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"torikumi/director/internal/servers"
+	v1 "torikumi/miniagones/kubernetes/api/v1"
+	"torikumi/miniagones/kubernetes/controller"
+	"torikumi/miniagones/kubernetes/kubetest"
+	"torikumi/pkg/config"
+	"torikumi/pkg/service"
+)
+
+// fleet is a miniagones that allocates, with GameServers that the tests make: no
+// controller leads, and so none makes or changes any.
+type fleet struct {
+	*kubetest.Cluster
+	// allocator is the address of the allocator service.
+	allocator string
+	namespace string
+}
+
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{Cluster: testCluster(t), namespace: "games"}
+	if err := f.Apply(t.Context(), "../../manifests/base/director/rbac.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	f.lead(t)
+	listen := kubetest.FreePort(t)
+	f.APIService(t, listen)
+	cfg := new(controller.Config)
+	args := []string{
+		"--kubeconfig=" + f.As(t, "agones-system", "miniagones"), "--sidecar-image=none", "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0",
+		"--log-level=ERROR", "--self-signed", "--client-secrets=torikumi/allocator-client", "--api-listen=" + listen,
+	}
+	if err := config.Load("miniagones", "", cfg, args, func(string) string { return "" }, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	started, ended := make(chan service.Addrs, 1), make(chan error, 1)
+	go func() { ended <- controller.Run(ctx, cfg, func(a service.Addrs) { started <- a }) }()
+	select {
+	case a := <-started:
+		f.allocator = a.GRPC
+	case err := <-ended:
+		cancel()
+		t.Fatalf("miniagones: %v", err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("miniagones: %v", err)
+		}
+	})
+	return f
+}
+
+// lead holds the lease by which one of several controllers leads.
+func (f *fleet) lead(t *testing.T) {
+	t.Helper()
+	holder, long, now := "nobody", int32(3600), metav1.NowMicro()
+	lease := &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "agones-system", Name: "miniagones"},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &long, AcquireTime: &now, RenewTime: &now},
+	}
+	if err := client.IgnoreAlreadyExists(f.Admin.Create(t.Context(), lease)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// add makes a GameServer, and takes it away at the end of the test.
+func (f *fleet) add(t testing.TB, s servers.Server) {
+	t.Helper()
+	gs := &v1.GameServer{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name, Labels: s.Labels, Annotations: s.Annotations},
+		Spec:       v1.GameServerSpec{Template: runtime.RawExtension{Raw: []byte(`{"spec":{"containers":[{"name":"game","image":"none"}]}}`)}},
+		Status:     v1.GameServerStatus{State: s.State, Address: s.Address, NodeName: "node-1"},
+	}
+	for _, p := range s.Ports {
+		gs.Status.Ports = append(gs.Status.Ports, v1.GameServerStatusPort{Name: p.Name, Port: p.Number})
+	}
+	if err := f.Admin.Create(t.Context(), gs); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = f.patch(context.Background(), s.Name, `{"metadata":{"finalizers":null}}`)
+		_ = f.remove(s.Name)
+	})
+}
+
+func (f *fleet) object(name string) *v1.GameServer {
+	return &v1.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
+}
+
+func (f *fleet) remove(name string) error {
+	return f.Admin.Delete(context.Background(), f.object(name))
+}
+
+func (f *fleet) patch(ctx context.Context, name, patch string) error {
+	return f.Admin.Patch(ctx, f.object(name), client.RawPatch(types.MergePatchType, []byte(patch)))
+}
+
+func (f *fleet) touch(t testing.TB, name string) {
+	t.Helper()
+	if err := f.patch(t.Context(), name, `{"metadata":{"annotations":{"touched":"`+time.Now().String()+`"}}}`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// end deletes a GameServer that a finalizer keeps.
+func (f *fleet) end(t testing.TB, name string) {
+	t.Helper()
+	if err := f.patch(t.Context(), name, `{"metadata":{"finalizers":["torikumi/test"]}}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.remove(name); err != nil {
+		t.Fatal(err)
+	}
+}
