@@ -16,7 +16,10 @@ import (
 // TestNode prepares nodes from each Debian that the script knows.
 func TestNode(t *testing.T) {
 	for _, suite := range []string{"bookworm", "trixie"} {
-		t.Run(suite, func(t *testing.T) { testNode(t, suite) })
+		t.Run(suite, func(t *testing.T) {
+			t.Parallel() // machines share nothing, and wait for disks
+			testNode(t, suite)
+		})
 	}
 }
 
@@ -222,6 +225,7 @@ func testSeal(m *machine, args []string) {
 
 // TestKataRefused offers tarballs that must not be installed.
 func TestKataRefused(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, debian(t, "bookworm"))
 	good := kata{}.pack(m, "good.tar.zst")
 	m.refuses("kata: the sha256 of /in/good.tar.zst is "+good[1][len("--kata-sha256="):]+", not 0000", good[0], "--kata-sha256="+strings.Repeat("0", 64))
@@ -261,6 +265,7 @@ func TestKataRefused(t *testing.T) {
 
 // TestWithoutKata makes a node without, and then one with it.
 func TestWithoutKata(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, debian(t, "bookworm"))
 	m.mustPrepare("--without-kata")
 	m.must("/in/prepare-node.sh", "--check", "--without-kata")
@@ -274,6 +279,7 @@ func TestWithoutKata(t *testing.T) {
 // TestInterrupted pulls the plug and goes on, again and again. The result has
 // to be that of one run.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	once := newMachine(t, debian(t, "bookworm"))
 	args := append(kata{bytes: 128 << 20}.pack(once, "kata.tar.zst"), "--seal")
 	once.mustPrepare(args...)
@@ -299,6 +305,7 @@ func TestInterrupted(t *testing.T) {
 
 	// Where it hurts most.
 	t.Run("in the middle", func(t *testing.T) {
+		t.Parallel()
 		m := fresh(t)
 		for _, point := range []struct {
 			text string
@@ -332,6 +339,7 @@ exec /usr/bin/mv "$@"
 	// Before its n-th call of a program that changes something; packages'
 	// own scripts are counted too.
 	t.Run("numbered", func(t *testing.T) {
+		t.Parallel()
 		m := fresh(t)
 		for _, name := range []string{"apt-get", "chmod", "cp", "curl", "dpkg", "install", "ln", "mkdir", "mv", "rm", "sed", "systemctl", "tar", "truncate"} {
 			m.write("in/wrap/"+name, fmt.Sprintf(`#!/bin/bash

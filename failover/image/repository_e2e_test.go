@@ -118,6 +118,7 @@ func (r *repository) addKubernetes(version string, programs map[string]string) {
 
 // TestRepository takes kubeadm, kubelet and Kata from a server.
 func TestRepository(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, debian(t, "bookworm"))
 	r := newRepository(t)
 	programs := map[string]string{}
