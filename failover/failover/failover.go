@@ -192,8 +192,10 @@ func options(cfg *Config) (controller.Options, error) {
 	if err != nil {
 		return controller.Options{}, err
 	}
+	// A connection that has come to a wrong place is not used again.
+	fence := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true}}
 	o := controller.Options{
-		Settings: settings, FenceURL: cfg.FencingURL, FenceClient: &http.Client{}, DryRun: cfg.DryRun,
+		Settings: settings, FenceURL: cfg.FencingURL, FenceClient: fence, DryRun: cfg.DryRun,
 		VM: cloud.Spec{
 			Image: cfg.Image, DiskType: cfg.DiskType, Network: cfg.Network, Subnetwork: cfg.Subnetwork,
 			DiskGB: cfg.DiskGB, Tags: cfg.Tags, Labels: labels,

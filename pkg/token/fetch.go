@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
 // maxJWKSSize is far more than any issuer publishes.
@@ -18,8 +17,6 @@ func newClient(opts *RemoteOptions) *http.Client {
 		Proxy:               http.ProxyFromEnvironment,
 		ForceAttemptHTTP2:   true,
 		TLSHandshakeTimeout: opts.FetchTimeout,
-		IdleConnTimeout:     time.Minute,
-		MaxIdleConns:        1,
 	}}
 	if opts.HTTPClient != nil {
 		client = *opts.HTTPClient
@@ -35,6 +32,9 @@ func (r *RemoteKeys) fetch(ctx context.Context, etag string) (keys map[string]cr
 	if err != nil {
 		return nil, "", fmt.Errorf("fetch keys: %w", err)
 	}
+	// A connection may have come to a wrong place, such as one past a Service whose
+	// rules were not there yet: the next fetch gets one of its own.
+	req.Close = true
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	if etag != "" {
 		req.Header.Set("If-None-Match", etag)

@@ -242,8 +242,7 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 	}
 }
 
-// land ends the fetch that is under way, if there is one, and the connections
-// that nobody else uses.
+// land ends the fetch that is under way, if there is one.
 func (r *RemoteKeys) land() {
 	r.mu.Lock()
 	f := r.flight
@@ -251,9 +250,6 @@ func (r *RemoteKeys) land() {
 	if f != nil {
 		f.cancel()
 		<-f.done
-	}
-	if r.opts.HTTPClient == nil {
-		r.client.CloseIdleConnections()
 	}
 }
 

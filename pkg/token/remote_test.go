@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -236,6 +237,38 @@ func TestRemoteOverHTTP(t *testing.T) {
 	}
 	if _, err := r.Key(t.Context(), keys.KeyID); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWrongPlace: the first connection comes to a server that has no keys, and
+// keeps it open. The next fetch comes to the right one.
+func TestWrongPlace(t *testing.T) {
+	keys := tokentest.NewIssuer(tokentest.EC())
+	type place struct{}
+	var connections atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Value(place{}) == int64(1) {
+			w.WriteHeader(http.StatusNotFound) // without a body: the client keeps the connection
+			return
+		}
+		keys.ServeHTTP(w, r)
+	}))
+	server.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, place{}, connections.Add(1))
+	}
+	server.Start()
+	defer server.Close()
+	for _, client := range []*http.Client{nil, server.Client()} {
+		connections.Store(0)
+		r := newRemote(t, nil, func(o *token.RemoteOptions) {
+			o.URL, o.HTTPClient, o.FetchTimeout = server.URL+token.JWKSPath, client, 0
+		})
+		if err := r.Refresh(t.Context()); err == nil {
+			t.Error("there are keys at a wrong place")
+		}
+		if err := r.Refresh(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -19,9 +19,9 @@ import (
 func newRESTClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			MaxIdleConnsPerHost: 16,
-			IdleConnTimeout:     90 * time.Second,
+			DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			// A connection that has come to a wrong place is not used for the next cycle.
+			DisableKeepAlives: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -40,8 +40,9 @@ func NewREST(address string, logger *slog.Logger) *REST {
 		url: "http://" + address + "/v1/evaluator/matches:evaluate",
 		client: &http.Client{
 			Transport: &http.Transport{
-				DialContext:     (&net.Dialer{Timeout: restTimeout}).DialContext,
-				IdleConnTimeout: 90 * time.Second,
+				DialContext: (&net.Dialer{Timeout: restTimeout}).DialContext,
+				// A connection that has come to a wrong place is not used for the next cycle.
+				DisableKeepAlives: true,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -50,11 +51,8 @@ func NewREST(address string, logger *slog.Logger) *REST {
 	}
 }
 
-// Close gives up the idle connections.
-func (r *REST) Close() error {
-	r.client.CloseIdleConnections()
-	return nil
-}
+// Close does nothing: a connection ends with its call.
+func (r *REST) Close() error { return nil }
 
 // Evaluate implements Evaluator.
 func (r *REST) Evaluate(ctx context.Context, source Source, accept func(string) error) error {
