@@ -195,9 +195,9 @@ func TestGRPC(t *testing.T) {
 		m.ProtoReflect().SetUnknown(unknown)
 	}
 	for field, req := range map[string]*torikumiv1.CreateTicketRequest{
-		"request":                     top,
-		"players[0]":                  {Queue: "session", Players: []*torikumiv1.Player{inList}},
-		"players[0].attributes":       {Queue: "session", Players: []*torikumiv1.Player{{Attributes: map[string]*torikumiv1.Attribute{"sk": inMap}}}},
+		"request":               top,
+		"players[0]":            {Queue: "session", Players: []*torikumiv1.Player{inList}},
+		"players[0].attributes": {Queue: "session", Players: []*torikumiv1.Player{{Attributes: map[string]*torikumiv1.Attribute{"sk": inMap}}}},
 	} {
 		if _, err := client.CreateTicket(as("a"), req); status.Code(err) != codes.InvalidArgument || !strings.Contains(fmt.Sprint(status.Convert(err).Details()), field) {
 			t.Errorf("an unknown field in %s: %v %v", field, err, status.Convert(err).Details())

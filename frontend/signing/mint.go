@@ -123,7 +123,7 @@ func (r *MintRequest) validate() error {
 	case !validMatchID(r.MatchID):
 		return errors.New("match id: must be a Kubernetes label value of 1 to 63 characters")
 	case !token.ValidTeam(r.Team):
-		return errors.New("team: must have at most 64 characters of [A-Za-z0-9_.-]")
+		return errors.New("team: must have at most 64 characters of [A-Za-z0-9_.-], with spaces between them")
 	}
 	return nil
 }

@@ -54,6 +54,7 @@ package expression
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -134,6 +135,55 @@ func (s *Schema) Compile(text string) (program cel.Program, mistakes []ruleset.M
 		return nil, whole("%v", err)
 	}
 	return program, nil
+}
+
+// Constant says what an expression comes to that is the same for every match, as
+// "false" or "1 / 0 == 1" are; the expression has passed Check. The error is that of
+// its evaluation.
+func Constant(d *ruleset.Definition, r *ruleset.Rule) (value bool, err error, constant bool) {
+	defer func() {
+		if recover() != nil { // see recovered: it is then not known to be constant
+			value, err, constant = false, nil, false
+		}
+	}()
+	s, err := NewSchema(d)
+	if err != nil {
+		return false, nil, false
+	}
+	env, err := s.env.Extend(cel.CustomTypeProvider(s))
+	if err != nil {
+		return false, nil, false
+	}
+	ast, issues := env.CompileSource(common.NewStringSource(r.Expression, "expression"))
+	if issues.Err() != nil {
+		return false, nil, false
+	}
+	fold, err := cel.NewConstantFoldingOptimizer()
+	if err != nil {
+		return false, nil, false
+	}
+	optimizer, err := cel.NewStaticOptimizer(fold)
+	if err != nil {
+		return false, nil, false
+	}
+	if folded, issues := optimizer.Optimize(env, ast); issues.Err() == nil {
+		ast = folded
+	}
+	for _, reference := range ast.NativeRep().ReferenceMap() {
+		if slices.Contains(variables, reference.Name) {
+			return false, nil, false
+		}
+	}
+	program, err := env.Program(ast, cel.CostLimit(MaxCost))
+	if err != nil {
+		return false, nil, false
+	}
+	result, _, err := program.Eval(cel.NoVars())
+	if err != nil {
+		return false, err, true
+	}
+	value, ok := result.Value().(bool)
+	return value, nil, ok
 }
 
 // environment is what all rule sets share.

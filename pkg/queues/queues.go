@@ -167,7 +167,6 @@ func parse(b []byte, files fs.FS, checks ruleset.Checks) (*Set, error) {
 
 var (
 	queueName     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-	attributeName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 	namespaceName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	labelKey      = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
 )
@@ -210,8 +209,8 @@ func (q *Queue) checkTeams(bad func(field, rule string, args ...any)) {
 	for i := range q.Teams {
 		t := &q.Teams[i]
 		field := fmt.Sprintf("teams[%d]", i)
-		if !attributeName.MatchString(t.Name) || seen[t.Name] {
-			bad(field+".name", "must be unique, 1 to 64 characters of A-Z, a-z, 0-9 and -_., got %q", t.Name)
+		if !ruleset.ValidName(t.Name) || seen[t.Name] {
+			bad(field+".name", "must be unique, and "+ruleset.NameRule+", got %q", t.Name)
 		}
 		seen[t.Name] = true
 		if t.MaxPlayers < 1 || t.MaxPlayers > MaxPlayers {
@@ -231,8 +230,8 @@ func (q *Queue) checkTeams(bad func(field, rule string, args ...any)) {
 }
 
 func (q *Queue) checkSkill(bad func(field, rule string, args ...any)) {
-	if !attributeName.MatchString(q.Skill.Attribute) {
-		bad("skill.attribute", "must be 1 to 64 characters of A-Z, a-z, 0-9 and -_., got %q", q.Skill.Attribute)
+	if !ruleset.ValidName(q.Skill.Attribute) {
+		bad("skill.attribute", ruleset.NameRule+", got %q", q.Skill.Attribute)
 	}
 	if !(q.Skill.Window >= 0) || math.IsInf(q.Skill.Window, 0) {
 		bad("skill.window", "must be a finite number and not negative, got %v", q.Skill.Window)

@@ -50,29 +50,6 @@ func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs
 		return
 	}
 	q.RuleSet, q.needs = set, needs(&set.Stages[0].Definition)
-	q.checkNames(bad)
-}
-
-// checkNames sees that what the rule set names can be sent: players' attributes
-// in tickets, and teams in join tokens.
-func (q *Queue) checkNames(bad func(field, rule string, args ...any)) {
-	const rule = "must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., got"
-	seen := make(map[string]bool) // the stages share most names
-	check := func(what, name, why string) {
-		if key := what + name; !seen[key] && !attributeName.MatchString(name) {
-			seen[key] = true
-			bad("rule_set", "%s: %s: %s %q%s", q.RuleSetFile, what, rule, name, why)
-		}
-	}
-	for i := range q.RuleSet.Stages {
-		d := &q.RuleSet.Stages[i].Definition
-		for _, a := range d.Attributes {
-			check("playerAttributes", a.Name, "; players could not send it")
-		}
-		for _, p := range d.TeamSlots() {
-			check("teams", p.Name, "; join tokens could not name it")
-		}
-	}
 }
 
 // Needs is what each player has to bring to be matched at all. What a queue

@@ -177,18 +177,31 @@ func TestMistakesInsideARuleSet(t *testing.T) {
 // What cannot stand in a ticket or a join token would let every player wait
 // for ever, or be sent away at the door.
 func TestNamesThatCannotBeSent(t *testing.T) {
-	text := strings.NewReplacer(`"side"`, `"the side"`, `teams[side]`, `teams[the side]`, `"level"`, `"level of a player"`).Replace(duel)
+	text := strings.NewReplacer(`"side"`, `"the/side"`, `teams[side]`, `teams[the/side]`, `"level"`, `"level of a player!"`).Replace(duel)
 	_, err := queues.ParseFS([]byte(`queues: [{name: a, rule_set: rules/duel.json}]`), files(text))
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		`queues[0].rule_set: rules/duel.json: playerAttributes: must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., got "level of a player"`,
-		`teams: must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., got "the side_1"`, `"the side_2"`,
+		`playerAttributes[1].name: must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., with spaces between them, got "level of a player!"`,
+		`teams[0].name: must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., with spaces between them, got "the/side"`,
 	} {
 		if n := strings.Count(err.Error(), want); n != 1 {
 			t.Errorf("error has %q %d times:\n%v", want, n, err)
 		}
+	}
+}
+
+// FlexMatch's names may have spaces.
+func TestNamesWithSpaces(t *testing.T) {
+	text := strings.NewReplacer(`"side"`, `"Team 1"`, `teams[side]`, `teams[Team 1]`, `"level"`, `"Elo Rating"`, `[level]`, `[Elo Rating]`).Replace(duel)
+	set, err := queues.ParseFS([]byte(`queues: [{name: a, rule_set: rules/duel.json}]`), files(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, _ := set.Get("a")
+	if q.RuleSet.Stages[0].TeamSlots()[1].Name != "Team 1_2" || q.Attributes()[1].Name != "Elo Rating" {
+		t.Errorf("got %+v", q.RuleSet.Stages[0])
 	}
 }
 

@@ -114,6 +114,24 @@ func (d *decoder) name(n *node, forbidden string) (string, bool) {
 	return "", false
 }
 
+// ValidName reports whether a name of an attribute or of a team can be sent: in
+// tickets, and in join tokens.
+func ValidName(name string) bool { return validName.MatchString(name) }
+
+// NameRule is what ValidName asks for, in words.
+const NameRule = "must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., with spaces between them"
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9_.-]([A-Za-z0-9_. -]{0,62}[A-Za-z0-9_.-])?$`)
+
+// sendable reads a name that players or game servers hear of.
+func (d *decoder) sendable(n *node, forbidden string) (string, bool) {
+	name, ok := d.name(n, forbidden)
+	if ok && !ValidName(name) {
+		d.fail(n, "%s, got %q", NameRule, shorten(name)) // and it is a name all the same for those who refer to it
+	}
+	return name, ok
+}
+
 func choice[T ~string](d *decoder, n *node, choices ...T) T {
 	s, ok := d.text(n)
 	if !ok {

@@ -23,7 +23,7 @@ func (d *decoder) attributes(list *node) {
 		var a Attribute
 		name := d.need(n, "name")
 		var named bool
-		if a.Name, named = d.name(name, "[]"); named {
+		if a.Name, named = d.sendable(name, "[]"); named {
 			named = d.unique(name, seen, a.Name, "attribute")
 		}
 		a.Type = choice(d, d.need(n, "type"), String, Number, StringList, StringNumberMap)
@@ -81,7 +81,7 @@ func (d *decoder) team(n *node, seen map[string]bool) {
 	var t Team
 	name := d.need(n, "name")
 	var named bool
-	t.Name, named = d.name(name, "[],*")
+	t.Name, named = d.sendable(name, "[],*")
 	least := d.need(n, "minPlayers")
 	most := d.need(n, "maxPlayers")
 	var minOK, maxOK bool
@@ -95,6 +95,10 @@ func (d *decoder) team(n *node, seen map[string]bool) {
 	wait, ok := d.seconds(n.get("botsAfterSeconds"), 0)
 	t.Bots = ok && wait <= d.after
 	if !named || !d.unique(name, seen, t.Name, "team") {
+		return
+	}
+	if last := slotName(t.Name, t.Quantity); t.Quantity > 1 && !ValidName(last) {
+		d.fail(name, "%s, also with its number: got %q", NameRule, last)
 		return
 	}
 	for i := range t.Quantity {

@@ -1,6 +1,9 @@
 package token
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 const (
 	// DefaultLifetime is how long a join token is good for: the time to load a
@@ -36,7 +39,9 @@ func Audience(namespace, name string) string { return "gs:" + namespace + "/" + 
 func ValidPlayer(id string) bool { return Matches(id, "._:@|-", 128) }
 
 // ValidTeam is the rule for names of teams; "" is none.
-func ValidTeam(team string) bool { return team == "" || Matches(team, "_.-", 64) }
+func ValidTeam(team string) bool {
+	return team == "" || Matches(team, "_.- ", 64) && team == strings.TrimSpace(team)
+}
 
 // validJoinID accepts 128 bits in base64url.
 func validJoinID(id string) bool { return Matches(id, "_-", 22) && len(id) == 22 }

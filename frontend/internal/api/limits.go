@@ -34,7 +34,8 @@ type Limit struct {
 // The patterns of what players and queues may be called.
 const (
 	playerPattern = `^[A-Za-z0-9._:@|-]{1,128}$`
-	namePattern   = `^[A-Za-z0-9_.-]{1,64}$`
+	regionPattern = `^[A-Za-z0-9_.-]{1,64}$`
+	namePattern   = `^[A-Za-z0-9_.-]([A-Za-z0-9_. -]{0,62}[A-Za-z0-9_.-])?$`
 )
 
 // LimitOf returns the limit of a field of the API.
@@ -43,13 +44,13 @@ func LimitOf(field protoreflect.FullName) Limit {
 	case "torikumi.v1.CreateTicketRequest.queue":
 		return Limit{Required: true} // which ones there are is the operator's
 	case "torikumi.v1.CreateTicketRequest.region":
-		return Limit{Pattern: namePattern}
+		return Limit{Pattern: regionPattern}
 	case "torikumi.v1.Player.id":
 		return Limit{Pattern: playerPattern}
 	case "torikumi.v1.Player.attributes":
 		return Limit{Pattern: namePattern, Entries: 64}
 	case "torikumi.v1.Player.latencies":
-		return Limit{Pattern: namePattern, Entries: 64, Max: 60_000, Unit: "milliseconds"}
+		return Limit{Pattern: regionPattern, Entries: 64, Max: 60_000, Unit: "milliseconds"}
 	case "torikumi.v1.Attribute.string":
 		return Limit{Length: 256}
 	case "torikumi.v1.Attribute.StringList.values":
@@ -66,12 +67,13 @@ var patterns = map[string]struct {
 	rule string
 }{
 	playerPattern: {regexp.MustCompile(playerPattern), "must have 1 to 128 characters of [A-Za-z0-9._:@|-]"},
-	namePattern:   {regexp.MustCompile(namePattern), "must have 1 to 64 characters of [A-Za-z0-9_.-]"},
+	regionPattern: {regexp.MustCompile(regionPattern), "must have 1 to 64 characters of [A-Za-z0-9_.-]"},
+	namePattern:   {regexp.MustCompile(namePattern), "must have 1 to 64 characters of [A-Za-z0-9_.-], with spaces between them"},
 }
 
 // CheckRegion returns the rule that the name of a region breaks, or nothing.
 func CheckRegion(region string) string {
-	p := patterns[namePattern]
+	p := patterns[regionPattern]
 	if p.re.MatchString(region) {
 		return ""
 	}

@@ -30,7 +30,7 @@ type Player struct {
 	// [A-Za-z0-9._:@|-].
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// What rules compare: at most 64; names have 1 to 64 characters of
-	// [A-Za-z0-9_.-].
+	// [A-Za-z0-9_.-], with spaces between them.
 	Attributes map[string]*Attribute `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Round-trip time to each region in milliseconds, 0 to 60000; at most 64
 	// regions. Empty: the ticket's region decides.

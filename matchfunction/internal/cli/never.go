@@ -1,0 +1,400 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"torikumi/pkg/expression"
+	"torikumi/pkg/ruleset"
+)
+
+// verdict says that a rule is kept, or broken, by every match, and why; the zero
+// value says nothing.
+type verdict struct {
+	certain, kept bool
+	why           string
+}
+
+// judge looks at what a rule says of itself, whoever plays: at constants, and at
+// how many players there can be.
+func judge(d *ruleset.Definition, r *ruleset.Rule) verdict {
+	if r.Optional {
+		return verdict{true, true, "it is optional"}
+	}
+	switch r.Kind {
+	case ruleset.Expression:
+		return judgeExpression(d, r)
+	case ruleset.Compound:
+		return judgeCompound(d, r)
+	case ruleset.Comparison, ruleset.Distance:
+		return judgeNumbers(d, r)
+	case ruleset.Collection:
+		return judgeCollection(d, r)
+	}
+	return verdict{}
+}
+
+func judgeExpression(d *ruleset.Definition, r *ruleset.Rule) verdict {
+	value, err, constant := expression.Constant(d, r)
+	switch {
+	case !constant:
+		return verdict{}
+	case err != nil:
+		return verdict{true, false, fmt.Sprintf("its expression always fails: %v", err)}
+	}
+	return verdict{true, value, fmt.Sprintf("its expression is always %t", value)}
+}
+
+// mostParts bounds how many rules of a statement are looked at in all ways.
+const mostParts = 12
+
+// judgeCompound tries all ways in which the rules of a statement may be kept or
+// broken, but for those that are certain.
+func judgeCompound(d *ruleset.Definition, r *ruleset.Rule) verdict {
+	var parts []int
+	var collect func(*ruleset.Statement)
+	collect = func(s *ruleset.Statement) {
+		if s.Connective == "" && !slices.Contains(parts, s.Rule) {
+			parts = append(parts, s.Rule)
+		}
+		for _, p := range s.Parts {
+			collect(p)
+		}
+	}
+	collect(r.Statement)
+	if len(parts) > mostParts {
+		return verdict{}
+	}
+	known := make([]verdict, len(parts))
+	for i, p := range parts {
+		known[i] = judge(d, &d.Rules[p])
+	}
+	ever, always := false, true
+	for way := range 1 << len(parts) {
+		kept, possible := make(map[int]bool), true
+		for i, p := range parts {
+			kept[p] = way&(1<<i) != 0
+			possible = possible && (!known[i].certain || known[i].kept == kept[p])
+		}
+		if possible {
+			holds := holds(r.Statement, kept)
+			ever, always = ever || holds, always && holds
+		}
+	}
+	switch {
+	case !ever:
+		return verdict{true, false, "its statement is false whichever of its rules are kept"}
+	case always:
+		return verdict{true, true, "its statement is true whichever of its rules are kept"}
+	}
+	return verdict{}
+}
+
+func holds(s *ruleset.Statement, kept map[int]bool) bool {
+	count := 0
+	for _, p := range s.Parts {
+		if holds(p, kept) {
+			count++
+		}
+	}
+	switch s.Connective {
+	case ruleset.And:
+		return count == len(s.Parts)
+	case ruleset.Or:
+		return count > 0
+	case ruleset.Xor:
+		return count == 1
+	case ruleset.Not:
+		return count == 0
+	}
+	return kept[s.Rule]
+}
+
+// span is where a number may be.
+type span struct{ least, most float64 }
+
+// spans are where the numbers of an expression may be that is made of constants
+// and of counts of players; not ok for others.
+func spans(d *ruleset.Definition, e *ruleset.Expr) (out []span, ok bool) {
+	switch {
+	case e == nil:
+		return nil, false
+	case e.Literal != nil:
+		numbers := e.Literal.Numbers
+		if e.Literal.Number != nil {
+			numbers = []float64{*e.Literal.Number}
+		}
+		for _, n := range numbers {
+			out = append(out, span{n, n})
+		}
+		return out, len(out) > 0
+	case e.Call == nil:
+		return nil, false
+	case e.Call.Function == ruleset.FnCount:
+		return playerCounts(d, e.Call.Argument)
+	}
+	of, ok := spans(d, e.Call.Argument)
+	if !ok || e.Call.Argument.Literal != nil {
+		return nil, false
+	}
+	all := of[0]
+	sum := span{}
+	for _, s := range of {
+		sum.least, sum.most = sum.least+s.least, sum.most+s.most
+	}
+	for _, s := range of[1:] {
+		switch e.Call.Function {
+		case ruleset.FnMin:
+			all = span{min(all.least, s.least), min(all.most, s.most)}
+		case ruleset.FnMax:
+			all = span{max(all.least, s.least), max(all.most, s.most)}
+		default:
+			all = span{min(all.least, s.least), max(all.most, s.most)}
+		}
+	}
+	switch e.Call.Function {
+	case ruleset.FnMin, ruleset.FnMax, ruleset.FnMedian:
+		return []span{all}, true
+	case ruleset.FnSum:
+		return []span{sum}, true
+	case ruleset.FnAvg:
+		n := float64(len(of))
+		return []span{{sum.least / n, sum.most / n}}, true
+	}
+	return nil, false
+}
+
+// playerCounts are how many players there may be in each team, or in all.
+func playerCounts(d *ruleset.Definition, e *ruleset.Expr) ([]span, bool) {
+	flat := e.Call != nil && e.Call.Function == ruleset.FnFlatten
+	if flat {
+		e = e.Call.Argument
+	}
+	if e.Path == nil || e.Path.Property == ruleset.PlayerAttribute {
+		return nil, false
+	}
+	slots := d.TeamSlots()
+	var out []span
+	sum := span{}
+	for _, i := range e.Path.Slots {
+		s := span{float64(fewest(slots[i])), float64(slots[i].Max)}
+		out = append(out, s)
+		sum.least, sum.most = sum.least+s.least, sum.most+s.most
+	}
+	if flat {
+		return []span{sum}, true
+	}
+	return out, len(out) > 0
+}
+
+// judgeNumbers compares counts and constants.
+func judgeNumbers(d *ruleset.Definition, r *ruleset.Rule) verdict {
+	references, ok := spans(d, r.Reference)
+	if !ok {
+		return verdict{}
+	}
+	all := true
+	for i := range r.Measurements {
+		measured, ok := spans(d, &r.Measurements[i])
+		if !ok {
+			all = false
+			continue
+		}
+		for _, m := range measured {
+			for _, ref := range references {
+				ever, always := possible(r, m, ref)
+				if !ever {
+					return verdict{true, false, fmt.Sprintf("%s is from %g to %g", r.Measurements[i].Source, m.least, m.most)}
+				}
+				all = all && always
+			}
+		}
+	}
+	if all {
+		return verdict{true, true, "the sizes of the teams see to it"}
+	}
+	return verdict{}
+}
+
+// possible reports whether two numbers can, and whether they must, be as a rule
+// says.
+func possible(r *ruleset.Rule, m, ref span) (ever, always bool) {
+	if r.Kind == ruleset.Distance {
+		nearest := max(0, m.least-ref.most, ref.least-m.most)
+		farthest := max(m.most-ref.least, ref.most-m.least)
+		least, most := value(r.MinDistance, 0), value(r.MaxDistance, math.Inf(1))
+		return nearest <= most && farthest >= least, farthest <= most && nearest >= least
+	}
+	switch r.Operation {
+	case ruleset.Less:
+		return m.least < ref.most, m.most < ref.least
+	case ruleset.LessOrEqual:
+		return m.least <= ref.most, m.most <= ref.least
+	case ruleset.Greater:
+		return m.most > ref.least, m.least > ref.most
+	case ruleset.GreaterOrEqual:
+		return m.most >= ref.least, m.least >= ref.most
+	}
+	meet := m.least <= ref.most && ref.least <= m.most
+	same := meet && m.least == m.most && ref.least == ref.most
+	if r.Operation == ruleset.NotEqual {
+		return !same, !meet
+	}
+	return meet, same
+}
+
+// judgeCollection compares minCount with how much there can be to count.
+func judgeCollection(d *ruleset.Definition, r *ruleset.Rule) verdict {
+	if r.MinCount == nil {
+		return verdict{}
+	}
+	switch r.Operation {
+	case ruleset.ReferenceIntersectionCount:
+		if r.Reference != nil && r.Reference.Literal != nil {
+			words := slices.Clone(r.Reference.Literal.Strings)
+			if r.Reference.Literal.String != nil {
+				words = []string{*r.Reference.Literal.String}
+			}
+			slices.Sort(words)
+			if n := len(slices.Compact(words)); n < *r.MinCount {
+				return verdict{true, false, fmt.Sprintf("referenceValue has %d different values, minCount is %d", n, *r.MinCount)}
+			}
+		}
+	case ruleset.Contains:
+		for i := range r.Measurements {
+			e := &r.Measurements[i]
+			flat := e.Call != nil && e.Call.Function == ruleset.FnFlatten
+			if flat {
+				e = e.Call.Argument
+			}
+			if e.Path == nil || e.Path.Property != ruleset.PlayerAttribute {
+				continue
+			}
+			if a, _ := d.Attribute(e.Path.Attribute); a.Type != ruleset.StringList {
+				continue
+			}
+			slots, most := d.TeamSlots(), 0
+			for _, s := range e.Path.Slots {
+				if flat {
+					most += slots[s].Max
+				} else {
+					most = max(most, slots[s].Max)
+				}
+			}
+			if most < *r.MinCount {
+				return verdict{true, false, fmt.Sprintf("there are at most %d players to count, minCount is %d", most, *r.MinCount)}
+			}
+		}
+	}
+	return verdict{}
+}
+
+// contradictions finds pairs of rules that no player can keep, in every stage.
+func (s *source) contradictions() []problem {
+	type pair struct{ a, b int }
+	var all map[pair]string
+	for i := range s.rules.Stages {
+		d := &s.rules.Stages[i].Definition
+		found := make(map[pair]string)
+		named := d.Named()
+		var limits []limit
+		for j := range d.Rules {
+			if !named[j] && !d.Rules[j].Optional {
+				limits = append(limits, limitsOf(d, j)...)
+			}
+		}
+		for j, a := range limits {
+			for _, b := range limits[:j] {
+				if why := a.against(b); why != "" && a.rule != b.rule {
+					found[pair{b.rule, a.rule}] = why
+				}
+			}
+		}
+		if i > 0 { // what holds in all stages
+			for p := range all {
+				if found[p] == "" {
+					delete(all, p)
+				}
+			}
+			continue
+		}
+		all = found
+	}
+	var out []problem
+	for p, why := range all {
+		out = append(out, s.ruleProblem(p.b, fmt.Sprintf("no match can keep this rule and the rule %q: %s", s.rules.Stages[0].Rules[p.a].Name, why)))
+	}
+	return out
+}
+
+// limit is what a rule says of an attribute of each player of a team.
+type limit struct {
+	rule, slot  int
+	attribute   string
+	aggregation ruleset.Aggregation
+	span        span
+	open        bool // the bound itself is out
+	word        *string
+}
+
+// limitsOf reads comparisons of each player's value with a constant.
+func limitsOf(d *ruleset.Definition, at int) []limit {
+	r := &d.Rules[at]
+	if r.Kind != ruleset.Comparison || r.Reference == nil || r.Reference.Literal == nil {
+		return nil
+	}
+	var out []limit
+	slots := d.TeamSlots()
+	for i := range r.Measurements {
+		e := &r.Measurements[i]
+		for e.Call != nil && (e.Call.Function == ruleset.FnFlatten || each(e.Call.Function, r.Operation)) {
+			e = e.Call.Argument
+		}
+		if e.Path == nil || e.Path.Property != ruleset.PlayerAttribute {
+			continue
+		}
+		for _, slot := range e.Path.Slots {
+			if fewest(slots[slot]) == 0 {
+				continue
+			}
+			l := limit{rule: at, slot: slot, attribute: e.Path.Attribute, aggregation: r.PartyAggregation, span: span{math.Inf(-1), math.Inf(1)}}
+			switch n := r.Reference.Literal.Number; {
+			case n == nil && r.Reference.Literal.String != nil && r.Operation == ruleset.Equal:
+				l.word = r.Reference.Literal.String
+			case n == nil:
+				continue
+			case r.Operation == ruleset.Less || r.Operation == ruleset.LessOrEqual:
+				l.span.most, l.open = *n, r.Operation == ruleset.Less
+			case r.Operation == ruleset.Greater || r.Operation == ruleset.GreaterOrEqual:
+				l.span.least, l.open = *n, r.Operation == ruleset.Greater
+			case r.Operation == ruleset.Equal:
+				l.span = span{*n, *n}
+			}
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// each reports whether what is said of the least or the largest value is said of
+// each.
+func each(f ruleset.Function, o ruleset.Operation) bool {
+	return f == ruleset.FnMin && (o == ruleset.Greater || o == ruleset.GreaterOrEqual) ||
+		f == ruleset.FnMax && (o == ruleset.Less || o == ruleset.LessOrEqual)
+}
+
+func (l limit) against(o limit) string {
+	if l.slot != o.slot || l.attribute != o.attribute {
+		return ""
+	}
+	if l.word != nil && o.word != nil && *l.word != *o.word {
+		return fmt.Sprintf("%s can't be both %q and %q", l.attribute, *o.word, *l.word)
+	}
+	least, most := max(l.span.least, o.span.least), min(l.span.most, o.span.most)
+	if cmp.Or(l.aggregation, ruleset.Avg) != cmp.Or(o.aggregation, ruleset.Avg) || least < most || least == most && !l.open && !o.open {
+		return ""
+	}
+	return fmt.Sprintf("of %s they leave no value", l.attribute)
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// warningsOf lints a rule set with two teams, red of 2 to 4 and blue of 1 to 3,
+// and these rules.
+func warningsOf(t *testing.T, rules string) []string {
+	t.Helper()
+	text := `{"ruleLanguageVersion": "1.0",
+		"playerAttributes": [{"name": "skill", "type": "number"}, {"name": "mode", "type": "string"}, {"name": "maps", "type": "string_list"}],
+		"teams": [{"name": "red", "minPlayers": 2, "maxPlayers": 4}, {"name": "blue", "minPlayers": 1, "maxPlayers": 3}],
+		"rules": [{"name": "Reads", "type": "expression", "expression": "players.all(p, p.attributes.skill > 0.0 && p.attributes.mode != '' && p.attributes.maps.size() > 0)"}, ` + rules + `]}`
+	file := filepath.Join(t.TempDir(), "rules.json")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, out, errs := call("lint", "--json", file)
+	var got struct {
+		Files []struct {
+			Errors, Warnings []struct{ Rule, Message string }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Files) != 1 {
+		t.Fatalf("%q %q: %v", out, errs, err)
+	}
+	for _, e := range got.Files[0].Errors {
+		t.Fatalf("%s: %s", e.Rule, e.Message)
+	}
+	var all []string
+	for _, w := range got.Files[0].Warnings {
+		all = append(all, w.Rule+": "+w.Message)
+	}
+	return all
+}
+
+func TestLintFindsWhatIsNeverOrAlwaysTrue(t *testing.T) {
+	cel := func(text string) string {
+		return fmt.Sprintf(`{"name": "R", "type": "expression", "expression": %q}`, text)
+	}
+	rule := func(rest string) string { return `{"name": "R", ` + rest + `}` }
+	compare := func(measured, operation, reference string) string {
+		return rule(fmt.Sprintf(`"type": "comparison", "measurements": [%q], "operation": %q, "referenceValue": %s`, measured, operation, reference))
+	}
+	with := func(statement string) string {
+		return `{"name": "A", "type": "latency", "maxLatency": 50}, {"name": "B", "type": "latency", "maxLatency": 90},
+			{"name": "Never", "type": "comparison", "measurements": ["count(teams[red].players)"], "operation": ">", "referenceValue": 9}, ` + rule(`"type": "compound", "statement": "`+statement+`"`)
+	}
+	const never, always = "R: no match can keep this rule: ", "R: no match can break this rule: "
+	for rules, want := range map[string]string{
+		cel("false"):                       never + "its expression is always false",
+		cel("1 / 0 == 1"):                  never + "its expression always fails: division by zero",
+		cel("[1, 2].exists(x, x > 2)"):     never,
+		cel("wait < 10.0 && false"):        never,
+		cel("true || wait > 1.0"):          always + "its expression is always true",
+		cel("1 + 1 == 2"):                  always,
+		cel("1.0 / 0.0 > 5.0"):             always,
+		cel("wait / 0.0 > 5.0"):            "",
+		cel("players.size() > 2"):          "",
+		cel("region == 'eu' || 1 / 0 > 1"): "",
+
+		compare("count(teams[red].players)", ">", "4"):                               never + "count(teams[red].players) is from 2 to 4",
+		compare("count(teams[red].players)", "=", "1"):                               never,
+		compare("count(teams[*].players)", "<", "2"):                                 never,
+		compare("min(count(teams[*].players))", ">=", "4"):                           never,
+		compare("sum(count(teams[*].players))", ">", "7"):                            never,
+		compare("avg(count(teams[*].players))", "<", "1.5"):                          never,
+		compare("count(flatten(teams[*].players))", "=", "8"):                        never,
+		compare("count(teams[red].players)", "<=", "4"):                              always,
+		compare("count(teams[red].players)", "!=", "5"):                              always,
+		compare("count(teams[red].players)", "=", "3"):                               "",
+		compare("max(count(teams[*].players))", ">", `"count(teams[blue].players)"`): "",
+		compare("count(teams[red].players)", "<", `"count(teams[blue].players)"`):    "",
+
+		rule(`"type": "distance", "measurements": ["count(teams[red].players)"], "referenceValue": 10, "maxDistance": 3`):                           never,
+		rule(`"type": "distance", "measurements": ["count(teams[red].players)"], "referenceValue": "count(teams[blue].players)", "minDistance": 4`): never,
+		rule(`"type": "distance", "measurements": ["count(teams[red].players)"], "referenceValue": 3, "maxDistance": 1`):                            always,
+		rule(`"type": "distance", "measurements": ["count(teams[red].players)"], "referenceValue": 3, "maxDistance": 0`):                            "",
+
+		rule(`"type": "collection", "operation": "reference_intersection_count", "measurements": ["teams[*].players.attributes[maps]"], "referenceValue": ["a", "b", "a"], "minCount": 3`): never,
+		rule(`"type": "collection", "operation": "contains", "measurements": ["flatten(teams[*].players.attributes[maps])"], "referenceValue": "a", "minCount": 8`):                        never,
+		rule(`"type": "collection", "operation": "contains", "measurements": ["flatten(teams[*].players.attributes[maps])"], "referenceValue": "a", "minCount": 7`):                        "",
+
+		with("and(A, not(A))"):        never + "its statement is false",
+		with("or(A, not(A))"):         always,
+		with("and(A, Never)"):         never,
+		with("xor(A, A)"):             never,
+		with("or(A, not(Never))"):     always,
+		with("or(and(A, B), not(B))"): "",
+		with("and(A, not(B), Never)"): never,
+
+		compare("flatten(teams[*].players.attributes[skill])", ">=", "50") + `, {"name": "S", "type": "comparison", "measurements": ["max(flatten(teams[*].players.attributes[skill]))"], "operation": "<", "referenceValue": 50}`:         `S: no match can keep this rule and the rule "R": of skill they leave no value`,
+		compare("flatten(teams[*].players.attributes[skill])", ">=", "50") + `, {"name": "S", "type": "comparison", "measurements": ["max(flatten(teams[*].players.attributes[skill]))"], "operation": "<=", "referenceValue": 50}`:        "",
+		compare("teams[red].players.attributes[skill]", ">=", "50") + `, {"name": "S", "type": "comparison", "measurements": ["teams[blue].players.attributes[skill]"], "operation": "<", "referenceValue": 50}`:                           "",
+		compare("teams[red].players.attributes[skill]", ">=", "50") + `, {"name": "S", "type": "comparison", "measurements": ["teams[red].players.attributes[skill]"], "operation": "<", "referenceValue": 50, "partyAggregation": "min"}`: "",
+		compare("teams[red].players.attributes[mode]", "=", `"ctf"`) + `, {"name": "S", "type": "comparison", "measurements": ["teams[*].players.attributes[mode]"], "operation": "=", "referenceValue": "duel"}`:                          `S: no match can keep this rule and the rule "R": mode can't be both "ctf" and "duel"`,
+	} {
+		got := warningsOf(t, rules)
+		of := ""
+		for _, w := range got {
+			if strings.HasPrefix(w, "R: ") || strings.HasPrefix(w, "S: ") {
+				of += w
+			}
+		}
+		if want == "" && of != "" || !strings.HasPrefix(of, want) {
+			t.Errorf("%s\ngot  %q\nwant %q", rules, got, want)
+		}
+	}
+}
