@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -66,7 +67,8 @@ const (
 
 // TicketDetails returns what a ticket says of its players. A ticket without
 // our extension is one player with the ticket's id, and the search fields are
-// the attributes; the latency and the region go together.
+// the attributes; the latency is that to the region, in whole milliseconds, and -1
+// if it is negative or no number.
 func TicketDetails(t *openmatch.Ticket) (*torikumiv1.TicketDetails, error) {
 	details := new(torikumiv1.TicketDetails)
 	err := Get(t.GetExtensions(), TicketExtension, details)
@@ -89,8 +91,19 @@ func TicketDetails(t *openmatch.Ticket) (*torikumiv1.TicketDetails, error) {
 		player.Attributes[name] = &torikumiv1.Attribute{Value: &torikumiv1.Attribute_String_{String_: v}}
 	}
 	details.Region = fields.GetStringArgs()[RegionArg]
+	if ms, ok := fields.GetDoubleArgs()[LatencyArg]; ok && details.Region != "" {
+		player.Latencies = map[string]int32{details.Region: wholeLatency(ms)}
+	}
 	details.Players = []*torikumiv1.Player{player}
 	return details, nil
+}
+
+// wholeLatency rounds up, so that a limit is kept.
+func wholeLatency(ms float64) int32 {
+	if !(ms >= 0) {
+		return -1
+	}
+	return int32(min(math.Ceil(ms), math.MaxInt32))
 }
 
 // EncodeRoster writes a roster as the annotation holds it.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 
 	"torikumi/pkg/queues"
 	"torikumi/pkg/ruleset"
@@ -13,7 +14,7 @@ import (
 // does not declare are let pass, as a client sends the same ones to all queues.
 func checkRules(v *violations, q *queues.Queue, region string, players []*torikumiv1.Player) {
 	declared, needs := q.Attributes(), q.Needs()
-	placed := region != ""
+	measured := 0
 	for i, p := range players {
 		field := func(name string) string { return fmt.Sprintf("players[%d].attributes.%s", i, name) }
 		for _, a := range declared {
@@ -26,10 +27,39 @@ func checkRules(v *violations, q *queues.Queue, region string, players []*toriku
 				v.add(field(a.Name), "required in queue %q: a %s", q.Name, a.Type)
 			}
 		}
-		placed = placed || len(p.GetLatencies()) > 0
+		if len(p.GetLatencies()) > 0 {
+			measured++
+		}
 	}
-	if needs.Region && !placed {
+	switch {
+	case !needs.Region:
+	case measured == 0 && region == "":
 		v.add("region", "required in queue %q, unless there are latencies", q.Name)
+	case measured > 0:
+		checkLatencies(v, q, region, players)
+	}
+}
+
+// checkLatencies sees that there is a region to which all players have latencies,
+// as rules on them ask for.
+func checkLatencies(v *violations, q *queues.Queue, region string, players []*torikumiv1.Player) {
+	for name := range players[0].GetLatencies() {
+		shared := func(p *torikumiv1.Player) bool { _, ok := p.GetLatencies()[name]; return ok }
+		if (region == "" || region == name) && !slices.ContainsFunc(players, func(p *torikumiv1.Player) bool { return !shared(p) }) {
+			return
+		}
+	}
+	for i, p := range players {
+		if _, known := p.GetLatencies()[region]; len(p.GetLatencies()) == 0 || region != "" && !known {
+			field := fmt.Sprintf("players[%d].latencies", i)
+			if region != "" {
+				field += "." + region
+			}
+			v.add(field, "required in queue %q, as others of the party have latencies or a region is asked for", q.Name)
+		}
+	}
+	if region == "" && !slices.ContainsFunc(players, func(p *torikumiv1.Player) bool { return len(p.GetLatencies()) == 0 }) {
+		v.add("players", "must have latencies to a region that all share, in queue %q", q.Name)
 	}
 }
 

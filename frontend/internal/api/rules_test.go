@@ -67,10 +67,16 @@ func TestDraftOfARuleSet(t *testing.T) {
 		request string
 		want    []problem.Field
 	}{
-		"all is there":            {alone(whole), nil},
-		"one more attribute":      {alone(whole + `,"elsewhere":{"string":"x"}`), nil},
-		"latencies alone":         {`{"queue":"arena","players":[{"attributes":{` + whole + `},"latencies":{"eu":20}}]}`, nil},
-		"one has latencies":       {`{"queue":"arena","players":[{"attributes":{` + whole + `}},{"id":"b","attributes":{` + whole + `},"latencies":{"eu":20}}]}`, nil},
+		"all is there":       {alone(whole), nil},
+		"one more attribute": {alone(whole + `,"elsewhere":{"string":"x"}`), nil},
+		"latencies alone":    {`{"queue":"arena","players":[{"attributes":{` + whole + `},"latencies":{"eu":20}}]}`, nil},
+		"all have latencies": {`{"queue":"arena","players":[{"attributes":{` + whole + `},"latencies":{"eu":9,"us":30}},{"id":"b","attributes":{` + whole + `},"latencies":{"eu":20}}]}`, nil},
+		"one has no latencies": {`{"queue":"arena","players":[{"attributes":{` + whole + `}},{"id":"b","attributes":{` + whole + `},"latencies":{"eu":20}}]}`,
+			[]problem.Field{{Field: "players[0].latencies", Rule: `required in queue "arena", as others of the party have latencies or a region is asked for`}}},
+		"none to the region": {`{"queue":"arena","region":"us","players":[{"attributes":{` + whole + `},"latencies":{"eu":20}}]}`,
+			[]problem.Field{{Field: "players[0].latencies.us", Rule: `required in queue "arena", as others of the party have latencies or a region is asked for`}}},
+		"none that all share": {`{"queue":"arena","players":[{"attributes":{` + whole + `},"latencies":{"us":9}},{"id":"b","attributes":{` + whole + `},"latencies":{"eu":20}}]}`,
+			[]problem.Field{{Field: "players", Rule: `must have latencies to a region that all share, in queue "arena"`}}},
 		"another default":         {alone(whole + `,"level":{"number":7}`), nil},
 		"unread and right":        {alone(whole + `,"unread":{"string":""}`), nil},
 		"nothing is read":         {`{"queue":"anywhere"}`, nil},

@@ -15,7 +15,7 @@ func TestLatency(t *testing.T) {
 	duo := ticket("duo", player("b", ms("r", 50)), player("c", ms("r", 100)))
 	m := in(match(tickets(a), tickets(duo)), "r")
 	elsewhere := in(match(tickets(solo("d", ms("r", 200), ms("s", 10))), nil), "s")
-	asking := in(match(tickets(a), tickets(asks(ticket("e", player("e"), player("f", ms("s", 300))), "r"))), "r")
+	asking := in(match(tickets(a), tickets(asks(ticket("e", player("e"), player("f")), "r"))), "r")
 	knows := in(match(tickets(asks(ticket("g", player("g", ms("r", 80)), player("h")), "r")), nil), "r")
 	half := in(match(tickets(ticket("i", player("i", ms("r", 40)), player("j"))), nil), "r")
 
@@ -31,8 +31,9 @@ func TestLatency(t *testing.T) {
 		{"those who ask for it have 0 ms", latency(new(30.0), new(15.0), ruleset.Avg, ""), in(match(tickets(a), tickets(asks(solo("e"), "r"))), "r"), ""},
 		{"at a bound of 0 ms", latency(new(0.0), nil, "", ""), in(match(tickets(asks(solo("e"), "r")), nil), "r"), ""},
 		{"each of those has", latency(nil, new(19.0), ruleset.Avg, ""), asking, `ticket "ticket-a" has 30 ms in "r", more than 19 from 10`},
-		{"those who ask and know", latency(new(79.0), nil, "", ""), knows, `ticket "g" has 80 ms in "r", more than 79`},
-		{"those without latencies are left out", latency(new(39.0), nil, "", ""), half, `ticket "i" has 40 ms in "r", more than 39`},
+		{"those who ask and know", latency(new(79.0), nil, "", ""), knows, `player "h" of ticket "g" has no latency to "r"`},
+		{"those who ask and know elsewhere", latency(new(79.0), nil, "", ""), in(match(tickets(asks(solo("l", ms("s", 8)), "r")), nil), "r"), `player "l" of ticket "ticket-l" has no latency to "r"`},
+		{"each needs a latency", latency(new(100.0), nil, "", ""), half, `player "j" of ticket "i" has no latency to "r"`},
 		{"from the lowest", latency(nil, new(45.0), ruleset.Min, ""), m, ""},
 		{"too far from the lowest", latency(nil, new(44.0), ruleset.Min, ""), m, `ticket "duo" has 75 ms in "r", more than 44 from 30`},
 		{"from the mean of the players", latency(nil, new(30.0), ruleset.Avg, ""), m, ""},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
 )
 
@@ -29,10 +30,26 @@ func (j *judge) missing() []Violation {
 		for _, t := range j.match.Tickets {
 			if !namesRegions(t) {
 				out = append(out, Violation{Rule: r.Name, Text: fmt.Sprintf("ticket %q has neither a region nor latencies", t.ID)})
+			} else if p, lacks := unmeasured(t, j.match.Region); lacks {
+				out = append(out, Violation{Rule: r.Name, Text: fmt.Sprintf("player %q of ticket %q has no latency to %q", p, t.ID, j.match.Region)})
 			}
 		}
 	}
 	return out
+}
+
+// unmeasured finds a player of a new ticket who has no latency to a region, where
+// another has latencies.
+func unmeasured(t *rule.Ticket, region string) (player string, lacks bool) {
+	if t.Teams != nil || !slices.ContainsFunc(t.Players, func(p rule.Player) bool { return len(p.Latencies) > 0 }) {
+		return "", false
+	}
+	for i := range t.Players {
+		if _, known := t.Players[i].Latency(region); !known {
+			return t.Players[i].ID, true
+		}
+	}
+	return "", false
 }
 
 // lacking lists the players who lack an attribute that a rule reads.

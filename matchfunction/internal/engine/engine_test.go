@@ -167,6 +167,47 @@ func TestSkillReadsTickets(t *testing.T) {
 	}
 }
 
+// The latency of another client's ticket counts.
+func TestLatencyOfForeignTickets(t *testing.T) {
+	foreign := func(id string, args map[string]float64, region string) *openmatch.Ticket {
+		k := ticket(id, time.Hour, nil)
+		k.SearchFields = &openmatch.SearchFields{DoubleArgs: args, StringArgs: map[string]string{"region": region}}
+		return k
+	}
+	const near = `{"ruleLanguageVersion": "1.0", "teams": [{"name": "all", "minPlayers": 2, "maxPlayers": 2}], "rules": [{"name": "Near", "type": "latency", "maxLatency": 120}]}`
+	for name, c := range map[string]struct {
+		args   map[string]float64
+		region string
+		match  bool
+		why    engine.Reason
+	}{
+		"near":         {map[string]float64{"latency": 120}, "eu", true, ""},
+		"none":         {nil, "eu", true, ""},
+		"too far":      {map[string]float64{"latency": 120.5}, "eu", false, "region"},
+		"huge":         {map[string]float64{"latency": math.Inf(1)}, "eu", false, "region"},
+		"negative":     {map[string]float64{"latency": -1}, "eu", false, "latency"},
+		"not a number": {map[string]float64{"latency": math.NaN()}, "eu", false, "latency"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := duel()
+			rules.MaxLatencyMs = 120
+			one, other := foreign("one", c.args, c.region), foreign("other", map[string]float64{"latency": 10}, "eu")
+			got, skipped := search(t, rules, one, other)
+			if (len(got) == 1) != c.match || skipped["one"] != c.why {
+				t.Errorf("by skill: %d matches, skipped %v", len(got), skipped)
+			}
+			p, err := new(engine.Compiler).Compile(profile(t, ruleSet(near)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pool := engine.Pool{Tickets: admit([]*openmatch.Ticket{one, other}, now, ignore)}
+			if n := len(slices.Collect(p.Engine.Search(t.Context(), pool, now, ignore))); (n == 1) != c.match {
+				t.Errorf("by a rule set: %d matches", n)
+			}
+		})
+	}
+}
+
 func TestBrokenTicketsHurtNobody(t *testing.T) {
 	of := func(id string, attributes map[string]*torikumiv1.Attribute) *openmatch.Ticket {
 		d := players("player of " + id)

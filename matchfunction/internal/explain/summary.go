@@ -109,6 +109,8 @@ func Flaw(x search.Explanation) string {
 	switch first := x.Refusals[0]; {
 	case first.Lacks:
 		return fmt.Sprintf("it has no region and no latencies, and %s need%s them", rules, s)
+	case first.LacksSome:
+		return fmt.Sprintf("there is no region to which all players have a latency, and %s need%s one", rules, s)
 	case first.Among:
 		return fmt.Sprintf("%s keep%s the players of the party apart", rules, s)
 	case x.Reason == search.BadRegion:

@@ -63,7 +63,10 @@ type pool struct {
 	named []bool
 	// at[t*len(regions)+r] are the latencies of the ticket's players.
 	latencies []regionLatency
-	bad       []Reason
+	// unmeasured are, as bits by ticket, the regions that rules on latencies
+	// leave it not.
+	unmeasured []uint64
+	bad        []Reason
 
 	taken []bool
 

@@ -15,8 +15,9 @@ type Refusal struct {
 	// is not finite.
 	Want, Got ruleset.AttributeType
 	// Lacks reports whether a latency rule needs latencies or a region, and the
-	// ticket has neither.
-	Lacks bool
+	// ticket has neither; LacksSome, whether some of its players have latencies and
+	// there is no region to which all have one.
+	Lacks, LacksSome bool
 	// Among reports whether the players of the party break the rule among themselves.
 	Among bool
 }
@@ -63,11 +64,28 @@ func (pl *plan) wrongAttributes(p *pool, t int32) []Refusal {
 func (pl *plan) tooFar(p *pool, t int32) []Refusal {
 	var out []Refusal
 	for i, demanded := range pl.definition.Demanded() {
-		if r := &pl.definition.Rules[i]; demanded && r.Kind == ruleset.Latency && (r.MaxLatency != nil || !p.named[t]) {
-			out = append(out, Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.named[t]})
+		r := &pl.definition.Rules[i]
+		if !demanded || r.Kind != ruleset.Latency {
+			continue
+		}
+		some := p.named[t] && pl.needsRegion && !p.measured(t)
+		if r.MaxLatency != nil || !p.named[t] || some {
+			out = append(out, Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.named[t], LacksSome: some})
 		}
 	}
 	return out
+}
+
+// measured reports whether there is a region that a ticket can be played in to
+// which all of its players have latencies, as far as any has.
+func (p *pool) measured(t int32) bool {
+	n := len(p.regions)
+	for r, l := range p.latencies[int(t)*n : (int(t)+1)*n] {
+		if l.min != far && p.unmeasured[t]&(1<<r) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // shutOut are the rules that keep a ticket out of every team: each that does by

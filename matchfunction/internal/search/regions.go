@@ -36,9 +36,10 @@ func (p *pool) readRegions(fits func(t int32) bool) {
 		index[name] = i
 	}
 	p.latencies = make([]regionLatency, len(p.tickets)*len(p.regions))
+	p.unmeasured = make([]uint64, len(p.tickets))
 	for t := range p.tickets {
 		if p.named[t] {
-			p.readLatencies(&p.tickets[t], p.latencies[t*len(p.regions):(t+1)*len(p.regions)], index)
+			p.unmeasured[t] = p.readLatencies(&p.tickets[t], p.latencies[t*len(p.regions):(t+1)*len(p.regions)], index)
 		}
 	}
 }
@@ -70,8 +71,10 @@ func (p *pool) countRegions(of func(t int32) bool) map[string]int {
 
 // readLatencies puts the ticket's latencies where they belong: those of the
 // players who have any. A region counts if all of them have one, or if it is
-// the one that the ticket asks for.
-func (p *pool) readLatencies(k *rule.Ticket, at []regionLatency, index map[string]int) {
+// the one that the ticket asks for. It returns, as bits, the regions to which a
+// player of the ticket lacks a latency, unless nobody of it has any, or it plays
+// already.
+func (p *pool) readLatencies(k *rule.Ticket, at []regionLatency, index map[string]int) (unmeasured uint64) {
 	for i := range at {
 		at[i] = regionLatency{min: far, avg: 0, max: 0}
 	}
@@ -96,6 +99,9 @@ func (p *pool) readLatencies(k *rule.Ticket, at []regionLatency, index map[strin
 	}
 	only, asked := index[k.Region]
 	for r := range at {
+		if with > 0 && k.Teams == nil && int(seen[r]) < len(k.Players) {
+			unmeasured |= 1 << r
+		}
 		switch {
 		case k.Region != "" && (!asked || r != only), k.Region == "" && seen[r] < with:
 			at[r] = regionLatency{min: far, avg: far, max: far}
@@ -106,6 +112,7 @@ func (p *pool) readLatencies(k *rule.Ticket, at []regionLatency, index map[strin
 			at[r].avg /= at[r].players
 		}
 	}
+	return unmeasured
 }
 
 // fits reports whether a ticket, but for its regions, fits a match of any stage.
@@ -116,7 +123,8 @@ func (e *Engine) fits(p *pool, t int32) bool {
 // reachable are the regions of a ticket, as bits, in which it keeps the
 // limits: those where its latency, by the limit's aggregation, is not too
 // high. A ticket that says nothing of regions is in any, unless rules ask for
-// latencies.
+// latencies; then all of its players have to have one, or none and it asks for a
+// region.
 func (pl *plan) reachable(p *pool, t int32) uint64 {
 	n := len(p.regions)
 	if !p.named[t] {
@@ -127,7 +135,7 @@ func (pl *plan) reachable(p *pool, t int32) uint64 {
 	}
 	var mask uint64
 	for r, l := range p.latencies[int(t)*n : (int(t)+1)*n] {
-		if l.min == far {
+		if l.min == far || pl.needsRegion && p.unmeasured[t]&(1<<r) != 0 {
 			continue
 		}
 		ok := true
