@@ -48,8 +48,9 @@ func (c *Cluster) Kubectl() string { return c.path("bin", "kubectl") }
 // Version is Kubernetes', such as "v1.34.4".
 func (c *Cluster) Version() string { return c.state.Version }
 
-// Registry is the address on the bridge, HOST:PORT, that nodes pull images from
-// over plain HTTP. Nothing listens there unless somebody does.
+// Registry is the address of the cluster's registry, HOST:PORT: images are pushed
+// there from this machine, and pulled by nodes, over plain HTTP. What was pushed
+// is gone with the cluster.
 func (c *Cluster) Registry() string { return c.state.registry() }
 
 // lock waits for others that change the cluster, and reads what they did.

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,14 +151,14 @@ func (c *Cluster) caHash() (string, error) {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256(cert.RawSubjectPublicKeyInfo)), nil
 }
 
-// startControlPlane starts etcd, the API server, the controller manager and
-// the scheduler on the host's network, and waits until they work.
+// startControlPlane starts etcd, the API server, the controller manager, the
+// scheduler and the registry on the host's network, and waits until they work.
 func (c *Cluster) startControlPlane(ctx context.Context) error {
 	spec := machine.Spec{
 		Mounts:   []machine.Mount{{Type: "proc", Target: "/proc", Required: true}},
 		Services: c.controlPlaneServices(),
 	}
-	if err := os.MkdirAll(c.path("etcd"), 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(c.path("etcd"), 0o700), os.MkdirAll(c.path("registry"), 0o700)); err != nil {
 		return err
 	}
 	if err := c.startMachine(ctx, controlPlane, spec, 0, func(int) error { return nil }); err != nil {
@@ -171,10 +172,27 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 			return err
 		}
 		_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-		return err
+		return errors.Join(err, c.registryReady(ctx))
 	})
 	if err != nil {
-		return fmt.Errorf("the API server is not ready: %w\n%s", err, c.logs(controlPlane))
+		return fmt.Errorf("the API server or the registry is not ready: %w\n%s", err, c.logs(controlPlane))
+	}
+	return nil
+}
+
+// registryReady asks the registry whether it is one.
+func (c *Cluster) registryReady(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Registry()+"/v2/", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the registry answers %s", answer.Status)
 	}
 	return nil
 }
@@ -244,6 +262,7 @@ func (c *Cluster) controlPlaneServices() []machine.Service {
 			"--node-monitor-period=2s", "--node-monitor-grace-period=16s"),
 		service("kube-scheduler", "--bind-address="+loopback, "--leader-elect=false", "--profiling=false",
 			"--kubeconfig="+conf("scheduler"), "--authentication-kubeconfig="+conf("scheduler"), "--authorization-kubeconfig="+conf("scheduler")),
+		service("torikumi-registry", s.registry(), s.NodeNet.String(), c.path("registry")),
 	}
 }
 

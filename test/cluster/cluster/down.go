@@ -15,7 +15,7 @@ import (
 
 // contents are what a cluster's folder may have, in the order in which it is
 // removed: the state is last, as it tells what else there is to remove.
-var contents = []string{"bin", "conf", "etcd", "images", "kubeconfig", "machines", "pki", stateFile}
+var contents = []string{"bin", "conf", "etcd", "images", "kubeconfig", "machines", "pki", "registry", stateFile}
 
 // unfinished are files of atomicfile whose writer was killed.
 const unfinished = ".new-"

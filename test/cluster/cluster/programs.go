@@ -20,6 +20,7 @@ var kubernetesPrograms = []string{
 var own = map[string]string{
 	"torikumi-node":           "./cmd/torikumi-node",
 	"torikumi-network-policy": "./cmd/torikumi-network-policy",
+	"torikumi-registry":       "./cmd/torikumi-registry",
 	"pause":                   "./cmd/pause",
 }
 

@@ -39,7 +39,7 @@ func (c *Cluster) Status() string {
 		policies = "ignored"
 	}
 	fmt.Fprintf(w, "network policies\t%s\n", policies)
-	fmt.Fprintf(w, "registry\tnodes pull from http://%s, if something listens there\n", c.state.registry())
+	fmt.Fprintf(w, "registry\thttp://%s, for this machine and the nodes\n", c.state.registry())
 	fmt.Fprintf(w, "runtimes\trunc, kata (no Kata Containers: it is runc)\n")
 	fmt.Fprintf(w, "logs\t%s\n", c.path("machines", "*", "log"))
 	_ = w.Flush() // to memory
