@@ -96,7 +96,7 @@ race: kubernetes ## Run all tests under the race detector.
 	go test -race -timeout 20m work
 
 .PHONY: e2e
-e2e: e2e-machines e2e-suite ## Run the tests that need root and Debian packages; it says what it lacks.
+e2e: e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks.
 
 .PHONY: e2e-machines
 e2e-machines: ## Of e2e: the node image of failover, images in containerd, the cluster itself.
@@ -106,6 +106,10 @@ e2e-machines: ## Of e2e: the node image of failover, images in containerd, the c
 .PHONY: e2e-suite
 e2e-suite: ## Of e2e: play on the suite on a cluster of three nodes.
 	go test -tags e2e -count=1 -timeout 40m -v -run TestSuite ./test/cluster/e2e
+
+.PHONY: e2e-skaffold
+e2e-skaffold: skaffold ## Of e2e: skaffold run and skaffold dev on a cluster; builds skaffold first.
+	go test -tags e2e,skaffold -count=1 -timeout 40m -v -run TestSkaffold ./test/cluster/e2e
 
 .PHONY: bench
 bench: kubernetes ## Run the benchmarks: BENCHFLAGS (of go test).

@@ -237,7 +237,8 @@ func TestSkaffold(t *testing.T) {
 			Patches []struct{ Value json.RawMessage }
 		}
 	}
-	if err := yaml.Unmarshal(text, &skaffold); err != nil {
+	documents := strings.Split(string(text), "\n---\n")
+	if err := yaml.Unmarshal([]byte(documents[len(documents)-1]), &skaffold); err != nil {
 		t.Fatal(err)
 	}
 	all := skaffold.Build.Artifacts

@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,27 +44,26 @@ type harness struct {
 // images, and is left as it is.
 const clusterEnv = "TORIKUMI_E2E_CLUSTER"
 
-// newHarness makes images and a cluster, which ends with the test.
-func newHarness(t *testing.T) *harness {
+// newHarness makes a cluster, which ends with the test, or takes the one that
+// clusterEnv names. Its nodes have the images.
+func newHarness(t *testing.T, images []string) *harness {
 	t.Helper()
 	if folder := os.Getenv(clusterEnv); folder != "" {
 		c, err := cluster.Open(folder)
 		if err != nil {
 			t.Fatalf("%s: %v", clusterEnv, err)
 		}
-		redis := filepath.Join(t.TempDir(), "redis.tar")
-		if err := errors.Join(writeRedis(redis), c.LoadImage(t.Context(), redis)); err != nil {
-			t.Fatalf("the image of Redis: %v", err)
+		for _, image := range images {
+			if err := c.LoadImage(t.Context(), image); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return (&harness{T: t, cluster: c}).enter()
 	}
-	if err := errors.Join(cluster.Requirements(), redisInstalled()); err != nil {
+	if err := cluster.Requirements(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	images := makeImages(t)
-	t.Logf("%5.1fs images", time.Since(began).Seconds())
-	began = time.Now()
 	c, err := cluster.Up(t.Context(), cluster.Options{
 		Name: "e2e", State: filepath.Join(t.TempDir(), "cluster"), Nodes: cluster.DefaultNodes(2), Images: images, Progress: logWriter{t},
 	})

@@ -16,7 +16,7 @@ import (
 // TestSuite applies the suite as a user would, and plays on it while it is
 // disturbed in every way that an operator knows.
 func TestSuite(t *testing.T) {
-	h := newHarness(t)
+	h := newHarness(t, makeImages(t))
 	h.deploy()
 	h.noRestarts()
 	h.Log("\n" + h.kubectl("get", "pods,gameservers", "-A", "-o", "wide"))
@@ -159,13 +159,21 @@ func (h *harness) nodeDrained() {
 func (h *harness) deletedAndApplied() {
 	h.kubectl("delete", "-k", games, "--timeout=2m")
 	h.kubectl("delete", "-k", suite, "--timeout=3m")
-	for _, kind := range []string{"namespaces", "clusterroles", "clusterrolebindings", "customresourcedefinitions", "apiservices", "validatingadmissionpolicies", "priorityclasses"} {
-		out := h.kubectl("get", kind, "-l", "app.kubernetes.io/part-of=torikumi", "-o", "name")
-		if strings.TrimSpace(out) != "" {
-			h.Errorf("left over: %s", out)
-		}
-	}
+	h.nothingLeft()
 	h.kubectl("create", "namespace", "torikumi", "--dry-run=client")
 	h.deploy()
 	h.play()
+}
+
+// nothingLeft waits until nothing of the suite is in the cluster.
+func (h *harness) nothingLeft() {
+	h.Helper()
+	h.eventually("nothing is left", func() error {
+		left, err := h.run(nil, h.cluster.Kubectl(), "get", "namespaces,clusterroles,clusterrolebindings,customresourcedefinitions,apiservices,validatingadmissionpolicies,priorityclasses",
+			"-l", "app.kubernetes.io/part-of=torikumi", "-o", "name", "--ignore-not-found")
+		if err == nil && strings.TrimSpace(left) != "" {
+			err = fmt.Errorf("left over: %s", left)
+		}
+		return err
+	})
 }
