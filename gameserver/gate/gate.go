@@ -157,7 +157,7 @@ func serve(ctx context.Context, cfg *Config, controller *admission.Controller, w
 				return nil
 			},
 		},
-		Background: []func(context.Context) error{keys.Run, watcher.Run, controller.Run},
+		Background: []func(context.Context) error{keys.Run, watcher.Run, controller.Run, controller.Tell},
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"torikumi/pkg/agones"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -51,6 +52,15 @@ const (
 	// RosterAnnotation is stamped at allocation with a torikumiv1.Roster as
 	// JSON.
 	RosterAnnotation = "torikumi/roster"
+	// PlacingAnnotation is stamped at allocation, and anew when another director
+	// takes the server over: a duration, within which the director assigns the
+	// match's tickets or never will, a space, and the time at which it began.
+	PlacingAnnotation = "torikumi/placing"
+	// AdmittedAnnotation is set by the gate, through the SDK, to the value of
+	// MatchLabel when the first player of that match comes in. It stays.
+	AdmittedAnnotation = agones.SDKPrefix + AdmittedKey
+	// AdmittedKey is AdmittedAnnotation as the SDK is told it.
+	AdmittedKey = "torikumi-admitted"
 )
 
 // Names of search fields, as the frontends in the field fill them.

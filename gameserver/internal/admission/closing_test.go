@@ -35,6 +35,8 @@ func (g *grown) Shutdown(context.Context) error {
 	return nil
 }
 
+func (g *grown) SetAdmitted(context.Context, string) error { return nil }
+
 // TestEndIsCalledOff: the match was filled up while its last player left.
 func TestEndIsCalledOff(t *testing.T) {
 	memory, err := journal.Open(filepath.Join(t.TempDir(), "journal"), nil)

@@ -22,6 +22,9 @@ type Server interface {
 	Refresh(ctx context.Context) (watch.View, error)
 	// Shutdown asks Agones to end the server. It may be repeated.
 	Shutdown(ctx context.Context) error
+	// SetAdmitted writes on the server that somebody has come for a match. It may
+	// be repeated; a view shows it.
+	SetAdmitted(ctx context.Context, match string) error
 }
 
 // Options are what a [Controller] needs.
@@ -48,6 +51,7 @@ type Options struct {
 type Controller struct {
 	o        Options
 	changed  chan struct{} // has room for one: the state has changed
+	came     chan struct{} // the same, for Tell
 	recorded *rpc.Health   // of what is written to the journal beside admissions
 
 	mu    sync.Mutex // guards the journal too
@@ -60,7 +64,7 @@ func New(o Options) *Controller {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Controller{o: o, changed: make(chan struct{}, 1), recorded: rpc.NewHealth(o.Logger,
+	c := &Controller{o: o, changed: make(chan struct{}, 1), came: make(chan struct{}, 1), recorded: rpc.NewHealth(o.Logger,
 		"presence cannot be recorded, a new start of the gate would not know who is here", "presence can be recorded again")}
 	c.state.Presence = o.Journal.Presence()
 	if o.Journal.Damaged() {
@@ -168,9 +172,11 @@ func (c *Controller) Snapshot() Snapshot {
 }
 
 func (c *Controller) wake() {
-	select {
-	case c.changed <- struct{}{}:
-	default:
+	for _, ch := range []chan struct{}{c.changed, c.came} {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -191,7 +197,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		} else {
 			plan.At = retry
 		}
-		if !c.wait(ctx, plan.At) {
+		if !c.wait(ctx, c.changed, plan.At) {
 			return nil
 		}
 	}
@@ -234,7 +240,7 @@ func (c *Controller) shutdown(ctx context.Context, why string) {
 }
 
 // wait returns false if ctx has ended.
-func (c *Controller) wait(ctx context.Context, at time.Time) bool {
+func (c *Controller) wait(ctx context.Context, changed <-chan struct{}, at time.Time) bool {
 	var due <-chan time.Time
 	if !at.IsZero() {
 		t := time.NewTimer(at.Sub(c.o.Now()))
@@ -244,7 +250,7 @@ func (c *Controller) wait(ctx context.Context, at time.Time) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-c.changed:
+	case <-changed:
 	case <-due:
 	}
 	return true

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/proto/agones/sdk"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -42,6 +43,7 @@ type SDK struct {
 	served    chan struct{}
 	blind     bool
 	deaf      int
+	forgetful int
 	readies   int
 	shutdowns int
 	healths   int
@@ -214,6 +216,32 @@ func (s *SDK) Shutdown(context.Context, *sdk.Empty) (*sdk.Empty, error) {
 	s.mu.Unlock()
 	if !deaf {
 		s.SetState("Shutdown")
+	}
+	return &sdk.Empty{}, nil
+}
+
+// LoseAnnotations makes the next n SetAnnotation calls succeed without effect.
+func (s *SDK) LoseAnnotations(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgetful = n
+}
+
+// Annotation returns the value of an annotation now.
+func (s *SDK) Annotation(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gs.GetObjectMeta().GetAnnotations()[name]
+}
+
+// SetAnnotation implements the SDK.
+func (s *SDK) SetAnnotation(_ context.Context, kv *sdk.KeyValue) (*sdk.Empty, error) {
+	s.mu.Lock()
+	lost := s.forgetful > 0
+	s.forgetful = max(s.forgetful-1, 0)
+	s.mu.Unlock()
+	if !lost {
+		s.Change(func(gs *sdk.GameServer) { gs.ObjectMeta.Annotations[agones.SDKPrefix+kv.GetKey()] = kv.GetValue() })
 	}
 	return &sdk.Empty{}, nil
 }

@@ -22,6 +22,9 @@ type View struct {
 	Match string
 	// Roster is the annotation torikumi/roster, as it stands.
 	Roster string
+	// Admitted is the match of the last player whose coming was told by
+	// SetAdmitted.
+	Admitted string
 	// Deleted says that somebody has deleted the server.
 	Deleted bool
 
@@ -46,6 +49,7 @@ func viewOf(gs *sdk.GameServer) View {
 		State:     gs.GetStatus().GetState(),
 		Match:     meta.GetLabels()[contract.MatchLabel],
 		Roster:    meta.GetAnnotations()[contract.RosterAnnotation],
+		Admitted:  meta.GetAnnotations()[contract.AdmittedAnnotation],
 		Deleted:   meta.GetDeletionTimestamp() != 0,
 		version:   meta.GetResourceVersion(),
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/agones/sdk"
 )
@@ -202,6 +203,15 @@ func (w *Watcher) lost(err error) {
 // Shutdown asks Agones to end the game server. It may be repeated.
 func (w *Watcher) Shutdown(ctx context.Context) error {
 	_, err := w.o.SDK.Shutdown(ctx, &sdk.Empty{})
+	return err
+}
+
+// SetAdmitted tells, on the game server, that somebody has come for a match. It may
+// be repeated, and has to be until a view shows it.
+func (w *Watcher) SetAdmitted(ctx context.Context, match string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := w.o.SDK.SetAnnotation(ctx, &sdk.KeyValue{Key: contract.AdmittedKey, Value: match})
 	return err
 }
 
