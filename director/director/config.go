@@ -24,7 +24,7 @@ type Config struct {
 
 	Queues        string `flag:"queues" help:"File with the queues (queues.yaml); none: the built-in ones."`
 	OpenMatch     string `flag:"open-match" default:"127.0.0.1:50505" rule:"host:port" help:"Open Match's backend."`
-	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is left running."`
+	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is left running, and those that a dead director has left are not given back."`
 	MatchFunction string `flag:"matchfunction" default:"127.0.0.1:50502" rule:"host:port" help:"The match function, as Open Match reaches it."`
 
 	Allocator           string `flag:"allocator" default:"127.0.0.1:8443" rule:"host:port or kubernetes" help:"Agones's allocator service; kubernetes: GameServerAllocations through the Kubernetes API."`

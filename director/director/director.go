@@ -48,13 +48,13 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		return err
 	}
 	log := cfg.Logger(os.Stderr, "director")
-	others, err := connect(cfg, set, log)
+	registry := service.NewRegistry()
+	others, err := connect(cfg, set, registry, log)
 	if err != nil {
 		return err
 	}
 	defer others.close()
 
-	registry := service.NewRegistry()
 	broadcaster := announce.New(cfg.AnnounceBuffer, registry)
 	d := &director{
 		cfg: cfg, queues: set, function: function, others: others,
@@ -111,7 +111,7 @@ func (d *director) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("profile of queue %q: %w", q.Name, err)
 		}
-		sel := servers.Selector{Namespace: cmp.Or(q.Allocation.Namespace, d.cfg.Namespace), Labels: q.Allocation.Labels}
+		sel := servers.Selector{Namespace: cmp.Or(q.Allocation.Namespace, d.cfg.Namespace), Labels: q.Allocation.Labels, Placing: d.cfg.MatchTimeout}
 		loops[i] = fetch.LoopOptions{
 			Queue: q.Name, Backend: backend, Function: d.function, Profile: profile,
 			Accept: func(m *openmatch.Match, since time.Time) bool {

@@ -8,12 +8,15 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"torikumi/director/internal/reclaim"
 	"torikumi/director/internal/servers"
 	"torikumi/director/internal/servers/kubernetes"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
+	"torikumi/proto/openmatch"
 )
 
 // others are those that the director works with.
@@ -32,9 +35,9 @@ type others struct {
 }
 
 // connect does not wait for anybody: calls fail until they are there.
-func connect(cfg *Config, set *queues.Set, log *slog.Logger) (*others, error) {
+func connect(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) (*others, error) {
 	o := &others{ready: make(map[string]func(context.Context) error)}
-	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg), o.connectGameServers(cfg, set, log))
+	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg), o.connectGameServers(cfg, set, registry, log))
 	if err != nil {
 		o.close()
 		return nil, err
@@ -74,7 +77,7 @@ func (o *others) connectAllocator(cfg *Config) error {
 	return nil
 }
 
-func (o *others) connectGameServers(cfg *Config, set *queues.Set, log *slog.Logger) error {
+func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) error {
 	switch cfg.GameServers {
 	case "":
 		return nil
@@ -89,7 +92,14 @@ func (o *others) connectGameServers(cfg *Config, set *queues.Set, log *slog.Logg
 		}
 		o.gameServers, o.ready["gameservers"] = g, g.Ready
 		o.background = append(o.background, g.Run)
-		return nil
+		if o.frontend == nil {
+			return nil // whether tickets are assigned cannot be read
+		}
+		r := reclaim.New(reclaim.Options{
+			GameServers: g, Tickets: openmatch.NewFrontendServiceClient(o.frontend), Placing: cfg.MatchTimeout, Registry: registry, Logger: log,
+		})
+		o.background = append(o.background, r.Run)
+		return g.Follow(r.Observe, r.Gone)
 	}
 	conn, err := o.keep(cfg.dialAllocator(cfg.GameServers))
 	if err != nil {

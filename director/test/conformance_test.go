@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 		target := target
-		target.Addr = server.Host
+		target.Addr, target.Reclaims = server.Host, true
 		target.Connect = func(t testing.TB, addr string) (servers.Allocator, servers.GameServers) {
 			through := rest.CopyConfig(access)
 			through.Host = "https://" + addr

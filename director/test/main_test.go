@@ -12,10 +12,19 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"torikumi/director/director"
 	"torikumi/miniagones/kubernetes/kubetest"
+	"torikumi/pkg/service"
 )
 
+// directorVariable makes the test binary a director, which can be killed.
+const directorVariable = "DIRECTOR_TEST_PROGRAM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(directorVariable) != "" {
+		none := func(string) string { return "" }
+		os.Exit(service.Start(context.Background(), "director", director.Main, os.Args[1:], none, os.Stdout, os.Stderr))
+	}
 	quiet := slog.DiscardHandler
 	ctrl.SetLogger(logr.FromSlogHandler(quiet))
 	klog.SetSlogLogger(slog.New(quiet))

@@ -146,6 +146,15 @@ func (h *harness) Find(ctx context.Context, _, _ string) ([]servers.Server, erro
 	return a.list, err
 }
 
+// Hold is noted only where the test has an answer to it.
+func (h *harness) Hold(ctx context.Context, _ servers.Server, _ servers.Selector) error {
+	if len(h.answers["hold"]) == 0 {
+		return nil
+	}
+	_, err := h.next(ctx, "hold")
+	return err
+}
+
 func (h *harness) Delete(ctx context.Context, s servers.Server) error {
 	_, err := h.next(ctx, "delete:"+s.Name)
 	return err
@@ -232,6 +241,10 @@ func TestPlace(t *testing.T) {
 		{name: "adopted of two, one stays", answers: answers{"list": lists(two), "delete": {lost}},
 			calls: "find assign announce list delete:y", want: "assigned"},
 		{name: "adopted of two, list lost", answers: answers{"list": {{list: two}, lost}}, calls: "find assign announce list", want: "assigned"},
+		{name: "adopted, given back before it is held", answers: answers{"list": lists(one), "hold": {{err: servers.ErrGone}}},
+			calls: "find hold allocate assign announce", want: "assigned"},
+		{name: "found, given back before it is held", answers: answers{"allocate": allocation(call.Unknown, call.Done), "list": lists(nil, one, nil), "hold": {{err: servers.ErrGone}}},
+			calls: "find allocate list hold list allocate assign announce list", want: "assigned"},
 		{name: "adopted unreachable", answers: answers{"list": lists([]servers.Server{server("x", unreachable)})},
 			calls: "find list delete:x release", want: "released"},
 		{name: "others' servers", answers: answers{"list": lists([]servers.Server{

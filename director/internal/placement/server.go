@@ -53,12 +53,26 @@ func (t *task) adopt(ctx context.Context) Result {
 	case len(list) == 0:
 		return None
 	}
+	if err := t.hold(ctx, list[0]); err != nil {
+		return Unknown
+	}
 	t.metrics.adopted.Inc()
 	r := t.use(list[0])
 	if r == Done && len(list) > 1 {
 		return DoneSeveral
 	}
 	return r
+}
+
+// hold keeps others from giving a server back that an earlier director has left.
+func (t *task) hold(ctx context.Context, s servers.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := t.opts.GameServers.Hold(ctx, s, t.job.Servers)
+	if err != nil && !errors.Is(err, servers.ErrGone) && !errors.Is(err, servers.ErrChanged) {
+		t.gameServers.Down(err)
+	}
+	return err
 }
 
 func (t *task) use(s servers.Server) Result {

@@ -23,7 +23,7 @@ func NewAgones(conn grpc.ClientConnInterface) Allocator {
 }
 
 func (a allocator) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
-	labels, annotations, err := Stamp(m)
+	labels, annotations, err := sel.Stamp(m)
 	if err != nil {
 		return Server{}, call.Refused, fmt.Errorf("allocate for match %q: %w", m.ID, err)
 	}

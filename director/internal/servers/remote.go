@@ -52,6 +52,9 @@ func (r *remote) Find(ctx context.Context, namespace, match string) ([]Server, e
 	return r.List(ctx, namespace, map[string]string{contract.MatchLabel: match})
 }
 
+// Hold does nothing: who is told of servers by this service gives none back.
+func (*remote) Hold(context.Context, Server, Selector) error { return nil }
+
 func (r *remote) Delete(ctx context.Context, s Server) error {
 	_, err := r.client.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.Namespace, Name: s.Name, Uid: s.UID, ResourceVersion: s.Version})
 	switch status.Code(err) {

@@ -79,6 +79,8 @@ type Selector struct {
 	Namespace string
 	// Labels that a server has to carry beyond contract.AllocatableLabel.
 	Labels map[string]string
+	// Placing is how long a match may have a server before its tickets are assigned.
+	Placing time.Duration
 }
 
 // MatchLabels are all labels that a server has to carry.
@@ -89,13 +91,18 @@ func (s Selector) MatchLabels() map[string]string {
 }
 
 // Stamp is what an allocation for a match puts on its server.
-func Stamp(m *match.Match) (labels, annotations map[string]string, err error) {
+func (s Selector) Stamp(m *match.Match) (labels, annotations map[string]string, err error) {
 	roster, err := m.Roster()
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode roster: %w", err)
 	}
 	return map[string]string{contract.MatchLabel: m.Label, contract.QueueLabel: m.Queue},
-		map[string]string{contract.RosterAnnotation: roster}, nil
+		map[string]string{contract.RosterAnnotation: roster, contract.PlacingAnnotation: Placing(s.Placing)}, nil
+}
+
+// Placing is the value of contract.PlacingAnnotation, from now on.
+func Placing(d time.Duration) string {
+	return d.String() + " " + time.Now().UTC().Format(time.RFC3339Nano)
 }
 
 // Allocator gets game servers. It is safe for concurrent use.
@@ -116,6 +123,10 @@ type GameServers interface {
 	// Find is List of the servers whose contract.MatchLabel has the value, as they
 	// were a moment ago: where it can, it answers without a call.
 	Find(ctx context.Context, namespace, match string) ([]Server, error)
+	// Hold takes a server over from another director: those who give servers back
+	// leave it alone for the time that the selector says. The error is ErrGone or
+	// ErrChanged if it is no longer there as it was found.
+	Hold(ctx context.Context, s Server, sel Selector) error
 	// Delete ends the very server that List or Find returned; its fleet makes
 	// another. The error is ErrGone if there is none of that name, and ErrChanged
 	// if it is another one now, or another version.

@@ -33,6 +33,8 @@ type Target struct {
 	Add func(t testing.TB, s servers.Server)
 	// Touch changes an annotation of a game server.
 	Touch func(t testing.TB, name string)
+	// Reclaims says that others may give the servers back: they are held then.
+	Reclaims bool
 	// End begins to delete a game server, which is not gone before the test ends.
 	End func(t testing.TB, name string)
 }
@@ -56,6 +58,8 @@ func Run(t *testing.T, target Target) {
 		"delete no other server":   deleteOther,
 		"delete no other version":  deleteChanged,
 		"delete none without list": deleteUnknown,
+		"hold":                     hold,
+		"hold none that ends":      holdEnding,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, target.Addr)
@@ -395,4 +399,51 @@ func deleteUnknown(s *suite) {
 		s.Error("it was deleted without a UID")
 	}
 	s.allocated(m)
+}
+
+// hold: a deletion that was decided before comes to nothing.
+func hold(s *suite) {
+	s.reclaims()
+	s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	gs := s.allocated(m)
+	sel := s.selector()
+	sel.Placing = time.Minute
+	if err := s.gameServers.Hold(s.Context(), gs, sel); err != nil {
+		s.Fatal(err)
+	}
+	if got := s.allocated(m).Annotations[contract.PlacingAnnotation]; !strings.HasPrefix(got, "1m0s ") {
+		s.Errorf("it is held for %q", got)
+	}
+	if err := s.gameServers.Delete(s.Context(), gs); !errors.Is(err, servers.ErrChanged) {
+		s.Errorf("deleted by a version from before: %v", err)
+	}
+	gs.UID = "6f1f6d0e-0000-4000-8000-000000000000"
+	if err := s.gameServers.Hold(s.Context(), gs, sel); !errors.Is(err, servers.ErrChanged) {
+		s.Errorf("another server of that name: %v", err)
+	}
+}
+
+// holdEnding: what has been deleted is held no more, gone or not.
+func holdEnding(s *suite) {
+	s.reclaims()
+	name := s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	gs := s.allocated(m)
+	s.End(s.T, name)
+	if err := s.gameServers.Hold(s.Context(), gs, s.selector()); !errors.Is(err, servers.ErrGone) {
+		s.Errorf("one that is being deleted: %v", err)
+	}
+	gs.Name = s.label + "-none"
+	if err := s.gameServers.Hold(s.Context(), gs, s.selector()); !errors.Is(err, servers.ErrGone) {
+		s.Errorf("one that is gone: %v", err)
+	}
+}
+
+func (s *suite) reclaims() {
+	if !s.Reclaims {
+		s.Skip("nobody gives these servers back")
+	}
 }

@@ -86,7 +86,7 @@ func (a *Allocator) Allocate(ctx context.Context, m *match.Match, sel servers.Se
 }
 
 func request(m *match.Match, sel servers.Selector) ([]byte, error) {
-	labels, annotations, err := servers.Stamp(m)
+	labels, annotations, err := sel.Stamp(m)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,6 +89,40 @@ func trim(obj any) (any, error) {
 	return obj, nil
 }
 
+// Follow tells of each server that carries contract.MatchLabel, whenever it is seen
+// to have changed, and of each that ends. It has to be called before Run; the calls
+// come one at a time for a namespace.
+func (g *GameServers) Follow(changed, gone func(servers.Server)) error {
+	tell := func(obj any, over bool) {
+		if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+			obj = last.Obj
+		}
+		o, ok := obj.(*unstructured.Unstructured)
+		if !ok {
+			return
+		}
+		s, err := toServer(o)
+		switch {
+		case err != nil:
+			g.log.Warn("game server cannot be read", "error", err)
+		case over || o.GetDeletionTimestamp() != nil:
+			gone(s)
+		default:
+			changed(s)
+		}
+	}
+	for _, informer := range g.informers {
+		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: func(obj any) { tell(obj, false) }, UpdateFunc: func(_, obj any) { tell(obj, false) },
+			DeleteFunc: func(obj any) { tell(obj, true) },
+		})
+		if err != nil {
+			return fmt.Errorf("watch game servers: %w", err)
+		}
+	}
+	return nil
+}
+
 // Run follows the game servers until ctx ends.
 func (g *GameServers) Run(ctx context.Context) error {
 	ctx = klog.NewContext(ctx, logr.FromSlogHandler(g.log.Handler()))
@@ -143,6 +178,36 @@ func (g *GameServers) Find(ctx context.Context, namespace, match string) ([]serv
 	return list, nil
 }
 
+// Hold implements servers.GameServers. It changes the version, so that a deletion
+// that was decided before comes to nothing.
+func (g *GameServers) Hold(ctx context.Context, s servers.Server, sel servers.Selector) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": s.UID, "annotations": map[string]string{contract.PlacingAnnotation: servers.Placing(sel.Placing)},
+	}})
+	if err != nil {
+		return err
+	}
+	o, err := g.client.Resource(resource).Namespace(s.Namespace).Patch(ctx, s.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err == nil {
+		var now servers.Server
+		now, err = toServer(o)
+		switch {
+		case err != nil:
+		case o.GetDeletionTimestamp() != nil:
+			err = servers.ErrGone
+		case now.State != s.State || now.Labels[contract.MatchLabel] != s.Labels[contract.MatchLabel]:
+			err = servers.ErrChanged
+		}
+	}
+	if apierrors.IsInvalid(err) { // so the API server refuses another UID
+		err = errors.Join(servers.ErrChanged, err)
+	}
+	if err = known(err); err != nil {
+		return fmt.Errorf("hold game server %q: %w", s.ID(), err)
+	}
+	return nil
+}
+
 // Delete implements servers.GameServers. Both preconditions have to hold: a server
 // that has made itself Ready again may be another match's with the same UID.
 func (g *GameServers) Delete(ctx context.Context, s servers.Server) error {
@@ -153,16 +218,21 @@ func (g *GameServers) Delete(ctx context.Context, s servers.Server) error {
 	err := g.client.Resource(resource).Namespace(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &s.Version}, PropagationPolicy: &background,
 	})
-	switch {
-	case apierrors.IsNotFound(err):
-		err = servers.ErrGone
-	case apierrors.IsConflict(err):
-		err = errors.Join(servers.ErrChanged, err)
-	}
-	if err != nil {
+	if err = known(err); err != nil {
 		return fmt.Errorf("delete game server %q: %w", s.ID(), err)
 	}
 	return nil
+}
+
+// known makes the errors of package servers of those that mean the same.
+func known(err error) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return servers.ErrGone
+	case apierrors.IsConflict(err):
+		return errors.Join(servers.ErrChanged, err)
+	}
+	return err
 }
 
 // appendServer adds a GameServer to a list, unless it is being deleted.
