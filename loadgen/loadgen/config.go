@@ -10,6 +10,7 @@
 package loadgen
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
@@ -41,6 +42,7 @@ type Config struct {
 	Target       string `flag:"target" default:"open-match" rule:"open-match or frontend" help:"What to load: open-match (Open Match's frontend service) or frontend (ours, with player tokens)."`
 	OpenMatch    string `flag:"open-match" default:"127.0.0.1:50504" rule:"host:port" help:"Open Match's frontend service (gRPC)."`
 	Frontend     string `flag:"frontend" default:"http://127.0.0.1:8080" rule:"url" help:"Our frontend over HTTP, for --wait=poll, sse and long-poll."`
+	FrontendCA   string `flag:"frontend-ca" help:"File with the authorities (PEM) of an https:// frontend's certificate; none: the system's."`
 	FrontendGRPC string `flag:"frontend-grpc" default:"127.0.0.1:50600" rule:"host:port" help:"Our frontend over gRPC, for --wait=watch."`
 	Issuer       string `flag:"issuer" default:"http://127.0.0.1:8081" rule:"url" help:"Development issuer that gives player tokens, for --target=frontend."`
 	Up           string `flag:"up" help:"Start \"torikumi up\" with these settings on free ports, load it and stop it, as in --up=\"--fleet=virtual:20000\"; its CPU time and memory are reported. Replaces the addresses above."`
@@ -74,6 +76,8 @@ type Config struct {
 	JSON string `flag:"json" help:"File for the report as JSON; - is standard output, and progress then goes to standard error."`
 
 	shape *openmatch.Ticket
+	// authorities are the frontend's; nil: the system's.
+	authorities *x509.CertPool
 }
 
 // Bounds of the settings: beyond them this machine's memory decides.
@@ -118,6 +122,9 @@ func (c *Config) Validate() error {
 	if c.Ticket != "" {
 		errs = append(errs, c.readTicket())
 	}
+	if c.FrontendCA != "" {
+		errs = append(errs, c.readFrontendCA())
+	}
 	return errors.Join(errs...)
 }
 
@@ -134,6 +141,18 @@ func (c *Config) readTicket() error {
 		return fmt.Errorf("--ticket: %s: %w", c.Ticket, err)
 	}
 	c.shape = shape
+	return nil
+}
+
+func (c *Config) readFrontendCA() error {
+	raw, err := os.ReadFile(c.FrontendCA)
+	if err != nil {
+		return fmt.Errorf("--frontend-ca: %w", err)
+	}
+	c.authorities = x509.NewCertPool()
+	if !c.authorities.AppendCertsFromPEM(raw) {
+		return config.Invalid("frontend-ca", "must hold certificates as PEM", c.FrontendCA)
+	}
 	return nil
 }
 

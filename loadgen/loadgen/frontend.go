@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -55,7 +56,10 @@ var errNoPlayer = status.Error(codes.ResourceExhausted, "no player is free: all 
 
 // newFrontend makes the target and signs the players of total tickets in.
 func newFrontend(ctx context.Context, cfg *Config, total int) (*frontend, error) {
-	f := &frontend{cfg: cfg, http: &http.Client{Transport: &http.Transport{MaxIdleConns: idleConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: time.Minute}}}
+	f := &frontend{cfg: cfg, http: &http.Client{Transport: &http.Transport{
+		MaxIdleConns: idleConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: time.Minute,
+		TLSClientConfig: &tls.Config{RootCAs: cfg.authorities},
+	}}}
 	if err := f.encode(); err != nil {
 		return nil, err
 	}

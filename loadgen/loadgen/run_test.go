@@ -2,7 +2,12 @@ package loadgen_test
 
 import (
 	"context"
+	"encoding/pem"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -218,10 +223,32 @@ func TestWrongSettings(t *testing.T) {
 	var cfg loadgen.Config
 	config.Default(&cfg)
 	cfg.Target, cfg.Rate, cfg.Duration, cfg.Wait, cfg.Timeout, cfg.Connections, cfg.OpenMatch = "x", -1, 0, "x", 0, 0, "x"
+	cfg.FrontendCA = filepath.Join(t.TempDir(), "none")
 	err := config.Validate(&cfg)
-	for _, flag := range []string{"target", "rate", "duration", "wait", "timeout", "connections", "open-match"} {
+	for _, flag := range []string{"target", "rate", "duration", "wait", "timeout", "connections", "open-match", "frontend-ca"} {
 		if err == nil || !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s is not in %v", flag, err)
 		}
+	}
+}
+
+func TestFrontendCA(t *testing.T) {
+	var cfg loadgen.Config
+	config.Default(&cfg)
+	cfg.FrontendCA = filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(cfg.FrontendCA, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := config.Validate(&cfg); err == nil || !strings.Contains(err.Error(), "--frontend-ca: must hold certificates as PEM") {
+		t.Error(err)
+	}
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(cfg.FrontendCA, authority, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := config.Validate(&cfg); err != nil {
+		t.Error(err)
 	}
 }

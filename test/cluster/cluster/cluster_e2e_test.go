@@ -202,6 +202,10 @@ func testServices(t *testing.T, c *Cluster) {
 			return nil
 		})
 	}
+	// Where there is no Service there is nobody, outside of the cluster neither.
+	if out := get(t, c, "game", "http://10.96.200.200/"); !strings.Contains(out, "connection refused") {
+		t.Errorf("the address of no Service: %q", out)
+	}
 }
 
 func testPolicies(t *testing.T, c *Cluster) {

@@ -103,8 +103,14 @@ func (c *Cluster) buildNetwork(ctx context.Context) error {
 		type nat hook postrouting priority srcnat;
 		ip saddr { %[2]s, %[3]s } oifname != %[1]q masquerade
 	}
+	# An address of a Service that a node has no rule for yet is nowhere, not
+	# somebody's outside.
+	chain forward {
+		type filter hook forward priority filter;
+		ip saddr { %[2]s, %[3]s } ip daddr %[4]s reject
+	}
 }
-`, s.table(), s.NodeNet, s.PodNet))
+`, s.table(), s.NodeNet, s.PodNet, serviceNet))
 }
 
 func nft(ctx context.Context, rules string) error {

@@ -43,7 +43,8 @@ func (c *Cluster) Nodes() []NodeStatus {
 	return all
 }
 
-// AddNode makes a node, which joins by kubeadm, and waits until it is Ready.
+// AddNode makes a node, which joins by kubeadm, and waits until it is Ready. No
+// other node can be added meanwhile.
 func (c *Cluster) AddNode(ctx context.Context, o NodeOptions) error {
 	if err := o.validate(); err != nil {
 		return err
@@ -53,6 +54,9 @@ func (c *Cluster) AddNode(ctx context.Context, o NodeOptions) error {
 		return err
 	}
 	defer unlock()
+	if o.Script != "" {
+		return c.addNodes(ctx, "", o)
+	}
 	token := newToken()
 	if _, err := c.kubeadm(ctx, "token", "create", token, "--ttl", "15m", "--kubeconfig", c.Kubeconfig); err != nil {
 		return err
@@ -128,10 +132,19 @@ func (c *Cluster) addNode(ctx context.Context, n node, token string) error {
 		return nil
 	})
 	g.Go(func() error {
-		out, err := c.on(gctx, n.Name, "kubeadm", "join", "--config", nodeConfig+"/join.yaml")
+		out, err := c.on(gctx, n.Name, n.join()...)
 		return errors.Join(err, os.WriteFile(c.path("machines", n.Name, "log", "kubeadm.log"), []byte(out), 0o600))
 	})
 	return g.Wait()
+}
+
+// join is the command that joins a node.
+func (n node) join() []string {
+	if n.Script == "" {
+		return []string{"kubeadm", "join", "--config", nodeConfig + "/join.yaml"}
+	}
+	// kubeadm looks for a machine with systemd of its own.
+	return []string{"bash", "-c", `kubeadm() { local skip=; [ "$1" != join ] || skip=--skip-phases=preflight; command kubeadm "$@" $skip; }; export -f kubeadm; exec bash ` + nodeConfig + "/" + startupScript}
 }
 
 // connectPods gives nodes that have joined their network of pods, and waits

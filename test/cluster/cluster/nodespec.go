@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -17,6 +16,8 @@ const (
 	// nodePrograms and nodeConfig are folders on nodes.
 	nodePrograms = "/run/torikumi/bin"
 	nodeConfig   = "/run/torikumi/config"
+	// startupScript is a file there.
+	startupScript = "startup.sh"
 )
 
 // kernelSettings are what a kubelet sets, for the whole machine. It finds them
@@ -53,22 +54,22 @@ func (c *Cluster) prepareNode(n node, token string) error {
 			return err
 		}
 	}
+	if err := os.Symlink("/run", filepath.Join(dir, "var/run")); err != nil {
+		return err
+	}
+	if n.Script != "" {
+		return os.WriteFile(filepath.Join(dir, "config", startupScript), []byte(n.Script), 0o600)
+	}
 	hash, err := c.caHash()
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		os.Symlink("/run", filepath.Join(dir, "var/run")),
-		writeYAML(filepath.Join(dir, "config/join.yaml"), c.joinConfig(n, token, hash)),
-	)
+	return writeYAML(filepath.Join(dir, "config/join.yaml"), c.joinConfig(n, token, hash))
 }
 
 func (c *Cluster) joinConfig(n node, token, hash string) object {
 	arg := func(name, value string) object { return object{"name": name, "value": value} }
-	args := []object{
-		arg("node-ip", c.state.address(n).String()),
-		arg("cgroup-root", "/"+c.state.cgroup()+"/"+n.Name),
-	}
+	var args []object
 	if len(n.Labels) > 0 {
 		var labels []string
 		for key, value := range n.Labels {
@@ -129,8 +130,11 @@ func (c *Cluster) nodeSpec(n node) machine.Spec {
 	spec.Services = []machine.Service{
 		{Name: "containerd", Env: env, Args: []string{"/usr/bin/containerd", "--config", "/etc/containerd/config.toml"}},
 		{Name: "kubelet", Env: env, Needs: []string{"/var/lib/kubelet/config.yaml", kubeletFlags}, Args: []string{"/bin/sh", "-c",
-			". " + kubeletFlags + `; exec kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf ` +
-				`--kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS`}},
+			". " + kubeletFlags + "; [ ! -e " + kubeletDefaults + " ] || . " + kubeletDefaults +
+				`; exec kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf ` +
+				`--kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml ` +
+				"--node-ip=" + c.state.address(n).String() + " --cgroup-root=/" + c.state.cgroup() + "/" + n.Name +
+				` $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS`}},
 		// The limits of connections are the whole machine's.
 		{Name: "kube-proxy", Env: env, Args: []string{nodePrograms + "/kube-proxy", "--kubeconfig=" + nodeConfig + "/kube-proxy.conf",
 			"--hostname-override=" + n.Name, "--proxy-mode=iptables", "--cluster-cidr=" + c.state.PodNet.String(),
@@ -154,7 +158,11 @@ func registryConfig(registry string) string {
 `, registry)
 }
 
-const kubeletFlags = "/var/lib/kubelet/kubeadm-flags.env"
+const (
+	kubeletFlags = "/var/lib/kubelet/kubeadm-flags.env"
+	// kubeletDefaults is where an administrator's arguments are.
+	kubeletDefaults = "/etc/default/kubelet"
+)
 
 // Pods with the RuntimeClass kata run as all others do.
 const containerdConfig = `version = 2

@@ -44,6 +44,11 @@ type NodeOptions struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	// Taints are KEY=VALUE:EFFECT or KEY:EFFECT.
 	Taints []string `json:"taints,omitempty"`
+	// Script joins the node, as a VM's startup script does: bash runs it as root, and
+	// it has to call kubeadm. It may leave arguments of the kubelet in
+	// /etc/default/kubelet. It is for AddNode, without labels and taints. If empty,
+	// the harness joins the node.
+	Script string `json:"script,omitempty"`
 }
 
 // The labels that the suite's manifests select nodes by.
@@ -169,6 +174,9 @@ func (n NodeOptions) validate() error {
 		if !labelPattern.MatchString(key) || !valuePattern.MatchString(value) {
 			errs = append(errs, fmt.Errorf("labels of node %q must be KEY=VALUE, got %q=%q", n.Name, key, value))
 		}
+	}
+	if n.Script != "" && len(n.Labels)+len(n.Taints) > 0 {
+		errs = append(errs, fmt.Errorf("node %q has a script, which sets its labels and taints", n.Name))
 	}
 	for _, taint := range n.Taints {
 		if !taintPattern.MatchString(taint) {

@@ -23,16 +23,25 @@ import (
 const (
 	// root is the repository's, seen from here.
 	root = "../../.."
-	// suite is what is applied.
-	suite = "test/cluster/e2e/testdata/suite"
-	games = "test/cluster/e2e/testdata/games"
+	// testdata is what is applied, seen from the root.
+	testdata = "test/cluster/e2e/testdata/"
 	// patience bounds the wait for a deployment.
 	patience = 5 * time.Minute
 )
 
+// setup is what a harness is made of.
+type setup struct {
+	// suite and games are folders of kustomizations.
+	suite, games string
+	nodes        []cluster.NodeOptions
+	// images are tars that all nodes get.
+	images []string
+}
+
 // harness is a cluster with the suite on it.
 type harness struct {
 	*testing.T
+	setup
 	cluster *cluster.Cluster
 	// node is the address of a node that players come in by.
 	node string
@@ -46,26 +55,26 @@ const clusterEnv = "TORIKUMI_E2E_CLUSTER"
 
 // newHarness makes a cluster, which ends with the test, or takes the one that
 // clusterEnv names. Its nodes have the images.
-func newHarness(t *testing.T, images []string) *harness {
+func newHarness(t *testing.T, s setup) *harness {
 	t.Helper()
 	if folder := os.Getenv(clusterEnv); folder != "" {
 		c, err := cluster.Open(folder)
 		if err != nil {
 			t.Fatalf("%s: %v", clusterEnv, err)
 		}
-		for _, image := range images {
+		for _, image := range s.images {
 			if err := c.LoadImage(t.Context(), image); err != nil {
 				t.Fatal(err)
 			}
 		}
-		return (&harness{T: t, cluster: c}).enter()
+		return (&harness{T: t, setup: s, cluster: c}).enter()
 	}
 	if err := cluster.Requirements(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	c, err := cluster.Up(t.Context(), cluster.Options{
-		Name: "e2e", State: filepath.Join(t.TempDir(), "cluster"), Nodes: cluster.DefaultNodes(2), Images: images, Progress: logWriter{t},
+		Name: "e2e", State: filepath.Join(t.TempDir(), "cluster"), Nodes: s.nodes, Images: s.images, Progress: logWriter{t},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -76,13 +85,13 @@ func newHarness(t *testing.T, images []string) *harness {
 		}
 	})
 	t.Logf("%5.1fs cluster", time.Since(began).Seconds())
-	return (&harness{T: t, cluster: c}).enter()
+	return (&harness{T: t, setup: s, cluster: c}).enter()
 }
 
 // enter finds the way in, and shows what there is if the test fails.
 func (h *harness) enter() *harness {
 	for _, n := range h.cluster.Nodes() {
-		if n.Labels["node-type"] != "" {
+		if n.Labels["node-type"] == "gcp-permanent" {
 			h.node = n.IP.String()
 		}
 	}
@@ -124,11 +133,9 @@ func (h *harness) kubectl(args ...string) string {
 	return out
 }
 
-// deploy does what the manifests tell a user to do, and waits until a game can be
-// played.
-func (h *harness) deploy() {
+// namespaces makes them and the Secrets of the suite, as a user does first.
+func (h *harness) namespaces() {
 	h.Helper()
-	began := time.Now()
 	if h.secrets == nil {
 		cmd := exec.CommandContext(h.Context(), "go", "run", "./local", "secrets", "--namespaces", "--allocator=false")
 		cmd.Dir, cmd.Stderr = root, os.Stderr
@@ -141,9 +148,17 @@ func (h *harness) deploy() {
 	if _, err := h.run(h.secrets, h.cluster.Kubectl(), "apply", "--server-side", "-f", "-"); err != nil {
 		h.Fatal(err)
 	}
-	h.kubectl("apply", "-k", suite)
+}
+
+// deploy does what the manifests tell a user to do, and waits until a game can be
+// played.
+func (h *harness) deploy() {
+	h.Helper()
+	began := time.Now()
+	h.namespaces()
+	h.kubectl("apply", "-k", testdata+h.suite)
 	h.eventually("the Fleet is known", func() error {
-		_, err := h.run(nil, h.cluster.Kubectl(), "apply", "-k", games)
+		_, err := h.run(nil, h.cluster.Kubectl(), "apply", "-k", testdata+h.games)
 		return err
 	})
 	h.available()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -37,9 +38,10 @@ func redisInstalled() error {
 	return nil
 }
 
-// makeImages builds them as a user would, and returns their tars. A cluster that runs
+// makeImages builds images as a user would, and returns their tars and
+// Redis's. A cluster that runs
 // already has all but Redis's.
-func makeImages(t *testing.T) []string {
+func makeImages(t *testing.T, used ...string) []string {
 	t.Helper()
 	if err := errors.Join(cluster.Requirements(), redisInstalled()); err != nil {
 		t.Fatal(err)
@@ -68,9 +70,7 @@ func makeImages(t *testing.T) []string {
 // writeRedis makes an image of the Redis on this machine, with the shell that its
 // probes are run by and the libraries of both.
 func writeRedis(file string) error {
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	done := map[string]bool{}
+	files := map[string]string{}
 	for _, program := range []string{"redis-server", "redis-cli", "sh"} {
 		path, err := exec.LookPath(program)
 		if err != nil {
@@ -80,27 +80,47 @@ func writeRedis(file string) error {
 		if err != nil {
 			return fmt.Errorf("libraries of %s: %w", path, err)
 		}
-		files := map[string]string{"usr/local/bin/" + program: path}
+		files["usr/local/bin/"+program] = path
 		for _, word := range strings.Fields(string(libraries)) {
 			if strings.HasPrefix(word, "/") {
 				files[strings.TrimPrefix(word, "/")] = word
 			}
 		}
-		for to, from := range files {
-			if done[to] {
-				continue
-			}
-			done[to] = true
-			content, err := os.ReadFile(from)
-			if err != nil {
-				return err
-			}
-			if err := w.WriteHeader(&tar.Header{Name: to, Mode: 0o755, Size: int64(len(content))}); err != nil {
-				return err
-			}
-			if _, err := w.Write(content); err != nil {
-				return err
-			}
+	}
+	return writeImage(file, redisImage, files, v1.Config{Env: []string{"PATH=/usr/local/bin"}})
+}
+
+// writeMachines makes the image of testdata/machines.
+func writeMachines(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	program, file := filepath.Join(dir, "machines"), filepath.Join(dir, "machines.tar")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./testdata/machines")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	err := writeImage(file, "docker.io/torikumi/machines:e2e", map[string]string{"bin/machines": program}, v1.Config{Entrypoint: []string{"/bin/machines"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// writeImage makes an image of files of this machine, by their paths in it.
+func writeImage(file, reference string, files map[string]string, settings v1.Config) error {
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	for to, from := range files {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := w.WriteHeader(&tar.Header{Name: to, Mode: 0o755, Size: int64(len(content))}); err != nil {
+			return err
+		}
+		if _, err := w.Write(content); err != nil {
+			return err
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -119,11 +139,11 @@ func writeRedis(file string) error {
 		return err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Config.Env = "linux", runtime.GOARCH, []string{"PATH=/usr/local/bin"}
+	config.OS, config.Architecture, config.Config = "linux", runtime.GOARCH, settings
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		return err
 	}
-	tag, err := name.NewTag(redisImage)
+	tag, err := name.NewTag(reference)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,4 +52,28 @@ func (h *harness) memory() string {
 		text += fmt.Sprintf(" %s %d MB", name, most[name]/1024)
 	}
 	return text
+}
+
+// workingSets is what the pods of a node take, as its kubelet counts it, and their
+// sum.
+func (h *harness) workingSets(node string) string {
+	h.Helper()
+	var summary struct {
+		Pods []struct {
+			PodRef struct{ Name string }
+			Memory struct{ WorkingSetBytes int }
+		}
+	}
+	if err := json.Unmarshal([]byte(h.kubectl("get", "--raw", "/api/v1/nodes/"+node+"/proxy/stats/summary")), &summary); err != nil {
+		h.Fatal(err)
+	}
+	text, sum := "", 0
+	for _, p := range summary.Pods {
+		text += fmt.Sprintf(" %s %d MB", p.PodRef.Name, p.Memory.WorkingSetBytes>>20)
+		sum += p.Memory.WorkingSetBytes
+	}
+	if sum == 0 {
+		h.Errorf("the kubelet of %s counts no memory", node)
+	}
+	return fmt.Sprintf("working sets on %s, %d MB in all:%s", node, sum>>20, text)
 }

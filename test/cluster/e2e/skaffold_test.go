@@ -28,13 +28,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"torikumi/loadgen/loadgen"
+	"torikumi/test/cluster/cluster"
 )
 
 // TestSkaffold does with skaffold.yaml what its user does, with the real skaffold
 // and ko, through the cluster's registry, and without Docker. It needs
 // bin/skaffold, which takes minutes to build, and has a tag of its own for that.
 func TestSkaffold(t *testing.T) {
-	s := newSkaffold(newHarness(t, nil))
+	s := newSkaffold(newHarness(t, setup{nodes: cluster.DefaultNodes(2)}))
 	for _, c := range []struct {
 		name string
 		run  func(*skaffold)
@@ -212,7 +213,7 @@ func extract(img v1.Image, path string) ([]byte, error) {
 // openPorts lets players in at each node's address.
 func (s *skaffold) openPorts() {
 	s.Helper()
-	s.kubectl("apply", "-f", suite+"/players.yaml")
+	s.kubectl("apply", "-f", testdata+"suite/players.yaml")
 	for _, port := range []string{"30080", "30081"} {
 		s.eventually("port "+port+" is open", func() error {
 			return answers(http.MethodGet, "http://"+s.node+":"+port+"/readyz", "", "")

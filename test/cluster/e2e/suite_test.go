@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"torikumi/loadgen/loadgen"
+	"torikumi/test/cluster/cluster"
 )
 
 // TestSuite applies the suite as a user would, and plays on it while it is
 // disturbed in every way that an operator knows.
 func TestSuite(t *testing.T) {
-	h := newHarness(t, makeImages(t))
+	h := newHarness(t, setup{suite: "suite", games: "games", nodes: cluster.DefaultNodes(2), images: makeImages(t, used...)})
 	h.deploy()
 	h.noRestarts()
 	h.Log("\n" + h.kubectl("get", "pods,gameservers", "-A", "-o", "wide"))
@@ -157,12 +158,17 @@ func (h *harness) nodeDrained() {
 // deletedAndApplied: what was applied can be deleted, leaves nothing, and can be
 // applied again.
 func (h *harness) deletedAndApplied() {
-	h.kubectl("delete", "-k", games, "--timeout=2m")
-	h.kubectl("delete", "-k", suite, "--timeout=3m")
-	h.nothingLeft()
-	h.kubectl("create", "namespace", "torikumi", "--dry-run=client")
+	h.deleteAll()
 	h.deploy()
 	h.play()
+}
+
+// deleteAll deletes what was applied; nothing of it may be left.
+func (h *harness) deleteAll() {
+	h.Helper()
+	h.kubectl("delete", "-k", testdata+h.games, "--timeout=2m")
+	h.kubectl("delete", "-k", testdata+h.suite, "--timeout=3m")
+	h.nothingLeft()
 }
 
 // nothingLeft waits until nothing of the suite is in the cluster.
