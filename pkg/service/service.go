@@ -104,7 +104,7 @@ func NewRegistry() *prometheus.Registry {
 // returns nil after such a stop, and otherwise what went wrong. Nothing it has
 // started is left when it returns.
 func Run(ctx context.Context, o Options) error {
-	s, err := open(o)
+	s, err := open(ctx, o)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", o.Name, err)
 	}
@@ -126,13 +126,13 @@ type server struct {
 	endRequests context.CancelFunc
 }
 
-func open(o Options) (*server, error) {
+func open(ctx context.Context, o Options) (*server, error) {
 	o.Logger = cmp.Or(o.Logger, o.Config.Logger(os.Stderr, o.Name))
 	o.Registry = cmp.Or(o.Registry, NewRegistry())
 	o.Config.ShutdownTimeout = cmp.Or(o.Config.ShutdownTimeout, 10*time.Second)
 	s := &server{Options: o, state: &readiness{checks: o.Ready}, endRequests: func() {}}
 	s.openGRPC()
-	err := s.listen()
+	err := s.listen(ctx)
 	if err == nil {
 		err = s.openHTTP()
 	}
@@ -143,9 +143,9 @@ func open(o Options) (*server, error) {
 	return s, nil
 }
 
-func (s *server) listen() error {
+func (s *server) listen(ctx context.Context) error {
 	for _, addr := range s.GRPCListen {
-		l, err := net.Listen("tcp", addr)
+		l, err := Listen(ctx, addr)
 		if err != nil {
 			return fmt.Errorf("listen for gRPC: %w", err)
 		}
@@ -155,7 +155,7 @@ func (s *server) listen() error {
 		if addr == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", addr)
+		l, err := Listen(ctx, addr)
 		if err != nil {
 			return fmt.Errorf("listen for HTTP: %w", err)
 		}
@@ -168,7 +168,7 @@ func (s *server) listen() error {
 		if s.TLS == nil {
 			return errors.New("listen for HTTPS: no settings of TLS")
 		}
-		l, err := net.Listen("tcp", addr)
+		l, err := Listen(ctx, addr)
 		if err != nil {
 			return fmt.Errorf("listen for HTTPS: %w", err)
 		}

@@ -159,7 +159,7 @@ func runUp(ctx context.Context, p service.Process) int {
 		}
 		code := p.Fail("torikumi up", err)
 		if errors.Is(err, syscall.EADDRINUSE) {
-			fmt.Fprintln(p.Stderr, "Another program has the port. Choose others with --http-port, --grpc-port, --issuer-port (0 is any free one) or --open-match-ports=false.")
+			fmt.Fprintln(p.Stderr, "Choose other ports with --http-port, --grpc-port, --issuer-port (0 is any free one) or --open-match-ports=false.")
 		}
 		return code
 	}

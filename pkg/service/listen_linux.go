@@ -1,0 +1,103 @@
+package service
+
+import (
+	"bufio"
+	"encoding/hex"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// portHolder looks into /proc for the socket that has a port. A server counts
+// before connections.
+func portHolder(addr string) holder {
+	port, ok := portOf(addr)
+	if !ok {
+		return holder{}
+	}
+	var found holder
+	inode := ""
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		for _, s := range sockets(table) {
+			const listening, closed, waiting = "0A", "07", "06"
+			if s.local.Port() != port || s.state == closed || s.state == waiting || found.server {
+				continue
+			}
+			found, inode = holder{server: s.state == listening}, s.inode
+			if !found.server {
+				found.peer = s.peer
+			}
+		}
+	}
+	if inode != "" && inode != "0" {
+		found.program, found.pid = owner(inode)
+	}
+	return found
+}
+
+type socket struct {
+	local, peer  netip.AddrPort
+	state, inode string
+}
+
+// sockets reads a table of the kernel; rows that are not as expected are passed
+// over.
+func sockets(table string) []socket {
+	f, err := os.Open(table)
+	if err != nil {
+		return nil
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	var out []socket
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 {
+			continue
+		}
+		local, ok := endpoint(fields[1])
+		peer, ok2 := endpoint(fields[2])
+		if ok && ok2 {
+			out = append(out, socket{local, peer, fields[3], fields[9]})
+		}
+	}
+	return out
+}
+
+// endpoint reads an address as the kernel writes it: words of four bytes, each
+// the least significant byte first, on the machines that we know.
+func endpoint(text string) (netip.AddrPort, bool) {
+	host, port, _ := strings.Cut(text, ":")
+	ip, err := hex.DecodeString(host)
+	n, err2 := strconv.ParseUint(port, 16, 16)
+	if err != nil || err2 != nil || len(ip)%4 != 0 {
+		return netip.AddrPort{}, false
+	}
+	for i := 0; i < len(ip); i += 4 {
+		slices.Reverse(ip[i : i+4])
+	}
+	addr, ok := netip.AddrFromSlice(ip)
+	return netip.AddrPortFrom(addr.Unmap(), uint16(n)), ok
+}
+
+// owner finds the process that has a socket, if we may see its files.
+func owner(inode string) (program string, pid int) {
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return "", 0
+	}
+	for _, link := range links {
+		if to, err := os.Readlink(link); err != nil || to != "socket:["+inode+"]" {
+			continue
+		}
+		process := filepath.Dir(filepath.Dir(link))
+		name, err := os.ReadFile(filepath.Join(process, "comm"))
+		pid, err2 := strconv.Atoi(filepath.Base(process))
+		if err == nil && err2 == nil {
+			return strings.TrimSpace(string(name)), pid
+		}
+	}
+	return "", 0
+}
