@@ -13,6 +13,7 @@ import (
 	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
 )
 
@@ -74,6 +75,14 @@ func explanation(x search.Explanation) string {
 	line("%s has waited %v and is in no match.", x.Ticket, wait)
 	if x.Reason != "" || x.Others == 0 {
 		line("%s.", capital(explain.Summary(x)))
+		for _, r := range x.Refusals {
+			switch {
+			case r.Asks != "":
+				line("The rule %q asks for %s %s, the ticket has %s.", r.Rule, r.Attribute, r.Asks, figure(r.Has))
+			case r.Needed > 0:
+				line("The rule %q allows %s ms, the ticket has %s in the nearest region%s.", r.Rule, figure(r.Most), figure(r.Needed), when(r.Threshold))
+			}
+		}
 		return b.String()
 	}
 	line("%d other tickets wait.", x.Others)
@@ -84,20 +93,45 @@ func explanation(x search.Explanation) string {
 		switch {
 		case a.Rule == search.RegionRule:
 			line("%6d have no region in common with it", a.Tickets)
-		case a.Most > 0 || a.Nearest > 0:
-			line("%6d are kept apart by the rule %q (%s): it allows a difference of %s, the nearest is %s away", a.Tickets, a.Rule, a.Kind, figure(a.Most), figure(a.Nearest))
+		case a.Needed > 0 && a.Kind == ruleset.Latency:
+			line("%6d are kept apart by the rule %q (%s): it allows %s ms, with the nearest it takes %s%s", a.Tickets, a.Rule, a.Kind, figure(a.Most), figure(a.Needed), when(a.Threshold))
+		case a.Needed > 0:
+			line("%6d are kept apart by the rule %q (%s): it allows a difference of %s, the nearest is %s away%s", a.Tickets, a.Rule, a.Kind, figure(a.Most), figure(a.Needed), when(a.Threshold))
 		default:
 			line("%6d are kept apart by the rule %q (%s)", a.Tickets, a.Rule, a.Kind)
 		}
 	}
 	line("%6d could play with it: %d players, and the smallest match needs %d", x.Candidates, x.Players, x.Needs)
-	if len(x.Broken) > 0 {
-		line("Together with them it breaks: %s.", strings.Join(x.Broken, ", "))
+	for i, name := range x.Broken {
+		switch t := x.Thresholds[i]; {
+		case t.Needed > 0:
+			line("Together with them it breaks the rule %q: it allows %s, %s would do%s.", name, figure(t.Most), figure(t.Needed), when(t))
+		case t.Most > 0:
+			line("Together with them it breaks the rule %q: it allows %s%s.", name, figure(t.Most), when(t))
+		case t.Loosens:
+			line("Together with them it breaks the rule %q%s.", name, when(t))
+		default:
+			line("Together with them it breaks the rule %q.", name)
+		}
 	}
 	for _, l := range x.Later {
 		line("In %v, as the rules loosen, up to %d of them could play with it: %d players.", l.In.Round(time.Millisecond), l.Candidates, l.Players)
 	}
 	return b.String()
+}
+
+// when says when a rule comes to allow what is needed.
+func when(t search.Threshold) string {
+	in := t.In.Round(time.Millisecond)
+	switch {
+	case t.Loosens && math.IsInf(t.Then, 1):
+		return fmt.Sprintf("; in %v it demands nothing any more", in)
+	case t.Loosens:
+		return fmt.Sprintf("; in %v it allows %s", in, figure(t.Then))
+	case t.Needed > 0:
+		return "; it never allows that"
+	}
+	return ""
 }
 
 // figure is a number with as many digits as people read.
@@ -124,6 +158,7 @@ type explainedJSON struct {
 	Players    int                 `json:"candidate_players"`
 	Needs      int                 `json:"needs"`
 	Broken     []string            `json:"broken_rules"`
+	Breaches   []breachJSON        `json:"thresholds,omitempty"`
 	Refused    []refusalJSON       `json:"refused_by,omitempty"`
 	Later      []laterJSON         `json:"later"`
 }
@@ -134,6 +169,25 @@ type apartJSON struct {
 	Tickets int     `json:"tickets"`
 	Most    float64 `json:"allowed,omitempty"`
 	Nearest float64 `json:"nearest,omitempty"`
+	// AllowedInS is when the rule allows it, in seconds; none: never.
+	AllowedInS *float64 `json:"allowed_in_s,omitempty"`
+}
+
+// breachJSON is a rule that matches broke, or that refuses the ticket.
+type breachJSON struct {
+	Rule       string   `json:"rule"`
+	Most       float64  `json:"allowed,omitempty"`
+	Needed     float64  `json:"needed,omitempty"`
+	AllowedInS *float64 `json:"allowed_in_s,omitempty"`
+}
+
+// allowedIn is nil if it never is, or not known to be.
+func allowedIn(t search.Threshold) *float64 {
+	if !t.Loosens || t.Needed == 0 {
+		return nil
+	}
+	s := t.In.Seconds()
+	return &s
 }
 
 // refusalJSON is a rule that refuses the ticket, or an attribute that is missing
@@ -158,7 +212,15 @@ func explained(x search.Explanation) explainedJSON {
 		out.Broken = []string{}
 	}
 	for _, a := range x.Apart {
-		out.Apart = append(out.Apart, apartJSON{a.Rule, string(a.Kind), a.Tickets, a.Most, a.Nearest})
+		out.Apart = append(out.Apart, apartJSON{a.Rule, string(a.Kind), a.Tickets, a.Most, a.Needed, allowedIn(a.Threshold)})
+	}
+	for i, t := range x.Thresholds {
+		out.Breaches = append(out.Breaches, breachJSON{x.Broken[i], t.Most, t.Needed, allowedIn(t)})
+	}
+	for _, r := range x.Refusals {
+		if r.Needed > 0 {
+			out.Breaches = append(out.Breaches, breachJSON{r.Rule, r.Most, r.Needed, allowedIn(r.Threshold)})
+		}
 	}
 	for _, r := range x.Refusals {
 		out.Refused = append(out.Refused, refusalJSON{r.Rule, r.Attribute, string(r.Got), string(r.Want)})

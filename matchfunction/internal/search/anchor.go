@@ -421,7 +421,12 @@ func (r *run) exact() bool {
 func (r *run) blame() {
 	for _, k := range r.plan.complete {
 		if r.broke != nil && k.broken(r.state) > 0 {
-			r.broke[k.rule]++
+			b := r.broke[k.rule]
+			b.times++
+			if needed, ok := k.spreadOf(r.state); ok && (b.needed == 0 || needed < b.needed) {
+				b.needed = needed
+			}
+			r.broke[k.rule] = b
 		}
 	}
 }

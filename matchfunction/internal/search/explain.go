@@ -42,8 +42,10 @@ type Explanation struct {
 	// Broken are the rules that the matches with enough players broke, those
 	// that broke most first; with a Reason those that refuse the ticket.
 	Broken []string
+	// Thresholds are those of Broken; none with a Reason.
+	Thresholds []Threshold
 	// Later is how many candidates there will be of those who wait now when
-	// the rules loosen.
+	// the rules loosen, each time that it changes.
 	Later []Later
 }
 
@@ -53,10 +55,12 @@ type Apart struct {
 	Kind ruleset.Kind
 	// Tickets that it keeps apart.
 	Tickets int
-	// Nearest, for a rule that bounds a difference, is the smallest difference
-	// that was too large, and Most what the rule allows. Both are 0 for other
-	// rules.
-	Nearest, Most float64
+	// Threshold is, for a rule that bounds a difference or the latency, what it
+	// allows and the smallest that would let one of them meet the ticket.
+	Threshold
+	// stage and wait are those of the nearest one.
+	stage int
+	wait  time.Duration
 }
 
 // Later is a stage of the rules that is still to come.
@@ -104,9 +108,12 @@ func (e *Engine) why(ctx context.Context, p *pool, t int32) Explanation {
 	x := Explanation{Ticket: p.tickets[t].ID, Wait: p.wait[t], Size: p.size(t), Reason: plan.flaw(p, t), Others: len(p.tickets) - 1, Needs: max(0, plan.least-p.size(t))}
 	if x.Reason != "" {
 		x.Refusals = plan.refusals(p, t, x.Reason)
-		for _, r := range x.Refusals {
+		for i, r := range x.Refusals {
 			if r.Rule != "" {
 				x.Broken = append(x.Broken, r.Rule)
+			}
+			if r.Needed > 0 {
+				x.Refusals[i].Threshold = e.loosening(r.Rule, int(p.own[t]), p.wait[t], r.Threshold)
 			}
 		}
 		for stage := int(p.own[t]) + 1; stage < len(e.plans); stage++ {
@@ -118,12 +125,17 @@ func (e *Engine) why(ctx context.Context, p *pool, t int32) Explanation {
 		return x
 	}
 	e.meet(ctx, p, t, -1, &x)
-	x.Broken = e.brokenBy(ctx, p, t)
+	e.brokenBy(ctx, p, t, &x)
 	clear(p.taken)
+	candidates, players := x.Candidates, x.Players
 	for stage := int(p.own[t]) + 1; stage < len(e.plans); stage++ {
 		var then Explanation
 		in := e.meet(ctx, p, t, stage, &then)
-		x.Later = append(x.Later, Later{In: in, Candidates: then.Candidates, Players: then.Players})
+		if then.Candidates == candidates && then.Players == players {
+			continue
+		}
+		candidates, players = then.Candidates, then.Players
+		x.Later = append(x.Later, Later{In: in, Candidates: candidates, Players: players})
 	}
 	return x
 }
@@ -160,13 +172,22 @@ func (e *Engine) meet(ctx context.Context, p *pool, t int32, later int, x *Expla
 		}
 		a := apart[name]
 		if a == nil {
-			a = &Apart{Rule: name, Kind: kind, Nearest: excess, Most: most}
+			a = &Apart{Rule: name, Kind: kind, Threshold: Threshold{Needed: math.Inf(1)}}
 			apart[name] = a
 		}
 		a.Tickets++
-		a.Nearest, a.Most = min(a.Nearest, excess), max(a.Most, most)
+		a.Most = max(a.Most, most)
+		if (excess > 0 || most == 0) && excess < a.Needed { // 0: no limit would do
+			a.Needed, a.stage, a.wait = excess, stage, wait
+		}
 	}
 	for _, a := range apart {
+		if math.IsInf(a.Needed, 1) {
+			a.Needed = 0
+		}
+		if a.Needed > 0 {
+			a.Threshold = e.loosening(a.Rule, a.stage, a.wait, a.Threshold)
+		}
 		x.Apart = append(x.Apart, *a)
 	}
 	slices.SortFunc(x.Apart, func(a, b Apart) int {
@@ -191,7 +212,7 @@ func (pl *plan) apart(p *pool, a, b int32) (name string, kind ruleset.Kind, diff
 	}
 	if pl.reachable(p, a)&pl.reachable(p, b) == 0 && len(p.regions) > 0 {
 		if len(pl.limits) > 0 {
-			return of(pl.limits[0].rule, 0, 0)
+			return of(pl.limits[0].rule, pl.nearestLatency(p, a, b), pl.limits[0].most)
 		}
 		return RegionRule, "", 0, 0
 	}
@@ -262,17 +283,17 @@ func (pl *plan) brokenGuard(st *state) *ruleset.Rule {
 }
 
 // brokenBy makes matches around the ticket and tells which rules those with
-// enough players broke.
-func (e *Engine) brokenBy(ctx context.Context, p *pool, t int32) []string {
+// enough players broke, and by how much at least.
+func (e *Engine) brokenBy(ctx context.Context, p *pool, t int32, x *Explanation) {
 	r := newRun(ctx, e, p, e.plans[p.own[t]])
 	if len(r.free) == 0 {
-		return nil
+		return
 	}
 	r.scale = 1
 	r.sortByAge(r.free)
 	r.sortIntoGroups()
 	r.state = newState(r)
-	r.broke = make(map[*ruleset.Rule]int)
+	r.broke = make(map[*ruleset.Rule]breach)
 	defer r.watch(1)()
 	budget := stepsSecond
 	r.anchor(t, &budget)
@@ -281,11 +302,11 @@ func (e *Engine) brokenBy(ctx context.Context, p *pool, t int32) []string {
 		rules = append(rules, k)
 	}
 	slices.SortFunc(rules, func(a, b *ruleset.Rule) int {
-		return cmp.Or(cmp.Compare(r.broke[b], r.broke[a]), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(r.broke[b].times, r.broke[a].times), cmp.Compare(a.Name, b.Name))
 	})
-	var names []string
 	for _, k := range rules {
-		names = append(names, k.Name)
+		x.Broken = append(x.Broken, k.Name)
+		most, _ := mostOf(k)
+		x.Thresholds = append(x.Thresholds, e.loosening(k.Name, int(p.own[t]), p.wait[t], Threshold{Most: most, Needed: r.broke[k].needed}))
 	}
-	return names
 }

@@ -63,7 +63,7 @@ func TestExplainCountsEachOtherTicketOnce(t *testing.T) {
 	for _, a := range x.Apart {
 		apart[a.Rule] = a
 	}
-	if c := apart["close"]; c.Tickets != 2 || c.Nearest != 150 || c.Most != 100 || x.Apart[0].Rule != "close" {
+	if c := apart["close"]; c.Tickets != 2 || c.Needed != 150 || c.Most != 100 || x.Apart[0].Rule != "close" {
 		t.Errorf("close: %+v", c)
 	}
 	for _, name := range []string{"mode", "near", "different"} {
@@ -118,7 +118,7 @@ func TestExplainSaysWhatIsWrongWithATicket(t *testing.T) {
 		want   search.Refusal
 	}{
 		"missing":    {lacks, search.Refusal{Attribute: "skill", Want: ruleset.Number}},
-		"distant":    {distant, search.Refusal{Rule: "near", Kind: ruleset.Latency}},
+		"distant":    {distant, search.Refusal{Rule: "near", Kind: ruleset.Latency, Threshold: search.Threshold{Most: 80, Needed: 81}}},
 		"regionless": {regionless, search.Refusal{Rule: "near", Kind: ruleset.Latency, Lacks: true}},
 		"mistyped":   {mistyped, search.Refusal{Attribute: "skill", Want: ruleset.Number, Got: ruleset.String}},
 		"divided":    {divided, search.Refusal{Rule: "mode", Kind: ruleset.BatchDistance, Attribute: "mode", Among: true}},
@@ -163,5 +163,71 @@ func TestExplainNamesTheRulesThatShutATicketOut(t *testing.T) {
 		} else if later := len(x.Later) > 0 && x.Reason != ""; later != (c.side == "green" && c.hours == 3) || later && x.Later[0].In != 30*time.Second {
 			t.Errorf("%v %s: later: %+v", c.hours, c.side, x.Later)
 		}
+	}
+}
+
+// Each cause has the number that would have let the ticket be matched, and when
+// the rule allows it; stages that change nothing are left out.
+func TestExplainNamesThresholds(t *testing.T) {
+	const text = `{"name": "steps", "ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "skill", "type": "number"}],
+		"teams": [{"name": "red", "minPlayers": 1, "maxPlayers": 1}, {"name": "blue", "minPlayers": 1, "maxPlayers": 1}],
+		"rules": [%s],
+		"expansions": [{"target": "rules[R].%s", "steps": [{"waitTimeSeconds": 10, "value": 101}, {"waitTimeSeconds": 20, "value": 102},
+			{"waitTimeSeconds": 30, "value": 103}, {"waitTimeSeconds": 40, "value": 300}, {"waitTimeSeconds": 50, "value": 301}]}]}`
+	at := func(id string, skill, ms float64) rule.Ticket {
+		k := waiting(id, skill, "", "", 4*time.Second)
+		k.Players[0].Latencies = []rule.Latency{{Region: "eu", Milliseconds: ms}}
+		return k
+	}
+	look := func(rules, property string, tickets ...rule.Ticket) search.Explanation {
+		t.Helper()
+		rs, err := ruleset.Parse(fmt.Appendf(nil, text, rules, property))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := search.Compile(rs, search.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Explain(t.Context(), tickets, 0, now)
+	}
+	allowed := search.Threshold{Most: 100, Needed: 250, Loosens: true, In: 36 * time.Second, Then: 300}
+	never := search.Threshold{Most: 100, Needed: 400}
+
+	const close = `{"name": "R", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100}`
+	for _, c := range []struct {
+		apart float64
+		want  search.Threshold
+		later int
+	}{{250, allowed, 1}, {400, never, 0}} {
+		x := look(close, "maxDistance", at("me", 1000, 1), at("other", 1000+c.apart, 1))
+		if len(x.Apart) != 1 || x.Apart[0].Threshold != c.want || len(x.Later) != c.later || c.later == 1 && x.Later[0].In != 36*time.Second {
+			t.Errorf("apart: %+v, later %+v", x.Apart, x.Later)
+		}
+		x = look(`{"name": "R", "type": "teamDifference", "attribute": "skill", "maxDifference": 100}`, "maxDifference", at("me", 1000, 1), at("other", 1000+c.apart, 1))
+		if len(x.Thresholds) != 1 || len(x.Broken) != 1 || len(x.Later) != 0 {
+			t.Fatalf("broken: %+v", x)
+		}
+		got := x.Thresholds[0]
+		if d := got.Needed - c.want.Needed; d < -1e-6 || d > 1e-6 {
+			t.Errorf("broken: %+v", got)
+		}
+		if got.Needed = c.want.Needed; got != c.want {
+			t.Errorf("broken: %+v", got)
+		}
+		x = look(`{"name": "R", "type": "latency", "maxLatency": 100}`, "maxLatency", at("me", 1000, c.apart))
+		if len(x.Refusals) != 1 || x.Refusals[0].Threshold != c.want {
+			t.Errorf("refused: %+v", x.Refusals)
+		}
+	}
+	// The nearest of several counts.
+	x := look(close, "maxDistance", at("me", 1000, 1), at("far", 2000, 1), at("near", 1250, 1))
+	if len(x.Apart) != 1 || x.Apart[0].Threshold != allowed || x.Apart[0].Tickets != 2 {
+		t.Errorf("two apart: %+v", x.Apart)
+	}
+	// What a ticket is asked for by itself.
+	x = look(close+`, {"name": "Grown", "type": "comparison", "measurements": ["flatten(teams[*].players.attributes[skill])"], "operation": ">=", "referenceValue": 1200}`, "maxDistance", at("me", 1000, 1))
+	if len(x.Refusals) != 1 || x.Refusals[0].Asks != ">= 1200" || x.Refusals[0].Has != 1000 {
+		t.Errorf("asked for: %+v", x.Refusals)
 	}
 }

@@ -1,6 +1,10 @@
 package search
 
-import "torikumi/pkg/ruleset"
+import (
+	"fmt"
+
+	"torikumi/pkg/ruleset"
+)
 
 // Refusal is a part of why a ticket fits no match whoever else waits.
 type Refusal struct {
@@ -18,6 +22,12 @@ type Refusal struct {
 	// ticket has neither; LacksSome, whether some of its players have latencies and
 	// there is no region to which all have one.
 	Lacks, LacksSome bool
+	// Threshold is that of a latency rule, where there is a region at all.
+	Threshold
+	// Asks is what a comparison asks of the attribute, as ">= 10", and Has the
+	// value of the ticket in the way; Asks is empty where that is not known.
+	Asks string
+	Has  float64
 	// Among reports whether the players of the party break the rule among themselves.
 	Among bool
 }
@@ -70,7 +80,11 @@ func (pl *plan) tooFar(p *pool, t int32) []Refusal {
 		}
 		some := p.named[t] && pl.needsRegion && !p.measured(t)
 		if r.MaxLatency != nil || !p.named[t] || some {
-			out = append(out, Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.named[t], LacksSome: some})
+			refusal := Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.named[t], LacksSome: some}
+			if r.MaxLatency != nil && p.named[t] && !some && len(pl.limits) > 0 {
+				refusal.Threshold = Threshold{Most: *r.MaxLatency, Needed: pl.nearestLatency(p, t)}
+			}
+			out = append(out, refusal)
 		}
 	}
 	return out
@@ -116,6 +130,15 @@ func (pl *plan) shutOut(p *pool, t int32) []Refusal {
 			continue
 		}
 		r := Refusal{Rule: fits[i].rule.Name, Kind: fits[i].rule.Kind, Attribute: p.schema.columns[fits[broken].column].attribute.Name}
+		if rule := fits[i].rule; rule.Kind == ruleset.Comparison && fits[broken].scalar == numbers && rule.Reference != nil && rule.Reference.Literal != nil && rule.Reference.Literal.Number != nil {
+			r.Asks = fmt.Sprintf("%s %g", rule.Operation, *rule.Reference.Literal.Number)
+			for player := p.first[t]; player < p.first[t+1]; player++ {
+				if !fits[broken].ok(p, player) {
+					r.Has = p.numbers[fits[broken].column][player]
+					break
+				}
+			}
+		}
 		together = append(together, r)
 		if of.mayBeIn(p, t) == (slotSet{}) {
 			alone = append(alone, r)

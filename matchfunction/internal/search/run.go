@@ -65,7 +65,7 @@ type run struct {
 
 	// broke counts, if it is not nil, how often a rule kept a complete match
 	// from being one.
-	broke map[*ruleset.Rule]int
+	broke map[*ruleset.Rule]breach
 
 	state *state
 	walk  walk
@@ -78,6 +78,13 @@ type run struct {
 	// Scratch of bySize.
 	sorted []candidate
 	counts []int
+}
+
+// breach is how often a rule was broken, and the least that it would have had to
+// allow, 0 if that is not known.
+type breach struct {
+	times  int
+	needed float64
 }
 
 type groupKey struct {
