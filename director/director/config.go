@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,15 +28,15 @@ type Config struct {
 	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is left running, and those that a dead director has left are not given back."`
 	MatchFunction string `flag:"matchfunction" default:"127.0.0.1:50502" rule:"host:port" help:"The match function, as Open Match reaches it."`
 
-	Allocator           string `flag:"allocator" default:"127.0.0.1:8443" rule:"host:port or kubernetes" help:"Agones's allocator service; kubernetes: GameServerAllocations through the Kubernetes API."`
-	AllocatorCA         string `flag:"allocator-ca" help:"PEM file with the authorities of the allocator's certificate. This file and the next two are read again for each new connection."`
-	AllocatorCert       string `flag:"allocator-cert" help:"PEM file with the director's client certificate for the allocator."`
-	AllocatorKey        string `flag:"allocator-key" help:"PEM file with the key of the client certificate."`
-	AllocatorServerName string `flag:"allocator-server-name" help:"Name that the allocator's certificate has to carry; none: the host of --allocator; *: any, also a certificate without a name, as Agones's chart makes it."`
-	AllocatorInsecure   bool   `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
-	GameServers         string `flag:"gameservers" rule:"host:port or kubernetes" help:"What lists and deletes game servers. kubernetes: the Kubernetes API; else a service (torikumi.v1.GameServerService), called as the allocator is; none: servers cannot be found again or deleted."`
-	Kubeconfig          string `flag:"kubeconfig" help:"Kubeconfig file of the cluster, where --allocator or --gameservers is kubernetes; none: that of the pod."`
-	Namespace           string `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
+	Allocator           []string `flag:"allocator" default:"127.0.0.1:8443" required:"matches get their servers from it" rule:"host:port or kubernetes" help:"Agones's allocator service; kubernetes: GameServerAllocations through the Kubernetes API. Several for the same game servers, the most preferred first: one that fails rests up to 30s."`
+	AllocatorCA         string   `flag:"allocator-ca" help:"PEM file with the authorities of the allocator's certificate. This file and the next two are read again for each new connection."`
+	AllocatorCert       string   `flag:"allocator-cert" help:"PEM file with the director's client certificate for the allocator."`
+	AllocatorKey        string   `flag:"allocator-key" help:"PEM file with the key of the client certificate."`
+	AllocatorServerName string   `flag:"allocator-server-name" help:"Name that the allocator's certificate has to carry; none: the host that is called; *: any, also a certificate without a name, as Agones's chart makes it."`
+	AllocatorInsecure   bool     `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
+	GameServers         string   `flag:"gameservers" rule:"host:port or kubernetes" help:"What lists and deletes game servers. kubernetes: the Kubernetes API; else a service (torikumi.v1.GameServerService), called as the allocator is; none: servers cannot be found again or deleted."`
+	Kubeconfig          string   `flag:"kubeconfig" help:"Kubeconfig file of the cluster, where --allocator or --gameservers is kubernetes; none: that of the pod."`
+	Namespace           string   `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
 
 	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
 	MatchTimeout          time.Duration `flag:"match-timeout" default:"30s" rule:"positive" help:"Longest time for one match, from receiving it to assigning its tickets. Shorter than the pending release timeout."`
@@ -68,7 +69,8 @@ func (c *Config) checkAllocator() error {
 		{"allocator-ca", c.AllocatorCA, true}, {"allocator-cert", c.AllocatorCert, true}, {"allocator-key", c.AllocatorKey, true},
 		{"allocator-server-name", c.AllocatorServerName, false},
 	}
-	overGRPC := c.Allocator != inKubernetes || (c.GameServers != "" && c.GameServers != inKubernetes)
+	isGRPC := func(addr string) bool { return addr != "" && addr != inKubernetes }
+	overGRPC := slices.ContainsFunc(c.Allocator, isGRPC) || isGRPC(c.GameServers)
 	var errs []error
 	for _, g := range given {
 		switch {
@@ -83,7 +85,7 @@ func (c *Config) checkAllocator() error {
 	if !overGRPC && c.AllocatorInsecure {
 		errs = append(errs, config.Invalid("allocator-insecure", "must not be given if the Kubernetes API does all", true))
 	}
-	if c.Kubeconfig != "" && c.Allocator != inKubernetes && c.GameServers != inKubernetes {
+	if c.Kubeconfig != "" && !slices.Contains(c.Allocator, inKubernetes) && c.GameServers != inKubernetes {
 		errs = append(errs, config.Invalid("kubeconfig", "must not be given unless --allocator or --gameservers is kubernetes", c.Kubeconfig))
 	}
 	return errors.Join(errs...)

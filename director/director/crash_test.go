@@ -33,7 +33,7 @@ func startKillable(t *testing.T, h *harness, change func(*director.Config)) (i *
 	i = start(t, h, func(c *director.Config) {
 		change(c)
 		c.OpenMatch, c.Frontend = om.addr, om.addr
-		c.Allocator, c.GameServers = fleet.addr, fleet.addr
+		c.Allocator, c.GameServers = []string{fleet.addr}, fleet.addr
 	})
 	return i, func() { om.cut(); fleet.cut(); i.stop() }
 }

@@ -2,6 +2,7 @@ package director_test
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"torikumi/director/director"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -434,4 +436,18 @@ func TestBackPressure(t *testing.T) {
 	close(gate)
 	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == len(ids) })
 	h.check(t)
+}
+
+// TestNextAllocator: while the preferred allocator is away, the next one gets
+// matches their servers; the director is ready.
+func TestNextAllocator(t *testing.T) {
+	h := newHarness(t)
+	h.addServers(10)
+	ids := h.addTickets(20)
+	i := start(t, h, func(c *director.Config) { c.Allocator = []string{porttest.Hold(t).String(), h.fleetAddr} })
+	eventually.True(t, "all are assigned", func() bool { return h.assigned(ids...) == len(ids) })
+	h.check(t)
+	if r := get(t, i, "/readyz"); r.code != http.StatusOK {
+		t.Errorf("ready: %v", r)
+	}
 }

@@ -63,7 +63,7 @@ func start(t *testing.T, h *harness, change func(*director.Config)) *instance {
 	cfg.LogLevel = slog.LevelError + 1
 	cfg.GRPCListen, cfg.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.OpenMatch, cfg.Frontend = h.omAddr, h.omAddr
-	cfg.Allocator, cfg.AllocatorInsecure, cfg.GameServers = h.fleetAddr, true, h.fleetAddr
+	cfg.Allocator, cfg.AllocatorInsecure, cfg.GameServers = []string{h.fleetAddr}, true, h.fleetAddr
 	cfg.IdleInterval = 5 * time.Millisecond
 	if change != nil {
 		change(cfg)

@@ -37,7 +37,7 @@ type others struct {
 // connect does not wait for anybody: calls fail until they are there.
 func connect(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) (*others, error) {
 	o := &others{ready: make(map[string]func(context.Context) error)}
-	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg), o.connectGameServers(cfg, set, registry, log))
+	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log))
 	if err != nil {
 		o.close()
 		return nil, err
@@ -56,25 +56,41 @@ func (o *others) connectOpenMatch(cfg *Config) (err error) {
 	return err
 }
 
-func (o *others) connectAllocator(cfg *Config) error {
-	if cfg.Allocator == inKubernetes {
-		access, err := kubernetes.Config(cfg.Kubeconfig)
+func (o *others) connectAllocator(cfg *Config, log *slog.Logger) error {
+	var list []servers.Named
+	for _, addr := range cfg.Allocator {
+		n, err := o.oneAllocator(cfg, addr)
 		if err != nil {
 			return err
+		}
+		list = append(list, n)
+	}
+	if len(list) == 1 {
+		o.allocator, o.ready["allocator"] = list[0], list[0].Ready
+		return nil
+	}
+	p := servers.NewPreferred(log, list...)
+	o.allocator, o.ready["allocator"] = p, p.Ready
+	return nil
+}
+
+func (o *others) oneAllocator(cfg *Config, addr string) (servers.Named, error) {
+	if addr == inKubernetes {
+		access, err := kubernetes.Config(cfg.Kubeconfig)
+		if err != nil {
+			return servers.Named{}, err
 		}
 		a, err := kubernetes.NewAllocator(access)
 		if err != nil {
-			return err
+			return servers.Named{}, err
 		}
-		o.allocator, o.ready["allocator"] = a, a.Ready
-		return nil
+		return servers.Named{Name: addr, Allocator: a, Ready: a.Ready}, nil
 	}
-	conn, err := o.keep(cfg.dialAllocator(cfg.Allocator))
+	conn, err := o.keep(cfg.dialAllocator(addr))
 	if err != nil {
-		return err
+		return servers.Named{}, err
 	}
-	o.allocator, o.ready["allocator"] = servers.NewAgones(conn), rpc.Connected(conn)
-	return nil
+	return servers.Named{Name: addr, Allocator: servers.NewAgones(conn), Ready: rpc.Connected(conn)}, nil
 }
 
 func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) error {

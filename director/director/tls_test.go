@@ -17,7 +17,7 @@ import (
 // secured makes a director call the fleet at an address over mutual TLS.
 func secured(addr, caFile, certFile, keyFile string) func(*director.Config) {
 	return func(cfg *director.Config) {
-		cfg.Allocator, cfg.GameServers, cfg.AllocatorInsecure = addr, addr, false
+		cfg.Allocator, cfg.GameServers, cfg.AllocatorInsecure = []string{addr}, addr, false
 		cfg.AllocatorCA, cfg.AllocatorCert, cfg.AllocatorKey = caFile, certFile, keyFile
 	}
 }
