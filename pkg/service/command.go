@@ -20,8 +20,10 @@ const (
 
 // Process is what a program or a command has of the process around it.
 type Process struct {
-	Args           []string
-	Getenv         func(string) string
+	Args   []string
+	Getenv func(string) string
+	// Stdin may be nil: nothing to read.
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 }
 

@@ -20,7 +20,7 @@ import (
 // explainConfig holds the settings of "matchfunction explain".
 type explainConfig struct {
 	Rules   string  `flag:"rules" required:"the rule set that the ticket waits by" help:"File with the rule set."`
-	Tickets string  `flag:"tickets" required:"the ticket and those who wait with it" help:"File with all tickets that wait, as JSON lines, in the shape that FlexMatch's DescribeMatchmaking prints."`
+	Tickets string  `flag:"tickets" required:"the ticket and those who wait with it" help:"File with all tickets that wait, - for standard input: what \"aws gamelift describe-matchmaking\" prints, or one of its tickets a line."`
 	Ticket  string  `flag:"ticket" required:"the ticket to explain" help:"Id of the ticket to explain."`
 	Now     instant `flag:"now" help:"When the search runs, RFC 3339 or seconds since 1970; if it is empty, when the newest ticket came."`
 	JSON    bool    `flag:"json" help:"Print one JSON object."`
@@ -35,7 +35,7 @@ func runExplain(ctx context.Context, proc service.Process, rules search.Options)
 	if !ok {
 		return service.ExitFailed
 	}
-	tickets, err := readTickets(cfg.Tickets)
+	tickets, err := readTickets(proc, "explain", cfg.Tickets, cfg.Now)
 	if err != nil {
 		return failed(proc, "explain", err)
 	}

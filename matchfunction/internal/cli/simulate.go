@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"torikumi/matchfunction/internal/explain"
@@ -26,7 +28,7 @@ import (
 // simulateConfig holds the settings of "matchfunction simulate".
 type simulateConfig struct {
 	Rules    string  `flag:"rules" required:"the rule set to try" help:"File with the rule set."`
-	Tickets  string  `flag:"tickets" help:"File with tickets as JSON lines, in the shape that FlexMatch's DescribeMatchmaking prints."`
+	Tickets  string  `flag:"tickets" help:"File with tickets, - for standard input: what \"aws gamelift describe-matchmaking\" prints, or one of its tickets a line."`
 	Generate int     `flag:"generate" help:"Make up so many tickets that fit the rule set, up to 1000000, in place of --tickets."`
 	Parties  string  `flag:"parties" help:"With --generate: sizes of parties and how often they come, such as \"1:0.6,2:0.4\"; everybody comes alone if it is empty."`
 	Save     string  `flag:"save" help:"With --generate: file to write the tickets to."`
@@ -123,7 +125,7 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 	if cfg.Day {
 		return cfg.runDay(ctx, proc, s, checker)
 	}
-	tickets, err := cfg.tickets(s)
+	tickets, err := cfg.tickets(proc, s)
 	if err != nil {
 		return failed(proc, "simulate", err)
 	}
@@ -153,9 +155,9 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 	return 0
 }
 
-func (c *simulateConfig) tickets(s *source) ([]rule.Ticket, error) {
+func (c *simulateConfig) tickets(proc service.Process, s *source) ([]rule.Ticket, error) {
 	if c.Generate == 0 {
-		return readTickets(c.Tickets)
+		return readTickets(proc, "simulate", c.Tickets, c.Now)
 	}
 	if most := s.rules.Stages[0].MaxParty(); c.parties.Largest() > most {
 		return nil, fmt.Errorf("--parties: the largest team has %d players, a party of %d fits into none", most, c.parties.Largest())
@@ -184,17 +186,68 @@ func writeFile(setting, path string, write func(io.Writer) error) error {
 	return nil
 }
 
-func readTickets(file string) ([]rule.Ticket, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("--tickets: %w", err)
+// readTickets reads a file, "-" for standard input, says what it leaves out, and
+// returns the tickets that wait at a time, all of them if that is not given. Like
+// production it takes of several tickets of a player the youngest.
+func readTickets(proc service.Process, command, file string, at instant) ([]rule.Ticket, error) {
+	in := cmp.Or(proc.Stdin, io.Reader(strings.NewReader("")))
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("--tickets: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // it is only read
+		in = f
 	}
-	defer f.Close()
-	tickets, err := ticketfile.Read(f)
+	recording, err := ticketfile.Read(in)
 	if err != nil {
 		return nil, fmt.Errorf("--tickets: %s:\n%w", file, err)
 	}
+	count := make(map[string]int)
+	for _, l := range recording.LeftOut {
+		count[l.Why]++
+	}
+	tickets := waitingAt(recording, at, count)
+	for _, why := range slices.Sorted(maps.Keys(count)) {
+		fmt.Fprintf(proc.Stderr, "matchfunction %s: %s: warning: %s left out: %s\n", command, file, explain.Count(count[why], "ticket", "tickets"), why)
+	}
 	return tickets, nil
+}
+
+// waitingAt are the tickets that wait at a time. It counts the others by why they
+// do not.
+func waitingAt(r *ticketfile.Recording, at instant, leftOut map[string]int) []rule.Ticket {
+	var tickets []rule.Ticket
+	for i, t := range r.Tickets {
+		switch ended := r.Ended[i]; {
+		case !at.IsZero() && t.Created.After(at.Time):
+			leftOut["it comes after --now"]++
+		case !at.IsZero() && !ended.IsZero() && !ended.After(at.Time):
+			leftOut["it has ended before --now"]++
+		default:
+			tickets = append(tickets, t)
+		}
+	}
+	byAge := make([]int, len(tickets))
+	for i := range byAge {
+		byAge[i] = i
+	}
+	slices.SortFunc(byAge, func(a, b int) int {
+		return cmp.Or(tickets[b].Created.Compare(tickets[a].Created), cmp.Compare(tickets[a].ID, tickets[b].ID))
+	})
+	playing, out := make(map[string]bool), make(map[string]bool)
+	for _, i := range byAge {
+		t := &tickets[i]
+		if slices.ContainsFunc(t.Players, func(p rule.Player) bool { return playing[p.ID] }) {
+			leftOut["a player has a younger one"]++
+			out[t.ID] = true
+			continue
+		}
+		for _, p := range t.Players {
+			playing[p.ID] = true
+		}
+	}
+	return slices.DeleteFunc(tickets, func(t rule.Ticket) bool { return out[t.ID] })
 }
 
 // of is the instant, or when the newest ticket came if none was given.

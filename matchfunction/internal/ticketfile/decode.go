@@ -100,18 +100,28 @@ func (v value) number() (float64, *mistake) {
 	return x, nil
 }
 
-func decode(text []byte) (rule.Ticket, *mistake) {
+// decode reads a ticket, and when it ended, the zero time if that is not known.
+func decode(text []byte) (t rule.Ticket, ended time.Time, err *mistake) {
 	if !utf8.Valid(text) {
-		return rule.Ticket{}, &mistake{"", "must be UTF-8"}
+		return t, ended, &mistake{"", "must be UTF-8"}
 	}
 	if !json.Valid(text) {
-		return rule.Ticket{}, &mistake{"", "must be one JSON object"}
+		return t, ended, &mistake{"", "must be one JSON object"}
 	}
 	members, err := value{text: text}.object()
 	if err != nil {
-		return rule.Ticket{}, err
+		return t, ended, err
 	}
-	var t rule.Ticket
+	if end, ok := members["EndTime"]; ok {
+		if ended, err = end.time(); err != nil {
+			return t, ended, err
+		}
+	}
+	t, err = ticket(members)
+	return t, ended, err
+}
+
+func ticket(members map[string]value) (t rule.Ticket, err *mistake) {
 	if t.ID, err = id(members, "", "TicketId"); err != nil {
 		return t, err
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -34,15 +36,24 @@ func exampleTicket() rule.Ticket {
 	}}}
 }
 
+// read returns the tickets alone.
+func read(r io.Reader) ([]rule.Ticket, error) {
+	recording, err := ticketfile.Read(r)
+	if err != nil {
+		return nil, err
+	}
+	return recording.Tickets, nil
+}
+
 func TestRead(t *testing.T) {
-	got, err := ticketfile.Read(strings.NewReader("\n" + example + "\r\n  \n"))
+	got, err := read(strings.NewReader("\n" + example + "\r\n  \n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]rule.Ticket{exampleTicket()}, got); diff != "" {
 		t.Error(diff)
 	}
-	if marked, err := ticketfile.Read(strings.NewReader("\ufeff" + example)); err != nil || len(marked) != 1 {
+	if marked, err := read(strings.NewReader("\ufeff" + example)); err != nil || len(marked) != 1 {
 		t.Errorf("a byte order mark: %v", err)
 	}
 }
@@ -50,7 +61,7 @@ func TestRead(t *testing.T) {
 // DescribeMatchmaking prints more than a ticket needs, numbers as the AWS
 // command line does, and times in seconds.
 func TestReadWhatDescribeMatchmakingPrints(t *testing.T) {
-	got, err := ticketfile.Read(strings.NewReader(`{"TicketId":"t1","ConfigurationName":"c","ConfigurationArn":"arn:aws:x","Status":"COMPLETED","StatusReason":null,` +
+	got, err := read(strings.NewReader(`{"TicketId":"t1","ConfigurationName":"c","ConfigurationArn":"arn:aws:x","Status":"COMPLETED","StatusReason":null,` +
 		`"StartTime":1767225600.5,"EndTime":1767225601,"Players":[{"PlayerId":"p1","Team":"red","LatencyInMs":{},"PlayerAttributes":{"skill":{"N":"2.3e1","S":null}}}],"EstimatedWaitTime":3}`))
 	if err != nil {
 		t.Fatal(err)
@@ -88,9 +99,6 @@ func TestReadErrors(t *testing.T) {
 		{`{"TicketId":"t2","StartTime":0,"Players":[]}`, `line 2: Players: must have at least one player`},
 		{`{"TicketId":"t2","StartTime":0,"Players":[3]}`, `line 2: Players[0]: must be an object`},
 		{`{"TicketId":"t2","StartTime":0,"Players":[{}]}`, `line 2: Players[0].PlayerId: is missing`},
-		{`{"TicketId":"t1","StartTime":0,"Players":[{"PlayerId":"p2"}]}`, `line 2: TicketId: must be unique, "t1" is on line 1 too`},
-		{`{"TicketId":"t2","StartTime":0,"Players":[{"PlayerId":"p1"}]}`, `line 2: Players[0].PlayerId: must be unique, "p1" is on line 1 too`},
-		{`{"TicketId":"t2","StartTime":0,"Players":[{"PlayerId":"p2"},{"PlayerId":"p2"}]}`, `line 2: Players[1].PlayerId: must be unique, "p2" is in the ticket twice`},
 		{player(`"PlayerAttributes":[]`), `line 2: Players[0].PlayerAttributes: must be an object`},
 		{player(`"PlayerAttributes":{"a":1}`), `line 2: Players[0].PlayerAttributes.a: must be an object`},
 		{player(`"PlayerAttributes":{"a":{}}`), `line 2: Players[0].PlayerAttributes.a: must have exactly one of S, N, SL and SDM`},
@@ -107,7 +115,7 @@ func TestReadErrors(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.want, func(t *testing.T) {
-			got, err := ticketfile.Read(strings.NewReader(example + "\n" + row.line + "\n"))
+			got, err := read(strings.NewReader(example + "\n" + row.line + "\n"))
 			if err == nil || err.Error() != row.want || got != nil {
 				t.Fatalf("%s: got %v, %v, want %q", row.line, got, err, row.want)
 			}
@@ -121,11 +129,11 @@ func TestReadErrors(t *testing.T) {
 
 // All lines that are wrong are named, but no endless list.
 func TestReadCollectsErrors(t *testing.T) {
-	_, err := ticketfile.Read(strings.NewReader("{}\n" + example + "\n[]\n"))
+	_, err := read(strings.NewReader("{}\n" + example + "\n[]\n"))
 	if want := "line 1: TicketId: is missing\nline 3: must be an object"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	_, err = ticketfile.Read(strings.NewReader(strings.Repeat("{}\n", 1000)))
+	_, err = read(strings.NewReader(strings.Repeat("{}\n", 1000)))
 	if err == nil || strings.Count(err.Error(), "\n") != 20 || !strings.HasSuffix(err.Error(), "and perhaps more: reading ends here") {
 		t.Errorf("got %v", err)
 	}
@@ -138,12 +146,12 @@ func TestReadLongLines(t *testing.T) {
 	}
 	longest := fill(ticketfile.MaxLine)
 	for _, end := range []string{"", "\n", "\r\n"} {
-		if got, err := ticketfile.Read(strings.NewReader(longest + end)); err != nil || len(got) != 1 {
+		if got, err := read(strings.NewReader(longest + end)); err != nil || len(got) != 1 {
 			t.Errorf("a line of the longest, end %q: %v", end, err)
 		}
 	}
 	for _, end := range []string{"", "\n", "\r\n"} {
-		_, err := ticketfile.Read(strings.NewReader(example + "\n" + fill(ticketfile.MaxLine+1) + end))
+		_, err := read(strings.NewReader(example + "\n" + fill(ticketfile.MaxLine+1) + end))
 		if want := "line 2: must be at most 1048576 bytes long"; err == nil || err.Error() != want {
 			t.Errorf("end %q: got %v, want %s", end, err, want)
 		}
@@ -152,7 +160,7 @@ func TestReadLongLines(t *testing.T) {
 
 func TestReadSaysWhatTheReaderSays(t *testing.T) {
 	broken := errors.New("the disk is gone")
-	if _, err := ticketfile.Read(iotest.ErrReader(broken)); !errors.Is(err, broken) {
+	if _, err := read(iotest.ErrReader(broken)); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -169,7 +177,7 @@ func TestWriteReadsAgain(t *testing.T) {
 	if err := ticketfile.Write(&b, in); err != nil {
 		t.Fatal(err)
 	}
-	out, err := ticketfile.Read(&b)
+	out, err := read(&b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +204,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"TicketId":"t","StartTime":1767225600.25,"Players":[{"PlayerId":"p","PlayerAttributes":{"n":{"N":"-0.0"}}}]}`))
 	f.Add([]byte(`{"TicketId":"t","StartTime":"9999-12-31T23:59:59.999999999-00:01","Players":[{"PlayerId":"p"}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		first, err := ticketfile.Read(bytes.NewReader(text))
+		first, err := read(bytes.NewReader(text))
 		if err != nil {
 			return
 		}
@@ -207,7 +215,7 @@ func FuzzRead(f *testing.F) {
 		if bytes.Count(b.Bytes(), []byte("\n")) != len(first) {
 			t.Fatalf("%d tickets, but\n%s", len(first), &b)
 		}
-		second, err := ticketfile.Read(&b)
+		second, err := read(&b)
 		if err != nil {
 			// What was written may be longer than what was read.
 			if len(text) > ticketfile.MaxLine/8 {
@@ -228,8 +236,61 @@ func BenchmarkRead(b *testing.B) {
 	}
 	b.SetBytes(int64(text.Len()))
 	for b.Loop() {
-		if _, err := ticketfile.Read(bytes.NewReader(text.Bytes())); err != nil {
+		if _, err := read(bytes.NewReader(text.Bytes())); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Recordings are real days: tickets come again, players come again, and the AWS
+// command line prints lists.
+func TestReadRealDays(t *testing.T) {
+	ticket := func(id, player, more string) string {
+		return fmt.Sprintf(`{"TicketId":%q,"StartTime":1,"Players":[{"PlayerId":%q}]%s}`, id, player, more)
+	}
+	a, b, again := ticket("a", "x", ""), ticket("b", "x", `,"EndTime":9`), ticket("a", "x", `,"Status":"CANCELLED","EndTime":5`)
+	double := `{"TicketId":"d","StartTime":1,"Players":[{"PlayerId":"y"},{"PlayerId":"y"}]}`
+	pretty := "{\n    \"TicketList\": [\n        " + strings.Join([]string{a, b, again, double}, ",\n        ") + "\n    ]\n}\n"
+	for name, text := range map[string]string{
+		"one a line":    strings.Join([]string{a, b, again, double}, "\n"),
+		"as printed":    pretty,
+		"on one line":   `{"TicketList":[` + strings.Join([]string{a, b, again, double}, ",") + `]}`,
+		"a list":        "[" + strings.Join([]string{a, b, again, double}, ",\n") + "]",
+		"two pages":     `{"TicketList":[` + a + "," + b + "]}\n{\"TicketList\":[" + again + "," + double + "]}",
+		"on many lines": strings.NewReplacer(`{"TicketId"`, "{\n\"TicketId\"", `"StartTime"`, "\n\"StartTime\"").Replace(a + b + again + double),
+		"a mark":        "\ufeff" + pretty,
+		"list and more": "[" + a + "," + b + "]" + again + "[" + double + "]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ticketfile.Read(strings.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Tickets) != 2 || got.Tickets[0].ID != "b" || got.Tickets[1].ID != "a" || got.Ended[0].Unix() != 9 || got.Ended[1].Unix() != 5 {
+				t.Errorf("got %+v", got)
+			}
+			var why []string
+			for _, l := range got.LeftOut {
+				why = append(why, l.Why)
+			}
+			slices.Sort(why)
+			if diff := cmp.Diff([]string{ticketfile.PlayerTwice, ticketfile.Repeated}, why); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	for text, want := range map[string]string{
+		"{\n\"TicketList\": [\n" + a + ",\n{}]}": "line 4: TicketList[1].TicketId: is missing",
+		"[\n" + a + ",\n7]":                      "line 3: [1]: must be an object",
+		"[" + a + "\n":                           "line 1: must be JSON to the end of the file",
+		`{"TicketList": 3}`:                      "line 1: TicketList: must be an object",
+		`{"TicketList": [{"TicketId":"a","StartTime":1,"EndTime":"soon","Players":[{"PlayerId":"x"}]}]}`: "line 1: TicketList[0].EndTime: must be a time as RFC 3339, or seconds since 1970",
+	} {
+		if _, err := ticketfile.Read(strings.NewReader(text)); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+	if got, err := ticketfile.Read(strings.NewReader(`{"TicketList": []}`)); err != nil || len(got.Tickets) != 0 {
+		t.Errorf("nobody: %v, %v", got, err)
 	}
 }
