@@ -12,6 +12,7 @@ import (
 	"torikumi/pkg/config"
 	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
+	"torikumi/pkg/redisclient"
 	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -20,6 +21,7 @@ import (
 // Config are the director's settings.
 type Config struct {
 	service.Config
+	redisclient.Settings
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50520" rule:"listen" help:"Address of the gRPC server (announcements, health); port 0 is any free one."`
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51520" rule:"listen" help:"Address of the HTTP server (health, readiness, metrics); port 0 is any free one."`
 
@@ -55,7 +57,7 @@ func (c *Config) Validate() error {
 	if _, err := c.loadQueues(); err != nil {
 		errs = append(errs, fmt.Errorf("--queues: %w", err))
 	}
-	return errors.Join(append(errs, c.checkAllocator())...)
+	return errors.Join(append(errs, c.checkAllocator(), c.CheckRedis())...)
 }
 
 // inKubernetes as --allocator or --gameservers stands for the Kubernetes API.

@@ -146,6 +146,9 @@ func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendSer
 	if d.others.frontend != nil {
 		o.Tickets = openmatch.NewFrontendServiceClient(d.others.frontend)
 	}
+	if d.others.claims != nil {
+		o.Claims = d.others.claims
+	}
 	return fetch.NewIntake(fetch.IntakeOptions{
 		Placer:         placement.New(o),
 		MaxInFlight:    d.cfg.MaxInFlight,

@@ -9,11 +9,13 @@ import (
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
 	"torikumi/director/internal/reclaim"
 	"torikumi/director/internal/servers"
 	"torikumi/director/internal/servers/kubernetes"
+	"torikumi/pkg/claims"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
@@ -26,6 +28,9 @@ type others struct {
 	frontend    *grpc.ClientConn
 	allocator   servers.Allocator
 	gameServers servers.GameServers
+	// claims is nil without Redis, which is closed in the end.
+	claims *claims.Store
+	redis  redis.UniversalClient
 
 	// ready checks those without whom no match is placed.
 	ready map[string]func(context.Context) error
@@ -37,7 +42,7 @@ type others struct {
 // connect does not wait for anybody: calls fail until they are there.
 func connect(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) (*others, error) {
 	o := &others{ready: make(map[string]func(context.Context) error)}
-	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log))
+	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log), o.connectRedis(cfg))
 	if err != nil {
 		o.close()
 		return nil, err
@@ -125,6 +130,19 @@ func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prome
 	return nil
 }
 
+func (o *others) connectRedis(cfg *Config) error {
+	if cfg.Redis == "" {
+		return nil
+	}
+	client, err := cfg.RedisClient()
+	if err != nil {
+		return err
+	}
+	o.redis, o.claims = client, claims.New(client, cfg.RedisPrefix)
+	o.ready["redis"] = func(ctx context.Context) error { return client.Ping(ctx).Err() }
+	return nil
+}
+
 // namespaces are all that queues have their game servers in.
 func (c *Config) namespaces(set *queues.Set) []string {
 	var all []string
@@ -156,5 +174,8 @@ func (o *others) keep(conn *grpc.ClientConn, err error) (*grpc.ClientConn, error
 func (o *others) close() {
 	for _, conn := range o.conns {
 		_ = conn.Close() // nothing is called any more
+	}
+	if o.redis != nil {
+		_ = o.redis.Close() // nor is Redis
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"torikumi/pkg/config"
 	"torikumi/pkg/queues"
+	"torikumi/pkg/redisclient"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
 )
@@ -20,7 +21,7 @@ const minPlayToken = 16
 // config.Default fills in what has a default.
 type Config struct {
 	service.Config
-	RedisConfig
+	redisclient.Settings
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50600" required:"an address to listen on" rule:"listen" help:"Address of the gRPC server. Port 0 is any free one."`
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:8080" required:"an address to listen on" rule:"listen" help:"Address of the HTTP server: API, key set, health and metrics. Port 0 is any free one."`
 	TLSConfig
@@ -60,7 +61,7 @@ type Config struct {
 
 // Validate tells which of the frontend's own settings are wrong.
 func (c *Config) Validate() error {
-	return errors.Join(c.RedisConfig.validate(), c.TLSConfig.validate(), c.validateTokens(), c.validateMatchFunctions(), c.validateQueues())
+	return errors.Join(c.CheckRedis(), c.TLSConfig.validate(), c.validateTokens(), c.validateMatchFunctions(), c.validateQueues())
 }
 
 func (c *Config) validateTokens() error {

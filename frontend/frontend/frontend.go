@@ -105,7 +105,9 @@ type parts struct {
 	closers  []func()
 	// storeReached is nil without Redis.
 	storeReached func() bool
-	matchmaker   *matchmaker.Client
+	// claims is nil without Redis.
+	claims     matchmaker.Claims
+	matchmaker *matchmaker.Client
 	// explain is nil without match functions to ask.
 	explain *explain.Cache
 	api     *api.Service
@@ -202,7 +204,7 @@ func (p *parts) openMatchmaker(set *queues.Set, store ticket.Store) error {
 		return fmt.Errorf("--open-match: %w", err)
 	}
 	p.matchmaker = matchmaker.New(matchmaker.Options{
-		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, Name: name, Queues: set, Logger: p.logger,
+		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, Claims: p.claims, Name: name, Queues: set, Logger: p.logger,
 		Metrics:       matchmaker.NewMetrics(p.registry),
 		Timeout:       p.cfg.TicketTimeout,
 		ReconcileRate: p.cfg.ReconcileRate, ReconcileEvery: p.cfg.ReconcileEvery, StopTimeout: p.cfg.ShutdownTimeout,

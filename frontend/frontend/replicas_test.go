@@ -4,12 +4,16 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 
 	"torikumi/frontend/frontend"
+	"torikumi/pkg/claims"
 	"torikumi/pkg/eventually"
 	"torikumi/pkg/porttest"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // replicas starts two frontends that share their tickets.
@@ -112,4 +116,53 @@ func TestRedisNeverReached(t *testing.T) {
 		r := s.do("", "GET", "/readyz", "")
 		return r.code == http.StatusServiceUnavailable && strings.Contains(r.body, `"player_keys":"ok","ticket_store":"Redis`)
 	})
+}
+
+// Only what the holder of a ticket's claim has assigned is delivered, wherever a
+// frontend hears of another assignment. Tickets of a match that is not played any more
+// are made again.
+func TestClaims(t *testing.T) {
+	a, b, store := replicas(t)
+	client := redis.NewClient(&redis.Options{Addr: store.Addr()})
+	defer client.Close()
+	held := claims.New(client, a.cfg.RedisPrefix)
+	acquire := func(token string, hold time.Duration, ids ...string) {
+		t.Helper()
+		eventually.NoError(t, "tickets are claimed", func() error {
+			return held.Acquire(t.Context(), claims.Match{Token: token, Tickets: ids, Hold: hold, Keep: time.Hour})
+		})
+	}
+	heard := func(x *torikumiv1.Announcement) {
+		t.Helper()
+		before := []string{a.metric("torikumi_frontend_announcements_total"), b.metric("torikumi_frontend_announcements_total")}
+		a.director.announce(x)
+		eventually.True(t, "both have heard it", func() bool {
+			return a.metric("torikumi_frontend_announcements_total") != before[0] && b.metric("torikumi_frontend_announcements_total") != before[1]
+		})
+	}
+	alice, bob := a.create("alice"), b.create("bob")
+	one, two := a.om.one(t, alice.ID).GetId(), a.om.one(t, bob.ID).GetId()
+
+	// A match that has lost bob's ticket to another before it was assigned.
+	acquire("slow", 0, one, two)
+	acquire("quick", time.Hour, two)
+	heard(announcement(nil, one, two))
+	if got := b.get("bob", bob.ID); got.State != "SEARCHING" || len(a.om.find(bob.ID)) != 1 {
+		t.Errorf("bob, whose ticket is another's: %+v", got)
+	}
+	eventually.True(t, "alice's ticket is made again", func() bool { return len(a.om.find(alice.ID)) == 2 })
+
+	played := announcement(nil, two)
+	played.Details.MatchId, played.Connection = "m-2", "10.0.0.8:7001"
+	if err := held.Confirm(t.Context(), "quick", played.GetConnection(), played.GetDetails()); err != nil {
+		t.Fatal(err)
+	}
+	heard(announcement(nil, two))
+	if got := b.get("bob", bob.ID); got.State != "SEARCHING" {
+		t.Errorf("bob, of whom a match speaks that is not his: %+v", got)
+	}
+	heard(played)
+	if got := b.await("bob", bob.ID, "ASSIGNED"); got.Server.MatchID != "m-2" {
+		t.Errorf("bob: %+v", got)
+	}
 }

@@ -45,37 +45,58 @@ func TestMain(m *testing.M) {
 type launcher struct {
 	suite.InProcess
 	port string
+	// extra are more arguments, by service.
+	extra map[string][]string
 
-	mu       sync.Mutex
-	director []string // its arguments
+	mu   sync.Mutex
+	args map[string][]string // of each service
 }
 
 func (l *launcher) Launch(ctx context.Context, service string, args []string) (suite.Instance, error) {
 	switch service {
 	case suite.Director:
-		l.mu.Lock()
-		l.director = slices.Clone(args)
-		l.mu.Unlock()
 		args = append(args, "--grpc-listen="+l.at(1))
 	case suite.Frontend:
 		// Hardly anything is found by reading.
 		args = append(args, "--directors="+net.JoinHostPort(name, l.port), "--reconcile-interval=1h", "--reconcile-rate=0.1")
 	}
+	args = append(args, l.extra[service]...)
+	l.mu.Lock()
+	l.args[service] = args
+	l.mu.Unlock()
 	return l.InProcess.Launch(ctx, service, args)
+}
+
+// argument returns the value of a service's first argument of a name.
+func (l *launcher) argument(service, name string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.args[service] {
+		if value, ok := strings.CutPrefix(a, "--"+name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // at is the n-th address of a director.
 func (l *launcher) at(n int) string { return net.JoinHostPort(fmt.Sprint("127.0.0.", n+1), l.port) }
 
-// more starts another director.
-func (l *launcher) more(t *testing.T, listen string) suite.Instance {
+// another starts one more instance of a service, with other arguments.
+func (l *launcher) another(t *testing.T, service string, args ...string) suite.Instance {
 	t.Helper()
-	d, err := l.InProcess.Launch(t.Context(), suite.Director, append(slices.Clone(l.director), "--grpc-listen="+listen))
+	i, err := l.InProcess.Launch(t.Context(), service, append(slices.Clone(l.args[service]), args...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.Stop)
-	return d
+	t.Cleanup(i.Stop)
+	return i
+}
+
+// more starts another director.
+func (l *launcher) more(t *testing.T, listen string, args ...string) suite.Instance {
+	t.Helper()
+	return l.another(t, suite.Director, append(args, "--grpc-listen="+listen)...)
 }
 
 // harness is a suite and its players.
@@ -87,9 +108,9 @@ type harness struct {
 	next   int
 }
 
-func newHarness(t *testing.T) *harness {
+func newHarness(t *testing.T, extra map[string][]string) *harness {
 	t.Helper()
-	h := &harness{t: t, launcher: &launcher{port: strconv.Itoa(int(porttest.Hold(t).Port()))}}
+	h := &harness{t: t, launcher: &launcher{port: strconv.Itoa(int(porttest.Hold(t).Port())), extra: extra, args: make(map[string][]string)}}
 	resolver.set(t, h.at(1))
 	s, err := suite.Start(t.Context(), suite.Options{
 		HTTPListen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", IssuerListen: "127.0.0.1:0", Launcher: h.launcher,
@@ -203,7 +224,7 @@ func (h *harness) found() float64 {
 // TestDirectors: players are told of a match whichever director has placed it, while
 // directors come and go.
 func TestDirectors(t *testing.T) {
-	h := newHarness(t)
+	h := newHarness(t, nil)
 	first := h.suite.Instance(suite.Director)
 	h.subscribed(1)
 	second := h.more(t, h.at(2))
@@ -230,7 +251,7 @@ func TestDirectors(t *testing.T) {
 // TestLostSubscription: what is announced while the subscription is lost is repeated
 // when it is back, however many wait.
 func TestLostSubscription(t *testing.T) {
-	h := newHarness(t)
+	h := newHarness(t, nil)
 	h.subscribed(1)
 	network := newProxy(t, h.at(2), h.at(1))
 	resolver.set(t, h.at(2))
@@ -250,61 +271,4 @@ func TestLostSubscription(t *testing.T) {
 	if n := h.found(); n > 1 {
 		t.Errorf("%v assignments were found by reading", n)
 	}
-}
-
-// proxy passes connections on until it is cut.
-type proxy struct {
-	t          *testing.T
-	listen, to string
-	lis        net.Listener
-	work       sync.WaitGroup
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newProxy(t *testing.T, listen, to string) *proxy {
-	t.Helper()
-	p := &proxy{t: t, listen: listen, to: to}
-	p.mend()
-	t.Cleanup(p.cut)
-	return p
-}
-
-func (p *proxy) mend() {
-	p.t.Helper()
-	lis, err := net.Listen("tcp", p.listen)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.lis = lis
-	p.work.Go(func() {
-		for {
-			from, err := lis.Accept()
-			if err != nil {
-				return
-			}
-			to, err := net.Dial("tcp", p.to)
-			if err != nil {
-				_ = from.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.conns = append(p.conns, from, to)
-			p.mu.Unlock()
-			p.work.Go(func() { _, _ = io.Copy(to, from); _ = to.Close() })
-			p.work.Go(func() { _, _ = io.Copy(from, to); _ = from.Close() })
-		}
-	})
-}
-
-func (p *proxy) cut() {
-	_ = p.lis.Close() // it may be closed already
-	p.mu.Lock()
-	for _, c := range p.conns {
-		_ = c.Close()
-	}
-	p.conns = nil
-	p.mu.Unlock()
-	p.work.Wait()
 }

@@ -21,7 +21,7 @@ var Edges = []Edge{
 	{"matchfunction", "open-match-query", 50503}, {"open-match-backend", "matchfunction", 50502},
 	{"open-match-synchronizer", "evaluator", 50508}, {"open-match-backend", "open-match-synchronizer", 50506},
 	{"open-match-frontend", "redis", 6379}, {"open-match-backend", "redis", 6379},
-	{"frontend", "redis", 6379}, {"open-match-query", "redis", 6379}, {"open-match-synchronizer", "redis", 6379},
+	{"frontend", "redis", 6379}, {"director", "redis", 6379}, {"open-match-query", "redis", 6379}, {"open-match-synchronizer", "redis", 6379},
 	{"director", "agones-allocator", 8443}, {"director", "miniagones", 8443}, {"director", "apiserver", 6443},
 	{"apiserver", "miniagones", 8445}, {"miniagones", "apiserver", 6443},
 	{"games", "frontend", 8080}, {"games", "apiserver", 6443},

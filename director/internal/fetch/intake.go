@@ -125,7 +125,8 @@ func (i *Intake) handle(work, cleanup context.Context, queue string, sel servers
 	work, cancelWork := context.WithDeadline(work, deadline)
 	defer cancelWork()
 	o := i.opts.Placer.Place(work, cleanup, placement.Job{
-		Match: m, Servers: sel, MinPlayers: cmp.Or(m.MinPlayers, i.opts.MinPlayers(queue)), Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
+		Match: m, Servers: sel, MinPlayers: cmp.Or(m.MinPlayers, i.opts.MinPlayers(queue)), ReleaseBy: releaseBy,
+		Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
 	})
 	if o == placement.OutcomeAssigned || o == placement.OutcomeWithdrawn {
 		i.claims.MarkAssigned(m.Tickets, time.Now())

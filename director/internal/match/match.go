@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
@@ -29,6 +30,8 @@ type Match struct {
 	// MinPlayers is the size of the smallest match, as the match function says; 0 if
 	// it does not.
 	MinPlayers int
+	// Expires is when the last of the tickets ends; zero if none says.
+	Expires time.Time
 }
 
 // Players counts the players of all tickets but some.
@@ -131,8 +134,11 @@ func (m *Match) fillTeams(teams []*torikumiv1.Team, tickets []*openmatch.Ticket)
 	rest := new(torikumiv1.Team)
 	var regions []string
 	for _, t := range tickets {
-		players, region := playersOf(t)
+		players, region, expires := playersOf(t)
 		regions = append(regions, region)
+		if expires.After(m.Expires) {
+			m.Expires = expires
+		}
 		if inTeam[t.GetId()] {
 			continue
 		}
@@ -150,15 +156,18 @@ func (m *Match) fillTeams(teams []*torikumiv1.Team, tickets []*openmatch.Ticket)
 
 // playersOf takes a ticket whose details cannot be read for one player with
 // the ticket's id: the match has been made, and the others want to play.
-func playersOf(t *openmatch.Ticket) (players []string, region string) {
+func playersOf(t *openmatch.Ticket) (players []string, region string, expires time.Time) {
 	details, err := contract.TicketDetails(t)
 	if err != nil {
-		return []string{t.GetId()}, ""
+		return []string{t.GetId()}, "", time.Time{}
+	}
+	if end := details.GetExpireTime(); end != nil {
+		expires = end.AsTime()
 	}
 	for _, p := range details.GetPlayers() {
 		players = append(players, p.GetId())
 	}
-	return players, details.GetRegion()
+	return players, details.GetRegion(), expires
 }
 
 // Roster is what stands in the annotation of the match's game server.

@@ -5,6 +5,11 @@ package placement
 // deallocated, no ticket stranded that could be released.
 func Decide(s State, now Phase) Step {
 	switch s.Stage {
+	case Unclaimed:
+		if now == Open {
+			return Claim
+		}
+		// The tickets may be another's: Open Match shows them again by itself.
 	case Fetched, NoServer, AllocUnknown:
 		switch {
 		case now != Open || (s.Stage == AllocUnknown && !s.CanList):
@@ -60,6 +65,13 @@ func Decide(s State, now Phase) Step {
 // Apply returns the state after a step. It is pure.
 func Apply(s State, step Step, r Result) State {
 	switch step {
+	case Claim:
+		switch r {
+		case Done:
+			s.Stage = s.claimed()
+		case Refused:
+			s.Stage = GivenUp
+		}
 	case Adopt:
 		switch {
 		case r == Done || r == DoneSeveral:
@@ -86,6 +98,8 @@ func Apply(s State, step Step, r Result) State {
 			s.Stage = Assigned
 		case r == DoneTooFew:
 			s.Stage = TooFew
+		case r == Revoked:
+			s.Stage = Superseded
 		case r == Unknown:
 			s.Stage = AssignUnknown
 		case r == NotDone:
@@ -130,7 +144,7 @@ func Waits(from State, step Step, r Result) bool {
 	switch step {
 	case Adopt:
 		return from.Stage == AllocUnknown && (r == None || r == Unknown)
-	case Allocate:
+	case Claim, Allocate:
 		return r == NotDone
 	case Assign:
 		return r == NotDone || r == Unknown

@@ -8,9 +8,10 @@ import (
 // results are what can come of each step.
 func results(step Step) []Result {
 	return map[Step][]Result{
+		Claim:       {Done, NotDone, Refused},
 		Adopt:       {Done, DoneSeveral, DoneUnreachable, None, Unknown},
 		Allocate:    {Done, DoneUnreachable, NotDone, Refused, Unknown},
-		Assign:      {Done, DoneTooFew, None, NotDone, Refused, Unknown},
+		Assign:      {Done, DoneTooFew, None, NotDone, Refused, Revoked, Unknown},
 		Verify:      {Done, Unknown},
 		Announce:    {Done},
 		Withdraw:    {Done},
@@ -23,6 +24,9 @@ func results(step Step) []Result {
 
 // facts are what has happened, noted without the help of State.
 type facts struct {
+	// open: directors claim tickets, and this one has not. taken: others have some.
+	// revoked: others have taken some over.
+	open, taken, revoked bool
 	// sought: a search for a server was tried. known: a server surely carries the
 	// match. doubt: one may carry it that no search since then has shown.
 	sought, known, doubt bool
@@ -43,6 +47,8 @@ type facts struct {
 // after returns the facts once a step has had a result.
 func (f facts) after(step Step, r Result) facts {
 	switch step {
+	case Claim:
+		f.open, f.taken = r == NotDone, r == Refused
 	case Adopt:
 		f.sought = true
 		switch r {
@@ -59,7 +65,7 @@ func (f facts) after(step Step, r Result) facts {
 	case Assign:
 		f.maybe = f.maybe || r == Done || r == DoneTooFew || r == Unknown
 		f.assigned, f.empty, f.few = r == Done, f.empty || r == None, r == DoneTooFew
-		f.assignRefused = f.assignRefused || r == Refused
+		f.assignRefused, f.revoked = f.assignRefused || r == Refused, r == Revoked
 	case Verify:
 		f.verified, f.assigned = true, r == Done
 	case Announce:
@@ -79,7 +85,22 @@ func (f facts) after(step Step, r Result) facts {
 // broken names the promise that a step would break.
 func broken(s State, f facts, step Step, now Phase) string {
 	serverMayBe := f.known || f.doubt || f.several
+	switch {
+	case f.open && step != Claim && step != End:
+		return "something done with tickets that may be another's"
+	case f.taken && step != Release && step != End:
+		return "a match placed whose tickets are another's"
+	case f.revoked && step != End:
+		return "something done with tickets that another has taken over"
+	}
 	switch step {
+	case Claim:
+		switch {
+		case !f.open:
+			return "a claim without need"
+		case now != Open:
+			return "a claim when no server is wanted any more"
+		}
 	case Adopt:
 		switch {
 		case !s.CanList:
@@ -160,6 +181,10 @@ func broken(s State, f facts, step Step, now Phase) string {
 // brokenEnd names the promise that ending here would break.
 func brokenEnd(s State, f facts, now Phase) string {
 	switch {
+	case f.open && now == Open:
+		return "tickets that were not claimed"
+	case f.open || f.revoked:
+		// Open Match shows the tickets again, or the other has them.
 	case f.assigned && !f.announced:
 		return "an assignment that nobody hears of"
 	case f.few && !f.withdrawn:
@@ -177,6 +202,8 @@ func brokenEnd(s State, f facts, now Phase) string {
 	}
 	want := OutcomePending
 	switch {
+	case f.revoked:
+		want = OutcomeSuperseded
 	case f.assigned:
 		want = OutcomeAssigned
 	case f.few:
@@ -205,8 +232,8 @@ type node struct {
 func explore(visit func(from node, step Step, r Result, to node)) (seen map[node]bool) {
 	seen = make(map[node]bool)
 	var todo []node
-	for i := range 4 {
-		todo = append(todo, node{State: Start(i&1 != 0, i&2 != 0)})
+	for i := range 8 {
+		todo = append(todo, node{State: Start(i&4 != 0, i&1 != 0, i&2 != 0), facts: facts{open: i&4 != 0}})
 	}
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]
@@ -239,7 +266,7 @@ func TestPromises(t *testing.T) {
 			t.Fatalf("%s: %v in %+v", msg, step, n)
 		}
 	}
-	for s := Fetched; s <= Pending; s++ {
+	for s := Unclaimed; s <= Pending; s++ {
 		if !stages[s] {
 			t.Errorf("stage %v is never reached", s)
 		}

@@ -7,23 +7,24 @@ import (
 )
 
 func (s Stage) String() string {
-	return [...]string{"Fetched", "NoServer", "AllocUnknown", "Allocated", "AssignUnknown", "AssignUnverified", "AssignUnresolved",
-		"Assigned", "Announced", "TooFew", "Withdrawn", "NoTickets", "GivenUp", "Deallocated", "Abandoned", "Released", "Pending"}[s]
+	return [...]string{"Unclaimed", "Fetched", "NoServer", "AllocUnknown", "Allocated", "AssignUnknown", "AssignUnverified", "AssignUnresolved",
+		"Assigned", "Announced", "TooFew", "Withdrawn", "Superseded", "NoTickets", "GivenUp", "Deallocated", "Abandoned", "Released", "Pending"}[s]
 }
 
 func (s Step) String() string {
-	return [...]string{"Adopt", "Allocate", "Assign", "Verify", "Announce", "Withdraw", "DeleteExtra", "GiveUp", "Deallocate", "Release", "End"}[s]
+	return [...]string{"Claim", "Adopt", "Allocate", "Assign", "Verify", "Announce", "Withdraw", "DeleteExtra", "GiveUp", "Deallocate", "Release", "End"}[s]
 }
 
 func (r Result) String() string {
-	return [...]string{"Done", "DoneSeveral", "DoneUnreachable", "DoneTooFew", "None", "NotDone", "Refused", "Unknown"}[r]
+	return [...]string{"Done", "DoneSeveral", "DoneUnreachable", "DoneTooFew", "None", "NotDone", "Refused", "Revoked", "Unknown"}[r]
 }
 
 // TestDiagram: docs/director.md draws what Decide and Apply do.
 func TestDiagram(t *testing.T) {
 	drawn := []statediagram.Transition{
-		{From: statediagram.Terminal, To: Start(true, true).Stage.String()},
-		{From: statediagram.Terminal, To: Start(false, true).Stage.String()},
+		{From: statediagram.Terminal, To: Start(true, true, true).Stage.String()},
+		{From: statediagram.Terminal, To: Start(false, true, true).Stage.String()},
+		{From: statediagram.Terminal, To: Start(false, false, true).Stage.String()},
 	}
 	for n := range explore(func(from node, step Step, _ Result, to node) {
 		drawn = append(drawn, statediagram.Transition{From: from.Stage.String(), To: to.Stage.String(), Label: step.String()})

@@ -6,6 +6,7 @@ package placement
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"time"
 
@@ -36,6 +37,8 @@ type Options struct {
 	GameServers servers.GameServers
 	// Tickets is nil if tickets cannot be read.
 	Tickets openmatch.FrontendServiceClient
+	// Claims is nil if this is the only director.
+	Claims  Claims
 	Publish func(*torikumiv1.Announcement)
 	// Stopping is closed when no more servers are to be allocated.
 	Stopping <-chan struct{}
@@ -45,9 +48,9 @@ type Options struct {
 
 // Placer places matches. It is safe for concurrent use.
 type Placer struct {
-	opts                                    Options
-	metrics                                 metrics
-	allocator, supply, gameServers, backend *rpc.Health
+	opts                                            Options
+	metrics                                         metrics
+	allocator, supply, gameServers, backend, claims *rpc.Health
 }
 
 // New makes a Placer and registers its metrics.
@@ -58,6 +61,7 @@ func New(o Options) *Placer {
 		allocator:   rpc.NewHealth(o.Logger, "allocator lost", "allocator recovered"),
 		supply:      rpc.NewHealth(o.Logger, "no game server is ready", "game servers are ready again"),
 		gameServers: rpc.NewHealth(o.Logger, "game server list lost", "game server list recovered"),
+		claims:      rpc.NewHealth(o.Logger, "claims of tickets lost", "claims of tickets recovered"),
 		backend:     rpc.NewHealth(o.Logger, "assignment of tickets lost", "assignment of tickets recovered"),
 	}
 }
@@ -69,6 +73,8 @@ type Job struct {
 	// MinPlayers is the size of the smallest match; with fewer players left the
 	// assignment is withdrawn. Any number will do when 0.
 	MinPlayers int
+	// ReleaseBy is when Open Match may have the tickets matched again.
+	ReleaseBy time.Time
 	// Releasing is called before the tickets are released: from then on they
 	// can come back in another match, even before the release is answered.
 	Releasing func()
@@ -79,10 +85,10 @@ type Job struct {
 // somebody else's or nothing may be called any more.
 func (p *Placer) Place(work, cleanup context.Context, job Job) Outcome {
 	t := &task{
-		Placer: p, job: job,
+		Placer: p, job: job, token: rand.Text(),
 		log: p.opts.Logger.With("match", job.Match.ID, "queue", job.Match.Queue),
 	}
-	state := Start(p.opts.GameServers != nil, p.opts.Tickets != nil)
+	state := Start(p.opts.Claims != nil, p.opts.GameServers != nil, p.opts.Tickets != nil)
 	for {
 		step := Decide(state, p.phase(work))
 		if step == End {
@@ -119,19 +125,24 @@ type task struct {
 	assignment *openmatch.Assignment
 	missing    map[string]bool
 	backoff    rpc.Backoff
+	// token names this try in claims. claimed says that the tickets are ours, others
+	// which are not.
+	token   string
+	claimed bool
+	others  []string
 }
 
 // do takes one step: on the match's own time, or afterwards to undo it.
 func (t *task) do(work, cleanup context.Context, step Step) Result {
 	switch step {
+	case Claim:
+		return t.claim(work)
 	case Adopt:
 		return t.adopt(work)
 	case Allocate:
 		return t.allocate(work)
 	case Assign:
 		return t.assign(work)
-	case Announce:
-		return t.announce()
 	case GiveUp:
 		return Done
 	}
@@ -140,6 +151,8 @@ func (t *task) do(work, cleanup context.Context, step Step) Result {
 	switch step {
 	case Verify:
 		return t.verify(ctx)
+	case Announce:
+		return t.announce(ctx)
 	case Withdraw:
 		return t.withdraw(ctx)
 	case DeleteExtra:
@@ -172,6 +185,8 @@ func (t *task) end(s State) Outcome {
 		t.log.Debug("match assigned", "gameserver", t.server.ID(), "tickets", len(t.job.Match.Tickets)-len(t.missing))
 	case o == OutcomeWithdrawn:
 		t.log.Info("too few players were left: assignment withdrawn", "gameserver", t.server.ID(), "tickets", len(t.left()))
+	case o == OutcomeSuperseded:
+		t.log.Warn("another director has taken the match's tickets over", "gameserver", t.server.ID())
 	case o == OutcomeUnknown:
 		t.log.Warn("unknown whether match is assigned; its game server is left running", "gameserver", t.server.ID())
 	case t.server.Name != "" && !s.CanList:

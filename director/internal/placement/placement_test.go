@@ -21,6 +21,7 @@ import (
 	"torikumi/director/internal/placement"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/agones"
+	"torikumi/pkg/claims"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -53,6 +54,7 @@ type harness struct {
 	// calls are the names of all calls; repeated ones stand once, with a "*".
 	calls     []string
 	announced []*torikumiv1.Announcement
+	released  []string
 	registry  *prometheus.Registry
 }
 
@@ -114,7 +116,8 @@ func (h *harness) AssignTickets(ctx context.Context, req *openmatch.AssignTicket
 	return resp, nil
 }
 
-func (h *harness) ReleaseTickets(ctx context.Context, _ *openmatch.ReleaseTicketsRequest, opts ...grpc.CallOption) (*openmatch.ReleaseTicketsResponse, error) {
+func (h *harness) ReleaseTickets(ctx context.Context, req *openmatch.ReleaseTicketsRequest, opts ...grpc.CallOption) (*openmatch.ReleaseTicketsResponse, error) {
+	h.released = req.GetTicketIds()
 	a, err := h.next(ctx, "release")
 	arrive(a, opts)
 	return new(openmatch.ReleaseTicketsResponse), err
@@ -157,6 +160,37 @@ func (h *harness) Hold(ctx context.Context, _ servers.Server, _ servers.Selector
 
 func (h *harness) Delete(ctx context.Context, s servers.Server) error {
 	_, err := h.next(ctx, "delete:"+s.Name)
+	return err
+}
+
+func (h *harness) Acquire(ctx context.Context, m claims.Match) error {
+	if m.Token == "" || len(m.Tickets) != 2 || m.Hold <= 0 || m.Keep < m.Hold+time.Minute {
+		panic("bad claim")
+	}
+	_, err := h.next(ctx, "acquire")
+	return err
+}
+
+func (h *harness) Confirm(ctx context.Context, _, connection string, d *torikumiv1.AssignmentDetails) error {
+	if connection == "" || d.GetGameServer() == "" {
+		panic("bad confirmation")
+	}
+	_, err := h.next(ctx, "confirm")
+	return err
+}
+
+func (h *harness) MarkAssigned(ctx context.Context, _ string) error {
+	_, err := h.next(ctx, "mark")
+	return err
+}
+
+func (h *harness) Revoke(ctx context.Context, _ string) error {
+	_, err := h.next(ctx, "revoke")
+	return err
+}
+
+func (h *harness) Drop(ctx context.Context, _ string, _ []string) error {
+	_, err := h.next(ctx, "drop")
 	return err
 }
 
@@ -230,6 +264,10 @@ func TestPlace(t *testing.T) {
 		over, end bool
 		// least is the size of the smallest match.
 		least int
+		// claims: directors claim tickets.
+		claims bool
+		// own are the tickets that are released, if some.
+		own   []string
 		calls string
 		want  placement.Outcome
 	}{
@@ -339,6 +377,31 @@ func TestPlace(t *testing.T) {
 
 		{name: "stopping, nothing ready", stop: time.Second, answers: answers{"allocate": allocation(call.Busy)}, calls: "find allocate* release", want: "released"},
 		{name: "stopping, with a server", stop: time.Millisecond, answers: answers{"assign": {lost, lost, lost, {}}}, calls: "find allocate assign* announce", want: "assigned"},
+		{name: "claimed", claims: true, calls: "acquire find allocate confirm assign announce mark", want: "assigned"},
+		{name: "claims lost for a while", claims: true, answers: answers{"acquire": {lost, lost, {}}, "confirm": {lost, {}}, "mark": {lost}},
+			calls: "acquire* find allocate confirm* assign announce mark", want: "assigned"},
+		{name: "claims lost", claims: true, answers: answers{"acquire": {lost}}, calls: "acquire*", want: "pending"},
+		{name: "one ticket is another's", claims: true, own: []string{"b"}, answers: answers{"acquire": {{err: &claims.TakenError{Tickets: []string{"a"}, Wait: time.Minute}}}},
+			calls: "acquire release", want: "released"},
+		{name: "all tickets are another's", claims: true, answers: answers{"acquire": {{err: &claims.TakenError{Tickets: []string{"a", "b"}, Wait: -1}}}},
+			calls: "acquire", want: "released"},
+		{name: "another's for a moment", claims: true, answers: answers{"acquire": {{err: &claims.TakenError{Tickets: []string{"a"}, Wait: time.Millisecond}}, {}}},
+			calls: "acquire* find allocate confirm assign announce mark", want: "assigned"},
+		{name: "taken over before it is known to be claimed", claims: true, answers: answers{"acquire": {lost, {err: claims.ErrRevoked}}}, calls: "acquire*", want: "released"},
+		{name: "taken over", claims: true, answers: answers{"confirm": {{err: claims.ErrRevoked}}}, calls: "acquire find allocate confirm", want: "superseded"},
+		{name: "taken over after an answer was lost", claims: true, answers: answers{"assign": {lost}, "confirm": {{}, {err: claims.ErrRevoked}}},
+			calls: "acquire find allocate confirm assign confirm", want: "superseded"},
+		{name: "claims come back empty", claims: true, answers: answers{"confirm": {{err: claims.ErrGone}, {}}},
+			calls: "acquire find allocate confirm acquire confirm assign announce mark", want: "assigned"},
+		{name: "claims come back empty, and another was quicker", claims: true,
+			answers: answers{"confirm": {{err: claims.ErrGone}, {}}, "acquire": {{}, {err: &claims.TakenError{Tickets: []string{"a"}, Wait: time.Minute}}}},
+			calls:   "acquire find allocate confirm acquire", want: "superseded"},
+		{name: "claims lost with a server", claims: true, answers: answers{"confirm": {lost}, "list": lists(nil, one)},
+			calls: "acquire find allocate confirm* list delete:x drop release", want: "released"},
+		{name: "claimed, nothing ready", claims: true, answers: answers{"allocate": allocation(call.Refused)}, calls: "acquire find allocate drop release", want: "released"},
+		{name: "claimed, drop lost", claims: true, answers: answers{"allocate": allocation(call.Refused), "drop": {lost}}, calls: "acquire find allocate drop", want: "pending"},
+		{name: "claimed, too few left", claims: true, least: 2, answers: answers{"assign": {{missing: []string{"b"}}}},
+			calls: "acquire find allocate confirm assign revoke withdraw announce", want: "withdrawn"},
 		{name: "no time", over: true, calls: "release", want: "released"},
 		{name: "no time for anything", over: true, end: true, want: "pending"},
 	} {
@@ -349,6 +412,9 @@ func TestPlace(t *testing.T) {
 				o := placement.Options{
 					Backend: h, Allocator: h, GameServers: h, Tickets: h, Publish: h.publish,
 					Stopping: stopping, Registry: h.registry, Logger: slog.New(slog.DiscardHandler),
+				}
+				if c.claims {
+					o.Claims = h
 				}
 				if c.noList {
 					o.GameServers = nil
@@ -371,7 +437,7 @@ func TestPlace(t *testing.T) {
 				}
 				start := time.Now()
 				releasing := false
-				got := placement.New(o).Place(work, cleanup, placement.Job{Match: played(), MinPlayers: c.least, Releasing: func() {
+				got := placement.New(o).Place(work, cleanup, placement.Job{Match: played(), MinPlayers: c.least, ReleaseBy: start.Add(time.Minute), Releasing: func() {
 					releasing = !slices.ContainsFunc(h.calls, func(s string) bool { return strings.HasPrefix(s, "release") })
 				}})
 				calls := strings.Join(h.calls, " ")
@@ -380,6 +446,9 @@ func TestPlace(t *testing.T) {
 				}
 				if c.want == "withdrawn" && (len(h.announced) != 1 || h.announced[0].GetConnection() != "" || !slices.Equal(h.announced[0].GetTicketIds(), []string{"a"})) {
 					t.Errorf("announced %v, want that the ticket a is withdrawn", h.announced)
+				}
+				if c.own != nil && !slices.Equal(h.released, c.own) {
+					t.Errorf("released %q, want %q", h.released, c.own)
 				}
 				if strings.Contains(calls, "release") && !releasing {
 					t.Error("released without notice")

@@ -1,12 +1,13 @@
 package placement
 
-// Stage is how far a match has come. The zero value is a match that has just been
-// fetched.
+// Stage is how far a match has come.
 type Stage int
 
 const (
+	// Unclaimed: another director may have the tickets.
+	Unclaimed Stage = iota
 	// Fetched: a server that an earlier director has allocated may carry the match.
-	Fetched Stage = iota
+	Fetched
 	// NoServer carries the match.
 	NoServer
 	// AllocUnknown: a server may carry the match, as an allocation's answer was lost.
@@ -28,6 +29,9 @@ const (
 	TooFew
 	// Withdrawn: the assignment of too few was taken back.
 	Withdrawn
+	// Superseded: another director has taken over tickets of the match. Frontends
+	// deliver nothing of it.
+	Superseded
 	// NoTickets of the match exist any more, and none was assigned.
 	NoTickets
 	// GivenUp: the tickets are not assigned, and will not be.
@@ -54,13 +58,22 @@ type State struct {
 	CanList, CanRead bool
 }
 
-// Start returns the state of a match that has just been fetched.
-func Start(canList, canRead bool) State {
+// Start returns the state of a match that has just been fetched; canClaim says that
+// directors claim tickets.
+func Start(canClaim, canList, canRead bool) State {
 	s := State{CanList: canList, CanRead: canRead}
-	if !canList {
-		s.Stage = NoServer // for all that can be known
+	if !canClaim {
+		s.Stage = s.claimed()
 	}
 	return s
+}
+
+// claimed is the stage of a match that nobody else places.
+func (s State) claimed() Stage {
+	if s.CanList {
+		return Fetched
+	}
+	return NoServer // for all that can be known
 }
 
 // Phase is how much time a match has.
@@ -79,13 +92,15 @@ const (
 type Step int
 
 const (
+	// Claim the tickets: Done, NotDone, or Refused if they are another director's.
+	Claim Step = iota
 	// Adopt a server that carries the match already: Done, DoneSeveral,
 	// DoneUnreachable, None or Unknown.
-	Adopt Step = iota
+	Adopt
 	// Allocate a server: Done, DoneUnreachable, NotDone, Refused or Unknown.
 	Allocate
-	// Assign the server to the tickets: Done, DoneTooFew, None, NotDone, Refused or
-	// Unknown.
+	// Assign the server to the tickets: Done, DoneTooFew, None, NotDone, Refused,
+	// Revoked or Unknown.
 	Assign
 	// Verify reads from Open Match whether the tickets are assigned: Done or Unknown.
 	Verify
@@ -125,6 +140,8 @@ const (
 	NotDone
 	// Refused: nothing has happened, and no try will help.
 	Refused
+	// Revoked: nothing has happened, and the tickets are another director's.
+	Revoked
 	// Unknown: it may have happened, or may happen yet.
 	Unknown
 )
@@ -142,6 +159,9 @@ const (
 	OutcomeWithdrawn Outcome = "withdrawn"
 	// OutcomeAbandoned: nobody is waiting any more.
 	OutcomeAbandoned Outcome = "abandoned"
+	// OutcomeSuperseded: another director has taken the tickets over, as this one was
+	// too slow; the server is left, as the other may have adopted it.
+	OutcomeSuperseded Outcome = "superseded"
 	// OutcomeUnknown: nobody knows whether the tickets are assigned; the server is
 	// left running for those who might come.
 	OutcomeUnknown Outcome = "unknown"
@@ -161,6 +181,8 @@ func (s Stage) outcome() Outcome {
 		return OutcomeAssigned
 	case AssignUnknown, AssignUnverified, AssignUnresolved:
 		return OutcomeUnknown
+	case Superseded:
+		return OutcomeSuperseded
 	case TooFew, Withdrawn:
 		return OutcomeWithdrawn
 	case NoTickets, Abandoned:

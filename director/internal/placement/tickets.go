@@ -2,6 +2,7 @@ package placement
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -50,6 +51,9 @@ func (t *task) assign(work context.Context) Result {
 	}
 	ctx, cancel := context.WithTimeout(work, callTimeout)
 	defer cancel()
+	if r := t.confirm(ctx); r != Done {
+		return r
+	}
 	var sent call.Sent
 	resp, err := t.opts.Backend.AssignTickets(ctx, &openmatch.AssignTicketsRequest{
 		Assignments: []*openmatch.AssignmentGroup{{TicketIds: t.job.Match.Tickets, Assignment: t.assignment}},
@@ -129,7 +133,7 @@ func (t *task) left() []string {
 func (t *task) withdraw(ctx context.Context) Result {
 	ids := t.left()
 	details := &torikumiv1.AssignmentDetails{MatchId: t.details.GetMatchId(), Queue: t.details.GetQueue()}
-	if err := t.overwrite(ctx, ids, details); err != nil {
+	if err := errors.Join(t.revoke(ctx), t.overwrite(ctx, ids, details)); err != nil {
 		t.log.Warn("assignment perhaps not withdrawn; whose frontend misses the announcement may come alone", "error", err)
 	}
 	t.opts.Publish(&torikumiv1.Announcement{TicketIds: ids, Details: details})
@@ -153,16 +157,21 @@ func (t *task) overwrite(ctx context.Context, ids []string, details *torikumiv1.
 	}
 }
 
-func (t *task) announce() Result {
+func (t *task) announce(ctx context.Context) Result {
 	ids := t.left()
 	t.metrics.assigned.Add(float64(len(ids)))
 	t.opts.Publish(&torikumiv1.Announcement{TicketIds: ids, Connection: t.assignment.GetConnection(), Details: t.details})
+	t.markAssigned(ctx)
 	return Done
 }
 
 func (t *task) release(ctx context.Context) Result {
 	t.job.Releasing()
-	if t.Release(ctx, t.log, t.job.Match.Tickets) != nil {
+	if t.drop(ctx) != nil {
+		return Unknown
+	}
+	own := slices.DeleteFunc(slices.Clone(t.job.Match.Tickets), func(id string) bool { return slices.Contains(t.others, id) })
+	if len(own) > 0 && t.Release(ctx, t.log, own) != nil {
 		return Unknown
 	}
 	return Done

@@ -161,13 +161,8 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn, l *listen
 			return true, err
 		}
 		l.position = a.GetPosition()
-		for _, id := range a.GetTicketIds() {
-			if a.GetConnection() != "" {
-				c.assign(ctx, id, a.GetConnection(), a.GetDetails())
-			} else {
-				_ = c.withdrawn(ctx, id) // it is lost: the next reading tries again
-			}
-		}
+		// A ticket that cannot be created anew is lost: the next reading tries again.
+		_, _ = c.apply(ctx, a.GetTicketIds(), a.GetConnection(), a.GetDetails())
 		c.metrics.announcements.Inc() // last: who has seen it finds it done
 	}
 }

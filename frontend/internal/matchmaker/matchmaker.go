@@ -26,6 +26,7 @@ import (
 
 	"torikumi/frontend/internal/endpoints"
 	"torikumi/frontend/internal/ticket"
+	"torikumi/pkg/claims"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
@@ -42,6 +43,11 @@ const (
 // ErrUnavailable means that Open Match took no ticket.
 var ErrUnavailable = errors.New("matchmaker unavailable")
 
+// Claims say which assignments may be delivered: see [claims.Store].
+type Claims interface {
+	Check(ctx context.Context, match, server string, tickets []string) ([]claims.Verdict, error)
+}
+
 // Options are what a [Client] needs; all are required but those that say so.
 type Options struct {
 	Store ticket.Store
@@ -52,6 +58,8 @@ type Options struct {
 	Directors []string
 	// LookUp finds the directors' addresses; nil: the system's resolver.
 	LookUp endpoints.LookUp
+	// Claims says which director's assignment counts; nil: every one.
+	Claims Claims
 	// Name tells the directors who subscribes.
 	Name    string
 	Queues  *queues.Set
@@ -77,6 +85,7 @@ type Client struct {
 	metrics *Metrics
 	tickets openmatch.FrontendServiceClient
 	deletes *deletes
+	claims  *rpc.Health
 	// pace bounds the readings of reconcile; again asks for one of all tickets
 	// now.
 	pace  *rate.Limiter
@@ -89,7 +98,8 @@ func New(o Options) *Client {
 	return &Client{
 		options: o, store: o.Store, logger: o.Logger, metrics: o.Metrics,
 		tickets: tickets, deletes: newDeletes(tickets, o.Logger, o.Metrics),
-		pace: rate.NewLimiter(rate.Limit(o.ReconcileRate), 1), again: make(chan struct{}, 1),
+		claims: rpc.NewHealth(o.Logger, "claims of directors cannot be read", "claims of directors are read again"),
+		pace:   rate.NewLimiter(rate.Limit(o.ReconcileRate), 1), again: make(chan struct{}, 1),
 	}
 }
 
@@ -188,9 +198,42 @@ func (c *Client) assigned(ctx context.Context, t ticket.Ticket) {
 		"match", t.Assignment.Details.GetMatchId(), "gameserver", t.Assignment.Details.GetGameServer())
 }
 
-// assign applies what Open Match or a director says of an Open Match ticket. It
-// reports whether that has ended a ticket. Most tickets that a director
-// announces are those of other frontends.
+// apply applies what Open Match or a director says of Open Match tickets: that they
+// are assigned, or without a connection that their match is not played. It returns how
+// many tickets that has assigned. Most that a director announces are those of other
+// frontends. The error is that of creating a ticket anew.
+func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection string, details *torikumiv1.AssignmentDetails) (assigned int, err error) {
+	verdicts := make([]claims.Verdict, len(openMatchIDs))
+	if c.options.Claims != nil {
+		verdicts, err = c.options.Claims.Check(ctx, details.GetMatchId(), details.GetGameServer(), openMatchIDs)
+		if err != nil {
+			c.claims.Down(err)
+			c.reconcileSoon()
+			return 0, nil
+		}
+		c.claims.Up()
+	}
+	for i, id := range openMatchIDs {
+		connection, details := connection, details
+		switch v := verdicts[i]; v.Action {
+		case claims.Wait:
+			continue
+		case claims.DeliverThis:
+			connection, details = v.Connection, v.Details
+		case claims.Recreate:
+			connection = ""
+		}
+		switch {
+		case connection == "":
+			err = errors.Join(err, c.withdrawn(ctx, id))
+		case c.assign(ctx, id, connection, details):
+			assigned++
+		}
+	}
+	return assigned, err
+}
+
+// assign ends a ticket with a match, and reports whether it has.
 func (c *Client) assign(ctx context.Context, openMatchID, connection string, details *torikumiv1.AssignmentDetails) bool {
 	change, err := c.store.Assign(ctx, openMatchID, ticket.Assignment{Connection: connection, Details: details})
 	if err != nil || !change.Changed() {

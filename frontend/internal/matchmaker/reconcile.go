@@ -111,9 +111,7 @@ func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assi
 	details := new(torikumiv1.AssignmentDetails)
 	err := contract.Get(a.GetExtensions(), contract.AssignmentExtension, details)
 	switch {
-	case a.GetConnection() == "" && err == nil:
-		return c.withdrawn(ctx, openMatchID)
-	case a.GetConnection() == "":
+	case a.GetConnection() == "" && err != nil:
 		return nil
 	case err != nil:
 		if !errors.Is(err, contract.ErrNoExtension) {
@@ -121,10 +119,9 @@ func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assi
 		}
 		details = nil
 	}
-	if c.assign(ctx, openMatchID, a.GetConnection(), details) {
-		c.metrics.found.Inc()
-	}
-	return nil
+	assigned, err := c.apply(ctx, []string{openMatchID}, a.GetConnection(), details)
+	c.metrics.found.Add(float64(assigned))
+	return err
 }
 
 // withdrawn creates a ticket anew whose match is not played: Open Match has taken

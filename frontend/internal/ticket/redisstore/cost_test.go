@@ -9,13 +9,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"torikumi/frontend/internal/ticket"
+	"torikumi/pkg/redistest"
 )
 
 // BenchmarkWaiting is what a waiting ticket of one player takes of Redis's memory.
 func BenchmarkWaiting(b *testing.B) {
-	server := startServer(b)
-	s := open(b, server.address, prefix(), "a", limits)
-	client := redis.NewClient(&redis.Options{Addr: server.address})
+	server := redistest.Start(b)
+	s := open(b, server.Address, prefix(), "a", limits)
+	client := redis.NewClient(&redis.Options{Addr: server.Address})
 	defer client.Close()
 	used := func() int {
 		info, err := client.Info(b.Context(), "memory").Result()

@@ -17,6 +17,7 @@ import (
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/internal/ticket/redisstore"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/redistest"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -74,7 +75,7 @@ func lossy(t *testing.T, redis string) (address string) {
 // TestLostAnswers: a call whose answer was lost is made again, and comes to the
 // same as if it had not been.
 func TestLostAnswers(t *testing.T) {
-	eachRedis(t, func(t *testing.T, address string) {
+	redistest.Each(t, func(t *testing.T, address string) {
 		client := redis.NewClient(&redis.Options{Addr: lossy(t, address), MaxRetries: 50, MinRetryBackoff: -1, MaxRetryBackoff: -1})
 		s := redisstore.Open(redisstore.Options{Client: client, Prefix: prefix(), Name: "a", Limits: limits, Logger: slog.New(slog.DiscardHandler)})
 		defer client.Close()
@@ -110,7 +111,7 @@ func TestLostAnswers(t *testing.T) {
 // TestFrontendDies: a ticket whose frontend died while Open Match was asked holds
 // its player only for a while; one that had one before waits again.
 func TestFrontendDies(t *testing.T) {
-	eachRedis(t, func(t *testing.T, address string) {
+	redistest.Each(t, func(t *testing.T, address string) {
 		now := time.Unix(1_000_000_000, 0)
 		l := limits
 		l.Now = func() time.Time { return now }
@@ -158,8 +159,8 @@ func TestFrontendDies(t *testing.T) {
 // TestPowerCut kills Redis again and again under load: what it has confirmed is
 // there afterwards, and whoever watches hears of what comes then.
 func TestPowerCut(t *testing.T) {
-	server := startServer(t)
-	s := open(t, server.address, prefix(), "a", limits)
+	server := redistest.Start(t)
+	s := open(t, server.Address, prefix(), "a", limits)
 	confirmed := map[string]ticket.State{}
 	var mu sync.Mutex
 	ctx, cancel := context.WithCancel(t.Context())
@@ -189,8 +190,8 @@ func TestPowerCut(t *testing.T) {
 	for range 3 {
 		before := count()
 		eventually.True(t, "tickets are made", func() bool { return count() > before+200 })
-		server.kill()
-		server.start()
+		server.Kill()
+		server.Run()
 	}
 	before := count()
 	eventually.True(t, "tickets are made again", func() bool { return count() > before+50 })
@@ -214,8 +215,8 @@ func TestPowerCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.kill()
-	server.start()
+	server.Kill()
+	server.Run()
 	select {
 	case <-changed:
 	case <-time.After(30 * time.Second):

@@ -83,20 +83,11 @@ type Store struct {
 
 var _ ticket.Store = (*Store)(nil)
 
-// silence keeps the client's own log, of each try to connect, from standard error:
-// the store logs when Redis is lost and when it is back.
-var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
-
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
-
 // Open makes a store, which need not reach Redis yet. Stop has to be called.
 func Open(o Options) *Store {
 	if o.Limits.Now == nil {
 		o.Limits.Now = time.Now
 	}
-	silence()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{
 		client: o.Client, prefix: "{" + o.Prefix + "}:", name: o.Name, limits: o.Limits, logger: o.Logger,

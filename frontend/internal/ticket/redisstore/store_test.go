@@ -12,16 +12,10 @@ import (
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/internal/ticket/redisstore"
 	"torikumi/frontend/internal/ticket/storetest"
+	"torikumi/pkg/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// eachRedis runs a test with an embedded Redis, and with Redis itself where this
-// machine has it.
-func eachRedis(t *testing.T, run func(t *testing.T, address string)) {
-	t.Run("embedded", func(t *testing.T) { run(t, embedded(t)) })
-	t.Run("redis-server", func(t *testing.T) { run(t, startServer(t).address) })
-}
 
 var prefixes atomic.Int64
 
@@ -42,13 +36,13 @@ func open(t testing.TB, address, prefix, name string, l ticket.Limits) *redissto
 }
 
 func TestStore(t *testing.T) {
-	eachRedis(t, func(t *testing.T, address string) {
+	redistest.Each(t, func(t *testing.T, address string) {
 		storetest.Run(t, func(t testing.TB, l ticket.Limits) ticket.Store { return open(t, address, prefix(), "a", l) })
 	})
 }
 
 func TestShared(t *testing.T) {
-	eachRedis(t, func(t *testing.T, address string) {
+	redistest.Each(t, func(t *testing.T, address string) {
 		storetest.RunShared(t, func(t testing.TB, l ticket.Limits) (a, b ticket.Store) {
 			p := prefix()
 			return open(t, address, p, "a", l), open(t, address, p, "b", l)

@@ -1,4 +1,5 @@
-package redisstore_test
+// Package redistest gives tests a Redis: one in the process, and Redis itself.
+package redistest
 
 import (
 	"errors"
@@ -16,26 +17,28 @@ import (
 	"torikumi/pkg/eventually"
 )
 
-// embedded is a Redis in this process.
-func embedded(t *testing.T) (address string) {
+// Each runs a test with an embedded Redis, and with Redis itself where this machine
+// has it.
+func Each(t *testing.T, run func(t *testing.T, address string)) {
 	t.Helper()
-	s := miniredis.RunT(t)
-	return s.Addr()
+	t.Run("embedded", func(t *testing.T) { run(t, miniredis.RunT(t).Addr()) })
+	t.Run("redis-server", func(t *testing.T) { run(t, Start(t).Address) })
 }
 
-// server is a redis-server that can be killed and started again with its data.
-type server struct {
-	t       testing.TB
-	path    string
-	dir     string
-	port    int
-	address string
+// Server is a redis-server that can be killed and started again with its data.
+type Server struct {
+	t    testing.TB
+	path string
+	dir  string
+	port int
+	// Address is host:port.
+	Address string
 	cmd     *exec.Cmd
 }
 
-// startServer starts Redis as it is meant to be set up: no write is confirmed that
+// Start starts Redis as it is meant to be set up: no write is confirmed that
 // is not on the disk. It skips the test on a machine without Redis, but in CI.
-func startServer(t testing.TB) *server {
+func Start(t testing.TB) *Server {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil && os.Getenv("CI") != "" {
@@ -52,26 +55,27 @@ func startServer(t testing.TB) *server {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, path: path, dir: t.TempDir(), port: port, address: fmt.Sprint("127.0.0.1:", port)}
-	s.start()
-	t.Cleanup(s.kill)
+	s := &Server{t: t, path: path, dir: t.TempDir(), port: port, Address: fmt.Sprint("127.0.0.1:", port)}
+	s.Run()
+	t.Cleanup(s.Kill)
 	return s
 }
 
-func (s *server) start() {
+// Run starts it, after Kill again.
+func (s *Server) Run() {
 	s.t.Helper()
 	s.cmd = exec.Command(s.path, "--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "always")
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	client := redis.NewClient(&redis.Options{Addr: s.address})
-	defer client.Close()
+	client := redis.NewClient(&redis.Options{Addr: s.Address})
+	defer func() { _ = client.Close() }() // it has answered
 	eventually.True(s.t, "Redis answers", func() bool { return client.Ping(s.t.Context()).Err() == nil })
 }
 
-// kill ends it as a power cut would.
-func (s *server) kill() {
+// Kill ends it as a power cut would.
+func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
 	}

@@ -1,0 +1,37 @@
+-- Says of each ticket whether an assignment of it may be delivered. A match that is
+-- delivered to a player cannot be revoked any more: it is assigned from then on. One
+-- whose time is over is revoked: its director may have been paused, and its server be
+-- given back. Its tickets were assigned to something, and are not matched again by
+-- themselves.
+-- KEYS: prefix. ARGV: match, game server, tickets ...
+-- Returns three texts for each ticket: unclaimed, deliver, wait or revoked, and what to
+-- deliver: connection and details.
+local prefix = KEYS[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local answer = {}
+for i = 3, #ARGV do
+  local verdict, connection, details = 'unclaimed', '', ''
+  local token = redis.call('GET', prefix .. 'claim:' .. ARGV[i])
+  if token then
+    local key = prefix .. 'match:' .. token
+    local match = redis.call('HMGET', key, 's', 'm', 'g', 'c', 'd', 'u')
+    local state = match[1]
+    if (state == 'held' or state == 'confirmed') and tonumber(match[6]) <= now then
+      redis.call('HSET', key, 's', 'revoked')
+      state = 'revoked'
+    elseif state == 'confirmed' and match[2] == ARGV[1] and match[3] == ARGV[2] then
+      redis.call('HSET', key, 's', 'assigned')
+      state = 'assigned'
+    end
+    if state == 'assigned' then
+      verdict, connection, details = 'deliver', match[4], match[5]
+    elseif state == 'revoked' then
+      verdict = 'revoked'
+    elseif state then
+      verdict = 'wait'
+    end
+  end
+  answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = verdict, connection, details
+end
+return answer

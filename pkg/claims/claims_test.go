@@ -1,0 +1,246 @@
+package claims_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"torikumi/pkg/claims"
+	"torikumi/pkg/eventually"
+	"torikumi/pkg/redistest"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// harness is a store of claims. Matches have the names of their tokens.
+type harness struct {
+	*claims.Store
+	t      *testing.T
+	client *redis.Client
+}
+
+func each(t *testing.T, run func(h *harness)) {
+	t.Helper()
+	redistest.Each(t, func(t *testing.T, address string) {
+		client := redis.NewClient(&redis.Options{Addr: address})
+		t.Cleanup(func() { _ = client.Close() })
+		run(&harness{Store: claims.New(client, "test"), t: t, client: client})
+	})
+}
+
+const (
+	long  = time.Hour
+	short = 20 * time.Millisecond
+)
+
+func (h *harness) acquire(token string, hold time.Duration, tickets ...string) error {
+	return h.Acquire(h.t.Context(), claims.Match{Token: token, Tickets: tickets, Hold: hold, Keep: 2 * long})
+}
+
+func (h *harness) acquired(token string, hold time.Duration, tickets ...string) {
+	h.t.Helper()
+	if err := h.acquire(token, hold, tickets...); err != nil {
+		h.t.Fatalf("%s does not get %q: %v", token, tickets, err)
+	}
+}
+
+// taken expects that some of the tickets are another's, for good or not.
+func (h *harness) taken(token string, tickets []string, good bool, want ...string) {
+	h.t.Helper()
+	var taken *claims.TakenError
+	err := h.acquire(token, long, tickets...)
+	if !errors.As(err, &taken) || !slices.Equal(taken.Tickets, want) || (taken.Wait < 0) != good || taken.Wait > long {
+		h.t.Fatalf("%s wants %q: %v (%+v), taken should be %q", token, tickets, err, taken, want)
+	}
+}
+
+func details(token string) *torikumiv1.AssignmentDetails {
+	return &torikumiv1.AssignmentDetails{MatchId: "match-" + token, GameServer: "games/" + token}
+}
+
+func (h *harness) confirm(token string) error {
+	return h.Confirm(h.t.Context(), token, "192.0.2.1:7000", details(token))
+}
+
+// expect compares what may be done with tickets that came with a match.
+func (h *harness) expect(token string, want map[string]claims.Action) {
+	h.t.Helper()
+	for ticket, action := range want {
+		got, err := h.Check(h.t.Context(), "match-"+token, "games/"+token, []string{ticket})
+		if err != nil || got[0].Action != action {
+			h.t.Fatalf("%s of match %s: %+v, %v; want %v", ticket, token, got, err, action)
+		}
+	}
+}
+
+func (h *harness) errorIs(got, want error) {
+	h.t.Helper()
+	if !errors.Is(got, want) {
+		h.t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+// TestPlaced is the way of a match of which nothing goes wrong.
+func TestPlaced(t *testing.T) {
+	each(t, func(h *harness) {
+		h.expect("a", map[string]claims.Action{"1": claims.Deliver})
+		h.acquired("a", long, "1", "2")
+		h.acquired("a", long, "1", "2") // the answer was lost
+		h.taken("b", []string{"3", "2"}, false, "2")
+		h.expect("a", map[string]claims.Action{"1": claims.Wait, "3": claims.Deliver})
+		h.errorIs(h.confirm("a"), nil)
+		h.errorIs(h.confirm("a"), nil)
+		h.taken("b", []string{"3", "2"}, false, "2")
+		h.expect("b", map[string]claims.Action{"1": claims.Wait})
+		h.errorIs(h.MarkAssigned(t.Context(), "a"), nil)
+		h.errorIs(h.confirm("a"), nil)
+		h.taken("b", []string{"1", "2", "3"}, true, "1", "2")
+		// Whatever came, what is delivered is the holder's.
+		got, err := h.Check(h.t.Context(), "match-b", "games/b", []string{"3", "1"})
+		if err != nil || got[0].Action != claims.Deliver || got[1].Action != claims.DeliverThis ||
+			got[1].Connection != "192.0.2.1:7000" || got[1].Details.GetGameServer() != "games/a" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		for _, key := range []string{"{test}:claim:1", "{test}:match:a"} {
+			if ttl := h.client.PTTL(t.Context(), key).Val(); ttl <= long || ttl > 2*long {
+				t.Errorf("%s is kept for %v", key, ttl)
+			}
+		}
+	})
+}
+
+// TestTakenOver: a match that was not assigned in time is revoked as a whole.
+func TestTakenOver(t *testing.T) {
+	each(t, func(h *harness) {
+		for name, confirmed := range map[string]bool{"held": false, "confirmed": true} {
+			a, b := "a-"+name, "b-"+name
+			one, two, three := "1-"+name, "2-"+name, "3-"+name
+			h.acquired(a, short, one, two)
+			if confirmed {
+				h.errorIs(h.confirm(a), nil)
+			}
+			eventually.NoError(h.t, "the ticket is taken over", func() error { return h.acquire(b, long, two, three) })
+			h.errorIs(h.acquire(a, long, one, two), claims.ErrRevoked)
+			h.errorIs(h.confirm(a), claims.ErrRevoked)
+			h.errorIs(h.MarkAssigned(h.t.Context(), a), claims.ErrRevoked)
+			h.expect(a, map[string]claims.Action{one: claims.Recreate, two: claims.Wait, three: claims.Wait})
+			h.errorIs(h.confirm(b), nil)
+			h.expect(a, map[string]claims.Action{two: claims.Wait})
+			h.expect(b, map[string]claims.Action{one: claims.Recreate, two: claims.DeliverThis})
+			h.acquired("c-"+name, long, one) // nobody's
+			h.errorIs(h.Drop(h.t.Context(), a, []string{one, two}), nil)
+			h.expect("c-"+name, map[string]claims.Action{one: claims.Wait})
+		}
+	})
+}
+
+// TestDelivered: a match that was delivered to one of its players stays.
+func TestDelivered(t *testing.T) {
+	each(t, func(h *harness) {
+		h.acquired("a", long, "1", "2")
+		h.errorIs(h.confirm("a"), nil)
+		h.expect("a", map[string]claims.Action{"1": claims.DeliverThis})
+		h.taken("b", []string{"2", "3"}, true, "2")
+		h.expect("a", map[string]claims.Action{"2": claims.DeliverThis})
+	})
+}
+
+// TestLateAssignment: an assignment that arrives when the match's time is over is not
+// delivered, nor one to a match that had lost the ticket; then the match that holds it
+// is revoked when its own time is over.
+func TestLateAssignment(t *testing.T) {
+	each(t, func(h *harness) {
+		h.acquired("late", 0, "4", "5")
+		h.errorIs(h.confirm("late"), nil)
+		h.expect("late", map[string]claims.Action{"4": claims.Recreate, "5": claims.Recreate})
+		h.errorIs(h.MarkAssigned(t.Context(), "late"), claims.ErrRevoked)
+
+		h.acquired("a", 0, "1", "2")
+		h.acquired("b", short, "2", "3")
+		eventually.True(h.t, "the ticket is to be made anew", func() bool {
+			got, err := h.Check(h.t.Context(), "match-a", "games/a", []string{"2"})
+			return err == nil && got[0].Action == claims.Recreate
+		})
+		h.errorIs(h.confirm("b"), claims.ErrRevoked)
+	})
+}
+
+// TestGivenUp: tickets are dropped, or are to be made anew.
+func TestGivenUp(t *testing.T) {
+	each(t, func(h *harness) {
+		h.acquired("a", long, "1", "2")
+		h.errorIs(h.Drop(h.t.Context(), "a", []string{"1", "2"}), nil)
+		h.acquired("b", long, "2", "3")
+		h.errorIs(h.confirm("b"), nil)
+		h.errorIs(h.MarkAssigned(h.t.Context(), "b"), nil)
+		h.errorIs(h.Revoke(h.t.Context(), "b"), nil)
+		h.errorIs(h.Revoke(h.t.Context(), "b"), nil)
+		h.expect("b", map[string]claims.Action{"1": claims.Deliver, "2": claims.Recreate, "3": claims.Recreate})
+		// Redis comes back empty.
+		h.errorIs(h.client.FlushAll(h.t.Context()).Err(), nil)
+		h.errorIs(h.Revoke(h.t.Context(), "b"), claims.ErrGone)
+		h.errorIs(h.confirm("b"), claims.ErrGone)
+		h.errorIs(h.MarkAssigned(h.t.Context(), "b"), claims.ErrGone)
+		h.expect("b", map[string]claims.Action{"2": claims.Deliver})
+	})
+}
+
+// TestRace: of many matches that share tickets, and of whose directors each is too slow
+// now and then, no two are delivered that have a ticket in common.
+func TestRace(t *testing.T) {
+	each(t, func(h *harness) {
+		const tickets, directors, tries = 6, 4, 60
+		delivered := make([]atomic.Value, tickets)
+		var work sync.WaitGroup
+		for d := range directors {
+			work.Go(func() {
+				for i := range tries {
+					token := fmt.Sprint(d, "-", i)
+					one, two := (d+i)%tickets, (d+2*i+1)%tickets
+					if one == two {
+						continue
+					}
+					own := []string{fmt.Sprint(one), fmt.Sprint(two)}
+					if h.acquire(token, time.Duration(i%2)*50*time.Millisecond, own...) != nil || h.confirm(token) != nil {
+						continue
+					}
+					for _, n := range []int{one, two} {
+						got, err := h.Check(h.t.Context(), "match-"+token, "games/"+token, []string{fmt.Sprint(n)})
+						if err != nil {
+							h.t.Errorf("check: %v", err)
+							return
+						}
+						if got[0].Action == claims.DeliverThis && got[0].Details.GetGameServer() == "games/"+token {
+							if before := delivered[n].Swap(token); before != nil && before != token {
+								h.t.Errorf("ticket %d is delivered to %v and %v", n, before, token)
+							}
+						}
+					}
+				}
+			})
+		}
+		work.Wait()
+		of := make(map[string]int)
+		for i := range delivered {
+			if token, ok := delivered[i].Load().(string); ok {
+				of[token]++
+			}
+		}
+		for token, n := range of {
+			if n != 2 {
+				h.t.Errorf("%d of two tickets of match %s are delivered", n, token)
+			}
+		}
+		if len(of) == 0 {
+			h.t.Error("nothing was delivered")
+		}
+	})
+}
