@@ -37,7 +37,7 @@ type Config struct {
 	AllocatorServerName string   `flag:"allocator-server-name" help:"Name that the allocator's certificate has to carry; none: the host that is called; *: any, also a certificate without a name, as Agones's chart makes it."`
 	AllocatorInsecure   bool     `flag:"allocator-insecure" default:"false" help:"Talk to the allocator in plain text, without proving who calls. For one machine only."`
 	GameServers         string   `flag:"gameservers" rule:"host:port or kubernetes" help:"What lists and deletes game servers. kubernetes: the Kubernetes API; else a service (torikumi.v1.GameServerService), called as the allocator is; none: servers cannot be found again or deleted."`
-	Kubeconfig          string   `flag:"kubeconfig" help:"Kubeconfig file of the cluster, where --allocator or --gameservers is kubernetes; none: that of the pod."`
+	Kubeconfig          []string `flag:"kubeconfig" help:"Kubeconfig file of the cluster, where --allocator or --gameservers is kubernetes; none: that of the pod. Several, where both are kubernetes: clusters that have game servers, the most preferred first."`
 	Namespace           string   `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
 
 	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
@@ -87,7 +87,13 @@ func (c *Config) checkAllocator() error {
 	if !overGRPC && c.AllocatorInsecure {
 		errs = append(errs, config.Invalid("allocator-insecure", "must not be given if the Kubernetes API does all", true))
 	}
-	if c.Kubeconfig != "" && !slices.Contains(c.Allocator, inKubernetes) && c.GameServers != inKubernetes {
+	if len(c.Kubeconfig) > 1 && (overGRPC || len(c.Allocator) > 1 || c.GameServers != inKubernetes) {
+		errs = append(errs, config.Invalid("kubeconfig", "must not be several unless --allocator and --gameservers are kubernetes", c.Kubeconfig))
+	}
+	if names := slices.Sorted(slices.Values(c.Kubeconfig)); len(slices.Compact(names)) < len(c.Kubeconfig) {
+		errs = append(errs, config.Invalid("kubeconfig", "must not name a file twice", c.Kubeconfig))
+	}
+	if len(c.Kubeconfig) > 0 && !slices.Contains(c.Allocator, inKubernetes) && c.GameServers != inKubernetes {
 		errs = append(errs, config.Invalid("kubeconfig", "must not be given unless --allocator or --gameservers is kubernetes", c.Kubeconfig))
 	}
 	return errors.Join(errs...)

@@ -64,38 +64,51 @@ func (o *others) connectOpenMatch(cfg *Config) (err error) {
 func (o *others) connectAllocator(cfg *Config, log *slog.Logger) error {
 	var list []servers.Named
 	for _, addr := range cfg.Allocator {
-		n, err := o.oneAllocator(cfg, addr)
+		more, err := o.allocators(cfg, addr)
 		if err != nil {
 			return err
 		}
-		list = append(list, n)
+		list = append(list, more...)
 	}
 	if len(list) == 1 {
 		o.allocator, o.ready["allocator"] = list[0], list[0].Ready
 		return nil
 	}
 	p := servers.NewPreferred(log, list...)
+	if len(cfg.Kubeconfig) > 1 {
+		p = servers.NewNearest(log, list...)
+	}
 	o.allocator, o.ready["allocator"] = p, p.Ready
 	return nil
 }
 
-func (o *others) oneAllocator(cfg *Config, addr string) (servers.Named, error) {
-	if addr == inKubernetes {
-		access, err := kubernetes.Config(cfg.Kubeconfig)
+// allocators makes one allocator, or that of each cluster.
+func (o *others) allocators(cfg *Config, addr string) ([]servers.Named, error) {
+	if addr != inKubernetes {
+		conn, err := o.keep(cfg.dialAllocator(addr))
+		return []servers.Named{{Name: addr, Allocator: servers.NewAgones(conn), Ready: rpc.Connected(conn)}}, err
+	}
+	var list []servers.Named
+	for _, file := range cfg.clusters() {
+		access, err := kubernetes.Config(file)
 		if err != nil {
-			return servers.Named{}, err
+			return nil, err
 		}
 		a, err := kubernetes.NewAllocator(access)
 		if err != nil {
-			return servers.Named{}, err
+			return nil, err
 		}
-		return servers.Named{Name: addr, Allocator: a, Ready: a.Ready}, nil
+		list = append(list, servers.Named{Name: cmp.Or(file, addr), Allocator: a, Ready: a.Ready})
 	}
-	conn, err := o.keep(cfg.dialAllocator(addr))
-	if err != nil {
-		return servers.Named{}, err
+	return list, nil
+}
+
+// clusters are the kubeconfig files of all clusters; an empty name is the pod's.
+func (c *Config) clusters() []string {
+	if len(c.Kubeconfig) == 0 {
+		return []string{""}
 	}
-	return servers.Named{Name: addr, Allocator: servers.NewAgones(conn), Ready: rpc.Connected(conn)}, nil
+	return c.Kubeconfig
 }
 
 func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) error {
@@ -103,7 +116,21 @@ func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prome
 	case "":
 		return nil
 	case inKubernetes:
-		access, err := kubernetes.Config(cfg.Kubeconfig)
+		return o.connectClusters(cfg, set, registry, log)
+	}
+	conn, err := o.keep(cfg.dialAllocator(cfg.GameServers))
+	if err != nil {
+		return fmt.Errorf("--gameservers: %w", err)
+	}
+	o.gameServers, o.ready["gameservers"] = servers.NewRemote(conn), rpc.Connected(conn)
+	return nil
+}
+
+func (o *others) connectClusters(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) error {
+	var all servers.Clusters
+	var followed []*kubernetes.GameServers
+	for _, file := range cfg.clusters() {
+		access, err := kubernetes.Config(file)
 		if err != nil {
 			return err
 		}
@@ -111,22 +138,27 @@ func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prome
 		if err != nil {
 			return err
 		}
-		o.gameServers, o.ready["gameservers"] = g, g.Ready
+		all = append(all, servers.Cluster{Name: file, GameServers: g, Seen: g.Seen, Ready: g.Ready})
+		followed = append(followed, g)
 		o.background = append(o.background, g.Run)
-		if o.frontend == nil {
-			return nil // whether tickets are assigned cannot be read
+	}
+	o.gameServers, o.ready["gameservers"] = all, all.AnyReady
+	if len(all) == 1 {
+		o.gameServers = followed[0] // which asks until it has seen all
+	}
+	if o.frontend == nil {
+		return nil // whether tickets are assigned cannot be read
+	}
+	r := reclaim.New(reclaim.Options{
+		GameServers: all, Tickets: openmatch.NewFrontendServiceClient(o.frontend), Placing: cfg.MatchTimeout, Registry: registry, Logger: log,
+	})
+	o.background = append(o.background, r.Run)
+	for i, g := range followed {
+		err := g.Follow(func(s servers.Server) { s.Cluster = all[i].Name; r.Observe(s) }, r.Gone)
+		if err != nil {
+			return err
 		}
-		r := reclaim.New(reclaim.Options{
-			GameServers: g, Tickets: openmatch.NewFrontendServiceClient(o.frontend), Placing: cfg.MatchTimeout, Registry: registry, Logger: log,
-		})
-		o.background = append(o.background, r.Run)
-		return g.Follow(r.Observe, r.Gone)
 	}
-	conn, err := o.keep(cfg.dialAllocator(cfg.GameServers))
-	if err != nil {
-		return fmt.Errorf("--gameservers: %w", err)
-	}
-	o.gameServers, o.ready["gameservers"] = servers.NewRemote(conn), rpc.Connected(conn)
 	return nil
 }
 

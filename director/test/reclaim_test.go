@@ -67,7 +67,7 @@ func TestGivenBack(t *testing.T) {
 		c.LogLevel = slog.LevelError
 		c.GRPCListen, c.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
 		c.OpenMatch, c.Frontend, c.MatchFunction = o.addr, o.addr, o.function
-		c.Allocator, c.GameServers, c.Kubeconfig, c.Namespace = []string{"kubernetes"}, "kubernetes", kubeconfig, f.namespace
+		c.Allocator, c.GameServers, c.Kubeconfig, c.Namespace = []string{"kubernetes"}, "kubernetes", []string{kubeconfig}, f.namespace
 		c.MatchTimeout = time.Second
 	})
 	eventually.Within(t, reclaim.Settle+time.Minute, "the server is given back", func() error {

@@ -364,6 +364,12 @@ func TestPlace(t *testing.T) {
 			calls: "find allocate assign list delete:x release", want: "released"},
 		{name: "deletion of what has changed", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": lists(nil, one), "delete": {{err: servers.ErrChanged}, {}}},
 			calls: "find allocate assign list delete:x list delete:x release", want: "released"},
+		{name: "allocation lost, found in a part of the list", answers: answers{"allocate": allocation(call.Unknown), "list": {{}, {list: one, code: codes.Unavailable}}},
+			calls: "find allocate list assign announce list", want: "assigned"},
+		{name: "deletion of a part of the list", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": {{}, {list: one, code: codes.Unavailable}, {}}},
+			calls: "find allocate assign list delete:x list release", want: "released"},
+		{name: "an extra server in another cluster", answers: answers{"allocate": {{effect: call.Unknown}, {}}, "list": lists(nil, nil, []servers.Server{server("new"), server("new", func(s *servers.Server) { s.Cluster = "other" })})},
+			calls: "find allocate list allocate assign announce list delete:new", want: "assigned"},
 		{name: "deletion lost, then the list", answers: answers{"assign": {{code: codes.PermissionDenied}}, "list": {{}, {list: one}, lost}, "delete": {lost}},
 			calls: "find allocate assign list delete:x list*", want: "pending"},
 

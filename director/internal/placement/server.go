@@ -16,7 +16,7 @@ import (
 
 // find returns the servers that this match has, the oldest first: of several
 // replicas or tries, each then takes the same. Without anew, they may be those of a
-// moment ago.
+// moment ago. With an error the list may lack some.
 func (t *task) find(ctx context.Context, anew bool) ([]servers.Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -27,11 +27,7 @@ func (t *task) find(ctx context.Context, anew bool) ([]servers.Server, error) {
 	} else {
 		list, err = t.opts.GameServers.Find(ctx, t.job.Servers.Namespace, t.job.Match.Label)
 	}
-	if err != nil {
-		t.gameServers.Down(err)
-		return nil, err
-	}
-	t.gameServers.Up()
+	t.gameServers.Record(err)
 	// A server that has made itself Ready again keeps the label: it is not ours.
 	list = slices.DeleteFunc(list, func(s servers.Server) bool {
 		return s.State != agones.Allocated || s.Labels[contract.MatchLabel] != t.job.Match.Label ||
@@ -40,7 +36,7 @@ func (t *task) find(ctx context.Context, anew bool) ([]servers.Server, error) {
 	slices.SortFunc(list, func(a, b servers.Server) int {
 		return cmp.Or(a.CreateTime.Compare(b.CreateTime), cmp.Compare(a.Name, b.Name))
 	})
-	return list, nil
+	return list, err
 }
 
 // adopt uses the server that an earlier try has allocated: one whose answer was
@@ -48,9 +44,10 @@ func (t *task) find(ctx context.Context, anew bool) ([]servers.Server, error) {
 func (t *task) adopt(ctx context.Context) Result {
 	list, err := t.find(ctx, t.allocating)
 	switch {
+	case len(list) > 0:
 	case err != nil:
 		return Unknown
-	case len(list) == 0:
+	default:
 		return None
 	}
 	if err := t.hold(ctx, list[0]); err != nil {
@@ -127,7 +124,7 @@ func unanswered(e call.Effect) Result {
 func (t *task) deleteExtra(ctx context.Context) Result {
 	list, _ := t.find(ctx, true)
 	for _, s := range list {
-		if s.Name != t.server.Name {
+		if !s.Is(t.server) {
 			_ = t.remove(ctx, s)
 		}
 	}
@@ -140,9 +137,9 @@ func (t *task) deallocate(ctx context.Context) Result {
 	result := Done
 	for {
 		list, err := t.find(ctx, true)
-		for i := 0; err == nil && i < len(list); i++ {
-			if err = t.remove(ctx, list[i]); err != nil {
-				result = Unknown
+		for _, s := range list {
+			if failed := t.remove(ctx, s); failed != nil {
+				err, result = failed, Unknown
 			}
 		}
 		if err == nil {

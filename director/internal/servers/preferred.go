@@ -24,7 +24,11 @@ type Named struct {
 // Preferred is an Allocator over several that hand out the same game servers, such
 // as Agones's allocator service and the Kubernetes API. One that fails rests, so that
 // it costs one call now and then, and not one for each match.
-type Preferred struct{ members []*member }
+type Preferred struct {
+	members []*member
+	// clusters: each has game servers of its own.
+	clusters bool
+}
 
 // member is one of several allocators.
 type member struct {
@@ -50,12 +54,21 @@ func NewPreferred(log *slog.Logger, list ...Named) *Preferred {
 	return p
 }
 
+// NewNearest makes a Preferred of the allocators of several clusters, by their names:
+// one that has no server ready is passed over.
+func NewNearest(log *slog.Logger, list ...Named) *Preferred {
+	p := NewPreferred(log, list...)
+	p.clusters = true
+	return p
+}
+
 // Allocate implements Allocator. It asks the next allocator only after an answer that
-// says that the one before has done nothing. Having no server ready, or an answer
-// that was lost, is the end of a try.
+// says that the one before has done nothing. An answer that was lost is the end of a
+// try, and so is having no server ready, unless the next has others.
 func (p *Preferred) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
 	var errs []error
 	var refusing []*member
+	busy := false
 	for i, a := range p.members {
 		if !a.awake() {
 			errs = append(errs, fmt.Errorf("%s: rests after a failure", a.Name))
@@ -68,7 +81,13 @@ func (p *Preferred) Allocate(ctx context.Context, m *match.Match, sel Selector) 
 			for _, r := range refusing { // it is not the match that is wrong
 				r.down(errors.Join(errs...))
 			}
-			return s, e, err
+			refusing = nil
+			if p.clusters {
+				s.Cluster = a.Name
+			}
+			if busy = e == call.Busy; !busy || !p.clusters {
+				return s, e, err
+			}
 		case call.Unknown:
 			a.down(err)
 			return s, e, err
@@ -79,7 +98,10 @@ func (p *Preferred) Allocate(ctx context.Context, m *match.Match, sel Selector) 
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", a.Name, err))
 	}
-	if len(refusing) == len(p.members) {
+	switch {
+	case busy:
+		return Server{}, call.Busy, errors.Join(errs...)
+	case len(refusing) == len(p.members):
 		return Server{}, call.Refused, errors.Join(errs...)
 	}
 	return Server{}, call.NotSent, errors.Join(errs...)

@@ -19,6 +19,8 @@ import (
 
 // Server is a game server.
 type Server struct {
+	// Cluster is empty if there is one.
+	Cluster         string
 	Namespace, Name string
 	// UID and Version are empty for a server that comes from an allocation: the
 	// allocator does not tell them. Version changes with everything else.
@@ -36,6 +38,11 @@ type Server struct {
 type Port struct {
 	Name   string
 	Number int32
+}
+
+// Is reports whether two are the same by name.
+func (s Server) Is(other Server) bool {
+	return s.Cluster == other.Cluster && s.Namespace == other.Namespace && s.Name == other.Name
 }
 
 // ID is "namespace/name".
@@ -118,7 +125,8 @@ type Allocator interface {
 // does it, in a cluster the Kubernetes API.
 type GameServers interface {
 	// List returns the servers of a namespace that carry all the labels, as they
-	// are now, without those that are being deleted.
+	// are now, without those that are being deleted; with an error, those that it
+	// has learnt of.
 	List(ctx context.Context, namespace string, labels map[string]string) ([]Server, error)
 	// Find is List of the servers whose contract.MatchLabel has the value, as they
 	// were a moment ago: where it can, it answers without a call.

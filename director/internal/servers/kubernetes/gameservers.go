@@ -134,6 +134,16 @@ func (g *GameServers) Run(ctx context.Context) error {
 	return nil
 }
 
+// Seen reports whether all game servers are in the cache.
+func (g *GameServers) Seen() bool {
+	for _, informer := range g.informers {
+		if !informer.HasSynced() {
+			return false
+		}
+	}
+	return true
+}
+
 // Ready checks that game servers are served, and that all have been seen.
 func (g *GameServers) Ready(ctx context.Context) error {
 	for namespace, informer := range g.informers {
