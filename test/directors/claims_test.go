@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
 	"torikumi/local/suite"
@@ -90,10 +91,17 @@ func (p *player) server() string {
 	return got.Server.Connection
 }
 
+// assigned waits until the player is told where to play, and tries again meanwhile.
 func (p *player) assigned() string {
 	p.h.t.Helper()
 	server := ""
-	eventually.True(p.h.t, p.id+" is told where to play", func() bool { server = p.server(); return server != "" })
+	eventually.NoError(p.h.t, p.id+" is told where to play", func() error {
+		got, err := p.call(http.MethodGet, "/v1/tickets/"+p.ticket, "")
+		if server = got.Server.Connection; err == nil && server == "" {
+			err = errors.New(got.State)
+		}
+		return err
+	})
 	return server
 }
 
@@ -125,7 +133,10 @@ func (h *harness) rosters() map[string][]string {
 	return all
 }
 
-const recreated = "torikumi_frontend_tickets_recreated_total"
+const (
+	recreated = "torikumi_frontend_tickets_recreated_total"
+	pending   = `torikumi_director_matches_total{outcome="pending",queue="session"}`
+)
 
 // noneTwice fails the test if somebody is on the rosters of two servers to which
 // players are sent.
@@ -257,4 +268,72 @@ func TestPausedDirector(t *testing.T) {
 		}
 		h.noneTwice(ann, bob, cid, dan)
 	})
+}
+
+// stranger puts a ticket into Open Match that no frontend of ours knows.
+func (h *harness) stranger() *openmatch.Ticket {
+	h.t.Helper()
+	made, err := h.openMatch().CreateTicket(h.t.Context(), &openmatch.CreateTicketRequest{Ticket: &openmatch.Ticket{SearchFields: &openmatch.SearchFields{
+		Tags: []string{contract.ModeTagPrefix + "session"}, StringArgs: map[string]string{contract.RegionArg: "eu"}, DoubleArgs: map[string]float64{"skill": 1000},
+	}}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return made
+}
+
+func (h *harness) openMatch() openmatch.FrontendServiceClient {
+	h.t.Helper()
+	conn, err := rpc.Dial(h.argument(suite.Frontend, "open-match"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = conn.Close() })
+	return openmatch.NewFrontendServiceClient(conn)
+}
+
+// TestRedisAway: while Redis is away no match is placed; when it is back, with what it
+// had or empty, everybody who still waits plays, at one server.
+func TestRedisAway(t *testing.T) {
+	store := redistest.Start(t)
+	times := []string{"--pending-release-timeout=4s", "--match-timeout=3s"}
+	h := newHarness(t, map[string][]string{
+		suite.Minimatch: times[:1], suite.Director: append(times, "--redis=redis://"+store.Address),
+		suite.Frontend: {"--redis=redis://" + store.Address, "--reconcile-interval=100ms", "--reconcile-rate=1000"},
+	})
+	h.subscribed(1)
+	first, second := h.suite.Instance(suite.Director).Addrs(), h.more(t, h.at(2)).Addrs()
+	resolver.set(t, h.at(1), h.at(2))
+	h.subscribed(2)
+
+	ann := h.wants("ann", h.suite.URL(), 1000)
+	store.Kill()
+	other := h.stranger()
+	eventually.True(t, "a match is given up", func() bool { return h.metric(first, pending)+h.metric(second, pending) > 0 })
+	if n := len(h.rosters()); n > 0 {
+		t.Errorf("%d servers were allocated for tickets that nobody had claimed", n)
+	}
+	store.Run()
+	at := ann.assigned()
+	eventually.True(t, "the other ticket is assigned", func() bool {
+		got, err := h.openMatch().GetTicket(t.Context(), &openmatch.GetTicketRequest{TicketId: other.GetId()})
+		return err == nil && got.GetAssignment().GetConnection() == at
+	})
+
+	// Tickets are gone with Redis's data; Open Match still has that of eve.
+	eve := h.wants("eve", h.suite.URL(), 1000)
+	client := redis.NewClient(&redis.Options{Addr: store.Address})
+	defer client.Close()
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eve.call(http.MethodGet, "/v1/tickets/"+eve.ticket, ""); err == nil {
+		t.Error("eve's ticket has survived")
+	}
+	bob, cid, dan := h.wants("bob", h.suite.URL(), 1000), h.wants("cid", h.suite.URL(), 1000), h.wants("dan", h.suite.URL(), 1000)
+	// One of the three is matched with the ticket that nobody waits for any more.
+	for _, p := range []*player{bob, cid, dan} {
+		p.assigned()
+	}
+	h.noneTwice(bob, cid, dan)
 }
