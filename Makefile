@@ -104,8 +104,8 @@ e2e-machines: ## Of e2e: the node image of failover, images in containerd, the c
 	go test -tags e2e -count=1 -timeout 40m ./test/cluster/internal/netpol ./test/cluster/cluster
 
 .PHONY: e2e-suite
-e2e-suite: ## Of e2e: play on the suite on a cluster of three nodes.
-	go test -tags e2e -count=1 -timeout 40m -v -run TestSuite ./test/cluster/e2e
+e2e-suite: ## Of e2e: play on clusters, while pods and a node die, and as docs/deploy.md says.
+	go test -tags e2e -count=1 -timeout 40m -v ./test/cluster/e2e
 
 .PHONY: e2e-skaffold
 e2e-skaffold: skaffold ## Of e2e: skaffold run and skaffold dev on a cluster; builds skaffold first.

@@ -56,7 +56,7 @@ func TestHybrid(t *testing.T) {
 	}
 	everybody("at first")
 
-	began := time.Now()
+	began, before := time.Now(), h.usages("permanent")
 	if err := h.cluster.UnplugNode(t.Context(), "game-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +69,7 @@ func TestHybrid(t *testing.T) {
 		return h.readyOn(machine)
 	})
 	t.Logf("%5.1fs from the cable to a game server on %s", time.Since(began).Seconds(), machine)
+	h.Log("on the permanent node, without players: " + report(before, h.usages("permanent"), time.Since(began)))
 	h.Log("\n" + h.kubectl("get", "nodes,nodefailovers,gameservers", "-A", "-o", "wide", "--show-labels"))
 	everybody("with a machine of the cloud")
 
@@ -89,7 +90,6 @@ func TestHybrid(t *testing.T) {
 	t.Logf("%5.1fs from the cable to the end of %s", time.Since(began).Seconds(), machine)
 	everybody("when the node is back")
 	h.Log(h.memory())
-	h.Log(h.workingSets("permanent"))
 	h.kubectl("-n", "torikumi", "delete", "configmap", "machines")
 	h.deleteAll()
 }

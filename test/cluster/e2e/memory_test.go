@@ -5,11 +5,13 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // memory is what each program of the suite has resident, of those of one name the
@@ -54,26 +56,42 @@ func (h *harness) memory() string {
 	return text
 }
 
-// workingSets is what the pods of a node take, as its kubelet counts it, and their
-// sum.
-func (h *harness) workingSets(node string) string {
+// usage is what a pod takes, as its kubelet counts it.
+type usage struct {
+	workingSet int
+	cpu        time.Duration // since its start
+}
+
+// usages are those of the pods of a node.
+func (h *harness) usages(node string) map[string]usage {
 	h.Helper()
 	var summary struct {
 		Pods []struct {
 			PodRef struct{ Name string }
 			Memory struct{ WorkingSetBytes int }
+			CPU    struct{ UsageCoreNanoSeconds time.Duration }
 		}
 	}
 	if err := json.Unmarshal([]byte(h.kubectl("get", "--raw", "/api/v1/nodes/"+node+"/proxy/stats/summary")), &summary); err != nil {
 		h.Fatal(err)
 	}
-	text, sum := "", 0
+	pods := map[string]usage{}
 	for _, p := range summary.Pods {
-		text += fmt.Sprintf(" %s %d MB", p.PodRef.Name, p.Memory.WorkingSetBytes>>20)
-		sum += p.Memory.WorkingSetBytes
+		pods[p.PodRef.Name] = usage{p.Memory.WorkingSetBytes, p.CPU.UsageCoreNanoSeconds}
 	}
-	if sum == 0 {
-		h.Errorf("the kubelet of %s counts no memory", node)
+	return pods
+}
+
+// report says what the pods of a node take since an earlier look at them, and in all.
+func report(before, now map[string]usage, elapsed time.Duration) string {
+	var text strings.Builder
+	var memory int
+	var cpu time.Duration
+	percent := func(d time.Duration) float64 { return 100 * d.Seconds() / elapsed.Seconds() }
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		used := now[name].cpu - before[name].cpu
+		memory, cpu = memory+now[name].workingSet, cpu+used
+		fmt.Fprintf(&text, "\n  %4d MB  %5.2f%%  %s", now[name].workingSet>>20, percent(used), name)
 	}
-	return fmt.Sprintf("working sets on %s, %d MB in all:%s", node, sum>>20, text)
+	return fmt.Sprintf("working sets, and CPU (of a core) in %.0f s\n  %4d MB  %5.2f%%  in all%s", elapsed.Seconds(), memory>>20, percent(cpu), &text)
 }

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +37,7 @@ func TestWrongCalls(t *testing.T) {
 		{[]string{"fly"}, `"fly"`},
 		{[]string{"up", "--games=-1"}, "--games"},
 		{[]string{"up", "--node-net=here"}, "--node-net"},
+		{[]string{"up", "--images=none/*.tar"}, `--images: must be files, or patterns of files, got "none/*.tar"`},
 		{[]string{"load-image"}, "FILE: required"},
 		{[]string{"node", "add"}, "NAME: required"},
 		{[]string{"node", "add", "x", "--labels=y"}, "--labels"},
@@ -44,6 +47,23 @@ func TestWrongCalls(t *testing.T) {
 		if code, _, errs := call(t, c.args...); code != service.ExitUsage || !strings.Contains(errs, c.want) {
 			t.Errorf("%q: exit %d: %s", c.args, code, errs)
 		}
+	}
+}
+
+// TestImages: what is between the commas may be a pattern.
+func TestImages(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.tar", "b.tar", "c.tar", "c.json"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := upConfig{Images: []string{dir + "/[ab].tar", dir + "/c.tar"}}
+	if err := cfg.expand(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{dir + "/a.tar", dir + "/b.tar", dir + "/c.tar"}; !slices.Equal(cfg.Images, want) {
+		t.Errorf("got %q", cfg.Images)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 type upConfig struct {
 	Which
 	Games         int           `flag:"games" default:"1" rule:"from 0 to 50" help:"Nodes for games (hardware=game-runner), beside the permanent one (node-type=gcp-permanent)."`
-	Images        []string      `flag:"images" help:"Image tars that all nodes get, also those that are added later."`
+	Images        []string      `flag:"images" help:"Image tars that all nodes get, also those that are added later; patterns such as bin/images/*.tar too."`
 	NodeNet       string        `flag:"node-net" default:"10.77.0.0/16" help:"Networks of nodes: a /24 of it for each cluster on this machine."`
 	PodNet        string        `flag:"pod-net" default:"10.128.0.0/10" help:"Networks of pods: a /16 of it for each cluster on this machine."`
 	NetworkPolicy bool          `flag:"network-policy" default:"true" help:"Enforce NetworkPolicies on the nodes."`
@@ -32,6 +32,21 @@ func (c *upConfig) Validate() error {
 	if c.podNet, err = netip.ParsePrefix(c.PodNet); err != nil {
 		return config.Invalid("pod-net", "must be a network such as 10.128.0.0/10", c.PodNet)
 	}
+	return c.expand()
+}
+
+// expand replaces patterns by the files that they match: no shell does so behind
+// --images=.
+func (c *upConfig) expand() error {
+	var files []string
+	for _, pattern := range c.Images {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			return config.Invalid("images", "must be files, or patterns of files", pattern)
+		}
+		files = append(files, found...)
+	}
+	c.Images = files
 	return nil
 }
 
