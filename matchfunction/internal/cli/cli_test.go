@@ -211,7 +211,9 @@ func TestSimulateFails(t *testing.T) {
 		{rules + " --tickets=" + wrong, "line 1: TicketId: is missing"},
 		{rules + " --generate=1 --save=testdata/no/where", "--save: open"},
 		{rules + " --generate=1 --parties=2:1", "a party of 2 fits into none"},
-		{rules + " --day", `rules[1] (rule "Near")`},
+		{rules + " --day --parties=2:1", "a party of 2 fits into none"},
+		{rules + " --day --versus=testdata/broken.json", `testdata/broken.json:4:45`},
+		{rules + " --day --tickets=" + wrong, "line 1: TicketId: is missing"},
 	} {
 		if code, out, errs := call(append([]string{"simulate"}, strings.Fields(row.args)...)...); code != service.ExitFailed || out != "" || !strings.Contains(errs, row.want) {
 			t.Errorf("%s: exit %d: %s%s", row.args, code, out, errs)
@@ -307,6 +309,19 @@ func TestSimulateDay(t *testing.T) {
 		if diff := cmp.Diff(first, d); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// A rule set that the simpler strategies don't know, a recording, another rule set.
+func TestSimulateDayAlone(t *testing.T) {
+	code, out, errs := call("simulate", "--day", "--rules=testdata/duel.json", "--length=2m", "--rate=200", "--cycle=5s", "--give-up=20s", "--curve=0:1,12:2")
+	if code != 0 || errs != "" || strings.Contains(out, "arrival order") || !strings.Contains(out, `no simpler strategy beside it: rules[1] (rule "Near")`) || !strings.Contains(out, "gave up") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	code, out, errs = call("simulate", "--day", "--rules=testdata/duel.json", "--tickets=testdata/duel.jsonl", "--versus=../../../docs/rulesets/duel.json", "--json")
+	var d dayJSON
+	if err := json.Unmarshal([]byte(out), &d); code != 0 || err != nil || len(d.Strategies) != 2 || d.Alone == "" || d.Tickets == 0 {
+		t.Errorf("exit %d: %v %s%s", code, err, out, errs)
 	}
 }
 

@@ -38,14 +38,18 @@ type simulateConfig struct {
 	// RunTimeout is a bound for a pass; a day has none.
 	RunTimeout time.Duration `flag:"run-timeout" rule:"not negative" help:"Longest time for the search, as the match function's setting of that name; 0s is as long as it takes."`
 
-	Day    bool          `flag:"day" help:"Simulate a day of solo players who come and go, and compare the search with simpler ones."`
+	Day    bool          `flag:"day" help:"Simulate a day of players who come and go, made up or those of --tickets, and compare the search with simpler ones."`
 	Rate   float64       `flag:"rate" default:"60" rule:"above 0 and at most 100000" help:"With --day: players who come in a minute, in the mean of a day."`
 	Cycle  time.Duration `flag:"cycle" default:"1s" rule:"at least 10ms" help:"With --day: time between two searches."`
 	Length time.Duration `flag:"length" default:"24h" help:"With --day: how much of the day, from midnight on."`
 	GiveUp time.Duration `flag:"give-up" default:"5m" rule:"positive" help:"With --day: how long a player waits before he or she leaves."`
 	SVG    string        `flag:"svg" help:"With --day: file to draw spreads and waits to."`
 
+	Curve  string `flag:"curve" help:"With --day: factors on --rate at hours of the day, such as \"0:0.5,8:0.2,20:2\"; a quarter at 08:00 and seven quarters at 20:00 if it is empty."`
+	Versus string `flag:"versus" help:"With --day: file with another rule set, which gets the same players."`
+
 	parties simulate.Parties
+	curve   simulate.Curve
 }
 
 // instant is a point in time, zero if it was not given.
@@ -70,7 +74,7 @@ func (i *instant) UnmarshalText(text []byte) error {
 func (c *simulateConfig) Validate() error {
 	var errs []error
 	sources := 0
-	for _, given := range []bool{c.Tickets != "", c.Generate != 0, c.Day} {
+	for _, given := range []bool{c.Tickets != "", c.Generate != 0, c.Day && c.Tickets == ""} {
 		if given {
 			sources++
 		}
@@ -87,11 +91,16 @@ func (c *simulateConfig) Validate() error {
 		errs = append(errs, config.Invalid("parties", err.Error(), c.Parties))
 	}
 	c.parties = parties
+	if c.Curve != "" {
+		if c.curve, err = simulate.ParseCurve(c.Curve); err != nil {
+			errs = append(errs, config.Invalid("curve", err.Error(), c.Curve))
+		}
+	}
 	for _, only := range []struct {
 		flag, with, value string
 		given             bool
 	}{
-		{"parties", "generate", c.Parties, c.Generate != 0}, {"save", "generate", c.Save, c.Generate != 0}, {"svg", "day", c.SVG, c.Day},
+		{"parties", "generate", c.Parties, c.Generate != 0 || c.Day && c.Tickets == ""}, {"curve", "day", c.Curve, c.Day && c.Tickets == ""}, {"versus", "day", c.Versus, c.Day}, {"save", "generate", c.Save, c.Generate != 0}, {"svg", "day", c.SVG, c.Day},
 	} {
 		if only.value != "" && !only.given {
 			errs = append(errs, &config.Error{Setting: "--" + only.flag, Rule: "goes with --" + only.with + " alone", Value: only.value, Others: []string{"--" + only.with}})
@@ -123,7 +132,7 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 		return failed(proc, "simulate", err)
 	}
 	if cfg.Day {
-		return cfg.runDay(ctx, proc, s, checker)
+		return cfg.runDay(ctx, proc, s, checker, rules)
 	}
 	tickets, err := cfg.tickets(proc, s)
 	if err != nil {
@@ -186,10 +195,22 @@ func writeFile(setting, path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// readTickets reads a file, "-" for standard input, says what it leaves out, and
-// returns the tickets that wait at a time, all of them if that is not given. Like
-// production it takes of several tickets of a player the youngest.
+// readTickets returns the tickets of a file that wait at a time, all of them if
+// that is not given. Like production it takes of several tickets of a player the
+// youngest.
 func readTickets(proc service.Process, command, file string, at instant) ([]rule.Ticket, error) {
+	return readRecording(proc, command, file, func(r *ticketfile.Recording, leftOut map[string]int) []rule.Ticket {
+		return waitingAt(r, at, leftOut)
+	})
+}
+
+// readDay returns all tickets of a file.
+func readDay(proc service.Process, command, file string) ([]rule.Ticket, error) {
+	return readRecording(proc, command, file, func(r *ticketfile.Recording, _ map[string]int) []rule.Ticket { return r.Tickets })
+}
+
+// readRecording reads a file, "-" for standard input, and says what is left out.
+func readRecording(proc service.Process, command, file string, choose func(*ticketfile.Recording, map[string]int) []rule.Ticket) ([]rule.Ticket, error) {
 	in := cmp.Or(proc.Stdin, io.Reader(strings.NewReader("")))
 	if file != "-" {
 		f, err := os.Open(file)
@@ -207,7 +228,7 @@ func readTickets(proc service.Process, command, file string, at instant) ([]rule
 	for _, l := range recording.LeftOut {
 		count[l.Why]++
 	}
-	tickets := waitingAt(recording, at, count)
+	tickets := choose(recording, count)
 	for _, why := range slices.Sorted(maps.Keys(count)) {
 		fmt.Fprintf(proc.Stderr, "matchfunction %s: %s: warning: %s left out: %s\n", command, file, explain.Count(count[why], "ticket", "tickets"), why)
 	}

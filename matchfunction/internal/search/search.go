@@ -115,6 +115,16 @@ func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Tim
 	}
 }
 
+// SortedBy is the number that the rules care about most, empty if there is none.
+func (e *Engine) SortedBy() string {
+	if k := e.plans[0].sortKey; k >= 0 {
+		if a := e.schema.columns[k].attribute; a.Type == ruleset.Number {
+			return a.Name
+		}
+	}
+	return ""
+}
+
 // Unfit tells of each ticket that fits no match whoever else waits, as Search
 // does.
 func (e *Engine) Unfit(tickets []rule.Ticket, now time.Time, skipped func(int, Reason)) {

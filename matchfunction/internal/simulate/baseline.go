@@ -17,7 +17,7 @@ import (
 // They are what a matchmaker does that is written in an afternoon: a match is
 // made around whoever has waited longest, of others who are taken in some
 // order as long as the rules are kept. They know solo players, teams of one
-// size, equality and windows; a rule set that has more is refused.
+// size, equality and windows.
 type baseline struct {
 	rules   *ruleset.RuleSet
 	columns []column
@@ -135,16 +135,6 @@ func (b *baseline) column(d *ruleset.Definition, name string) int {
 
 // attribute is the number that spreads are about.
 func (b *baseline) attribute() string { return b.columns[b.main].name }
-
-// spread is the difference of the highest and the lowest.
-func (b *baseline) spread(tickets []rule.Ticket, of []int32) float64 {
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, t := range of {
-		v := b.columns[b.main].read(&tickets[t].Players[0])
-		lo, hi = min(lo, v.number), max(hi, v.number)
-	}
-	return hi - lo
-}
 
 // scalar is the value of a column; what is missing is not there.
 type scalar struct {

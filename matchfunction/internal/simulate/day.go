@@ -1,13 +1,18 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
+	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
@@ -29,14 +34,34 @@ type DayOptions struct {
 	// GiveUp is how long a player waits before he or she leaves.
 	GiveUp time.Duration
 	Seed   uint64
+	// Parties are the sizes in which players come, Curve the factor on Rate at a
+	// time of the day; the zero values are solos and DayCurve.
+	Parties Parties
+	Curve   Curve
+	// Recorded, if not empty, are the tickets of the day in place of made up ones,
+	// in any order. Their day starts with the first.
+	Recorded []rule.Ticket
+	// Others are rule sets that get the same players.
+	Others []Other
+}
+
+// Other is a rule set to compare with.
+type Other struct {
+	Name   string
+	Engine *search.Engine
+	Check  Checker
 }
 
 // Day is what each strategy made of the same players.
 type Day struct {
-	// Attribute is the number that spreads are about.
+	// Attribute is the number that spreads are about, empty if rules read none.
 	Attribute string
 	Tickets   int
-	Results   []Result
+	// Busy is how many tickets more there were of players who waited already.
+	Busy int
+	// Alone says why the simpler strategies could not play, or is empty.
+	Alone   string
+	Results []Result
 }
 
 // Result is what one strategy made of a day.
@@ -48,12 +73,22 @@ type Result struct {
 	// rising order.
 	Waits   []time.Duration
 	Spreads []float64
+	// Left is how many gave up. Whys are why, of up to mostWhys of them through the
+	// day, for a strategy of a search; the most frequent first.
+	Left int
+	Whys []Why
 	// Elapsed is how long the strategy thought.
 	Elapsed time.Duration
 	// Refused is how many of its matches the Checker refused: their tickets
 	// went on waiting. Violations are why, for the first few.
 	Refused    int
 	Violations []string
+}
+
+// Why is why so many tickets gave up.
+type Why struct {
+	Text    string
+	Tickets int
 }
 
 // strategy finds matches among those who wait, in the order of their arrival,
@@ -68,41 +103,127 @@ type found struct {
 // midnight is when a day starts.
 var midnight = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// RunDay simulates a day, one strategy after the other. The error says why the
-// rule set is not simple enough for the strategies that the search is compared
-// with, or that ctx ended.
+// contestant is one who plays the day.
+type contestant struct {
+	name   string
+	find   strategy
+	check  Checker
+	engine *search.Engine // says why tickets gave up, if it is not nil
+}
+
+// RunDay simulates a day, one strategy after the other. Where the rule set is not
+// simple enough for those that the search is compared with, the search plays alone,
+// and the day says why. The error is that ctx ended.
 func RunDay(ctx context.Context, o DayOptions) (*Day, error) {
-	b, err := newBaseline(o.Rules)
-	if err != nil {
-		return nil, err
+	tickets, start := o.Recorded, midnight
+	if len(tickets) == 0 {
+		tickets = o.arrivals()
+	} else {
+		tickets = slices.Clone(tickets)
+		slices.SortStableFunc(tickets, func(a, b rule.Ticket) int { return a.Created.Compare(b.Created) })
+		start = tickets[0].Created
+		o.Length = tickets[len(tickets)-1].Created.Sub(start) + o.GiveUp + o.Cycle
 	}
-	tickets := o.arrivals()
-	day := &Day{Attribute: b.attribute(), Tickets: len(tickets)}
-	for _, s := range []struct {
-		name string
-		find strategy
-	}{
-		{"torikumi", o.search},
-		{"arrival order", b.arrivalOrder},
-		{"nearest first", b.nearestFirst},
-	} {
-		r, err := o.play(ctx, tickets, s.find, b)
+	day := &Day{Tickets: len(tickets), Attribute: o.Engine.SortedBy()}
+	contestants := []contestant{{"torikumi", searchWith(o.Engine), o.Check, o.Engine}}
+	for _, other := range o.Others {
+		contestants = append(contestants, contestant{other.Name, searchWith(other.Engine), other.Check, other.Engine})
+	}
+	b, err := newBaseline(o.Rules)
+	if err == nil && slices.ContainsFunc(tickets, func(t rule.Ticket) bool { return len(t.Players) > 1 }) {
+		err = errors.New("the strategies that a day is compared with know only players who come alone")
+	}
+	if err != nil {
+		day.Alone = err.Error()
+	} else {
+		day.Attribute = b.attribute()
+		contestants = append(contestants, contestant{"arrival order", b.arrivalOrder, o.Check, nil}, contestant{"nearest first", b.nearestFirst, o.Check, nil})
+	}
+	for i, c := range contestants {
+		r, busy, err := o.play(ctx, tickets, start, c, o.measure(day.Attribute))
 		if err != nil {
 			return nil, err
 		}
-		r.Name = s.name
+		r.Name = c.name
 		day.Results = append(day.Results, *r)
+		if i == 0 {
+			day.Busy = busy
+		}
 	}
 	return day, nil
 }
 
-// search is the strategy of the match function.
-func (o *DayOptions) search(ctx context.Context, waiting []rule.Ticket, now time.Time) []found {
-	var out []found
-	for p := range o.Engine.Search(ctx, waiting, now, nil) {
-		out = append(out, found{p.Tickets, p.Match(waiting)})
+// measure returns the difference of the highest and the lowest of a number in a
+// match.
+func (o *DayOptions) measure(attribute string) func(*rule.Match) float64 {
+	declared, _ := o.Rules.Stages[0].Attribute(attribute)
+	return func(m *rule.Match) float64 {
+		lo, hi := math.Inf(1), math.Inf(-1)
+		for _, t := range m.Tickets {
+			for i := range t.Players {
+				v, ok := t.Players[i].Attribute(attribute)
+				if !ok && declared.Default != nil {
+					v, ok = *declared.Default, true
+				}
+				if ok {
+					lo, hi = min(lo, v.Number), max(hi, v.Number)
+				}
+			}
+		}
+		return max(0, hi-lo)
 	}
-	return out
+}
+
+// searchWith is the strategy of the match function.
+func searchWith(e *search.Engine) strategy {
+	return func(ctx context.Context, waiting []rule.Ticket, now time.Time) []found {
+		var out []found
+		for p := range e.Search(ctx, waiting, now, nil) {
+			out = append(out, found{p.Tickets, p.Match(waiting)})
+		}
+		return out
+	}
+}
+
+// Curve is a factor on the mean rate by the time of the day, at most Highest.
+type Curve struct {
+	At      func(sinceMidnight time.Duration) float64
+	Highest float64
+}
+
+// DayCurve is the usual one.
+var DayCurve = Curve{dayCurve, 1.75}
+
+// ParseCurve reads factors at hours of the day, such as "0:0.5,8:0.2,20:2". In
+// between they change evenly, over midnight too.
+func ParseCurve(text string) (Curve, error) {
+	const rule = "must be factors at hours from 0 to 24, in rising order, such as 0:0.5,8:0.2,20:2"
+	var hours, factors []float64
+	highest := 0.0
+	for part := range strings.SplitSeq(text, ",") {
+		h, f, ok := strings.Cut(part, ":")
+		hour, err := strconv.ParseFloat(strings.TrimSpace(h), 64)
+		factor, err2 := strconv.ParseFloat(strings.TrimSpace(f), 64)
+		if !ok || err != nil || err2 != nil || !(hour >= 0 && hour < 24) || !(factor >= 0 && factor <= 1000) || len(hours) > 0 && hour <= hours[len(hours)-1] {
+			return Curve{}, errors.New(rule)
+		}
+		hours, factors, highest = append(hours, hour), append(factors, factor), max(highest, factor)
+	}
+	if highest == 0 {
+		return Curve{}, errors.New("must be above 0 at some hour")
+	}
+	n := len(hours)
+	return Curve{Highest: highest, At: func(since time.Duration) float64 {
+		hour := math.Mod(since.Hours(), 24)
+		next, _ := slices.BinarySearch(hours, math.Nextafter(hour, 25))
+		before, after := (next+n-1)%n, next%n
+		length := math.Mod(hours[after]-hours[before]+24, 24)
+		if length == 0 { // one point
+			return factors[before]
+		}
+		part := math.Mod(hour-hours[before]+24, 24) / length
+		return factors[before] + part*(factors[after]-factors[before])
+	}}, nil
 }
 
 // dayCurve is how many players come at a time of the day, as a factor on the
@@ -116,17 +237,23 @@ func dayCurve(sinceMidnight time.Duration) float64 {
 // rate.
 func (o *DayOptions) arrivals() []rule.Ticket {
 	rng := rand.New(rand.NewPCG(o.Seed, 1))
-	g := NewGenerator(o.Rules, Parties{[]int{1}, []float64{1}}, o.Seed)
-	const highest = 1.75
+	curve, parties := o.Curve, o.Parties
+	if curve.At == nil {
+		curve = DayCurve
+	}
+	if parties.Largest() == 0 {
+		parties = Parties{[]int{1}, []float64{1}}
+	}
+	g := NewGenerator(o.Rules, parties, o.Seed)
 	var out []rule.Ticket
 	at := 0.0 // seconds
 	for {
-		at += rng.ExpFloat64() * 60 / (o.Rate * highest)
+		at += rng.ExpFloat64() * 60 / (o.Rate * curve.Highest)
 		if at >= o.Length.Seconds() {
 			return out
 		}
 		since := time.Duration(at * float64(time.Second))
-		if rng.Float64()*highest < dayCurve(since) {
+		if rng.Float64()*curve.Highest < curve.At(since) {
 			out = append(out, g.Ticket(midnight.Add(since)))
 		}
 	}
@@ -135,43 +262,112 @@ func (o *DayOptions) arrivals() []rule.Ticket {
 // mostViolations is how many of a strategy are kept.
 const mostViolations = 10
 
-func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, find strategy, b *baseline) (*Result, error) {
+// mostWhys is how many of those who gave up are looked into.
+const mostWhys = 200
+
+func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time.Time, c contestant, spread func(*rule.Match) float64) (*Result, int, error) {
 	r := &Result{}
 	var waiting []rule.Ticket
-	next := 0
+	next, busy, looked := 0, 0, 0
+	playing, whys := make(map[string]bool), make(map[string]int)
+	leave := func(t *rule.Ticket) {
+		for i := range t.Players {
+			delete(playing, t.Players[i].ID)
+		}
+	}
 	for since := o.Cycle; since <= o.Length; since += o.Cycle {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		now := midnight.Add(since)
-		waiting = slices.DeleteFunc(waiting, func(t rule.Ticket) bool { return now.Sub(t.Created) > o.GiveUp })
-		for next < len(tickets) && !tickets[next].Created.After(now) {
-			waiting = append(waiting, tickets[next])
-			next++
+		now := start.Add(since)
+		gaveUp := func(t rule.Ticket) bool { return now.Sub(t.Created) > o.GiveUp }
+		// As many by any time as of the day is over, to hear of all of it.
+		looked += o.lookInto(ctx, c.engine, waiting, gaveUp, now, 1+int(mostWhys*since/o.Length)-looked, whys)
+		for i := range waiting {
+			if gaveUp(waiting[i]) {
+				r.Left++
+				leave(&waiting[i])
+			}
+		}
+		waiting = slices.DeleteFunc(waiting, gaveUp)
+		for ; next < len(tickets) && !tickets[next].Created.After(now); next++ {
+			t := &tickets[next]
+			if slices.ContainsFunc(t.Players, func(p rule.Player) bool { return playing[p.ID] }) {
+				busy++ // as the frontend refuses a second search
+				continue
+			}
+			for i := range t.Players {
+				playing[t.Players[i].ID] = true
+			}
+			waiting = append(waiting, *t)
 		}
 		if len(waiting) == 0 {
 			continue
 		}
 		started := time.Now()
-		matches := find(ctx, waiting, now)
+		matches := c.find(ctx, waiting, now)
 		r.Elapsed += time.Since(started)
 		if len(matches) > 0 {
-			waiting = r.countMatches(o.accept(r, matches, now), waiting, now, b)
+			waiting = r.countMatches(accept(r, matches, c.check, now), waiting, now, spread, leave)
 		}
 	}
 	slices.Sort(r.Waits)
 	slices.Sort(r.Spreads)
-	return r, nil
+	for text, n := range whys {
+		r.Whys = append(r.Whys, Why{text, n})
+	}
+	slices.SortFunc(r.Whys, func(a, b Why) int { return cmp.Or(cmp.Compare(b.Tickets, a.Tickets), cmp.Compare(a.Text, b.Text)) })
+	return r, busy, nil
+}
+
+// lookInto counts why those who give up now were in no match, of so many at most.
+// It returns how many it looked into.
+func (o *DayOptions) lookInto(ctx context.Context, e *search.Engine, waiting []rule.Ticket, gaveUp func(rule.Ticket) bool, now time.Time, most int, whys map[string]int) int {
+	if e == nil {
+		return 0
+	}
+	var positions []int
+	for i := range waiting {
+		if len(positions) < most && gaveUp(waiting[i]) {
+			positions = append(positions, i)
+		}
+	}
+	if len(positions) == 0 {
+		return 0
+	}
+	for _, x := range e.Why(ctx, waiting, positions, now) {
+		whys[whyOf(x)]++
+	}
+	return len(positions)
+}
+
+// whyOf is the first cause of an explanation.
+func whyOf(x search.Explanation) string {
+	switch {
+	case x.Reason != "":
+		return explain.Flaw(x)
+	case x.Others == 0:
+		return "nobody else waited"
+	case x.Players < x.Needs && len(x.Apart) > 0 && x.Apart[0].Rule == search.RegionRule:
+		return "most of the others had no region in common with it"
+	case x.Players < x.Needs && len(x.Apart) > 0:
+		return fmt.Sprintf("the rule %q kept most of the others apart", x.Apart[0].Rule)
+	case x.Players < x.Needs:
+		return "too few others waited"
+	case len(x.Broken) > 0:
+		return fmt.Sprintf("no match with it kept the rule %q", x.Broken[0])
+	}
+	return "others were matched before"
 }
 
 // accept returns the matches that the Checker lets pass. They are judged
 // together, and one by one if anything is wrong.
-func (o *DayOptions) accept(r *Result, matches []found, now time.Time) []found {
+func accept(r *Result, matches []found, check Checker, now time.Time) []found {
 	all := make([]*rule.Match, len(matches))
 	for i := range matches {
 		all[i] = matches[i].match
 	}
-	wrong := o.Check(all, now)
+	wrong := check(all, now)
 	if len(wrong) == 0 {
 		return matches
 	}
@@ -181,7 +377,7 @@ func (o *DayOptions) accept(r *Result, matches []found, now time.Time) []found {
 	var good []found
 	all = all[:0]
 	for _, m := range matches {
-		if len(o.Check(append(all, m.match), now)) > 0 {
+		if len(check(append(all, m.match), now)) > 0 {
 			r.Refused++
 			continue
 		}
@@ -192,13 +388,14 @@ func (o *DayOptions) accept(r *Result, matches []found, now time.Time) []found {
 }
 
 // countMatches counts matches and returns those who still wait.
-func (r *Result) countMatches(matches []found, waiting []rule.Ticket, now time.Time, b *baseline) []rule.Ticket {
+func (r *Result) countMatches(matches []found, waiting []rule.Ticket, now time.Time, spread func(*rule.Match) float64, leave func(*rule.Ticket)) []rule.Ticket {
 	gone := make([]bool, len(waiting))
 	for _, m := range matches {
 		r.Matches++
-		r.Spreads = append(r.Spreads, b.spread(waiting, m.tickets))
+		r.Spreads = append(r.Spreads, spread(m.match))
 		for _, t := range m.tickets {
 			gone[t] = true
+			leave(&waiting[t])
 			r.Matched++
 			r.Waits = append(r.Waits, now.Sub(waiting[t].Created))
 		}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 
 	"torikumi/matchfunction/internal/simulate"
 	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -105,9 +108,10 @@ func TestDayOfRulesThatAreTooRich(t *testing.T) {
 	}
 	for _, row := range rows {
 		o := options(t, arena)
-		o.Rules = parse(t, row.text)
-		if _, err := simulate.RunDay(t.Context(), o); err == nil || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s: got %v, want %q", row.text, err, row.want)
+		o.Rules, o.Length = parse(t, row.text), 30*time.Second
+		o.Engine, o.Check = compile(t, o.Rules), checker(t, o.Rules)
+		if d := day(t, o); !strings.Contains(d.Alone, row.want) || len(d.Results) != 1 || d.Results[0].Err() != nil || (d.Results[0].Matches == 0) != strings.Contains(row.text, `"referenceValue":3`) {
+			t.Errorf("%s: got %q, %d results, want %q", row.text, d.Alone, len(d.Results), row.want)
 		}
 	}
 	// The same said in other words is known.
@@ -119,6 +123,98 @@ func TestDayOfRulesThatAreTooRich(t *testing.T) {
 		if r.Matches == 0 || r.Err() != nil {
 			t.Errorf("%s: %d matches, %v", r.Name, r.Matches, r.Err())
 		}
+	}
+}
+
+// Each rule set of the documentation gets a day, and every match keeps its rules.
+func TestDayOfAnyRules(t *testing.T) {
+	files, err := filepath.Glob("../../../docs/rulesets/*.json")
+	if err != nil || len(files) < 9 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rs := parse(t, string(text))
+			o := simulate.DayOptions{Rules: rs, Engine: compile(t, rs), Check: checker(t, rs), Rate: 400, Cycle: 10 * time.Second, Length: 2 * time.Minute, GiveUp: time.Minute, Seed: 1}
+			if o.Parties, err = simulate.ParseParties("1:0.8,2:0.2"); err != nil {
+				t.Fatal(err)
+			}
+			if rs.Stages[0].MaxParty() < 2 {
+				o.Parties = simulate.Parties{}
+			}
+			d := day(t, o)
+			ours := d.Results[0]
+			if ours.Err() != nil || ours.Matches == 0 || (d.Alone == "") != (len(d.Results) == 3) {
+				t.Errorf("%d matches, %v, %q, %d results", ours.Matches, ours.Err(), d.Alone, len(d.Results))
+			}
+		})
+	}
+}
+
+// A recording is played as it is: a player comes again after a match, and one who
+// waits already is left out.
+func TestRecordedDay(t *testing.T) {
+	start := time.Date(2020, 5, 1, 17, 0, 0, 0, time.UTC)
+	come := func(id, player string, after time.Duration, skill float64) rule.Ticket {
+		return rule.Ticket{ID: id, Created: start.Add(after), Players: []rule.Player{{ID: player, Attributes: []rule.Attribute{{Name: "x", Value: ruleset.Value{Type: ruleset.Number, Number: skill}}}}}}
+	}
+	rs := parse(t, `{"ruleLanguageVersion":"1.0","playerAttributes":[{"name":"x","type":"number"}],"teams":[{"name":"a","minPlayers":1,"maxPlayers":1,"quantity":2}],
+		"rules":[{"name":"w","type":"batchDistance","batchAttribute":"x","maxDistance":5}]}`)
+	wide := parse(t, `{"ruleLanguageVersion":"1.0","playerAttributes":[{"name":"x","type":"number"}],"teams":[{"name":"a","minPlayers":1,"maxPlayers":1,"quantity":2}],
+		"rules":[{"name":"w","type":"batchDistance","batchAttribute":"x","maxDistance":5000}]}`)
+	o := simulate.DayOptions{Rules: rs, Engine: compile(t, rs), Check: checker(t, rs), Cycle: time.Second, GiveUp: time.Minute,
+		Others: []simulate.Other{{Name: "wide", Engine: compile(t, wide), Check: checker(t, wide)}},
+		Recorded: []rule.Ticket{
+			come("3", "ann", 100*time.Second, 1), come("1", "ann", 0, 1), come("2", "bob", time.Second, 2), // they play
+			come("4", "ann", 101*time.Second, 1),                                          // waits already
+			come("5", "eve", 102*time.Second, 1000), come("6", "kim", 200*time.Second, 1), // nobody is near
+		}}
+	d := day(t, o)
+	if d.Tickets != 6 || d.Busy != 1 || d.Alone != "" || d.Attribute != "x" || len(d.Results) != 4 {
+		t.Fatalf("%+v", d)
+	}
+	narrow, other := d.Results[0], d.Results[1]
+	if narrow.Matches != 1 || narrow.Matched != 2 || narrow.Left != 3 || narrow.Spreads[0] != 1 {
+		t.Errorf("%+v", narrow)
+	}
+	if want := []simulate.Why{{Text: "nobody else waited", Tickets: 2}, {Text: `the rule "w" kept most of the others apart`, Tickets: 1}}; !slices.Equal(narrow.Whys, want) {
+		t.Errorf("why: %+v", narrow.Whys)
+	}
+	if other.Name != "wide" || other.Matches != 2 || other.Err() != nil || !slices.Equal(other.Spreads, []float64{1, 999}) {
+		t.Errorf("%+v", other)
+	}
+}
+
+func TestCurve(t *testing.T) {
+	c, err := simulate.ParseCurve("2:1, 8:0,20:3")
+	if err != nil || c.Highest != 3 {
+		t.Fatal(c, err)
+	}
+	for hour, want := range map[float64]float64{2: 1, 5: 0.5, 8: 0, 14: 1.5, 20: 3, 23: 2, 0: 5.0 / 3, 26: 1} {
+		if got := c.At(time.Duration(hour * float64(time.Hour))); math.Abs(got-want) > 1e-9 {
+			t.Errorf("at %g: %g, want %g", hour, got, want)
+		}
+	}
+	if c, err = simulate.ParseCurve("12:2"); err != nil || c.At(3*time.Hour) != 2 {
+		t.Error("one point", err)
+	}
+	for _, text := range []string{"", "1", "1:x", "24:1", "-1:1", "3:1,2:1", "1:1,1:2", "1:-1", "1:NaN", "1:0", "1:1,"} {
+		if _, err := simulate.ParseCurve(text); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+	// Nobody comes where the curve is 0.
+	o := options(t, arena)
+	o.Curve, o.Length = c, 10*time.Minute
+	if o.Curve, err = simulate.ParseCurve("0:0,1:0,12:5"); err != nil {
+		t.Fatal(err)
+	}
+	if d := day(t, o); d.Tickets != 0 || d.Results[0].Matches != 0 {
+		t.Errorf("%+v", d)
 	}
 }
 

@@ -35,7 +35,7 @@ func (d *Day) WritePlot(w io.Writer, title string) error {
 			waits[i] = append(waits[i], wait.Seconds())
 		}
 	}
-	p.panel(82, fmt.Sprintf("spread of %s within a match", d.Attribute), "% of matches", spreads)
+	p.panel(82, strings.ReplaceAll(fmt.Sprintf("spread of %s within a match", d.Attribute), "of  ", ""), "% of matches", spreads)
 	p.panel(542, "wait until matched, in seconds", "% of matched players", waits)
 	p.f(`</svg>`)
 	_, err := io.WriteString(w, p.b.String())
@@ -49,10 +49,12 @@ const plotStyle = `
 .label{font-size:13px;fill:#1f2328}.tick{font-size:12px;fill:#57606a}.grid{stroke:#d8dee4;stroke-width:1}.axis{fill:none;stroke:#57606a;stroke-width:1}
 .line{fill:none;stroke-width:2.5;stroke-linejoin:round}
 .s0{stroke:#0969da}.s1{stroke:#bc4c00;stroke-dasharray:8 4}.s2{stroke:#1a7f37;stroke-dasharray:2.5 3}
-.d0{fill:#0969da}.d1{fill:#bc4c00}.d2{fill:#1a7f37}
+.s3{stroke:#8250df;stroke-dasharray:10 3 2 3}
+.d0{fill:#0969da}.d1{fill:#bc4c00}.d2{fill:#1a7f37}.d3{fill:#8250df}
 @media (prefers-color-scheme:dark){
 .paper{fill:#0d1117;stroke:#30363d}.title,.label{fill:#e6edf3}.tick{fill:#9198a1}.grid{stroke:#262c36}.axis{stroke:#9198a1}
-.s0{stroke:#58a6ff}.s1{stroke:#f0883e}.s2{stroke:#56d364}.d0{fill:#58a6ff}.d1{fill:#f0883e}.d2{fill:#56d364}}
+.s0{stroke:#58a6ff}.s1{stroke:#f0883e}.s2{stroke:#56d364}.d0{fill:#58a6ff}.d1{fill:#f0883e}.d2{fill:#56d364}
+.s3{stroke:#bc8cff}.d3{fill:#bc8cff}}
 `
 
 // plot is an SVG in the making.

@@ -206,10 +206,8 @@ func (f *file) full() bool {
 func (f *file) add(line int, path string, text []byte) {
 	t, ended, err := decode(text)
 	if err != nil {
-		f.errs = append(f.errs, &Error{line, strings.TrimPrefix(path+"."+err.member, "."), err.rule})
-		if err.member == "" {
-			f.errs[len(f.errs)-1].(*Error).Member = path
-		}
+		member := strings.Trim(path+"."+err.member, ".") // either may be empty
+		f.errs = append(f.errs, &Error{line, member, err.rule})
 		return
 	}
 	own := make(map[string]bool, len(t.Players))
@@ -236,13 +234,4 @@ func (f *file) recording() *Recording {
 		}
 	}
 	return r
-}
-
-// shorten cuts what a file made too long to read.
-func shorten(s string) string {
-	const most = 60
-	if r := []rune(s); len(r) > most {
-		return strings.ToValidUTF8(string(r[:most]), "") + "…"
-	}
-	return s
 }
