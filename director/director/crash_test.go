@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -69,12 +70,13 @@ func TestCrash(t *testing.T) {
 		if c.effect {
 			name += " with a late effect"
 		}
-		t.Run(name, func(t *testing.T) {
+		crash := func(t *testing.T, claims func(*director.Config)) {
 			t.Parallel()
 			h := newHarness(t)
 			h.addServers(4)
 			ids := h.addTickets(8)
-			settings := shortTimeouts(h, 2*time.Second)
+			short := shortTimeouts(h, 2*time.Second)
+			settings := func(cfg *director.Config) { short(cfg); claims(cfg) }
 
 			killed := make(chan struct{})
 			second := make(chan struct{})
@@ -120,16 +122,30 @@ func TestCrash(t *testing.T) {
 			if n := h.inState("Allocated"); n != 4 {
 				t.Errorf("%d servers are allocated for 4 matches", n)
 			}
+		}
+		t.Run(name, func(t *testing.T) { crash(t, func(*director.Config) {}) })
+		t.Run(name+", with claims", func(t *testing.T) {
+			store := miniredis.RunT(t)
+			crash(t, func(cfg *director.Config) { cfg.Redis = "redis://" + store.Addr() })
 		})
 	}
 }
 
 // TestCrashAmongMany kills one of two directors in the middle of the work.
 func TestCrashAmongMany(t *testing.T) {
+	t.Run("without claims", func(t *testing.T) { crashAmongMany(t, func(*director.Config) {}) })
+	t.Run("with claims", func(t *testing.T) {
+		store := miniredis.RunT(t)
+		crashAmongMany(t, func(c *director.Config) { c.Redis = "redis://" + store.Addr() })
+	})
+}
+
+func crashAmongMany(t *testing.T, claims func(*director.Config)) {
 	h := newHarness(t)
 	h.addServers(120)
 	ids := h.addTickets(160)
-	settings := shortTimeouts(h, 6*time.Second)
+	short := shortTimeouts(h, 6*time.Second)
+	settings := func(c *director.Config) { short(c); claims(c) }
 	i, kill := startKillable(t, h, settings)
 	start(t, h, settings)
 	eventually.True(t, "some are assigned", func() bool { return h.assigned(ids...) > 10 })
