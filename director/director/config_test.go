@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"torikumi/director/director"
+	"torikumi/director/internal/servers/kubernetes"
 	"torikumi/pkg/service"
 )
 
@@ -26,6 +27,7 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	program := director.Program{Kubernetes: kubernetes.API{}}
 	for _, c := range []struct {
 		args string
 		want []string
@@ -65,7 +67,7 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			var stderr bytes.Buffer
-			code := service.Start(t.Context(), "director", director.Run, strings.Fields(c.args),
+			code := service.Start(t.Context(), "director", program.Run, strings.Fields(c.args),
 				func(string) string { return "" }, &bytes.Buffer{}, &stderr)
 			if code == 0 {
 				t.Error("it started")
@@ -76,5 +78,17 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWithoutKubernetes: a program that links no client of Kubernetes says so.
+func TestWithoutKubernetes(t *testing.T) {
+	var stderr bytes.Buffer
+	code := service.Start(t.Context(), "director", director.Run, []string{"--allocator=kubernetes", "--gameservers=kubernetes"},
+		func(string) string { return "" }, &bytes.Buffer{}, &stderr)
+	for _, want := range []string{"--allocator=kubernetes: this program has no client", "--gameservers=kubernetes: this program has no client"} {
+		if code == 0 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("exit %d, %q is not in:\n%s", code, want, &stderr)
+		}
 	}
 }

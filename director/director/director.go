@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"k8s.io/klog/v2"
 
 	"torikumi/director/internal/announce"
 	"torikumi/director/internal/fetch"
@@ -27,18 +26,23 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// Main is Run as all that a process does: what client-go logs goes where the
-// director logs.
-func Main(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
-	klog.SetSlogLogger(cfg.Logger(os.Stderr, "director"))
-	return Run(ctx, cfg, started)
+// Run is that of a Program without Kubernetes.
+func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+	return Program{}.Run(ctx, cfg, started)
+}
+
+// Program is a director with what not every program that runs one links.
+type Program struct {
+	// Kubernetes is for --allocator and --gameservers; nil if they cannot be
+	// "kubernetes".
+	Kubernetes servers.Kubernetes
 }
 
 // Run serves until ctx ends. Then it fetches no more, finishes the matches
 // that have a game server and releases the others, within the shutdown
 // timeout. started is called once everything listens. Any number of directors
 // may run in one process.
-func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
+func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	set, err := cfg.loadQueues()
 	if err != nil {
 		return err
@@ -49,7 +53,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	}
 	log := cfg.Logger(os.Stderr, "director")
 	registry := service.NewRegistry()
-	others, err := connect(cfg, set, registry, log)
+	others, err := connect(cfg, p.Kubernetes, set, registry, log)
 	if err != nil {
 		return err
 	}

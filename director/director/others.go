@@ -14,7 +14,6 @@ import (
 
 	"torikumi/director/internal/reclaim"
 	"torikumi/director/internal/servers"
-	"torikumi/director/internal/servers/kubernetes"
 	"torikumi/pkg/claims"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
@@ -23,7 +22,8 @@ import (
 
 // others are those that the director works with.
 type others struct {
-	backend *grpc.ClientConn
+	kubernetes servers.Kubernetes
+	backend    *grpc.ClientConn
 	// frontend is nil if it is not configured, and so is gameServers.
 	frontend    *grpc.ClientConn
 	allocator   servers.Allocator
@@ -40,8 +40,8 @@ type others struct {
 }
 
 // connect does not wait for anybody: calls fail until they are there.
-func connect(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) (*others, error) {
-	o := &others{ready: make(map[string]func(context.Context) error)}
+func connect(cfg *Config, kubernetes servers.Kubernetes, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) (*others, error) {
+	o := &others{kubernetes: cmp.Or[servers.Kubernetes](kubernetes, withoutKubernetes{}), ready: make(map[string]func(context.Context) error)}
 	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log), o.connectRedis(cfg))
 	if err != nil {
 		o.close()
@@ -90,17 +90,26 @@ func (o *others) allocators(cfg *Config, addr string) ([]servers.Named, error) {
 	}
 	var list []servers.Named
 	for _, file := range cfg.clusters() {
-		access, err := kubernetes.Config(file)
-		if err != nil {
-			return nil, err
-		}
-		a, err := kubernetes.NewAllocator(access)
+		a, err := o.kubernetes.Allocator(file)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, servers.Named{Name: cmp.Or(file, addr), Allocator: a, Ready: a.Ready})
 	}
 	return list, nil
+}
+
+// withoutKubernetes is what a program has that does not link its client.
+type withoutKubernetes struct{}
+
+var errWithoutKubernetes = errors.New("this program has no client of Kubernetes; the director's own has")
+
+func (withoutKubernetes) Allocator(string) (servers.KubernetesAllocator, error) {
+	return nil, fmt.Errorf("--allocator=%s: %w", inKubernetes, errWithoutKubernetes)
+}
+
+func (withoutKubernetes) GameServers(string, []string, *slog.Logger) (servers.KubernetesGameServers, error) {
+	return nil, fmt.Errorf("--gameservers=%s: %w", inKubernetes, errWithoutKubernetes)
 }
 
 // clusters are the kubeconfig files of all clusters; an empty name is the pod's.
@@ -128,13 +137,9 @@ func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prome
 
 func (o *others) connectClusters(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) error {
 	var all servers.Clusters
-	var followed []*kubernetes.GameServers
+	var followed []servers.KubernetesGameServers
 	for _, file := range cfg.clusters() {
-		access, err := kubernetes.Config(file)
-		if err != nil {
-			return err
-		}
-		g, err := kubernetes.NewGameServers(access, cfg.namespaces(set), log)
+		g, err := o.kubernetes.GameServers(file, cfg.namespaces(set), log)
 		if err != nil {
 			return err
 		}

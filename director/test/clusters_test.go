@@ -36,7 +36,7 @@ func TestClusterAway(t *testing.T) {
 	for n := range matches {
 		f.add(t, ready(f.namespace, fmt.Sprintf("far-%d", n)))
 	}
-	launch(t, director.Run, func(c *director.Config) {
+	launch(t, program.Run, func(c *director.Config) {
 		c.LogLevel = slog.LevelError + 1
 		c.GRPCListen, c.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
 		c.OpenMatch, c.Frontend, c.MatchFunction = o.addr, o.addr, o.function

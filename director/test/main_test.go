@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"torikumi/director/director"
+	"torikumi/director/internal/servers/kubernetes"
 	"torikumi/miniagones/kubernetes/kubetest"
 	"torikumi/pkg/service"
 )
@@ -20,10 +21,13 @@ import (
 // directorVariable makes the test binary a director, which can be killed.
 const directorVariable = "DIRECTOR_TEST_PROGRAM"
 
+// program is the director as director/main.go has it.
+var program = director.Program{Kubernetes: kubernetes.API{}}
+
 func TestMain(m *testing.M) {
 	if os.Getenv(directorVariable) != "" {
 		none := func(string) string { return "" }
-		os.Exit(service.Start(context.Background(), "director", director.Main, os.Args[1:], none, os.Stdout, os.Stderr))
+		os.Exit(service.Start(context.Background(), "director", program.Run, os.Args[1:], none, os.Stdout, os.Stderr))
 	}
 	quiet := slog.DiscardHandler
 	ctrl.SetLogger(logr.FromSlogHandler(quiet))

@@ -63,7 +63,7 @@ func TestGivenBack(t *testing.T) {
 	visited.Annotations[contract.AdmittedAnnotation] = orphan.Labels[contract.MatchLabel]
 	f.add(t, visited)
 
-	launch(t, director.Run, func(c *director.Config) {
+	launch(t, program.Run, func(c *director.Config) {
 		c.LogLevel = slog.LevelError
 		c.GRPCListen, c.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
 		c.OpenMatch, c.Frontend, c.MatchFunction = o.addr, o.addr, o.function

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"strconv"
@@ -148,3 +149,28 @@ var (
 	// ErrChanged says that a server is not as it was listed; a new list tells more.
 	ErrChanged = errors.New("game server has changed")
 )
+
+// Kubernetes connects to the API of a Kubernetes cluster, by its kubeconfig file,
+// or to that of the pod's own without one. Package kubernetes has it: a program
+// that does not give it to the director links no client of Kubernetes.
+type Kubernetes interface {
+	Allocator(kubeconfig string) (KubernetesAllocator, error)
+	GameServers(kubeconfig string, namespaces []string, log *slog.Logger) (KubernetesGameServers, error)
+}
+
+// KubernetesAllocator is an Allocator that can be asked whether it is there.
+type KubernetesAllocator interface {
+	Allocator
+	Ready(ctx context.Context) error
+}
+
+// KubernetesGameServers are GameServers that are followed while Run runs.
+type KubernetesGameServers interface {
+	GameServers
+	Run(ctx context.Context) error
+	Ready(ctx context.Context) error
+	// Seen reports whether Find answers without a call.
+	Seen() bool
+	// Follow has changes told, before Run.
+	Follow(changed, gone func(Server)) error
+}

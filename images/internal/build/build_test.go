@@ -288,3 +288,24 @@ func modulesOf(t *testing.T, main string) []string {
 	}
 	return dirs
 }
+
+// TestKubernetesClient: only the programs that need a client of Kubernetes link it;
+// what runs on one machine does not.
+func TestKubernetesClient(t *testing.T) {
+	with := []string{"director", "failover", "miniagones/kubernetes/cmd/miniagones"}
+	mains := []string{"local"}
+	for _, p := range build.Programs() {
+		mains = append(mains, p.Package)
+	}
+	for _, main := range mains {
+		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./"+main)
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if linked := strings.Contains(string(out), "k8s.io/client-go/"); linked != slices.Contains(with, main) {
+			t.Errorf("%s links a client of Kubernetes: %v", main, linked)
+		}
+	}
+}

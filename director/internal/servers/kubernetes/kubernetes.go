@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,9 +16,37 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
+	"torikumi/director/internal/servers"
 	"torikumi/pkg/config"
 )
+
+// API connects to clusters.
+type API struct{}
+
+var _ servers.Kubernetes = API{}
+
+// Allocator implements servers.Kubernetes.
+func (API) Allocator(kubeconfig string) (servers.KubernetesAllocator, error) {
+	access, err := Config(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return NewAllocator(access)
+}
+
+// GameServers implements servers.Kubernetes.
+func (API) GameServers(kubeconfig string, namespaces []string, log *slog.Logger) (servers.KubernetesGameServers, error) {
+	access, err := Config(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return NewGameServers(access, namespaces, log)
+}
+
+// LogTo is where client-go logs, in the whole process. A program calls it first.
+func LogTo(log *slog.Logger) { klog.SetSlogLogger(log) }
 
 // Config is the access that a kubeconfig file describes; without one, that of the
 // pod in which the director runs.
