@@ -152,9 +152,12 @@ func TestReplacements(t *testing.T) {
 	t.Run("Mute", func(t *testing.T) {
 		f := h.fleet("mute", conformance.ModeMute, 1)
 		h.create(f)
-		h.eventually("a server runs", func() error { return count(h.in(agones.Scheduled), 1) })
-		first := h.in(agones.Scheduled)[0]
-		h.gone(&first)
+		var first []v1.GameServer
+		h.eventually("a server runs", func() error {
+			first = h.in(agones.Scheduled)
+			return count(first, 1)
+		})
+		h.gone(&first[0])
 		h.remove(f)
 	})
 	t.Run("NeverStarts", func(t *testing.T) {
