@@ -122,13 +122,37 @@ func TestBrokenItemsChangeNothing(t *testing.T) {
 					k.Extensions = map[string]*anypb.Any{contract.TicketExtension: {TypeUrl: "type.googleapis.com/torikumi.v1.TicketDetails", Value: packed}}
 					all = slices.Insert(all, rapid.IntRange(0, len(all)).Draw(t, "at"), k)
 				}
-				want, got := matched(t, rules, sound, nil), matched(t, rules, all, nil)
+				var running []*openmatch.Backfill
+				if rapid.Bool().Draw(t, "a running match") {
+					running = append(running, backfill(t, "b1", "red", 1))
+				}
+				mixed := slices.Clone(running)
+				for range rapid.IntRange(0, 2).Draw(t, "broken backfills") {
+					mixed = slices.Insert(mixed, rapid.IntRange(0, len(mixed)).Draw(t, "at"), rapid.SampledFrom([]*openmatch.Backfill{
+						nil, {}, {Id: "a foreign one"}, {Id: "b1"}, backfill(t, "", "red", 1), backfill(t, "a2", "no such team", 1), backfill(t, "a3", "red", 7),
+						{Id: "a4", Extensions: map[string]*anypb.Any{contract.BackfillExtension: {TypeUrl: "x/y", Value: []byte{255}}}},
+					}).Draw(t, "broken backfill"))
+				}
+				want, got := matched(t, rules, sound, running), matched(t, rules, all, mixed)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Fatal(diff)
 				}
 			})
 		})
 	}
+}
+
+// backfill is a running match with so many players in a team.
+func backfill(t *rapid.T, id, team string, players int) *openmatch.Backfill {
+	b := &openmatch.Backfill{Id: id, CreateTime: timestamppb.New(now), Generation: 1}
+	side := &torikumiv1.BackfillTeam{Name: team}
+	for i := range players {
+		side.Players = append(side.Players, &torikumiv1.Player{Id: fmt.Sprint(id, " plays ", i), Attributes: number(200), Latencies: map[string]int32{"eu": 9}})
+	}
+	if err := contract.Put(&b.Extensions, contract.BackfillExtension, &torikumiv1.BackfillDetails{Region: "eu", Teams: []*torikumiv1.BackfillTeam{side}}); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // The tickets of the report: the refused one left its player at the next's place.
@@ -166,5 +190,39 @@ func TestInventedRegionsLose(t *testing.T) {
 	got := slices.Collect(p.Engine.Search(t.Context(), engine.Pool{Tickets: admit(all, now, ignore)}, now, ignore))
 	if len(got) != 1 {
 		t.Errorf("got %v", got)
+	}
+}
+
+// The words of a refused ticket are not the first that others are matched by.
+func TestWordsOfARefusedTicket(t *testing.T) {
+	const text = `{"ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "maps", "type": "string_list"}, {"name": "skill", "type": "number"}],
+		"teams": [{"name": "all", "minPlayers": 3, "maxPlayers": 3}],
+		"rules": [{"name": "Map", "type": "collection", "operation": "intersection", "measurements": ["flatten(teams[*].players.attributes[maps])"], "minCount": 1},
+			{"name": "Close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 200}]}`
+	of := func(id string, waited time.Duration, skill float64, maps ...string) *openmatch.Ticket {
+		d := players(id)
+		d.Players[0].Attributes = number(skill)
+		d.Players[0].Attributes["maps"] = &torikumiv1.Attribute{Value: &torikumiv1.Attribute_StringList_{StringList: &torikumiv1.Attribute_StringList{Values: maps}}}
+		return ticket(id, waited, d)
+	}
+	p, err := new(engine.Compiler).Compile(profile(t, ruleSet(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	partner := func(more ...*openmatch.Ticket) string {
+		// The nearest leads nowhere; then the words that k has are tried one by one.
+		all := append([]*openmatch.Ticket{of("k", 2*time.Second, 100, "w", "y", "x"), of("l", time.Second, 101, "w"),
+			of("m", time.Second, 110, "x"), of("n", time.Second, 110, "y"), of("o", time.Second, 111, "x"), of("p", time.Second, 111, "y")}, more...)
+		got := slices.Collect(p.Engine.Search(t.Context(), engine.Pool{Tickets: admit(all, now, ignore)}, now, ignore))
+		if len(got) != 1 {
+			t.Fatalf("got %v", got)
+		}
+		return fmt.Sprint(got[0].Teams)
+	}
+	alone := partner()
+	for _, maps := range [][]string{{"x", "y"}, {"y", "x"}, {"x"}, {"y"}} {
+		if got := partner(of("a", time.Minute, math.NaN(), maps...)); got != alone {
+			t.Errorf("beside a refused ticket with %q: %s, alone %s", maps, got, alone)
+		}
 	}
 }

@@ -329,7 +329,9 @@ const maxPlayers = math.MaxInt
 
 // words tries the anchor's words one by one as the one that all hold.
 func (r *run) words(t int32, g *group, x float64, region int, budget *int) bool {
-	own := r.pool.lists[r.plan.common][r.pool.first[t]]
+	// By text: the ids depend on who else waits, if only to be refused.
+	own := slices.Clone(r.pool.lists[r.plan.common][r.pool.first[t]])
+	slices.SortFunc(own, func(a, b int32) int { return cmp.Compare(r.pool.texts[a], r.pool.texts[b]) })
 	for i, w := range own {
 		if i == mostWords || *budget <= 0 {
 			break

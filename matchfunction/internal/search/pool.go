@@ -57,6 +57,8 @@ type pool struct {
 	maps    [][]map[string]float64
 
 	words map[string]int32
+	// texts are the words by their ids.
+	texts []string
 
 	regions []string
 	// named reports whether the ticket says anything of regions.
@@ -107,6 +109,7 @@ func (e *Engine) newPool(tickets []rule.Ticket, now time.Time) *pool {
 		lists: make([][][]int32, len(s.columns)), maps: make([][]map[string]float64, len(s.columns)),
 		words: make(map[string]int32, len(s.words)),
 	}
+	p.texts = slices.Clone(s.words)
 	for i, w := range s.words {
 		p.words[w] = int32(i)
 	}
@@ -242,6 +245,7 @@ func (p *pool) word(w string) int32 {
 	if !ok {
 		id = int32(len(p.words))
 		p.words[w] = id
+		p.texts = append(p.texts, w)
 	}
 	return id
 }
