@@ -259,7 +259,7 @@ func TestSkaffold(t *testing.T) {
 			t.Errorf("%s: %v, built from %s", a.Image, err, a.Ko.Main)
 			continue
 		}
-		for _, dir := range modulesOf(t, a.Ko.Main) {
+		for _, dir := range packagesOf(t, a.Ko.Main) {
 			watched := func(path string) bool { return strings.HasPrefix(dir+"/", strings.TrimSuffix(path, "**")) }
 			if !slices.ContainsFunc(a.Ko.Dependencies.Paths, watched) {
 				t.Errorf("%s does not watch %s", a.Image, dir)
@@ -268,18 +268,18 @@ func TestSkaffold(t *testing.T) {
 	}
 }
 
-// modulesOf are the folders of this repository's modules in a program.
-func modulesOf(t *testing.T, main string) []string {
+// packagesOf are the folders of this repository's packages in a program.
+func packagesOf(t *testing.T, main string) []string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f={{with .Module}}{{.Path}}{{end}}", main)
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f={{.ImportPath}}", main)
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var dirs []string
-	for module := range strings.Lines(string(out)) {
-		if dir, ok := strings.CutPrefix(strings.TrimSpace(module), "torikumi/"); ok && !slices.Contains(dirs, dir) {
+	for path := range strings.Lines(string(out)) {
+		if dir, ok := strings.CutPrefix(strings.TrimSpace(path), "torikumi/"); ok {
 			dirs = append(dirs, dir)
 		}
 	}

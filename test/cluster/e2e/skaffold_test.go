@@ -273,7 +273,7 @@ type dev struct {
 
 func (s *skaffold) startDev() *dev {
 	s.Helper()
-	d := &dev{skaffold: s, cmd: s.command(s.program, "dev"), log: new(transcript), done: make(chan error, 1)}
+	d := &dev{skaffold: s, cmd: s.command(s.program, "dev", "--watch-poll-interval=200"), log: new(transcript), done: make(chan error, 1)}
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	d.cmd.Cancel = func() error { return d.cmd.Process.Signal(os.Interrupt) }
 	d.cmd.WaitDelay = time.Minute
