@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -28,6 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"torikumi/loadgen/loadgen"
+	"torikumi/pkg/porttest"
 	"torikumi/test/cluster/cluster"
 )
 
@@ -235,11 +235,14 @@ func (h *harness) playAt(frontend, issuer string) {
 // develop: skaffold dev deploys the suite and forwards its ports; a changed line of
 // a service and one of the queues are running soon, and SIGINT takes all away.
 func (s *skaffold) develop() {
+	frontend, issuer := s.forwardTo("8080"), s.forwardTo("8081")
 	began := time.Now()
 	d := s.startDev()
 	d.waitFor("Watching for changes...")
 	s.Logf("%5.1fs skaffold dev, until it watches", time.Since(began).Seconds())
-	frontend, issuer := d.forwarded("frontend"), d.forwarded("devissuer")
+	for _, address := range []string{frontend, issuer} {
+		s.eventually(address+" is forwarded", func() error { return answers(http.MethodGet, address+"/readyz", "", "") })
+	}
 	s.playAt(frontend, issuer)
 	s.openPorts()
 	api, tokens := "http://"+s.node+":30080", "http://"+s.node+":30081"
@@ -261,6 +264,26 @@ func (s *skaffold) develop() {
 	}
 	s.nothingLeft()
 	s.Logf("%5.1fs SIGINT, until all is gone", time.Since(began).Seconds())
+}
+
+// forwardTo gives a forwarded port another number, one that is free, and returns its
+// address. skaffold takes the next one if its own is not, but does not always say so.
+func (s *skaffold) forwardTo(port string) string {
+	s.Helper()
+	file := filepath.Join(s.tree, "skaffold.yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		s.Fatal(err)
+	}
+	free := porttest.Hold(s.T)
+	text := strings.Replace(string(content), "localPort: "+port, fmt.Sprintf("localPort: %d", free.Port()), 1)
+	if text == string(content) {
+		s.Fatalf("skaffold.yaml does not forward %s", port)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		s.Fatal(err)
+	}
+	return "http://" + free.String()
 }
 
 // dev is a skaffold dev that runs.
@@ -308,23 +331,6 @@ func (d *dev) said(text string, n int) error {
 		return fmt.Errorf("it has not said %q", text)
 	}
 	return nil
-}
-
-var forwarding = regexp.MustCompile(`Port forwarding service/(\S+) in namespace \S+, remote port \d+ -> (http://\S+)`)
-
-// forwarded is the address by which a service is reached.
-func (d *dev) forwarded(service string) string {
-	d.Helper()
-	address := ""
-	d.eventually("the port of "+service+" is forwarded", func() error {
-		for _, m := range forwarding.FindAllStringSubmatch(d.log.since(0), -1) {
-			if m[1] == service {
-				address = m[2]
-			}
-		}
-		return answers(http.MethodGet, address+"/readyz", "", "")
-	})
-	return address
 }
 
 // turn changes a line of a file, and says how long it takes until that is in force,
