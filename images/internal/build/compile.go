@@ -3,6 +3,7 @@ package build
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"fmt"
 	"os"
 	"os/exec"
@@ -52,7 +53,32 @@ func Compile(ctx context.Context, source, dir, arch string, programs []Program, 
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("go build for %s: %w\n%s", arch, err, &output)
 	}
+	for name, file := range files {
+		if err := checkMachine(file, arch); err != nil {
+			return nil, fmt.Errorf("the program of %s: %w", name, err)
+		}
+	}
 	return files, nil
+}
+
+// machines are how ELF calls the architectures.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
+// checkMachine reports whether a program is for an architecture.
+func checkMachine(file, arch string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	program, err := elf.NewFile(f)
+	if err != nil {
+		return err
+	}
+	if want := machines[arch]; program.Machine != want {
+		return fmt.Errorf("it is for %s, not for %s", program.Machine, want)
+	}
+	return nil
 }
 
 // ModuleVersion is the version of a Go module that source is built with.

@@ -1,10 +1,13 @@
 package cli_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"debug/elf"
 	"encoding/base64"
 	"encoding/hex"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -13,6 +16,10 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdx"
 
@@ -179,4 +186,71 @@ func sum(t *testing.T, p *spdx.Package) string {
 		t.Fatal(err)
 	}
 	return "h1:" + base64.StdEncoding.EncodeToString(raw)
+}
+
+// TestArchitectures: each image has the program of its own architecture.
+func TestArchitectures(t *testing.T) {
+	dir := t.TempDir()
+	if code, out, problems := images(t.Context(), "--source="+root, "--output="+dir, "--images=evaluator"); code != 0 {
+		t.Fatalf("exit %d: %s%s", code, out, problems)
+	}
+	got := machines(t, filepath.Join(dir, "evaluator.tar"), "evaluator")
+	if want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}; !maps.Equal(got, want) {
+		t.Errorf("programs by architecture: %v, want %v", got, want)
+	}
+}
+
+// machines tells, for each architecture in an archive, for which one its program is.
+func machines(t *testing.T, archive, program string) map[string]elf.Machine {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "tar", "--extract", "--file="+archive, "--directory="+dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	top, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	everything := func(v1.Descriptor) bool { return true }
+	indices, err := partial.FindIndexes(top, everything)
+	if err != nil || len(indices) != 1 {
+		t.Fatalf("%v: %d indices", err, len(indices))
+	}
+	all, err := partial.FindImages(indices[0], everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]elf.Machine)
+	for _, img := range all {
+		config, err := img.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[config.Architecture] = machine(t, img, program)
+	}
+	return found
+}
+
+func machine(t *testing.T, img v1.Image, program string) elf.Machine {
+	t.Helper()
+	files := mutate.Extract(img)
+	defer files.Close()
+	for r := tar.NewReader(files); ; {
+		h, err := r.Next()
+		if err != nil {
+			t.Fatalf("look for %s: %v", program, err)
+		}
+		if h.Name != program {
+			continue
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := elf.NewFile(bytes.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Machine
+	}
 }
