@@ -30,13 +30,14 @@ func (s *server) events(w http.ResponseWriter, r *http.Request, player string) e
 	if _, err := s.o.Service.Get(r.Context(), player, id); err != nil {
 		return err // an answer of its own
 	}
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return refuse(http.StatusHTTPVersionNotSupported, "events need HTTP/1.1")
-	}
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("X-Accel-Buffering", "no")
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil { // HTTP/2 has no connection of its own
+		s.streamWithin(w, r, player, id)
+		return nil
+	}
 	head.Set("Connection", "close")
 	s.o.Streams.Go(func() { s.stream(conn, head, player, id) })
 	return errTaken
@@ -55,8 +56,16 @@ func (s *server) stream(conn net.Conn, head http.Header, player, id string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s.o.Streams.Go(func() { discard(conn); cancel() })
-	out := &eventWriter{conn: conn, head: head}
+	out := &eventWriter{conn: connWriter{conn, head}}
 	if err := s.o.Service.Watch(ctx, player, id, s.heartbeat, out.send); err != nil && !out.failed && ctx.Err() == nil {
+		out.problem(err)
+	}
+}
+
+// streamWithin is stream within the handler.
+func (s *server) streamWithin(w http.ResponseWriter, r *http.Request, player, id string) {
+	out := &eventWriter{conn: responseWriter{w, http.NewResponseController(w)}}
+	if err := s.o.Service.Watch(r.Context(), player, id, s.heartbeat, out.send); err != nil && !out.failed && r.Context().Err() == nil {
 		out.problem(err)
 	}
 }
@@ -71,11 +80,59 @@ func discard(conn net.Conn) {
 	}
 }
 
-// eventWriter writes events, each within writeTimeout.
-type eventWriter struct {
-	conn net.Conn
-	// head is nil when it has been written.
+// eventConn is where an event stream is written to; each write has a time limit.
+type eventConn interface {
+	// begin writes the head of the answer.
+	begin(*bytes.Buffer)
+	write([]byte) error
+}
+
+// connWriter writes to a connection that was taken over.
+type connWriter struct {
+	net.Conn
 	head http.Header
+}
+
+func (c connWriter) begin(text *bytes.Buffer) {
+	text.WriteString("HTTP/1.1 200 OK\r\n")
+	_ = c.head.Write(text) // in memory
+	text.WriteString("\r\n")
+}
+
+func (c connWriter) write(b []byte) error {
+	err := c.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		_, err = c.Conn.Write(b)
+	}
+	return err
+}
+
+// responseWriter writes to an answer.
+type responseWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (responseWriter) begin(*bytes.Buffer) {}
+
+func (w responseWriter) write(b []byte) error {
+	err := w.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		_, err = w.ResponseWriter.Write(b)
+	}
+	if err == nil {
+		err = w.control.Flush()
+	}
+	if err == nil { // else it would end the stream between two events
+		err = w.control.SetWriteDeadline(time.Time{})
+	}
+	return err
+}
+
+// eventWriter writes events.
+type eventWriter struct {
+	conn  eventConn
+	begun bool
 	// id is that of the last ticket.
 	id     int
 	failed bool
@@ -102,17 +159,12 @@ func (e *eventWriter) problem(err error) {
 
 func (e *eventWriter) write(format string, args ...any) error {
 	var text bytes.Buffer
-	if e.head != nil {
-		text.WriteString("HTTP/1.1 200 OK\r\n")
-		_ = e.head.Write(&text) // in memory
-		text.WriteString("\r\n")
-		e.head = nil
+	if !e.begun {
+		e.conn.begin(&text)
+		e.begun = true
 	}
 	fmt.Fprintf(&text, format, args...)
-	err := e.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if err == nil {
-		_, err = e.conn.Write(text.Bytes())
-	}
+	err := e.conn.write(text.Bytes())
 	e.failed = err != nil
 	return err
 }

@@ -2,8 +2,10 @@ package web
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -45,4 +47,43 @@ func TestHeartbeats(t *testing.T) {
 		t.Fatal(err)
 	}
 	streams.Wait()
+}
+
+// A browser follows a ticket over HTTP/2, where no connection can be taken over.
+func TestEventsOverHTTP2(t *testing.T) {
+	store := ticket.NewMemory(ticket.Limits{Tickets: 1})
+	if _, err := store.Create(t.Context(), ticket.Ticket{ID: "t", Players: []*torikumiv1.Player{{Id: "alice"}}}); err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(Options{Service: api.New(api.Options{Store: store}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(), Streams: new(sync.WaitGroup)})
+	s.heartbeat = time.Millisecond
+	mux := http.NewServeMux()
+	mux.Handle(eventsRoute, s.handler(route{method: "GET", path: "/v1/tickets/{id}/events", handle: s.events,
+		authenticate: func(context.Context, []string) (string, error) { return "alice", nil }}))
+	server := httptest.NewUnstartedServer(mux)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	resp, err := server.Client().Get(server.URL + "/v1/tickets/t/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.ProtoMajor != 2 || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("%s %s %v", resp.Proto, resp.Status, resp.Header)
+	}
+	beats, tickets, scan := 0, 0, bufio.NewScanner(resp.Body)
+	for (beats < 3 || tickets < 1) && scan.Scan() {
+		switch scan.Text() {
+		case ": still searching":
+			beats++
+		case "event: ticket":
+			tickets++
+		}
+	}
+	if beats < 3 || tickets != 1 {
+		t.Errorf("%d heartbeats, %d tickets, then %v", beats, tickets, scan.Err())
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
 }
