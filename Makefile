@@ -11,6 +11,7 @@ DURATION ?= 30s
 FLEET ?= 20000
 FUZZTIME ?= 10s
 BENCHFLAGS ?=
+E2EFLAGS ?=
 TAG ?= dev
 ARCH ?= amd64,arm64
 IMAGES ?=
@@ -96,16 +97,15 @@ race: kubernetes ## Run all tests under the race detector.
 	go test -race -timeout 20m work
 
 .PHONY: e2e
-e2e: e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks.
+e2e: e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
 
 .PHONY: e2e-machines
 e2e-machines: ## Of e2e: the node image of failover, images in containerd, the cluster itself.
-	go test -tags e2e -count=1 -timeout 40m ./failover/image ./images/internal/cli
-	go test -tags e2e -count=1 -timeout 40m ./test/cluster/internal/netpol ./test/cluster/cluster
+	go test -tags e2e -count=1 -timeout 40m $(E2EFLAGS) ./failover/image ./images/internal/cli ./test/cluster/internal/netpol ./test/cluster/cluster
 
 .PHONY: e2e-suite
 e2e-suite: ## Of e2e: play on clusters, while pods and a node die, and as docs/deploy.md says.
-	go test -tags e2e -count=1 -timeout 40m -v ./test/cluster/e2e
+	go test -tags e2e -count=1 -timeout 40m -v $(E2EFLAGS) ./test/cluster/e2e
 
 .PHONY: e2e-skaffold
 e2e-skaffold: skaffold ## Of e2e: skaffold run and skaffold dev on a cluster; builds skaffold first.

@@ -74,7 +74,7 @@ func newHarness(t *testing.T, s setup) *harness {
 	}
 	began := time.Now()
 	c, err := cluster.Up(t.Context(), cluster.Options{
-		Name: "e2e", State: filepath.Join(t.TempDir(), "cluster"), Nodes: s.nodes, Images: s.images, Progress: logWriter{t},
+		Name: strings.ToLower(t.Name()), State: filepath.Join(t.TempDir(), "cluster"), Nodes: s.nodes, Images: s.images, Progress: logWriter{t},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -28,6 +28,7 @@ import (
 // TLS, games under Kata's RuntimeClass on the studio's nodes. One of these dies, and
 // a machine of a cloud takes its place until it is back.
 func TestHybrid(t *testing.T) {
+	t.Parallel()
 	onPremises := map[string]string{"node-type": "onpremise", "node-location": "onprem", "hardware": "game-runner"}
 	h := newHarness(t, setup{
 		suite: "hybrid", games: "hybrid-games", images: append(makeImages(t, append([]string{"failover"}, used...)...), writeMachines(t)),

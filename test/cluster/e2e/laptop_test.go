@@ -20,6 +20,7 @@ import (
 // TestLaptop types what docs/deploy.md tells a user to, in "On a laptop", and gets
 // two players into one match.
 func TestLaptop(t *testing.T) {
+	t.Parallel()
 	if err := cluster.Requirements(); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 // TestSuite applies the suite as a user would, and plays on it while it is
 // disturbed in every way that an operator knows.
 func TestSuite(t *testing.T) {
+	t.Parallel() // they wait more than they work
 	h := newHarness(t, setup{suite: "suite", games: "games", nodes: cluster.DefaultNodes(2), images: makeImages(t, used...)})
 	h.deploy()
 	h.noRestarts()
