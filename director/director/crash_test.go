@@ -12,11 +12,12 @@ import (
 
 	"torikumi/director/director"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/proxytest"
 )
 
 // shortTimeouts are the time-outs of Open Match and the director for tests in which
 // tickets have to come back by themselves. A call that is still on its way when
-// they end allocates a second server, so that they are not too shortTimeouts for a
+// they end allocates a second server, so that they are not too short for a
 // machine that is busy.
 func shortTimeouts(h *harness, pending time.Duration) func(*director.Config) {
 	h.pending = pending
@@ -30,13 +31,13 @@ func shortTimeouts(h *harness, pending time.Duration) func(*director.Config) {
 // which nothing it does reaches anybody any more.
 func startKillable(t *testing.T, h *harness, change func(*director.Config)) (i *instance, kill func()) {
 	t.Helper()
-	om, fleet := newProxy(t, h.omAddr), newProxy(t, h.fleetAddr)
+	om, fleet := proxytest.New(t, "127.0.0.1:0", h.omAddr), proxytest.New(t, "127.0.0.1:0", h.fleetAddr)
 	i = start(t, h, func(c *director.Config) {
 		change(c)
-		c.OpenMatch, c.Frontend = om.addr, om.addr
-		c.Allocator, c.GameServers = []string{fleet.addr}, fleet.addr
+		c.OpenMatch, c.Frontend = om.Addr, om.Addr
+		c.Allocator, c.GameServers = []string{fleet.Addr}, fleet.Addr
 	})
-	return i, func() { om.cut(); fleet.cut(); i.stop() }
+	return i, func() { om.Refuse(); fleet.Refuse(); i.stop() }
 }
 
 // TestCrash kills a director at each call it makes, before and after the

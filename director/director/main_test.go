@@ -3,7 +3,6 @@ package director_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -87,68 +86,4 @@ func start(t *testing.T, h *harness, change func(*director.Config)) *instance {
 		}
 	})
 	return i
-}
-
-// proxy passes TCP on until it is cut: what a process that is killed leaves of
-// its connections.
-type proxy struct {
-	addr string
-	lis  net.Listener
-	wg   sync.WaitGroup
-
-	mu    sync.Mutex
-	gone  bool
-	conns []net.Conn
-}
-
-func newProxy(t *testing.T, target string) *proxy {
-	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{addr: lis.Addr().String(), lis: lis}
-	p.wg.Go(func() {
-		for {
-			in, err := lis.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", target)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			if !p.keep(in, out) {
-				return
-			}
-			p.wg.Go(func() { _, _ = io.Copy(out, in); _ = out.Close() })
-			p.wg.Go(func() { _, _ = io.Copy(in, out); _ = in.Close() })
-		}
-	})
-	t.Cleanup(func() { p.cut(); p.wg.Wait() })
-	return p
-}
-
-func (p *proxy) keep(conns ...net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.gone {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		return false
-	}
-	p.conns = append(p.conns, conns...)
-	return true
-}
-
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.gone = true
-	_ = p.lis.Close()
-	for _, c := range p.conns {
-		_ = c.Close()
-	}
 }

@@ -28,6 +28,7 @@ import (
 	"torikumi/local/suite"
 	"torikumi/pkg/eventually"
 	"torikumi/pkg/porttest"
+	"torikumi/pkg/proxytest"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
 )
@@ -253,7 +254,7 @@ func TestDirectors(t *testing.T) {
 func TestLostSubscription(t *testing.T) {
 	h := newHarness(t, nil)
 	h.subscribed(1)
-	network := newProxy(t, h.at(2), h.at(1))
+	network := proxytest.New(t, h.at(2), h.at(1))
 	resolver.set(t, h.at(2))
 	h.subscribed(2) // the director by both ways
 	h.suite.Instance(suite.Director).Stop()
@@ -261,12 +262,12 @@ func TestLostSubscription(t *testing.T) {
 	h.subscribed(1) // by the proxy alone
 	h.assigned(h.play(1))
 
-	network.cut()
+	network.Refuse()
 	h.subscribed(0)
 	before := h.metric(director.Addrs(), matches)
 	answers := h.play(20)
 	eventually.True(t, "the matches are placed", func() bool { return h.metric(director.Addrs(), matches) == before+20 })
-	network.mend()
+	network.Restore()
 	h.assigned(answers)
 	if n := h.found(); n > 1 {
 		t.Errorf("%v assignments were found by reading", n)

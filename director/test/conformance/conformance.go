@@ -18,6 +18,7 @@ import (
 	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/proxytest"
 	"torikumi/proto/openmatch"
 )
 
@@ -62,9 +63,9 @@ func Run(t *testing.T, target Target) {
 		"hold none that ends":      holdEnding,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newProxy(t, target.Addr)
+			p := proxytest.New(t, "127.0.0.1:0", target.Addr)
 			s := &suite{T: t, Target: target, proxy: p, label: "rule-" + strings.ReplaceAll(name, " ", "-")}
-			s.allocator, s.gameServers = target.Connect(t, p.addr)
+			s.allocator, s.gameServers = target.Connect(t, p.Addr)
 			rule(s)
 		})
 	}
@@ -74,7 +75,7 @@ func Run(t *testing.T, target Target) {
 type suite struct {
 	*testing.T
 	Target
-	proxy       *proxy
+	proxy       *proxytest.Proxy
 	allocator   servers.Allocator
 	gameServers servers.GameServers
 	label       string
@@ -246,17 +247,17 @@ func refused(s *suite) {
 }
 
 func notSent(s *suite) {
-	s.proxy.refuse()
+	s.proxy.Refuse()
 	if gs, effect, err := s.allocator.Allocate(s.Context(), s.match(1), s.selector()); effect != call.NotSent || err == nil {
 		s.Errorf("%v, %v, %v", gs, effect, err)
 	}
 }
 
 // unanswered: the answer is lost, and the server is found by its match.
-func unanswered(s *suite) { s.lose(s.proxy.swallow, 2*time.Second) }
+func unanswered(s *suite) { s.lose(s.proxy.Swallow, 2*time.Second) }
 
 // cutOff: the connection ends in place of the answer.
-func cutOff(s *suite) { s.lose(s.proxy.cutAtAnswer, 10*time.Second) }
+func cutOff(s *suite) { s.lose(s.proxy.CutAtAnswer, 10*time.Second) }
 
 // lose loses the answers of allocations until one has had its effect.
 func (s *suite) lose(answers func(), limit time.Duration) {
@@ -269,7 +270,7 @@ func (s *suite) lose(answers func(), limit time.Duration) {
 		ctx, cancel := context.WithTimeout(s.Context(), limit)
 		gs, effect, err := s.allocator.Allocate(ctx, m, s.selector())
 		cancel()
-		s.proxy.restore()
+		s.proxy.Restore()
 		if effect != call.Unknown || err == nil {
 			s.Fatalf("%v, %v, %v", gs, effect, err)
 		}
