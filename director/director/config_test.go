@@ -86,9 +86,7 @@ func TestWithoutKubernetes(t *testing.T) {
 	var stderr bytes.Buffer
 	code := service.Start(t.Context(), "director", director.Run, []string{"--allocator=kubernetes", "--gameservers=kubernetes"},
 		func(string) string { return "" }, &bytes.Buffer{}, &stderr)
-	for _, want := range []string{"--allocator=kubernetes: this program has no client", "--gameservers=kubernetes: this program has no client"} {
-		if code == 0 || !strings.Contains(stderr.String(), want) {
-			t.Errorf("exit %d, %q is not in:\n%s", code, want, &stderr)
-		}
+	if want := "--allocator and --gameservers: must not be kubernetes: this program has no client"; code == 0 || !strings.Contains(stderr.String(), want) {
+		t.Errorf("exit %d, %q is not in:\n%s", code, want, &stderr)
 	}
 }

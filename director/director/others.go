@@ -22,8 +22,9 @@ import (
 
 // others are those that the director works with.
 type others struct {
-	kubernetes servers.Kubernetes
-	backend    *grpc.ClientConn
+	// clusters are those of Kubernetes, in the order of --kubeconfig.
+	clusters []cluster
+	backend  *grpc.ClientConn
 	// frontend is nil if it is not configured, and so is gameServers.
 	frontend    *grpc.ClientConn
 	allocator   servers.Allocator
@@ -41,8 +42,12 @@ type others struct {
 
 // connect does not wait for anybody: calls fail until they are there.
 func connect(cfg *Config, kubernetes servers.Kubernetes, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) (*others, error) {
-	o := &others{kubernetes: cmp.Or[servers.Kubernetes](kubernetes, withoutKubernetes{}), ready: make(map[string]func(context.Context) error)}
-	err := errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log), o.connectRedis(cfg))
+	clusters, err := open(cfg, kubernetes)
+	if err != nil {
+		return nil, err
+	}
+	o := &others{clusters: clusters, ready: make(map[string]func(context.Context) error)}
+	err = errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log), o.connectRedis(cfg))
 	if err != nil {
 		o.close()
 		return nil, err
@@ -89,35 +94,44 @@ func (o *others) allocators(cfg *Config, addr string) ([]servers.Named, error) {
 		return []servers.Named{{Name: addr, Allocator: servers.NewAgones(conn), Ready: rpc.Connected(conn)}}, err
 	}
 	var list []servers.Named
-	for _, file := range cfg.clusters() {
-		a, err := o.kubernetes.Allocator(file)
+	for _, c := range o.clusters {
+		a, err := c.Allocator()
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, servers.Named{Name: cmp.Or(file, addr), Allocator: a, Ready: a.Ready})
+		list = append(list, servers.Named{Name: cmp.Or(c.file, addr), Allocator: a, Ready: a.Ready})
 	}
 	return list, nil
 }
 
-// withoutKubernetes is what a program has that does not link its client.
-type withoutKubernetes struct{}
-
-var errWithoutKubernetes = errors.New("this program has no client of Kubernetes; the director's own has")
-
-func (withoutKubernetes) Allocator(string) (servers.KubernetesAllocator, error) {
-	return nil, fmt.Errorf("--allocator=%s: %w", inKubernetes, errWithoutKubernetes)
+// cluster is one of Kubernetes.
+type cluster struct {
+	// file is its kubeconfig; an empty name is the pod's.
+	file string
+	servers.KubernetesCluster
 }
 
-func (withoutKubernetes) GameServers(string, []string, *slog.Logger) (servers.KubernetesGameServers, error) {
-	return nil, fmt.Errorf("--gameservers=%s: %w", inKubernetes, errWithoutKubernetes)
-}
-
-// clusters are the kubeconfig files of all clusters; an empty name is the pod's.
-func (c *Config) clusters() []string {
-	if len(c.Kubeconfig) == 0 {
-		return []string{""}
+// open connects to the API of each cluster, if any of it is wanted.
+func open(cfg *Config, kubernetes servers.Kubernetes) ([]cluster, error) {
+	if !slices.Contains(cfg.Allocator, inKubernetes) && cfg.GameServers != inKubernetes {
+		return nil, nil
 	}
-	return c.Kubeconfig
+	if kubernetes == nil {
+		return nil, fmt.Errorf("--allocator and --gameservers: must not be %s: this program has no client of it, the director's own has", inKubernetes)
+	}
+	files := cfg.Kubeconfig
+	if len(files) == 0 {
+		files = []string{""}
+	}
+	var all []cluster
+	for _, file := range files {
+		c, err := kubernetes.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, cluster{file, c})
+	}
+	return all, nil
 }
 
 func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) error {
@@ -138,12 +152,12 @@ func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prome
 func (o *others) connectClusters(cfg *Config, set *queues.Set, registry prometheus.Registerer, log *slog.Logger) error {
 	var all servers.Clusters
 	var followed []servers.KubernetesGameServers
-	for _, file := range cfg.clusters() {
-		g, err := o.kubernetes.GameServers(file, cfg.namespaces(set), log)
+	for _, c := range o.clusters {
+		g, err := c.GameServers(cfg.namespaces(set), log)
 		if err != nil {
 			return err
 		}
-		all = append(all, servers.Cluster{Name: file, GameServers: g, Seen: g.Seen, Ready: g.Ready})
+		all = append(all, servers.Cluster{Name: c.file, GameServers: g, Seen: g.Seen, Ready: g.Ready})
 		followed = append(followed, g)
 		o.background = append(o.background, g.Run)
 	}

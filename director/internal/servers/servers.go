@@ -154,8 +154,13 @@ var (
 // or to that of the pod's own without one. Package kubernetes has it: a program
 // that does not give it to the director links no client of Kubernetes.
 type Kubernetes interface {
-	Allocator(kubeconfig string) (KubernetesAllocator, error)
-	GameServers(kubeconfig string, namespaces []string, log *slog.Logger) (KubernetesGameServers, error)
+	Open(kubeconfig string) (KubernetesCluster, error)
+}
+
+// KubernetesCluster is what the API of one cluster has for the director.
+type KubernetesCluster interface {
+	Allocator() (KubernetesAllocator, error)
+	GameServers(namespaces []string, log *slog.Logger) (KubernetesGameServers, error)
 }
 
 // KubernetesAllocator is an Allocator that can be asked whether it is there.

@@ -27,22 +27,21 @@ type API struct{}
 
 var _ servers.Kubernetes = API{}
 
-// Allocator implements servers.Kubernetes.
-func (API) Allocator(kubeconfig string) (servers.KubernetesAllocator, error) {
+// Open implements servers.Kubernetes.
+func (API) Open(kubeconfig string) (servers.KubernetesCluster, error) {
 	access, err := Config(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	return NewAllocator(access)
+	return cluster{access}, nil
 }
 
-// GameServers implements servers.Kubernetes.
-func (API) GameServers(kubeconfig string, namespaces []string, log *slog.Logger) (servers.KubernetesGameServers, error) {
-	access, err := Config(kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	return NewGameServers(access, namespaces, log)
+type cluster struct{ access *rest.Config }
+
+func (c cluster) Allocator() (servers.KubernetesAllocator, error) { return NewAllocator(c.access) }
+
+func (c cluster) GameServers(namespaces []string, log *slog.Logger) (servers.KubernetesGameServers, error) {
+	return NewGameServers(c.access, namespaces, log)
 }
 
 // LogTo is where client-go logs, in the whole process. A program calls it first.
@@ -62,7 +61,7 @@ func Config(file string) (*rest.Config, error) {
 		c, err = clientcmd.BuildConfigFromFlags("", file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig: %w", err)
+		return nil, fmt.Errorf("--kubeconfig: must be a kubeconfig file: %w", err)
 	}
 	c.UserAgent = "torikumi-director"
 	// The API server has limits of its own, and --max-in-flight is ours.
