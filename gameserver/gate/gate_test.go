@@ -17,6 +17,7 @@ func TestForeignHosts(t *testing.T) {
 		{"GET", "/v1/roster", "127.0.0.1:8085", "", 204},
 		{"POST", "/v1/departures", "localhost:8085", "", 204},
 		{"GET", "/v1/roster", "evil.example", "", 421},
+		{"GET", "/v1/roster", "printer.local", "", 421},
 		{"POST", "/v1/departures", "evil.example:8085", "", 421},
 		{"POST", "/v1/departures", "127.0.0.1:8085", "http://evil.example", 403},
 		{"GET", "/livez", "10.1.2.3:8085", "", 204},

@@ -138,6 +138,17 @@ func bounded(next http.Handler) http.Handler {
 	})
 }
 
+// names are those of Open Match's Services, in the namespace of its chart, which
+// a hosts file may have for this machine.
+func names() (all []string) {
+	for _, suffix := range []string{"", ".open-match", ".open-match.svc", ".open-match.svc.cluster.local"} {
+		for _, name := range []string{"open-match-query", "open-match-frontend", "open-match-backend"} {
+			all = append(all, name+suffix)
+		}
+	}
+	return all
+}
+
 // protect refuses web pages of other origins, which a browser on the same
 // machine would let in: the API has no authentication.
 func protect(hosts []string) func(http.Handler) http.Handler {
@@ -147,6 +158,6 @@ func protect(hosts []string) func(http.Handler) http.Handler {
 				return http.NewCrossOriginProtection().Handler(next)
 			}
 		}
-		return service.LocalOnly(next)
+		return service.LocalOrNamed(next, names())
 	}
 }

@@ -25,6 +25,12 @@ func TestLocalOnly(t *testing.T) {
 		{"GET", "192.0.2.1:8085", "", "", 421},
 		{"GET", "", "", "", 421},
 		{"GET", "localhost.evil.example", "", "", 421},
+		// Any machine of a network can answer for these.
+		{"GET", "printer", "", "", 421},
+		{"GET", "printer.local:8085", "", "", 421},
+		{"GET", "vm.internal", "", "", 421},
+		{"GET", "gate.test", "", "", 421},
+		{"GET", "gate.localhost", "", "", 421},
 		{"POST", "127.0.0.1:8085", "http://evil.example", "", 403},
 		{"POST", "127.0.0.1:8085", "http://evil.example", "cross-site", 403},
 	} {

@@ -251,7 +251,10 @@ func TestHealthz(t *testing.T) {
 func TestAliasesOfThisMachine(t *testing.T) {
 	om := start(t, func(*minimatch.Config) {})
 	for host, want := range map[string]int{
-		"open-match-frontend": 404, "open-match-frontend:51504": 404, "om.localhost": 404, "frontend.open-match.svc.cluster.local": 404,
+		"open-match-frontend": 404, "open-match-frontend:51504": 404, "Open-Match-Query": 404, "open-match-backend.open-match:51505": 404,
+		"open-match-frontend.open-match.svc": 404, "open-match-frontend.open-match.svc.cluster.local": 404,
+		"printer": 421, "printer.local": 421, "vm.internal": 421, "om.test": 421, "om.localhost": 421,
+		"open-match-frontend.com": 421, "open-match-frontend.local": 421, "open-match-frontend.evil.svc.cluster.local": 421,
 		"elsewhere.example.com": 421, "elsewhere.example.com:51504": 421, "1.2.3.4": 421, "localhost.evil.com": 421, "": 404,
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, om.frontendURL+"tickets/none", http.NoBody)
