@@ -139,7 +139,7 @@ func (f *file) document(r io.Reader) {
 		f.errs = append(f.errs, fmt.Errorf("must be at most %d bytes long, as one document; one ticket a line has no limit", maxDocument))
 		return
 	}
-	line := func(offset int64) int { return 1 + bytes.Count(text[:offset], []byte("\n")) }
+	line := lineCounter(text)
 	for d := json.NewDecoder(bytes.NewReader(text)); ; {
 		var v json.RawMessage
 		err := d.Decode(&v)
@@ -173,6 +173,17 @@ func (f *file) document(r io.Reader) {
 		if f.full() {
 			return
 		}
+	}
+}
+
+// lineCounter returns the line of an offset. Offsets may not fall from call to
+// call: each line end is looked at once.
+func lineCounter(text []byte) func(offset int64) int {
+	line, from := 1, int64(0)
+	return func(offset int64) int {
+		line += bytes.Count(text[from:offset], []byte("\n"))
+		from = offset
+		return line
 	}
 }
 

@@ -200,6 +200,7 @@ func TestWriteErrors(t *testing.T) {
 // What can be read can be written and read again, and is the same.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(example))
+	f.Add([]byte("[\n" + example + "\n]\n{\"TicketList\":\n[" + example + "]}"))
 	f.Add([]byte(example + "\n\n" + strings.ReplaceAll(example, `1"`, `2"`)))
 	f.Add([]byte(`{"TicketId":"t","StartTime":1767225600.25,"Players":[{"PlayerId":"p","PlayerAttributes":{"n":{"N":"-0.0"}}}]}`))
 	f.Add([]byte(`{"TicketId":"t","StartTime":"9999-12-31T23:59:59.999999999-00:01","Players":[{"PlayerId":"p"}]}`))
@@ -227,6 +228,67 @@ func FuzzRead(f *testing.F) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// A line is right for each ticket of a document, in several lists and outside of
+// them.
+func TestReadCountsLines(t *testing.T) {
+	var text strings.Builder
+	var want []ticketfile.LeftOut
+	line := 1
+	write := func(s string) { text.WriteString(s); line += strings.Count(s, "\n") }
+	twice := func(id int) {
+		want = append(want, ticketfile.LeftOut{Line: line, Why: ticketfile.PlayerTwice})
+		write(fmt.Sprintf("{\n\"TicketId\":\"t%d\",%s\"StartTime\":1,\"Players\":[{\"PlayerId\":\"y\"},\n{\"PlayerId\":\"y\"}]}", id, strings.Repeat("\n", id%3)))
+	}
+	list := func(ids ...int) {
+		for i, id := range ids {
+			if i > 0 {
+				write("\n,\n")
+			}
+			twice(id)
+		}
+	}
+	write("\n {\n\"TicketList\": [\n")
+	list(1, 2, 3)
+	write("]\n}\n\n[")
+	list(4, 5)
+	write("]\n")
+	twice(6)
+	twice(7)
+	write("\n{\"More\": [\n],\"TicketList\":[\n")
+	list(8, 9, 10)
+	write("]}\n")
+	got, err := ticketfile.Read(strings.NewReader(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.LeftOut); diff != "" {
+		t.Errorf("%s\n%s", text.String(), diff)
+	}
+	wrong := fmt.Sprintf("line %d: must be JSON to the end of the file", line-1)
+	if _, err := ticketfile.Read(strings.NewReader(text.String() + "\n[,")); err == nil || err.Error() != wrong {
+		t.Errorf("got %v, want %s", err, wrong)
+	}
+}
+
+// The time for a ticket does not grow with their number.
+func BenchmarkReadDocument(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var text bytes.Buffer
+			for i := range n {
+				fmt.Fprintf(&text, "%c\n%s", "[,"[min(i, 1)], strings.Replace(example, `"t1"`, fmt.Sprintf(`"t%d"`, i), 1))
+			}
+			text.WriteString("\n]\n")
+			for b.Loop() {
+				if got, err := read(bytes.NewReader(text.Bytes())); err != nil || len(got) != n {
+					b.Fatal(len(got), err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/ticket")
+		})
+	}
 }
 
 func BenchmarkRead(b *testing.B) {
