@@ -92,7 +92,8 @@ func (f *Functions) run(ctx context.Context, cfg *openmatch.FunctionConfig, prof
 		call = f.runREST
 	}
 	err := call(ctx, cfg, profile, propose)
-	if ctx.Err() == nil || errors.Is(context.Cause(ctx), synchronizer.ErrWindowClosed) { // else it was not its fault
+	left := ctx.Err() != nil && !errors.Is(context.Cause(ctx), synchronizer.ErrWindowClosed)
+	if !left && !errors.Is(err, synchronizer.ErrCycleFull) { // else it was not its fault
 		f.healthOf(cfg).Record(err)
 	}
 	return err

@@ -22,10 +22,10 @@ type Call struct {
 	cut     chan struct{}
 
 	// Under the cycle's lock.
-	proposing bool
-	gone      bool
-	proposed  map[string]struct{}
-	count     int // of those that were taken
+	proposing    bool
+	gone         bool
+	proposed     map[string]struct{}
+	count, bytes int // of those that were taken
 
 	mu       sync.Mutex
 	matches  []delivery

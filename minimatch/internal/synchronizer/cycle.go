@@ -235,11 +235,13 @@ func (c *cycle) bound(call *Call, m *openmatch.Match) error {
 	size := proto.Size(m)
 	switch {
 	case call.count == c.o.MaxProposals:
-		return fmt.Errorf("%w: a match function may make %d in one cycle", ErrTooMany, c.o.MaxProposals)
+		return fmt.Errorf("%w: a match function may make %d in one cycle (--max-proposals)", ErrTooMany, c.o.MaxProposals)
 	case c.bytes+size > c.o.MaxProposalBytes:
-		return fmt.Errorf("%w: those of one cycle may have %d bytes together", ErrTooMany, c.o.MaxProposalBytes)
+		return fmt.Errorf("%w: those of all match functions may have %d bytes together (--max-proposal-bytes); this one made %d with %d bytes, the others %d bytes, and its next has %d",
+			ErrCycleFull, c.o.MaxProposalBytes, call.count, call.bytes, c.bytes-call.bytes, size)
 	}
 	call.count++
+	call.bytes += size
 	c.bytes += size
 	return nil
 }

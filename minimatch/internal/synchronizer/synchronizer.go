@@ -7,6 +7,7 @@ package synchronizer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -47,6 +48,9 @@ var (
 	// ErrTooMany is why a match function is cancelled whose proposals pass a
 	// bound. Those before count.
 	ErrTooMany = errors.New("too many proposals")
+	// ErrCycleFull is ErrTooMany by the bound of all match functions together: any
+	// of them may have reached it.
+	ErrCycleFull = fmt.Errorf("%w in the cycle", ErrTooMany)
 	// ErrStopped ends every call when the synchronizer is closed.
 	ErrStopped = errors.New("the service is stopping")
 

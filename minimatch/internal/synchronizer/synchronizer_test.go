@@ -566,26 +566,40 @@ func TestMatchesOfACallerWhoLeavesAreAbandoned(t *testing.T) {
 	}
 }
 
+// The calls are bounded in number each, and in bytes together.
 func TestProposalsAreBounded(t *testing.T) {
-	for name, size := range map[string]int{"in number": 0, "in bytes": 100_000} {
+	for name, tt := range map[string]struct {
+		size, taken int
+		err         error
+		message     string
+		shared      bool // the bound is
+	}{
+		"in number": {0, 1000, synchronizer.ErrTooMany, "1000 in one cycle (--max-proposals)", false},
+		"in bytes":  {100_000, 10, synchronizer.ErrCycleFull, "1048576 bytes together (--max-proposal-bytes)", true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := newHarness(t, acceptAll)
 			greedy, modest := f.register(), f.register()
-			if size == 0 {
-				f.propose(modest, "modest")
+			sized := func(id string) *openmatch.Match {
+				return &openmatch.Match{MatchId: id, MatchProfile: strings.Repeat("x", tt.size)}
 			}
+			f.propose(modest, "modest")
+			var err error
 			taken := 0
-			for ; ; taken++ {
-				err := greedy.Propose(&openmatch.Match{MatchId: fmt.Sprint(taken), MatchProfile: strings.Repeat("x", size)})
-				if errors.Is(err, synchronizer.ErrTooMany) {
+			for ; taken <= tt.taken; taken++ {
+				if err = greedy.Propose(sized(fmt.Sprint(taken))); err != nil {
 					break
 				}
-				if err != nil || taken > 1000 {
-					t.Fatalf("%d: %v", taken, err)
-				}
 			}
-			if want := map[bool]int{true: 1000, false: 10}[size == 0]; taken != want {
-				t.Errorf("%d were taken, want %d", taken, want)
+			if taken != tt.taken || !errors.Is(err, tt.err) || !errors.Is(err, synchronizer.ErrTooMany) || !strings.Contains(err.Error(), tt.message) {
+				t.Errorf("%d were taken, then %v, want %d", taken, err, tt.taken)
+			}
+			err = modest.Propose(sized("second"))
+			switch {
+			case !tt.shared && err != nil:
+				t.Errorf("the bound of another call gave %v", err)
+			case tt.shared && (!errors.Is(err, tt.err) || !strings.Contains(err.Error(), "this one made 1 with 8 bytes, the others 1000070 bytes")):
+				t.Errorf("the full cycle gave %v", err)
 			}
 			greedy.Done()
 			modest.Done()
@@ -594,9 +608,11 @@ func TestProposalsAreBounded(t *testing.T) {
 				f.next(greedy, fmt.Sprint(i))
 			}
 			f.ends(greedy, "EOF")
-			if size == 0 {
-				f.next(modest, "modest")
+			f.next(modest, "modest")
+			if !tt.shared {
+				f.next(modest, "second")
 			}
+			f.ends(modest, "EOF")
 		})
 	}
 }
