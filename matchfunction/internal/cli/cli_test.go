@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -361,5 +362,29 @@ func TestShort(t *testing.T) {
 		if parsed, err := time.ParseDuration(d); err != nil || short(parsed) != want {
 			t.Errorf("%s: %s, want %s", d, short(parsed), want)
 		}
+	}
+}
+
+// Of a recording each strategy leaves out tickets of its own, and is measured by
+// the others.
+func TestSimulateDayLeavesOut(t *testing.T) {
+	var text strings.Builder
+	for i := range 10 { // ann waits for bob, and asks again and again
+		fmt.Fprintf(&text, `{"TicketId":"a%d","StartTime":%d,"Players":[{"PlayerId":"ann","PlayerAttributes":{"rating":{"N":1000}}}]}`+"\n", i, i)
+	}
+	fmt.Fprintln(&text, `{"TicketId":"b","StartTime":20,"Players":[{"PlayerId":"bob","PlayerAttributes":{"rating":{"N":1000}}}]}`)
+	file := filepath.Join(t.TempDir(), "day.jsonl")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"simulate", "--day", "--rules=../../../docs/rulesets/duel.json", "--tickets=" + file}
+	code, out, errs := call(args...)
+	if code != 0 || !strings.Contains(out, "11 recorded tickets") || !strings.Contains(out, " 100.0% ") || !strings.Contains(out, "\ntorikumi: 9 tickets left out of players who waited already\n") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	code, out, errs = call(append(args, "--json")...)
+	var d dayJSON
+	if err := json.Unmarshal([]byte(out), &d); code != 0 || err != nil || d.Tickets != 11 || d.Strategies[0].Busy != 9 || d.Strategies[0].Matched != 2 {
+		t.Errorf("exit %d: %v %s%s", code, err, out, errs)
 	}
 }

@@ -100,7 +100,7 @@ func (c *simulateConfig) printDay(w io.Writer, name string, day *simulate.Day) {
 	for i := range day.Results {
 		r := &day.Results[i]
 		fmt.Fprintf(w, "%-*s %8d %7.1f%% %8.1f s %8.1f s %8.1f s %11.1f %11.1f\n", width, r.Name, r.Matches,
-			100*float64(r.Matched)/float64(max(day.Tickets, 1)),
+			day.MatchedShare(r),
 			simulate.Percentile(r.Waits, 50).Seconds(), simulate.Percentile(r.Waits, 95).Seconds(), simulate.Percentile(r.Waits, 99).Seconds(),
 			simulate.Percentile(r.Spreads, 50), simulate.Percentile(r.Spreads, 95))
 	}
@@ -109,11 +109,11 @@ func (c *simulateConfig) printDay(w io.Writer, name string, day *simulate.Day) {
 		about = "spread: highest less lowest " + day.Attribute + " of a match"
 	}
 	fmt.Fprintf(w, "\n%s; wait: of those who were matched\n", about)
-	if day.Busy > 0 {
-		fmt.Fprintf(w, "left out: %s of players who waited already\n", explain.Count(day.Busy, "ticket", "tickets"))
-	}
 	for i := range day.Results {
 		r := &day.Results[i]
+		if r.Busy > 0 {
+			fmt.Fprintf(w, "%s: %s left out of players who waited already\n", r.Name, explain.Count(r.Busy, "ticket", "tickets"))
+		}
 		for j, why := range r.Whys {
 			if j == 0 {
 				fmt.Fprintf(w, "%s: %d gave up, as far as was looked into because\n", r.Name, r.Left)
@@ -141,7 +141,6 @@ func (c *simulateConfig) crowd(day *simulate.Day) string {
 // dayJSON is what --json prints of a day.
 type dayJSON struct {
 	Tickets    int            `json:"tickets"`
-	Busy       int            `json:"busy,omitempty"`
 	Attribute  string         `json:"attribute"`
 	Alone      string         `json:"alone,omitempty"`
 	Strategies []strategyJSON `json:"strategies"`
@@ -151,6 +150,7 @@ type strategyJSON struct {
 	Name      string  `json:"name"`
 	Matches   int     `json:"matches"`
 	Matched   int     `json:"matched"`
+	Busy      int     `json:"busy,omitempty"`
 	Refused   int     `json:"refused"`
 	WaitP50   float64 `json:"wait_p50_s"`
 	WaitP95   float64 `json:"wait_p95_s"`
@@ -163,11 +163,11 @@ type strategyJSON struct {
 }
 
 func (c *simulateConfig) writeDay(w io.Writer, day *simulate.Day) error {
-	out := dayJSON{Tickets: day.Tickets, Busy: day.Busy, Attribute: day.Attribute, Alone: day.Alone}
+	out := dayJSON{Tickets: day.Tickets, Attribute: day.Attribute, Alone: day.Alone}
 	for i := range day.Results {
 		r := &day.Results[i]
 		out.Strategies = append(out.Strategies, strategyJSON{
-			Name: r.Name, Matches: r.Matches, Matched: r.Matched, Refused: r.Refused,
+			Name: r.Name, Matches: r.Matches, Matched: r.Matched, Busy: r.Busy, Refused: r.Refused,
 			WaitP50: simulate.Percentile(r.Waits, 50).Seconds(), WaitP95: simulate.Percentile(r.Waits, 95).Seconds(),
 			SpreadP50: simulate.Percentile(r.Spreads, 50), SpreadP95: simulate.Percentile(r.Spreads, 95),
 			WaitP99: simulate.Percentile(r.Waits, 99).Seconds(), Left: r.Left,

@@ -56,9 +56,8 @@ type Other struct {
 type Day struct {
 	// Attribute is the number that spreads are about, empty if rules read none.
 	Attribute string
-	Tickets   int
-	// Busy is how many tickets more there were of players who waited already.
-	Busy int
+	// Tickets is how many came; a strategy may leave some out, see Result.Busy.
+	Tickets int
 	// Alone says why the simpler strategies could not play, or is empty.
 	Alone   string
 	Results []Result
@@ -69,6 +68,9 @@ type Result struct {
 	Name    string
 	Matches int
 	Matched int
+	// Busy is how many tickets were left out, as a player of theirs waited already:
+	// who still waits is up to the strategy.
+	Busy int
 	// Waits are those of the matched tickets, Spreads those of the matches, in
 	// rising order.
 	Waits   []time.Duration
@@ -139,18 +141,21 @@ func RunDay(ctx context.Context, o DayOptions) (*Day, error) {
 		day.Attribute = b.attribute()
 		contestants = append(contestants, contestant{"arrival order", b.arrivalOrder, o.Check, nil}, contestant{"nearest first", b.nearestFirst, o.Check, nil})
 	}
-	for i, c := range contestants {
-		r, busy, err := o.play(ctx, tickets, start, c, o.measure(day.Attribute))
+	for _, c := range contestants {
+		r, err := o.play(ctx, tickets, start, c, o.measure(day.Attribute))
 		if err != nil {
 			return nil, err
 		}
 		r.Name = c.name
 		day.Results = append(day.Results, *r)
-		if i == 0 {
-			day.Busy = busy
-		}
 	}
 	return day, nil
+}
+
+// MatchedShare is how many percent a strategy matched of the tickets that it did
+// not leave out, 0 of none.
+func (d *Day) MatchedShare(r *Result) float64 {
+	return share(r.Matched, d.Tickets-r.Busy)
 }
 
 // measure returns the difference of the highest and the lowest of a number in a
@@ -265,10 +270,10 @@ const mostViolations = 10
 // mostWhys is how many of those who gave up are looked into.
 const mostWhys = 200
 
-func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time.Time, c contestant, spread func(*rule.Match) float64) (*Result, int, error) {
+func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time.Time, c contestant, spread func(*rule.Match) float64) (*Result, error) {
 	r := &Result{}
 	var waiting []rule.Ticket
-	next, busy, looked := 0, 0, 0
+	next, looked := 0, 0
 	playing, whys := make(map[string]bool), make(map[string]int)
 	leave := func(t *rule.Ticket) {
 		for i := range t.Players {
@@ -277,7 +282,7 @@ func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time
 	}
 	for since := o.Cycle; since <= o.Length; since += o.Cycle {
 		if err := ctx.Err(); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		now := start.Add(since)
 		gaveUp := func(t rule.Ticket) bool { return now.Sub(t.Created) > o.GiveUp }
@@ -293,7 +298,7 @@ func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time
 		for ; next < len(tickets) && !tickets[next].Created.After(now); next++ {
 			t := &tickets[next]
 			if slices.ContainsFunc(t.Players, func(p rule.Player) bool { return playing[p.ID] }) {
-				busy++ // as the frontend refuses a second search
+				r.Busy++ // as the frontend refuses a second search
 				continue
 			}
 			for i := range t.Players {
@@ -317,7 +322,7 @@ func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time
 		r.Whys = append(r.Whys, Why{text, n})
 	}
 	slices.SortFunc(r.Whys, func(a, b Why) int { return cmp.Or(cmp.Compare(b.Tickets, a.Tickets), cmp.Compare(a.Text, b.Text)) })
-	return r, busy, nil
+	return r, nil
 }
 
 // lookInto counts why those who give up now were in no match, of so many at most.

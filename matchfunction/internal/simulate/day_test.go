@@ -172,12 +172,16 @@ func TestRecordedDay(t *testing.T) {
 			come("3", "ann", 100*time.Second, 1), come("1", "ann", 0, 1), come("2", "bob", time.Second, 2), // they play
 			come("4", "ann", 101*time.Second, 1),                                          // waits already
 			come("5", "eve", 102*time.Second, 1000), come("6", "kim", 200*time.Second, 1), // nobody is near
+			come("7", "eve", 103*time.Second, 1000), // waits already, unless she was matched
 		}}
 	d := day(t, o)
-	if d.Tickets != 6 || d.Busy != 1 || d.Alone != "" || d.Attribute != "x" || len(d.Results) != 4 {
+	if d.Tickets != 7 || d.Alone != "" || d.Attribute != "x" || len(d.Results) != 4 {
 		t.Fatalf("%+v", d)
 	}
 	narrow, other := d.Results[0], d.Results[1]
+	if narrow.Busy != 2 || other.Busy != 1 || d.MatchedShare(&narrow) != 40 || math.Round(d.MatchedShare(&other)) != 67 {
+		t.Errorf("left out: %d and %d, matched %g %% and %g %%", narrow.Busy, other.Busy, d.MatchedShare(&narrow), d.MatchedShare(&other))
+	}
 	if narrow.Matches != 1 || narrow.Matched != 2 || narrow.Left != 3 || narrow.Spreads[0] != 1 {
 		t.Errorf("%+v", narrow)
 	}

@@ -75,7 +75,7 @@ func (p *plot) legend(d *Day) {
 		r := &d.Results[i]
 		p.f(`<path class="line s%d" d="M%.1f 56h34"/>`, i, x)
 		p.f(`<circle class="d%d" cx="%.1f" cy="56" r="4"/>`, i, x+17)
-		label := fmt.Sprintf("%s (%.1f%% matched)", r.Name, share(r.Matched, d.Tickets))
+		label := fmt.Sprintf("%s (%.1f%% matched)", r.Name, d.MatchedShare(r))
 		p.text("label", x+42, 60.5, "start", label)
 		x += 62 + 7*float64(len(label))
 	}
