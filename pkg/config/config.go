@@ -64,6 +64,20 @@ type Describer interface {
 	Describe() string
 }
 
+// Given, embedded in the struct that Load fills, tells its Validate which settings
+// were given: as a flag or in the environment, also with the value of the default.
+type Given struct{ flags map[string]bool }
+
+// IsGiven reports whether a setting was given, and not empty.
+func (g *Given) IsGiven(flagName string) bool { return g.flags[flagName] }
+
+func (g *Given) give(flagName string) {
+	if g.flags == nil {
+		g.flags = make(map[string]bool)
+	}
+	g.flags[flagName] = true
+}
+
 // Error is one wrong setting.
 type Error struct {
 	// Setting is the flag's name, with its dashes.
@@ -121,12 +135,19 @@ func Load(name, envPrefix string, cfg any, args []string, getenv func(string) st
 			unreadable["--"+s.name] = true
 		}
 	}
+	given, _ := cfg.(interface{ give(flagName string) })
+	take := func(s setting, where, text string) {
+		if given != nil && text != "" {
+			given.give(s.name)
+		}
+		read(s, where, text)
+	}
 	for _, s := range settings {
 		if s.def != "" {
 			read(s, "--"+s.name, s.def)
 		}
 		if v := getenv(s.env); v != "" {
-			read(s, s.env, v)
+			take(s, s.env, v)
 		}
 	}
 
@@ -134,7 +155,7 @@ func Load(name, envPrefix string, cfg any, args []string, getenv func(string) st
 	fs.SetOutput(io.Discard)
 	for _, s := range settings {
 		// A wrong value is kept for the end instead of ending the parse.
-		record := func(v string) error { read(s, "--"+s.name, v); return nil }
+		record := func(v string) error { take(s, "--"+s.name, v); return nil }
 		if s.value.Kind() == reflect.Bool {
 			fs.BoolFunc(s.name, s.help, record)
 		} else {

@@ -213,3 +213,31 @@ func TestEmbeddedFieldsOfOneName(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 }
+
+type withGiven struct {
+	config.Given
+	Base
+	Count int    `flag:"count" default:"3" help:"How many."`
+	Ratio int    `flag:"ratio" default:"4" help:"How much."`
+	Other string `flag:"other" default:"x" help:"What else."`
+	seen  []string
+}
+
+func (s *withGiven) Validate() error {
+	for _, flag := range []string{"listen", "count", "ratio", "other"} {
+		if s.IsGiven(flag) {
+			s.seen = append(s.seen, flag)
+		}
+	}
+	return nil
+}
+
+// What was given is known, also if it is the default.
+func TestGiven(t *testing.T) {
+	var s withGiven
+	env := map[string]string{"SVC_COUNT": "3"}
+	err := config.Load("svc", "SVC_", &s, []string{"--listen=:80", "--other="}, func(k string) string { return env[k] }, nil)
+	if want := []string{"listen", "count"}; err != nil || !slices.Equal(s.seen, want) {
+		t.Errorf("%v: got %v, want %v", err, s.seen, want)
+	}
+}

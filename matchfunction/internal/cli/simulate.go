@@ -27,25 +27,27 @@ import (
 
 // simulateConfig holds the settings of "matchfunction simulate".
 type simulateConfig struct {
+	config.Given
+
 	Rules    string  `flag:"rules" required:"the rule set to try" help:"File with the rule set."`
 	Tickets  string  `flag:"tickets" help:"File with tickets, - for standard input: what \"aws gamelift describe-matchmaking\" prints, or one of its tickets a line."`
 	Generate int     `flag:"generate" help:"Make up so many tickets that fit the rule set, up to 1000000, in place of --tickets."`
-	Parties  string  `flag:"parties" help:"With --generate: sizes of parties and how often they come, such as \"1:0.6,2:0.4\"; everybody comes alone if it is empty."`
+	Parties  string  `flag:"parties" help:"With --generate, or --day without --tickets: sizes of parties and how often they come, such as \"1:0.6,2:0.4\"; everybody comes alone if it is empty."`
 	Save     string  `flag:"save" help:"With --generate: file to write the tickets to."`
 	Now      instant `flag:"now" help:"When the search runs, RFC 3339 or seconds since 1970; if it is empty, when the newest ticket came."`
-	Seed     int     `flag:"seed" default:"1" help:"Decides what is made up; the same for the same number."`
+	Seed     int     `flag:"seed" default:"1" help:"With --generate, or --day without --tickets: decides what is made up; the same for the same number."`
 	JSON     bool    `flag:"json" help:"Print one JSON object."`
 	// RunTimeout is a bound for a pass; a day has none.
 	RunTimeout time.Duration `flag:"run-timeout" rule:"not negative" help:"Longest time for the search, as the match function's setting of that name; 0s is as long as it takes."`
 
 	Day    bool          `flag:"day" help:"Simulate a day of players who come and go, made up or those of --tickets, and compare the search with simpler ones."`
-	Rate   float64       `flag:"rate" default:"60" rule:"above 0 and at most 100000" help:"With --day: players who come in a minute, in the mean of a day."`
+	Rate   float64       `flag:"rate" default:"60" rule:"above 0 and at most 100000" help:"With --day without --tickets: players who come in a minute, in the mean of a day."`
 	Cycle  time.Duration `flag:"cycle" default:"1s" rule:"at least 10ms" help:"With --day: time between two searches."`
-	Length time.Duration `flag:"length" default:"24h" help:"With --day: how much of the day, from midnight on."`
+	Length time.Duration `flag:"length" default:"24h" help:"With --day without --tickets: how much of the day, from midnight on."`
 	GiveUp time.Duration `flag:"give-up" default:"5m" rule:"positive" help:"With --day: how long a player waits before he or she leaves."`
 	SVG    string        `flag:"svg" help:"With --day: file to draw spreads and waits to."`
 
-	Curve  string `flag:"curve" help:"With --day: factors on --rate at hours of the day, such as \"0:0.5,8:0.2,20:2\"; a quarter at 08:00 and seven quarters at 20:00 if it is empty."`
+	Curve  string `flag:"curve" help:"With --day without --tickets: factors on --rate at hours of the day, such as \"0:0.5,8:0.2,20:2\"; a quarter at 08:00 and seven quarters at 20:00 if it is empty."`
 	Versus string `flag:"versus" help:"With --day: file with another rule set, which gets the same players."`
 
 	parties simulate.Parties
@@ -96,14 +98,20 @@ func (c *simulateConfig) Validate() error {
 			errs = append(errs, config.Invalid("curve", err.Error(), c.Curve))
 		}
 	}
+	madeDay := c.Day && c.Tickets == ""
 	for _, only := range []struct {
-		flag, with, value string
-		given             bool
+		flags, with string
+		ok          bool
 	}{
-		{"parties", "generate", c.Parties, c.Generate != 0 || c.Day && c.Tickets == ""}, {"curve", "day", c.Curve, c.Day && c.Tickets == ""}, {"versus", "day", c.Versus, c.Day}, {"save", "generate", c.Save, c.Generate != 0}, {"svg", "day", c.SVG, c.Day},
+		{"parties seed", "--generate, or with --day without --tickets", c.Generate != 0 || madeDay},
+		{"curve rate length", "--day without --tickets", madeDay},
+		{"versus svg cycle give-up", "--day", c.Day},
+		{"save", "--generate", c.Generate != 0},
 	} {
-		if only.value != "" && !only.given {
-			errs = append(errs, &config.Error{Setting: "--" + only.flag, Rule: "goes with --" + only.with + " alone", Value: only.value, Others: []string{"--" + only.with}})
+		for flag := range strings.FieldsSeq(only.flags) {
+			if c.IsGiven(flag) && !only.ok {
+				errs = append(errs, &config.Error{Setting: "--" + flag, Rule: "goes only with " + only.with, Others: []string{"--day", "--generate"}})
+			}
 		}
 	}
 	if c.Day && c.RunTimeout > 0 {
@@ -112,7 +120,7 @@ func (c *simulateConfig) Validate() error {
 	if c.Day && !c.Now.IsZero() {
 		errs = append(errs, config.Invalid("now", "a day has many searches, not one", c.Now.Format(time.RFC3339Nano)))
 	}
-	if c.Length < c.Cycle || c.Length > 7*24*time.Hour {
+	if madeDay && (c.Length < c.Cycle || c.Length > 7*24*time.Hour) {
 		errs = append(errs, config.Invalid("length", "must be from one cycle to 168h", c.Length))
 	}
 	return errors.Join(errs...)
