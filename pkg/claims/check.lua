@@ -3,6 +3,8 @@
 -- whose time is over is revoked: its director may have been paused, and its server be
 -- given back. Its tickets were assigned to something, and are not matched again by
 -- themselves.
+-- One that is assigned although Redis has lost what (a failover can) is as unclaimed:
+-- Open Match's word counts.
 -- KEYS: prefix. ARGV: match, game server, tickets ...
 -- Returns three texts for each ticket: unclaimed, deliver, wait or revoked, and what to
 -- deliver: connection and details.
@@ -24,11 +26,11 @@ for i = 3, #ARGV do
       redis.call('HSET', key, 's', 'assigned')
       state = 'assigned'
     end
-    if state == 'assigned' then
+    if state == 'assigned' and match[3] then
       verdict, connection, details = 'deliver', match[4], match[5]
     elseif state == 'revoked' then
       verdict = 'revoked'
-    elseif state then
+    elseif state and state ~= 'assigned' then
       verdict = 'wait'
     end
   end

@@ -153,6 +153,20 @@ func TestDelivered(t *testing.T) {
 	})
 }
 
+// TestForgottenConfirmation: Redis has lost what was confirmed, as a failover can, and
+// not that the match is assigned. Then what Open Match has is delivered, and nobody
+// else's tickets are held up.
+func TestForgottenConfirmation(t *testing.T) {
+	each(t, func(h *harness) {
+		h.acquired("a", long, "1")
+		h.errorIs(h.MarkAssigned(h.t.Context(), "a"), nil)
+		got, err := h.Check(h.t.Context(), "match-a", "games/a", []string{"1", "2"})
+		if err != nil || got[0].Action != claims.Deliver || got[1].Action != claims.Deliver {
+			h.t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
 // TestLateAssignment: an assignment that arrives when the match's time is over is not
 // delivered, nor one to a match that had lost the ticket; then the match that holds it
 // is revoked when its own time is over.

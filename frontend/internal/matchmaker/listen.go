@@ -2,6 +2,7 @@ package matchmaker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,7 +163,9 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn, l *listen
 		}
 		l.position = a.GetPosition()
 		// A ticket that cannot be created anew is lost: the next reading tries again.
-		_, _ = c.apply(ctx, a.GetTicketIds(), a.GetConnection(), a.GetDetails())
+		if _, err := c.apply(ctx, a.GetTicketIds(), a.GetConnection(), a.GetDetails()); errors.Is(err, errUnchecked) {
+			c.reconcileSoon() // which tries again, and pauses
+		}
 		c.metrics.announcements.Inc() // last: who has seen it finds it done
 	}
 }

@@ -198,18 +198,20 @@ func (c *Client) assigned(ctx context.Context, t ticket.Ticket) {
 		"match", t.Assignment.Details.GetMatchId(), "gameserver", t.Assignment.Details.GetGameServer())
 }
 
+// errUnchecked says that nothing was applied, as the claims could not be read.
+var errUnchecked = errors.New("claims not checked")
+
 // apply applies what Open Match or a director says of Open Match tickets: that they
 // are assigned, or without a connection that their match is not played. It returns how
 // many tickets that has assigned. Most that a director announces are those of other
-// frontends. The error is that of creating a ticket anew.
+// frontends. The error is that of creating a ticket anew, or errUnchecked.
 func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection string, details *torikumiv1.AssignmentDetails) (assigned int, err error) {
 	verdicts := make([]claims.Verdict, len(openMatchIDs))
 	if c.options.Claims != nil {
 		verdicts, err = c.options.Claims.Check(ctx, details.GetMatchId(), details.GetGameServer(), openMatchIDs)
 		if err != nil {
 			c.claims.Down(err)
-			c.reconcileSoon()
-			return 0, nil
+			return 0, fmt.Errorf("%w: %w", errUnchecked, err)
 		}
 		c.claims.Up()
 	}

@@ -49,12 +49,13 @@ func (c *Client) reconcileSoon() {
 }
 
 // sweep goes once through what is open. An error means that Open Match or the
-// store is out of reach, and the rest can wait.
+// store is out of reach, and the rest can wait, or that claims could not be checked.
 func (c *Client) sweep(ctx context.Context) error {
 	ids, err := c.store.Open(ctx)
 	if err != nil {
 		return err
 	}
+	var unchecked error
 	for _, id := range ids {
 		// Most will have ended before their turn comes.
 		t, err := c.store.Get(ctx, id)
@@ -64,11 +65,15 @@ func (c *Client) sweep(ctx context.Context) error {
 		if err := c.pace.Wait(ctx); err != nil {
 			return err
 		}
-		if err := c.check(ctx, t); unreachable(err) {
+		err = c.check(ctx, t)
+		switch {
+		case unreachable(err):
 			return err
+		case errors.Is(err, errUnchecked):
+			unchecked = err // those of the next ticket may be read all the same
 		}
 	}
-	return nil
+	return unchecked
 }
 
 // unreachable reports whether the next ticket would meet the error too.
