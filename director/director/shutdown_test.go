@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -69,6 +70,13 @@ func TestStopFinishesMatches(t *testing.T) {
 // TestStopReleasesMatches: what has no server is released, at once where
 // nobody has to be waited for.
 func TestStopReleasesMatches(t *testing.T) {
+	t.Run("alone", func(t *testing.T) { stopReleasesMatches(t, func(*testing.T, *director.Config) {}) })
+	t.Run("with claims", func(t *testing.T) {
+		stopReleasesMatches(t, func(t *testing.T, cfg *director.Config) { cfg.Redis = "redis://" + miniredis.RunT(t).Addr() })
+	})
+}
+
+func stopReleasesMatches(t *testing.T, change func(*testing.T, *director.Config)) {
 	for _, c := range []struct {
 		name, hold string
 		open       bool
@@ -85,7 +93,10 @@ func TestStopReleasesMatches(t *testing.T) {
 			hook, arrived, open := holding(c.hold)
 			h.hook = hook
 			ids := h.addTickets(2)
-			i := start(t, h, func(cfg *director.Config) { cfg.ShutdownTimeout = c.limit })
+			i := start(t, h, func(cfg *director.Config) {
+				cfg.ShutdownTimeout = c.limit
+				change(t, cfg)
+			})
 			if c.hold == "" {
 				eventually.True(t, "an allocation has failed", func() bool {
 					return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) > 0

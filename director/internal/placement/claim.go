@@ -66,7 +66,7 @@ func (t *task) acquire(ctx context.Context) error {
 
 // confirm notes the server, before Open Match is told: Done, NotDone or Revoked. If
 // Redis has come back empty, the tickets are claimed anew.
-func (t *task) confirm(ctx context.Context) Result {
+func (t *task) confirm(work, ctx context.Context) Result {
 	if t.opts.Claims == nil {
 		return Done
 	}
@@ -87,7 +87,9 @@ func (t *task) confirm(ctx context.Context) Result {
 	case errors.Is(err, claims.ErrRevoked), errors.As(err, &taken):
 		return Revoked
 	}
-	t.claims.Down(err)
+	if work.Err() == nil {
+		t.claims.Down(err)
+	}
 	return NotDone
 }
 

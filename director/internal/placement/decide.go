@@ -6,10 +6,12 @@ package placement
 func Decide(s State, now Phase) Step {
 	switch s.Stage {
 	case Unclaimed:
-		if now == Open {
+		// They are claimed to be released, too: as long as they may be another's,
+		// nothing is done with them. When the time is over, Open Match shows them
+		// again by itself.
+		if now != Over {
 			return Claim
 		}
-		// The tickets may be another's: Open Match shows them again by itself.
 	case Fetched, NoServer, AllocUnknown:
 		switch {
 		case now != Open || (s.Stage == AllocUnknown && !s.CanList):

@@ -98,8 +98,8 @@ func broken(s State, f facts, step Step, now Phase) string {
 		switch {
 		case !f.open:
 			return "a claim without need"
-		case now != Open:
-			return "a claim when no server is wanted any more"
+		case now == Over:
+			return "a claim when the time is over"
 		}
 	case Adopt:
 		switch {
@@ -181,7 +181,7 @@ func broken(s State, f facts, step Step, now Phase) string {
 // brokenEnd names the promise that ending here would break.
 func brokenEnd(s State, f facts, now Phase) string {
 	switch {
-	case f.open && now == Open:
+	case f.open && now != Over:
 		return "tickets that were not claimed"
 	case f.open || f.revoked:
 		// Open Match shows the tickets again, or the other has them.

@@ -164,11 +164,11 @@ func (t *task) do(work, cleanup context.Context, step Step) Result {
 	}
 }
 
-// pause waits before the next try, until the match's time is over; without a
-// server, until the director stops.
+// pause waits before the next try, until the match's time is over; if only a server
+// is wanted, until the director stops.
 func (t *task) pause(work context.Context, s Stage) {
 	stopping := t.opts.Stopping
-	if s == Allocated || s == AssignUnknown {
+	if s == Unclaimed || s == Allocated || s == AssignUnknown {
 		stopping = nil
 	}
 	select {

@@ -51,7 +51,7 @@ func (t *task) assign(work context.Context) Result {
 	}
 	ctx, cancel := context.WithTimeout(work, callTimeout)
 	defer cancel()
-	if r := t.confirm(ctx); r != Done {
+	if r := t.confirm(work, ctx); r != Done {
 		return r
 	}
 	var sent call.Sent
