@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// checkTimeout bounds one readiness check.
+// checkTimeout bounds the readiness checks.
 const checkTimeout = 2 * time.Second
 
 // readiness answers the probes. Live means: the process answers. Ready means:
@@ -33,14 +34,9 @@ func (r *readiness) routes(mux *http.ServeMux, registry *prometheus.Registry) {
 
 func (r *readiness) ready(w http.ResponseWriter, req *http.Request) {
 	status, code := "ok", http.StatusOK
-	checks := make(map[string]string, len(r.checks))
-	for name, check := range r.checks {
-		ctx, cancel := context.WithTimeout(req.Context(), checkTimeout)
-		err := check(ctx)
-		cancel()
-		checks[name] = "ok"
-		if err != nil {
-			checks[name] = err.Error()
+	checks := r.run(req.Context())
+	for _, text := range checks {
+		if text != "ok" {
 			status, code = "not ready", http.StatusServiceUnavailable
 		}
 	}
@@ -48,6 +44,29 @@ func (r *readiness) ready(w http.ResponseWriter, req *http.Request) {
 		status, code = "stopping", http.StatusServiceUnavailable
 	}
 	writeJSON(w, code, map[string]any{"status": status, "checks": checks})
+}
+
+// run runs all checks, beside each other: a prober does not wait for their sum. The
+// texts are "ok" or errors.
+func (r *readiness) run(ctx context.Context) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	texts := make(map[string]string, len(r.checks))
+	for name, check := range r.checks {
+		running.Go(func() {
+			text := "ok"
+			if err := check(ctx); err != nil {
+				text = err.Error()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			texts[name] = text
+		})
+	}
+	running.Wait()
+	return texts
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

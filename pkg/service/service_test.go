@@ -88,8 +88,19 @@ func get(t *testing.T, url string) (int, string) {
 func TestServesProbesMetricsAndSelf(t *testing.T) {
 	broken := errors.New("no keys")
 	ok := true
+	// Each waits for the other: they run beside each other.
+	meeting := make(chan struct{})
+	meet := func(ctx context.Context) error {
+		select {
+		case meeting <- struct{}{}:
+		case <-meeting:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return nil
+	}
 	r := start(t, service.Options{
-		Ready: map[string]func(context.Context) error{"keys": func(context.Context) error {
+		Ready: map[string]func(context.Context) error{"one": meet, "two": meet, "keys": func(context.Context) error {
 			if ok {
 				return nil
 			}

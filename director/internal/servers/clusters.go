@@ -27,10 +27,9 @@ func (c Clusters) List(ctx context.Context, namespace string, labels map[string]
 	var asking sync.WaitGroup
 	for i, cluster := range c {
 		asking.Go(func() {
-			lists[i], errs[i] = cluster.List(ctx, namespace, labels)
-			if errs[i] != nil {
-				errs[i] = fmt.Errorf("cluster %q: %w", cluster.Name, errs[i])
-			}
+			var err error
+			lists[i], err = cluster.List(ctx, namespace, labels)
+			errs[i] = cluster.named(err)
 		})
 	}
 	asking.Wait()
@@ -50,7 +49,7 @@ func (c Clusters) Find(ctx context.Context, namespace, match string) ([]Server, 
 			continue
 		}
 		list, err := cluster.Find(ctx, namespace, match)
-		all, errs = append(all, cluster.own(list)...), append(errs, err)
+		all, errs = append(all, cluster.own(list)...), append(errs, cluster.named(err))
 	}
 	return all, errors.Join(errs...)
 }
@@ -73,20 +72,31 @@ func (c Clusters) Delete(ctx context.Context, s Server) error {
 	return cluster.Delete(ctx, s)
 }
 
-// AnyReady checks that one of them can be reached.
+// AnyReady checks that one of them can be reached. It does not wait for the others.
 func (c Clusters) AnyReady(ctx context.Context) error {
-	errs := make([]error, len(c))
-	var asking sync.WaitGroup
-	for i, cluster := range c {
-		asking.Go(func() { errs[i] = cluster.Ready(ctx) })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan error, len(c))
+	for _, cluster := range c {
+		go func() { answers <- cluster.named(cluster.Ready(ctx)) }()
 	}
-	asking.Wait()
-	for _, err := range errs {
+	var errs []error
+	for range c {
+		err := <-answers
 		if err == nil {
 			return nil
 		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// named says whose error it is, if there are several clusters.
+func (c Cluster) named(err error) error {
+	if err == nil || c.Name == "" {
+		return err
+	}
+	return fmt.Errorf("cluster %q: %w", c.Name, err)
 }
 
 func (c Clusters) of(s Server) (Cluster, error) {

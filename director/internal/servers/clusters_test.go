@@ -95,6 +95,24 @@ func TestClusterAway(t *testing.T) {
 	}
 }
 
+// TestReadyDoesNotWait: one cluster is enough, although another does not answer; if
+// none is there, it is said which.
+func TestReadyDoesNotWait(t *testing.T) {
+	hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	fails := func(context.Context) error { return errors.New("not seen") }
+	all := servers.Clusters{{Name: "a", Ready: hangs}, {Name: "b", Ready: func(context.Context) error { return nil }}}
+	if err := all.AnyReady(context.Background()); err != nil {
+		t.Error(err)
+	}
+	all[0].Ready, all[1].Ready = fails, fails
+	err := all.AnyReady(context.Background())
+	for _, want := range []string{`cluster "a": not seen`, `cluster "b": not seen`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
+
 // TestNearest: a cluster that has no server ready is passed over.
 func TestNearest(t *testing.T) {
 	for _, c := range []struct {
