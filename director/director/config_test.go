@@ -63,7 +63,8 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 			`queues[0].rule_set: duel.json: line 2, column 67: rules[0].expression (rule "Old"): undeclared reference to 'age'`, "queues[1].rule_set: none.json cannot be read"}},
 		{"--allocator-insecure --queues=" + bad + ".not", []string{"--queues"}},
 		{"--allocator-ca=no.pem --allocator-cert=no.pem --allocator-key=no.key --grpc-listen=127.0.0.1:0 --http-listen=127.0.0.1:0",
-			[]string{"client certificate"}},
+			[]string{"--allocator-cert, ", "client certificate"}},
+		{"--allocator-ca=no.pem --allocator-cert=no.pem --allocator-key=no.key --gameservers=a:1", []string{"--allocator-cert, "}},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			var stderr bytes.Buffer

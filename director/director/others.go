@@ -111,6 +111,14 @@ type cluster struct {
 	servers.KubernetesCluster
 }
 
+// log names the cluster, if it has a name.
+func (c cluster) log(log *slog.Logger) *slog.Logger {
+	if c.file == "" {
+		return log
+	}
+	return log.With("cluster", c.file)
+}
+
 // open connects to the API of each cluster, if any of it is wanted.
 func open(cfg *Config, kubernetes servers.Kubernetes) ([]cluster, error) {
 	if !slices.Contains(cfg.Allocator, inKubernetes) && cfg.GameServers != inKubernetes {
@@ -143,7 +151,7 @@ func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prome
 	}
 	conn, err := o.keep(cfg.dialAllocator(cfg.GameServers))
 	if err != nil {
-		return fmt.Errorf("--gameservers: %w", err)
+		return err
 	}
 	o.gameServers, o.ready["gameservers"] = servers.NewRemote(conn), rpc.Connected(conn)
 	return nil
@@ -153,7 +161,7 @@ func (o *others) connectClusters(cfg *Config, set *queues.Set, registry promethe
 	var all servers.Clusters
 	var followed []servers.KubernetesGameServers
 	for _, c := range o.clusters {
-		g, err := c.GameServers(cfg.namespaces(set), log)
+		g, err := c.GameServers(cfg.namespaces(set), c.log(log))
 		if err != nil {
 			return err
 		}
@@ -209,9 +217,13 @@ func (c *Config) dialAllocator(addr string) (*grpc.ClientConn, error) {
 	if c.AllocatorInsecure {
 		return rpc.Dial(addr)
 	}
-	return rpc.DialTLS(addr, rpc.TLS{
+	conn, err := rpc.DialTLS(addr, rpc.TLS{
 		CAFile: c.AllocatorCA, CertFile: c.AllocatorCert, KeyFile: c.AllocatorKey, ServerName: c.AllocatorServerName,
 	})
+	if err != nil {
+		return nil, fmt.Errorf("--allocator-ca, --allocator-cert, --allocator-key, --allocator-server-name: %w", err)
+	}
+	return conn, nil
 }
 
 // keep has a connection closed in the end.
