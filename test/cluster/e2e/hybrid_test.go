@@ -3,23 +3,14 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"torikumi/loadgen/loadgen"
+	"torikumi/pkg/tlstest"
 	"torikumi/test/cluster/cluster"
 )
 
@@ -95,7 +86,7 @@ func TestHybrid(t *testing.T) {
 	h.deleteAll()
 }
 
-// readyOn reports whether no game server is Ready on a node.
+// readyOn returns an error unless a game server on a node is Ready.
 func (h *harness) readyOn(node string) error {
 	out, err := h.run(nil, h.cluster.Kubectl(), "-n", "games", "get", "gameservers", "-o", `jsonpath={range .items[?(@.status.nodeName=="`+node+`")]}{.status.state} {end}`)
 	if err == nil && !strings.Contains(out, "Ready") {
@@ -108,32 +99,8 @@ func (h *harness) readyOn(node string) error {
 // authority.
 func (h *harness) certificate() (authority string) {
 	h.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		h.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "play.example.com"}, IPAddresses: []net.IP{net.ParseIP(h.node)},
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		h.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		h.Fatal(err)
-	}
-	dir := h.TempDir()
-	cert, secret := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	err = errors.Join(
-		os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
-		os.WriteFile(secret, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600),
-	)
-	if err != nil {
-		h.Fatal(err)
-	}
-	h.kubectl("-n", "torikumi", "create", "secret", "tls", "frontend-tls", "--cert="+cert, "--key="+secret)
-	return cert
+	a := tlstest.NewAuthority(h)
+	cert, key := a.Issue(h, h.node)
+	h.kubectl("-n", "torikumi", "create", "secret", "tls", "frontend-tls", "--cert="+cert, "--key="+key)
+	return a.File
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"torikumi/test/cluster/cluster"
 )
@@ -50,7 +51,7 @@ func TestLaptop(t *testing.T) {
 	})
 	script := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c",
 		"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n"+typed(t)+"\nwait $!\n")
-	script.Dir = root
+	script.Dir, script.WaitDelay = root, 10*time.Second // what it has begun may hold its output
 	out, err := script.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
