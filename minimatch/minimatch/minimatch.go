@@ -19,7 +19,7 @@
 //     counts from the last proposal on.
 //   - Extensions of unknown types are printed over REST; see package anyjson.
 //   - The tickets of accepted matches that do not reach their caller wait again
-//     at once.
+//     at once. Neither they nor a backfill's end release a ticket of another match.
 //   - Proposals are bounded in number and in bytes: ResourceExhausted.
 //   - A match function's address that can be none is InvalidArgument.
 //   - A page of a query has at most 4 MiB.

@@ -132,15 +132,15 @@ func (s *Service) forward(ctx context.Context, call *synchronizer.Call, stream o
 // match to be sent. It is nil when the backfill has changed or gone since it was
 // proposed: the tickets are released for the next cycle. An expired backfill
 // ends the call, as in Open Match.
-func (s *Service) fill(m *openmatch.Match) (*openmatch.Match, error) {
+func (s *Service) fill(m *openmatch.Match, stamp uint64) (*openmatch.Match, error) {
 	if m.GetBackfill() == nil {
 		return m, nil
 	}
 	tickets := ticketIDs(m)
-	b, err := s.store.FillBackfill(m.GetBackfill(), tickets)
+	b, err := s.store.FillBackfill(m.GetBackfill(), tickets, stamp)
 	switch {
 	case errors.Is(err, store.ErrBackfillNotFound), errors.Is(err, store.ErrBackfillGeneration):
-		s.store.Release(tickets)
+		s.store.ReleaseHeld(tickets, stamp)
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("failed to handle match backfill: %s: %w", m.GetMatchId(), err)
@@ -155,11 +155,12 @@ func (s *Service) fill(m *openmatch.Match) (*openmatch.Match, error) {
 }
 
 // abandon lets queries see the tickets of a match again that its caller will not
-// get. Those that join a running match stay: its acknowledgement assigns them.
-func (s *Service) abandon(proposed, prepared *openmatch.Match) {
+// get, unless another match holds them. Those that join a running match stay: its
+// acknowledgement assigns them.
+func (s *Service) abandon(proposed, prepared *openmatch.Match, stamp uint64) {
 	switch {
 	case prepared == nil || proposed.GetBackfill() == nil:
-		s.store.Release(ticketIDs(proposed))
+		s.store.ReleaseHeld(ticketIDs(proposed), stamp)
 	case proposed.GetBackfill().GetId() == "":
 		s.store.DeleteBackfill(prepared.GetBackfill().GetId()) // and releases the tickets
 	}

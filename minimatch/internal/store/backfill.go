@@ -25,9 +25,9 @@ var (
 type backfill struct {
 	entry    index.Entry[*backfill]
 	backfill *openmatch.Backfill
-	// joining are the tickets that matches have added since the last
+	// joining are the tickets of each match that was added since the last
 	// acknowledgement; one that was in two of them stands here twice.
-	joining []string
+	joining []hold
 	// lease stands in Store.leases, oldest acknowledgement first.
 	lease        *list.Element
 	acknowledged time.Duration
@@ -40,10 +40,10 @@ func (s *Store) CreateBackfill(b *openmatch.Backfill) *openmatch.Backfill {
 	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.createBackfill(b, nil)
+	return s.createBackfill(b)
 }
 
-func (s *Store) createBackfill(b *openmatch.Backfill, joining []string) *openmatch.Backfill {
+func (s *Store) createBackfill(b *openmatch.Backfill, joining ...hold) *openmatch.Backfill {
 	now := s.clock.Now()
 	created := shallowBackfill(b)
 	created.Id = s.ids.next(now)
@@ -89,13 +89,13 @@ func (s *Store) UpdateBackfill(b *openmatch.Backfill) (*openmatch.Backfill, erro
 	changed.Extensions = b.GetExtensions()
 	changed.PersistentField = b.GetPersistentField()
 	s.replace(e, changed)
-	s.releaseTickets(e.joining)
+	s.releaseHeld(e.joining...)
 	e.joining = nil
 	return e.backfill, nil
 }
 
 // DeleteBackfill removes the backfill, if there is one, and releases the players
-// who were on their way to it.
+// who were on their way to it, unless they are in another match since.
 func (s *Store) DeleteBackfill(id string) {
 	s.catchUp()
 	s.mu.Lock()
@@ -122,34 +122,37 @@ func (s *Store) AcknowledgeBackfill(id string, a *openmatch.Assignment) (*openma
 	s.leases.MoveToBack(e.lease)
 
 	var assigned []*openmatch.Ticket
-	done := make(map[string]struct{}, len(e.joining))
-	for _, id := range e.joining {
-		t, ok := s.tickets[id]
-		if _, twice := done[id]; twice || !ok {
-			continue
+	done := map[string]struct{}{}
+	for _, h := range e.joining {
+		for _, id := range h.ids {
+			t, ok := s.tickets[id]
+			if _, twice := done[id]; twice || !ok {
+				continue
+			}
+			done[id] = struct{}{}
+			s.assign(t, a, now)
+			assigned = append(assigned, t.Item)
 		}
-		done[id] = struct{}{}
-		s.assign(t, a, now)
-		assigned = append(assigned, t.Item)
 	}
 	e.joining = nil
 	s.arm(now)
 	return e.backfill, assigned, nil
 }
 
-// FillBackfill enters a match with tickets into the backfill that it names: a
-// backfill without an id is created; the search fields and extensions of one that
-// exists are replaced, its generation is raised and its persistent field stays.
-// The tickets are assigned by the next acknowledgement. It returns what the match
-// has to show: the created backfill, or the given one. The error is
-// ErrBackfillNotFound, ErrBackfillGeneration or ErrBackfillExpired; then nothing
-// has changed.
-func (s *Store) FillBackfill(b *openmatch.Backfill, tickets []string) (*openmatch.Backfill, error) {
+// FillBackfill enters a match with tickets, which SetPending gave the stamp, into
+// the backfill that it names: a backfill without an id is created; the search
+// fields and extensions of one that exists are replaced, its generation is raised
+// and its persistent field stays. The tickets are assigned by the next
+// acknowledgement, or released as by ReleaseHeld when the backfill changes or
+// ends. It returns what the match has to show: the created backfill, or the given
+// one. The error is ErrBackfillNotFound, ErrBackfillGeneration or
+// ErrBackfillExpired; then nothing has changed.
+func (s *Store) FillBackfill(b *openmatch.Backfill, tickets []string, stamp uint64) (*openmatch.Backfill, error) {
 	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.GetId() == "" {
-		return s.createBackfill(b, tickets), nil
+		return s.createBackfill(b, hold{tickets, stamp}), nil
 	}
 	e, ok := s.backfills[b.GetId()]
 	switch {
@@ -164,7 +167,7 @@ func (s *Store) FillBackfill(b *openmatch.Backfill, tickets []string) (*openmatc
 	changed.SearchFields = b.GetSearchFields()
 	changed.Extensions = b.GetExtensions()
 	s.replace(e, changed)
-	e.joining = append(e.joining, tickets...)
+	e.joining = append(e.joining, hold{tickets, stamp})
 	return b, nil
 }
 
@@ -213,7 +216,7 @@ func (s *Store) endBackfill(e *backfill) {
 	s.asking.Remove(&e.entry)
 	s.leases.Remove(e.lease)
 	delete(s.backfills, e.backfill.GetId())
-	s.releaseTickets(e.joining)
+	s.releaseHeld(e.joining...)
 }
 
 func (s *Store) liveBackfill(id string) (*backfill, error) {

@@ -68,8 +68,7 @@ func joined(t *testing.T, s *store.Store, b *openmatch.Backfill, n int) []string
 	for range n {
 		ids = append(ids, s.Create(tagged("joins")).GetId())
 	}
-	s.SetPending(ids)
-	if _, err := s.FillBackfill(b, ids); err != nil {
+	if _, err := s.FillBackfill(b, ids, s.SetPending(ids)); err != nil {
 		t.Fatal(err)
 	}
 	return ids
@@ -132,7 +131,7 @@ func TestFillKeepsThePersistentFieldAndChecksTheGeneration(t *testing.T) {
 		Id: b.GetId(), Generation: 1, SearchFields: asking("b").GetSearchFields(),
 		Extensions: something(t, "extension"), PersistentField: something(t, "passed over"),
 	}
-	got, err := s.FillBackfill(proposal, nil)
+	got, err := s.FillBackfill(proposal, nil, 0)
 	if err != nil || got.GetGeneration() != 1 {
 		t.Fatalf("got %v, %v", got, err)
 	}
@@ -140,10 +139,10 @@ func TestFillKeepsThePersistentFieldAndChecksTheGeneration(t *testing.T) {
 		Id: b.GetId(), Generation: 2, SearchFields: proposal.GetSearchFields(), Extensions: proposal.GetExtensions(),
 		PersistentField: first.GetPersistentField(), CreateTime: b.GetCreateTime(),
 	})
-	if _, err := s.FillBackfill(proposal, nil); !errors.Is(err, store.ErrBackfillGeneration) {
+	if _, err := s.FillBackfill(proposal, nil, 0); !errors.Is(err, store.ErrBackfillGeneration) {
 		t.Errorf("an old generation gave %v", err)
 	}
-	if _, err := s.FillBackfill(&openmatch.Backfill{Id: "none"}, nil); !errors.Is(err, store.ErrBackfillNotFound) {
+	if _, err := s.FillBackfill(&openmatch.Backfill{Id: "none"}, nil, 0); !errors.Is(err, store.ErrBackfillNotFound) {
 		t.Errorf("an unknown backfill gave %v", err)
 	}
 }
@@ -151,9 +150,8 @@ func TestFillKeepsThePersistentFieldAndChecksTheGeneration(t *testing.T) {
 func TestFillWithoutIdCreates(t *testing.T) {
 	s, _ := newStore(t)
 	id := s.Create(tagged("a")).GetId()
-	s.SetPending([]string{id})
 	given := asking("a")
-	b, err := s.FillBackfill(given, []string{id})
+	b, err := s.FillBackfill(given, []string{id}, s.SetPending([]string{id}))
 	if err != nil || b.GetId() == "" || b.GetGeneration() != 1 || b.GetCreateTime() == nil {
 		t.Fatalf("got %v, %v", b, err)
 	}
@@ -173,7 +171,8 @@ func TestAcknowledgeAssignsThoseWhoJoinedOnce(t *testing.T) {
 	ids := joined(t, s, b, 3)
 	b, _ = s.GetBackfill(b.GetId())
 	// A match may hold a ticket that is in an earlier one, or that has left.
-	if _, err := s.FillBackfill(b, []string{ids[0], "gone"}); err != nil {
+	again := []string{ids[0], "gone"}
+	if _, err := s.FillBackfill(b, again, s.SetPending(again)); err != nil {
 		t.Fatal(err)
 	}
 	s.Delete(ids[2])
@@ -223,7 +222,7 @@ func TestAnUnacknowledgedBackfillExpires(t *testing.T) {
 	if _, _, err := s.AcknowledgeBackfill(b.GetId(), &openmatch.Assignment{}); !errors.Is(err, store.ErrBackfillExpired) {
 		t.Errorf("acknowledge: %v", err)
 	}
-	if _, err := s.FillBackfill(b, nil); !errors.Is(err, store.ErrBackfillExpired) {
+	if _, err := s.FillBackfill(b, nil, 0); !errors.Is(err, store.ErrBackfillExpired) {
 		t.Errorf("fill: %v", err)
 	}
 	expectBackfill(t, s, b)
@@ -276,4 +275,26 @@ func TestDeleteReleases(t *testing.T) {
 		t.Errorf("acknowledge: %v", err)
 	}
 	expectIDs(t, queryIDs(s, pool(t, &openmatch.Pool{})), ids...)
+}
+
+// Tickets that have timed out and are in another match since stay pending when
+// the backfill of the earlier one ends.
+func TestTheEndOfABackfillReleasesWhatIsItsOwn(t *testing.T) {
+	for name, end := range map[string]func(*store.Store, *openmatch.Backfill){
+		"deleted": func(s *store.Store, b *openmatch.Backfill) { s.DeleteBackfill(b.GetId()) },
+		"expired": func(s *store.Store, _ *openmatch.Backfill) { s.RemoveExpired() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c := newStore(t)
+			b := s.CreateBackfill(asking("a"))
+			ids := joined(t, s, b, 3)
+			c.Advance(pendingTimeout)
+			s.SetPending(ids[1:])
+			end(s, b)
+			if _, ok := s.GetBackfill(b.GetId()); ok {
+				t.Error("it is still there")
+			}
+			expectIDs(t, queryIDs(s, pool(t, nil)), ids[0])
+		})
+	}
 }

@@ -50,6 +50,7 @@ type Store struct {
 	waiting   *index.Index[*openmatch.Ticket]
 	pending   queue
 	assigned  queue
+	stamp     uint64 // of the last SetPending
 	backfills map[string]*backfill
 	asking    *index.Index[*backfill]
 	leases    *list.List // of *backfill
@@ -75,6 +76,17 @@ type entry struct {
 	queue      *queue
 	prev, next *entry
 	due        time.Duration
+
+	// While it is pending: the stamp that it became so with, and how many calls of
+	// SetPending hold it, that one and later ones.
+	since   uint64
+	holders int
+}
+
+// hold is what an accepted match has made pending.
+type hold struct {
+	ids   []string
+	stamp uint64
 }
 
 // Assignment gives one assignment to several tickets.
@@ -224,30 +236,52 @@ func (s *Store) Assign(groups []Assignment) (missing []string) {
 
 // SetPending hides tickets from queries until they are released, at the latest
 // after the pending timeout, which starts anew for those already pending. Ids of
-// no waiting ticket are passed over.
-func (s *Store) SetPending(ids []string) {
+// assigned tickets and of none are passed over. With the stamp that it returns,
+// ReleaseHeld undoes it.
+func (s *Store) SetPending(ids []string) (stamp uint64) {
 	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
+	s.stamp++
 	for _, id := range ids {
 		e, ok := s.tickets[id]
 		if !ok || e.queue == &s.assigned {
 			continue
 		}
+		if e.queue != &s.pending {
+			e.since, e.holders = s.stamp, 0
+		}
+		e.holders++
 		s.waiting.Remove(&e.Entry)
 		e.dequeue()
 		s.pending.push(e, now)
 	}
 	s.arm(now)
+	return s.stamp
 }
 
-// Release lets queries see pending tickets again. Other ids are passed over.
+// ReleaseHeld undoes the SetPending of these ids that returned the stamp; call it
+// once. Tickets that another SetPending holds stay pending, and so do those that
+// were shown since and hidden again.
+func (s *Store) ReleaseHeld(ids []string, stamp uint64) {
+	s.catchUp()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.releaseHeld(hold{ids, stamp})
+}
+
+// Release lets queries see pending tickets again, whoever holds them. Other
+// ids are passed over.
 func (s *Store) Release(ids []string) {
 	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.releaseTickets(ids)
+	for _, id := range ids {
+		if e, ok := s.tickets[id]; ok && e.queue == &s.pending {
+			s.release(e)
+		}
+	}
 }
 
 // ReleaseAll lets queries see every pending ticket again.
@@ -279,10 +313,16 @@ func (s *Store) assign(e *entry, a *openmatch.Assignment, now time.Duration) {
 	e.announce()
 }
 
-func (s *Store) releaseTickets(ids []string) {
-	for _, id := range ids {
-		if e, ok := s.tickets[id]; ok && e.queue == &s.pending {
-			s.release(e)
+func (s *Store) releaseHeld(holds ...hold) {
+	for _, h := range holds {
+		for _, id := range h.ids {
+			e, ok := s.tickets[id]
+			if !ok || e.queue != &s.pending || h.stamp < e.since {
+				continue
+			}
+			if e.holders--; e.holders == 0 {
+				s.release(e)
+			}
 		}
 	}
 }

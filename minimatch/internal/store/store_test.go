@@ -164,6 +164,45 @@ func TestReleaseShowsOnlyPendingTickets(t *testing.T) {
 	}
 }
 
+func TestReleaseHeldUndoesOneSetPending(t *testing.T) {
+	s, c := newStore(t)
+	visible := func(want ...string) {
+		t.Helper()
+		got := queryIDs(s, pool(t, nil))
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("visible: %v, want %v", got, want)
+		}
+	}
+	a, b := s.Create(tagged()).GetId(), s.Create(tagged()).GetId()
+
+	// Two hold a ticket: the last one shows it.
+	first, second := s.SetPending([]string{a, b, "unknown"}), s.SetPending([]string{b})
+	s.ReleaseHeld([]string{a, b, "unknown"}, first)
+	visible(a)
+	s.ReleaseHeld([]string{b}, second)
+	visible(a, b)
+
+	// A ticket that was shown and is hidden again is another's.
+	old := s.SetPending([]string{a, b})
+	c.Advance(pendingTimeout)
+	timedOut := s.SetPending([]string{a})
+	s.ReleaseHeld([]string{a, b}, old)
+	visible(b)
+	s.Release([]string{a})
+	released := s.SetPending([]string{a})
+	s.ReleaseHeld([]string{a}, timedOut)
+	visible(b)
+	s.ReleaseHeld([]string{a}, released)
+	visible(a, b)
+
+	// An assigned one stays where it is.
+	assigned := s.SetPending([]string{a})
+	assign(s, "x", a)
+	s.ReleaseHeld([]string{a}, assigned)
+	visible(b)
+}
+
 func TestWatchIsWokenByEachChange(t *testing.T) {
 	s, c := newStore(t)
 	id := s.Create(tagged()).GetId()

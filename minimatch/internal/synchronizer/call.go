@@ -8,8 +8,12 @@ import (
 	"torikumi/proto/openmatch"
 )
 
-// delivery is an accepted match, and what its caller gets of it.
-type delivery struct{ proposed, prepared *openmatch.Match }
+// delivery is an accepted match, what its caller gets of it, and the stamp of its
+// pending tickets.
+type delivery struct {
+	proposed, prepared *openmatch.Match
+	stamp              uint64
+}
 
 // Call is one caller's part in a cycle. Its methods are safe for concurrent use,
 // though only one goroutine should take matches. A caller that takes them slowly
@@ -67,7 +71,7 @@ func (c *Call) Leave() {
 	c.matches = nil
 	c.mu.Unlock()
 	for _, d := range left {
-		c.abandon(d.proposed, d.prepared)
+		c.abandon(d.proposed, d.prepared, d.stamp)
 	}
 }
 
@@ -100,7 +104,7 @@ func (c *Call) Next(ctx context.Context) (m *openmatch.Match, giveBack func(), e
 			c.matches[0] = delivery{}
 			c.matches = c.matches[1:]
 			c.mu.Unlock()
-			return d.prepared, func() { c.abandon(d.proposed, d.prepared) }, nil
+			return d.prepared, func() { c.abandon(d.proposed, d.prepared, d.stamp) }, nil
 		}
 		finished, err, changed := c.finished, c.err, c.changed
 		c.mu.Unlock()
@@ -121,22 +125,22 @@ func (c *Call) Next(ctx context.Context) (m *openmatch.Match, giveBack func(), e
 // accept prepares a match and has it delivered. Once a match could not be
 // prepared the call gets no more of them: nothing must come of a match that its
 // caller will not hear of, so it is abandoned.
-func (c *Call) accept(m *openmatch.Match) {
+func (c *Call) accept(m *openmatch.Match, stamp uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.finished {
-		c.abandon(m, nil)
+		c.abandon(m, nil, stamp)
 		return
 	}
-	prepared, err := c.prepare(m)
+	prepared, err := c.prepare(m, stamp)
 	switch {
 	case err != nil:
-		c.abandon(m, nil)
+		c.abandon(m, nil, stamp)
 		c.finished, c.err = true, err
 	case prepared == nil:
 		return
 	default:
-		c.matches = append(c.matches, delivery{m, prepared})
+		c.matches = append(c.matches, delivery{m, prepared, stamp})
 	}
 	c.wake()
 }

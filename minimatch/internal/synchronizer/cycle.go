@@ -286,8 +286,7 @@ func (c *cycle) accept(matchID string) error {
 	for _, t := range p.match.GetTickets() {
 		tickets = append(tickets, t.GetId())
 	}
-	c.o.Pending.SetPending(tickets)
-	p.call.accept(p.match)
+	p.call.accept(p.match, c.o.Pending.SetPending(tickets))
 	return nil
 }
 

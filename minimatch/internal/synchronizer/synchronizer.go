@@ -33,8 +33,9 @@ type Source interface {
 
 // Pending is what a cycle does to what waits.
 type Pending interface {
-	// SetPending hides the tickets that an accepted match holds.
-	SetPending(ticketIDs []string)
+	// SetPending hides the tickets that an accepted match holds. The stamp stands
+	// for that.
+	SetPending(ticketIDs []string) (stamp uint64)
 	// RemoveExpired removes what has expired; each cycle ends with it.
 	RemoveExpired()
 }
@@ -98,15 +99,15 @@ func New(o Options) *Synchronizer {
 	return &Synchronizer{o: o, stopping: make(chan struct{})}
 }
 
-// Prepare turns an accepted match, whose tickets are pending, into the one that
-// its caller gets; nil is none. It runs within the cycle and must not block. An
-// error ends this call alone.
-type Prepare func(*openmatch.Match) (*openmatch.Match, error)
+// Prepare turns an accepted match, whose tickets are pending with the stamp, into
+// the one that its caller gets; nil is none. It runs within the cycle and must not
+// block. An error ends this call alone.
+type Prepare func(m *openmatch.Match, stamp uint64) (*openmatch.Match, error)
 
-// Abandon hears of an accepted match, whose tickets are pending, that its caller
-// will not get: as it was proposed and as it was prepared, nil if it was not. It
-// must not block.
-type Abandon func(proposed, prepared *openmatch.Match)
+// Abandon hears, once, of an accepted match that its caller will not get: as it
+// was proposed and as it was prepared, nil if it was not, and with the stamp that
+// its tickets were made pending with, which may be long ago. It must not block.
+type Abandon func(proposed, prepared *openmatch.Match, stamp uint64)
 
 // Register waits for a cycle that takes in calls, or starts one, and joins it.
 // ctx is the caller's: when it is done the caller counts as having left. The call

@@ -73,14 +73,17 @@ type pending struct {
 	ids map[string]bool
 	// cleaned counts the calls of RemoveExpired.
 	cleaned int
+	stamp   uint64
 }
 
-func (p *pending) SetPending(ids []string) {
+func (p *pending) SetPending(ids []string) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range ids {
 		p.ids[id] = true
 	}
+	p.stamp++
+	return p.stamp
 }
 
 func (p *pending) RemoveExpired() {
@@ -95,7 +98,7 @@ func (p *pending) cleanups() int {
 	return p.cleaned
 }
 
-func asProposed(m *openmatch.Match) (*openmatch.Match, error) { return m, nil }
+func asProposed(m *openmatch.Match, _ uint64) (*openmatch.Match, error) { return m, nil }
 
 func (p *pending) has(id string) bool {
 	p.mu.Lock()
@@ -113,7 +116,7 @@ type harness struct {
 	abandoned []string
 }
 
-func (f *harness) abandon(proposed, _ *openmatch.Match) {
+func (f *harness) abandon(proposed, _ *openmatch.Match, _ uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.abandoned = append(f.abandoned, proposed.GetMatchId())
@@ -448,7 +451,7 @@ func TestEveryMatchReachesItsOwnCallOnce(t *testing.T) {
 
 // fetch proposes three matches and wants them back, unless it leaves halfway.
 func fetch(t *testing.T, ctx context.Context, s *synchronizer.Synchronizer, name string, leave bool) {
-	call, err := s.Register(ctx, asProposed, func(_, _ *openmatch.Match) {})
+	call, err := s.Register(ctx, asProposed, func(_, _ *openmatch.Match, _ uint64) {})
 	if err != nil {
 		t.Error(err)
 		return
@@ -484,7 +487,7 @@ func TestAMatchIsPreparedForItsCaller(t *testing.T) {
 		return err
 	})
 	var pending, prepared []string
-	a, err := f.Register(t.Context(), func(m *openmatch.Match) (*openmatch.Match, error) {
+	a, err := f.Register(t.Context(), func(m *openmatch.Match, _ uint64) (*openmatch.Match, error) {
 		prepared = append(prepared, m.GetMatchId())
 		if f.pending.has("t-" + m.GetMatchId()) {
 			pending = append(pending, m.GetMatchId())
