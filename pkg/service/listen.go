@@ -7,15 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
-	"strconv"
 	"syscall"
 	"time"
 )
 
 const (
-	// portRetry is how long an address is tried again that no server has: a
-	// connection from this machine may have the port, and soon give it back.
-	portRetry = 5 * time.Second
+	// portPause is the time between two tries, of which there are some for
+	// portRetry.
 	portPause = 100 * time.Millisecond
 	// addressInUse and excludedPort are Windows's errors for a port that is taken,
 	// and for one that it keeps from programs.
@@ -24,13 +22,13 @@ const (
 )
 
 // Listen listens on a TCP address. If the port is taken, the error says by whom,
-// as far as the system tells. It tries again for some seconds unless that is
-// another server.
+// as far as the system tells. It tries again for portRetry unless that is another
+// server: a connection from this machine may have the port, and soon give it back.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
-	return listen(ctx, addr, func() (net.Listener, error) { return net.Listen("tcp", addr) })
+	return listen(ctx, func() (net.Listener, error) { return net.Listen("tcp", addr) })
 }
 
-func listen(ctx context.Context, addr string, try func() (net.Listener, error)) (net.Listener, error) {
+func listen(ctx context.Context, try func() (net.Listener, error)) (net.Listener, error) {
 	ctx, cancel := context.WithTimeout(ctx, portRetry)
 	defer cancel()
 	for {
@@ -42,7 +40,8 @@ func listen(ctx context.Context, addr string, try func() (net.Listener, error)) 
 		if err == nil {
 			return l, nil
 		}
-		holder := portHolder(addr)
+		wanted := refused(err)
+		holder := portHolder(wanted)
 		select {
 		case <-time.After(portPause):
 			if !holder.server {
@@ -50,7 +49,7 @@ func listen(ctx context.Context, addr string, try func() (net.Listener, error)) 
 			}
 		case <-ctx.Done():
 		}
-		return nil, fmt.Errorf("%w: %s", err, holder.text(addr))
+		return nil, fmt.Errorf("%w: %s", err, holder.text(wanted.Port()))
 	}
 }
 
@@ -68,33 +67,36 @@ type holder struct {
 	// peer, if that is known.
 	server bool
 	peer   netip.AddrPort
-	// program has it, unknown if it is another user's.
-	program string
-	pid     int
+	// inode is that of the socket, if it is known.
+	inode string
 }
 
-func (h holder) text(addr string) string {
+func (h holder) text(port uint16) string {
 	who := "another program"
-	if h.program != "" {
-		who = fmt.Sprintf("%q (process %d)", h.program, h.pid)
+	if program, pid := owner(h.inode); program != "" { // it may be another user's
+		who = fmt.Sprintf("%q (process %d)", program, pid)
 	}
 	switch {
 	case h.server:
 		return "the port has " + who
 	case h.peer.IsValid():
-		_, port, _ := net.SplitHostPort(addr) // net.Listen has read it
 		return fmt.Sprintf("no server has the port, but a connection of %s to %s: the port is one of those that the system gives to connections; "+
-			"reserve it: sysctl -w net.ipv4.ip_local_reserved_ports=%s", who, h.peer, port)
+			"reserve it: sysctl -w net.ipv4.ip_local_reserved_ports=%d", who, h.peer, port)
 	}
 	return "another program has the port, or a connection that goes out from it"
 }
 
-// portOf is the port of an address that a listener was refused.
-func portOf(addr string) (uint16, bool) {
-	_, text, err := net.SplitHostPort(addr)
-	if err != nil {
-		return 0, false
+// refused is the address that the system did not give to a listener: what the name
+// of a host stood for. Without an IP address it is any.
+func refused(err error) netip.AddrPort {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return netip.AddrPort{}
 	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	return uint16(port), err == nil
+	tcp, ok := op.Addr.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	wanted := tcp.AddrPort()
+	return netip.AddrPortFrom(wanted.Addr().Unmap().WithZone(""), wanted.Port())
 }

@@ -9,33 +9,38 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// portHolder looks into /proc for the socket that has a port. A server counts
-// before connections.
-func portHolder(addr string) holder {
-	port, ok := portOf(addr)
-	if !ok {
-		return holder{}
-	}
+// portRetry is how long a port is tried again that no server has: longer than most
+// connections last.
+const portRetry = 5 * time.Second
+
+// portHolder looks into /proc for the socket that keeps a listener from an address.
+// A server counts before connections.
+func portHolder(wanted netip.AddrPort) holder {
 	var found holder
-	inode := ""
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		for _, s := range sockets(table) {
 			const listening, closed, waiting = "0A", "07", "06"
-			if s.local.Port() != port || s.state == closed || s.state == waiting || found.server {
+			if !collide(s.local, wanted) || s.state == closed || s.state == waiting || found.server {
 				continue
 			}
-			found, inode = holder{server: s.state == listening}, s.inode
+			found = holder{server: s.state == listening, inode: s.inode}
 			if !found.server {
 				found.peer = s.peer
 			}
 		}
 	}
-	if inode != "" && inode != "0" {
-		found.program, found.pid = owner(inode)
-	}
 	return found
+}
+
+// collide reports whether a socket keeps a listener from an address. No address is
+// any; an IPv6 socket on any address mostly has those of IPv4 as well.
+func collide(local, wanted netip.AddrPort) bool {
+	have, want := local.Addr(), wanted.Addr()
+	return local.Port() == wanted.Port() &&
+		(have == want || !want.IsValid() || want.IsUnspecified() || have.IsUnspecified() && (have.Is6() || want.Is4()))
 }
 
 type socket struct {
@@ -82,8 +87,12 @@ func endpoint(text string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(n)), ok
 }
 
-// owner finds the process that has a socket, if we may see its files.
+// owner finds the process that has a socket, if we may see its files. It looks
+// through those of every process.
 func owner(inode string) (program string, pid int) {
+	if inode == "" || inode == "0" {
+		return "", 0
+	}
 	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err != nil {
 		return "", 0

@@ -2,5 +2,17 @@
 
 package service
 
+import (
+	"net/netip"
+	"time"
+)
+
+// portRetry is short, as another server, which most often has the port, can't be
+// told from a connection: long enough for one that is about to end.
+const portRetry = 500 * time.Millisecond
+
 // portHolder knows nothing here.
-func portHolder(string) holder { return holder{} }
+func portHolder(netip.AddrPort) holder { return holder{} }
+
+// owner knows nothing either.
+func owner(string) (program string, pid int) { return "", 0 }
