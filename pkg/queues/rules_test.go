@@ -183,8 +183,8 @@ func TestNamesThatCannotBeSent(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		`playerAttributes[1].name: must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., with spaces between them, got "level of a player!"`,
-		`teams[0].name: must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., with spaces between them, got "the/side"`,
+		`playerAttributes[1].name: must have 1 to 64 characters of [A-Za-z0-9_.-], with spaces between them, got "level of a player!"`,
+		`teams[0].name: must have 1 to 64 characters of [A-Za-z0-9_.-], with spaces between them, got "the/side"`,
 	} {
 		if n := strings.Count(err.Error(), want); n != 1 {
 			t.Errorf("error has %q %d times:\n%v", want, n, err)

@@ -118,10 +118,13 @@ func (d *decoder) name(n *node, forbidden string) (string, bool) {
 // tickets, and in join tokens.
 func ValidName(name string) bool { return validName.MatchString(name) }
 
-// NameRule is what ValidName asks for, in words.
-const NameRule = "must have 1 to 64 characters of A-Z, a-z, 0-9 and -_., with spaces between them"
+// What ValidName asks for, as a regular expression and in words.
+const (
+	NamePattern = `^[A-Za-z0-9_.-]([A-Za-z0-9_. -]{0,62}[A-Za-z0-9_.-])?$`
+	NameRule    = "must have 1 to 64 characters of [A-Za-z0-9_.-], with spaces between them"
+)
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9_.-]([A-Za-z0-9_. -]{0,62}[A-Za-z0-9_.-])?$`)
+var validName = regexp.MustCompile(NamePattern)
 
 // sendable reads a name that players or game servers hear of.
 func (d *decoder) sendable(n *node, forbidden string) (string, bool) {

@@ -27,6 +27,8 @@ const (
 	MaxSmallPlayers = 40
 	// MaxStages bounds the different waits at which something changes.
 	MaxStages = 64
+	// MaxAttributes is how many a player brings: the frontend takes no more.
+	MaxAttributes = 64
 )
 
 // RuleSet is a checked rule set. It is immutable once made.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"torikumi/pkg/queues"
+	"torikumi/pkg/ruleset"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -49,13 +50,13 @@ func TestDraftNamesWhatIsWrong(t *testing.T) {
 		attribute(`{"number":"Infinity"}`):                         "players[0].attributes.x.number",
 		attribute(`{"number":"NaN"}`):                              "players[0].attributes.x.number",
 		attribute(`{"string":"` + strings.Repeat("é", 257) + `"}`): "players[0].attributes.x.string",
-		attribute(`{"string_list":{"values":["` + strings.Repeat("é", 257) + `"]}}`):                                                     "players[0].attributes.x.string_list.values[0]",
-		attribute(`{"string_list":{"values":[` + repeat(65, quoted) + `]}}`):                                                             "players[0].attributes.x.string_list.values",
-		attribute(`{"string_number_map":{"values":{"y":"-Infinity"}}}`):                                                                  "players[0].attributes.x.string_number_map.values.y",
-		attribute(`{"string_number_map":{"values":{"y/z":1}}}`):                                                                          "players[0].attributes.x.string_number_map.values",
-		attribute(`{"string_number_map":{"values":{` + repeat(65, func(i int) string { return quoted(i) + ":1" }) + `}}}`):               "players[0].attributes.x.string_number_map.values",
-		`{"queue":"session","players":[{"attributes":{` + repeat(65, func(i int) string { return quoted(i) + `:{"number":1}` }) + `}}]}`: "players[0].attributes",
-		`{"queue":"session","players":[{"latencies":{` + repeat(65, func(i int) string { return quoted(i) + ":1" }) + `}}]}`:             "players[0].latencies",
+		attribute(`{"string_list":{"values":["` + strings.Repeat("é", 257) + `"]}}`):                                                                          "players[0].attributes.x.string_list.values[0]",
+		attribute(`{"string_list":{"values":[` + repeat(65, quoted) + `]}}`):                                                                                  "players[0].attributes.x.string_list.values",
+		attribute(`{"string_number_map":{"values":{"y":"-Infinity"}}}`):                                                                                       "players[0].attributes.x.string_number_map.values.y",
+		attribute(`{"string_number_map":{"values":{"y/z":1}}}`):                                                                                               "players[0].attributes.x.string_number_map.values",
+		attribute(`{"string_number_map":{"values":{` + repeat(65, func(i int) string { return quoted(i) + ":1" }) + `}}}`):                                    "players[0].attributes.x.string_number_map.values",
+		`{"queue":"session","players":[{"attributes":{` + repeat(ruleset.MaxAttributes+1, func(i int) string { return quoted(i) + `:{"number":1}` }) + `}}]}`: "players[0].attributes",
+		`{"queue":"session","players":[{"latencies":{` + repeat(65, func(i int) string { return quoted(i) + ":1" }) + `}}]}`:                                  "players[0].latencies",
 	} {
 		req := new(torikumiv1.CreateTicketRequest)
 		if err := protojson.Unmarshal([]byte(request), req); err != nil {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"torikumi/pkg/problem"
+	"torikumi/pkg/ruleset"
 )
 
 // Limit is what a field has to satisfy beside its type. The OpenAPI document
@@ -31,11 +32,10 @@ type Limit struct {
 	Unit     string
 }
 
-// The patterns of what players and queues may be called.
+// The patterns of what players and regions may be called.
 const (
 	playerPattern = `^[A-Za-z0-9._:@|-]{1,128}$`
 	regionPattern = `^[A-Za-z0-9_.-]{1,64}$`
-	namePattern   = `^[A-Za-z0-9_.-]([A-Za-z0-9_. -]{0,62}[A-Za-z0-9_.-])?$`
 )
 
 // LimitOf returns the limit of a field of the API.
@@ -48,7 +48,7 @@ func LimitOf(field protoreflect.FullName) Limit {
 	case "torikumi.v1.Player.id":
 		return Limit{Pattern: playerPattern}
 	case "torikumi.v1.Player.attributes":
-		return Limit{Pattern: namePattern, Entries: 64}
+		return Limit{Pattern: ruleset.NamePattern, Entries: ruleset.MaxAttributes}
 	case "torikumi.v1.Player.latencies":
 		return Limit{Pattern: regionPattern, Entries: 64, Max: 60_000, Unit: "milliseconds"}
 	case "torikumi.v1.Attribute.string":
@@ -56,7 +56,7 @@ func LimitOf(field protoreflect.FullName) Limit {
 	case "torikumi.v1.Attribute.StringList.values":
 		return Limit{Entries: 64, Length: 256}
 	case "torikumi.v1.Attribute.StringNumberMap.values":
-		return Limit{Pattern: namePattern, Entries: 64}
+		return Limit{Pattern: ruleset.NamePattern, Entries: 64}
 	}
 	return Limit{}
 }
@@ -66,9 +66,9 @@ var patterns = map[string]struct {
 	re   *regexp.Regexp
 	rule string
 }{
-	playerPattern: {regexp.MustCompile(playerPattern), "must have 1 to 128 characters of [A-Za-z0-9._:@|-]"},
-	regionPattern: {regexp.MustCompile(regionPattern), "must have 1 to 64 characters of [A-Za-z0-9_.-]"},
-	namePattern:   {regexp.MustCompile(namePattern), "must have 1 to 64 characters of [A-Za-z0-9_.-], with spaces between them"},
+	playerPattern:       {regexp.MustCompile(playerPattern), "must have 1 to 128 characters of [A-Za-z0-9._:@|-]"},
+	regionPattern:       {regexp.MustCompile(regionPattern), "must have 1 to 64 characters of [A-Za-z0-9_.-]"},
+	ruleset.NamePattern: {regexp.MustCompile(ruleset.NamePattern), ruleset.NameRule},
 }
 
 // CheckRegion returns the rule that the name of a region breaks, or nothing.

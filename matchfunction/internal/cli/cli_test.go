@@ -21,6 +21,7 @@ import (
 	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/rule"
+	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
 )
 
@@ -390,5 +391,29 @@ func TestSimulateDayLeavesOut(t *testing.T) {
 	var d dayJSON
 	if err := json.Unmarshal([]byte(out), &d); code != 0 || err != nil || d.Tickets != 11 || d.Strategies[0].Busy != 9 || d.Strategies[0].Matched != 2 {
 		t.Errorf("exit %d: %v %s%s", code, err, out, errs)
+	}
+}
+
+// A rule set may read as many attributes as the frontend takes of a player, and no
+// more.
+func TestLintCountsAttributes(t *testing.T) {
+	for more, want := range map[int]string{
+		0: "1 file, 0 errors, 0 warnings",
+		1: fmt.Sprintf("rules: must read at most %d attributes and aggregations", ruleset.MaxAttributes),
+	} {
+		var declared, rules []string
+		for i := range ruleset.MaxAttributes + more {
+			declared = append(declared, fmt.Sprintf(`{"name":"a%d","type":"number"}`, i))
+			rules = append(rules, fmt.Sprintf(`{"name":"r%d","type":"batchDistance","batchAttribute":"a%d","maxDistance":5}`, i, i))
+		}
+		file := filepath.Join(t.TempDir(), "rules.json")
+		text := fmt.Sprintf(`{"ruleLanguageVersion":"1.0","playerAttributes":[%s],"teams":[{"name":"t","minPlayers":1,"maxPlayers":2}],"rules":[%s]}`,
+			strings.Join(declared, ","), strings.Join(rules, ","))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, out, errs := call("lint", file); !strings.Contains(out+errs, want) {
+			t.Errorf("%d more: %s%s", more, out, errs)
+		}
 	}
 }

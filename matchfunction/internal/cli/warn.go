@@ -16,7 +16,7 @@ import (
 // the text. Only what is certain is said: a warning that may be wrong is soon
 // read by nobody.
 func (s *source) warnings() []problem {
-	out := slices.Concat(s.unread(), s.unbreakable(), s.unkeepable(), s.contradictions(), s.tooMuch(), s.twice(), s.stricter(), s.idleSteps())
+	out := slices.Concat(s.unread(), s.unbreakable(), s.unkeepable(), s.contradictions(), s.twice(), s.stricter(), s.idleSteps())
 	slices.SortStableFunc(out, func(a, b problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
 	})
@@ -171,24 +171,6 @@ func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
 		}
 	}
 	return ""
-}
-
-// mostAttributes is how many attributes the frontend takes of a player.
-const mostAttributes = 64
-
-// tooMuch finds that nobody can bring what is required.
-func (s *source) tooMuch() []problem {
-	required := 0
-	d := &s.rules.Stages[0].Definition
-	for _, name := range d.UsedAttributes() {
-		if a, ok := d.Attribute(name); ok && a.Default == nil {
-			required++
-		}
-	}
-	if required <= mostAttributes {
-		return nil
-	}
-	return []problem{s.problem("playerAttributes", "", fmt.Sprintf("nobody can be matched: %d attributes are required, a player brings at most %d", required, mostAttributes))}
 }
 
 // twice finds rules that say the same as one above.

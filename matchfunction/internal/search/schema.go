@@ -7,8 +7,8 @@ import (
 )
 
 // mostColumns is how many different attributes and aggregations a rule set may
-// read, so that one word can say which of them a ticket lacks.
-const mostColumns = 64
+// read: a player can bring all of them, and one word can say which a ticket lacks.
+const mostColumns = min(ruleset.MaxAttributes, 64)
 
 // own is the aggregation that leaves the players of a party their own values.
 const own ruleset.Aggregation = "own"
