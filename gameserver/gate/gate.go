@@ -40,16 +40,18 @@ import (
 type Config struct {
 	service.Config
 
-	HTTPListen    string          `flag:"http-listen" default:"127.0.0.1:8085" help:"Address of the API, host:port on the loopback interface; port 0 is any free one."`
-	SDKPort       int             `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
-	JWKSURL       string          `flag:"jwks-url" required:"no token can be checked without the frontend's keys" help:"Where the frontend publishes its keys: https, or http on this machine."`
-	AllowHTTPKeys bool            `flag:"allow-http-jwks" default:"false" help:"Take the keys over plain HTTP from another machine. Whoever can change that traffic can let anyone in."`
-	Issuer        string          `flag:"issuer" required:"a token of somebody else could not be told apart" help:"The frontend's issuer, letter for letter as it stands in its tokens."`
-	Algorithm     token.Algorithm `flag:"algorithm" default:"RS256" rule:"RS256 or ES256" help:"Algorithm of join tokens."`
-	Journal       string          `flag:"journal" help:"File for used tokens and who is here, with FILE.lock beside it. Must live as long as the pod. Empty: memory only."`
-	Capacity      int             `flag:"capacity" default:"0" rule:"not negative" help:"Most players at a time; 0: as many as the roster has, any number without one."`
-	NoShowTimeout time.Duration   `flag:"no-show-timeout" default:"2m" rule:"positive" help:"The server ends if nobody has come so long after its allocation."`
-	EmptyTimeout  time.Duration   `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long the server stays after its last player has left."`
+	HTTPListen      string          `flag:"http-listen" default:"127.0.0.1:8085" help:"Address of the API, host:port on the loopback interface; port 0 is any free one."`
+	SDKPort         int             `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
+	JWKSURL         string          `flag:"jwks-url" required:"no token can be checked without the frontend's keys" help:"Where the frontend publishes its keys: https, or http on this machine."`
+	AllowHTTPKeys   bool            `flag:"allow-http-jwks" default:"false" help:"Take the keys over plain HTTP from another machine. Whoever can change that traffic can let anyone in."`
+	Issuer          string          `flag:"issuer" required:"a token of somebody else could not be told apart" help:"The frontend's issuer, letter for letter as it stands in its tokens."`
+	Algorithm       token.Algorithm `flag:"algorithm" default:"RS256" rule:"RS256 or ES256" help:"Algorithm of join tokens."`
+	Journal         string          `flag:"journal" help:"File for used tokens and who is here, with FILE.lock beside it. Must live as long as the pod. Empty: memory only."`
+	Capacity        int             `flag:"capacity" default:"0" rule:"not negative" help:"Most players at a time; 0: as many as the roster has, any number without one."`
+	NoShowTimeout   time.Duration   `flag:"no-show-timeout" default:"2m" rule:"positive" help:"The server ends if nobody has come so long after its allocation."`
+	EmptyTimeout    time.Duration   `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long the server stays after its last player has left."`
+	PresenceTimeout time.Duration   `flag:"presence-timeout" default:"30s" rule:"positive" help:"A player whom the server has not named for so long, in what it reports of who is there, is taken for gone."`
+	LongestMatch    time.Duration   `flag:"longest-match" default:"24h" rule:"not negative" help:"The server ends so long after its allocation, whoever is there; 0s: never. It bounds servers that neither report who is there nor who leaves."`
 }
 
 // Validate tells which settings are wrong.
@@ -57,6 +59,9 @@ func (c *Config) Validate() error {
 	var errs []error
 	if !loopback(c.HTTPListen) {
 		errs = append(errs, config.Invalid("http-listen", "must be host:port on the loopback interface, because the API has no authentication", c.HTTPListen))
+	}
+	if c.LongestMatch > 0 && c.LongestMatch <= c.NoShowTimeout {
+		errs = append(errs, config.Invalid("longest-match", "must be longer than --no-show-timeout, or 0s", c.LongestMatch))
 	}
 	if c.JWKSURL != "" && c.Algorithm.Validate() == nil {
 		if _, err := token.NewRemoteKeys(c.keyOptions()); err != nil {
@@ -128,7 +133,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 	})
 	controller = admission.New(admission.Options{
 		Verifier: verifier, Journal: memory, Server: watcher, Capacity: cfg.Capacity, Logger: log,
-		Policy: admission.Policy{NoShow: cfg.NoShowTimeout, Empty: cfg.EmptyTimeout},
+		Policy: admission.Policy{NoShow: cfg.NoShowTimeout, Empty: cfg.EmptyTimeout, Presence: cfg.PresenceTimeout, Longest: cfg.LongestMatch},
 	})
 	return serve(ctx, cfg, controller, watcher, keys, started)
 }

@@ -58,26 +58,42 @@ func TestBadRequests(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann")
 	const js = "application/json"
+	presence := func(player, admission string) string {
+		return `{"match_id":"` + match + `","players":[{"player":"` + player + `","admission":"` + admission + `"}]}`
+	}
 	tests := map[string]struct {
 		path, media, body string
 		status            int
 		reason            string
 	}{
-		"no JSON":           {"/v1/admissions", js, "hello", 400, ""},
-		"two objects":       {"/v1/admissions", js, `{"token":"a"}{}`, 400, ""},
-		"unknown member":    {"/v1/admissions", js, `{"token":"a","x":1}`, 400, ""},
-		"no token":          {"/v1/admissions", js, `{}`, 400, ""},
-		"wrong type":        {"/v1/admissions", js, `{"token":7}`, 400, ""},
-		"too large":         {"/v1/admissions", js, `{"token":"` + strings.Repeat("a", 20000) + `"}`, 413, ""},
-		"from a web page":   {"/v1/admissions", "text/plain", `{"token":"a"}`, 415, ""},
-		"bad token":         {"/v1/admissions", js, `{"token":"a"}`, 403, "malformed"},
-		"oversized token":   {"/v1/admissions", js, `{"token":"` + strings.Repeat("a", 9000) + `"}`, 403, "too_large"},
-		"no player":         {"/v1/departures", js, `{}`, 400, ""},
-		"player not there":  {"/v1/departures", js, `{"player":"ann"}`, 404, "not_present"},
-		"departure no JSON": {"/v1/departures", js, `[`, 400, ""},
+		"presence without a match":        {"/v1/presence", js, `{"players":[]}`, 400, ""},
+		"presence without players":        {"/v1/presence", js, `{"match_id":"` + match + `"}`, 400, ""},
+		"presence of nobody":              {"/v1/presence", js, presence("", "x"), 400, ""},
+		"presence of a line":              {"/v1/presence", js, presence(`a\nb`, "x"), 400, ""},
+		"presence without admission":      {"/v1/presence", js, presence("ann", ""), 400, ""},
+		"presence with a wrong admission": {"/v1/presence", js, presence("ann", "a b"), 400, ""},
+		"presence for another match":      {"/v1/presence", js, `{"match_id":"m-x","players":[]}`, 409, "wrong_match"},
+		"presence of too many":            {"/v1/presence", js, `{"match_id":"m","players":[{}` + strings.Repeat(",{}", 8192) + `]}`, 400, ""},
+		"presence too large":              {"/v1/presence", js, presence(strings.Repeat("a", 1<<20), "x"), 413, ""},
+		"no JSON":                         {"/v1/admissions", js, "hello", 400, ""},
+		"two objects":                     {"/v1/admissions", js, `{"token":"a"}{}`, 400, ""},
+		"unknown member":                  {"/v1/admissions", js, `{"token":"a","x":1}`, 400, ""},
+		"no token":                        {"/v1/admissions", js, `{}`, 400, ""},
+		"wrong type":                      {"/v1/admissions", js, `{"token":7}`, 400, ""},
+		"too large":                       {"/v1/admissions", js, `{"token":"` + strings.Repeat("a", 20000) + `"}`, 413, ""},
+		"from a web page":                 {"/v1/admissions", "text/plain", `{"token":"a"}`, 415, ""},
+		"bad token":                       {"/v1/admissions", js, `{"token":"a"}`, 403, "malformed"},
+		"oversized token":                 {"/v1/admissions", js, `{"token":"` + strings.Repeat("a", 9000) + `"}`, 403, "too_large"},
+		"no player":                       {"/v1/departures", js, `{}`, 400, ""},
+		"player not there":                {"/v1/departures", js, `{"player":"ann"}`, 404, "not_present"},
+		"departure no JSON":               {"/v1/departures", js, `[`, 400, ""},
 	}
 	for name, test := range tests {
-		status, media, body := s.call("POST", test.path, test.media, test.body)
+		method := "POST"
+		if test.path == "/v1/presence" {
+			method = "PUT"
+		}
+		status, media, body := s.call(method, test.path, test.media, test.body)
 		var p problem.Problem
 		if err := json.Unmarshal(body, &p); err != nil || status != test.status || p.Status != status || p.Reason != test.reason || media != problem.ContentType {
 			t.Errorf("%s: %d %s %s", name, status, media, body)
@@ -156,6 +172,8 @@ func TestWrongSettings(t *testing.T) {
 		"--capacity=-1":                     "--capacity",
 		"--no-show-timeout=0s":              "--no-show-timeout",
 		"--empty-timeout=-1s":               "--empty-timeout",
+		"--presence-timeout=0s":             "--presence-timeout",
+		"--longest-match=2m":                "--longest-match",
 		"--sdk-grpc-port=0":                 "--sdk-grpc-port",
 	} {
 		var stderr bytes.Buffer
@@ -164,7 +182,7 @@ func TestWrongSettings(t *testing.T) {
 			t.Errorf("gate %s: exit code %d, %s", flag, code, &stderr)
 		}
 	}
-	for _, flag := range []string{"--udp-listen=x", "--gate=127.0.0.1:1", "--idle-timeout=0s", "--max-pending=0", "--sdk-grpc-port=70000"} {
+	for _, flag := range []string{"--udp-listen=x", "--gate=127.0.0.1:1", "--idle-timeout=0s", "--max-pending=0", "--gate-lost-timeout=10s", "--sdk-grpc-port=70000"} {
 		var stderr bytes.Buffer
 		want, _, _ := strings.Cut(flag, "=")
 		if code := server.Main(t.Context(), process([]string{flag}, &stderr)); code != 2 || !strings.Contains(stderr.String(), want) {

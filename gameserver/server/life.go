@@ -60,12 +60,12 @@ func (l *life) observe(v watch.View) {
 	}
 }
 
-// with runs serve for as long as the game server lives.
-func (l *life) with(ctx context.Context, serve func(context.Context) error) error {
+// with runs what serves for as long as the game server lives.
+func (l *life) with(ctx context.Context, serve ...func(context.Context) error) error {
 	ctx, l.end = context.WithCancel(ctx)
 	defer l.end()
 	group, ctx := errgroup.WithContext(ctx)
-	for _, f := range []func(context.Context) error{serve, l.watcher.Run, l.ready, l.health, l.watchdog} {
+	for _, f := range append(serve, l.watcher.Run, l.ready, l.health, l.watchdog) {
 		group.Go(func() error { return f(ctx) })
 	}
 	return group.Wait()
@@ -129,6 +129,31 @@ func (l *life) watchdog(ctx context.Context) error {
 	for range rpc.Ticks(ctx, max(l.cfg.SDKLostTimeout/20, time.Millisecond)) {
 		if lost := l.watcher.Lost(); lost >= l.cfg.SDKLostTimeout {
 			return fmt.Errorf("%w: out of reach for %v", ErrSDKLost, lost.Round(time.Millisecond))
+		}
+	}
+	return nil
+}
+
+// endWithoutGate asks for Shutdown once the gate has given no answer for
+// GateLostTimeout and nobody is here, until the game server ends. Nobody could come
+// in any more, and nobody else would end it: that is the gate's.
+func (l *life) endWithoutGate(ctx context.Context, players interface {
+	GateLost() time.Duration
+	Empty() bool
+}) error {
+	said := false
+	for range rpc.Ticks(ctx, max(l.cfg.PresenceInterval/4, 10*time.Millisecond)) {
+		lost := players.GateLost()
+		if lost < l.cfg.GateLostTimeout || !players.Empty() {
+			said = false
+			continue
+		}
+		if !said {
+			l.log.Error("the gate stays away and nobody is here: the game server ends", "lost", lost.Round(time.Second))
+		}
+		said = true
+		if _, err := l.sdk.Shutdown(ctx, &sdk.Empty{}); err != nil && ctx.Err() == nil {
+			l.log.Debug("the game server could not be shut down, trying again", "error", err)
 		}
 	}
 	return nil

@@ -5,8 +5,8 @@
 // Ready once it listens, Health all along, gone when its game server is shut
 // down or the SDK is lost for good.
 //
-// It never asks for Shutdown itself. The gate does that, because only the gate
-// knows who may still come.
+// It asks for Shutdown itself only if its gate stays away and nobody is on it. Else the
+// gate does that, because only the gate knows who may still come.
 package server
 
 import (
@@ -37,16 +37,18 @@ var ErrSDKLost = errors.New("the Agones SDK is lost")
 type Config struct {
 	service.Config
 
-	UDPListen      string        `flag:"udp-listen" default:"127.0.0.1:7654" help:"Address for players, host:port; port 0 is any free one. PORT sets it too, to 127.0.0.1:$PORT."`
-	Gate           string        `flag:"gate" default:"http://127.0.0.1:8085" help:"URL of the gate; TORIKUMI_GATE sets it too."`
-	SDKPort        int           `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
-	HealthInterval time.Duration `flag:"health-interval" default:"2s" rule:"positive" help:"Time between two signs of life to Agones."`
-	IdleTimeout    time.Duration `flag:"idle-timeout" default:"10s" rule:"positive" help:"A player who is silent for so long is dropped."`
-	GateTimeout    time.Duration `flag:"gate-timeout" default:"3s" rule:"positive" help:"How long a newcomer waits for a gate that gives no answer."`
-	SDKLostTimeout time.Duration `flag:"sdk-lost-timeout" default:"15s" rule:"positive" help:"The server ends when the SDK has been out of reach for so long."`
-	MaxPending     int           `flag:"max-pending" default:"256" rule:"at least 1" help:"Most newcomers who wait for the gate at a time."`
-	MaxPendingIP   int           `flag:"max-pending-per-ip" default:"64" rule:"at least 1" help:"Most of them from one IP address."`
-	StrangerRate   int           `flag:"stranger-rate" default:"100" rule:"at least 1" help:"Most datagrams a second, from one IP address, of senders who are not admitted; JOIN and others count apart."`
+	UDPListen        string        `flag:"udp-listen" default:"127.0.0.1:7654" help:"Address for players, host:port; port 0 is any free one. PORT sets it too, to 127.0.0.1:$PORT."`
+	Gate             string        `flag:"gate" default:"http://127.0.0.1:8085" help:"URL of the gate; TORIKUMI_GATE sets it too."`
+	SDKPort          int           `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
+	HealthInterval   time.Duration `flag:"health-interval" default:"2s" rule:"positive" help:"Time between two signs of life to Agones."`
+	IdleTimeout      time.Duration `flag:"idle-timeout" default:"10s" rule:"positive" help:"A player who is silent for so long is dropped."`
+	GateTimeout      time.Duration `flag:"gate-timeout" default:"3s" rule:"positive" help:"How long a newcomer waits for a gate that gives no answer."`
+	PresenceInterval time.Duration `flag:"presence-interval" default:"10s" rule:"positive" help:"Time between two reports to the gate of who is here."`
+	GateLostTimeout  time.Duration `flag:"gate-lost-timeout" default:"1m" rule:"positive" help:"When the gate has given no answer for so long and nobody is here, the server ends; nobody could come in."`
+	SDKLostTimeout   time.Duration `flag:"sdk-lost-timeout" default:"15s" rule:"positive" help:"The server ends when the SDK has been out of reach for so long."`
+	MaxPending       int           `flag:"max-pending" default:"256" rule:"at least 1" help:"Most newcomers who wait for the gate at a time."`
+	MaxPendingIP     int           `flag:"max-pending-per-ip" default:"64" rule:"at least 1" help:"Most of them from one IP address."`
+	StrangerRate     int           `flag:"stranger-rate" default:"100" rule:"at least 1" help:"Most datagrams a second, from one IP address, of senders who are not admitted; JOIN and others count apart."`
 }
 
 // Validate tells which settings are wrong.
@@ -57,6 +59,9 @@ func (c *Config) Validate() error {
 	}
 	if err := gateapi.CheckURL(c.Gate); err != nil {
 		errs = append(errs, config.Invalid("gate", err.Error(), c.Gate))
+	}
+	if c.GateLostTimeout <= c.PresenceInterval {
+		errs = append(errs, config.Invalid("gate-lost-timeout", "must be longer than --presence-interval", c.GateLostTimeout))
 	}
 	return errors.Join(errs...)
 }
@@ -114,11 +119,11 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, started func(addr s
 		return fmt.Errorf("listen for players: %w", err)
 	}
 	a := udpserver.New(udpserver.Options{
-		Conn: socket, Gate: gate, Idle: cfg.IdleTimeout, GateTimeout: cfg.GateTimeout,
+		Conn: socket, Gate: gate, Idle: cfg.IdleTimeout, GateTimeout: cfg.GateTimeout, PresenceInterval: cfg.PresenceInterval,
 		MaxPending: cfg.MaxPending, MaxPendingPerIP: cfg.MaxPendingIP, StrangerRate: cfg.StrangerRate, Logger: log,
 	})
 	log.Info("started", "version", version.String())
 	started(socket.LocalAddr().String())
 	life := newLife(sdk.NewSDKClient(conn), cfg, log, a.Change)
-	return life.with(ctx, a.Run)
+	return life.with(ctx, a.Run, func(ctx context.Context) error { return life.endWithoutGate(ctx, a) })
 }

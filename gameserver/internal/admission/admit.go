@@ -143,7 +143,7 @@ func (c *Controller) Depart(ctx context.Context, player, admission string) error
 	if admission != "" && here.Admission != admission {
 		return nil
 	}
-	c.recorded.Record(c.o.Journal.Depart(player, c.o.Now()))
+	c.recorded.Record(c.o.Journal.Depart(player, c.o.Now(), false))
 	c.wake()
 	c.o.Logger.Info("player left", "player", player, "match", c.state.Presence.Match)
 	return nil

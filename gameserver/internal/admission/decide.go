@@ -12,12 +12,19 @@ type Policy struct {
 	NoShow time.Duration
 	// Empty is how long it stays after the last player has left.
 	Empty time.Duration
+	// Presence is how long a player may be missing from what the game server reports.
+	Presence time.Duration
+	// Longest is how long a match may last; zero: for ever. It is what is left to end a
+	// server that does not say that a player has gone.
+	Longest time.Duration
 }
 
 // Why a server ends.
 const (
 	EndNoShow = "no_show"
 	EndEmpty  = "empty"
+	// EndLongest: players may be there.
+	EndLongest = "longest_match"
 )
 
 // Plan is what to do about the server.
@@ -33,11 +40,31 @@ type Plan struct {
 // either everybody on the roster has come and left, or that time has passed: a
 // first player who leaves early must not end the server under the second.
 // Without a roster nobody knows who may still come, so that time always counts.
+// Whoever is there, it ends after Policy.Longest.
 func Decide(s *State, p Policy, now time.Time) Plan {
-	if !s.Phase.allocated() || s.Server.State != agones.Allocated || s.Server.Deleted || len(s.Presence.Present) > 0 {
+	if !s.Phase.allocated() || s.Server.State != agones.Allocated || s.Server.Deleted {
 		return Plan{}
 	}
-	why, at := EndNoShow, s.Presence.Since.Add(p.NoShow)
+	why, at := whenEmpty(s, p)
+	if longest := s.Presence.Since.Add(p.Longest); p.Longest > 0 && (why == "" || longest.Before(at)) {
+		why, at = EndLongest, longest
+	}
+	switch {
+	case why == "":
+		return Plan{}
+	case now.Before(at):
+		return Plan{At: at}
+	}
+	return Plan{End: why}
+}
+
+// whenEmpty returns why and when a server ends that nobody is on; why is empty while
+// somebody is.
+func whenEmpty(s *State, p Policy) (why string, at time.Time) {
+	if len(s.Presence.Present) > 0 {
+		return "", time.Time{}
+	}
+	why, at = EndNoShow, s.Presence.Since.Add(p.NoShow)
 	if len(s.Presence.Departed) > 0 {
 		why = EndEmpty
 		empty := s.Presence.LastLeft().Add(p.Empty)
@@ -45,10 +72,7 @@ func Decide(s *State, p Policy, now time.Time) Plan {
 			at = empty
 		}
 	}
-	if now.Before(at) {
-		return Plan{At: at}
-	}
-	return Plan{End: why}
+	return why, at
 }
 
 func everybodyLeft(s *State) bool {

@@ -12,7 +12,7 @@ import (
 
 var (
 	t0     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	policy = Policy{NoShow: 2 * time.Minute, Empty: 10 * time.Second}
+	policy = Policy{NoShow: 2 * time.Minute, Empty: 10 * time.Second, Presence: 30 * time.Second, Longest: 3 * time.Hour}
 )
 
 func at(d time.Duration) time.Time { return t0.Add(d) }
@@ -30,7 +30,7 @@ func given(state string, expected, present, departed []string, lastLeft time.Tim
 	}
 	for _, p := range departed {
 		s.Presence.Enter(journal.Player{Player: p})
-		s.Presence.Leave(p, lastLeft)
+		s.Presence.Leave(p, lastLeft, false)
 	}
 	return s
 }
@@ -51,11 +51,14 @@ func TestDecide(t *testing.T) {
 		"a moment before no-show":            {given(allocated, both, nobody, nobody, never), 2*time.Minute - 1, Plan{At: at(2 * time.Minute)}},
 		"no-show":                            {given(allocated, both, nobody, nobody, never), 2 * time.Minute, Plan{End: EndNoShow}},
 		"no-show without a roster":           {given(allocated, nil, nobody, nobody, never), 2 * time.Minute, Plan{End: EndNoShow}},
-		"one plays, the other never came":    {given(allocated, both, ann, nobody, never), time.Hour, Plan{}},
+		"one plays, the other never came":    {given(allocated, both, ann, nobody, never), time.Hour, Plan{At: at(3 * time.Hour)}},
+		"one plays for too long":             {given(allocated, both, ann, nobody, never), 3 * time.Hour, Plan{End: EndLongest}},
+		"both play for too long":             {given(allocated, both, both, nobody, never), 3 * time.Hour, Plan{End: EndLongest}},
+		"the last leaves late":               {given(allocated, both, nobody, both, at(3*time.Hour-time.Second)), 3*time.Hour - time.Second, Plan{At: at(3 * time.Hour)}},
 		"first left before second came":      {given(allocated, both, nobody, ann, at(5*time.Second)), time.Minute, Plan{At: at(2 * time.Minute)}},
 		"first left, second never came":      {given(allocated, both, nobody, ann, at(5*time.Second)), 2 * time.Minute, Plan{End: EndEmpty}},
 		"first left late, second never came": {given(allocated, both, nobody, ann, at(5*time.Minute)), 5*time.Minute + 9*time.Second, Plan{At: at(5*time.Minute + 10*time.Second)}},
-		"one left, one plays":                {given(allocated, both, []string{"bob"}, ann, at(5*time.Second)), time.Hour, Plan{}},
+		"one left, one plays":                {given(allocated, both, []string{"bob"}, ann, at(5*time.Second)), time.Hour, Plan{At: at(3 * time.Hour)}},
 		"all left, not empty long enough":    {given(allocated, both, nobody, both, at(30*time.Second)), 39 * time.Second, Plan{At: at(40 * time.Second)}},
 		"all left":                           {given(allocated, both, nobody, both, at(30*time.Second)), 40 * time.Second, Plan{End: EndEmpty}},
 		"all left, no roster, early":         {given(allocated, nil, nobody, both, at(30*time.Second)), time.Minute, Plan{At: at(2 * time.Minute)}},
@@ -69,6 +72,15 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestDecideUnbounded: a studio whose matches may last for ever.
+func TestDecideUnbounded(t *testing.T) {
+	unbounded := policy
+	unbounded.Longest = 0
+	if got := Decide(given(agones.Allocated, nil, []string{"ann"}, nil, time.Time{}), unbounded, at(1000*time.Hour)); got != (Plan{}) {
+		t.Errorf("%+v", got)
+	}
+}
+
 // FuzzDecide holds the decision against its promises over any history.
 func FuzzDecide(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3}, uint16(60))
@@ -79,14 +91,18 @@ func FuzzDecide(f *testing.F) {
 			now = now.Add(time.Duration(m) * time.Second)
 			player := string(rune('a' + m%3))
 			if _, here := s.Presence.Present[player]; here {
-				s.Presence.Leave(player, now)
+				s.Presence.Leave(player, now, m%2 == 0)
 			} else {
 				s.Presence.Enter(journal.Player{Player: player, Since: now})
 			}
 		}
 		now = now.Add(time.Duration(seconds) * time.Second)
 		plan := Decide(s, policy, now)
-		if plan.End != "" && (len(s.Presence.Present) > 0 || now.Before(s.Presence.LastLeft().Add(policy.Empty))) {
+		longest := now.Sub(t0) >= policy.Longest
+		if longest && plan.End == "" {
+			t.Errorf("a match of %v goes on: %+v", now.Sub(t0), plan)
+		}
+		if plan.End != "" && !longest && (len(s.Presence.Present) > 0 || now.Before(s.Presence.LastLeft().Add(policy.Empty))) {
 			t.Errorf("ended too early: %+v", s)
 		}
 		if plan.End == "" && len(s.Presence.Present) == 0 && !plan.At.After(now) {

@@ -3,7 +3,6 @@ package admission
 import (
 	"testing"
 
-	"torikumi/gameserver/internal/journal"
 	"torikumi/pkg/statediagram"
 )
 
@@ -27,41 +26,17 @@ func TestPhaseDiagram(t *testing.T) {
 
 // TestPlayerDiagram tries what can happen to a player in each state.
 func TestPlayerDiagram(t *testing.T) {
-	const name = "ann"
-	state := func(p *journal.Presence) string {
-		if _, ok := p.Present[name]; ok {
-			return "Present"
-		}
-		if _, ok := p.Departed[name]; ok {
-			return "Departed"
-		}
-		return "Expected"
-	}
 	drawn := []statediagram.Transition{{From: statediagram.Terminal, To: "Expected"}}
-	for _, moves := range [][]string{{}, {"admit"}, {"admit", "depart"}} {
-		for _, last := range []string{"admit", "depart"} {
-			j, err := journal.Open("", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := j.Presence()
-			do := func(move string) error {
-				if move == "admit" {
-					p.Enter(journal.Player{Player: name})
-					return nil
-				}
-				return j.Depart(name, t0)
-			}
+	events := []string{"admit", "depart", "lapse", "return"}
+	for _, moves := range [][]string{{}, {"admit"}, {"admit", "depart"}, {"admit", "lapse"}} {
+		for _, last := range events {
+			h := newPresenceHarness(t, "ann")
 			for _, move := range moves {
-				if err := do(move); err != nil {
-					t.Fatal(err)
-				}
+				h.do(move)
 			}
-			from := state(p)
-			if err := do(last); err != nil {
-				t.Fatal(err)
-			}
-			if to := state(p); to != from || last == "admit" {
+			from := h.state()
+			h.do(last)
+			if to := h.state(); to != from || last == "admit" {
 				drawn = append(drawn, statediagram.Transition{From: from, To: to, Label: last})
 			}
 		}

@@ -20,6 +20,9 @@ const requestTimeout = 10 * time.Second
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 1 << 20
 
+// ErrOtherMatch says that the gate's server is not there for the match.
+var ErrOtherMatch = errors.New("the game server is not, or no longer, there for this match")
+
 // ErrNotPresent says that the gate does not know the player as present.
 var ErrNotPresent = errors.New("the gate does not know the player as present")
 
@@ -81,6 +84,17 @@ func (c *Client) Depart(ctx context.Context, player, admission string) error {
 	return c.do(ctx, http.MethodPost, "/v1/departures", DepartureRequest{Player: player, Admission: admission}, "", nil)
 }
 
+// Report tells who is there, and returns who is not to be. The error may be
+// ErrOtherMatch.
+func (c *Client) Report(ctx context.Context, p Presence) ([]RefusedStay, error) {
+	if p.Players == nil {
+		p.Players = []Stay{}
+	}
+	var answer PresenceAnswer
+	err := c.do(ctx, http.MethodPut, "/v1/presence", p, "", &answer)
+	return answer.Refused, err
+}
+
 // Roster asks who is here.
 func (c *Client) Roster(ctx context.Context) (Roster, error) {
 	var r Roster
@@ -136,6 +150,8 @@ func interpret(path string, status int, data []byte, out any) error {
 	switch {
 	case p.Reason == "not_present":
 		return ErrNotPresent
+	case p.Reason == string(token.ReasonWrongMatch) && status == http.StatusConflict:
+		return ErrOtherMatch
 	case p.Reason != "" && (status == http.StatusForbidden || status == http.StatusServiceUnavailable):
 		return &Refusal{Reason: token.Reason(p.Reason), Retryable: p.Retryable, Renewable: p.Renewable}
 	}

@@ -4,6 +4,8 @@
 //
 //	POST /v1/admissions  {"token":"…"}   200 Admission, 403 or 503 problem with a reason
 //	POST /v1/departures  {"player":"…"}  204, 404 or 503 problem
+//	PUT  /v1/presence    {"match_id":"…","players":[…]}
+//	                                     200 PresenceAnswer, 409 or 503 problem
 //	GET  /v1/roster                      200 Roster, or 503 problem
 //
 // A refusal is 403 if the player is to blame or late, and 503 if something of
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"torikumi/pkg/problem"
+	"torikumi/pkg/token"
 )
 
 // KeyHeader names a request for admission.
@@ -45,6 +48,30 @@ type DepartureRequest struct {
 	// Admission, if given, is the stay that has ended: the report then cannot
 	// end a later one.
 	Admission string `json:"admission,omitempty"`
+}
+
+// Presence is everybody who is there for a match.
+type Presence struct {
+	MatchID string `json:"match_id"`
+	Players []Stay `json:"players"`
+}
+
+// Stay is a player's presence since one admission.
+type Stay struct {
+	Player    string `json:"player"`
+	Admission string `json:"admission"`
+}
+
+// PresenceAnswer names those who are not to be there.
+type PresenceAnswer struct {
+	Refused []RefusedStay `json:"refused"`
+}
+
+// RefusedStay is a player whose connection has to be dropped, and why.
+type RefusedStay struct {
+	Player    string       `json:"player"`
+	Admission string       `json:"admission"`
+	Reason    token.Reason `json:"reason"`
 }
 
 // Roster is who is expected, present and gone. Bots are those that the game
@@ -79,6 +106,8 @@ type Player struct {
 	Team      string    `json:"team"`
 	Since     time.Time `json:"since"`
 	Admission string    `json:"admission"`
+	// Lapsed: nobody has said that the player left; the game server no longer named them.
+	Lapsed bool `json:"lapsed,omitempty"`
 }
 
 // refusalBody is a problem with the extension members of a refusal.

@@ -20,6 +20,9 @@ import (
 const (
 	// maxBody holds a token of the largest size that is looked at, and its JSON.
 	maxBody = 16 << 10
+	// maxPresence holds maxStays players with names and admissions of usual length.
+	maxPresence = 1 << 20
+	maxStays    = 8192
 	// bodyTimeout is how long a caller on this machine may take to send it.
 	bodyTimeout = 5 * time.Second
 	maxKey      = 128
@@ -30,6 +33,7 @@ type Handler struct {
 	controller *admission.Controller
 	admitted   prometheus.Counter
 	refused    *prometheus.CounterVec
+	lapsed     prometheus.Counter
 }
 
 // NewHandler makes a Handler and registers its metrics.
@@ -38,11 +42,12 @@ func NewHandler(c *admission.Controller, registry prometheus.Registerer) *Handle
 		controller: c,
 		admitted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "torikumi_gate_admitted_total", Help: "Players let in."}),
 		refused:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "torikumi_gate_refused_total", Help: "Players refused, by reason."}, []string{"reason"}),
+		lapsed:     prometheus.NewCounter(prometheus.CounterOpts{Name: "torikumi_gate_lapsed_total", Help: "Players taken for gone because the game server did not name them any more."}),
 	}
 	present := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "torikumi_gate_present", Help: "Players in the match."}, func() float64 {
 		return float64(len(c.Snapshot().Present))
 	})
-	registry.MustRegister(h.admitted, h.refused, present)
+	registry.MustRegister(h.admitted, h.refused, h.lapsed, present)
 	return h
 }
 
@@ -50,12 +55,13 @@ func NewHandler(c *admission.Controller, registry prometheus.Registerer) *Handle
 func (h *Handler) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/admissions", h.admit)
 	mux.HandleFunc("POST /v1/departures", h.depart)
+	mux.HandleFunc("PUT /v1/presence", h.presence)
 	mux.HandleFunc("GET /v1/roster", h.roster)
 }
 
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
 	var req AdmissionRequest
-	if p := read(w, r, &req); p != nil {
+	if p := read(w, r, maxBody, &req); p != nil {
 		p.Write(w)
 		return
 	}
@@ -97,7 +103,7 @@ func refuse(w http.ResponseWriter, err error) token.Reason {
 
 func (h *Handler) depart(w http.ResponseWriter, r *http.Request) {
 	var req DepartureRequest
-	if p := read(w, r, &req); p != nil {
+	if p := read(w, r, maxBody, &req); p != nil {
 		p.Write(w)
 		return
 	}
@@ -116,6 +122,68 @@ func (h *Handler) depart(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 	}
 }
+
+func (h *Handler) presence(w http.ResponseWriter, r *http.Request) {
+	var req Presence
+	if p := read(w, r, maxPresence, &req); p != nil {
+		p.Write(w)
+		return
+	}
+	stays, wrong := checkPresence(req)
+	if wrong != nil {
+		wrong.Write(w)
+		return
+	}
+	reported, err := h.controller.Report(r.Context(), req.MatchID, stays)
+	var refusal *admission.Refusal
+	switch {
+	case errors.As(err, &refusal) && refusal.Reason == token.ReasonWrongMatch:
+		p := problem.New(http.StatusConflict, refusal.Detail)
+		p.Reason = string(refusal.Reason)
+		p.Write(w)
+		return
+	case err != nil:
+		refuse(w, err)
+		return
+	}
+	h.lapsed.Add(float64(reported.Lapsed))
+	answer := PresenceAnswer{Refused: []RefusedStay{}}
+	for _, s := range reported.Refused {
+		answer.Refused = append(answer.Refused, RefusedStay{Player: s.Player, Admission: s.Admission, Reason: s.Reason})
+	}
+	writeJSON(w, http.StatusOK, "application/json", answer)
+}
+
+// checkPresence returns the stays of a report, or what is wrong with it.
+func checkPresence(req Presence) ([]admission.Stay, *problem.Problem) {
+	var fields []problem.Field
+	switch {
+	case req.MatchID == "":
+		fields = append(fields, problem.Field{Field: "match_id", Rule: "must be the match_id of the admissions"})
+	case req.Players == nil:
+		fields = append(fields, problem.Field{Field: "players", Rule: "must list everybody who is there; nobody: []"})
+	case len(req.Players) > maxStays:
+		fields = append(fields, problem.Field{Field: "players", Rule: fmt.Sprintf("must be at most %d", maxStays)})
+	}
+	stays := make([]admission.Stay, 0, len(req.Players))
+	for i, p := range req.Players {
+		if !token.ValidPlayer(p.Player) {
+			fields = append(fields, problem.Field{Field: fmt.Sprintf("players[%d].player", i), Rule: "must be the name of a player"})
+		}
+		if !journal.ValidID(p.Admission) {
+			fields = append(fields, problem.Field{Field: fmt.Sprintf("players[%d].admission", i), Rule: "must be the admission that let the player in"})
+		}
+		stays = append(stays, admission.Stay{Player: p.Player, Admission: p.Admission})
+	}
+	if len(fields) > 0 {
+		wrong := problem.New(http.StatusBadRequest, "the request is invalid", fields[:min(len(fields), maxFields)]...)
+		return nil, &wrong
+	}
+	return stays, nil
+}
+
+// maxFields bounds how many mistakes one answer names.
+const maxFields = 20
 
 func (h *Handler) roster(w http.ResponseWriter, r *http.Request) {
 	if err := h.controller.Await(r.Context()); err != nil {
@@ -141,7 +209,7 @@ func (h *Handler) roster(w http.ResponseWriter, r *http.Request) {
 func players(list []journal.Player) []Player {
 	all := make([]Player, 0, len(list))
 	for _, g := range list {
-		all = append(all, Player{Player: g.Player, Team: g.Team, Since: g.Since, Admission: g.Admission})
+		all = append(all, Player{Player: g.Player, Team: g.Team, Since: g.Since, Admission: g.Admission, Lapsed: g.Lapsed})
 	}
 	return all
 }
@@ -149,19 +217,19 @@ func players(list []journal.Player) []Player {
 // read fills v from the body: one JSON object with known members. The media type
 // is asked for because a page in a browser on this machine cannot send it to
 // another origin without being allowed to.
-func read(w http.ResponseWriter, r *http.Request, v any) *problem.Problem {
+func read(w http.ResponseWriter, r *http.Request, limit int64, v any) *problem.Problem {
 	fail := func(status int, detail string) *problem.Problem { p := problem.New(status, detail); return &p }
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return fail(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
 	// Not every ResponseWriter has deadlines; those of net/http have.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body must have at most %d bytes", maxBody))
+		return fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body must have at most %d bytes", limit))
 	case err != nil:
 		return fail(http.StatusBadRequest, "the body could not be read")
 	}

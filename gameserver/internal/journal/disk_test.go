@@ -97,9 +97,20 @@ func steps(j *Journal) []func() error {
 	allocate := func(match string) func() error {
 		return func() error { _, err := j.Allocate("uid", "games/arena", match, t0); return err }
 	}
-	depart := func(player string) func() error { return func() error { return j.Depart(player, t0.Add(time.Second)) } }
+	depart := func(player string) func() error {
+		return func() error { return j.Depart(player, t0.Add(time.Second), false) }
+	}
+	lapse := func(player string) func() error {
+		return func() error { return j.Depart(player, t0.Add(time.Second), true) }
+	}
+	back := func(player, id string) func() error {
+		return func() error {
+			return j.Return(Player{Player: player, Team: "red", Admission: id, Attempt: "a-" + id, Since: t0})
+		}
+	}
 	return []func() error{
 		allocate(""), j.MarkFresh, allocate("m-1"), admit("ann", "1"), admit("bob", "2"), depart("ann"), admit("ann", "3"), depart("bob"),
+		lapse("ann"), back("ann", "3"), lapse("ann"),
 		allocate(""), allocate("m-2"), admit("carl", "4"), depart("carl"),
 	}
 }
@@ -257,7 +268,7 @@ func TestDepartedStayBounded(t *testing.T) {
 	for i := range maxDeparted + 100 {
 		name := strconv.Itoa(i)
 		p.Enter(Player{Player: name})
-		p.Leave(name, t0.Add(time.Duration(i)))
+		p.Leave(name, t0.Add(time.Duration(i)), false)
 	}
 	if len(p.Departed) != maxDeparted {
 		t.Errorf("%d departed players are kept", len(p.Departed))

@@ -15,7 +15,7 @@
 //	                                      a new allocation, nobody has come yet; without match: the server is free
 //	{"type":"admitted","player":…,"team":…,"jti":ID,"exp":S,"attempt":…,"at":T}
 //	                                      the player has come in; the token is used, unless exp is left out
-//	{"type":"departed","player":…,"at":T} the player, who was present, has left
+//	{"type":"departed","player":…,"at":T} the player, who was present, has left; "lapsed":true: nobody has said so
 //
 // Times T are RFC 3339. A player comes in with one record, so that there is no moment
 // at which the token is used and the player is not here.
@@ -180,7 +180,7 @@ func (j *Journal) Allocate(uid, server, match string, at time.Time) (restored bo
 // other answer is a [*token.Refusal]. expiry and issued are those of the token.
 func (j *Journal) Admit(player Player, expiry, issued time.Time) (reconnect bool, err error) {
 	switch {
-	case !validTokenID(player.Admission):
+	case !ValidID(player.Admission):
 		return false, token.Refuse(token.ReasonBadClaim, "jti is not the id of a token")
 	case j.closed:
 		return false, &token.Refusal{Reason: token.ReasonJournalUnavailable, Detail: "shutting down", Cause: errClosed}
@@ -203,15 +203,31 @@ func (j *Journal) Admit(player Player, expiry, issued time.Time) (reconnect bool
 	return j.contents.presence.Enter(player), nil
 }
 
-// Depart makes a present player a departed one; nothing happens if the player is not
-// present. An error says that the next gate would take the player for present; this
-// one does not.
-func (j *Journal) Depart(player string, at time.Time) error {
+// Depart makes a present player a departed one, by the word of the game server or,
+// lapsed, for want of it; nothing happens if the player is not present. An error says
+// that the next gate would take the player for present; this one does not.
+func (j *Journal) Depart(player string, at time.Time, lapsed bool) error {
 	if _, ok := j.Presence().Present[player]; !ok {
 		return nil
 	}
-	return j.record(record{Type: kindDeparted, Player: player, At: at})
+	return j.record(record{Type: kindDeparted, Player: player, At: at, Lapsed: lapsed})
 }
+
+// Return makes a player present without a token, by the word of the game server: one
+// whose stay has lapsed, or whom a lost journal knew. An error says that the next gate
+// would not know of them; this one does.
+func (j *Journal) Return(player Player) error {
+	if !ValidID(player.Admission) {
+		return fmt.Errorf("return of %q: not the id of an admission", player.Player)
+	}
+	return j.record(record{
+		Type: kindAdmitted, Player: player.Player, Team: player.Team, At: player.Since, ID: player.Admission, Attempt: player.Attempt,
+	})
+}
+
+// Incomplete reports whether somebody may be here whom the journal does not know: what
+// an earlier gate has written is lost, and the gate has not seen the match begin.
+func (j *Journal) Incomplete() bool { return !j.contents.start.IsZero() }
 
 // Close ends the use of the file, for another Journal to open. Later uses of tokens
 // are refused. The second and later calls do nothing.

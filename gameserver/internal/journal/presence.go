@@ -20,6 +20,9 @@ type Player struct {
 	// Attempt is the caller's name for the request that did it, so that a
 	// request whose answer was lost can be made again.
 	Attempt string
+	// Lapsed, of the departed: nobody has reported that they left. The game server
+	// no longer named them among those who are there.
+	Lapsed bool
 }
 
 // Presence is who has come for one allocation of the game server, and who has left.
@@ -47,15 +50,19 @@ func (p *Presence) Enter(player Player) (reconnect bool) {
 	return present || departed
 }
 
-// Leave makes a present player a departed one.
-func (p *Presence) Leave(name string, at time.Time) {
+// Leave makes a present player a departed one. Lapsed is of one whose departure
+// nobody has reported.
+func (p *Presence) Leave(name string, at time.Time, lapsed bool) {
 	player := p.Present[name]
 	delete(p.Present, name)
 	if len(p.Departed) >= maxDeparted {
 		oldest := slices.MinFunc(slices.Collect(maps.Values(p.Departed)), func(a, b Player) int { return a.Since.Compare(b.Since) })
 		delete(p.Departed, oldest.Player)
 	}
-	player.Since, player.Attempt = at, ""
+	player.Since, player.Lapsed = at, lapsed
+	if !lapsed {
+		player.Attempt = ""
+	}
 	p.Departed[name] = player
 }
 

@@ -26,7 +26,7 @@ const (
 	// a player has come in with a token: Player, Team, ID, Attempt, At, and, if the
 	// token has to be remembered, Expiry.
 	kindAdmitted kind = "admitted"
-	// a player who was present has left: Player, At.
+	// a player who was present has left: Player, At; Lapsed if nobody has said so.
 	kindDeparted kind = "departed"
 )
 
@@ -45,6 +45,7 @@ type record struct {
 	Player  string    `json:"player,omitempty"`
 	Team    string    `json:"team,omitempty"`
 	Attempt string    `json:"attempt,omitempty"`
+	Lapsed  bool      `json:"lapsed,omitempty"`
 }
 
 // line returns the record with the line end that makes it count.
@@ -71,7 +72,7 @@ func newContents() contents { return contents{used: map[string]int64{}, presence
 func (c *contents) apply(r record) error {
 	switch r.Type {
 	case kindUsed:
-		if !validTokenID(r.ID) {
+		if !ValidID(r.ID) {
 			return errors.New("used: no id")
 		}
 		c.used[r.ID] = r.Expiry
@@ -81,7 +82,7 @@ func (c *contents) apply(r record) error {
 		c.presence = newPresence()
 		c.presence.UID, c.presence.Server, c.presence.Match, c.presence.Since = r.UID, r.Server, r.Match, r.At
 	case kindAdmitted:
-		if !validTokenID(r.ID) || r.Player == "" {
+		if !ValidID(r.ID) || r.Player == "" {
 			return errors.New("admitted: no id or player")
 		}
 		if r.Expiry != 0 {
@@ -92,7 +93,7 @@ func (c *contents) apply(r record) error {
 		if _, ok := c.presence.Present[r.Player]; !ok {
 			return errors.New("departed: not present")
 		}
-		c.presence.Leave(r.Player, r.At)
+		c.presence.Leave(r.Player, r.At, r.Lapsed)
 	default:
 		return fmt.Errorf("unknown type %q", r.Type)
 	}
@@ -111,7 +112,7 @@ func (c *contents) records() []record {
 		return record{Type: kindAdmitted, Player: q.Player, Team: q.Team, At: q.Since, ID: q.Admission, Attempt: q.Attempt}
 	}
 	for _, q := range p.Departed {
-		all = append(all, admitted(q), record{Type: kindDeparted, Player: q.Player, At: q.Since})
+		all = append(all, admitted(q), record{Type: kindDeparted, Player: q.Player, At: q.Since, Lapsed: q.Lapsed})
 	}
 	for _, q := range p.Present {
 		all = append(all, admitted(q))
@@ -138,8 +139,9 @@ func parse(data []byte) (c contents, whole bool) {
 	return c, whole
 }
 
-// validTokenID is the rule for ids of tokens; it is wider than a frontend's.
-func validTokenID(id string) bool { return token.Matches(id, "_-", 64) }
+// ValidID reports whether a text can be the id of a token, and so of an admission; the
+// rule is wider than a frontend's.
+func ValidID(id string) bool { return token.Matches(id, "_-", 64) }
 
 // size is how many records it takes.
 func (c *contents) size() int {

@@ -58,6 +58,9 @@ func (u *Server) finish(p *pending, admission gateapi.Admission, err error) {
 	if u.perIP[p.addr.Addr()]--; u.perIP[p.addr.Addr()] <= 0 {
 		delete(u.perIP, p.addr.Addr())
 	}
+	if err == nil {
+		u.match = admission.MatchID
+	}
 	var refusal *gateapi.Refusal
 	switch {
 	case err == nil && (u.over(admission.MatchID) || u.closed):

@@ -30,6 +30,7 @@ import (
 type Gate interface {
 	Admit(ctx context.Context, raw, key string) (gateapi.Admission, error)
 	Depart(ctx context.Context, player, admission string) error
+	Report(ctx context.Context, p gateapi.Presence) ([]gateapi.RefusedStay, error)
 	Roster(ctx context.Context) (gateapi.Roster, error)
 }
 
@@ -41,6 +42,8 @@ type Options struct {
 	Idle time.Duration
 	// GateTimeout is how long a newcomer waits for a gate that is out of reach.
 	GateTimeout time.Duration
+	// PresenceInterval is the time between two reports of who is here.
+	PresenceInterval time.Duration
 	// MaxPending is how many newcomers wait for the gate at a time, in all and
 	// from one IP address.
 	MaxPending, MaxPendingPerIP int
@@ -82,6 +85,8 @@ type Server struct {
 	suspect   bool              // the gate may believe in players who are not here
 	clearing  bool              // newcomers have to wait until that is cleared up
 	ended     string            // the match that was over last
+	match     string            // of the last admission
+	gateSeen  time.Time         // when it last answered a report, or the server was made
 	closed    bool
 }
 
@@ -104,7 +109,7 @@ func New(o Options) *Server {
 		o: o, secret: []byte(rand.Text()), joins: make(chan *pending, o.MaxPending), departing: make(chan struct{}, 1),
 		sessions: map[netip.AddrPort]*session{}, players: map[string]*session{},
 		pending: map[netip.AddrPort]*pending{}, perIP: map[netip.Addr]int{}, leavers: map[string]string{},
-		strangers: newLimiter(o.StrangerRate), joinRate: newLimiter(o.StrangerRate),
+		strangers: newLimiter(o.StrangerRate), joinRate: newLimiter(o.StrangerRate), gateSeen: o.Now(),
 	}
 }
 
@@ -118,6 +123,7 @@ func (u *Server) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { u.report(ctx); return nil })
 	group.Go(func() error { u.sweep(ctx); return nil })
+	group.Go(func() error { u.keepReporting(ctx); return nil })
 	group.Go(func() error { return u.read(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()

@@ -61,6 +61,10 @@ func (g *fakeGate) Depart(_ context.Context, player, _ string) error {
 	return nil
 }
 
+func (g *fakeGate) Report(context.Context, gateapi.Presence) ([]gateapi.RefusedStay, error) {
+	return nil, nil
+}
+
 func (g *fakeGate) Roster(context.Context) (r gateapi.Roster, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -78,7 +82,7 @@ func open(t *testing.T, g *fakeGate, rate int) (*Server, net.Conn) {
 		t.Fatal(err)
 	}
 	a := New(Options{
-		Conn: conn, Gate: g, Idle: time.Minute, GateTimeout: gateTimeout(g), MaxPending: 8, MaxPendingPerIP: 6,
+		Conn: conn, Gate: g, Idle: time.Minute, GateTimeout: gateTimeout(g), PresenceInterval: time.Minute, MaxPending: 8, MaxPendingPerIP: 6,
 		StrangerRate: rate, Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -43,6 +43,8 @@ const (
 	KickReplaced  = "replaced"
 	KickMatchOver = "match_over"
 	KickShutdown  = "shutdown"
+	// KickNotAdmitted: the gate does not know the player as admitted.
+	KickNotAdmitted = "not_admitted"
 )
 
 // Reasons for REFUSED that are the server's own; the gate's come beside them.

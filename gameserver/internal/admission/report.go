@@ -1,0 +1,132 @@
+package admission
+
+import (
+	"context"
+	"time"
+
+	"torikumi/gameserver/internal/journal"
+	"torikumi/pkg/token"
+)
+
+// Reasons for not taking a player for present whom the game server names; beside them
+// there is ReasonNotOnRoster. Their text never changes.
+const (
+	// ReasonSuperseded: the player has come in anew since; only the newer stay counts.
+	ReasonSuperseded token.Reason = "superseded"
+	// ReasonDeparted: the game server has said that this stay is over.
+	ReasonDeparted token.Reason = "departed"
+	// ReasonNotAdmitted: the gate has not let this player in.
+	ReasonNotAdmitted token.Reason = "not_admitted"
+)
+
+// Stay is a player's presence from one admission on.
+type Stay struct {
+	Player, Admission string
+}
+
+// RefusedStay is one that the game server names and that does not count.
+type RefusedStay struct {
+	Stay
+	Reason token.Reason
+}
+
+// Reported is what became of a report.
+type Reported struct {
+	// Refused are in the order of the report.
+	Refused []RefusedStay
+	// Lapsed is how many stays have ended because the report does not name them.
+	Lapsed int
+}
+
+// Report takes in who is there for a match, by the word of the game server. A stay
+// lapses when a report does not name it and none has for Policy.Presence; a report
+// that names it later brings it back. So no stay ends because nothing is heard: a
+// server that has no time to report, or a gate that was away, costs nobody their place.
+// The error is a [*Refusal].
+func (c *Controller) Report(ctx context.Context, match string, stays []Stay) (Reported, error) {
+	if err := c.Await(ctx); err != nil {
+		return Reported{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, now := &c.state, c.o.Now()
+	if s.Presence.Match == "" || s.Presence.Match != match {
+		return Reported{}, &Refusal{Reason: token.ReasonWrongMatch, Detail: "the server is not, or no longer, there for this match"}
+	}
+	var r Reported
+	for _, stay := range stays {
+		if reason := c.confirm(stay, now); reason != "" {
+			r.Refused = append(r.Refused, RefusedStay{Stay: stay, Reason: reason})
+		}
+	}
+	for name, p := range s.Presence.Present {
+		if now.Sub(c.heard(p)) < c.o.Policy.Presence {
+			continue
+		}
+		r.Lapsed++
+		c.recorded.Record(c.o.Journal.Depart(name, now, true))
+		c.o.Logger.Warn("player has lapsed: the game server no longer names them, and has not said that they left", "player", name, "match", match)
+	}
+	c.forget()
+	c.wake()
+	return r, nil
+}
+
+// forget drops what is known of stays that are over; mu is held.
+func (c *Controller) forget() {
+	here := map[string]time.Time{}
+	for _, p := range c.state.Presence.Present {
+		if t, ok := c.confirmed[p.Admission]; ok {
+			here[p.Admission] = t
+		}
+	}
+	c.confirmed = here
+}
+
+// heard returns when the player was last known to be here; mu is held.
+func (c *Controller) heard(p journal.Player) time.Time {
+	last := p.Since
+	for _, t := range []time.Time{c.confirmed[p.Admission], c.begun} {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
+}
+
+// confirm takes a stay for one that goes on, or returns why it does not; mu is held.
+func (c *Controller) confirm(stay Stay, now time.Time) token.Reason {
+	s := &c.state
+	here, present := s.Presence.Present[stay.Player]
+	gone, departed := s.Presence.Departed[stay.Player]
+	switch {
+	case present && here.Admission == stay.Admission:
+		c.confirmed[stay.Admission] = now
+		return ""
+	case present:
+		return ReasonSuperseded
+	case departed && gone.Lapsed && gone.Admission == stay.Admission:
+		gone.Since, gone.Lapsed = now, false
+		c.bringBack(gone)
+		return ""
+	case departed:
+		return ReasonDeparted
+	}
+	team, expected := s.Expected[stay.Player]
+	switch {
+	case len(s.Expected) > 0 && !expected:
+		return ReasonNotOnRoster
+	case !c.o.Journal.Incomplete():
+		return ReasonNotAdmitted
+	}
+	// An earlier gate has let them in, and its journal is lost.
+	c.bringBack(journal.Player{Player: stay.Player, Team: team, Since: now, Admission: stay.Admission})
+	return ""
+}
+
+// bringBack makes a player present, by the word of the game server; mu is held.
+func (c *Controller) bringBack(p journal.Player) {
+	c.recorded.Record(c.o.Journal.Return(p))
+	c.confirmed[p.Admission] = p.Since
+	c.o.Logger.Info("player is here, says the game server", "player", p.Player, "match", c.state.Presence.Match)
+}
