@@ -279,9 +279,12 @@ func (r *Reconciler) actAll(ctx context.Context, s *decide.State, all []decide.A
 func (r *Reconciler) persist(ctx context.Context, s *decide.State, p decide.Plan) error {
 	f := s.Failover
 	if p.Status != nil {
-		old := f.Status
+		before := f.DeepCopy()
+		old := before.Status
 		f.Status = *p.Status
-		if err := r.opts.Client.Status().Update(ctx, f); err != nil {
+		// A patch leaves fields alone that this version does not know: a newer
+		// one's, during an update. The lock is why nothing else is overwritten.
+		if err := r.opts.Client.Status().Patch(ctx, f, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			f.Status = old
 			return fmt.Errorf("persist status: %w", err)
 		}

@@ -2,7 +2,6 @@ package decide
 
 import (
 	"fmt"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -19,7 +18,7 @@ func (d *decision) active() {
 		return
 	}
 	if d.s.Node.Health == Ready && !d.deleting() {
-		d.st.Phase = v1.Recovering
+		d.enter(v1.Recovering)
 		d.event(Normal, "Recovering", "the node is Ready again")
 		d.recovering()
 		return
@@ -155,87 +154,13 @@ func (d *decision) comeBack() {
 	}
 }
 
-// inherit takes over the taint of the failover that this one replaces, and tells
-// whether there was one.
-func (d *decision) inherit() bool {
-	o := d.predecessor()
-	if o == nil || o.Status.Taint == v1.TaintNone || !d.s.Node.Tainted {
-		return false
-	}
-	d.st.Taint = v1.TaintSet
-	d.condition(v1.TaintApplied, metav1.ConditionTrue, "Inherited", "from failover "+o.Name)
-	return true
-}
-
-// taint is the last step, and the only one that ends what may still run.
-func (d *decision) taint() {
-	const kind = v1.TaintApplied
-	switch {
-	case d.f.Spec.ParentFailover != "":
-		return
-	case d.s.Node.Health == Gone:
-		// Its pods are collected because their Node does not exist.
-		d.st.Taint = v1.TaintNone
-		d.condition(kind, metav1.ConditionFalse, "NodeGone", "the Node does not exist")
-		return
-	case !d.tempReady() && !d.addedReady():
-		return
-	case d.st.Taint == v1.TaintSet && d.s.Node.Tainted:
-		return
-	case d.st.Taint == v1.TaintApplying && d.s.Node.Tainted:
-		d.st.Taint = v1.TaintSet
-		d.condition(kind, metav1.ConditionTrue, "Applied", "the dead node's pods are being deleted")
-		d.event(Normal, "TaintApplied", "out-of-service: the dead node's pods are deleted, its game servers restart on the temporary node")
-		return
-	case d.st.Taint == v1.TaintNone && d.s.Node.Tainted && d.inherit():
-		return
-	case d.st.Taint == v1.TaintNone && d.s.Node.Tainted:
-		d.condition(kind, metav1.ConditionFalse, "Foreign", "somebody else has tainted the node, and has to remove it")
-		return
-	}
-	if !d.fenced() {
-		return
-	}
-	d.st.Taint = v1.TaintApplying
-	d.do(Action{Kind: Taint, Node: d.f.Spec.OnpremNodeName, UID: d.s.Node.UID})
-	d.poll()
-}
-
-// fenced reports whether the node is known to be off, as far as the policy wants.
-func (d *decision) fenced() bool {
-	wait := func(reason, message string) bool {
-		d.condition(v1.TaintApplied, metav1.ConditionFalse, reason, message)
-		return false
-	}
-	switch {
-	case d.set.Fencing == FenceManual && !d.answered(v1.FencedAnnotation):
-		return wait("WaitingForFencing", "make sure that the node is off, then set the annotation "+v1.FencedAnnotation)
-	case d.set.Fencing == FenceWebhook && d.st.FencedAt == nil:
-		switch d.s.Fenced {
-		case NotCalled:
-			if d.st.FenceAfter == nil || d.reached(d.st.FenceAfter.Time) {
-				d.do(Action{Kind: Fence, Node: d.f.Spec.OnpremNodeName})
-			}
-			return false
-		case Accepted:
-			d.st.FencedAt, d.st.FenceAfter = d.instant(), nil
-			d.event(Normal, "Fenced", "the webhook confirms that the node is off")
-		default:
-			d.st.FenceAfter = v1.At(d.now.Add(heldRetry))
-			d.reached(d.st.FenceAfter.Time)
-			return wait("FencingFailed", d.s.FenceErr)
-		}
-	}
-	return true
-}
-
 func (d *decision) recovering() {
 	if d.deleting() {
 		d.leave(d.whyDeleting())
 		return
 	}
 	if d.down() {
-		d.st.Phase = v1.Active
+		d.enter(v1.Active)
 		d.event(Warning, "FailedAgain", "the node is not Ready again")
 		d.active()
 		return
@@ -261,31 +186,6 @@ func (d *decision) recovering() {
 	}
 }
 
-// untaint removes our taint.
-func (d *decision) untaint() {
-	switch {
-	case d.st.Taint == v1.TaintNone:
-	case d.s.Node.Tainted:
-		d.do(Action{Kind: Untaint, Node: d.f.Spec.OnpremNodeName, UID: d.s.Node.UID})
-		d.poll()
-	default:
-		d.st.Taint = v1.TaintNone
-		d.condition(v1.TaintApplied, metav1.ConditionFalse, "Removed", "the taint is gone")
-		d.event(Normal, "TaintRemoved", "pods may run on the node again")
-	}
-}
-
-// reveal shows the node's servers again that were hidden while it was dead:
-// where the taint has not come, their games have gone on.
-func (d *decision) reveal() {
-	for _, s := range d.s.Servers {
-		if s.Node == d.f.Spec.OnpremNodeName && s.Hidden && !s.Deleting {
-			d.do(Action{Kind: ShowServer, Server: s})
-			d.revealing = true
-		}
-	}
-}
-
 // restored gives a Node that was deleted and has come back its labels, and
 // reports whether it has them. One that was there all the time is left alone:
 // somebody may have changed its labels on purpose.
@@ -306,62 +206,4 @@ func (d *decision) restored() bool {
 	d.do(Action{Kind: LabelNode, Node: d.f.Spec.OnpremNodeName, Labels: lost})
 	d.poll()
 	return false
-}
-
-// leave begins the end: the temporary node is drained and deleted.
-func (d *decision) leave(why string) {
-	d.st.Phase = v1.Draining
-	if d.st.DrainStartedAt == nil {
-		d.st.DrainStartedAt = d.instant()
-	}
-	d.event(Normal, "Draining", why)
-	d.draining()
-}
-
-// hosted reports whether the VM that this failover shares is still to be had.
-// If not, it needs one of its own.
-func (d *decision) hosted() bool {
-	host := d.sibling(d.st.SharesWith)
-	if host != nil {
-		if next := d.successor(host.Name, host.Spec.OnpremNodeName); next != nil {
-			d.st.SharesWith = next.Name
-			return true
-		}
-		ends := host.DeletionTimestamp != nil || host.Status.Phase == v1.Draining || host.Status.Phase == v1.Completed ||
-			host.Status.Phase == v1.Recovering && host.Status.VM != nil && !d.now.Before(d.replacedAt(host)) ||
-			host.Status.Phase == v1.Active && d.outlived(host)
-		if !ends {
-			return true
-		}
-	}
-	if d.s.Node.Health == Ready || d.deleting() {
-		return true // it leaves anyway
-	}
-	d.st.SharesWith, d.st.ActiveAt = "", nil
-	d.st.Phase = v1.Pending
-	d.event(Warning, "SharedVMGone", "the shared VM goes away: this failover needs one of its own")
-	d.wakeAt(d.now.Add(time.Millisecond))
-	return false
-}
-
-// sharing waits for another failover's VM.
-func (d *decision) sharing() {
-	switch {
-	case d.deleting(), d.stable():
-		d.leave("no VM of its own to wait for")
-	case !d.hosted():
-	case d.s.Node.Health == Ready:
-	default:
-		d.deleteReadyLater()
-		host := d.sibling(d.st.SharesWith)
-		if host.Status.Phase != v1.Active && host.Status.Phase != v1.Recovering || !d.s.Temp.Ready {
-			d.wakeAt(d.now.Add(heldRetry))
-			return
-		}
-		d.st.Phase = v1.Active
-		d.st.ActiveAt = d.instant()
-		d.condition(v1.NodeJoined, metav1.ConditionTrue, "Shared", "the VM of failover "+host.Name)
-		d.event(Normal, "NodeJoined", fmt.Sprintf("failover %s's VM is Ready", host.Name))
-		d.active()
-	}
 }

@@ -90,6 +90,9 @@ func (w *harness) persist(f *v1.NodeFailover, old, status v1.NodeFailoverStatus)
 	if old.Phase != status.Phase {
 		w.say("%s: %s → %s", f.Spec.OnpremNodeName, cmpOr(old.Phase, "new"), status.Phase)
 		w.transition(old.Phase, status.Phase)
+		if !decide.Follows(old.Phase, status.Phase) {
+			w.broken("%q is followed by %q, which the table of phases does not have", old.Phase, status.Phase)
+		}
 	}
 	w.changes++
 	f.Status = *status.DeepCopy()

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	v1 "torikumi/failover/api/v1"
@@ -69,7 +71,7 @@ func (d *decision) run() {
 		return
 	}
 	if d.st.Phase == "" {
-		d.st.Phase = v1.Pending
+		d.enter(v1.Pending)
 	}
 	d.repair()
 	d.turnedBack()
@@ -96,18 +98,8 @@ func (d *decision) run() {
 	if d.s.Node.Health == Ready || d.deleting() && d.s.Node.Health == NotReady && !d.s.Node.Watched && !d.others() {
 		d.reveal()
 	}
-	switch d.st.Phase {
-	case v1.Pending:
-		d.pending()
-	case v1.Creating:
-		d.creating()
-		d.taintEarly()
-	case v1.Active:
-		d.active()
-	case v1.Recovering:
-		d.recovering()
-	case v1.Draining:
-		d.draining()
+	if p, ok := phases[d.st.Phase]; ok { // the API server lets no other one through
+		p.decide(d)
 	}
 }
 
@@ -220,7 +212,7 @@ func (d *decision) complete(reason, message string) {
 		d.poll()
 		return
 	}
-	d.st.Phase = v1.Completed
+	d.enter(v1.Completed)
 	d.st.CompletedAt = d.instant()
 	d.spend()
 	d.st.NextAttemptAt = nil
@@ -255,6 +247,14 @@ func (d *decision) do(a Action) { d.actions = append(d.actions, a) }
 
 func (d *decision) event(kind EventKind, reason, message string) {
 	d.events = append(d.events, Event{Kind: kind, Reason: reason, Message: message})
+}
+
+// condition sets a condition; its transition time is the decision's.
+func (d *decision) condition(kind string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&d.st.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: metav1.Time{Time: d.now}, ObservedGeneration: d.f.Generation,
+	})
 }
 
 // since is when a health timer begins that is persisted as t: what was not

@@ -25,7 +25,8 @@ var update = flag.Bool("update", false, "write what happens into the scenario fi
 
 // TestScenarios plays the scenarios in testdata. A file is a script, one command
 // a line, and what the harness logs while it is played. Together they go through
-// each phase transition that the docs draw, and no other.
+// each phase transition that the docs draw, and no other. The table of phases is
+// what the docs draw.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -38,6 +39,18 @@ func TestScenarios(t *testing.T) {
 		})
 	}
 	t.Run("phases", func(t *testing.T) { statediagram.Check(t, phasesDoc, phasesHeading, phases) })
+	t.Run("table", func(t *testing.T) { statediagram.Check(t, phasesDoc, phasesHeading, table()) })
+}
+
+// table is the table of phases as transitions, with the end of a failover.
+func table() []statediagram.Transition {
+	all := []statediagram.Transition{{From: string(v1.Completed), To: statediagram.Terminal}}
+	for _, from := range decide.Phases() {
+		for _, to := range decide.Next(from) {
+			all = append(all, statediagram.Transition{From: cmpOr(from, statediagram.Terminal), To: string(to)})
+		}
+	}
+	return all
 }
 
 // Where the phases of a NodeFailover are drawn.

@@ -2,26 +2,16 @@ package decide
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/pkg/agones"
 )
 
 // heldRetry is how often a failover that is held back looks for room.
 const heldRetry = 15 * time.Second
-
-// condition sets a condition; its transition time is the decision's.
-func (d *decision) condition(kind string, status metav1.ConditionStatus, reason, message string) {
-	meta.SetStatusCondition(&d.st.Conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: message,
-		LastTransitionTime: metav1.Time{Time: d.now}, ObservedGeneration: d.f.Generation,
-	})
-}
 
 func (d *decision) pending() {
 	switch older := d.duplicateOf(); {
@@ -99,7 +89,7 @@ func (d *decision) hold(reason, message string) {
 
 func (d *decision) admit(message string) {
 	d.condition(v1.Admitted, metav1.ConditionTrue, "Admitted", message)
-	d.st.Phase = v1.Creating
+	d.enter(v1.Creating)
 	d.event(Normal, "Admitted", message)
 }
 
@@ -141,24 +131,6 @@ func (d *decision) storm() string {
 		d.s.Down, d.s.Watched, d.set.StormGrace, v1.ProceedAnnotation)
 }
 
-// deleteReady deletes the dead node's Ready servers, and hides those in use:
-// allocation would still hand them out, the latter to who asks for a game to
-// join. One that shuts down is a Ready one whose deletion was cut short.
-func (d *decision) deleteReady() {
-	if d.f.Spec.ParentFailover != "" {
-		return
-	}
-	for _, s := range d.s.Servers {
-		switch {
-		case s.Node != d.f.Spec.OnpremNodeName || s.Deleting:
-		case s.State == agones.Ready || s.State == agones.Shutdown:
-			d.do(Action{Kind: DeleteServer, Server: s})
-		case s.InUse() && s.Allocatable:
-			d.do(Action{Kind: HideServer, Server: s})
-		}
-	}
-}
-
 // overBudget tells which limit the next VM would break, if any.
 func (d *decision) overBudget() (reason, message string) {
 	vms, cost := 0, d.pick().MilliCost
@@ -188,141 +160,4 @@ func (d *decision) overBudget() (reason, message string) {
 			cost/1000, cost%1000, d.set.MaxMilliCost/1000, d.set.MaxMilliCost%1000)
 	}
 	return "", ""
-}
-
-// need is what a load requests.
-func need(l *v1.Load) (cpu, memory int64) {
-	if l == nil {
-		return 0, 0
-	}
-	return l.CPU.MilliValue(), l.Memory.Value()
-}
-
-// pick is the VM for this failover's own share of what was lost.
-func (d *decision) pick() MachineType {
-	if o := d.predecessor(); o != nil && o.Status.VM != nil {
-		if m, ok := d.set.machine(o.Status.VM.MachineType); ok {
-			return m
-		}
-	}
-	return d.set.fits(load(d.st))
-}
-
-// fits is the smallest VM that has room for a load, or the largest.
-func (s *Settings) fits(l *v1.Load) MachineType {
-	cpu, memory := need(l)
-	for _, m := range s.MachineTypes {
-		if cpu <= m.MilliCPU && memory <= m.Memory {
-			return m
-		}
-	}
-	return s.MachineTypes[len(s.MachineTypes)-1]
-}
-
-func (s *Settings) machine(kind string) (MachineType, bool) {
-	for _, m := range s.MachineTypes {
-		if m.Name == kind {
-			return m, true
-		}
-	}
-	return MachineType{}, false
-}
-
-// roomAt is the failover whose VM has room for this one's servers.
-func (d *decision) roomAt() string {
-	if d.st.Lost == nil {
-		return ""
-	}
-	cpu, memory := need(&d.st.Lost.Load)
-	servers := func(l *v1.Load) int32 {
-		if l == nil {
-			return 0
-		}
-		return l.GameServers
-	}
-	for i := range d.s.Siblings {
-		o := &d.s.Siblings[i]
-		if !d.canHost(o) {
-			continue
-		}
-		m, ok := d.set.machine(o.Status.VM.MachineType)
-		if !ok {
-			continue
-		}
-		count := d.set.MaxServers - d.st.Lost.GameServers
-		used := func(st *v1.NodeFailoverStatus) {
-			c, b := need(load(st))
-			m.MilliCPU, m.Memory, count = m.MilliCPU-c, m.Memory-b, count-servers(load(st))
-		}
-		used(&o.Status)
-		for j := range d.s.Siblings { // those who share with its predecessor will share with it
-			if s := &d.s.Siblings[j]; open(s) && s.Status.SharesWith != "" && (s.Status.SharesWith == o.Name || s.Status.SharesWith == o.Spec.Replaces) {
-				used(&s.Status)
-			}
-		}
-		if cpu <= m.MilliCPU && memory <= m.Memory && count >= 0 {
-			return o.Name
-		}
-	}
-	return ""
-}
-
-// canHost reports whether o has a VM, or will have it, that stays long enough to
-// be worth sharing, and that gets the same labels.
-func (d *decision) canHost(o *v1.NodeFailover) bool {
-	st := &o.Status
-	if o.Spec.Drill || o.DeletionTimestamp != nil || o.On(v1.PausedAnnotation) || st.VM == nil || st.VM.GaveUp != "" || st.RecoveryDetectedAt != nil {
-		return false
-	}
-	if st.Phase != v1.Creating && st.Phase != v1.Active || st.VMCreationAttempts > 1 {
-		return false
-	}
-	if d.replacedAt(o).Before(d.now) || st.Lost == nil {
-		return false
-	}
-	mine, theirs := Labels(d.set, d.f, d.st.Recorded), Labels(d.set, o, st.Recorded)
-	return len(missing(mine, theirs)) == 0
-}
-
-// replacedAt is when the VM of o is to be replaced.
-func (d *decision) replacedAt(o *v1.NodeFailover) time.Time {
-	return d.after(o.Status.VM.StartedAt.Time, d.set.Lifetime-d.set.ReplaceLead)
-}
-
-func (d *decision) sibling(name string) *v1.NodeFailover {
-	for i := range d.s.Siblings {
-		if name != "" && d.s.Siblings[i].Name == name {
-			return &d.s.Siblings[i]
-		}
-	}
-	return nil
-}
-
-// successor is the failover of that node that replaces the named one, if its VM
-// has taken over.
-func (d *decision) successor(name, node string) *v1.NodeFailover {
-	for i := range d.s.Siblings {
-		o := &d.s.Siblings[i]
-		if o.Spec.Replaces == name && o.Spec.OnpremNodeName == node && o.Status.ActiveAt != nil && open(o) {
-			return o
-		}
-	}
-	return nil
-}
-
-// next is this failover's own successor.
-func (d *decision) next() *v1.NodeFailover { return d.successor(d.f.Name, d.f.Spec.OnpremNodeName) }
-
-// predecessor is the failover that this one replaces; nil if there is none of
-// that name for the same node, whatever the spec says.
-func (d *decision) predecessor() *v1.NodeFailover {
-	if o := d.sibling(d.f.Spec.Replaces); o != nil && o.Spec.OnpremNodeName == d.f.Spec.OnpremNodeName {
-		return o
-	}
-	return nil
-}
-
-// sharers reports whether others' servers run on this failover's VM.
-func (d *decision) sharers() bool {
-	return slices.ContainsFunc(d.s.Siblings, func(o v1.NodeFailover) bool { return open(&o) && o.Status.SharesWith == d.f.Name })
 }

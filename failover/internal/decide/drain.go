@@ -15,6 +15,16 @@ import (
 // hangs is how long servers may take to go once they are deleted, in the end.
 const hangs = 2 * time.Minute
 
+// leave begins the end: the temporary node is drained and deleted.
+func (d *decision) leave(why string) {
+	d.enter(v1.Draining)
+	if d.st.DrainStartedAt == nil {
+		d.st.DrainStartedAt = d.instant()
+	}
+	d.event(Normal, "Draining", why)
+	d.draining()
+}
+
 // wellKnown reports whether a label is the kubelet's or the cloud's own affair.
 func wellKnown(key string) bool {
 	domain, _, ok := strings.Cut(key, "/")
@@ -90,12 +100,12 @@ func (d *decision) failedAgain() {
 	d.condition(v1.GameServersDrained, metav1.ConditionFalse, "FailedAgain", "the temporary node is needed again")
 	d.event(Warning, "FailedAgain", "the node is not Ready again: the temporary node stays")
 	if d.st.ActiveAt == nil {
-		d.st.Phase = v1.Creating
+		d.enter(v1.Creating)
 		d.st.DrainStartedAt = nil
 		d.creating()
 		return
 	}
-	d.st.Phase = v1.Active
+	d.enter(v1.Active)
 	d.active()
 }
 

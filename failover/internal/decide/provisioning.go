@@ -112,14 +112,6 @@ func (d *decision) relieved() bool {
 	})
 }
 
-// deleteReadyLater deletes those of the dead node's Ready servers that the
-// first sweep missed.
-func (d *decision) deleteReadyLater() {
-	if d.graceOver() {
-		d.deleteReady()
-	}
-}
-
 // insert asks for the VM of this attempt, which may have been done before, and
 // reads the answer when there is one.
 func (d *decision) insert() {
@@ -210,7 +202,7 @@ func (d *decision) prepare() {
 
 // joined makes the failover Active.
 func (d *decision) joined() {
-	d.st.Phase = v1.Active
+	d.enter(v1.Active)
 	d.st.ActiveAt = d.instant()
 	d.st.VMCreationAttempts = 0
 	d.st.ZonesTried = nil
@@ -228,7 +220,7 @@ func (d *decision) joined() {
 // giveUp ends the attempt. The next begins when its VM is proven gone.
 func (d *decision) giveUp(why v1.GaveUp, message string) {
 	d.st.VM.GaveUp = why
-	d.st.Phase = v1.Creating
+	d.enter(v1.Creating)
 	d.st.LastError = message
 	d.st.NextAttemptAt = nil
 	d.st.TempNotReadySince = nil

@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -15,58 +14,6 @@ import (
 // for, and makes a further failover for each VM but its own. Those make their
 // VM by the same ways, follow the node by themselves, and leave the node itself
 // (its Ready servers, fencing, the taint) to the first.
-
-// pack spreads game servers over as few of the largest VMs as first-fit
-// decreasing finds. Servers that fit no VM are left over. There is always
-// one share, if only an empty one.
-func (s *Settings) pack(lost *v1.LostServers) (shares []v1.Load, tooLarge []v1.Size) {
-	if len(lost.Sizes) == 0 {
-		return []v1.Load{lost.Load}, nil
-	}
-	large := s.MachineTypes[len(s.MachineTypes)-1]
-	part := func(z v1.Size) float64 {
-		return max(float64(z.CPU.MilliValue())/float64(large.MilliCPU), float64(z.Memory.Value())/float64(large.Memory))
-	}
-	sizes := slices.Clone(lost.Sizes)
-	slices.SortStableFunc(sizes, func(a, b v1.Size) int { return cmp.Compare(part(b), part(a)) })
-	type bin struct {
-		servers     int32
-		cpu, memory int64
-	}
-	bins := make([]bin, 1)
-	for _, z := range sizes {
-		if part(z) > 1 {
-			tooLarge = append(tooLarge, z)
-			continue
-		}
-		cpu, memory := z.CPU.MilliValue(), z.Memory.Value()
-		for range z.Count {
-			i := slices.IndexFunc(bins, func(b bin) bool {
-				return b.servers < s.MaxServers && b.cpu+cpu <= large.MilliCPU && b.memory+memory <= large.Memory
-			})
-			if i < 0 {
-				i = len(bins)
-				bins = append(bins, bin{})
-			}
-			bins[i] = bin{bins[i].servers + 1, bins[i].cpu + cpu, bins[i].memory + memory}
-		}
-	}
-	for _, b := range bins {
-		shares = append(shares, v1.Load{GameServers: b.servers, CPU: v1.Milli(b.cpu), Memory: v1.Bytes(b.memory)})
-	}
-	return shares, tooLarge
-}
-
-// load is what a failover's own VM is for; nil if it is not known.
-func load(st *v1.NodeFailoverStatus) *v1.Load {
-	switch {
-	case len(st.SharedLoads) > 0:
-		return &st.SharedLoads[0]
-	case st.Lost != nil:
-		return &st.Lost.Load
-	}
-	return nil
-}
 
 // recordLost takes over what was lost, before the taint deletes it.
 func (d *decision) recordLost() {
@@ -159,14 +106,6 @@ func (d *decision) addedReady() bool {
 	return d.added(func(o *v1.NodeFailover) bool { return o.Status.Phase == v1.Active && o.Status.TempNotReadySince == nil }) != nil
 }
 
-// taintEarly taints although the own VM is not there yet, if another one is:
-// what fits restarts on that, and the rest waits no longer than without.
-func (d *decision) taintEarly() {
-	if d.st.Phase == v1.Creating && !d.deleting() && d.addedReady() && d.graceOver() && d.calm() {
-		d.taint()
-	}
-}
-
 // sameVM reports whether o is for the same VM of the same node.
 func (d *decision) sameVM(o *v1.NodeFailover) bool {
 	a, b := d.f.Spec.SharedLoad, o.Spec.SharedLoad
@@ -225,10 +164,4 @@ func (d *decision) whyDeleting() string {
 		return "its parent failover is over"
 	}
 	return "the failover was deleted"
-}
-
-// tainted reports whether the node has the taint of this failover, or of the one
-// whose parent it has.
-func (d *decision) tainted() bool {
-	return d.st.Taint != v1.TaintNone || d.parent != nil && open(d.parent) && d.parent.Status.Taint != v1.TaintNone
 }

@@ -1,0 +1,264 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/cloud/memory"
+	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/gameserver"
+	"torikumi/failover/internal/join"
+	"torikumi/pkg/contract"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// tracked is a cluster in memory that notes the writes to it: verb, kind,
+// subresource and name, and the body of patches.
+type tracked struct {
+	client.WithWatch
+	writes []string
+	bodies []string
+}
+
+func (c *tracked) note(verb string, o client.Object, p client.Patch) {
+	c.writes = append(c.writes, verb+" "+typeName(o)+" "+o.GetName())
+	if p != nil {
+		body, _ := p.Data(o)
+		c.bodies = append(c.bodies, string(body))
+	}
+}
+
+// mayDelete looks at the UID that has to be the object's, which the fake client
+// does not.
+func (c *tracked) mayDelete(ctx context.Context, r client.Reader, o client.Object, opts []client.DeleteOption) error {
+	all := new(client.DeleteOptions).ApplyOptions(opts)
+	found, ok := o.DeepCopyObject().(client.Object)
+	if !ok || all.Preconditions == nil || all.Preconditions.UID == nil || r.Get(ctx, client.ObjectKeyFromObject(o), found) != nil || found.GetUID() == *all.Preconditions.UID {
+		return nil
+	}
+	return apierrors.NewConflict(corev1.Resource(typeName(o)), o.GetName(), errors.New("another UID"))
+}
+
+func typeName(o client.Object) string {
+	switch o.(type) {
+	case *corev1.Node:
+		return "Node"
+	case *corev1.Secret:
+		return "Secret"
+	case *v1.NodeFailover:
+		return "NodeFailover"
+	case *gameserver.GameServer:
+		return "GameServer"
+	}
+	return "other"
+}
+
+// fakeCluster makes a Reconciler that works on the objects, and what notes its
+// writes.
+func fakeCluster(t *testing.T, objects ...client.Object) (*Reconciler, *tracked) {
+	t.Helper()
+	scheme, err := Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := new(tracked)
+	c.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+		WithStatusSubresource(&v1.NodeFailover{}).
+		WithIndex(&gameserver.GameServer{}, byNode, nodeOf).
+		WithInterceptorFuncs(interceptor.Funcs{
+			Create: func(ctx context.Context, w client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+				c.note("create", o, nil)
+				return w.Create(ctx, o, opts...)
+			},
+			Delete: func(ctx context.Context, w client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+				c.note("delete", o, nil)
+				if err := c.mayDelete(ctx, w, o, opts); err != nil {
+					return err
+				}
+				return w.Delete(ctx, o, opts...)
+			},
+			Update: func(ctx context.Context, w client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+				c.note("update", o, nil)
+				return w.Update(ctx, o, opts...)
+			},
+			Patch: func(ctx context.Context, w client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+				c.note("patch", o, p)
+				return w.Patch(ctx, o, p, opts...)
+			},
+			SubResourceUpdate: func(ctx context.Context, w client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+				c.note("update "+sub+" of", o, nil)
+				return w.SubResource(sub).Update(ctx, o, opts...)
+			},
+			SubResourcePatch: func(ctx context.Context, w client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+				c.note("patch "+sub+" of", o, p)
+				return w.SubResource(sub).Patch(ctx, o, p, opts...)
+			},
+		}).Build()
+	return NewReconciler(&Options{
+		Client: c, Live: c, Cloud: memory.New("zone-a"), Cluster: "c", Clock: testclock.NewFakeClock(noon), Log: slog.New(slog.DiscardHandler),
+		Events: events.NewFakeRecorder(100), Metrics: NewMetrics(prometheus.NewRegistry()), Settings: &decide.Settings{Grace: 30 * time.Second, Poll: time.Second, Watch: time.Minute},
+		APIHealthySince: func() time.Time { return noon }, Skips: func() []decide.Skip { return nil },
+		WatchedKey: "node-type", WatchedValue: "onpremise",
+	}), c
+}
+
+func aNode(name string, change func(*corev1.Node)) *corev1.Node {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "uid-" + "n", Labels: map[string]string{"node-type": "onpremise"}, CreationTimestamp: metav1.NewTime(noon.Add(-time.Hour))}}
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
+	if change != nil {
+		change(n)
+	}
+	return n
+}
+
+func aServer(name, node, state string) *gameserver.GameServer {
+	return &gameserver.GameServer{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "games", Name: name, UID: "uid-g", Labels: map[string]string{contract.AllocatableLabel: "true"}},
+		Status:     gameserver.GameServerStatus{State: state, NodeName: node},
+	}
+}
+
+func aFailover(change func(*v1.NodeFailover)) *v1.NodeFailover {
+	f := &v1.NodeFailover{ObjectMeta: metav1.ObjectMeta{Name: "f", UID: "uid-f", Finalizers: []string{v1.Finalizer}}, Spec: v1.NodeFailoverSpec{OnpremNodeName: "worker-1"}}
+	f.Status.Phase = v1.Pending
+	if change != nil {
+		change(f)
+	}
+	return f
+}
+
+// What each action writes, and what of it is done if the object is another one
+// than was seen.
+func TestActions(t *testing.T) {
+	ready := func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionTrue }
+	other := func(n *corev1.Node) {
+		n.Spec.Taints = []corev1.Taint{{Key: "studio/works", Effect: corev1.TaintEffectNoSchedule}, {Key: TaintKey, Value: "x", Effect: corev1.TaintEffectNoSchedule}}
+	}
+	seen := decide.Server{Namespace: "games", Name: "gs", UID: "uid-g", ResourceVersion: "999", State: "Ready", Node: "worker-1"}
+	for name, tt := range map[string]struct {
+		objects []client.Object
+		action  decide.Action
+		writes  string
+		want    result
+		fails   func(error) bool
+		check   func(t *testing.T, c *tracked)
+	}{
+		"taint a dead node": {
+			objects: []client.Object{aNode("worker-1", other)}, action: decide.Action{Kind: decide.Taint, Node: "worker-1", UID: "uid-n"}, writes: "patch Node worker-1",
+			check: func(t *testing.T, c *tracked) {
+				if got := getNode(t, c, "worker-1").Spec.Taints; len(got) != 3 || got[0].Key != "studio/works" || got[2].Key != TaintKey || got[2].Effect != corev1.TaintEffectNoExecute {
+					t.Errorf("%v", got)
+				}
+			},
+		},
+		"taint a node that is Ready by now": {
+			objects: []client.Object{aNode("worker-1", ready)}, action: decide.Action{Kind: decide.Taint, Node: "worker-1", UID: "uid-n"}, fails: apierrors.IsConflict,
+		},
+		"taint a Node of the same name": {
+			objects: []client.Object{aNode("worker-1", nil)}, action: decide.Action{Kind: decide.Taint, Node: "worker-1", UID: "earlier"}, fails: apierrors.IsConflict,
+		},
+		"taint a Node that is gone": {action: decide.Action{Kind: decide.Taint, Node: "worker-1", UID: "uid-n"}},
+		"untaint leaves others": {
+			objects: []client.Object{aNode("worker-1", other)}, action: decide.Action{Kind: decide.Untaint, Node: "worker-1", UID: "uid-n"},
+			check: func(t *testing.T, c *tracked) {
+				if got := getNode(t, c, "worker-1").Spec.Taints; len(got) != 2 {
+					t.Errorf("%v", got)
+				}
+			},
+		},
+		"delete a Node of the same name": {
+			objects: []client.Object{aNode("vm", nil)}, action: decide.Action{Kind: decide.DeleteNode, Node: "vm", UID: "earlier"}, writes: "delete Node vm", fails: apierrors.IsConflict,
+		},
+		"hide a server":         {objects: []client.Object{aServer("gs", "worker-1", "Ready")}, action: decide.Action{Kind: decide.HideServer, Server: seen}, writes: "patch GameServer gs"},
+		"hide one that is gone": {action: decide.Action{Kind: decide.HideServer, Server: seen}, writes: "patch GameServer gs"},
+		"delete a server": {
+			objects: []client.Object{aServer("gs", "worker-1", "Ready")}, action: decide.Action{Kind: decide.DeleteServer, Server: seen}, writes: "patch GameServer gs, delete GameServer gs",
+		},
+		"make a token": {action: decide.Action{Kind: decide.CreateToken, ID: "abc123"}, writes: "create Secret " + join.SecretName("abc123")},
+		"delete a token that is gone": {
+			action: decide.Action{Kind: decide.DeleteToken, ID: "abc123"}, writes: "delete Secret " + join.SecretName("abc123"), want: learnt,
+		},
+		"nobody knows": {action: decide.Action{Kind: "Frob"}, fails: func(err error) bool { return err != nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := aFailover(nil)
+			r, c := fakeCluster(t, append(tt.objects, f)...)
+			if tt.action.Server.Name != "" && len(tt.objects) > 0 {
+				var g gameserver.GameServer
+				if err := c.Get(t.Context(), client.ObjectKeyFromObject(tt.objects[0]), &g); err != nil {
+					t.Fatal(err)
+				}
+				tt.action.Server.ResourceVersion = g.ResourceVersion
+			}
+			got, err := r.act(t.Context(), &decide.State{Failover: f}, tt.action)
+			if tt.fails == nil && err != nil || tt.fails != nil && !tt.fails(err) {
+				t.Errorf("error %v", err)
+			}
+			if writes := strings.Join(c.writes, ", "); got != tt.want || writes != tt.writes && tt.check == nil {
+				t.Errorf("result %v, writes %q; want %v, %q", got, writes, tt.want, tt.writes)
+			}
+			if tt.check != nil {
+				tt.check(t, c)
+			}
+		})
+	}
+}
+
+func getNode(t *testing.T, c client.Reader, name string) *corev1.Node {
+	t.Helper()
+	var n corev1.Node
+	if err := c.Get(t.Context(), client.ObjectKey{Name: name}, &n); err != nil {
+		t.Fatal(err)
+	}
+	return &n
+}
+
+// A status is patched: what has not changed is not written, and nothing is
+// written over a change of somebody else's.
+func TestPersistPatches(t *testing.T) {
+	f := aFailover(func(f *v1.NodeFailover) { f.Status.LastError, f.Status.TotalAttempts = "quota", 3 })
+	r, c := fakeCluster(t, f)
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(f), f); err != nil {
+		t.Fatal(err)
+	}
+	stale := f.DeepCopy()
+	next := f.Status.DeepCopy()
+	next.Phase, next.LastError = v1.Creating, ""
+	if err := r.persist(t.Context(), &decide.State{Failover: f}, decide.Plan{Status: next}); err != nil {
+		t.Fatal(err)
+	}
+	var body struct {
+		Metadata map[string]any `json:"metadata"`
+		Status   map[string]any `json:"status"`
+	}
+	if err := json.Unmarshal([]byte(strings.Join(c.bodies, "")), &body); err != nil {
+		t.Fatal(err)
+	}
+	if len(body.Metadata) != 1 || body.Metadata["resourceVersion"] == nil || len(body.Status) != 2 || body.Status["phase"] != "Creating" || c.writes[0] != "patch status of NodeFailover f" {
+		t.Errorf("%v: %v", c.writes, c.bodies)
+	}
+	if f.Status.Phase != v1.Creating || f.Status.TotalAttempts != 3 {
+		t.Errorf("%+v", f.Status)
+	}
+	err := r.persist(t.Context(), &decide.State{Failover: stale}, decide.Plan{Status: next})
+	if !apierrors.IsConflict(errors.Unwrap(err)) || stale.Status.Phase != v1.Pending {
+		t.Errorf("on an old object: %v, %s", err, stale.Status.Phase)
+	}
+}
