@@ -143,8 +143,18 @@ func TestLostAnswer(t *testing.T) {
 	if _, err := api.Admit(limited(t), tok, "attempt-2"); err == nil {
 		t.Error("another attempt has used the token too")
 	}
-	if _, err := api.Admit(limited(t), s.token("ann"), "attempt-3"); err != nil {
-		t.Fatal(err)
+	back, third := s.token("ann"), gateapi.Admission{}
+	for i := range 3 { // the answer to the first try is lost; so is the gate after the second
+		if i == 2 {
+			if err := s.stopGate(); err != nil {
+				t.Fatal(err)
+			}
+			s.startGate()
+			api = s.api()
+		}
+		if third, err = api.Admit(limited(t), back, "attempt-3"); err != nil || !third.Reconnect {
+			t.Errorf("reconnect, try %d: %+v, %v", i, third, err)
+		}
 	}
 	if err := api.Depart(limited(t), "ann", first.Admission); err != nil {
 		t.Fatal(err)

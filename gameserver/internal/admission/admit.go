@@ -3,7 +3,11 @@ package admission
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"time"
 
 	"torikumi/gameserver/internal/journal"
 	"torikumi/gameserver/internal/watch"
@@ -20,41 +24,41 @@ type Admission struct {
 	Reconnect bool
 }
 
+// viewWait is how long an admission waits for a view of the server that the token goes
+// with: players can be faster than what tells the gate of the allocation.
+const viewWait = 500 * time.Millisecond
+
 // Admit lets the owner of a token in, once. The checks, in this order: those of
 // [token.Verifier], roster, capacity, and last that the token was not used. Only a
 // token that lets somebody in is spent: who hears "full" can come again with it.
-// Attempt, unless empty, names the request: asked again with the same token and
-// the same attempt, the answer is the same as long as the player has not left.
-// The error is a [*Refusal].
-func (c *Controller) Admit(ctx context.Context, raw, attempt string) (Admission, error) {
+// Key, unless empty, names the request: asked again with the same token and the same
+// key, the answer is the same until the player's departure is reported, whatever has
+// become of the token and of the gate meanwhile. The error is a [*Refusal].
+func (c *Controller) Admit(ctx context.Context, raw, key string) (Admission, error) {
+	if err := c.Await(ctx); err != nil {
+		return Admission{}, err
+	}
+	attempt := attemptOf(raw, key)
+	c.mu.Lock()
+	again, repeated := c.repeat(attempt)
+	c.mu.Unlock()
+	if repeated {
+		return again, nil
+	}
 	claims, refusal := c.verify(ctx, raw)
 	if refusal != nil {
 		return Admission{}, refusal
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &c.state
-	if !s.open() {
-		return Admission{}, notAllocated()
+	if again, repeated := c.repeat(attempt); repeated {
+		return again, nil // it was answered meanwhile
 	}
-	match := s.Presence.Match
-	if match != claims.MatchID {
-		return Admission{}, &Refusal{Reason: token.ReasonWrongMatch, Detail: "the server has come to another match"}
+	team, refusal := c.placeFor(claims)
+	if refusal != nil {
+		return Admission{}, refusal
 	}
-	team, expected := s.Expected[claims.Subject]
-	if len(s.Expected) > 0 && !expected {
-		return Admission{}, &Refusal{Reason: ReasonNotOnRoster, Detail: "the match does not expect this player"}
-	}
-	if !expected {
-		team = claims.Team
-	}
-	here, present := s.Presence.Present[claims.Subject]
-	if present && attempt != "" && here.Attempt == attempt && here.Admission == claims.ID {
-		return Admission{Player: here.Player, Team: here.Team, Match: match, ID: here.Admission}, nil
-	}
-	if limit := cmp.Or(c.o.Capacity, len(s.Expected)); !present && limit > 0 && len(s.Presence.Present) >= limit {
-		return Admission{}, &Refusal{Reason: ReasonFull, Detail: "no place is free", Retryable: true}
-	}
+	match := c.state.Presence.Match
 	player := journal.Player{Player: claims.Subject, Team: team, Since: c.o.Now(), Admission: claims.ID, Attempt: attempt}
 	reconnect, err := c.o.Journal.Admit(player, claims.Expiry, claims.IssuedAt)
 	if err != nil {
@@ -65,29 +69,130 @@ func (c *Controller) Admit(ctx context.Context, raw, attempt string) (Admission,
 	return Admission{Player: player.Player, Team: team, Match: match, ID: player.Admission, Reconnect: reconnect}, nil
 }
 
-// verify checks the token by what is known of the server. If only the match is
-// wrong, it asks once more which match it is: players can be faster than the
-// watch. Strangers cannot cause that question, because the signature comes first.
-func (c *Controller) verify(ctx context.Context, raw string) (token.JoinClaims, *Refusal) {
-	if err := c.Await(ctx); err != nil {
-		return token.JoinClaims{}, refusalOf(err)
+// attemptOf names a request for admission; empty without a key. What is stored of it
+// tells nobody the key or the token.
+func attemptOf(raw, key string) string {
+	if key == "" {
+		return ""
 	}
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(raw))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// repeat returns the answer that a request has had, if it has let somebody in; mu is
+// held. A player who has lapsed meanwhile is here again: the game server still waits
+// for the answer.
+func (c *Controller) repeat(attempt string) (Admission, bool) {
+	s := &c.state
+	p, ok := s.Presence.Attempted(attempt)
+	if !ok || !s.open() {
+		return Admission{}, false
+	}
+	if p.Lapsed {
+		p.Since, p.Lapsed = c.o.Now(), false
+		c.bringBack(p)
+		c.wake()
+	}
+	return Admission{Player: p.Player, Team: p.Team, Match: s.Presence.Match, ID: p.Admission, Reconnect: p.Reconnect}, true
+}
+
+// placeFor returns the team of a player who may come in; mu is held.
+func (c *Controller) placeFor(claims token.JoinClaims) (team string, _ *Refusal) {
+	s := &c.state
+	if !s.open() {
+		return "", notAllocated()
+	}
+	if s.Presence.Match != claims.MatchID {
+		return "", &Refusal{Reason: token.ReasonWrongMatch, Detail: "the server has come to another match"}
+	}
+	team, expected := s.Expected[claims.Subject]
+	if len(s.Expected) > 0 && !expected {
+		return "", &Refusal{Reason: ReasonNotOnRoster, Detail: "the match does not expect this player"}
+	}
+	if !expected {
+		team = claims.Team
+	}
+	_, present := s.Presence.Present[claims.Subject]
+	if limit := cmp.Or(c.o.Capacity, len(s.Expected)); !present && limit > 0 && len(s.Presence.Present) >= limit {
+		return "", &Refusal{Reason: ReasonFull, Detail: "no place is free", Retryable: true}
+	}
+	return team, nil
+}
+
+// verify checks the token by what is known of the server. If only the match is wrong,
+// it asks once more which match it is, and waits for up to viewWait. Strangers cannot
+// cause that question, because the signature comes first.
+func (c *Controller) verify(ctx context.Context, raw string) (token.JoinClaims, *Refusal) {
+	next, _ := c.nextView()
+	claims, refusal := c.check(ctx, raw)
+	if !early(refusal) {
+		return claims, refusal
+	}
+	wait, cancel := context.WithTimeout(ctx, viewWait)
+	defer cancel()
+	if err := c.awaitView(ctx, next); err != nil {
+		return token.JoinClaims{}, sdkUnavailable(err)
+	}
+	for {
+		next, over := c.nextView()
+		claims, refusal = c.check(ctx, raw)
+		if !early(refusal) || over {
+			return claims, refusal
+		}
+		if c.awaitView(wait, next) == nil {
+			continue
+		}
+		select { // the question has failed, the watch may still tell
+		case <-next:
+		case <-wait.Done():
+			return claims, refusal
+		}
+	}
+}
+
+// nextView returns what is closed with the next view, and whether the last one shows a
+// server that ends.
+func (c *Controller) nextView() (next <-chan struct{}, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.observed, c.state.Server.Ending()
+}
+
+// early reports whether a refusal may be due to a view that lags.
+func early(r *Refusal) bool {
+	return r != nil && (r.Reason == token.ReasonWrongMatch || r.Reason == ReasonNotAllocated)
+}
+
+// check verifies the token against the last view.
+func (c *Controller) check(ctx context.Context, raw string) (token.JoinClaims, *Refusal) {
 	want := c.expectation()
 	claims, err := c.o.Verifier.Verify(ctx, raw, want)
 	var t *token.Refusal
-	if errors.As(err, &t) && t.Reason == token.ReasonWrongMatch {
-		if _, err := c.o.Server.Refresh(ctx); err != nil {
-			return token.JoinClaims{}, sdkUnavailable(err)
-		}
-		if want = c.expectation(); want.MatchID == "" {
-			return token.JoinClaims{}, notAllocated()
-		}
-		claims, err = c.o.Verifier.Verify(ctx, raw, want)
+	switch {
+	case err == nil:
+		return claims, nil
+	case errors.As(err, &t) && t.Reason == token.ReasonWrongMatch && want.MatchID == "":
+		return token.JoinClaims{}, notAllocated()
 	}
-	if err != nil {
-		return token.JoinClaims{}, refusalOf(err)
+	return token.JoinClaims{}, refusalOf(err)
+}
+
+// awaitView returns when there is a new view: next is closed, or the server has answered
+// a question. The error is that of the question.
+func (c *Controller) awaitView(ctx context.Context, next <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	asked := make(chan error, 1)
+	go func() { _, err := c.o.Server.Refresh(ctx); asked <- err }()
+	select {
+	case <-next:
+		cancel()
+		<-asked
+		return nil
+	case err := <-asked:
+		cancel()
+		return err
 	}
-	return claims, nil
 }
 
 func notAllocated() *Refusal {

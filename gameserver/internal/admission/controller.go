@@ -52,6 +52,7 @@ type Controller struct {
 	o        Options
 	changed  chan struct{} // has room for one: the state has changed
 	came     chan struct{} // the same, for Tell
+	observed chan struct{} // closed, and made anew, with the next view; mu guards it
 	recorded *rpc.Health   // of what is written to the journal beside admissions
 
 	mu    sync.Mutex // guards the journal too
@@ -68,7 +69,7 @@ func New(o Options) *Controller {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Controller{o: o, changed: make(chan struct{}, 1), came: make(chan struct{}, 1), recorded: rpc.NewHealth(o.Logger,
+	c := &Controller{o: o, changed: make(chan struct{}, 1), came: make(chan struct{}, 1), observed: make(chan struct{}), recorded: rpc.NewHealth(o.Logger,
 		"presence cannot be recorded, a new start of the gate would not know who is here", "presence can be recorded again")}
 	c.state.Presence = o.Journal.Presence()
 	if o.Journal.Damaged() {
@@ -85,6 +86,8 @@ func (c *Controller) Observe(v watch.View) {
 	s := &c.state
 	before, match := *s, s.Presence.Match
 	s.Server = v
+	close(c.observed)
+	c.observed = make(chan struct{})
 	c.observeMatch(before, v)
 	c.markFresh(before, v)
 	if before.Server.State != v.State || match != s.Presence.Match {

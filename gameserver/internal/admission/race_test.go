@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,8 @@ type still struct{ Server }
 
 func (still) Refresh(context.Context) (watch.View, error) { return watch.View{}, nil }
 
-// TestAdmitRace: of many tries with one token exactly one is admitted.
+// TestAdmitRace: of many tries with one token, each under a key of its own, exactly one
+// is admitted.
 func TestAdmitRace(t *testing.T) {
 	for _, path := range []string{"", filepath.Join(t.TempDir(), "journal")} {
 		memory, err := journal.Open(path, nil)
@@ -40,14 +42,14 @@ func TestAdmitRace(t *testing.T) {
 		c.Observe(server)
 		server.State, server.Match = agones.Allocated, tokentest.Match
 		c.Observe(server)
-		const tokens, tries = 20, 8
+		const tokens, tries = 8, 100
 		var wins [tokens]atomic.Int64
 		var wg sync.WaitGroup
 		for n := range tokens {
 			raw := issuer.Forge(time.Now()).Claims(nil)
-			for range tries {
+			for try := range tries {
 				wg.Go(func() {
-					_, err := c.Admit(t.Context(), raw, "")
+					_, err := c.Admit(t.Context(), raw, strconv.Itoa(try))
 					var refusal *Refusal
 					switch {
 					case err == nil:

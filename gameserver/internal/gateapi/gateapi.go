@@ -12,7 +12,8 @@
 // ours is missing. Beside the members of RFC 9457 it says "reason", "retryable"
 // (the same token may work a little later) and "renewable" (a new token will).
 // A request for admission may carry an Idempotency-Key: made again with the same
-// key and token, after its answer was lost, it is answered in the same way.
+// key and token, after its answer was lost, it is answered in the same way. Another key
+// with the same token is refused as "replayed".
 package gateapi
 
 import (

@@ -13,8 +13,9 @@
 //	{"type":"fresh"}                      the T of begin is over
 //	{"type":"allocated","uid":…,"server":"NAMESPACE/NAME","match":…,"at":T}
 //	                                      a new allocation, nobody has come yet; without match: the server is free
-//	{"type":"admitted","player":…,"team":…,"jti":ID,"exp":S,"attempt":…,"at":T}
-//	                                      the player has come in; the token is used, unless exp is left out
+//	{"type":"admitted","player":…,"team":…,"jti":ID,"exp":S,"attempt":…,"reconnect":B,"at":T}
+//	                                      the player has come in; the token is used, unless exp is left out; attempt and
+//	                                      reconnect: the request, and what it was answered
 //	{"type":"departed","player":…,"at":T} the player, who was present, has left; "lapsed":true: nobody has said so
 //
 // Times T are RFC 3339. A player comes in with one record, so that there is no moment
@@ -193,14 +194,17 @@ func (j *Journal) Admit(player Player, expiry, issued time.Time) (reconnect bool
 	if issued.Before(j.contents.start) {
 		return false, token.Refuse(token.ReasonIssuedBeforeStart, "iat lies before the start of the record of used tokens")
 	}
+	player.Reconnect = j.Presence().Knows(player.Player)
 	err = j.append(record{
-		Type: kindAdmitted, Player: player.Player, Team: player.Team, At: player.Since, ID: player.Admission, Attempt: player.Attempt, Expiry: expiry.Unix(),
+		Type: kindAdmitted, Player: player.Player, Team: player.Team, At: player.Since, ID: player.Admission,
+		Attempt: player.Attempt, Reconnect: player.Reconnect, Expiry: expiry.Unix(),
 	}, true)
 	if err != nil {
 		return false, &token.Refusal{Reason: token.ReasonJournalUnavailable, Detail: "the use could not be recorded", Cause: err}
 	}
 	j.contents.used[player.Admission] = expiry.Unix()
-	return j.contents.presence.Enter(player), nil
+	j.contents.presence.Enter(player)
+	return player.Reconnect, nil
 }
 
 // Depart makes a present player a departed one, by the word of the game server or,
@@ -221,7 +225,8 @@ func (j *Journal) Return(player Player) error {
 		return fmt.Errorf("return of %q: not the id of an admission", player.Player)
 	}
 	return j.record(record{
-		Type: kindAdmitted, Player: player.Player, Team: player.Team, At: player.Since, ID: player.Admission, Attempt: player.Attempt,
+		Type: kindAdmitted, Player: player.Player, Team: player.Team, At: player.Since, ID: player.Admission,
+		Attempt: player.Attempt, Reconnect: player.Reconnect,
 	})
 }
 

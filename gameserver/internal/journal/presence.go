@@ -17,9 +17,10 @@ type Player struct {
 	Since time.Time
 	// Admission is the id of the token that let the player in.
 	Admission string
-	// Attempt is the caller's name for the request that did it, so that a
-	// request whose answer was lost can be made again.
-	Attempt string
+	// Attempt is a name for the request that did it, so that a request whose
+	// answer was lost can be made again; Reconnect is what it was answered.
+	Attempt   string
+	Reconnect bool
 	// Lapsed, of the departed: nobody has reported that they left. The game server
 	// no longer named them among those who are there.
 	Lapsed bool
@@ -41,13 +42,33 @@ func newPresence() Presence {
 	return Presence{Present: map[string]Player{}, Departed: map[string]Player{}}
 }
 
-// Enter makes a player present and reports whether they had been here before.
-func (p *Presence) Enter(player Player) (reconnect bool) {
-	_, present := p.Present[player.Player]
-	_, departed := p.Departed[player.Player]
+// Enter makes a player present.
+func (p *Presence) Enter(player Player) {
 	delete(p.Departed, player.Player)
 	p.Present[player.Player] = player
+}
+
+// Knows reports whether a player has been here, or still is.
+func (p *Presence) Knows(name string) bool {
+	_, present := p.Present[name]
+	_, departed := p.Departed[name]
 	return present || departed
+}
+
+// Attempted returns the player whom a request has let in, unless their departure was
+// reported.
+func (p *Presence) Attempted(attempt string) (player Player, ok bool) {
+	if attempt == "" {
+		return Player{}, false
+	}
+	for _, players := range []map[string]Player{p.Present, p.Departed} {
+		for _, player := range players {
+			if player.Attempt == attempt {
+				return player, true
+			}
+		}
+	}
+	return Player{}, false
 }
 
 // Leave makes a present player a departed one. Lapsed is of one whose departure

@@ -23,8 +23,8 @@ const (
 	// an allocation, and nobody has come yet: UID, Server, Match, At. Without a
 	// match: the server is free.
 	kindAllocated kind = "allocated"
-	// a player has come in with a token: Player, Team, ID, Attempt, At, and, if the
-	// token has to be remembered, Expiry.
+	// a player has come in with a token: Player, Team, ID, Attempt, Reconnect, At, and,
+	// if the token has to be remembered, Expiry.
 	kindAdmitted kind = "admitted"
 	// a player who was present has left: Player, At; Lapsed if nobody has said so.
 	kindDeparted kind = "departed"
@@ -34,18 +34,19 @@ const version = 1
 
 // record is one line of the journal.
 type record struct {
-	Type    kind      `json:"type"`
-	Version int       `json:"version,omitempty"`
-	At      time.Time `json:"at,omitzero"`
-	ID      string    `json:"jti,omitempty"`
-	Expiry  int64     `json:"exp,omitempty"` // seconds since 1970
-	UID     string    `json:"uid,omitempty"`
-	Server  string    `json:"server,omitempty"`
-	Match   string    `json:"match,omitempty"`
-	Player  string    `json:"player,omitempty"`
-	Team    string    `json:"team,omitempty"`
-	Attempt string    `json:"attempt,omitempty"`
-	Lapsed  bool      `json:"lapsed,omitempty"`
+	Type      kind      `json:"type"`
+	Version   int       `json:"version,omitempty"`
+	At        time.Time `json:"at,omitzero"`
+	ID        string    `json:"jti,omitempty"`
+	Expiry    int64     `json:"exp,omitempty"` // seconds since 1970
+	UID       string    `json:"uid,omitempty"`
+	Server    string    `json:"server,omitempty"`
+	Match     string    `json:"match,omitempty"`
+	Player    string    `json:"player,omitempty"`
+	Team      string    `json:"team,omitempty"`
+	Attempt   string    `json:"attempt,omitempty"`
+	Reconnect bool      `json:"reconnect,omitempty"`
+	Lapsed    bool      `json:"lapsed,omitempty"`
 }
 
 // line returns the record with the line end that makes it count.
@@ -88,7 +89,7 @@ func (c *contents) apply(r record) error {
 		if r.Expiry != 0 {
 			c.used[r.ID] = r.Expiry
 		}
-		c.presence.Enter(Player{Player: r.Player, Team: r.Team, Since: r.At, Admission: r.ID, Attempt: r.Attempt})
+		c.presence.Enter(Player{Player: r.Player, Team: r.Team, Since: r.At, Admission: r.ID, Attempt: r.Attempt, Reconnect: r.Reconnect})
 	case kindDeparted:
 		if _, ok := c.presence.Present[r.Player]; !ok {
 			return errors.New("departed: not present")
@@ -109,7 +110,7 @@ func (c *contents) records() []record {
 	p := &c.presence
 	all = append(all, record{Type: kindAllocated, UID: p.UID, Server: p.Server, Match: p.Match, At: p.Since})
 	admitted := func(q Player) record {
-		return record{Type: kindAdmitted, Player: q.Player, Team: q.Team, At: q.Since, ID: q.Admission, Attempt: q.Attempt}
+		return record{Type: kindAdmitted, Player: q.Player, Team: q.Team, At: q.Since, ID: q.Admission, Attempt: q.Attempt, Reconnect: q.Reconnect}
 	}
 	for _, q := range p.Departed {
 		all = append(all, admitted(q), record{Type: kindDeparted, Player: q.Player, At: q.Since, Lapsed: q.Lapsed})
