@@ -79,6 +79,13 @@ func TestBadRequests(t *testing.T) {
 		"two objects":                     {"/v1/admissions", js, `{"token":"a"}{}`, 400, ""},
 		"unknown member":                  {"/v1/admissions", js, `{"token":"a","x":1}`, 400, ""},
 		"no token":                        {"/v1/admissions", js, `{}`, 400, ""},
+		"capital letters":                 {"/v1/admissions", js, `{"TOKEN":"a"}`, 400, ""},
+		"token twice":                     {"/v1/admissions", js, `{"token":"a","token":"a"}`, 400, ""},
+		"PLAYER":                          {"/v1/departures", js, `{"PLAYER":"ann"}`, 400, ""},
+		"player twice":                    {"/v1/departures", js, `{"player":"bob","player":"ann"}`, 400, ""},
+		"presence twice":                  {"/v1/presence", js, `{"match_id":"m","match_id":"` + match + `","players":[]}`, 400, ""},
+		"no such path":                    {"/v1/admission", js, `{}`, 404, ""},
+		"not for POST":                    {"/v1/roster", js, `{}`, 405, ""},
 		"wrong type":                      {"/v1/admissions", js, `{"token":7}`, 400, ""},
 		"too large":                       {"/v1/admissions", js, `{"token":"` + strings.Repeat("a", 20000) + `"}`, 413, ""},
 		"from a web page":                 {"/v1/admissions", "text/plain", `{"token":"a"}`, 415, ""},
@@ -143,7 +150,7 @@ func TestLostAnswer(t *testing.T) {
 	if _, err := api.Admit(limited(t), tok, "attempt-2"); err == nil {
 		t.Error("another attempt has used the token too")
 	}
-	back, third := s.token("ann"), gateapi.Admission{}
+	back := s.token("ann")
 	for i := range 3 { // the answer to the first try is lost; so is the gate after the second
 		if i == 2 {
 			if err := s.stopGate(); err != nil {
@@ -152,7 +159,7 @@ func TestLostAnswer(t *testing.T) {
 			s.startGate()
 			api = s.api()
 		}
-		if third, err = api.Admit(limited(t), back, "attempt-3"); err != nil || !third.Reconnect {
+		if third, err := api.Admit(limited(t), back, "attempt-3"); err != nil || !third.Reconnect {
 			t.Errorf("reconnect, try %d: %+v, %v", i, third, err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"torikumi/frontend/signing"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/service"
+	"torikumi/pkg/strictjson"
 	"torikumi/pkg/token"
 )
 
@@ -80,19 +81,18 @@ func handler(minter *signing.PlayerMinter) http.Handler {
 		var req struct {
 			Player string `json:"player"`
 		}
-		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&req); err != nil {
-			var tooLarge *http.MaxBytesError
-			if errors.As(err, &tooLarge) {
-				problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body must have at most %d bytes", maxBody))
-				return
-			}
-			problem.Write(w, http.StatusBadRequest, "the body must be JSON: "+err.Error())
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLarge):
+			problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body must have at most %d bytes", maxBody))
+			return
+		case err != nil:
+			problem.Write(w, http.StatusBadRequest, "the body could not be read")
 			return
 		}
-		if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-			problem.Write(w, http.StatusBadRequest, "the body must be one JSON object")
+		if err := strictjson.Decode(body, &req); err != nil {
+			problem.Write(w, http.StatusBadRequest, err.Error())
 			return
 		}
 		if !playerID.MatchString(req.Player) {

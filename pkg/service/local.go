@@ -22,7 +22,11 @@ func LocalOnly(h http.Handler) http.Handler { return LocalOrNamed(h, nil) }
 // Whoever can make a browser resolve one of them gets past the guard: name no
 // domain that others can have.
 func LocalOrNamed(h http.Handler, names []string) http.Handler {
-	h = http.NewCrossOriginProtection().Handler(h)
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		problem.Write(w, http.StatusForbidden, "pages of other origins may not use this API")
+	}))
+	h = protection.Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !LoopbackHost(r.Host) && !slices.Contains(names, strings.ToLower(hostOf(r.Host))) {
 			problem.Write(w, http.StatusMisdirectedRequest, "this API is for this machine alone: the host must be "+

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"torikumi/pkg/problem"
 	"torikumi/pkg/service"
 )
 
@@ -44,8 +45,8 @@ func TestLocalOnly(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if w.Code != tt.want {
-			t.Errorf("%+v: %d", tt, w.Code)
+		if w.Code != tt.want || w.Code >= 400 && w.Header().Get("Content-Type") != problem.ContentType {
+			t.Errorf("%+v: %d %s", tt, w.Code, w.Header())
 		}
 	}
 }

@@ -205,7 +205,7 @@ func (s *server) openHTTP() error {
 			return fmt.Errorf("set up HTTP: %w", err)
 		}
 	}
-	var h http.Handler = mux
+	h := withProblems(mux)
 	if s.WrapHTTP != nil {
 		h = s.WrapHTTP(h)
 	}

@@ -104,18 +104,18 @@ func (c *Controller) placeFor(claims token.JoinClaims) (team string, _ *Refusal)
 		return "", notAllocated()
 	}
 	if s.Presence.Match != claims.MatchID {
-		return "", &Refusal{Reason: token.ReasonWrongMatch, Detail: "the server has come to another match"}
+		return "", refuse(token.ReasonWrongMatch, "the server has come to another match", nil)
 	}
 	team, expected := s.Expected[claims.Subject]
 	if len(s.Expected) > 0 && !expected {
-		return "", &Refusal{Reason: ReasonNotOnRoster, Detail: "the match does not expect this player"}
+		return "", refuse(ReasonNotOnRoster, "the match does not expect this player", nil)
 	}
 	if !expected {
 		team = claims.Team
 	}
 	_, present := s.Presence.Present[claims.Subject]
 	if limit := cmp.Or(c.o.Capacity, len(s.Expected)); !present && limit > 0 && len(s.Presence.Present) >= limit {
-		return "", &Refusal{Reason: ReasonFull, Detail: "no place is free", Retryable: true}
+		return "", refuse(ReasonFull, "no place is free", nil)
 	}
 	return team, nil
 }
@@ -187,7 +187,7 @@ func (c *Controller) awaitView(ctx context.Context, next <-chan struct{}) error 
 	select {
 	case <-next:
 		cancel()
-		<-asked
+		_ = <-asked // nothing is left running
 		return nil
 	case err := <-asked:
 		cancel()
@@ -196,11 +196,11 @@ func (c *Controller) awaitView(ctx context.Context, next <-chan struct{}) error 
 }
 
 func notAllocated() *Refusal {
-	return &Refusal{Reason: ReasonNotAllocated, Detail: "the server is not allocated for a match", Retryable: true}
+	return refuse(ReasonNotAllocated, "the server is not allocated for a match", nil)
 }
 
 func sdkUnavailable(err error) *Refusal {
-	return &Refusal{Reason: ReasonSDKUnavailable, Detail: watch.ErrUnavailable.Error(), Retryable: true, Fault: true, cause: err}
+	return refuse(ReasonSDKUnavailable, watch.ErrUnavailable.Error(), err)
 }
 
 // expectation has no match unless the server is allocated.

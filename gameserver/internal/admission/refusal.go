@@ -22,20 +22,47 @@ const (
 	ReasonSDKUnavailable token.Reason = "sdk_unavailable"
 )
 
-// Refusal says why a player is not let in. It holds nothing of the token that
-// the sender could choose freely.
-type Refusal struct {
-	Reason token.Reason
-	// Detail is for people who operate the service.
-	Detail string
+// ReasonNotPresent: the player whose departure is reported is not here.
+const ReasonNotPresent token.Reason = "not_present"
+
+// Traits are what a caller needs to know of a reason beside its name.
+type Traits struct {
 	// Retryable: the same token may be accepted a little later.
 	Retryable bool
 	// Renewable: an honest player gets in with a new token.
 	Renewable bool
 	// Fault: the player has done nothing wrong; something of ours is missing.
 	Fault bool
+}
+
+// TraitsOf returns the traits of any reason for refusing a player.
+func TraitsOf(reason token.Reason) Traits {
+	t := token.Refusal{Reason: reason}
+	traits := Traits{Retryable: t.Retryable(), Renewable: t.Renewable()}
+	switch reason {
+	case ReasonNotAllocated, ReasonFull:
+		traits.Retryable = true
+	case ReasonSDKUnavailable:
+		traits.Retryable, traits.Fault = true, true
+	case token.ReasonKeysUnavailable, token.ReasonJournalUnavailable:
+		traits.Fault = true
+	}
+	return traits
+}
+
+// Refusal says why a player is not let in. It holds nothing of the token that
+// the sender could choose freely.
+type Refusal struct {
+	Reason token.Reason
+	// Detail is for people who operate the service.
+	Detail string
+	Traits
 
 	cause error
+}
+
+func refuse(reason token.Reason, detail string, cause error) *Refusal {
+	return &Refusal{Reason: reason, Detail: detail, Traits: TraitsOf(reason), cause: cause}
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("refused: %s: %s", r.Reason, r.Detail) }
@@ -53,8 +80,7 @@ func refusalOf(err error) *Refusal {
 	}
 	var t *token.Refusal
 	if !errors.As(err, &t) {
-		return &Refusal{Reason: token.ReasonMalformed, Detail: "not a token", cause: err}
+		return refuse(token.ReasonMalformed, "not a token", err)
 	}
-	fault := t.Reason == token.ReasonKeysUnavailable || t.Reason == token.ReasonJournalUnavailable
-	return &Refusal{Reason: t.Reason, Detail: t.Detail, Retryable: t.Retryable(), Renewable: t.Renewable(), Fault: fault, cause: t}
+	return refuse(t.Reason, t.Detail, t)
 }

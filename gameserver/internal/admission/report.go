@@ -51,7 +51,7 @@ func (c *Controller) Report(ctx context.Context, match string, stays []Stay) (Re
 	defer c.mu.Unlock()
 	s, now := &c.state, c.o.Now()
 	if s.Presence.Match == "" || s.Presence.Match != match {
-		return Reported{}, &Refusal{Reason: token.ReasonWrongMatch, Detail: "the server is not, or no longer, there for this match"}
+		return Reported{}, refuse(token.ReasonWrongMatch, "the server is not, or no longer, there for this match", nil)
 	}
 	var r Reported
 	for _, stay := range stays {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"time"
 
+	"torikumi/gameserver/internal/admission"
 	"torikumi/pkg/token"
 )
 
@@ -148,7 +149,7 @@ func interpret(path string, status int, data []byte, out any) error {
 		return fmt.Errorf("the gate answered %s with status %d", path, status)
 	}
 	switch {
-	case p.Reason == "not_present":
+	case p.Reason == string(admission.ReasonNotPresent):
 		return ErrNotPresent
 	case p.Reason == string(token.ReasonWrongMatch) && status == http.StatusConflict:
 		return ErrOtherMatch

@@ -14,6 +14,7 @@ import (
 	"torikumi/gameserver/internal/admission"
 	"torikumi/gameserver/internal/journal"
 	"torikumi/pkg/problem"
+	"torikumi/pkg/strictjson"
 	"torikumi/pkg/token"
 )
 
@@ -116,7 +117,7 @@ func (h *Handler) depart(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case errors.Is(err, admission.ErrNotPresent):
 		p := problem.New(http.StatusNotFound, err.Error())
-		p.Reason = "not_present"
+		p.Reason = string(admission.ReasonNotPresent)
 		p.Write(w)
 	default:
 		refuse(w, err)
@@ -233,7 +234,7 @@ func read(w http.ResponseWriter, r *http.Request, limit int64, v any) *problem.P
 	case err != nil:
 		return fail(http.StatusBadRequest, "the body could not be read")
 	}
-	if err := decode(body, v); err != nil {
+	if err := strictjson.Decode(body, v); err != nil {
 		return fail(http.StatusBadRequest, err.Error())
 	}
 	return nil
