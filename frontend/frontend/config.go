@@ -35,6 +35,7 @@ type Config struct {
 
 	PlayerIssuer     string   `flag:"player-issuer" required:"player tokens of any other issuer are refused" help:"Issuer of the player tokens, as in their claim iss."`
 	PlayerAudience   string   `flag:"player-audience" required:"the issuer makes tokens for other services too" help:"Audience of the player tokens, as in their claim aud."`
+	ServiceAudience  string   `flag:"service-audience" help:"Audience, in the claim aud, of tokens of the studio's own backends: they may post whole parties, and see and end all tickets. Nobody may when not given."`
 	PlayerJWKSURL    string   `flag:"player-jwks-url" required:"player tokens cannot be checked without the issuer's keys" help:"Where the issuer publishes its keys. https, or http on this machine."`
 	PlayerAllowHTTP  bool     `flag:"player-jwks-allow-http" help:"Fetch the issuer's keys over plain http from elsewhere too: whoever controls the network between can then make player tokens."`
 	PlayerAlgorithms []string `flag:"player-algorithms" default:"RS256,ES256" required:"at least one of RS256 and ES256" rule:"RS256 or ES256" help:"Algorithms that player tokens may be signed with."`
@@ -47,6 +48,7 @@ type Config struct {
 	JoinTokenLifetime time.Duration `flag:"join-token-lifetime" default:"120s" help:"How long a join token is good for; whole seconds, at most 5m."`
 
 	TicketTimeout  time.Duration `flag:"ticket-timeout" default:"10m" rule:"positive" help:"How long a ticket waits for a match."`
+	PartyTimeout   time.Duration `flag:"party-timeout" default:"2m" rule:"positive" help:"How long a ticket waits for the players of its party to join."`
 	Retention      time.Duration `flag:"retention" default:"1h" rule:"positive" help:"How long an assigned ticket can be read, so that its players can connect again."`
 	EndedRetention time.Duration `flag:"ended-retention" default:"1m" rule:"positive" help:"How long a ticket can be read that was cancelled or has expired."`
 	MaxTickets     int           `flag:"max-tickets" default:"500000" rule:"at least 1" help:"Most tickets that are kept; the oldest ended ones are forgotten first."`
@@ -68,6 +70,9 @@ func (c *Config) validateTokens() error {
 	var errs []error
 	if d := c.JoinTokenLifetime; d < time.Second || d > token.MaxLifetime || d%time.Second != 0 {
 		errs = append(errs, config.Invalid("join-token-lifetime", "must be whole seconds from 1s to 5m", d))
+	}
+	if c.ServiceAudience != "" && c.ServiceAudience == c.PlayerAudience {
+		errs = append(errs, config.Invalid("service-audience", "must not be that of the players, who could then speak for each other", c.ServiceAudience))
 	}
 	if c.PlayToken != "" && len(c.PlayToken) < minPlayToken {
 		errs = append(errs, &config.Error{Setting: "--play-token", Rule: "must have at least 16 characters"})

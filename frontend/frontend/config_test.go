@@ -39,6 +39,8 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		"--algorithm: must be":                          func(c *settings) { c.Algorithm = "none" },
 		"does not fit algorithm RS256":                  func(c *settings) { c.Algorithm = "RS256" },
 		"--join-token-lifetime: must be whole seconds":  func(c *settings) { c.JoinTokenLifetime = 1500 * time.Millisecond },
+		"--service-audience: must not be that":          func(c *settings) { c.ServiceAudience = c.PlayerAudience },
+		"--party-timeout: must be positive":             func(c *settings) { c.PartyTimeout = 0 },
 		"--play-token: must have at least 16":           func(c *settings) { c.PlayToken = "tooshort-secret" },
 		"--play-queue: must be one of the queues":       func(c *settings) { c.PlayQueue = "nope" },
 		"--play-timeout: must be positive":              func(c *settings) { c.PlayTimeout = 0 },

@@ -92,22 +92,27 @@ func TestProblems(t *testing.T) {
 		player, method, path, body string
 		want                       problem.Problem
 	}{
-		"no token":            {"", "POST", "/v1/tickets", `{"queue":"session"}`, missing},
-		"no token, events":    {"", "GET", "/v1/tickets/" + first.ID + "/events", "", missing},
-		"no token, play":      {"", "GET", "/play/eu", "", missing},
-		"no queue":            {"a", "POST", "/v1/tickets", `{}`, bad("queue", "required: one of session, squad, trio")},
-		"no body":             {"a", "POST", "/v1/tickets", ``, bad("queue", "required: one of session, squad, trio")},
-		"unknown queue":       {"a", "POST", "/v1/tickets", `{"queue":"nope"}`, bad("queue", "must be one of session, squad, trio")},
-		"unknown field":       {"a", "POST", "/v1/tickets", `{"queue":"session","ranked":true}`, wrong("ranked", "unknown field; known are queue, players, region")},
-		"twice the same":      {"a", "POST", "/v1/tickets", `{"queue":"session","queue":"squad"}`, wrong("queue", "must be given once")},
-		"wrong type":          {"a", "POST", "/v1/tickets", `{"queue":7}`, wrong("queue", "must be a string")},
-		"not a number":        {"a", "POST", "/v1/tickets", number(`"NaN"`), bad("players[0].attributes.skill.number", "must be finite")},
-		"too large a number":  {"a", "POST", "/v1/tickets", number(`1e999`), wrong("players[0].attributes.skill.number", "must be a number")},
-		"no JSON":             {"a", "POST", "/v1/tickets", `play!`, wrong("body", "must be one JSON object as the API describes it, in UTF-8")},
-		"two bodies":          {"a", "POST", "/v1/tickets", `{"queue":"session"} {}`, wrong("body", "must be one JSON object as the API describes it, in UTF-8")},
-		"party too large":     {"a", "POST", "/v1/tickets", `{"queue":"session","players":[{},{"id":"b"}]}`, bad("players", `must be at most 1 in queue "session"`)},
-		"caller not in party": {"a", "POST", "/v1/tickets", `{"queue":"session","players":[{"id":"b"}]}`, bad("players", "must include the caller")},
-		"caller twice":        {"a", "POST", "/v1/tickets", `{"queue":"squad","players":[{},{"id":"a"}]}`, bad("players[1].id", "must be unique; the caller's may be left empty once")},
+		"no token":           {"", "POST", "/v1/tickets", `{"queue":"session"}`, missing},
+		"no token, events":   {"", "GET", "/v1/tickets/" + first.ID + "/events", "", missing},
+		"no token, play":     {"", "GET", "/play/eu", "", missing},
+		"no queue":           {"a", "POST", "/v1/tickets", `{}`, bad("queue", "required: one of session, squad, trio")},
+		"no body":            {"a", "POST", "/v1/tickets", ``, bad("queue", "required: one of session, squad, trio")},
+		"unknown queue":      {"a", "POST", "/v1/tickets", `{"queue":"nope"}`, bad("queue", "must be one of session, squad, trio")},
+		"unknown field":      {"a", "POST", "/v1/tickets", `{"queue":"session","ranked":true}`, wrong("ranked", "unknown field; known are queue, players, region, party")},
+		"twice the same":     {"a", "POST", "/v1/tickets", `{"queue":"session","queue":"squad"}`, wrong("queue", "must be given once")},
+		"wrong type":         {"a", "POST", "/v1/tickets", `{"queue":7}`, wrong("queue", "must be a string")},
+		"not a number":       {"a", "POST", "/v1/tickets", number(`"NaN"`), bad("players[0].attributes.skill.number", "must be finite")},
+		"too large a number": {"a", "POST", "/v1/tickets", number(`1e999`), wrong("players[0].attributes.skill.number", "must be a number")},
+		"no JSON":            {"a", "POST", "/v1/tickets", `play!`, wrong("body", "must be one JSON object as the API describes it, in UTF-8")},
+		"two bodies":         {"a", "POST", "/v1/tickets", `{"queue":"session"} {}`, wrong("body", "must be one JSON object as the API describes it, in UTF-8")},
+		"party too large":    {"a", "POST", "/v1/tickets", `{"queue":"session","party":{"size":2}}`, bad("party.size", `must be at most 1 in queue "session"`)},
+		"somebody else":      {"a", "POST", "/v1/tickets", `{"queue":"session","players":[{"id":"b"}]}`, bad("players[0].id", "must be the caller's, or left out")},
+		"with somebody else": {"a", "POST", "/v1/tickets", `{"queue":"squad","players":[{},{"id":"b"}]}`, bad("players", "must be the caller alone; others join the party with their own tokens")},
+		"join as another":    {"a", "POST", "/v1/parties/join", `{"code":"X","player":{"id":"b"}}`, bad("player.id", "must be the caller's, or left out")},
+		"join without code":  {"a", "POST", "/v1/parties/join", `{}`, bad("code", "required")},
+		"start another's":    {"a", "POST", "/v1/tickets/" + first.ID + "/start", "", notFound},
+		"leave another's":    {"a", "DELETE", "/v1/tickets/" + first.ID + "/players/a", "", notFound},
+		"kick in another's":  {"a", "DELETE", "/v1/tickets/" + first.ID + "/players/busy", "", notFound},
 		"latency": {
 			"a", "POST", "/v1/tickets", `{"queue":"session","players":[{"latencies":{"eu":60001}}]}`,
 			bad("players[0].latencies.eu", "must be 0 to 60000 milliseconds"),
@@ -163,7 +168,7 @@ func TestWrongBodies(t *testing.T) {
 	players := func(text string) string { return `{"queue":"session","players":` + text + `}` }
 	skill := func(text string) string { return players(`[{"attributes":{"skill":` + text + `}}]`) }
 	field := func(field, rule string) problem.Field { return problem.Field{Field: field, Rule: rule} }
-	noObject := field("body", "must be an object with queue, players, region")
+	noObject := field("body", "must be an object with queue, players, region, party")
 	noJSON := field("body", "must be one JSON object as the API describes it, in UTF-8")
 	for name, test := range map[string]struct {
 		body string
@@ -189,7 +194,7 @@ func TestWrongBodies(t *testing.T) {
 		"two types":                     {skill(`{"number":1,"string":"1"}`), []problem.Field{field(attribute, "must have only one of number, string, string_list, string_number_map")}},
 		"several at once": {`{"queue":7,"players":[{"id":1,"latencies":{"eu":"fast"}}],"mode":"x"}`, []problem.Field{
 			field("queue", "must be a string"), field("players[0].id", "must be a string"),
-			field("players[0].latencies.eu", "must be a whole number"), field("mode", "unknown field; known are queue, players, region"),
+			field("players[0].latencies.eu", "must be a whole number"), field("mode", "unknown field; known are queue, players, region, party"),
 		}},
 		"a list":         {`[]`, []problem.Field{noObject}},
 		"a text":         {`"session"`, []problem.Field{noObject}},

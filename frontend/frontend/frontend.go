@@ -28,6 +28,7 @@ import (
 	"torikumi/frontend/internal/api"
 	"torikumi/frontend/internal/explain"
 	"torikumi/frontend/internal/matchmaker"
+	"torikumi/frontend/internal/ratelimit"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/internal/web"
 	"torikumi/frontend/playertoken"
@@ -155,6 +156,7 @@ func (p *parts) open() error {
 	p.registry.MustRegister(minted)
 	p.api = api.New(api.Options{
 		Matchmaker: p.matchmaker, Store: store, Queues: set, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain,
+		PartyTimeout: p.cfg.PartyTimeout, Codes: ratelimit.New(api.CodeInterval, api.CodeBurst, nil),
 	})
 	return nil
 }
@@ -189,7 +191,7 @@ func (p *parts) openAuth() error {
 		return fmt.Errorf("--player-jwks-url: %w", err)
 	}
 	verifier, err := playertoken.NewVerifier(playertoken.Options{
-		Keys: p.players, Issuer: p.cfg.PlayerIssuer, Audience: p.cfg.PlayerAudience, Algorithms: algorithms,
+		Keys: p.players, Issuer: p.cfg.PlayerIssuer, Audience: p.cfg.PlayerAudience, ServiceAudience: p.cfg.ServiceAudience, Algorithms: algorithms,
 	})
 	if err != nil {
 		return fmt.Errorf("player tokens: %w", err)

@@ -48,6 +48,7 @@ type harness struct {
 	om       *openMatch
 	director *director
 	issuer   *signing.PlayerMinter
+	services *signing.PlayerMinter
 	players  *signing.Keys // sign player tokens
 	jwks     *httptest.Server
 	keysDir  string
@@ -71,6 +72,10 @@ func start(t testing.TB, change func(*frontend.Config)) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.services, err = signing.NewPlayerMinter(signing.PlayerMinterOptions{Keys: s.players, Issuer: playersURL, Audience: "backends"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	transport := &http.Transport{}
 	s.client = &http.Client{Transport: transport}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -81,7 +86,7 @@ func start(t testing.TB, change func(*frontend.Config)) *harness {
 	s.cfg.OpenMatch, s.cfg.Directors = s.om.addr, []string{s.director.addr}
 	s.cfg.PlayerIssuer, s.cfg.PlayerAudience, s.cfg.PlayerJWKSURL = playersURL, "game", s.jwks.URL
 	s.cfg.KeysDir, s.cfg.Issuer, s.cfg.Algorithm = s.keysDir, frontendURL, "ES256"
-	s.cfg.PlayToken = playToken
+	s.cfg.PlayToken, s.cfg.ServiceAudience = playToken, "backends"
 	s.cfg.ReconcileEvery = time.Hour // only when something happens
 	if change != nil {
 		change(&s.cfg)
@@ -143,6 +148,22 @@ func (s *harness) token(player string) string {
 	return raw
 }
 
+// serviceToken is one of the studio's own backends.
+func (s *harness) serviceToken() string {
+	s.t.Helper()
+	raw, err := s.services.MintPlayer("lobby", time.Hour)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return raw
+}
+
+// backend sends a request of the studio's own backend.
+func (s *harness) backend(method, path, body string) reply {
+	s.t.Helper()
+	return s.send(context.Background(), s.serviceToken(), method, path, strings.NewReader(body))
+}
+
 // reply is an HTTP answer.
 type reply struct {
 	code   int
@@ -173,6 +194,12 @@ type ticket struct {
 		Ports                map[string]int
 	}
 	JoinToken *struct{ JWT string } `json:"join_token"`
+	Party     *struct {
+		Leader, Code string
+		Size         int
+		Missing      []string
+		ExpireTime   string `json:"expire_time"`
+	}
 }
 
 // do sends a request; player is a player's id, or "" for no token.

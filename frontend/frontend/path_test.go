@@ -16,12 +16,12 @@ import (
 )
 
 const partyBody = `{"queue":"squad","region":"eu","players":[
-	{"attributes":{"skill":{"number":1000},"role":{"string":"tank"}},"latencies":{"eu":20}},
+	{"id":"alice","attributes":{"skill":{"number":1000},"role":{"string":"tank"}},"latencies":{"eu":20}},
 	{"id":"bob","attributes":{"skill":{"number":2000}},"latencies":{"eu":40,"us":90}}]}`
 
 func TestPartyFromPlayToJoinToken(t *testing.T) {
 	s := start(t, nil)
-	made := s.do("alice", "POST", "/v1/tickets", partyBody).ticket(t)
+	made := s.backend("POST", "/v1/tickets", partyBody).ticket(t)
 	if made.State != "SEARCHING" || made.Server != nil || made.JoinToken != nil {
 		t.Fatalf("new ticket: %+v", made)
 	}
@@ -71,7 +71,7 @@ func TestPartyFromPlayToJoinToken(t *testing.T) {
 		t.Errorf("eve reads the ticket: %d", r.code)
 	}
 	// Both may search again, and bob may cancel what alice has begun.
-	other := s.do("alice", "POST", "/v1/tickets", partyBody).ticket(t)
+	other := s.backend("POST", "/v1/tickets", partyBody).ticket(t)
 	if got := s.do("bob", "DELETE", "/v1/tickets/"+other.ID, "").ticket(t); got.State != "CANCELLED" {
 		t.Errorf("cancelled by a member: %+v", got)
 	}

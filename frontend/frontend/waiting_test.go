@@ -185,7 +185,7 @@ func cpu(b *testing.B, pid int) time.Duration {
 // BenchmarkCreate makes tickets over HTTP and ends them, over one connection.
 func BenchmarkCreate(b *testing.B) {
 	s := start(b, nil)
-	raw := s.token("alice")
+	raw := s.serviceToken()
 	for b.Loop() {
 		r := s.send(b.Context(), raw, "POST", "/v1/tickets", strings.NewReader(partyBody))
 		made := r.ticket(b)

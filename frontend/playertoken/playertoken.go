@@ -25,6 +25,9 @@ type Options struct {
 	// Audience must be "aud", or one of them. Required: an issuer makes tokens
 	// for other services too.
 	Audience string
+	// ServiceAudience is that of the studio's own backends. A token must not have
+	// both. Empty: there are none.
+	ServiceAudience string
 	// Algorithms are those that the issuer may use. Required.
 	Algorithms []token.Algorithm
 	// Now is the clock; nil means time.Now.
@@ -35,6 +38,8 @@ type Options struct {
 type Claims struct {
 	// Subject is the player's id: 1 to 128 characters of [A-Za-z0-9._:@|-].
 	Subject string
+	// Service reports whether it is a token for ServiceAudience.
+	Service bool
 	// Expiry is when the token ends.
 	Expiry time.Time
 }
@@ -55,6 +60,8 @@ func NewVerifier(opts Options) (*Verifier, error) {
 		return nil, errors.New("issuer: must not be empty")
 	case opts.Audience == "":
 		return nil, errors.New("audience: must not be empty")
+	case opts.ServiceAudience == opts.Audience:
+		return nil, errors.New("service audience: must be another one than the players'")
 	}
 	if err := token.ValidateAlgorithms(opts.Algorithms); err != nil {
 		return nil, err
@@ -76,11 +83,12 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
+	service, audienceErr := v.audience(set)
 	switch {
 	case set.Text("iss") != v.opts.Issuer:
 		return Claims{}, token.Refuse(token.ReasonWrongIssuer, "iss is not %q", v.opts.Issuer)
-	case !slices.Contains(audience(set), v.opts.Audience):
-		return Claims{}, token.Refuse(token.ReasonWrongAudience, "aud does not hold %q", v.opts.Audience)
+	case audienceErr != nil:
+		return Claims{}, audienceErr
 	case strings.EqualFold(set.Text("use"), token.UseJoin):
 		return Claims{}, token.Refuse(token.ReasonWrongUse, "a join token is no player token")
 	}
@@ -94,7 +102,22 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if !token.ValidPlayer(set.Text("sub")) {
 		return Claims{}, token.Refuse(token.ReasonBadClaim, "sub must have 1 to 128 characters of [A-Za-z0-9._:@|-]")
 	}
-	return Claims{Subject: set.Text("sub"), Expiry: expiry}, nil
+	return Claims{Subject: set.Text("sub"), Service: service, Expiry: expiry}, nil
+}
+
+// audience reports whether the token is a backend's. A token of both kinds could be
+// taken for either, and is refused.
+func (v *Verifier) audience(set token.Claims) (service bool, err error) {
+	all := audience(set)
+	player := slices.Contains(all, v.opts.Audience)
+	service = v.opts.ServiceAudience != "" && slices.Contains(all, v.opts.ServiceAudience)
+	switch {
+	case player && service:
+		return false, token.Refuse(token.ReasonWrongAudience, "aud holds both %q and %q", v.opts.Audience, v.opts.ServiceAudience)
+	case !player && !service:
+		return false, token.Refuse(token.ReasonWrongAudience, "aud does not hold %q", v.opts.Audience)
+	}
+	return service, nil
 }
 
 // checkTimes returns the time of expiry. OpenID Connect asks for exp; nbf and iat

@@ -189,6 +189,46 @@ func TestAlgorithmOfKey(t *testing.T) {
 	}
 }
 
+// TestServiceTokens: a backend's token is known by its audience, and one that is a
+// player's too is neither.
+func TestServiceTokens(t *testing.T) {
+	key := tokentest.EC()
+	keys := tokentest.NewIssuer(key)
+	f := &tokentest.Forger{
+		Key:     key,
+		Header:  tokentest.Object{"alg": "ES256", "typ": "JWT", "kid": keys.KeyID},
+		Payload: tokentest.Object{"iss": playerIssuer, "sub": "p1", "exp": begin.Unix() + 3600},
+	}
+	for _, configured := range []string{"", "backends"} {
+		v, err := playertoken.NewVerifier(playertoken.Options{
+			Keys: keys, Issuer: playerIssuer, Audience: playerAudience, ServiceAudience: configured, Algorithms: []token.Algorithm{token.ES256}, Now: at(begin),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			aud     any
+			service bool
+			refused bool
+		}{
+			{playerAudience, false, false},
+			{"backends", true, configured == ""},
+			{[]string{"other", "backends"}, true, configured == ""},
+			{[]string{playerAudience, "backends"}, false, configured != ""},
+			{"", false, true},
+			{[]string{}, false, true},
+		} {
+			claims, err := v.Verify(t.Context(), f.Claims(tokentest.Object{"aud": c.aud}))
+			if (err != nil) != c.refused || err == nil && claims.Service != c.service {
+				t.Errorf("audience of services %q, aud %v: service %v, %v", configured, c.aud, claims.Service, err)
+			}
+			if c.refused && tokentest.Reason(t, err) != token.ReasonWrongAudience {
+				t.Errorf("%v: %v", c.aud, err)
+			}
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	keys := tokentest.NewIssuer(tokentest.EC())
 	es := []token.Algorithm{token.ES256}
@@ -197,6 +237,7 @@ func TestOptions(t *testing.T) {
 		"issuer":     {Keys: keys, Audience: "a", Algorithms: es},
 		"audience":   {Keys: keys, Issuer: "i", Algorithms: es},
 		"algorithms": {Keys: keys, Issuer: "i", Audience: "a"},
+		"services":   {Keys: keys, Issuer: "i", Audience: "a", ServiceAudience: "a", Algorithms: es},
 		"HS256":      {Keys: keys, Issuer: "i", Audience: "a", Algorithms: []token.Algorithm{"HS256"}},
 	} {
 		if _, err := playertoken.NewVerifier(o); err == nil {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/local/issuer"
 	"torikumi/pkg/contract"
@@ -88,22 +89,9 @@ func (a *access) search(ctx context.Context, s ticket, tokens []string) ([]place
 		p, err := a.play(ctx, s)
 		return []place{p}, err
 	}
-	req := &torikumiv1.CreateTicketRequest{Queue: s.queue, Region: s.region, Players: s.players}
-	var created torikumiv1.Ticket
-	if s.method == byGRPC {
-		t, err := a.grpc.CreateTicket(as(ctx, tokens[0]), req)
-		if err != nil {
-			return nil, fmt.Errorf("create ticket: %w", err)
-		}
-		created.Id = t.GetId()
-	} else {
-		b, err := protojson.Marshal(req)
-		if err != nil {
-			return nil, err
-		}
-		if err := a.call(ctx, http.MethodPost, a.frontend+"/v1/tickets", tokens[0], json.RawMessage(b), &created); err != nil {
-			return nil, fmt.Errorf("create ticket: %w", err)
-		}
+	created, err := a.create(ctx, s, tokens)
+	if err != nil {
+		return nil, err
 	}
 	places := make([]place, len(tokens))
 	for i, bearer := range tokens { // each member of a party asks with their own token
@@ -121,6 +109,55 @@ func (a *access) search(ctx context.Context, s ticket, tokens []string) ([]place
 			}}
 	}
 	return places, nil
+}
+
+// create makes the ticket of a party's leader, and lets the others join, each with
+// their own token.
+func (a *access) create(ctx context.Context, s ticket, tokens []string) (*torikumiv1.Ticket, error) {
+	req := &torikumiv1.CreateTicketRequest{Queue: s.queue, Region: s.region, Players: s.players[:1]}
+	if len(s.players) > 1 {
+		req.Party = &torikumiv1.PartyRequest{}
+		for _, p := range s.players[1:] {
+			req.Party.Invited = append(req.Party.Invited, p.GetId())
+		}
+	}
+	created := new(torikumiv1.Ticket)
+	err := a.post(ctx, s.method, "/v1/tickets", tokens[0], req, created, func(ctx context.Context) (*torikumiv1.Ticket, error) {
+		return a.grpc.CreateTicket(ctx, req)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create ticket: %w", err)
+	}
+	for i, p := range s.players[1:] {
+		join := &torikumiv1.JoinPartyRequest{Code: created.GetParty().GetCode(), Player: p}
+		joined := new(torikumiv1.Ticket)
+		err := a.post(ctx, s.method, "/v1/parties/join", tokens[1+i], join, joined, func(ctx context.Context) (*torikumiv1.Ticket, error) {
+			return a.grpc.JoinParty(ctx, join)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("join party: %w", err)
+		}
+	}
+	return created, nil
+}
+
+// post makes a call over HTTP, or over gRPC as the method is.
+func (a *access) post(
+	ctx context.Context, m method, path, bearer string, body proto.Message, answer *torikumiv1.Ticket,
+	overGRPC func(context.Context) (*torikumiv1.Ticket, error),
+) error {
+	if m == byGRPC {
+		t, err := overGRPC(as(ctx, bearer))
+		if err == nil {
+			proto.Merge(answer, t)
+		}
+		return err
+	}
+	b, err := protojson.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return a.call(ctx, http.MethodPost, a.frontend+path, bearer, json.RawMessage(b), answer)
 }
 
 func as(ctx context.Context, bearer string) context.Context {

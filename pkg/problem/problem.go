@@ -4,7 +4,10 @@ package problem
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // ContentType is the media type of RFC 9457.
@@ -30,6 +33,9 @@ type Problem struct {
 	Reason string `json:"reason,omitempty"`
 	// TicketID is the search that a new one is in conflict with.
 	TicketID string `json:"ticket_id,omitempty"`
+	// RetryAfter is when to try again, which an answer 429 or 503 says in whole
+	// seconds; zero: in one second.
+	RetryAfter time.Duration `json:"-"`
 }
 
 // New makes the problem for an HTTP status.
@@ -53,7 +59,8 @@ func (p Problem) Write(w http.ResponseWriter) {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	if (p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests) && h.Get("Retry-After") == "" {
-		h.Set("Retry-After", "1") // in seconds: what is away is looked for all the time
+		// Of what is away, which is looked for all the time, nobody knows how long.
+		h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(p.RetryAfter.Seconds())))))
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // the client is gone if this fails

@@ -8,9 +8,22 @@ import (
 	"errors"
 	"strings"
 
+	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/playertoken"
 	"torikumi/pkg/token"
 )
+
+// Caller is who makes a call: a player, or a backend of the studio by a service token.
+type Caller struct {
+	// Player is the player's id, empty for a backend.
+	Player string
+	// Service reports whether it is a backend, which is trusted to speak for
+	// players: it may post whole parties, and see and end all tickets.
+	Service bool
+}
+
+// sees reports whether a caller may see a ticket.
+func (c Caller) sees(t *ticket.Ticket) bool { return c.Service || t.Has(c.Player) }
 
 // Authenticator tells from the Authorization header, or the gRPC metadata of the
 // same name, who is calling. It is safe for concurrent use. Its errors are
@@ -23,27 +36,26 @@ type Authenticator struct {
 	PlayToken string
 }
 
-// Player returns the player of a player token; authorization is every value of
-// the header.
-func (a *Authenticator) Player(ctx context.Context, authorization []string) (string, error) {
+// Caller returns whose token it is; authorization is every value of the header.
+func (a *Authenticator) Caller(ctx context.Context, authorization []string) (Caller, error) {
 	raw, err := bearer(authorization)
 	if err != nil {
-		return "", err
+		return Caller{}, err
 	}
 	return a.verify(ctx, raw)
 }
 
-// PlayerOrShared is [Authenticator.Player], but the shared token is somebody new
+// CallerOrShared is [Authenticator.Caller], but the shared token is somebody new
 // each time.
-func (a *Authenticator) PlayerOrShared(ctx context.Context, authorization []string) (string, error) {
+func (a *Authenticator) CallerOrShared(ctx context.Context, authorization []string) (Caller, error) {
 	raw, err := bearer(authorization)
 	if err != nil {
-		return "", err
+		return Caller{}, err
 	}
 	// Hashed, so that not even the length shows in the time it takes.
 	given, shared := sha256.Sum256([]byte(raw)), sha256.Sum256([]byte(a.PlayToken))
 	if a.PlayToken != "" && subtle.ConstantTimeCompare(given[:], shared[:]) == 1 {
-		return "anonymous-" + rand.Text(), nil
+		return Caller{Player: "anonymous-" + rand.Text()}, nil
 	}
 	return a.verify(ctx, raw)
 }
@@ -63,18 +75,21 @@ func bearer(authorization []string) (string, error) {
 	return raw, nil
 }
 
-func (a *Authenticator) verify(ctx context.Context, raw string) (string, error) {
+func (a *Authenticator) verify(ctx context.Context, raw string) (Caller, error) {
 	claims, err := a.Verifier.Verify(ctx, raw)
 	if err == nil {
-		return claims.Subject, nil
+		if claims.Service {
+			return Caller{Service: true}, nil
+		}
+		return Caller{Player: claims.Subject}, nil
 	}
 	var refusal *token.Refusal
 	if !errors.As(err, &refusal) {
-		return "", errInternal()
+		return Caller{}, errInternal()
 	}
 	reason := string(refusal.Reason)
 	if refusal.Reason == token.ReasonKeysUnavailable {
-		return "", errUnavailable(reason, "player tokens cannot be checked at the moment")
+		return Caller{}, errUnavailable(reason, "player tokens cannot be checked at the moment")
 	}
-	return "", errUnauthenticated(reason, "player token refused: "+reason)
+	return Caller{}, errUnauthenticated(reason, "player token refused: "+reason)
 }

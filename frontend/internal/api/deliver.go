@@ -19,17 +19,21 @@ import (
 var errNoJoinToken = errors.New("the match has no join tokens")
 
 // deliver shows a ticket to one of its players; once it is assigned, with a join
-// token that is made for this very answer.
-func (s *Service) deliver(found *ticket.Ticket, playerID string) *torikumiv1.Ticket {
+// token that is made for this very answer. A backend gets no join token.
+func (s *Service) deliver(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
 	t := &torikumiv1.Ticket{
 		Id: found.ID, Queue: found.Queue, State: found.State.Proto(), Players: found.Players, Region: found.Region,
 		CreateTime: timestamppb.New(found.Created), UpdateTime: timestamppb.New(found.Updated), Reason: found.Reason,
+		Party: s.showParty(found, caller),
 	}
 	if found.Assignment == nil || found.State != ticket.Assigned {
 		return t
 	}
-	t.Server = server(found.Assignment, playerID)
-	join, err := s.mint(found, playerID)
+	t.Server = server(found.Assignment, caller.Player)
+	if caller.Service {
+		return t
+	}
+	join, err := s.mint(found, caller.Player)
 	switch {
 	case err == nil:
 		t.JoinToken = join

@@ -10,10 +10,10 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// Draft checks a request of a player and returns the ticket that it asks for. It
-// fills in the caller's id and changes nothing else; the error is an *[Error]
-// and names every field that is wrong.
-func Draft(set *queues.Set, caller string, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
+// Draft checks a request and returns the ticket that it asks for. It fills in the
+// caller's id and changes nothing else; the error is an *[Error] and names every
+// field that is wrong. A ticket whose party is set is to wait for others.
+func Draft(set *queues.Set, caller Caller, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
 	var v violations
 	queue, known := set.Get(req.GetQueue())
 	switch {
@@ -27,10 +27,14 @@ func Draft(set *queues.Set, caller string, req *torikumiv1.CreateTicketRequest) 
 	if known && region != "" && CheckRegion(region) == "" && len(queue.Regions) > 0 && !slices.Contains(queue.Regions, region) {
 		v.add("region", "must be one of %s", strings.Join(queue.Regions, ", "))
 	}
-	players := party(&v, caller, req.GetPlayers())
+	players := draftPlayers(&v, caller, req)
+	party := draftParty(&v, caller, req.GetParty())
 	fits := known && len(players) <= queue.MaxParty()
 	if known && !fits {
 		v.add("players", "must be at most %d in queue %q", queue.MaxParty(), queue.Name)
+	}
+	if known && party != nil && party.Size > queue.MaxParty() {
+		v.add("party.size", "must be at most %d in queue %q", queue.MaxParty(), queue.Name)
 	}
 	if fits { // it is as long as a party may be
 		checkRules(&v, &queue, region, players)
@@ -38,29 +42,72 @@ func Draft(set *queues.Set, caller string, req *torikumiv1.CreateTicketRequest) 
 	if len(v) > 0 {
 		return ticket.Ticket{}, errInvalid(v...)
 	}
-	return ticket.Ticket{Queue: queue.Name, Region: region, Players: players}, nil
+	return ticket.Ticket{Queue: queue.Name, Region: region, Players: players, Party: party}, nil
 }
 
-// party returns the players with their ids filled in.
-func party(v *violations, caller string, asked []*torikumiv1.Player) []*torikumiv1.Player {
+// draftPlayers returns the players with their ids filled in. Nobody but a backend
+// speaks for others than themselves.
+func draftPlayers(v *violations, caller Caller, req *torikumiv1.CreateTicketRequest) []*torikumiv1.Player {
+	asked := req.GetPlayers()
+	if !caller.Service {
+		if len(asked) > 1 {
+			v.add("players", "must be the caller alone; others join the party with their own tokens")
+			asked = asked[:1]
+		}
+		var own *torikumiv1.Player
+		if len(asked) == 1 {
+			own = asked[0]
+		}
+		return []*torikumiv1.Player{ownPlayer(v, "players[0]", caller, own)}
+	}
 	if len(asked) == 0 {
-		return []*torikumiv1.Player{{Id: caller}}
+		v.add("players", "required with a service token")
 	}
 	seen := make(map[string]bool, len(asked))
-	players := make([]*torikumiv1.Player, 0, len(asked))
 	for i, p := range asked {
-		id := p.GetId()
-		if id == "" {
-			id = caller
+		switch id := p.GetId(); {
+		case id == "":
+			v.add(fmt.Sprintf("players[%d].id", i), "required with a service token")
+		case seen[id]:
+			v.add(fmt.Sprintf("players[%d].id", i), "must be unique")
 		}
+		seen[p.GetId()] = true
+	}
+	return asked
+}
+
+// ownPlayer returns what a player says of themselves, with their id.
+func ownPlayer(v *violations, path string, caller Caller, asked *torikumiv1.Player) *torikumiv1.Player {
+	if id := asked.GetId(); id != "" && id != caller.Player {
+		v.add(path+".id", "must be the caller's, or left out")
+	}
+	return &torikumiv1.Player{Id: caller.Player, Attributes: asked.GetAttributes(), Latencies: asked.GetLatencies()}
+}
+
+// draftParty returns the party that a player asks for, nil for none.
+func draftParty(v *violations, caller Caller, asked *torikumiv1.PartyRequest) *ticket.Party {
+	if asked == nil {
+		return nil
+	}
+	if caller.Service {
+		v.add("party", "must not be there with a service token: players are all there are")
+		return nil
+	}
+	seen := map[string]bool{caller.Player: true}
+	for i, id := range asked.GetInvited() {
 		if seen[id] {
-			v.add(fmt.Sprintf("players[%d].id", i), "must be unique; the caller's may be left empty once")
+			v.add(fmt.Sprintf("party.invited[%d]", i), "must be unique, and not the caller")
 		}
 		seen[id] = true
-		players = append(players, &torikumiv1.Player{Id: id, Attributes: p.GetAttributes(), Latencies: p.GetLatencies()})
 	}
-	if !seen[caller] {
-		v.add("players", "must include the caller")
+	least, size := 1+len(asked.GetInvited()), int(asked.GetSize())
+	switch {
+	case size == 0 && least == 1:
+		v.add("party", "must have invited, size or both")
+	case size == 0:
+		size = least
+	case size < least:
+		v.add("party.size", "must be at least %d, as so many are invited with the caller", least)
 	}
-	return players
+	return &ticket.Party{Leader: caller.Player, Size: size, Invited: asked.GetInvited(), Code: newCode()}
 }

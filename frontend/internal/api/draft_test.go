@@ -38,9 +38,20 @@ func repeat(n int, each func(i int) string) string {
 func TestDraftNamesWhatIsWrong(t *testing.T) {
 	quoted := func(i int) string { return fmt.Sprintf(`"k%d"`, i) }
 	for request, want := range map[string]string{
-		`{"queue":"squad","players":[{},{"id":"b c"}]}`:                              "players[1].id",
-		`{"queue":"squad","players":[{},{"id":"` + strings.Repeat("b", 129) + `"}]}`: "players[1].id",
-		`{"queue":"squad","players":[{},{"id":"b"},{"id":"c"}]}`:                     "players",
+		`{"queue":"squad","players":[{"id":"b"}]}`:                                   "players[0].id",
+		`{"queue":"squad","players":[{},{"id":"b"}]}`:                                "players",
+		`{"queue":"squad","players":[{"id":"a"},{"id":"a"}]}`:                        "players",
+		`{"queue":"squad","party":{}}`:                                               "party",
+		`{"queue":"squad","party":{"size":1}}`:                                       "party.size",
+		`{"queue":"squad","party":{"size":3}}`:                                       "party.size",
+		`{"queue":"squad","party":{"invited":["b","c"]}}`:                            "party.size",
+		`{"queue":"squad","party":{"size":2,"invited":["b","c"]}}`:                   "party.size",
+		`{"queue":"squad","party":{"size":-2147483648}}`:                             "party.size",
+		`{"queue":"squad","party":{"invited":["a"]}}`:                                "party.invited[0]",
+		`{"queue":"squad","party":{"size":2,"invited":["b","b"]}}`:                   "party.invited[1]",
+		`{"queue":"squad","party":{"invited":["b c"]}}`:                              "party.invited[0]",
+		`{"queue":"squad","party":{"invited":["` + strings.Repeat("b", 129) + `"]}}`: "party.invited[0]",
+		`{"queue":"squad","party":{"invited":[""]}}`:                                 "party.invited[0]",
 		`{"queue":"session","players":[{"attributes":{"a b ":{"number":1}}}]}`:       "players[0].attributes",
 		`{"queue":"session","players":[{"attributes":{"":{"number":1}}}]}`:           "players[0].attributes",
 		`{"queue":"session","players":[{"latencies":{"e u":1}}]}`:                    "players[0].latencies",
@@ -62,8 +73,8 @@ func TestDraftNamesWhatIsWrong(t *testing.T) {
 		if err := protojson.Unmarshal([]byte(request), req); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Draft(queues.Default(), "a", req)
-		if p := asError(err); err == nil || len(p.Errors) != 1 || p.Errors[0].Field != want {
+		_, err := Draft(queues.Default(), Caller{Player: "a"}, req)
+		if p := asError(err); err == nil || len(p.Errors) == 0 || p.Errors[0].Field != want || len(p.Errors) > 1 && !strings.HasPrefix(p.Errors[1].Field, "party") {
 			t.Errorf("%.100s: %v, want one error about %s", request, p.Errors, want)
 		}
 	}
@@ -71,19 +82,48 @@ func TestDraftNamesWhatIsWrong(t *testing.T) {
 
 func TestDraftAccepts(t *testing.T) {
 	full := &torikumiv1.CreateTicketRequest{Queue: "squad", Region: "eu-1", Players: []*torikumiv1.Player{{Id: "x|y@z"}, {
+		Id:         "me",
 		Attributes: map[string]*torikumiv1.Attribute{"n": {Value: &torikumiv1.Attribute_Number{Number: -math.MaxFloat64}}},
 		Latencies:  map[string]int32{"eu-1": 0, "us": 60000},
 	}}}
-	got, err := Draft(queues.Default(), "me", full)
+	got, err := Draft(queues.Default(), Caller{Service: true}, full)
 	if err != nil || len(got.Players) != 2 || got.Players[1].GetId() != "me" || got.Queue != "squad" || got.Region != "eu-1" {
 		t.Errorf("draft: %+v, %v", got, err)
 	}
-	if full.GetPlayers()[1].GetId() != "" {
-		t.Error("the request was changed")
+	for name, req := range map[string]*torikumiv1.CreateTicketRequest{
+		"invited": {Queue: "squad", Party: &torikumiv1.PartyRequest{Invited: []string{"b"}}},
+		"size":    {Queue: "squad", Party: &torikumiv1.PartyRequest{Size: 2}},
+		"both":    {Queue: "squad", Party: &torikumiv1.PartyRequest{Size: 2, Invited: []string{"b"}}},
+	} {
+		got, err := Draft(queues.Default(), Caller{Player: "me"}, req)
+		if err != nil || got.Party.Leader != "me" || got.Party.Size != 2 || len(got.Party.Code) != codeLength || len(got.Players) != 1 {
+			t.Errorf("%s: %+v, %v", name, got.Party, err)
+		}
 	}
-	got, err = Draft(queues.Default(), "me", &torikumiv1.CreateTicketRequest{Queue: "session"})
+	got, err = Draft(queues.Default(), Caller{Player: "me"}, &torikumiv1.CreateTicketRequest{Queue: "session"})
 	if err != nil || len(got.Players) != 1 || got.Players[0].GetId() != "me" {
 		t.Errorf("caller alone: %+v, %v", got, err)
+	}
+}
+
+// TestDraftOfABackend: with a service token all players are named.
+func TestDraftOfABackend(t *testing.T) {
+	for request, want := range map[string]string{
+		`{"queue":"squad"}`:                                              "players",
+		`{"queue":"squad","players":[{}]}`:                               "players[0].id",
+		`{"queue":"squad","players":[{"id":"a"},{"id":"b c"}]}`:          "players[1].id",
+		`{"queue":"squad","players":[{"id":"a"},{"id":"a"}]}`:            "players[1].id",
+		`{"queue":"squad","players":[{"id":"a"}],"party":{"size":2}}`:    "party",
+		`{"queue":"squad","players":[{"id":"a"},{"id":"b"},{"id":"c"}]}`: "players",
+	} {
+		req := new(torikumiv1.CreateTicketRequest)
+		if err := protojson.Unmarshal([]byte(request), req); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Draft(queues.Default(), Caller{Service: true}, req)
+		if p := asError(err); err == nil || len(p.Errors) != 1 || p.Errors[0].Field != want {
+			t.Errorf("%s: %v, want one error about %s", request, p.Errors, want)
+		}
 	}
 }
 
@@ -92,7 +132,7 @@ func TestRubbishIsAnsweredBriefly(t *testing.T) {
 	for range 1000 {
 		req.Players = append(req.Players, &torikumiv1.Player{Id: "?"})
 	}
-	_, err := Draft(queues.Default(), "a", req)
+	_, err := Draft(queues.Default(), Caller{Service: true}, req)
 	if got := len(asError(err).Errors); got != maxViolations {
 		t.Errorf("%d errors named, want %d", got, maxViolations)
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"torikumi/pkg/problem"
 )
@@ -28,7 +30,7 @@ func failed(code codes.Code, httpStatus int, reason, message string, fields ...p
 func (e *Error) Error() string { return e.Detail }
 
 // GRPCStatus is the error as gRPC sends it: fields in a BadRequest detail,
-// reason and ticket in an ErrorInfo detail.
+// reason and ticket in an ErrorInfo detail, when to try again in a RetryInfo detail.
 func (e *Error) GRPCStatus() *status.Status {
 	st := status.New(e.Code, e.Detail)
 	bad := &errdetails.BadRequest{}
@@ -45,6 +47,9 @@ func (e *Error) GRPCStatus() *status.Status {
 		}
 		st, _ = st.WithDetails(info) // as above
 	}
+	if e.RetryAfter > 0 {
+		st, _ = st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryAfter)}) // as above
+	}
 	return st
 }
 
@@ -59,6 +64,23 @@ func errUnauthenticated(reason, message string) error {
 
 // errNotFound is the same for tickets that are not there and those of others.
 func errNotFound() error { return failed(codes.NotFound, http.StatusNotFound, "", "no such ticket") }
+
+// errNoParty is the same for codes of no party, of one that is full and of one that
+// the player may not join.
+func errNoParty() error {
+	return failed(codes.NotFound, http.StatusNotFound, "", "no party can be joined with this code")
+}
+
+func errForbidden(reason, message string) error {
+	return failed(codes.PermissionDenied, http.StatusForbidden, reason, message)
+}
+
+// errTooMany says when the caller may try again.
+func errTooMany(reason, message string, again time.Duration) error {
+	e := failed(codes.ResourceExhausted, http.StatusTooManyRequests, reason, message)
+	e.RetryAfter = again
+	return e
+}
 
 func errUnavailable(reason, message string) error {
 	return failed(codes.Unavailable, http.StatusServiceUnavailable, reason, message)

@@ -27,17 +27,17 @@ type Server struct {
 
 // CreateTicket implements the FrontendService.
 func (s *Server) CreateTicket(ctx context.Context, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
-	return s.Service.Create(ctx, player(ctx), req)
+	return s.Service.Create(ctx, caller(ctx), req)
 }
 
 // GetTicket implements the FrontendService.
 func (s *Server) GetTicket(ctx context.Context, req *torikumiv1.GetTicketRequest) (*torikumiv1.Ticket, error) {
-	return s.Service.Get(ctx, player(ctx), req.GetTicketId())
+	return s.Service.Get(ctx, caller(ctx), req.GetTicketId())
 }
 
 // CancelTicket implements the FrontendService.
 func (s *Server) CancelTicket(ctx context.Context, req *torikumiv1.CancelTicketRequest) (*torikumiv1.Ticket, error) {
-	return s.Service.Cancel(ctx, player(ctx), req.GetTicketId())
+	return s.Service.Cancel(ctx, caller(ctx), req.GetTicketId())
 }
 
 // WaitTicket implements the FrontendService.
@@ -49,28 +49,43 @@ func (s *Server) WaitTicket(ctx context.Context, req *torikumiv1.WaitTicketReque
 			timeout = 0 // refused
 		}
 	}
-	return s.Service.Wait(ctx, player(ctx), req.GetTicketId(), timeout)
+	return s.Service.Wait(ctx, caller(ctx), req.GetTicketId(), timeout)
 }
 
 // WatchTicket implements the FrontendService.
 func (s *Server) WatchTicket(req *torikumiv1.WatchTicketRequest, out torikumiv1.FrontendService_WatchTicketServer) error {
 	const never time.Duration = 0 // gRPC has keepalives of its own
-	return s.Service.Watch(out.Context(), player(out.Context()), req.GetTicketId(), never, out.Send)
+	return s.Service.Watch(out.Context(), caller(out.Context()), req.GetTicketId(), never, out.Send)
 }
 
 // CreateJoinToken implements the FrontendService.
 func (s *Server) CreateJoinToken(ctx context.Context, req *torikumiv1.CreateJoinTokenRequest) (*torikumiv1.JoinToken, error) {
-	return s.Service.JoinToken(ctx, player(ctx), req.GetTicketId())
+	return s.Service.JoinToken(ctx, caller(ctx), req.GetTicketId())
 }
 
-// playerKey is where a call's context holds the player's id.
-type playerKey struct{}
+// JoinParty implements the FrontendService.
+func (s *Server) JoinParty(ctx context.Context, req *torikumiv1.JoinPartyRequest) (*torikumiv1.Ticket, error) {
+	return s.Service.JoinParty(ctx, caller(ctx), req)
+}
 
-// player returns who is calling: set by the interceptors for every method of
+// RemovePlayer implements the FrontendService.
+func (s *Server) RemovePlayer(ctx context.Context, req *torikumiv1.RemovePlayerRequest) (*torikumiv1.RemovePlayerResponse, error) {
+	return &torikumiv1.RemovePlayerResponse{}, s.Service.RemovePlayer(ctx, caller(ctx), req.GetTicketId(), req.GetPlayerId())
+}
+
+// StartTicket implements the FrontendService.
+func (s *Server) StartTicket(ctx context.Context, req *torikumiv1.StartTicketRequest) (*torikumiv1.Ticket, error) {
+	return s.Service.Start(ctx, caller(ctx), req.GetTicketId())
+}
+
+// callerKey is where a call's context holds who calls.
+type callerKey struct{}
+
+// caller returns who is calling: set by the interceptors for every method of
 // FrontendService.
-func player(ctx context.Context) string {
-	id, _ := ctx.Value(playerKey{}).(string)
-	return id
+func caller(ctx context.Context) Caller {
+	c, _ := ctx.Value(callerKey{}).(Caller)
+	return c
 }
 
 // ServerOptions make a gRPC server check the tokens of calls of the
@@ -80,8 +95,8 @@ func ServerOptions(a *Authenticator) []grpc.ServerOption {
 		if !strings.HasPrefix(method, "/"+torikumiv1.FrontendService_ServiceDesc.ServiceName+"/") {
 			return ctx, nil
 		}
-		id, err := a.Player(ctx, metadata.ValueFromIncomingContext(ctx, "authorization"))
-		return context.WithValue(ctx, playerKey{}, id), err
+		c, err := a.Caller(ctx, metadata.ValueFromIncomingContext(ctx, "authorization"))
+		return context.WithValue(ctx, callerKey{}, c), err
 	}
 	unary := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		ctx, err := authenticate(ctx, info.FullMethod)
@@ -98,32 +113,32 @@ func ServerOptions(a *Authenticator) []grpc.ServerOption {
 		if err != nil {
 			return err
 		}
-		return next(srv, &playerStream{ss, ctx})
+		return next(srv, &callerStream{ss, ctx})
 	}
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary), grpc.ChainStreamInterceptor(stream)}
 }
 
-// playerStream is a stream whose context knows the player.
-type playerStream struct {
+// callerStream is a stream whose context knows the caller.
+type callerStream struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
-func (s *playerStream) Context() context.Context { return s.ctx }
+func (s *callerStream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements grpc.ServerStream.
-func (s *playerStream) RecvMsg(m any) error {
+func (s *callerStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
 	return refuseUnknown(s.ctx, m)
 }
 
-// refuseUnknown refuses a player's message with fields that we do not know, as
-// over HTTP: passed over, they would be what a player asked for in vain.
+// refuseUnknown refuses a caller's message with fields that we do not know, as
+// over HTTP: passed over, they would be what somebody asked for in vain.
 func refuseUnknown(ctx context.Context, m any) error {
 	message, ok := m.(proto.Message)
-	if _, ofPlayer := ctx.Value(playerKey{}).(string); !ok || !ofPlayer {
+	if _, known := ctx.Value(callerKey{}).(Caller); !ok || !known {
 		return nil
 	}
 	var v violations

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"torikumi/pkg/problem"
+	"torikumi/pkg/queues"
 	"torikumi/pkg/ruleset"
 )
 
@@ -19,7 +20,8 @@ import (
 type Limit struct {
 	// Required: it must not be empty.
 	Required bool
-	// Pattern is for a text that is not empty, or for the names in a map.
+	// Pattern is for a text that is not empty, for the texts in a list, or for the
+	// names in a map.
 	Pattern string
 	// Entries is the most that a list or a map may have; zero: any number.
 	Entries int
@@ -45,6 +47,14 @@ func LimitOf(field protoreflect.FullName) Limit {
 		return Limit{Required: true} // which ones there are is the operator's
 	case "torikumi.v1.CreateTicketRequest.region":
 		return Limit{Pattern: regionPattern}
+	case "torikumi.v1.CreateTicketRequest.players":
+		return Limit{Entries: queues.MaxPlayers}
+	case "torikumi.v1.PartyRequest.invited":
+		return Limit{Pattern: playerPattern, Entries: queues.MaxPlayers}
+	case "torikumi.v1.PartyRequest.size":
+		return Limit{Min: 2, Max: queues.MaxPlayers, Unit: "players"}
+	case "torikumi.v1.JoinPartyRequest.code":
+		return Limit{Required: true, Length: 64}
 	case "torikumi.v1.Player.id":
 		return Limit{Pattern: playerPattern}
 	case "torikumi.v1.Player.attributes":
@@ -113,7 +123,11 @@ func (v *violations) field(path string, fd protoreflect.FieldDescriptor, value p
 		list := value.List()
 		v.entries(path, l, list.Len())
 		for i := range list.Len() {
-			v.value(fmt.Sprintf("%s[%d]", path, i), fd, l, list.Get(i))
+			at := fmt.Sprintf("%s[%d]", path, i)
+			if p, ok := patterns[l.Pattern]; ok && !p.re.MatchString(list.Get(i).String()) {
+				v.add(at, "%s", p.rule)
+			}
+			v.value(at, fd, l, list.Get(i))
 		}
 	case fd.IsMap():
 		v.entries(path, l, value.Map().Len())

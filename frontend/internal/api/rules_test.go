@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -106,7 +107,14 @@ func TestDraftOfARuleSet(t *testing.T) {
 			if err := protojson.Unmarshal([]byte(c.request), req); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Draft(ruled(t), "a", req)
+			for _, p := range req.GetPlayers() {
+				p.Id = cmp.Or(p.GetId(), "a")
+			}
+			caller := Caller{Service: true}
+			if len(req.GetPlayers()) == 0 {
+				caller = Caller{Player: "a"}
+			}
+			_, err := Draft(ruled(t), caller, req)
 			if len(c.want) == 0 {
 				if err != nil {
 					t.Errorf("refused: %v", asError(err).Errors)

@@ -16,6 +16,7 @@ import (
 
 	"torikumi/frontend/internal/explain"
 	"torikumi/frontend/internal/matchmaker"
+	"torikumi/frontend/internal/ratelimit"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/signing"
 	"torikumi/pkg/problem"
@@ -39,6 +40,10 @@ type Options struct {
 	Queues     *queues.Set
 	Minter     *signing.Minter
 	Logger     *slog.Logger
+	// PartyTimeout is how long a ticket waits for its party.
+	PartyTimeout time.Duration
+	// Codes limits how often a player tries codes; nil: not at all.
+	Codes *ratelimit.Limiter
 	// Minted counts join tokens.
 	Minted prometheus.Counter
 	// Explain says why tickets wait; nil if nobody knows.
@@ -53,17 +58,18 @@ type Service struct{ o Options }
 // New makes a service.
 func New(o Options) *Service { return &Service{o} }
 
-// Create makes a ticket, and returns once the matchmaker has it.
-func (s *Service) Create(ctx context.Context, player string, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
-	made, err := s.create(ctx, player, req)
+// Create makes a ticket, and returns once the matchmaker has it; for a party, at
+// once.
+func (s *Service) Create(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
+	made, err := s.create(ctx, caller, req)
 	if err != nil {
 		return nil, err
 	}
-	return s.deliver(&made, player), nil
+	return s.deliver(&made, caller), nil
 }
 
-func (s *Service) create(ctx context.Context, player string, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
-	draft, err := Draft(s.o.Queues, player, req)
+func (s *Service) create(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
+	draft, err := Draft(s.o.Queues, caller, req)
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
@@ -73,9 +79,7 @@ func (s *Service) create(ctx context.Context, player string, req *torikumiv1.Cre
 	case err == nil:
 		return made, nil
 	case errors.As(err, &conflict):
-		e := failed(codes.AlreadyExists, http.StatusConflict, "already_searching", "a player of the ticket already searches in this queue")
-		e.TicketID = conflict.ID
-		return ticket.Ticket{}, e
+		return ticket.Ticket{}, errSearching(conflict.ID)
 	case errors.Is(err, ticket.ErrFull):
 		return ticket.Ticket{}, failed(codes.ResourceExhausted, http.StatusTooManyRequests, "too_many_tickets", "too many players are searching; try again later")
 	case errors.Is(err, ticket.ErrClosed):
@@ -90,46 +94,49 @@ func (s *Service) create(ctx context.Context, player string, req *torikumiv1.Cre
 }
 
 // Get returns a ticket of the player's.
-func (s *Service) Get(ctx context.Context, player, id string) (*torikumiv1.Ticket, error) {
-	found, err := s.find(ctx, player, id)
+func (s *Service) Get(ctx context.Context, caller Caller, id string) (*torikumiv1.Ticket, error) {
+	found, err := s.find(ctx, caller, id)
 	if err != nil {
 		return nil, err
 	}
 	addReason(&found, s.o.Explain.Reason(&found))
-	return s.deliver(&found, player), nil
+	return s.deliver(&found, caller), nil
 }
 
 // Cancel ends a ticket. It is no error if it had ended; the state of the answer
 // says how.
-func (s *Service) Cancel(ctx context.Context, player, id string) (*torikumiv1.Ticket, error) {
-	if _, err := s.find(ctx, player, id); err != nil {
+func (s *Service) Cancel(ctx context.Context, caller Caller, id string) (*torikumiv1.Ticket, error) {
+	if _, err := s.find(ctx, caller, id); err != nil {
 		return nil, err
 	}
 	ended, err := s.o.Matchmaker.Cancel(ctx, id)
 	if err != nil {
 		return nil, s.unseen(ctx, id, err)
 	}
-	return s.deliver(&ended, player), nil
+	return s.deliver(&ended, caller), nil
 }
 
 // Wait returns a ticket as soon as it has ended, or as it stands when the
 // timeout, of at most 60 s, is over.
-func (s *Service) Wait(ctx context.Context, player, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
+func (s *Service) Wait(ctx context.Context, caller Caller, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
 	if timeout <= 0 || timeout > maxWait {
 		return nil, errInvalid(problem.Field{Field: "timeout", Rule: "must be more than 0s and at most 60s"})
 	}
-	return s.wait(ctx, player, id, timeout)
+	return s.wait(ctx, caller, id, timeout)
 }
 
 // Play makes a ticket, waits for its end, and ends it itself when the timeout is
 // over or the caller has gone: the answer is ASSIGNED, EXPIRED or CANCELLED. An
 // assignment that comes first wins.
-func (s *Service) Play(ctx context.Context, player string, req *torikumiv1.CreateTicketRequest, timeout time.Duration) (*torikumiv1.Ticket, error) {
-	made, err := s.create(ctx, player, req)
+func (s *Service) Play(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest, timeout time.Duration) (*torikumiv1.Ticket, error) {
+	if caller.Service {
+		return nil, errForbidden("player_only", "players search with their own tokens")
+	}
+	made, err := s.create(ctx, caller, req)
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.wait(ctx, player, made.ID, timeout)
+	found, err := s.wait(ctx, caller, made.ID, timeout)
 	if err == nil && found.GetState() != torikumiv1.TicketState_SEARCHING {
 		return found, nil
 	}
@@ -143,17 +150,17 @@ func (s *Service) Play(ctx context.Context, player string, req *torikumiv1.Creat
 	if ended.State == ticket.Cancelled {
 		ended.Reason = found.GetReason() // what it waited for until now
 	}
-	return s.deliver(&ended, player), nil
+	return s.deliver(&ended, caller), nil
 }
 
 // wait is Wait for any timeout.
-func (s *Service) wait(ctx context.Context, player, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
+func (s *Service) wait(ctx context.Context, caller Caller, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	watch := s.o.Explain.Watch()
 	defer watch.Close()
 	for over := false; ; {
-		found, changed, _, err := s.follow(ctx, player, id, watch)
+		found, changed, _, err := s.follow(ctx, caller, id, watch)
 		var again <-chan time.Time
 		switch {
 		case isStore(err) && !over:
@@ -161,7 +168,7 @@ func (s *Service) wait(ctx context.Context, player, id string, timeout time.Dura
 		case err != nil:
 			return nil, err
 		case over || found.Ended():
-			return s.deliver(&found, player), nil
+			return s.deliver(&found, caller), nil
 		}
 		select {
 		case <-changed:
@@ -178,8 +185,8 @@ func (s *Service) wait(ctx context.Context, player, id string, timeout time.Dura
 // reason, until it has ended; and with nil whenever the time of beat has passed,
 // if that is not zero. It returns what send returns, if that is an error. A store
 // that cannot be reached ends it only before the first ticket was sent.
-func (s *Service) Watch(ctx context.Context, player, id string, beat time.Duration, send func(*torikumiv1.Ticket) error) error {
-	v := viewer{service: s, player: player, id: id, watch: s.o.Explain.Watch(), send: send}
+func (s *Service) Watch(ctx context.Context, caller Caller, id string, beat time.Duration, send func(*torikumiv1.Ticket) error) error {
+	v := viewer{service: s, caller: caller, id: id, watch: s.o.Explain.Watch(), send: send}
 	defer v.watch.Close()
 	timer := time.NewTimer(beat)
 	defer timer.Stop()
@@ -208,13 +215,15 @@ func (s *Service) Watch(ctx context.Context, player, id string, beat time.Durati
 
 // viewer is a call of Watch.
 type viewer struct {
-	service    *Service
-	player, id string
-	watch      *explain.Watch
-	send       func(*torikumiv1.Ticket) error
-	// state and reason are what was last sent.
+	service *Service
+	caller  Caller
+	id      string
+	watch   *explain.Watch
+	send    func(*torikumiv1.Ticket) error
+	// state, reason and party are what was last sent.
 	state         torikumiv1.TicketState
 	reason        string
+	party         partyMark
 	changed, told <-chan struct{}
 	// again is when to look again at a store that could not be reached.
 	again <-chan time.Time
@@ -223,7 +232,7 @@ type viewer struct {
 // show sends the ticket if there is something new in it. It is not part of Watch
 // because what it needs on the stack would stay there while a player waits.
 func (v *viewer) show(ctx context.Context) (ended bool, err error) {
-	found, changed, told, err := v.service.follow(ctx, v.player, v.id, v.watch)
+	found, changed, told, err := v.service.follow(ctx, v.caller, v.id, v.watch)
 	v.changed, v.told, v.again = changed, told, nil
 	if isStore(err) && v.state != torikumiv1.TicketState_TICKET_STATE_UNSPECIFIED {
 		v.again = time.After(storeRetry)
@@ -232,26 +241,29 @@ func (v *viewer) show(ctx context.Context) (ended bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	state := found.State.Proto()
-	if state != v.state || found.Reason != v.reason {
-		if err := v.send(v.service.deliver(&found, v.player)); err != nil {
+	state, party := found.State.Proto(), markOf(&found)
+	if state != v.state || found.Reason != v.reason || party != v.party {
+		if err := v.send(v.service.deliver(&found, v.caller)); err != nil {
 			return false, err
 		}
 	}
-	v.state, v.reason = state, found.Reason
+	v.state, v.reason, v.party = state, found.Reason, party
 	return found.Ended(), nil
 }
 
 // JoinToken makes a join token for the player of an assigned ticket.
-func (s *Service) JoinToken(ctx context.Context, player, id string) (*torikumiv1.JoinToken, error) {
-	found, err := s.find(ctx, player, id)
+func (s *Service) JoinToken(ctx context.Context, caller Caller, id string) (*torikumiv1.JoinToken, error) {
+	found, err := s.find(ctx, caller, id)
 	if err != nil {
 		return nil, err
+	}
+	if caller.Service {
+		return nil, errForbidden("player_only", "join tokens are made for players alone")
 	}
 	if found.Assignment == nil {
 		return nil, failed(codes.FailedPrecondition, http.StatusConflict, "not_assigned", "the ticket is not assigned to a match")
 	}
-	join, err := s.mint(&found, player)
+	join, err := s.mint(&found, caller.Player)
 	switch {
 	case errors.Is(err, errNoJoinToken):
 		return nil, failed(codes.FailedPrecondition, http.StatusConflict, "no_join_token", "the match cannot be joined by token")
@@ -263,9 +275,9 @@ func (s *Service) JoinToken(ctx context.Context, player, id string) (*torikumiv1
 }
 
 // find returns a ticket if the player belongs to it.
-func (s *Service) find(ctx context.Context, player, id string) (ticket.Ticket, error) {
+func (s *Service) find(ctx context.Context, caller Caller, id string) (ticket.Ticket, error) {
 	found, err := s.o.Store.Get(ctx, id)
-	if err == nil && found.Has(player) {
+	if err == nil && caller.sees(&found) {
 		return found, nil
 	}
 	return ticket.Ticket{}, s.unseen(ctx, id, err)
@@ -291,9 +303,9 @@ func (s *Service) unseen(ctx context.Context, id string, err error) error {
 // follow is find for a call that looks as long as it lasts: with why the ticket
 // waits, the channel that tells of its next change, and the one that tells when
 // the reason has changed.
-func (s *Service) follow(ctx context.Context, player, id string, w *explain.Watch) (found ticket.Ticket, changed, told <-chan struct{}, err error) {
+func (s *Service) follow(ctx context.Context, caller Caller, id string, w *explain.Watch) (found ticket.Ticket, changed, told <-chan struct{}, err error) {
 	found, changed, err = s.o.Store.Watch(ctx, id)
-	if err != nil || !found.Has(player) {
+	if err != nil || !caller.sees(&found) {
 		return ticket.Ticket{}, nil, nil, s.unseen(ctx, id, err)
 	}
 	reason, told := w.Reason(&found)

@@ -122,7 +122,7 @@ func (c *Cache) Reason(t *ticket.Ticket) string {
 	defer c.mu.Unlock()
 	now := c.now()
 	e := c.entries[t.ID]
-	if e == nil && now.Sub(t.Created) >= minWait {
+	if e == nil && now.Sub(t.Searching()) >= minWait {
 		e = c.enter(t)
 	}
 	return c.look(e, t, now)
@@ -130,10 +130,10 @@ func (c *Cache) Reason(t *ticket.Ticket) string {
 
 // enter makes an entry, if there is room; mu is held.
 func (c *Cache) enter(t *ticket.Ticket) *entry {
-	if t.Ended() || len(c.entries) >= mostTickets {
+	if t.Ended() || t.State == ticket.Gathering || len(c.entries) >= mostTickets {
 		return nil
 	}
-	e := &entry{id: t.ID, queue: t.Queue, created: t.Created}
+	e := &entry{id: t.ID, queue: t.Queue, created: t.Searching()}
 	c.entries[t.ID] = e
 	c.line.entries = append(c.line.entries, e)
 	return e

@@ -103,7 +103,8 @@ func New(o Options) *Client {
 	}
 }
 
-// Create creates a ticket and returns once Open Match has its own. ID, state and
+// Create creates a ticket and returns once Open Match has its own, or for a party at
+// once. ID, state and
 // times of t are set here. The error is a *ticket.ConflictError, ticket.ErrFull,
 // ticket.ErrClosed, ticket.ErrUnavailable or ErrUnavailable. The ticket is created to the end even if
 // ctx ends meanwhile.
@@ -115,6 +116,10 @@ func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, er
 		return ticket.Ticket{}, err
 	}
 	c.metrics.began(t.Queue)
+	if t.State == ticket.Gathering {
+		c.logger.InfoContext(ctx, "party gathers", "ticket", t.ID, "queue", t.Queue, "size", t.Party.Size)
+		return t, nil
+	}
 	ctx = context.WithoutCancel(ctx)
 	change, err := c.createOpenMatch(ctx, t)
 	if err != nil {
@@ -134,7 +139,7 @@ func (c *Client) createOpenMatch(ctx context.Context, t ticket.Ticket) (ticket.C
 	if !ok {
 		return ticket.Change{}, fmt.Errorf("queue %q is gone", t.Queue)
 	}
-	message, err := OpenMatchTicket(&t, queue.Tag(), t.Created.Add(c.options.Timeout))
+	message, err := OpenMatchTicket(&t, queue.Tag(), t.Searching().Add(c.options.Timeout))
 	if err != nil {
 		return ticket.Change{}, fmt.Errorf("make Open Match ticket of %q: %w", t.ID, err)
 	}
@@ -185,7 +190,7 @@ func (c *Client) ended(ctx context.Context, change ticket.Change, message string
 	}
 	t := &change.Ticket
 	if change.Effect == ticket.DeleteOpenMatch {
-		c.deletes.add(t.OpenMatchID)
+		c.deletes.add(change.FromOpenMatchID)
 	}
 	c.metrics.ended(t)
 	c.logger.InfoContext(ctx, message, "ticket", t.ID, "queue", t.Queue)

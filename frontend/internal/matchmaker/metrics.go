@@ -34,9 +34,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		tickets: prometheus.NewCounterVec(prometheus.CounterOpts(opts("tickets_total", "Tickets that have ended, by state.")), []string{"queue", "state"}),
-		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("tickets_waiting", "Tickets that wait for a match.")), []string{"queue"}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("tickets_waiting", "Tickets that wait for a match, or for their party.")), []string{"queue"}),
 		wait: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "torikumi", Subsystem: "frontend", Name: "wait_seconds", Help: "From the creation of a ticket to its end.",
+			Namespace: "torikumi", Subsystem: "frontend", Name: "wait_seconds", Help: "From the creation of a ticket, or from when its party was complete, to its end.",
 			Buckets: []float64{.1, .25, .5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600},
 		}, []string{"queue", "state"}),
 		errors:        prometheus.NewCounterVec(prometheus.CounterOpts(opts("open_match_errors_total", "Failed calls of Open Match.")), []string{"call", "code"}),
@@ -58,7 +58,7 @@ func (m *Metrics) left(queue string) { m.waiting.WithLabelValues(queue).Dec() }
 func (m *Metrics) ended(t *ticket.Ticket) {
 	m.left(t.Queue)
 	m.tickets.WithLabelValues(t.Queue, t.State.String()).Inc()
-	m.wait.WithLabelValues(t.Queue, t.State.String()).Observe(t.Updated.Sub(t.Created).Seconds())
+	m.wait.WithLabelValues(t.Queue, t.State.String()).Observe(t.Updated.Sub(t.Searching()).Seconds())
 }
 
 func (m *Metrics) failed(call string, err error) {

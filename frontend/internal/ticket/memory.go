@@ -25,6 +25,7 @@ type Memory struct {
 	byID        map[string]*record
 	byOpenMatch map[string]*record // Waiting
 	byPlayer    map[seat]*record   // not ended
+	byCode      map[string]*record // not ended, with a party
 	// creating counts the tickets that wait for Open Match to create theirs.
 	creating int
 	// early holds assignments that came before the Attach of their ticket.
@@ -32,7 +33,7 @@ type Memory struct {
 	early, earlier map[string]Assignment
 	rotated        time.Time
 	// Each list is in the order of time, because each has one constant age.
-	open, assigned, ended *list.List
+	gathering, open, assigned, ended *list.List
 }
 
 // seat is a player's place in a queue: one open ticket at a time.
@@ -54,7 +55,8 @@ func NewMemory(l Limits) *Memory {
 	}
 	return &Memory{
 		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[seat]*record{},
-		early: map[string]Assignment{}, open: list.New(), assigned: list.New(), ended: list.New(),
+		byCode: map[string]*record{}, early: map[string]Assignment{},
+		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(),
 	}
 }
 
@@ -80,7 +82,11 @@ func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 	for _, p := range t.Players {
 		m.byPlayer[seat{t.Queue, p.GetId()}] = r
 	}
-	m.apply(r, Event{Kind: Create})
+	kind := Create
+	if t.Party != nil {
+		kind = Gather
+	}
+	m.apply(r, Event{Kind: kind})
 	return r.Ticket, nil
 }
 
@@ -113,7 +119,10 @@ func (m *Memory) apply(r *record, e Event) Change {
 	if was.State.creating() {
 		m.creating--
 	}
+	m.seat(r, &c)
 	switch {
+	case r.State == Gathering:
+		m.byCode[r.Party.Code] = r
 	case r.State == Waiting:
 		m.byOpenMatch[r.OpenMatchID] = r
 	case r.State.creating():
@@ -121,6 +130,9 @@ func (m *Memory) apply(r *record, e Event) Change {
 	case r.State.Ended() || r.State == None:
 		for _, p := range r.Players {
 			delete(m.byPlayer, seat{r.Queue, p.GetId()})
+		}
+		if r.Party != nil {
+			delete(m.byCode, r.Party.Code)
 		}
 	}
 	if m.creating == 0 {
@@ -134,6 +146,16 @@ func (m *Memory) apply(r *record, e Event) Change {
 	return c
 }
 
+// seat takes and gives back the places of those who have joined and left.
+func (m *Memory) seat(r *record, c *Change) {
+	if c.Joined != "" {
+		m.byPlayer[seat{r.Queue, c.Joined}] = r
+	}
+	if c.Left != "" {
+		delete(m.byPlayer, seat{r.Queue, c.Left})
+	}
+}
+
 // wake tells the watchers, if there are any.
 func (r *record) wake() {
 	if r.changed != nil {
@@ -142,9 +164,6 @@ func (r *record) wake() {
 	}
 }
 
-// creating reports whether Open Match is asked for a ticket.
-func (s State) creating() bool { return s == Creating || s == Recreating }
-
 // file puts a record into the list of its state, at the end if it is new there.
 func (m *Memory) file(r *record) {
 	home := m.open
@@ -152,6 +171,8 @@ func (m *Memory) file(r *record) {
 	case None:
 		m.forget(r)
 		return
+	case Gathering:
+		home = m.gathering
 	case Assigned:
 		home = m.assigned
 	case Cancelled, Expired:
@@ -182,6 +203,16 @@ func (m *Memory) Get(_ context.Context, id string) (Ticket, error) {
 	return r.Ticket, nil
 }
 
+func (m *Memory) Find(_ context.Context, code string) (Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.byCode[code]
+	if !ok {
+		return Ticket{}, ErrNotFound
+	}
+	return r.Ticket, nil
+}
+
 func (m *Memory) Watch(_ context.Context, id string) (Ticket, <-chan struct{}, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -204,8 +235,13 @@ func (m *Memory) Update(_ context.Context, id string, e Event) (Change, error) {
 	if !ok {
 		return Change{}, ErrNotFound
 	}
-	if m.closed && (e.Kind == Attach || e.Kind == BeginRetry || e.Kind == Expire) {
+	if m.closed && e.Kind.Begins() {
 		return Change{}, ErrClosed
+	}
+	if e.Kind == Join {
+		if other, ok := m.byPlayer[seat{r.Queue, e.Player.GetId()}]; ok && other != r {
+			return Change{}, &ConflictError{Player: e.Player.GetId(), Queue: r.Queue, ID: other.ID}
+		}
 	}
 	if e.Kind == Attach {
 		early, ok := m.early[e.OpenMatchID]
@@ -268,7 +304,10 @@ func (m *Memory) Expire(context.Context) ([]Change, error) {
 		m.early, m.earlier, m.rotated = map[string]Assignment{}, m.early, now
 	}
 	var expired []Change
-	for e := m.open.Front(); e != nil && now.Sub(at(e).Created) >= m.limits.Timeout; e = m.open.Front() {
+	for e := m.gathering.Front(); e != nil && now.Sub(at(e).Created) >= m.limits.Gathering; e = m.gathering.Front() {
+		expired = append(expired, m.apply(at(e), Event{Kind: Expire}))
+	}
+	for e := m.open.Front(); e != nil && now.Sub(at(e).Searching()) >= m.limits.Timeout; e = m.open.Front() {
 		expired = append(expired, m.apply(at(e), Event{Kind: Expire}))
 	}
 	m.forgetOld(m.assigned, now.Add(-m.limits.Assigned))

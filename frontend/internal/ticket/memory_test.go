@@ -14,7 +14,7 @@ type clock struct{ now time.Time }
 
 func newStore(c *clock, tickets int) *Memory {
 	return NewMemory(Limits{
-		Timeout: 10 * time.Minute, Assigned: time.Hour, Ended: time.Minute, Tickets: tickets,
+		Timeout: 10 * time.Minute, Gathering: 2 * time.Minute, Assigned: time.Hour, Ended: time.Minute, Tickets: tickets,
 		Now: func() time.Time { return c.now },
 	})
 }
@@ -79,7 +79,7 @@ func TestRandomWalk(t *testing.T) {
 	final := map[string]State{}
 	for i := range 20_000 {
 		id := fmt.Sprint("n", r.IntN(i/10+1))
-		switch r.IntN(9) {
+		switch r.IntN(11) {
 		case 0, 1:
 			id = fmt.Sprint("n", i)
 			_, _ = m.Create(t.Context(), party("q", id, fmt.Sprint("p", r.IntN(40)), fmt.Sprint("P", r.IntN(40))))
@@ -101,6 +101,13 @@ func TestRandomWalk(t *testing.T) {
 		case 6:
 			c.now = c.now.Add(time.Duration(r.IntN(20)) * time.Second)
 			m.expire(t)
+		case 7:
+			id = fmt.Sprint("n", i)
+			d := party("q", id, fmt.Sprint("p", r.IntN(40)))
+			d.Party = &Party{Leader: d.Players[0].GetId(), Size: 2 + r.IntN(2), Code: id}
+			_, _ = m.Create(t.Context(), d)
+		case 8:
+			m.change(t, id, r)
 		default:
 		}
 		m.checkIndexes(t, final)
@@ -111,15 +118,30 @@ func TestRandomWalk(t *testing.T) {
 		c.now = c.now.Add(2 * time.Hour)
 	}
 	m.expire(t)
-	if len(m.byID)+len(m.byOpenMatch)+len(m.byPlayer)+m.open.Len()+m.assigned.Len()+m.ended.Len()+m.creating != 0 {
+	if len(m.byID)+len(m.byOpenMatch)+len(m.byPlayer)+len(m.byCode)+m.gathering.Len()+m.open.Len()+m.assigned.Len()+m.ended.Len()+m.creating != 0 {
 		t.Error("something is left")
 	}
+}
+
+// change changes a party, if the ticket has one.
+func (m *Memory) change(t *testing.T, id string, r *rand.Rand) {
+	found, err := m.Get(t.Context(), id)
+	if err != nil || found.Party == nil {
+		return
+	}
+	who := fmt.Sprint("p", r.IntN(40))
+	_, _ = m.Update(t.Context(), id, []Event{
+		{Kind: Join, Player: &torikumiv1.Player{Id: who}, Revision: found.Party.Revision},
+		{Kind: Remove, Removed: found.Players[len(found.Players)-1].GetId(), By: found.Party.Leader},
+		{Kind: Complete, Revision: found.Party.Revision},
+	}[r.IntN(3)])
+	m.try(t, id, Attach, "om-"+id)
 }
 
 // checkIndexes also notes the final states, which must stay.
 func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 	t.Helper()
-	players, waiting, creating := 0, 0, 0
+	players, waiting, creating, codes := 0, 0, 0, 0
 	for id, r := range m.byID {
 		if was, ok := final[id]; ok && was != r.State {
 			t.Fatalf("%s was %v and is %v", id, was, r.State)
@@ -129,7 +151,13 @@ func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 		} else {
 			players += len(r.Players)
 		}
-		if r.Ended() != (r.home != m.open) || (r.State == Assigned) != (r.home == m.assigned) {
+		if r.Party != nil && !r.Ended() {
+			codes++
+			if m.byCode[r.Party.Code] != r {
+				t.Fatalf("%s is not found by its code", id)
+			}
+		}
+		if r.Ended() != (r.home != m.open && r.home != m.gathering) || (r.State == Gathering) != (r.home == m.gathering) || (r.State == Assigned) != (r.home == m.assigned) {
 			t.Fatalf("%s is in the wrong list", id)
 		}
 		if r.State == Waiting {
@@ -142,10 +170,10 @@ func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 			creating++
 		}
 	}
-	if n := m.open.Len() + m.assigned.Len() + m.ended.Len(); n != len(m.byID) || n > 30 {
+	if n := m.gathering.Len() + m.open.Len() + m.assigned.Len() + m.ended.Len(); n != len(m.byID) || n > 30 {
 		t.Fatalf("%d listed, %d known", n, len(m.byID))
 	}
-	if len(m.byOpenMatch) != waiting || m.creating != creating || len(m.byPlayer) != players {
+	if len(m.byOpenMatch) != waiting || m.creating != creating || len(m.byPlayer) != players || len(m.byCode) != codes {
 		t.Fatalf("%d waiting, %d creating, %d players; counted %d, %d, %d", len(m.byOpenMatch), m.creating, len(m.byPlayer), waiting, creating, players)
 	}
 	for at, r := range m.byPlayer {

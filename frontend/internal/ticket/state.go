@@ -21,20 +21,37 @@ const (
 	Assigned
 	Cancelled
 	Expired
+	// Gathering means that it waits for players of its party to join.
+	Gathering
+	// Gathered means that all have joined, and its first Open Match ticket is being
+	// created: stores keep states as numbers, so that new ones come last.
+	Gathered
+
+	states // how many there are
 )
 
-var stateNames = [...]string{"NONE", "CREATING", "WAITING", "LOST", "RECREATING", "ASSIGNED", "CANCELLED", "EXPIRED"}
+var stateNames = [...]string{
+	"NONE", "CREATING", "WAITING", "LOST", "RECREATING", "ASSIGNED", "CANCELLED", "EXPIRED", "GATHERING", "GATHERED",
+}
+
+// Valid reports whether there is such a state.
+func (s State) Valid() bool { return s < states }
 
 // String returns the name in capitals.
 func (s State) String() string { return stateNames[s] }
 
 // Ended reports whether the state is final.
-func (s State) Ended() bool { return s >= Assigned }
+func (s State) Ended() bool { return s == Assigned || s == Cancelled || s == Expired }
+
+// creating reports whether Open Match is asked for a ticket.
+func (s State) creating() bool { return s == Creating || s == Recreating || s == Gathered }
 
 // Proto returns the state as players see it.
 func (s State) Proto() torikumiv1.TicketState {
 	switch s {
-	case Creating, Waiting, Lost, Recreating:
+	case Gathering:
+		return torikumiv1.TicketState_GATHERING
+	case Creating, Gathered, Waiting, Lost, Recreating:
 		return torikumiv1.TicketState_SEARCHING
 	case Assigned:
 		return torikumiv1.TicketState_ASSIGNED
@@ -50,8 +67,10 @@ func (s State) Proto() torikumiv1.TicketState {
 // ended.
 func (s State) Reason() string {
 	switch s {
+	case Gathering:
+		return "waiting for players of the party to join"
 	case Lost, Recreating:
-		return "the matchmaker has lost the ticket; it is being asked again"
+		return "the matchmaker does not have the ticket; it is being asked again"
 	case Expired:
 		return "no match was found in time"
 	}
@@ -83,12 +102,36 @@ const (
 	Cancel
 	// Expire: the ticket has waited for too long.
 	Expire
+	// Gather: a player wants a match with others, who are to join.
+	Gather
+	// Join: a player joins the party.
+	Join
+	// Remove: a player leaves the party, or its leader turns them out.
+	Remove
+	// Complete: nobody is waited for any more. Apply makes it of a Join or a Remove
+	// after which that is so.
+	Complete
+
+	kinds // how many there are, and one
 )
 
-var kindNames = [...]string{"", "Create", "Attach", "AttachAssigned", "AbortCreate", "MarkLost", "BeginRetry", "AbortRetry", "Assign", "Cancel", "Expire"}
+var kindNames = [...]string{
+	"", "Create", "Attach", "AttachAssigned", "AbortCreate", "MarkLost", "BeginRetry", "AbortRetry", "Assign", "Cancel", "Expire",
+	"Gather", "Join", "Remove", "Complete",
+}
 
 // String returns the name.
 func (k Kind) String() string { return kindNames[k] }
+
+// Begins reports whether the event leads on: a closed store takes only those that
+// end or abort.
+func (k Kind) Begins() bool {
+	switch k {
+	case Attach, BeginRetry, Expire, Join, Complete:
+		return true
+	}
+	return false
+}
 
 // Effect is what whoever applies an event has to do then.
 type Effect uint8
@@ -100,7 +143,7 @@ const (
 	// follow.
 	CreateOpenMatch
 	// DeleteOpenMatch: nobody waits for the ticket in Open Match: the event's of
-	// Attach, else the ticket's. Delete it there.
+	// Attach, else the one that the ticket had before. Delete it there.
 	DeleteOpenMatch
 )
 
@@ -114,18 +157,27 @@ type transition struct {
 // nothing: the first of Assign, Cancel and Expire decides, all later ones come
 // to nothing.
 var transitions = map[State]map[Kind]transition{
-	None: {Create: {Creating, CreateOpenMatch}},
+	None: {Create: {Creating, CreateOpenMatch}, Gather: {to: Gathering}},
+	Gathering: {
+		Join: {to: Gathering}, Remove: {to: Gathering}, Complete: {Gathered, CreateOpenMatch},
+		Cancel: {to: Cancelled}, Expire: {to: Expired},
+	},
+	// A party outlives an Open Match that is out of reach: it is Lost until then.
+	Gathered: {
+		Attach: {to: Waiting}, AttachAssigned: {to: Assigned}, AbortRetry: {to: Lost},
+		Cancel: {to: Cancelled}, Expire: {to: Expired},
+	},
 	Creating: {
 		Attach: {to: Waiting}, AttachAssigned: {to: Assigned}, AbortCreate: {to: None},
 		Cancel: {to: Cancelled}, Expire: {to: Expired},
 	},
 	Waiting: {
-		Assign: {to: Assigned}, MarkLost: {to: Lost},
+		Assign: {to: Assigned}, MarkLost: {to: Lost}, Remove: {Lost, DeleteOpenMatch},
 		Cancel: {Cancelled, DeleteOpenMatch}, Expire: {Expired, DeleteOpenMatch},
 	},
 	Lost: {
-		BeginRetry: {Recreating, CreateOpenMatch},
-		Cancel:     {to: Cancelled}, Expire: {to: Expired},
+		BeginRetry: {Recreating, CreateOpenMatch}, Remove: {to: Lost},
+		Cancel: {to: Cancelled}, Expire: {to: Expired},
 	},
 	Recreating: {
 		Attach: {to: Waiting}, AttachAssigned: {to: Assigned}, AbortRetry: {to: Lost},

@@ -12,15 +12,17 @@ import (
 // table is what every event does in every state: the new state if there is one,
 // and + or - if a ticket has to be created or deleted in Open Match.
 const table = `
-            Create     Attach     AttachAssigned AbortCreate MarkLost BeginRetry   AbortRetry Assign   Cancel      Expire
-NONE        CREATING+  -          -              .           .        .            .          .        .           .
-CREATING    .          WAITING    ASSIGNED       NONE        .        .            .          .        CANCELLED   EXPIRED
-WAITING     .          -          -              .           LOST     .            .          ASSIGNED CANCELLED-  EXPIRED-
-LOST        .          -          -              .           .        RECREATING+  .          .        CANCELLED   EXPIRED
-RECREATING  .          WAITING    ASSIGNED       .           .        .            LOST       .        CANCELLED   EXPIRED
-ASSIGNED    .          -          -              .           .        .            .          .        .           .
-CANCELLED   .          -          -              .           .        .            .          .        .           .
-EXPIRED     .          -          -              .           .        .            .          .        .           .
+            Create     Attach     AttachAssigned AbortCreate MarkLost BeginRetry   AbortRetry Assign   Cancel      Expire    Gather    Join      Remove    Complete
+NONE        CREATING+  -          -              .           .        .            .          .        .           .         GATHERING .         .         .
+CREATING    .          WAITING    ASSIGNED       NONE        .        .            .          .        CANCELLED   EXPIRED   .         .         .         .
+WAITING     .          -          -              .           LOST     .            .          ASSIGNED CANCELLED-  EXPIRED-  .         .         LOST-     .
+LOST        .          -          -              .           .        RECREATING+  .          .        CANCELLED   EXPIRED   .         .         LOST      .
+RECREATING  .          WAITING    ASSIGNED       .           .        .            LOST       .        CANCELLED   EXPIRED   .         .         .         .
+ASSIGNED    .          -          -              .           .        .            .          .        .           .         .         .         .         .
+CANCELLED   .          -          -              .           .        .            .          .        .           .         .         .         .         .
+EXPIRED     .          -          -              .           .        .            .          .        .           .         .         .         .         .
+GATHERING   .          -          -              .           .        .            .          .        CANCELLED   EXPIRED   .         GATHERING GATHERING GATHERED+
+GATHERED    .          WAITING    ASSIGNED       .           .        .            LOST       .        CANCELLED   EXPIRED   .         .         .         .
 `
 
 func TestTransition(t *testing.T) {
@@ -65,8 +67,8 @@ func TestDiagram(t *testing.T) {
 		}
 		return s.String()
 	}
-	for s := None; s <= Expired; s++ {
-		for k := Create; k <= Expire; k++ {
+	for s := None; s.Valid(); s++ {
+		for k := Create; k < kinds; k++ {
 			if to, _, ok := Transition(s, k); ok {
 				drawn = append(drawn, statediagram.Transition{From: word(s), To: word(to), Label: k.String()})
 			}
@@ -96,22 +98,23 @@ func TestLife(t *testing.T) {
 			return
 		}
 		seen[p] = true
-		if creating := p.state == Creating || p.state == Recreating; creating && p.creations != 1 || p.creations > 1 {
+		if p.state.creating() && p.creations != 1 || p.creations > 1 {
 			t.Errorf("%+v: one creation is under way while it is being created", p)
 		}
 		if p.attached != (p.state == Waiting || p.state == Assigned) {
 			t.Errorf("%+v: it has an Open Match ticket exactly while it waits, or is assigned", p)
 		}
-		for k := Create; k <= Expire; k++ {
+		for k := Create; k < kinds; k++ {
 			answers := k == Attach || k == AttachAssigned || k == AbortCreate || k == AbortRetry
-			if k == Create && p.state != None || answers && p.creations == 0 || k == AbortCreate && p.again || k == AbortRetry && !p.again {
+			if (k == Create || k == Gather) && p.state != None || answers && p.creations == 0 || k == AbortCreate && p.again || k == AbortRetry && !p.again {
 				continue // cannot happen
 			}
 			to, effect, ok := Transition(p.state, k)
-			if from := p.state.Proto(); ok && p.state != None && from != torikumiv1.TicketState_SEARCHING {
+			if from := p.state.Proto(); ok && p.state != None && from != torikumiv1.TicketState_SEARCHING && from != torikumiv1.TicketState_GATHERING ||
+				to == Gathering && p.state != Gathering && p.state != None {
 				t.Errorf("%v after %v in %v", to, k, p.state)
 			}
-			next := place{to, p.creations, p.attached, p.again || ok && k == BeginRetry}
+			next := place{to, p.creations, p.attached, p.again || ok && (k == BeginRetry || k == Complete)}
 			if answers {
 				next.creations--
 			}
@@ -133,7 +136,7 @@ func TestLife(t *testing.T) {
 		}
 	}
 	visit(place{state: None})
-	if len(seen) < 9 {
+	if len(seen) < 11 {
 		t.Errorf("only %d places seen", len(seen))
 	}
 }
@@ -151,10 +154,10 @@ func TestApply(t *testing.T) {
 		visible bool
 	}{
 		"attach":          {Ticket{State: Creating, Updated: begin}, Event{Kind: Attach, OpenMatchID: "om"}, waiting, false},
-		"attach assigned": {Ticket{State: Creating}, Event{AttachAssigned, "om", a}, Ticket{State: Assigned, OpenMatchID: "om", Assignment: a, Updated: later}, true},
+		"attach assigned": {Ticket{State: Creating}, Event{Kind: AttachAssigned, OpenMatchID: "om", Assignment: a}, Ticket{State: Assigned, OpenMatchID: "om", Assignment: a, Updated: later}, true},
 		"attach late":     {Ticket{State: Cancelled}, Event{Kind: Attach, OpenMatchID: "om"}, Ticket{State: Cancelled}, false},
-		"assign":          {waiting, Event{Assign, "om", a}, Ticket{State: Assigned, OpenMatchID: "om", Assignment: a, Updated: later}, true},
-		"assign another":  {waiting, Event{Assign, "other", a}, waiting, false},
+		"assign":          {waiting, Event{Kind: Assign, OpenMatchID: "om", Assignment: a}, Ticket{State: Assigned, OpenMatchID: "om", Assignment: a, Updated: later}, true},
+		"assign another":  {waiting, Event{Kind: Assign, OpenMatchID: "other", Assignment: a}, waiting, false},
 		"lose":            {waiting, Event{Kind: MarkLost, OpenMatchID: "om"}, lost, true},
 		"lose another":    {waiting, Event{Kind: MarkLost, OpenMatchID: "other"}, waiting, false},
 		"retry":           {lost, Event{Kind: BeginRetry}, Ticket{State: Recreating, Updated: begin, Reason: Lost.Reason()}, false},

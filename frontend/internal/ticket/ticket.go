@@ -29,8 +29,10 @@ type Ticket struct {
 	// ID is the frontend's own, unguessable; it outlives Open Match's tickets.
 	ID            string
 	Queue, Region string
-	// Players are the party: at least one.
+	// Players are those who are in it: at least one.
 	Players []*torikumiv1.Player
+	// Party is how they have come together; nil if all were there from the start.
+	Party   *Party
 	State   State
 	Created time.Time
 	// Updated is when the state that players see last changed.
@@ -60,6 +62,13 @@ type Event struct {
 	OpenMatchID string
 	// Assignment is that of Assign and AttachAssigned.
 	Assignment *Assignment
+	// Player is who joins, with what is known of them.
+	Player *torikumiv1.Player
+	// Removed is who is removed, and By who does it.
+	Removed, By string
+	// Revision is that of the party which Join and Complete were decided by. They
+	// change nothing if it has another one now.
+	Revision int
 }
 
 // Change is what an event has done to a ticket.
@@ -70,14 +79,18 @@ type Change struct {
 	// FromOpenMatchID is the ticket that it had in Open Match before.
 	FromOpenMatchID string
 	Effect          Effect
+	// Joined and Left are who is in the ticket now, and was before, or empty.
+	Joined, Left string
+	// Party reports whether the party is another one than before.
+	Party bool
 }
 
-// Changed reports whether the ticket has another state than before.
-func (c *Change) Changed() bool { return c.From != c.Ticket.State }
+// Changed reports whether the ticket has another state or party than before.
+func (c *Change) Changed() bool { return c.Party || c.From != c.Ticket.State }
 
 // Visible reports whether players see a difference.
 func (c *Change) Visible() bool {
-	return c.From.Proto() != c.Ticket.State.Proto() || c.From.Reason() != c.Ticket.Reason
+	return c.Party || c.From.Proto() != c.Ticket.State.Proto() || c.From.Reason() != c.Ticket.Reason
 }
 
 // Apply returns what an event does to a ticket. Stores change tickets in no other
@@ -87,15 +100,28 @@ func (t Ticket) Apply(e Event, now time.Time) Change {
 	if (e.Kind == MarkLost || e.Kind == Assign) && e.OpenMatchID != t.OpenMatchID {
 		return c
 	}
+	switch e.Kind {
+	case Join:
+		e.Kind, c = t.join(e, c)
+	case Remove:
+		e.Kind, c = t.remove(e, c)
+	case Complete:
+		if t.Party == nil || t.Party.Revision != e.Revision {
+			return c
+		}
+	}
 	to, effect, ok := Transition(t.State, e.Kind)
 	c.Effect = effect
 	if !ok {
 		return c
 	}
 	switch e.Kind {
+	case Complete:
+		c.Ticket.Party = c.Ticket.Party.complete(len(c.Ticket.Players), now)
+		c.Party = true
 	case Attach, AttachAssigned:
 		c.Ticket.OpenMatchID = e.OpenMatchID
-	case MarkLost:
+	case MarkLost, Remove:
 		c.Ticket.OpenMatchID = ""
 	}
 	if to == Assigned {
@@ -131,6 +157,8 @@ func (e *ConflictError) Error() string {
 type Limits struct {
 	// Timeout is how long a ticket waits for a match.
 	Timeout time.Duration
+	// Gathering is how long a ticket waits for its party.
+	Gathering time.Duration
 	// Assigned and Ended are how long tickets are remembered that ended with a
 	// match, and otherwise.
 	Assigned, Ended time.Duration
@@ -148,21 +176,25 @@ type Limits struct {
 // Besides the errors that methods name, a store that is not in this process may
 // return ErrUnavailable.
 type Store interface {
-	// Create adds a ticket in state Creating and returns it with its times.
-	// The event Attach or AbortCreate must follow. The error is a
-	// *ConflictError if a player has a ticket in the queue that has not ended,
-	// ErrFull or ErrClosed.
+	// Create adds a ticket and returns it with its times: in state Creating, and
+	// the event Attach or AbortCreate must follow; or with a party, in state
+	// Gathering. The error is a *ConflictError if a player has a ticket in the
+	// queue that has not ended, ErrFull or ErrClosed.
 	Create(ctx context.Context, t Ticket) (Ticket, error)
 	// Get returns a ticket that has not been forgotten. The error is
 	// ErrNotFound.
 	Get(ctx context.Context, id string) (Ticket, error)
+	// Find returns the ticket whose party has this code, and that has not ended. The
+	// error is ErrNotFound.
+	Find(ctx context.Context, code string) (Ticket, error)
 	// Watch is Get with a channel that is closed at the ticket's next change
 	// that players see, and when the store closes. It may be closed without
 	// either. The error is ErrNotFound or ErrClosed.
 	Watch(ctx context.Context, id string) (Ticket, <-chan struct{}, error)
-	// Update applies an event other than Create and Assign. An event that
-	// changes nothing is no error. The error is ErrNotFound, or for Attach,
-	// BeginRetry and Expire ErrClosed.
+	// Update applies an event other than Create, Gather and Assign. An event that
+	// changes nothing is no error. The error is ErrNotFound; for Attach,
+	// BeginRetry, Expire, Join and Complete ErrClosed; for Join a *ConflictError if
+	// the player has another ticket in the queue that has not ended.
 	Update(ctx context.Context, id string, e Event) (Change, error)
 	// Assign applies Assign to the ticket that has this one in Open Match. The
 	// error is ErrNotFound if there is none, or ErrClosed. While tickets are

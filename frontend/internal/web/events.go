@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"torikumi/frontend/internal/api"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -22,12 +23,12 @@ import (
 // Thousands wait this way. So the stream takes the connection over from
 // net/http, whose handler would keep its buffers, its request and a deep stack
 // as long as it runs: 27 kB of each player's 40.
-func (s *server) events(w http.ResponseWriter, r *http.Request, player string) error {
+func (s *server) events(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
 	id := r.PathValue("id")
-	if _, err := s.o.Service.Get(r.Context(), player, id); err != nil {
+	if _, err := s.o.Service.Get(r.Context(), caller, id); err != nil {
 		return err // an answer of its own
 	}
 	head := w.Header()
@@ -35,17 +36,17 @@ func (s *server) events(w http.ResponseWriter, r *http.Request, player string) e
 	head.Set("X-Accel-Buffering", "no")
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil { // HTTP/2 has no connection of its own
-		s.streamWithin(w, r, player, id)
+		s.streamWithin(w, r, caller, id)
 		return nil
 	}
 	head.Set("Connection", "close")
-	s.o.Streams.Go(func() { s.stream(conn, head, player, id) })
+	s.o.Streams.Go(func() { s.stream(conn, head, caller, id) })
 	return errTaken
 }
 
 // stream writes the answer. It returns when the ticket has ended, the client has
 // gone or does not read, or the service stops.
-func (s *server) stream(conn net.Conn, head http.Header, player, id string) {
+func (s *server) stream(conn net.Conn, head http.Header, caller api.Caller, id string) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.o.Logger.Error("event stream panicked", "panic", p, "stack", string(debug.Stack()))
@@ -57,15 +58,15 @@ func (s *server) stream(conn net.Conn, head http.Header, player, id string) {
 	defer cancel()
 	s.o.Streams.Go(func() { discard(conn); cancel() })
 	out := &eventWriter{conn: connWriter{conn, head}}
-	if err := s.o.Service.Watch(ctx, player, id, s.heartbeat, out.send); err != nil && !out.failed && ctx.Err() == nil {
+	if err := s.o.Service.Watch(ctx, caller, id, s.heartbeat, out.send); err != nil && !out.failed && ctx.Err() == nil {
 		out.problem(err)
 	}
 }
 
 // streamWithin is stream within the handler.
-func (s *server) streamWithin(w http.ResponseWriter, r *http.Request, player, id string) {
+func (s *server) streamWithin(w http.ResponseWriter, r *http.Request, caller api.Caller, id string) {
 	out := &eventWriter{conn: responseWriter{w, http.NewResponseController(w)}}
-	if err := s.o.Service.Watch(r.Context(), player, id, s.heartbeat, out.send); err != nil && !out.failed && r.Context().Err() == nil {
+	if err := s.o.Service.Watch(r.Context(), caller, id, s.heartbeat, out.send); err != nil && !out.failed && r.Context().Err() == nil {
 		out.problem(err)
 	}
 }

@@ -32,7 +32,7 @@ func TestHeartbeats(t *testing.T) {
 	})
 	s.heartbeat = time.Millisecond
 	client, conn := net.Pipe()
-	streams.Go(func() { s.stream(conn, http.Header{}, "alice", "t") })
+	streams.Go(func() { s.stream(conn, http.Header{}, api.Caller{Player: "alice"}, "t") })
 	beats, scan := 0, bufio.NewScanner(client)
 	for beats < 3 && scan.Scan() {
 		if scan.Text() == ": still searching" {
@@ -59,7 +59,7 @@ func TestEventsOverHTTP2(t *testing.T) {
 	s.heartbeat = time.Millisecond
 	mux := http.NewServeMux()
 	mux.Handle(eventsRoute, s.handler(route{method: "GET", path: "/v1/tickets/{id}/events", handle: s.events,
-		authenticate: func(context.Context, []string) (string, error) { return "alice", nil }}))
+		authenticate: func(context.Context, []string) (api.Caller, error) { return api.Caller{Player: "alice"}, nil }}))
 	server := httptest.NewUnstartedServer(mux)
 	server.EnableHTTP2 = true
 	server.StartTLS()

@@ -106,7 +106,8 @@ func fieldSchema(fd protoreflect.FieldDescriptor, schemas object) object {
 		set(out, "propertyNames", object{"pattern": l.Pattern}, l.Pattern != "")
 		return set(out, "maxProperties", l.Entries, l.Entries > 0)
 	case fd.IsList():
-		return set(object{"type": "array", "items": valueSchema(fd, l, schemas)}, "maxItems", l.Entries, l.Entries > 0)
+		item := set(valueSchema(fd, l, schemas), "pattern", l.Pattern, l.Pattern != "")
+		return set(object{"type": "array", "items": item}, "maxItems", l.Entries, l.Entries > 0)
 	}
 	return set(valueSchema(fd, l, schemas), "pattern", l.Pattern, l.Pattern != "")
 }

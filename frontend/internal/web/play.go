@@ -44,14 +44,14 @@ type playPlayer struct {
 
 // play is the route of the studio's existing clients: one request from "Play" to
 // the server. The ticket lives no longer than the request.
-func (s *server) play(w http.ResponseWriter, r *http.Request, player string) error {
+func (s *server) play(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
 	asked, err := playParameters(r)
 	if err != nil {
 		return err
 	}
-	ended, err := s.o.Service.Play(r.Context(), player, &torikumiv1.CreateTicketRequest{
+	ended, err := s.o.Service.Play(r.Context(), caller, &torikumiv1.CreateTicketRequest{
 		Queue: s.o.PlayQueue, Region: asked.Region, Players: []*torikumiv1.Player{{
-			Id:         player,
+
 			Attributes: map[string]*torikumiv1.Attribute{contract.SkillArg: {Value: &torikumiv1.Attribute_Number{Number: asked.Skill}}},
 			Latencies:  map[string]int32{asked.Region: asked.Latency},
 		}},

@@ -27,9 +27,9 @@ type route struct {
 	query             map[string]object
 	request, response proto.Message
 	// handle answers a player; an error is answered as a problem.
-	handle func(w http.ResponseWriter, r *http.Request, player string) error
+	handle func(w http.ResponseWriter, r *http.Request, caller api.Caller) error
 	// authenticate tells who calls; nil: by player token.
-	authenticate func(ctx context.Context, authorization []string) (string, error)
+	authenticate func(ctx context.Context, authorization []string) (api.Caller, error)
 }
 
 // String is the route as metrics and ServeMux have it.
@@ -58,7 +58,19 @@ func (s *server) routes() []route {
 			summary: "Make another join token", response: new(torikumiv1.JoinToken),
 		},
 		{
-			method: "GET", path: "/play/{region}", handle: s.play, authenticate: s.o.Auth.PlayerOrShared,
+			method: "POST", path: "/v1/tickets/{id}/start", handle: s.startTicket,
+			summary: "Search with those of the party who are there", response: ticket,
+		},
+		{
+			method: "DELETE", path: "/v1/tickets/{id}/players/{player}", handle: s.removePlayer,
+			summary: "Leave a ticket, or remove a player from the party", response: new(torikumiv1.RemovePlayerResponse),
+		},
+		{
+			method: "POST", path: "/v1/parties/join", handle: s.joinParty,
+			summary: "Join a party by its code", request: new(torikumiv1.JoinPartyRequest), response: ticket,
+		},
+		{
+			method: "GET", path: "/play/{region}", handle: s.play, authenticate: s.o.Auth.CallerOrShared,
 			summary: "Search, wait and answer in one call",
 			query: map[string]object{
 				"skill":   {"type": "number", "default": defaultSkill},
@@ -68,7 +80,7 @@ func (s *server) routes() []route {
 	}
 }
 
-func (s *server) createTicket(w http.ResponseWriter, r *http.Request, player string) error {
+func (s *server) createTicket(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
@@ -76,24 +88,24 @@ func (s *server) createTicket(w http.ResponseWriter, r *http.Request, player str
 	if err := decode(r, req); err != nil {
 		return err
 	}
-	return reply(w)(s.o.Service.Create(r.Context(), player, req))
+	return reply(w)(s.o.Service.Create(r.Context(), caller, req))
 }
 
-func (s *server) getTicket(w http.ResponseWriter, r *http.Request, player string) error {
+func (s *server) getTicket(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	return reply(w)(s.o.Service.Get(r.Context(), player, r.PathValue("id")))
+	return reply(w)(s.o.Service.Get(r.Context(), caller, r.PathValue("id")))
 }
 
-func (s *server) cancelTicket(w http.ResponseWriter, r *http.Request, player string) error {
+func (s *server) cancelTicket(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	return reply(w)(s.o.Service.Cancel(r.Context(), player, r.PathValue("id")))
+	return reply(w)(s.o.Service.Cancel(r.Context(), caller, r.PathValue("id")))
 }
 
-func (s *server) waitTicket(w http.ResponseWriter, r *http.Request, player string) error {
+func (s *server) waitTicket(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
 	values, err := query(r, "timeout")
 	if err != nil {
 		return err
@@ -104,15 +116,40 @@ func (s *server) waitTicket(w http.ResponseWriter, r *http.Request, player strin
 			return refuse(http.StatusBadRequest, "the request cannot be read", problem.Field{Field: "timeout", Rule: `must be a duration such as "30s"`})
 		}
 	}
-	return reply(w)(s.o.Service.Wait(r.Context(), player, r.PathValue("id"), timeout))
+	return reply(w)(s.o.Service.Wait(r.Context(), caller, r.PathValue("id"), timeout))
 }
 
-func (s *server) createJoinToken(w http.ResponseWriter, r *http.Request, player string) error {
+func (s *server) createJoinToken(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	token, err := s.o.Service.JoinToken(r.Context(), player, r.PathValue("id"))
+	token, err := s.o.Service.JoinToken(r.Context(), caller, r.PathValue("id"))
 	return write(w, token, err)
+}
+
+func (s *server) startTicket(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	return reply(w)(s.o.Service.Start(r.Context(), caller, r.PathValue("id")))
+}
+
+func (s *server) removePlayer(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	return write(w, new(torikumiv1.RemovePlayerResponse), s.o.Service.RemovePlayer(r.Context(), caller, r.PathValue("id"), r.PathValue("player")))
+}
+
+func (s *server) joinParty(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	req := new(torikumiv1.JoinPartyRequest)
+	if err := decode(r, req); err != nil {
+		return err
+	}
+	return reply(w)(s.o.Service.JoinParty(r.Context(), caller, req))
 }
 
 // reply sends a ticket, or passes the error on.

@@ -152,13 +152,13 @@ func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
 	}
 	authenticate := rt.authenticate
 	if authenticate == nil {
-		authenticate = s.o.Auth.Player
+		authenticate = s.o.Auth.Caller
 	}
-	player, err := authenticate(r.Context(), r.Header.Values("Authorization"))
+	caller, err := authenticate(r.Context(), r.Header.Values("Authorization"))
 	if err != nil {
 		return err
 	}
-	return rt.handle(w, r, player)
+	return rt.handle(w, r, caller)
 }
 
 // noRoute answers requests that no route takes.

@@ -26,7 +26,7 @@ const (
 )
 
 // TicketState is the state of a ticket. Every ticket ends in exactly one of
-// the last three.
+// ASSIGNED, CANCELLED and EXPIRED.
 type TicketState int32
 
 const (
@@ -35,6 +35,8 @@ const (
 	TicketState_ASSIGNED                 TicketState = 2
 	TicketState_CANCELLED                TicketState = 3
 	TicketState_EXPIRED                  TicketState = 4
+	// The ticket waits for players of its party to join; then it is SEARCHING.
+	TicketState_GATHERING TicketState = 5
 )
 
 // Enum value maps for TicketState.
@@ -45,6 +47,7 @@ var (
 		2: "ASSIGNED",
 		3: "CANCELLED",
 		4: "EXPIRED",
+		5: "GATHERING",
 	}
 	TicketState_value = map[string]int32{
 		"TICKET_STATE_UNSPECIFIED": 0,
@@ -52,6 +55,7 @@ var (
 		"ASSIGNED":                 2,
 		"CANCELLED":                3,
 		"EXPIRED":                  4,
+		"GATHERING":                5,
 	}
 )
 
@@ -101,7 +105,9 @@ type Ticket struct {
 	// joined by token.
 	JoinToken *JoinToken `protobuf:"bytes,9,opt,name=join_token,json=joinToken,proto3" json:"join_token,omitempty"`
 	// In plain words, why the ticket waits, or why it has ended without a match.
-	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Set if the players joined one by one.
+	Party         *Party `protobuf:"bytes,11,opt,name=party,proto3" json:"party,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -206,6 +212,95 @@ func (x *Ticket) GetReason() string {
 	return ""
 }
 
+func (x *Ticket) GetParty() *Party {
+	if x != nil {
+		return x.Party
+	}
+	return nil
+}
+
+// A Party is how the players of a ticket come together.
+type Party struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The player who has created the ticket.
+	Leader string `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	// How many players are waited for, the leader among them.
+	Size int32 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// For the leader alone: who is invited and has not joined.
+	Missing []string `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`
+	// For the leader alone, while the state is GATHERING: what others join by.
+	Code string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	// Until when the party is waited for, while the state is GATHERING.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Party) Reset() {
+	*x = Party{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Party) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Party) ProtoMessage() {}
+
+func (x *Party) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Party.ProtoReflect.Descriptor instead.
+func (*Party) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Party) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *Party) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Party) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Party) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Party) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
 // A Server is where the match is played.
 type Server struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -226,7 +321,7 @@ type Server struct {
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[1]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +333,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[1]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +346,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{1}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Server) GetIp() string {
@@ -308,7 +403,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[2]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +415,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[2]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +428,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{2}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *JoinToken) GetJwt() string {
@@ -354,19 +449,21 @@ type CreateTicketRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One of the queues that the operator has set up.
 	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// The party, the caller among them; the caller alone when empty. An entry
-	// whose id is empty is the caller. As many as a team of the queue may have.
+	// The caller, whose id may be empty, or nobody. With a service token: all
+	// players, as many as a team of the queue may have.
 	Players []*Player `protobuf:"bytes,2,rep,name=players,proto3" json:"players,omitempty"`
 	// The only region to play in: 1 to 64 characters of [A-Za-z0-9_.-], and one
 	// of the queue's if it names any. Empty: chosen by the players' latencies.
-	Region        string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	Region string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	// With others, who are to join; not with a service token.
+	Party         *PartyRequest `protobuf:"bytes,4,opt,name=party,proto3" json:"party,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateTicketRequest) Reset() {
 	*x = CreateTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[3]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -378,7 +475,7 @@ func (x *CreateTicketRequest) String() string {
 func (*CreateTicketRequest) ProtoMessage() {}
 
 func (x *CreateTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[3]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -391,7 +488,7 @@ func (x *CreateTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTicketRequest.ProtoReflect.Descriptor instead.
 func (*CreateTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{3}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateTicketRequest) GetQueue() string {
@@ -415,6 +512,256 @@ func (x *CreateTicketRequest) GetRegion() string {
 	return ""
 }
 
+func (x *CreateTicketRequest) GetParty() *PartyRequest {
+	if x != nil {
+		return x.Party
+	}
+	return nil
+}
+
+// A PartyRequest says whom a ticket waits for.
+type PartyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Players who may join with the code, and who are waited for.
+	Invited []string `protobuf:"bytes,1,rep,name=invited,proto3" json:"invited,omitempty"`
+	// How many players the party is to have, the caller among them: 2 to as many as
+	// a team of the queue may have. Whoever has the code may join beyond those who
+	// are invited. Unset: the caller and those who are invited.
+	Size          int32 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartyRequest) Reset() {
+	*x = PartyRequest{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartyRequest) ProtoMessage() {}
+
+func (x *PartyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartyRequest.ProtoReflect.Descriptor instead.
+func (*PartyRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PartyRequest) GetInvited() []string {
+	if x != nil {
+		return x.Invited
+	}
+	return nil
+}
+
+func (x *PartyRequest) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type JoinPartyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The party's code, as its leader has it. Case, spaces and hyphens do not count.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// The caller, whose id may be empty: attributes and latencies.
+	Player        *Player `protobuf:"bytes,2,opt,name=player,proto3" json:"player,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinPartyRequest) Reset() {
+	*x = JoinPartyRequest{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinPartyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinPartyRequest) ProtoMessage() {}
+
+func (x *JoinPartyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinPartyRequest.ProtoReflect.Descriptor instead.
+func (*JoinPartyRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *JoinPartyRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *JoinPartyRequest) GetPlayer() *Player {
+	if x != nil {
+		return x.Player
+	}
+	return nil
+}
+
+type RemovePlayerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TicketId      string                 `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	PlayerId      string                 `protobuf:"bytes,2,opt,name=player_id,json=playerId,proto3" json:"player_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovePlayerRequest) Reset() {
+	*x = RemovePlayerRequest{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePlayerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePlayerRequest) ProtoMessage() {}
+
+func (x *RemovePlayerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePlayerRequest.ProtoReflect.Descriptor instead.
+func (*RemovePlayerRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RemovePlayerRequest) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *RemovePlayerRequest) GetPlayerId() string {
+	if x != nil {
+		return x.PlayerId
+	}
+	return ""
+}
+
+type RemovePlayerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovePlayerResponse) Reset() {
+	*x = RemovePlayerResponse{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePlayerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePlayerResponse) ProtoMessage() {}
+
+func (x *RemovePlayerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePlayerResponse.ProtoReflect.Descriptor instead.
+func (*RemovePlayerResponse) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{8}
+}
+
+type StartTicketRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TicketId      string                 `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartTicketRequest) Reset() {
+	*x = StartTicketRequest{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartTicketRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartTicketRequest) ProtoMessage() {}
+
+func (x *StartTicketRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartTicketRequest.ProtoReflect.Descriptor instead.
+func (*StartTicketRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StartTicketRequest) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
 type GetTicketRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TicketId      string                 `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
@@ -424,7 +771,7 @@ type GetTicketRequest struct {
 
 func (x *GetTicketRequest) Reset() {
 	*x = GetTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[4]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +783,7 @@ func (x *GetTicketRequest) String() string {
 func (*GetTicketRequest) ProtoMessage() {}
 
 func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[4]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +796,7 @@ func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketRequest.ProtoReflect.Descriptor instead.
 func (*GetTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{4}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetTicketRequest) GetTicketId() string {
@@ -468,7 +815,7 @@ type CancelTicketRequest struct {
 
 func (x *CancelTicketRequest) Reset() {
 	*x = CancelTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[5]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +827,7 @@ func (x *CancelTicketRequest) String() string {
 func (*CancelTicketRequest) ProtoMessage() {}
 
 func (x *CancelTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[5]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +840,7 @@ func (x *CancelTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTicketRequest.ProtoReflect.Descriptor instead.
 func (*CancelTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{5}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelTicketRequest) GetTicketId() string {
@@ -514,7 +861,7 @@ type WaitTicketRequest struct {
 
 func (x *WaitTicketRequest) Reset() {
 	*x = WaitTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[6]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +873,7 @@ func (x *WaitTicketRequest) String() string {
 func (*WaitTicketRequest) ProtoMessage() {}
 
 func (x *WaitTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[6]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +886,7 @@ func (x *WaitTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTicketRequest.ProtoReflect.Descriptor instead.
 func (*WaitTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{6}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WaitTicketRequest) GetTicketId() string {
@@ -565,7 +912,7 @@ type WatchTicketRequest struct {
 
 func (x *WatchTicketRequest) Reset() {
 	*x = WatchTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[7]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +924,7 @@ func (x *WatchTicketRequest) String() string {
 func (*WatchTicketRequest) ProtoMessage() {}
 
 func (x *WatchTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[7]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +937,7 @@ func (x *WatchTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTicketRequest.ProtoReflect.Descriptor instead.
 func (*WatchTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{7}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchTicketRequest) GetTicketId() string {
@@ -609,7 +956,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[8]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +968,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[8]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +981,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{8}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateJoinTokenRequest) GetTicketId() string {
@@ -648,7 +995,7 @@ var File_torikumi_v1_frontend_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\n" +
-	"\x1atorikumi/v1/frontend.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18torikumi/v1/player.proto\"\x9b\x03\n" +
+	"\x1atorikumi/v1/frontend.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18torikumi/v1/player.proto\"\xc5\x03\n" +
 	"\x06Ticket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12.\n" +
@@ -663,7 +1010,15 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\n" +
 	"join_token\x18\t \x01(\v2\x16.torikumi.v1.JoinTokenR\tjoinToken\x12\x16\n" +
 	"\x06reason\x18\n" +
-	" \x01(\tR\x06reason\"\xeb\x01\n" +
+	" \x01(\tR\x06reason\x12(\n" +
+	"\x05party\x18\v \x01(\v2\x12.torikumi.v1.PartyR\x05party\"\x9e\x01\n" +
+	"\x05Party\x12\x16\n" +
+	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x05R\x04size\x12\x18\n" +
+	"\amissing\x18\x03 \x03(\tR\amissing\x12\x12\n" +
+	"\x04code\x18\x04 \x01(\tR\x04code\x12;\n" +
+	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\xeb\x01\n" +
 	"\x06Server\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\x05R\x04port\x12\x1e\n" +
@@ -680,11 +1035,24 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\tJoinToken\x12\x10\n" +
 	"\x03jwt\x18\x01 \x01(\tR\x03jwt\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"r\n" +
+	"expireTime\"\xa3\x01\n" +
 	"\x13CreateTicketRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12-\n" +
 	"\aplayers\x18\x02 \x03(\v2\x13.torikumi.v1.PlayerR\aplayers\x12\x16\n" +
-	"\x06region\x18\x03 \x01(\tR\x06region\"/\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12/\n" +
+	"\x05party\x18\x04 \x01(\v2\x19.torikumi.v1.PartyRequestR\x05party\"<\n" +
+	"\fPartyRequest\x12\x18\n" +
+	"\ainvited\x18\x01 \x03(\tR\ainvited\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x05R\x04size\"S\n" +
+	"\x10JoinPartyRequest\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12+\n" +
+	"\x06player\x18\x02 \x01(\v2\x13.torikumi.v1.PlayerR\x06player\"O\n" +
+	"\x13RemovePlayerRequest\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x1b\n" +
+	"\tplayer_id\x18\x02 \x01(\tR\bplayerId\"\x16\n" +
+	"\x14RemovePlayerResponse\"1\n" +
+	"\x12StartTicketRequest\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\"/\n" +
 	"\x10GetTicketRequest\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"2\n" +
 	"\x13CancelTicketRequest\x12\x1b\n" +
@@ -695,20 +1063,24 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\x12WatchTicketRequest\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"5\n" +
 	"\x16CreateJoinTokenRequest\x12\x1b\n" +
-	"\tticket_id\x18\x01 \x01(\tR\bticketId*d\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId*s\n" +
 	"\vTicketState\x12\x1c\n" +
 	"\x18TICKET_STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSEARCHING\x10\x01\x12\f\n" +
 	"\bASSIGNED\x10\x02\x12\r\n" +
 	"\tCANCELLED\x10\x03\x12\v\n" +
-	"\aEXPIRED\x10\x042\xba\x03\n" +
+	"\aEXPIRED\x10\x04\x12\r\n" +
+	"\tGATHERING\x10\x052\x95\x05\n" +
 	"\x0fFrontendService\x12E\n" +
 	"\fCreateTicket\x12 .torikumi.v1.CreateTicketRequest\x1a\x13.torikumi.v1.Ticket\x12?\n" +
 	"\tGetTicket\x12\x1d.torikumi.v1.GetTicketRequest\x1a\x13.torikumi.v1.Ticket\x12E\n" +
 	"\fCancelTicket\x12 .torikumi.v1.CancelTicketRequest\x1a\x13.torikumi.v1.Ticket\x12A\n" +
 	"\n" +
 	"WaitTicket\x12\x1e.torikumi.v1.WaitTicketRequest\x1a\x13.torikumi.v1.Ticket\x12E\n" +
-	"\vWatchTicket\x12\x1f.torikumi.v1.WatchTicketRequest\x1a\x13.torikumi.v1.Ticket0\x01\x12N\n" +
+	"\vWatchTicket\x12\x1f.torikumi.v1.WatchTicketRequest\x1a\x13.torikumi.v1.Ticket0\x01\x12?\n" +
+	"\tJoinParty\x12\x1d.torikumi.v1.JoinPartyRequest\x1a\x13.torikumi.v1.Ticket\x12S\n" +
+	"\fRemovePlayer\x12 .torikumi.v1.RemovePlayerRequest\x1a!.torikumi.v1.RemovePlayerResponse\x12C\n" +
+	"\vStartTicket\x12\x1f.torikumi.v1.StartTicketRequest\x1a\x13.torikumi.v1.Ticket\x12N\n" +
 	"\x0fCreateJoinToken\x12#.torikumi.v1.CreateJoinTokenRequest\x1a\x16.torikumi.v1.JoinTokenB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 
 var (
@@ -724,51 +1096,67 @@ func file_torikumi_v1_frontend_proto_rawDescGZIP() []byte {
 }
 
 var file_torikumi_v1_frontend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_torikumi_v1_frontend_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_torikumi_v1_frontend_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_torikumi_v1_frontend_proto_goTypes = []any{
 	(TicketState)(0),               // 0: torikumi.v1.TicketState
 	(*Ticket)(nil),                 // 1: torikumi.v1.Ticket
-	(*Server)(nil),                 // 2: torikumi.v1.Server
-	(*JoinToken)(nil),              // 3: torikumi.v1.JoinToken
-	(*CreateTicketRequest)(nil),    // 4: torikumi.v1.CreateTicketRequest
-	(*GetTicketRequest)(nil),       // 5: torikumi.v1.GetTicketRequest
-	(*CancelTicketRequest)(nil),    // 6: torikumi.v1.CancelTicketRequest
-	(*WaitTicketRequest)(nil),      // 7: torikumi.v1.WaitTicketRequest
-	(*WatchTicketRequest)(nil),     // 8: torikumi.v1.WatchTicketRequest
-	(*CreateJoinTokenRequest)(nil), // 9: torikumi.v1.CreateJoinTokenRequest
-	nil,                            // 10: torikumi.v1.Server.PortsEntry
-	(*Player)(nil),                 // 11: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil),  // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 13: google.protobuf.Duration
+	(*Party)(nil),                  // 2: torikumi.v1.Party
+	(*Server)(nil),                 // 3: torikumi.v1.Server
+	(*JoinToken)(nil),              // 4: torikumi.v1.JoinToken
+	(*CreateTicketRequest)(nil),    // 5: torikumi.v1.CreateTicketRequest
+	(*PartyRequest)(nil),           // 6: torikumi.v1.PartyRequest
+	(*JoinPartyRequest)(nil),       // 7: torikumi.v1.JoinPartyRequest
+	(*RemovePlayerRequest)(nil),    // 8: torikumi.v1.RemovePlayerRequest
+	(*RemovePlayerResponse)(nil),   // 9: torikumi.v1.RemovePlayerResponse
+	(*StartTicketRequest)(nil),     // 10: torikumi.v1.StartTicketRequest
+	(*GetTicketRequest)(nil),       // 11: torikumi.v1.GetTicketRequest
+	(*CancelTicketRequest)(nil),    // 12: torikumi.v1.CancelTicketRequest
+	(*WaitTicketRequest)(nil),      // 13: torikumi.v1.WaitTicketRequest
+	(*WatchTicketRequest)(nil),     // 14: torikumi.v1.WatchTicketRequest
+	(*CreateJoinTokenRequest)(nil), // 15: torikumi.v1.CreateJoinTokenRequest
+	nil,                            // 16: torikumi.v1.Server.PortsEntry
+	(*Player)(nil),                 // 17: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil),  // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
 }
 var file_torikumi_v1_frontend_proto_depIdxs = []int32{
 	0,  // 0: torikumi.v1.Ticket.state:type_name -> torikumi.v1.TicketState
-	11, // 1: torikumi.v1.Ticket.players:type_name -> torikumi.v1.Player
-	12, // 2: torikumi.v1.Ticket.create_time:type_name -> google.protobuf.Timestamp
-	12, // 3: torikumi.v1.Ticket.update_time:type_name -> google.protobuf.Timestamp
-	2,  // 4: torikumi.v1.Ticket.server:type_name -> torikumi.v1.Server
-	3,  // 5: torikumi.v1.Ticket.join_token:type_name -> torikumi.v1.JoinToken
-	10, // 6: torikumi.v1.Server.ports:type_name -> torikumi.v1.Server.PortsEntry
-	12, // 7: torikumi.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
-	11, // 8: torikumi.v1.CreateTicketRequest.players:type_name -> torikumi.v1.Player
-	13, // 9: torikumi.v1.WaitTicketRequest.timeout:type_name -> google.protobuf.Duration
-	4,  // 10: torikumi.v1.FrontendService.CreateTicket:input_type -> torikumi.v1.CreateTicketRequest
-	5,  // 11: torikumi.v1.FrontendService.GetTicket:input_type -> torikumi.v1.GetTicketRequest
-	6,  // 12: torikumi.v1.FrontendService.CancelTicket:input_type -> torikumi.v1.CancelTicketRequest
-	7,  // 13: torikumi.v1.FrontendService.WaitTicket:input_type -> torikumi.v1.WaitTicketRequest
-	8,  // 14: torikumi.v1.FrontendService.WatchTicket:input_type -> torikumi.v1.WatchTicketRequest
-	9,  // 15: torikumi.v1.FrontendService.CreateJoinToken:input_type -> torikumi.v1.CreateJoinTokenRequest
-	1,  // 16: torikumi.v1.FrontendService.CreateTicket:output_type -> torikumi.v1.Ticket
-	1,  // 17: torikumi.v1.FrontendService.GetTicket:output_type -> torikumi.v1.Ticket
-	1,  // 18: torikumi.v1.FrontendService.CancelTicket:output_type -> torikumi.v1.Ticket
-	1,  // 19: torikumi.v1.FrontendService.WaitTicket:output_type -> torikumi.v1.Ticket
-	1,  // 20: torikumi.v1.FrontendService.WatchTicket:output_type -> torikumi.v1.Ticket
-	3,  // 21: torikumi.v1.FrontendService.CreateJoinToken:output_type -> torikumi.v1.JoinToken
-	16, // [16:22] is the sub-list for method output_type
-	10, // [10:16] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	17, // 1: torikumi.v1.Ticket.players:type_name -> torikumi.v1.Player
+	18, // 2: torikumi.v1.Ticket.create_time:type_name -> google.protobuf.Timestamp
+	18, // 3: torikumi.v1.Ticket.update_time:type_name -> google.protobuf.Timestamp
+	3,  // 4: torikumi.v1.Ticket.server:type_name -> torikumi.v1.Server
+	4,  // 5: torikumi.v1.Ticket.join_token:type_name -> torikumi.v1.JoinToken
+	2,  // 6: torikumi.v1.Ticket.party:type_name -> torikumi.v1.Party
+	18, // 7: torikumi.v1.Party.expire_time:type_name -> google.protobuf.Timestamp
+	16, // 8: torikumi.v1.Server.ports:type_name -> torikumi.v1.Server.PortsEntry
+	18, // 9: torikumi.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
+	17, // 10: torikumi.v1.CreateTicketRequest.players:type_name -> torikumi.v1.Player
+	6,  // 11: torikumi.v1.CreateTicketRequest.party:type_name -> torikumi.v1.PartyRequest
+	17, // 12: torikumi.v1.JoinPartyRequest.player:type_name -> torikumi.v1.Player
+	19, // 13: torikumi.v1.WaitTicketRequest.timeout:type_name -> google.protobuf.Duration
+	5,  // 14: torikumi.v1.FrontendService.CreateTicket:input_type -> torikumi.v1.CreateTicketRequest
+	11, // 15: torikumi.v1.FrontendService.GetTicket:input_type -> torikumi.v1.GetTicketRequest
+	12, // 16: torikumi.v1.FrontendService.CancelTicket:input_type -> torikumi.v1.CancelTicketRequest
+	13, // 17: torikumi.v1.FrontendService.WaitTicket:input_type -> torikumi.v1.WaitTicketRequest
+	14, // 18: torikumi.v1.FrontendService.WatchTicket:input_type -> torikumi.v1.WatchTicketRequest
+	7,  // 19: torikumi.v1.FrontendService.JoinParty:input_type -> torikumi.v1.JoinPartyRequest
+	8,  // 20: torikumi.v1.FrontendService.RemovePlayer:input_type -> torikumi.v1.RemovePlayerRequest
+	10, // 21: torikumi.v1.FrontendService.StartTicket:input_type -> torikumi.v1.StartTicketRequest
+	15, // 22: torikumi.v1.FrontendService.CreateJoinToken:input_type -> torikumi.v1.CreateJoinTokenRequest
+	1,  // 23: torikumi.v1.FrontendService.CreateTicket:output_type -> torikumi.v1.Ticket
+	1,  // 24: torikumi.v1.FrontendService.GetTicket:output_type -> torikumi.v1.Ticket
+	1,  // 25: torikumi.v1.FrontendService.CancelTicket:output_type -> torikumi.v1.Ticket
+	1,  // 26: torikumi.v1.FrontendService.WaitTicket:output_type -> torikumi.v1.Ticket
+	1,  // 27: torikumi.v1.FrontendService.WatchTicket:output_type -> torikumi.v1.Ticket
+	1,  // 28: torikumi.v1.FrontendService.JoinParty:output_type -> torikumi.v1.Ticket
+	9,  // 29: torikumi.v1.FrontendService.RemovePlayer:output_type -> torikumi.v1.RemovePlayerResponse
+	1,  // 30: torikumi.v1.FrontendService.StartTicket:output_type -> torikumi.v1.Ticket
+	4,  // 31: torikumi.v1.FrontendService.CreateJoinToken:output_type -> torikumi.v1.JoinToken
+	23, // [23:32] is the sub-list for method output_type
+	14, // [14:23] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_frontend_proto_init() }
@@ -783,7 +1171,7 @@ func file_torikumi_v1_frontend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_frontend_proto_rawDesc), len(file_torikumi_v1_frontend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

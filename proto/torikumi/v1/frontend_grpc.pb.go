@@ -26,6 +26,9 @@ const (
 	FrontendService_CancelTicket_FullMethodName    = "/torikumi.v1.FrontendService/CancelTicket"
 	FrontendService_WaitTicket_FullMethodName      = "/torikumi.v1.FrontendService/WaitTicket"
 	FrontendService_WatchTicket_FullMethodName     = "/torikumi.v1.FrontendService/WatchTicket"
+	FrontendService_JoinParty_FullMethodName       = "/torikumi.v1.FrontendService/JoinParty"
+	FrontendService_RemovePlayer_FullMethodName    = "/torikumi.v1.FrontendService/RemovePlayer"
+	FrontendService_StartTicket_FullMethodName     = "/torikumi.v1.FrontendService/StartTicket"
 	FrontendService_CreateJoinToken_FullMethodName = "/torikumi.v1.FrontendService/CreateJoinToken"
 )
 
@@ -54,6 +57,17 @@ type FrontendServiceClient interface {
 	// WatchTicket sends the ticket now and after each change, and ends after
 	// its last state.
 	WatchTicket(ctx context.Context, in *WatchTicketRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Ticket], error)
+	// JoinParty puts the caller into the party of a ticket in state GATHERING, by
+	// its code. It answers NotFound alike if there is no such party, or none that
+	// the caller may join, and with the ticket if the caller is in it already.
+	JoinParty(ctx context.Context, in *JoinPartyRequest, opts ...grpc.CallOption) (*Ticket, error)
+	// RemovePlayer takes a player out of a ticket that has not ended: the caller, or
+	// anybody by the leader of the party, who may take an invitation back too. The
+	// others search on; without its leader a ticket is cancelled.
+	RemovePlayer(ctx context.Context, in *RemovePlayerRequest, opts ...grpc.CallOption) (*RemovePlayerResponse, error)
+	// StartTicket lets the leader of a party that is GATHERING search with those who
+	// are there.
+	StartTicket(ctx context.Context, in *StartTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
 	// CreateJoinToken makes a new join token for the caller, as long as the
 	// match lives: to connect again, or after the first one has expired.
 	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error)
@@ -126,6 +140,36 @@ func (c *frontendServiceClient) WatchTicket(ctx context.Context, in *WatchTicket
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type FrontendService_WatchTicketClient = grpc.ServerStreamingClient[Ticket]
 
+func (c *frontendServiceClient) JoinParty(ctx context.Context, in *JoinPartyRequest, opts ...grpc.CallOption) (*Ticket, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Ticket)
+	err := c.cc.Invoke(ctx, FrontendService_JoinParty_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *frontendServiceClient) RemovePlayer(ctx context.Context, in *RemovePlayerRequest, opts ...grpc.CallOption) (*RemovePlayerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemovePlayerResponse)
+	err := c.cc.Invoke(ctx, FrontendService_RemovePlayer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *frontendServiceClient) StartTicket(ctx context.Context, in *StartTicketRequest, opts ...grpc.CallOption) (*Ticket, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Ticket)
+	err := c.cc.Invoke(ctx, FrontendService_StartTicket_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *frontendServiceClient) CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(JoinToken)
@@ -161,6 +205,17 @@ type FrontendServiceServer interface {
 	// WatchTicket sends the ticket now and after each change, and ends after
 	// its last state.
 	WatchTicket(*WatchTicketRequest, grpc.ServerStreamingServer[Ticket]) error
+	// JoinParty puts the caller into the party of a ticket in state GATHERING, by
+	// its code. It answers NotFound alike if there is no such party, or none that
+	// the caller may join, and with the ticket if the caller is in it already.
+	JoinParty(context.Context, *JoinPartyRequest) (*Ticket, error)
+	// RemovePlayer takes a player out of a ticket that has not ended: the caller, or
+	// anybody by the leader of the party, who may take an invitation back too. The
+	// others search on; without its leader a ticket is cancelled.
+	RemovePlayer(context.Context, *RemovePlayerRequest) (*RemovePlayerResponse, error)
+	// StartTicket lets the leader of a party that is GATHERING search with those who
+	// are there.
+	StartTicket(context.Context, *StartTicketRequest) (*Ticket, error)
 	// CreateJoinToken makes a new join token for the caller, as long as the
 	// match lives: to connect again, or after the first one has expired.
 	CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*JoinToken, error)
@@ -188,6 +243,15 @@ func (UnimplementedFrontendServiceServer) WaitTicket(context.Context, *WaitTicke
 }
 func (UnimplementedFrontendServiceServer) WatchTicket(*WatchTicketRequest, grpc.ServerStreamingServer[Ticket]) error {
 	return status.Error(codes.Unimplemented, "method WatchTicket not implemented")
+}
+func (UnimplementedFrontendServiceServer) JoinParty(context.Context, *JoinPartyRequest) (*Ticket, error) {
+	return nil, status.Error(codes.Unimplemented, "method JoinParty not implemented")
+}
+func (UnimplementedFrontendServiceServer) RemovePlayer(context.Context, *RemovePlayerRequest) (*RemovePlayerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemovePlayer not implemented")
+}
+func (UnimplementedFrontendServiceServer) StartTicket(context.Context, *StartTicketRequest) (*Ticket, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartTicket not implemented")
 }
 func (UnimplementedFrontendServiceServer) CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*JoinToken, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateJoinToken not implemented")
@@ -296,6 +360,60 @@ func _FrontendService_WatchTicket_Handler(srv interface{}, stream grpc.ServerStr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type FrontendService_WatchTicketServer = grpc.ServerStreamingServer[Ticket]
 
+func _FrontendService_JoinParty_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(JoinPartyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FrontendServiceServer).JoinParty(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FrontendService_JoinParty_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FrontendServiceServer).JoinParty(ctx, req.(*JoinPartyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FrontendService_RemovePlayer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemovePlayerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FrontendServiceServer).RemovePlayer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FrontendService_RemovePlayer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FrontendServiceServer).RemovePlayer(ctx, req.(*RemovePlayerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FrontendService_StartTicket_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartTicketRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FrontendServiceServer).StartTicket(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FrontendService_StartTicket_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FrontendServiceServer).StartTicket(ctx, req.(*StartTicketRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _FrontendService_CreateJoinToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateJoinTokenRequest)
 	if err := dec(in); err != nil {
@@ -336,6 +454,18 @@ var FrontendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "WaitTicket",
 			Handler:    _FrontendService_WaitTicket_Handler,
+		},
+		{
+			MethodName: "JoinParty",
+			Handler:    _FrontendService_JoinParty_Handler,
+		},
+		{
+			MethodName: "RemovePlayer",
+			Handler:    _FrontendService_RemovePlayer_Handler,
+		},
+		{
+			MethodName: "StartTicket",
+			Handler:    _FrontendService_StartTicket_Handler,
 		},
 		{
 			MethodName: "CreateJoinToken",

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -11,13 +12,13 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// hashFields are those of a ticket's hash: version, state, what never changes,
+// hashFields are those of a ticket's hash: version, state, queue and players,
 // Open Match ticket, times of creation and update in ns, connection and details
-// of the assignment. Besides them it has o, the last change, and m, its member in
-// the lists.
-var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d"}
+// of the assignment, and the party as JSON. Besides them it has o, the last change, and
+// m, its member in the lists.
+var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d", "g"}
 
-// encode writes what never changes of a ticket.
+// encode writes what only changes with the party of a ticket.
 func encode(t *ticket.Ticket) ([]byte, error) {
 	b, err := proto.Marshal(&torikumiv1.Ticket{Queue: t.Queue, Region: t.Region, Players: t.Players})
 	if err != nil {
@@ -41,7 +42,7 @@ func decode(id string, fields []any) (ticket.Ticket, string, error) {
 		return bad(err)
 	}
 	state, err := strconv.ParseUint(text(1), 10, 8)
-	if err != nil || ticket.State(state) > ticket.Expired {
+	if err != nil || !ticket.State(state).Valid() {
 		return bad(fmt.Errorf("state %q", text(1)))
 	}
 	created, err := nanos(text(4))
@@ -57,6 +58,9 @@ func decode(id string, fields []any) (ticket.Ticket, string, error) {
 		Created: created, Updated: updated, OpenMatchID: text(3),
 	}
 	t.Reason = t.State.Reason()
+	if t.Party, err = decodeParty(text(8)); err != nil {
+		return bad(err)
+	}
 	if t.State == ticket.Assigned {
 		if t.Assignment, err = decodeAssignment(text(6), text(7)); err != nil {
 			return bad(err)
@@ -99,12 +103,51 @@ func decodeAssignment(connection, details string) (*ticket.Assignment, error) {
 	return a, nil
 }
 
+// encodeParty writes a party, and nil as an empty text.
+func encodeParty(p *ticket.Party) ([]byte, error) {
+	if p == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode party: %w", err)
+	}
+	return b, nil
+}
+
+func decodeParty(text string) (*ticket.Party, error) {
+	if text == "" {
+		return nil, nil
+	}
+	p := new(ticket.Party)
+	if err := json.Unmarshal([]byte(text), p); err != nil {
+		return nil, fmt.Errorf("party: %w", err)
+	}
+	return p, nil
+}
+
+// code is the secret that a ticket is found by, empty without a party.
+func code(t *ticket.Ticket) string {
+	if t.Party == nil {
+		return ""
+	}
+	return t.Party.Code
+}
+
 // seats are the names of the players' places in the queue, of which each player
 // has one.
 func seats(t *ticket.Ticket) []any {
 	names := make([]any, 0, len(t.Players))
 	for _, p := range t.Players {
-		names = append(names, strconv.Itoa(len(t.Queue))+":"+t.Queue+":"+p.GetId())
+		names = append(names, seat(t.Queue, p.GetId()))
 	}
 	return names
+}
+
+// seat is one of them, or empty for nobody.
+func seat(queue, player string) string {
+	if player == "" {
+		return ""
+	}
+	return strconv.Itoa(len(queue)) + ":" + queue + ":" + player
 }

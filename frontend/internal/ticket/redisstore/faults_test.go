@@ -101,11 +101,32 @@ func TestLostAnswers(t *testing.T) {
 			if _, err := s.Create(t.Context(), draft(id+"b", id)); err != nil {
 				t.Fatalf("create %s again: %v", id, err)
 			}
+			joinWithLosses(t, s, id)
 			if _, err := s.Create(t.Context(), draft(id+"c", id)); !errors.As(err, &conflict) || conflict.ID != id+"b" {
 				t.Fatalf("a third time: %v", err)
 			}
 		}
 	})
+}
+
+// joinWithLosses has a player join a party, which completes it, and ends it.
+func joinWithLosses(t *testing.T, s *redisstore.Store, id string) {
+	t.Helper()
+	lead := draft(id+"p", id+"lead")
+	lead.Party = &ticket.Party{Leader: id + "lead", Size: 2, Code: id}
+	if _, err := s.Create(t.Context(), lead); err != nil {
+		t.Fatalf("gather %s: %v", id, err)
+	}
+	one := ticket.Event{Kind: ticket.Join, Player: &torikumiv1.Player{Id: id + "one"}}
+	steps := []ticket.Event{one, {Kind: ticket.Cancel}}
+	for i, e := range steps {
+		if c, err := s.Update(t.Context(), lead.ID, e); err != nil || !c.Changed() || (c.Effect == ticket.CreateOpenMatch) != (i == 0) {
+			t.Fatalf("%v of %s: %+v, %v", e.Kind, id, c, err)
+		}
+	}
+	if _, err := s.Create(t.Context(), draft(id+"free", id+"one")); err != nil {
+		t.Fatalf("who has left is held: %v", err)
+	}
 }
 
 // TestFrontendDies: a ticket whose frontend died while Open Match was asked holds

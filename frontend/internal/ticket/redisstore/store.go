@@ -114,12 +114,22 @@ func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, err
 	}
 	now := s.limits.Now()
 	t.State, t.Created = ticket.None, now
-	made := t.Apply(ticket.Event{Kind: ticket.Create}, now).Ticket
+	kind := ticket.Create
+	if t.Party != nil {
+		kind = ticket.Gather
+	}
+	made := t.Apply(ticket.Event{Kind: kind}, now).Ticket
 	static, err := encode(&made)
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
-	args := append([]any{made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets}, seats(&made)...)
+	party, err := encodeParty(made.Party)
+	if err != nil {
+		return ticket.Ticket{}, err
+	}
+	args := append([]any{
+		made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets, code(&made), party,
+	}, seats(&made)...)
 	answer, err := s.run(ctx, createScript, args...)
 	if err != nil {
 		return ticket.Ticket{}, err
@@ -145,6 +155,22 @@ func (s *Store) Get(ctx context.Context, id string) (ticket.Ticket, error) {
 	return t, err
 }
 
+// Find implements [ticket.Store].
+func (s *Store) Find(ctx context.Context, code string) (ticket.Ticket, error) {
+	id, err := s.client.Get(ctx, s.prefix+"code:"+code).Result()
+	if errors.Is(err, redis.Nil) {
+		return ticket.Ticket{}, ticket.ErrNotFound
+	}
+	if err != nil {
+		return ticket.Ticket{}, unavailable(err)
+	}
+	t, err := s.Get(ctx, id)
+	if err == nil && t.Ended() { // meanwhile
+		return ticket.Ticket{}, ticket.ErrNotFound
+	}
+	return t, err
+}
+
 // read returns a ticket with its version.
 func (s *Store) read(ctx context.Context, id string) (ticket.Ticket, string, error) {
 	fields, err := s.client.HMGet(ctx, s.prefix+"t:"+id, hashFields...).Result()
@@ -156,7 +182,7 @@ func (s *Store) read(ctx context.Context, id string) (ticket.Ticket, string, err
 
 // Update implements [ticket.Store].
 func (s *Store) Update(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
-	if s.isClosed() && (e.Kind == ticket.Attach || e.Kind == ticket.BeginRetry || e.Kind == ticket.Expire) {
+	if s.isClosed() && e.Kind.Begins() {
 		return ticket.Change{}, ticket.ErrClosed
 	}
 	return s.update(ctx, id, e)
@@ -175,7 +201,11 @@ func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.C
 		if !c.Changed() {
 			return c, nil
 		}
-		answer, err := s.run(ctx, swapScript, s.swapArgs(&c, version, op)...)
+		args, err := s.swapArgs(&c, version, op)
+		if err != nil {
+			return ticket.Change{}, err
+		}
+		answer, err := s.run(ctx, swapScript, args...)
 		if err != nil {
 			return ticket.Change{}, err
 		}
@@ -184,6 +214,8 @@ func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.C
 			return c, nil
 		case "gone":
 			return ticket.Change{}, ticket.ErrNotFound
+		case "seat":
+			return ticket.Change{}, &ticket.ConflictError{Player: c.Joined, Queue: t.Queue, ID: answer[1]}
 		case "early":
 			early, err := decodeAssignment(answer[1], answer[2])
 			if err != nil {
@@ -197,7 +229,9 @@ func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.C
 // class is what the scripts know of a state.
 func class(s ticket.State) string {
 	switch s {
-	case ticket.Creating, ticket.Recreating:
+	case ticket.Gathering:
+		return "gathering"
+	case ticket.Creating, ticket.Recreating, ticket.Gathered:
 		return "creating"
 	case ticket.Waiting:
 		return "waiting"
@@ -211,7 +245,7 @@ func class(s ticket.State) string {
 	return "ended"
 }
 
-func (s *Store) swapArgs(c *ticket.Change, version, op string) []any {
+func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 	t, before := &c.Ticket, ""
 	if c.From == ticket.Waiting {
 		before = c.FromOpenMatchID
@@ -221,10 +255,21 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) []any {
 	if c.Visible() {
 		visible = "1"
 	}
+	var static, party []byte
+	if c.Party {
+		var err error
+		if static, err = encode(t); err != nil {
+			return nil, err
+		}
+		if party, err = encodeParty(t.Party); err != nil {
+			return nil, err
+		}
+	}
 	return append([]any{
 		t.ID, version, op, class(c.From), class(t.State), int(t.State), before, t.OpenMatchID,
 		t.Updated.UnixNano(), t.Updated.UnixMicro(), s.limits.Now().UnixMicro(), connection, details, visible,
-	}, seats(t)...)
+		static, party, code(t), seat(t.Queue, c.Joined), seat(t.Queue, c.Left),
+	}, seats(t)...), nil
 }
 
 // Assign implements [ticket.Store].
@@ -301,9 +346,13 @@ func (s *Store) Expire(ctx context.Context) ([]ticket.Change, error) {
 		return nil, ticket.ErrClosed
 	}
 	now := s.limits.Now()
-	expired, err := s.end(ctx, "open", 16, now.Add(-s.limits.Timeout), ticket.Expire)
-	if err != nil {
-		return expired, err
+	var expired []ticket.Change
+	for list, age := range map[string]time.Duration{"gathering": s.limits.Gathering, "open": s.limits.Timeout} {
+		changes, err := s.end(ctx, list, 16, now.Add(-age), ticket.Expire)
+		expired = append(expired, changes...)
+		if err != nil {
+			return expired, err
+		}
 	}
 	for _, k := range []ticket.Kind{ticket.AbortCreate, ticket.AbortRetry} {
 		if _, err := s.end(ctx, "creating", 0, now.Add(-orphanAge), k); err != nil {
@@ -312,6 +361,7 @@ func (s *Store) Expire(ctx context.Context) ([]ticket.Change, error) {
 	}
 	for list, age := range map[string]time.Duration{"assigned": s.limits.Assigned, "ended": s.limits.Ended} {
 		for n := batch; n == batch; {
+			var err error
 			n, err = forgetScript.Run(ctx, s.client, []string{s.prefix}, list, now.Add(-age).UnixMicro(), batch).Int()
 			if err != nil {
 				return expired, unavailable(err)

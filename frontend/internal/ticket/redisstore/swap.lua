@@ -1,10 +1,13 @@
 -- Changes a ticket if it still has the version that the caller has read.
 -- KEYS: prefix. ARGV: id, version, id of this change, class of the state before
--- and after (creating, waiting, lost, assigned, ended or none), state after, Open
--- Match ticket before and after, updated in ns and us, now in us, connection and
--- details of the assignment, 1 if players see it, then the seats.
--- Returns {'done'}, {'gone'}, {'conflict'} or, for a ticket that begins to wait
--- and whose assignment came before, {'early', connection, details}.
+-- and after (gathering, creating, waiting, lost, assigned, ended or none), state
+-- after, Open Match ticket before and after, updated in ns and us, now in us,
+-- connection and details of the assignment, 1 if players see it, players' ticket
+-- (protobuf) and party (JSON) if they are others than before, code of the party, seat
+-- that is taken and seat that is given back, each or empty, then all seats.
+-- Returns {'done'}, {'gone'}, {'conflict'}, {'seat', id of its ticket} if another
+-- ticket has the seat that is to be taken or, for a ticket that begins to wait and
+-- whose assignment came before, {'early', connection, details}.
 local prefix, id = KEYS[1], ARGV[1]
 local ticket = prefix .. 't:' .. id
 local before, after = ARGV[4], ARGV[5]
@@ -24,7 +27,28 @@ if after == 'waiting' then
     return {'early', early[1], early[2]}
   end
 end
+if ARGV[18] ~= '' then
+  local other = redis.call('GET', prefix .. 'seat:' .. ARGV[18])
+  if other and other ~= id then
+    return {'seat', other}
+  end
+  redis.call('SET', prefix .. 'seat:' .. ARGV[18], id)
+end
+local function give_back(seat)
+  if redis.call('GET', prefix .. 'seat:' .. seat) == id then
+    redis.call('DEL', prefix .. 'seat:' .. seat)
+  end
+end
+if ARGV[19] ~= '' then
+  give_back(ARGV[19])
+end
 local member = found[3]
+if before == 'gathering' and after ~= 'gathering' then
+  redis.call('ZREM', prefix .. 'gathering', member)
+  if after == 'creating' then
+    redis.call('ZADD', prefix .. 'open', ARGV[11], member)
+  end
+end
 if before == 'waiting' then
   redis.call('DEL', prefix .. 'om:' .. ARGV[7])
 end
@@ -39,17 +63,20 @@ if after == 'creating' then
 end
 if after == 'assigned' or after == 'ended' or after == 'none' then
   redis.call('ZREM', prefix .. 'open', member)
-  for i = 15, #ARGV do
-    local seat = prefix .. 'seat:' .. ARGV[i]
-    if redis.call('GET', seat) == id then
-      redis.call('DEL', seat)
-    end
+  if ARGV[17] ~= '' then
+    redis.call('DEL', prefix .. 'code:' .. ARGV[17])
+  end
+  for i = 20, #ARGV do
+    give_back(ARGV[i])
   end
 end
 if after == 'none' then
   redis.call('DEL', ticket)
 else
   redis.call('HSET', ticket, 'v', tostring(tonumber(ARGV[2]) + 1), 'o', ARGV[3], 's', ARGV[6], 'om', ARGV[8], 'u', ARGV[9])
+  if ARGV[15] ~= '' then
+    redis.call('HSET', ticket, 'p', ARGV[15], 'g', ARGV[16])
+  end
   if after == 'assigned' then
     redis.call('HSET', ticket, 'c', ARGV[12], 'd', ARGV[13])
   end

@@ -33,6 +33,7 @@ type broken struct {
 	ticket.Store
 	create func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error)
 	get    func(ctx context.Context, id string) (ticket.Ticket, error)
+	find   func(ctx context.Context, code string) (ticket.Ticket, error)
 	watch  func(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error)
 	update func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error)
 	assign func(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error)
@@ -45,6 +46,9 @@ func (b *broken) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, er
 	return b.create(ctx, t)
 }
 func (b *broken) Get(ctx context.Context, id string) (ticket.Ticket, error) { return b.get(ctx, id) }
+func (b *broken) Find(ctx context.Context, code string) (ticket.Ticket, error) {
+	return b.find(ctx, code)
+}
 func (b *broken) Watch(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
 	return b.watch(ctx, id)
 }
@@ -67,7 +71,7 @@ func pause() { time.Sleep(time.Millisecond) }
 func breaking(change func(b *broken, m *ticket.Memory)) Open {
 	return func(_ testing.TB, l ticket.Limits) ticket.Store {
 		m := ticket.NewMemory(l)
-		b := &broken{Store: m, create: m.Create, get: m.Get, watch: m.Watch, update: m.Update, assign: m.Assign, lose: m.Lose, open: m.Open, close: m.Close}
+		b := &broken{Store: m, create: m.Create, get: m.Get, find: m.Find, watch: m.Watch, update: m.Update, assign: m.Assign, lose: m.Lose, open: m.Open, close: m.Close}
 		change(b, m)
 		return b
 	}
@@ -139,7 +143,7 @@ var brokenStores = []struct {
 			t.Queue += t.ID
 			return m.Create(ctx, t)
 		}
-	}), []string{"OneTicketPerPlayerAndQueue", "Model", "RaceOfCreations"}},
+	}), []string{"OneTicketPerPlayerAndQueue", "Model", "RaceOfCreations", "RaceOfSeats"}},
 	{"players are held for ever", breaking(func(b *broken, m *ticket.Memory) {
 		held := map[string]string{}
 		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
@@ -267,6 +271,34 @@ var brokenStores = []struct {
 			return m.Create(ctx, t)
 		}
 	}), []string{"Room"}},
+	{"finds parties that have ended", breaking(func(b *broken, m *ticket.Memory) {
+		seen := map[string]string{}
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			if t.Party != nil {
+				seen[t.Party.Code] = t.ID
+			}
+			return m.Create(ctx, t)
+		}
+		b.find = func(ctx context.Context, code string) (ticket.Ticket, error) { return m.Get(ctx, seen[code]) }
+	}), []string{"Gathering", "GatheringAges"}},
+	{"joins a party that has changed", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			if t, err := m.Get(ctx, id); err == nil && e.Kind == ticket.Join {
+				e.Revision = t.Party.Revision
+			}
+			return m.Update(ctx, id, e)
+		}
+	}), []string{"Gathering"}},
+	{"who was removed comes back", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			e.By = e.Removed
+			return m.Update(ctx, id, e)
+		}
+	}), []string{"Removing"}},
+	{"two take the last place", checkThenAct(ticket.Join), []string{"RaceOfJoins"}},
+	{"waits for parties too briefly", limited(func(l *ticket.Limits) { l.Gathering-- }), []string{"GatheringAges"}},
+	{"waits for parties too long", limited(func(l *ticket.Limits) { l.Gathering++ }), []string{"GatheringAges"}},
+	{"parties search as long as if they had never gathered", limited(func(l *ticket.Limits) { l.Timeout -= gather }), []string{"GatheringAges"}},
 	{"wakes nobody", breaking(func(b *broken, m *ticket.Memory) {
 		b.watch = func(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
 			t, _, err := m.Watch(ctx, id)

@@ -24,7 +24,7 @@ func RunShared(t *testing.T, open OpenTwo) {
 		return either{a, b}
 	}
 	for _, c := range checks {
-		if !slices.Contains([]string{"Create", "AbortCreate", "LostAndRecreated", "Ages", "Close", "Model"}, c.name) {
+		if !slices.Contains([]string{"Create", "AbortCreate", "LostAndRecreated", "Gathering", "Ages", "Close", "Model"}, c.name) {
 			t.Run(c.name, func(t *testing.T) { c.run(newHarness(t, either)) })
 		}
 	}
@@ -47,6 +47,10 @@ func (e either) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, err
 
 func (e either) Get(ctx context.Context, id string) (ticket.Ticket, error) {
 	return e.any().Get(ctx, id)
+}
+
+func (e either) Find(ctx context.Context, code string) (ticket.Ticket, error) {
+	return e.any().Find(ctx, code)
 }
 
 func (e either) Watch(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
@@ -75,7 +79,7 @@ func (e either) Close(ctx context.Context) ([]ticket.Ticket, error) { return e.a
 // that has closed; the tickets stay.
 func division(t *testing.T, open OpenTwo) {
 	h := &harness{TB: t, now: time.Unix(1_000_000_000, 0)}
-	a, b := open(t, ticket.Limits{Timeout: timeout, Assigned: assigned, Ended: ended, Tickets: 1000, Now: h.clock})
+	a, b := open(t, ticket.Limits{Timeout: timeout, Gathering: gather, Assigned: assigned, Ended: ended, Tickets: 1000, Now: h.clock})
 	h.Store = either{a, b}
 	var all []string
 	for i := range 100 {

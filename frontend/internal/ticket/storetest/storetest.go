@@ -44,6 +44,9 @@ var checks = []check{
 	{"FirstEndWins", firstEndWins},
 	{"Ages", ages},
 	{"Room", room},
+	{"Gathering", gathering},
+	{"Removing", removing},
+	{"GatheringAges", gatheringAges},
 	{"Watch", watch},
 	{"Close", closed},
 	{"Model", model},
@@ -51,12 +54,15 @@ var checks = []check{
 	{"RaceOfEarlyAssignment", raceOfEarly},
 	{"RaceOfRetries", raceOfRetries},
 	{"RaceOfCreations", raceOfCreations},
+	{"RaceOfJoins", raceOfJoins},
+	{"RaceOfSeats", raceOfSeats},
 	{"RaceOfWatch", raceOfWatch},
 }
 
 // Limits of the stores, unless a check needs others.
 const (
 	timeout  = 10 * time.Minute
+	gather   = 2 * time.Minute
 	assigned = time.Hour
 	ended    = time.Minute
 )
@@ -79,7 +85,7 @@ func newHarness(t testing.TB, open Open) *harness {
 
 // reopen takes another store, which keeps up to so many tickets.
 func (h *harness) reopen(tickets int) {
-	h.Store = h.open(h.TB, ticket.Limits{Timeout: timeout, Assigned: assigned, Ended: ended, Tickets: tickets, Now: h.clock})
+	h.Store = h.open(h.TB, ticket.Limits{Timeout: timeout, Gathering: gather, Assigned: assigned, Ended: ended, Tickets: tickets, Now: h.clock})
 }
 
 func (h *harness) clock() time.Time {

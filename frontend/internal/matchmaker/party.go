@@ -1,0 +1,65 @@
+package matchmaker
+
+import (
+	"context"
+
+	"torikumi/frontend/internal/ticket"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// Join puts a player into a party of this revision. Who is missing in the answer has
+// not joined, as the party has changed. The error is a *ticket.ConflictError,
+// ticket.ErrNotFound, ticket.ErrClosed or ticket.ErrUnavailable.
+func (c *Client) Join(ctx context.Context, id string, player *torikumiv1.Player, revision int) (ticket.Ticket, error) {
+	change, err := c.changeParty(ctx, id, ticket.Event{Kind: ticket.Join, Player: player, Revision: revision})
+	return change.Ticket, err
+}
+
+// Complete lets a party of this revision search with those who are there. The
+// errors are those of Join, but for the first.
+func (c *Client) Complete(ctx context.Context, id string, revision int) (ticket.Ticket, error) {
+	change, err := c.changeParty(ctx, id, ticket.Event{Kind: ticket.Complete, Revision: revision})
+	return change.Ticket, err
+}
+
+// Remove takes a player out of a ticket, or their invitation back; by is who wants
+// it. Nothing changes while Open Match is asked for a ticket. The errors are those
+// of Complete.
+func (c *Client) Remove(ctx context.Context, id, player, by string) (ticket.Change, error) {
+	return c.changeParty(ctx, id, ticket.Event{Kind: ticket.Remove, Removed: player, By: by})
+}
+
+// changeParty applies an event, and brings Open Match up to date with it.
+func (c *Client) changeParty(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+	defer c.deletes.expect()()
+	change, err := c.store.Update(ctx, id, e)
+	if err != nil || !change.Changed() {
+		return change, err
+	}
+	// What is begun is finished, so that no Open Match ticket is left behind.
+	ctx = context.WithoutCancel(ctx)
+	t := &change.Ticket
+	switch {
+	case t.Ended():
+		c.ended(ctx, change, "ticket cancelled, as its leader has left")
+		return change, nil
+	case change.Effect == ticket.CreateOpenMatch:
+		c.logger.InfoContext(ctx, "party is complete", "ticket", id, "queue", t.Queue, "players", len(t.Players))
+		if made, err := c.createOpenMatch(ctx, *t); err == nil {
+			t.State, t.OpenMatchID, t.Assignment, t.Updated = made.Ticket.State, made.Ticket.OpenMatchID, made.Ticket.Assignment, made.Ticket.Updated
+			return change, nil
+		}
+		// The party stays, and is tried again.
+		if lost, err := c.store.Update(ctx, id, ticket.Event{Kind: ticket.AbortRetry}); err == nil {
+			t.State, t.Reason = lost.Ticket.State, lost.Ticket.Reason
+		}
+		c.reconcileSoon()
+	case change.From == ticket.Waiting:
+		// The others search on.
+		c.deletes.add(change.FromOpenMatchID)
+		if c.recreate(ctx, id) != nil {
+			c.reconcileSoon()
+		}
+	}
+	return change, nil
+}
