@@ -1,6 +1,7 @@
 package failover_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -43,6 +44,7 @@ func TestFaults(t *testing.T) {
 		"foreign taint":         foreignTaint,
 		"allocated meanwhile":   allocatedMeanwhile,
 		"servers side by side":  sideBySide,
+		"hidden at once":        hiddenAtOnce,
 		"two leaders":           twoLeaders,
 		"API server restarts":   restart,
 		"orphan VM":             orphanVM,
@@ -251,6 +253,43 @@ func allocatedMeanwhile(r *harness) {
 		r.Errorf("the allocated server: %v, deletions: %d", err, times.Load())
 	}
 	r.returns("worker-1")
+}
+
+// hiddenAtOnce: long before the grace is over nobody is sent to a node that is not
+// Ready; if it comes back, all is as before.
+func hiddenAtOnce(r *harness) {
+	r.cfg.Grace = time.Hour
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	states := []string{"Ready", "Allocated", "Scheduled"}
+	for _, state := range states {
+		r.server(strings.ToLower(state), "worker-1", state)
+	}
+	r.controller(r.kube)
+	health := corev1.ConditionTrue // a node that is new gets the grace before it is taken for dead
+	r.eventually("the controller has seen the node Ready, and not Ready", func() error {
+		if _, err := r.failover("worker-1"); err == nil {
+			return nil
+		}
+		health = map[corev1.ConditionStatus]corev1.ConditionStatus{corev1.ConditionTrue: corev1.ConditionUnknown, corev1.ConditionUnknown: corev1.ConditionTrue}[health]
+		r.setNode("worker-1", health, nil, "")
+		return errors.New("no failover")
+	})
+	r.setNode("worker-1", corev1.ConditionUnknown, nil, "")
+	r.eventually("no server can be allocated", func() error {
+		for _, state := range states {
+			if err := r.hidden(strings.ToLower(state)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
+	r.phase("worker-1", v1.Completed)
+	for _, state := range states {
+		if err := r.hidden(strings.ToLower(state)); err == nil {
+			r.Errorf("the server that is %s can't be allocated", state)
+		}
+	}
 }
 
 // twoLeaders: a leader that was paused wakes up beside the next one, so that

@@ -262,3 +262,51 @@ func TestPersistPatches(t *testing.T) {
 		t.Errorf("on an old object: %v, %s", err, stale.Status.Phase)
 	}
 }
+
+// A node that is not Ready gets a failover at once, unless it was added just now
+// and has never been Ready.
+func TestWatcher(t *testing.T) {
+	for name, tt := range map[string]struct {
+		node    func(*corev1.Node)
+		before  bool // it was seen Ready
+		objects []client.Object
+		made    bool
+		again   time.Duration
+	}{
+		"dies":               {made: true},
+		"reports itself":     {node: func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse }, made: true},
+		"no condition":       {node: func(n *corev1.Node) { n.Status.Conditions = nil }, made: true},
+		"Ready":              {node: func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionTrue }},
+		"not watched":        {node: func(n *corev1.Node) { n.Labels = map[string]string{"node-type": "desk"} }},
+		"paused":             {node: func(n *corev1.Node) { n.Annotations = map[string]string{nodePaused: "true"} }},
+		"added just now":     {node: func(n *corev1.Node) { n.CreationTimestamp = metav1.NewTime(noon.Add(-10 * time.Second)) }, again: 20 * time.Second},
+		"young, once Ready":  {node: func(n *corev1.Node) { n.CreationTimestamp = metav1.NewTime(noon.Add(-10 * time.Second)) }, before: true, made: true},
+		"has a failover":     {objects: []client.Object{aFailover(nil)}},
+		"had a failover":     {objects: []client.Object{aFailover(func(f *v1.NodeFailover) { f.Status.Phase = v1.Completed })}, made: true},
+		"has a drill":        {objects: []client.Object{aFailover(func(f *v1.NodeFailover) { f.Spec.Drill = true })}, made: true},
+		"has a further one":  {objects: []client.Object{aFailover(func(f *v1.NodeFailover) { f.Spec.ParentFailover = "x" })}, made: true},
+		"another's failover": {objects: []client.Object{aFailover(func(f *v1.NodeFailover) { f.Spec.OnpremNodeName = "worker-10" })}, made: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := aNode("worker-1", tt.node)
+			r, c := fakeCluster(t, append(tt.objects, n)...)
+			w := &Watcher{opts: r.opts}
+			if tt.before {
+				well := aNode("worker-1", func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionTrue })
+				if _, err := w.Reconcile(t.Context(), well); err != nil {
+					t.Fatal(err)
+				}
+			}
+			res, err := w.Reconcile(t.Context(), n)
+			if err != nil || res.RequeueAfter != tt.again || (len(c.writes) > 0) != tt.made {
+				t.Errorf("%v, again after %s, writes %q", err, res.RequeueAfter, c.writes)
+			}
+			if tt.made {
+				var all v1.NodeFailoverList
+				if err := c.List(t.Context(), &all); err != nil || len(all.Items) != len(tt.objects)+1 {
+					t.Errorf("%v, %d failovers", err, len(all.Items))
+				}
+			}
+		})
+	}
+}

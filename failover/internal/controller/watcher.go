@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,7 +27,11 @@ const nodePaused = v1.PausedAnnotation
 
 // Watcher makes a NodeFailover for each watched Node that is not Ready and has
 // none. It makes no other decision; most of them end within the grace.
-type Watcher struct{ opts *Options }
+type Watcher struct {
+	opts *Options
+
+	beenReady sync.Map // UIDs of Nodes that were seen Ready
+}
 
 // Register adds it to a manager.
 func (w *Watcher) Register(mgr ctrl.Manager) error {
@@ -43,11 +48,16 @@ func (w *Watcher) Register(mgr ctrl.Manager) error {
 
 // Reconcile looks at one Node.
 func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Result, error) {
-	if n.Labels[w.opts.WatchedKey] != w.opts.WatchedValue || n.DeletionTimestamp != nil || paused(n) || health(n) == decide.Ready {
+	ready := health(n) == decide.Ready
+	if ready {
+		w.beenReady.Store(n.UID, true)
+	}
+	if n.Labels[w.opts.WatchedKey] != w.opts.WatchedValue || n.DeletionTimestamp != nil || paused(n) || ready {
 		return reconcile.Result{}, nil
 	}
 	// A node that has just been added is NotReady until its network is up.
-	if age := w.opts.Clock.Now().Sub(n.CreationTimestamp.Time); age < w.opts.Settings.Grace && age >= 0 {
+	_, known := w.beenReady.Load(n.UID)
+	if age := w.opts.Clock.Now().Sub(n.CreationTimestamp.Time); !known && age < w.opts.Settings.Grace && age >= 0 {
 		return reconcile.Result{RequeueAfter: w.opts.Settings.Grace - age}, nil
 	}
 	for _, r := range []client.Reader{w.opts.Client, w.opts.Live} { // the cache says mostly yes, and cheaply

@@ -141,13 +141,12 @@ func (d *decision) comeBack() {
 		return
 	}
 	before := len(d.actions)
-	if t, ok := d.temp(); ok && t.Cordoned {
+	t, ok := d.temp()
+	if ok && t.Cordoned {
 		d.do(Action{Kind: Uncordon, Node: d.st.GCPVMName, UID: t.UID})
 	}
-	for _, s := range d.onTemp() {
-		if s.Hidden && !s.Deleting {
-			d.do(Action{Kind: ShowServer, Server: s})
-		}
+	if t.Ready {
+		d.show(d.onTemp())
 	}
 	if len(d.actions) == before {
 		d.st.DrainStartedAt = nil

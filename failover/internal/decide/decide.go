@@ -98,6 +98,8 @@ func (d *decision) run() {
 	if d.s.Node.Health == Ready || d.deleting() && d.s.Node.Health == NotReady && !d.s.Node.Watched && !d.others() {
 		d.reveal()
 	}
+	d.withdraw()
+	d.withdrawTemp()
 	if p, ok := phases[d.st.Phase]; ok { // the API server lets no other one through
 		p.decide(d)
 	}

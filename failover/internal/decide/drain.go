@@ -129,14 +129,12 @@ func (d *decision) drained() bool {
 		case s.Deleting:
 		case s.InUse() && !over:
 			inUse++
-			if s.Allocatable {
-				d.do(Action{Kind: HideServer, Server: s})
-			}
+			d.hideServer(s)
 		default:
 			if s.InUse() {
 				late = append(late, s.Namespace+"/"+s.Name)
 			}
-			d.do(Action{Kind: DeleteServer, Server: s})
+			d.remove(s)
 		}
 	}
 	if len(late) > 0 { // one event: of several alike, only the first would be told

@@ -450,7 +450,27 @@ func (w *harness) count() {
 			w.broken("%d failovers for VM %d of %s", n, s.number, s.lead)
 		}
 	}
+	w.allocatable()
 	if vms > w.set.MaxVMs {
 		w.broken("%d VMs, the limit is %d", vms, w.set.MaxVMs)
+	}
+}
+
+// allocatable checks that nobody can be sent to a node that is not Ready, unless
+// somebody has kept the controller from acting.
+func (w *harness) allocatable() {
+	if w.now.Sub(w.hindered) < 5*time.Second || w.stale != nil || w.faults.writes {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.servers)) {
+		sv := w.servers[name]
+		if !sv.Allocatable || sv.Deleting {
+			continue
+		}
+		n, t := w.nodes[sv.Node], w.temps[sv.Node]
+		dead := n != nil && n.health == decide.NotReady && n.labels["node-type"] == "onpremise" || t != nil && !t.ready
+		if dead {
+			w.broken("players can be sent to %s on %s, which is not Ready", name, sv.Node)
+		}
 	}
 }

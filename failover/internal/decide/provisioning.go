@@ -288,6 +288,9 @@ func (d *decision) gone() bool {
 			d.do(Action{Kind: Cordon, Node: d.st.GCPVMName, UID: t.UID})
 		}
 	}
+	if d.st.VM.GaveUp != "" {
+		d.deleteLost()
+	}
 	switch d.s.VM.Presence {
 	case VMPresent:
 		if d.s.VM.Instance.State != cloud.Stopping {

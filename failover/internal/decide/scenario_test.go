@@ -1,6 +1,7 @@
 package decide_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"maps"
@@ -12,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
@@ -87,7 +88,7 @@ func scenario(t *testing.T, file string) *harness {
 		if err := os.WriteFile(file, []byte(script+logMark+got), 0o644); err != nil {
 			t.Fatal(err)
 		}
-	} else if diff := cmp.Diff(want, got); diff != "" {
+	} else if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("it went differently (-want +got):\n%s", diff)
 	}
 	return w
@@ -118,6 +119,8 @@ func (w *harness) command(words []string) error {
 		}
 	case "server": // server STATE STATE: the first server in the one state gets the other
 		return w.setServer(arg(1), arg(2))
+	case "allocate": // allocate N: as the director does, Ready servers with the label
+		return w.allocate(arg(1))
 	case "wait":
 		d, err := time.ParseDuration(arg(1))
 		if err != nil {
@@ -207,6 +210,30 @@ func (w *harness) setting(key, value string) error {
 		err = fmt.Errorf("no such setting")
 	}
 	return err
+}
+
+// allocate gives away so many servers, those on watched nodes first, and logs where
+// they are.
+func (w *harness) allocate(count string) error {
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return err
+	}
+	w.say("-- allocate %d", n)
+	names := slices.Sorted(maps.Keys(w.servers))
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(w.servers[b].Node, w.servers[a].Node) })
+	for _, name := range names {
+		if s := w.servers[name]; n > 0 && s.State == "Ready" && s.Allocatable && !s.Deleting {
+			s.State = "Allocated"
+			s.rv++
+			n--
+			w.say("  players are sent to %s on %s", name, s.Node)
+		}
+	}
+	if n > 0 {
+		w.say("  %d matches wait", n)
+	}
+	return nil
 }
 
 // setNode changes a Node: ready, notready, deleted, returns (new and bare).

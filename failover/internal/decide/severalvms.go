@@ -103,7 +103,15 @@ func (d *decision) added(want func(*v1.NodeFailover) bool) *v1.NodeFailover {
 
 // addedReady reports whether a further VM of the node is Ready.
 func (d *decision) addedReady() bool {
-	return d.added(func(o *v1.NodeFailover) bool { return o.Status.Phase == v1.Active && o.Status.TempNotReadySince == nil }) != nil
+	return d.added(func(o *v1.NodeFailover) bool {
+		if o.Status.Phase != v1.Active {
+			return false
+		}
+		if host := o.Status.SharesWith; host != "" { // who has the VM keeps track of it
+			o = d.sibling(host)
+		}
+		return o != nil && o.Status.TempNotReadySince == nil
+	}) != nil
 }
 
 // sameVM reports whether o is for the same VM of the same node.

@@ -263,6 +263,24 @@ func TestProceedOfTheLeader(t *testing.T) {
 	}
 }
 
+// A further VM that is another failover's is as Ready as that one says.
+func TestFurtherVMIsShared(t *testing.T) {
+	for ready, want := range map[bool]bool{true: true, false: false} {
+		lead, further, host := down(made("a", v1.Creating, time.Hour)), down(made("b", v1.Active, time.Hour)), down(made("host", v1.Active, time.Hour))
+		further.Spec.ParentFailover, further.Spec.SharedLoad = "a", &v1.SharedLoad{Number: 2}
+		further.Status.VM, further.Status.GCPVMName, further.Status.SharesWith = nil, "", "host"
+		host.Spec.OnpremNodeName = "worker-2"
+		if !ready {
+			host.Status.TempNotReadySince = ago(time.Minute)
+		}
+		lead.Status.VM, lead.Status.NextAttemptAt = nil, v1.At(noon.Add(time.Hour))
+		_, p := decided(&decide.State{Failover: lead, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*further, *host}})
+		if does(p, decide.Taint) != want {
+			t.Errorf("the host's VM is Ready: %v; %v", ready, p.Actions)
+		}
+	}
+}
+
 // A failover and the one that replaces it are one for the limit.
 func TestReplacedCountsOnce(t *testing.T) {
 	old, next := made("old", v1.Draining, 20*time.Hour), made("next", v1.Active, time.Hour)
