@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
@@ -111,22 +109,7 @@ func LoadWith(path string, checks ruleset.Checks) (*Set, error) {
 	if path == "" {
 		return Default(), nil
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read queues: %w", err)
-	}
-	// Nothing outside the folder is opened, not through symbolic links either;
-	// those within it, as Kubernetes makes them of a ConfigMap, are followed.
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("read queues: %w", err)
-	}
-	defer root.Close()
-	s, err := parse(b, root.FS(), checks)
-	if err != nil {
-		return nil, fmt.Errorf("queues in %s: %w", path, err)
-	}
-	return s, nil
+	return readSnapshot(path).parse(path, checks)
 }
 
 // Parse reads and checks the content of a queues.yaml that names no rule sets.
@@ -135,9 +118,18 @@ func Parse(b []byte) (*Set, error) { return ParseFS(b, nil) }
 
 // ParseFS is Parse with the files that queues may name as rule sets. What is
 // wrong with those is in the error too, each with its line and column.
-func ParseFS(b []byte, files fs.FS) (*Set, error) { return parse(b, files, ruleset.Checks{}) }
+func ParseFS(b []byte, files fs.FS) (*Set, error) {
+	var read reader
+	if files != nil {
+		read = func(name string) ([]byte, error) { return fs.ReadFile(files, name) }
+	}
+	return parse(b, read, ruleset.Checks{})
+}
 
-func parse(b []byte, files fs.FS, checks ruleset.Checks) (*Set, error) {
+// reader returns the content of a rule set; nil if there is no folder of them.
+type reader func(name string) ([]byte, error)
+
+func parse(b []byte, read reader, checks ruleset.Checks) (*Set, error) {
 	if err := checkFields(b); err != nil {
 		return nil, err
 	}
@@ -157,7 +149,7 @@ func parse(b []byte, files fs.FS, checks ruleset.Checks) (*Set, error) {
 			errs = append(errs, fmt.Errorf("%s.name: must be unique, %q is there twice", path, q.Name))
 		}
 		seen[q.Name] = true
-		errs = append(errs, q.check(path, files, checks)...)
+		errs = append(errs, q.check(path, read, checks)...)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -172,7 +164,7 @@ var (
 )
 
 // check fills in defaults and returns what is wrong.
-func (q *Queue) check(path string, files fs.FS, checks ruleset.Checks) (errs []error) {
+func (q *Queue) check(path string, read reader, checks ruleset.Checks) (errs []error) {
 	bad := func(field, rule string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s.%s: %w", path, field, fmt.Errorf(rule, args...)))
 	}
@@ -185,7 +177,7 @@ func (q *Queue) check(path string, files fs.FS, checks ruleset.Checks) (errs []e
 		}
 	}
 	if q.RuleSetFile != "" {
-		q.checkRuleSet(bad, files, checks)
+		q.checkRuleSet(bad, read, checks)
 	} else {
 		q.checkTeams(bad)
 		q.checkSkill(bad)
@@ -267,7 +259,10 @@ func (s *Set) Names() []string {
 }
 
 // Tag is what a ticket carries to be in the queue.
-func (q Queue) Tag() string { return contract.ModeTagPrefix + q.Name }
+func (q Queue) Tag() string { return Tag(q.Name) }
+
+// Tag is what a ticket carries to be in the queue of that name.
+func Tag(queue string) string { return contract.ModeTagPrefix + queue }
 
 // MaxParty is how many players a party can have: those of the largest team,
 // with a rule set those that it has after any wait.

@@ -9,7 +9,7 @@ import (
 )
 
 // checkRuleSet reads the rule set, and sees that the queue has no other rules.
-func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs.FS, checks ruleset.Checks) {
+func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), read reader, checks ruleset.Checks) {
 	const both = "must not be there beside rule_set, which says it"
 	if q.Teams != nil {
 		bad("teams", both)
@@ -22,14 +22,14 @@ func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), files fs
 	}
 	name := path.Clean(q.RuleSetFile)
 	switch {
-	case files == nil:
+	case read == nil:
 		bad("rule_set", "there is no folder to read %q from", q.RuleSetFile)
 		return
 	case !fs.ValidPath(name):
 		bad("rule_set", "must be a file in the folder of the queues, with / between names, got %q", q.RuleSetFile)
 		return
 	}
-	text, err := fs.ReadFile(files, name)
+	text, err := read(name)
 	if err != nil {
 		var cause *fs.PathError
 		if errors.As(err, &cause) {
