@@ -25,7 +25,7 @@ type Config struct {
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50520" rule:"listen" help:"Address of the gRPC server (announcements, health); port 0 is any free one."`
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51520" rule:"listen" help:"Address of the HTTP server (health, readiness, metrics); port 0 is any free one."`
 
-	Queues        string `flag:"queues" help:"File with the queues (queues.yaml); none: the built-in ones."`
+	Queues        string `flag:"queues" help:"File with the queues (queues.yaml); none: the built-in ones. A change of it, or of a rule set that it names, is in force within 2s."`
 	OpenMatch     string `flag:"open-match" default:"127.0.0.1:50505" rule:"host:port" help:"Open Match's backend."`
 	Frontend      string `flag:"open-match-frontend" rule:"host:port" help:"Open Match's frontend, to check an assignment whose answer was lost; none: the match's game server is left running, and those that a dead director has left are not given back."`
 	MatchFunction string `flag:"matchfunction" default:"127.0.0.1:50502" rule:"host:port" help:"The match function, as Open Match reaches it."`
@@ -45,6 +45,7 @@ type Config struct {
 	PendingReleaseTimeout time.Duration `flag:"pending-release-timeout" default:"1m" rule:"positive" help:"Open Match's own pendingReleaseTimeout, after which tickets of an unassigned match can be matched again."`
 	IdleInterval          time.Duration `flag:"idle-interval" default:"50ms" rule:"positive" help:"Least time between the starts of two fetches of a queue of which the first found nothing."`
 	FetchSilence          time.Duration `flag:"fetch-silence" default:"1m" rule:"positive" help:"Longest time that a fetch may neither bring a match nor end. Longer than Open Match's proposalCollectionInterval."`
+	RemovedQueueTimeout   time.Duration `flag:"removed-queue-timeout" default:"10m" rule:"not negative" help:"How long matches are fetched for a queue that is no longer in --queues, as its tickets still wait. As long as the frontend's --ticket-timeout."`
 	AnnounceBuffer        int           `flag:"announce-buffer" default:"1024" rule:"at least 1" help:"How many announcements are kept for a subscriber that does not read, before it is cut off."`
 }
 
@@ -54,7 +55,7 @@ func (c *Config) Validate() error {
 	if c.MatchTimeout >= c.PendingReleaseTimeout {
 		errs = append(errs, config.Invalid("match-timeout", fmt.Sprintf("must be shorter than --pending-release-timeout (%v)", c.PendingReleaseTimeout), c.MatchTimeout))
 	}
-	if _, err := c.loadQueues(); err != nil {
+	if _, err := queues.LoadWith(c.Queues, c.checks()); err != nil {
 		errs = append(errs, fmt.Errorf("--queues: %w", err))
 	}
 	return errors.Join(append(errs, c.checkAllocator(), c.CheckRedis())...)
@@ -99,11 +100,9 @@ func (c *Config) checkAllocator() error {
 	return errors.Join(errs...)
 }
 
-// loadQueues refuses expressions that the match function would refuse with each
-// profile. Which custom rules there are only the match function knows.
-func (c *Config) loadQueues() (*queues.Set, error) {
-	return queues.LoadWith(c.Queues, ruleset.Checks{Expression: expression.Check})
-}
+// checks refuse expressions that the match function would refuse with each profile.
+// Which custom rules there are only the match function knows.
+func (c *Config) checks() ruleset.Checks { return ruleset.Checks{Expression: expression.Check} }
 
 // function tells Open Match where the match function is.
 func (c *Config) function() (*openmatch.FunctionConfig, error) {

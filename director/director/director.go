@@ -5,12 +5,9 @@
 package director
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,25 +40,29 @@ type Program struct {
 // timeout. started is called once everything listens. Any number of directors
 // may run in one process.
 func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
-	set, err := cfg.loadQueues()
-	if err != nil {
-		return err
-	}
 	function, err := cfg.function()
 	if err != nil {
 		return err
 	}
 	log := cfg.Logger(os.Stderr, "director")
 	registry := service.NewRegistry()
-	others, err := connect(cfg, p.Kubernetes, set, registry, log)
+	accept := new(acceptance)
+	live, err := queues.NewLive(queues.LiveOptions{
+		Path: cfg.Queues, Checks: cfg.checks(), Accept: accept.check, Registry: registry, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	others, err := connect(cfg, p.Kubernetes, live.Current(), registry, log)
 	if err != nil {
 		return err
 	}
 	defer others.close()
+	accept.only(cfg, live.Current())
 
 	broadcaster := announce.New(cfg.AnnounceBuffer, registry)
 	d := &director{
-		cfg: cfg, queues: set, function: function, others: others,
+		cfg: cfg, queues: live, function: function, others: others,
 		registry: registry, broadcaster: broadcaster, log: log,
 	}
 	return service.Run(ctx, service.Options{
@@ -74,7 +75,7 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)
 		},
 		Ready:      others.ready,
-		Background: append(others.background, d.run),
+		Background: append(others.background, live.Run, d.run),
 		Registry:   registry,
 		Started:    started,
 	})
@@ -83,7 +84,7 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 // director is one running director.
 type director struct {
 	cfg         *Config
-	queues      *queues.Set
+	queues      queues.Source
 	function    *openmatch.FunctionConfig
 	others      *others
 	registry    *prometheus.Registry
@@ -109,30 +110,23 @@ func (d *director) run(ctx context.Context) error {
 	backend := openmatch.NewBackendServiceClient(d.others.backend)
 	metrics := fetch.NewMetrics(d.registry)
 	intake := d.intake(ctx.Done(), backend, metrics)
-	loops := make([]fetch.LoopOptions, len(d.queues.Queues))
-	for i, q := range d.queues.Queues {
-		profile, err := q.Profile()
-		if err != nil {
-			return fmt.Errorf("profile of queue %q: %w", q.Name, err)
-		}
-		sel := servers.Selector{Namespace: cmp.Or(q.Allocation.Namespace, d.cfg.Namespace), Labels: q.Allocation.Labels, Placing: d.cfg.MatchTimeout}
-		loops[i] = fetch.LoopOptions{
-			Queue: q.Name, Backend: backend, Function: d.function, Profile: profile,
-			Accept: func(m *openmatch.Match, since time.Time) bool {
-				return intake.Accept(work, cleanup, q.Name, sel, m, since)
-			},
-			Failing:      func() bool { return intake.Failing(q.Name) },
-			IdleInterval: d.cfg.IdleInterval,
-			Silence:      d.cfg.FetchSilence,
-			Metrics:      metrics,
-			Logger:       d.log,
-		}
+	loops := loops{
+		cfg: d.cfg, log: d.log, running: make(map[string]*loop),
+		start: func(ctx context.Context, l *loop) {
+			fetch.Loop(ctx, work, fetch.LoopOptions{
+				Queue: l.name, Backend: backend, Function: d.function, Profile: func() *openmatch.MatchProfile { return l.current.Load().profile },
+				Accept: func(m *openmatch.Match, since time.Time) bool {
+					return intake.Accept(work, cleanup, l.current.Load().queue, m, since)
+				},
+				Failing:      func() bool { return intake.Failing(l.name) },
+				IdleInterval: d.cfg.IdleInterval,
+				Silence:      d.cfg.FetchSilence,
+				Metrics:      metrics,
+				Logger:       d.log,
+			})
+		},
 	}
-	var running sync.WaitGroup
-	for _, o := range loops {
-		running.Go(func() { fetch.Loop(ctx, work, o) })
-	}
-	running.Wait()
+	loops.follow(ctx, d.queues)
 	intake.Drain()
 	return nil
 }
@@ -158,7 +152,6 @@ func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendSer
 		MaxInFlight:    d.cfg.MaxInFlight,
 		MatchTimeout:   d.cfg.MatchTimeout,
 		PendingRelease: d.cfg.PendingReleaseTimeout,
-		MinPlayers:     func(queue string) int { q, _ := d.queues.Get(queue); return q.MinPlayers() },
 		Metrics:        m,
 		Logger:         d.log,
 	})

@@ -22,11 +22,17 @@ type IntakeOptions struct {
 	// MatchTimeout is the time for one match. PendingRelease is Open Match's
 	// pendingReleaseTimeout, after which it shows the tickets to others.
 	MatchTimeout, PendingRelease time.Duration
-	// MinPlayers is the size of a queue's smallest match, for matches that do not say
+	Metrics                      *Metrics
+	Logger                       *slog.Logger
+}
+
+// Queue is what a queue says of its matches when they are fetched.
+type Queue struct {
+	Name    string
+	Servers servers.Selector
+	// MinPlayers is the size of the smallest match, for matches that do not say
 	// theirs.
-	MinPlayers func(queue string) int
-	Metrics    *Metrics
-	Logger     *slog.Logger
+	MinPlayers int
 }
 
 // Intake receives the matches that were fetched: it bounds how many are placed
@@ -50,7 +56,7 @@ func NewIntake(o IntakeOptions) *Intake {
 // match left Open Match at the earliest at since. Accept reports whether it had
 // to wait. When work ends, the time of all matches is over, and a match that
 // still waits here is dropped; when cleanup ends, nothing is called any more.
-func (i *Intake) Accept(work, cleanup context.Context, queue string, sel servers.Selector, m *openmatch.Match, since time.Time) (waited bool) {
+func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Match, since time.Time) (waited bool) {
 	select {
 	case i.slots <- struct{}{}:
 	default:
@@ -58,7 +64,7 @@ func (i *Intake) Accept(work, cleanup context.Context, queue string, sel servers
 		select {
 		case i.slots <- struct{}{}:
 		case <-work.Done():
-			i.count(queue, placement.OutcomePending)
+			i.count(q.Name, placement.OutcomePending)
 			return waited
 		}
 	}
@@ -70,7 +76,7 @@ func (i *Intake) Accept(work, cleanup context.Context, queue string, sel servers
 			i.opts.Metrics.inFlight.Dec()
 			<-i.slots
 		}()
-		i.count(queue, i.handle(work, cleanup, queue, sel, m, since))
+		i.count(q.Name, i.handle(work, cleanup, q, m, since))
 	})
 	return waited
 }
@@ -96,13 +102,13 @@ func (i *Intake) count(queue string, o placement.Outcome) {
 	}
 }
 
-func (i *Intake) handle(work, cleanup context.Context, queue string, sel servers.Selector, from *openmatch.Match, since time.Time) placement.Outcome {
-	log := i.opts.Logger.With("match", from.GetMatchId(), "queue", queue)
+func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.Match, since time.Time) placement.Outcome {
+	log := i.opts.Logger.With("match", from.GetMatchId(), "queue", q.Name)
 	releaseBy := since.Add(i.opts.PendingRelease)
 	// From releaseBy on the tickets may be somebody else's.
 	cleanup, cancel := context.WithDeadline(cleanup, releaseBy)
 	defer cancel()
-	m, err := match.Parse(queue, from)
+	m, err := match.Parse(q.Name, from)
 	var invalid *match.InvalidError
 	switch {
 	case errors.Is(err, match.ErrBackfill):
@@ -125,7 +131,7 @@ func (i *Intake) handle(work, cleanup context.Context, queue string, sel servers
 	work, cancelWork := context.WithDeadline(work, deadline)
 	defer cancelWork()
 	o := i.opts.Placer.Place(work, cleanup, placement.Job{
-		Match: m, Servers: sel, MinPlayers: cmp.Or(m.MinPlayers, i.opts.MinPlayers(queue)), ReleaseBy: releaseBy,
+		Match: m, Servers: q.Servers, MinPlayers: cmp.Or(m.MinPlayers, q.MinPlayers), ReleaseBy: releaseBy,
 		Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
 	})
 	if o == placement.OutcomeAssigned || o == placement.OutcomeWithdrawn {

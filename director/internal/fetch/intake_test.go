@@ -73,7 +73,6 @@ func newHarness(t *testing.T, slots int) *harness {
 	t.Cleanup(h.endWork)
 	log := slog.New(slog.DiscardHandler)
 	h.Intake = fetch.NewIntake(fetch.IntakeOptions{
-		MinPlayers: func(string) int { return 2 },
 		Placer: placement.New(placement.Options{
 			Backend: h.backend, Allocator: servers.NewAgones(h.allocator),
 			Publish: func(*torikumiv1.Announcement) {}, Registry: h.registry, Logger: log,
@@ -85,7 +84,7 @@ func newHarness(t *testing.T, slots int) *harness {
 }
 
 func (h *harness) accept(t *testing.T, m *openmatch.Match, since time.Time) bool {
-	return h.Accept(h.work, t.Context(), "duel", servers.Selector{}, m, since)
+	return h.Accept(h.work, t.Context(), fetch.Queue{Name: "duel", MinPlayers: 2}, m, since)
 }
 
 func match(id string, tickets ...string) *openmatch.Match {

@@ -20,7 +20,8 @@ type LoopOptions struct {
 	Queue    string
 	Backend  openmatch.BackendServiceClient
 	Function *openmatch.FunctionConfig
-	Profile  *openmatch.MatchProfile
+	// Profile returns the queue's profile as it is now, for each fetch.
+	Profile func() *openmatch.MatchProfile
 	// Accept takes a match over; while it blocks, nothing is read. The match
 	// left Open Match at the earliest at since. It reports whether it blocked.
 	Accept func(m *openmatch.Match, since time.Time) (waited bool)
@@ -86,7 +87,7 @@ func (o *LoopOptions) fetch(work context.Context) (found int, err error) {
 		return fmt.Errorf("fetch matches for %q: %w", o.Queue, err)
 	}
 
-	stream, err := o.Backend.FetchMatches(ctx, &openmatch.FetchMatchesRequest{Config: o.Function, Profile: o.Profile})
+	stream, err := o.Backend.FetchMatches(ctx, &openmatch.FetchMatchesRequest{Config: o.Function, Profile: o.Profile()})
 	if err != nil {
 		return 0, fail(err)
 	}

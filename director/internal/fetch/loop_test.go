@@ -75,7 +75,8 @@ func run(t *testing.T, d time.Duration, change func(*fetch.LoopOptions), script 
 	t.Helper()
 	b := &backend{script: script, epoch: time.Now()}
 	o := fetch.LoopOptions{
-		Queue: "duel", Backend: b, IdleInterval: 50 * time.Millisecond, Silence: time.Minute,
+		Profile: func() *openmatch.MatchProfile { return nil },
+		Queue:   "duel", Backend: b, IdleInterval: 50 * time.Millisecond, Silence: time.Minute,
 		Accept:  func(*openmatch.Match, time.Time) bool { return false },
 		Failing: func() bool { return false },
 		Metrics: fetch.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
