@@ -28,7 +28,7 @@ type Config struct {
 
 	OpenMatch string   `flag:"open-match" default:"127.0.0.1:50504" required:"tickets are made there" help:"Open Match's frontend service, host:port or a gRPC target."`
 	Directors []string `flag:"directors" default:"127.0.0.1:50520" rule:"host:port" help:"Directors that announce assignments, with commas between; a name is subscribed to at all its addresses, which are looked up every second."`
-	Queues    string   `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
+	Queues    string   `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given. A change of it, or of a rule set that it names, is in force within 2s."`
 
 	MatchFunctions []string      `flag:"matchfunctions" rule:"host:port" help:"Match functions that say why tickets wait, with commas between; a name is asked at all its addresses. Players are not told when not given."`
 	ReasonInterval time.Duration `flag:"reason-interval" default:"2s" rule:"from 100ms to 5s" help:"Time between two calls of a match function, each for at most 100 tickets whose players want to know why they wait."`
@@ -85,6 +85,11 @@ func (c *Config) validateQueues() error {
 	if err != nil {
 		return fmt.Errorf("--queues: %w", err)
 	}
+	return c.acceptQueues(set)
+}
+
+// acceptQueues refuses queues that lack the one of GET /play/{region}.
+func (c *Config) acceptQueues(set *queues.Set) error {
 	if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {
 		return config.Invalid("play-queue", "must be one of the queues, which are "+strings.Join(set.Names(), ", "), c.PlayQueue)
 	}

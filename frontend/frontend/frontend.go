@@ -82,6 +82,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 // background is the work beside the calls.
 func (p *parts) background() []func(context.Context) error {
 	work := []func(context.Context) error{
+		p.queues.Run,
 		p.matchmaker.Run,
 		p.players.Run,
 		func(ctx context.Context) error { return p.keys.Watch(ctx, p.cfg.KeysReload) },
@@ -104,6 +105,7 @@ type parts struct {
 	players  *token.RemoteKeys
 	conns    []*grpc.ClientConn
 	closers  []func()
+	queues   *queues.Live
 	// storeReached is nil without Redis.
 	storeReached func() bool
 	// claims is nil without Redis.
@@ -120,7 +122,8 @@ type parts struct {
 }
 
 func (p *parts) open() error {
-	set, err := queues.Load(p.cfg.Queues)
+	var err error
+	p.queues, err = queues.NewLive(queues.LiveOptions{Path: p.cfg.Queues, Accept: p.cfg.acceptQueues, Registry: p.registry, Logger: p.logger})
 	if err != nil {
 		return err
 	}
@@ -141,7 +144,7 @@ func (p *parts) open() error {
 	if err != nil {
 		return err
 	}
-	if err := p.openMatchmaker(set, store); err != nil {
+	if err := p.openMatchmaker(store); err != nil {
 		return err
 	}
 	if len(p.cfg.MatchFunctions) > 0 {
@@ -155,7 +158,7 @@ func (p *parts) open() error {
 	})
 	p.registry.MustRegister(minted)
 	p.api = api.New(api.Options{
-		Matchmaker: p.matchmaker, Store: store, Queues: set, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain,
+		Matchmaker: p.matchmaker, Store: store, Queues: p.queues, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain,
 		PartyTimeout: p.cfg.PartyTimeout, Codes: ratelimit.New(api.CodeInterval, api.CodeBurst, nil),
 	})
 	return nil
@@ -200,13 +203,13 @@ func (p *parts) openAuth() error {
 	return nil
 }
 
-func (p *parts) openMatchmaker(set *queues.Set, store ticket.Store) error {
+func (p *parts) openMatchmaker(store ticket.Store) error {
 	openMatch, err := p.dial(p.cfg.OpenMatch)
 	if err != nil {
 		return fmt.Errorf("--open-match: %w", err)
 	}
 	p.matchmaker = matchmaker.New(matchmaker.Options{
-		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, Claims: p.claims, Name: name, Queues: set, Logger: p.logger,
+		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, Claims: p.claims, Name: name, Logger: p.logger,
 		Metrics:       matchmaker.NewMetrics(p.registry),
 		Timeout:       p.cfg.TicketTimeout,
 		ReconcileRate: p.cfg.ReconcileRate, ReconcileEvery: p.cfg.ReconcileEvery, StopTimeout: p.cfg.ShutdownTimeout,

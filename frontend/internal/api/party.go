@@ -85,7 +85,7 @@ func (s *Service) JoinParty(ctx context.Context, caller Caller, req *torikumiv1.
 
 // checkJoin sees that the party still fits the queue's rules with one more player.
 func (s *Service) checkJoin(t *ticket.Ticket, player *torikumiv1.Player) error {
-	queue, ok := s.o.Queues.Get(t.Queue)
+	queue, ok := s.o.Queues.Current().Get(t.Queue)
 	if !ok {
 		return errNoParty() // it cannot be played any more
 	}

@@ -37,7 +37,7 @@ const (
 type Options struct {
 	Matchmaker *matchmaker.Client
 	Store      ticket.Store
-	Queues     *queues.Set
+	Queues     queues.Source
 	Minter     *signing.Minter
 	Logger     *slog.Logger
 	// PartyTimeout is how long a ticket waits for its party.
@@ -69,7 +69,7 @@ func (s *Service) Create(ctx context.Context, caller Caller, req *torikumiv1.Cre
 }
 
 func (s *Service) create(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
-	draft, err := Draft(s.o.Queues, caller, req)
+	draft, err := Draft(s.o.Queues.Current(), caller, req)
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
@@ -99,7 +99,7 @@ func (s *Service) Get(ctx context.Context, caller Caller, id string) (*torikumiv
 	if err != nil {
 		return nil, err
 	}
-	addReason(&found, s.o.Explain.Reason(&found))
+	s.addReason(&found, s.o.Explain.Reason(&found))
 	return s.deliver(&found, caller), nil
 }
 
@@ -203,6 +203,8 @@ func (s *Service) Watch(ctx context.Context, caller Caller, id string, beat time
 			ended, err = v.show(ctx)
 		case <-v.changed:
 			ended, err = v.show(ctx)
+		case <-v.queues:
+			ended, err = v.show(ctx)
 		case <-beats:
 			err = send(nil)
 			timer.Reset(beat)
@@ -225,6 +227,8 @@ type viewer struct {
 	reason        string
 	party         partyMark
 	changed, told <-chan struct{}
+	// queues tells of other queues.
+	queues <-chan struct{}
 	// again is when to look again at a store that could not be reached.
 	again <-chan time.Time
 }
@@ -232,6 +236,7 @@ type viewer struct {
 // show sends the ticket if there is something new in it. It is not part of Watch
 // because what it needs on the stack would stay there while a player waits.
 func (v *viewer) show(ctx context.Context) (ended bool, err error) {
+	v.queues = v.service.o.Queues.Changed()
 	found, changed, told, err := v.service.follow(ctx, v.caller, v.id, v.watch)
 	v.changed, v.told, v.again = changed, told, nil
 	if isStore(err) && v.state != torikumiv1.TicketState_TICKET_STATE_UNSPECIFIED {
@@ -309,14 +314,21 @@ func (s *Service) follow(ctx context.Context, caller Caller, id string, w *expla
 		return ticket.Ticket{}, nil, nil, s.unseen(ctx, id, err)
 	}
 	reason, told := w.Reason(&found)
-	addReason(&found, reason)
+	s.addReason(&found, reason)
 	return found, changed, told, nil
 }
 
-// addReason adds what the match function saw, unless we have something to say
-// ourselves.
-func addReason(t *ticket.Ticket, reason string) {
-	if t.Reason == "" {
-		t.Reason = reason
+// removed is why a ticket waits whose queue is not in the file any more.
+const removed = "the queue takes no new tickets"
+
+// addReason adds that the queue is gone, or else what the match function saw, unless
+// we have something to say ourselves.
+func (s *Service) addReason(t *ticket.Ticket, reason string) {
+	if t.Reason != "" {
+		return
+	}
+	t.Reason = reason
+	if _, ok := s.o.Queues.Current().Get(t.Queue); !ok && !t.Ended() {
+		t.Reason = removed
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/claims"
-	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -51,7 +50,7 @@ func TestUnreadableClaims(t *testing.T) {
 		om := new(assigner)
 		c := New(Options{
 			Store:  ticket.NewMemory(ticket.Limits{Timeout: time.Hour, Assigned: time.Hour, Ended: time.Hour, Tickets: 10}),
-			Queues: queues.Default(), Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
+			Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
 			Timeout: time.Hour, Claims: unreadable{"om-1"}, ReconcileRate: 100, ReconcileEvery: time.Hour,
 		})
 		c.tickets = om

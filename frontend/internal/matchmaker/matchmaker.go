@@ -62,7 +62,6 @@ type Options struct {
 	Claims Claims
 	// Name tells the directors who subscribes.
 	Name    string
-	Queues  *queues.Set
 	Logger  *slog.Logger
 	Metrics *Metrics
 	// Timeout is how long a ticket waits for a match.
@@ -135,11 +134,7 @@ func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, er
 
 // createOpenMatch creates the Open Match ticket of a ticket and attaches it.
 func (c *Client) createOpenMatch(ctx context.Context, t ticket.Ticket) (ticket.Change, error) {
-	queue, ok := c.options.Queues.Get(t.Queue)
-	if !ok {
-		return ticket.Change{}, fmt.Errorf("queue %q is gone", t.Queue)
-	}
-	message, err := OpenMatchTicket(&t, queue.Tag(), t.Searching().Add(c.options.Timeout))
+	message, err := OpenMatchTicket(&t, queues.Tag(t.Queue), t.Searching().Add(c.options.Timeout))
 	if err != nil {
 		return ticket.Change{}, fmt.Errorf("make Open Match ticket of %q: %w", t.ID, err)
 	}

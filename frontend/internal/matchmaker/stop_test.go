@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 
 	"torikumi/frontend/internal/ticket"
-	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -66,7 +65,7 @@ func TestEndIsExpected(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &gap{Store: ticket.NewMemory(ticket.Limits{Timeout: time.Minute, Assigned: time.Hour, Ended: time.Hour, Tickets: 10}), cancels: method == "Attach"}
 				c := New(Options{
-					Store: store, Queues: queues.Default(), Logger: slog.New(slog.DiscardHandler),
+					Store: store, Logger: slog.New(slog.DiscardHandler),
 					Metrics: NewMetrics(prometheus.NewRegistry()), Timeout: time.Minute,
 				})
 				c.tickets = maker{}

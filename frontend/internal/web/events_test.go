@@ -15,6 +15,7 @@ import (
 
 	"torikumi/frontend/internal/api"
 	"torikumi/frontend/internal/ticket"
+	"torikumi/pkg/queues"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -27,7 +28,7 @@ func TestHeartbeats(t *testing.T) {
 	}
 	var streams sync.WaitGroup
 	s := newServer(Options{
-		Service: api.New(api.Options{Store: store}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(),
+		Service: api.New(api.Options{Store: store, Queues: queues.Default()}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(),
 		Streams: &streams,
 	})
 	s.heartbeat = time.Millisecond
@@ -55,7 +56,7 @@ func TestEventsOverHTTP2(t *testing.T) {
 	if _, err := store.Create(t.Context(), ticket.Ticket{ID: "t", Players: []*torikumiv1.Player{{Id: "alice"}}}); err != nil {
 		t.Fatal(err)
 	}
-	s := newServer(Options{Service: api.New(api.Options{Store: store}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(), Streams: new(sync.WaitGroup)})
+	s := newServer(Options{Service: api.New(api.Options{Store: store, Queues: queues.Default()}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(), Streams: new(sync.WaitGroup)})
 	s.heartbeat = time.Millisecond
 	mux := http.NewServeMux()
 	mux.Handle(eventsRoute, s.handler(route{method: "GET", path: "/v1/tickets/{id}/events", handle: s.events,

@@ -13,10 +13,11 @@ import (
 
 	"torikumi/frontend/internal/api"
 	"torikumi/pkg/problem"
+	"torikumi/pkg/queues"
 )
 
 func newTestServer() *server {
-	return newServer(Options{Service: api.New(api.Options{}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry()})
+	return newServer(Options{Service: api.New(api.Options{Queues: queues.Default()}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry()})
 }
 
 func get(h http.Handler, method, path string) *httptest.ResponseRecorder {
