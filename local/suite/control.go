@@ -111,6 +111,9 @@ func pinned(args []string, addrs service.Addrs) []string {
 // returns when no process, port or file is left.
 func (s *Suite) Stop() error {
 	var errs []error
+	if s.stopWatch != nil {
+		s.stopWatch()
+	}
 	if s.stopFleet != nil {
 		s.stopFleet()
 		if err := <-s.fleetDone; err != nil && !errors.Is(err, context.Canceled) {

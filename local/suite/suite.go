@@ -29,7 +29,6 @@ import (
 	"torikumi/miniagones/miniagones"
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
-	"torikumi/pkg/contract"
 	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/ruleset"
@@ -129,6 +128,8 @@ type Suite struct {
 	fleet     *miniagones.Fleet
 	stopFleet context.CancelFunc
 	fleetDone chan error
+	// stopWatch ends what watchQueues has begun, and waits for it.
+	stopWatch func()
 	failed    chan error
 
 	issuerAddr, allocator string
@@ -168,7 +169,7 @@ func Start(ctx context.Context, o Options) (*Suite, error) {
 func (s *Suite) start(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		s.makeKeys, s.startIssuer, s.startEvaluator, s.startMinimatch, s.startMatchFunction,
-		s.openFleet, s.startDirector, s.startFrontend, s.startFleet,
+		s.openFleet, s.startDirector, s.startFrontend, s.startFleet, s.watchQueues,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -330,29 +331,6 @@ const maxFailures = 3
 
 // namespace of the fleet's game servers.
 const namespace = "default"
-
-// fleetLabels are what the one fleet of this machine has to carry to serve all
-// queues. Queues that cannot share a fleet are refused: their players would
-// wait for ever.
-func fleetLabels(set *queues.Set, namespace string) ([]string, error) {
-	labels, of := map[string]string{contract.AllocatableLabel: "true"}, make(map[string]string)
-	for _, q := range set.Queues {
-		if ns := q.Allocation.Namespace; ns != "" && ns != namespace {
-			return nil, fmt.Errorf("queue %q: allocation.namespace: on one machine all game servers are in %q, got %q", q.Name, namespace, ns)
-		}
-		for k, v := range q.Allocation.Labels {
-			if have, ok := labels[k]; ok && have != v {
-				return nil, fmt.Errorf("queue %q: allocation.labels: on one machine all queues share one fleet, and queue %q wants %s=%s, got %s", q.Name, of[k], k, have, v)
-			}
-			labels[k], of[k] = v, q.Name
-		}
-	}
-	list := make([]string, 0, len(labels))
-	for k, v := range labels {
-		list = append(list, k+"="+v)
-	}
-	return list, nil
-}
 
 // PlayQueue is the queue of GET /play/{region}.
 func (s *Suite) PlayQueue() string {
