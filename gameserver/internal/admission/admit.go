@@ -182,15 +182,16 @@ func (c *Controller) check(ctx context.Context, raw string) (token.JoinClaims, *
 // a question. The error is that of the question.
 func (c *Controller) awaitView(ctx context.Context, next <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
-	asked := make(chan error, 1)
-	go func() { _, err := c.o.Server.Refresh(ctx); asked <- err }()
+	defer cancel()
+	asked := make(chan struct{})
+	var err error
+	go func() { defer close(asked); _, err = c.o.Server.Refresh(ctx) }()
 	select {
 	case <-next:
 		cancel()
-		_ = <-asked // nothing is left running
+		<-asked
 		return nil
-	case err := <-asked:
-		cancel()
+	case <-asked:
 		return err
 	}
 }
