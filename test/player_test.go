@@ -33,7 +33,7 @@ func (r *refused) Error() string { return fmt.Sprintf("%d: %+v", r.status, r.pro
 // call makes one HTTP request of a player. The error is *refused for an answer
 // that is a problem; everything that is neither is an error of its own.
 func (w *harness) call(ctx context.Context, player, method, path string, body []byte) (*torikumiv1.Ticket, error) {
-	bearer, err := w.minter.MintPlayer(player, time.Hour)
+	bearer, err := w.minter.MintPlayer(player, time.Hour, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (w *harness) watching(ctx context.Context, player, ticket string) <-chan er
 
 // follow is watch, and calls heard with each news.
 func (w *harness) follow(ctx context.Context, player, ticket string, heard func()) error {
-	bearer, err := w.minter.MintPlayer(player, time.Hour)
+	bearer, err := w.minter.MintPlayer(player, time.Hour, nil)
 	if err != nil {
 		return err
 	}

@@ -296,7 +296,7 @@ func TestBadTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := m.MintPlayer("a", time.Minute)
+		raw, err := m.MintPlayer("a", time.Minute, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,8 @@ type harness struct {
 	director *director
 	issuer   *signing.PlayerMinter
 	services *signing.PlayerMinter
-	players  *signing.Keys // sign player tokens
+	claims   map[string]any // besides, in player tokens
+	players  *signing.Keys  // sign player tokens
 	jwks     *httptest.Server
 	keysDir  string
 	client   *http.Client
@@ -141,7 +142,7 @@ func makeKeys(t testing.TB, dir string) *signing.Keys {
 
 func (s *harness) token(player string) string {
 	s.t.Helper()
-	raw, err := s.issuer.MintPlayer(player, time.Hour)
+	raw, err := s.issuer.MintPlayer(player, time.Hour, s.claims)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -151,7 +152,7 @@ func (s *harness) token(player string) string {
 // serviceToken is one of the studio's own backends.
 func (s *harness) serviceToken() string {
 	s.t.Helper()
-	raw, err := s.services.MintPlayer("lobby", time.Hour)
+	raw, err := s.services.MintPlayer("lobby", time.Hour, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

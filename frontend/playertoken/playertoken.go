@@ -42,6 +42,8 @@ type Claims struct {
 	Service bool
 	// Expiry is when the token ends.
 	Expiry time.Time
+	// All are all claims of the token.
+	All token.Claims
 }
 
 // Verifier checks player tokens of any OpenID Connect issuer. It is safe
@@ -102,7 +104,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if !token.ValidPlayer(set.Text("sub")) {
 		return Claims{}, token.Refuse(token.ReasonBadClaim, "sub must have 1 to 128 characters of [A-Za-z0-9._:@|-]")
 	}
-	return Claims{Subject: set.Text("sub"), Service: service, Expiry: expiry}, nil
+	return Claims{Subject: set.Text("sub"), Service: service, Expiry: expiry, All: set}, nil
 }
 
 // audience reports whether the token is a backend's. A token of both kinds could be

@@ -21,6 +21,11 @@ type PlayerMinterOptions struct {
 	Now func() time.Time
 }
 
+// ClaimError names a claim that a player token cannot have.
+type ClaimError struct{ Claim, Rule string }
+
+func (e *ClaimError) Error() string { return "claims." + e.Claim + ": " + e.Rule }
+
 // PlayerMinter signs player tokens: it is the heart of the development issuer,
 // which gives a token to anyone for any name, and never runs in production. It
 // is safe for concurrent use.
@@ -43,8 +48,9 @@ func NewPlayerMinter(opts PlayerMinterOptions) (*PlayerMinter, error) {
 }
 
 // MintPlayer returns a token for the player sub that is good for lifetime, which
-// is cut to whole seconds.
-func (m *PlayerMinter) MintPlayer(sub string, lifetime time.Duration) (string, error) {
+// is cut to whole seconds. more are claims besides, which must not be those that
+// it sets itself.
+func (m *PlayerMinter) MintPlayer(sub string, lifetime time.Duration, more map[string]any) (string, error) {
 	if !token.ValidPlayer(sub) {
 		return "", errors.New("sub: must have 1 to 128 characters of [A-Za-z0-9._:@|-]")
 	}
@@ -52,14 +58,21 @@ func (m *PlayerMinter) MintPlayer(sub string, lifetime time.Duration) (string, e
 		return "", fmt.Errorf("lifetime %v: must be at least one second", lifetime)
 	}
 	now := m.opts.Now().Unix()
-	raw, err := m.opts.Keys.sign(jwt.MapClaims{
+	claims := jwt.MapClaims{
 		"iss": m.opts.Issuer,
 		"aud": m.opts.Audience,
 		"sub": sub,
 		"jti": rand.Text(),
 		"iat": now,
 		"exp": now + int64(lifetime/time.Second),
-	})
+	}
+	for name, value := range more {
+		if _, taken := claims[name]; taken || name == "nbf" {
+			return "", &ClaimError{Claim: name, Rule: "must not be given: the issuer says it"}
+		}
+		claims[name] = value
+	}
+	raw, err := m.opts.Keys.sign(claims)
 	if err != nil {
 		return "", fmt.Errorf("sign player token: %w", err)
 	}

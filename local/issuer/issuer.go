@@ -32,7 +32,8 @@ const (
 // Lifetime of a player token.
 const Lifetime = 12 * time.Hour
 
-// TokenPath is where tokens are made: POST {"player":"alice"}.
+// TokenPath is where tokens are made: POST {"player":"alice"}, and for queues that
+// take attributes from the token {"player":"alice","claims":{"mmr":1500}}.
 const TokenPath = "/v1/player-tokens"
 
 // maxBody bounds a request in bytes.
@@ -79,7 +80,8 @@ func Run(ctx context.Context, o Options) error {
 func handler(minter *signing.PlayerMinter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var req struct {
-			Player string `json:"player"`
+			Player string         `json:"player"`
+			Claims map[string]any `json:"claims"`
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		var tooLarge *http.MaxBytesError
@@ -100,7 +102,12 @@ func handler(minter *signing.PlayerMinter) http.Handler {
 				problem.Field{Field: "player", Rule: "must be 1 to 128 characters of A-Z, a-z, 0-9 and ._:@|-"}).Write(w)
 			return
 		}
-		raw, err := minter.MintPlayer(req.Player, Lifetime)
+		raw, err := minter.MintPlayer(req.Player, Lifetime, req.Claims)
+		var taken *signing.ClaimError
+		if errors.As(err, &taken) {
+			problem.New(http.StatusBadRequest, "the request is invalid", problem.Field{Field: "claims." + taken.Claim, Rule: taken.Rule}).Write(w)
+			return
+		}
 		if err != nil {
 			problem.Write(w, http.StatusInternalServerError, "the token could not be signed")
 			return

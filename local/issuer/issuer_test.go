@@ -70,7 +70,7 @@ func post(t *testing.T, url, body string) (int, map[string]any) {
 
 func TestToken(t *testing.T) {
 	base, dir := start(t)
-	code, answer := post(t, base+issuer.TokenPath, `{"player":"alice"}`)
+	code, answer := post(t, base+issuer.TokenPath, `{"player":"alice","claims":{"clan":"owls"}}`)
 	if code != http.StatusOK {
 		t.Fatalf("%d %v", code, answer)
 	}
@@ -83,7 +83,7 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	claims, err := v.Verify(t.Context(), answer["token"].(string))
-	if err != nil || claims.Subject != "alice" {
+	if err != nil || claims.Subject != "alice" || claims.All.Text("clan") != "owls" {
 		t.Errorf("claims %+v, %v", claims, err)
 	}
 }
@@ -91,6 +91,7 @@ func TestToken(t *testing.T) {
 func TestBadRequests(t *testing.T) {
 	base, _ := start(t)
 	for body, want := range map[string]int{
+		`{"player":"a","claims":{"sub":"b"}}`: 400, `{"player":"a","claims":[]}`: 400,
 		`{"player":""}`: 400, `{"player":"a b"}`: 400, `{}`: 400, `{"palyer":"a"}`: 400, `[]`: 400, ``: 400, `{"player":"a"} {}`: 400,
 		`{"player":"` + strings.Repeat("a", 129) + `"}`: 400, `{"player":"` + strings.Repeat("a", 5000) + `"}`: 413,
 	} {

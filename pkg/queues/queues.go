@@ -50,6 +50,8 @@ type Queue struct {
 	// MaxLatencyMS puts regions that are further away out; no limit when 0.
 	MaxLatencyMS int32      `json:"max_latency_ms,omitempty"`
 	Allocation   Allocation `json:"allocation,omitempty"`
+	// Sources say where attributes have to come from, which are the client's else.
+	Sources map[string]AttributeSource `json:"attributes,omitempty"`
 
 	needs Needs
 }
@@ -182,6 +184,7 @@ func (q *Queue) check(path string, read reader, checks ruleset.Checks) (errs []e
 		q.checkTeams(bad)
 		q.checkSkill(bad)
 	}
+	q.checkSources(bad)
 	if ns := q.Allocation.Namespace; ns != "" && !namespaceName.MatchString(ns) {
 		bad("allocation.namespace", "must be the name of a Kubernetes namespace, got %q", ns)
 	}

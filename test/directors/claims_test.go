@@ -44,7 +44,7 @@ type playerTicket struct {
 
 func (p *player) call(method, path, body string) (playerTicket, error) {
 	var out playerTicket
-	bearer, err := p.h.minter.MintPlayer(p.id, time.Hour)
+	bearer, err := p.h.minter.MintPlayer(p.id, time.Hour, nil)
 	if err != nil {
 		return out, err
 	}

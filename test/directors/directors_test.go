@@ -146,7 +146,7 @@ func (h *harness) play(pairs int) <-chan error {
 	var players sync.WaitGroup
 	for range 2 * pairs {
 		h.next++
-		bearer, err := h.minter.MintPlayer(fmt.Sprint("player-", h.next), time.Hour)
+		bearer, err := h.minter.MintPlayer(fmt.Sprint("player-", h.next), time.Hour, nil)
 		if err != nil {
 			h.t.Fatal(err)
 		}

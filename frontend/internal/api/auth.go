@@ -20,6 +20,8 @@ type Caller struct {
 	// Service reports whether it is a backend, which is trusted to speak for
 	// players: it may post whole parties, and see and end all tickets.
 	Service bool
+	// Claims are those of the player's token.
+	Claims token.Claims
 }
 
 // sees reports whether a caller may see a ticket.
@@ -81,7 +83,7 @@ func (a *Authenticator) verify(ctx context.Context, raw string) (Caller, error) 
 		if claims.Service {
 			return Caller{Service: true}, nil
 		}
-		return Caller{Player: claims.Subject}, nil
+		return Caller{Player: claims.Subject, Claims: claims.All}, nil
 	}
 	var refusal *token.Refusal
 	if !errors.As(err, &refusal) {

@@ -37,6 +37,9 @@ func Draft(set *queues.Set, caller Caller, req *torikumiv1.CreateTicketRequest) 
 		v.add("party.size", "must be at most %d in queue %q", queue.MaxParty(), queue.Name)
 	}
 	if fits { // it is as long as a party may be
+		for i, p := range players {
+			players[i] = trust(&v, fmt.Sprintf("players[%d]", i), &queue, caller, p)
+		}
 		checkRules(&v, &queue, region, players)
 	}
 	if len(v) > 0 {
@@ -73,7 +76,7 @@ func draftPlayers(v *violations, caller Caller, req *torikumiv1.CreateTicketRequ
 		}
 		seen[p.GetId()] = true
 	}
-	return asked
+	return slices.Clone(asked)
 }
 
 // ownPlayer returns what a player says of themselves, with their id.

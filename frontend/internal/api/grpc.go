@@ -55,7 +55,9 @@ func (s *Server) WaitTicket(ctx context.Context, req *torikumiv1.WaitTicketReque
 // WatchTicket implements the FrontendService.
 func (s *Server) WatchTicket(req *torikumiv1.WatchTicketRequest, out torikumiv1.FrontendService_WatchTicketServer) error {
 	const never time.Duration = 0 // gRPC has keepalives of its own
-	return s.Service.Watch(out.Context(), caller(out.Context()), req.GetTicketId(), never, out.Send)
+	who := caller(out.Context())
+	who.Claims = nil // it is kept for as long as the stream
+	return s.Service.Watch(out.Context(), who, req.GetTicketId(), never, out.Send)
 }
 
 // CreateJoinToken implements the FrontendService.

@@ -69,10 +69,11 @@ func (s *Service) JoinParty(ctx context.Context, caller Caller, req *torikumiv1.
 		case !found.Admits(caller.Player):
 			return nil, errNoParty()
 		}
-		if err := s.checkJoin(&found, player); err != nil {
+		trusted, err := s.checkJoin(&found, caller, player)
+		if err != nil {
 			return nil, err
 		}
-		joined, err := s.o.Matchmaker.Join(ctx, found.ID, player, found.Party.Revision)
+		joined, err := s.o.Matchmaker.Join(ctx, found.ID, trusted, found.Party.Revision)
 		if err != nil && !errors.Is(err, ticket.ErrNotFound) {
 			return nil, s.joinError(ctx, found.ID, err)
 		}
@@ -83,13 +84,15 @@ func (s *Service) JoinParty(ctx context.Context, caller Caller, req *torikumiv1.
 	}
 }
 
-// checkJoin sees that the party still fits the queue's rules with one more player.
-func (s *Service) checkJoin(t *ticket.Ticket, player *torikumiv1.Player) error {
+// checkJoin sees that the party still fits the queue's rules with one more player,
+// and returns that one with what their token says.
+func (s *Service) checkJoin(t *ticket.Ticket, caller Caller, player *torikumiv1.Player) (*torikumiv1.Player, error) {
 	queue, ok := s.o.Queues.Current().Get(t.Queue)
 	if !ok {
-		return errNoParty() // it cannot be played any more
+		return nil, errNoParty() // it cannot be played any more
 	}
 	var all, own violations
+	player = trust(&own, "player", &queue, caller, player)
 	checkRules(&all, &queue, t.Region, append(t.Players[:len(t.Players):len(t.Players)], player))
 	for _, f := range all {
 		if rest, ok := strings.CutPrefix(f.Field, fmt.Sprintf("players[%d]", len(t.Players))); ok {
@@ -101,9 +104,9 @@ func (s *Service) checkJoin(t *ticket.Ticket, player *torikumiv1.Player) error {
 		own.add("player.latencies", "must fit those of the party: to a region that all have, or none if nobody has")
 	}
 	if len(own) > 0 {
-		return errInvalid(own...)
+		return nil, errInvalid(own...)
 	}
-	return nil
+	return player, nil
 }
 
 // joinError is why a player was not put into a party.

@@ -19,12 +19,12 @@ func checkRules(v *violations, q *queues.Queue, region string, players []*toriku
 		field := func(name string) string { return fmt.Sprintf("players[%d].attributes.%s", i, name) }
 		for _, a := range declared {
 			if given := p.GetAttributes()[a.Name]; given.GetValue() != nil && typeOf(given) != a.Type {
-				v.add(field(a.Name), "must be a %s in queue %q", a.Type, q.Name)
+				v.add(field(a.Name), "must be a %s in queue %q%s", a.Type, q.Name, from(q, a.Name))
 			}
 		}
 		for _, a := range needs.Attributes {
 			if _, there := p.GetAttributes()[a.Name]; !there {
-				v.add(field(a.Name), "required in queue %q: a %s", q.Name, a.Type)
+				v.add(field(a.Name), "required in queue %q: a %s%s", q.Name, a.Type, from(q, a.Name))
 			}
 		}
 		if len(p.GetLatencies()) > 0 {

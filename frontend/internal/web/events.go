@@ -31,6 +31,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request, caller api.Calle
 	if _, err := s.o.Service.Get(r.Context(), caller, id); err != nil {
 		return err // an answer of its own
 	}
+	caller.Claims = nil // it is kept for as long as the stream
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("X-Accel-Buffering", "no")

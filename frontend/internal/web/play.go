@@ -49,15 +49,20 @@ func (s *server) play(w http.ResponseWriter, r *http.Request, caller api.Caller)
 	if err != nil {
 		return err
 	}
+	player := &torikumiv1.Player{Latencies: map[string]int32{asked.Region: asked.Latency}}
+	// The default stands for what a client does not say, and not for what it is not
+	// trusted with.
+	if r.URL.Query().Has("skill") || s.o.Service.FromClient(s.o.PlayQueue, contract.SkillArg) {
+		player.Attributes = map[string]*torikumiv1.Attribute{contract.SkillArg: {Value: &torikumiv1.Attribute_Number{Number: asked.Skill}}}
+	}
 	ended, err := s.o.Service.Play(r.Context(), caller, &torikumiv1.CreateTicketRequest{
-		Queue: s.o.PlayQueue, Region: asked.Region, Players: []*torikumiv1.Player{{
-
-			Attributes: map[string]*torikumiv1.Attribute{contract.SkillArg: {Value: &torikumiv1.Attribute_Number{Number: asked.Skill}}},
-			Latencies:  map[string]int32{asked.Region: asked.Latency},
-		}},
+		Queue: s.o.PlayQueue, Region: asked.Region, Players: []*torikumiv1.Player{player},
 	}, s.o.PlayTimeout)
 	if err != nil {
 		return err
+	}
+	if skill, ok := ended.GetPlayers()[0].GetAttributes()[contract.SkillArg].GetValue().(*torikumiv1.Attribute_Number); ok {
+		asked.Skill = skill.Number
 	}
 	a, code := playAnswer{Status: "timeout", TicketID: ended.GetId(), Player: asked, Reason: ended.GetReason()}, http.StatusRequestTimeout
 	if ended.GetState() == torikumiv1.TicketState_ASSIGNED {
