@@ -46,6 +46,9 @@ type Config struct {
 	ExternalCloud bool     `flag:"external-cloud" default:"true" help:"Start kubelets with --cloud-provider=external."`
 
 	Grace         time.Duration `flag:"grace" default:"30s" rule:"positive" help:"How long a node may be NotReady before anything is done."`
+	TaintGrace    time.Duration `flag:"taint-grace" default:"0s" rule:"at least 0" help:"How long nothing may have been heard of a node before it is tainted, which ends its games; 0: as long as --grace."`
+	FalseGrace    time.Duration `flag:"ready-false-grace" default:"5m" rule:"positive" help:"The grace of a node whose kubelet itself reports that it is not Ready (Ready is False, not Unknown), and renews its lease; --grace, if that is longer. It is not tainted."`
+	FalseStartsVM bool          `flag:"ready-false-starts-vm" default:"true" help:"Make a VM for such a node after its grace."`
 	Stability     time.Duration `flag:"stability" default:"1m" rule:"positive" help:"How long a node must be Ready again before its temporary node is drained."`
 	MaxWait       time.Duration `flag:"max-wait" default:"3h" rule:"positive" help:"How long game servers in use may stay on a temporary node that is drained."`
 	Settle        time.Duration `flag:"drain-settle" default:"3s" rule:"positive" help:"How long a temporary node is at least cordoned before it can count as drained."`
@@ -96,6 +99,9 @@ func (c *Config) Validate() error {
 	}
 	if c.BackoffMax < c.Backoff {
 		bad("backoff-max", fmt.Sprintf("must be at least --backoff (%v)", c.Backoff), c.BackoffMax)
+	}
+	if c.TaintGrace > 0 && c.TaintGrace < c.Grace {
+		bad("taint-grace", fmt.Sprintf("must be 0, or at least --grace (%v)", c.Grace), c.TaintGrace)
 	}
 	if c.ReplaceLead <= c.JoinTimeout {
 		bad("replace-lead", fmt.Sprintf("must be longer than --join-timeout (%v)", c.JoinTimeout), c.ReplaceLead)
@@ -235,7 +241,7 @@ func (c *Config) settings() (*decide.Settings, error) {
 		return nil, err
 	}
 	return &decide.Settings{
-		Grace: c.Grace, Stability: c.Stability, MaxWait: c.MaxWait, Settle: c.Settle, JoinTimeout: c.JoinTimeout,
+		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, Stability: c.Stability, MaxWait: c.MaxWait, Settle: c.Settle, JoinTimeout: c.JoinTimeout,
 		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(math.Round(c.MaxHourlyCost * 1000)),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,

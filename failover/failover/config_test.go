@@ -24,6 +24,10 @@ func TestDefaultsAreValid(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for arg, want := range map[string]string{
 		"--grace=0s":                        "--grace: must be positive",
+		"--taint-grace=10s":                 "--taint-grace: must be 0, or at least --grace (30s)",
+		"--taint-grace=-1s":                 "--taint-grace: must be at least 0",
+		"--ready-false-grace=0s":            "--ready-false-grace: must be positive",
+		"--ready-false-starts-vm=perhaps":   "--ready-false-starts-vm: must be",
 		"--join-timeout=15m":                "--join-timeout: must be shorter than the life of a bootstrap token",
 		"--replace-lead=5m":                 "--replace-lead: must be longer than --join-timeout",
 		"--lifetime=30m":                    "--lifetime: must be longer than --replace-lead",

@@ -1,10 +1,12 @@
 package failover_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -45,6 +48,7 @@ func TestFaults(t *testing.T) {
 		"allocated meanwhile":   allocatedMeanwhile,
 		"servers side by side":  sideBySide,
 		"hidden at once":        hiddenAtOnce,
+		"kubelet reports":       kubeletReports,
 		"two leaders":           twoLeaders,
 		"API server restarts":   restart,
 		"orphan VM":             orphanVM,
@@ -290,6 +294,55 @@ func hiddenAtOnce(r *harness) {
 			r.Errorf("the server that is %s can't be allocated", state)
 		}
 	}
+}
+
+// kubeletReports: a node that is not Ready by its kubelet's own word is not tainted
+// while its lease is renewed, and is once it is not any more.
+func kubeletReports(r *harness) {
+	r.cfg.FalseGrace = r.cfg.Grace
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	r.server("game", "worker-1", "Allocated")
+	const lasts int32 = 3
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: "worker-1"}}
+	lease.Spec.LeaseDurationSeconds = new(lasts)
+	renew := func() error {
+		at := metav1.NowMicro()
+		lease.Spec.RenewTime = &at
+		if lease.ResourceVersion == "" {
+			return r.admin.Create(r.Context(), lease)
+		}
+		return r.admin.Update(r.Context(), lease)
+	}
+	defer func() { _ = r.admin.Delete(context.Background(), lease) }()
+	r.controller(r.kube)
+	if err := renew(); err != nil {
+		r.Fatal(err)
+	}
+	r.setNode("worker-1", corev1.ConditionFalse, nil, "")
+	alive := func() error {
+		if err := renew(); err != nil {
+			r.Fatal(err)
+		}
+		f, err := r.failover("worker-1")
+		if err != nil {
+			return err
+		}
+		if c := meta.FindStatusCondition(f.Status.Conditions, v1.TaintApplied); f.Status.Phase != v1.Active || c == nil || c.Reason != "KubeletAlive" {
+			return fmt.Errorf("it is %s: %+v", f.Status.Phase, c)
+		}
+		return nil
+	}
+	r.eventually("a VM, and no taint", alive)
+	if taints := r.node("worker-1").Spec.Taints; slices.ContainsFunc(taints, func(t corev1.Taint) bool { return t.Key == controller.TaintKey }) {
+		r.Errorf("tainted while its lease is renewed: %v", taints)
+	}
+	r.eventually("the taint, once the lease is not renewed", func() error {
+		if taints := r.node("worker-1").Spec.Taints; !slices.ContainsFunc(taints, func(t corev1.Taint) bool { return t.Key == controller.TaintKey }) {
+			return fmt.Errorf("%v", taints)
+		}
+		return nil
+	})
+	r.returns("worker-1")
 }
 
 // twoLeaders: a leader that was paused wakes up beside the next one, so that

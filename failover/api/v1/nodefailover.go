@@ -179,6 +179,14 @@ type NodeFailoverStatus struct {
 	// while the node is Ready.
 	// +optional
 	NotReadySince *Instant `json:"notReadySince,omitempty"`
+	// KubeletReports: at the last look the node was not Ready by its kubelet's own
+	// word.
+	// +optional
+	KubeletReports bool `json:"kubeletReports,omitempty"`
+	// UnreachableSince is since when nothing is heard of a kubelet that reported
+	// before in the present outage. Empty: since notReadySince.
+	// +optional
+	UnreachableSince *Instant `json:"unreachableSince,omitempty"`
 	// Recorded is what the node was like when it failed, to be restored on a
 	// Node of that name that comes back without it.
 	// +optional

@@ -197,6 +197,11 @@ func (in *NodeFailoverStatus) DeepCopyInto(out *NodeFailoverStatus) {
 		*out = new(Instant)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.UnreachableSince != nil {
+		in, out := &in.UnreachableSince, &out.UnreachableSince
+		*out = new(Instant)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Recorded != nil {
 		in, out := &in.Recorded, &out.Recorded
 		*out = new(RecordedNode)

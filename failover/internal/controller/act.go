@@ -67,7 +67,7 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 		added, err := r.taint(ctx, a)
 		if err == nil && added && f.Status.ActiveAt != nil && f.Status.NotReadySince != nil {
 			from := f.Status.ActiveAt.Time
-			if end := r.graceEnd(s); end.After(from) { // the node has failed again since
+			if end := r.graceEnd(s, max(r.opts.Settings.Grace, r.opts.Settings.TaintGrace)); end.After(from) { // the node has failed again since
 				from = end
 			}
 			r.opts.Metrics.tainted(r.opts.Clock.Since(from))
@@ -165,13 +165,20 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 	return spec, nil
 }
 
-// graceEnd is when the present grace ends, or has ended.
-func (r *Reconciler) graceEnd(s *decide.State) time.Time {
-	began := s.Failover.Status.NotReadySince.Time
+// graceEnd is when the present grace ends, or has ended; that of a kubelet that
+// reports is another one.
+func (r *Reconciler) graceEnd(s *decide.State, grace time.Duration) time.Time {
+	st := &s.Failover.Status
+	began := st.NotReadySince.Time
+	if s.Node.Reports {
+		grace = max(grace, r.opts.Settings.FalseGrace)
+	} else if st.UnreachableSince != nil {
+		began = st.UnreachableSince.Time
+	}
 	if s.APIHealthySince.After(began) {
 		began = s.APIHealthySince
 	}
-	return began.Add(r.opts.Settings.Grace)
+	return began.Add(grace)
 }
 
 func (r *Reconciler) createVM(ctx context.Context, s *decide.State) (result, error) {
@@ -183,7 +190,7 @@ func (r *Reconciler) createVM(ctx context.Context, s *decide.State) (result, err
 	}
 	_, before := r.lookedAt(f)
 	if f.Status.NotReadySince != nil && f.Status.TotalAttempts == 1 && !before && f.Status.LastError == "" && f.Spec.Replaces == "" && f.Spec.ParentFailover == "" {
-		r.opts.Metrics.inserted(r.opts.Clock.Since(r.graceEnd(s)))
+		r.opts.Metrics.inserted(r.opts.Clock.Since(r.graceEnd(s, r.opts.Settings.Grace)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -262,7 +269,7 @@ func (r *Reconciler) deleteServer(ctx context.Context, s *decide.State, sv decid
 			why = "dead node"
 			// Not those that have become Ready later.
 			if st := &s.Failover.Status; st.NotReadySince != nil && (st.VM == nil || st.VM.SeenAt == nil) {
-				r.opts.Metrics.withdrawn(r.opts.Clock.Since(r.graceEnd(s)))
+				r.opts.Metrics.withdrawn(r.opts.Clock.Since(r.graceEnd(s, r.opts.Settings.Grace)))
 			}
 		} else if sv.InUse() {
 			why = "maximum wait"

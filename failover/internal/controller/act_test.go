@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -309,4 +310,64 @@ func TestWatcher(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A node counts as alive while its lease changes, by this side's clock: what the
+// node's clock says is of no interest.
+func TestReports(t *testing.T) {
+	lease := func(renewed time.Time) *coordinationv1.Lease {
+		at := metav1.NewMicroTime(renewed)
+		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: "worker-1"}, Spec: coordinationv1.LeaseSpec{RenewTime: &at}}
+	}
+	says := func(s corev1.ConditionStatus) *corev1.Node {
+		return aNode("worker-1", func(n *corev1.Node) { n.Status.Conditions[0].Status = s })
+	}
+	r, c := fakeCluster(t)
+	now, ok := r.opts.Clock.(*testclock.FakeClock)
+	if !ok {
+		t.Fatal("the clock is a real one")
+	}
+	look := func(what string, n *corev1.Node, want bool) {
+		t.Helper()
+		if got := r.reports(t.Context(), n); got != want {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	dead := says(corev1.ConditionFalse)
+	look("no lease", dead, false)
+	l := lease(noon.Add(-time.Hour)) // its clock is slow
+	if err := c.Create(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	look("Unknown", says(corev1.ConditionUnknown), false)
+	look("first look", dead, true)
+	now.Step(39 * time.Second)
+	look("within the lease", dead, true)
+	now.Step(2 * time.Second)
+	look("not renewed", dead, false)
+	at := metav1.NewMicroTime(noon.Add(-59 * time.Minute))
+	l.Spec.RenewTime = &at
+	if err := c.Update(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	look("renewed", dead, true)
+	if _, err := r.taint(t.Context(), decide.Action{Node: "worker-1", UID: "uid-n"}); err != nil {
+		t.Errorf("a Node that is gone: %v", err)
+	}
+	if err := c.Create(t.Context(), says(corev1.ConditionFalse)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.taint(t.Context(), decide.Action{Node: "worker-1", UID: "uid-n"}); !apierrors.IsConflict(err) {
+		t.Errorf("it is tainted: %v", err)
+	}
+	r.opts.Live = forbidden{c}
+	now.Step(time.Hour)
+	look("not to be read", dead, true)
+}
+
+// forbidden is a cluster of which nothing can be read.
+type forbidden struct{ client.Reader }
+
+func (forbidden) Get(_ context.Context, k client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	return apierrors.NewForbidden(corev1.Resource("leases"), k.Name, errors.New("no"))
 }

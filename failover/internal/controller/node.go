@@ -37,6 +37,9 @@ func (r *Reconciler) taint(ctx context.Context, a decide.Action) (added bool, er
 		if health(n) == decide.Ready {
 			return conflict(n.Name, "it has become Ready") // the cache was behind
 		}
+		if r.reports(ctx, n) {
+			return conflict(n.Name, "its kubelet reports again")
+		}
 		if !hasTaint(n, TaintKey, corev1.TaintEffectNoExecute) {
 			now := metav1.NewTime(r.opts.Clock.Now())
 			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: TaintKey, Value: TaintValue, Effect: corev1.TaintEffectNoExecute, TimeAdded: &now})

@@ -70,6 +70,7 @@ func (r *Reconciler) observeNode(ctx context.Context, s *decide.State) error {
 		return err
 	}
 	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute), Watched: n.Labels[r.opts.WatchedKey] == r.opts.WatchedValue && !paused(n)}
+	s.Node.Reports = r.reports(ctx, n)
 	if n.DeletionTimestamp != nil {
 		s.Node.Health = decide.NotReady // it is on its way out
 	}

@@ -46,6 +46,9 @@ type Reconciler struct {
 	tokens sync.Map // secret halves by id; they are nowhere else
 	looks  sync.Map // the last look by the failover's UID
 	said   sync.Map // dry run: what was said last, by the failover's UID
+
+	renewals sync.Map // of nodes' leases, by the node's name
+	unread   sync.Map // nodes whose lease can't be read
 }
 
 // look is what the cloud said of a failover's VM.

@@ -288,8 +288,10 @@ func (w *harness) taint(f *v1.NodeFailover, a decide.Action) bool {
 		w.broken("%s is tainted by a further failover", a.Node)
 	case n.health != decide.NotReady:
 		w.broken("%s is tainted while it is Ready", a.Node)
-	case w.now.Sub(n.downSince) < w.set.Grace && f.Spec.Replaces == "":
+	case w.now.Sub(n.silent) < max(w.set.Grace, w.set.TaintGrace) && f.Spec.Replaces == "":
 		w.broken("%s is tainted within the grace", a.Node)
+	case n.reports:
+		w.broken("%s is tainted while its kubelet reports", a.Node)
 	}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(w.temps)), func(t *temp) bool { return t.ready && !t.uninit && !t.drill }) {
 		w.broken("%s is tainted before a temporary node is Ready", a.Node)

@@ -41,7 +41,10 @@ func (d *decision) pending() {
 	}
 	d.recordLost()
 	if d.predecessor() == nil {
-		if !d.graceOver() {
+		if over := d.graceOver(); d.s.Node.Reports && !(over && d.set.FalseStartsVM) {
+			d.hold("KubeletAlive", d.alive())
+			return
+		} else if !over {
 			return
 		}
 		if !d.calm() {
@@ -67,6 +70,15 @@ func (d *decision) pending() {
 	d.admit("the grace is over and the budgets have room")
 	d.further()
 	d.attempt()
+}
+
+// alive says what becomes of a node whose kubelet reports.
+func (d *decision) alive() string {
+	const found = "the node is not Ready by its kubelet's own word, so its games may go on: no taint while it renews its lease, "
+	if !d.set.FalseStartsVM {
+		return found + "and no VM"
+	}
+	return found + fmt.Sprintf("and a VM after %s", max(d.set.Grace, d.set.FalseGrace))
 }
 
 // renewed reports whether the failover that this one is to replace goes on with a

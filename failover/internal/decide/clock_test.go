@@ -20,7 +20,7 @@ func (w *harness) turn(by time.Duration) {
 	}
 	w.turned = true
 	for _, n := range w.nodes {
-		n.downSince = n.downSince.Add(by)
+		n.downSince, n.silent = n.downSince.Add(by), n.silent.Add(by)
 	}
 	for _, m := range w.vms {
 		m.created = m.created.Add(by)

@@ -11,6 +11,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -110,7 +111,7 @@ func (d *decision) run() {
 func (d *decision) repair() {
 	for _, t := range []**v1.Instant{
 		&d.st.FailedAt, &d.st.NotReadySince, &d.st.RecoveryDetectedAt, &d.st.ActiveAt, &d.st.TempNotReadySince, &d.st.DrainStartedAt,
-		&d.st.VMDeletionStartedAt, &d.st.NextAttemptAt, &d.st.FenceAfter, &d.st.FencedAt,
+		&d.st.VMDeletionStartedAt, &d.st.UnreachableSince, &d.st.NextAttemptAt, &d.st.FenceAfter, &d.st.FencedAt,
 	} {
 		if *t != nil && (*t).IsZero() { // it could not be read
 			*t = nil
@@ -162,7 +163,8 @@ func (d *decision) health() {
 		if d.st.RecoveryDetectedAt == nil && d.st.FailedAt != nil {
 			d.st.RecoveryDetectedAt = d.instant()
 		}
-		d.st.NotReadySince, d.st.FencedAt = nil, nil
+		d.st.NotReadySince, d.st.UnreachableSince, d.st.FencedAt = nil, nil, nil
+		d.st.KubeletReports = false
 	case n.Health == NotReady, d.st.FailedAt != nil:
 		if d.st.FailedAt == nil {
 			d.st.FailedAt = d.instant()
@@ -171,7 +173,25 @@ func (d *decision) health() {
 			d.st.NotReadySince = d.instant()
 		}
 		d.st.RecoveryDetectedAt = nil
+		d.reachability()
 	}
+}
+
+// reachability keeps track of since when nothing is heard of a node that is not
+// Ready.
+func (d *decision) reachability() {
+	if d.s.Node.Reports {
+		d.st.UnreachableSince = nil
+		d.wakeAt(d.now.Add(heldRetry)) // nothing but a look tells that a lease is not renewed
+	} else if d.st.KubeletReports {
+		d.st.UnreachableSince = d.instant()
+	}
+	d.st.KubeletReports = d.s.Node.Reports
+}
+
+// unreachable is since when nothing is heard of the node.
+func (d *decision) unreachable() time.Time {
+	return d.since(cmp.Or(d.st.UnreachableSince, d.st.NotReadySince))
 }
 
 // answers sees to it that what an operator has said of one outage does
@@ -273,7 +293,10 @@ func (d *decision) graceOver() bool {
 	if !d.down() {
 		return false
 	}
-	return d.reached(d.after(d.since(d.st.NotReadySince), d.set.Grace))
+	if d.s.Node.Reports {
+		return d.reached(d.after(d.since(d.st.NotReadySince), max(d.set.Grace, d.set.FalseGrace)))
+	}
+	return d.reached(d.after(d.unreachable(), d.set.Grace))
 }
 
 // stable reports whether the node has been Ready for the stability delay.

@@ -1,7 +1,9 @@
 package decide
 
 import (
+	"fmt"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"time"
 
 	v1 "torikumi/failover/api/v1"
 )
@@ -31,6 +33,13 @@ func (d *decision) taint() {
 	case d.st.Taint == v1.TaintNone && d.s.Node.Tainted:
 		d.condition(kind, metav1.ConditionFalse, "Foreign", "somebody else has tainted the node, and has to remove it")
 		return
+	case d.s.Node.Reports:
+		d.st.Taint = v1.TaintNone
+		d.condition(kind, metav1.ConditionFalse, "KubeletAlive", d.alive())
+		return
+	case !d.taintGraceOver():
+		d.condition(kind, metav1.ConditionFalse, "WaitingForTaintGrace", fmt.Sprintf("the node is tainted once nothing has been heard of it for %s", d.taintGrace()))
+		return
 	}
 	if !d.fenced() {
 		return
@@ -46,6 +55,13 @@ func (d *decision) taintEarly() {
 	if d.st.Phase == v1.Creating && !d.deleting() && d.addedReady() && d.graceOver() && d.calm() {
 		d.taint()
 	}
+}
+
+// taintGrace is how long nothing may have been heard of a node before the taint.
+func (d *decision) taintGrace() time.Duration { return max(d.set.Grace, d.set.TaintGrace) }
+
+func (d *decision) taintGraceOver() bool {
+	return d.reached(d.after(d.unreachable(), d.taintGrace()))
 }
 
 // fenced reports whether the node is known to be off, as far as the policy wants.

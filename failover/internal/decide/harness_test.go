@@ -75,6 +75,8 @@ type node struct {
 	uid       types.UID
 	health    decide.Health
 	downSince time.Time
+	reports   bool      // its kubelet says so itself
+	silent    time.Time // since when it does not
 	labels    map[string]string
 	taint     string // "", "ours" or "foreign"
 }
@@ -117,7 +119,7 @@ var errCrash = errors.New("crash")
 
 func settings() decide.Settings {
 	return decide.Settings{
-		Grace: 30 * time.Second, Stability: time.Minute, MaxWait: 3 * time.Hour, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute,
+		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, MaxWait: 3 * time.Hour, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute,
 		MaxAttempts: 3, Backoff: 10 * time.Second, BackoffMax: 2 * time.Minute, ExhaustedPause: 10 * time.Minute,
 		Poll: 2 * time.Second, Watch: 30 * time.Second, MaxFailovers: 5, MaxVMs: 5, StormNodes: 4, StormShare: 0.5, StormGrace: 5 * time.Minute,
 		Lifetime: 24 * time.Hour, ReplaceLead: 4 * time.Hour, KeepCompleted: 72 * time.Hour,
@@ -192,7 +194,7 @@ func (w *harness) state(f *v1.NodeFailover) *decide.State {
 	w.serial++
 	s.FreshTokenID = fmt.Sprintf("tok%03d", w.serial)
 	if n := w.nodes[f.Spec.OnpremNodeName]; n != nil && n.health != decide.Gone {
-		s.Node = decide.Node{Health: n.health, UID: n.uid, Labels: maps.Clone(n.labels), Tainted: n.taint != "", Watched: n.labels["node-type"] == "onpremise"}
+		s.Node = decide.Node{Health: n.health, UID: n.uid, Labels: maps.Clone(n.labels), Tainted: n.taint != "", Reports: n.health == decide.NotReady && n.reports, Watched: n.labels["node-type"] == "onpremise"}
 	}
 	for _, n := range w.nodes {
 		if n.labels["node-type"] == "onpremise" && n.health != decide.Gone {

@@ -132,6 +132,8 @@ func play(t *rapid.T) {
 	w.set.StormNodes = rapid.IntRange(2, 4).Draw(t, "storm")
 	w.set.InitNodes = rapid.Bool().Draw(t, "init nodes")
 	w.set.Lifetime = rapid.SampledFrom([]time.Duration{24 * time.Hour, 65 * time.Minute}).Draw(t, "lifetime")
+	w.set.TaintGrace = rapid.SampledFrom([]time.Duration{0, 2 * time.Minute}).Draw(t, "taint grace")
+	w.set.FalseStartsVM = rapid.Bool().Draw(t, "false starts VM")
 	w.set.Fencing = rapid.SampledFrom([]decide.Fencing{decide.FenceNone, decide.FenceWebhook, decide.FenceManual}).Draw(t, "fencing")
 	names := []string{"worker-1", "worker-10", "worker-2"}
 	for _, n := range names {
@@ -154,18 +156,22 @@ func play(t *rapid.T) {
 
 func happen(t *rapid.T, w *harness, name string) {
 	event := rapid.SampledFrom([]string{
-		"down", "down", "down", "up", "up", "delete", "return", "allocate", "finish", "serve", "stockout", "quota", "lost reply",
+		"down", "down", "down", "reports", "reports", "up", "up", "delete", "return", "allocate", "finish", "serve", "stockout", "quota", "lost reply",
 		"reads fail", "never joins", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
 	}).Draw(t, "event")
 	w.say("-- %s (%s)", event, name)
 	n := w.nodes[name]
-	if w.faults.writes && slices.Contains([]string{"down", "up", "delete", "return"}, event) {
+	if w.faults.writes && slices.Contains([]string{"down", "reports", "up", "delete", "return"}, event) {
 		return // to report that is a write too
 	}
 	switch event {
 	case "down":
-		if n.health == decide.Ready {
+		if n.health == decide.Ready || n.reports {
 			w.setNode(name, "notready")
+		}
+	case "reports":
+		if n.health != decide.Gone {
+			w.setNode(name, event)
 		}
 	case "up":
 		if n.health == decide.NotReady {

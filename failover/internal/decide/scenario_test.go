@@ -186,7 +186,7 @@ func (w *harness) command(words []string) error {
 func (w *harness) setting(key, value string) error {
 	durations := map[string]*time.Duration{
 		"grace": &w.set.Grace, "stability": &w.set.Stability, "max-wait": &w.set.MaxWait, "lifetime": &w.set.Lifetime,
-		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted,
+		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted, "false-grace": &w.set.FalseGrace, "taint-grace": &w.set.TaintGrace,
 	}
 	ints := map[string]*int{"max-failovers": &w.set.MaxFailovers, "max-vms": &w.set.MaxVMs, "storm-nodes": &w.set.StormNodes}
 	var err error
@@ -204,6 +204,8 @@ func (w *harness) setting(key, value string) error {
 		w.cpu, err = strconv.ParseInt(value, 10, 64)
 	case key == "fencing":
 		w.set.Fencing = decide.Fencing(value)
+	case key == "false-starts-vm":
+		w.set.FalseStartsVM = value == "true"
 	case key == "init-nodes":
 		w.set.InitNodes = value == "true"
 	default:
@@ -250,16 +252,25 @@ func (w *harness) setNode(name, how string) {
 		if n.health != decide.NotReady {
 			n.downSince = w.now
 		}
-		n.health = decide.NotReady
+		if n.health != decide.NotReady || n.reports {
+			n.silent = w.now
+		}
+		n.health, n.reports = decide.NotReady, false
+	case "reports": // Ready is False, and its lease is renewed
+		if n.health != decide.NotReady {
+			n.downSince = w.now
+		}
+		n.health, n.reports = decide.NotReady, true
 	case "deleted":
 		if n.health == decide.Ready {
 			n.downSince = w.now
 		}
-		n.health, n.taint = decide.Gone, ""
+		n.health, n.taint, n.reports = decide.Gone, "", false
 	case "returns":
 		n.health, n.uid, n.labels, n.taint = decide.Ready, w.next("node"), map[string]string{"kubernetes.io/hostname": name}, ""
 	case "returns-dead":
 		n.health, n.uid, n.labels, n.taint = decide.NotReady, w.next("node"), map[string]string{"kubernetes.io/hostname": name}, ""
+		n.reports, n.silent = false, n.downSince
 	}
 }
 

@@ -34,6 +34,13 @@ type MachineType struct {
 type Settings struct {
 	// Grace is how long a node may be NotReady before anything is done.
 	Grace time.Duration
+	// FalseGrace is the grace of a node whose kubelet reports that it is not
+	// Ready; at least Grace counts. FalseStartsVM: it gets a VM then.
+	FalseGrace    time.Duration
+	FalseStartsVM bool
+	// TaintGrace is how long nothing may have been heard of a node before it is
+	// tainted; at least Grace counts.
+	TaintGrace time.Duration
 	// Stability is how long it must be Ready before its VM is drained. Too
 	// short, and a node that flaps moves its servers to and fro.
 	Stability time.Duration

@@ -25,6 +25,9 @@ type Node struct {
 	Health Health
 	UID    types.UID
 	Labels map[string]string
+	// Reports: it is not Ready by its kubelet's own word (Ready is False, and not
+	// Unknown), and that goes on renewing its lease. Its games may be played.
+	Reports bool
 	// Watched: it has the label of those that are watched.
 	Watched bool
 	// Tainted: a taint with our key and effect is there, whoever's it is.
