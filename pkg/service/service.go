@@ -77,6 +77,9 @@ type Options struct {
 	HTTP func(mux *http.ServeMux, self *grpc.ClientConn) error
 	// WrapHTTP stands around all HTTP routes.
 	WrapHTTP func(http.Handler) http.Handler
+	// BodyTimeout is how long a client may take to send the body of a request; zero
+	// means 10 s.
+	BodyTimeout time.Duration
 	// Ready says, by name, what has to work for the service to be useful. Each
 	// check has to answer soon.
 	Ready map[string]func(context.Context) error
@@ -114,14 +117,15 @@ func Run(ctx context.Context, o Options) error {
 // server is a service whose listeners are open.
 type server struct {
 	Options
-	lis     []net.Listener
-	memory  *bufconn.Listener
-	httpLis []net.Listener
-	grpc    *grpc.Server
-	http    *http.Server
-	self    *grpc.ClientConn
-	health  *health.Server
-	state   *readiness
+	lis      []net.Listener
+	memory   *bufconn.Listener
+	httpLis  []net.Listener
+	grpc     *grpc.Server
+	http     *http.Server
+	self     *grpc.ClientConn
+	health   *health.Server
+	state    *readiness
+	arrivals *arrivals
 	// requests is the parent of every HTTP request, ended when the grace is over.
 	endRequests context.CancelFunc
 }
@@ -219,6 +223,8 @@ func (s *server) openHTTP() error {
 		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
+	s.arrivals = newArrivals(cmp.Or(s.BodyTimeout, bodyTimeout))
+	s.arrivals.attach(s.http)
 	return nil
 }
 
@@ -279,9 +285,11 @@ func (s *server) stop() {
 	limit, cancel := context.WithTimeout(context.Background(), s.Config.ShutdownTimeout)
 	defer cancel()
 	if s.http != nil {
+		missing := time.AfterFunc(stopPatience, s.arrivals.stop)
 		if err := s.http.Shutdown(limit); err != nil {
 			_ = s.http.Close() // the limit is over: cut what is left
 		}
+		missing.Stop()
 	}
 	s.endRequests()
 	if s.self != nil {

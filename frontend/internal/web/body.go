@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -25,19 +24,15 @@ import (
 
 // readBody reads the whole body before anything else happens, so that one that
 // is too large gets its own answer, and a slow one holds nothing but its
-// connection.
+// connection, for as long as the server lets it ([service.Options]).
 func readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	conn := http.NewResponseController(w)
-	// Not every writer can: recorders in tests have no connection.
-	_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	var large *http.MaxBytesError
 	switch {
 	case err == nil:
-		_ = conn.SetReadDeadline(time.Time{}) // as above
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		return nil
 	case errors.As(err, &large):

@@ -26,8 +26,6 @@ import (
 const (
 	// MaxBody is the largest body of a request in bytes.
 	MaxBody = 16 << 10
-	// bodyTimeout is how long a client may take to send its body.
-	bodyTimeout = 10 * time.Second
 	// heartbeat is the time between comments in an event stream; they keep
 	// proxies from closing a quiet one.
 	heartbeat = 15 * time.Second

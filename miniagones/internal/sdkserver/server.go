@@ -71,6 +71,7 @@ func Serve(server GameServer, o Options) (_ *Server, err error) {
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
+	httpservice.LimitBodies(httpServer)
 	if s.HTTP, err = s.listen(o.HTTPListen, httpServer.Serve, func() { _ = httpServer.Close() }); err != nil {
 		return nil, fmt.Errorf("listen for REST: %w", err)
 	}

@@ -147,6 +147,7 @@ func (p *parts) openAPI(ctx context.Context) error {
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
+	service.LimitBodies(p.api)
 	return nil
 }
 

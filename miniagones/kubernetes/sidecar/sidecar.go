@@ -117,6 +117,7 @@ func serve(ctx context.Context, cfg *Config, server *sdk.Server, watch cache.Cac
 		return fmt.Errorf("listen for health: %w", err)
 	}
 	health := &http.Server{Handler: probes(server, synced), ReadHeaderTimeout: cfg.ShutdownTimeout}
+	service.LimitBodies(health)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := health.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
