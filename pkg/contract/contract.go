@@ -52,6 +52,9 @@ const (
 	// RosterAnnotation is stamped at allocation with a torikumiv1.Roster as
 	// JSON.
 	RosterAnnotation = "torikumi/roster"
+	// MatchDataAnnotation is stamped at allocation with a MatchData as JSON, if the
+	// queue says what is in it and does not say another annotation.
+	MatchDataAnnotation = "torikumi/match-data"
 	// PlacingAnnotation is stamped at allocation, and anew when another director
 	// takes the server over: a duration, within which the director assigns the
 	// match's tickets or never will, a space, and the time at which it began.
@@ -130,6 +133,25 @@ func DecodeRoster(s string) (*torikumiv1.Roster, error) {
 		return nil, fmt.Errorf("annotation %s: %w", RosterAnnotation, err)
 	}
 	return r, nil
+}
+
+// OfMatch is the key of an annotation on a server that may have several matches: the
+// annotation of one of them, by the value of its MatchLabel.
+func OfMatch(annotation, label string) string { return annotation + "." + label }
+
+// MatchData is what a game server is told of its match beside the roster.
+type MatchData struct {
+	// Match is the value of MatchLabel.
+	Match  string `json:"match"`
+	Queue  string `json:"queue"`
+	Region string `json:"region,omitempty"`
+	// Values are the queue's own.
+	Values map[string]string `json:"values,omitempty"`
+	// Players holds the attributes of each player who has some: numbers, texts, lists
+	// of texts, and objects of numbers.
+	Players map[string]map[string]any `json:"players,omitempty"`
+	// LeftOut says that players are left out, as they are too large together.
+	LeftOut bool `json:"players_left_out,omitempty"`
 }
 
 // labelValue is the rule of Kubernetes for the value of a label.

@@ -103,6 +103,10 @@ func (f *fields) scalar(n *yaml.Node, t reflect.Type, path string) {
 		f.bad(n, path, "must be one value")
 	case t.Kind() == reflect.Int32 && (!number || n.Decode(&x) != nil || x != math.Trunc(x) || math.Abs(x) > math.MaxInt32):
 		f.bad(n, path, "must be a whole number, got %q", n.Value)
+	case t == reflect.TypeFor[Quantity]():
+		if _, err := parseQuantity(n.Value); err != nil {
+			f.bad(n, path, "%v", err)
+		}
 	case t.Kind() == reflect.Float64 && !number:
 		f.bad(n, path, "must be a number, got %q", n.Value)
 	case t == reflect.TypeFor[Duration]():

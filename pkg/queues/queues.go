@@ -48,8 +48,11 @@ type Queue struct {
 	Teams   []Team           `json:"teams"`
 	Skill   Skill            `json:"skill"`
 	// MaxLatencyMS puts regions that are further away out; no limit when 0.
-	MaxLatencyMS int32      `json:"max_latency_ms,omitempty"`
-	Allocation   Allocation `json:"allocation,omitempty"`
+	MaxLatencyMS int32 `json:"max_latency_ms,omitempty"`
+	// SmallestMatch is with how few players a match is still played that has lost
+	// some before it had a server; what the match function says when 0.
+	SmallestMatch int32      `json:"smallest_match,omitempty"`
+	Allocation    Allocation `json:"allocation,omitempty"`
 	// Sources say where attributes have to come from, which are the client's else.
 	Sources map[string]AttributeSource `json:"attributes,omitempty"`
 
@@ -71,13 +74,6 @@ type Skill struct {
 	Window         float64  `json:"window"`
 	WidenPerSecond float64  `json:"widen_per_second,omitempty"`
 	AnySkillAfter  Duration `json:"any_skill_after,omitempty"`
-}
-
-// Allocation narrows down which game servers will do.
-type Allocation struct {
-	// Namespace of the game servers; the director's default when empty.
-	Namespace string            `json:"namespace,omitempty"`
-	Labels    map[string]string `json:"labels,omitempty"`
 }
 
 // Duration is a time.Duration written like "8s".
@@ -159,10 +155,12 @@ func parse(b []byte, read reader, checks ruleset.Checks) (*Set, error) {
 	return &s, nil
 }
 
+const subdomain = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
+
 var (
 	queueName     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 	namespaceName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	labelKey      = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
+	labelKey      = regexp.MustCompile(`^(` + subdomain + `(\.` + subdomain + `)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
 )
 
 // check fills in defaults and returns what is wrong.
@@ -185,14 +183,10 @@ func (q *Queue) check(path string, read reader, checks ruleset.Checks) (errs []e
 		q.checkSkill(bad)
 	}
 	q.checkSources(bad)
-	if ns := q.Allocation.Namespace; ns != "" && !namespaceName.MatchString(ns) {
-		bad("allocation.namespace", "must be the name of a Kubernetes namespace, got %q", ns)
+	if least := q.MinPlayers(); q.SmallestMatch < 0 || least > 0 && int(q.SmallestMatch) > least {
+		bad("smallest_match", "must be from 1 to %d, the players of the smallest match by the rules, got %d", least, q.SmallestMatch)
 	}
-	for k, v := range q.Allocation.Labels {
-		if !labelKey.MatchString(k) || (v != "" && !contract.ValidLabelValue(v)) {
-			bad("allocation.labels", "must be Kubernetes labels, got %q: %q", k, v)
-		}
-	}
+	q.Allocation.check(report(bad).in("allocation"))
 	return errs
 }
 

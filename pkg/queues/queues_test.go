@@ -101,7 +101,7 @@ queues:
 	}
 	want := []string{
 		"line 2: nonsense: there is no such field, there are queues",
-		`line 5: queues[0].rule_sets (queue "duel"): there is no such field, there are name, regions, rule_set, teams, skill, max_latency_ms, allocation, attributes`,
+		`line 5: queues[0].rule_sets (queue "duel"): there is no such field, there are name, regions, rule_set, teams, skill, max_latency_ms, smallest_match, allocation, attributes`,
 		`line 7: queues[0].teams[0].player (queue "duel"): there is no such field, there are name, players, min_players`,
 		`line 7: queues[0].teams[1].player (queue "duel"): there is no such field, there are name, players, min_players`,
 		`line 9: queues[0].teams[2].players (queue "duel"): must be a whole number, got "many"`,
@@ -111,7 +111,7 @@ queues:
 		`line 12: queues[1].teams (queue "raid"): must be a list`,
 		`line 13: queues[1].regions (queue "raid"): must be a list`,
 		`line 15: queues[1].allocation.labels.game (queue "raid"): must be one value`,
-		`line 15: queues[1].allocation.labls (queue "raid"): there is no such field, there are namespace, labels`,
+		`line 15: queues[1].allocation.labls (queue "raid"): there is no such field, there are namespace, labels, selectors, scheduling, priorities, counters, lists, metadata, match_data`,
 		`line 16: queues[2]: must have fields, written as "name: value"`,
 	}
 	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
