@@ -116,8 +116,8 @@ func (l *loops) terms(q queues.Queue) (*terms, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile of queue %q: %w", q.Name, err)
 	}
-	sel := servers.Selector{Namespace: cmp.Or(q.Allocation.Namespace, l.cfg.Namespace), Labels: q.Allocation.Labels, Placing: l.cfg.MatchTimeout}
-	return &terms{profile, fetch.Queue{Name: q.Name, Servers: sel, MinPlayers: q.MinPlayers()}}, nil
+	sel := servers.Selector{Namespace: cmp.Or(q.Allocation.Namespace, l.cfg.Namespace), Allocation: q.Allocation, Placing: l.cfg.MatchTimeout}
+	return &terms{profile, fetch.Queue{Name: q.Name, Servers: sel, Smallest: int(q.SmallestMatch), MinPlayers: q.MinPlayers()}}, nil
 }
 
 // acceptance refuses queues that a running director cannot work with.

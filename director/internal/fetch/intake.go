@@ -30,9 +30,9 @@ type IntakeOptions struct {
 type Queue struct {
 	Name    string
 	Servers servers.Selector
-	// MinPlayers is the size of the smallest match, for matches that do not say
-	// theirs.
-	MinPlayers int
+	// Smallest is the size of the smallest match, whatever the match says; 0: what it
+	// says, or else MinPlayers.
+	Smallest, MinPlayers int
 }
 
 // Intake receives the matches that were fetched: it bounds how many are placed
@@ -131,7 +131,7 @@ func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.
 	work, cancelWork := context.WithDeadline(work, deadline)
 	defer cancelWork()
 	o := i.opts.Placer.Place(work, cleanup, placement.Job{
-		Match: m, Servers: q.Servers, MinPlayers: cmp.Or(m.MinPlayers, q.MinPlayers), ReleaseBy: releaseBy,
+		Match: m, Servers: q.Servers, MinPlayers: cmp.Or(q.Smallest, m.MinPlayers, q.MinPlayers), ReleaseBy: releaseBy,
 		Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
 	})
 	if o == placement.OutcomeAssigned || o == placement.OutcomeWithdrawn {

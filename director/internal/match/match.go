@@ -30,6 +30,8 @@ type Match struct {
 	// MinPlayers is the size of the smallest match, as the match function says; 0 if
 	// it does not.
 	MinPlayers int
+	// tickets are Open Match's own.
+	tickets []*openmatch.Ticket
 	// Expires is when the last of the tickets ends; zero if none says.
 	Expires time.Time
 }
@@ -72,7 +74,7 @@ func Parse(queue string, from *openmatch.Match) (*Match, error) {
 	if from.GetBackfill() != nil && !from.GetAllocateGameserver() {
 		return nil, ErrBackfill
 	}
-	m := &Match{ID: from.GetMatchId(), Label: contract.MatchLabelValue(from.GetMatchId()), Queue: queue, Tickets: ids}
+	m := &Match{ID: from.GetMatchId(), Label: contract.MatchLabelValue(from.GetMatchId()), Queue: queue, Tickets: ids, tickets: from.GetTickets()}
 
 	details := new(torikumiv1.MatchDetails)
 	if err := contract.Get(from.GetExtensions(), contract.MatchExtension, details); err != nil {

@@ -88,7 +88,7 @@ func (p *Placer) Place(work, cleanup context.Context, job Job) Outcome {
 		Placer: p, job: job, token: rand.Text(),
 		log: p.opts.Logger.With("match", job.Match.ID, "queue", job.Match.Queue),
 	}
-	state := Start(p.opts.Claims != nil, p.opts.GameServers != nil, p.opts.Tickets != nil)
+	state := Start(p.opts.Claims != nil, p.opts.GameServers != nil && !job.Servers.Shared(), p.opts.Tickets != nil)
 	for {
 		step := Decide(state, p.phase(work))
 		if step == End {

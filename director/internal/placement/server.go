@@ -96,6 +96,9 @@ func (t *task) allocate(work context.Context) Result {
 	case call.Done:
 		t.allocator.Up()
 		t.supply.Up()
+		if _, leftOut, _ := t.job.Match.Data(t.job.Servers.Allocation.MatchData); leftOut {
+			t.log.Warn("match data is larger than the queue allows: it has no attributes of players", "gameserver", s.ID())
+		}
 		return t.use(s)
 	case call.Busy:
 		t.allocator.Up()

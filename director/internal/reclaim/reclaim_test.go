@@ -73,11 +73,11 @@ func stamped(t *testing.T, change ...func(*servers.Server)) servers.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	labels, annotations, err := servers.Selector{Placing: 30 * time.Second}.Stamp(m)
+	req, err := servers.Selector{Placing: 30 * time.Second}.Request(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := servers.Server{Namespace: "n", Name: "gs", UID: "u", Version: "1", State: agones.Allocated, Labels: labels, Annotations: annotations}
+	s := servers.Server{Namespace: "n", Name: "gs", UID: "u", Version: "1", State: agones.Allocated, Labels: req.GetMetadata().GetLabels(), Annotations: req.GetMetadata().GetAnnotations()}
 	for _, c := range change {
 		c(&s)
 	}

@@ -23,16 +23,12 @@ func NewAgones(conn grpc.ClientConnInterface) Allocator {
 }
 
 func (a allocator) Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error) {
-	labels, annotations, err := sel.Stamp(m)
+	req, err := sel.Request(m)
 	if err != nil {
 		return Server{}, call.Refused, fmt.Errorf("allocate for match %q: %w", m.ID, err)
 	}
 	var sent call.Sent
-	resp, err := a.client.Allocate(ctx, &allocation.AllocationRequest{
-		Namespace:           sel.Namespace,
-		GameServerSelectors: []*allocation.GameServerSelector{{MatchLabels: sel.MatchLabels()}},
-		Metadata:            &allocation.MetaPatch{Labels: labels, Annotations: annotations},
-	}, sent.Option())
+	resp, err := a.client.Allocate(ctx, req, sent.Option())
 	if err != nil {
 		return Server{}, sent.Effect(err), fmt.Errorf("allocate for match %q: %w", m.ID, err)
 	}

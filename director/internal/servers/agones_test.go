@@ -15,6 +15,7 @@ import (
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/queues"
 	"torikumi/proto/agones/allocation"
 	"torikumi/proto/openmatch"
 )
@@ -41,7 +42,7 @@ func TestAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := new(allocator)
-	sel := servers.Selector{Namespace: "n", Labels: map[string]string{"size": "small"}}
+	sel := servers.Selector{Namespace: "n", Allocation: queues.Allocation{Labels: map[string]string{"size": "small"}}}
 	s, effect, err := servers.NewAgones(a).Allocate(t.Context(), m, sel)
 	if err != nil || effect != call.Done || s.ID() != "n/gs" || s.State != agones.Allocated || s.Connection() != "192.0.2.1:2" ||
 		s.Labels["k"] != "v" || s.Annotations["x"] != "y" {

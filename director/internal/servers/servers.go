@@ -6,16 +6,13 @@ package servers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"strconv"
 	"time"
 
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/match"
-	"torikumi/pkg/contract"
 )
 
 // Server is a game server.
@@ -80,32 +77,6 @@ func (s Server) PortMap() map[string]int32 {
 		m[p.Name] = p.Number
 	}
 	return m
-}
-
-// Selector says which servers will do for a queue.
-type Selector struct {
-	Namespace string
-	// Labels that a server has to carry beyond contract.AllocatableLabel.
-	Labels map[string]string
-	// Placing is how long a match may have a server before its tickets are assigned.
-	Placing time.Duration
-}
-
-// MatchLabels are all labels that a server has to carry.
-func (s Selector) MatchLabels() map[string]string {
-	all := map[string]string{contract.AllocatableLabel: "true"}
-	maps.Copy(all, s.Labels)
-	return all
-}
-
-// Stamp is what an allocation for a match puts on its server.
-func (s Selector) Stamp(m *match.Match) (labels, annotations map[string]string, err error) {
-	roster, err := m.Roster()
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode roster: %w", err)
-	}
-	return map[string]string{contract.MatchLabel: m.Label, contract.QueueLabel: m.Queue},
-		map[string]string{contract.RosterAnnotation: roster, contract.PlacingAnnotation: Placing(s.Placing)}, nil
 }
 
 // Placing is the value of contract.PlacingAnnotation, from now on.

@@ -19,6 +19,7 @@ import (
 	"torikumi/pkg/contract"
 	"torikumi/pkg/eventually"
 	"torikumi/pkg/proxytest"
+	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
 )
 
@@ -88,7 +89,7 @@ const (
 )
 
 func (s *suite) selector() servers.Selector {
-	return servers.Selector{Namespace: s.Namespace, Labels: map[string]string{ruleLabel: s.label}}
+	return servers.Selector{Namespace: s.Namespace, Allocation: queues.Allocation{Labels: map[string]string{ruleLabel: s.label}}}
 }
 
 // add makes a server and returns its name.
@@ -240,7 +241,7 @@ func busy(s *suite) {
 func refused(s *suite) {
 	s.add(agones.Ready)
 	sel := s.selector()
-	sel.Labels["size"] = "not:valid"
+	sel.Allocation.Labels["size"] = "not:valid"
 	if gs, effect, err := s.allocator.Allocate(s.Context(), s.match(1), sel); effect != call.Refused || err == nil {
 		s.Errorf("%v, %v, %v", gs, effect, err)
 	}
@@ -286,7 +287,7 @@ func (s *suite) lose(answers func(), limit time.Duration) {
 func (s *suite) connected() {
 	s.Helper()
 	sel := s.selector()
-	sel.Labels[ruleLabel] = "none"
+	sel.Allocation.Labels[ruleLabel] = "none"
 	eventually.NoError(s, "connected", func() error {
 		_, effect, err := s.allocator.Allocate(s.Context(), s.match(0), sel)
 		if effect == call.Busy {

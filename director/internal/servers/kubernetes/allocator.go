@@ -43,15 +43,6 @@ type allocation struct {
 	Status     *allocationStatus `json:"status,omitempty"`
 }
 
-type allocationSpec struct {
-	Selectors []selector `json:"selectors"`
-	Metadata  stamp      `json:"metadata"`
-}
-
-type selector struct {
-	MatchLabels map[string]string `json:"matchLabels"`
-}
-
 type stamp struct {
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
@@ -86,14 +77,11 @@ func (a *Allocator) Allocate(ctx context.Context, m *match.Match, sel servers.Se
 }
 
 func request(m *match.Match, sel servers.Selector) ([]byte, error) {
-	labels, annotations, err := sel.Stamp(m)
+	req, err := sel.Request(m)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(allocation{
-		Kind: allocationKind, APIVersion: "allocation.agones.dev/v1",
-		Spec: &allocationSpec{Selectors: []selector{{sel.MatchLabels()}}, Metadata: stamp{labels, annotations}},
-	})
+	return json.Marshal(allocation{Kind: allocationKind, APIVersion: "allocation.agones.dev/v1", Spec: newSpec(req)})
 }
 
 // read reads the answer to an allocation. Only the states that say it tell that
