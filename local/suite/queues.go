@@ -2,8 +2,10 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -24,7 +26,11 @@ func fleetLabels(set *queues.Set, namespace string) ([]string, error) {
 		if ns := q.Allocation.Namespace; ns != "" && ns != namespace {
 			return nil, fmt.Errorf("queue %q: allocation.namespace: on one machine all game servers are in %q, got %q", q.Name, namespace, ns)
 		}
-		for k, v := range q.Allocation.Labels {
+		wanted, err := wantedLabels(q.Allocation)
+		if err != nil {
+			return nil, fmt.Errorf("queue %q: %w", q.Name, err)
+		}
+		for k, v := range wanted {
 			if have, ok := labels[k]; ok && have != v {
 				return nil, fmt.Errorf("queue %q: allocation.labels: on one machine all queues share one fleet, and queue %q wants %s=%s, got %s", q.Name, of[k], k, have, v)
 			}
@@ -37,6 +43,26 @@ func fleetLabels(set *queues.Set, namespace string) ([]string, error) {
 	}
 	slices.Sort(list)
 	return list, nil
+}
+
+// wantedLabels are what a server has to carry for a queue: by the first selector that
+// servers of this fleet can fit.
+func wantedLabels(a queues.Allocation) (map[string]string, error) {
+	if len(a.Selectors) == 0 {
+		return a.Labels, nil
+	}
+	for _, s := range a.Selectors {
+		if s.State == queues.Allocated || len(s.Counters)+len(s.Lists) > 0 || s.Players != (queues.PlayerSelector{}) {
+			continue
+		}
+		labels := maps.Clone(s.Labels)
+		if labels == nil {
+			labels = make(map[string]string)
+		}
+		maps.Copy(labels, a.Labels)
+		return labels, nil
+	}
+	return nil, errors.New("allocation.selectors: on one machine the servers have no counters and lists: one selector must be for those that are Ready, by labels alone")
 }
 
 // watchQueues warns of a change of the queues that the fleet is not for. Director and
