@@ -53,10 +53,11 @@ type Config struct {
 	MaxWait       time.Duration `flag:"max-wait" default:"3h" rule:"positive" help:"How long game servers in use may stay on a temporary node that is drained."`
 	Settle        time.Duration `flag:"drain-settle" default:"3s" rule:"positive" help:"How long a temporary node is at least cordoned before it can count as drained."`
 	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" rule:"positive" help:"Longest time from the request for a VM to its Ready Node. Shorter than the life of a bootstrap token (15m)."`
-	MaxAttempts   int           `flag:"max-attempts" default:"3" rule:"at least 1" help:"How many attempts at a VM are made in a row."`
-	Backoff       time.Duration `flag:"backoff" default:"10s" rule:"positive" help:"Pause after the first failed attempt; it doubles."`
+	CreateTimeout time.Duration `flag:"create-timeout" default:"1m" rule:"positive" help:"How long the cloud may neither refuse a VM nor show it before the next zone or machine type is tried."`
+	MaxAttempts   int           `flag:"max-attempts" default:"3" rule:"at least 1" help:"How many attempts in a row are made with each zone and machine type."`
+	Backoff       time.Duration `flag:"backoff" default:"10s" rule:"positive" help:"Pause after the first failed attempt with a zone and machine type; it doubles. The others are tried meanwhile."`
 	BackoffMax    time.Duration `flag:"backoff-max" default:"2m" rule:"positive" help:"Longest pause between two attempts in a row."`
-	ExhaustedWait time.Duration `flag:"exhausted-pause" default:"10m" rule:"positive" help:"Pause after the last attempt in a row, before all begins anew."`
+	ExhaustedWait time.Duration `flag:"exhausted-pause" default:"10m" rule:"positive" help:"Pause after the last attempt in a row, before it begins anew."`
 	Poll          time.Duration `flag:"poll" default:"2s" rule:"positive" help:"How often the cloud is asked while a VM comes or goes."`
 	Watch         time.Duration `flag:"watch" default:"30s" rule:"positive" help:"How often the cloud is asked about a VM that stands."`
 
@@ -96,6 +97,9 @@ func (c *Config) Validate() error {
 	}
 	if c.JoinTimeout >= join.TokenLife {
 		bad("join-timeout", fmt.Sprintf("must be shorter than the life of a bootstrap token (%v)", join.TokenLife), c.JoinTimeout)
+	}
+	if c.CreateTimeout > c.JoinTimeout {
+		bad("create-timeout", fmt.Sprintf("must be at most --join-timeout (%v)", c.JoinTimeout), c.CreateTimeout)
 	}
 	if c.BackoffMax < c.Backoff {
 		bad("backoff-max", fmt.Sprintf("must be at least --backoff (%v)", c.Backoff), c.BackoffMax)
@@ -241,7 +245,7 @@ func (c *Config) settings() (*decide.Settings, error) {
 		return nil, err
 	}
 	return &decide.Settings{
-		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, Stability: c.Stability, MaxWait: c.MaxWait, Settle: c.Settle, JoinTimeout: c.JoinTimeout,
+		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, Stability: c.Stability, MaxWait: c.MaxWait, Settle: c.Settle, JoinTimeout: c.JoinTimeout, CreateTimeout: c.CreateTimeout,
 		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(math.Round(c.MaxHourlyCost * 1000)),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,

@@ -233,9 +233,12 @@ type NodeFailoverStatus struct {
 	// names of VMs derive from it.
 	// +optional
 	TotalAttempts int32 `json:"totalAttempts,omitempty"`
-	// ZonesTried are zones that had no machines in this round.
+	// DeprecatedZonesTried is what failedPlacements has taken the place of.
 	// +optional
-	ZonesTried []string `json:"zonesTried,omitempty"`
+	DeprecatedZonesTried []string `json:"zonesTried,omitempty"`
+	// FailedPlacements are zones and machine types that attempts have failed with.
+	// +optional
+	FailedPlacements []FailedPlacement `json:"failedPlacements,omitempty"`
 	// NextAttemptAt is before when no new attempt is made.
 	// +optional
 	NextAttemptAt *Instant `json:"nextAttemptAt,omitempty"`
@@ -290,6 +293,22 @@ type Size struct {
 
 // MaxSizes is how many sizes are told apart.
 const MaxSizes = 32
+
+// FailedPlacement is a zone and a machine type that attempts have failed with.
+type FailedPlacement struct {
+	Zone        string `json:"zone"`
+	MachineType string `json:"machineType"`
+	// Failures in a row, up to --max-attempts.
+	// +optional
+	Failures int32 `json:"failures,omitempty"`
+	// FailedAt is when the last of them was.
+	FailedAt Instant `json:"failedAt"`
+	// RetryAt is before when it is not tried again.
+	RetryAt Instant `json:"retryAt"`
+	// Reason of the last failure.
+	// +optional
+	Reason GaveUp `json:"reason,omitempty"`
+}
 
 // VMStatus is one attempt at a VM. Its name is in gcpVmName.
 type VMStatus struct {

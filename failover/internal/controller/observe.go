@@ -122,7 +122,7 @@ func (r *Reconciler) observeGone(ctx context.Context, s *decide.State) error {
 // live; two that are decided one after the other then see each other.
 func (r *Reconciler) observeSiblings(ctx context.Context, s *decide.State) error {
 	from := client.Reader(r.opts.Client)
-	if p := s.Failover.Status.Phase; p == v1.Pending || p == "" {
+	if waits(s.Failover) {
 		from = r.opts.Live
 	}
 	var all v1.NodeFailoverList

@@ -174,8 +174,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: max(wake.Sub(r.opts.Clock.Now()), time.Millisecond)}, nil
 }
 
-// waits reports whether it is still to be decided if a failover gets a VM.
-func waits(f *v1.NodeFailover) bool { return f.Status.Phase == v1.Pending || f.Status.Phase == "" }
+// waits reports whether it is still to be decided if a failover gets a VM, or how
+// dear the next one may be.
+func waits(f *v1.NodeFailover) bool {
+	st := &f.Status
+	return st.Phase == v1.Pending || st.Phase == "" || st.Phase == v1.Creating && st.VM == nil && st.SharesWith == ""
+}
 
 // run decides, persists and acts, and says when to look again. It calls
 // admitted once the failover waits no longer.

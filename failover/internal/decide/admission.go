@@ -143,10 +143,10 @@ func (d *decision) storm() string {
 		d.s.Down, d.s.Watched, d.set.StormGrace, v1.ProceedAnnotation)
 }
 
-// overBudget tells which limit the next VM would break, if any.
-func (d *decision) overBudget() (reason, message string) {
-	vms, cost := 0, d.pick().MilliCost
-	nodes := make(map[string]bool) // one that is replaced is no second failover
+// committed is what the other failovers use of the budgets: the nodes that have
+// failed, VMs, and what these cost in an hour.
+func (d *decision) committed() (nodes map[string]bool, vms int, cost int64) {
+	nodes = make(map[string]bool) // one that is replaced is no second failover
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
 		if underWay(o) && o.Spec.ParentFailover == "" && !o.Spec.Drill {
@@ -158,10 +158,23 @@ func (d *decision) overBudget() (reason, message string) {
 			if o.Status.VM != nil {
 				cost += o.Status.VM.HourlyCost.MilliValue()
 			} else {
-				cost += d.set.fits(load(&o.Status)).MilliCost
+				cost += d.least(o.Name, &o.Status).MilliCost
 			}
 		}
 	}
+	return nodes, vms, cost
+}
+
+// affordable reports whether the budget has room for a VM of that type.
+func (d *decision) affordable(m MachineType) bool {
+	_, _, cost := d.committed()
+	return d.set.MaxMilliCost == 0 || cost+m.MilliCost <= d.set.MaxMilliCost
+}
+
+// overBudget tells which limit the next VM would break, if any.
+func (d *decision) overBudget() (reason, message string) {
+	nodes, vms, cost := d.committed()
+	cost += d.pick().MilliCost
 	switch {
 	case len(nodes) >= d.set.MaxFailovers && !nodes[d.f.Spec.OnpremNodeName] && d.f.Spec.ParentFailover == "" && !d.f.Spec.Drill:
 		return "TooManyFailovers", fmt.Sprintf("%d failovers are under way, which is the limit", len(nodes))

@@ -24,6 +24,11 @@ func (d *decision) turnedBack() {
 	for _, t := range past {
 		atMost(t, 0)
 	}
+	for i := range st.FailedPlacements {
+		f := &st.FailedPlacements[i]
+		atMost(&f.FailedAt, 0)
+		atMost(&f.RetryAt, max(d.set.ExhaustedPause, d.set.BackoffMax))
+	}
 	atMost(st.NextAttemptAt, max(d.set.ExhaustedPause, d.set.BackoffMax, heldRetry))
 	atMost(st.FenceAfter, heldRetry)
 }

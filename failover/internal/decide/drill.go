@@ -112,6 +112,14 @@ func (d *decision) rehearsed() {
 	}
 }
 
+// drillMovesOn reports whether a drill goes on with the next zone or type. What it
+// is there to find out (a quota, an image or a network with which no VM joins) is
+// not to be made up for elsewhere; and each placement has one attempt.
+func (d *decision) drillMovesOn(why v1.GaveUp) bool {
+	c, at := d.choose()
+	return why == v1.GaveUpStockout && c.failures == 0 && !at.After(d.now)
+}
+
 // fail ends a drill before its time.
 func (d *decision) fail(reason, message string) {
 	d.verdict(metav1.ConditionFalse, reason, message)

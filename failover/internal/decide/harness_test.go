@@ -66,8 +66,9 @@ type faults struct {
 	createLost bool                     // committed, but the answer is lost
 	get        bool                     // the cloud's reads fail
 	neverJoins bool
-	fence      bool // the webhook refuses
-	writes     bool // the API server refuses writes
+	noNetwork  string // a zone whose VMs do not join
+	fence      bool   // the webhook refuses
+	writes     bool   // the API server refuses writes
 }
 
 type node struct {
@@ -119,7 +120,7 @@ var errCrash = errors.New("crash")
 
 func settings() decide.Settings {
 	return decide.Settings{
-		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, MaxWait: 3 * time.Hour, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute,
+		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, MaxWait: 3 * time.Hour, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute, CreateTimeout: time.Minute,
 		MaxAttempts: 3, Backoff: 10 * time.Second, BackoffMax: 2 * time.Minute, ExhaustedPause: 10 * time.Minute,
 		Poll: 2 * time.Second, Watch: 30 * time.Second, MaxFailovers: 5, MaxVMs: 5, StormNodes: 4, StormShare: 0.5, StormGrace: 5 * time.Minute,
 		Lifetime: 24 * time.Hour, ReplaceLead: 4 * time.Hour, KeepCompleted: 72 * time.Hour,
@@ -311,7 +312,7 @@ func (w *harness) evolve() {
 			m.state = cloud.Running // which nobody tells the controller
 		}
 		made, valid := w.tokens[m.token]
-		if m.state == cloud.Running && !m.joined && age >= joins && !w.faults.neverJoins && valid && w.now.Sub(made) <= 15*time.Minute {
+		if m.state == cloud.Running && !m.joined && age >= joins && !w.faults.neverJoins && w.faults.noNetwork != m.spec.Zone && valid && w.now.Sub(made) <= 15*time.Minute {
 			m.joined = true
 			w.changes++
 			w.temps[m.spec.Name] = &temp{uid: w.next("node"), vm: m, ready: true, uninit: w.set.InitNodes, drill: w.isDrill(m.owner), labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}}
@@ -453,6 +454,15 @@ func (w *harness) count() {
 		}
 	}
 	w.allocatable()
+	cost := int64(0)
+	for _, m := range w.vms {
+		if !m.foreign {
+			cost += w.price(m.kind)
+		}
+	}
+	if w.set.MaxMilliCost > 0 && cost > w.set.MaxMilliCost {
+		w.broken("VMs cost %d an hour, the limit is %d", cost, w.set.MaxMilliCost)
+	}
 	if vms > w.set.MaxVMs {
 		w.broken("%d VMs, the limit is %d", vms, w.set.MaxVMs)
 	}

@@ -15,14 +15,27 @@ func need(l *v1.Load) (cpu, memory int64) {
 	return l.CPU.MilliValue(), l.Memory.Value()
 }
 
-// pick is the VM for this failover's own share of what was lost.
+// pick is the least VM for this failover's own share of what was lost, and for
+// those that share its VM: this may have been a larger one.
 func (d *decision) pick() MachineType {
 	if o := d.predecessor(); o != nil && o.Status.VM != nil {
 		if m, ok := d.set.machine(o.Status.VM.MachineType); ok {
 			return m
 		}
 	}
-	return d.set.fits(load(d.st))
+	return d.least(d.f.Name, d.st)
+}
+
+// least is the least VM for a failover and those that share its VM.
+func (d *decision) least(name string, st *v1.NodeFailoverStatus) MachineType {
+	cpu, memory := need(load(st))
+	for i := range d.s.Siblings {
+		if o := &d.s.Siblings[i]; open(o) && o.Status.SharesWith == name {
+			c, m := need(load(&o.Status))
+			cpu, memory = cpu+c, memory+m
+		}
+	}
+	return d.set.fits(&v1.Load{CPU: v1.Milli(cpu), Memory: v1.Bytes(memory)})
 }
 
 // fits is the smallest VM that has room for a load, or the largest.

@@ -132,6 +132,7 @@ func play(t *rapid.T) {
 	w.set.StormNodes = rapid.IntRange(2, 4).Draw(t, "storm")
 	w.set.InitNodes = rapid.Bool().Draw(t, "init nodes")
 	w.set.Lifetime = rapid.SampledFrom([]time.Duration{24 * time.Hour, 65 * time.Minute}).Draw(t, "lifetime")
+	w.set.MaxMilliCost = rapid.SampledFrom([]int64{0, 400, 600}).Draw(t, "max cost")
 	w.set.TaintGrace = rapid.SampledFrom([]time.Duration{0, 2 * time.Minute}).Draw(t, "taint grace")
 	w.set.FalseStartsVM = rapid.Bool().Draw(t, "false starts VM")
 	w.set.Fencing = rapid.SampledFrom([]decide.Fencing{decide.FenceNone, decide.FenceWebhook, decide.FenceManual}).Draw(t, "fencing")
@@ -157,7 +158,7 @@ func play(t *rapid.T) {
 func happen(t *rapid.T, w *harness, name string) {
 	event := rapid.SampledFrom([]string{
 		"down", "down", "down", "reports", "reports", "up", "up", "delete", "return", "allocate", "finish", "serve", "stockout", "quota", "lost reply",
-		"reads fail", "never joins", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
+		"reads fail", "never joins", "no network", "unclear", "type stocked out", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
 	}).Draw(t, "event")
 	w.say("-- %s (%s)", event, name)
 	n := w.nodes[name]
@@ -202,6 +203,12 @@ func happen(t *rapid.T, w *harness, name string) {
 		w.faults.createLost = true
 	case "reads fail":
 		w.faults.get = true
+	case "no network":
+		w.faults.noNetwork = "zone-a"
+	case "unclear":
+		w.faults.create["zone-a"] = decide.Unclear
+	case "type stocked out":
+		w.faults.create["n2-standard-4"] = decide.Stockout
 	case "never joins":
 		w.faults.neverJoins = true
 	case "cloud ok":

@@ -14,18 +14,15 @@ import (
 
 // attempt decides on a new VM, and asks for it.
 func (d *decision) attempt() {
-	if len(d.st.ZonesTried) == 0 {
-		d.st.VMCreationAttempts++ // all zones together are one attempt
+	c, at := d.choose()
+	if !d.reached(at) {
+		d.st.NextAttemptAt = v1.At(at)
+		return
 	}
+	zone, m := c.zone, c.machine
+	d.st.DeprecatedZonesTried = nil
+	d.st.VMCreationAttempts = c.failures + 1
 	d.st.TotalAttempts++
-	zone := d.set.Zones[0]
-	for _, z := range d.set.Zones {
-		if !slices.Contains(d.st.ZonesTried, z) {
-			zone = z
-			break
-		}
-	}
-	m := d.pick()
 	d.st.GCPVMName = vmName(d.set.NamePrefix, d.f.Spec.OnpremNodeName, d.f.UID, d.st.TotalAttempts)
 	d.st.NextAttemptAt = nil
 	d.st.VM = &v1.VMStatus{
@@ -88,6 +85,8 @@ func (d *decision) creating() {
 			d.giveUp(v1.GaveUpLost, "the VM has vanished")
 		case late:
 			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("no VM within %s", d.set.JoinTimeout))
+		case d.st.LastError != "" && d.reached(d.after(d.st.VM.StartedAt.Time, d.set.CreateTimeout)):
+			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("no VM within %s: %s", d.set.CreateTimeout, d.st.LastError))
 		case d.down(), d.f.Spec.Drill:
 			d.insert()
 		}
@@ -205,7 +204,7 @@ func (d *decision) joined() {
 	d.enter(v1.Active)
 	d.st.ActiveAt = d.instant()
 	d.st.VMCreationAttempts = 0
-	d.st.ZonesTried = nil
+	d.forgetFailure()
 	d.st.LastError = ""
 	if d.st.VM.JoinedAt == nil {
 		d.st.VM.JoinedAt = d.instant()
@@ -220,6 +219,7 @@ func (d *decision) joined() {
 // giveUp ends the attempt. The next begins when its VM is proven gone.
 func (d *decision) giveUp(why v1.GaveUp, message string) {
 	d.st.VM.GaveUp = why
+	d.noteFailure(why)
 	d.enter(v1.Creating)
 	d.st.LastError = message
 	d.st.NextAttemptAt = nil
@@ -243,40 +243,30 @@ func (d *decision) abandon() {
 	if !d.gone() {
 		return
 	}
-	why, zone := d.st.VM.GaveUp, d.st.VM.Zone
+	why := d.st.VM.GaveUp
 	d.spend()
-	more := why == v1.GaveUpStockout && len(d.st.ZonesTried)+1 < len(d.set.Zones)
 	d.st.VM, d.st.GCPVMName = nil, ""
 	if d.deleting() {
 		d.leave(d.whyDeleting())
 		return
 	}
-	if d.f.Spec.Drill && !more {
+	if d.f.Spec.Drill && !d.drillMovesOn(why) {
 		d.fail(string(why), d.st.LastError)
 		return
 	}
-	wasActive := d.st.ActiveAt != nil
 	d.st.ActiveAt = nil
-	switch {
-	case more:
-		d.st.ZonesTried = append(d.st.ZonesTried, zone)
-	case wasActive: // a new round, at once: this is as if the first node had died
-		d.st.ZonesTried, d.st.VMCreationAttempts = nil, 0
-	case int(d.st.VMCreationAttempts) >= d.set.MaxAttempts:
-		d.st.ZonesTried, d.st.VMCreationAttempts = nil, 0
-		d.st.NextAttemptAt = v1.At(d.now.Add(d.set.ExhaustedPause))
-		message := fmt.Sprintf("%d attempts failed, the last with: %s; the next in %s", d.set.MaxAttempts, d.st.LastError, d.set.ExhaustedPause)
+	c, at := d.choose()
+	d.poll()
+	if at.After(d.now) {
+		d.st.NextAttemptAt = v1.At(at)
+		d.wake = time.Time{}
+		d.reached(at)
+	}
+	if d.exhausted() {
+		message := fmt.Sprintf("%d attempts failed with each zone and machine type (%s), the last with: %s; the next in %s",
+			d.set.MaxAttempts, d.placementsTried(), d.st.LastError, c.retryAt.Sub(d.now).Round(time.Second))
 		d.condition(v1.VMCreated, metav1.ConditionFalse, "Exhausted", message)
 		d.event(Warning, "Exhausted", message)
-	default:
-		d.st.ZonesTried = nil
-		wait := d.set.Backoff << max(0, d.st.VMCreationAttempts-1)
-		d.st.NextAttemptAt = v1.At(d.now.Add(min(wait, d.set.BackoffMax)))
-	}
-	d.poll()
-	if d.st.NextAttemptAt != nil {
-		d.wake = time.Time{}
-		d.reached(d.st.NextAttemptAt.Time)
 	}
 }
 

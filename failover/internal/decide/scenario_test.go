@@ -195,6 +195,8 @@ func (w *harness) setting(key, value string) error {
 		*durations[key], err = time.ParseDuration(value)
 	case ints[key] != nil:
 		*ints[key], err = strconv.Atoi(value)
+	case key == "zones":
+		w.set.Zones = strings.Split(value, ",")
 	case key == "max-cost":
 		w.set.MaxMilliCost, err = strconv.ParseInt(value, 10, 64)
 	case key == "max-servers":
@@ -296,6 +298,8 @@ func (w *harness) setCloud(what, value string) error {
 		w.faults.get = value != "no"
 	case "never-joins":
 		w.faults.neverJoins = value != "no"
+	case "no-network": // VMs of that zone do not join
+		w.faults.noNetwork = value
 	case "ok":
 		w.faults = faults{create: map[string]decide.Result{}}
 	case "foreign": // foreign NAME: somebody else's VM of that name

@@ -52,8 +52,11 @@ type Settings struct {
 	// JoinTimeout is from the insert to a Ready Node. Shorter than the life of a
 	// bootstrap token.
 	JoinTimeout time.Duration
-	// MaxAttempts in a row, with Backoff doubling up to BackoffMax between them;
-	// then ExhaustedPause, and anew.
+	// CreateTimeout is how long it may stay unclear whether a VM that the cloud
+	// does not show is made.
+	CreateTimeout time.Duration
+	// MaxAttempts in a row with each zone and machine type, with Backoff doubling
+	// up to BackoffMax between them; then ExhaustedPause, and anew.
 	MaxAttempts         int
 	Backoff, BackoffMax time.Duration
 	ExhaustedPause      time.Duration

@@ -106,7 +106,12 @@ func (d *decision) predecessor() *v1.NodeFailover {
 
 // sharers reports whether others' servers run on this failover's VM.
 func (d *decision) sharers() bool {
-	return slices.ContainsFunc(d.s.Siblings, func(o v1.NodeFailover) bool { return open(&o) && o.Status.SharesWith == d.f.Name })
+	return slices.ContainsFunc(d.s.Siblings, func(o v1.NodeFailover) bool { return d.sharesMine(&o) })
+}
+
+// sharesMine reports whether o's servers run on this failover's VM.
+func (d *decision) sharesMine(o *v1.NodeFailover) bool {
+	return open(o) && o.Status.SharesWith == d.f.Name
 }
 
 // hosted reports whether the VM that this failover shares is still to be had.
