@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"torikumi/frontend/internal/api"
 	"torikumi/pkg/config"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/redisclient"
@@ -53,6 +54,11 @@ type Config struct {
 	EndedRetention time.Duration `flag:"ended-retention" default:"1m" rule:"positive" help:"How long a ticket can be read that was cancelled or has expired."`
 	MaxTickets     int           `flag:"max-tickets" default:"500000" rule:"at least 1" help:"Most tickets that are kept; the oldest ended ones are forgotten first."`
 
+	CreateInterval   time.Duration `flag:"create-interval" default:"1s" rule:"positive" help:"How often a player may make a ticket, after --create-burst at once."`
+	CreateBurst      int           `flag:"create-burst" default:"3" rule:"at least 1" help:"How many tickets a player may make at once."`
+	AddressPerSecond float64       `flag:"creates-per-address" default:"0" help:"How many tickets a second may be made from one address (of IPv6 one /64), and ten times as many at once; any number when 0. Behind load balancers set --trusted-proxies too."`
+	TrustedProxies   []string      `flag:"trusted-proxies" help:"Addresses and networks of load balancers, with commas between: they say in X-Forwarded-For from where a call comes."`
+
 	ReconcileRate  float64       `flag:"reconcile-rate" default:"100" rule:"from 0.1 to 10000" help:"Most tickets a second that are read from Open Match to catch missed assignments."`
 	ReconcileEvery time.Duration `flag:"reconcile-interval" default:"15s" rule:"positive" help:"Pause between two readings of all waiting tickets."`
 
@@ -63,7 +69,7 @@ type Config struct {
 
 // Validate tells which of the frontend's own settings are wrong.
 func (c *Config) Validate() error {
-	return errors.Join(c.CheckRedis(), c.TLSConfig.validate(), c.validateTokens(), c.validateMatchFunctions(), c.validateQueues())
+	return errors.Join(c.CheckRedis(), c.TLSConfig.validate(), c.validateTokens(), c.validateLimits(), c.validateMatchFunctions(), c.validateQueues())
 }
 
 func (c *Config) validateTokens() error {
@@ -76,6 +82,17 @@ func (c *Config) validateTokens() error {
 	}
 	if c.PlayToken != "" && len(c.PlayToken) < minPlayToken {
 		errs = append(errs, &config.Error{Setting: "--play-token", Rule: "must have at least 16 characters"})
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateLimits() error {
+	var errs []error
+	if n := c.AddressPerSecond; n != 0 && !(n >= 0.01 && n <= 1e6) {
+		errs = append(errs, config.Invalid("creates-per-address", "must be 0, or from 0.01 to 1000000", n))
+	}
+	if _, err := api.ParseProxies(c.TrustedProxies); err != nil {
+		errs = append(errs, &config.Error{Setting: "--trusted-proxies", Rule: err.Error()})
 	}
 	return errors.Join(errs...)
 }

@@ -18,9 +18,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -40,6 +42,10 @@ import (
 	"torikumi/pkg/token"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
+
+// maxGRPCStreams is how many calls of one gRPC connection are answered at the same
+// time. Proxies that bring many players together open another connection then.
+const maxGRPCStreams = 1000
 
 // name of the service in logs, metrics and subscriptions.
 const name = "frontend"
@@ -65,7 +71,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 			torikumiv1.RegisterFrontendServiceServer(r, &api.Server{Service: p.api})
 		},
 		// What is too large over HTTP is so over gRPC.
-		ServerOptions: append(api.ServerOptions(p.auth), grpc.MaxRecvMsgSize(web.MaxBody)),
+		ServerOptions: append(api.ServerOptions(p.auth), grpc.MaxRecvMsgSize(web.MaxBody), grpc.MaxConcurrentStreams(maxGRPCStreams)),
 		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
 			mux.Handle("/", web.NewHandler(web.Options{
 				Service: p.api, Auth: p.auth, Keys: p.keys, Logger: p.logger, Registry: p.registry,
@@ -160,9 +166,23 @@ func (p *parts) open() error {
 	p.api = api.New(api.Options{
 		Matchmaker: p.matchmaker, Store: store, Queues: p.queues, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain,
 		PartyTimeout: p.cfg.PartyTimeout, Codes: ratelimit.New(api.CodeInterval, api.CodeBurst, nil),
+		Creates: ratelimit.New(p.cfg.CreateInterval, p.cfg.CreateBurst, nil), CreatesByAddress: p.addressLimit(),
 	})
 	return nil
 }
+
+// addressLimit is nil for none.
+func (p *parts) addressLimit() *ratelimit.Limiter {
+	if p.cfg.AddressPerSecond == 0 {
+		return nil
+	}
+	interval := time.Duration(float64(time.Second) / p.cfg.AddressPerSecond)
+	return ratelimit.New(interval, int(math.Ceil(addressBurst*p.cfg.AddressPerSecond)), nil)
+}
+
+// addressBurst is how many seconds' worth of tickets may be made at once: players
+// share addresses, as in a café.
+const addressBurst = 10
 
 // openKeys reads the keys of the join tokens.
 func (p *parts) openKeys() (*signing.Minter, error) {
@@ -199,7 +219,11 @@ func (p *parts) openAuth() error {
 	if err != nil {
 		return fmt.Errorf("player tokens: %w", err)
 	}
-	p.auth = &api.Authenticator{Verifier: verifier, PlayToken: p.cfg.PlayToken}
+	proxies, err := api.ParseProxies(p.cfg.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("--trusted-proxies: %w", err)
+	}
+	p.auth = &api.Authenticator{Verifier: verifier, PlayToken: p.cfg.PlayToken, Proxies: proxies}
 	return nil
 }
 

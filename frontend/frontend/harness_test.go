@@ -88,6 +88,7 @@ func start(t testing.TB, change func(*frontend.Config)) *harness {
 	s.cfg.PlayerIssuer, s.cfg.PlayerAudience, s.cfg.PlayerJWKSURL = playersURL, "game", s.jwks.URL
 	s.cfg.KeysDir, s.cfg.Issuer, s.cfg.Algorithm = s.keysDir, frontendURL, "ES256"
 	s.cfg.PlayToken, s.cfg.ServiceAudience = playToken, "backends"
+	s.cfg.CreateBurst = 1 << 20      // whoever tests the limit sets it
 	s.cfg.ReconcileEvery = time.Hour // only when something happens
 	if change != nil {
 		change(&s.cfg)

@@ -22,6 +22,8 @@ type Caller struct {
 	Service bool
 	// Claims are those of the player's token.
 	Claims token.Claims
+	// Address is from where they call; empty if it does not matter.
+	Address string
 }
 
 // sees reports whether a caller may see a ticket.
@@ -36,6 +38,8 @@ type Authenticator struct {
 	// PlayToken is the secret that the studio's clients share for the play
 	// route; empty: there is none.
 	PlayToken string
+	// Proxies tell for whom they call.
+	Proxies Proxies
 }
 
 // Caller returns whose token it is; authorization is every value of the header.

@@ -109,6 +109,9 @@ func errInternal() error {
 
 // errContext says that the caller has gone, or its time is over.
 func errContext(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errReplaced) {
+		return errTooMany("too_many_streams", "the player waits by other calls that have begun later", 0)
+	}
 	st := status.FromContextError(ctx.Err())
 	return failed(st.Code(), http.StatusGatewayTimeout, "", st.Message())
 }

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protopath"
@@ -98,6 +99,9 @@ func ServerOptions(a *Authenticator) []grpc.ServerOption {
 			return ctx, nil
 		}
 		c, err := a.Caller(ctx, metadata.ValueFromIncomingContext(ctx, "authorization"))
+		if p, ok := peer.FromContext(ctx); ok {
+			c.Address = a.Proxies.Client(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
+		}
 		return context.WithValue(ctx, callerKey{}, c), err
 	}
 	unary := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {

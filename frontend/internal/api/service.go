@@ -44,6 +44,9 @@ type Options struct {
 	PartyTimeout time.Duration
 	// Codes limits how often a player tries codes; nil: not at all.
 	Codes *ratelimit.Limiter
+	// Creates and CreatesByAddress limit how often a player makes tickets, and how
+	// often anybody does from one address; nil: not at all.
+	Creates, CreatesByAddress *ratelimit.Limiter
 	// Minted counts join tokens.
 	Minted prometheus.Counter
 	// Explain says why tickets wait; nil if nobody knows.
@@ -53,10 +56,13 @@ type Options struct {
 // Service is the player API without a protocol. Each method is a call of one
 // player, whom the protocol has authenticated. Errors are *[Error]. It is safe
 // for concurrent use.
-type Service struct{ o Options }
+type Service struct {
+	o       Options
+	streams streams
+}
 
 // New makes a service.
-func New(o Options) *Service { return &Service{o} }
+func New(o Options) *Service { return &Service{o: o} }
 
 // Create makes a ticket, and returns once the matchmaker has it; for a party, at
 // once.
@@ -69,6 +75,9 @@ func (s *Service) Create(ctx context.Context, caller Caller, req *torikumiv1.Cre
 }
 
 func (s *Service) create(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
+	if err := s.admit(caller); err != nil {
+		return ticket.Ticket{}, err
+	}
 	draft, err := Draft(s.o.Queues.Current(), caller, req)
 	if err != nil {
 		return ticket.Ticket{}, err
@@ -91,6 +100,22 @@ func (s *Service) create(ctx context.Context, caller Caller, req *torikumiv1.Cre
 	}
 	s.o.Logger.ErrorContext(ctx, "ticket not created", "queue", draft.Queue, "error", err)
 	return ticket.Ticket{}, errInternal()
+}
+
+// admit limits how many tickets are made. Backends are trusted.
+func (s *Service) admit(caller Caller) error {
+	if caller.Service {
+		return nil
+	}
+	if caller.Address != "" {
+		if ok, again := s.o.CreatesByAddress.Allow(caller.Address); !ok {
+			return errTooMany("too_many_from_address", "too many tickets are made from this address; try again later", again)
+		}
+	}
+	if ok, again := s.o.Creates.Allow(caller.Player); !ok {
+		return errTooMany("too_many_requests", "the player makes too many tickets; try again later", again)
+	}
+	return nil
 }
 
 // Get returns a ticket of the player's.
@@ -155,6 +180,8 @@ func (s *Service) Play(ctx context.Context, caller Caller, req *torikumiv1.Creat
 
 // wait is Wait for any timeout.
 func (s *Service) wait(ctx context.Context, caller Caller, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
+	ctx, done := s.streams.begin(ctx, caller)
+	defer done()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	watch := s.o.Explain.Watch()
@@ -186,6 +213,8 @@ func (s *Service) wait(ctx context.Context, caller Caller, id string, timeout ti
 // if that is not zero. It returns what send returns, if that is an error. A store
 // that cannot be reached ends it only before the first ticket was sent.
 func (s *Service) Watch(ctx context.Context, caller Caller, id string, beat time.Duration, send func(*torikumiv1.Ticket) error) error {
+	ctx, done := s.streams.begin(ctx, caller)
+	defer done()
 	v := viewer{service: s, caller: caller, id: id, watch: s.o.Explain.Watch(), send: send}
 	defer v.watch.Close()
 	timer := time.NewTimer(beat)

@@ -3,6 +3,7 @@
 package ratelimit
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -33,7 +34,8 @@ func New(interval time.Duration, burst int, now func() time.Time) *Limiter {
 		now = time.Now
 	}
 	return &Limiter{
-		limit: rate.Every(interval), burst: burst, now: now, period: interval * time.Duration(burst),
+		limit: rate.Every(interval), burst: burst, now: now,
+		period:  time.Duration(min(float64(interval)*float64(burst), math.MaxInt64/2)),
 		current: make(map[string]*rate.Limiter), rotated: now(),
 	}
 }

@@ -156,6 +156,7 @@ func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	caller.Address = s.o.Auth.Proxies.Client(r.RemoteAddr, r.Header.Values("X-Forwarded-For"))
 	return rt.handle(w, r, caller)
 }
 
