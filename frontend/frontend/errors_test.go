@@ -146,7 +146,7 @@ func TestProblems(t *testing.T) {
 		"query of a body":   {"a", "POST", "/v1/tickets?queue=session", `{"queue":"session"}`, unreadable("queue", "unknown parameter")},
 		"query of events":   {"busy", "GET", "/v1/tickets/" + first.ID + "/events?x=1", "", unreadable("x", "unknown parameter")},
 		"broken and empty":  {"busy", "GET", "/v1/tickets/" + first.ID + "?&&;", "", unreadable("query", urlRule)},
-		"wrong method":      {"a", "PUT", "/v1/tickets", "", problem.New(405, "use POST")},
+		"wrong method":      {"a", "PUT", "/v1/tickets", "", problem.New(405, "use GET or POST")},
 		"wrong for events":  {"a", "POST", "/v1/tickets/x/events", "", problem.New(405, "use GET")},
 		"wrong for play":    {"a", "POST", "/play/eu", "", problem.New(405, "use GET")},
 		"wrong for the set": {"a", "DELETE", "/play/eu", "", problem.New(405, "use GET")},

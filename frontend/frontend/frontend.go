@@ -166,6 +166,7 @@ func (p *parts) open() error {
 	p.api = api.New(api.Options{
 		Matchmaker: p.matchmaker, Store: store, Queues: p.queues, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain,
 		PartyTimeout: p.cfg.PartyTimeout, Codes: ratelimit.New(api.CodeInterval, api.CodeBurst, nil),
+		Mints:   ratelimit.New(api.MintInterval, api.MintBurst, nil),
 		Creates: ratelimit.New(p.cfg.CreateInterval, p.cfg.CreateBurst, nil), CreatesByAddress: p.addressLimit(),
 	})
 	return nil

@@ -252,11 +252,17 @@ func (s *harness) get(player, id string) ticket {
 	return s.do(player, "GET", "/v1/tickets/"+id, "").ticket(s.t)
 }
 
+// await returns a ticket when it has a state, as it is delivered.
 func (s *harness) await(player, id, state string) ticket {
 	s.t.Helper()
-	var got ticket
-	eventually.True(s.t, id+" is "+state, func() bool { got = s.get(player, id); return got.State == state })
-	return got
+	eventually.True(s.t, id+" is "+state, func() bool { return s.get(player, id).State == state })
+	return s.delivered(player, id)
+}
+
+// delivered returns a ticket that has ended, as it is delivered.
+func (s *harness) delivered(player, id string) ticket {
+	s.t.Helper()
+	return s.do(player, "GET", "/v1/tickets/"+id+"/wait?timeout=10ms", "").ticket(s.t)
 }
 
 // metric returns the sum of a metric's samples.

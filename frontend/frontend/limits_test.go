@@ -150,3 +150,34 @@ func TestStreamLimit(t *testing.T) {
 		return s.metric(`torikumi_frontend_http_requests_in_flight{route="GET /v1/tickets/{id}/events"}`) == "0"
 	})
 }
+
+// TestJoinTokenLimit: reading makes no join token, and waiting and asking so many.
+func TestJoinTokenLimit(t *testing.T) {
+	s := start(t, nil)
+	made := s.create("alice")
+	s.director.announce(announcement(nil, s.om.one(t, made.ID).GetId()))
+	eventually.True(t, "assigned", func() bool { return s.get("alice", made.ID).State == "ASSIGNED" })
+	for range 20 {
+		s.get("alice", made.ID)
+		s.do("alice", "GET", "/v1/tickets", "")
+	}
+	if got := s.metric("torikumi_frontend_join_tokens_minted_total"); got != "0" {
+		t.Errorf("%s join tokens made by reading", got)
+	}
+	for range api.MintBurst {
+		if got := s.delivered("alice", made.ID); got.JoinToken == nil {
+			t.Errorf("delivered: %+v", got)
+		}
+	}
+	eventually.True(t, "no more join tokens", func() bool {
+		got := s.delivered("alice", made.ID)
+		return got.JoinToken == nil && got.Server != nil && got.Reason != ""
+	})
+	eventually.True(t, "asked too often", func() bool {
+		r := s.do("alice", "POST", "/v1/tickets/"+made.ID+"/join-token", "")
+		return r.code == http.StatusTooManyRequests && r.header.Get("Retry-After") == "1"
+	})
+	eventually.True(t, "asked again", func() bool {
+		return s.do("alice", "POST", "/v1/tickets/"+made.ID+"/join-token", "").code == http.StatusOK
+	})
+}

@@ -64,8 +64,11 @@ func TestPartyFromPlayToJoinToken(t *testing.T) {
 	}
 	s.checkJoin(bob.JoinToken.JWT, "bob", "west")
 	s.checkJoin(alice.JoinToken.JWT, "alice", "east")
-	if again := s.get("alice", made.ID); again.JoinToken.JWT == alice.JoinToken.JWT {
+	if again := s.delivered("alice", made.ID); again.JoinToken.JWT == alice.JoinToken.JWT {
 		t.Error("the same join token twice")
+	}
+	if read := s.get("alice", made.ID); read.JoinToken != nil || read.Server == nil || read.Server.Team != "east" {
+		t.Errorf("read once more: %+v", read)
 	}
 	if r := s.do("eve", "GET", "/v1/tickets/"+made.ID, ""); r.code != http.StatusNotFound {
 		t.Errorf("eve reads the ticket: %d", r.code)

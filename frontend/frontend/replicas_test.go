@@ -47,7 +47,7 @@ func TestReplicas(t *testing.T) {
 	if got := events.ticket(); got.State != "ASSIGNED" || got.JoinToken == nil {
 		t.Errorf("assigned: %+v", got)
 	}
-	if got := a.get("alice", made.ID); got.State != "ASSIGNED" || got.JoinToken == nil {
+	if got := a.delivered("alice", made.ID); got.State != "ASSIGNED" || got.JoinToken == nil {
 		t.Errorf("read at the first: %+v", got)
 	}
 

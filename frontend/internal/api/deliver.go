@@ -18,19 +18,30 @@ import (
 // director has assigned it.
 var errNoJoinToken = errors.New("the match has no join tokens")
 
-// deliver shows a ticket to one of its players; once it is assigned, with a join
-// token that is made for this very answer. A backend gets no join token.
-func (s *Service) deliver(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
+// show shows a ticket to one of its players, without a join token: to sign one takes
+// more than all the rest.
+func (s *Service) show(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
 	t := &torikumiv1.Ticket{
 		Id: found.ID, Queue: found.Queue, State: found.State.Proto(), Players: found.Players, Region: found.Region,
 		CreateTime: timestamppb.New(found.Created), UpdateTime: timestamppb.New(found.Updated), Reason: found.Reason,
 		Party: s.showParty(found, caller),
 	}
-	if found.Assignment == nil || found.State != ticket.Assigned {
+	if found.Assignment != nil && found.State == ticket.Assigned {
+		t.Server = server(found.Assignment, caller.Player)
+	}
+	return t
+}
+
+// deliver shows a ticket to a player who waits for its end; once it is assigned, with
+// a join token that is made for this very answer, unless the player has had many. A
+// backend gets none.
+func (s *Service) deliver(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
+	t := s.show(found, caller)
+	if t.GetServer() == nil || caller.Service {
 		return t
 	}
-	t.Server = server(found.Assignment, caller.Player)
-	if caller.Service {
+	if ok, _ := s.o.Mints.Allow(caller.Player); !ok {
+		t.Reason = "too many join tokens were made; ask for one in a moment"
 		return t
 	}
 	join, err := s.mint(found, caller.Player)

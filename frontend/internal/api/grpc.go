@@ -31,6 +31,11 @@ func (s *Server) CreateTicket(ctx context.Context, req *torikumiv1.CreateTicketR
 	return s.Service.Create(ctx, caller(ctx), req)
 }
 
+// ListTickets implements the FrontendService.
+func (s *Server) ListTickets(ctx context.Context, _ *torikumiv1.ListTicketsRequest) (*torikumiv1.ListTicketsResponse, error) {
+	return s.Service.List(ctx, caller(ctx))
+}
+
 // GetTicket implements the FrontendService.
 func (s *Server) GetTicket(ctx context.Context, req *torikumiv1.GetTicketRequest) (*torikumiv1.Ticket, error) {
 	return s.Service.Get(ctx, caller(ctx), req.GetTicketId())

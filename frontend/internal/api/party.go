@@ -65,7 +65,7 @@ func (s *Service) JoinParty(ctx context.Context, caller Caller, req *torikumiv1.
 		case err != nil:
 			return nil, s.unseen(ctx, "", err)
 		case found.Has(caller.Player):
-			return s.deliver(&found, caller), nil
+			return s.show(&found, caller), nil
 		case !found.Admits(caller.Player):
 			return nil, errNoParty()
 		}
@@ -78,7 +78,7 @@ func (s *Service) JoinParty(ctx context.Context, caller Caller, req *torikumiv1.
 			return nil, s.joinError(ctx, found.ID, err)
 		}
 		if err == nil && joined.Has(caller.Player) {
-			return s.deliver(&joined, caller), nil
+			return s.show(&joined, caller), nil
 		}
 		// Somebody else has joined or left meanwhile.
 	}
@@ -170,14 +170,14 @@ func (s *Service) Start(ctx context.Context, caller Caller, id string) (*torikum
 			return nil, errForbidden("not_leader", "the leader of the party starts the search")
 		}
 		if found.State != ticket.Gathering {
-			return s.deliver(&found, caller), nil
+			return s.show(&found, caller), nil
 		}
 		started, err := s.o.Matchmaker.Complete(ctx, id, found.Party.Revision)
 		if err != nil {
 			return nil, s.unseen(ctx, id, err)
 		}
 		if started.State != ticket.Gathering {
-			return s.deliver(&started, caller), nil
+			return s.show(&started, caller), nil
 		}
 	}
 }

@@ -47,6 +47,8 @@ type Options struct {
 	// Creates and CreatesByAddress limit how often a player makes tickets, and how
 	// often anybody does from one address; nil: not at all.
 	Creates, CreatesByAddress *ratelimit.Limiter
+	// Mints limits how many join tokens a player gets; nil: not at all.
+	Mints *ratelimit.Limiter
 	// Minted counts join tokens.
 	Minted prometheus.Counter
 	// Explain says why tickets wait; nil if nobody knows.
@@ -75,11 +77,11 @@ func (s *Service) Create(ctx context.Context, caller Caller, req *torikumiv1.Cre
 }
 
 func (s *Service) create(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
-	if err := s.admit(caller); err != nil {
-		return ticket.Ticket{}, err
-	}
 	draft, err := Draft(s.o.Queues.Current(), caller, req)
 	if err != nil {
+		return ticket.Ticket{}, err
+	}
+	if err := s.admit(caller); err != nil {
 		return ticket.Ticket{}, err
 	}
 	made, err := s.o.Matchmaker.Create(ctx, draft)
@@ -102,7 +104,8 @@ func (s *Service) create(ctx context.Context, caller Caller, req *torikumiv1.Cre
 	return ticket.Ticket{}, errInternal()
 }
 
-// admit limits how many tickets are made. Backends are trusted.
+// admit limits how many tickets are made, of which requests that are wrong are none.
+// Backends are trusted.
 func (s *Service) admit(caller Caller) error {
 	if caller.Service {
 		return nil
@@ -125,7 +128,24 @@ func (s *Service) Get(ctx context.Context, caller Caller, id string) (*torikumiv
 		return nil, err
 	}
 	s.addReason(&found, s.o.Explain.Reason(&found))
-	return s.deliver(&found, caller), nil
+	return s.show(&found, caller), nil
+}
+
+// List returns where a player is: what they wait for, and where they last went.
+func (s *Service) List(ctx context.Context, caller Caller) (*torikumiv1.ListTicketsResponse, error) {
+	if caller.Service {
+		return nil, errForbidden("player_only", "players ask with their own tokens where they are")
+	}
+	found, err := s.o.Store.Of(ctx, caller.Player, s.o.Queues.Current().Names())
+	if err != nil {
+		return nil, s.unseen(ctx, "", err)
+	}
+	out := new(torikumiv1.ListTicketsResponse)
+	for i := range found {
+		s.addReason(&found[i], s.o.Explain.Reason(&found[i]))
+		out.Tickets = append(out.Tickets, s.show(&found[i], caller))
+	}
+	return out, nil
 }
 
 // Cancel ends a ticket. It is no error if it had ended; the state of the answer
@@ -296,6 +316,9 @@ func (s *Service) JoinToken(ctx context.Context, caller Caller, id string) (*tor
 	}
 	if found.Assignment == nil {
 		return nil, failed(codes.FailedPrecondition, http.StatusConflict, "not_assigned", "the ticket is not assigned to a match")
+	}
+	if ok, again := s.o.Mints.Allow(caller.Player); !ok {
+		return nil, errTooMany("too_many_requests", "the player asks for too many join tokens; try again later", again)
 	}
 	join, err := s.mint(&found, caller.Player)
 	switch {

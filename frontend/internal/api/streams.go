@@ -5,12 +5,20 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // MaxStreams is how many calls of a player wait at one frontend at the same time, event
 // streams and long polls together. The oldest ends for one more: a client that has
 // come back by another network leaves streams behind that nobody reads.
 const MaxStreams = 8
+
+// MintInterval and MintBurst are how often a player gets a join token: an RSA
+// signature takes over a millisecond.
+const (
+	MintInterval = time.Second
+	MintBurst    = 5
+)
 
 // errReplaced ends the oldest.
 var errReplaced = errors.New("replaced")

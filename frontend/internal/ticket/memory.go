@@ -26,6 +26,7 @@ type Memory struct {
 	byOpenMatch map[string]*record // Waiting
 	byPlayer    map[seat]*record   // not ended
 	byCode      map[string]*record // not ended, with a party
+	played      map[string]*record // the last that was assigned, by player
 	// creating counts the tickets that wait for Open Match to create theirs.
 	creating int
 	// early holds assignments that came before the Attach of their ticket.
@@ -55,7 +56,7 @@ func NewMemory(l Limits) *Memory {
 	}
 	return &Memory{
 		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[seat]*record{},
-		byCode: map[string]*record{}, early: map[string]Assignment{},
+		byCode: map[string]*record{}, played: map[string]*record{}, early: map[string]Assignment{},
 		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(),
 	}
 }
@@ -130,6 +131,9 @@ func (m *Memory) apply(r *record, e Event) Change {
 	case r.State.Ended() || r.State == None:
 		for _, p := range r.Players {
 			delete(m.byPlayer, seat{r.Queue, p.GetId()})
+			if r.State == Assigned {
+				m.played[p.GetId()] = r
+			}
 		}
 		if r.Party != nil {
 			delete(m.byCode, r.Party.Code)
@@ -191,6 +195,11 @@ func (m *Memory) file(r *record) {
 func (m *Memory) forget(r *record) {
 	delete(m.byID, r.ID)
 	r.home.Remove(r.element)
+	for _, p := range r.Players {
+		if m.played[p.GetId()] == r {
+			delete(m.played, p.GetId())
+		}
+	}
 }
 
 func (m *Memory) Get(_ context.Context, id string) (Ticket, error) {
@@ -211,6 +220,21 @@ func (m *Memory) Find(_ context.Context, code string) (Ticket, error) {
 		return Ticket{}, ErrNotFound
 	}
 	return r.Ticket, nil
+}
+
+func (m *Memory) Of(_ context.Context, player string, queues []string) ([]Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []Ticket
+	for _, q := range queues {
+		if r, ok := m.byPlayer[seat{q, player}]; ok {
+			found = append(found, r.Ticket)
+		}
+	}
+	if r, ok := m.played[player]; ok {
+		found = append(found, r.Ticket)
+	}
+	return found, nil
 }
 
 func (m *Memory) Watch(_ context.Context, id string) (Ticket, <-chan struct{}, error) {

@@ -118,7 +118,7 @@ func TestRandomWalk(t *testing.T) {
 		c.now = c.now.Add(2 * time.Hour)
 	}
 	m.expire(t)
-	if len(m.byID)+len(m.byOpenMatch)+len(m.byPlayer)+len(m.byCode)+m.gathering.Len()+m.open.Len()+m.assigned.Len()+m.ended.Len()+m.creating != 0 {
+	if len(m.byID)+len(m.byOpenMatch)+len(m.byPlayer)+len(m.byCode)+len(m.played)+m.gathering.Len()+m.open.Len()+m.assigned.Len()+m.ended.Len()+m.creating != 0 {
 		t.Error("something is left")
 	}
 }

@@ -187,6 +187,10 @@ type Store interface {
 	// Find returns the ticket whose party has this code, and that has not ended. The
 	// error is ErrNotFound.
 	Find(ctx context.Context, code string) (Ticket, error)
+	// Of returns the tickets of a player: those in the queues that have not ended,
+	// in that order, and then the last one that was assigned, unless it is
+	// forgotten.
+	Of(ctx context.Context, player string, queues []string) ([]Ticket, error)
 	// Watch is Get with a channel that is closed at the ticket's next change
 	// that players see, and when the store closes. It may be closed without
 	// either. The error is ErrNotFound or ErrClosed.

@@ -46,6 +46,10 @@ func (s *server) routes() []route {
 			method: "POST", path: "/v1/tickets", handle: s.createTicket,
 			summary: "Search for a match", request: new(torikumiv1.CreateTicketRequest), response: ticket,
 		},
+		{
+			method: "GET", path: "/v1/tickets", handle: s.listTickets,
+			summary: "Where am I? The caller's tickets", response: new(torikumiv1.ListTicketsResponse),
+		},
 		{method: "GET", path: "/v1/tickets/{id}", handle: s.getTicket, summary: "Read a ticket", response: ticket},
 		{method: "DELETE", path: "/v1/tickets/{id}", handle: s.cancelTicket, summary: "Cancel a ticket", response: ticket},
 		{
@@ -89,6 +93,14 @@ func (s *server) createTicket(w http.ResponseWriter, r *http.Request, caller api
 		return err
 	}
 	return reply(w)(s.o.Service.Create(r.Context(), caller, req))
+}
+
+func (s *server) listTickets(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	list, err := s.o.Service.List(r.Context(), caller)
+	return write(w, list, err)
 }
 
 func (s *server) getTicket(w http.ResponseWriter, r *http.Request, caller api.Caller) error {

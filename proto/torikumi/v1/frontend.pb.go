@@ -101,8 +101,8 @@ type Ticket struct {
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Set exactly when state is ASSIGNED.
 	Server *Server `protobuf:"bytes,8,opt,name=server,proto3" json:"server,omitempty"`
-	// For the caller alone, set when state is ASSIGNED and the match can be
-	// joined by token.
+	// For the caller alone, set when the answer tells of the match first (of
+	// WaitTicket, WatchTicket and CancelTicket), and it can be joined by token.
 	JoinToken *JoinToken `protobuf:"bytes,9,opt,name=join_token,json=joinToken,proto3" json:"join_token,omitempty"`
 	// In plain words, why the ticket waits, or why it has ended without a match.
 	Reason string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -762,6 +762,86 @@ func (x *StartTicketRequest) GetTicketId() string {
 	return ""
 }
 
+type ListTicketsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTicketsRequest) Reset() {
+	*x = ListTicketsRequest{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTicketsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTicketsRequest) ProtoMessage() {}
+
+func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTicketsRequest.ProtoReflect.Descriptor instead.
+func (*ListTicketsRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{10}
+}
+
+type ListTicketsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tickets       []*Ticket              `protobuf:"bytes,1,rep,name=tickets,proto3" json:"tickets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTicketsResponse) Reset() {
+	*x = ListTicketsResponse{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTicketsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTicketsResponse) ProtoMessage() {}
+
+func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTicketsResponse.ProtoReflect.Descriptor instead.
+func (*ListTicketsResponse) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListTicketsResponse) GetTickets() []*Ticket {
+	if x != nil {
+		return x.Tickets
+	}
+	return nil
+}
+
 type GetTicketRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TicketId      string                 `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
@@ -771,7 +851,7 @@ type GetTicketRequest struct {
 
 func (x *GetTicketRequest) Reset() {
 	*x = GetTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +863,7 @@ func (x *GetTicketRequest) String() string {
 func (*GetTicketRequest) ProtoMessage() {}
 
 func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +876,7 @@ func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketRequest.ProtoReflect.Descriptor instead.
 func (*GetTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{10}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetTicketRequest) GetTicketId() string {
@@ -815,7 +895,7 @@ type CancelTicketRequest struct {
 
 func (x *CancelTicketRequest) Reset() {
 	*x = CancelTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +907,7 @@ func (x *CancelTicketRequest) String() string {
 func (*CancelTicketRequest) ProtoMessage() {}
 
 func (x *CancelTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +920,7 @@ func (x *CancelTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTicketRequest.ProtoReflect.Descriptor instead.
 func (*CancelTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{11}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CancelTicketRequest) GetTicketId() string {
@@ -861,7 +941,7 @@ type WaitTicketRequest struct {
 
 func (x *WaitTicketRequest) Reset() {
 	*x = WaitTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +953,7 @@ func (x *WaitTicketRequest) String() string {
 func (*WaitTicketRequest) ProtoMessage() {}
 
 func (x *WaitTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +966,7 @@ func (x *WaitTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTicketRequest.ProtoReflect.Descriptor instead.
 func (*WaitTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{12}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WaitTicketRequest) GetTicketId() string {
@@ -912,7 +992,7 @@ type WatchTicketRequest struct {
 
 func (x *WatchTicketRequest) Reset() {
 	*x = WatchTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1004,7 @@ func (x *WatchTicketRequest) String() string {
 func (*WatchTicketRequest) ProtoMessage() {}
 
 func (x *WatchTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1017,7 @@ func (x *WatchTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTicketRequest.ProtoReflect.Descriptor instead.
 func (*WatchTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{13}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchTicketRequest) GetTicketId() string {
@@ -956,7 +1036,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1048,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1061,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{14}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateJoinTokenRequest) GetTicketId() string {
@@ -1052,7 +1132,10 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\tplayer_id\x18\x02 \x01(\tR\bplayerId\"\x16\n" +
 	"\x14RemovePlayerResponse\"1\n" +
 	"\x12StartTicketRequest\x12\x1b\n" +
-	"\tticket_id\x18\x01 \x01(\tR\bticketId\"/\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\"\x14\n" +
+	"\x12ListTicketsRequest\"D\n" +
+	"\x13ListTicketsResponse\x12-\n" +
+	"\atickets\x18\x01 \x03(\v2\x13.torikumi.v1.TicketR\atickets\"/\n" +
 	"\x10GetTicketRequest\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"2\n" +
 	"\x13CancelTicketRequest\x12\x1b\n" +
@@ -1070,9 +1153,10 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\bASSIGNED\x10\x02\x12\r\n" +
 	"\tCANCELLED\x10\x03\x12\v\n" +
 	"\aEXPIRED\x10\x04\x12\r\n" +
-	"\tGATHERING\x10\x052\x95\x05\n" +
+	"\tGATHERING\x10\x052\xe7\x05\n" +
 	"\x0fFrontendService\x12E\n" +
-	"\fCreateTicket\x12 .torikumi.v1.CreateTicketRequest\x1a\x13.torikumi.v1.Ticket\x12?\n" +
+	"\fCreateTicket\x12 .torikumi.v1.CreateTicketRequest\x1a\x13.torikumi.v1.Ticket\x12P\n" +
+	"\vListTickets\x12\x1f.torikumi.v1.ListTicketsRequest\x1a .torikumi.v1.ListTicketsResponse\x12?\n" +
 	"\tGetTicket\x12\x1d.torikumi.v1.GetTicketRequest\x1a\x13.torikumi.v1.Ticket\x12E\n" +
 	"\fCancelTicket\x12 .torikumi.v1.CancelTicketRequest\x1a\x13.torikumi.v1.Ticket\x12A\n" +
 	"\n" +
@@ -1096,7 +1180,7 @@ func file_torikumi_v1_frontend_proto_rawDescGZIP() []byte {
 }
 
 var file_torikumi_v1_frontend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_torikumi_v1_frontend_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_torikumi_v1_frontend_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_torikumi_v1_frontend_proto_goTypes = []any{
 	(TicketState)(0),               // 0: torikumi.v1.TicketState
 	(*Ticket)(nil),                 // 1: torikumi.v1.Ticket
@@ -1109,54 +1193,59 @@ var file_torikumi_v1_frontend_proto_goTypes = []any{
 	(*RemovePlayerRequest)(nil),    // 8: torikumi.v1.RemovePlayerRequest
 	(*RemovePlayerResponse)(nil),   // 9: torikumi.v1.RemovePlayerResponse
 	(*StartTicketRequest)(nil),     // 10: torikumi.v1.StartTicketRequest
-	(*GetTicketRequest)(nil),       // 11: torikumi.v1.GetTicketRequest
-	(*CancelTicketRequest)(nil),    // 12: torikumi.v1.CancelTicketRequest
-	(*WaitTicketRequest)(nil),      // 13: torikumi.v1.WaitTicketRequest
-	(*WatchTicketRequest)(nil),     // 14: torikumi.v1.WatchTicketRequest
-	(*CreateJoinTokenRequest)(nil), // 15: torikumi.v1.CreateJoinTokenRequest
-	nil,                            // 16: torikumi.v1.Server.PortsEntry
-	(*Player)(nil),                 // 17: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil),  // 18: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
+	(*ListTicketsRequest)(nil),     // 11: torikumi.v1.ListTicketsRequest
+	(*ListTicketsResponse)(nil),    // 12: torikumi.v1.ListTicketsResponse
+	(*GetTicketRequest)(nil),       // 13: torikumi.v1.GetTicketRequest
+	(*CancelTicketRequest)(nil),    // 14: torikumi.v1.CancelTicketRequest
+	(*WaitTicketRequest)(nil),      // 15: torikumi.v1.WaitTicketRequest
+	(*WatchTicketRequest)(nil),     // 16: torikumi.v1.WatchTicketRequest
+	(*CreateJoinTokenRequest)(nil), // 17: torikumi.v1.CreateJoinTokenRequest
+	nil,                            // 18: torikumi.v1.Server.PortsEntry
+	(*Player)(nil),                 // 19: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil),  // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 21: google.protobuf.Duration
 }
 var file_torikumi_v1_frontend_proto_depIdxs = []int32{
 	0,  // 0: torikumi.v1.Ticket.state:type_name -> torikumi.v1.TicketState
-	17, // 1: torikumi.v1.Ticket.players:type_name -> torikumi.v1.Player
-	18, // 2: torikumi.v1.Ticket.create_time:type_name -> google.protobuf.Timestamp
-	18, // 3: torikumi.v1.Ticket.update_time:type_name -> google.protobuf.Timestamp
+	19, // 1: torikumi.v1.Ticket.players:type_name -> torikumi.v1.Player
+	20, // 2: torikumi.v1.Ticket.create_time:type_name -> google.protobuf.Timestamp
+	20, // 3: torikumi.v1.Ticket.update_time:type_name -> google.protobuf.Timestamp
 	3,  // 4: torikumi.v1.Ticket.server:type_name -> torikumi.v1.Server
 	4,  // 5: torikumi.v1.Ticket.join_token:type_name -> torikumi.v1.JoinToken
 	2,  // 6: torikumi.v1.Ticket.party:type_name -> torikumi.v1.Party
-	18, // 7: torikumi.v1.Party.expire_time:type_name -> google.protobuf.Timestamp
-	16, // 8: torikumi.v1.Server.ports:type_name -> torikumi.v1.Server.PortsEntry
-	18, // 9: torikumi.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
-	17, // 10: torikumi.v1.CreateTicketRequest.players:type_name -> torikumi.v1.Player
+	20, // 7: torikumi.v1.Party.expire_time:type_name -> google.protobuf.Timestamp
+	18, // 8: torikumi.v1.Server.ports:type_name -> torikumi.v1.Server.PortsEntry
+	20, // 9: torikumi.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
+	19, // 10: torikumi.v1.CreateTicketRequest.players:type_name -> torikumi.v1.Player
 	6,  // 11: torikumi.v1.CreateTicketRequest.party:type_name -> torikumi.v1.PartyRequest
-	17, // 12: torikumi.v1.JoinPartyRequest.player:type_name -> torikumi.v1.Player
-	19, // 13: torikumi.v1.WaitTicketRequest.timeout:type_name -> google.protobuf.Duration
-	5,  // 14: torikumi.v1.FrontendService.CreateTicket:input_type -> torikumi.v1.CreateTicketRequest
-	11, // 15: torikumi.v1.FrontendService.GetTicket:input_type -> torikumi.v1.GetTicketRequest
-	12, // 16: torikumi.v1.FrontendService.CancelTicket:input_type -> torikumi.v1.CancelTicketRequest
-	13, // 17: torikumi.v1.FrontendService.WaitTicket:input_type -> torikumi.v1.WaitTicketRequest
-	14, // 18: torikumi.v1.FrontendService.WatchTicket:input_type -> torikumi.v1.WatchTicketRequest
-	7,  // 19: torikumi.v1.FrontendService.JoinParty:input_type -> torikumi.v1.JoinPartyRequest
-	8,  // 20: torikumi.v1.FrontendService.RemovePlayer:input_type -> torikumi.v1.RemovePlayerRequest
-	10, // 21: torikumi.v1.FrontendService.StartTicket:input_type -> torikumi.v1.StartTicketRequest
-	15, // 22: torikumi.v1.FrontendService.CreateJoinToken:input_type -> torikumi.v1.CreateJoinTokenRequest
-	1,  // 23: torikumi.v1.FrontendService.CreateTicket:output_type -> torikumi.v1.Ticket
-	1,  // 24: torikumi.v1.FrontendService.GetTicket:output_type -> torikumi.v1.Ticket
-	1,  // 25: torikumi.v1.FrontendService.CancelTicket:output_type -> torikumi.v1.Ticket
-	1,  // 26: torikumi.v1.FrontendService.WaitTicket:output_type -> torikumi.v1.Ticket
-	1,  // 27: torikumi.v1.FrontendService.WatchTicket:output_type -> torikumi.v1.Ticket
-	1,  // 28: torikumi.v1.FrontendService.JoinParty:output_type -> torikumi.v1.Ticket
-	9,  // 29: torikumi.v1.FrontendService.RemovePlayer:output_type -> torikumi.v1.RemovePlayerResponse
-	1,  // 30: torikumi.v1.FrontendService.StartTicket:output_type -> torikumi.v1.Ticket
-	4,  // 31: torikumi.v1.FrontendService.CreateJoinToken:output_type -> torikumi.v1.JoinToken
-	23, // [23:32] is the sub-list for method output_type
-	14, // [14:23] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	19, // 12: torikumi.v1.JoinPartyRequest.player:type_name -> torikumi.v1.Player
+	1,  // 13: torikumi.v1.ListTicketsResponse.tickets:type_name -> torikumi.v1.Ticket
+	21, // 14: torikumi.v1.WaitTicketRequest.timeout:type_name -> google.protobuf.Duration
+	5,  // 15: torikumi.v1.FrontendService.CreateTicket:input_type -> torikumi.v1.CreateTicketRequest
+	11, // 16: torikumi.v1.FrontendService.ListTickets:input_type -> torikumi.v1.ListTicketsRequest
+	13, // 17: torikumi.v1.FrontendService.GetTicket:input_type -> torikumi.v1.GetTicketRequest
+	14, // 18: torikumi.v1.FrontendService.CancelTicket:input_type -> torikumi.v1.CancelTicketRequest
+	15, // 19: torikumi.v1.FrontendService.WaitTicket:input_type -> torikumi.v1.WaitTicketRequest
+	16, // 20: torikumi.v1.FrontendService.WatchTicket:input_type -> torikumi.v1.WatchTicketRequest
+	7,  // 21: torikumi.v1.FrontendService.JoinParty:input_type -> torikumi.v1.JoinPartyRequest
+	8,  // 22: torikumi.v1.FrontendService.RemovePlayer:input_type -> torikumi.v1.RemovePlayerRequest
+	10, // 23: torikumi.v1.FrontendService.StartTicket:input_type -> torikumi.v1.StartTicketRequest
+	17, // 24: torikumi.v1.FrontendService.CreateJoinToken:input_type -> torikumi.v1.CreateJoinTokenRequest
+	1,  // 25: torikumi.v1.FrontendService.CreateTicket:output_type -> torikumi.v1.Ticket
+	12, // 26: torikumi.v1.FrontendService.ListTickets:output_type -> torikumi.v1.ListTicketsResponse
+	1,  // 27: torikumi.v1.FrontendService.GetTicket:output_type -> torikumi.v1.Ticket
+	1,  // 28: torikumi.v1.FrontendService.CancelTicket:output_type -> torikumi.v1.Ticket
+	1,  // 29: torikumi.v1.FrontendService.WaitTicket:output_type -> torikumi.v1.Ticket
+	1,  // 30: torikumi.v1.FrontendService.WatchTicket:output_type -> torikumi.v1.Ticket
+	1,  // 31: torikumi.v1.FrontendService.JoinParty:output_type -> torikumi.v1.Ticket
+	9,  // 32: torikumi.v1.FrontendService.RemovePlayer:output_type -> torikumi.v1.RemovePlayerResponse
+	1,  // 33: torikumi.v1.FrontendService.StartTicket:output_type -> torikumi.v1.Ticket
+	4,  // 34: torikumi.v1.FrontendService.CreateJoinToken:output_type -> torikumi.v1.JoinToken
+	25, // [25:35] is the sub-list for method output_type
+	15, // [15:25] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_frontend_proto_init() }
@@ -1171,7 +1260,7 @@ func file_torikumi_v1_frontend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_frontend_proto_rawDesc), len(file_torikumi_v1_frontend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

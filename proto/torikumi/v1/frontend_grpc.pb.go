@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	FrontendService_CreateTicket_FullMethodName    = "/torikumi.v1.FrontendService/CreateTicket"
+	FrontendService_ListTickets_FullMethodName     = "/torikumi.v1.FrontendService/ListTickets"
 	FrontendService_GetTicket_FullMethodName       = "/torikumi.v1.FrontendService/GetTicket"
 	FrontendService_CancelTicket_FullMethodName    = "/torikumi.v1.FrontendService/CancelTicket"
 	FrontendService_WaitTicket_FullMethodName      = "/torikumi.v1.FrontendService/WaitTicket"
@@ -46,7 +47,11 @@ type FrontendServiceClient interface {
 	// detail's metadata "ticket_id", the ticket that a player has in this queue
 	// already.
 	CreateTicket(ctx context.Context, in *CreateTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
-	// GetTicket returns a ticket of the caller's; NotFound for anybody else's.
+	// ListTickets says where the caller is: their tickets that have not ended, and
+	// the last one that was assigned, as long as it can be read.
+	ListTickets(ctx context.Context, in *ListTicketsRequest, opts ...grpc.CallOption) (*ListTicketsResponse, error)
+	// GetTicket returns a ticket of the caller's; NotFound for anybody else's. It
+	// makes no join token: CreateJoinToken does.
 	GetTicket(ctx context.Context, in *GetTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
 	// CancelTicket ends a ticket. It is no error if it had ended; the state in
 	// the answer says how.
@@ -85,6 +90,16 @@ func (c *frontendServiceClient) CreateTicket(ctx context.Context, in *CreateTick
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Ticket)
 	err := c.cc.Invoke(ctx, FrontendService_CreateTicket_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *frontendServiceClient) ListTickets(ctx context.Context, in *ListTicketsRequest, opts ...grpc.CallOption) (*ListTicketsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTicketsResponse)
+	err := c.cc.Invoke(ctx, FrontendService_ListTickets_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +209,11 @@ type FrontendServiceServer interface {
 	// detail's metadata "ticket_id", the ticket that a player has in this queue
 	// already.
 	CreateTicket(context.Context, *CreateTicketRequest) (*Ticket, error)
-	// GetTicket returns a ticket of the caller's; NotFound for anybody else's.
+	// ListTickets says where the caller is: their tickets that have not ended, and
+	// the last one that was assigned, as long as it can be read.
+	ListTickets(context.Context, *ListTicketsRequest) (*ListTicketsResponse, error)
+	// GetTicket returns a ticket of the caller's; NotFound for anybody else's. It
+	// makes no join token: CreateJoinToken does.
 	GetTicket(context.Context, *GetTicketRequest) (*Ticket, error)
 	// CancelTicket ends a ticket. It is no error if it had ended; the state in
 	// the answer says how.
@@ -231,6 +250,9 @@ type UnimplementedFrontendServiceServer struct{}
 
 func (UnimplementedFrontendServiceServer) CreateTicket(context.Context, *CreateTicketRequest) (*Ticket, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateTicket not implemented")
+}
+func (UnimplementedFrontendServiceServer) ListTickets(context.Context, *ListTicketsRequest) (*ListTicketsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTickets not implemented")
 }
 func (UnimplementedFrontendServiceServer) GetTicket(context.Context, *GetTicketRequest) (*Ticket, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTicket not implemented")
@@ -291,6 +313,24 @@ func _FrontendService_CreateTicket_Handler(srv interface{}, ctx context.Context,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(FrontendServiceServer).CreateTicket(ctx, req.(*CreateTicketRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FrontendService_ListTickets_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTicketsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FrontendServiceServer).ListTickets(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FrontendService_ListTickets_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FrontendServiceServer).ListTickets(ctx, req.(*ListTicketsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -442,6 +482,10 @@ var FrontendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateTicket",
 			Handler:    _FrontendService_CreateTicket_Handler,
+		},
+		{
+			MethodName: "ListTickets",
+			Handler:    _FrontendService_ListTickets_Handler,
 		},
 		{
 			MethodName: "GetTicket",

@@ -171,6 +171,34 @@ func (s *Store) Find(ctx context.Context, code string) (ticket.Ticket, error) {
 	return t, err
 }
 
+// Of implements [ticket.Store].
+func (s *Store) Of(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error) {
+	keys := make([]string, 0, len(queues)+1)
+	for _, q := range queues {
+		keys = append(keys, s.prefix+"seat:"+seat(q, player))
+	}
+	ids, err := s.client.MGet(ctx, append(keys, s.prefix+"played:"+player)...).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var found []ticket.Ticket
+	for i, id := range ids {
+		text, ok := id.(string)
+		if !ok {
+			continue
+		}
+		t, err := s.Get(ctx, text)
+		switch played := i == len(queues); {
+		case errors.Is(err, ticket.ErrNotFound):
+		case err != nil:
+			return nil, err
+		case t.Has(player) && t.Ended() == played: // else it has changed meanwhile
+			found = append(found, t)
+		}
+	}
+	return found, nil
+}
+
 // read returns a ticket with its version.
 func (s *Store) read(ctx context.Context, id string) (ticket.Ticket, string, error) {
 	fields, err := s.client.HMGet(ctx, s.prefix+"t:"+id, hashFields...).Result()
@@ -268,7 +296,7 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 	return append([]any{
 		t.ID, version, op, class(c.From), class(t.State), int(t.State), before, t.OpenMatchID,
 		t.Updated.UnixNano(), t.Updated.UnixMicro(), s.limits.Now().UnixMicro(), connection, details, visible,
-		static, party, code(t), seat(t.Queue, c.Joined), seat(t.Queue, c.Left),
+		static, party, code(t), seat(t.Queue, c.Joined), seat(t.Queue, c.Left), max(1, s.limits.Assigned.Milliseconds()),
 	}, seats(t)...), nil
 }
 

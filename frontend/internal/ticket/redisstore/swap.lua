@@ -4,7 +4,8 @@
 -- after, Open Match ticket before and after, updated in ns and us, now in us,
 -- connection and details of the assignment, 1 if players see it, players' ticket
 -- (protobuf) and party (JSON) if they are others than before, code of the party, seat
--- that is taken and seat that is given back, each or empty, then all seats.
+-- that is taken and seat that is given back, each or empty, ms for which an assigned
+-- ticket is remembered, then all seats.
 -- Returns {'done'}, {'gone'}, {'conflict'}, {'seat', id of its ticket} if another
 -- ticket has the seat that is to be taken or, for a ticket that begins to wait and
 -- whose assignment came before, {'early', connection, details}.
@@ -66,8 +67,14 @@ if after == 'assigned' or after == 'ended' or after == 'none' then
   if ARGV[17] ~= '' then
     redis.call('DEL', prefix .. 'code:' .. ARGV[17])
   end
-  for i = 20, #ARGV do
+  for i = 21, #ARGV do
     give_back(ARGV[i])
+    if after == 'assigned' then
+      -- A seat is the length of the queue's name, that name and the player.
+      local digits = string.match(ARGV[i], '^%d+')
+      local player = string.sub(ARGV[i], #digits + tonumber(digits) + 3)
+      redis.call('SET', prefix .. 'played:' .. player, id, 'PX', ARGV[20])
+    end
   end
 end
 if after == 'none' then

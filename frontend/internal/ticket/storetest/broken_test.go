@@ -34,6 +34,7 @@ type broken struct {
 	create func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error)
 	get    func(ctx context.Context, id string) (ticket.Ticket, error)
 	find   func(ctx context.Context, code string) (ticket.Ticket, error)
+	of     func(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error)
 	watch  func(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error)
 	update func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error)
 	assign func(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error)
@@ -48,6 +49,9 @@ func (b *broken) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, er
 func (b *broken) Get(ctx context.Context, id string) (ticket.Ticket, error) { return b.get(ctx, id) }
 func (b *broken) Find(ctx context.Context, code string) (ticket.Ticket, error) {
 	return b.find(ctx, code)
+}
+func (b *broken) Of(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error) {
+	return b.of(ctx, player, queues)
 }
 func (b *broken) Watch(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
 	return b.watch(ctx, id)
@@ -71,7 +75,7 @@ func pause() { time.Sleep(time.Millisecond) }
 func breaking(change func(b *broken, m *ticket.Memory)) Open {
 	return func(_ testing.TB, l ticket.Limits) ticket.Store {
 		m := ticket.NewMemory(l)
-		b := &broken{Store: m, create: m.Create, get: m.Get, find: m.Find, watch: m.Watch, update: m.Update, assign: m.Assign, lose: m.Lose, open: m.Open, close: m.Close}
+		b := &broken{Store: m, create: m.Create, get: m.Get, find: m.Find, of: m.Of, watch: m.Watch, update: m.Update, assign: m.Assign, lose: m.Lose, open: m.Open, close: m.Close}
 		change(b, m)
 		return b
 	}
@@ -281,6 +285,12 @@ var brokenStores = []struct {
 		}
 		b.find = func(ctx context.Context, code string) (ticket.Ticket, error) { return m.Get(ctx, seen[code]) }
 	}), []string{"Gathering", "GatheringAges"}},
+	{"forgets where players play", breaking(func(b *broken, m *ticket.Memory) {
+		b.of = func(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error) {
+			found, err := m.Of(ctx, player, queues)
+			return slices.DeleteFunc(found, func(t ticket.Ticket) bool { return t.Ended() }), err
+		}
+	}), []string{"TicketsOfAPlayer"}},
 	{"joins a party that has changed", breaking(func(b *broken, m *ticket.Memory) {
 		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
 			if t, err := m.Get(ctx, id); err == nil && e.Kind == ticket.Join {

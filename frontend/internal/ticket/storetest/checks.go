@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"torikumi/frontend/internal/ticket"
@@ -296,4 +297,43 @@ func closed(h *harness) {
 	}
 	h.event("2", event(ticket.AbortCreate), ticket.None, ticket.Nothing)
 	h.event("1", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+}
+
+// A player's tickets are those that have not ended, and the last that was assigned.
+func ofPlayer(h *harness) {
+	has := func(player string, want ...string) {
+		h.Helper()
+		found, err := h.Of(h.Context(), player, []string{"a", "10-letters", "q"})
+		var got []string
+		for _, t := range found {
+			got = append(got, t.ID)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			h.Errorf("tickets of %s: %q, %v; want %q", player, got, err, want)
+		}
+	}
+	has("x")
+	h.wait("q", "1", "x", "y:z")
+	h.wait("10-letters", "2", "x")
+	h.wait("elsewhere", "3", "x")
+	has("x", "2", "1")
+	has("y:z", "1")
+	h.event("2", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+	has("x", "1")
+	h.assign("om-1", true)
+	has("x", "1")
+	has("y:z", "1")
+	h.wait("q", "4", "x")
+	has("x", "4", "1")
+	h.pass(time.Second)
+	h.assign("om-4", true)
+	has("x", "4")
+	has("y:z", "1")
+	h.gather("5", "x", 2)
+	has("x", "5", "4")
+	h.pass(assigned - time.Second)
+	has("x", "4")
+	has("y:z")
+	h.pass(time.Second)
+	has("x")
 }

@@ -46,6 +46,7 @@ var checks = []check{
 	{"Room", room},
 	{"Gathering", gathering},
 	{"Removing", removing},
+	{"TicketsOfAPlayer", ofPlayer},
 	{"GatheringAges", gatheringAges},
 	{"Watch", watch},
 	{"Close", closed},

@@ -1,0 +1,64 @@
+package frontend_test
+
+import (
+	"net/http"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+
+	"torikumi/pkg/eventually"
+	"torikumi/pkg/rpc"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+// TestWhereAmI: a client that has crashed finds its player's tickets again, at any
+// frontend, and nobody else's.
+func TestWhereAmI(t *testing.T) {
+	a, b, _ := replicas(t)
+	list := func(s *harness, player string) []ticket {
+		t.Helper()
+		var out struct{ Tickets []ticket }
+		decode(t, s.do(player, "GET", "/v1/tickets", ""), http.StatusOK, &out)
+		return out.Tickets
+	}
+	if got := list(a, "alice"); len(got) != 0 {
+		t.Errorf("nowhere: %+v", got)
+	}
+	party := a.gather(`{"size":2}`)
+	if got := list(b, "alice"); len(got) != 1 || got[0].ID != party.ID || got[0].State != "GATHERING" || got[0].Party.Code != party.Party.Code {
+		t.Errorf("gathering: %+v", got)
+	}
+	a.join("bob", party.Party.Code)
+	solo := a.do("bob", "POST", "/v1/tickets", `{"queue":"session"}`).ticket(t)
+	if got := list(b, "bob"); len(got) != 2 || got[0].ID != solo.ID || got[1].ID != party.ID || got[1].State != "SEARCHING" {
+		t.Errorf("bob searches twice: %+v", got)
+	}
+	a.director.announce(announcement(nil, a.om.one(t, party.ID).GetId()))
+	eventually.True(t, "bob plays", func() bool {
+		got := list(b, "bob")
+		return len(got) == 2 && got[1].State == "ASSIGNED" && got[1].Server.Connection == "10.0.0.7:7001" && got[1].JoinToken == nil
+	})
+	var join struct{ JWT string }
+	decode(t, b.do("bob", "POST", "/v1/tickets/"+party.ID+"/join-token", ""), http.StatusOK, &join)
+	a.checkJoin(join.JWT, "bob", "")
+	a.do("bob", "DELETE", "/v1/tickets/"+solo.ID, "")
+	if got := list(b, "bob"); len(got) != 1 || got[0].ID != party.ID {
+		t.Errorf("bob plays alone: %+v", got)
+	}
+	if got := list(b, "eve"); len(got) != 0 {
+		t.Errorf("eve: %+v", got)
+	}
+	if r := b.backend("GET", "/v1/tickets", ""); r.code != http.StatusForbidden {
+		t.Errorf("a backend: %d %s", r.code, r.body)
+	}
+	conn, err := rpc.Dial(b.addrs.GRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+b.token("bob"))
+	got, err := torikumiv1.NewFrontendServiceClient(conn).ListTickets(ctx, &torikumiv1.ListTicketsRequest{})
+	if err != nil || len(got.GetTickets()) != 1 || got.GetTickets()[0].GetState() != torikumiv1.TicketState_ASSIGNED {
+		t.Errorf("over gRPC: %v, %v", got, err)
+	}
+}
