@@ -314,8 +314,15 @@ func TestBadTokens(t *testing.T) {
 		"issuer":   {mint(func(o *signing.PlayerMinterOptions) { o.Issuer = "https://evil.example" }), "wrong_issuer"},
 		"audience": {mint(func(o *signing.PlayerMinterOptions) { o.Audience = "shop" }), "wrong_audience"},
 	} {
-		for _, path := range []string{"/v1/tickets/x", "/v1/tickets/x/events", "/play/eu"} {
+		for i, path := range []string{"/v1/tickets/x", "/v1/tickets/x/events", "/play/eu"} {
 			r := s.send(t.Context(), test.raw, "GET", path, http.NoBody)
+			if name == "other keys" && i > 0 { // the issuer has just been asked, and may have a new key
+				checkProblem(t, r, because(problem.New(503, "the token's key is not known, or not yet; try again"), "unknown_key"))
+				if r.header.Get("Retry-After") != "10" {
+					t.Errorf("%s: %v", name, r.header)
+				}
+				continue
+			}
 			want := because(problem.New(401, "player token refused: "+test.reason), test.reason)
 			if name == "cut" { // how it is broken depends on where it is cut
 				var p problem.Problem

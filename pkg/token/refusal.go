@@ -20,7 +20,8 @@ const (
 	ReasonBadHeader Reason = "bad_header"
 	// ReasonBadKeyID: "kid" is missing or cannot be the id of a key.
 	ReasonBadKeyID Reason = "bad_key_id"
-	// ReasonUnknownKey: the issuer publishes no key with this id.
+	// ReasonUnknownKey: the issuer publishes no key with this id, or has begun to
+	// since it was last asked. Retryable: nobody can tell a new key from a forged id.
 	ReasonUnknownKey Reason = "unknown_key"
 	// ReasonKeysUnavailable: the issuer's keys could not be had, so nobody can
 	// tell. Retryable.
@@ -78,7 +79,7 @@ func (r *Refusal) Unwrap() error { return r.Cause }
 // Retryable reports whether the same token may be accepted a little later.
 func (r *Refusal) Retryable() bool {
 	switch r.Reason {
-	case ReasonKeysUnavailable, ReasonJournalUnavailable, ReasonNotYetValid, ReasonIssuedInFuture:
+	case ReasonUnknownKey, ReasonKeysUnavailable, ReasonJournalUnavailable, ReasonNotYetValid, ReasonIssuedInFuture:
 		return true
 	}
 	return false

@@ -23,10 +23,10 @@ const (
 	// DefaultRefresh is the time between two fetches of RemoteKeys; each wait is
 	// up to a fifth shorter, so that gates spread out.
 	DefaultRefresh = 5 * time.Minute
-	// unknownKeyInterval is the least time between two fetches that unknown key
+	// UnknownKeyInterval is the least time between two fetches that unknown key
 	// ids cause: shorter learns a new key sooner and lets forged tokens put more
 	// load on the issuer.
-	unknownKeyInterval = 10 * time.Second
+	UnknownKeyInterval = 10 * time.Second
 	// maxStale is how long the last good set is used while no fetch succeeds:
 	// longer bridges longer outages, and trusts a revoked key for longer if
 	// someone keeps us from fetching.
@@ -153,17 +153,22 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (crypto.PublicKey, err
 		now := r.opts.Now()
 		f := r.flight
 		joined := f != nil
-		if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= unknownKeyInterval) {
+		if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= UnknownKeyInterval) {
 			r.asked, r.unknownAt = true, now
 			f = r.launch()
 		}
 		r.mu.Unlock()
-		if f != nil {
-			select {
-			case <-f.done:
-			case <-ctx.Done():
-				return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
+		if f == nil {
+			key, err := r.known(kid)
+			if errors.Is(err, ErrUnknownKey) {
+				err = ErrKeyNotAsked
 			}
+			return key, err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
 		}
 		// A fetch that was under way may have been answered before the key was
 		// published.

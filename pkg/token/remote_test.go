@@ -322,6 +322,46 @@ func TestUnknownKey(t *testing.T) {
 	})
 }
 
+// TestFloodOfForgedIDs: a key that is published while forged ids keep coming is known
+// within the interval; until then its tokens are refused as retryable.
+func TestFloodOfForgedIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before, after := tokentest.NewIssuer(tokentest.EC()), tokentest.NewIssuer(tokentest.EC())
+		w := &wire{handler: before}
+		r := newRemote(t, w, nil)
+		if _, err := r.Key(t.Context(), before.KeyID); err != nil {
+			t.Fatal(err)
+		}
+		for emergency := range 5 {
+			// Published at the worst time: right after a fetch.
+			for fetches := w.fetches.Load(); w.fetches.Load() == fetches; time.Sleep(100 * time.Millisecond) {
+				if _, err := r.Key(t.Context(), "forged"); !errors.Is(err, token.ErrUnknownKey) {
+					t.Fatal(err)
+				}
+			}
+			before, after = after, before
+			w.set(before)
+			published := time.Now()
+			for n := 0; ; n++ {
+				_, err := r.Key(t.Context(), before.KeyID)
+				if err == nil {
+					break
+				}
+				if waited := time.Since(published); !errors.Is(err, token.ErrKeyNotAsked) || waited > token.UnknownKeyInterval {
+					t.Fatalf("emergency %d: %v after %v", emergency, err, waited)
+				}
+				for i := range 10 {
+					_, err := r.Key(t.Context(), fmt.Sprint("forged-", n, "-", i))
+					if !errors.Is(err, token.ErrUnknownKey) {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+	})
+}
+
 func TestBeforeFirstFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := tokentest.NewIssuer(tokentest.EC())

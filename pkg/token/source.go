@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"errors"
+	"fmt"
 )
 
 // KeySource finds the public key that a token names. Implementations are safe
@@ -19,6 +20,9 @@ type KeySource interface {
 var (
 	// ErrUnknownKey means that the issuer has no key with this id.
 	ErrUnknownKey = errors.New("unknown key")
+	// ErrKeyNotAsked is an ErrUnknownKey that is not certain: the issuer was asked
+	// for other keys just before, and is not asked again within UnknownKeyInterval.
+	ErrKeyNotAsked = fmt.Errorf("%w, and the issuer is not asked again yet", ErrUnknownKey)
 	// ErrKeysUnavailable means that the issuer's keys could not be had, or are
 	// older than the outage that is bridged.
 	ErrKeysUnavailable = errors.New("keys unavailable")

@@ -6,7 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"net/http"
 	"strings"
+
+	"google.golang.org/grpc/codes"
 
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/playertoken"
@@ -96,6 +99,11 @@ func (a *Authenticator) verify(ctx context.Context, raw string) (Caller, error) 
 	reason := string(refusal.Reason)
 	if refusal.Reason == token.ReasonKeysUnavailable {
 		return Caller{}, errUnavailable(reason, "player tokens cannot be checked at the moment")
+	}
+	if errors.Is(err, token.ErrKeyNotAsked) {
+		e := failed(codes.Unavailable, http.StatusServiceUnavailable, reason, "the token's key is not known, or not yet; try again")
+		e.RetryAfter = token.UnknownKeyInterval
+		return Caller{}, e
 	}
 	return Caller{}, errUnauthenticated(reason, "player token refused: "+reason)
 }
