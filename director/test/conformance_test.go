@@ -18,7 +18,7 @@ import (
 // rules.
 func TestConformance(t *testing.T) {
 	f := startFleet(t)
-	target := conformance.Target{Namespace: f.namespace, Add: f.add, Touch: f.touch, End: f.end}
+	target := conformance.Target{Namespace: f.namespace, Add: f.addWith, Counts: f.counts, Touch: f.touch, End: f.end}
 
 	t.Run("service", func(t *testing.T) {
 		files := f.ClientFiles(t)

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"torikumi/director/internal/servers"
+	"torikumi/director/test/conformance"
 	v1 "torikumi/miniagones/kubernetes/api/v1"
 	"torikumi/miniagones/kubernetes/controller"
 	"torikumi/miniagones/kubernetes/kubetest"
@@ -80,10 +81,27 @@ func (f *fleet) lead(t *testing.T) {
 // add makes a GameServer, and takes it away at the end of the test.
 func (f *fleet) add(t testing.TB, s servers.Server) {
 	t.Helper()
+	f.addWith(t, s, conformance.Counts{})
+}
+
+func (f *fleet) addWith(t testing.TB, s servers.Server, has conformance.Counts) {
+	t.Helper()
 	gs := &v1.GameServer{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name, Labels: s.Labels, Annotations: s.Annotations},
 		Spec:       v1.GameServerSpec{Template: runtime.RawExtension{Raw: []byte(`{"spec":{"containers":[{"name":"game","image":"none"}]}}`)}},
 		Status:     v1.GameServerStatus{State: s.State, Address: s.Address, NodeName: "node-1"},
+	}
+	for name, c := range has.Counters {
+		if gs.Status.Counters == nil {
+			gs.Status.Counters = make(map[string]v1.CounterStatus)
+		}
+		gs.Status.Counters[name] = v1.CounterStatus(c)
+	}
+	for name, l := range has.Lists {
+		if gs.Status.Lists == nil {
+			gs.Status.Lists = make(map[string]v1.ListStatus)
+		}
+		gs.Status.Lists[name] = v1.ListStatus{Capacity: l.Capacity, Values: l.Values}
 	}
 	for _, p := range s.Ports {
 		gs.Status.Ports = append(gs.Status.Ports, v1.GameServerStatusPort{Name: p.Name, Port: p.Number})
@@ -95,6 +113,22 @@ func (f *fleet) add(t testing.TB, s servers.Server) {
 		_ = f.patch(context.Background(), s.Name, `{"metadata":{"finalizers":null}}`)
 		_ = f.remove(s.Name)
 	})
+}
+
+func (f *fleet) counts(t testing.TB, name string) conformance.Counts {
+	t.Helper()
+	gs := f.object(name)
+	if err := f.Admin.Get(t.Context(), client.ObjectKeyFromObject(gs), gs); err != nil {
+		t.Fatal(err)
+	}
+	has := conformance.Counts{Counters: make(map[string]conformance.Counter), Lists: make(map[string]conformance.List)}
+	for name, c := range gs.Status.Counters {
+		has.Counters[name] = conformance.Counter(c)
+	}
+	for name, l := range gs.Status.Lists {
+		has.Lists[name] = conformance.List{Values: l.Values, Capacity: l.Capacity}
+	}
+	return has
 }
 
 func (f *fleet) object(name string) *v1.GameServer {

@@ -51,8 +51,11 @@ func wantedLabels(a queues.Allocation) (map[string]string, error) {
 	if len(a.Selectors) == 0 {
 		return a.Labels, nil
 	}
+	if a.Shared() {
+		return nil, errors.New("allocation.selectors: on one machine each server has a gate, which is for one match: none may have state Allocated")
+	}
 	for _, s := range a.Selectors {
-		if s.State == queues.Allocated || len(s.Counters)+len(s.Lists) > 0 || s.Players != (queues.PlayerSelector{}) {
+		if len(s.Counters)+len(s.Lists) > 0 || s.Players != (queues.PlayerSelector{}) {
 			continue
 		}
 		labels := maps.Clone(s.Labels)

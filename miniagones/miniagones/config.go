@@ -2,9 +2,11 @@ package miniagones
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/pkg/config"
 	"torikumi/pkg/service"
 )
@@ -17,6 +19,8 @@ type Config struct {
 	Fleet          string        `flag:"fleet" default:"local" help:"Name of the fleet."`
 	Namespace      string        `flag:"namespace" default:"default" help:"Namespace of the game servers."`
 	Labels         []string      `flag:"labels" default:"torikumi/allocatable=true" help:"Labels of all game servers, KEY=VALUE."`
+	Counters       []string      `flag:"counters" help:"Counters of all game servers, NAME=CAPACITY or NAME=COUNT/CAPACITY."`
+	Lists          []string      `flag:"lists" help:"Lists of all game servers, NAME=CAPACITY, empty at the start."`
 	Ready          int           `flag:"ready" default:"4" rule:"at least 1" help:"Game servers that are kept Ready."`
 	Max            int           `flag:"max" default:"64" help:"Most game servers at once."`
 	Host           string        `flag:"host" default:"127.0.0.1" rule:"IP address" help:"IP address that players reach the game servers at."`
@@ -31,6 +35,9 @@ func (c *Config) Validate() error {
 	var errs []error
 	if _, err := c.labels(); err != nil {
 		errs = append(errs, err)
+	}
+	if _, err := counts.Parse(c.Counters, c.Lists); err != nil {
+		errs = append(errs, fmt.Errorf("--counters, --lists: %w", err))
 	}
 	if c.Max < c.Ready {
 		errs = append(errs, config.Invalid("max", "must be at least --ready", c.Max))

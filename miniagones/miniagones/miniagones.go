@@ -4,7 +4,7 @@
 // for tests and for studios that run on one machine.
 //
 // Clients see what they see of Agones, except that it
-//   - has no counters, lists and other clusters, and refuses requests for them;
+//   - has no player tracking and no other clusters, and refuses requests for them;
 //   - answers InvalidArgument where Agones's allocator sends the number 422 of
 //     the Kubernetes API as the code, and never has to answer Aborted;
 //   - refuses a label of the SDK at once that Kubernetes would refuse later;
@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"os"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/miniagones/internal/process"
 	"torikumi/miniagones/internal/virtual"
@@ -71,8 +72,12 @@ func New(cfg *Config, h Hooks) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
+	has, err := counts.Parse(cfg.Counters, cfg.Lists)
+	if err != nil {
+		return nil, err
+	}
 	o := fleet.Options{
-		Name: cfg.Fleet, Namespace: cfg.Namespace, Ready: cfg.Ready, Max: cfg.Max, Labels: labels,
+		Name: cfg.Fleet, Namespace: cfg.Namespace, Ready: cfg.Ready, Max: cfg.Max, Labels: labels, Counts: has,
 		Grace: cfg.Grace, Logger: h.Logger,
 	}
 	if cfg.Virtual > 0 {

@@ -31,14 +31,30 @@ type Target struct {
 	// address, where a proxy listens.
 	Addr    string
 	Connect func(t testing.TB, addr string) (servers.Allocator, servers.GameServers)
-	// Add makes a game server.
-	Add func(t testing.TB, s servers.Server)
+	// Add makes a game server, and Counts reads its counters and lists.
+	Add    func(t testing.TB, s servers.Server, has Counts)
+	Counts func(t testing.TB, name string) Counts
 	// Touch changes an annotation of a game server.
 	Touch func(t testing.TB, name string)
 	// Reclaims says that others may give the servers back: they are held then.
 	Reclaims bool
 	// End begins to delete a game server, which is not gone before the test ends.
 	End func(t testing.TB, name string)
+}
+
+// Counts are the counters and lists of a game server.
+type Counts struct {
+	Counters map[string]Counter
+	Lists    map[string]List
+}
+
+// Counter is a number and its bound.
+type Counter struct{ Count, Capacity int64 }
+
+// List holds values, and how many it may.
+type List struct {
+	Values   []string
+	Capacity int64
 }
 
 // Run checks all rules, each with servers of its own.
@@ -62,6 +78,11 @@ func Run(t *testing.T, target Target) {
 		"delete none without list": deleteUnknown,
 		"hold":                     hold,
 		"hold none that ends":      holdEnding,
+		"selectors in order":       inOrder,
+		"metadata":                 metadata,
+		"several matches":          several,
+		"counters and lists":       countersAndLists,
+		"priorities":               priorities,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := proxytest.New(t, "127.0.0.1:0", target.Addr)
@@ -95,6 +116,12 @@ func (s *suite) selector() servers.Selector {
 // add makes a server and returns its name.
 func (s *suite) add(state string, change ...func(*servers.Server)) string {
 	s.Helper()
+	return s.addWith(state, Counts{}, change...)
+}
+
+// addWith is add for a server with counters and lists.
+func (s *suite) addWith(state string, has Counts, change ...func(*servers.Server)) string {
+	s.Helper()
 	s.made++
 	gs := servers.Server{
 		Namespace: s.Namespace, Name: fmt.Sprintf("%s-%d", s.label, s.made), State: state, Address: address,
@@ -104,7 +131,7 @@ func (s *suite) add(state string, change ...func(*servers.Server)) string {
 	for _, c := range change {
 		c(&gs)
 	}
-	s.Add(s.T, gs)
+	s.Add(s.T, gs, has)
 	return gs.Name
 }
 
@@ -123,9 +150,14 @@ func (s *suite) match(n int) *match.Match {
 // that were just made may not have been seen.
 func (s *suite) allocate(m *match.Match) servers.Server {
 	s.Helper()
+	return s.allocateBy(m, s.selector())
+}
+
+func (s *suite) allocateBy(m *match.Match, sel servers.Selector) servers.Server {
+	s.Helper()
 	var got servers.Server
 	eventually.NoError(s, "allocated", func() error {
-		gs, effect, err := s.allocator.Allocate(s.Context(), m, s.selector())
+		gs, effect, err := s.allocator.Allocate(s.Context(), m, sel)
 		if (effect == call.Done) != (err == nil) {
 			s.Fatalf("effect %v with error %v", effect, err)
 		}

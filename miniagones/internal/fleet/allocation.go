@@ -70,6 +70,7 @@ func allocated(s *Server) *allocationpb.AllocationResponse {
 			Annotations: s.Annotations,
 		},
 	}
+	request.Respond(out, s.Counts)
 	for _, p := range s.Ports {
 		out.Ports = append(out.Ports, &allocationpb.AllocationResponse_GameServerStatusPort{Name: p.Name, Port: p.Port})
 	}

@@ -10,7 +10,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/miniagones/internal/virtual"
 	allocationpb "torikumi/proto/agones/allocation"
@@ -92,14 +94,7 @@ func TestUnsupported(t *testing.T) {
 		return &allocationpb.AllocationRequest{GameServerSelectors: []*allocationpb.GameServerSelector{s}}
 	}
 	for name, req := range map[string]*allocationpb.AllocationRequest{
-		"counters":   {Counters: map[string]*allocationpb.CounterAction{"a": {}}},
-		"lists":      {Lists: map[string]*allocationpb.ListAction{"a": {}}},
-		"priorities": {Priorities: []*allocationpb.Priority{{}}},
-		"clusters":   {MultiClusterSetting: &allocationpb.MultiClusterSetting{Enabled: true}},
-		"selector counters": selector(&allocationpb.GameServerSelector{
-			Counters: map[string]*allocationpb.CounterSelector{"a": {}}}),
-		"selector lists": selector(&allocationpb.GameServerSelector{
-			Lists: map[string]*allocationpb.ListSelector{"a": {}}}),
+		"clusters":         {MultiClusterSetting: &allocationpb.MultiClusterSetting{Enabled: true}},
 		"selector players": selector(&allocationpb.GameServerSelector{Players: &allocationpb.PlayerSelector{}}),
 	} {
 		req.Namespace = "default"
@@ -112,6 +107,71 @@ func TestUnsupported(t *testing.T) {
 	_, err := clients(r).Allocate(t.Context(), req)
 	if field := violation(err); status.Code(err) != codes.InvalidArgument || field != "gameServerSelectors[0].gameServerState" {
 		t.Errorf("unknown state: got %v for field %q", err, field)
+	}
+	if r.Snapshot().Totals.Allocated != 0 {
+		t.Error("a refused request has allocated")
+	}
+}
+
+// TestCountersAndLists: servers get further matches as long as they have room, those
+// with least room first, and say in the answer and through the SDK what they have.
+func TestCountersAndLists(t *testing.T) {
+	has := counts.Set{Counters: map[string]counts.Counter{"rooms": {Capacity: 3}}, Lists: map[string]counts.List{"ids": {Capacity: 2}}}
+	r := run(t, fleet.Options{Ready: 2, Max: 2, Backend: new(virtual.Backend), Counts: has})
+	waitReady(t, r, 2)
+	request := func(match string) *allocationpb.AllocationRequest {
+		return &allocationpb.AllocationRequest{
+			Namespace: "default",
+			GameServerSelectors: []*allocationpb.GameServerSelector{
+				{GameServerState: allocationpb.GameServerSelector_ALLOCATED, Counters: map[string]*allocationpb.CounterSelector{"rooms": {MinAvailable: 1}}},
+				{GameServerState: allocationpb.GameServerSelector_READY},
+			},
+			Counters: map[string]*allocationpb.CounterAction{"rooms": {Action: wrapperspb.String("Increment"), Amount: wrapperspb.Int64(1)}},
+			Lists:    map[string]*allocationpb.ListAction{"ids": {AddValues: []string{match}}},
+		}
+	}
+	var names []string
+	for i := range 6 {
+		got, err := clients(r).Allocate(t.Context(), request(fmt.Sprint("m-", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, got.GetGameServerName())
+		rooms, ids := got.GetCounters()["rooms"], got.GetLists()["ids"]
+		if rooms.GetCount().GetValue() != int64(i%3+1) || rooms.GetCapacity().GetValue() != 3 || len(ids.GetValues()) != min(i%3+1, 2) || ids.GetCapacity().GetValue() != 2 {
+			t.Errorf("match %d: %v, %v", i, rooms, ids)
+		}
+	}
+	if names[0] == names[3] || names[0] != names[2] || names[3] != names[5] {
+		t.Errorf("servers: %v", names)
+	}
+	if _, err := clients(r).Allocate(t.Context(), request("m-6")); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
+func TestInvalidCounts(t *testing.T) {
+	r := run(t, fleet.Options{Ready: 1, Max: 1, Backend: new(virtual.Backend)})
+	waitReady(t, r, 1)
+	one, minus, much := wrapperspb.Int64(1), wrapperspb.Int64(-1), wrapperspb.Int64(1001)
+	for want, req := range map[string]*allocationpb.AllocationRequest{
+		"counters[a].action":   {Counters: map[string]*allocationpb.CounterAction{"a": {Action: wrapperspb.String("Reset"), Amount: one}}},
+		"counters[a].amount":   {Counters: map[string]*allocationpb.CounterAction{"a": {Action: wrapperspb.String("Increment"), Amount: minus}}},
+		"counters[b].amount":   {Counters: map[string]*allocationpb.CounterAction{"b": {Amount: one}}},
+		"counters[a].capacity": {Counters: map[string]*allocationpb.CounterAction{"a": {Capacity: minus}}},
+		"lists[a].capacity":    {Lists: map[string]*allocationpb.ListAction{"a": {Capacity: much}}},
+		"priorities[0].key":    {Priorities: []*allocationpb.Priority{{}}},
+		"priorities[1].type":   {Priorities: []*allocationpb.Priority{{Key: "a"}, {Type: 7, Key: "a"}}},
+		"priorities[0].order":  {Priorities: []*allocationpb.Priority{{Key: "a", Order: 7}}},
+		"gameServerSelectors[0].counters[a].count": {GameServerSelectors: []*allocationpb.GameServerSelector{
+			{Counters: map[string]*allocationpb.CounterSelector{"a": {MinCount: 2, MaxCount: 1}}}}},
+		"gameServerSelectors[0].lists[a].available": {GameServerSelectors: []*allocationpb.GameServerSelector{
+			{Lists: map[string]*allocationpb.ListSelector{"a": {MinAvailable: -1}}}}},
+	} {
+		req.Namespace = "default"
+		if _, err := clients(r).Allocate(t.Context(), req); status.Code(err) != codes.InvalidArgument || violation(err) != want {
+			t.Errorf("%s: got %v for %q", want, err, violation(err))
+		}
 	}
 	if r.Snapshot().Totals.Allocated != 0 {
 		t.Error("a refused request has allocated")

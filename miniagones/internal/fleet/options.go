@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/label"
 	"torikumi/miniagones/internal/state"
 )
@@ -28,6 +29,8 @@ type Options struct {
 	Ready, Max int
 	// Labels go on every server, as from a fleet's template.
 	Labels map[string]string
+	// Counts are the counters and lists of every server, as from a fleet's template.
+	Counts counts.Set
 	// Health counts signs of life. The zero value means Agones's defaults: each
 	// 5 s, 3 failures, 5 s after the start. The SDK reports whole seconds,
 	// rounded up.
@@ -103,6 +106,7 @@ func (o *Options) config() state.Config {
 		Name: o.Name, Namespace: o.Namespace,
 		Ready: o.Ready, Max: o.Max,
 		Labels:     o.Labels,
+		Counts:     o.Counts,
 		Health:     health,
 		Session:    o.Session,
 		BackoffMin: o.BackoffMin, BackoffMax: o.BackoffMax,

@@ -107,6 +107,7 @@ func (f *Fleet) sdkGameServer(s *Server) *sdkpb.GameServer {
 		}},
 		Status: &sdkpb.GameServer_Status{State: string(s.State), Address: s.Address},
 	}
+	sdkserver.ShowCounts(out.Status, s.Counts)
 	if !s.Deleted.IsZero() {
 		out.ObjectMeta.DeletionTimestamp = s.Deleted.Unix()
 	}

@@ -11,7 +11,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/label"
 	"torikumi/miniagones/internal/state"
 	"torikumi/pkg/agones"
@@ -65,6 +67,10 @@ func Read(req *allocationpb.AllocationRequest) (state.Allocation, error) {
 	if err := label.CheckAnnotations(patch.GetAnnotations()); err != nil {
 		return a, Invalid(field+".annotations", err)
 	}
+	a.Priorities, a.Actions = priorities(req), actions(req)
+	if wrong := append(counts.CheckPriorities(a.Priorities), a.Actions.Check()...); len(wrong) > 0 {
+		return a, Invalid(wrong[0].Field, errors.New(wrong[0].Rule))
+	}
 	a.Labels, a.Annotations = maps.Clone(patch.GetLabels()), maps.Clone(patch.GetAnnotations())
 	return a, nil
 }
@@ -81,8 +87,9 @@ func readSelector(field string, s *allocationpb.GameServerSelector) (state.Selec
 	if err := label.CheckLabels(sel.Labels); err != nil {
 		return sel, Invalid(field+".matchLabels", err)
 	}
-	if len(s.GetCounters()) > 0 || len(s.GetLists()) > 0 {
-		return sel, unsupported(field, "counters and lists")
+	sel.Counts = countSelector(s)
+	if wrong := sel.Counts.Check(); len(wrong) > 0 {
+		return sel, Invalid(field+"."+wrong[0].Field, errors.New(wrong[0].Rule))
 	}
 	if s.GetPlayers() != nil {
 		return sel, unsupported(field, "player counts")
@@ -90,17 +97,68 @@ func readSelector(field string, s *allocationpb.GameServerSelector) (state.Selec
 	return sel, nil
 }
 
-// refuseUnsupported refuses what the fleet would have to ignore: servers here
-// have no counters and lists, and there is one cluster.
+func countSelector(s *allocationpb.GameServerSelector) counts.Selector {
+	out := counts.Selector{Counters: make(map[string]counts.CounterSelector), Lists: make(map[string]counts.ListSelector)}
+	for name, c := range s.GetCounters() {
+		out.Counters[name] = counts.CounterSelector{
+			MinCount: c.GetMinCount(), MaxCount: c.GetMaxCount(), MinAvailable: c.GetMinAvailable(), MaxAvailable: c.GetMaxAvailable(),
+		}
+	}
+	for name, l := range s.GetLists() {
+		out.Lists[name] = counts.ListSelector{ContainsValue: l.GetContainsValue(), MinAvailable: l.GetMinAvailable(), MaxAvailable: l.GetMaxAvailable()}
+	}
+	return out
+}
+
+func priorities(req *allocationpb.AllocationRequest) (out []counts.Priority) {
+	for _, p := range req.GetPriorities() {
+		out = append(out, counts.Priority{Type: p.GetType().String(), Key: p.GetKey(), Order: p.GetOrder().String()})
+	}
+	return out
+}
+
+func actions(req *allocationpb.AllocationRequest) counts.Actions {
+	out := counts.Actions{Counters: make(map[string]counts.CounterAction), Lists: make(map[string]counts.ListAction)}
+	for name, c := range req.GetCounters() {
+		to := counts.CounterAction{Amount: number(c.GetAmount()), Capacity: number(c.GetCapacity())}
+		if c.GetAction() != nil {
+			to.Action = &c.Action.Value
+		}
+		out.Counters[name] = to
+	}
+	for name, l := range req.GetLists() {
+		out.Lists[name] = counts.ListAction{AddValues: l.GetAddValues(), DeleteValues: l.GetDeleteValues(), Capacity: number(l.GetCapacity())}
+	}
+	return out
+}
+
+func number(v *wrapperspb.Int64Value) *int64 {
+	if v == nil {
+		return nil
+	}
+	return &v.Value
+}
+
+// Respond writes a server's counters and lists into the answer.
+func Respond(out *allocationpb.AllocationResponse, of counts.Set) {
+	if len(of.Counters) > 0 {
+		out.Counters = make(map[string]*allocationpb.AllocationResponse_CounterStatus)
+	}
+	for name, c := range of.Counters {
+		out.Counters[name] = &allocationpb.AllocationResponse_CounterStatus{Count: wrapperspb.Int64(c.Count), Capacity: wrapperspb.Int64(c.Capacity)}
+	}
+	if len(of.Lists) > 0 {
+		out.Lists = make(map[string]*allocationpb.AllocationResponse_ListStatus)
+	}
+	for name, l := range of.Lists {
+		out.Lists[name] = &allocationpb.AllocationResponse_ListStatus{Values: l.Values, Capacity: wrapperspb.Int64(l.Capacity)}
+	}
+}
+
+// refuseUnsupported refuses what the fleet would have to ignore: there is one
+// cluster.
 func refuseUnsupported(req *allocationpb.AllocationRequest) error {
-	switch {
-	case len(req.GetCounters()) > 0:
-		return unsupported("counters", "counters")
-	case len(req.GetLists()) > 0:
-		return unsupported("lists", "lists")
-	case len(req.GetPriorities()) > 0:
-		return unsupported("priorities", "counters and lists")
-	case req.GetMultiClusterSetting().GetEnabled():
+	if req.GetMultiClusterSetting().GetEnabled() {
 		return unsupported("multiClusterSetting", "other clusters")
 	}
 	return nil

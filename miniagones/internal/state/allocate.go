@@ -4,6 +4,7 @@ import (
 	"sort"
 	"time"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/pkg/agones"
 )
 
@@ -13,6 +14,8 @@ type Selector struct {
 	Labels map[string]string
 	// State is Ready, or Allocated to go on with a server that is in use.
 	State State
+	// Counts bound the server's counters and lists.
+	Counts counts.Selector
 }
 
 // Allocation asks for one server.
@@ -22,8 +25,12 @@ type Allocation struct {
 	Selectors []Selector
 	// Spread takes any server that fits instead of the one that comes first.
 	Spread bool
-	// Labels and Annotations are put on the server in the same step.
+	// Priorities choose among the servers that fit a selector.
+	Priorities []counts.Priority
+	// Labels and Annotations are put on the server in the same step, and Actions
+	// are done.
 	Labels, Annotations map[string]string
+	Actions             counts.Actions
 }
 
 // Allocate picks a server, makes it Allocated and returns that version. The
@@ -33,30 +40,31 @@ func (f *Fleet) Allocate(a Allocation, now time.Time) (*Server, error) {
 		return nil, ErrNoneFits
 	}
 	for _, sel := range a.Selectors {
-		r := f.find(sel, a.Spread)
+		r := f.find(sel, a)
 		if r == nil {
 			continue
 		}
-		f.allocate(r, a.Labels, a.Annotations, now)
+		f.allocate(r, a, now)
 		return r.cur, nil
 	}
 	return nil, ErrNoneFits
 }
 
-func (f *Fleet) allocate(r *record, labels, annotations map[string]string, now time.Time) {
+func (f *Fleet) allocate(r *record, a Allocation, now time.Time) {
 	if f.cfg.Session > 0 {
 		r.sessionEnd = now.Add(f.cfg.Session)
 	}
 	f.input(r, InputAllocate, func(s *Server) {
-		if len(labels) > 0 {
-			s.Labels = with(s.Labels, labels)
+		if len(a.Labels) > 0 {
+			s.Labels = with(s.Labels, a.Labels)
 		}
-		s.Annotations = with(s.Annotations, annotations)
+		s.Counts = a.Actions.Apply(s.Counts)
+		s.Annotations = with(s.Annotations, a.Annotations)
 		s.Annotations[agones.LastAllocatedAnnotation] = now.Format(time.RFC3339Nano)
 	})
 }
 
-func (f *Fleet) find(sel Selector, spread bool) *record {
+func (f *Fleet) find(sel Selector, a Allocation) *record {
 	state := &f.ready
 	if sel.State == agones.Allocated {
 		state = &f.allocated
@@ -67,16 +75,23 @@ func (f *Fleet) find(sel Selector, spread bool) *record {
 		return nil
 	}
 	first := 0
-	if spread {
+	if a.Spread {
 		first = f.cfg.Pick(n)
 	}
+	var best *record
 	for i := range n {
 		r := f.servers[candidates.names[(first+i)%n]]
-		if r.cur.State == sel.State && !r.cur.Going() && hasLabels(r.cur, sel.Labels) {
+		if r.cur.State != sel.State || r.cur.Going() || !hasLabels(r.cur, sel.Labels) || !sel.Counts.Matches(r.cur.Counts) {
+			continue
+		}
+		if len(a.Priorities) == 0 {
 			return r
 		}
+		if best == nil || counts.Compare(a.Priorities, r.cur.Counts, best.cur.Counts) < 0 {
+			best = r
+		}
 	}
-	return nil
+	return best
 }
 
 // List returns the servers that carry all the labels, by name. Without a

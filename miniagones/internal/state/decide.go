@@ -109,6 +109,7 @@ func (f *Fleet) create(now time.Time) *Server {
 		UID:         f.cfg.NewUID(),
 		Generation:  1,
 		Created:     now,
+		Counts:      f.cfg.Counts,
 		Labels:      with(f.cfg.Labels, map[string]string{agones.FleetLabel: f.cfg.Name}),
 		Annotations: make(map[string]string),
 		State:       agones.PortAllocation,

@@ -112,7 +112,7 @@ func (f *Fleet) SDKAllocate(name string, now time.Time) error {
 	if r == nil {
 		return err
 	}
-	f.allocate(r, nil, nil, now)
+	f.allocate(r, Allocation{}, now)
 	return nil
 }
 

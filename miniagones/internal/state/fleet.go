@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/pkg/agones"
 )
 
@@ -28,6 +29,8 @@ type Config struct {
 	Max int
 	// Labels go on every server.
 	Labels map[string]string
+	// Counts are the counters and lists of every server at its start.
+	Counts counts.Set
 	Health Health
 	// Session is how long a server stays Allocated before it is shut down, for
 	// servers that can't say themselves that they are done; zero: for ever.
@@ -59,6 +62,9 @@ func (c *Config) validate() error {
 	check(c.BackoffMin > 0, "BackoffMin", "must be positive")
 	check(c.BackoffMax >= c.BackoffMin, "BackoffMax", "must be at least BackoffMin")
 	check(c.NewName != nil && c.NewUID != nil && c.Pick != nil, "NewName, NewUID, Pick", "must be set")
+	if err := c.Counts.Check(); err != nil {
+		errs = append(errs, fmt.Errorf("Counts: %w", err))
+	}
 	if !c.Health.Disabled {
 		check(c.Health.Period > 0, "Health.Period", "must be positive")
 		check(c.Health.FailureThreshold > 0, "Health.FailureThreshold", "must be positive")

@@ -3,6 +3,7 @@ package state
 import (
 	"time"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/pkg/agones"
 )
 
@@ -45,6 +46,7 @@ type Server struct {
 	State               State
 	Address, NodeName   string
 	Ports               []Port
+	Counts              counts.Set
 	// ReservedUntil is when a Reserved server becomes Ready again; zero means
 	// not by itself.
 	ReservedUntil time.Time

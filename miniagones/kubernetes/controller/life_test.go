@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -107,6 +108,32 @@ func count(servers []v1.GameServer, want int) error {
 		return fmt.Errorf("%d servers", len(servers))
 	}
 	return nil
+}
+
+// TestCounters: a fleet's servers begin with its counters and lists, an allocation
+// changes them, and what the game server sees of them is that.
+func TestCounters(t *testing.T) {
+	h := newHarness(t, "counters")
+	addrs := h.controller()
+	h.create(changed(t, h.fleet("dense", conformance.ModeServe, 1),
+		`{"spec":{"template":{"spec":{"counters":{"rooms":{"count":1,"capacity":2}},"lists":{"ids":{"capacity":3,"values":["a"]}}}}}}`))
+	gs := h.ready(1)[0]
+	if gs.Status.Counters["rooms"] != (v1.CounterStatus{Count: 1, Capacity: 2}) || gs.Status.Lists["ids"].Capacity != 3 || !slices.Equal(gs.Status.Lists["ids"].Values, []string{"a"}) {
+		t.Fatalf("at the start: %+v", gs.Status)
+	}
+	req := &allocationpb.AllocationRequest{
+		Namespace: h.namespace, GameServerSelectors: []*allocationpb.GameServerSelector{{Counters: map[string]*allocationpb.CounterSelector{"rooms": {MinAvailable: 1}}}},
+		Counters: map[string]*allocationpb.CounterAction{"rooms": {Action: wrapperspb.String("Increment"), Amount: wrapperspb.Int64(1)}},
+		Lists:    map[string]*allocationpb.ListAction{"ids": {AddValues: []string{"b"}}},
+	}
+	got, err := allocationpb.NewAllocationServiceClient(h.dial(addrs.GRPC)).Allocate(h.Context(), req)
+	if err != nil || got.GetGameServerName() != gs.Name || got.GetCounters()["rooms"].GetCount().GetValue() != 2 || !slices.Equal(got.GetLists()["ids"].GetValues(), []string{"a", "b"}) {
+		t.Fatalf("%v, %v", got, err)
+	}
+	held := h.in(agones.Allocated)
+	if len(held) != 1 || held[0].Status.Counters["rooms"].Count != 2 || !slices.Equal(held[0].Status.Lists["ids"].Values, []string{"a", "b"}) {
+		t.Errorf("allocated: %+v", held)
+	}
 }
 
 // TestRollingUpdate: a new template replaces Ready servers and leaves the one in
@@ -229,8 +256,9 @@ func TestRefusals(t *testing.T) {
 	h := newHarness(t, "refusals")
 	h.controller()
 	for field, patch := range map[string]string{
-		"counters":           `{"spec":{"template":{"spec":{"counters":{"rooms":{"count":1}}}}}}`,
-		"lists":              `{"spec":{"template":{"spec":{"lists":{"players":{"capacity":1}}}}}}`,
+		"count":              `{"spec":{"template":{"spec":{"counters":{"rooms":{"count":2,"capacity":1}}}}}}`,
+		"values":             `{"spec":{"template":{"spec":{"lists":{"ids":{"capacity":1,"values":["a","b"]}}}}}}`,
+		"capacity":           `{"spec":{"template":{"spec":{"lists":{"ids":{"capacity":1001}}}}}}`,
 		"players":            `{"spec":{"template":{"spec":{"players":{"initialCapacity":1}}}}}`,
 		"priorities":         `{"spec":{"priorities":[{"type":"Counter","key":"rooms"}]}}`,
 		"allocationOverflow": `{"spec":{"allocationOverflow":{"labels":{"a":"b"}}}}`,

@@ -69,8 +69,11 @@ func gameServerAllocation(t *testing.T, h *harness) {
 		t.Errorf("nothing fits: %+v, %v", got, err)
 	}
 	for body, field := range map[string]string{
-		`{"counters":{"rooms":{}}}`:                                       "spec.counters",
-		`{"selectors":[{"lists":{"a":{}}}]}`:                              "spec.selectors[0].lists",
+		`{"counters":{"rooms":{"action":"Reset","amount":1}}}`:            "spec.counters[rooms].action",
+		`{"lists":{"ids":{"capacity":-1}}}`:                               "spec.lists[ids].capacity",
+		`{"priorities":[{"type":"Number","key":"a"}]}`:                    "spec.priorities[0].type",
+		`{"selectors":[{"lists":{"a":{"minAvailable":-1}}}]}`:             "spec.selectors[0].lists[a].available",
+		`{"selectors":[{"players":{"minAvailable":1}}]}`:                  "spec.selectors[0].players",
 		`{"selectors":[{},{"gameServerState":"Shutdown"}]}`:               "spec.selectors[1].gameServerState",
 		`{"metadata":{"labels":{"a":"b:c"}}}`:                             "spec.metadata.labels",
 		`{"multiClusterSetting":{"enabled":true}}`:                        "spec.multiClusterSetting",

@@ -37,7 +37,7 @@ type FleetList struct {
 
 // FleetSpec says how many servers there are, and what they are made from.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.priorities)",message="priorities: miniagones has no counters and lists"
+// +kubebuilder:validation:XValidation:rule="!has(self.priorities)",message="priorities: miniagones takes servers away by their state alone"
 // +kubebuilder:validation:XValidation:rule="!has(self.allocationOverflow)",message="allocationOverflow: not supported by miniagones"
 type FleetSpec struct {
 	// Replicas is the number of servers in all, those included that are

@@ -74,8 +74,6 @@ type TemplateMetadata struct {
 
 // GameServerSpec says how a server's pod is made.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.counters)",message="counters: miniagones has no counters"
-// +kubebuilder:validation:XValidation:rule="!has(self.lists)",message="lists: miniagones has no lists"
 // +kubebuilder:validation:XValidation:rule="!has(self.players)",message="players: miniagones has no player tracking"
 type GameServerSpec struct {
 	// Container is the container of the pod that is the game server; it may be
@@ -105,10 +103,46 @@ type GameServerSpec struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Template runtime.RawExtension `json:"template"`
 
+	// Counters and Lists that a server has at its start.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=1000
+	Counters map[string]CounterStatus `json:"counters,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxProperties=1000
+	Lists map[string]ListStatus `json:"lists,omitempty"`
+
 	// What Agones has here and miniagones has not.
-	Counters *Unsupported `json:"counters,omitempty"`
-	Lists    *Unsupported `json:"lists,omitempty"`
-	Players  *Unsupported `json:"players,omitempty"`
+	Players *Unsupported `json:"players,omitempty"`
+}
+
+// CounterStatus is a number from 0 to a capacity.
+//
+// +kubebuilder:validation:XValidation:rule="self.count <= self.capacity",message="count: must be at most the capacity"
+type CounterStatus struct {
+	// +optional
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:Minimum=0
+	Count int64 `json:"count"`
+	// +optional
+	// +kubebuilder:default=1000
+	// +kubebuilder:validation:Minimum=0
+	Capacity int64 `json:"capacity"`
+}
+
+// ListStatus holds different values, at most as many as its capacity.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.values) || size(self.values) <= self.capacity",message="values: must be at most as many as the capacity"
+type ListStatus struct {
+	// +optional
+	// +kubebuilder:default=1000
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	Capacity int64 `json:"capacity"`
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MaxLength=1024
+	Values []string `json:"values,omitempty"`
 }
 
 // Unsupported stands for a field that is declared to be refused by name.
@@ -210,6 +244,11 @@ type GameServerStatus struct {
 	Addresses []corev1.NodeAddress `json:"addresses,omitempty"`
 	// +optional
 	NodeName string `json:"nodeName,omitempty"`
+	// Counters and Lists as they are now.
+	// +optional
+	Counters map[string]CounterStatus `json:"counters,omitempty"`
+	// +optional
+	Lists map[string]ListStatus `json:"lists,omitempty"`
 	// ReservedUntil is when a Reserved server becomes Ready again.
 	// +optional
 	ReservedUntil *metav1.MicroTime `json:"reservedUntil,omitempty"`

@@ -9,10 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/label"
 	"torikumi/miniagones/internal/state"
 	v1 "torikumi/miniagones/kubernetes/api/v1"
 	"torikumi/miniagones/kubernetes/internal/allocate"
+	"torikumi/miniagones/kubernetes/internal/kube"
 	"torikumi/pkg/agones"
 )
 
@@ -52,9 +54,8 @@ type spec struct {
 	MultiClusterSetting *struct {
 		Enabled bool `json:"enabled,omitempty"`
 	} `json:"multiClusterSetting,omitempty"`
-	Priorities []json.RawMessage          `json:"priorities,omitempty"`
-	Counters   map[string]json.RawMessage `json:"counters,omitempty"`
-	Lists      map[string]json.RawMessage `json:"lists,omitempty"`
+	Priorities     []counts.Priority `json:"priorities,omitempty"`
+	counts.Actions `json:",inline"`
 }
 
 type patch struct {
@@ -64,10 +65,9 @@ type patch struct {
 
 type selector struct {
 	metav1.LabelSelector `json:",inline"`
-	GameServerState      string                     `json:"gameServerState,omitempty"`
-	Players              json.RawMessage            `json:"players,omitempty"`
-	Counters             map[string]json.RawMessage `json:"counters,omitempty"`
-	Lists                map[string]json.RawMessage `json:"lists,omitempty"`
+	GameServerState      string          `json:"gameServerState,omitempty"`
+	Players              json.RawMessage `json:"players,omitempty"`
+	counts.Selector      `json:",inline"`
 }
 
 type allocationStatus struct {
@@ -79,11 +79,14 @@ type allocationStatus struct {
 	NodeName       string                    `json:"nodeName,omitempty"`
 	Source         string                    `json:"source"`
 	Metadata       *patch                    `json:"metadata,omitempty"`
+
+	Counters map[string]counts.Counter `json:"counters,omitempty"`
+	Lists    map[string]counts.List    `json:"lists,omitempty"`
 }
 
 // request reads an allocation, and reports all that is wrong with it.
 func (a *allocation) request(namespace string) (allocate.Request, field.ErrorList) {
-	r := allocate.Request{Namespace: namespace, Spread: a.Spec.Scheduling == v1.Distributed}
+	r := allocate.Request{Namespace: namespace, Spread: a.Spec.Scheduling == v1.Distributed, Priorities: a.Spec.Priorities, Actions: a.Spec.Actions}
 	path := field.NewPath("spec")
 	errs := a.Spec.unsupported(path)
 	switch a.Spec.Scheduling {
@@ -109,6 +112,7 @@ func (a *allocation) request(namespace string) (allocate.Request, field.ErrorLis
 		}
 		read(path.Child("required"), required)
 	}
+	errs = append(errs, problems(path, append(counts.CheckPriorities(a.Spec.Priorities), a.Spec.Actions.Check()...))...)
 	if err := label.CheckLabels(a.Spec.Metadata.Labels); err != nil {
 		errs = append(errs, field.Invalid(path.Child("metadata", "labels"), a.Spec.Metadata.Labels, err.Error()))
 	}
@@ -120,15 +124,17 @@ func (a *allocation) request(namespace string) (allocate.Request, field.ErrorLis
 }
 
 func (s *spec) unsupported(path *field.Path) (errs field.ErrorList) {
-	refuse := func(present bool, name, what string) {
-		if present {
-			errs = append(errs, field.Forbidden(path.Child(name), "miniagones has no "+what))
-		}
+	if s.MultiClusterSetting != nil && s.MultiClusterSetting.Enabled {
+		errs = append(errs, field.Forbidden(path.Child("multiClusterSetting"), "miniagones has no other clusters"))
 	}
-	refuse(s.MultiClusterSetting != nil && s.MultiClusterSetting.Enabled, "multiClusterSetting", "other clusters")
-	refuse(len(s.Priorities) > 0, "priorities", "counters and lists")
-	refuse(len(s.Counters) > 0, "counters", "counters")
-	refuse(len(s.Lists) > 0, "lists", "lists")
+	return errs
+}
+
+// problems are errors of fields below a path.
+func problems(path *field.Path, wrong []counts.Problem) (errs field.ErrorList) {
+	for _, p := range wrong {
+		errs = append(errs, field.Invalid(path.Child(p.Field), "", p.Rule))
+	}
 	return errs
 }
 
@@ -146,10 +152,10 @@ func (s *selector) read(path *field.Path) (allocate.Selector, field.ErrorList) {
 	default:
 		errs = append(errs, field.NotSupported(path.Child("gameServerState"), s.GameServerState, []string{agones.Ready, agones.Allocated}))
 	}
-	for name, present := range map[string]bool{"players": len(s.Players) > 0, "counters": len(s.Counters) > 0, "lists": len(s.Lists) > 0} {
-		if present {
-			errs = append(errs, field.Forbidden(path.Child(name), "miniagones has no "+name))
-		}
+	errs = append(errs, problems(path, s.Selector.Check())...)
+	sel.Counts = s.Selector
+	if len(s.Players) > 0 {
+		errs = append(errs, field.Forbidden(path.Child("players"), "miniagones has no player tracking"))
 	}
 	return sel, errs
 }
@@ -159,7 +165,9 @@ func answer(state string, gs *v1.GameServer) *allocationStatus {
 	if gs == nil {
 		return &allocationStatus{State: state, Source: "local"}
 	}
+	has := kube.Counts(gs)
 	return &allocationStatus{
+		Counters: has.Counters, Lists: has.Lists,
 		State: state, GameServerName: gs.Name, Ports: gs.Status.Ports, Address: gs.Status.Address, Addresses: gs.Status.Addresses,
 		NodeName: gs.Status.NodeName, Source: "local", Metadata: &patch{Labels: gs.Labels, Annotations: gs.Annotations},
 	}

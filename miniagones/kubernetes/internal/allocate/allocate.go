@@ -21,8 +21,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/state"
 	v1 "torikumi/miniagones/kubernetes/api/v1"
+	"torikumi/miniagones/kubernetes/internal/kube"
 	"torikumi/pkg/agones"
 )
 
@@ -39,6 +41,8 @@ type Selector struct {
 	Labels labels.Selector
 	// State is Ready, or Allocated.
 	State state.State
+	// Counts bound the server's counters and lists.
+	Counts counts.Selector
 }
 
 // Request asks for one server.
@@ -48,8 +52,13 @@ type Request struct {
 	Selectors []Selector
 	// Spread takes any server that fits; else one on the node that has the most.
 	Spread bool
-	// Labels and Annotations are put on the server in the same step.
+	// Priorities choose among the servers that fit a selector: of those on one node,
+	// or of all with Spread.
+	Priorities []counts.Priority
+	// Labels and Annotations are put on the server in the same step, and Actions
+	// are done.
 	Labels, Annotations map[string]string
+	Actions             counts.Actions
 }
 
 // attempts is how many servers an allocation tries.
@@ -120,10 +129,11 @@ func (a *Allocator) pick(ctx context.Context, req Request) (chosen *v1.GameServe
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	servers := a.newest(list.Items)
-	order(servers, req.Spread)
+	order(servers, req)
 	for _, sel := range req.Selectors {
 		for _, gs := range servers {
-			if gs.Status.State != string(sel.State) || !gs.DeletionTimestamp.IsZero() || !sel.Labels.Matches(labels.Set(gs.Labels)) {
+			if gs.Status.State != string(sel.State) || !gs.DeletionTimestamp.IsZero() || !sel.Labels.Matches(labels.Set(gs.Labels)) ||
+				!sel.Counts.Matches(kube.Counts(gs)) {
 				continue
 			}
 			if a.busy[gs.UID] {
@@ -158,10 +168,17 @@ func (a *Allocator) newest(cached []v1.GameServer) []*v1.GameServer {
 	return servers
 }
 
-// order puts servers on full nodes first, or mixes them.
-func order(servers []*v1.GameServer, spread bool) {
-	if spread {
+// order puts servers on full nodes first, or mixes them, and then goes by priorities.
+func order(servers []*v1.GameServer, req Request) {
+	first := func(x, y *v1.GameServer) int {
+		if len(req.Priorities) == 0 {
+			return 0
+		}
+		return counts.Compare(req.Priorities, kube.Counts(x), kube.Counts(y))
+	}
+	if req.Spread {
 		rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
+		slices.SortStableFunc(servers, first)
 		return
 	}
 	load := make(map[string]int)
@@ -172,7 +189,7 @@ func order(servers []*v1.GameServer, spread bool) {
 	}
 	slices.SortFunc(servers, func(x, y *v1.GameServer) int {
 		return cmp.Or(cmp.Compare(load[y.Status.NodeName], load[x.Status.NodeName]),
-			cmp.Compare(x.Status.NodeName, y.Status.NodeName), cmp.Compare(x.Name, y.Name))
+			cmp.Compare(x.Status.NodeName, y.Status.NodeName), first(x, y), cmp.Compare(x.Name, y.Name))
 	})
 }
 
@@ -183,6 +200,9 @@ func (a *Allocator) take(ctx context.Context, gs *v1.GameServer, req Request) (*
 	next.Annotations = with(gs.Annotations, req.Annotations)
 	next.Annotations[agones.LastAllocatedAnnotation] = time.Now().Format(time.RFC3339Nano)
 	next.Status.State = agones.Allocated
+	if len(req.Actions.Counters)+len(req.Actions.Lists) > 0 {
+		kube.SetCounts(next, req.Actions.Apply(kube.Counts(gs)))
+	}
 	err := a.client.Patch(ctx, next, client.MergeFromWithOptions(gs, client.MergeFromWithOptimisticLock{}))
 	a.mu.Lock()
 	defer a.mu.Unlock()

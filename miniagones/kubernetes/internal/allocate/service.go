@@ -18,6 +18,7 @@ import (
 
 	"torikumi/miniagones/internal/request"
 	v1 "torikumi/miniagones/kubernetes/api/v1"
+	"torikumi/miniagones/kubernetes/internal/kube"
 	"torikumi/pkg/agones"
 	allocationpb "torikumi/proto/agones/allocation"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -63,9 +64,12 @@ func (a *allocator) Allocate(ctx context.Context, req *allocationpb.AllocationRe
 	if err != nil {
 		return nil, err
 	}
-	r := Request{Namespace: want.Namespace, Spread: want.Spread, Labels: want.Labels, Annotations: want.Annotations}
+	r := Request{
+		Namespace: want.Namespace, Spread: want.Spread, Priorities: want.Priorities,
+		Labels: want.Labels, Annotations: want.Annotations, Actions: want.Actions,
+	}
 	for _, sel := range want.Selectors {
-		r.Selectors = append(r.Selectors, Selector{Labels: labels.SelectorFromSet(sel.Labels), State: sel.State})
+		r.Selectors = append(r.Selectors, Selector{Labels: labels.SelectorFromSet(sel.Labels), State: sel.State, Counts: sel.Counts})
 	}
 	if r.Namespace == "" {
 		return nil, noneFits("")
@@ -91,6 +95,7 @@ func response(gs *v1.GameServer) *allocationpb.AllocationResponse {
 		GameServerName: gs.Name, Address: gs.Status.Address, NodeName: gs.Status.NodeName, Source: "local",
 		Metadata: &allocationpb.AllocationResponse_GameServerMetadata{Labels: gs.Labels, Annotations: gs.Annotations},
 	}
+	request.Respond(out, kube.Counts(gs))
 	for _, a := range gs.Status.Addresses {
 		out.Addresses = append(out.Addresses, &allocationpb.AllocationResponse_GameServerStatusAddress{Type: string(a.Type), Address: a.Address})
 	}

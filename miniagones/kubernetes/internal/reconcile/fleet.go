@@ -202,7 +202,7 @@ func server(f *v1.Fleet, set string) *v1.GameServer {
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(f, v1.GroupVersion.WithKind("Fleet"))},
 		},
 		Spec:   t.Spec,
-		Status: v1.GameServerStatus{State: agones.PortAllocation},
+		Status: v1.GameServerStatus{State: agones.PortAllocation, Counters: t.Spec.Counters, Lists: t.Spec.Lists},
 	}
 	if gs.Labels == nil {
 		gs.Labels = make(map[string]string)

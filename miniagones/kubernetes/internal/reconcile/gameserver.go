@@ -106,6 +106,7 @@ func (r *gameServers) place(ctx context.Context, gs *v1.GameServer) error {
 	}
 	if gs.Status.State == "" {
 		gs.Status.State = agones.PortAllocation
+		next.Status.Counters, next.Status.Lists = next.Spec.Counters, next.Spec.Lists
 	}
 	err := r.apply(ctx, gs, next, state.InputPlaced)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"torikumi/miniagones/internal/sdkserver"
 	"torikumi/miniagones/internal/state"
 	v1 "torikumi/miniagones/kubernetes/api/v1"
+	"torikumi/miniagones/kubernetes/internal/kube"
 	"torikumi/pkg/agones"
 	sdkpb "torikumi/proto/agones/sdk"
 )
@@ -237,6 +238,7 @@ func show(gs *v1.GameServer) *sdkpb.GameServer {
 		}},
 		Status: &sdkpb.GameServer_Status{State: gs.Status.State, Address: gs.Status.Address},
 	}
+	sdkserver.ShowCounts(out.Status, kube.Counts(gs))
 	if !gs.DeletionTimestamp.IsZero() {
 		out.ObjectMeta.DeletionTimestamp = gs.DeletionTimestamp.Unix()
 	}
