@@ -1,0 +1,9 @@
+// As much of the engine's header of this name (module Core) as the plugin uses, written from
+//   https://dev.epicgames.com/documentation/en-us/unreal-engine/API/Runtime/Core/FDefaultModuleImpl
+// Declarations alone: what is compiled against it is not run.
+#pragma once
+
+class FDefaultModuleImpl
+{
+};
+#define IMPLEMENT_MODULE(Class, Name) using Name##Module = Class;

@@ -1,0 +1,351 @@
+//go:build unix
+
+package gameservers
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"torikumi/gameserver/client"
+	"torikumi/local/issuer"
+	"torikumi/local/suite"
+	"torikumi/pkg/eventually"
+	"torikumi/pkg/service"
+)
+
+const unreal = "../../clients/unreal"
+
+// core compiles a program of the plugin's tests with all of its Core, without what the
+// engine switches off, and with sanitizers.
+func core(t *testing.T, name string) string {
+	t.Helper()
+	needCurl(t)
+	sources, err := filepath.Glob(filepath.Join(unreal, "Torikumi", "Source", "Torikumi", "Private", "Core", "*.cpp"))
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no sources: %v", err)
+	}
+	program := filepath.Join(built, "unreal-"+name)
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	args := append([]string{"-fno-exceptions", "-fno-rtti", "-Wconversion", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"}, warnings...)
+	args = append(append(args, sources...), filepath.Join(unreal, "test", name+".cpp"), "-lcurl", "-o", program)
+	build(t, "g++", args...)
+	return program
+}
+
+// TestUnrealServer: players and intruders of the demo on the plugin's server side.
+func TestUnrealServer(t *testing.T) { play(t, core(t, "server")) }
+
+// unrealHarness is a suite whose game servers are the plugin's server side.
+type unrealHarness struct {
+	t       *testing.T
+	suite   *suite.Suite
+	program string // the player's side
+	printed *output
+}
+
+func newUnrealHarness(t *testing.T) *unrealHarness {
+	t.Helper()
+	h := &unrealHarness{t: t, program: core(t, "client"), printed: new(output)}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	logs := new(output)
+	s, err := suite.Start(ctx, suite.Options{
+		HTTPListen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", IssuerListen: "127.0.0.1:0", Ready: 2, Max: 8,
+		ServerArgs: []string{core(t, "server")}, RegistrationInterval: 20 * time.Millisecond,
+		Log:       service.Config{LogLevel: slog.LevelWarn, LogFormat: "text", ShutdownTimeout: 5 * time.Second},
+		LogOutput: logs, ServerOutput: h.printed,
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, logs)
+	}
+	h.suite = s
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("%s\n%s", logs, h.printed)
+		}
+	})
+	return h
+}
+
+// player is a running client program.
+type player struct {
+	t    *testing.T
+	name string
+	in   io.Writer
+	stop func()
+
+	mu    sync.Mutex
+	lines []string
+	read  int
+}
+
+func (h *unrealHarness) player(name string) *player {
+	h.t.Helper()
+	resp, err := http.Post(h.suite.IssuerURL()+issuer.TokenPath, "application/json", strings.NewReader(fmt.Sprintf(`{"player":%q}`, name)))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct{ Token string }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		h.t.Fatal(err)
+	}
+	return h.signedIn(name, answer.Token)
+}
+
+func (h *unrealHarness) signedIn(name, bearer string) *player {
+	h.t.Helper()
+	cmd := exec.Command(h.program, h.suite.URL(), bearer)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	p := &player{t: h.t, name: name, in: in}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			p.mu.Lock()
+			p.lines = append(p.lines, s.Text())
+			p.mu.Unlock()
+		}
+	}()
+	p.stop = sync.OnceFunc(func() { _ = cmd.Process.Kill(); <-done; _ = cmd.Wait() })
+	h.t.Cleanup(func() { // the end of its input ends it; the sanitizers have their word then
+		in.Close()
+		<-done
+		if err := cmd.Wait(); err != nil && !strings.Contains(err.Error(), "killed") && !strings.Contains(err.Error(), "Wait was already called") {
+			h.t.Errorf("%s: %v", name, err)
+		}
+	})
+	return p
+}
+
+func (p *player) say(format string, args ...any) {
+	p.t.Helper()
+	if _, err := fmt.Fprintf(p.in, format+"\n", args...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// hear waits for the next line that begins so, and returns its words.
+func (p *player) hear(begin string) []string {
+	p.t.Helper()
+	var found []string
+	eventually.True(p.t, p.name+" hears "+begin, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for ; p.read < len(p.lines); p.read++ {
+			if line := p.lines[p.read]; strings.HasPrefix(line, begin) {
+				p.read++
+				found = strings.Split(line, " ")
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// enter joins the game server of a match with a token.
+func (h *unrealHarness) enter(connection, token string) (*client.Client, error) {
+	h.t.Helper()
+	c, err := client.Dial(connection)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { c.Close() })
+	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
+	defer cancel()
+	_, err = client.Enter(ctx, c, token, nil)
+	return c, err
+}
+
+// TestUnrealClient goes through all that a player's client does.
+func TestUnrealClient(t *testing.T) {
+	h := newUnrealHarness(t)
+	t.Run("match, travel and return", func(t *testing.T) {
+		ann, bob := h.player("ann"), h.player("bob")
+		ann.say("find session eu")
+		ann.hear("progress searching")
+		ann.say("find session eu") // while it searches
+		ann.hear("refused find")
+		bob.say("find session eu")
+		matched := ann.hear("matched")
+		if other := bob.hear("matched"); other[1] != matched[1] || other[3] != matched[3] || other[2] == matched[2] || other[4] == matched[4] {
+			t.Errorf("ann: %v, bob: %v", matched, other)
+		}
+		if _, err := h.enter(matched[1], matched[2]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.enter(matched[1], matched[2]); err == nil {
+			t.Error("the token has let somebody in twice")
+		}
+		ann.say("kicked replayed new")
+		ann.hear("return new_token")
+		ann.say("renew")
+		token := ann.hear("token")
+		c, err := h.enter(matched[1], token[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if _, err := c.Ping(ctx); err != nil {
+			t.Error(err)
+		}
+		ann.say("kicked replayed new")
+		ann.hear("return give_up")
+	})
+	t.Run("cancel", func(t *testing.T) {
+		cid := h.player("cid")
+		cid.say("find session eu")
+		cid.say("cancel")
+		cid.hear("ended cancelled")
+		cid.say("find session eu")
+		cid.hear("progress searching")
+		cid.say("cancel")
+		cid.hear("ended cancelled")
+		cid.say("cancel")
+		cid.hear("refused cancel")
+	})
+	t.Run("started anew while it searches", func(t *testing.T) {
+		dan := h.player("dan")
+		dan.say("find session eu")
+		dan.hear("progress searching")
+		dan.stop()
+		again := h.player("dan")
+		again.say("find session eu")
+		again.hear("progress searching")
+		again.say("cancel")
+		again.hear("ended cancelled")
+	})
+	t.Run("party", func(t *testing.T) {
+		eva, fay := h.player("eva"), h.player("fay")
+		eva.say("party squad 2")
+		party := eva.hear("party")
+		code := strings.TrimPrefix(party[2], "code=")
+		if party[1] != "eva" || code == "" {
+			t.Fatalf("party: %v", party)
+		}
+		fay.say("join WRONGCODE999")
+		fay.hear("ended")
+		fay.say("join %s", code)
+		fay.hear("progress searching")
+		eva.hear("progress searching")
+		eva.say("cancel")
+		eva.hear("ended cancelled")
+		fay.hear("ended cancelled")
+	})
+	t.Run("a party that starts without all", func(t *testing.T) {
+		gil := h.player("gil")
+		gil.say("party squad 2")
+		gil.hear("progress gathering")
+		gil.say("start")
+		gil.hear("progress searching")
+		gil.say("cancel")
+		gil.hear("ended cancelled")
+	})
+	t.Run("refusals", func(t *testing.T) {
+		p := h.player("hal")
+		p.say("find nosuchqueue eu")
+		if got := strings.Join(p.hear("ended"), " "); !strings.Contains(got, "ended refused") || !strings.Contains(got, "queue:") {
+			t.Errorf("%s", got)
+		}
+		stranger := h.signedIn("stranger", "rubbish")
+		stranger.say("find session eu")
+		stranger.hear("ended")
+	})
+}
+
+// TestUnrealFrontendAway: a frontend that is started anew costs no search; one that
+// stays away ends it.
+func TestUnrealFrontendAway(t *testing.T) {
+	h := newUnrealHarness(t)
+	ann := h.player("ann")
+	// Nobody listens: refused at once, and asked again.
+	stay := suite.Frontend
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ann.say("find session eu")
+	ann.hear("progress searching")
+	if err := h.suite.Restart(ctx, stay); err != nil {
+		t.Fatal(err)
+	}
+	// Its tickets were in memory: the frontend knows no such ticket any more.
+	ann.hear("ended gone")
+	bob := h.player("bob")
+	bob.say("find session eu")
+	bob.hear("progress searching")
+	h.suite.Instance(stay).Stop()
+	bob.hear("ended unreachable")
+}
+
+// TestUnrealTokenDeadline: who connects and brings no token is sent away.
+func TestUnrealTokenDeadline(t *testing.T) {
+	t.Setenv("TOKEN_DEADLINE", "0.2")
+	h := newUnrealHarness(t)
+	var port string
+	eventually.True(t, "a server has said where it listens", func() bool {
+		_, after, found := strings.Cut(h.printed.String(), "port: ")
+		port, _, _ = strings.Cut(after, "\n")
+		return found && strings.Contains(after, "\n")
+	})
+	c, err := net.Dial("udp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("HELLO")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1500)
+	if n, err := c.Read(buf); err != nil || !strings.Contains(string(buf[:n]), `"no_token"`) {
+		t.Errorf("%q, %v", buf[:n], err)
+	}
+}
+
+// TestUnrealBeacons: two addresses, of which one is far away and one does not answer.
+func TestUnrealBeacons(t *testing.T) {
+	h := newUnrealHarness(t)
+	ann := h.player("ann")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := "http://" + free.Addr().String()
+	free.Close()
+	ann.say("measure %s/livez %s", h.suite.URL(), gone)
+	if got := ann.hear("measured"); len(got) != 2 || !strings.HasPrefix(got[1], "near=") {
+		t.Errorf("%v", got)
+	}
+}
