@@ -23,6 +23,9 @@ func TestConformance(t *testing.T) {
 	t.Run("service", func(t *testing.T) {
 		files := f.ClientFiles(t)
 		target := target
+		if f.real() {
+			files.ServerName, target.Reclaims = allocatorService, true
+		}
 		target.Addr = f.allocator
 		target.Connect = func(t testing.TB, addr string) (servers.Allocator, servers.GameServers) {
 			conn, err := rpc.DialTLS(addr, files)
@@ -30,6 +33,9 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = conn.Close() })
+			if f.real() {
+				return servers.NewAgones(conn), startGameServers(t, f.director(t), f.namespace)
+			}
 			return servers.NewAgones(conn), servers.NewRemote(conn)
 		}
 		conformance.Run(t, target)

@@ -51,7 +51,13 @@ var shared struct {
 
 func testCluster(t testing.TB) *kubetest.Cluster {
 	t.Helper()
-	shared.once.Do(func() { shared.Cluster, shared.err = kubetest.Start(context.Background(), "../../manifests") })
+	shared.once.Do(func() {
+		if kubeconfig := os.Getenv(agonesVariable); kubeconfig != "" {
+			shared.Cluster, shared.err = kubetest.Open(kubeconfig, "../../manifests")
+			return
+		}
+		shared.Cluster, shared.err = kubetest.Start(context.Background(), "../../manifests")
+	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}

@@ -2,6 +2,7 @@ package test_test
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -27,11 +28,17 @@ type fleet struct {
 	// allocator is the address of the allocator service.
 	allocator string
 	namespace string
+	// filled counts the fleets that were made.
+	filled int
 }
 
-func startFleet(t *testing.T) *fleet {
+func startFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := &fleet{Cluster: testCluster(t), namespace: "games"}
+	if f.real() {
+		f.allocator = os.Getenv(allocatorVariable)
+		return f
+	}
 	if err := f.Apply(t.Context(), "../../manifests/base/director/rbac.yaml"); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +73,7 @@ func startFleet(t *testing.T) *fleet {
 }
 
 // lead holds the lease by which one of several controllers leads.
-func (f *fleet) lead(t *testing.T) {
+func (f *fleet) lead(t testing.TB) {
 	t.Helper()
 	holder, long, now := "nobody", int32(3600), metav1.NowMicro()
 	lease := &coordinationv1.Lease{
@@ -86,33 +93,48 @@ func (f *fleet) add(t testing.TB, s servers.Server) {
 
 func (f *fleet) addWith(t testing.TB, s servers.Server, has conformance.Counts) {
 	t.Helper()
+	if f.real() {
+		f.addDevelopment(t, s, has)
+		return
+	}
 	gs := &v1.GameServer{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name, Labels: s.Labels, Annotations: s.Annotations},
 		Spec:       v1.GameServerSpec{Template: runtime.RawExtension{Raw: []byte(`{"spec":{"containers":[{"name":"game","image":"none"}]}}`)}},
 		Status:     v1.GameServerStatus{State: s.State, Address: s.Address, NodeName: "node-1"},
 	}
-	for name, c := range has.Counters {
-		if gs.Status.Counters == nil {
-			gs.Status.Counters = make(map[string]v1.CounterStatus)
-		}
-		gs.Status.Counters[name] = v1.CounterStatus(c)
-	}
-	for name, l := range has.Lists {
-		if gs.Status.Lists == nil {
-			gs.Status.Lists = make(map[string]v1.ListStatus)
-		}
-		gs.Status.Lists[name] = v1.ListStatus{Capacity: l.Capacity, Values: l.Values}
-	}
+	gs.Status.Counters, gs.Status.Lists = countsOf(has)
 	for _, p := range s.Ports {
 		gs.Status.Ports = append(gs.Status.Ports, v1.GameServerStatusPort{Name: p.Name, Port: p.Number})
 	}
+	f.create(t, gs)
+}
+
+// create makes a GameServer, and takes it away at the end of the test.
+func (f *fleet) create(t testing.TB, gs *v1.GameServer) {
+	t.Helper()
 	if err := f.Admin.Create(t.Context(), gs); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = f.patch(context.Background(), s.Name, `{"metadata":{"finalizers":null}}`)
-		_ = f.remove(s.Name)
+		_ = f.patch(context.Background(), gs.Name, `{"metadata":{"finalizers":null}}`)
+		_ = f.remove(gs.Name)
 	})
+}
+
+func countsOf(has conformance.Counts) (counters map[string]v1.CounterStatus, lists map[string]v1.ListStatus) {
+	for name, c := range has.Counters {
+		if counters == nil {
+			counters = make(map[string]v1.CounterStatus)
+		}
+		counters[name] = v1.CounterStatus(c)
+	}
+	for name, l := range has.Lists {
+		if lists == nil {
+			lists = make(map[string]v1.ListStatus)
+		}
+		lists[name] = v1.ListStatus{Capacity: l.Capacity, Values: l.Values}
+	}
+	return counters, lists
 }
 
 func (f *fleet) counts(t testing.TB, name string) conformance.Counts {

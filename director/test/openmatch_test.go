@@ -23,12 +23,7 @@ import (
 // launch runs a service of ours until the test ends, and returns its gRPC address.
 func launch[C any](t testing.TB, start func(context.Context, *C, func(service.Addrs)) error, change func(*C)) string {
 	t.Helper()
-	cfg := new(C)
-	config.Default(cfg)
-	change(cfg)
-	if err := config.Validate(cfg); err != nil {
-		t.Fatal(err)
-	}
+	cfg := settings(t, change)
 	addrs := make(chan service.Addrs, 1)
 	run(t, func(ctx context.Context) error {
 		defer close(addrs)
@@ -39,6 +34,18 @@ func launch[C any](t testing.TB, start func(context.Context, *C, func(service.Ad
 		t.FailNow() // its end says why
 	}
 	return a.GRPC
+}
+
+// settings are the defaults with a change.
+func settings[C any](t testing.TB, change func(*C)) *C {
+	t.Helper()
+	cfg := new(C)
+	config.Default(cfg)
+	change(cfg)
+	if err := config.Validate(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 // openMatch is minimatch with our match function and evaluator.

@@ -75,19 +75,44 @@ func Start(ctx context.Context, manifests string) (_ *Cluster, err error) {
 	if c.Config, err = c.env.Start(); err != nil {
 		return nil, errors.Join(err, c.env.Stop())
 	}
-	c.Config.QPS = -1
-	scheme := runtime.NewScheme()
-	if err := errors.Join(v1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
-		return nil, err
-	}
-	if c.Admin, err = client.New(c.Config, client.Options{Scheme: scheme}); err != nil {
+	if err := c.connect(); err != nil {
 		return nil, err
 	}
 	return c, c.prepare(ctx)
 }
 
-// Stop ends the cluster.
-func (c *Cluster) Stop() error { return errors.Join(c.env.Stop(), os.RemoveAll(c.dir)) }
+// Open is a cluster that runs already. kubeconfig is that of an administrator with a
+// client certificate.
+func Open(kubeconfig, manifests string) (*Cluster, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Config: config, manifests: manifests}
+	if err := rest.LoadTLSFiles(config); err != nil {
+		return nil, err
+	}
+	return c, c.connect()
+}
+
+// connect makes the administrator's client.
+func (c *Cluster) connect() (err error) {
+	c.Config.QPS = -1
+	scheme := runtime.NewScheme()
+	if err := errors.Join(v1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	c.Admin, err = client.New(c.Config, client.Options{Scheme: scheme})
+	return err
+}
+
+// Stop ends the cluster, unless it ran already.
+func (c *Cluster) Stop() error {
+	if c.env == nil {
+		return nil
+	}
+	return errors.Join(c.env.Stop(), os.RemoveAll(c.dir))
+}
 
 // prepare makes what is the same for all tests.
 func (c *Cluster) prepare(ctx context.Context) error {
