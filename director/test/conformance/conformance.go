@@ -274,7 +274,7 @@ func refused(s *suite) {
 	s.add(agones.Ready)
 	sel := s.selector()
 	sel.Allocation.Labels["size"] = "not:valid"
-	if gs, effect, err := s.allocator.Allocate(s.Context(), s.match(1), sel); effect != call.Refused || err == nil {
+	if gs, effect, err := s.allocator.Allocate(s.Context(), s.match(1), sel); effect != call.Refused || err == nil || !strings.Contains(err.Error(), "not:valid") {
 		s.Errorf("%v, %v, %v", gs, effect, err)
 	}
 }

@@ -56,7 +56,8 @@ type allocationStatus struct {
 }
 
 // Allocate implements servers.Allocator. client-go does not repeat the call: it
-// would after errors that do not say whether a server was allocated.
+// would after errors that do not say whether a server was allocated. Nor does it name
+// the type of a body that is bytes; Agones refuses one without.
 func (a *Allocator) Allocate(ctx context.Context, m *match.Match, sel servers.Selector) (servers.Server, call.Effect, error) {
 	body, err := request(m, sel)
 	if err != nil {
@@ -64,10 +65,15 @@ func (a *Allocator) Allocate(ctx context.Context, m *match.Match, sel servers.Se
 	}
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
-	answer, err := a.client.Post().AbsPath(allocationAPI, "namespaces", sel.Namespace, "gameserverallocations").
-		Body(body).MaxRetries(0).Do(ctx).Raw()
-	if err != nil {
+	result := a.client.Post().AbsPath(allocationAPI, "namespaces", sel.Namespace, "gameserverallocations").
+		SetHeader("Content-Type", "application/json").Body(body).MaxRetries(0).Do(ctx)
+	// Raw would not say what the answer's Status says.
+	if err := result.Error(); err != nil {
 		return servers.Server{}, effect(err, sent.Load()), fmt.Errorf("allocate for match %q: %w", m.ID, err)
+	}
+	answer, err := result.Raw()
+	if err != nil {
+		return servers.Server{}, call.Unknown, fmt.Errorf("allocate for match %q: %w", m.ID, err)
 	}
 	s, e, err := read(answer, sel.Namespace)
 	if err != nil {

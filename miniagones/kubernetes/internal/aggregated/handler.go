@@ -7,6 +7,7 @@ package aggregated
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -159,11 +160,12 @@ func read(w http.ResponseWriter, r *http.Request) (*allocation, error) {
 	if r.URL.Query().Has("dryRun") {
 		return nil, apierrors.NewBadRequest("dryRun: an allocation can't be tried without making it")
 	}
-	if t := r.Header.Get("Content-Type"); t != "" {
-		media, _, err := mime.ParseMediaType(t)
-		if err != nil || media != "application/json" {
-			return nil, apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "create", groupResource, "", "the body must be application/json", 0, true)
-		}
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("the header Content-Type: %w", err)) // as Agones
+	}
+	if media != "application/json" {
+		return nil, apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "create", groupResource, "", "the body must be application/json", 0, true)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyLimit))
 	if err != nil {
