@@ -65,14 +65,17 @@ func load(name string, cfg any, p service.Process, operands ...string) (code int
 	return p.Load("torikumi-cluster "+name, "TORIKUMI_CLUSTER_", cfg, operands...)
 }
 
-// split takes the operands, which stand before the settings.
+// split takes the operands, which stand before, between or behind the settings: each
+// of these is one argument.
 func split(args []string) (operands, settings []string) {
-	for i, a := range args {
+	for _, a := range args {
 		if strings.HasPrefix(a, "-") {
-			return args[:i], args[i:]
+			settings = append(settings, a)
+		} else {
+			operands = append(operands, a)
 		}
 	}
-	return args, nil
+	return operands, settings
 }
 
 func runDown(ctx context.Context, p service.Process) int {

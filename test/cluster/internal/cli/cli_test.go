@@ -69,7 +69,7 @@ func TestImages(t *testing.T) {
 
 func TestNoCluster(t *testing.T) {
 	state := "--state=" + filepath.Join(t.TempDir(), "none")
-	for _, args := range [][]string{{"status", state}, {"kubeconfig", state}, {"load-image", "x.tar", state}, {"node", "plug", "a", state}} {
+	for _, args := range [][]string{{"status", state}, {"kubeconfig", state}, {"load-image", "x.tar", state}, {"node", "plug", "a", state}, {"load-image", state, "x.tar", "--nodes=a", "y.tar"}} {
 		if code, _, errs := call(t, args...); code != service.ExitFailed || !strings.Contains(errs, "torikumi-cluster up") {
 			t.Errorf("%q: exit %d: %s", args, code, errs)
 		}
