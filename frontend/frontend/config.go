@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"torikumi/frontend/internal/api"
+	"torikumi/frontend/playertoken"
 	"torikumi/pkg/config"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/redisclient"
@@ -34,12 +35,13 @@ type Config struct {
 	MatchFunctions []string      `flag:"matchfunctions" rule:"host:port" help:"Match functions that say why tickets wait, with commas between; a name is asked at all its addresses. Players are not told when not given."`
 	ReasonInterval time.Duration `flag:"reason-interval" default:"2s" rule:"from 100ms to 5s" help:"Time between two calls of a match function, each for at most 100 tickets whose players want to know why they wait."`
 
-	PlayerIssuer     string   `flag:"player-issuer" required:"player tokens of any other issuer are refused" help:"Issuer of the player tokens, as in their claim iss."`
-	PlayerAudience   string   `flag:"player-audience" required:"the issuer makes tokens for other services too" help:"Audience of the player tokens, as in their claim aud."`
+	PlayerIssuers    string   `flag:"player-issuers" help:"File with any number of issuers of player tokens, in place of the settings of one: --player-issuer and the four after it, and --service-audience."`
+	PlayerIssuer     string   `flag:"player-issuer" help:"Issuer of the player tokens, as in their claim iss. Required without --player-issuers."`
+	PlayerAudience   string   `flag:"player-audience" help:"Audience of the player tokens, as in their claim aud. Required without --player-issuers."`
 	ServiceAudience  string   `flag:"service-audience" help:"Audience, in the claim aud, of tokens of the studio's own backends: they may post whole parties, and see and end all tickets. Nobody may when not given."`
-	PlayerJWKSURL    string   `flag:"player-jwks-url" required:"player tokens cannot be checked without the issuer's keys" help:"Where the issuer publishes its keys. https, or http on this machine."`
+	PlayerJWKSURL    string   `flag:"player-jwks-url" help:"Where the issuer publishes its keys: https, or http on this machine. It says so itself, by OpenID Connect Discovery, when not given."`
 	PlayerAllowHTTP  bool     `flag:"player-jwks-allow-http" help:"Fetch the issuer's keys over plain http from elsewhere too: whoever controls the network between can then make player tokens."`
-	PlayerAlgorithms []string `flag:"player-algorithms" default:"RS256,ES256" required:"at least one of RS256 and ES256" rule:"RS256 or ES256" help:"Algorithms that player tokens may be signed with."`
+	PlayerAlgorithms []string `flag:"player-algorithms" default:"RS256,ES256" required:"at least one of RS256, ES256 and EdDSA" rule:"RS256, ES256 or EdDSA" help:"Algorithms that player tokens may be signed with."`
 
 	KeysDir           string        `flag:"keys-dir" required:"join tokens cannot be signed without keys" help:"Directory with the private keys that sign join tokens, one file *.pem each."`
 	KeysReload        time.Duration `flag:"keys-reload" default:"30s" rule:"positive" help:"Time between two readings of the key directory."`
@@ -77,13 +79,48 @@ func (c *Config) validateTokens() error {
 	if d := c.JoinTokenLifetime; d < time.Second || d > token.MaxLifetime || d%time.Second != 0 {
 		errs = append(errs, config.Invalid("join-token-lifetime", "must be whole seconds from 1s to 5m", d))
 	}
-	if c.ServiceAudience != "" && c.ServiceAudience == c.PlayerAudience {
-		errs = append(errs, config.Invalid("service-audience", "must not be that of the players, who could then speak for each other", c.ServiceAudience))
+	if _, err := c.issuers(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.PlayToken != "" && len(c.PlayToken) < minPlayToken {
 		errs = append(errs, &config.Error{Setting: "--play-token", Rule: "must have at least 16 characters"})
 	}
 	return errors.Join(errs...)
+}
+
+// issuers are those of the player tokens: of the file, or the one of the settings.
+func (c *Config) issuers() ([]playertoken.Issuer, error) {
+	one := []struct{ name, value string }{
+		{"player-issuer", c.PlayerIssuer}, {"player-audience", c.PlayerAudience}, {"player-jwks-url", c.PlayerJWKSURL}, {"service-audience", c.ServiceAudience},
+	}
+	var errs []error
+	if c.PlayerIssuers != "" {
+		for _, s := range one {
+			if s.value != "" {
+				errs = append(errs, config.Invalid(s.name, "must not be there beside --player-issuers, which says it", s.value))
+			}
+		}
+		all, err := playertoken.LoadIssuers(c.PlayerIssuers)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--player-issuers: %w", err))
+		}
+		return all, errors.Join(errs...)
+	}
+	for _, s := range one[:2] {
+		if s.value == "" {
+			errs = append(errs, config.Missing(s.name, "player tokens of any other issuer, or for another service, are refused"))
+		}
+	}
+	if c.ServiceAudience != "" && c.ServiceAudience == c.PlayerAudience {
+		errs = append(errs, config.Invalid("service-audience", "must not be that of the players, who could then speak for each other", c.ServiceAudience))
+	}
+	issuer := playertoken.Issuer{
+		Issuer: c.PlayerIssuer, Audience: c.PlayerAudience, ServiceAudience: c.ServiceAudience, JWKSURL: c.PlayerJWKSURL, AllowHTTP: c.PlayerAllowHTTP,
+	}
+	for _, a := range c.PlayerAlgorithms {
+		issuer.Algorithms = append(issuer.Algorithms, token.Algorithm(a))
+	}
+	return []playertoken.Issuer{issuer}, errors.Join(errs...)
 }
 
 func (c *Config) validateLimits() error {

@@ -90,8 +90,10 @@ func (p *parts) background() []func(context.Context) error {
 	work := []func(context.Context) error{
 		p.queues.Run,
 		p.matchmaker.Run,
-		p.players.Run,
 		func(ctx context.Context) error { return p.keys.Watch(ctx, p.cfg.KeysReload) },
+	}
+	for _, keys := range p.players {
+		work = append(work, keys.Run)
 	}
 	if p.explain != nil {
 		work = append(work, p.explain.Run)
@@ -108,7 +110,7 @@ type parts struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	keys     *signing.Keys
-	players  *token.RemoteKeys
+	players  []*token.RemoteKeys // one for each issuer
 	conns    []*grpc.ClientConn
 	closers  []func()
 	queues   *queues.Live
@@ -203,28 +205,26 @@ func (p *parts) openKeys() (*signing.Minter, error) {
 
 // openAuth gets ready to check player tokens.
 func (p *parts) openAuth() error {
-	var algorithms []token.Algorithm
-	for _, a := range p.cfg.PlayerAlgorithms {
-		algorithms = append(algorithms, token.Algorithm(a))
-	}
-	var err error
-	p.players, err = token.NewRemoteKeys(token.RemoteOptions{
-		URL: p.cfg.PlayerJWKSURL, AllowHTTP: p.cfg.PlayerAllowHTTP, Algorithms: algorithms, Logger: p.logger,
-	})
+	issuers, err := p.cfg.issuers()
 	if err != nil {
-		return fmt.Errorf("--player-jwks-url: %w", err)
+		return err
 	}
-	verifier, err := playertoken.NewVerifier(playertoken.Options{
-		Keys: p.players, Issuer: p.cfg.PlayerIssuer, Audience: p.cfg.PlayerAudience, ServiceAudience: p.cfg.ServiceAudience, Algorithms: algorithms,
-	})
-	if err != nil {
-		return fmt.Errorf("player tokens: %w", err)
+	verifiers := make(playertoken.Verifiers)
+	for i := range issuers {
+		keys, err := issuers[i].Keys(token.RemoteOptions{Logger: p.logger})
+		if err != nil {
+			return fmt.Errorf("--player-jwks-url, issuer %q: %w", issuers[i].Issuer, err)
+		}
+		p.players = append(p.players, keys)
+		if verifiers[issuers[i].Issuer], err = issuers[i].Verifier(keys); err != nil {
+			return fmt.Errorf("player tokens of issuer %q: %w", issuers[i].Issuer, err)
+		}
 	}
 	proxies, err := api.ParseProxies(p.cfg.TrustedProxies)
 	if err != nil {
 		return fmt.Errorf("--trusted-proxies: %w", err)
 	}
-	p.auth = &api.Authenticator{Verifier: verifier, PlayToken: p.cfg.PlayToken, Proxies: proxies}
+	p.auth = &api.Authenticator{Verifier: verifiers, PlayToken: p.cfg.PlayToken, Proxies: proxies}
 	return nil
 }
 
@@ -259,9 +259,17 @@ func (p *parts) close() {
 	}
 }
 
+// playerKeysReady reports an error until the keys of one issuer are there: without any
+// nobody can be served, and an issuer that is away must not keep the players of the
+// others out.
 func (p *parts) playerKeysReady(context.Context) error {
-	if s := p.players.Status(); len(s.KeyIDs) == 0 {
-		return errors.Join(errors.New("the keys of the player tokens' issuer have not been fetched"), s.Err)
+	err := errors.New("the keys of the player tokens' issuers have not been fetched")
+	for _, keys := range p.players {
+		s := keys.Status()
+		if len(s.KeyIDs) > 0 {
+			return nil
+		}
+		err = errors.Join(err, s.Err)
 	}
-	return nil
+	return err
 }

@@ -22,12 +22,14 @@ type Options struct {
 	Keys token.KeySource
 	// Issuer must be "iss" letter for letter. Required.
 	Issuer string
-	// Audience must be "aud", or one of them. Required: an issuer makes tokens
-	// for other services too.
-	Audience string
+	// Audience must be "aud", or one of them, and AuthorizedParty must be "azp".
+	// Required is one of both: an issuer makes tokens for other services too.
+	Audience, AuthorizedParty string
 	// ServiceAudience is that of the studio's own backends. A token must not have
 	// both. Empty: there are none.
 	ServiceAudience string
+	// Prefix begins the players' ids.
+	Prefix string
 	// Algorithms are those that the issuer may use. Required.
 	Algorithms []token.Algorithm
 	// Now is the clock; nil means time.Now.
@@ -60,9 +62,9 @@ func NewVerifier(opts Options) (*Verifier, error) {
 		return nil, errors.New("keys: must be set")
 	case opts.Issuer == "":
 		return nil, errors.New("issuer: must not be empty")
-	case opts.Audience == "":
-		return nil, errors.New("audience: must not be empty")
-	case opts.ServiceAudience == opts.Audience:
+	case opts.Audience == "" && opts.AuthorizedParty == "":
+		return nil, errors.New("audience: must not be empty without an authorized party")
+	case opts.ServiceAudience != "" && opts.ServiceAudience == opts.Audience:
 		return nil, errors.New("service audience: must be another one than the players'")
 	}
 	if err := token.ValidateAlgorithms(opts.Algorithms); err != nil {
@@ -75,6 +77,7 @@ func NewVerifier(opts Options) (*Verifier, error) {
 		Algorithms: slices.Clone(opts.Algorithms),
 		Type:       func(typ string) bool { return slices.Contains(types, strings.ToLower(typ)) },
 		KeyID:      token.ForeignKeyID,
+		NoKeyID:    true,
 	}}, nil
 }
 
@@ -101,23 +104,25 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if _, ok := set["sub"]; !ok {
 		return Claims{}, token.Refuse(token.ReasonMissingClaim, "sub is missing")
 	}
-	if !token.ValidPlayer(set.Text("sub")) {
-		return Claims{}, token.Refuse(token.ReasonBadClaim, "sub must have 1 to 128 characters of [A-Za-z0-9._:@|-]")
+	subject := v.opts.Prefix + set.Text("sub")
+	if set.Text("sub") == "" || !token.ValidPlayer(subject) {
+		return Claims{}, token.Refuse(token.ReasonBadClaim, "sub must have 1 to %d characters of [A-Za-z0-9._:@|-]", 128-len(v.opts.Prefix))
 	}
-	return Claims{Subject: set.Text("sub"), Service: service, Expiry: expiry, All: set}, nil
+	return Claims{Subject: subject, Service: service, Expiry: expiry, All: set}, nil
 }
 
 // audience reports whether the token is a backend's. A token of both kinds could be
 // taken for either, and is refused.
 func (v *Verifier) audience(set token.Claims) (service bool, err error) {
 	all := audience(set)
-	player := slices.Contains(all, v.opts.Audience)
+	player := (v.opts.Audience == "" || slices.Contains(all, v.opts.Audience)) &&
+		(v.opts.AuthorizedParty == "" || set.Text("azp") == v.opts.AuthorizedParty)
 	service = v.opts.ServiceAudience != "" && slices.Contains(all, v.opts.ServiceAudience)
 	switch {
 	case player && service:
-		return false, token.Refuse(token.ReasonWrongAudience, "aud holds both %q and %q", v.opts.Audience, v.opts.ServiceAudience)
+		return false, token.Refuse(token.ReasonWrongAudience, "it is a player's token, and one for %q", v.opts.ServiceAudience)
 	case !player && !service:
-		return false, token.Refuse(token.ReasonWrongAudience, "aud does not hold %q", v.opts.Audience)
+		return false, token.Refuse(token.ReasonWrongAudience, "aud does not hold %q, or azp is not %q", v.opts.Audience, v.opts.AuthorizedParty)
 	}
 	return service, nil
 }

@@ -3,6 +3,7 @@ package token
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
@@ -20,6 +21,9 @@ const (
 	RS256 Algorithm = "RS256"
 	// ES256 is ECDSA on P-256 with SHA-256: some thirty times cheaper to sign.
 	ES256 Algorithm = "ES256"
+	// EdDSA is Ed25519, which some issuers sign player tokens with. Join tokens are
+	// never signed so.
+	EdDSA Algorithm = "EdDSA"
 )
 
 // RSA moduli outside these bounds are refused: shorter ones are weak, longer
@@ -29,7 +33,7 @@ const (
 	maxRSABits = 8192
 )
 
-// Validate returns an error unless a is one of the algorithms above.
+// Validate returns an error unless a is an algorithm of join tokens.
 func (a Algorithm) Validate() error {
 	switch a {
 	case RS256, ES256:
@@ -40,8 +44,11 @@ func (a Algorithm) Validate() error {
 
 // Method returns what signs and verifies with a.
 func (a Algorithm) Method() jwt.SigningMethod {
-	if a == ES256 {
+	switch a {
+	case ES256:
 		return jwt.SigningMethodES256
+	case EdDSA:
+		return jwt.SigningMethodEdDSA
 	}
 	return jwt.SigningMethodRS256
 }
@@ -53,6 +60,8 @@ func (a Algorithm) fits(key crypto.PublicKey) bool {
 		return a == RS256
 	case *ecdsa.PublicKey:
 		return a == ES256 && key.Curve == elliptic.P256()
+	case ed25519.PublicKey:
+		return a == EdDSA
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"crypto"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -33,7 +34,12 @@ type HeaderRules struct {
 	// KeyID reports whether kid can be the id of a key; "" means that it is
 	// absent.
 	KeyID func(kid string) bool
+	// NoKeyID allows kid to be absent; the keys have to be a [KeyLister] then.
+	NoKeyID bool
 }
+
+// maxTried is how many keys are tried for a token that names none.
+const maxTried = 8
 
 // forbiddenMembers bring a key, point to one, or change what a header means.
 var forbiddenMembers = []string{"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"}
@@ -81,24 +87,79 @@ func Open(ctx context.Context, raw string, rules *HeaderRules, keys KeySource) (
 	if err != nil {
 		return nil, err
 	}
-	key, err := keys.Key(ctx, kid)
-	switch {
-	case errors.Is(err, ErrUnknownKey):
-		return nil, &Refusal{Reason: ReasonUnknownKey, Detail: "the issuer publishes no key with this id", Cause: err}
-	case err != nil:
-		return nil, &Refusal{Reason: ReasonKeysUnavailable, Detail: "the issuer's keys could not be had", Cause: err}
+	if kid == "" {
+		err = c.verifyByAny(ctx, alg, keys)
+	} else {
+		err = c.verify(ctx, alg, kid, keys)
 	}
-	if !alg.fits(key) {
-		return nil, Refuse(ReasonBadAlgorithm, "alg is not the one of the key")
-	}
-	if alg.Method().Verify(c.signed, c.signature, key) != nil {
-		return nil, Refuse(ReasonBadSignature, "not signed by the key that it names")
+	if err != nil {
+		return nil, err
 	}
 	claims, err := parseObject(c.payload)
 	if err != nil {
 		return nil, Refuse(ReasonMalformed, "payload: %v", err)
 	}
 	return claims, nil
+}
+
+// verify checks the signature by the key that the token names.
+func (c *compact) verify(ctx context.Context, alg Algorithm, kid string, keys KeySource) error {
+	key, err := keys.Key(ctx, kid)
+	switch {
+	case errors.Is(err, ErrUnknownKey):
+		return &Refusal{Reason: ReasonUnknownKey, Detail: "the issuer publishes no key with this id", Cause: err}
+	case err != nil:
+		return keysUnavailable(err)
+	case !alg.fits(key):
+		return Refuse(ReasonBadAlgorithm, "alg is not the one of the key")
+	case alg.Method().Verify(c.signed, c.signature, key) != nil:
+		return Refuse(ReasonBadSignature, "not signed by the key that it names")
+	}
+	return nil
+}
+
+// verifyByAny checks the signature of a token that names no key: by those that are
+// known, and then by those that the issuer publishes now.
+func (c *compact) verifyByAny(ctx context.Context, alg Algorithm, keys KeySource) error {
+	list, ok := keys.(KeyLister)
+	if !ok {
+		return Refuse(ReasonBadKeyID, "kid is missing")
+	}
+	for _, again := range []bool{false, true} {
+		all, err := list.Keys(ctx, again)
+		if err != nil {
+			return keysUnavailable(err)
+		}
+		all = slices.DeleteFunc(all, func(key crypto.PublicKey) bool { return !alg.fits(key) })
+		if len(all) > maxTried {
+			return Refuse(ReasonBadKeyID, "kid is missing, and the issuer has more than %d keys", maxTried)
+		}
+		for _, key := range all {
+			if alg.Method().Verify(c.signed, c.signature, key) == nil {
+				return nil
+			}
+		}
+	}
+	return Refuse(ReasonBadSignature, "not signed by any key of the issuer")
+}
+
+func keysUnavailable(err error) error {
+	return &Refusal{Reason: ReasonKeysUnavailable, Detail: "the issuer's keys could not be had", Cause: err}
+}
+
+// Issuer returns who a token says has made it, whom nobody has checked yet: it
+// decides by whose keys the token is to be checked. An error is always a
+// [*Refusal].
+func Issuer(raw string) (string, error) {
+	c, err := splitCompact(raw)
+	if err != nil {
+		return "", err
+	}
+	claims, err := parseObject(c.payload)
+	if err != nil {
+		return "", Refuse(ReasonMalformed, "payload: %v", err)
+	}
+	return Claims(claims).Text("iss"), nil
 }
 
 // check returns the algorithm and the key id once the header obeys the rules.
@@ -120,7 +181,11 @@ func (h *HeaderRules) check(header map[string]any) (Algorithm, string, error) {
 	if typ, isString := value.(string); isString != present || !h.Type(typ) {
 		return "", "", Refuse(ReasonBadHeader, "typ is not the one of this kind of token")
 	}
-	kid, _ := header["kid"].(string)
+	given, named := header["kid"]
+	kid, _ := given.(string)
+	if !named && h.NoKeyID {
+		return alg, "", nil
+	}
 	if !h.KeyID(kid) {
 		return "", "", Refuse(ReasonBadKeyID, "kid is missing or cannot be the id of a key")
 	}

@@ -3,9 +3,7 @@ package token
 import (
 	"context"
 	"crypto"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 )
 
@@ -28,37 +26,19 @@ func newClient(opts *RemoteOptions) *http.Client {
 
 // fetch returns no keys if the set with the entity tag is still current.
 func (r *RemoteKeys) fetch(ctx context.Context, etag string) (keys map[string]crypto.PublicKey, newTag string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.opts.URL, nil)
+	url, err := r.keysURL(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	data, newTag, err := r.get(ctx, url, "application/jwk-set+json, application/json", etag)
 	if err != nil {
 		return nil, "", fmt.Errorf("fetch keys: %w", err)
 	}
-	// A connection may have come to a wrong place, such as one past a Service whose
-	// rules were not there yet: the next fetch gets one of its own.
-	req.Close = true
-	req.Header.Set("Accept", "application/jwk-set+json, application/json")
-	if etag != "" {
-		req.Header.Set("If-None-Match", etag)
+	if data == nil {
+		return nil, newTag, nil
 	}
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return nil, "", fmt.Errorf("fetch keys: %w", err)
+	if keys, err = parseJWKS(data, r.opts.Algorithms, r.opts.NoKeyIDs); err != nil {
+		return nil, "", fmt.Errorf("fetch keys from %q: %w", url, err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotModified && etag != "" {
-		return nil, etag, nil
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, "", fmt.Errorf("fetch keys from %q: status %d", r.opts.URL, resp.StatusCode)
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxJWKSSize+1))
-	if err != nil {
-		return nil, "", fmt.Errorf("fetch keys: %w", err)
-	}
-	if len(data) > maxJWKSSize {
-		return nil, "", errors.New("fetch keys: key set too large")
-	}
-	if keys, err = parseJWKS(data, r.opts.Algorithms); err != nil {
-		return nil, "", fmt.Errorf("fetch keys from %q: %w", r.opts.URL, err)
-	}
-	return keys, resp.Header.Get("ETag"), nil
+	return keys, newTag, nil
 }

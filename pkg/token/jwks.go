@@ -21,8 +21,8 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 // algorithms. Keys for other purposes are left out; a set that shows private or
 // symmetric keys, uses an id twice, or has a key without id or of little
 // strength is refused as a whole, because its publisher cannot be trusted to
-// know what it does.
-func parseJWKS(data []byte, algorithms []Algorithm) (map[string]crypto.PublicKey, error) {
+// know what it does. With noKeyIDs keys need no id.
+func parseJWKS(data []byte, algorithms []Algorithm, noKeyIDs bool) (map[string]crypto.PublicKey, error) {
 	set, err := parseObject(data)
 	if err != nil {
 		return nil, fmt.Errorf("key set: %w", err)
@@ -37,7 +37,7 @@ func parseJWKS(data []byte, algorithms []Algorithm) (map[string]crypto.PublicKey
 		if !ok {
 			return nil, fmt.Errorf("key set: keys[%d]: must be an object", i)
 		}
-		kid, key, err := parseJWK(jwk, algorithms)
+		kid, key, err := parseJWK(jwk, algorithms, noKeyIDs)
 		if err != nil {
 			return nil, fmt.Errorf("key set: keys[%d]: %w", i, err)
 		}
@@ -56,7 +56,7 @@ func parseJWKS(data []byte, algorithms []Algorithm) (map[string]crypto.PublicKey
 }
 
 // parseJWK returns no key if it is for another purpose.
-func parseJWK(jwk map[string]any, algorithms []Algorithm) (string, crypto.PublicKey, error) {
+func parseJWK(jwk map[string]any, algorithms []Algorithm, noKeyID bool) (string, crypto.PublicKey, error) {
 	for _, name := range privateMembers {
 		if _, ok := jwk[name]; ok || jwk["kty"] == "oct" {
 			return "", nil, errors.New("must not be private or symmetric")
@@ -66,8 +66,9 @@ func parseJWK(jwk map[string]any, algorithms []Algorithm) (string, crypto.Public
 	if !ok {
 		return "", nil, nil
 	}
-	kid, _ := jwk["kid"].(string)
-	if !ForeignKeyID(kid) {
+	given, named := jwk["kid"]
+	kid, _ := given.(string)
+	if !ForeignKeyID(kid) && (named || !noKeyID) {
 		return "", nil, errors.New("must have a kid")
 	}
 	// Only these members matter; certificates in a JWK are none of ours.
@@ -87,6 +88,13 @@ func parseJWK(jwk map[string]any, algorithms []Algorithm) (string, crypto.Public
 	}
 	if err := alg.CheckPublicKey(parsed.Key); err != nil {
 		return "", nil, err
+	}
+	if kid == "" {
+		sum, err := parsed.Thumbprint(crypto.SHA256)
+		if err != nil {
+			return "", nil, fmt.Errorf("key without a kid: %w", err)
+		}
+		kid = "#" + base64url.EncodeToString(sum) // as no token can name one
 	}
 	return kid, parsed.Key, nil
 }
@@ -109,6 +117,8 @@ func purpose(jwk map[string]any, algorithms []Algorithm) (Algorithm, bool) {
 		alg = RS256
 	case jwk["kty"] == "EC" && jwk["crv"] == "P-256":
 		alg = ES256
+	case jwk["kty"] == "OKP" && jwk["crv"] == "Ed25519":
+		alg = EdDSA
 	}
 	if name, ok := jwk["alg"]; ok && name != string(alg) {
 		return "", false

@@ -36,13 +36,18 @@ const (
 // RemoteOptions say how [RemoteKeys] fetches.
 type RemoteOptions struct {
 	// URL is that of the key set. It must be https, or point to this machine,
-	// unless AllowHTTP is set. Required.
+	// unless AllowHTTP is set. Empty: the issuer says where it is.
 	URL string
+	// Issuer is the one that is asked for the URL (OpenID Connect Discovery). Required
+	// without it, with the same rule.
+	Issuer string
 	// AllowHTTP takes keys over plain HTTP from elsewhere. Whoever can change
 	// that traffic can make tokens, so the network has to be safe by itself.
 	AllowHTTP bool
 	// Algorithms are those that keys are wanted for. Required.
 	Algorithms []Algorithm
+	// NoKeyIDs takes keys without an id too, for tokens that name none.
+	NoKeyIDs bool
 	// HTTPClient fetches; nil means one of its own. Redirects are never
 	// followed.
 	HTTPClient *http.Client
@@ -63,14 +68,16 @@ type RemoteKeys struct {
 	client *http.Client
 	health *rpc.Health
 
-	mu        sync.Mutex
-	set       map[string]crypto.PublicKey // nil until the first success; never changed
-	etag      string
-	fetchedAt time.Time // of the last success
-	err       error     // of the last fetch
-	unknownAt time.Time // of the last fetch for an unknown key id
-	asked     bool      // whether unknownAt is set
-	flight    *flight   // nil while no fetch is under way
+	mu   sync.Mutex
+	set  map[string]crypto.PublicKey // nil until the first success; never changed
+	etag string
+	// discovered is where the issuer said that its keys are.
+	discovered string
+	fetchedAt  time.Time // of the last success
+	err        error     // of the last fetch
+	unknownAt  time.Time // of the last fetch for an unknown key id
+	asked      bool      // whether unknownAt is set
+	flight     *flight   // nil while no fetch is under way
 }
 
 // flight is a fetch that any number of callers wait for.
@@ -92,7 +99,11 @@ type RemoteStatus struct {
 // NewRemoteKeys returns an error that names the option that is wrong. It fetches
 // nothing: [RemoteKeys.Run] does, and the first use of a key.
 func NewRemoteKeys(opts RemoteOptions) (*RemoteKeys, error) {
-	if err := validateURL(opts.URL, opts.AllowHTTP); err != nil {
+	if opts.URL == "" && opts.Issuer != "" {
+		if err := validateURL(opts.Issuer, opts.AllowHTTP); err != nil {
+			return nil, fmt.Errorf("issuer, which has to say where its keys are: %w", err)
+		}
+	} else if err := validateURL(opts.URL, opts.AllowHTTP); err != nil {
 		return nil, err
 	}
 	if err := ValidateAlgorithms(opts.Algorithms); err != nil {
@@ -103,20 +114,20 @@ func NewRemoteKeys(opts RemoteOptions) (*RemoteKeys, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	opts.Logger = cmp.Or(opts.Logger, slog.Default()).With("url", opts.URL)
+	opts.Logger = cmp.Or(opts.Logger, slog.Default()).With("url", cmp.Or(opts.URL, opts.Issuer))
 	health := rpc.NewHealth(opts.Logger, "verification keys cannot be fetched", "verification keys can be fetched again")
 	return &RemoteKeys{opts: opts, client: newClient(&opts), health: health}, nil
 }
 
-// ValidateAlgorithms returns an error unless there are algorithms and all are
-// known.
+// ValidateAlgorithms returns an error unless there are algorithms and all are known,
+// those of other issuers among them.
 func ValidateAlgorithms(algorithms []Algorithm) error {
 	if len(algorithms) == 0 {
 		return errors.New("algorithms: must name at least one")
 	}
 	for _, a := range algorithms {
-		if err := a.Validate(); err != nil {
-			return err
+		if a != RS256 && a != ES256 && a != EdDSA {
+			return fmt.Errorf("algorithm %q: must be %s, %s or %s", string(a), RS256, ES256, EdDSA)
 		}
 	}
 	return nil
@@ -176,6 +187,23 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (crypto.PublicKey, err
 			return r.known(kid)
 		}
 	}
+}
+
+// Keys implements [KeyLister].
+func (r *RemoteKeys) Keys(ctx context.Context, again bool) ([]crypto.PublicKey, error) {
+	r.mu.Lock()
+	set := r.current()
+	r.mu.Unlock()
+	if again || set == nil {
+		// No key has this id: it is asked for whatever is new.
+		if _, err := r.Key(ctx, ""); !errors.Is(err, ErrUnknownKey) {
+			return nil, err
+		}
+		r.mu.Lock()
+		set = r.current()
+		r.mu.Unlock()
+	}
+	return slices.Collect(maps.Values(set)), nil
 }
 
 // known returns a key of the set as it is.

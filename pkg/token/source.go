@@ -27,3 +27,10 @@ var (
 	// older than the outage that is bridged.
 	ErrKeysUnavailable = errors.New("keys unavailable")
 )
+
+// KeyLister is a KeySource for tokens that name no key.
+type KeyLister interface {
+	// Keys returns all keys of the issuer, of which few are to be tried. With again
+	// the issuer is asked first, unless it was just before.
+	Keys(ctx context.Context, again bool) ([]crypto.PublicKey, error)
+}

@@ -37,7 +37,7 @@ func (c Caller) sees(t *ticket.Ticket) bool { return c.Service || t.Has(c.Player
 // *[Error]: Unauthenticated with the reason, or Unavailable if nobody can tell
 // now.
 type Authenticator struct {
-	Verifier *playertoken.Verifier
+	Verifier playertoken.Verifiers
 	// PlayToken is the secret that the studio's clients share for the play
 	// route; empty: there is none.
 	PlayToken string

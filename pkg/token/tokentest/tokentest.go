@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
@@ -36,6 +37,9 @@ var (
 // EC returns a new key for ES256.
 func EC() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) }
 
+// Ed returns a new key for EdDSA.
+func Ed() ed25519.PrivateKey { return ed25519.NewKeyFromSeed([]byte(rand.Text() + "123456")) }
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err) // no randomness, or a value that is no JSON: a mistake of the test
@@ -59,6 +63,8 @@ func Seal(key crypto.Signer, header, payload string) string {
 		sig = make([]byte, 64)
 		must(r, err).FillBytes(sig[:32])
 		s.FillBytes(sig[32:])
+	case ed25519.PrivateKey:
+		sig = ed25519.Sign(key, []byte(signed))
 	}
 	return signed + "." + B64(sig)
 }
@@ -94,8 +100,11 @@ func NewIssuer(key crypto.Signer) *Issuer {
 
 // Algorithm is that of the key.
 func (i *Issuer) Algorithm() token.Algorithm {
-	if _, ok := i.Private.(*rsa.PrivateKey); ok {
+	switch i.Private.(type) {
+	case *rsa.PrivateKey:
 		return token.RS256
+	case ed25519.PrivateKey:
+		return token.EdDSA
 	}
 	return token.ES256
 }
