@@ -40,6 +40,7 @@ type Config struct {
 	WatchedLabel  string   `flag:"watched-label" default:"node-type=onpremise" help:"Label of the Nodes that are watched, key=value."`
 	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" required:"temporary Nodes are recognised by them" help:"Labels of temporary Nodes, key=value, comma-separated."`
 	CopyLabels    []string `flag:"copy-labels" default:"hardware" help:"Keys of labels that temporary Nodes get from the Node that they stand in for."`
+	Tolerated     []string `flag:"tolerated-taints" help:"Keys of taints that temporary Nodes may have because game servers tolerate them, comma-separated. With any other taint that keeps pods away, a temporary node is not taken for Ready."`
 	Fencing       string   `flag:"fencing" default:"None" rule:"None, Manual or Webhook" help:"How it is made sure that a node is off before its pods are deleted: None, Manual (annotation) or Webhook."`
 	FencingURL    string   `flag:"fencing-url" help:"Webhook that is asked to turn a node off, see docs/failover-reference.md; any 2xx answer confirms that it is."`
 	InitNodes     bool     `flag:"init-nodes" default:"false" help:"Initialise temporary Nodes (addresses, provider id), because no cloud-controller-manager does."`
@@ -51,6 +52,7 @@ type Config struct {
 	FalseStartsVM bool          `flag:"ready-false-starts-vm" default:"true" help:"Make a VM for such a node after its grace."`
 	Stability     time.Duration `flag:"stability" default:"1m" rule:"positive" help:"How long a node must be Ready again before its temporary node is drained."`
 	MaxWait       time.Duration `flag:"max-wait" default:"3h" rule:"positive" help:"How long game servers in use may stay on a temporary node that is drained."`
+	ReturnTimeout time.Duration `flag:"return-timeout" default:"15m" rule:"positive" help:"How long Ready game servers of a temporary node that is drained wait for their replacements to become Ready elsewhere; --max-wait, if that is shorter."`
 	Settle        time.Duration `flag:"drain-settle" default:"3s" rule:"positive" help:"How long a temporary node is at least cordoned before it can count as drained."`
 	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" rule:"positive" help:"Longest time from the request for a VM to its Ready Node. Shorter than the life of a bootstrap token (15m)."`
 	CreateTimeout time.Duration `flag:"create-timeout" default:"1m" rule:"positive" help:"How long the cloud may neither refuse a VM nor show it before the next zone or machine type is tried."`
@@ -141,6 +143,11 @@ func (c *Config) checkNodes() error {
 			errs = append(errs, config.Invalid("copy-labels", "must be keys of labels", k))
 		case !join.MayRegister(k):
 			errs = append(errs, config.Invalid("copy-labels", registrable, k))
+		}
+	}
+	for _, k := range c.Tolerated {
+		if len(validation.IsQualifiedName(k)) > 0 {
+			errs = append(errs, config.Invalid("tolerated-taints", "must be keys of taints", k))
 		}
 	}
 	switch decide.Fencing(c.Fencing) {
@@ -245,11 +252,11 @@ func (c *Config) settings() (*decide.Settings, error) {
 		return nil, err
 	}
 	return &decide.Settings{
-		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, Stability: c.Stability, MaxWait: c.MaxWait, Settle: c.Settle, JoinTimeout: c.JoinTimeout, CreateTimeout: c.CreateTimeout,
+		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, Stability: c.Stability, MaxWait: c.MaxWait, ReturnTimeout: c.ReturnTimeout, Settle: c.Settle, JoinTimeout: c.JoinTimeout, CreateTimeout: c.CreateTimeout,
 		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(math.Round(c.MaxHourlyCost * 1000)),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,
-		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), InitNodes: c.InitNodes,
+		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), ToleratedTaints: c.Tolerated, NeedExternalIP: c.Provider == "gce" && c.ExternalIP, InitNodes: c.InitNodes,
 		NamePrefix: c.NamePrefix, Zones: p.zones(c), MachineTypes: types, MaxServers: int32(min(c.MaxServers, math.MaxInt32)), TempLabels: temp, CopyLabels: c.CopyLabels,
 	}, nil
 }

@@ -25,6 +25,8 @@ func TestValidate(t *testing.T) {
 	for arg, want := range map[string]string{
 		"--grace=0s":                        "--grace: must be positive",
 		"--create-timeout=11m":              "--create-timeout: must be at most --join-timeout (10m0s)",
+		"--tolerated-taints=a b":            "--tolerated-taints: must be keys of taints",
+		"--return-timeout=0s":               "--return-timeout: must be positive",
 		"--taint-grace=10s":                 "--taint-grace: must be 0, or at least --grace (30s)",
 		"--taint-grace=-1s":                 "--taint-grace: must be at least 0",
 		"--ready-false-grace=0s":            "--ready-false-grace: must be positive",

@@ -87,6 +87,9 @@ func writeNode(ctx context.Context, admin client.Client, name string, ready core
 	}
 	old := n.DeepCopy()
 	n.Status.Conditions = conditions
+	if providerID != "" { // what a cloud-controller-manager does
+		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeExternalIP, Address: "198.51.100.1"}}
+	}
 	return admin.Status().Patch(ctx, n, client.MergeFrom(old))
 }
 

@@ -49,6 +49,8 @@ func TestFaults(t *testing.T) {
 		"servers side by side":  sideBySide,
 		"hidden at once":        hiddenAtOnce,
 		"kubelet reports":       kubeletReports,
+		"ready and tainted":     readyAndTainted,
+		"the way back":          wayBack,
 		"two leaders":           twoLeaders,
 		"API server restarts":   restart,
 		"orphan VM":             orphanVM,
@@ -343,6 +345,90 @@ func kubeletReports(r *harness) {
 		return nil
 	})
 	r.returns("worker-1")
+}
+
+// readyAndTainted: the temporary node is Ready, with a taint and without an address.
+func readyAndTainted(r *harness) {
+	r.cloud.OnRunning = func(s cloud.Spec, i cloud.Instance) {
+		n := &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Name: s.Name, Labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}},
+			Spec:       corev1.NodeSpec{ProviderID: i.ProviderID, Taints: []corev1.Taint{{Key: "studio/network", Effect: corev1.TaintEffectNoExecute}}},
+			Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}},
+		}
+		if err := r.admin.Create(r.Context(), n); err != nil {
+			r.Error(err)
+		}
+	}
+	r.controller(r.kube)
+	r.fails("worker-1")
+	var vm string
+	told := func(word string) {
+		r.Helper()
+		r.eventually("the condition says "+word, func() error {
+			f, err := r.failover("worker-1")
+			if err != nil {
+				return err
+			}
+			vm = f.Status.GCPVMName
+			if c := meta.FindStatusCondition(f.Status.Conditions, v1.NodeJoined); c == nil || c.Reason != "NotFit" || !strings.Contains(c.Message, word) || f.Status.Phase != v1.Creating {
+				return fmt.Errorf("%s: %+v", f.Status.Phase, c)
+			}
+			return nil
+		})
+	}
+	told("studio/network")
+	n := r.node(vm)
+	n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == "studio/network" })
+	if err := r.admin.Update(r.Context(), n); err != nil {
+		r.Fatal(err)
+	}
+	told("ExternalIP")
+	if taints := r.node("worker-1").Spec.Taints; slices.ContainsFunc(taints, func(t corev1.Taint) bool { return t.Key == controller.TaintKey }) {
+		r.Errorf("the dead node is tainted: %v", taints)
+	}
+	n = r.node(vm)
+	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeExternalIP, Address: "198.51.100.1"}}
+	if err := r.admin.Status().Update(r.Context(), n); err != nil {
+		r.Fatal(err)
+	}
+	r.phase("worker-1", v1.Active)
+	r.returns("worker-1")
+}
+
+// wayBack: a Ready server leaves the VM only when the one that went before has been
+// replaced.
+func wayBack(r *harness) {
+	r.cfg.ReturnTimeout = time.Hour
+	r.controller(r.kube)
+	r.fails("worker-1")
+	vm := r.phase("worker-1", v1.Active).Status.GCPVMName
+	r.server("a", vm, "Ready")
+	r.server("b", vm, "Ready")
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
+	left := func() (names []string) {
+		for _, name := range []string{"a", "b"} {
+			if r.gone(name) != nil {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	r.eventually("one waits for the replacement of the other", func() error {
+		f, err := r.failover("worker-1")
+		if err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(f.Status.Conditions, v1.GameServersDrained)
+		if c == nil || c.Reason != "WaitingForReplacements" || len(left()) != 1 || f.Status.Handover == nil || f.Status.Handover.Withdrawn != 1 {
+			return fmt.Errorf("%s: %+v, %v left", f.Status.Phase, c, left())
+		}
+		return nil
+	})
+	r.server("c", "worker-1", "Ready")
+	r.ends("worker-1", vm)
+	if len(left()) > 0 {
+		r.Errorf("%v are left", left())
+	}
 }
 
 // twoLeaders: a leader that was paused wakes up beside the next one, so that

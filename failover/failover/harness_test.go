@@ -114,6 +114,7 @@ func settings() *failover.Config {
 	cfg.Grace, cfg.Stability, cfg.Poll, cfg.Watch = time.Second, time.Second, 100*time.Millisecond, time.Second
 	cfg.Backoff, cfg.JoinTimeout, cfg.MaxWait, cfg.Settle = 200*time.Millisecond, 30*time.Second, time.Hour, 300*time.Millisecond
 	cfg.ShutdownTimeout = 5 * time.Second
+	cfg.ReturnTimeout = 500 * time.Millisecond // there is no Agones that would replace servers
 	return cfg
 }
 
@@ -302,9 +303,9 @@ var (
 func (r *harness) boots(initialised bool) {
 	r.cloud.OnRunning = func(s cloud.Spec, i cloud.Instance) {
 		j := joining(s.StartupScript, s.Name)
-		j.ProviderID = i.ProviderID
+		j.ProviderID, j.External = i.ProviderID, "198.51.100.1"
 		if !initialised {
-			j.ProviderID = ""
+			j.ProviderID, j.External = "", ""
 			j.Taints = []corev1.Taint{{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule}}
 		}
 		r.wg.Go(func() { r.live(j, func() bool { return r.exists(s.Ref) }) })

@@ -261,6 +261,10 @@ type NodeFailoverStatus struct {
 	// maximum wait counts from here.
 	// +optional
 	DrainStartedAt *Instant `json:"drainStartedAt,omitempty"`
+	// Handover is how far Ready servers of the temporary node, which is drained,
+	// have been replaced elsewhere.
+	// +optional
+	Handover *Handover `json:"handover,omitempty"`
 	// VMDeletionStartedAt is from when there is no way back to Active.
 	// +optional
 	VMDeletionStartedAt *Instant `json:"vmDeletionStartedAt,omitempty"`
@@ -293,6 +297,21 @@ type Size struct {
 
 // MaxSizes is how many sizes are told apart.
 const MaxSizes = 32
+
+// Handover is how far Ready servers have been replaced.
+type Handover struct {
+	// Running is how many game servers were Ready or in use when the drain began.
+	Running int32 `json:"running"`
+	// Withdrawn is how many Ready servers have gone since.
+	// +optional
+	Withdrawn int32 `json:"withdrawn,omitempty"`
+	// LastAt is when the last of them went.
+	// +optional
+	LastAt *Instant `json:"lastAt,omitempty"`
+	// TimedOut: the rest has gone without replacements.
+	// +optional
+	TimedOut bool `json:"timedOut,omitempty"`
+}
 
 // FailedPlacement is a zone and a machine type that attempts have failed with.
 type FailedPlacement struct {
@@ -330,6 +349,9 @@ type VMStatus struct {
 	JoinedAt *Instant `json:"joinedAt,omitempty"`
 	// +optional
 	ProviderID string `json:"providerID,omitempty"`
+	// ExternalIP is the VM's external address by the cloud, if it has one.
+	// +optional
+	ExternalIP string `json:"externalIP,omitempty"`
 	// TokenIDs are the public halves of the bootstrap tokens that were made
 	// for it and are not yet deleted.
 	// +optional

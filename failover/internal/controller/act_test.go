@@ -371,3 +371,18 @@ type forbidden struct{ client.Reader }
 func (forbidden) Get(_ context.Context, k client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
 	return apierrors.NewForbidden(corev1.Resource("leases"), k.Name, errors.New("no"))
 }
+
+// Which taints keep game servers away, of those that a Node can have.
+func TestForeignTaints(t *testing.T) {
+	n := aNode("vm", func(n *corev1.Node) {
+		n.Spec.Taints = []corev1.Taint{
+			{Key: uninitialized, Effect: corev1.TaintEffectNoSchedule}, {Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoExecute},
+			{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}, {Key: DrillTaint, Effect: corev1.TaintEffectNoSchedule},
+			{Key: "studio/rather-not", Effect: corev1.TaintEffectPreferNoSchedule},
+			{Key: "node.cilium.io/agent-not-ready", Effect: corev1.TaintEffectNoExecute}, {Key: corev1.TaintNodeDiskPressure, Effect: corev1.TaintEffectNoSchedule},
+		}
+	})
+	if got := strings.Join(foreignTaints(n), " "); got != "node.cilium.io/agent-not-ready node.kubernetes.io/disk-pressure" {
+		t.Errorf("%q", got)
+	}
+}

@@ -109,7 +109,13 @@ func trimNode(obj any) (any, error) {
 		n.ManagedFields = nil
 		n.Annotations = map[string]string{nodePaused: n.Annotations[nodePaused]}
 		c := readyCondition(n)
-		n.Status = corev1.NodeStatus{}
+		allocatable := make(corev1.ResourceList, 2)
+		for _, r := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+			if q, ok := n.Status.Allocatable[r]; ok {
+				allocatable[r] = q
+			}
+		}
+		n.Status = corev1.NodeStatus{Addresses: n.Status.Addresses, Allocatable: allocatable}
 		if c != nil { // the time of the last heartbeat would make each one an event
 			n.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
 		}

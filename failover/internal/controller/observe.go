@@ -155,14 +155,39 @@ func (r *Reconciler) observeTemp(ctx context.Context, s *decide.State) error {
 	if err != nil || n == nil {
 		return err
 	}
+	cpu, memory := n.Status.Allocatable[corev1.ResourceCPU], n.Status.Allocatable[corev1.ResourceMemory]
 	s.Temp = decide.Temp{
-		Exists: true, UID: n.UID, Ready: health(n) == decide.Ready, Cordoned: n.Spec.Unschedulable,
+		Taints: foreignTaints(n), MilliCPU: cpu.MilliValue(), Memory: memory.Value(),
+		ExternalIP: slices.ContainsFunc(n.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Type == corev1.NodeExternalIP }),
+		Exists:     true, UID: n.UID, Ready: health(n) == decide.Ready, Cordoned: n.Spec.Unschedulable,
 		Uninitialised: hasTaint(n, uninitialized, ""), ProviderID: n.Spec.ProviderID, Labels: n.Labels,
 	}
 	return nil
 }
 
+// foreignTaints are the keys of a temporary Node's taints that keep pods away, but
+// for those that say what is known otherwise: that it is cordoned, not Ready,
+// uninitialised, or a drill's.
+func foreignTaints(n *corev1.Node) []string {
+	var keys []string
+	for _, t := range n.Spec.Taints {
+		switch t.Key {
+		case uninitialized, corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeUnschedulable, DrillTaint:
+			continue
+		}
+		if t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute {
+			keys = append(keys, t.Key)
+		}
+	}
+	return keys
+}
+
 func (r *Reconciler) observeServers(ctx context.Context, s *decide.State) error {
+	if s.Failover.Status.Phase == v1.Draining || s.Failover.Status.DrainStartedAt != nil {
+		if err := r.observeRunning(ctx, s); err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{s.Failover.Spec.OnpremNodeName, s.Failover.Status.GCPVMName} {
 		if name == "" {
 			continue
@@ -180,6 +205,22 @@ func (r *Reconciler) observeServers(ctx context.Context, s *decide.State) error 
 				Namespace: g.Namespace, Name: g.Name, UID: g.UID, ResourceVersion: g.ResourceVersion, State: g.Status.State,
 				Node: name, Deleting: g.DeletionTimestamp != nil, Hidden: hidden, Allocatable: allocatable,
 			})
+		}
+	}
+	return nil
+}
+
+// observeRunning counts what runs anywhere, for a drain.
+func (r *Reconciler) observeRunning(ctx context.Context, s *decide.State) error {
+	var all gameserver.GameServerList
+	if err := r.opts.Client.List(ctx, &all, readOnly); err != nil {
+		return fmt.Errorf("list game servers: %w", err)
+	}
+	for i := range all.Items {
+		switch g := &all.Items[i]; {
+		case g.DeletionTimestamp != nil:
+		case g.Status.State == agones.Ready, g.Status.State == agones.Allocated, g.Status.State == agones.Reserved:
+			s.Running++
 		}
 	}
 	return nil

@@ -48,6 +48,8 @@ type Joining struct {
 	ProviderID string
 	// Address is its InternalIP, "" for none.
 	Address string
+	// External is its ExternalIP, as a cloud-controller-manager sets it.
+	External string
 	// Capacity is its capacity and what can be allocated.
 	Capacity corev1.ResourceList
 }

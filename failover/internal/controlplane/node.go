@@ -43,6 +43,9 @@ func (n *Node) register(ctx context.Context, j Joining) error {
 	if j.Address != "" {
 		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: j.Address}}
 	}
+	if j.External != "" {
+		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: j.External})
+	}
 	node.Status.Conditions = []corev1.NodeCondition{ready(time.Now())}
 	_, err := n.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {

@@ -119,8 +119,8 @@ func (d *decision) tempStands() bool {
 	}
 	if d.st.TempNotReadySince == nil {
 		d.st.TempNotReadySince = d.instant()
-		d.condition(v1.NodeJoined, metav1.ConditionFalse, "NotReady", "the temporary node is not Ready")
-		d.event(Warning, "TempNotReady", fmt.Sprintf("%s is not Ready", d.st.GCPVMName))
+		d.condition(v1.NodeJoined, metav1.ConditionFalse, "NotReady", d.notReady())
+		d.event(Warning, "TempNotReady", fmt.Sprintf("%s: %s", d.st.GCPVMName, d.notReady()))
 	}
 	wait := d.set.JoinTimeout
 	for _, s := range d.onTemp() {
@@ -129,7 +129,7 @@ func (d *decision) tempStands() bool {
 		}
 	}
 	if d.reached(d.after(d.since(d.st.TempNotReadySince), wait)) {
-		d.giveUp(v1.GaveUpLost, fmt.Sprintf("not Ready for %s", wait))
+		d.giveUp(v1.GaveUpLost, fmt.Sprintf("for %s: %s", wait, d.notReady()))
 		return false
 	}
 	return true
@@ -149,7 +149,7 @@ func (d *decision) comeBack() {
 		d.show(d.onTemp())
 	}
 	if len(d.actions) == before {
-		d.st.DrainStartedAt = nil
+		d.st.DrainStartedAt, d.st.Handover = nil, nil
 	}
 }
 

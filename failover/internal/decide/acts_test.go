@@ -293,8 +293,8 @@ func (w *harness) taint(f *v1.NodeFailover, a decide.Action) bool {
 	case n.reports:
 		w.broken("%s is tainted while its kubelet reports", a.Node)
 	}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(w.temps)), func(t *temp) bool { return t.ready && !t.uninit && !t.drill }) {
-		w.broken("%s is tainted before a temporary node is Ready", a.Node)
+	if !slices.ContainsFunc(slices.Collect(maps.Values(w.temps)), func(t *temp) bool { return t.ready && !t.uninit && !t.drill && len(t.taints) == 0 && !t.noIP }) {
+		w.broken("%s is tainted before a game can start on a temporary node", a.Node)
 	}
 	n.taint = "ours"
 	w.changes++
@@ -317,8 +317,26 @@ func (w *harness) deleteServer(f *v1.NodeFailover, seen decide.Server) {
 	if sv.Node == f.Spec.OnpremNodeName && f.Spec.ParentFailover != "" {
 		w.broken("%s of the dead node is deleted by a further failover", seen.Name)
 	}
+	if sv.State == "Ready" && sv.Node == f.Status.GCPVMName && f.Status.Phase == v1.Draining {
+		w.withdrawn(f, sv)
+	}
 	delete(w.servers, seen.Name)
 	w.changes++
+}
+
+// withdrawn checks that what went before has been replaced, and lets the fleet
+// replace this one too.
+func (w *harness) withdrawn(f *v1.NodeFailover, sv *server) {
+	n := w.nodes[f.Spec.OnpremNodeName]
+	limit := f.Status.DrainStartedAt.Add(min(w.set.ReturnTimeout, w.set.MaxWait))
+	if n.health == decide.Ready && f.DeletionTimestamp == nil && w.now.Before(limit) && f.Spec.ParentFailover == "" && !w.turned {
+		for _, o := range w.waiting {
+			if o.by == f.UID && o.at.Before(w.now) {
+				w.broken("%s is withdrawn although one that went before has no replacement", sv.Name)
+			}
+		}
+	}
+	w.waiting = append(w.waiting, waiting{node: f.Spec.OnpremNodeName, cpu: sv.cpu, by: f.UID, at: w.now})
 }
 
 func (w *harness) removeTemp(name string) {

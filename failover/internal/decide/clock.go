@@ -24,6 +24,9 @@ func (d *decision) turnedBack() {
 	for _, t := range past {
 		atMost(t, 0)
 	}
+	if st.Handover != nil {
+		atMost(st.Handover.LastAt, 0)
+	}
 	for i := range st.FailedPlacements {
 		f := &st.FailedPlacements[i]
 		atMost(&f.FailedAt, 0)

@@ -123,6 +123,7 @@ func (d *decision) drained() bool {
 	over := d.reached(end)
 	left, inUse := 0, 0
 	var late []string
+	var idle []Server
 	for _, s := range d.onTemp() {
 		left++
 		switch {
@@ -130,6 +131,8 @@ func (d *decision) drained() bool {
 		case s.InUse() && !over:
 			inUse++
 			d.hideServer(s)
+		case s.isReady() && !over:
+			idle = append(idle, s)
 		default:
 			if s.InUse() {
 				late = append(late, s.Namespace+"/"+s.Name)
@@ -141,7 +144,11 @@ func (d *decision) drained() bool {
 		slices.Sort(late)
 		d.event(Warning, "MaxWaitOver", fmt.Sprintf("still in use after %s, and ended: %s", d.set.MaxWait, strings.Join(late, ", ")))
 	}
-	d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Draining", fmt.Sprintf("%d game servers left, %d in use", left, inUse))
+	if wait := d.handOver(idle); wait > 0 {
+		d.condition(v1.GameServersDrained, metav1.ConditionFalse, "WaitingForReplacements", fmt.Sprintf("%d game servers left, %d in use; %d are Ready and stay until as many are Ready elsewhere", left, inUse, wait))
+	} else {
+		d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Draining", fmt.Sprintf("%d game servers left, %d in use", left, inUse))
+	}
 	hung := d.now.After(end.Add(hangs))
 	switch {
 	case left > 0 && !hung:

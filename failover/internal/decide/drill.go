@@ -105,7 +105,7 @@ func (d *decision) rehearsed() {
 		d.event(Normal, "Passed", fit)
 		d.leave("the drill is over")
 	case d.reached(d.after(d.st.VM.StartedAt.Time, d.set.JoinTimeout)):
-		d.fail("NotFit", fmt.Sprintf("within %s: Ready %v, labels missing %v, tokens left %d", d.set.JoinTimeout, d.tempReady(), lacks, len(d.st.VM.TokenIDs)))
+		d.fail("NotFit", fmt.Sprintf("within %s: usable %v (%s), labels missing %v, tokens left %d", d.set.JoinTimeout, d.tempReady(), d.notReady(), lacks, len(d.st.VM.TokenIDs)))
 	default:
 		d.prepare()
 		d.poll()

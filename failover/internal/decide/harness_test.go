@@ -66,6 +66,7 @@ type faults struct {
 	createLost bool                     // committed, but the answer is lost
 	get        bool                     // the cloud's reads fail
 	neverJoins bool
+	unusable   string // how VMs join from now on: tainted, no-address
 	noNetwork  string // a zone whose VMs do not join
 	fence      bool   // the webhook refuses
 	writes     bool   // the API server refuses writes
@@ -76,6 +77,7 @@ type node struct {
 	uid       types.UID
 	health    decide.Health
 	downSince time.Time
+	stuck     bool      // no game starts there
 	reports   bool      // its kubelet says so itself
 	silent    time.Time // since when it does not
 	labels    map[string]string
@@ -83,6 +85,8 @@ type node struct {
 }
 
 type temp struct {
+	taints   []string
+	noIP     bool // no ExternalIP
 	uid      types.UID
 	vm       *machine
 	ready    bool
@@ -120,7 +124,7 @@ var errCrash = errors.New("crash")
 
 func settings() decide.Settings {
 	return decide.Settings{
-		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, MaxWait: 3 * time.Hour, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute, CreateTimeout: time.Minute,
+		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, MaxWait: 3 * time.Hour, ReturnTimeout: 15 * time.Minute, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute, CreateTimeout: time.Minute,
 		MaxAttempts: 3, Backoff: 10 * time.Second, BackoffMax: 2 * time.Minute, ExhaustedPause: 10 * time.Minute,
 		Poll: 2 * time.Second, Watch: 30 * time.Second, MaxFailovers: 5, MaxVMs: 5, StormNodes: 4, StormShare: 0.5, StormGrace: 5 * time.Minute,
 		Lifetime: 24 * time.Hour, ReplaceLead: 4 * time.Hour, KeepCompleted: 72 * time.Hour,
@@ -228,12 +232,17 @@ func (w *harness) state(f *v1.NodeFailover) *decide.State {
 		}
 	}
 	if t := w.temps[vmName]; t != nil {
-		s.Temp = decide.Temp{Exists: true, UID: t.uid, Ready: t.ready, Cordoned: t.cordoned, Uninitialised: t.uninit, Labels: maps.Clone(t.labels)}
+		s.Temp = decide.Temp{Exists: true, UID: t.uid, Ready: t.ready, Cordoned: t.cordoned, Uninitialised: t.uninit, Labels: maps.Clone(t.labels), Taints: t.taints, ExternalIP: !t.noIP, MilliCPU: w.capacity(t.vm.kind), Memory: 29 << 30}
 	}
 	if vm := f.Status.VM; vm != nil {
 		s.VM = w.look(cloud.Ref{Name: f.Status.GCPVMName, Zone: vm.Zone}, f.UID)
 		if n := len(vm.TokenIDs); n > 0 {
 			s.TokenInMemory = w.memory[vm.TokenIDs[n-1]]
+		}
+	}
+	for _, sv := range w.servers {
+		if sv.State == "Ready" || sv.InUse() {
+			s.Running++
 		}
 	}
 	lost, cpu, bytes := &v1.LostServers{}, int64(0), int64(0)
@@ -316,6 +325,12 @@ func (w *harness) evolve() {
 			m.joined = true
 			w.changes++
 			w.temps[m.spec.Name] = &temp{uid: w.next("node"), vm: m, ready: true, uninit: w.set.InitNodes, drill: w.isDrill(m.owner), labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}}
+			switch w.faults.unusable {
+			case "tainted":
+				w.temps[m.spec.Name].taints = []string{"studio/not-yet"}
+			case "no-address":
+				w.temps[m.spec.Name].noIP = true
+			}
 			w.say("%s joins", m.spec.Name)
 		}
 	}
@@ -340,13 +355,13 @@ func (w *harness) evict() {
 			if temp := w.schedule(cpu); temp != "" {
 				w.place(temp, "Ready", cpu)
 			} else if w.schedule(0) != "" {
-				w.waiting = append(w.waiting, waiting{node, cpu})
+				w.waiting = append(w.waiting, waiting{node: node, cpu: cpu})
 			}
 		}
 	}
 	w.waiting = slices.DeleteFunc(w.waiting, func(s waiting) bool {
 		on := w.schedule(s.cpu)
-		if n := w.nodes[s.node]; n.health == decide.Ready && n.taint == "" {
+		if n := w.nodes[s.node]; n.health == decide.Ready && n.taint == "" && !n.stuck {
 			on = s.node
 		}
 		if on != "" {

@@ -20,6 +20,7 @@ func (w *harness) heal() {
 	w.faults = faults{create: map[string]decide.Result{}}
 	w.stale, w.crashIn = nil, 0
 	for name, n := range w.nodes {
+		n.stuck = false
 		switch {
 		case n.health == decide.Gone && w.open(name):
 			w.setNode(name, "returns")
@@ -158,7 +159,7 @@ func play(t *rapid.T) {
 func happen(t *rapid.T, w *harness, name string) {
 	event := rapid.SampledFrom([]string{
 		"down", "down", "down", "reports", "reports", "up", "up", "delete", "return", "allocate", "finish", "serve", "stockout", "quota", "lost reply",
-		"reads fail", "never joins", "no network", "unclear", "type stocked out", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
+		"reads fail", "never joins", "no network", "stuck", "works", "unclear", "unusable", "fit", "type stocked out", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
 	}).Draw(t, "event")
 	w.say("-- %s (%s)", event, name)
 	n := w.nodes[name]
@@ -203,6 +204,15 @@ func happen(t *rapid.T, w *harness, name string) {
 		w.faults.createLost = true
 	case "reads fail":
 		w.faults.get = true
+	case "unusable":
+		w.faults.unusable = rapid.SampledFrom([]string{"tainted", "no-address"}).Draw(t, "how")
+	case "fit":
+		w.faults.unusable = ""
+		for _, t := range w.temps {
+			t.taints, t.noIP = nil, false
+		}
+	case "stuck", "works":
+		w.setNode(name, event)
 	case "no network":
 		w.faults.noNetwork = "zone-a"
 	case "unclear":
@@ -261,4 +271,35 @@ func steer(w *harness, name, event string) {
 			w.temps[t].ready = true
 		}
 	}
+}
+
+// TestWayBack lets a node return that may not be able to run games, for any time:
+// no server goes while one that went before has no replacement, and in the end all
+// have gone.
+func TestWayBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newHarness()
+		w.setNode("worker-1", "ready")
+		n := rapid.IntRange(1, 6).Draw(t, "servers")
+		for range n {
+			w.serve("worker-1", "Allocated")
+		}
+		w.setNode("worker-1", "notready")
+		w.advance(2 * time.Minute)
+		how := rapid.SampledFrom([]string{"stuck", "works"})
+		w.setNode("worker-1", how.Draw(t, "at first"))
+		w.setNode("worker-1", "ready")
+		for range rapid.IntRange(1, 8).Draw(t, "changes") {
+			w.advance(rapid.SampledFrom([]time.Duration{time.Second, 20 * time.Second, 65 * time.Second, 4 * time.Minute}).Draw(t, "wait"))
+			w.setNode("worker-1", how.Draw(t, "then"))
+			if rapid.Bool().Draw(t, "allocate") {
+				_ = w.setServer("Ready", "Allocated")
+			}
+		}
+		w.heal()
+		for w.setServer("Allocated", "gone") == nil {
+		}
+		w.heal()
+		w.verdict(t)
+	})
 }

@@ -156,6 +156,9 @@ func (d *decision) seen(late bool) {
 		d.condition(v1.VMCreated, metav1.ConditionTrue, "Created", fmt.Sprintf("%s in %s", vm.Name, vm.Zone))
 		d.event(Normal, "VMCreated", fmt.Sprintf("%s in %s", vm.Name, vm.Zone))
 	}
+	if vm.ExternalIP != "" {
+		d.st.VM.ExternalIP = vm.ExternalIP // what is right when the cloud says nothing
+	}
 	if _, ok := d.temp(); ok && d.st.VM.JoinedAt == nil {
 		d.st.VM.JoinedAt = d.instant()
 	}
@@ -165,8 +168,11 @@ func (d *decision) seen(late bool) {
 	case d.tempReady():
 		d.joined()
 	case late:
-		d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("not Ready within %s", d.set.JoinTimeout))
+		d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("within %s: %s", d.set.JoinTimeout, d.notReady()))
 	default:
+		if t, ok := d.temp(); ok && t.Ready {
+			d.condition(v1.NodeJoined, metav1.ConditionFalse, "NotFit", d.unfit(t))
+		}
 		d.prepare()
 	}
 }
@@ -182,7 +188,15 @@ func (d *decision) temp() (Temp, bool) {
 
 func (d *decision) tempReady() bool {
 	t, ok := d.temp()
-	return ok && t.Ready && !t.Uninitialised
+	return ok && t.Ready && !t.Uninitialised && d.unfit(t) == ""
+}
+
+// notReady says why a temporary node that has joined can't be used.
+func (d *decision) notReady() string {
+	if t, ok := d.temp(); ok && t.Ready {
+		return d.unfit(t)
+	}
+	return "not Ready"
 }
 
 // prepare does for the temporary Node what nobody else does.
@@ -224,7 +238,7 @@ func (d *decision) giveUp(why v1.GaveUp, message string) {
 	d.st.LastError = message
 	d.st.NextAttemptAt = nil
 	d.st.TempNotReadySince = nil
-	d.st.DrainStartedAt, d.st.VMDeletionStartedAt = nil, nil // the next VM's games have all of their time
+	d.st.DrainStartedAt, d.st.VMDeletionStartedAt, d.st.Handover = nil, nil, nil // the next VM's games have all of their time
 	meta.RemoveStatusCondition(&d.st.Conditions, v1.GameServersDrained)
 	d.condition(v1.VMCreated, metav1.ConditionFalse, string(why), message)
 	d.event(Warning, string(why), fmt.Sprintf("%s: %s", d.st.GCPVMName, message))

@@ -134,7 +134,15 @@ func (w *harness) command(words []string) error {
 	case "vm":
 		return w.setVM(arg(1))
 	case "temp":
-		w.temps[w.theTemp()].ready = arg(1) == "ready"
+		t := w.temps[w.theTemp()]
+		switch arg(1) {
+		case "fit":
+			t.taints, t.noIP = nil, false
+		case "tainted":
+			t.taints = []string{"node.kubernetes.io/disk-pressure"}
+		default:
+			t.ready = arg(1) == "ready"
+		}
 	case "annotate":
 		w.failovers[len(w.failovers)-1].Annotations = map[string]string{"failover.operator.io/" + arg(1): arg(2)}
 	case "delete": // delete N: the n-th failover, by hand
@@ -186,7 +194,7 @@ func (w *harness) command(words []string) error {
 func (w *harness) setting(key, value string) error {
 	durations := map[string]*time.Duration{
 		"grace": &w.set.Grace, "stability": &w.set.Stability, "max-wait": &w.set.MaxWait, "lifetime": &w.set.Lifetime,
-		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted, "false-grace": &w.set.FalseGrace, "taint-grace": &w.set.TaintGrace,
+		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted, "false-grace": &w.set.FalseGrace, "taint-grace": &w.set.TaintGrace, "return-timeout": &w.set.ReturnTimeout,
 	}
 	ints := map[string]*int{"max-failovers": &w.set.MaxFailovers, "max-vms": &w.set.MaxVMs, "storm-nodes": &w.set.StormNodes}
 	var err error
@@ -263,6 +271,10 @@ func (w *harness) setNode(name, how string) {
 			n.downSince = w.now
 		}
 		n.health, n.reports = decide.NotReady, true
+	case "stuck": // Ready, and no game starts there; "works" ends it
+		n.stuck = true
+	case "works":
+		n.stuck = false
 	case "deleted":
 		if n.health == decide.Ready {
 			n.downSince = w.now
@@ -298,6 +310,8 @@ func (w *harness) setCloud(what, value string) error {
 		w.faults.get = value != "no"
 	case "never-joins":
 		w.faults.neverJoins = value != "no"
+	case "unusable": // VMs join tainted, with no-address, or well: no
+		w.faults.unusable = value
 	case "no-network": // VMs of that zone do not join
 		w.faults.noNetwork = value
 	case "ok":

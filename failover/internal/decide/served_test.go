@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/internal/decide"
@@ -18,6 +19,9 @@ import (
 type waiting struct {
 	node string
 	cpu  int64
+	// by is the failover that withdrew it from a node that is drained, and at when.
+	by types.UID
+	at time.Time
 }
 
 // memory is what a server requests besides cpu: 2 GiB for each core.
@@ -49,7 +53,7 @@ func (w *harness) schedule(cpu int64) string {
 				count++
 			}
 		}
-		if tn := w.temps[t]; tn.ready && !tn.uninit && !tn.cordoned && !tn.drill && room >= 0 && count <= w.set.MaxServers {
+		if tn := w.temps[t]; tn.ready && !tn.uninit && len(tn.taints) == 0 && !tn.cordoned && !tn.drill && room >= 0 && count <= w.set.MaxServers {
 			return t
 		}
 	}
@@ -102,7 +106,7 @@ func (w *harness) served() {
 					temp = o.Status.GCPVMName
 				}
 			}
-			if t := w.temps[temp]; t == nil || !t.ready {
+			if t := w.temps[temp]; t == nil || !t.ready || len(t.taints) > 0 || t.noIP {
 				waits[f.Spec.OnpremNodeName] = true // its condition NodeJoined tells
 			} else if f.Status.SharesWith == "" {
 				rooms = append(rooms, w.capacity(t.vm.kind))

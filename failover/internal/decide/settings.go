@@ -46,6 +46,9 @@ type Settings struct {
 	Stability time.Duration
 	// MaxWait is how long servers in use may stay on the temporary node.
 	MaxWait time.Duration
+	// ReturnTimeout is how long Ready servers of a node that is drained wait for
+	// their replacements to become Ready elsewhere; not longer than MaxWait.
+	ReturnTimeout time.Duration
 	// Settle is how long a temporary node is cordoned before it can count as
 	// drained: pods that were bound just before have shown up by then.
 	Settle time.Duration
@@ -88,6 +91,10 @@ type Settings struct {
 	Fencing Fencing
 	// InitNodes: no cloud-controller-manager initialises the temporary Nodes.
 	InitNodes bool
+	// ToleratedTaints are keys of taints on temporary Nodes that game servers
+	// tolerate. NeedExternalIP: players connect to the Node's ExternalIP.
+	ToleratedTaints []string
+	NeedExternalIP  bool
 	// NamePrefix is that of VMs, such as "gcp-temp-".
 	NamePrefix string
 	// Zones in order of preference.

@@ -44,6 +44,14 @@ type Temp struct {
 	Uninitialised bool
 	ProviderID    string
 	Labels        map[string]string
+	// Taints are the keys of taints that keep pods away, without those that follow
+	// from what is told by other fields.
+	Taints []string
+	// ExternalIP: the Node has such an address.
+	ExternalIP bool
+	// MilliCPU and Memory (bytes) are what pods can request; 0: not reported.
+	MilliCPU int64
+	Memory   int64
 }
 
 // Presence is what the cloud has said of a VM.
@@ -119,6 +127,8 @@ type State struct {
 	VM     VM
 	// Servers are those on the two nodes that exist.
 	Servers []Server
+	// Running counts the game servers of all nodes that are Ready or in use.
+	Running int32
 	// Siblings are all other failovers; while Failover is Pending from a live
 	// list, so that two decisions never use the same room in a budget.
 	Siblings []v1.NodeFailover

@@ -281,6 +281,47 @@ func TestFurtherVMIsShared(t *testing.T) {
 	}
 }
 
+// What a Ready temporary node lacks is named, and keeps the dead node from being
+// tainted.
+func TestUnfit(t *testing.T) {
+	vm := decide.VM{Presence: decide.VMPresent, Instance: cloud.Instance{State: cloud.Running, ExternalIP: "203.0.113.9"}}
+	well := decide.Temp{Exists: true, Ready: true, ExternalIP: true, MilliCPU: 3500, Memory: 1 << 34}
+	for name, tt := range map[string]struct {
+		spoil func(*decide.Temp)
+		set   func(*decide.Settings)
+		want  string
+	}{
+		"well":            {},
+		"not reported":    {spoil: func(t *decide.Temp) { t.MilliCPU, t.Memory = 0, 0 }},
+		"tainted":         {spoil: func(t *decide.Temp) { t.Taints = []string{"b", "a", "b"} }, want: "its taints a, b;"},
+		"tolerated":       {spoil: func(t *decide.Temp) { t.Taints = []string{"a"} }, set: func(s *decide.Settings) { s.ToleratedTaints = []string{"a"} }},
+		"one is":          {spoil: func(t *decide.Temp) { t.Taints = []string{"a", "b"} }, set: func(s *decide.Settings) { s.ToleratedTaints = []string{"a"} }, want: "its taints b;"},
+		"uninitialised":   {spoil: func(t *decide.Temp) { t.Uninitialised = true }, want: "--init-nodes"},
+		"no address":      {spoil: func(t *decide.Temp) { t.ExternalIP = false }, want: "players cannot reach it"},
+		"too little CPU":  {spoil: func(t *decide.Temp) { t.MilliCPU = 400 }, want: "no game server fits there: it has 400m CPU"},
+		"too little room": {spoil: func(t *decide.Temp) { t.Memory = 1 << 20 }, want: "no game server fits there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := down(made("a", v1.Creating, time.Minute))
+			f.Status.Lost = &v1.LostServers{Sizes: []v1.Size{
+				{CPU: v1.Milli(2000), Memory: v1.Bytes(1 << 30), Count: 1}, {CPU: v1.Milli(500), Memory: v1.Bytes(2 << 30), Count: 1},
+			}}
+			temp, set := well, settings()
+			if tt.spoil != nil {
+				tt.spoil(&temp)
+			}
+			if tt.set != nil {
+				tt.set(&set)
+			}
+			p := decide.Decide(&set, &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: temp, VM: vm}, noon)
+			c := meta.FindStatusCondition(p.Status.Conditions, v1.NodeJoined)
+			if tainted := does(p, decide.Taint); c == nil || tainted != (tt.want == "") || tainted != (p.Status.Phase == v1.Active) || !tainted && (c.Reason != "NotFit" || !strings.Contains(c.Message, tt.want)) {
+				t.Errorf("%s, tainted %v: %+v", p.Status.Phase, tainted, c)
+			}
+		})
+	}
+}
+
 // A failover and the one that replaces it are one for the limit.
 func TestReplacedCountsOnce(t *testing.T) {
 	old, next := made("old", v1.Draining, 20*time.Hour), made("next", v1.Active, time.Hour)
