@@ -141,7 +141,8 @@ tools: ## Install the generators into bin/.
 generate: tools ## Make the Go of proto/ and the CRDs anew.
 	cd proto && find . -name '*.pb.go' -o -name '*.pb.gw.go' | xargs rm -f
 	cd proto && $(BIN)/buf generate
-	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk.yaml --path agones/sdk
+	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk.yaml --path agones/sdk/sdk.proto
+	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk-beta.yaml --path agones/sdk/beta
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-openmatch.yaml --path openmatch
 	cd failover && $(BIN)/controller-gen object crd paths=./api/... output:crd:dir=../manifests/base/failover/crd
 	cd miniagones/kubernetes && $(BIN)/controller-gen object crd paths=./api/... output:crd:dir=../../manifests/components/miniagones/crd

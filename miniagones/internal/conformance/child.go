@@ -22,6 +22,7 @@ import (
 
 	"torikumi/pkg/agones"
 	sdkpb "torikumi/proto/agones/sdk"
+	betapb "torikumi/proto/agones/sdk/beta"
 )
 
 // ModeVariable is the environment variable that makes a test binary a game
@@ -86,6 +87,7 @@ type Seen struct {
 
 type gameServer struct {
 	sdk  sdkpb.SDKClient
+	beta betapb.SDKClient
 	rest string
 
 	mu      sync.Mutex
@@ -123,6 +125,7 @@ func serve(mode string) error {
 
 	g := &gameServer{
 		sdk:     sdkpb.NewSDKClient(conn),
+		beta:    betapb.NewSDKClient(conn),
 		rest:    "http://127.0.0.1:" + os.Getenv(agones.SDKHTTPPortEnv),
 		healthy: true,
 	}
@@ -223,6 +226,19 @@ func (g *gameServer) obey(ctx context.Context, words []string) (string, error) {
 		_, err = g.sdk.SetLabel(ctx, &sdkpb.KeyValue{Key: arg(1), Value: arg(2)})
 	case "ANNOTATION":
 		_, err = g.sdk.SetAnnotation(ctx, &sdkpb.KeyValue{Key: arg(1), Value: arg(2)})
+	case "COUNTER":
+		var diff int64
+		if diff, err = strconv.ParseInt(arg(2), 10, 64); err != nil {
+			return "", err
+		}
+		c, err := g.beta.UpdateCounter(ctx, &betapb.UpdateCounterRequest{CounterUpdateRequest: &betapb.CounterUpdateRequest{Name: arg(1), CountDiff: diff}})
+		return fmt.Sprintf("%d/%d", c.GetCount(), c.GetCapacity()), err
+	case "ADDVALUE":
+		l, err := g.beta.AddListValue(ctx, &betapb.AddListValueRequest{Name: arg(1), Value: arg(2)})
+		return strings.Join(l.GetValues(), ","), err
+	case "REMOVEVALUE":
+		l, err := g.beta.RemoveListValue(ctx, &betapb.RemoveListValueRequest{Name: arg(1), Value: arg(2)})
+		return strings.Join(l.GetValues(), ","), err
 	case "GAMESERVER":
 		return g.get(ctx, "/gameserver")
 	case "WATCH":

@@ -46,6 +46,7 @@ func Run(t *testing.T, target Target) {
 		{"ReadyAgainKeepsLabels", s.readyAgain, true},
 		{"LabelsAndAnnotationsOfTheSDK", s.sdkMetadata, true},
 		{"SelfAllocation", s.selfAllocation, true},
+		{"CountersAndListsOfTheSDK", s.sdkCounts, true},
 		{"Reserve", s.reserve, true},
 		{"Shutdown", s.shutdown, true},
 		{"Crash", s.crash, true},

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	"torikumi/pkg/agones"
+	allocationpb "torikumi/proto/agones/allocation"
 )
 
 func (s *harness) watchSeesTogether(t *testing.T) {
@@ -107,4 +110,51 @@ func (s *harness) shutdown(t *testing.T) {
 func (s *harness) crash(t *testing.T) {
 	s.end(t, s.allocate(t, s.request(nil)), "EXIT 7")
 	s.full(t)
+}
+
+// sdkCounts: a server gives back what an allocation took, and gets the next match by
+// that.
+func (s *harness) sdkCounts(t *testing.T) {
+	if !s.target.Counted {
+		t.Skip("the servers have no counters and lists")
+	}
+	req := s.request(nil)
+	req.Counters = map[string]*allocationpb.CounterAction{"rooms": {Action: wrapperspb.String("Increment"), Amount: wrapperspb.Int64(3)}}
+	req.Lists = map[string]*allocationpb.ListAction{"ids": {AddValues: []string{"a"}}}
+	resp := s.allocate(t, req)
+	for _, c := range []struct{ command, want string }{
+		{"COUNTER rooms 2", "OutOfRange"}, {"COUNTER rooms -4", "OutOfRange"}, {"COUNTER rooms -2", "1/4"}, {"COUNTER rooms 9223372036854775807", "OutOfRange"},
+		{"COUNTER none 1", "NotFound"}, {"COUNTER rooms 0", "InvalidArgument"},
+		{"ADDVALUE ids b", "a,b"}, {"ADDVALUE ids b", "AlreadyExists"}, {"ADDVALUE ids c", "OutOfRange"}, {"ADDVALUE none c", "NotFound"},
+		{"REMOVEVALUE ids a", "b"}, {"REMOVEVALUE ids a", "NotFound"}, {"REMOVEVALUE none a", "NotFound"},
+	} {
+		got, err := Command(t.Context(), address(resp), c.command)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %s, want %s", c.command, got, c.want)
+		}
+	}
+	var shown struct {
+		Status struct {
+			Counters map[string]struct{ Count, Capacity string } `json:"counters"`
+			Lists    map[string]struct{ Values []string }        `json:"lists"`
+		} `json:"status"`
+	}
+	if err := json.Unmarshal([]byte(s.command(t, resp, "GAMESERVER")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if c := shown.Status.Counters["rooms"]; c.Count != "1" || c.Capacity != "4" || !slices.Equal(shown.Status.Lists["ids"].Values, []string{"b"}) {
+		t.Errorf("the server sees itself as %+v", shown)
+	}
+	next := s.request(nil)
+	for _, sel := range next.GetGameServerSelectors() {
+		sel.GameServerState = allocationpb.GameServerSelector_ALLOCATED
+		sel.Counters = map[string]*allocationpb.CounterSelector{"rooms": {MinCount: 1, MinAvailable: 3}}
+	}
+	s.wait(t, "there is room for another match", func() bool {
+		again, err := s.allocator.Allocate(t.Context(), next)
+		return err == nil && again.GetGameServerName() == resp.GetGameServerName()
+	})
 }

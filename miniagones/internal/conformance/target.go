@@ -38,6 +38,9 @@ type Target struct {
 	// Silent targets have no programs behind their addresses; otherwise there
 	// are the servers of Child.
 	Silent bool
+	// Counted: each server begins with the counter rooms, 0 of 4, and the empty list
+	// ids, for 2.
+	Counted bool
 	// Timeout bounds each wait; 30 s when zero.
 	Timeout time.Duration
 }

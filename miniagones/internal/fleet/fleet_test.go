@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"torikumi/miniagones/internal/conformance"
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/miniagones/internal/process"
 	"torikumi/miniagones/internal/virtual"
@@ -100,8 +101,9 @@ func run(t testing.TB, opts fleet.Options) *harness {
 }
 
 func TestConformanceProcesses(t *testing.T) {
-	r := run(t, fleet.Options{Ready: 2, Max: 8, Backend: children(t, conformance.ModeServe)})
-	conformance.Run(t, conformance.Target{Conn: r.conn, Namespace: "default", Fleet: "local", Ready: 2})
+	has := counts.Set{Counters: map[string]counts.Counter{"rooms": {Capacity: 4}}, Lists: map[string]counts.List{"ids": {Capacity: 2}}}
+	r := run(t, fleet.Options{Ready: 2, Max: 8, Backend: children(t, conformance.ModeServe), Counts: has})
+	conformance.Run(t, conformance.Target{Conn: r.conn, Namespace: "default", Fleet: "local", Ready: 2, Counted: true})
 }
 
 func TestConformanceVirtual(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/sdkserver"
 	"torikumi/miniagones/internal/state"
 	sdkpb "torikumi/proto/agones/sdk"
@@ -49,6 +50,10 @@ func (s *sdkServer) SetLabel(_ context.Context, key, value string) error {
 
 func (s *sdkServer) SetAnnotation(_ context.Context, key, value string) error {
 	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKAnnotation(s.name, key, value) })
+}
+
+func (s *sdkServer) Counts(_ context.Context, change func(counts.Set) (counts.Set, bool)) error {
+	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKCounts(s.name, change) })
 }
 
 func (s *sdkServer) Health() {

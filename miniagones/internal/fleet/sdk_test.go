@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"torikumi/miniagones/internal/conformance"
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/pkg/agones"
 	sdkpb "torikumi/proto/agones/sdk"
@@ -246,5 +247,43 @@ func TestReserveTooLong(t *testing.T) {
 	_, spec, _ := mute(t, fleet.Options{})
 	if code, answer := rest(t, spec, "POST", "/reserve", `{"seconds":"9223372036854775807"}`); code != 400 || !strings.Contains(answer, "seconds") {
 		t.Errorf("got %d %s, want 400 for a time that no clock reaches", code, answer)
+	}
+}
+
+// TestCountersOverREST: the paths and bodies are those of Agones.
+func TestCountersOverREST(t *testing.T) {
+	has := counts.Set{Counters: map[string]counts.Counter{"rooms": {Count: 1, Capacity: 4}}, Lists: map[string]counts.List{"ids": {Capacity: 3, Values: []string{"a"}}}}
+	_, spec, _ := mute(t, fleet.Options{Counts: has})
+	for _, c := range []struct {
+		method, path, body string
+		code               int
+		answer             string
+	}{
+		{"GET", "/v1beta1/counters/rooms", ``, 200, `{"name":"rooms","count":"1","capacity":"4"}`},
+		{"GET", "/v1beta1/counters/none", ``, 404, ``},
+		{"PATCH", "/v1beta1/counters/rooms", `{"countDiff":"2"}`, 200, `{"name":"rooms","count":"3","capacity":"4"}`},
+		{"PATCH", "/v1beta1/counters/rooms", `{"countDiff":"2"}`, 400, ``},
+		{"PATCH", "/v1beta1/counters/rooms", `{"count":"0"}`, 200, `{"name":"rooms","count":"0","capacity":"4"}`},
+		{"PATCH", "/v1beta1/counters/rooms", `{"count":"-1"}`, 400, ``},
+		{"PATCH", "/v1beta1/counters/rooms", `{"count":"4"}`, 200, `{"name":"rooms","count":"4","capacity":"4"}`},
+		{"PATCH", "/v1beta1/counters/rooms", `{"capacity":"2"}`, 200, `{"name":"rooms","count":"2","capacity":"2"}`},
+		{"PATCH", "/v1beta1/counters/rooms", `{"capacity":"-2"}`, 400, ``},
+		{"PATCH", "/v1beta1/counters/rooms", `{}`, 400, ``},
+		{"GET", "/v1beta1/lists/ids", ``, 200, `{"name":"ids","capacity":"3","values":["a"]}`},
+		{"POST", "/v1beta1/lists/ids:addValue", `{"value":"b"}`, 200, `{"name":"ids","capacity":"3","values":["a","b"]}`},
+		{"POST", "/v1beta1/lists/ids:addValue", `{"value":"b"}`, 409, ``},
+		{"POST", "/v1beta1/lists/ids:removeValue", `{"value":"a"}`, 200, `{"name":"ids","capacity":"3","values":["b"]}`},
+		{"POST", "/v1beta1/lists/ids:removeValue", `{"value":"a"}`, 404, ``},
+		{"PATCH", "/v1beta1/lists/ids", `{"capacity":"2"}`, 200, `{"name":"ids","capacity":"2","values":["b"]}`},
+		{"PATCH", "/v1beta1/lists/ids", `{"values":["x","y","z"]}`, 200, `{"name":"ids","capacity":"2","values":["x","y"]}`},
+		{"PATCH", "/v1beta1/lists/ids?update_mask=capacity,values", `{"capacity":"1","values":["v"]}`, 200, `{"name":"ids","capacity":"1","values":["v"]}`},
+		{"PATCH", "/v1beta1/lists/ids", `{"capacity":"1001"}`, 400, ``},
+		{"PATCH", "/v1beta1/lists/ids?update_mask=name", `{"name":"x"}`, 400, ``},
+		{"GET", "/v1beta1/lists/none", ``, 404, ``},
+	} {
+		code, answer := rest(t, spec, c.method, c.path, c.body)
+		if answer = strings.ReplaceAll(answer, " ", ""); code != c.code || c.answer != "" && answer != c.answer {
+			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, code, answer, c.code, c.answer)
+		}
 	}
 }

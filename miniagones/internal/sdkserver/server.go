@@ -18,6 +18,7 @@ import (
 
 	httpservice "torikumi/pkg/service"
 	sdkpb "torikumi/proto/agones/sdk"
+	betapb "torikumi/proto/agones/sdk/beta"
 )
 
 // Options say where Serve listens. The zero value is any free port of loopback.
@@ -48,7 +49,9 @@ func Serve(server GameServer, o Options) (_ *Server, err error) {
 	}()
 	grpcServer := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(
 		keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
-	sdkpb.RegisterSDKServer(grpcServer, &service{server: server})
+	main := &service{server: server}
+	sdkpb.RegisterSDKServer(grpcServer, main)
+	betapb.RegisterSDKServer(grpcServer, &beta{service: main})
 	if s.GRPC, err = s.listen(o.GRPCListen, grpcServer.Serve, grpcServer.Stop); err != nil {
 		return nil, fmt.Errorf("listen for gRPC: %w", err)
 	}
@@ -63,6 +66,9 @@ func Serve(server GameServer, o Options) (_ *Server, err error) {
 	s.closers = append(s.closers, cancel)
 	mux := sdkMux()
 	if err := sdkpb.RegisterSDKHandlerClient(ctx, mux, sdkpb.NewSDKClient(conn)); err != nil {
+		return nil, fmt.Errorf("map REST to gRPC: %w", err)
+	}
+	if err := betapb.RegisterSDKHandlerClient(ctx, mux, betapb.NewSDKClient(conn)); err != nil {
 		return nil, fmt.Errorf("map REST to gRPC: %w", err)
 	}
 	httpServer := &http.Server{

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/label"
 	"torikumi/pkg/agones"
 	sdkpb "torikumi/proto/agones/sdk"
@@ -35,6 +36,9 @@ type GameServer interface {
 	// SetLabel and SetAnnotation get keys without the SDK's prefix.
 	SetLabel(ctx context.Context, key, value string) error
 	SetAnnotation(ctx context.Context, key, value string) error
+	// Counts shows its counters and lists to change, and has it have what that
+	// returns, if it says so. change may be called again, for a newer version.
+	Counts(ctx context.Context, change func(counts.Set) (next counts.Set, changed bool)) error
 	// Health is a sign of life.
 	Health()
 	// Get returns how it is now.

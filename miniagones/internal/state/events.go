@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/pkg/agones"
 )
 
@@ -156,6 +157,20 @@ func (f *Fleet) SDKLabel(name, key, value string) error {
 // SDKAnnotation sets an annotation with the same prefix.
 func (f *Fleet) SDKAnnotation(name, key, value string) error {
 	return f.edit(name, func(s *Server) { s.Annotations = with(s.Annotations, map[string]string{agones.SDKPrefix + key: value}) })
+}
+
+// SDKCounts changes the counters and lists, if change says so.
+func (f *Fleet) SDKCounts(name string, change func(counts.Set) (next counts.Set, changed bool)) error {
+	r := f.servers[name]
+	if r == nil {
+		return ErrNotFound
+	}
+	next := *r.cur
+	var changed bool
+	if next.Counts, changed = change(next.Counts); changed {
+		f.commit(r, &next)
+	}
+	return nil
 }
 
 func (f *Fleet) edit(name string, change func(*Server)) error {

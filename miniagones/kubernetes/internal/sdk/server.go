@@ -16,6 +16,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/sdkserver"
 	"torikumi/miniagones/internal/state"
 	v1 "torikumi/miniagones/kubernetes/api/v1"
@@ -183,6 +184,17 @@ func (s *Server) SetAnnotation(ctx context.Context, key, value string) error {
 	return s.change(ctx, func(gs *v1.GameServer) bool {
 		gs.Annotations = with(gs.Annotations, agones.SDKPrefix+key, value)
 		return true
+	})
+}
+
+// Counts changes the counters and lists.
+func (s *Server) Counts(ctx context.Context, change func(counts.Set) (counts.Set, bool)) error {
+	return s.change(ctx, func(gs *v1.GameServer) bool {
+		next, changed := change(kube.Counts(gs))
+		if changed {
+			kube.SetCounts(gs, next)
+		}
+		return changed
 	})
 }
 

@@ -1,0 +1,171 @@
+package sdkserver
+
+import (
+	"context"
+	"maps"
+	"math"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"torikumi/miniagones/internal/counts"
+	betapb "torikumi/proto/agones/sdk/beta"
+)
+
+// beta is the part of Agones's SDK with counters and lists, for one server. Changes
+// are in force when the call is answered, where Agones collects them for a second.
+type beta struct {
+	betapb.UnimplementedSDKServer
+	service *service
+}
+
+func (b *beta) GetCounter(ctx context.Context, req *betapb.GetCounterRequest) (*betapb.Counter, error) {
+	return b.counter(ctx, req.GetName(), nil)
+}
+
+// UpdateCounter does the first of what the request has, as Agones does.
+func (b *beta) UpdateCounter(ctx context.Context, req *betapb.UpdateCounterRequest) (*betapb.Counter, error) {
+	r := req.GetCounterUpdateRequest()
+	if r.GetCountDiff() == 0 && r.GetCount() == nil && r.GetCapacity() == nil {
+		return nil, status.Error(codes.InvalidArgument, "counterUpdateRequest: must have countDiff, count or capacity")
+	}
+	return b.counter(ctx, r.GetName(), func(c counts.Counter) (counts.Counter, error) {
+		outOfRange := false
+		switch diff := r.GetCountDiff(); {
+		case diff != 0:
+			outOfRange = diff > 0 && c.Count > math.MaxInt64-diff
+			c.Count += diff
+		case r.GetCount() != nil:
+			c.Count = r.GetCount().GetValue()
+		default:
+			c.Capacity = r.GetCapacity().GetValue()
+			outOfRange = c.Capacity < 0
+			c.Count = min(c.Count, max(c.Capacity, 0))
+		}
+		if outOfRange || c.Count < 0 || c.Count > c.Capacity {
+			return c, status.Errorf(codes.OutOfRange, "counter %q: the count must be from 0 to the capacity, which must not be negative", r.GetName())
+		}
+		return c, nil
+	})
+}
+
+// counter changes a counter, unless change is nil, and returns it.
+func (b *beta) counter(ctx context.Context, name string, change func(counts.Counter) (counts.Counter, error)) (*betapb.Counter, error) {
+	var out counts.Counter
+	err := b.counts(ctx, change == nil, func(s counts.Set) (counts.Set, error) {
+		c, ok := s.Counters[name]
+		if !ok {
+			return s, status.Errorf(codes.NotFound, "no counter %q", name)
+		}
+		if change != nil {
+			var err error
+			if c, err = change(c); err != nil {
+				return s, err
+			}
+			s.Counters = maps.Clone(s.Counters)
+			s.Counters[name] = c
+		}
+		out = c
+		return s, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &betapb.Counter{Name: name, Count: out.Count, Capacity: out.Capacity}, nil
+}
+
+func (b *beta) GetList(ctx context.Context, req *betapb.GetListRequest) (*betapb.List, error) {
+	return b.list(ctx, req.GetName(), nil)
+}
+
+func (b *beta) UpdateList(ctx context.Context, req *betapb.UpdateListRequest) (*betapb.List, error) {
+	from, paths := req.GetList(), req.GetUpdateMask().GetPaths()
+	for _, path := range paths {
+		if path != "capacity" && path != "values" {
+			return nil, status.Errorf(codes.InvalidArgument, "update_mask: must name capacity and values, not %q", path)
+		}
+	}
+	if len(paths) == 0 {
+		return nil, status.Error(codes.InvalidArgument, "update_mask: required")
+	}
+	if c := from.GetCapacity(); slices.Contains(paths, "capacity") && (c < 0 || c > counts.MaxList) {
+		return nil, status.Errorf(codes.OutOfRange, "list %q: the capacity must be from 0 to %d", from.GetName(), counts.MaxList)
+	}
+	return b.list(ctx, from.GetName(), func(l counts.List) (counts.List, error) {
+		do := counts.ListAction{}
+		if slices.Contains(paths, "capacity") {
+			do.Capacity = &from.Capacity
+		}
+		if slices.Contains(paths, "values") {
+			do.DeleteValues, do.AddValues = l.Values, from.GetValues()
+		}
+		return counts.Actions{Lists: map[string]counts.ListAction{"": do}}.Apply(counts.Set{Lists: map[string]counts.List{"": l}}).Lists[""], nil
+	})
+}
+
+func (b *beta) AddListValue(ctx context.Context, req *betapb.AddListValueRequest) (*betapb.List, error) {
+	return b.list(ctx, req.GetName(), func(l counts.List) (counts.List, error) {
+		switch {
+		case slices.Contains(l.Values, req.GetValue()):
+			return l, status.Errorf(codes.AlreadyExists, "list %q has %q", req.GetName(), req.GetValue())
+		case int64(len(l.Values)) >= l.Capacity:
+			return l, status.Errorf(codes.OutOfRange, "list %q is full", req.GetName())
+		}
+		l.Values = append(slices.Clone(l.Values), req.GetValue())
+		return l, nil
+	})
+}
+
+func (b *beta) RemoveListValue(ctx context.Context, req *betapb.RemoveListValueRequest) (*betapb.List, error) {
+	return b.list(ctx, req.GetName(), func(l counts.List) (counts.List, error) {
+		i := slices.Index(l.Values, req.GetValue())
+		if i < 0 {
+			return l, status.Errorf(codes.NotFound, "list %q has no %q", req.GetName(), req.GetValue())
+		}
+		l.Values = slices.Delete(slices.Clone(l.Values), i, i+1)
+		return l, nil
+	})
+}
+
+// list changes a list, unless change is nil, and returns it.
+func (b *beta) list(ctx context.Context, name string, change func(counts.List) (counts.List, error)) (*betapb.List, error) {
+	var out counts.List
+	err := b.counts(ctx, change == nil, func(s counts.Set) (counts.Set, error) {
+		l, ok := s.Lists[name]
+		if !ok {
+			return s, status.Errorf(codes.NotFound, "no list %q", name)
+		}
+		if change != nil {
+			var err error
+			if l, err = change(l); err != nil {
+				return s, err
+			}
+			s.Lists = maps.Clone(s.Lists)
+			s.Lists[name] = l
+		}
+		out = l
+		return s, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &betapb.List{Name: name, Capacity: out.Capacity, Values: out.Values}, nil
+}
+
+// counts reads or changes what the server has. Errors of f, which may be called several
+// times, are statuses.
+func (b *beta) counts(ctx context.Context, read bool, f func(counts.Set) (counts.Set, error)) error {
+	var failed error
+	err := b.service.server.Counts(ctx, func(s counts.Set) (counts.Set, bool) {
+		var next counts.Set
+		next, failed = f(s)
+		return next, failed == nil && !read
+	})
+	switch {
+	case err != nil:
+		return b.service.status(err)
+	default:
+		return failed
+	}
+}
