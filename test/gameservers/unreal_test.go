@@ -4,13 +4,19 @@ package gameservers
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,7 +103,10 @@ type player struct {
 	read  int
 }
 
-func (h *unrealHarness) player(name string) *player {
+func (h *unrealHarness) player(name string) *player { return h.playerAt(h.suite.URL(), name) }
+
+// playerAt is a player whose client finds the frontend elsewhere.
+func (h *unrealHarness) playerAt(frontend, name string) *player {
 	h.t.Helper()
 	resp, err := http.Post(h.suite.IssuerURL()+issuer.TokenPath, "application/json", strings.NewReader(fmt.Sprintf(`{"player":%q}`, name)))
 	if err != nil {
@@ -108,12 +117,12 @@ func (h *unrealHarness) player(name string) *player {
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		h.t.Fatal(err)
 	}
-	return h.signedIn(name, answer.Token)
+	return h.signedIn(frontend, name, answer.Token)
 }
 
-func (h *unrealHarness) signedIn(name, bearer string) *player {
+func (h *unrealHarness) signedIn(frontend, name, bearer string) *player {
 	h.t.Helper()
-	cmd := exec.Command(h.program, h.suite.URL(), bearer)
+	cmd := exec.Command(h.program, frontend, bearer)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -278,10 +287,62 @@ func TestUnrealClient(t *testing.T) {
 		if got := strings.Join(p.hear("ended"), " "); !strings.Contains(got, "ended refused") || !strings.Contains(got, "queue:") {
 			t.Errorf("%s", got)
 		}
-		stranger := h.signedIn("stranger", "rubbish")
+		stranger := h.signedIn(h.suite.URL(), "stranger", "rubbish")
 		stranger.say("find session eu")
 		stranger.hear("ended")
 	})
+}
+
+// TestUnrealLostAnswers loses the answers that matter: that to the creation, and that
+// with the match and its token.
+func TestUnrealLostAnswers(t *testing.T) {
+	h := newUnrealHarness(t)
+	var mu sync.Mutex
+	lost := map[string]int{}
+	lose := func(what string, times int) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		lost[what]++
+		return lost[what] <= times
+	}
+	target, err := url.Parse(h.suite.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	errLost := errors.New("lost")
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return err
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			created := r.Request.Method == http.MethodPost && r.Request.URL.Path == "/v1/tickets" && r.StatusCode == http.StatusOK
+			token := strings.HasSuffix(r.Request.URL.Path, "/join-token")
+			if created && lose("creation", 1) || bytes.Contains(body, []byte("join_token")) && lose("match", 2) || token && lose("token", 1) {
+				return errLost
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorLog:     log.New(io.Discard, "", 0),
+	})
+	t.Cleanup(proxy.Close)
+	ann, bob := h.playerAt(proxy.URL, "ann"), h.player("bob")
+	ann.say("find session eu")
+	ann.hear("progress searching")
+	bob.say("find session eu")
+	matched := ann.hear("matched")
+	if _, err := h.enter(matched[1], matched[2]); err != nil {
+		t.Error(err)
+	}
+	bob.hear("matched")
+	mu.Lock()
+	defer mu.Unlock()
+	if lost["creation"] == 0 || lost["match"] == 0 {
+		t.Errorf("nothing was lost: %v", lost)
+	}
 }
 
 // TestUnrealFrontendAway: a frontend that is started anew costs no search; one that

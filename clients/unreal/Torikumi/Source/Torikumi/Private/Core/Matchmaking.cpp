@@ -130,6 +130,7 @@ void Matchmaking::Ask(Step What) {
 	case Step::Follow: Out = Make("GET", Path + "/wait?timeout=" + std::to_string(PollSeconds) + "s", ""); break;
 	case Step::Start: Out = Make("POST", Path + "/start", "{}"); break;
 	case Step::Remove: Out = Make("DELETE", Path, ""); break;
+	case Step::Token: Out = Make("POST", Path + "/join-token", "{}"); break;
 	case Step::None: return;
 	}
 	Asking = true;
@@ -145,6 +146,11 @@ void Matchmaking::Answered(Step What, const Response& Answer) {
 	}
 	Pause.Reset();
 	Heard = World.Now();
+	if (What == Step::Token) {
+		Found.Token = Document["jwt"].Text();
+		TakeMatch();
+		return;
+	}
 	if (What == Step::Start) Start = false;
 	Take(Document);
 }
@@ -191,9 +197,7 @@ void Matchmaking::Take(const Json& Document) {
 	if (Name == "ASSIGNED") {
 		const Json& Server = Document["server"];
 		Found = Match{Server["connection"].Text(), Document["join_token"]["jwt"].Text(), Server["match_id"].Text(), Server["team"].Text()};
-		Next = Step::None;
-		Change(State::Matched, "");
-		if (On.Matched) On.Matched(Found);
+		TakeMatch();
 	} else if (Name == "CANCELLED") {
 		End("cancelled", Why);
 	} else if (Name == "EXPIRED") {
@@ -202,6 +206,16 @@ void Matchmaking::Take(const Json& Document) {
 		TakeParty(Document["party"]);
 		Change(Name == "GATHERING" ? State::Gathering : State::Searching, Why);
 	}
+}
+
+void Matchmaking::TakeMatch() {
+	if (Found.Token.empty()) {  // it was in an answer that got lost
+		Next = Step::Token;
+		return;
+	}
+	Next = Step::None;
+	Change(State::Matched, "");
+	if (On.Matched) On.Matched(Found);
 }
 
 void Matchmaking::TakeParty(const Json& Document) {

@@ -85,7 +85,7 @@ public:
 	double Patience = 60;
 
 private:
-	enum class Step { None, Create, Follow, Start, Remove };
+	enum class Step { None, Create, Follow, Start, Remove, Token };
 
 	Transport& World;
 	const std::string Url;
@@ -107,6 +107,7 @@ private:
 	void Answered(Step What, const Response& Answer);
 	void Failed(Step What, const Response& Answer);
 	void Take(const Json& Document);
+	void TakeMatch();
 	void TakeParty(const Json& Document);
 	void Change(State To, const std::string& Why);
 	void End(const std::string& Code, const std::string& Detail);
