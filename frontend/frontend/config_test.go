@@ -46,6 +46,7 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		"--create-burst: must be at least 1":             func(c *settings) { c.CreateBurst = 0 },
 		"--creates-per-address: must be 0, or":           func(c *settings) { c.AddressPerSecond = -1 },
 		"--trusted-proxies: must be addresses":           func(c *settings) { c.TrustedProxies = []string{"10.0.0.0/8", "lb"} },
+		"--gone-after: must not be negative":             func(c *settings) { c.GoneAfter = -1 },
 		"--party-timeout: must be positive":              func(c *settings) { c.PartyTimeout = 0 },
 		"--play-token: must have at least 16":            func(c *settings) { c.PlayToken = "tooshort-secret" },
 		"--play-queue: must be one of the queues":        func(c *settings) { c.PlayQueue = "nope" },

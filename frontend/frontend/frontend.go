@@ -95,6 +95,9 @@ func (p *parts) background() []func(context.Context) error {
 	for _, keys := range p.players {
 		work = append(work, keys.Run)
 	}
+	if p.cfg.GoneAfter > 0 {
+		work = append(work, func(ctx context.Context) error { return p.api.KeepWaiting(ctx, p.cfg.GoneAfter) })
+	}
 	if p.explain != nil {
 		work = append(work, p.explain.Run)
 	}

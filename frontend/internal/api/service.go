@@ -59,8 +59,9 @@ type Options struct {
 // player, whom the protocol has authenticated. Errors are *[Error]. It is safe
 // for concurrent use.
 type Service struct {
-	o       Options
-	streams streams
+	o        Options
+	streams  streams
+	presence presence
 }
 
 // New makes a service.
@@ -206,8 +207,13 @@ func (s *Service) wait(ctx context.Context, caller Caller, id string, timeout ti
 	defer timer.Stop()
 	watch := s.o.Explain.Watch()
 	defer watch.Close()
+	var leave func()
 	for over := false; ; {
 		found, changed, _, err := s.follow(ctx, caller, id, watch)
+		if leave == nil && err == nil {
+			leave = s.presence.enter(id)
+			defer leave()
+		}
 		var again <-chan time.Time
 		switch {
 		case isStore(err) && !over:
@@ -244,6 +250,9 @@ func (s *Service) Watch(ctx context.Context, caller Caller, id string, beat time
 		beats = nil
 	}
 	ended, err := v.show(ctx)
+	if !ended && err == nil { // it is theirs to wait for
+		defer s.presence.enter(id)()
+	}
 	for !ended && err == nil {
 		select {
 		case <-v.again:
@@ -335,6 +344,7 @@ func (s *Service) JoinToken(ctx context.Context, caller Caller, id string) (*tor
 func (s *Service) find(ctx context.Context, caller Caller, id string) (ticket.Ticket, error) {
 	found, err := s.o.Store.Get(ctx, id)
 	if err == nil && caller.sees(&found) {
+		s.presence.note(id)
 		return found, nil
 	}
 	return ticket.Ticket{}, s.unseen(ctx, id, err)

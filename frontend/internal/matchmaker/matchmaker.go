@@ -303,7 +303,11 @@ func (c *Client) expireOnce(ctx context.Context) error {
 	defer c.deletes.expect()()
 	expired, err := c.store.Expire(ctx)
 	for _, change := range expired {
-		c.ended(ctx, change, "ticket expired")
+		message := "ticket expired"
+		if change.Ticket.State == ticket.Cancelled {
+			message = "ticket cancelled, as nobody asks for it any more"
+		}
+		c.ended(ctx, change, message)
 	}
 	return err
 }

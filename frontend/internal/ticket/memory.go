@@ -35,6 +35,8 @@ type Memory struct {
 	rotated        time.Time
 	// Each list is in the order of time, because each has one constant age.
 	gathering, open, assigned, ended *list.List
+	// seen are all that have not ended, in the order in which somebody asked for them.
+	seen *list.List
 }
 
 // seat is a player's place in a queue: one open ticket at a time.
@@ -47,6 +49,9 @@ type record struct {
 	changed chan struct{}
 	home    *list.List
 	element *list.Element
+	// seen is when somebody last asked for it, and seenAt its place in that list.
+	seen   time.Time
+	seenAt *list.Element
 }
 
 // NewMemory makes an empty store.
@@ -57,7 +62,7 @@ func NewMemory(l Limits) *Memory {
 	return &Memory{
 		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[seat]*record{},
 		byCode: map[string]*record{}, played: map[string]*record{}, early: map[string]Assignment{},
-		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(),
+		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(), seen: list.New(),
 	}
 }
 
@@ -78,7 +83,8 @@ func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 		return Ticket{}, ErrFull
 	}
 	t.State, t.Created = None, m.limits.Now()
-	r := &record{Ticket: t}
+	r := &record{Ticket: t, seen: t.Created}
+	r.seenAt = m.seen.PushBack(r)
 	m.byID[t.ID] = r
 	for _, p := range t.Players {
 		m.byPlayer[seat{t.Queue, p.GetId()}] = r
@@ -129,6 +135,7 @@ func (m *Memory) apply(r *record, e Event) Change {
 	case r.State.creating():
 		m.creating++
 	case r.State.Ended() || r.State == None:
+		m.seen.Remove(r.seenAt)
 		for _, p := range r.Players {
 			delete(m.byPlayer, seat{r.Queue, p.GetId()})
 			if r.State == Assigned {
@@ -317,6 +324,19 @@ func (m *Memory) Open(context.Context) ([]string, error) {
 	return ids, nil
 }
 
+func (m *Memory) Touch(_ context.Context, ids []string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.limits.Now()
+	for _, id := range ids {
+		if r, ok := m.byID[id]; ok && !r.Ended() {
+			r.seen = now
+			m.seen.MoveToBack(r.seenAt)
+		}
+	}
+	return nil
+}
+
 func (m *Memory) Expire(context.Context) ([]Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -333,6 +353,9 @@ func (m *Memory) Expire(context.Context) ([]Change, error) {
 	}
 	for e := m.open.Front(); e != nil && now.Sub(at(e).Searching()) >= m.limits.Timeout; e = m.open.Front() {
 		expired = append(expired, m.apply(at(e), Event{Kind: Expire}))
+	}
+	for e := m.seen.Front(); m.limits.Gone > 0 && e != nil && now.Sub(at(e).seen) >= m.limits.Gone; e = m.seen.Front() {
+		expired = append(expired, m.apply(at(e), Event{Kind: Cancel}))
 	}
 	m.forgetOld(m.assigned, now.Add(-m.limits.Assigned))
 	m.forgetOld(m.ended, now.Add(-m.limits.Ended))

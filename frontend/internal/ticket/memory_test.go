@@ -14,7 +14,7 @@ type clock struct{ now time.Time }
 
 func newStore(c *clock, tickets int) *Memory {
 	return NewMemory(Limits{
-		Timeout: 10 * time.Minute, Gathering: 2 * time.Minute, Assigned: time.Hour, Ended: time.Minute, Tickets: tickets,
+		Timeout: 10 * time.Minute, Gathering: 2 * time.Minute, Gone: 9 * time.Minute, Assigned: time.Hour, Ended: time.Minute, Tickets: tickets,
 		Now: func() time.Time { return c.now },
 	})
 }
@@ -108,6 +108,7 @@ func TestRandomWalk(t *testing.T) {
 			_, _ = m.Create(t.Context(), d)
 		case 8:
 			m.change(t, id, r)
+			_ = m.Touch(t.Context(), []string{id}) // has no error
 		default:
 		}
 		m.checkIndexes(t, final)
@@ -118,7 +119,7 @@ func TestRandomWalk(t *testing.T) {
 		c.now = c.now.Add(2 * time.Hour)
 	}
 	m.expire(t)
-	if len(m.byID)+len(m.byOpenMatch)+len(m.byPlayer)+len(m.byCode)+len(m.played)+m.gathering.Len()+m.open.Len()+m.assigned.Len()+m.ended.Len()+m.creating != 0 {
+	if len(m.byID)+len(m.byOpenMatch)+len(m.byPlayer)+len(m.byCode)+len(m.played)+m.seen.Len()+m.gathering.Len()+m.open.Len()+m.assigned.Len()+m.ended.Len()+m.creating != 0 {
 		t.Error("something is left")
 	}
 }
@@ -172,6 +173,9 @@ func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 	}
 	if n := m.gathering.Len() + m.open.Len() + m.assigned.Len() + m.ended.Len(); n != len(m.byID) || n > 30 {
 		t.Fatalf("%d listed, %d known", n, len(m.byID))
+	}
+	if n := m.gathering.Len() + m.open.Len(); n != m.seen.Len() {
+		t.Fatalf("%d have not ended, %d are looked after", n, m.seen.Len())
 	}
 	if len(m.byOpenMatch) != waiting || m.creating != creating || len(m.byPlayer) != players || len(m.byCode) != codes {
 		t.Fatalf("%d waiting, %d creating, %d players; counted %d, %d, %d", len(m.byOpenMatch), m.creating, len(m.byPlayer), waiting, creating, players)

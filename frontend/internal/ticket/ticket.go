@@ -159,6 +159,9 @@ type Limits struct {
 	Timeout time.Duration
 	// Gathering is how long a ticket waits for its party.
 	Gathering time.Duration
+	// Gone is for how long nobody may ask for a ticket that has not ended; zero: for
+	// ever.
+	Gone time.Duration
 	// Assigned and Ended are how long tickets are remembered that ended with a
 	// match, and otherwise.
 	Assigned, Ended time.Duration
@@ -212,8 +215,13 @@ type Store interface {
 	// first; of those of several frontends, a share of them that this one is to
 	// look after.
 	Open(ctx context.Context) ([]string, error)
-	// Expire applies Expire to what has waited for too long, forgets what ended
-	// long ago, and returns what it has expired. The error is ErrClosed.
+	// Touch says that somebody asks for these tickets now. Those that are not there,
+	// or have ended, are passed over.
+	Touch(ctx context.Context, ids []string) error
+	// Expire applies Expire to what has waited for too long and Cancel to what
+	// nobody has asked for, forgets what ended long ago, and returns what it has
+	// ended. After a time in which it could not be reached, a store counts from then.
+	// The error is ErrClosed.
 	Expire(ctx context.Context) ([]Change, error)
 	// Close wakes all watchers and returns the tickets that nobody looks after
 	// from now on: what they have in Open Match must be deleted. A second Close

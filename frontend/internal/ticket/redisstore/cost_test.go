@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -15,7 +16,9 @@ import (
 // BenchmarkWaiting is what a waiting ticket of one player takes of Redis's memory.
 func BenchmarkWaiting(b *testing.B) {
 	server := redistest.Start(b)
-	s := open(b, server.Address, prefix(), "a", limits)
+	l := limits
+	l.Gone = time.Minute
+	s := open(b, server.Address, prefix(), "a", l)
 	client := redis.NewClient(&redis.Options{Addr: server.Address})
 	defer client.Close()
 	used := func() int {

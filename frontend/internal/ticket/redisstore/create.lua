@@ -1,17 +1,17 @@
 -- Adds a ticket in state Creating, or with a party in state Gathering.
 -- KEYS: prefix. ARGV: id, state, players' ticket (protobuf), now in ns, now in us,
--- most tickets, code of the party or empty, party (JSON) or empty, then the seats
--- (queue and player).
+-- most tickets, code of the party or empty, party (JSON) or empty, 1 if tickets that
+-- nobody asks for are ended, then the seats (queue and player).
 -- Returns {'created'}, {'conflict', index of the seat, id of its ticket} or {'full'}.
 local prefix, id = KEYS[1], ARGV[1]
 local ticket = prefix .. 't:' .. id
 if redis.call('EXISTS', ticket) == 1 then
   return {'created'} -- it was, and the answer was lost
 end
-for i = 9, #ARGV do
+for i = 10, #ARGV do
   local other = redis.call('GET', prefix .. 'seat:' .. ARGV[i])
   if other then
-    return {'conflict', tostring(i - 9), other}
+    return {'conflict', tostring(i - 10), other}
   end
 end
 local gathering, open, assigned, ended = prefix .. 'gathering', prefix .. 'open', prefix .. 'assigned', prefix .. 'ended'
@@ -28,6 +28,9 @@ end
 -- The sequence keeps tickets of the same time in their order.
 local member = string.format('%016x', redis.call('INCR', prefix .. 'sequence')) .. id
 redis.call('HSET', ticket, 'v', '1', 's', ARGV[2], 'p', ARGV[3], 'n', ARGV[4], 'u', ARGV[4], 'm', member)
+if ARGV[9] == '1' then
+  redis.call('ZADD', prefix .. 'seen', ARGV[5], id)
+end
 if ARGV[7] == '' then
   redis.call('ZADD', open, ARGV[5], member)
   redis.call('ZADD', prefix .. 'creating', ARGV[5], id)
@@ -36,7 +39,7 @@ else
   redis.call('ZADD', gathering, ARGV[5], member)
   redis.call('SET', prefix .. 'code:' .. ARGV[7], id)
 end
-for i = 9, #ARGV do
+for i = 10, #ARGV do
   redis.call('SET', prefix .. 'seat:' .. ARGV[i], id)
 end
 return {'created'}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"torikumi/frontend/internal/ticket"
@@ -126,6 +127,54 @@ func joinWithLosses(t *testing.T, s *redisstore.Store, id string) {
 	}
 	if _, err := s.Create(t.Context(), draft(id+"free", id+"one")); err != nil {
 		t.Fatalf("who has left is held: %v", err)
+	}
+}
+
+// TestAwayIsNotGone: nobody has gone only because it could not be noted that they are
+// there, or because all frontends were down.
+func TestAwayIsNotGone(t *testing.T) {
+	server := miniredis.RunT(t)
+	var mu sync.Mutex
+	now := time.Unix(1_000_000_000, 0)
+	l := limits
+	l.Gone = time.Minute
+	l.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	p := prefix()
+	s := open(t, server.Addr(), p, "a", l)
+	if _, err := s.Create(t.Context(), draft("1", "alice")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Update(t.Context(), "1", ticket.Event{Kind: ticket.Attach, OpenMatchID: "om"}); err != nil {
+		t.Fatal(err)
+	}
+	// pass returns what is ended after a while.
+	pass := func(s *redisstore.Store, d time.Duration, want error) int {
+		t.Helper()
+		mu.Lock()
+		now = now.Add(d)
+		mu.Unlock()
+		ended, err := s.Expire(t.Context())
+		if !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+		return len(ended)
+	}
+	server.SetError("LOADING away")
+	pass(s, 2*l.Gone, ticket.ErrUnavailable)
+	server.SetError("")
+	if n := pass(s, 0, nil) + pass(s, l.Gone-1, nil); n != 0 {
+		t.Errorf("%d ended by an outage", n)
+	}
+	// Another frontend begins, after a time in which there was none.
+	mu.Lock()
+	now = now.Add(2 * l.Gone)
+	mu.Unlock()
+	later := open(t, server.Addr(), p, "b", l)
+	if n := pass(later, 0, nil) + pass(later, l.Gone-1, nil); n != 0 {
+		t.Errorf("%d ended by a restart", n)
+	}
+	if n := pass(later, 1, nil); n != 1 {
+		t.Errorf("%d ended, want the one that nobody asks for", n)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -79,6 +80,9 @@ type Store struct {
 	closed   bool
 	watchers map[string]chan struct{}
 	alive    []string
+	// away is when Redis was last out of reach, or this frontend began: who asks for
+	// which ticket was not noted before that.
+	away time.Time
 }
 
 var _ ticket.Store = (*Store)(nil)
@@ -91,7 +95,7 @@ func Open(o Options) *Store {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{
 		client: o.Client, prefix: "{" + o.Prefix + "}:", name: o.Name, limits: o.Limits, logger: o.Logger,
-		stop: cancel, closing: make(chan struct{}), watchers: make(map[string]chan struct{}),
+		stop: cancel, closing: make(chan struct{}), watchers: make(map[string]chan struct{}), away: o.Limits.Now(),
 	}
 	s.work.Go(func() { s.listen(ctx) })
 	s.work.Go(func() { s.live(ctx) })
@@ -127,8 +131,12 @@ func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, err
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
+	watched := "0"
+	if s.limits.Gone > 0 {
+		watched = "1"
+	}
 	args := append([]any{
-		made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets, code(&made), party,
+		made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets, code(&made), party, watched,
 	}, seats(&made)...)
 	answer, err := s.run(ctx, createScript, args...)
 	if err != nil {
@@ -373,11 +381,28 @@ func (s *Store) Expire(ctx context.Context) ([]ticket.Change, error) {
 	if s.isClosed() {
 		return nil, ticket.ErrClosed
 	}
+	expired, err := s.expire(ctx)
+	if err != nil {
+		s.mu.Lock()
+		s.away = s.limits.Now()
+		s.mu.Unlock()
+	}
+	return expired, err
+}
+
+func (s *Store) expire(ctx context.Context) ([]ticket.Change, error) {
 	now := s.limits.Now()
 	var expired []ticket.Change
 	for list, age := range map[string]time.Duration{"gathering": s.limits.Gathering, "open": s.limits.Timeout} {
 		changes, err := s.end(ctx, list, 16, now.Add(-age), ticket.Expire)
 		expired = append(expired, changes...)
+		if err != nil {
+			return expired, err
+		}
+	}
+	if s.limits.Gone > 0 && now.Sub(s.lastAway()) >= s.limits.Gone {
+		gone, err := s.end(ctx, "seen", 0, now.Add(-s.limits.Gone), ticket.Cancel)
+		expired = append(expired, gone...)
 		if err != nil {
 			return expired, err
 		}
@@ -397,6 +422,27 @@ func (s *Store) Expire(ctx context.Context) ([]ticket.Change, error) {
 		}
 	}
 	return expired, nil
+}
+
+// Touch implements [ticket.Store].
+func (s *Store) Touch(ctx context.Context, ids []string) error {
+	now := float64(s.limits.Now().UnixMicro())
+	for some := range slices.Chunk(ids, batch) {
+		members := make([]redis.Z, 0, len(some))
+		for _, id := range some {
+			members = append(members, redis.Z{Score: now, Member: id})
+		}
+		if err := s.client.ZAddArgs(ctx, s.prefix+"seen", redis.ZAddArgs{XX: true, GT: true, Members: members}).Err(); err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) lastAway() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.away
 }
 
 // end applies an event to the tickets of a list that are as old as a time, and
@@ -459,10 +505,14 @@ func (s *Store) live(ctx context.Context) {
 			name = ""
 		}
 		alive, err := aliveScript.Run(ctx, s.client, []string{s.prefix}, name, dead.Milliseconds()).StringSlice()
+		s.mu.Lock()
 		if err == nil {
-			s.mu.Lock()
 			s.alive = alive
-			s.mu.Unlock()
+		} else {
+			s.away = s.limits.Now()
+		}
+		s.mu.Unlock()
+		if err == nil {
 			s.reached.Store(true)
 		}
 		if ctx.Err() == nil {

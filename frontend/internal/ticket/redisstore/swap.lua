@@ -64,6 +64,7 @@ if after == 'creating' then
 end
 if after == 'assigned' or after == 'ended' or after == 'none' then
   redis.call('ZREM', prefix .. 'open', member)
+  redis.call('ZREM', prefix .. 'seen', id)
   if ARGV[17] ~= '' then
     redis.call('DEL', prefix .. 'code:' .. ARGV[17])
   end

@@ -305,6 +305,8 @@ var brokenStores = []struct {
 			return m.Update(ctx, id, e)
 		}
 	}), []string{"Removing"}},
+	{"nobody is gone", limited(func(l *ticket.Limits) { l.Gone = 0 }), []string{"Gone"}},
+	{"gone too early", limited(func(l *ticket.Limits) { l.Gone -= min(1, l.Gone) }), []string{"Gone"}},
 	{"two take the last place", checkThenAct(ticket.Join), []string{"RaceOfJoins"}},
 	{"waits for parties too briefly", limited(func(l *ticket.Limits) { l.Gathering-- }), []string{"GatheringAges"}},
 	{"waits for parties too long", limited(func(l *ticket.Limits) { l.Gathering++ }), []string{"GatheringAges"}},

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"torikumi/frontend/internal/ticket"
@@ -336,4 +337,41 @@ func ofPlayer(h *harness) {
 	has("y:z")
 	h.pass(time.Second)
 	has("x")
+}
+
+// A ticket that nobody asks for is cancelled, whatever it waits for.
+func gone(h *harness) {
+	h.reopenGone(100, lonely)
+	touch := func(ids ...string) {
+		h.Helper()
+		if err := h.Touch(h.Context(), ids); err != nil {
+			h.Errorf("touch: %v", err)
+		}
+	}
+	h.wait("q", "1", "a")
+	h.wait("q", "2", "b")
+	h.wait("q", "played", "c")
+	h.gather("3", "d", 2)
+	h.assign("om-played", true)
+	h.pass(lonely / 2)
+	touch("1", "played", "nobody's")
+	if c := h.pass(lonely/2 - 1); len(c) != 0 {
+		h.Errorf("ended early: %+v", c)
+	}
+	c := h.pass(1)
+	slices.SortFunc(c, func(a, b ticket.Change) int { return strings.Compare(a.Ticket.ID, b.Ticket.ID) })
+	if len(c) != 2 || c[0].Ticket.ID != "2" || c[0].Ticket.State != ticket.Cancelled || c[0].Effect != ticket.DeleteOpenMatch ||
+		c[1].Ticket.ID != "3" || c[1].Ticket.State != ticket.Cancelled {
+		h.Errorf("ended: %+v", c)
+	}
+	h.searches("b", "")
+	h.is("1", ticket.Waiting)
+	touch("2")
+	h.pass(lonely/2 - 1)
+	h.is("1", ticket.Waiting)
+	h.pass(1)
+	h.is("1", ticket.Cancelled)
+	h.is("played", ticket.Assigned)
+	touch()
+	h.pass(timeout)
 }

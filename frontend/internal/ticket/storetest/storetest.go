@@ -43,6 +43,7 @@ var checks = []check{
 	{"LostAndRecreated", lostAndRecreated},
 	{"FirstEndWins", firstEndWins},
 	{"Ages", ages},
+	{"Gone", gone},
 	{"Room", room},
 	{"Gathering", gathering},
 	{"Removing", removing},
@@ -68,6 +69,9 @@ const (
 	ended    = time.Minute
 )
 
+// lonely is for how long nobody may ask for a ticket, in the check that is about it.
+const lonely = time.Minute
+
 // harness is a store with a clock that checks move.
 type harness struct {
 	testing.TB
@@ -85,8 +89,13 @@ func newHarness(t testing.TB, open Open) *harness {
 }
 
 // reopen takes another store, which keeps up to so many tickets.
-func (h *harness) reopen(tickets int) {
-	h.Store = h.open(h.TB, ticket.Limits{Timeout: timeout, Gathering: gather, Assigned: assigned, Ended: ended, Tickets: tickets, Now: h.clock})
+func (h *harness) reopen(tickets int) { h.reopenGone(tickets, 0) }
+
+// reopenGone is reopen with a time after which tickets that nobody asks for end.
+func (h *harness) reopenGone(tickets int, gone time.Duration) {
+	h.Store = h.open(h.TB, ticket.Limits{
+		Timeout: timeout, Gathering: gather, Gone: gone, Assigned: assigned, Ended: ended, Tickets: tickets, Now: h.clock,
+	})
 }
 
 func (h *harness) clock() time.Time {

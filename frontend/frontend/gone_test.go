@@ -1,0 +1,64 @@
+package frontend_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"torikumi/frontend/frontend"
+	"torikumi/pkg/eventually"
+)
+
+// TestClientsThatHaveGone: a ticket that nobody asks for is cancelled and taken out of
+// Open Match; whoever follows it, or reads it now and then, at any frontend, keeps it.
+func TestClientsThatHaveGone(t *testing.T) {
+	store := miniredis.RunT(t)
+	a := start(t, func(c *frontend.Config) { c.Redis, c.GoneAfter = "redis://"+store.Addr(), 600*time.Millisecond })
+	twin := *a
+	b := &twin
+	b.run()
+	follows, reads, polls := a.create("follows"), a.create("reads"), a.create("polls")
+	events := b.events(t.Context(), "follows", follows.ID)
+	if got := events.ticket(); got.State != "SEARCHING" {
+		t.Errorf("followed: %+v", got)
+	}
+	polled := make(chan reply, 1)
+	raw := a.token("polls")
+	go func() {
+		r, err := b.try(t.Context(), raw, "GET", "/v1/tickets/"+polls.ID+"/wait?timeout=60s", http.NoBody)
+		if err != nil {
+			r.body = err.Error()
+		}
+		polled <- r
+	}()
+	// Three times one after the other, so that it takes three times as long.
+	for range 3 {
+		gone := a.create("gone")
+		om := a.om.one(t, gone.ID).GetId()
+		eventually.True(t, "the ticket of nobody is taken out of Open Match", func() bool {
+			a.get("reads", reads.ID)
+			// Not even somebody else's questions keep it.
+			if r := a.do("reads", "GET", "/v1/tickets/"+gone.ID, ""); r.code != http.StatusNotFound {
+				t.Errorf("somebody else's ticket: %d", r.code)
+			}
+			a.om.mu.Lock()
+			defer a.om.mu.Unlock()
+			return a.om.deleted[om]
+		})
+		if got := a.get("gone", gone.ID); got.State != "CANCELLED" {
+			t.Errorf("the ticket of nobody: %+v", got)
+		}
+	}
+	for player, id := range map[string]string{"follows": follows.ID, "reads": reads.ID, "polls": polls.ID} {
+		if got := a.get(player, id); got.State != "SEARCHING" {
+			t.Errorf("%s: %+v", player, got)
+		}
+	}
+	a.do("polls", "DELETE", "/v1/tickets/"+polls.ID, "")
+	if r := <-polled; !strings.Contains(r.body, "CANCELLED") {
+		t.Errorf("polled: %d %s", r.code, r.body)
+	}
+}
