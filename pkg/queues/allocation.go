@@ -7,10 +7,14 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"torikumi/pkg/contract"
 	"torikumi/pkg/ruleset"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // Allocation says which game servers will do for a queue, and what a match changes
@@ -149,6 +153,53 @@ func (d MatchData) Wanted() bool { return len(d.Values)+len(d.Attributes) > 0 }
 // Shared reports whether a server may get further matches while it has some.
 func (a Allocation) Shared() bool {
 	return slices.ContainsFunc(a.Selectors, func(s Selector) bool { return s.State == Allocated })
+}
+
+// TimeLimits are those of a match on its server. One that is 0 is the gate's own
+// setting.
+type TimeLimits struct {
+	// NoShow is how long a server waits for its first player.
+	NoShow Duration `json:"no_show,omitempty"`
+	// Empty is how long it stays after the last player has left.
+	Empty Duration `json:"empty,omitempty"`
+	// LongestMatch is how long after the allocation it ends, whoever is there.
+	LongestMatch Duration `json:"longest_match,omitempty"`
+}
+
+// Bounds of the limits. A server has to wait until its players have heard of it and
+// have come.
+const (
+	minNoShow = 10 * time.Second
+	maxTime   = 7 * 24 * time.Hour
+)
+
+func (l TimeLimits) check(bad report) {
+	for _, of := range []struct {
+		field string
+		least time.Duration
+		Duration
+	}{{"no_show", minNoShow, l.NoShow}, {"empty", time.Second, l.Empty}, {"longest_match", minNoShow, l.LongestMatch}} {
+		if d := of.Duration.Duration; d != 0 && (d < of.least || d > maxTime) {
+			bad(of.field, "must be from %v to %v, got %v", of.least, maxTime, d)
+		}
+	}
+	if l.LongestMatch.Duration > 0 && l.LongestMatch.Duration < l.NoShow.Duration {
+		bad("longest_match", "must be at least no_show (%v), got %v", l.NoShow, l.LongestMatch)
+	}
+}
+
+// Proto are the limits as the gate reads them; nil if there are none.
+func (l TimeLimits) Proto() *torikumiv1.TimeLimits {
+	if l == (TimeLimits{}) {
+		return nil
+	}
+	limit := func(d Duration) *durationpb.Duration {
+		if d.Duration == 0 {
+			return nil
+		}
+		return durationpb.New(d.Duration)
+	}
+	return &torikumiv1.TimeLimits{NoShow: limit(l.NoShow), Empty: limit(l.Empty), LongestMatch: limit(l.LongestMatch)}
 }
 
 // Quantity is a number, or that of the match's players.

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -25,6 +26,7 @@ queues:
   teams: [{name: a, players: 4, min_players: 3}]
   skill: {attribute: s}
   smallest_match: 2
+  time_limits: {no_show: 1m, longest_match: 20m}
   allocation:
     namespace: games
     labels: {game: raid}
@@ -69,6 +71,10 @@ queues:
 	q := set.Queues[0]
 	if diff := cmp.Diff(want, q.Allocation); diff != "" || !q.Allocation.Shared() || q.SmallestMatch != 2 || q.MinPlayers() != 3 {
 		t.Errorf("%+v, (-want +got):\n%s", q, diff)
+	}
+	if l := q.TimeLimits.Proto(); l.GetNoShow().AsDuration() != time.Minute || l.GetEmpty() != nil || l.GetLongestMatch().AsDuration() != 20*time.Minute ||
+		(queues.TimeLimits{}).Proto() != nil {
+		t.Errorf("time limits: %v", l)
 	}
 	if queues.Players.For(7) != 7 || queues.Quantity(3).For(7) != 3 {
 		t.Error("quantities")
@@ -128,6 +134,19 @@ func TestMistakesInAnAllocation(t *testing.T) {
 		_, err := queues.Parse([]byte(allocating(allocation)))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "queues[0].allocation") {
 			t.Errorf("%.100s: %v\nlacks %s", allocation, err, want)
+		}
+	}
+	for limits, want := range map[string]string{
+		"no_show: 1s":                    `time_limits.no_show: must be from 10s to 168h0m0s, got 1s`,
+		"empty: 1ms":                     `time_limits.empty: must be from 1s`,
+		"longest_match: 200h":            `time_limits.longest_match: must be from 10s to 168h0m0s, got 200h`,
+		"longest_match: -1m":             `time_limits.longest_match: must be from`,
+		"no_show: 5m, longest_match: 1m": `time_limits.longest_match: must be at least no_show (5m0s), got 1m0s`,
+		"no_show: soon":                  `time_limits.no_show (queue "a"): must be a duration such as "8s", got "soon"`,
+	} {
+		text := strings.Replace(allocating("{}"), "name: a,", "name: a, time_limits: {"+limits+"},", 1)
+		if _, err := queues.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "queues[0]."+want) {
+			t.Errorf("%s: %v", limits, err)
 		}
 	}
 	for _, smallest := range []string{"-1", "3", "many"} {

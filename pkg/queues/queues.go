@@ -52,6 +52,7 @@ type Queue struct {
 	// SmallestMatch is with how few players a match is still played that has lost
 	// some before it had a server; what the match function says when 0.
 	SmallestMatch int32      `json:"smallest_match,omitempty"`
+	TimeLimits    TimeLimits `json:"time_limits,omitempty"`
 	Allocation    Allocation `json:"allocation,omitempty"`
 	// Sources say where attributes have to come from, which are the client's else.
 	Sources map[string]AttributeSource `json:"attributes,omitempty"`
@@ -186,6 +187,7 @@ func (q *Queue) check(path string, read reader, checks ruleset.Checks) (errs []e
 	if least := q.MinPlayers(); q.SmallestMatch < 0 || least > 0 && int(q.SmallestMatch) > least {
 		bad("smallest_match", "must be from 1 to %d, the players of the smallest match by the rules, got %d", least, q.SmallestMatch)
 	}
+	q.TimeLimits.check(report(bad).in("time_limits"))
 	q.Allocation.check(report(bad).in("allocation"))
 	return errs
 }

@@ -172,9 +172,10 @@ func playersOf(t *openmatch.Ticket) (players []string, region string, expires ti
 	return players, details.GetRegion(), expires
 }
 
-// Roster is what stands in the annotation of the match's game server.
-func (m *Match) Roster() (string, error) {
-	return contract.EncodeRoster(&torikumiv1.Roster{OpenMatchId: m.ID, Queue: m.Queue, Region: m.Region, Teams: m.Teams})
+// Roster is what stands in the annotation of the match's game server. The limits may
+// be nil.
+func (m *Match) Roster(limits *torikumiv1.TimeLimits) (string, error) {
+	return contract.EncodeRoster(&torikumiv1.Roster{OpenMatchId: m.ID, Queue: m.Queue, Region: m.Region, Teams: m.Teams, TimeLimits: limits})
 }
 
 // Owns reports whether a roster that was read from a game server is this

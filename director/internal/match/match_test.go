@@ -121,7 +121,7 @@ func TestBotsAreOnTheRoster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := b.Roster()
+	text, err := b.Roster(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestOwns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := b.Roster()
+	own, err := b.Roster(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestOwns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := other.Roster()
+		s, err := other.Roster(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +239,7 @@ func FuzzParse(f *testing.F) {
 		if len(inTeam) != len(b.Tickets) || len(b.Tickets) != len(m.GetTickets()) {
 			t.Errorf("tickets %q, in teams %v", b.Tickets, inTeam)
 		}
-		if roster, err := b.Roster(); err != nil || !b.Owns(roster) {
+		if roster, err := b.Roster(nil); err != nil || !b.Owns(roster) {
 			t.Errorf("roster %q, %v", roster, err)
 		}
 	})

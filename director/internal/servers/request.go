@@ -17,6 +17,7 @@ import (
 type Selector struct {
 	Namespace  string
 	Allocation queues.Allocation
+	TimeLimits queues.TimeLimits
 	// Placing is how long a match may have a server before its tickets are assigned.
 	Placing time.Duration
 }
@@ -142,7 +143,7 @@ func put[V any](m *map[string]V, key string, v V) {
 // annotations of its own and none the label: nobody may take the server for that of
 // one match.
 func (s Selector) stamp(m *match.Match) (labels, annotations map[string]string, err error) {
-	roster, err := m.Roster()
+	roster, err := m.Roster(s.TimeLimits.Proto())
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode roster: %w", err)
 	}

@@ -800,10 +800,11 @@ type Roster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The match's id as Open Match knows it; the label holds one derived from
 	// it that is a valid label value.
-	OpenMatchId   string  `protobuf:"bytes,1,opt,name=open_match_id,json=openMatchId,proto3" json:"open_match_id,omitempty"`
-	Queue         string  `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	Region        string  `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
-	Teams         []*Team `protobuf:"bytes,4,rep,name=teams,proto3" json:"teams,omitempty"`
+	OpenMatchId   string      `protobuf:"bytes,1,opt,name=open_match_id,json=openMatchId,proto3" json:"open_match_id,omitempty"`
+	Queue         string      `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	Region        string      `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	Teams         []*Team     `protobuf:"bytes,4,rep,name=teams,proto3" json:"teams,omitempty"`
+	TimeLimits    *TimeLimits `protobuf:"bytes,5,opt,name=time_limits,json=timeLimits,proto3" json:"time_limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -866,6 +867,78 @@ func (x *Roster) GetTeams() []*Team {
 	return nil
 }
 
+func (x *Roster) GetTimeLimits() *TimeLimits {
+	if x != nil {
+		return x.TimeLimits
+	}
+	return nil
+}
+
+// TimeLimits are those of a match on its game server. One that is not there, or not
+// positive, is the gate's own setting.
+type TimeLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// After the allocation, for the first player to come.
+	NoShow *durationpb.Duration `protobuf:"bytes,1,opt,name=no_show,json=noShow,proto3" json:"no_show,omitempty"`
+	// After the last player has left.
+	Empty *durationpb.Duration `protobuf:"bytes,2,opt,name=empty,proto3" json:"empty,omitempty"`
+	// After the allocation, whoever is there.
+	LongestMatch  *durationpb.Duration `protobuf:"bytes,3,opt,name=longest_match,json=longestMatch,proto3" json:"longest_match,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeLimits) Reset() {
+	*x = TimeLimits{}
+	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeLimits) ProtoMessage() {}
+
+func (x *TimeLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeLimits.ProtoReflect.Descriptor instead.
+func (*TimeLimits) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *TimeLimits) GetNoShow() *durationpb.Duration {
+	if x != nil {
+		return x.NoShow
+	}
+	return nil
+}
+
+func (x *TimeLimits) GetEmpty() *durationpb.Duration {
+	if x != nil {
+		return x.Empty
+	}
+	return nil
+}
+
+func (x *TimeLimits) GetLongestMatch() *durationpb.Duration {
+	if x != nil {
+		return x.LongestMatch
+	}
+	return nil
+}
+
 // Announcement tells frontends that tickets have been assigned, or, without a
 // connection, that their assignment was withdrawn: too few of a match's tickets
 // still existed. Open Match does not match a ticket again that was assigned: its
@@ -884,7 +957,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +969,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +982,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{11}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Announcement) GetTicketIds() []string {
@@ -1007,12 +1080,19 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x83\x01\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xbd\x01\n" +
 	"\x06Roster\x12\"\n" +
 	"\ropen_match_id\x18\x01 \x01(\tR\vopenMatchId\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x16\n" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12'\n" +
-	"\x05teams\x18\x04 \x03(\v2\x11.torikumi.v1.TeamR\x05teams\"\xa3\x01\n" +
+	"\x05teams\x18\x04 \x03(\v2\x11.torikumi.v1.TeamR\x05teams\x128\n" +
+	"\vtime_limits\x18\x05 \x01(\v2\x17.torikumi.v1.TimeLimitsR\n" +
+	"timeLimits\"\xb1\x01\n" +
+	"\n" +
+	"TimeLimits\x122\n" +
+	"\ano_show\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06noShow\x12/\n" +
+	"\x05empty\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05empty\x12>\n" +
+	"\rlongest_match\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\flongestMatch\"\xa3\x01\n" +
 	"\fAnnouncement\x12\x1d\n" +
 	"\n" +
 	"ticket_ids\x18\x01 \x03(\tR\tticketIds\x12\x1e\n" +
@@ -1034,7 +1114,7 @@ func file_torikumi_v1_contract_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_contract_proto_rawDescData
 }
 
-var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*TicketDetails)(nil),         // 0: torikumi.v1.TicketDetails
 	(*ProfileDetails)(nil),        // 1: torikumi.v1.ProfileDetails
@@ -1047,32 +1127,37 @@ var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*BackfillTeam)(nil),          // 8: torikumi.v1.BackfillTeam
 	(*AssignmentDetails)(nil),     // 9: torikumi.v1.AssignmentDetails
 	(*Roster)(nil),                // 10: torikumi.v1.Roster
-	(*Announcement)(nil),          // 11: torikumi.v1.Announcement
-	nil,                           // 12: torikumi.v1.AssignmentDetails.PortsEntry
-	(*Player)(nil),                // 13: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*TimeLimits)(nil),            // 11: torikumi.v1.TimeLimits
+	(*Announcement)(nil),          // 12: torikumi.v1.Announcement
+	nil,                           // 13: torikumi.v1.AssignmentDetails.PortsEntry
+	(*Player)(nil),                // 14: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
 }
 var file_torikumi_v1_contract_proto_depIdxs = []int32{
-	13, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
-	14, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
+	14, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
+	15, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: torikumi.v1.ProfileDetails.skill:type_name -> torikumi.v1.SkillRules
 	3,  // 3: torikumi.v1.SkillRules.teams:type_name -> torikumi.v1.TeamSpec
-	15, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
+	16, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
 	5,  // 5: torikumi.v1.MatchDetails.teams:type_name -> torikumi.v1.Team
 	6,  // 6: torikumi.v1.Team.members:type_name -> torikumi.v1.TeamMember
 	8,  // 7: torikumi.v1.BackfillDetails.teams:type_name -> torikumi.v1.BackfillTeam
-	13, // 8: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
-	12, // 9: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
+	14, // 8: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
+	13, // 9: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
 	5,  // 10: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
-	14, // 11: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
+	15, // 11: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
 	5,  // 12: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
-	9,  // 13: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	11, // 13: torikumi.v1.Roster.time_limits:type_name -> torikumi.v1.TimeLimits
+	16, // 14: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
+	16, // 15: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
+	16, // 16: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
+	9,  // 17: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_contract_proto_init() }
@@ -1091,7 +1176,7 @@ func file_torikumi_v1_contract_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_contract_proto_rawDesc), len(file_torikumi_v1_contract_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
