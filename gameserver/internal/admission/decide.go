@@ -3,7 +3,10 @@ package admission
 import (
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"torikumi/pkg/agones"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // Policy says how long a server waits.
@@ -17,6 +20,19 @@ type Policy struct {
 	// Longest is how long a match may last; zero: for ever. It is what is left to end a
 	// server that does not say that a player has gone.
 	Longest time.Duration
+}
+
+// within is the policy for a match that has limits of its own.
+func (p Policy) within(l *torikumiv1.TimeLimits) Policy {
+	for _, of := range []struct {
+		limit *durationpb.Duration
+		to    *time.Duration
+	}{{l.GetNoShow(), &p.NoShow}, {l.GetEmpty(), &p.Empty}, {l.GetLongestMatch(), &p.Longest}} {
+		if d := of.limit.AsDuration(); of.limit.IsValid() && d > 0 {
+			*of.to = d
+		}
+	}
+	return p
 }
 
 // Why a server ends.
@@ -40,8 +56,10 @@ type Plan struct {
 // either everybody on the roster has come and left, or that time has passed: a
 // first player who leaves early must not end the server under the second.
 // Without a roster nobody knows who may still come, so that time always counts.
-// Whoever is there, it ends after Policy.Longest.
+// Whoever is there, it ends after Policy.Longest. What the roster says of these times
+// comes before the policy.
 func Decide(s *State, p Policy, now time.Time) Plan {
+	p = p.within(s.Roster.GetTimeLimits())
 	if !s.Phase.allocated() || s.Server.State != agones.Allocated || s.Server.Deleted {
 		return Plan{}
 	}

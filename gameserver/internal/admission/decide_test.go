@@ -4,10 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"torikumi/pkg/agones"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"torikumi/gameserver/internal/journal"
 	"torikumi/gameserver/internal/watch"
+	"torikumi/pkg/agones"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 var (
@@ -73,6 +75,38 @@ func TestDecide(t *testing.T) {
 }
 
 // TestDecideUnbounded: a studio whose matches may last for ever.
+// TestDecideByTheMatch: what the roster says comes before the gate's settings, as far as
+// it says something.
+func TestDecideByTheMatch(t *testing.T) {
+	both := []string{"ann", "bob"}
+	limits := &torikumiv1.TimeLimits{NoShow: durationpb.New(30 * time.Second), Empty: durationpb.New(time.Minute), LongestMatch: durationpb.New(10 * time.Minute)}
+	wrong := &torikumiv1.TimeLimits{NoShow: durationpb.New(-time.Second), Empty: &durationpb.Duration{Seconds: 1, Nanos: -1}, LongestMatch: new(durationpb.Duration)}
+	nobody, playing := given(agones.Allocated, both, nil, nil, time.Time{}), given(agones.Allocated, both, both, nil, time.Time{})
+	left := given(agones.Allocated, both, nil, both, at(5*time.Minute))
+	for name, c := range map[string]struct {
+		state  *State
+		limits *torikumiv1.TimeLimits
+		want   Plan
+	}{
+		"no-show":          {nobody, limits, Plan{At: at(30 * time.Second)}},
+		"empty":            {left, limits, Plan{At: at(6 * time.Minute)}},
+		"longest":          {playing, limits, Plan{At: at(10 * time.Minute)}},
+		"none":             {nobody, nil, Plan{At: at(2 * time.Minute)}},
+		"wrong, no-show":   {nobody, wrong, Plan{At: at(2 * time.Minute)}},
+		"wrong, empty":     {left, wrong, Plan{At: at(5*time.Minute + 10*time.Second)}},
+		"wrong, longest":   {playing, wrong, Plan{At: at(3 * time.Hour)}},
+		"one of the three": {playing, &torikumiv1.TimeLimits{NoShow: durationpb.New(time.Second)}, Plan{At: at(3 * time.Hour)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := *c.state
+			s.Roster = &torikumiv1.Roster{TimeLimits: c.limits}
+			if got := Decide(&s, policy, t0); got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
 func TestDecideUnbounded(t *testing.T) {
 	unbounded := policy
 	unbounded.Longest = 0
