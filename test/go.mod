@@ -13,6 +13,7 @@ require (
 	google.golang.org/protobuf v1.36.12
 	torikumi/evaluator v0.0.0
 	torikumi/frontend v0.0.0
+	torikumi/gameserver v0.0.0
 	torikumi/local v0.0.0
 	torikumi/matchfunction v0.0.0
 	torikumi/miniagones v0.0.0
@@ -52,7 +53,6 @@ require (
 	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 	torikumi/director v0.0.0 // indirect
-	torikumi/gameserver v0.0.0 // indirect
 )
 
 replace (
