@@ -18,6 +18,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/tools/leaderelection"
 
 	"torikumi/failover/internal/decide"
 	"torikumi/failover/internal/join"
@@ -31,11 +32,14 @@ type Config struct {
 	GCE
 	Exec
 
-	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51550" rule:"listen" help:"Address of the HTTP server (health, readiness, metrics); port 0 is any free one."`
-	Kubeconfig string `flag:"kubeconfig" help:"Kubeconfig file; none: the access of the pod."`
-	Namespace  string `flag:"namespace" default:"torikumi" required:"the lease is in it" help:"Namespace of the lease by which one replica leads."`
-	DryRun     bool   `flag:"dry-run" default:"false" help:"Change nothing, neither in the cluster nor in the cloud, and take no lease; log what would be done."`
-	Provider   string `flag:"provider" default:"gce" help:"Who makes VMs: gce or exec."`
+	HTTPListen string        `flag:"http-listen" default:"127.0.0.1:51550" rule:"listen" help:"Address of the HTTP server (health, readiness, metrics); port 0 is any free one."`
+	Kubeconfig string        `flag:"kubeconfig" help:"Kubeconfig file; none: the access of the pod."`
+	Namespace  string        `flag:"namespace" default:"torikumi" required:"the lease is in it" help:"Namespace of the lease by which one replica leads."`
+	DryRun     bool          `flag:"dry-run" default:"false" help:"Change nothing, neither in the cluster nor in the cloud, and take no lease; log what would be done."`
+	Lease      time.Duration `flag:"lease-duration" default:"15s" rule:"positive" help:"How long a leader that was killed keeps the others from leading, and at the same time what the API server may be out of reach before a leader ends."`
+	LeaseRenew time.Duration `flag:"lease-renew-deadline" default:"10s" rule:"positive" help:"How long a leader tries to renew its lease before it ends; shorter than --lease-duration."`
+	LeaseRetry time.Duration `flag:"lease-retry-period" default:"2s" rule:"positive" help:"How often the lease is renewed by the leader, and looked at by the others."`
+	Provider   string        `flag:"provider" default:"gce" help:"Who makes VMs: gce or exec."`
 
 	WatchedLabel  string   `flag:"watched-label" default:"node-type=onpremise" help:"Label of the Nodes that are watched, key=value."`
 	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" required:"temporary Nodes are recognised by them" help:"Labels of temporary Nodes, key=value, comma-separated."`
@@ -51,6 +55,9 @@ type Config struct {
 	FalseGrace    time.Duration `flag:"ready-false-grace" default:"5m" rule:"positive" help:"The grace of a node whose kubelet itself reports that it is not Ready (Ready is False, not Unknown), and renews its lease; --grace, if that is longer. It is not tainted."`
 	FalseStartsVM bool          `flag:"ready-false-starts-vm" default:"true" help:"Make a VM for such a node after its grace."`
 	Stability     time.Duration `flag:"stability" default:"1m" rule:"positive" help:"How long a node must be Ready again before its temporary node is drained."`
+	StabilityMax  time.Duration `flag:"stability-max" default:"30m" rule:"positive" help:"What --stability grows to for a node that fails again and again: it doubles with each failure within --flap-window."`
+	FlapWindow    time.Duration `flag:"flap-window" default:"2h" rule:"positive" help:"For how long a failure of a node is remembered."`
+	EmptyStartsVM bool          `flag:"empty-node-starts-vm" default:"false" help:"Make a VM for a node on which no game server ran when it failed."`
 	MaxWait       time.Duration `flag:"max-wait" default:"3h" rule:"positive" help:"How long game servers in use may stay on a temporary node that is drained."`
 	ReturnTimeout time.Duration `flag:"return-timeout" default:"15m" rule:"positive" help:"How long Ready game servers of a temporary node that is drained wait for their replacements to become Ready elsewhere; --max-wait, if that is shorter."`
 	Settle        time.Duration `flag:"drain-settle" default:"3s" rule:"positive" help:"How long a temporary node is at least cordoned before it can count as drained."`
@@ -99,6 +106,16 @@ func (c *Config) Validate() error {
 	}
 	if c.JoinTimeout >= join.TokenLife {
 		bad("join-timeout", fmt.Sprintf("must be shorter than the life of a bootstrap token (%v)", join.TokenLife), c.JoinTimeout)
+	}
+	if c.LeaseRenew >= c.Lease {
+		bad("lease-renew-deadline", fmt.Sprintf("must be shorter than --lease-duration (%v)", c.Lease), c.LeaseRenew)
+	}
+	// client-go spreads the tries by a factor of up to 1.2.
+	if float64(c.LeaseRetry)*leaderelection.JitterFactor >= float64(c.LeaseRenew) {
+		bad("lease-retry-period", fmt.Sprintf("must be shorter than --lease-renew-deadline (%v) divided by %v", c.LeaseRenew, leaderelection.JitterFactor), c.LeaseRetry)
+	}
+	if c.StabilityMax < c.Stability {
+		bad("stability-max", fmt.Sprintf("must be at least --stability (%v)", c.Stability), c.StabilityMax)
 	}
 	if c.CreateTimeout > c.JoinTimeout {
 		bad("create-timeout", fmt.Sprintf("must be at most --join-timeout (%v)", c.JoinTimeout), c.CreateTimeout)
@@ -252,7 +269,7 @@ func (c *Config) settings() (*decide.Settings, error) {
 		return nil, err
 	}
 	return &decide.Settings{
-		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, Stability: c.Stability, MaxWait: c.MaxWait, ReturnTimeout: c.ReturnTimeout, Settle: c.Settle, JoinTimeout: c.JoinTimeout, CreateTimeout: c.CreateTimeout,
+		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, Stability: c.Stability, StabilityMax: c.StabilityMax, FlapWindow: c.FlapWindow, EmptyStartsVM: c.EmptyStartsVM, MaxWait: c.MaxWait, ReturnTimeout: c.ReturnTimeout, Settle: c.Settle, JoinTimeout: c.JoinTimeout, CreateTimeout: c.CreateTimeout,
 		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(math.Round(c.MaxHourlyCost * 1000)),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,

@@ -145,6 +145,9 @@ func newManager(cfg *Config, p parts, end <-chan struct{}) (ctrl.Manager, error)
 		LeaderElection:                !cfg.DryRun, // it must not keep the lease from who acts
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       cfg.Namespace,
+		LeaseDuration:                 &cfg.Lease,
+		RenewDeadline:                 &cfg.LeaseRenew,
+		RetryPeriod:                   &cfg.LeaseRetry,
 		LeaderElectionReleaseOnCancel: true, // Run returns with the manager: nothing acts after it
 		GracefulShutdownTimeout:       &limit,
 		Controller:                    ctrlconfig.Controller{SkipNameValidation: &skip}, // tests run several in one process

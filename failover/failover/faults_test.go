@@ -51,6 +51,8 @@ func TestFaults(t *testing.T) {
 		"kubelet reports":       kubeletReports,
 		"ready and tainted":     readyAndTainted,
 		"the way back":          wayBack,
+		"nothing lost":          nothingLost,
+		"killed leader":         killedLeader,
 		"two leaders":           twoLeaders,
 		"API server restarts":   restart,
 		"orphan VM":             orphanVM,
@@ -430,6 +432,86 @@ func wayBack(r *harness) {
 		r.Errorf("%v are left", left())
 	}
 }
+
+// nothingLost: an empty node that is switched off buys nothing, and keeps no drill
+// of another node from taking place. One with a game server does.
+func nothingLost(r *harness) {
+	r.cfg.EmptyStartsVM = false
+	r.setNode("worker-2", corev1.ConditionTrue, onpremLabels, "")
+	r.server("game", "worker-2", "Allocated")
+	r.controller(r.kube)
+	r.fails("worker-1")
+	r.eventually("the condition says that nothing is lost", func() error {
+		f, err := r.failover("worker-1")
+		if err != nil {
+			return err
+		}
+		if c := meta.FindStatusCondition(f.Status.Conditions, v1.Admitted); f.Status.Phase != v1.Pending || c == nil || c.Reason != "NothingLost" {
+			return fmt.Errorf("%s: %+v", f.Status.Phase, c)
+		}
+		return nil
+	})
+	if n := r.cloud.Peak(); n > 0 {
+		r.Errorf("%d VMs", n)
+	}
+	r.setNode("worker-2", corev1.ConditionUnknown, nil, "")
+	r.phase("worker-2", v1.Active)
+	r.setNode("worker-1", corev1.ConditionTrue, nil, "")
+	r.phase("worker-1", v1.Completed)
+	r.returns("worker-2")
+}
+
+// killedLeader: a leader that can't give its lease back costs what the settings
+// say, and the next one goes on.
+func killedLeader(r *harness) {
+	r.cfg.Lease, r.cfg.LeaseRenew, r.cfg.LeaseRetry = 2*time.Second, time.Second, 200*time.Millisecond
+	var killed atomic.Bool
+	kube := rest.CopyConfig(r.kube)
+	kube.Wrap(func(base http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(q *http.Request) (*http.Response, error) {
+			if killed.Load() {
+				return nil, errors.New("killed")
+			}
+			return base.RoundTrip(q)
+		})
+	})
+	lease := func() (*coordinationv1.Lease, error) {
+		var l coordinationv1.Lease
+		err := r.admin.Get(r.Context(), client.ObjectKey{Namespace: namespace, Name: "torikumi-failover"}, &l)
+		if err == nil && (l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "") {
+			err = errors.New("nobody leads")
+		}
+		return &l, err
+	}
+	r.controller(kube)
+	var first string
+	r.eventually("somebody leads, by the settings", func() error {
+		l, err := lease()
+		if err != nil {
+			return err
+		}
+		first = *l.Spec.HolderIdentity
+		if s := *l.Spec.LeaseDurationSeconds; s != 2 {
+			return fmt.Errorf("for %d s", s)
+		}
+		return nil
+	})
+	killed.Store(true)
+	r.controller(r.kube)
+	r.eventually("another one leads", func() error {
+		if l, err := lease(); err != nil || *l.Spec.HolderIdentity == first {
+			return fmt.Errorf("%v", err)
+		}
+		return nil
+	})
+	r.fails("worker-1")
+	r.phase("worker-1", v1.Active)
+	r.returns("worker-1")
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(q *http.Request) (*http.Response, error) { return f(q) }
 
 // twoLeaders: a leader that was paused wakes up beside the next one, so that
 // both act at the same time.

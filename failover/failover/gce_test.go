@@ -19,7 +19,9 @@ import (
 func TestComputeEngine(t *testing.T) {
 	r := newHarness(t, shared.Get(t))
 	srv := fake.New(fake.Options{OnBoot: func(ctx context.Context, vm fake.VM, script string) {
-		r.live(joining(script, vm.Name), func() bool { return ctx.Err() == nil })
+		j := joining(script, vm.Name)
+		j.External = "198.51.100.1"
+		r.live(j, func() bool { return ctx.Err() == nil })
 	}})
 	t.Cleanup(srv.Close)
 	r.cfg.Provider = "gce"

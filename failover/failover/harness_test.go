@@ -114,7 +114,8 @@ func settings() *failover.Config {
 	cfg.Grace, cfg.Stability, cfg.Poll, cfg.Watch = time.Second, time.Second, 100*time.Millisecond, time.Second
 	cfg.Backoff, cfg.JoinTimeout, cfg.MaxWait, cfg.Settle = 200*time.Millisecond, 30*time.Second, time.Hour, 300*time.Millisecond
 	cfg.ShutdownTimeout = 5 * time.Second
-	cfg.ReturnTimeout = 500 * time.Millisecond // there is no Agones that would replace servers
+	cfg.EmptyStartsVM, cfg.StabilityMax = true, cfg.Stability // nodes of these tests are empty, and fail again and again
+	cfg.ReturnTimeout = 500 * time.Millisecond                // there is no Agones that would replace servers
 	return cfg
 }
 

@@ -261,6 +261,12 @@ type NodeFailoverStatus struct {
 	// maximum wait counts from here.
 	// +optional
 	DrainStartedAt *Instant `json:"drainStartedAt,omitempty"`
+	// Relapses is how often the node has failed again while its VM was there, and
+	// RelapsedAt when it last did.
+	// +optional
+	Relapses int32 `json:"relapses,omitempty"`
+	// +optional
+	RelapsedAt *Instant `json:"relapsedAt,omitempty"`
 	// Handover is how far Ready servers of the temporary node, which is drained,
 	// have been replaced elsewhere.
 	// +optional

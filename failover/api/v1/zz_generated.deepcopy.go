@@ -311,6 +311,11 @@ func (in *NodeFailoverStatus) DeepCopyInto(out *NodeFailoverStatus) {
 		*out = new(Instant)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.RelapsedAt != nil {
+		in, out := &in.RelapsedAt, &out.RelapsedAt
+		*out = new(Instant)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Handover != nil {
 		in, out := &in.Handover, &out.Handover
 		*out = new(Handover)

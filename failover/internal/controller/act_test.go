@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -384,5 +386,29 @@ func TestForeignTaints(t *testing.T) {
 	})
 	if got := strings.Join(foreignTaints(n), " "); got != "node.cilium.io/agent-not-ready node.kubernetes.io/disk-pressure" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Which nodes a storm counts, and which somebody works on.
+func TestWatchedNodes(t *testing.T) {
+	named := func(name string, change func(*corev1.Node)) *corev1.Node {
+		n := aNode(name, change)
+		n.UID = types.UID(name)
+		return n
+	}
+	r, _ := fakeCluster(t,
+		named("dead", nil), named("well", func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionTrue }),
+		named("paused", func(n *corev1.Node) { n.Annotations = map[string]string{nodePaused: "true"} }),
+		named("drained", func(n *corev1.Node) { n.Spec.Unschedulable = true }),
+		named("desk", func(n *corev1.Node) { n.Labels = nil }),
+	)
+	gone := aFailover(func(f *v1.NodeFailover) { f.Spec.OnpremNodeName, f.Status.NotReadySince = "gone", v1.At(noon) })
+	s := &decide.State{Failover: gone, Siblings: []v1.NodeFailover{*gone.DeepCopy()}}
+	if err := errors.Join(r.observeWatched(t.Context(), s), r.observeGone(t.Context(), s)); err != nil {
+		t.Fatal(err)
+	}
+	want := []decide.WatchedNode{{Name: "dead", Health: decide.NotReady}, {Name: "drained", Health: decide.NotReady, Planned: true}, {Name: "paused", Health: decide.NotReady, Planned: true}, {Name: "well", Health: decide.Ready}, {Name: "gone"}}
+	if !slices.Equal(s.Nodes, want) {
+		t.Errorf("%+v", s.Nodes)
 	}
 }

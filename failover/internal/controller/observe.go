@@ -77,17 +77,15 @@ func (r *Reconciler) observeNode(ctx context.Context, s *decide.State) error {
 	return nil
 }
 
-// observeWatched counts the watched nodes, for the storm protection.
+// observeWatched looks at all watched nodes, for the storm protection.
 func (r *Reconciler) observeWatched(ctx context.Context, s *decide.State) error {
 	var all corev1.NodeList
 	if err := r.opts.Client.List(ctx, &all, readOnly, client.MatchingLabels{r.opts.WatchedKey: r.opts.WatchedValue}); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
 	for i := range all.Items {
-		s.Watched++
-		if health(&all.Items[i]) != decide.Ready {
-			s.Down++
-		}
+		n := &all.Items[i]
+		s.Nodes = append(s.Nodes, decide.WatchedNode{Name: n.Name, Health: health(n), Planned: paused(n) || n.Spec.Unschedulable})
 	}
 	return nil
 }
@@ -104,8 +102,7 @@ func (r *Reconciler) observeGone(ctx context.Context, s *decide.State) error {
 		counted[node] = true
 		switch err := r.opts.Client.Get(ctx, client.ObjectKey{Name: node}, new(corev1.Node)); {
 		case apierrors.IsNotFound(err):
-			s.Watched++
-			s.Down++
+			s.Nodes = append(s.Nodes, decide.WatchedNode{Name: node})
 		case err != nil:
 			return fmt.Errorf("read node %q: %w", node, err)
 		}

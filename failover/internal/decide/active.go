@@ -160,6 +160,7 @@ func (d *decision) recovering() {
 	}
 	if d.down() {
 		d.enter(v1.Active)
+		d.relapsed()
 		d.event(Warning, "FailedAgain", "the node is not Ready again")
 		d.active()
 		return
@@ -171,9 +172,10 @@ func (d *decision) recovering() {
 		d.tokensGone()
 	}
 	if !d.restored() || !d.stable() {
+		d.flapping()
 		return
 	}
-	d.condition(v1.OnPremRecovered, metav1.ConditionTrue, "Stable", fmt.Sprintf("Ready for %s", d.set.Stability))
+	d.condition(v1.OnPremRecovered, metav1.ConditionTrue, "Stable", fmt.Sprintf("Ready for %s", d.stability()))
 	switch {
 	case d.st.SharesWith != "":
 		d.complete("Completed", "the node is Ready again; the VM is another failover's")

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -51,6 +52,10 @@ func (d *decision) pending() {
 			d.hold("Storm", d.storm())
 			return
 		}
+	}
+	if d.predecessor() == nil && d.nothingLost() {
+		d.hold("NothingLost", "no game server ran on the node: no VM is made; --empty-node-starts-vm makes one all the same")
+		return
 	}
 	d.deleteReady()
 	if d.predecessor() == nil {
@@ -132,15 +137,59 @@ func underWay(f *v1.NodeFailover) bool {
 // calm reports whether few enough nodes are down for it to be theirs, and not
 // the view's, fault.
 func (d *decision) calm() bool {
-	if d.answered(v1.ProceedAnnotation) || d.parent != nil && d.parent.On(v1.ProceedAnnotation) && !d.parent.Status.AnswersSpent || d.s.Down < d.set.StormNodes || float64(d.s.Down) < d.set.StormShare*float64(d.s.Watched) {
+	watched, down := d.unplanned()
+	if d.answered(v1.ProceedAnnotation) || d.parent != nil && d.parent.On(v1.ProceedAnnotation) && !d.parent.Status.AnswersSpent || down < d.set.StormNodes || float64(down) < d.set.StormShare*float64(watched) {
 		return true
 	}
 	return d.down() && d.reached(d.after(d.since(d.st.NotReadySince), d.set.StormGrace))
 }
 
 func (d *decision) storm() string {
+	watched, down := d.unplanned()
 	return fmt.Sprintf("%d of %d watched nodes are down at once: waiting for %s, or for the annotation %s",
-		d.s.Down, d.s.Watched, d.set.StormGrace, v1.ProceedAnnotation)
+		down, watched, d.set.StormGrace, v1.ProceedAnnotation)
+}
+
+// unplanned counts the nodes that should be up, and those of them that are down.
+// Those that somebody works on don't count, nor those that have been down for so
+// long that a storm would have passed, and are stood in for.
+func (d *decision) unplanned() (watched, down int) {
+	stoodIn := map[string]bool{}
+	note := func(f *v1.NodeFailover) {
+		if f.Status.Phase == v1.Active && f.Status.ActiveAt != nil && !f.Spec.Drill && d.now.Sub(f.Status.ActiveAt.Time) >= d.set.StormGrace {
+			stoodIn[f.Spec.OnpremNodeName] = true
+		}
+	}
+	note(d.f)
+	for i := range d.s.Siblings {
+		note(&d.s.Siblings[i])
+	}
+	for _, n := range d.s.Nodes {
+		switch {
+		case n.Health == Ready:
+			watched++
+		case !n.Planned && !stoodIn[n.Name]:
+			watched++
+			down++
+		}
+	}
+	return watched, down
+}
+
+// nothingLost reports whether no game server ran on the node when it failed. What
+// ran on a Node that was gone by then is not known.
+func (d *decision) nothingLost() bool {
+	if d.set.EmptyStartsVM || d.s.Node.Health != NotReady || d.st.Lost == nil || d.st.Lost.GameServers > 0 || d.f.Spec.SharedLoad != nil {
+		return false
+	}
+	return !slices.ContainsFunc(d.s.Servers, func(s Server) bool { return s.Node == d.f.Spec.OnpremNodeName })
+}
+
+// needsNoVM reports whether a failover that is Pending waits for something else than
+// room.
+func needsNoVM(f *v1.NodeFailover) bool {
+	c := meta.FindStatusCondition(f.Status.Conditions, v1.Admitted)
+	return c != nil && c.Status == metav1.ConditionFalse && (c.Reason == "NothingLost" || c.Reason == "KubeletAlive")
 }
 
 // committed is what the other failovers use of the budgets: the nodes that have

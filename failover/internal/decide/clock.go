@@ -11,7 +11,7 @@ import (
 func (d *decision) turnedBack() {
 	st := d.st
 	past := []*v1.Instant{
-		st.FailedAt, st.NotReadySince, st.UnreachableSince, st.RecoveryDetectedAt, st.ActiveAt, st.TempNotReadySince, st.DrainStartedAt, st.VMDeletionStartedAt,
+		st.FailedAt, st.NotReadySince, st.UnreachableSince, st.RelapsedAt, st.RecoveryDetectedAt, st.ActiveAt, st.TempNotReadySince, st.DrainStartedAt, st.VMDeletionStartedAt,
 	}
 	if st.VM != nil {
 		past = append(past, &st.VM.StartedAt)

@@ -304,5 +304,5 @@ func (d *decision) stable() bool {
 	if d.st.RecoveryDetectedAt == nil {
 		return false
 	}
-	return d.reached(d.after(d.since(d.st.RecoveryDetectedAt), d.set.Stability))
+	return d.reached(d.after(d.since(d.st.RecoveryDetectedAt), d.stability()))
 }

@@ -96,6 +96,7 @@ func (d *decision) joinedLate() bool {
 
 // failedAgain goes back: the VM is still there.
 func (d *decision) failedAgain() {
+	d.relapsed()
 	d.condition(v1.OnPremRecovered, metav1.ConditionFalse, "FailedAgain", "the node is not Ready again")
 	d.condition(v1.GameServersDrained, metav1.ConditionFalse, "FailedAgain", "the temporary node is needed again")
 	d.event(Warning, "FailedAgain", "the node is not Ready again: the temporary node stays")

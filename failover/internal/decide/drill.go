@@ -84,6 +84,9 @@ func (d *decision) inTheWay() (reason, message string) {
 		if o.Spec.OnpremNodeName == node {
 			return "Failover", fmt.Sprintf("failover %s is for the same node", o.Name)
 		}
+		if needsNoVM(o) {
+			continue
+		}
 		if o.Status.Phase == v1.Pending || o.Status.Phase == "" || o.Status.Phase == v1.Creating {
 			return "Yielded", fmt.Sprintf("failover %s needs a VM", o.Name)
 		}

@@ -3,6 +3,7 @@ package decide_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,7 +93,13 @@ func TestDrillVerdicts(t *testing.T) {
 			w.advance(time.Minute)
 			w.setNode("worker-1", "ready")
 		},
-		"False Yielded":     func(w *harness) { w.setNode("worker-2", "notready") },
+		"False Yielded": func(w *harness) { w.setNode("worker-2", "notready") },
+		// One that waits for something else than room is in nobody's way.
+		"True Passed ": func(w *harness) {
+			w.set.EmptyStartsVM = false
+			w.setNode("worker-2", "notready")
+			w.advance(time.Minute)
+		},
 		"False Duplicate":   func(w *harness) { w.drill("worker-1") },
 		"False Quota":       func(w *harness) { w.faults.create["*"] = decide.Quota },
 		"False Stockout":    func(w *harness) { w.faults.create["*"] = decide.Stockout },
@@ -106,7 +113,7 @@ func TestDrillVerdicts(t *testing.T) {
 		spoil(w)
 		f := w.drill("worker-1")
 		w.advance(15 * time.Minute)
-		if got := verdict(f); got != want || f.Status.Phase != v1.Completed {
+		if got := verdict(f); got != strings.TrimSpace(want) || f.Status.Phase != v1.Completed {
 			t.Errorf("the verdict is %s in phase %s, want %s", got, f.Status.Phase, want)
 		}
 		w.heal()

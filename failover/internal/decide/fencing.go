@@ -58,7 +58,10 @@ func (d *decision) taintEarly() {
 }
 
 // taintGrace is how long nothing may have been heard of a node before the taint.
-func (d *decision) taintGrace() time.Duration { return max(d.set.Grace, d.set.TaintGrace) }
+func (d *decision) taintGrace() time.Duration {
+	least := max(d.set.Grace, d.set.TaintGrace)
+	return grown(least, d.failures(), max(least, min(d.set.StabilityMax, taintTimes*least)))
+}
 
 func (d *decision) taintGraceOver() bool {
 	return d.reached(d.after(d.unreachable(), d.taintGrace()))

@@ -77,6 +77,7 @@ type node struct {
 	uid       types.UID
 	health    decide.Health
 	downSince time.Time
+	planned   bool      // somebody works on it
 	stuck     bool      // no game starts there
 	reports   bool      // its kubelet says so itself
 	silent    time.Time // since when it does not
@@ -124,7 +125,7 @@ var errCrash = errors.New("crash")
 
 func settings() decide.Settings {
 	return decide.Settings{
-		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, MaxWait: 3 * time.Hour, ReturnTimeout: 15 * time.Minute, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute, CreateTimeout: time.Minute,
+		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, StabilityMax: 30 * time.Minute, FlapWindow: 2 * time.Hour, EmptyStartsVM: true, MaxWait: 3 * time.Hour, ReturnTimeout: 15 * time.Minute, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute, CreateTimeout: time.Minute,
 		MaxAttempts: 3, Backoff: 10 * time.Second, BackoffMax: 2 * time.Minute, ExhaustedPause: 10 * time.Minute,
 		Poll: 2 * time.Second, Watch: 30 * time.Second, MaxFailovers: 5, MaxVMs: 5, StormNodes: 4, StormShare: 0.5, StormGrace: 5 * time.Minute,
 		Lifetime: 24 * time.Hour, ReplaceLead: 4 * time.Hour, KeepCompleted: 72 * time.Hour,
@@ -201,21 +202,13 @@ func (w *harness) state(f *v1.NodeFailover) *decide.State {
 	if n := w.nodes[f.Spec.OnpremNodeName]; n != nil && n.health != decide.Gone {
 		s.Node = decide.Node{Health: n.health, UID: n.uid, Labels: maps.Clone(n.labels), Tainted: n.taint != "", Reports: n.health == decide.NotReady && n.reports, Watched: n.labels["node-type"] == "onpremise"}
 	}
-	for _, n := range w.nodes {
-		if n.labels["node-type"] == "onpremise" && n.health != decide.Gone {
-			s.Watched++
-			if n.health == decide.NotReady {
-				s.Down++
-			}
-		}
-	}
-	gone := map[string]bool{}
-	for _, o := range w.failovers {
-		name := o.Spec.OnpremNodeName
-		if n := w.nodes[name]; n != nil && n.health == decide.Gone && o.Status.Phase != v1.Completed && !o.Spec.Drill && o.Status.NotReadySince != nil && !gone[name] && !w.deleted(o) {
-			gone[name] = true
-			s.Watched++
-			s.Down++
+	for _, name := range slices.Sorted(maps.Keys(w.nodes)) {
+		n := w.nodes[name]
+		failed := slices.ContainsFunc(w.failovers, func(o *v1.NodeFailover) bool {
+			return o.Spec.OnpremNodeName == name && o.Status.Phase != v1.Completed && !o.Spec.Drill && o.Status.NotReadySince != nil && !w.deleted(o)
+		})
+		if n.health != decide.Gone && n.labels["node-type"] == "onpremise" || n.health == decide.Gone && failed {
+			s.Nodes = append(s.Nodes, decide.WatchedNode{Name: name, Health: n.health, Planned: n.planned})
 		}
 	}
 	for _, o := range w.failovers {

@@ -134,6 +134,8 @@ func play(t *rapid.T) {
 	w.set.InitNodes = rapid.Bool().Draw(t, "init nodes")
 	w.set.Lifetime = rapid.SampledFrom([]time.Duration{24 * time.Hour, 65 * time.Minute}).Draw(t, "lifetime")
 	w.set.MaxMilliCost = rapid.SampledFrom([]int64{0, 400, 600}).Draw(t, "max cost")
+	w.set.EmptyStartsVM = rapid.Bool().Draw(t, "empty starts VM")
+	w.set.StabilityMax = rapid.SampledFrom([]time.Duration{time.Minute, 8 * time.Minute}).Draw(t, "stability max")
 	w.set.TaintGrace = rapid.SampledFrom([]time.Duration{0, 2 * time.Minute}).Draw(t, "taint grace")
 	w.set.FalseStartsVM = rapid.Bool().Draw(t, "false starts VM")
 	w.set.Fencing = rapid.SampledFrom([]decide.Fencing{decide.FenceNone, decide.FenceWebhook, decide.FenceManual}).Draw(t, "fencing")

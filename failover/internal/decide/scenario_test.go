@@ -194,7 +194,7 @@ func (w *harness) command(words []string) error {
 func (w *harness) setting(key, value string) error {
 	durations := map[string]*time.Duration{
 		"grace": &w.set.Grace, "stability": &w.set.Stability, "max-wait": &w.set.MaxWait, "lifetime": &w.set.Lifetime,
-		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted, "false-grace": &w.set.FalseGrace, "taint-grace": &w.set.TaintGrace, "return-timeout": &w.set.ReturnTimeout,
+		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted, "stability-max": &w.set.StabilityMax, "flap-window": &w.set.FlapWindow, "false-grace": &w.set.FalseGrace, "taint-grace": &w.set.TaintGrace, "return-timeout": &w.set.ReturnTimeout,
 	}
 	ints := map[string]*int{"max-failovers": &w.set.MaxFailovers, "max-vms": &w.set.MaxVMs, "storm-nodes": &w.set.StormNodes}
 	var err error
@@ -216,6 +216,8 @@ func (w *harness) setting(key, value string) error {
 		w.set.Fencing = decide.Fencing(value)
 	case key == "false-starts-vm":
 		w.set.FalseStartsVM = value == "true"
+	case key == "empty-starts-vm":
+		w.set.EmptyStartsVM = value == "true"
 	case key == "init-nodes":
 		w.set.InitNodes = value == "true"
 	default:
@@ -273,6 +275,8 @@ func (w *harness) setNode(name, how string) {
 		n.health, n.reports = decide.NotReady, true
 	case "stuck": // Ready, and no game starts there; "works" ends it
 		n.stuck = true
+	case "planned": // paused, or cordoned
+		n.planned = true
 	case "works":
 		n.stuck = false
 	case "deleted":

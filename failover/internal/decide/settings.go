@@ -44,6 +44,11 @@ type Settings struct {
 	// Stability is how long it must be Ready before its VM is drained. Too
 	// short, and a node that flaps moves its servers to and fro.
 	Stability time.Duration
+	// It doubles with each failure of the node within FlapWindow, up to
+	// StabilityMax.
+	StabilityMax, FlapWindow time.Duration
+	// EmptyStartsVM: a node on which no game server ran gets a VM too.
+	EmptyStartsVM bool
 	// MaxWait is how long servers in use may stay on the temporary node.
 	MaxWait time.Duration
 	// ReturnTimeout is how long Ready servers of a node that is drained wait for

@@ -34,6 +34,14 @@ type Node struct {
 	Tainted bool
 }
 
+// WatchedNode is one of the nodes that are watched.
+type WatchedNode struct {
+	Name   string
+	Health Health
+	// Planned: somebody works on it: it is paused, or cordoned.
+	Planned bool
+}
+
 // Temp is the temporary VM's Node; for a failover that shares a VM, that of
 // the host.
 type Temp struct {
@@ -132,8 +140,9 @@ type State struct {
 	// Siblings are all other failovers; while Failover is Pending from a live
 	// list, so that two decisions never use the same room in a budget.
 	Siblings []v1.NodeFailover
-	// Watched and Down count the watched Nodes, and those of them not Ready.
-	Watched, Down int
+	// Nodes are the watched Nodes, and those of them that have failed and were then
+	// deleted.
+	Nodes []WatchedNode
 	// Lost sums up what ran on the node; nil if it could not be found out.
 	Lost *v1.LostServers
 	// APIHealthySince is since when the cluster has been watched without a gap.

@@ -41,6 +41,15 @@ func down(f *v1.NodeFailover) *v1.NodeFailover {
 	return f
 }
 
+// dead are so many watched nodes, all of them down.
+func dead(n int) []decide.WatchedNode {
+	all := make([]decide.WatchedNode, n)
+	for i := range all {
+		all[i] = decide.WatchedNode{Name: fmt.Sprint(i), Health: decide.NotReady}
+	}
+	return all
+}
+
 // decided decides once.
 func decided(s *decide.State) (v1.NodeFailoverStatus, decide.Plan) {
 	set := settings()
@@ -253,7 +262,7 @@ func TestProceedOfTheLeader(t *testing.T) {
 	lead, f := down(made("lead", v1.Creating, time.Hour)), down(made("a", v1.Pending, time.Hour))
 	f.Spec.ParentFailover, f.Spec.SharedLoad = "lead", &v1.SharedLoad{Number: 2}
 	f.Status = v1.NodeFailoverStatus{Phase: v1.Pending, FailedAt: f.Status.FailedAt, NotReadySince: ago(time.Minute), Recorded: f.Status.Recorded}
-	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*lead}, Watched: 4, Down: 4}
+	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*lead}, Nodes: dead(4)}
 	if st, _ := decided(s); st.Phase != v1.Pending {
 		t.Fatalf("it is %s in a storm", st.Phase)
 	}
@@ -340,7 +349,7 @@ func TestReplacedCountsOnce(t *testing.T) {
 func TestStormOfAnActiveOne(t *testing.T) {
 	f := down(made("a", v1.Active, time.Minute))
 	f.Status.NotReadySince = ago(time.Minute)
-	st, p := decided(&decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running, Watched: 4, Down: 4})
+	st, p := decided(&decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running, Nodes: dead(4)})
 	if c := meta.FindStatusCondition(st.Conditions, v1.TaintApplied); c == nil || c.Reason != "Storm" || does(p, decide.Taint) {
 		t.Errorf("%+v, %v", c, p.Actions)
 	}
