@@ -63,7 +63,7 @@ func TestSharedServerIsLeftAlone(t *testing.T) {
 		}
 		for _, name := range []string{"gs-0001", "gs-0002"} {
 			s := h.server(name)
-			if s.GetLabels()[contract.MatchLabel] != "" || s.GetAnnotations()["torikumi/roster."+label] == "" || s.GetAnnotations()[contract.PlacingAnnotation] != "" ||
+			if match, ok := s.GetLabels()[contract.MatchLabel]; match != "" || !ok || s.GetAnnotations()["torikumi/roster."+label] == "" || s.GetAnnotations()[contract.PlacingAnnotation] != "" ||
 				!strings.Contains(s.GetAnnotations()["torikumi/match-data."+label], `"values":{"map":"arena"}`) {
 				t.Errorf("%v", s)
 			}

@@ -47,6 +47,10 @@ const (
 	// AllocatableLabel, with the value "true", is on every server that players
 	// may be sent to. Allocation selects by it.
 	AllocatableLabel = "torikumi/allocatable"
+	// SharedLabel is stamped at allocation with "true" if the server may get further
+	// matches while it has some, and with "false" if it has one match. The first has an
+	// empty MatchLabel.
+	SharedLabel = "torikumi/shared"
 	// QueueLabel is stamped at allocation with the queue's name.
 	QueueLabel = "torikumi/queue"
 	// RosterAnnotation is stamped at allocation with a torikumiv1.Roster as

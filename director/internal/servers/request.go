@@ -66,6 +66,7 @@ func (s Selector) selector(sel queues.Selector, players int) *allocation.GameSer
 	maps.Copy(out.MatchLabels, s.Allocation.Labels)
 	maps.Copy(out.MatchLabels, sel.Labels)
 	if sel.State == queues.Allocated {
+		out.MatchLabels[contract.SharedLabel] = "true" // not the server of one match
 		out.GameServerState = allocation.GameServerSelector_ALLOCATED
 	}
 	if p := sel.Players; p != (queues.PlayerSelector{}) {
@@ -140,8 +141,8 @@ func put[V any](m *map[string]V, key string, v V) {
 
 // stamp is what an allocation for a match puts on its server: what the queue says, and
 // what belongs to the match. On a server that may have several matches, each has
-// annotations of its own and none the label: nobody may take the server for that of
-// one match.
+// annotations of its own and none the label, which may be there from an earlier match:
+// nobody may take the server for that of one match.
 func (s Selector) stamp(m *match.Match) (labels, annotations map[string]string, err error) {
 	roster, err := m.Roster(s.TimeLimits.Proto())
 	if err != nil {
@@ -155,8 +156,10 @@ func (s Selector) stamp(m *match.Match) (labels, annotations map[string]string, 
 	maps.Copy(labels, s.Allocation.Metadata.Labels)
 	maps.Copy(annotations, s.Allocation.Metadata.Annotations)
 	labels[contract.QueueLabel] = m.Queue
+	labels[contract.MatchLabel], labels[contract.SharedLabel] = "", "true"
 	key := func(annotation string) string { return contract.OfMatch(annotation, m.Label) }
 	if !s.Shared() {
+		labels[contract.SharedLabel] = "false"
 		key = func(annotation string) string { return annotation }
 		labels[contract.MatchLabel] = m.Label
 		annotations[contract.PlacingAnnotation] = Placing(s.Placing)

@@ -72,7 +72,7 @@ func TestRequest(t *testing.T) {
 		Namespace: "games", Scheduling: allocation.AllocationRequest_Distributed,
 		GameServerSelectors: []*allocation.GameServerSelector{
 			{
-				MatchLabels:     map[string]string{contract.AllocatableLabel: "true", "game": "raid", "site": "on-prem"},
+				MatchLabels:     map[string]string{contract.AllocatableLabel: "true", contract.SharedLabel: "true", "game": "raid", "site": "on-prem"},
 				GameServerState: allocation.GameServerSelector_ALLOCATED, Players: &allocation.PlayerSelector{MinAvailable: 2, MaxAvailable: 16},
 				Counters: map[string]*allocation.CounterSelector{"rooms": {MinCount: 1, MaxCount: 7, MinAvailable: 1, MaxAvailable: 3}},
 				Lists:    map[string]*allocation.ListSelector{"players": {ContainsValue: "x", MinAvailable: 2, MaxAvailable: 9}},
@@ -88,7 +88,7 @@ func TestRequest(t *testing.T) {
 			"sized":   {Capacity: wrapperspb.Int64(2)},
 		},
 		Lists:    map[string]*allocation.ListAction{"players": {AddValues: []string{"ann", "bob", m.Label, "x"}, DeleteValues: []string{"y"}, Capacity: wrapperspb.Int64(64)}},
-		Metadata: &allocation.MetaPatch{Labels: map[string]string{contract.QueueLabel: "raid", "tier": "1"}, Annotations: map[string]string{"build": "12"}},
+		Metadata: &allocation.MetaPatch{Labels: map[string]string{contract.QueueLabel: "raid", contract.MatchLabel: "", contract.SharedLabel: "true", "tier": "1"}, Annotations: map[string]string{"build": "12"}},
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -98,7 +98,13 @@ func several(s *suite) {
 		s.Fatalf("got %s", got.Name)
 	}
 	second := s.addWith(agones.Ready, rooms)
-	s.addWith(agones.Allocated, Counts{}) // has no rooms
+	s.addWith(agones.Allocated, Counts{}, labelled(contract.SharedLabel, "true")) // has no rooms
+	alone := s.addWith(agones.Ready, rooms, labelled("alone", "yes"), labelled(contract.SharedLabel, "true"))
+	one := s.selector()
+	one.Allocation.Labels["alone"] = "yes"
+	if got := s.allocateBy(s.match(50), one); got.Name != alone { // for one match, though it was for several
+		s.Fatalf("got %s", got.Name)
+	}
 	s.seen()
 	got := make(map[string]int)
 	for n := 2; n <= 6; n++ {
