@@ -70,7 +70,7 @@ func TestWrongSettings(t *testing.T) {
 	for name, c := range map[string]struct{ args, want []string }{
 		"frontend": {
 			[]string{"--log-format=xml", "--join-token-lifetime=1h", "--retention=0s", "--no-such=1"},
-			[]string{"--log-format", "--join-token-lifetime", "--retention", "-no-such", "--keys-dir", "--issuer", "--player-issuer", "--player-audience", "--player-jwks-url"},
+			[]string{"--log-format", "--join-token-lifetime", "--retention", "-no-such", "--keys-dir", "--issuer", "--player-issuer", "--player-audience"},
 		},
 		"director": {
 			[]string{"--log-level=loud", "--allocator=nowhere", "--max-in-flight=0", "--match-timeout=2h"},

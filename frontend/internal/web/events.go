@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
+	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"torikumi/frontend/internal/api"
@@ -18,7 +23,9 @@ import (
 
 // events streams the states of a ticket as server-sent events: "ticket" with the
 // ticket as JSON, at once and after each change; "problem" if the stream breaks
-// on our side. It ends after the final state, and with it the connection.
+// on our side. It ends after the final state, and with it the connection. A client
+// that comes back with the id of its last event, to any frontend, is told what is
+// new; one that knows the end gets 204, after which browsers ask no more.
 //
 // Thousands wait this way. So the stream takes the connection over from
 // net/http, whose handler would keep its buffers, its request and a deep stack
@@ -28,8 +35,14 @@ func (s *server) events(w http.ResponseWriter, r *http.Request, caller api.Calle
 		return err
 	}
 	id := r.PathValue("id")
-	if _, err := s.o.Service.Get(r.Context(), caller, id); err != nil {
+	found, err := s.o.Service.Get(r.Context(), caller, id)
+	if err != nil {
 		return err // an answer of its own
+	}
+	last := r.Header.Get("Last-Event-ID")
+	if last == eventID(found) && ended(found) {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
 	}
 	caller.Claims = nil // it is kept for as long as the stream
 	head := w.Header()
@@ -37,17 +50,17 @@ func (s *server) events(w http.ResponseWriter, r *http.Request, caller api.Calle
 	head.Set("X-Accel-Buffering", "no")
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil { // HTTP/2 has no connection of its own
-		s.streamWithin(w, r, caller, id)
+		s.streamWithin(w, r, caller, id, last)
 		return nil
 	}
 	head.Set("Connection", "close")
-	s.o.Streams.Go(func() { s.stream(conn, head, caller, id) })
+	s.o.Streams.Go(func() { s.stream(conn, head, caller, id, last) })
 	return errTaken
 }
 
 // stream writes the answer. It returns when the ticket has ended, the client has
 // gone or does not read, or the service stops.
-func (s *server) stream(conn net.Conn, head http.Header, caller api.Caller, id string) {
+func (s *server) stream(conn net.Conn, head http.Header, caller api.Caller, id, last string) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.o.Logger.Error("event stream panicked", "panic", p, "stack", string(debug.Stack()))
@@ -57,29 +70,60 @@ func (s *server) stream(conn net.Conn, head http.Header, caller api.Caller, id s
 	}()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s.o.Streams.Go(func() { discard(conn); cancel() })
-	out := &eventWriter{conn: connWriter{conn, head}}
-	if err := s.o.Service.Watch(ctx, caller, id, s.heartbeat, out.send); err != nil && !out.failed && ctx.Err() == nil {
+	out := &eventWriter{conn: connWriter{conn, head}, last: last}
+	s.o.Streams.Go(func() {
+		if !discard(conn) || !out.heard(ctx) {
+			cancel()
+		}
+	})
+	if err := s.o.Service.Watch(ctx, caller, id, s.heartbeat, out.send); err != nil && ctx.Err() == nil {
 		out.problem(err)
 	}
 }
 
 // streamWithin is stream within the handler.
-func (s *server) streamWithin(w http.ResponseWriter, r *http.Request, caller api.Caller, id string) {
-	out := &eventWriter{conn: responseWriter{w, http.NewResponseController(w)}}
-	if err := s.o.Service.Watch(r.Context(), caller, id, s.heartbeat, out.send); err != nil && !out.failed && r.Context().Err() == nil {
+func (s *server) streamWithin(w http.ResponseWriter, r *http.Request, caller api.Caller, id, last string) {
+	out := &eventWriter{conn: responseWriter{w, http.NewResponseController(w)}, last: last}
+	if err := s.o.Service.Watch(r.Context(), caller, id, s.heartbeat, out.send); err != nil && r.Context().Err() == nil {
 		out.problem(err)
 	}
 }
 
-// discard reads until the connection has ended.
-func discard(conn net.Conn) {
+// discard reads until nothing can come any more, and reports whether the client has
+// said so: then it may have closed its half of the connection alone.
+func discard(conn net.Conn) bool {
 	var b [64]byte
 	for {
 		if _, err := conn.Read(b[:]); err != nil {
-			return
+			return errors.Is(err, io.EOF)
 		}
 	}
+}
+
+// ended reports whether a ticket has its final state.
+func ended(t *torikumiv1.Ticket) bool {
+	switch t.GetState() {
+	case torikumiv1.TicketState_ASSIGNED, torikumiv1.TicketState_CANCELLED, torikumiv1.TicketState_EXPIRED:
+		return true
+	}
+	return false
+}
+
+// eventID is the same at every frontend for what a client sees of a ticket, but for
+// the join token.
+func eventID(t *torikumiv1.Ticket) string {
+	h := xxhash.New()
+	add := func(text string) { _, _ = fmt.Fprintf(h, "%d:%s", len(text), text) } // in memory
+	add(t.GetState().String())
+	add(t.GetReason())
+	for _, p := range t.GetPlayers() {
+		add(p.GetId())
+	}
+	add(fmt.Sprint(t.GetParty().GetSize()))
+	for _, id := range t.GetParty().GetMissing() {
+		add(id)
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
 }
 
 // eventConn is where an event stream is written to; each write has a time limit.
@@ -131,35 +175,65 @@ func (w responseWriter) write(b []byte) error {
 	return err
 }
 
-// eventWriter writes events.
+// eventWriter writes events. It is safe for concurrent use.
 type eventWriter struct {
+	mu    sync.Mutex
 	conn  eventConn
 	begun bool
-	// id is that of the last ticket.
-	id     int
+	// last is the id of the event that the client has already.
+	last   string
 	failed bool
 }
 
-// send writes a ticket, or a heartbeat for none.
+// probe is the time after which one who has gone has answered a heartbeat.
+const probe = 500 * time.Millisecond
+
+// heard reports whether a client that sends nothing more still listens: else the
+// answer to the first heartbeat makes the second fail.
+func (e *eventWriter) heard(ctx context.Context) bool {
+	if e.send(nil) != nil {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(probe):
+		return e.send(nil) == nil
+	}
+}
+
+// send writes a ticket, unless the client has it already, or a heartbeat for none.
 func (e *eventWriter) send(t *torikumiv1.Ticket) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if t == nil {
 		return e.write(": still searching\n\n")
+	}
+	id := eventID(t)
+	if id == e.last {
+		return e.write(": nothing new\n\n")
 	}
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(t)
 	if err != nil {
 		return fmt.Errorf("marshal ticket: %w", err)
 	}
-	e.id++
-	return e.write("id: %d\nevent: ticket\ndata: %s\n\n", e.id, data)
+	e.last = id
+	return e.write("id: %s\nevent: ticket\ndata: %s\n\n", id, data)
 }
 
 // problem is the last word.
 func (e *eventWriter) problem(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	data, _ := json.Marshal(asProblem(err)) // strings and numbers: cannot fail
 	_ = e.write("event: problem\ndata: %s\n\n", data)
 }
 
+// write is called with mu held; once it has failed it writes no more.
 func (e *eventWriter) write(format string, args ...any) error {
+	if e.failed {
+		return net.ErrClosed
+	}
 	var text bytes.Buffer
 	if !e.begun {
 		e.conn.begin(&text)

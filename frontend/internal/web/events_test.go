@@ -33,7 +33,7 @@ func TestHeartbeats(t *testing.T) {
 	})
 	s.heartbeat = time.Millisecond
 	client, conn := net.Pipe()
-	streams.Go(func() { s.stream(conn, http.Header{}, api.Caller{Player: "alice"}, "t") })
+	streams.Go(func() { s.stream(conn, http.Header{}, api.Caller{Player: "alice"}, "t", "") })
 	beats, scan := 0, bufio.NewScanner(client)
 	for beats < 3 && scan.Scan() {
 		if scan.Text() == ": still searching" {

@@ -28,6 +28,8 @@ type route struct {
 	request, response proto.Message
 	// handle answers a player; an error is answered as a problem.
 	handle func(w http.ResponseWriter, r *http.Request, caller api.Caller) error
+	// hangUp says that the call ends when the client does not send any more.
+	hangUp bool
 	// authenticate tells who calls; nil: by player token.
 	authenticate func(ctx context.Context, authorization []string) (api.Caller, error)
 }
@@ -74,7 +76,7 @@ func (s *server) routes() []route {
 			summary: "Join a party by its code", request: new(torikumiv1.JoinPartyRequest), response: ticket,
 		},
 		{
-			method: "GET", path: "/play/{region}", handle: s.play, authenticate: s.o.Auth.CallerOrShared,
+			method: "GET", path: "/play/{region}", handle: s.play, hangUp: true, authenticate: s.o.Auth.CallerOrShared,
 			summary: "Search, wait and answer in one call",
 			query: map[string]object{
 				"skill":   {"type": "number", "default": defaultSkill},

@@ -5,6 +5,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -147,6 +148,11 @@ func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if err := readBody(w, r); err != nil {
 		return err
+	}
+	if r.ProtoMajor == 1 && !rt.hangUp {
+		// Whoever closes their half of the connection would cancel the call, and may
+		// still wait for its answer.
+		r = r.WithContext(context.WithoutCancel(r.Context()))
 	}
 	authenticate := rt.authenticate
 	if authenticate == nil {
