@@ -85,7 +85,9 @@ func TestCharts(t *testing.T) {
 		return err
 	})
 
+	// Agones has to end the game servers before it goes.
 	h.kubectl("delete", "-k", testdata+h.games, "--timeout=2m")
+	h.kubectl("-n", "games", "wait", "--for=delete", "gameservers", "--all", "--timeout=5m")
 	for _, manifest := range charts.manifests {
 		h.kubectl("delete", "--ignore-not-found", "--timeout=3m", "-f", manifest)
 	}
