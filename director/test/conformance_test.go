@@ -51,7 +51,7 @@ func TestConformance(t *testing.T) {
 		target.Addr, target.Reclaims = server.Host, true
 		target.Connect = func(t testing.TB, addr string) (servers.Allocator, servers.GameServers) {
 			through := rest.CopyConfig(access)
-			through.Host = "https://" + addr
+			through.Host, through.ServerName = "https://"+addr, server.Hostname()
 			a, err := kubernetes.NewAllocator(through)
 			if err != nil {
 				t.Fatal(err)

@@ -5,8 +5,7 @@
 //
 // Clients see what they see of Agones, except that it
 //   - has no player tracking and no other clusters, and refuses requests for them;
-//   - answers InvalidArgument where Agones's allocator sends the number 422 of
-//     the Kubernetes API as the code, and never has to answer Aborted;
+//   - never has to answer an allocation with Aborted;
 //   - refuses a label of the SDK at once that Kubernetes would refuse later;
 //   - replaces a server whose program ends before it was Ready, where Agones
 //     starts the program again;

@@ -4,6 +4,8 @@
 package call
 
 import (
+	"net/http"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -45,7 +47,7 @@ func (s *Sent) Effect(err error) Effect {
 	if err != nil && s.to.Addr == nil {
 		return NotSent
 	}
-	switch status.Code(err) {
+	switch code := status.Code(err); code {
 	case codes.OK:
 		return Done
 	case codes.ResourceExhausted, codes.Aborted, codes.NotFound:
@@ -55,6 +57,19 @@ func (s *Sent) Effect(err error) Effect {
 		codes.Unimplemented, codes.FailedPrecondition, codes.OutOfRange:
 		return Refused
 	default:
+		// Agones's allocator sends the number that the Kubernetes API has answered with.
+		return HTTPEffect(int(code))
+	}
+}
+
+// HTTPEffect reads an HTTP status of the Kubernetes API that is no success. What it
+// cannot say for a server behind it may have had its effect.
+func HTTPEffect(code int) Effect {
+	switch {
+	case code == http.StatusConflict || code == http.StatusTooManyRequests:
+		return Busy
+	case code == http.StatusRequestTimeout || code < http.StatusBadRequest || code >= http.StatusInternalServerError:
 		return Unknown
 	}
+	return Refused
 }

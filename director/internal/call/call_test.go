@@ -55,6 +55,9 @@ func TestEffect(t *testing.T) {
 		codes.AlreadyExists: call.Refused,
 		codes.Unavailable:   call.Unknown, codes.DeadlineExceeded: call.Unknown, codes.Canceled: call.Unknown,
 		codes.Unknown: call.Unknown, codes.Internal: call.Unknown, codes.DataLoss: call.Unknown,
+		// HTTP's, as Agones sends them.
+		400: call.Refused, 403: call.Refused, 422: call.Refused, 409: call.Busy, 429: call.Busy,
+		99: call.Unknown, 200: call.Unknown, 408: call.Unknown, 500: call.Unknown, 504: call.Unknown, 600: call.Unknown,
 	} {
 		if a.err = status.Error(code, "so"); code == codes.OK {
 			a.err = nil

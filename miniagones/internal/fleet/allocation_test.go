@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/fleet"
+	"torikumi/miniagones/internal/request"
 	"torikumi/miniagones/internal/virtual"
 	allocationpb "torikumi/proto/agones/allocation"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -105,7 +107,7 @@ func TestUnsupported(t *testing.T) {
 	req := selector(&allocationpb.GameServerSelector{GameServerState: 7})
 	req.Namespace = "default"
 	_, err := clients(r).Allocate(t.Context(), req)
-	if field := violation(err); status.Code(err) != codes.InvalidArgument || field != "gameServerSelectors[0].gameServerState" {
+	if field := violation(err); status.Code(err) != request.Unprocessable || field != "gameServerSelectors[0].gameServerState" {
 		t.Errorf("unknown state: got %v for field %q", err, field)
 	}
 	if r.Snapshot().Totals.Allocated != 0 {
@@ -169,7 +171,7 @@ func TestInvalidCounts(t *testing.T) {
 			{Lists: map[string]*allocationpb.ListSelector{"a": {MinAvailable: -1}}}}},
 	} {
 		req.Namespace = "default"
-		if _, err := clients(r).Allocate(t.Context(), req); status.Code(err) != codes.InvalidArgument || violation(err) != want {
+		if _, err := clients(r).Allocate(t.Context(), req); status.Code(err) != request.Unprocessable || violation(err) != want {
 			t.Errorf("%s: got %v for %q", want, err, violation(err))
 		}
 	}
@@ -223,7 +225,11 @@ func TestBadRequests(t *testing.T) {
 			return err
 		},
 	} {
-		if err := call(); status.Code(err) != codes.InvalidArgument || violation(err) != field {
+		want := codes.InvalidArgument
+		if strings.Contains(field, ".") { // of an allocation
+			want = request.Unprocessable
+		}
+		if err := call(); status.Code(err) != want || violation(err) != field {
 			t.Errorf("%s: got %v for field %q", field, err, violation(err))
 		}
 	}

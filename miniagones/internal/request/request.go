@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -62,14 +63,14 @@ func Read(req *allocationpb.AllocationRequest) (state.Allocation, error) {
 		patch, field = req.GetMetaPatch(), "metaPatch"
 	}
 	if err := label.CheckLabels(patch.GetLabels()); err != nil {
-		return a, Invalid(field+".labels", err)
+		return a, unprocessable(field+".labels", err)
 	}
 	if err := label.CheckAnnotations(patch.GetAnnotations()); err != nil {
-		return a, Invalid(field+".annotations", err)
+		return a, unprocessable(field+".annotations", err)
 	}
 	a.Priorities, a.Actions = priorities(req), actions(req)
 	if wrong := append(counts.CheckPriorities(a.Priorities), a.Actions.Check()...); len(wrong) > 0 {
-		return a, Invalid(wrong[0].Field, errors.New(wrong[0].Rule))
+		return a, unprocessable(wrong[0].Field, errors.New(wrong[0].Rule))
 	}
 	a.Labels, a.Annotations = maps.Clone(patch.GetLabels()), maps.Clone(patch.GetAnnotations())
 	return a, nil
@@ -82,14 +83,14 @@ func readSelector(field string, s *allocationpb.GameServerSelector) (state.Selec
 	case allocationpb.GameServerSelector_ALLOCATED:
 		sel.State = agones.Allocated
 	default:
-		return sel, Invalid(field+".gameServerState", errors.New("must be READY or ALLOCATED"))
+		return sel, unprocessable(field+".gameServerState", errors.New("must be READY or ALLOCATED"))
 	}
 	if err := label.CheckLabels(sel.Labels); err != nil {
-		return sel, Invalid(field+".matchLabels", err)
+		return sel, unprocessable(field+".matchLabels", err)
 	}
 	sel.Counts = countSelector(s)
 	if wrong := sel.Counts.Check(); len(wrong) > 0 {
-		return sel, Invalid(field+"."+wrong[0].Field, errors.New(wrong[0].Rule))
+		return sel, unprocessable(field+"."+wrong[0].Field, errors.New(wrong[0].Rule))
 	}
 	if s.GetPlayers() != nil {
 		return sel, unsupported(field, "player counts")
@@ -168,9 +169,17 @@ func unsupported(field, what string) error {
 	return status.Errorf(codes.Unimplemented, "%s: miniagones has no %s", field, what)
 }
 
+// Unprocessable is the code of an allocation that breaks a rule: Agones's allocator
+// has the Kubernetes API's number there, which is none of gRPC's codes.
+const Unprocessable codes.Code = http.StatusUnprocessableEntity
+
+func unprocessable(field string, err error) error { return refuse(Unprocessable, field, err) }
+
 // Invalid is InvalidArgument with the field and the rule in a detail.
-func Invalid(field string, err error) error {
-	s := status.Newf(codes.InvalidArgument, "%s: %v", field, err)
+func Invalid(field string, err error) error { return refuse(codes.InvalidArgument, field, err) }
+
+func refuse(code codes.Code, field string, err error) error {
+	s := status.Newf(code, "%s: %v", field, err)
 	detail, packErr := anypb.New(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 		{Field: field, Description: err.Error()},
 	}})

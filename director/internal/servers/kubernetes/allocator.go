@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 
@@ -124,11 +123,5 @@ func effect(err error, sent bool) call.Effect {
 	if !errors.As(err, &answer) {
 		return call.Unknown
 	}
-	switch code := answer.Status().Code; {
-	case code == http.StatusConflict || code == http.StatusTooManyRequests:
-		return call.Busy
-	case code == http.StatusRequestTimeout || code < http.StatusBadRequest || code >= http.StatusInternalServerError:
-		return call.Unknown
-	}
-	return call.Refused
+	return call.HTTPEffect(int(answer.Status().Code))
 }
