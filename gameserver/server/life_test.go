@@ -56,3 +56,17 @@ func TestReadyIsNotRepeated(t *testing.T) {
 		}
 	})
 }
+
+// TestPort: in a pod, PORT is all that the server gets to know, and players come from
+// outside of it.
+func TestPort(t *testing.T) {
+	env := map[string]string{"PORT": "7654"}
+	get := environment(func(name string) string { return env[name] })
+	if got := get("SERVER_UDP_LISTEN"); got != "0.0.0.0:7654" {
+		t.Errorf("listens on %s", got)
+	}
+	env["SERVER_UDP_LISTEN"] = "127.0.0.1:1"
+	if got := get("SERVER_UDP_LISTEN"); got != "127.0.0.1:1" {
+		t.Errorf("listens on %s, against its own setting", got)
+	}
+}

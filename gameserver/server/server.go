@@ -37,7 +37,7 @@ var ErrSDKLost = errors.New("the Agones SDK is lost")
 type Config struct {
 	service.Config
 
-	UDPListen        string        `flag:"udp-listen" default:"127.0.0.1:7654" help:"Address for players, host:port; port 0 is any free one. PORT sets it too, to 127.0.0.1:$PORT."`
+	UDPListen        string        `flag:"udp-listen" default:"127.0.0.1:7654" help:"Address for players, host:port; port 0 is any free one. PORT sets it too, to 0.0.0.0:$PORT."`
 	Gate             string        `flag:"gate" default:"http://127.0.0.1:8085" help:"URL of the gate; TORIKUMI_GATE sets it too."`
 	SDKPort          int           `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
 	HealthInterval   time.Duration `flag:"health-interval" default:"2s" rule:"positive" help:"Time between two signs of life to Agones."`
@@ -92,7 +92,7 @@ func environment(getenv func(string) string) func(string) string {
 		switch name {
 		case "SERVER_UDP_LISTEN":
 			if port := getenv("PORT"); port != "" {
-				return net.JoinHostPort("127.0.0.1", port)
+				return net.JoinHostPort("0.0.0.0", port)
 			}
 		case "SERVER_GATE":
 			return getenv("TORIKUMI_GATE")

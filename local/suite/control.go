@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"torikumi/miniagones/miniagones"
@@ -129,7 +128,7 @@ func (s *Suite) Stop() error {
 			errs = append(errs, err)
 		}
 	}
-	if err := os.RemoveAll(s.dir); err != nil {
+	if err := s.release(); err != nil {
 		errs = append(errs, fmt.Errorf("remove the keys: %w", err))
 	}
 	return errors.Join(errs...)

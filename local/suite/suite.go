@@ -5,6 +5,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,8 +93,16 @@ type Options struct {
 	VirtualSession time.Duration
 	// ServerHost is the address that game servers listen on.
 	ServerHost string
-	// NoShowTimeout ends an allocated server that nobody comes to.
-	NoShowTimeout time.Duration
+	// NoShowTimeout ends an allocated server that nobody comes to. EmptyTimeout is how
+	// long one stays after its last player has left, LongestMatch how long it lasts at
+	// most; the gate's defaults when zero.
+	NoShowTimeout, EmptyTimeout, LongestMatch time.Duration
+	// PortProtocol, HealthDelay, HealthPeriod, HealthFailures and Grace are miniagones's;
+	// its defaults when zero, and 3 s for Grace.
+	PortProtocol              string
+	HealthDelay, HealthPeriod time.Duration
+	HealthFailures            int
+	Grace                     time.Duration
 	// RegistrationInterval is minimatch's.
 	RegistrationInterval time.Duration
 	// Log is the level and format of all logs; ServerOutput gets what game
@@ -115,10 +124,12 @@ type OpenMatch struct {
 
 // Suite is a running suite.
 type Suite struct {
-	opts   Options
-	dir    string
-	logger *slog.Logger
-	queues *queues.Set
+	opts Options
+	dir  string
+	// release removes dir.
+	release func() error
+	logger  *slog.Logger
+	queues  *queues.Set
 
 	mu        sync.Mutex
 	instances map[string]Instance
@@ -151,12 +162,12 @@ func Start(ctx context.Context, o Options) (*Suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "torikumi-")
+	dir, release, err := openDir()
 	if err != nil {
-		return nil, fmt.Errorf("make a directory for keys: %w", err)
+		return nil, err
 	}
 	s := &Suite{
-		opts: o, dir: dir, queues: set, logger: o.Log.Logger(o.LogOutput, Miniagones),
+		opts: o, dir: dir, release: release, queues: set, logger: o.Log.Logger(o.LogOutput, Miniagones),
 		instances: make(map[string]Instance), args: make(map[string][]string), failed: make(chan error, 16),
 	}
 	if err := s.start(ctx); err != nil {
@@ -313,7 +324,8 @@ func (s *Suite) startFleet(ctx context.Context) error {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopFleet, s.fleetDone = cancel, make(chan error, 1)
 	go func() { s.fleetDone <- s.fleet.Run(own) }()
-	limit, giveUp := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took more than a minute"))
+	patience := time.Minute + s.opts.HealthDelay // in which it may load
+	limit, giveUp := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it took more than %v", patience))
 	defer giveUp()
 	slow := time.AfterFunc(3*time.Second, func() {
 		s.logger.Warn("still waiting for the first game server to say Ready to its SDK")
@@ -352,7 +364,11 @@ func (s *Suite) newFleet() (*miniagones.Fleet, error) {
 	cfg := new(miniagones.Config)
 	config.Default(cfg)
 	cfg.Namespace, cfg.Labels, cfg.Ready, cfg.Max = namespace, labels, s.opts.Ready, s.opts.Max
-	cfg.Host, cfg.GameServer, cfg.Grace = s.opts.ServerHost, s.opts.GameServer, 3*time.Second
+	cfg.Host, cfg.GameServer, cfg.Grace = s.opts.ServerHost, s.opts.GameServer, cmp.Or(s.opts.Grace, 3*time.Second)
+	cfg.PortProtocol = cmp.Or(s.opts.PortProtocol, cfg.PortProtocol)
+	cfg.HealthDelay = cmp.Or(s.opts.HealthDelay, cfg.HealthDelay)
+	cfg.HealthPeriod = cmp.Or(s.opts.HealthPeriod, cfg.HealthPeriod)
+	cfg.HealthFailures = cmp.Or(s.opts.HealthFailures, cfg.HealthFailures)
 	cfg.Virtual, cfg.VirtualSession = s.opts.Virtual, s.opts.VirtualSession
 	h := miniagones.Hooks{Args: s.opts.ServerArgs, Sidecar: s.gate, Output: s.opts.ServerOutput, Logger: s.logger}
 	if s.opts.GameServer == "" {
@@ -361,8 +377,8 @@ func (s *Suite) newFleet() (*miniagones.Fleet, error) {
 	return miniagones.New(cfg, h)
 }
 
-// serverListen lets the reference server listen where players are sent to:
-// PORT alone means loopback to it.
+// serverListen lets the reference server listen where players are sent to, and nowhere
+// else: PORT alone means all addresses to it.
 func (s *Suite) serverListen(spec miniagones.Spec) []string {
 	if len(spec.Place.Ports) == 0 {
 		return nil
@@ -381,9 +397,9 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 	cfg.JWKSURL = "http://" + s.Addr(Frontend).HTTP + token.JWKSPath
 	cfg.Issuer = Issuer
 	cfg.Journal = filepath.Join(s.dir, spec.Name+".journal")
-	if s.opts.NoShowTimeout > 0 {
-		cfg.NoShowTimeout = s.opts.NoShowTimeout
-	}
+	cfg.NoShowTimeout = cmp.Or(s.opts.NoShowTimeout, cfg.NoShowTimeout)
+	cfg.EmptyTimeout = cmp.Or(s.opts.EmptyTimeout, cfg.EmptyTimeout)
+	cfg.LongestMatch = cmp.Or(s.opts.LongestMatch, cfg.LongestMatch)
 	_, port, err := net.SplitHostPort(spec.SDKGRPC)
 	if err != nil {
 		return nil, nil, err

@@ -24,7 +24,11 @@ type Config struct {
 	Ready          int           `flag:"ready" default:"4" rule:"at least 1" help:"Game servers that are kept Ready."`
 	Max            int           `flag:"max" default:"64" help:"Most game servers at once."`
 	Host           string        `flag:"host" default:"127.0.0.1" rule:"IP address" help:"IP address that players reach the game servers at."`
-	GameServer     string        `flag:"game-server" help:"Command line of the game server. It gets AGONES_SDK_GRPC_PORT, AGONES_SDK_HTTP_PORT and, in PORT, its UDP port."`
+	GameServer     string        `flag:"game-server" help:"Command line of the game server. It gets AGONES_SDK_GRPC_PORT, AGONES_SDK_HTTP_PORT and, in PORT, its port, and in TORIKUMI_HOST the address that players reach it at."`
+	PortProtocol   string        `flag:"port-protocol" default:"UDP" rule:"UDP, TCP or TCPUDP" help:"For what the game servers' port is free: UDP, TCP (WebSocket too), or TCPUDP for both under one number."`
+	HealthDelay    time.Duration `flag:"health-initial-delay" default:"5s" rule:"not negative" help:"How long after its start a game server is first looked at for signs of life: at least what it takes to load, as initialDelaySeconds of a Fleet."`
+	HealthPeriod   time.Duration `flag:"health-period" default:"5s" rule:"positive" help:"Time in which a game server has to give a sign of life, as periodSeconds of a Fleet."`
+	HealthFailures int           `flag:"health-failure-threshold" default:"3" rule:"at least 1" help:"Periods in a row without a sign after which it is ended, as failureThreshold of a Fleet."`
 	Grace          time.Duration `flag:"grace" default:"5s" rule:"positive" help:"How long a game server may take to end by itself when it is stopped."`
 	Virtual        int           `flag:"virtual" default:"0" rule:"not negative" help:"In place of --game-server: this many servers that exist only as addresses, for load tests."`
 	VirtualSession time.Duration `flag:"virtual-session" default:"5s" rule:"positive" help:"How long a virtual server stays Allocated."`

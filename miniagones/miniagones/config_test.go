@@ -28,6 +28,8 @@ func TestConfig(t *testing.T) {
 		"--virtual=3 --host=here":       "--host",
 		"--virtual=3 --grpc-listen=x":   "--grpc-listen",
 		"--virtual=3 --grace=0s":        "--grace",
+		"--virtual=3 --port-protocol=X": "--port-protocol",
+		"--virtual=3 --health-period=0": "--health-period",
 		"--virtual=3 --log-format=loud": "--log-format",
 	} {
 		if err := load(strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), want) {

@@ -78,6 +78,7 @@ func New(cfg *Config, h Hooks) (*Fleet, error) {
 	o := fleet.Options{
 		Name: cfg.Fleet, Namespace: cfg.Namespace, Ready: cfg.Ready, Max: cfg.Max, Labels: labels, Counts: has,
 		Grace: cfg.Grace, Logger: h.Logger,
+		Health: fleet.Health{InitialDelay: cfg.HealthDelay, Period: cfg.HealthPeriod, FailureThreshold: cfg.HealthFailures},
 	}
 	if cfg.Virtual > 0 {
 		o.Ready, o.Max, o.Session = cfg.Virtual, cfg.Virtual, cfg.VirtualSession
@@ -85,7 +86,7 @@ func New(cfg *Config, h Hooks) (*Fleet, error) {
 		return fleet.New(o)
 	}
 	o.Env, o.Sidecar = h.Env, h.Sidecar
-	p := process.Options{Command: cfg.GameServer, Address: cfg.Host, Output: h.Output}
+	p := process.Options{Command: cfg.GameServer, Address: cfg.Host, Protocol: cfg.PortProtocol, Output: h.Output}
 	if len(h.Args) > 0 {
 		p.Command, p.Args = "", h.Args
 	}

@@ -53,6 +53,13 @@ type upConfig struct {
 	Ready          int           `flag:"ready" default:"4" rule:"at least 1" help:"Game servers that wait for a match."`
 	Max            int           `flag:"max" default:"64" help:"Most game servers at once."`
 	NoShow         time.Duration `flag:"no-show-timeout" default:"2m" rule:"positive" help:"A game server that nobody comes to is ended after this time."`
+	EmptyTimeout   time.Duration `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long a game server stays after its last player has left."`
+	LongestMatch   time.Duration `flag:"longest-match" default:"24h" rule:"positive" help:"A game server ends so long after its allocation, whoever is there."`
+	PortProtocol   string        `flag:"port-protocol" default:"UDP" rule:"UDP, TCP or TCPUDP" help:"For what the game servers' port is free: UDP, TCP (WebSocket too), or TCPUDP for both under one number."`
+	HealthDelay    time.Duration `flag:"health-initial-delay" default:"5s" rule:"positive" help:"How long after its start a game server is first looked at for signs of life: at least what it takes to load."`
+	HealthPeriod   time.Duration `flag:"health-period" default:"5s" rule:"positive" help:"Time in which a game server has to give a sign of life."`
+	HealthFailures int           `flag:"health-failure-threshold" default:"3" rule:"at least 1" help:"Periods in a row without a sign of life after which a game server is ended."`
+	Grace          time.Duration `flag:"grace" default:"3s" rule:"positive" help:"How long a game server may take to end by itself after SIGTERM."`
 	CPUProfile     string        `flag:"cpu-profile" help:"File for a CPU profile of the whole suite (pprof), written at the end."`
 	VirtualSession time.Duration `flag:"virtual-session" default:"5s" rule:"positive" help:"How long a virtual server stays allocated."`
 
@@ -67,6 +74,12 @@ func (c *upConfig) Validate() error {
 	}
 	if c.Max < c.Ready {
 		bad("max", "must be at least --ready", c.Max)
+	}
+	if c.LongestMatch > 0 && c.LongestMatch <= c.NoShow {
+		bad("longest-match", "must be longer than --no-show-timeout", c.LongestMatch)
+	}
+	if c.PortProtocol == "TCP" && c.GameServer == "" {
+		bad("port-protocol", "must have UDP for the reference server", c.PortProtocol)
 	}
 	if n, ok := strings.CutPrefix(c.Fleet, "virtual:"); ok {
 		v, err := strconv.Atoi(n)
@@ -98,10 +111,10 @@ func (c *upConfig) Validate() error {
 var plain = regexp.MustCompile(`^[\w./\\:@%+,-]+$`)
 
 // runnable returns why the program of a command line can't be run, where the line
-// starts with a plain word.
+// is one command that starts with a plain word.
 func runnable(line string) error {
 	words := strings.Fields(line)
-	if len(words) == 0 || !plain.MatchString(words[0]) {
+	if len(words) == 0 || !plain.MatchString(words[0]) || strings.ContainsAny(line, "&|;\n") {
 		return nil
 	}
 	_, err := exec.LookPath(words[0])
@@ -114,6 +127,8 @@ func (c *upConfig) options(p service.Process) (suite.Options, error) {
 		HTTPListen: at(c.HTTPPort), GRPCListen: at(c.GRPCPort), IssuerListen: at(c.IssuerPort),
 		MatchFunction: c.MatchFunction, Queues: c.Queues, PlayQueue: c.PlayQueue, PlayToken: c.PlayToken, Ready: c.Ready, Max: c.Max, GameServer: c.GameServer,
 		Virtual: c.virtual, VirtualSession: c.VirtualSession, ServerHost: c.Host, NoShowTimeout: c.NoShow,
+		EmptyTimeout: c.EmptyTimeout, LongestMatch: c.LongestMatch, PortProtocol: c.PortProtocol,
+		HealthDelay: c.HealthDelay, HealthPeriod: c.HealthPeriod, HealthFailures: c.HealthFailures, Grace: c.Grace,
 		RegistrationInterval: localRegistration, Log: c.log(), LogOutput: p.Stderr, ServerOutput: p.Stderr,
 	}
 	if c.OpenMatchPorts {

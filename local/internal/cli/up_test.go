@@ -25,7 +25,7 @@ func TestUpWithMissingGameServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"", "go version", own + " -x", "env LEVEL=1 ./MyServer", `"./My Server" -log`, "$SERVER", "~/MyServer"} {
+	for _, line := range []string{"", "go version", own + " -x", "env LEVEL=1 ./MyServer", `"./My Server" -log`, "$SERVER", "~/MyServer", "FOO=1 ./srv", "cd x && ./srv"} {
 		if err := runnable(line); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}

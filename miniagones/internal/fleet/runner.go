@@ -103,7 +103,7 @@ func (r *runner) live(ctx context.Context) {
 func (r *runner) environment() []string {
 	env := []string{agones.NameEnv + "=" + r.spec.Name, agones.NamespaceEnv + "=" + r.spec.Namespace}
 	if len(r.spec.Place.Ports) > 0 {
-		env = append(env, fmt.Sprintf("PORT=%d", r.spec.Place.Ports[0].Port))
+		env = append(env, fmt.Sprintf("PORT=%d", r.spec.Place.Ports[0].Port), "TORIKUMI_HOST="+r.spec.Place.Address)
 	}
 	if _, port, err := net.SplitHostPort(r.spec.SDKGRPC); err == nil {
 		env = append(env, agones.SDKGRPCPortEnv+"="+port)

@@ -15,6 +15,7 @@ type child struct {
 	cmd  *exec.Cmd
 	out  *lines
 	done chan struct{}
+	over chan struct{} // closed when the grace is over
 	err  error
 
 	// mu keeps signals away from a process that has been waited for, whose
@@ -24,10 +25,13 @@ type child struct {
 	kill   *time.Timer
 }
 
-// wait ends the rest of the group once the process itself has ended.
+// wait ends the rest of the group once the process itself has ended. If it has ended
+// because it was asked to, the rest has been asked too, and has the rest of the grace: a
+// script that starts a server without exec ends at once, and the server saves first.
 func (c *child) wait() {
 	var err error
 	if observeExit(c.cmd.Process) {
+		c.awaitRest()
 		c.mu.Lock()
 		killGroup(c.cmd.Process)
 		err = c.cmd.Wait()
@@ -45,6 +49,24 @@ func (c *child) wait() {
 	c.err = c.describe(err)
 	close(c.done)
 }
+
+// awaitRest returns when nobody else is left in the group, or the grace is over, or
+// nobody has asked the group to end.
+func (c *child) awaitRest() {
+	c.mu.Lock()
+	asked := c.kill != nil
+	c.mu.Unlock()
+	for pause := restPause; asked && groupLives(c.cmd.Process); pause = min(2*pause, 8*restPause) {
+		select {
+		case <-c.over:
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// restPause is the first time between two looks at the group.
+const restPause = 10 * time.Millisecond
 
 func (c *child) describe(err error) error {
 	var exit *exec.ExitError
@@ -66,6 +88,7 @@ func (c *child) Stop(grace time.Duration) {
 	}
 	terminateGroup(c.cmd.Process)
 	c.kill = time.AfterFunc(grace, func() {
+		close(c.over)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if !c.reaped {

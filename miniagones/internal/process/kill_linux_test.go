@@ -51,7 +51,7 @@ func TestStopEndsGroup(t *testing.T) {
 		"listens":          {`sh -c 'sleep 600 & echo $!; echo $$; wait'`, time.Minute, "signal: terminated"},
 		"does not listen":  {`sh -c 'trap "" TERM; sleep 600 & echo $!; echo $$; wait; wait; sleep 600'`, 50 * time.Millisecond, "signal: killed"},
 		"no grace at all":  {`sh -c 'sleep 600 & echo $!; echo $$; wait'`, 0, ""},
-		"child holds pipe": {`sh -c '(trap "" TERM; sleep 600) & echo $!; echo $$; exec sleep 600'`, time.Minute, "signal: terminated"},
+		"child holds pipe": {`sh -c '(trap "" TERM; sleep 600) & echo $!; echo $$; exec sleep 600'`, 300 * time.Millisecond, "signal: terminated"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out output
@@ -110,4 +110,46 @@ func TestParentKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually.True(t, "the child has ended with it", func() bool { return !alive(child) })
+}
+
+// TestLauncherScript: a script that does not exec, as Unreal's packages have, ends at
+// SIGTERM; the server that it has started saves and ends by itself, or at the end of the
+// grace.
+func TestLauncherScript(t *testing.T) {
+	const server = `(trap "echo saved; exit 0" TERM; sh -c "echo \$PPID"; while :; do sleep 0.05; done)`
+	for name, c := range map[string]struct {
+		command, said string
+		grace         time.Duration
+	}{
+		"saves":           {`sh -c '` + server + `; true'`, "[s] saved\n", time.Minute},
+		"does not listen": {`sh -c '` + strings.Replace(server, `"echo saved; exit 0"`, `""`, 1) + `; true'`, "", 300 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out output
+			i := start(t, backend(t, process.Options{Command: c.command, Output: &out}))
+			pid := pids(t, &out, 1)[0]
+			i.Stop(c.grace)
+			<-i.Done()
+			if got := out.String(); !strings.HasSuffix(got, c.said) {
+				t.Errorf("output %q, want %q at its end", got, c.said)
+			}
+			eventually.True(t, "the server has ended", func() bool { return !alive(pid) })
+		})
+	}
+}
+
+// TestLinesTakeTheShellsPlace: no shell is left between us and the program.
+func TestLinesTakeTheShellsPlace(t *testing.T) {
+	for _, line := range []string{`sleep 600`, `FOO=1 sleep 600`, `cd / && sleep 600`, `cd /; FOO=1 sleep 600`} {
+		var out output
+		b := backend(t, process.Options{Command: `echo $$; ` + line, Output: &out})
+		i := start(t, b)
+		pid := pids(t, &out, 1)[0]
+		eventually.True(t, line+" is the process itself", func() bool {
+			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+			return string(name) == "sleep\n"
+		})
+		i.Stop(0)
+		<-i.Done()
+	}
 }

@@ -21,17 +21,20 @@ import (
 
 // Options say which program to run. One of Command and Args has to be set.
 type Options struct {
-	// Command is a line for the shell, as a user would type it. It should be
-	// one program: of a pipeline only the group is ended with the fleet's
-	// process, not each part when that is killed.
+	// Command is a line for the shell, as a user would type it. Its last command
+	// should be the program: of a pipeline, or of a script that does not exec, only
+	// the group is ended with the fleet's process, not each part when that is killed.
 	Command string
 	// Args are a program and its arguments.
 	Args []string
 	// Env is the environment beside what the fleet sets; nil: our own.
 	Env []string
 	// Address is the IP address that players reach the servers at, and at which
-	// UDP ports are taken; 127.0.0.1 when empty.
+	// ports are taken; 127.0.0.1 when empty.
 	Address string
+	// Protocol of the port: UDP, TCP, or TCPUDP for both under one number; UDP when
+	// empty.
+	Protocol string
 	// Output gets what the programs write, line by line, each with the name of
 	// its server before it. Nil: nobody does. Write is called by one goroutine
 	// at a time, and holds up the programs if it is slow.
@@ -51,9 +54,9 @@ type Backend struct {
 	out  *sharedWriter
 
 	mu sync.Mutex
-	// ports are those of our servers, with the socket that holds them until the
+	// ports are those of our servers, with the sockets that hold them until the
 	// program starts.
-	ports  map[int32]*net.UDPConn
+	ports  map[int32][]io.Closer
 	forker *forker
 	closed bool
 }
@@ -71,6 +74,19 @@ func New(opts Options) (*Backend, error) {
 	if net.ParseIP(opts.Address) == nil {
 		errs = append(errs, fmt.Errorf("Address %q: must be an IP address", opts.Address))
 	}
+	if opts.Protocol == "" {
+		opts.Protocol = "UDP"
+	}
+	if !slices.Contains([]string{"UDP", "TCP", "TCPUDP"}, opts.Protocol) {
+		errs = append(errs, fmt.Errorf("Protocol %q: must be UDP, TCP or TCPUDP", opts.Protocol))
+	}
+	args := opts.Args
+	if opts.Command != "" {
+		var err error
+		if args, err = shell(opts.Command); err != nil {
+			errs = append(errs, fmt.Errorf("Command %q: %w", opts.Command, err))
+		}
+	}
 	if opts.LineLimit < 0 {
 		errs = append(errs, errors.New("LineLimit: must not be negative"))
 	}
@@ -80,10 +96,7 @@ func New(opts Options) (*Backend, error) {
 	if opts.LineLimit == 0 {
 		opts.LineLimit = 4096
 	}
-	b := &Backend{opts: opts, args: opts.Args, ports: make(map[int32]*net.UDPConn)}
-	if opts.Command != "" {
-		b.args = shell(opts.Command)
-	}
+	b := &Backend{opts: opts, args: args, ports: make(map[int32][]io.Closer)}
 	if opts.Output != nil {
 		b.out = &sharedWriter{w: opts.Output}
 	}
@@ -93,7 +106,7 @@ func New(opts Options) (*Backend, error) {
 // Silent is false: the processes speak the SDK.
 func (b *Backend) Silent() bool { return false }
 
-// Place takes a free UDP port and holds it until the program is about to start,
+// Place takes a free port and holds it until the program is about to start,
 // as the program has to bind it itself. In the moment between, somebody else
 // can take it; then the game server fails and is replaced on another port.
 func (b *Backend) Place(context.Context, fleet.Spec) (fleet.Place, error) {
@@ -118,28 +131,66 @@ func (b *Backend) Place(context.Context, fleet.Spec) (fleet.Place, error) {
 // servers has: one whose program has just started may not be bound yet.
 func (b *Backend) takePort() (int32, error) {
 	for range 1000 {
-		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(b.opts.Address)})
+		port, holders, err := b.hold()
+		if errors.Is(err, errHalf) {
+			continue
+		}
 		if err != nil {
-			return 0, fmt.Errorf("bind a UDP port on %s: %w", b.opts.Address, err)
+			return 0, fmt.Errorf("bind a port on %s: %w", b.opts.Address, err)
 		}
-		addr, ok := conn.LocalAddr().(*net.UDPAddr)
-		if !ok {
-			_ = conn.Close()
-			return 0, fmt.Errorf("bound %v, which is not a UDP address", conn.LocalAddr())
-		}
-		port := int32(addr.Port)
 		b.mu.Lock()
 		_, taken := b.ports[port]
 		if !taken {
-			b.ports[port] = conn
+			b.ports[port] = holders
 		}
 		b.mu.Unlock()
 		if !taken {
 			return port, nil
 		}
-		_ = conn.Close()
+		closeAll(holders)
 	}
-	return 0, fmt.Errorf("no free UDP port on %s", b.opts.Address)
+	return 0, fmt.Errorf("no free port on %s", b.opts.Address)
+}
+
+// errHalf says that a port is free for one protocol of two.
+var errHalf = errors.New("the port is taken")
+
+// hold binds one free port, for TCP and UDP under the same number if both are wanted.
+func (b *Backend) hold() (int32, []io.Closer, error) {
+	ip, port := net.ParseIP(b.opts.Address), 0
+	var holders []io.Closer
+	if b.opts.Protocol != "TCP" {
+		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: ip})
+		if err != nil {
+			return 0, nil, err
+		}
+		holders = append(holders, conn)
+		if addr, ok := conn.LocalAddr().(*net.UDPAddr); ok {
+			port = addr.Port
+		}
+	}
+	if b.opts.Protocol != "UDP" {
+		listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: ip, Port: port})
+		if err != nil {
+			closeAll(holders)
+			if port != 0 {
+				return 0, nil, errHalf
+			}
+			return 0, nil, err
+		}
+		holders = append(holders, listener)
+		if addr, ok := listener.Addr().(*net.TCPAddr); ok {
+			port = addr.Port
+		}
+	}
+	return int32(port), holders, nil
+}
+
+// closeAll closes sockets on which nothing was ever sent or received that could be lost.
+func closeAll(holders []io.Closer) {
+	for _, h := range holders {
+		_ = h.Close()
+	}
 }
 
 // letGo makes a port free for the program that it was taken for. The port
@@ -147,9 +198,8 @@ func (b *Backend) takePort() (int32, error) {
 func (b *Backend) letGo(port int32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if conn := b.ports[port]; conn != nil {
-		// Nothing was ever sent or received on it that could be lost.
-		_ = conn.Close()
+	if holders := b.ports[port]; holders != nil {
+		closeAll(holders)
 		b.ports[port] = nil
 	}
 }
@@ -174,7 +224,7 @@ func (b *Backend) Start(ctx context.Context, spec fleet.Spec) (fleet.Instance, e
 	for _, port := range spec.Place.Ports {
 		b.letGo(port.Port)
 	}
-	p := &child{cmd: cmd, out: out, done: make(chan struct{})}
+	p := &child{cmd: cmd, out: out, done: make(chan struct{}), over: make(chan struct{})}
 	if err := b.fork(cmd); err != nil {
 		return nil, fmt.Errorf("start %q: %w", strings.Join(b.args, " "), err)
 	}

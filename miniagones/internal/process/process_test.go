@@ -169,12 +169,46 @@ func TestPorts(t *testing.T) {
 	place.Release()
 }
 
+// TestProtocols: the port is held for its protocols, and for no other.
+func TestProtocols(t *testing.T) {
+	for protocol, want := range map[string][2]bool{"UDP": {true, false}, "TCP": {false, true}, "TCPUDP": {true, true}} {
+		b := backend(t, process.Options{Command: "true", Protocol: protocol})
+		place, err := b.Place(t.Context(), fleet.Spec{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := net.JoinHostPort(place.Address, strconv.Itoa(int(place.Ports[0].Port)))
+		free := func() (udp, tcp bool) {
+			if c, err := net.ListenPacket("udp", at); err == nil {
+				udp = c.Close() == nil
+			}
+			if l, err := net.Listen("tcp", at); err == nil {
+				tcp = l.Close() == nil
+			}
+			return udp, tcp
+		}
+		if udp, tcp := free(); udp == want[0] || tcp == want[1] {
+			t.Errorf("%s: free for UDP: %v, for TCP: %v", protocol, udp, tcp)
+		}
+		i, err := b.Start(t.Context(), fleet.Spec{Name: "s", Place: place})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-i.Done()
+		if udp, tcp := free(); !udp || !tcp {
+			t.Errorf("%s: a program cannot bind its port (UDP: %v, TCP: %v)", protocol, udp, tcp)
+		}
+		place.Release()
+	}
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	for field, opts := range map[string]process.Options{
 		"Command":   {},
 		"Args":      {Command: "a", Args: []string{"b"}},
 		"Address":   {Command: "a", Address: "localhost"},
 		"LineLimit": {Command: "a", LineLimit: -1},
+		"Protocol":  {Command: "a", Protocol: "SCTP"},
 	} {
 		if _, err := process.New(opts); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: got %v, want an error that names it", field, err)

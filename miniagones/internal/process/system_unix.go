@@ -7,10 +7,6 @@ import (
 	"syscall"
 )
 
-// shell runs a line with the shell's words and variables; exec leaves no shell
-// between us and the program.
-func shell(line string) []string { return []string{"/bin/sh", "-c", "exec " + line} }
-
 // The process leads its group, so that its number is the group's. It is
 // waited for after the last signal only, so the number is still its own.
 

@@ -8,11 +8,13 @@ import (
 )
 
 // shell runs a line as the command prompt would.
-func shell(line string) []string { return []string{"cmd", "/C", line} }
+func shell(line string) ([]string, error) { return []string{"cmd", "/C", line}, nil }
 
 func isolate(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
+
+func groupLives(*os.Process) bool { return false }
 
 func observeExit(*os.Process) bool { return false }
 
