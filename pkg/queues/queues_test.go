@@ -138,6 +138,7 @@ func TestLoad(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add("queues: [{name: duel, teams: [{name: a, players: 2}], skill: {attribute: s}}]")
+	f.Add(allocating(`{selectors: [{state: Allocated, counters: {rooms: {min_available: 1}}, lists: {ids: {min_available: $(players)}}}], counters: {rooms: {action: Increment, amount: 1}}, lists: {ids: {add_values: [$(players)]}}, match_data: {values: {a: b}, attributes: [c]}}`))
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := queues.Parse([]byte(text))
 		if err != nil {
