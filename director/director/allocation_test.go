@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -11,6 +12,8 @@ import (
 	"torikumi/director/director"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/eventually"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // withQueue makes the director's only queue "session", for two players, with more
@@ -66,6 +69,41 @@ func TestSharedServerIsLeftAlone(t *testing.T) {
 			if match, ok := s.GetLabels()[contract.MatchLabel]; match != "" || !ok || s.GetAnnotations()["torikumi/roster."+label] == "" || s.GetAnnotations()[contract.PlacingAnnotation] != "" ||
 				!strings.Contains(s.GetAnnotations()["torikumi/match-data."+label], `"values":{"map":"arena"}`) {
 				t.Errorf("%v", s)
+			}
+		}
+	})
+}
+
+// TestBotsOfTheQueue: the teams of a short match get bots, for the game server and for
+// whoever reads the assignment.
+func TestBotsOfTheQueue(t *testing.T) {
+	h := newHarness(t)
+	h.addServers(1)
+	file := newQueuesFile(t, "- {name: session, teams: [{name: a, players: 5, min_players: 1}, {name: b, players: 5, min_players: 1}], skill: {attribute: skill}, bots: 6}\n")
+	ids := h.addTickets(2)
+	h.do(func() {
+		m := h.match(ids, time.Now())
+		if err := contract.Put(&m.Extensions, contract.MatchExtension, &torikumiv1.MatchDetails{Queue: "session", Teams: []*torikumiv1.Team{
+			{Name: "a", Members: []*torikumiv1.TeamMember{{PlayerId: ids[0], TicketId: ids[0]}}}, {Name: "b", Members: []*torikumiv1.TeamMember{{PlayerId: ids[1], TicketId: ids[1]}}},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		h.script = []answer{{matches: []*openmatch.Match{m}}}
+	})
+	start(t, h, func(c *director.Config) { c.Queues = file.path })
+	eventually.True(t, "the players are assigned", func() bool { return h.assigned(ids...) == 2 })
+	h.do(func() {
+		roster, err := contract.DecodeRoster(h.server("gs-0001").GetAnnotations()[contract.RosterAnnotation])
+		d := new(torikumiv1.AssignmentDetails)
+		if err == nil {
+			err = contract.Get(h.tickets[ids[0]].GetAssignment().GetExtensions(), contract.AssignmentExtension, d)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, teams := range [][]*torikumiv1.Team{roster.GetTeams(), d.GetTeams()} {
+			if len(teams) != 2 || teams[0].GetBots() != 3 || teams[1].GetBots() != 3 {
+				t.Errorf("teams: %v", teams)
 			}
 		}
 	})

@@ -117,7 +117,7 @@ func (l *loops) terms(q queues.Queue) (*terms, error) {
 		return nil, fmt.Errorf("profile of queue %q: %w", q.Name, err)
 	}
 	sel := servers.Selector{Namespace: cmp.Or(q.Allocation.Namespace, l.cfg.Namespace), Allocation: q.Allocation, TimeLimits: q.TimeLimits, Placing: l.cfg.MatchTimeout}
-	return &terms{profile, fetch.Queue{Name: q.Name, Servers: sel, Smallest: int(q.SmallestMatch), MinPlayers: q.MinPlayers()}}, nil
+	return &terms{profile, fetch.Queue{Name: q.Name, Servers: sel, Smallest: int(q.SmallestMatch), MinPlayers: q.MinPlayers(), Bots: int(q.Bots), Teams: q.Teams}}, nil
 }
 
 // acceptance refuses queues that a running director cannot work with.

@@ -149,6 +149,12 @@ func TestMistakesInAnAllocation(t *testing.T) {
 			t.Errorf("%s: %v", limits, err)
 		}
 	}
+	for bots, want := range map[string]string{"-1": "from 0 to 2", "3": "from 0 to 2, by which", "many": "must be a whole number"} {
+		text := strings.Replace(allocating("{}"), "name: a,", "name: a, bots: "+bots+",", 1)
+		if _, err := queues.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "queues[0].bots") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s bots: %v", bots, err)
+		}
+	}
 	for _, smallest := range []string{"-1", "3", "many"} {
 		text := strings.Replace(allocating("{}"), "name: a,", "name: a, smallest_match: "+smallest+",", 1)
 		if _, err := queues.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "queues[0].smallest_match") {

@@ -49,6 +49,9 @@ type Queue struct {
 	Skill   Skill            `json:"skill"`
 	// MaxLatencyMS puts regions that are further away out; no limit when 0.
 	MaxLatencyMS int32 `json:"max_latency_ms,omitempty"`
+	// Bots is how many bots the game server may add to teams that have fewer players
+	// than they may have; with a rule set that says it.
+	Bots int32 `json:"bots,omitempty"`
 	// SmallestMatch is with how few players a match is still played that has lost
 	// some before it had a server; what the match function says when 0.
 	SmallestMatch int32      `json:"smallest_match,omitempty"`
@@ -187,6 +190,7 @@ func (q *Queue) check(path string, read reader, checks ruleset.Checks) (errs []e
 	if least := q.MinPlayers(); q.SmallestMatch < 0 || least > 0 && int(q.SmallestMatch) > least {
 		bad("smallest_match", "must be from 1 to %d, the players of the smallest match by the rules, got %d", least, q.SmallestMatch)
 	}
+	q.checkBots(bad)
 	q.TimeLimits.check(report(bad).in("time_limits"))
 	q.Allocation.check(report(bad).in("allocation"))
 	return errs
@@ -217,6 +221,19 @@ func (q *Queue) checkTeams(bad func(field, rule string, args ...any)) {
 	}
 	if total > MaxPlayers {
 		bad("teams", "a match has at most %d players, got %d", MaxPlayers, total)
+	}
+}
+
+func (q *Queue) checkBots(bad func(field, rule string, args ...any)) {
+	if q.RuleSetFile != "" {
+		return // checkRuleSet has said it
+	}
+	room := int32(0)
+	for _, t := range q.Teams {
+		room += t.MaxPlayers - t.MinPlayers
+	}
+	if q.Bots < 0 || q.Bots > 0 && q.Bots > room {
+		bad("bots", "must be from 0 to %d, by which the smallest match is smaller than a full one, got %d", max(room, 0), q.Bots)
 	}
 }
 

@@ -17,6 +17,9 @@ func (q *Queue) checkRuleSet(bad func(field, rule string, args ...any), read rea
 	if q.Skill != (Skill{}) {
 		bad("skill", both)
 	}
+	if q.Bots != 0 {
+		bad("bots", both)
+	}
 	if q.MaxLatencyMS != 0 {
 		bad("max_latency_ms", both+" (a rule of type latency)")
 	}

@@ -124,8 +124,8 @@ func TestEachMistakeOfARuleSetIsNamed(t *testing.T) {
 		want []string
 	}{
 		"both kinds of rules": {
-			`queues: [{name: a, rule_set: rules/duel.json, teams: [], skill: {window: 1}, max_latency_ms: 3}]`,
-			[]string{"queues[0].teams: must not be there beside rule_set", "queues[0].skill: must not be there", "queues[0].max_latency_ms: must not be there"},
+			`queues: [{name: a, rule_set: rules/duel.json, teams: [], skill: {window: 1}, max_latency_ms: 3, bots: 2}]`,
+			[]string{"queues[0].bots: must not be there beside rule_set", "queues[0].teams: must not be there beside rule_set", "queues[0].skill: must not be there", "queues[0].max_latency_ms: must not be there"},
 		},
 		"neither": {
 			`queues: [{name: a}]`, []string{"queues[0].teams: at least one is required, unless the queue has a rule_set", "queues[0].skill.attribute"},

@@ -11,6 +11,7 @@ import (
 	"torikumi/director/internal/match"
 	"torikumi/director/internal/placement"
 	"torikumi/director/internal/servers"
+	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
 )
 
@@ -33,6 +34,9 @@ type Queue struct {
 	// Smallest is the size of the smallest match, whatever the match says; 0: what it
 	// says, or else MinPlayers.
 	Smallest, MinPlayers int
+	// Bots fill teams up: at most so many in all.
+	Bots  int
+	Teams []queues.Team
 }
 
 // Intake receives the matches that were fetched: it bounds how many are placed
@@ -117,6 +121,7 @@ func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.
 		log.Warn("invalid match", "error", err)
 		return i.reject(cleanup, log, i.claims.Free(invalid.Tickets, time.Now()))
 	}
+	m.AddBots(q.Teams, q.Bots)
 	if ok, free := i.claims.Acquire(cleanup, m.Tickets, time.Now()); !ok {
 		log.Warn("match holds tickets of another match")
 		return i.reject(cleanup, log, free)
