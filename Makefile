@@ -101,7 +101,7 @@ e2e: e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Deb
 
 .PHONY: e2e-machines
 e2e-machines: ## Of e2e: the node image of failover, images in containerd, the cluster itself.
-	go test -tags e2e -count=1 -timeout 40m $(E2EFLAGS) ./failover/image ./images/internal/cli ./test/cluster/internal/netpol ./test/cluster/cluster
+	go test -tags e2e -count=1 -timeout 40m $(E2EFLAGS) ./failover/image ./failover/internal/join ./images/internal/cli ./test/cluster/internal/netpol ./test/cluster/cluster
 
 .PHONY: e2e-suite
 e2e-suite: ## Of e2e: play on clusters, while pods and a node die, and as docs/deploy.md says.

@@ -93,6 +93,7 @@ type Config struct {
 
 	Endpoint    string `flag:"api-endpoint" rule:"host:port" help:"API server as VMs reach it; none: that of cluster-info."`
 	NodeIP      string `flag:"node-ip" help:"Address for the kubelet's --node-ip, or $(command) that prints it; none: the kubelet chooses."`
+	KubeletArgs string `flag:"kubelet-args" help:"More flags for the kubelets of VMs, such as --max-pods=60 --kube-reserved=cpu=200m, separated by spaces. They win over those in the image's own /etc/default/kubelet, which are kept."`
 	Hook        string `flag:"join-hook" help:"File with a shell script that VMs run before they join, at each boot."`
 	RequireKata bool   `flag:"require-kata" default:"false" help:"Let only VMs join that can run Kata containers."`
 }
@@ -194,6 +195,9 @@ func (c *Config) checkVMs() error {
 	}
 	if c.NodeIP != "" && net.ParseIP(c.NodeIP) == nil && !(strings.HasPrefix(c.NodeIP, "$(") && strings.HasSuffix(c.NodeIP, ")")) {
 		errs = append(errs, config.Invalid("node-ip", "must be an address or $(command)", c.NodeIP))
+	}
+	if c.KubeletArgs != "" && !join.MayBeArgs(c.KubeletArgs) {
+		errs = append(errs, config.Invalid("kubelet-args", "must be flags, --name=value, separated by single spaces and without quotes", c.KubeletArgs))
 	}
 	if c.Hook != "" {
 		if _, err := os.ReadFile(c.Hook); err != nil {

@@ -32,6 +32,8 @@ func TestValidate(t *testing.T) {
 		"--lease-duration=10s":              "--lease-renew-deadline: must be shorter than --lease-duration (10s)",
 		"--lease-renew-deadline=2s":         "--lease-retry-period: must be shorter than --lease-renew-deadline (2s) divided by 1.2",
 		"--lease-retry-period=0s":           "--lease-retry-period: must be positive",
+		"--kubelet-args=max-pods=60":        "--kubelet-args: must be flags, --name=value",
+		"--kubelet-args=--a=\"b\"":          "--kubelet-args: must be flags, --name=value",
 		"--taint-grace=10s":                 "--taint-grace: must be 0, or at least --grace (30s)",
 		"--taint-grace=-1s":                 "--taint-grace: must be at least 0",
 		"--ready-false-grace=0s":            "--ready-false-grace: must be positive",

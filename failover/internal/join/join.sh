@@ -7,6 +7,19 @@ say() { echo "torikumi-join: $*"; }
 fail() { say "FAILED: $*"; exit 1; }
 
 NODE={{quote .Node}}
+
+# Games run in pods, whose packets this machine forwards. They must not reach the
+# metadata server, which has this script, the hook and the VM's credentials; but
+# port 53, where the cluster's DNS asks on Compute Engine. After a reboot the
+# kubelet waits for these rules too.
+RULES=/etc/torikumi/no-metadata
+DROPIN=/etc/systemd/system/kubelet.service.d/05-torikumi-metadata.conf
+mkdir -p "$(dirname "$RULES")" "$(dirname "$DROPIN")"
+cat >"$RULES" <<'METADATA'
+{{.MetadataRules}}METADATA
+sh "$RULES" || say "WARNING: pods can reach the metadata server: neither nft nor iptables takes the rules"
+printf '[Service]\nExecStartPre=-/bin/sh %s\n' "$RULES" >"$DROPIN"
+systemctl daemon-reload || say "WARNING: after a reboot pods may reach the metadata server for a moment"
 {{- if .RequireKata}}
 
 if command -v kata-check >/dev/null; then
@@ -26,13 +39,25 @@ bash "$HOOK" || fail "the hook ended with $?"
 {{- end}}
 {{- if .NodeIP}}
 
-NODE_IP={{.NodeIP}}
-[ -n "$NODE_IP" ] || fail "no node IP"
+NODE_IP={{.NodeIP}} || fail "--node-ip: the command ended with $?"
+[ -n "$NODE_IP" ] || fail "--node-ip: the command prints nothing"
+for ip in ${NODE_IP//,/ }; do
+	if [[ ! $ip =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}$ && ! $ip =~ ^[0-9A-Fa-f]*:[0-9A-Fa-f:.]*$ || $NODE_IP =~ [[:space:]] ]]; then
+		fail "--node-ip: must be one address, the command prints: ${NODE_IP//$'\n'/ }"
+	fi
+done
 {{- end}}
 
 # What the kubelet is started with. kubeadm's unit reads this file, also after a
 # reboot.
-ARGS="--hostname-override=$NODE"
+DEFAULTS=/etc/default/kubelet
+[ -d /etc/sysconfig ] && DEFAULTS=/etc/sysconfig/kubelet
+# What the image has there is kept; later flags win.
+[ -e "$DEFAULTS.image" ] || cp "$DEFAULTS" "$DEFAULTS.image" 2>/dev/null || : >"$DEFAULTS.image"
+# shellcheck source=/dev/null
+ARGS=$(unset KUBELET_EXTRA_ARGS; . "$DEFAULTS.image" && echo "${KUBELET_EXTRA_ARGS:-}") || fail "$DEFAULTS of the image can't be read"
+OTHERS=$(grep -v '^[[:space:]]*KUBELET_EXTRA_ARGS=' "$DEFAULTS.image" || true)
+ARGS="${ARGS:+$ARGS }"{{quote .KubeletArgs}}"--hostname-override=$NODE"
 {{- if .ExternalCloud}}
 ARGS="$ARGS --cloud-provider=external"
 {{- end}}
@@ -48,9 +73,8 @@ ARGS="$ARGS --register-with-taints="{{quote .TaintList}}
 {{- if .NodeIP}}
 ARGS="$ARGS --node-ip=$NODE_IP"
 {{- end}}
-DEFAULTS=/etc/default/kubelet
-[ -d /etc/sysconfig ] && DEFAULTS=/etc/sysconfig/kubelet
-WANT="KUBELET_EXTRA_ARGS=\"$ARGS\""
+WANT="${OTHERS:+$OTHERS
+}KUBELET_EXTRA_ARGS=\"$ARGS\""
 CHANGED=
 if [ "$(cat "$DEFAULTS" 2>/dev/null || true)" != "$WANT" ]; then
 	echo "$WANT" >"$DEFAULTS.new"

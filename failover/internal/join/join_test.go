@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			if out, err := check.CombinedOutput(); err != nil {
 				t.Errorf("bash -n: %v\n%s", err, out)
 			}
+			shellcheck(t, "bash", got)
 			golden := filepath.Join("testdata", name+".sh")
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -127,6 +128,7 @@ func newMachine(t *testing.T, kubeadm string) *machine {
 	m.program("sleep", "")
 	m.program("tailscale", `[ "$1" = ip ] && echo 100.64.0.7; true`)
 	m.program("kata-check", "")
+	m.program("nft", "cat >"+m.root+"/rules")
 	return m
 }
 
@@ -148,6 +150,80 @@ func (m *machine) boot(p join.Params) (string, error) {
 func (m *machine) read(name string) string {
 	data, _ := os.ReadFile(filepath.Join(m.root, name))
 	return string(data)
+}
+
+// shellcheck looks at a script, if it is installed.
+func shellcheck(t *testing.T, shell, text string) {
+	t.Helper()
+	if _, err := exec.LookPath("shellcheck"); err != nil {
+		t.Log("shellcheck is not installed")
+		return
+	}
+	cmd := exec.Command("shellcheck", "--shell="+shell, "-")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("shellcheck: %v\n%s", err, out)
+	}
+}
+
+// Pods are kept from the metadata server before the kubelet starts, at each boot.
+// Without any tool for it the machine says so, and joins: it stands in for a dead
+// one.
+func TestScriptClosesMetadata(t *testing.T) {
+	for _, tool := range []string{"nft", "iptables", "none"} {
+		t.Run(tool, func(t *testing.T) {
+			m := newMachine(t, "")
+			m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+			if tool != "nft" {
+				m.program("nft", "cat >/dev/null; exit 1")
+			}
+			for _, name := range []string{"iptables", "ip6tables"} {
+				m.program(name, map[string]string{"nft": "exit 9", "iptables": "", "none": "exit 3"}[tool])
+			}
+			out, err := m.boot(params())
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			calls := m.read("calls")
+			closed := strings.Contains(m.read("rules"), "ip daddr 169.254.169.254 drop") && strings.Contains(m.read("rules"), "ip6 daddr { fd20:ce::254,fd00:ec2::254 } drop") ||
+				strings.Contains(calls, "iptables -w -t mangle -A TORIKUMI-METADATA -d 169.254.169.254 -j DROP") && strings.Contains(calls, "ip6tables -w -t mangle -A TORIKUMI-METADATA -d fd20:ce::254 -j DROP")
+			if warned := strings.Contains(out, "WARNING: pods can reach the metadata server"); closed == (tool == "none") || warned == closed {
+				t.Errorf("closed %v, warned %v\n%s\n%s", closed, warned, out, calls)
+			}
+			if before, _, ok := strings.Cut(calls, "kubeadm join"); !ok || tool != "none" && !strings.Contains(before, tool) {
+				t.Errorf("not before the join:\n%s", calls)
+			}
+			if unit := m.read("etc/systemd/system/kubelet.service.d/05-torikumi-metadata.conf"); !strings.Contains(unit, "ExecStartPre=-/bin/sh "+m.root+"/etc/torikumi/no-metadata") {
+				t.Errorf("%q", unit)
+			}
+		})
+	}
+}
+
+// What the image starts its kubelet with is kept, at each boot as at the first.
+func TestScriptKeepsKubeletArgs(t *testing.T) {
+	m := newMachine(t, "")
+	m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+	if err := os.WriteFile(filepath.Join(m.root, "etc/default/kubelet"), []byte("# of the image\nGOGC=50\nKUBELET_EXTRA_ARGS='--max-pods=60'\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := params()
+	p.KubeletArgs = "--max-pods=70 --eviction-hard=memory.available<200Mi"
+	const want = "# of the image\nGOGC=50\n" + `KUBELET_EXTRA_ARGS="--max-pods=60 --max-pods=70 --eviction-hard=memory.available<200Mi --hostname-override=`
+	for boot := range 3 {
+		if out, err := m.boot(p); err != nil {
+			t.Fatalf("boot %d: %v\n%s", boot, err, out)
+		}
+		if got := m.read("etc/default/kubelet"); !strings.HasPrefix(got, want) || strings.Count(got, "hostname-override") != 1 {
+			t.Fatalf("boot %d: %q", boot, got)
+		}
+	}
+	for _, wrong := range []string{"max-pods=60", `--a="b"`, "--a=$(reboot)", "--a=b\n--c=d", "--a  --b", "--a=b;"} {
+		p.KubeletArgs = wrong
+		if _, err := join.Script(p); err == nil {
+			t.Errorf("%q is accepted", wrong)
+		}
+	}
 }
 
 const joins = `if [ "$1" = join ]; then cp "$3" %s/config; echo k >%s/etc/kubernetes/kubelet.conf; fi`
@@ -204,14 +280,18 @@ func TestScriptSurvivesReboots(t *testing.T) {
 func TestScriptFails(t *testing.T) {
 	p := full()
 	for name, break_ := range map[string]func(*machine){
-		"kubeadm":    func(m *machine) { m.program("kubeadm", `[ "$1" != join ]`) },
-		"hook":       func(m *machine) { m.program("tailscale", `exit 3`) },
-		"kata":       func(m *machine) { m.program("kata-check", "exit 1") },
-		"no address": func(m *machine) { m.program("tailscale", `true`) },
+		"kubeadm":                               func(m *machine) { m.program("kubeadm", `[ "$1" != join ]`) },
+		"hook":                                  func(m *machine) { m.program("tailscale", `exit 3`) },
+		"kata":                                  func(m *machine) { m.program("kata-check", "exit 1") },
+		"no address":                            func(m *machine) { m.program("tailscale", `true`) },
+		"--node-ip: the command ended with 4":   func(m *machine) { m.program("tailscale", `[ "$1" != ip ] || exit 4`) },
+		"--node-ip: the command prints nothing": func(m *machine) { m.program("tailscale", `true`) },
+		"--node-ip: must be one address, the command prints: Logged out.": func(m *machine) { m.program("tailscale", `echo Logged out.`) },
+		"must be one address, the command prints: 100.64.0.7 fd7a::7":     func(m *machine) { m.program("tailscale", `printf '100.64.0.7\nfd7a::7\n'`) },
 	} {
 		m := newMachine(t, "")
 		break_(m)
-		if out, err := m.boot(p); err == nil || !strings.Contains(out, "FAILED") {
+		if out, err := m.boot(p); err == nil || !strings.Contains(out, "torikumi-join: FAILED") || strings.Contains(name, "--") && !strings.Contains(out, name) {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 	}

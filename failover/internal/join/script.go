@@ -38,12 +38,20 @@ type Params struct {
 	// Hook is a shell script that runs as root before the join, for example to
 	// enter an overlay network. It runs at each boot.
 	Hook string
+	// KubeletArgs are flags for the kubelet, after those in the image's own file and
+	// before what is made from the other fields.
+	KubeletArgs string
 	// RequireKata ends the join unless the machine can run Kata containers.
 	RequireKata bool
 }
 
 //go:embed join.sh
 var text string
+
+// metadataRules keeps pods away from the metadata server.
+//
+//go:embed metadata.sh
+var metadataRules string
 
 var script = template.Must(template.New("join.sh").Funcs(template.FuncMap{"quote": quote, "base64": base64.StdEncoding.EncodeToString}).Parse(text))
 
@@ -75,6 +83,12 @@ func Script(p Params) (string, error) {
 			return "", fmt.Errorf("startup script: %q is no taint", t)
 		}
 	}
+	if p.KubeletArgs != "" {
+		if !MayBeArgs(p.KubeletArgs) {
+			return "", fmt.Errorf("startup script: %q are no flags of the kubelet", p.KubeletArgs)
+		}
+		p.KubeletArgs += " "
+	}
 	if p.NodeIP != "" && !strings.HasPrefix(p.NodeIP, "$(") {
 		p.NodeIP = quote(p.NodeIP)
 	}
@@ -83,7 +97,8 @@ func Script(p Params) (string, error) {
 		Params
 		LabelList, TaintList string
 		HookBytes            []byte
-	}{p, labels.Set(p.Labels).String(), strings.Join(p.Taints, ","), []byte(p.Hook)})
+		MetadataRules        string
+	}{p, labels.Set(p.Labels).String(), strings.Join(p.Taints, ","), []byte(p.Hook), metadataRules})
 	if err != nil {
 		return "", fmt.Errorf("startup script: %w", err)
 	}

@@ -8,12 +8,76 @@ fail() { say "FAILED: $*"; exit 1; }
 
 NODE='gcp-temp-worker-1-3d3b8057'
 
+# Games run in pods, whose packets this machine forwards. They must not reach the
+# metadata server, which has this script, the hook and the VM's credentials; but
+# port 53, where the cluster's DNS asks on Compute Engine. After a reboot the
+# kubelet waits for these rules too.
+RULES=/etc/torikumi/no-metadata
+DROPIN=/etc/systemd/system/kubelet.service.d/05-torikumi-metadata.conf
+mkdir -p "$(dirname "$RULES")" "$(dirname "$DROPIN")"
+cat >"$RULES" <<'METADATA'
+# Drops what pods send to the metadata server, but for DNS. May be run again.
+set -eu
+V4=169.254.169.254
+# Of Compute Engine, and of another cloud.
+V6="fd20:ce::254 fd00:ec2::254"
+
+by_nft() {
+	nft -f - <<NFT
+table inet torikumi_metadata
+delete table inet torikumi_metadata
+table inet torikumi_metadata {
+	chain forward {
+		type filter hook forward priority -150; policy accept;
+		ip daddr $V4 meta l4proto { tcp, udp } th dport 53 accept
+		ip daddr $V4 drop
+		ip6 daddr { $(echo "$V6" | tr ' ' ',') } meta l4proto { tcp, udp } th dport 53 accept
+		ip6 daddr { $(echo "$V6" | tr ' ' ',') } drop
+	}
+}
+NFT
+}
+
+# In mangle, which comes before what a network plugin accepts in filter.
+chain() {
+	"$1" -w -t mangle -N TORIKUMI-METADATA 2>/dev/null || "$1" -w -t mangle -F TORIKUMI-METADATA
+	tool=$1
+	shift
+	for to in "$@"; do
+		"$tool" -w -t mangle -A TORIKUMI-METADATA -d "$to" -p udp --dport 53 -j RETURN
+		"$tool" -w -t mangle -A TORIKUMI-METADATA -d "$to" -p tcp --dport 53 -j RETURN
+		"$tool" -w -t mangle -A TORIKUMI-METADATA -d "$to" -j DROP
+	done
+	"$tool" -w -t mangle -C FORWARD -j TORIKUMI-METADATA 2>/dev/null || "$tool" -w -t mangle -I FORWARD -j TORIKUMI-METADATA
+}
+
+by_iptables() {
+	chain iptables "$V4"
+	# shellcheck disable=SC2086 # words
+	chain ip6tables $V6
+}
+
+if command -v nft >/dev/null && by_nft; then
+	exit 0
+fi
+by_iptables
+METADATA
+sh "$RULES" || say "WARNING: pods can reach the metadata server: neither nft nor iptables takes the rules"
+printf '[Service]\nExecStartPre=-/bin/sh %s\n' "$RULES" >"$DROPIN"
+systemctl daemon-reload || say "WARNING: after a reboot pods may reach the metadata server for a moment"
+
 # What the kubelet is started with. kubeadm's unit reads this file, also after a
 # reboot.
-ARGS="--hostname-override=$NODE"
 DEFAULTS=/etc/default/kubelet
 [ -d /etc/sysconfig ] && DEFAULTS=/etc/sysconfig/kubelet
-WANT="KUBELET_EXTRA_ARGS=\"$ARGS\""
+# What the image has there is kept; later flags win.
+[ -e "$DEFAULTS.image" ] || cp "$DEFAULTS" "$DEFAULTS.image" 2>/dev/null || : >"$DEFAULTS.image"
+# shellcheck source=/dev/null
+ARGS=$(unset KUBELET_EXTRA_ARGS; . "$DEFAULTS.image" && echo "${KUBELET_EXTRA_ARGS:-}") || fail "$DEFAULTS of the image can't be read"
+OTHERS=$(grep -v '^[[:space:]]*KUBELET_EXTRA_ARGS=' "$DEFAULTS.image" || true)
+ARGS="${ARGS:+$ARGS }"''"--hostname-override=$NODE"
+WANT="${OTHERS:+$OTHERS
+}KUBELET_EXTRA_ARGS=\"$ARGS\""
 CHANGED=
 if [ "$(cat "$DEFAULTS" 2>/dev/null || true)" != "$WANT" ]; then
 	echo "$WANT" >"$DEFAULTS.new"

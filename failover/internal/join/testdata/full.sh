@@ -8,6 +8,64 @@ fail() { say "FAILED: $*"; exit 1; }
 
 NODE='gcp-temp-worker-1-3d3b8057'
 
+# Games run in pods, whose packets this machine forwards. They must not reach the
+# metadata server, which has this script, the hook and the VM's credentials; but
+# port 53, where the cluster's DNS asks on Compute Engine. After a reboot the
+# kubelet waits for these rules too.
+RULES=/etc/torikumi/no-metadata
+DROPIN=/etc/systemd/system/kubelet.service.d/05-torikumi-metadata.conf
+mkdir -p "$(dirname "$RULES")" "$(dirname "$DROPIN")"
+cat >"$RULES" <<'METADATA'
+# Drops what pods send to the metadata server, but for DNS. May be run again.
+set -eu
+V4=169.254.169.254
+# Of Compute Engine, and of another cloud.
+V6="fd20:ce::254 fd00:ec2::254"
+
+by_nft() {
+	nft -f - <<NFT
+table inet torikumi_metadata
+delete table inet torikumi_metadata
+table inet torikumi_metadata {
+	chain forward {
+		type filter hook forward priority -150; policy accept;
+		ip daddr $V4 meta l4proto { tcp, udp } th dport 53 accept
+		ip daddr $V4 drop
+		ip6 daddr { $(echo "$V6" | tr ' ' ',') } meta l4proto { tcp, udp } th dport 53 accept
+		ip6 daddr { $(echo "$V6" | tr ' ' ',') } drop
+	}
+}
+NFT
+}
+
+# In mangle, which comes before what a network plugin accepts in filter.
+chain() {
+	"$1" -w -t mangle -N TORIKUMI-METADATA 2>/dev/null || "$1" -w -t mangle -F TORIKUMI-METADATA
+	tool=$1
+	shift
+	for to in "$@"; do
+		"$tool" -w -t mangle -A TORIKUMI-METADATA -d "$to" -p udp --dport 53 -j RETURN
+		"$tool" -w -t mangle -A TORIKUMI-METADATA -d "$to" -p tcp --dport 53 -j RETURN
+		"$tool" -w -t mangle -A TORIKUMI-METADATA -d "$to" -j DROP
+	done
+	"$tool" -w -t mangle -C FORWARD -j TORIKUMI-METADATA 2>/dev/null || "$tool" -w -t mangle -I FORWARD -j TORIKUMI-METADATA
+}
+
+by_iptables() {
+	chain iptables "$V4"
+	# shellcheck disable=SC2086 # words
+	chain ip6tables $V6
+}
+
+if command -v nft >/dev/null && by_nft; then
+	exit 0
+fi
+by_iptables
+METADATA
+sh "$RULES" || say "WARNING: pods can reach the metadata server: neither nft nor iptables takes the rules"
+printf '[Service]\nExecStartPre=-/bin/sh %s\n' "$RULES" >"$DROPIN"
+systemctl daemon-reload || say "WARNING: after a reboot pods may reach the metadata server for a moment"
+
 if command -v kata-check >/dev/null; then
 	kata-check || fail "kata-check: this machine cannot run Kata containers"
 else
@@ -21,20 +79,31 @@ echo c2V0IC1lCnRhaWxzY2FsZSB1cCAtLWF1dGgta2V5PSIkKGNhdCAvZXRjL2tleSkiIC0taG9zdG5
 say "hook"
 bash "$HOOK" || fail "the hook ended with $?"
 
-NODE_IP=$(tailscale ip -4)
-[ -n "$NODE_IP" ] || fail "no node IP"
+NODE_IP=$(tailscale ip -4) || fail "--node-ip: the command ended with $?"
+[ -n "$NODE_IP" ] || fail "--node-ip: the command prints nothing"
+for ip in ${NODE_IP//,/ }; do
+	if [[ ! $ip =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}$ && ! $ip =~ ^[0-9A-Fa-f]*:[0-9A-Fa-f:.]*$ || $NODE_IP =~ [[:space:]] ]]; then
+		fail "--node-ip: must be one address, the command prints: ${NODE_IP//$'\n'/ }"
+	fi
+done
 
 # What the kubelet is started with. kubeadm's unit reads this file, also after a
 # reboot.
-ARGS="--hostname-override=$NODE"
+DEFAULTS=/etc/default/kubelet
+[ -d /etc/sysconfig ] && DEFAULTS=/etc/sysconfig/kubelet
+# What the image has there is kept; later flags win.
+[ -e "$DEFAULTS.image" ] || cp "$DEFAULTS" "$DEFAULTS.image" 2>/dev/null || : >"$DEFAULTS.image"
+# shellcheck source=/dev/null
+ARGS=$(unset KUBELET_EXTRA_ARGS; . "$DEFAULTS.image" && echo "${KUBELET_EXTRA_ARGS:-}") || fail "$DEFAULTS of the image can't be read"
+OTHERS=$(grep -v '^[[:space:]]*KUBELET_EXTRA_ARGS=' "$DEFAULTS.image" || true)
+ARGS="${ARGS:+$ARGS }"''"--hostname-override=$NODE"
 ARGS="$ARGS --cloud-provider=external"
 ARGS="$ARGS --provider-id="'gce://studio/europe-west4-a/gcp-temp-worker-1-3d3b8057'
 ARGS="$ARGS --node-labels="'hardware=game-runner,node-location=gcp,node-type=gcp-temporary'
 ARGS="$ARGS --register-with-taints="'torikumi/new=true:NoSchedule'
 ARGS="$ARGS --node-ip=$NODE_IP"
-DEFAULTS=/etc/default/kubelet
-[ -d /etc/sysconfig ] && DEFAULTS=/etc/sysconfig/kubelet
-WANT="KUBELET_EXTRA_ARGS=\"$ARGS\""
+WANT="${OTHERS:+$OTHERS
+}KUBELET_EXTRA_ARGS=\"$ARGS\""
 CHANGED=
 if [ "$(cat "$DEFAULTS" 2>/dev/null || true)" != "$WANT" ]; then
 	echo "$WANT" >"$DEFAULTS.new"
