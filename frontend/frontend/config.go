@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"torikumi/frontend/internal/api"
+	"torikumi/frontend/internal/web"
 	"torikumi/frontend/playertoken"
 	"torikumi/pkg/config"
 	"torikumi/pkg/queues"
@@ -60,6 +61,7 @@ type Config struct {
 	CreateInterval   time.Duration `flag:"create-interval" default:"1s" rule:"positive" help:"How often a player may make a ticket, after --create-burst at once."`
 	CreateBurst      int           `flag:"create-burst" default:"3" rule:"at least 1" help:"How many tickets a player may make at once."`
 	AddressPerSecond float64       `flag:"creates-per-address" default:"0" help:"How many tickets a second may be made from one address (of IPv6 one /64), and ten times as many at once; any number when 0. Behind load balancers set --trusted-proxies too."`
+	CORSOrigins      []string      `flag:"cors-origins" help:"Origins of web pages that may call the API, as https://play.example.com, with commas between, or * for any. No page of another origin may when not given."`
 	TrustedProxies   []string      `flag:"trusted-proxies" help:"Addresses and networks of load balancers, with commas between: they say in X-Forwarded-For from where a call comes."`
 
 	ReconcileRate  float64       `flag:"reconcile-rate" default:"100" rule:"from 0.1 to 10000" help:"Most tickets a second that are read from Open Match to catch missed assignments."`
@@ -128,6 +130,9 @@ func (c *Config) validateLimits() error {
 	var errs []error
 	if n := c.AddressPerSecond; n != 0 && !(n >= 0.01 && n <= 1e6) {
 		errs = append(errs, config.Invalid("creates-per-address", "must be 0, or from 0.01 to 1000000", n))
+	}
+	if err := web.CheckOrigins(c.CORSOrigins); err != nil {
+		errs = append(errs, &config.Error{Setting: "--cors-origins", Rule: err.Error()})
 	}
 	if _, err := api.ParseProxies(c.TrustedProxies); err != nil {
 		errs = append(errs, &config.Error{Setting: "--trusted-proxies", Rule: err.Error()})

@@ -75,7 +75,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
 			mux.Handle("/", web.NewHandler(web.Options{
 				Service: p.api, Auth: p.auth, Keys: p.keys, Logger: p.logger, Registry: p.registry,
-				PlayQueue: cfg.PlayQueue, PlayTimeout: cfg.PlayTimeout, Streams: &p.streams,
+				PlayQueue: cfg.PlayQueue, PlayTimeout: cfg.PlayTimeout, Streams: &p.streams, Origins: cfg.CORSOrigins,
 			}))
 			return nil
 		},

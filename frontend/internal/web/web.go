@@ -46,6 +46,9 @@ type Options struct {
 	PlayQueue string
 	// PlayTimeout is how long it waits for a match.
 	PlayTimeout time.Duration
+	// Origins are those of pages whose scripts may call; none: only the frontend's
+	// own.
+	Origins []string
 	// Streams are the event streams. They end when the service stops, and are to
 	// be waited for after the HTTP server has ended.
 	Streams *sync.WaitGroup
@@ -61,7 +64,10 @@ type server struct {
 }
 
 // NewHandler makes the handler of all routes.
-func NewHandler(o Options) http.Handler { return newServer(o).mux }
+func NewHandler(o Options) http.Handler {
+	s := newServer(o)
+	return s.forBrowsers(s.mux)
+}
 
 func newServer(o Options) *server {
 	s := &server{
@@ -145,7 +151,6 @@ func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
 	}
 	// Tickets and tokens are for the caller and for now.
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if err := readBody(w, r); err != nil {
 		return err
 	}
