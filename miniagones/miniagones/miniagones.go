@@ -8,8 +8,7 @@
 //   - never has to answer an allocation with Aborted;
 //   - refuses a label of the SDK at once that Kubernetes would refuse later;
 //   - replaces a server whose program ends before it was Ready, where Agones
-//     starts the program again;
-//   - does not offer WatchGameServer over WebSocket.
+//     starts the program again.
 package miniagones
 
 import (

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -207,6 +208,69 @@ func TestWatchOverREST(t *testing.T) {
 
 // TestSlowWatcher opens a watch that nobody reads: the fleet must not wait for
 // it, and the newest state must be the last that it gets.
+// TestWatchOverWebSocket: each version is one message, until the server is gone; plain
+// HTTP at the same path still streams.
+func TestWatchOverWebSocket(t *testing.T) {
+	_, spec, sdk := mute(t, fleet.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	conn, resp, err := websocket.Dial(ctx, "ws://"+spec.SDKHTTP+"/watch/gameserver", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.CloseNow() }()
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	labels := func(want string) {
+		t.Helper()
+		for {
+			kind, message, err := conn.Read(ctx)
+			if err != nil {
+				t.Fatalf("waiting for the label %q: %v", want, err)
+			}
+			var got struct {
+				Result struct {
+					ObjectMeta struct {
+						Name   string
+						Labels map[string]string
+					} `json:"object_meta"`
+				}
+			}
+			if err := json.Unmarshal(message, &got); err != nil || kind != websocket.MessageText || got.Result.ObjectMeta.Name != spec.Name {
+				t.Fatalf("%v %s: %v", kind, message, err)
+			}
+			if got.Result.ObjectMeta.Labels["agones.dev/sdk-map"] == want {
+				return
+			}
+		}
+	}
+	labels("")
+	for _, value := range []string{"desert", "ice"} {
+		if _, err := sdk.SetLabel(ctx, &sdkpb.KeyValue{Key: "map", Value: value}); err != nil {
+			t.Fatal(err)
+		}
+		labels(value)
+	}
+	// A page of another origin gets none.
+	other, resp, err := websocket.Dial(ctx, "ws://"+spec.SDKHTTP+"/watch/gameserver", &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"http://evil.example"}}})
+	if err == nil {
+		_ = other.CloseNow()
+		t.Error("a page of another origin watches")
+	} else if resp == nil || resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a page of another origin: %v", err)
+	}
+	if _, err := sdk.Shutdown(ctx, &sdkpb.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, _, err = conn.Read(ctx)
+	}
+	if ctx.Err() != nil {
+		t.Error("the stream outlives its server")
+	}
+}
+
 func TestSlowWatcher(t *testing.T) {
 	_, _, sdk := mute(t, fleet.Options{})
 	ctx, cancel := context.WithCancel(t.Context())

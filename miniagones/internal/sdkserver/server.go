@@ -72,7 +72,7 @@ func Serve(server GameServer, o Options) (_ *Server, err error) {
 		return nil, fmt.Errorf("map REST to gRPC: %w", err)
 	}
 	httpServer := &http.Server{
-		Handler:           httpservice.LocalOnly(refuseEmptyHealth(http.MaxBytesHandler(mux, 64<<10))),
+		Handler:           httpservice.LocalOnly(overWebSocket(refuseEmptyHealth(http.MaxBytesHandler(mux, 64<<10)))),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
