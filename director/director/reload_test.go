@@ -58,6 +58,7 @@ func (h *harness) window(t *testing.T, queue string) (window float64) {
 }
 
 func TestQueuesAreReloaded(t *testing.T) {
+	t.Parallel()
 	h := newHarness(t)
 	file := newQueuesFile(t, queue("session", 1)+queue("trio", 1))
 	i := start(t, h, func(c *director.Config) { c.Queues = file.path })
@@ -87,10 +88,11 @@ func TestQueuesAreReloaded(t *testing.T) {
 // The tickets that wait in a queue that was removed are still matched, and nothing
 // is fetched for it for ever; it can come back.
 func TestRemovedQueue(t *testing.T) {
+	t.Parallel()
 	h := newHarness(t)
 	h.addServers(3)
 	file := newQueuesFile(t, queue("session", 1)+queue("trio", 1))
-	const drain = 3 * time.Second
+	const drain = 6 * time.Second // longer than a busy machine takes to match
 	i := start(t, h, func(c *director.Config) { c.Queues, c.RemovedQueueTimeout = file.path, drain })
 	eventually.True(t, "it is fetched", func() bool { return h.window(t, "session") == 1 })
 	digest := reloads(t, i)
