@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -242,6 +243,9 @@ type NodeFailoverStatus struct {
 	// NextAttemptAt is before when no new attempt is made.
 	// +optional
 	NextAttemptAt *Instant `json:"nextAttemptAt,omitempty"`
+	// RestoredUID is the Node that has got back what the recorded one had.
+	// +optional
+	RestoredUID types.UID `json:"restoredUID,omitempty"`
 	// Taint says whether the taint on the dead node is ours.
 	// +optional
 	Taint TaintState `json:"taint,omitempty"`
@@ -283,6 +287,15 @@ type RecordedNode struct {
 	UID types.UID `json:"uid"`
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations and Taints are those that somebody has set, without Kubernetes's
+	// own.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// +optional
+	Taints []corev1.Taint `json:"taints,omitempty"`
+	// Unschedulable: it was cordoned.
+	// +optional
+	Unschedulable bool `json:"unschedulable,omitempty"`
 }
 
 // LostServers sums up the game servers on a node that has failed.

@@ -56,6 +56,8 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 		return acted, r.initNode(ctx, a.Node, s.VM.Instance)
 	case decide.LabelNode:
 		return acted, r.patchNode(ctx, a.Node, a.UID, map[string]any{"metadata": map[string]any{"labels": a.Labels}})
+	case decide.RestoreNode:
+		return r.restore(ctx, s, a)
 	case decide.Cordon, decide.Uncordon:
 		return acted, r.patchNode(ctx, a.Node, a.UID, map[string]any{"spec": map[string]any{"unschedulable": a.Kind == decide.Cordon}})
 	case decide.DeleteNode:
@@ -298,7 +300,10 @@ func (r *Reconciler) createFailover(ctx context.Context, f *v1.NodeFailover, nam
 		Spec:       spec,
 	}
 	if f.Status.Recorded != nil && f.Status.NotReadySince != nil {
-		record, err := json.Marshal(decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, FailedAt: f.Status.NotReadySince.Time})
+		was := f.Status.Recorded
+		record, err := json.Marshal(decide.Record{
+			UID: was.UID, Labels: was.Labels, Annotations: was.Annotations, Taints: was.Taints, Unschedulable: was.Unschedulable, FailedAt: f.Status.NotReadySince.Time,
+		})
 		if err != nil {
 			return err
 		}

@@ -85,6 +85,7 @@ func fakeCluster(t *testing.T, objects ...client.Object) (*Reconciler, *tracked)
 	c.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&v1.NodeFailover{}).
 		WithIndex(&gameserver.GameServer{}, byNode, nodeOf).
+		WithIndex(&corev1.Pod{}, "spec.nodeName", func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, w client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 				c.note("create", o, nil)
@@ -410,5 +411,62 @@ func TestWatchedNodes(t *testing.T) {
 	want := []decide.WatchedNode{{Name: "dead", Health: decide.NotReady}, {Name: "drained", Health: decide.NotReady, Planned: true}, {Name: "paused", Health: decide.NotReady, Planned: true}, {Name: "well", Health: decide.Ready}, {Name: "gone"}}
 	if !slices.Equal(s.Nodes, want) {
 		t.Errorf("%+v", s.Nodes)
+	}
+}
+
+// What a Node had is recorded when it fails, and given to the Node of its name that
+// comes back without it; what that one has by then, it keeps.
+func TestRestore(t *testing.T) {
+	own := corev1.Taint{Key: "studio/tournament", Value: "a", Effect: corev1.TaintEffectNoSchedule}
+	n := aNode("worker-1", func(n *corev1.Node) {
+		n.Annotations = map[string]string{"studio/rack": "7", "csi.volume.kubernetes.io/nodeid": "x", "studio/state": strings.Repeat("x", 2000), "studio/owner": "ops"}
+		n.Spec.Taints = []corev1.Taint{own, {Key: corev1.TaintNodeUnreachable, Effect: corev1.TaintEffectNoExecute}, {Key: TaintKey, Effect: corev1.TaintEffectNoExecute}}
+		n.Spec.Unschedulable = true
+	})
+	r, c := fakeCluster(t, n)
+	cached := n.DeepCopy()
+	if _, err := trimNode(cached); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&Watcher{opts: r.opts}).Reconcile(t.Context(), cached); err != nil {
+		t.Fatal(err)
+	}
+	var all v1.NodeFailoverList
+	if err := c.List(t.Context(), &all); err != nil || len(all.Items) != 1 {
+		t.Fatalf("%v, %d failovers", err, len(all.Items))
+	}
+	f := &all.Items[0]
+	s, err := r.observe(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := decide.Decide(r.opts.Settings, s, noon)
+	if p.Status == nil || p.Status.Recorded == nil {
+		t.Fatal("nothing is recorded")
+	}
+	f.Status = *p.Status
+	if got := f.Status.Recorded; len(got.Annotations) != 2 || got.Annotations["studio/rack"] != "7" || len(got.Taints) != 1 || got.Taints[0] != own || !got.Unschedulable {
+		t.Fatalf("%+v", got)
+	}
+	if err := c.Delete(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	back := aNode("worker-1", func(n *corev1.Node) {
+		n.UID, n.Annotations = "another", map[string]string{"studio/owner": "others"}
+		n.Spec.Taints = []corev1.Taint{{Key: own.Key, Value: "b", Effect: own.Effect}, {Key: "new", Effect: corev1.TaintEffectNoSchedule}}
+	})
+	if err := c.Create(t.Context(), back); err != nil {
+		t.Fatal(err)
+	}
+	s = &decide.State{Failover: f}
+	if _, err := r.act(t.Context(), s, decide.Action{Kind: decide.RestoreNode, Node: "worker-1", UID: "earlier"}); !apierrors.IsConflict(err) || s.Restored {
+		t.Errorf("another Node: %v", err)
+	}
+	if res, err := r.act(t.Context(), s, decide.Action{Kind: decide.RestoreNode, Node: "worker-1", UID: "another"}); err != nil || res != learnt || !s.Restored {
+		t.Errorf("%v, %v", res, err)
+	}
+	got := getNode(t, c, "worker-1")
+	if got.Annotations["studio/rack"] != "7" || got.Annotations["studio/owner"] != "others" || len(got.Spec.Taints) != 2 || got.Spec.Taints[0].Value != "b" || !got.Spec.Unschedulable {
+		t.Errorf("%v, %v, cordoned %v", got.Annotations, got.Spec.Taints, got.Spec.Unschedulable)
 	}
 }

@@ -83,7 +83,14 @@ func (w *Watcher) open(ctx context.Context, r client.Reader, node string) (bool,
 }
 
 func (w *Watcher) create(ctx context.Context, n *corev1.Node) error {
-	record, err := json.Marshal(decide.Record{UID: n.UID, Labels: n.Labels, FailedAt: w.opts.Clock.Now()})
+	var whole corev1.Node // the cache has no annotations
+	if err := w.opts.Live.Get(ctx, client.ObjectKeyFromObject(n), &whole); err != nil || whole.UID != n.UID {
+		whole = *n // it may be gone by now
+	}
+	record, err := json.Marshal(decide.Record{
+		UID: n.UID, Labels: n.Labels, FailedAt: w.opts.Clock.Now(),
+		Annotations: ownAnnotations(whole.Annotations), Taints: ownTaints(whole.Spec.Taints), Unschedulable: whole.Spec.Unschedulable,
+	})
 	if err != nil {
 		return fmt.Errorf("record node %s: %w", n.Name, err)
 	}

@@ -187,6 +187,22 @@ func (d *decision) recovering() {
 	}
 }
 
+// restoredRest does the same for annotations, taints and the cordon, once: what of
+// them somebody takes away later is taken away.
+func (d *decision) restoredRest() bool {
+	r := d.st.Recorded
+	switch {
+	case len(r.Annotations) == 0 && len(r.Taints) == 0 && !r.Unschedulable, d.st.RestoredUID == d.s.Node.UID:
+		return true
+	case d.s.Restored:
+		d.st.RestoredUID = d.s.Node.UID
+		return true
+	}
+	d.do(Action{Kind: RestoreNode, Node: d.f.Spec.OnpremNodeName, UID: d.s.Node.UID})
+	d.poll()
+	return false
+}
+
 // restored gives a Node that was deleted and has come back its labels, and
 // reports whether it has them. One that was there all the time is left alone:
 // somebody may have changed its labels on purpose.
@@ -202,7 +218,7 @@ func (d *decision) restored() bool {
 		}
 	}
 	if len(lost) == 0 {
-		return true
+		return d.restoredRest()
 	}
 	d.do(Action{Kind: LabelNode, Node: d.f.Spec.OnpremNodeName, Labels: lost})
 	d.poll()

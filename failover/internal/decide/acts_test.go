@@ -36,7 +36,7 @@ func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 		for _, e := range p.Events {
 			w.say("%s: (%s) %s", f.Spec.OnpremNodeName, e.Reason, e.Message)
 		}
-		before := fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted)
+		before := fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored)
 		for _, a := range p.Actions {
 			if done[a.String()] {
 				continue
@@ -60,7 +60,7 @@ func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 			s.PodsOnTemp = &n
 			continue
 		}
-		if before == fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted) {
+		if before == fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored) {
 			break
 		}
 	}
@@ -146,6 +146,10 @@ func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool
 		} else if t := w.temps[a.Node]; t != nil {
 			maps.Copy(t.labels, a.Labels)
 		}
+	case decide.RestoreNode:
+		w.nodes[a.Node].extra = slices.Clone(f.Status.Recorded.Taints)
+		s.Restored = true
+		w.changes++
 	case decide.Cordon:
 		w.temps[a.Node].cordoned = true
 		w.changes++
@@ -207,7 +211,7 @@ func (w *harness) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverS
 	r.Spec = spec
 	r.Spec.OnpremNodeName = f.Spec.OnpremNodeName
 	if f.Status.NotReadySince != nil {
-		w.records[r.UID] = &decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, FailedAt: f.Status.NotReadySince.Time}
+		w.records[r.UID] = &decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, Taints: f.Status.Recorded.Taints, FailedAt: f.Status.NotReadySince.Time}
 	}
 	r.Finalizers = []string{v1.Finalizer}
 	r.CreationTimestamp = metav1.Time{Time: w.now}

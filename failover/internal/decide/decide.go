@@ -144,7 +144,7 @@ func (d *decision) recall() {
 	maps.DeleteFunc(labels, func(k, v string) bool {
 		return len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0
 	})
-	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: labels}
+	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: labels, Annotations: r.Annotations, Taints: r.Taints, Unschedulable: r.Unschedulable}
 	if d.st.FailedAt == nil && !r.FailedAt.IsZero() {
 		d.st.FailedAt = v1.At(r.FailedAt)
 		d.st.NotReadySince = d.st.FailedAt.DeepCopy()

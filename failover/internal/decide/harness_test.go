@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -77,6 +78,7 @@ type node struct {
 	uid       types.UID
 	health    decide.Health
 	downSince time.Time
+	extra     []corev1.Taint
 	planned   bool      // somebody works on it
 	stuck     bool      // no game starts there
 	reports   bool      // its kubelet says so itself
@@ -181,7 +183,7 @@ func (w *harness) watch() {
 		f.Spec.OnpremNodeName = name
 		f.Finalizers = []string{v1.Finalizer}
 		f.CreationTimestamp = metav1.Time{Time: w.now}
-		w.records[f.UID] = &decide.Record{UID: n.uid, Labels: maps.Clone(n.labels), FailedAt: w.now}
+		w.records[f.UID] = &decide.Record{UID: n.uid, Labels: maps.Clone(n.labels), Taints: slices.Clone(n.extra), FailedAt: w.now}
 		w.changes++
 		w.failovers = append(w.failovers, f)
 		w.say("%s: failover made", name)

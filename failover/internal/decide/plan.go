@@ -31,8 +31,11 @@ const (
 	InitNode Kind = "InitNode"
 	// LabelNode adds Labels to Node.
 	LabelNode Kind = "LabelNode"
-	Cordon    Kind = "Cordon"
-	Uncordon  Kind = "Uncordon"
+	// RestoreNode gives Node the annotations, taints and cordon that the recorded one
+	// had; the result comes back in State.Restored.
+	RestoreNode Kind = "RestoreNode"
+	Cordon      Kind = "Cordon"
+	Uncordon    Kind = "Uncordon"
 	// DeleteNode deletes the temporary Node if it has the given UID.
 	DeleteNode Kind = "DeleteNode"
 	// Fence asks the webhook to make sure that the node is off; the result

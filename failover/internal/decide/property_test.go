@@ -161,7 +161,7 @@ func play(t *rapid.T) {
 func happen(t *rapid.T, w *harness, name string) {
 	event := rapid.SampledFrom([]string{
 		"down", "down", "down", "reports", "reports", "up", "up", "delete", "return", "allocate", "finish", "serve", "stockout", "quota", "lost reply",
-		"reads fail", "never joins", "no network", "stuck", "works", "unclear", "unusable", "fit", "type stocked out", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
+		"reads fail", "never joins", "no network", "has-taint", "stuck", "works", "unclear", "unusable", "fit", "type stocked out", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
 	}).Draw(t, "event")
 	w.say("-- %s (%s)", event, name)
 	n := w.nodes[name]
@@ -213,7 +213,7 @@ func happen(t *rapid.T, w *harness, name string) {
 		for _, t := range w.temps {
 			t.taints, t.noIP = nil, false
 		}
-	case "stuck", "works":
+	case "stuck", "works", "has-taint":
 		w.setNode(name, event)
 	case "no network":
 		w.faults.noNetwork = "zone-a"

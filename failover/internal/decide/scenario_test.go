@@ -14,6 +14,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
@@ -277,13 +278,15 @@ func (w *harness) setNode(name, how string) {
 		n.stuck = true
 	case "planned": // paused, or cordoned
 		n.planned = true
+	case "has-taint": // an operator's
+		n.extra = []corev1.Taint{{Key: "studio/tournament", Effect: corev1.TaintEffectNoSchedule}}
 	case "works":
 		n.stuck = false
 	case "deleted":
 		if n.health == decide.Ready {
 			n.downSince = w.now
 		}
-		n.health, n.taint, n.reports = decide.Gone, "", false
+		n.health, n.taint, n.reports, n.extra = decide.Gone, "", false, nil
 	case "returns":
 		n.health, n.uid, n.labels, n.taint = decide.Ready, w.next("node"), map[string]string{"kubernetes.io/hostname": name}, ""
 	case "returns-dead":
@@ -382,7 +385,11 @@ func (w *harness) show() {
 	}
 	for _, n := range slices.Sorted(maps.Keys(w.nodes)) {
 		x := w.nodes[n]
-		w.say("  node %s %s taint=%q labels=%v", n, x.health, x.taint, x.labels)
+		line := fmt.Sprintf("  node %s %s taint=%q labels=%v", n, x.health, x.taint, x.labels)
+		for _, t := range x.extra {
+			line += " " + t.Key
+		}
+		w.say("%s", line)
 	}
 	for _, n := range slices.Sorted(maps.Keys(w.temps)) {
 		w.say("  node %s ready=%v cordoned=%v", n, w.temps[n].ready, w.temps[n].cordoned)

@@ -3,6 +3,7 @@ package decide
 import (
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "torikumi/failover/api/v1"
@@ -109,6 +110,10 @@ type Record struct {
 	UID      types.UID         `json:"uid"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	FailedAt time.Time         `json:"failedAt"`
+
+	Annotations   map[string]string `json:"annotations,omitempty"`
+	Taints        []corev1.Taint    `json:"taints,omitempty"`
+	Unschedulable bool              `json:"unschedulable,omitempty"`
 }
 
 // Result is how a call ended that this run has made. The zero value: not made.
@@ -162,5 +167,6 @@ type State struct {
 	CreateErr     string
 	Fenced        Result
 	FenceErr      string
+	Restored      bool
 	TokensDeleted []string
 }

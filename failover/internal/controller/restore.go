@@ -1,0 +1,74 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/decide"
+)
+
+// maxAnnotation is the longest annotation that is recorded: what is longer is some
+// program's state and not an operator's word.
+const maxAnnotation = 1 << 10
+
+// kubernetes reports whether a key is Kubernetes's own.
+func kubernetes(key string) bool {
+	domain, _, ok := strings.Cut(key, "/")
+	return ok && (domain == "kubernetes.io" || domain == "k8s.io" || strings.HasSuffix(domain, ".kubernetes.io") || strings.HasSuffix(domain, ".k8s.io"))
+}
+
+// ownAnnotations are those that somebody has set on a Node.
+func ownAnnotations(all map[string]string) map[string]string {
+	own := maps.Clone(all)
+	maps.DeleteFunc(own, func(k, v string) bool { return kubernetes(k) || k == v1.PausedAnnotation || len(v) > maxAnnotation })
+	return own
+}
+
+// ownTaints are those that somebody has set on a Node.
+func ownTaints(all []corev1.Taint) []corev1.Taint {
+	var own []corev1.Taint
+	for _, t := range all {
+		if !kubernetes(t.Key) {
+			own = append(own, corev1.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})
+		}
+	}
+	return own
+}
+
+// restore gives a Node that was deleted and has come back what it lacks of what it
+// had. What it has, it keeps.
+func (r *Reconciler) restore(ctx context.Context, s *decide.State, a decide.Action) (result, error) {
+	var n corev1.Node
+	if err := r.opts.Live.Get(ctx, client.ObjectKey{Name: a.Node}, &n); err != nil {
+		return acted, client.IgnoreNotFound(err)
+	}
+	if n.UID != a.UID {
+		return acted, conflict(a.Node, "it is another object")
+	}
+	old, was := n.DeepCopy(), s.Failover.Status.Recorded
+	for k, v := range was.Annotations {
+		if _, ok := n.Annotations[k]; !ok {
+			if n.Annotations == nil {
+				n.Annotations = make(map[string]string)
+			}
+			n.Annotations[k] = v
+		}
+	}
+	for _, t := range was.Taints {
+		if !slices.ContainsFunc(n.Spec.Taints, func(o corev1.Taint) bool { return o.MatchTaint(&t) }) {
+			n.Spec.Taints = append(n.Spec.Taints, t)
+		}
+	}
+	n.Spec.Unschedulable = n.Spec.Unschedulable || was.Unschedulable
+	if err := r.opts.Client.Patch(ctx, &n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
+		return acted, client.IgnoreNotFound(err)
+	}
+	s.Restored = true
+	return learnt, nil
+}
