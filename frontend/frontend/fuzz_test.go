@@ -90,6 +90,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add("DELETE", "/v1/tickets/..%2f/wait?timeout=9999999999h&=", "x")
 	f.Add("POST", "//v1/tickets/x/join-token?;", "\x00")
 	f.Add("OPTIONS", "/openapi.json", "")
+	f.Add("POST", "/v1/parties/join", `{"code":"x","player":{"attributes":{"a":{"number":1}}}}`)
+	f.Add("DELETE", "/v1/tickets/x/players/%00", "")
+	f.Add("POST", "/v1/tickets/x/start", "{}")
 	s := start(f, func(c *settings) { c.PlayTimeout = time.Millisecond })
 	f.Fuzz(func(t *testing.T, method, target, body string) {
 		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") {
