@@ -122,7 +122,7 @@ func (s *side) backfillText(b *openmatch.Backfill) string {
 func difference(t testing.TB, a, b *side, seed uint64) string {
 	a.forget(seed)
 	b.forget(seed)
-	h := &history{Rand: rand.New(rand.NewPCG(seed, 0)), joined: map[string][]string{}}
+	h := &history{Rand: rand.New(rand.NewPCG(seed, 0)), joined: map[string][]string{}, held: map[string]bool{}, joining: map[string]bool{}}
 	var played strings.Builder
 	for range steps {
 		st := h.next()

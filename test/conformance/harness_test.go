@@ -116,8 +116,9 @@ func (om *openMatch) other() *openMatch {
 	om.connect(os.Getenv(envFrontend), os.Getenv(envBackend), os.Getenv(envQuery))
 	om.restAt(os.Getenv(envFrontendHTTP), os.Getenv(envBackendHTTP), os.Getenv(envQueryHTTP))
 	om.proposing("nothing")
-	eventually.True(t, "it reaches the evaluator of this test", func() bool {
-		return om.fetch(t.Context(), om.request("nothing")).err == nil
+	// It waits longer and longer, up to two minutes, before it connects again.
+	eventually.Within(t, 3*time.Minute, "it reaches the evaluator of this test", func() error {
+		return om.fetch(t.Context(), om.request("nothing")).err
 	})
 	return om
 }

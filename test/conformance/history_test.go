@@ -24,6 +24,9 @@ type history struct {
 	made               int
 	// joined are the tickets of each backfill. See proposal.
 	joined map[string][]string
+	// held are the tickets of matches since they were last released, joining those
+	// that ever joined a backfill.
+	held, joining map[string]bool
 }
 
 func (h *history) name(kind string) string {
@@ -209,6 +212,9 @@ func (h *history) assign() step {
 
 func (h *history) release() step {
 	names := h.distinct(h.tickets, h.IntN(4))
+	for _, t := range names {
+		delete(h.held, t)
+	}
 	return step{text: fmt.Sprint("release ", names), run: func(ctx context.Context, s *side) string {
 		_, err := s.backend.ReleaseTickets(ctx, &openmatch.ReleaseTicketsRequest{TicketIds: s.list(names)})
 		return answer(err)
@@ -216,6 +222,7 @@ func (h *history) release() step {
 }
 
 func (h *history) releaseAll() step {
+	clear(h.held)
 	return step{text: "release all", run: func(ctx context.Context, s *side) string {
 		_, err := s.backend.ReleaseAllTickets(ctx, &openmatch.ReleaseAllTicketsRequest{})
 		return answer(err)
@@ -299,14 +306,18 @@ func (p proposal) String() string {
 	return text
 }
 
-// join says whether the tickets may join the backfill, and if so they do.
+// join says whether the tickets may join the backfill, and if so they do. Another match
+// must not hold them, then or later: minimatch lets a backfill release its own alone.
 func (h *history) join(backfill string, tickets []string) bool {
 	for _, t := range tickets {
-		if slices.Contains(h.joined[backfill], t) {
+		if slices.Contains(h.joined[backfill], t) || h.held[t] {
 			return false
 		}
 	}
 	h.joined[backfill] = append(h.joined[backfill], tickets...)
+	for _, t := range tickets {
+		h.joining[t] = true
+	}
 	return true
 }
 
@@ -317,14 +328,14 @@ func (h *history) join(backfill string, tickets []string) bool {
 func (h *history) fetch() step {
 	var all []proposal
 	tickets, backfills := h.distinct(h.tickets, h.IntN(6)), h.distinct(h.backfills, 2)
+	tickets = slices.DeleteFunc(tickets, func(t string) bool { return h.joining[t] })
 	for len(tickets) > 0 {
 		n := 1 + h.IntN(len(tickets))
 		p := proposal{id: h.name("m"), tickets: tickets[:n], fields: h.searchFields(), rejected: h.IntN(4) == 0}
 		tickets = tickets[n:]
 		switch {
 		case h.IntN(4) == 0:
-			p.creates = true
-			h.join("of "+p.id, p.tickets)
+			p.creates = h.join("of "+p.id, p.tickets)
 		case h.IntN(2) == 0 && len(backfills) > 0:
 			if h.join(backfills[0], p.tickets) {
 				p.fills, backfills = backfills[0], backfills[1:]
@@ -335,6 +346,9 @@ func (h *history) fetch() step {
 	for _, p := range all {
 		if p.creates {
 			h.backfills = append(h.backfills, "of "+p.id)
+		}
+		for _, t := range p.tickets {
+			h.held[t] = true
 		}
 	}
 	old := h.IntN(6) == 0
