@@ -25,12 +25,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == bridgeCommand {
-		if err := bridge(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for name, run := range map[string]func([]string) error{bridgeCommand: bridge, lossyCommand: lossy} {
+		if len(os.Args) > 2 && os.Args[1] == name {
+			if err := run(os.Args[2:]); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
-		os.Exit(0)
 	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "torikumi-gameservers-")
@@ -107,7 +109,7 @@ func play(t *testing.T, args ...string) {
 	const players = 12
 	r, err := demo.Run(ctx, demo.Options{Players: players, Seed: 7, Progress: progress, Suite: suite.Options{
 		HTTPListen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", IssuerListen: "127.0.0.1:0",
-		ServerArgs: args, RegistrationInterval: 20 * time.Millisecond,
+		ServerArgs: args, RegistrationInterval: 20 * time.Millisecond, PortProtocol: "TCPUDP",
 		Log:       service.Config{LogLevel: slog.LevelWarn, LogFormat: "text", ShutdownTimeout: 5 * time.Second},
 		LogOutput: logs, ServerOutput: printed,
 	}})
@@ -125,14 +127,37 @@ func play(t *testing.T, args ...string) {
 	}
 }
 
+// TestLostAnswers loses the gate's first answer to each request for admission, and to each
+// departure. Every player still comes in, once, and every intruder hears the right reason.
+func TestLostAnswers(t *testing.T) {
+	for name, program := range map[string]func(*testing.T) []string{
+		"Python": func(t *testing.T) []string {
+			need(t, "python3", "python3")
+			t.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+			return []string{"python3", filepath.Join(examples, "python", "udp.py")}
+		},
+		"Cpp":    func(t *testing.T) []string { return []string{cpp(t, "udp")} },
+		"CSharp": func(t *testing.T) []string { return []string{"mono", csharp(t, "Udp")} },
+		"Unreal": func(t *testing.T) []string { return []string{core(t, "server")} },
+	} {
+		t.Run(name, func(t *testing.T) { play(t, wrapped(t, lossyCommand, program(t)...)...) })
+	}
+}
+
 // overWebSocket puts the bridge before a server's arguments.
 func overWebSocket(t *testing.T, args ...string) []string {
+	t.Helper()
+	return wrapped(t, bridgeCommand, args...)
+}
+
+// wrapped runs a server by a command of this test's program.
+func wrapped(t *testing.T, command string, args ...string) []string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append([]string{self, bridgeCommand}, args...)
+	return append([]string{self, command}, args...)
 }
 
 func TestPython(t *testing.T) {
@@ -158,30 +183,36 @@ func needCurl(t *testing.T) {
 	}
 }
 
-// TestCpp: the sanitizers end a server that reads or writes where it must not.
-func TestCpp(t *testing.T) {
+// cpp compiles an example. The sanitizers end a server that reads or writes where it must
+// not.
+func cpp(t *testing.T, name string) string {
+	t.Helper()
 	needCurl(t)
-	compile := func(t *testing.T, name string) string {
-		program := filepath.Join(t.TempDir(), name)
+	program := filepath.Join(built, "cpp-"+name)
+	if _, err := os.Stat(program); err != nil {
 		args := append([]string{"-fsanitize=address,undefined", "-fno-sanitize-recover=all"}, warnings...)
 		build(t, "g++", append(args, filepath.Join(examples, "cpp", name+".cpp"), "-lcurl", "-o", program)...)
-		return program
 	}
-	t.Run("UDP", func(t *testing.T) { play(t, compile(t, "udp")) })
-	t.Run("WebSocket", func(t *testing.T) { play(t, overWebSocket(t, compile(t, "websocket"))...) })
+	return program
+}
+
+func TestCpp(t *testing.T) {
+	t.Run("UDP", func(t *testing.T) { play(t, cpp(t, "udp")) })
+	t.Run("WebSocket", func(t *testing.T) { play(t, overWebSocket(t, cpp(t, "websocket"))...) })
+}
+
+func csharp(t *testing.T, name string) string {
+	t.Helper()
+	need(t, "mono-mcs", "mcs")
+	need(t, "mono-runtime", "mono")
+	program, dir := filepath.Join(built, name+".exe"), filepath.Join(examples, "csharp")
+	build(t, "mcs", "-warnaserror", "-warn:4", "-out:"+program, filepath.Join(dir, name+".cs"), filepath.Join(dir, "Game.cs"), filepath.Join(dir, "Gate.cs"))
+	return program
 }
 
 func TestCSharp(t *testing.T) {
-	need(t, "mono-mcs", "mcs")
-	need(t, "mono-runtime", "mono")
-	compile := func(t *testing.T, name string) string {
-		program := filepath.Join(t.TempDir(), name+".exe")
-		dir := filepath.Join(examples, "csharp")
-		build(t, "mcs", "-warnaserror", "-warn:4", "-out:"+program, filepath.Join(dir, name+".cs"), filepath.Join(dir, "Game.cs"), filepath.Join(dir, "Gate.cs"))
-		return program
-	}
-	t.Run("UDP", func(t *testing.T) { play(t, "mono", compile(t, "Udp")) })
-	t.Run("WebSocket", func(t *testing.T) { play(t, overWebSocket(t, "mono", compile(t, "WebSocket"))...) })
+	t.Run("UDP", func(t *testing.T) { play(t, "mono", csharp(t, "Udp")) })
+	t.Run("WebSocket", func(t *testing.T) { play(t, overWebSocket(t, "mono", csharp(t, "WebSocket"))...) })
 }
 
 // TestGateLines: what talks to the gate is no more than an afternoon's reading.
