@@ -61,7 +61,7 @@ type Config struct {
 	MaxWait       time.Duration `flag:"max-wait" default:"3h" rule:"positive" help:"How long game servers in use may stay on a temporary node that is drained."`
 	ReturnTimeout time.Duration `flag:"return-timeout" default:"15m" rule:"positive" help:"How long Ready game servers of a temporary node that is drained wait for their replacements to become Ready elsewhere; --max-wait, if that is shorter."`
 	Settle        time.Duration `flag:"drain-settle" default:"3s" rule:"positive" help:"How long a temporary node is at least cordoned before it can count as drained."`
-	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" rule:"positive" help:"Longest time from the request for a VM to its Ready Node. Shorter than the life of a bootstrap token (15m)."`
+	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" rule:"positive" help:"Longest time from the request for a VM to its Ready Node; its bootstrap token lives for as long."`
 	CreateTimeout time.Duration `flag:"create-timeout" default:"1m" rule:"positive" help:"How long the cloud may neither refuse a VM nor show it before the next zone or machine type is tried."`
 	MaxAttempts   int           `flag:"max-attempts" default:"3" rule:"at least 1" help:"How many attempts in a row are made with each zone and machine type."`
 	Backoff       time.Duration `flag:"backoff" default:"10s" rule:"positive" help:"Pause after the first failed attempt with a zone and machine type; it doubles. The others are tried meanwhile."`
@@ -104,9 +104,6 @@ func (c *Config) Validate() error {
 	bad := func(flag, rule string, v any) { errs = append(errs, config.Invalid(flag, rule, v)) }
 	if c.Namespace != "" && len(validation.IsDNS1123Label(c.Namespace)) > 0 {
 		bad("namespace", "must be the name of a namespace: at most 63 lower-case letters, digits and dashes", c.Namespace)
-	}
-	if c.JoinTimeout >= join.TokenLife {
-		bad("join-timeout", fmt.Sprintf("must be shorter than the life of a bootstrap token (%v)", join.TokenLife), c.JoinTimeout)
 	}
 	if c.LeaseRenew >= c.Lease {
 		bad("lease-renew-deadline", fmt.Sprintf("must be shorter than --lease-duration (%v)", c.Lease), c.LeaseRenew)

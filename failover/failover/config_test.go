@@ -38,7 +38,7 @@ func TestValidate(t *testing.T) {
 		"--taint-grace=-1s":                 "--taint-grace: must be at least 0",
 		"--ready-false-grace=0s":            "--ready-false-grace: must be positive",
 		"--ready-false-starts-vm=perhaps":   "--ready-false-starts-vm: must be",
-		"--join-timeout=15m":                "--join-timeout: must be shorter than the life of a bootstrap token",
+		"--join-timeout=1h":                 "--replace-lead: must be longer than --join-timeout (1h0m0s)",
 		"--replace-lead=5m":                 "--replace-lead: must be longer than --join-timeout",
 		"--lifetime=30m":                    "--lifetime: must be longer than --replace-lead",
 		"--backoff-max=1s":                  "--backoff-max: must be at least --backoff",
@@ -87,6 +87,7 @@ func TestValidate(t *testing.T) {
 		t.Errorf("a limit of cost without prices: %v", err)
 	}
 	for _, args := range [][]string{
+		{"--join-timeout=40m"},
 		{"--vm-labels=studio=kitsune,a_b=", "--vm-tags=a,b-c", "--copy-labels=node.kubernetes.io/instance-type", "--temp-labels=kubelet.kubernetes.io/x=y"},
 		// Other clouds have other rules.
 		{"--provider=exec", "--exec-program=/bin/sh", "--vm-labels=Studio=Kitsune", "--vm-tags=Game", "--lifetime=9000h"},

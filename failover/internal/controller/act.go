@@ -116,7 +116,9 @@ func (r *Reconciler) mergePatch(ctx context.Context, obj client.Object, patch ma
 
 func (r *Reconciler) createToken(ctx context.Context, f *v1.NodeFailover, id string) error {
 	secret := join.NewTokenSecret()
-	if err := r.opts.Client.Create(ctx, join.TokenSecret(id, secret, f.Status.GCPVMName, r.opts.Clock.Now().Add(join.TokenLife))); err != nil {
+	// It lives for as long as its VM may take to join, and no longer.
+	expires := f.Status.VM.StartedAt.Add(r.opts.Settings.JoinTimeout)
+	if err := r.opts.Client.Create(ctx, join.TokenSecret(id, secret, f.Status.GCPVMName, expires)); err != nil {
 		return err
 	}
 	r.tokens.Store(id, secret)

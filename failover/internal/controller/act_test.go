@@ -195,15 +195,24 @@ func TestActions(t *testing.T) {
 		"delete a server": {
 			objects: []client.Object{aServer("gs", "worker-1", "Ready")}, action: decide.Action{Kind: decide.DeleteServer, Server: seen}, writes: "patch GameServer gs, delete GameServer gs",
 		},
-		"make a token": {action: decide.Action{Kind: decide.CreateToken, ID: "abc123"}, writes: "create Secret " + join.SecretName("abc123")},
+		"make a token": {
+			action: decide.Action{Kind: decide.CreateToken, ID: "abc123"}, writes: "create Secret " + join.SecretName("abc123"),
+			check: func(t *testing.T, c *tracked) {
+				var s corev1.Secret
+				if err := c.Get(t.Context(), client.ObjectKey{Namespace: join.TokenNamespace, Name: join.SecretName("abc123")}, &s); err != nil || s.StringData["expiration"] != "2026-01-02T12:39:00Z" {
+					t.Errorf("%v, it expires at %q", err, s.StringData["expiration"])
+				}
+			},
+		},
 		"delete a token that is gone": {
 			action: decide.Action{Kind: decide.DeleteToken, ID: "abc123"}, writes: "delete Secret " + join.SecretName("abc123"), want: learnt,
 		},
 		"nobody knows": {action: decide.Action{Kind: "Frob"}, fails: func(err error) bool { return err != nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := aFailover(nil)
+			f := aFailover(func(f *v1.NodeFailover) { f.Status.VM = &v1.VMStatus{StartedAt: *v1.At(noon.Add(-time.Minute))} })
 			r, c := fakeCluster(t, append(tt.objects, f)...)
+			r.opts.Settings.JoinTimeout = 40 * time.Minute
 			if tt.action.Server.Name != "" && len(tt.objects) > 0 {
 				var g gameserver.GameServer
 				if err := c.Get(t.Context(), client.ObjectKeyFromObject(tt.objects[0]), &g); err != nil {

@@ -16,12 +16,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TokenNamespace is where bootstrap tokens are, TokenLife the longest that one
-// is valid.
-const (
-	TokenNamespace = "kube-system"
-	TokenLife      = 15 * time.Minute
-)
+// TokenNamespace is where bootstrap tokens are.
+const TokenNamespace = "kube-system"
 
 // NewTokenID makes the public half of a token.
 func NewTokenID() string { return strings.ToLower(rand.Text()[:6]) }
