@@ -18,12 +18,14 @@ func need(l *v1.Load) (cpu, memory int64) {
 // pick is the least VM for this failover's own share of what was lost, and for
 // those that share its VM: this may have been a larger one.
 func (d *decision) pick() MachineType {
+	least := d.least(d.f.Name, d.st)
 	if o := d.predecessor(); o != nil && o.Status.VM != nil {
-		if m, ok := d.set.machine(o.Status.VM.MachineType); ok {
+		// The larger of the two: sharers have followed, or have come since.
+		if m, ok := d.set.machine(o.Status.VM.MachineType); ok && (m.MilliCPU > least.MilliCPU || m.Memory > least.Memory) {
 			return m
 		}
 	}
-	return d.least(d.f.Name, d.st)
+	return least
 }
 
 // least is the least VM for a failover and those that share its VM.

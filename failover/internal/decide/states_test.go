@@ -331,6 +331,23 @@ func TestUnfit(t *testing.T) {
 	}
 }
 
+// A failover that has replaced another one, and whose larger VM others share, gets
+// as large a one again.
+func TestSharersNeedTheirRoomAgain(t *testing.T) {
+	old, f, guest := made("old", v1.Completed, 20*time.Hour), down(made("a", v1.Creating, time.Hour)), down(made("guest", v1.Active, time.Hour))
+	old.Status.VM.MachineType = "n2-standard-4"
+	f.Spec.Replaces, f.Status.VM, f.Status.GCPVMName = "old", nil, ""
+	f.Status.Lost = &v1.LostServers{Load: v1.Load{GameServers: 1, CPU: v1.Milli(500)}}
+	guest.Spec.OnpremNodeName, guest.Status.VM, guest.Status.GCPVMName, guest.Status.SharesWith = "worker-2", nil, "", "a"
+	for cpu, want := range map[int64]string{500: "n2-standard-4", 4000: "n2-standard-8"} {
+		guest.Status.Lost = &v1.LostServers{Load: v1.Load{GameServers: 1, CPU: v1.Milli(cpu)}}
+		st, _ := decided(&decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Siblings: []v1.NodeFailover{*old, *guest}})
+		if st.VM == nil || st.VM.MachineType != want {
+			t.Errorf("a guest of %d: %+v", cpu, st.VM)
+		}
+	}
+}
+
 // A failover and the one that replaces it are one for the limit.
 func TestReplacedCountsOnce(t *testing.T) {
 	old, next := made("old", v1.Draining, 20*time.Hour), made("next", v1.Active, time.Hour)
