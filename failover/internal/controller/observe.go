@@ -180,7 +180,8 @@ func foreignTaints(n *corev1.Node) []string {
 }
 
 func (r *Reconciler) observeServers(ctx context.Context, s *decide.State) error {
-	if s.Failover.Status.Phase == v1.Draining || s.Failover.Status.DrainStartedAt != nil {
+	// Also before a drain: the decision that begins it takes the first server away.
+	if s.Failover.Status.VM != nil && s.Failover.Status.Phase != v1.Completed {
 		if err := r.observeRunning(ctx, s); err != nil {
 			return err
 		}
@@ -207,7 +208,8 @@ func (r *Reconciler) observeServers(ctx context.Context, s *decide.State) error 
 	return nil
 }
 
-// observeRunning counts what runs anywhere, for a drain.
+// observeRunning counts what runs anywhere: what a drain takes away is counted
+// against it.
 func (r *Reconciler) observeRunning(ctx context.Context, s *decide.State) error {
 	var all gameserver.GameServerList
 	if err := r.opts.Client.List(ctx, &all, readOnly); err != nil {
