@@ -167,7 +167,7 @@ func (d *decision) noteFailure(why v1.GaveUp) {
 		return
 	}
 	f.Failures++
-	pause := min(d.set.Backoff<<max(0, f.Failures-1), d.set.BackoffMax)
+	pause := grown(d.set.Backoff, int(f.Failures)-1, d.set.BackoffMax)
 	if int(f.Failures) >= d.set.MaxAttempts {
 		pause = d.set.ExhaustedPause
 	}

@@ -65,3 +65,18 @@ func TestPlacement(t *testing.T) {
 		})
 	}
 }
+
+// However many attempts are allowed in a row, the pause between them grows to its
+// limit and stays there.
+func TestBackoffOfManyAttempts(t *testing.T) {
+	w := newHarness()
+	w.set.MaxAttempts, w.set.Zones, w.set.MachineTypes = 1000, w.set.Zones[:1], w.set.MachineTypes[:1]
+	w.setNode("worker-1", "ready")
+	w.serve("worker-1", "Ready")
+	w.faults.create["*"] = decide.Stockout
+	w.setNode("worker-1", "notready")
+	w.advance(4 * time.Hour)
+	if n := w.failovers[0].Status.TotalAttempts; n < 100 || n > 125 {
+		t.Errorf("%d attempts in 4 hours, with a pause of %s", n, w.set.BackoffMax)
+	}
+}
