@@ -57,10 +57,11 @@ type Plan struct {
 // first player who leaves early must not end the server under the second.
 // Without a roster nobody knows who may still come, so that time always counts.
 // Whoever is there, it ends after Policy.Longest. What the roster says of these times
-// comes before the policy.
+// comes before the policy. A server that may have several matches is not ended here:
+// their players do not come through the gate.
 func Decide(s *State, p Policy, now time.Time) Plan {
 	p = p.within(s.Roster.GetTimeLimits())
-	if !s.Phase.allocated() || s.Server.State != agones.Allocated || s.Server.Deleted {
+	if !s.Phase.allocated() || s.Server.State != agones.Allocated || s.Server.Deleted || s.Server.Shared {
 		return Plan{}
 	}
 	why, at := whenEmpty(s, p)

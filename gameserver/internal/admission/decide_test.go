@@ -37,6 +37,22 @@ func given(state string, expected, present, departed []string, lastLeft time.Tim
 	return s
 }
 
+// TestDecideShared: the gate knows none of the players of a server that has several
+// matches, so that it looks empty.
+func TestDecideShared(t *testing.T) {
+	s := given(agones.Allocated, nil, nil, nil, time.Time{})
+	s.Server.Shared, s.Presence.Match = true, ""
+	for _, now := range []time.Duration{policy.NoShow, policy.Longest} {
+		if got := Decide(s, policy, at(now)); got != (Plan{}) {
+			t.Errorf("after %v: %+v, want to leave it alone", now, got)
+		}
+	}
+	s.Server.Shared = false // allocated by somebody else, for no match of ours
+	if got, want := Decide(s, policy, at(policy.NoShow)), (Plan{End: EndNoShow}); got != want {
+		t.Errorf("not shared: %+v, want %+v", got, want)
+	}
+}
+
 func TestDecide(t *testing.T) {
 	both, ann, nobody := []string{"ann", "bob"}, []string{"ann"}, []string(nil)
 	never := time.Time{}

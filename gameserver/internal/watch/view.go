@@ -20,6 +20,8 @@ type View struct {
 	// Match is the label torikumi/match; it stays on a server that is Ready
 	// again.
 	Match string
+	// Shared says that the server may have several matches, none of which is Match.
+	Shared bool
 	// Roster is the annotation torikumi/roster, as it stands.
 	Roster string
 	// Admitted is the match of the last player whose coming was told by
@@ -48,6 +50,7 @@ func viewOf(gs *sdk.GameServer) View {
 		UID:       meta.GetUid(),
 		State:     gs.GetStatus().GetState(),
 		Match:     meta.GetLabels()[contract.MatchLabel],
+		Shared:    meta.GetLabels()[contract.SharedLabel] == "true",
 		Roster:    meta.GetAnnotations()[contract.RosterAnnotation],
 		Admitted:  meta.GetAnnotations()[contract.AdmittedAnnotation],
 		Deleted:   meta.GetDeletionTimestamp() != 0,

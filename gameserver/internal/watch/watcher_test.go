@@ -19,6 +19,8 @@ import (
 
 	"torikumi/gameserver/internal/harness"
 	"torikumi/gameserver/internal/watch"
+	"torikumi/pkg/agones"
+	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/agones/sdk"
 )
@@ -92,6 +94,24 @@ func TestChangeThatTheWatchMisses(t *testing.T) {
 	f, _ := follow(t, s, func(o *watch.Options) { o.ResyncInterval = 10 * time.Millisecond })
 	s.SetState("Allocated")
 	eventually.True(t, "the change is seen", func() bool { v, _ := f.Current(); return v.State == "Allocated" })
+}
+
+// TestSharedServer: what a director stamps on a server for several matches.
+func TestSharedServer(t *testing.T) {
+	s := harness.StartSDK(t)
+	f, _ := follow(t, s)
+	for _, c := range []struct {
+		value string
+		want  bool
+	}{{"true", true}, {"false", false}} {
+		s.Change(func(gs *sdk.GameServer) {
+			gs.Status.State = agones.Allocated
+			gs.ObjectMeta.Labels[contract.MatchLabel], gs.ObjectMeta.Labels[contract.SharedLabel] = "", c.value
+		})
+		if v, err := f.Refresh(t.Context()); err != nil || v.Shared != c.want {
+			t.Errorf("%s: %+v, %v", c.value, v, err)
+		}
+	}
 }
 
 func TestOlderViewIsDropped(t *testing.T) {
