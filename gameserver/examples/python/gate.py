@@ -1,5 +1,6 @@
 """What a game server needs of its gate and of the Agones SDK, with the standard library alone."""
 
+import http.client
 import json
 import os
 import secrets
@@ -13,18 +14,27 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # both ar
 
 
 def call(method, url, body, key=None, timeout=3):
-    """Returns the status, 0 if there is no answer, and the answer's JSON."""
+    """Returns the status, 0 if there is no answer that can be read, and the answer's JSON. It raises nothing."""
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Idempotency-Key"] = key
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)
     try:
-        with DIRECT.open(request, timeout=timeout) as answer:
-            return answer.status, json.loads(answer.read() or b"{}")
-    except urllib.error.HTTPError as refused:
-        return refused.code, json.loads(refused.read() or b"{}")
-    except (OSError, ValueError):
+        try:
+            answer = DIRECT.open(request, timeout=timeout)
+        except urllib.error.HTTPError as refused:
+            answer = refused
+        with answer:
+            status, text = answer.getcode(), answer.read()
+    except (OSError, http.client.HTTPException):
         return 0, {}
+    try:
+        content = json.loads(text or b"{}")
+    except ValueError:
+        content = None
+    if isinstance(content, dict):
+        return status, content
+    return (status, {}) if status >= 400 else (0, {})  # of an error the status is enough
 
 
 def new_key():
