@@ -142,8 +142,9 @@ private:
             }
             for (auto& d : told) {
                 long status = gate::call("POST", gate::api() + "/v1/departures", stay(d.second, d.first)).status;
+                if (status != 204 && status != 404) break;  // the others wait: the signs of life have to go on
                 std::lock_guard<std::mutex> lock(mutex);
-                if (status == 204 || status == 404) departures.erase(d.first);
+                departures.erase(d.first);
             }
             if (!about.empty() && turn % 10 == 0) {
                 auto refused = gate::call("PUT", gate::api() + "/v1/presence", "{\"match_id\":\"" + about + "\",\"players\":[" + list + "]}");

@@ -132,7 +132,8 @@ public sealed class Game {
             }
             foreach (var d in told) {
                 int status = Gate.Call("POST", Gate.Api + "/v1/departures", Stay(d.Value, d.Key)).Status;
-                lock (gate) if (status == 204 || status == 404) departures.Remove(d.Key);
+                if (status != 204 && status != 404) break;  // the others wait: the signs of life have to go on
+                lock (gate) departures.Remove(d.Key);
             }
             if (about != "" && turn % 10 == 0) {
                 Answer refused = Gate.Call("PUT", Gate.Api + "/v1/presence", "{\"match_id\":\"" + about + "\",\"players\":[" + list + "]}");

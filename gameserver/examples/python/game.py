@@ -3,6 +3,7 @@
 A transport calls message() and gone() with a connection, any object that can be a key of a
 dict and has send(text) and close()."""
 
+import itertools
 import json
 import re
 import threading
@@ -97,7 +98,8 @@ class Game:
                         self._kick(connection, "timeout")
                 match = self.match
                 stays = [{"player": s.player, "admission": s.admission} for s in self.sessions.values()]
-            done = [stay for stay in told if gate.depart(*stay)]
+            # Those behind one that is not taken wait: the signs of life have to go on.
+            done = list(itertools.takewhile(lambda stay: gate.depart(*stay), told))
             refused = gate.presence(match, stays) if match and turn % 10 == 0 else []
             with self.lock:
                 self.departures = [stay for stay in self.departures if stay not in done]
