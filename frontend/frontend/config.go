@@ -53,7 +53,7 @@ type Config struct {
 
 	TicketTimeout  time.Duration `flag:"ticket-timeout" default:"10m" rule:"positive" help:"How long a ticket waits for a match."`
 	PartyTimeout   time.Duration `flag:"party-timeout" default:"2m" rule:"positive" help:"How long a ticket waits for the players of its party to join."`
-	GoneAfter      time.Duration `flag:"gone-after" default:"60s" rule:"not negative" help:"A ticket that nobody has followed, waited for or read for this long is cancelled: its players have gone. 0: it is not."`
+	GoneAfter      time.Duration `flag:"gone-after" default:"60s" rule:"not negative" help:"A ticket that nobody has followed, waited for or read for this long is cancelled: its players have gone. At least 1s, or 0: it is not."`
 	Retention      time.Duration `flag:"retention" default:"1h" rule:"positive" help:"How long an assigned ticket can be read, so that its players can connect again."`
 	EndedRetention time.Duration `flag:"ended-retention" default:"1m" rule:"positive" help:"How long a ticket can be read that was cancelled or has expired."`
 	MaxTickets     int           `flag:"max-tickets" default:"500000" rule:"at least 1" help:"Most tickets that are kept; the oldest ended ones are forgotten first."`
@@ -130,6 +130,9 @@ func (c *Config) validateLimits() error {
 	var errs []error
 	if n := c.AddressPerSecond; n != 0 && !(n >= 0.01 && n <= 1e6) {
 		errs = append(errs, config.Invalid("creates-per-address", "must be 0, or from 0.01 to 1000000", n))
+	}
+	if d := c.GoneAfter; d > 0 && d < time.Second {
+		errs = append(errs, config.Invalid("gone-after", "must be 0, or at least 1s", d))
 	}
 	if err := web.CheckOrigins(c.CORSOrigins); err != nil {
 		errs = append(errs, &config.Error{Setting: "--cors-origins", Rule: err.Error()})

@@ -50,6 +50,7 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		"got \"a.example\"":                              func(c *settings) { c.CORSOrigins = []string{"*", "a.example"} },
 		"got \"null\"":                                   func(c *settings) { c.CORSOrigins = []string{"null"} },
 		"--gone-after: must not be negative":             func(c *settings) { c.GoneAfter = -1 },
+		"--gone-after: must be 0, or at least 1s":        func(c *settings) { c.GoneAfter = 5 },
 		"--party-timeout: must be positive":              func(c *settings) { c.PartyTimeout = 0 },
 		"--play-token: must have at least 16":            func(c *settings) { c.PlayToken = "tooshort-secret" },
 		"--play-queue: must be one of the queues":        func(c *settings) { c.PlayQueue = "nope" },

@@ -13,14 +13,15 @@ import (
 )
 
 // TestClientsThatHaveGone: a ticket that nobody asks for is cancelled and taken out of
-// Open Match; whoever follows it, or reads it now and then, at any frontend, keeps it.
+// Open Match; whoever follows it, or reads it now and then, by its id or as one of
+// theirs, at any frontend, keeps it.
 func TestClientsThatHaveGone(t *testing.T) {
 	store := miniredis.RunT(t)
 	a := start(t, func(c *frontend.Config) { c.Redis, c.GoneAfter = "redis://"+store.Addr(), 3*time.Second })
 	twin := *a
 	b := &twin
 	b.run()
-	follows, reads, polls := a.create("follows"), a.create("reads"), a.create("polls")
+	follows, reads, polls, lists := a.create("follows"), a.create("reads"), a.create("polls"), a.create("lists")
 	events := b.events(t.Context(), "follows", follows.ID)
 	if got := events.ticket(); got.State != "SEARCHING" {
 		t.Errorf("followed: %+v", got)
@@ -39,6 +40,7 @@ func TestClientsThatHaveGone(t *testing.T) {
 	om := a.om.one(t, gone.ID).GetId()
 	eventually.True(t, "the ticket of nobody is taken out of Open Match", func() bool {
 		a.get("reads", reads.ID)
+		a.do("lists", "GET", "/v1/tickets", "")
 		// Not even somebody else's questions keep it.
 		if r := a.do("reads", "GET", "/v1/tickets/"+gone.ID, ""); r.code != http.StatusNotFound {
 			t.Errorf("somebody else's ticket: %d", r.code)
@@ -50,7 +52,7 @@ func TestClientsThatHaveGone(t *testing.T) {
 	if got := a.get("gone", gone.ID); got.State != "CANCELLED" {
 		t.Errorf("the ticket of nobody: %+v", got)
 	}
-	for player, id := range map[string]string{"follows": follows.ID, "reads": reads.ID, "polls": polls.ID} {
+	for player, id := range map[string]string{"follows": follows.ID, "reads": reads.ID, "polls": polls.ID, "lists": lists.ID} {
 		if got := a.get(player, id); got.State != "SEARCHING" {
 			t.Errorf("%s: %+v", player, got)
 		}

@@ -19,19 +19,25 @@ const touches = 6
 type presence struct {
 	mu sync.Mutex
 	// waiting counts the calls that wait for a ticket; asked are those that were
-	// asked for since the store was last told.
+	// asked for since the store was last told, and nil if it is not told.
 	waiting map[string]int
 	asked   map[string]bool
+}
+
+// begin says that all that is noted from now on will be taken.
+func (p *presence) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = make(map[string]bool)
 }
 
 // note says that somebody asks for a ticket.
 func (p *presence) note(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.asked == nil {
-		p.asked = make(map[string]bool)
+	if p.asked != nil {
+		p.asked[id] = true
 	}
-	p.asked[id] = true
 }
 
 // enter says that a call waits for a ticket, until leave is called.
@@ -69,6 +75,7 @@ func (p *presence) take() []string {
 // KeepWaiting tells the store again and again for which tickets somebody asks here,
 // until ctx ends; after the time of gone it ends those for which nobody does.
 func (s *Service) KeepWaiting(ctx context.Context, gone time.Duration) error {
+	s.presence.begin()
 	health := rpc.NewHealth(s.o.Logger, "the ticket store is not told who waits", "the ticket store is told again who waits")
 	for range rpc.Ticks(ctx, gone/touches) {
 		ids := s.presence.take()

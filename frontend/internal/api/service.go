@@ -143,6 +143,7 @@ func (s *Service) List(ctx context.Context, caller Caller) (*torikumiv1.ListTick
 	}
 	out := new(torikumiv1.ListTicketsResponse)
 	for i := range found {
+		s.presence.note(found[i].ID)
 		s.addReason(&found[i], s.o.Explain.Reason(&found[i]))
 		out.Tickets = append(out.Tickets, s.show(&found[i], caller))
 	}
