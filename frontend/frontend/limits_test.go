@@ -99,6 +99,19 @@ func TestAddressLimit(t *testing.T) {
 	}
 }
 
+// TestAddressOfMany: a player who asks too often takes nothing from the others who call
+// from their address.
+func TestAddressOfMany(t *testing.T) {
+	s := start(t, func(c *settings) { c.AddressPerSecond, c.CreateBurst, c.CreateInterval = 0.2, 1, time.Hour })
+	s.create("alice")
+	for range 5 {
+		if r := s.do("alice", "POST", "/v1/tickets", `{"queue":"squad"}`); r.code != http.StatusTooManyRequests {
+			t.Errorf("alice: %d %s", r.code, r.body)
+		}
+	}
+	s.create("bob")
+}
+
 // TestStreamLimit: a player waits by so many calls, and one more ends the oldest.
 func TestStreamLimit(t *testing.T) {
 	s := start(t, nil)

@@ -111,13 +111,14 @@ func (s *Service) admit(caller Caller) error {
 	if caller.Service {
 		return nil
 	}
+	// First, so that one who asks too often takes nothing from others of the address.
+	if ok, again := s.o.Creates.Allow(caller.Player); !ok {
+		return errTooMany("too_many_requests", "the player makes too many tickets; try again later", again)
+	}
 	if caller.Address != "" {
 		if ok, again := s.o.CreatesByAddress.Allow(caller.Address); !ok {
 			return errTooMany("too_many_from_address", "too many tickets are made from this address; try again later", again)
 		}
-	}
-	if ok, again := s.o.Creates.Allow(caller.Player); !ok {
-		return errTooMany("too_many_requests", "the player makes too many tickets; try again later", again)
 	}
 	return nil
 }
