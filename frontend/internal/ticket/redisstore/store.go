@@ -190,6 +190,7 @@ func (s *Store) Of(ctx context.Context, player string, queues []string) ([]ticke
 		return nil, unavailable(err)
 	}
 	var found []ticket.Ticket
+	var last *ticket.Ticket // that was assigned
 	for i, id := range ids {
 		text, ok := id.(string)
 		if !ok {
@@ -200,9 +201,17 @@ func (s *Store) Of(ctx context.Context, player string, queues []string) ([]ticke
 		case errors.Is(err, ticket.ErrNotFound):
 		case err != nil:
 			return nil, err
-		case t.Has(player) && t.Ended() == played: // else it has changed meanwhile
+		case !t.Has(player): // any more
+		case t.State == ticket.Assigned: // maybe meanwhile
+			if last == nil || t.Updated.After(last.Updated) {
+				last = &t
+			}
+		case !t.Ended() && !played:
 			found = append(found, t)
 		}
+	}
+	if last != nil {
+		found = append(found, *last)
 	}
 	return found, nil
 }
