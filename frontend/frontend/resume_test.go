@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -66,6 +68,31 @@ func TestResume(t *testing.T) {
 	}
 	if resp := b.resume("eve", made.ID, last["id"]); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("eve, with alice's last event: %d", resp.StatusCode)
+	}
+}
+
+// TestResumeAfterRejoin: who has left and come back as somebody better is new.
+func TestResumeAfterRejoin(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "queues.yaml")
+	if err := os.WriteFile(file, []byte("queues:\n- {name: duel, skill: {attribute: skill, window: 5000}, teams: [{name: a, players: 3}, {name: b, players: 3}]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, func(c *settings) { c.Queues, c.PlayQueue = file, "duel" })
+	made := s.do("alice", "POST", "/v1/tickets", `{"queue":"duel","region":"eu","party":{"size":3}}`).ticket(t)
+	join := func(skill int) {
+		t.Helper()
+		s.do("bob", "POST", "/v1/parties/join", fmt.Sprintf(`{"code":%q,"player":{"attributes":{"skill":{"number":%d}}}}`, made.Party.Code, skill)).ticket(t)
+	}
+	join(1000)
+	first := s.events(t.Context(), "alice", made.ID).next()
+	if r := s.do("bob", "DELETE", "/v1/tickets/"+made.ID+"/players/bob", ""); r.code != http.StatusOK {
+		t.Fatalf("leave: %d %s", r.code, r.body)
+	}
+	join(2000)
+	resp := s.resume("alice", made.ID, first["id"])
+	again := &eventStream{t, resp, bufio.NewScanner(resp.Body)}
+	if got := again.next(); !strings.Contains(got["data"], "2000") {
+		t.Errorf("after %v: %v", first, got)
 	}
 }
 

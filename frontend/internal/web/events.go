@@ -16,6 +16,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/frontend/internal/api"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -117,7 +118,9 @@ func eventID(t *torikumiv1.Ticket) string {
 	add(t.GetState().String())
 	add(t.GetReason())
 	for _, p := range t.GetPlayers() {
-		add(p.GetId())
+		// Frontends of two versions may write it in two ways: a client is told twice then.
+		text, _ := proto.MarshalOptions{Deterministic: true}.Marshal(p) // fails for texts that are not UTF-8 alone
+		add(string(text))
 	}
 	add(fmt.Sprint(t.GetParty().GetSize()))
 	for _, id := range t.GetParty().GetMissing() {
