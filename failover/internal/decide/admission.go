@@ -152,12 +152,18 @@ func (d *decision) storm() string {
 
 // unplanned counts the nodes that should be up, and those of them that are down.
 // Those that somebody works on don't count, nor those that have been down for so
-// long that a storm would have passed, and are stood in for.
+// long that a storm would have passed, and are stood in for or need no VM.
 func (d *decision) unplanned() (watched, down int) {
-	stoodIn := map[string]bool{}
+	settled := map[string]bool{}
 	note := func(f *v1.NodeFailover) {
-		if f.Status.Phase == v1.Active && f.Status.ActiveAt != nil && !f.Spec.Drill && d.now.Sub(f.Status.ActiveAt.Time) >= d.set.StormGrace {
-			stoodIn[f.Spec.OnpremNodeName] = true
+		from := f.Status.ActiveAt
+		if f.Status.Phase == v1.Pending && needsNoVM(f) {
+			from = f.Status.NotReadySince
+		} else if f.Status.Phase != v1.Active {
+			return
+		}
+		if from != nil && !f.Spec.Drill && d.now.Sub(from.Time) >= d.set.StormGrace {
+			settled[f.Spec.OnpremNodeName] = true
 		}
 	}
 	note(d.f)
@@ -168,7 +174,7 @@ func (d *decision) unplanned() (watched, down int) {
 		switch {
 		case n.Health == Ready:
 			watched++
-		case !n.Planned && !stoodIn[n.Name]:
+		case !n.Planned && !settled[n.Name]:
 			watched++
 			down++
 		}
