@@ -20,7 +20,7 @@ const taintTimes = 10
 // failures counts the outages of the node that have come to a VM, but for the
 // present one, within the last while.
 func (d *decision) failures() int {
-	n := int(d.st.Relapses)
+	n := d.relapses(d.st)
 	for i := range d.s.Siblings {
 		o := &d.s.Siblings[i]
 		st := &o.Status
@@ -28,7 +28,7 @@ func (d *decision) failures() int {
 			continue
 		}
 		if o.Name == d.f.Spec.Replaces { // the same outage
-			n += int(st.Relapses)
+			n += d.relapses(st)
 			continue
 		}
 		if o.Spec.Replaces != "" {
@@ -37,9 +37,17 @@ func (d *decision) failures() int {
 		if st.CompletedAt == nil || st.ActiveAt == nil || d.now.Sub(st.CompletedAt.Time) >= d.set.FlapWindow {
 			continue
 		}
-		n += 1 + int(st.Relapses)
+		n += 1 + d.relapses(st)
 	}
 	return n
+}
+
+// relapses counts those of a failover, of which the last is not long ago.
+func (d *decision) relapses(st *v1.NodeFailoverStatus) int {
+	if st.RelapsedAt == nil || d.now.Sub(st.RelapsedAt.Time) >= d.set.FlapWindow {
+		return 0
+	}
+	return int(st.Relapses)
 }
 
 // grown doubles a delay for each failure, up to a limit.
