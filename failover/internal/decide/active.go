@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -123,10 +124,11 @@ func (d *decision) tempStands() bool {
 		d.event(Warning, "TempNotReady", fmt.Sprintf("%s: %s", d.st.GCPVMName, d.notReady()))
 	}
 	wait := d.set.JoinTimeout
-	for _, s := range d.onTemp() {
-		if s.InUse() {
-			wait = d.set.MaxWait
+	if slices.ContainsFunc(d.onTemp(), Server.InUse) {
+		if t, ok := d.temp(); ok && t.Ready {
+			return true // no game starts there any more, but those that are played go on
 		}
+		wait = d.set.MaxWait
 	}
 	if d.reached(d.after(d.since(d.st.TempNotReadySince), wait)) {
 		d.giveUp(v1.GaveUpLost, fmt.Sprintf("for %s: %s", wait, d.notReady()))
