@@ -241,12 +241,15 @@ func (r *Reconciler) patchServer(ctx context.Context, a decide.Action) (result, 
 	if a.Kind == decide.ShowServer {
 		label, note = "true", nil
 	}
-	g := &gameserver.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: a.Server.Namespace, Name: a.Server.Name}}
-	return unlessChanged(r.mergePatch(ctx, g, map[string]any{"metadata": map[string]any{
+	meta := map[string]any{
 		"uid": a.Server.UID, "resourceVersion": a.Server.ResourceVersion,
-		"labels":      map[string]any{contract.AllocatableLabel: label},
 		"annotations": map[string]any{gameserver.HiddenAnnotation: note},
-	}}))
+	}
+	if a.Kind == decide.HideServer || !a.Server.Relabelled { // the studio's word stands
+		meta["labels"] = map[string]any{contract.AllocatableLabel: label}
+	}
+	g := &gameserver.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: a.Server.Namespace, Name: a.Server.Name}}
+	return unlessChanged(r.mergePatch(ctx, g, map[string]any{"metadata": meta}))
 }
 
 // deleteServer deletes a server if it is exactly the one that was seen: one

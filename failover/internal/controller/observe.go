@@ -195,17 +195,20 @@ func (r *Reconciler) observeServers(ctx context.Context, s *decide.State) error 
 			return fmt.Errorf("list game servers on %q: %w", name, err)
 		}
 		for i := range all.Items {
-			g := &all.Items[i]
-			_, hidden := g.Annotations[gameserver.HiddenAnnotation]
-			// One that the studio has set to something else is not ours to show again.
-			allocatable := g.Labels[contract.AllocatableLabel] == "true"
-			s.Servers = append(s.Servers, decide.Server{
-				Namespace: g.Namespace, Name: g.Name, UID: g.UID, ResourceVersion: g.ResourceVersion, State: g.Status.State,
-				Node: name, Deleting: g.DeletionTimestamp != nil, Hidden: hidden, Allocatable: allocatable,
-			})
+			s.Servers = append(s.Servers, seenServer(&all.Items[i], name))
 		}
 	}
 	return nil
+}
+
+// seenServer is a game server on a node as decisions see it.
+func seenServer(g *gameserver.GameServer, node string) decide.Server {
+	_, hidden := g.Annotations[gameserver.HiddenAnnotation]
+	label, labelled := g.Labels[contract.AllocatableLabel]
+	return decide.Server{
+		Namespace: g.Namespace, Name: g.Name, UID: g.UID, ResourceVersion: g.ResourceVersion, State: g.Status.State,
+		Node: node, Deleting: g.DeletionTimestamp != nil, Hidden: hidden, Allocatable: label == "true", Relabelled: hidden && labelled,
+	}
 }
 
 // observeRunning counts what runs anywhere: what a drain takes away is counted

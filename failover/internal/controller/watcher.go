@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/gameserver"
 )
 
 // nodePaused on a Node keeps failovers from being made for it: it is being
@@ -26,7 +28,8 @@ import (
 const nodePaused = v1.PausedAnnotation
 
 // Watcher makes a NodeFailover for each watched Node that is not Ready and has
-// none. It makes no other decision; most of them end within the grace.
+// none; most of them end within the grace. Besides, it leaves no server hidden on a
+// Node that is Ready and has none.
 type Watcher struct {
 	opts *Options
 
@@ -51,6 +54,9 @@ func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Resu
 	ready := health(n) == decide.Ready
 	if ready {
 		w.beenReady.Store(n.UID, true)
+		if err := w.show(ctx, n); err != nil {
+			return reconcile.Result{}, err
+		}
 	}
 	if n.Labels[w.opts.WatchedKey] != w.opts.WatchedValue || n.DeletionTimestamp != nil || paused(n) || ready {
 		return reconcile.Result{}, nil
@@ -67,6 +73,43 @@ func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Resu
 		}
 	}
 	return reconcile.Result{}, w.create(ctx, n)
+}
+
+// show gives the servers of a Node that is Ready their label back that nobody else
+// would: the failover that hid them has ended while the Node was down, and it was
+// Ready before there was a next one.
+func (w *Watcher) show(ctx context.Context, n *corev1.Node) error {
+	var all gameserver.GameServerList
+	if err := w.opts.Client.List(ctx, &all, readOnly, client.MatchingFields{byNode: n.Name}); err != nil {
+		return fmt.Errorf("list game servers on %q: %w", n.Name, err)
+	}
+	var hidden []decide.Server
+	for i := range all.Items {
+		if g := seenServer(&all.Items[i], n.Name); g.Hidden && !g.Deleting {
+			hidden = append(hidden, g)
+		}
+	}
+	if len(hidden) == 0 || w.opts.DryRun {
+		return nil
+	}
+	for _, r := range []client.Reader{w.opts.Client, w.opts.Live} {
+		var all v1.NodeFailoverList
+		if err := r.List(ctx, &all, readOnly); err != nil {
+			return fmt.Errorf("list failovers: %w", err)
+		}
+		if slices.ContainsFunc(all.Items, func(f v1.NodeFailover) bool {
+			return f.Status.Phase != v1.Completed && !f.Spec.Drill && f.Spec.OnpremNodeName == n.Name || f.Status.GCPVMName == n.Name
+		}) {
+			return nil // it knows better
+		}
+	}
+	for _, g := range hidden {
+		if _, err := NewReconciler(w.opts).patchServer(ctx, decide.Action{Kind: decide.ShowServer, Server: g}); err != nil {
+			return fmt.Errorf("show game server %s/%s: %w", g.Namespace, g.Name, err)
+		}
+		w.opts.Log.Info("no failover hides the game server any more: it is shown", "gameserver", g.Namespace+"/"+g.Name, "node", n.Name)
+	}
+	return nil
 }
 
 func (w *Watcher) open(ctx context.Context, r client.Reader, node string) (bool, error) {

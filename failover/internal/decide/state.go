@@ -97,6 +97,8 @@ type Server struct {
 	Hidden bool
 	// Allocatable: it has the label.
 	Allocatable bool
+	// Relabelled: somebody else has set the label since it was hidden.
+	Relabelled bool
 }
 
 // InUse reports whether players are in it, or about to be.
