@@ -15,8 +15,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -139,12 +141,20 @@ func (d *decision) recall() {
 	if r == nil || d.st.Recorded != nil {
 		return
 	}
-	// Whoever makes a failover writes its record too.
-	labels := maps.Clone(r.Labels)
+	// Whoever makes a failover writes its record too. A Node that is to get back what
+	// none can have would refuse the rest as well.
+	labels, annotations := maps.Clone(r.Labels), maps.Clone(r.Annotations)
 	maps.DeleteFunc(labels, func(k, v string) bool {
 		return len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0
 	})
-	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: labels, Annotations: r.Annotations, Taints: r.Taints, Unschedulable: r.Unschedulable}
+	maps.DeleteFunc(annotations, func(k, _ string) bool {
+		return len(validation.IsQualifiedName(strings.ToLower(k))) > 0 || wellKnown(k)
+	})
+	taints := slices.DeleteFunc(slices.Clone(r.Taints), func(t corev1.Taint) bool {
+		effects := []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}
+		return len(validation.IsQualifiedName(t.Key)) > 0 || len(validation.IsValidLabelValue(t.Value)) > 0 || !slices.Contains(effects, t.Effect) || wellKnown(t.Key)
+	})
+	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: labels, Annotations: annotations, Taints: taints, Unschedulable: r.Unschedulable}
 	if d.st.FailedAt == nil && !r.FailedAt.IsZero() {
 		d.st.FailedAt = v1.At(r.FailedAt)
 		d.st.NotReadySince = d.st.FailedAt.DeepCopy()
