@@ -50,7 +50,7 @@ type Config struct {
 	Capacity        int             `flag:"capacity" default:"0" rule:"not negative" help:"Most players at a time; 0: as many as the roster has, any number without one."`
 	NoShowTimeout   time.Duration   `flag:"no-show-timeout" default:"2m" rule:"positive" help:"The server ends if nobody has come so long after its allocation."`
 	EmptyTimeout    time.Duration   `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long the server stays after its last player has left."`
-	PresenceTimeout time.Duration   `flag:"presence-timeout" default:"30s" rule:"positive" help:"A player whom the server has not named for so long, in what it reports of who is there, is taken for gone."`
+	PresenceTimeout time.Duration   `flag:"presence-timeout" default:"30s" rule:"positive" help:"A player who has been missing for so long from what the server reports of who is there is taken for gone."`
 	LongestMatch    time.Duration   `flag:"longest-match" default:"24h" rule:"not negative" help:"The server ends so long after its allocation, whoever is there; 0s: never. It bounds servers that neither report who is there nor who leaves."`
 }
 

@@ -58,10 +58,8 @@ type Controller struct {
 	mu    sync.Mutex // guards the journal too
 	state State
 	fresh bool // no token can have been spent before this process
-	// begun is when this process took the allocation over; confirmed, by admission, when the
-	// game server last named a stay.
-	begun     time.Time
-	confirmed map[string]time.Time
+	// missing, by admission, is since when no report of the game server has named a stay.
+	missing map[string]time.Time
 }
 
 // New makes a controller that lets nobody in before it has observed a server.
@@ -138,7 +136,7 @@ func (c *Controller) begin(e Event, v watch.View, match string) {
 	c.recorded.Record(err)
 	s.Phase = s.Phase.Next(e)
 	s.Presence, s.Roster, s.Expected = c.o.Journal.Presence(), nil, nil
-	c.begun, c.confirmed = c.o.Now(), map[string]time.Time{}
+	c.missing = nil
 	if restored {
 		c.o.Logger.Info("presence restored", "match", match, "present", len(s.Presence.Present), "departed", len(s.Presence.Departed))
 	}

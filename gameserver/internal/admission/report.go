@@ -39,10 +39,10 @@ type Reported struct {
 }
 
 // Report takes in who is there for a match, by the word of the game server. A stay
-// lapses when a report does not name it and none has for Policy.Presence; a report
-// that names it later brings it back. So no stay ends because nothing is heard: a
-// server that has no time to report, or a gate that was away, costs nobody their place.
-// The error is a [*Refusal].
+// lapses when reports have not named it for Policy.Presence, from the first that does
+// not; a report that names it later brings it back. So no stay ends because nothing is
+// heard: a server that has no time to report, or to read the gate's answers before it
+// reports, or a gate that was away, costs nobody their place. The error is a [*Refusal].
 func (c *Controller) Report(ctx context.Context, match string, stays []Stay) (Reported, error) {
 	if err := c.Await(ctx); err != nil {
 		return Reported{}, err
@@ -54,44 +54,34 @@ func (c *Controller) Report(ctx context.Context, match string, stays []Stay) (Re
 		return Reported{}, refuse(token.ReasonWrongMatch, "the server is not, or no longer, there for this match", nil)
 	}
 	var r Reported
+	named := make(map[string]bool, len(stays))
 	for _, stay := range stays {
 		if reason := c.confirm(stay, now); reason != "" {
 			r.Refused = append(r.Refused, RefusedStay{Stay: stay, Reason: reason})
+			continue
 		}
+		named[stay.Admission] = true
 	}
+	missing := make(map[string]time.Time)
 	for name, p := range s.Presence.Present {
-		if now.Sub(c.heard(p)) < c.o.Policy.Presence {
+		if named[p.Admission] {
+			continue
+		}
+		since, before := c.missing[p.Admission]
+		if !before {
+			since = now
+		}
+		if now.Sub(since) < c.o.Policy.Presence {
+			missing[p.Admission] = since
 			continue
 		}
 		r.Lapsed++
 		c.recorded.Record(c.o.Journal.Depart(name, now, true))
 		c.o.Logger.Warn("player has lapsed: the game server no longer names them, and has not said that they left", "player", name, "match", match)
 	}
-	c.forget()
+	c.missing = missing
 	c.wake()
 	return r, nil
-}
-
-// forget drops what is known of stays that are over; mu is held.
-func (c *Controller) forget() {
-	here := map[string]time.Time{}
-	for _, p := range c.state.Presence.Present {
-		if t, ok := c.confirmed[p.Admission]; ok {
-			here[p.Admission] = t
-		}
-	}
-	c.confirmed = here
-}
-
-// heard returns when the player was last known to be here; mu is held.
-func (c *Controller) heard(p journal.Player) time.Time {
-	last := p.Since
-	for _, t := range []time.Time{c.confirmed[p.Admission], c.begun} {
-		if t.After(last) {
-			last = t
-		}
-	}
-	return last
 }
 
 // confirm takes a stay for one that goes on, or returns why it does not; mu is held.
@@ -101,7 +91,6 @@ func (c *Controller) confirm(stay Stay, now time.Time) token.Reason {
 	gone, departed := s.Presence.Departed[stay.Player]
 	switch {
 	case present && here.Admission == stay.Admission:
-		c.confirmed[stay.Admission] = now
 		return ""
 	case present:
 		return ReasonSuperseded
@@ -127,6 +116,5 @@ func (c *Controller) confirm(stay Stay, now time.Time) token.Reason {
 // bringBack makes a player present, by the word of the game server; mu is held.
 func (c *Controller) bringBack(p journal.Player) {
 	c.recorded.Record(c.o.Journal.Return(p))
-	c.confirmed[p.Admission] = p.Since
 	c.o.Logger.Info("player is here, says the game server", "player", p.Player, "match", c.state.Presence.Match)
 }

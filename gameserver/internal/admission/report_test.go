@@ -121,6 +121,7 @@ func (h *presenceHarness) do(event string) {
 			h.t.Fatal(err)
 		}
 	case "lapse":
+		h.report()
 		h.now = h.now.Add(policy.Presence)
 		h.report()
 	case "return":
@@ -150,6 +151,7 @@ func (h *presenceHarness) state() string {
 func TestLapse(t *testing.T) {
 	h := newPresenceHarness(t, "ann", "bob")
 	ann, bob := h.admit("ann"), h.admit("bob")
+	h.report(ann)
 	h.now = h.now.Add(policy.Presence - 1)
 	h.report(ann)
 	h.expectPresent("a moment before the time", "ann bob")
@@ -167,6 +169,24 @@ func TestLapse(t *testing.T) {
 		t.Errorf("bob is there after all: %s", got)
 	}
 	h.expectPresent("bob is there after all", "ann bob")
+}
+
+// TestBusyServer: a game server that has loaded a level for minutes reports before it has
+// read the gate's answers. That ends nobody's stay, and not the server.
+func TestBusyServer(t *testing.T) {
+	h := newPresenceHarness(t, "ann", "bob")
+	h.report()
+	ann, bob := h.admit("ann"), h.admit("bob")
+	h.now = h.now.Add(10 * policy.Presence)
+	h.report()
+	h.expectPresent("the first report after the admission", "ann bob")
+	if plan, _ := h.c.decide(); plan.End != "" {
+		t.Errorf("the server ends: %s", plan.End)
+	}
+	h.report(ann, bob)
+	h.now = h.now.Add(10 * policy.Presence) // busy once more
+	h.report(ann)
+	h.expectPresent("the first report without bob", "ann bob")
 }
 
 // TestLapseEndsTheServer: of two players one drops without a word, the other leaves.
@@ -235,6 +255,7 @@ func newPresenceHarnessFresh(t *testing.T) *presenceHarness {
 func TestPresenceAfterRestart(t *testing.T) {
 	h := newPresenceHarness(t, "ann", "bob", "cid")
 	ann, bob, cid := h.admit("ann"), h.admit("bob"), h.admit("cid")
+	h.report(ann, bob)
 	h.now = h.now.Add(policy.Presence)
 	h.report(ann, bob)
 	h.expectPresent("cid has lapsed", "ann bob")
