@@ -328,8 +328,14 @@ func (w *harness) deleteServer(f *v1.NodeFailover, seen decide.Server) {
 	w.changes++
 }
 
-// withdrawn checks that what went before has been replaced, and lets the fleet
-// replace this one too.
+// batch is how many servers a drain has withdrawn at one instant, and before it.
+type batch struct {
+	at           time.Time
+	size, before int
+}
+
+// withdrawn checks that what went before has been replaced and that no more go at
+// once than that were, and lets the fleet replace this one too.
 func (w *harness) withdrawn(f *v1.NodeFailover, sv *server) {
 	n := w.nodes[f.Spec.OnpremNodeName]
 	limit := f.Status.DrainStartedAt.Add(min(w.set.ReturnTimeout, w.set.MaxWait))
@@ -339,6 +345,14 @@ func (w *harness) withdrawn(f *v1.NodeFailover, sv *server) {
 				w.broken("%s is withdrawn although one that went before has no replacement", sv.Name)
 			}
 		}
+		b := w.batches[f.UID]
+		if !b.at.Equal(w.now) {
+			b = batch{at: w.now, before: b.before + b.size}
+		}
+		if b.size++; b.size > max(1, b.before) {
+			w.broken("%d servers are withdrawn at once, and %d went before", b.size, b.before)
+		}
+		w.batches[f.UID] = b
 	}
 	w.waiting = append(w.waiting, waiting{node: f.Spec.OnpremNodeName, cpu: sv.cpu, by: f.UID, at: w.now})
 }

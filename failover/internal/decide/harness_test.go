@@ -32,6 +32,7 @@ type harness struct {
 	vms       map[string]*machine // by name and zone
 	waiting   []waiting           // game servers that pend
 	cpu       int64               // what each new server requests (milli)
+	batches   map[types.UID]batch // of servers that were withdrawn, by failover
 	spent     map[types.UID]int64 // what VMs that are gone have cost (millionths)
 	turned    bool                // the clock was: what a VM has cost by then is not known
 	requests  map[string]string   // request id → zone/name
@@ -142,7 +143,7 @@ func settings() decide.Settings {
 func newHarness() *harness {
 	t0 := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	return &harness{
-		set: settings(), cpu: 500, spent: map[types.UID]int64{}, now: t0, start: t0, apiHealthySince: t0,
+		set: settings(), cpu: 500, batches: map[types.UID]batch{}, spent: map[types.UID]int64{}, now: t0, start: t0, apiHealthySince: t0,
 		nodes: map[string]*node{}, temps: map[string]*temp{}, servers: map[string]*server{},
 		vms: map[string]*machine{}, requests: map[string]string{}, tokens: map[string]time.Time{}, memory: map[string]bool{}, records: map[types.UID]*decide.Record{},
 		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{},
