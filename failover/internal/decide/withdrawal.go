@@ -20,7 +20,7 @@ func (d *decision) withdraw() {
 }
 
 // withdrawTemp does the same for the temporary node, and shows its servers again
-// once it is Ready, if it is not drained.
+// once it is Ready, if they have not to leave it.
 func (d *decision) withdrawTemp() {
 	t, ok := d.temp()
 	if !ok || d.st.SharesWith != "" || d.st.GCPVMName == "" {
@@ -30,8 +30,14 @@ func (d *decision) withdrawTemp() {
 		d.hide(d.st.GCPVMName)
 		return
 	}
-	if d.st.DrainStartedAt == nil && (d.st.VM == nil || d.st.VM.GaveUp == "") {
+	if d.st.VM != nil && d.st.VM.GaveUp != "" {
+		return
+	}
+	switch {
+	case d.st.DrainStartedAt == nil:
 		d.show(d.onTemp())
+	case d.gated(): // those that wait for their replacements may be the only ones
+		d.show(slices.DeleteFunc(d.onTemp(), func(s Server) bool { return !s.isReady() }))
 	}
 }
 
