@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -141,7 +142,7 @@ func (d *decision) calm() bool {
 	if d.answered(v1.ProceedAnnotation) || d.parent != nil && d.parent.On(v1.ProceedAnnotation) && !d.parent.Status.AnswersSpent || down < d.set.StormNodes || float64(down) < d.set.StormShare*float64(watched) {
 		return true
 	}
-	return d.down() && d.reached(d.after(d.since(d.st.NotReadySince), d.set.StormGrace))
+	return d.down() && d.reached(d.after(d.unreachable(), d.set.StormGrace))
 }
 
 func (d *decision) storm() string {
@@ -158,7 +159,7 @@ func (d *decision) unplanned() (watched, down int) {
 	note := func(f *v1.NodeFailover) {
 		from := f.Status.ActiveAt
 		if f.Status.Phase == v1.Pending && needsNoVM(f) {
-			from = f.Status.NotReadySince
+			from = cmp.Or(f.Status.UnreachableSince, f.Status.NotReadySince) // who has fallen silent now is down now
 		} else if f.Status.Phase != v1.Active {
 			return
 		}
