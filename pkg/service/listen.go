@@ -15,6 +15,9 @@ const (
 	// portPause is the time between two tries, of which there are some for
 	// portRetry.
 	portPause = 100 * time.Millisecond
+	// silence is how long the other end of a connection may acknowledge nothing that was
+	// sent to it.
+	silence = 30 * time.Second
 	// addressInUse and excludedPort are Windows's errors for a port that is taken,
 	// and for one that it keeps from programs.
 	addressInUse = syscall.Errno(10048)
@@ -24,8 +27,28 @@ const (
 // Listen listens on a TCP address. If the port is taken, the error says by whom,
 // as far as the system tells. It tries again for portRetry unless that is another
 // server: a connection from this machine may have the port, and soon give it back.
+//
+// On Linux a connection ends whose other end is silent for 30 s. Else the kernel sends
+// again what was written for a quarter of an hour, and a client whose machine has lost
+// its power or its network would seem to wait for as long.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
-	return listen(ctx, func() (net.Listener, error) { return net.Listen("tcp", addr) })
+	l, err := listen(ctx, func() (net.Listener, error) { return net.Listen("tcp", addr) })
+	if err != nil {
+		return nil, err
+	}
+	return listener{l}, nil
+}
+
+// listener ends silent connections. They do not inherit that from a listener for
+// Multipath TCP, which those of net are.
+type listener struct{ net.Listener }
+
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		endSilence(tcp)
+	}
+	return conn, err
 }
 
 func listen(ctx context.Context, try func() (net.Listener, error)) (net.Listener, error) {

@@ -3,12 +3,14 @@ package service
 import (
 	"bufio"
 	"encoding/hex"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -41,6 +43,21 @@ func collide(local, wanted netip.AddrPort) bool {
 	have, want := local.Addr(), wanted.Addr()
 	return local.Port() == wanted.Port() &&
 		(have == want || !want.IsValid() || want.IsUnspecified() || have.IsUnspecified() && (have.Is6() || want.Is4()))
+}
+
+// tcpUserTimeout is TCP_USER_TIMEOUT of tcp(7), which package syscall does not have for
+// all machines.
+const tcpUserTimeout = 0x12
+
+// endSilence has a connection end after silence. If it cannot, all works but that.
+func endSilence(conn *net.TCPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return // it is closed
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(silence.Milliseconds()))
+	})
 }
 
 type socket struct {

@@ -3,6 +3,7 @@
 package service
 
 import (
+	"net"
 	"net/netip"
 	"time"
 )
@@ -16,3 +17,6 @@ func portHolder(netip.AddrPort) holder { return holder{} }
 
 // owner knows nothing either.
 func owner(string) (program string, pid int) { return "", 0 }
+
+// endSilence does nothing: how long a silent connection lasts is the system's.
+func endSilence(*net.TCPConn) {}
