@@ -56,6 +56,15 @@ func core(t *testing.T, name string) string {
 // TestUnrealServer: players and intruders of the demo on the plugin's server side.
 func TestUnrealServer(t *testing.T) { play(t, core(t, "server")) }
 
+// TestUnrealStall: a server that loads a level for minutes does not take its own silence
+// for the gate's.
+func TestUnrealStall(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), core(t, "stall"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // unrealHarness is a suite whose game servers are the plugin's server side.
 type unrealHarness struct {
 	t       *testing.T

@@ -28,8 +28,11 @@ func (u *Server) keepReporting(ctx context.Context) {
 		}
 		gate.Record(err)
 		u.mu.Lock()
-		if err == nil {
-			u.gateSeen = u.o.Now()
+		switch {
+		case err == nil:
+			u.gateAway = time.Time{}
+		case u.gateAway.IsZero():
+			u.gateAway = u.o.Now()
 		}
 		u.mu.Unlock()
 	}
@@ -73,12 +76,15 @@ func (u *Server) reportPresence(ctx context.Context) error {
 	return nil
 }
 
-// GateLost returns for how long the gate has given no answer to reports; it is less
-// than the interval between them while the gate answers.
+// GateLost returns for how long reports have got no answer from the gate; 0 while it
+// answers. That no report was made, as the machine stood still, says nothing of the gate.
 func (u *Server) GateLost() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.o.Now().Sub(u.gateSeen)
+	if u.gateAway.IsZero() {
+		return 0
+	}
+	return u.o.Now().Sub(u.gateAway)
 }
 
 // Empty reports whether nobody is here.

@@ -86,7 +86,7 @@ type Server struct {
 	clearing  bool              // newcomers have to wait until that is cleared up
 	ended     string            // the match that was over last
 	match     string            // of the last admission
-	gateSeen  time.Time         // when it last answered a report, or the server was made
+	gateAway  time.Time         // since when it answers no reports; zero: it does
 	closed    bool
 }
 
@@ -109,7 +109,7 @@ func New(o Options) *Server {
 		o: o, secret: []byte(rand.Text()), joins: make(chan *pending, o.MaxPending), departing: make(chan struct{}, 1),
 		sessions: map[netip.AddrPort]*session{}, players: map[string]*session{},
 		pending: map[netip.AddrPort]*pending{}, perIP: map[netip.Addr]int{}, leavers: map[string]string{},
-		strangers: newLimiter(o.StrangerRate), joinRate: newLimiter(o.StrangerRate), gateSeen: o.Now(),
+		strangers: newLimiter(o.StrangerRate), joinRate: newLimiter(o.StrangerRate),
 	}
 }
 

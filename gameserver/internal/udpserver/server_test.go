@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,6 +183,53 @@ func TestAdmissionOfAnEndedMatch(t *testing.T) {
 	a.Change("", "m") // it begins anew
 	_, _ = c.Write([]byte("JOIN bob"))
 	eventually.True(t, "bob is let in", func() bool { return len(a.Players()) == 1 })
+}
+
+// awayGate gives no answer to reports while it is away.
+type awayGate struct {
+	fakeGate
+	away atomic.Bool
+}
+
+func (g *awayGate) Roster(context.Context) (gateapi.Roster, error) {
+	if g.away.Load() {
+		return gateapi.Roster{}, errors.New("away")
+	}
+	return gateapi.Roster{}, nil
+}
+
+// TestGateLost: only reports without an answer say that the gate is away, not time that
+// has passed without reports.
+func TestGateLost(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var passed atomic.Int64
+	g, start := new(awayGate), time.Now()
+	a := New(Options{
+		Conn: conn, Gate: g, Idle: time.Minute, GateTimeout: time.Minute, PresenceInterval: time.Millisecond, MaxPending: 8, MaxPendingPerIP: 6,
+		StrangerRate: 1000, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return start.Add(time.Duration(passed.Load())) },
+	})
+	still := func(when string) {
+		passed.Add(int64(time.Hour))
+		if lost := a.GateLost(); lost != 0 {
+			t.Errorf("%s: the gate counts as lost for %v", when, lost)
+		}
+	}
+	still("before the first report")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	g.away.Store(true)
+	eventually.True(t, "the gate is lost", func() bool { passed.Add(int64(time.Second)); return a.GateLost() >= time.Minute })
+	g.away.Store(false)
+	eventually.True(t, "the gate is back", func() bool { return a.GateLost() == 0 })
+	still("while the gate answers")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestChange: the gate may know of the next match before the server does.

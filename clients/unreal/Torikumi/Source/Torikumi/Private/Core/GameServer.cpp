@@ -19,9 +19,7 @@ std::string StayJson(const std::string& Player, const std::string& Admission) {
 
 }  // namespace
 
-GameServer::GameServer(Transport& Use, const Options& Chosen, const Events& Listener) : World(Use), Set(Chosen), On(Listener) {
-	GateHeard = World.Now();
-}
+GameServer::GameServer(Transport& Use, const Options& Chosen, const Events& Listener) : World(Use), Set(Chosen), On(Listener) {}
 
 Request GameServer::ToGate(const std::string& Method, const std::string& Path, const std::string& Content) const {
 	Request Out;
@@ -79,7 +77,7 @@ void GameServer::Decided(ConnectionId Who, const Response& Answer) {
 	if (Found == Visits.end()) return;
 	Visit& V = Found->second;
 	V.Sent = false;
-	if (Answer.Status > 0) GateHeard = World.Now();
+	Heard(Answer);
 	Json Document;
 	const bool Readable = Json::Parse(Answer.Body, Document);
 	if (Answer.Status == 200 && Readable && !Document["admission"].Text().empty()) {
@@ -178,8 +176,8 @@ void GameServer::TellDepartures(double Time) {
 		World.Send(ToGate("POST", "/v1/departures", StayJson(D.Player, Admission)), Alive.Guard([this, Which = Admission](const Response& Answer) {
 			const auto Found = Departures.find(Which);
 			if (Found == Departures.end()) return;
+			Heard(Answer);
 			if (Answer.Status == 204 || Answer.Status == 404) {
-				GateHeard = World.Now();
 				Departures.erase(Found);
 				return;
 			}
@@ -204,7 +202,7 @@ void GameServer::TellPresence(double Time) {
 }
 
 void GameServer::TakePresence(const Response& Answer) {
-	if (Answer.Status > 0) GateHeard = World.Now();
+	Heard(Answer);
 	Json Document;
 	if (Answer.Status != 200 || !Json::Parse(Answer.Body, Document)) return;
 	for (const Json& Stay : Document["refused"].Items()) {
@@ -225,7 +223,7 @@ void GameServer::LookAtRoster(double Time) {
 	Out.Headers.clear();
 	World.Send(Out, Alive.Guard([this](const Response& Answer) {
 		AskingRoster = false;
-		if (Answer.Status > 0) GateHeard = World.Now();
+		Heard(Answer);
 		Json Document;
 		if (Answer.Status != 200 || !Json::Parse(Answer.Body, Document)) return;
 		const std::string& State = Document["state"].Text();
@@ -262,9 +260,20 @@ void GameServer::SpeakToAgones(double Time) {
 	}
 }
 
+// Heard takes note of whether the gate has answered. Nothing is concluded from hearing
+// nothing: a game thread that stands still hears nobody.
+void GameServer::Heard(const Response& Answer) {
+	if (Answer.Status > 0) {
+		GateAway = false;
+	} else if (!GateAway) {
+		GateAway = true;
+		GateAwaySince = World.Now();
+	}
+}
+
 // A gate that stays away lets nobody in, and nobody else would end the server.
 void GameServer::EndWithoutGate(double Time) {
-	if (!Ready || Time - GateHeard < Set.GateLost || Players() > 0 || AskingShutdown || Time < ShutdownDue) return;
+	if (!Ready || !GateAway || Time - GateAwaySince < Set.GateLost || Players() > 0 || AskingShutdown || Time < ShutdownDue) return;
 	AskingShutdown = true;
 	ShutdownDue = Time + ShutdownInterval;
 	World.Send(ToSdk("/shutdown"), Alive.Guard([this](const Response&) { AskingShutdown = false; }));

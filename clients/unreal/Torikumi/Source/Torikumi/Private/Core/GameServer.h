@@ -85,7 +85,10 @@ private:
 	std::map<std::string, Departure> Departures;  // by admission
 	std::string MatchId;
 	bool Ready = false, ReadyUnclear = false, AskingReady = false, Allocated = false, AskingRoster = false, AskingPresence = false, AskingShutdown = false;
-	double ReadyDue = 0, HealthDue = 0, RosterDue = 0, PresenceDue = 0, ShutdownDue = 0, GateHeard = 0;
+	double ReadyDue = 0, HealthDue = 0, RosterDue = 0, PresenceDue = 0, ShutdownDue = 0;
+	// GateAway: since then requests to the gate have got no answer.
+	bool GateAway = false;
+	double GateAwaySince = 0;
 	Backoff ReadyPause;
 	Lifetime Alive;
 
@@ -98,6 +101,7 @@ private:
 	void TellPresence(double Time);
 	void TakePresence(const Response& Answer);
 	void LookAtRoster(double Time);
+	void Heard(const Response& Answer);
 	void SpeakToAgones(double Time);
 	void EndWithoutGate(double Time);
 	Request ToGate(const std::string& Method, const std::string& Path, const std::string& Content) const;
