@@ -306,7 +306,7 @@ func (r *Reconciler) createFailover(ctx context.Context, f *v1.NodeFailover, nam
 	}
 	if f.Status.Recorded != nil && f.Status.NotReadySince != nil {
 		was := f.Status.Recorded
-		record, err := json.Marshal(decide.Record{
+		record, err := encodeRecord(decide.Record{
 			UID: was.UID, Labels: was.Labels, Annotations: was.Annotations, Taints: was.Taints, Unschedulable: was.Unschedulable, FailedAt: f.Status.NotReadySince.Time,
 		})
 		if err != nil {

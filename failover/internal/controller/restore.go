@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -16,6 +17,21 @@ import (
 // maxAnnotation is the longest annotation that is recorded: what is longer is some
 // program's state and not an operator's word.
 const maxAnnotation = 1 << 10
+
+// maxRecord is the longest record with annotations: it stands in an annotation
+// itself, and all of an object's have 256 KiB.
+const maxRecord = 128 << 10
+
+// encodeRecord leaves the annotations out if they are too many: that the failover
+// is made matters more.
+func encodeRecord(r decide.Record) ([]byte, error) {
+	data, err := json.Marshal(r)
+	if len(data) > maxRecord {
+		r.Annotations = nil
+		return json.Marshal(r)
+	}
+	return data, err
+}
 
 // kubernetes reports whether a key is Kubernetes's own.
 func kubernetes(key string) bool {

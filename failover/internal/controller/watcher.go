@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -130,7 +129,7 @@ func (w *Watcher) create(ctx context.Context, n *corev1.Node) error {
 	if err := w.opts.Live.Get(ctx, client.ObjectKeyFromObject(n), &whole); err != nil || whole.UID != n.UID {
 		whole = *n // it may be gone by now
 	}
-	record, err := json.Marshal(decide.Record{
+	record, err := encodeRecord(decide.Record{
 		UID: n.UID, Labels: n.Labels, FailedAt: w.opts.Clock.Now(),
 		Annotations: ownAnnotations(whole.Annotations), Taints: ownTaints(whole.Spec.Taints), Unschedulable: whole.Spec.Unschedulable,
 	})
