@@ -13,7 +13,7 @@ import (
 // the first moment on. That is undone when the node is Ready again (reveal), so it
 // waits neither for the grace nor for a storm to pass.
 func (d *decision) withdraw() {
-	if d.f.Spec.ParentFailover != "" || !d.down() || d.s.Node.Health == Ready || d.deleting() || d.next() != nil {
+	if d.f.Spec.ParentFailover != "" || !d.down() || d.s.Node.Health == Ready || d.deleting() && !d.s.Node.Watched || d.next() != nil {
 		return
 	}
 	d.hide(d.f.Spec.OnpremNodeName)
