@@ -99,3 +99,31 @@ func TestQueuesAreReloaded(t *testing.T) {
 		t.Errorf("assigned: %+v", got)
 	}
 }
+
+// TestQueueShrinks: nobody joins a party that would be too large for its queue as that
+// is now; who is in it already can search.
+func TestQueueShrinks(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "queues.yaml")
+	write := func(size string) {
+		t.Helper()
+		text := "queues:\n- {name: raid, skill: {attribute: elo, window: 100}, teams: [{name: a, players: 3}, {name: b, players: 3}]}\n"
+		if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "3", size)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("3")
+	s := start(t, func(c *settings) { c.Queues, c.PlayQueue = file, "raid" })
+	gather := func(player string) reply {
+		return s.do(player, "POST", "/v1/tickets", `{"queue":"raid","region":"eu","party":{"size":3}}`)
+	}
+	made := gather("alice").ticket(t)
+	write("2")
+	eventually.True(t, "the queue is smaller", func() bool { return strings.Contains(gather("eve").body, "at most 2 in queue") })
+	s.join("bob", made.Party.Code).ticket(t)
+	if r := s.join("carol", made.Party.Code); r.code != 404 {
+		t.Errorf("carol: %d %s", r.code, r.body)
+	}
+	if got := s.do("alice", "POST", "/v1/tickets/"+made.ID+"/start", "").ticket(t); got.State != "SEARCHING" || len(got.Players) != 2 {
+		t.Errorf("started: %+v", got)
+	}
+}

@@ -88,8 +88,8 @@ func (s *Service) JoinParty(ctx context.Context, caller Caller, req *torikumiv1.
 // and returns that one with what their token says.
 func (s *Service) checkJoin(t *ticket.Ticket, caller Caller, player *torikumiv1.Player) (*torikumiv1.Player, error) {
 	queue, ok := s.o.Queues.Current().Get(t.Queue)
-	if !ok {
-		return nil, errNoParty() // it cannot be played any more
+	if !ok || len(t.Players) >= queue.MaxParty() {
+		return nil, errNoParty() // it cannot be played any more, or not by so many
 	}
 	var all, own violations
 	player = trust(&own, "player", &queue, caller, player)
