@@ -28,7 +28,10 @@ func (b *between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		if f := b.f; f != nil && cmd.Name() == b.name {
+		if cmd.Name() != b.name { // which the store sends beside the calls
+			return err
+		}
+		if f := b.f; f != nil {
 			b.f = nil
 			f()
 		}
