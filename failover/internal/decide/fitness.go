@@ -37,7 +37,7 @@ func (d *decision) unfit(t Temp) string {
 		return fmt.Sprintf("no game server is scheduled there because of its taints %s; --tolerated-taints names those that do not matter", strings.Join(slices.Compact(foreign), ", "))
 	case vm.ExternalIP != "" && !t.ExternalIP:
 		return fmt.Sprintf("players cannot reach it: the VM has the address %s, and the Node no ExternalIP", vm.ExternalIP)
-	case d.set.NeedExternalIP && d.st.SharesWith == "" && vm.State != "" && !t.ExternalIP:
+	case d.set.NeedExternalIP && d.st.SharesWith == "" && !t.ExternalIP:
 		return "players cannot reach it: the Node has no ExternalIP"
 	case size != nil && t.MilliCPU > 0 && (size.CPU.MilliValue() > t.MilliCPU || size.Memory.Value() > t.Memory):
 		cpu, memory := v1.Milli(t.MilliCPU), v1.Bytes(t.Memory)

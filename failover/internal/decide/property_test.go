@@ -137,6 +137,8 @@ func play(t *rapid.T) {
 	w.set.EmptyStartsVM = rapid.Bool().Draw(t, "empty starts VM")
 	w.set.StabilityMax = rapid.SampledFrom([]time.Duration{time.Minute, 8 * time.Minute}).Draw(t, "stability max")
 	w.set.TaintGrace = rapid.SampledFrom([]time.Duration{0, 2 * time.Minute}).Draw(t, "taint grace")
+	// Else nobody knows, while no read of the VM comes back, that its Node needs one.
+	w.set.NeedExternalIP = true
 	w.set.FalseStartsVM = rapid.Bool().Draw(t, "false starts VM")
 	w.set.Fencing = rapid.SampledFrom([]decide.Fencing{decide.FenceNone, decide.FenceWebhook, decide.FenceManual}).Draw(t, "fencing")
 	names := []string{"worker-1", "worker-10", "worker-2"}

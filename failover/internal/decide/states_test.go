@@ -296,9 +296,10 @@ func TestUnfit(t *testing.T) {
 	vm := decide.VM{Presence: decide.VMPresent, Instance: cloud.Instance{State: cloud.Running, ExternalIP: "203.0.113.9"}}
 	well := decide.Temp{Exists: true, Ready: true, ExternalIP: true, MilliCPU: 3500, Memory: 1 << 34}
 	for name, tt := range map[string]struct {
-		spoil func(*decide.Temp)
-		set   func(*decide.Settings)
-		want  string
+		spoil  func(*decide.Temp)
+		set    func(*decide.Settings)
+		unread bool // the cloud does not say what the VM has
+		want   string
 	}{
 		"well":            {},
 		"not reported":    {spoil: func(t *decide.Temp) { t.MilliCPU, t.Memory = 0, 0 }},
@@ -307,6 +308,7 @@ func TestUnfit(t *testing.T) {
 		"one is":          {spoil: func(t *decide.Temp) { t.Taints = []string{"a", "b"} }, set: func(s *decide.Settings) { s.ToleratedTaints = []string{"a"} }, want: "its taints b;"},
 		"uninitialised":   {spoil: func(t *decide.Temp) { t.Uninitialised = true }, want: "--init-nodes"},
 		"no address":      {spoil: func(t *decide.Temp) { t.ExternalIP = false }, want: "players cannot reach it"},
+		"none, unread":    {spoil: func(t *decide.Temp) { t.ExternalIP = false }, unread: true, set: func(s *decide.Settings) { s.NeedExternalIP = true }, want: "players cannot reach it"},
 		"too little CPU":  {spoil: func(t *decide.Temp) { t.MilliCPU = 400 }, want: "no game server fits there: it has 400m CPU"},
 		"too little room": {spoil: func(t *decide.Temp) { t.Memory = 1 << 20 }, want: "no game server fits there"},
 	} {
@@ -321,6 +323,10 @@ func TestUnfit(t *testing.T) {
 			}
 			if tt.set != nil {
 				tt.set(&set)
+			}
+			vm := vm
+			if tt.unread {
+				vm = decide.VM{}
 			}
 			p := decide.Decide(&set, &decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: temp, VM: vm}, noon)
 			c := meta.FindStatusCondition(p.Status.Conditions, v1.NodeJoined)
