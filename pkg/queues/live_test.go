@@ -276,8 +276,10 @@ func TestLiveSeesAConfigMapWhole(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	// Outside the bubble, where a reading takes time.
-	tokens, exchanges := make(chan struct{}, 1), make(chan int)
+	// Outside the bubble, where a reading takes time. A token is taken when the exchange
+	// before has been made: three of them within two readings, which no ConfigMap does
+	// in half a second, can show the same mixture twice.
+	tokens, exchanges := make(chan struct{}), make(chan int)
 	go func() {
 		names, n := []string{"three", "two"}, 0
 		for range tokens {
