@@ -144,7 +144,9 @@ const (
 	minMatchData     = 512
 	DefaultMatchData = 16 << 10
 	maxMatchData     = 128 << 10
-	maxMetadata      = 32 << 10
+	// maxSharedMatchData leaves room for a second match on a server.
+	maxSharedMatchData = 64 << 10
+	maxMetadata        = 32 << 10
 )
 
 // Wanted reports whether the server is to be told anything.
@@ -458,6 +460,10 @@ func (d *MatchData) check(bad report, taken map[string]string, shared bool) {
 	}
 	if d.MaxBytes < minMatchData || d.MaxBytes > maxMatchData {
 		bad("max_bytes", "must be from %d to %d, got %d", minMatchData, maxMatchData, d.MaxBytes)
+	}
+	if shared && d.MaxBytes > maxSharedMatchData {
+		bad("max_bytes", "must be at most %d with state Allocated in a selector, as the annotations of all matches of a server, 256 KiB together, stay until it ends, got %d",
+			maxSharedMatchData, d.MaxBytes)
 	}
 	size := 0
 	for _, k := range sorted(d.Values) {

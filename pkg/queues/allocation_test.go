@@ -127,6 +127,7 @@ func TestMistakesInAnAllocation(t *testing.T) {
 		`{match_data: {annotation: x, values: {a: b}}, metadata: {annotations: {x: y}}}`:                       `match_data.annotation: must not be one of metadata.annotations`,
 		`{` + shared + `, match_data: {annotation: a-name-that-is-long-enough-for-one-match, values: {a: b}}}`: `match_data.annotation: must be short enough`,
 		`{match_data: {max_bytes: 100}}`:                                                                       `match_data.max_bytes: must be from 512 to 131072, got 100`,
+		`{` + shared + `, match_data: {max_bytes: 65537}}`:                                                     `match_data.max_bytes: must be at most 65536 with state Allocated in a selector, as the annotations of all matches of a server, 256 KiB together, stay until it ends, got 65537`,
 		`{match_data: {max_bytes: 512, values: {a: ` + strings.Repeat("x", 300) + `}}}`:                        `match_data.values: must have at most half of max_bytes`,
 		`{match_data: {attributes: [a, a]}}`:                                                                   `match_data.attributes[1]: must be unique`,
 		`{match_data: {attributes: [a/b]}}`:                                                                    `match_data.attributes[0]: must be unique, and must have 1 to 64`,
