@@ -206,8 +206,6 @@ func TestWatchOverREST(t *testing.T) {
 	}
 }
 
-// TestSlowWatcher opens a watch that nobody reads: the fleet must not wait for
-// it, and the newest state must be the last that it gets.
 // TestWatchOverWebSocket: each version is one message, until the server is gone; plain
 // HTTP at the same path still streams.
 func TestWatchOverWebSocket(t *testing.T) {
@@ -271,6 +269,8 @@ func TestWatchOverWebSocket(t *testing.T) {
 	}
 }
 
+// TestSlowWatcher opens a watch that nobody reads: the fleet must not wait for
+// it, and the newest state must be the last that it gets.
 func TestSlowWatcher(t *testing.T) {
 	_, _, sdk := mute(t, fleet.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
