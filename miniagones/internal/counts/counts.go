@@ -124,7 +124,7 @@ func (a Actions) Apply(to Set) Set {
 		to.Lists = maps.Clone(to.Lists)
 		for name, do := range a.Lists {
 			if l, ok := to.Lists[name]; ok {
-				to.Lists[name] = do.apply(l)
+				to.Lists[name] = do.Apply(l)
 			}
 		}
 	}
@@ -147,7 +147,8 @@ func (a CounterAction) apply(c Counter) Counter {
 	return c
 }
 
-func (a ListAction) apply(l List) List {
+// Apply returns a list after the action. Values beyond the capacity are left out.
+func (a ListAction) Apply(l List) List {
 	if a.Capacity != nil {
 		l.Capacity = *a.Capacity
 	}

@@ -50,29 +50,13 @@ func (b *beta) UpdateCounter(ctx context.Context, req *betapb.UpdateCounterReque
 	})
 }
 
-// counter changes a counter, unless change is nil, and returns it.
-func (b *beta) counter(ctx context.Context, name string, change func(counts.Counter) (counts.Counter, error)) (*betapb.Counter, error) {
-	var out counts.Counter
-	err := b.counts(ctx, change == nil, func(s counts.Set) (counts.Set, error) {
-		c, ok := s.Counters[name]
-		if !ok {
-			return s, status.Errorf(codes.NotFound, "no counter %q", name)
-		}
-		if change != nil {
-			var err error
-			if c, err = change(c); err != nil {
-				return s, err
-			}
-			s.Counters = maps.Clone(s.Counters)
-			s.Counters[name] = c
-		}
-		out = c
-		return s, nil
-	})
+// counter changes a counter, unless f is nil, and returns it.
+func (b *beta) counter(ctx context.Context, name string, f func(counts.Counter) (counts.Counter, error)) (*betapb.Counter, error) {
+	c, err := change(ctx, b, "counter", name, func(s *counts.Set) *map[string]counts.Counter { return &s.Counters }, f)
 	if err != nil {
 		return nil, err
 	}
-	return &betapb.Counter{Name: name, Count: out.Count, Capacity: out.Capacity}, nil
+	return &betapb.Counter{Name: name, Count: c.Count, Capacity: c.Capacity}, nil
 }
 
 func (b *beta) GetList(ctx context.Context, req *betapb.GetListRequest) (*betapb.List, error) {
@@ -100,7 +84,7 @@ func (b *beta) UpdateList(ctx context.Context, req *betapb.UpdateListRequest) (*
 		if slices.Contains(paths, "values") {
 			do.DeleteValues, do.AddValues = l.Values, from.GetValues()
 		}
-		return counts.Actions{Lists: map[string]counts.ListAction{"": do}}.Apply(counts.Set{Lists: map[string]counts.List{"": l}}).Lists[""], nil
+		return do.Apply(l), nil
 	})
 }
 
@@ -128,44 +112,39 @@ func (b *beta) RemoveListValue(ctx context.Context, req *betapb.RemoveListValueR
 	})
 }
 
-// list changes a list, unless change is nil, and returns it.
-func (b *beta) list(ctx context.Context, name string, change func(counts.List) (counts.List, error)) (*betapb.List, error) {
-	var out counts.List
-	err := b.counts(ctx, change == nil, func(s counts.Set) (counts.Set, error) {
-		l, ok := s.Lists[name]
-		if !ok {
-			return s, status.Errorf(codes.NotFound, "no list %q", name)
-		}
-		if change != nil {
-			var err error
-			if l, err = change(l); err != nil {
-				return s, err
-			}
-			s.Lists = maps.Clone(s.Lists)
-			s.Lists[name] = l
-		}
-		out = l
-		return s, nil
-	})
+// list changes a list, unless f is nil, and returns it.
+func (b *beta) list(ctx context.Context, name string, f func(counts.List) (counts.List, error)) (*betapb.List, error) {
+	l, err := change(ctx, b, "list", name, func(s *counts.Set) *map[string]counts.List { return &s.Lists }, f)
 	if err != nil {
 		return nil, err
 	}
-	return &betapb.List{Name: name, Capacity: out.Capacity, Values: out.Values}, nil
+	return &betapb.List{Name: name, Capacity: l.Capacity, Values: l.Values}, nil
 }
 
-// counts reads or changes what the server has. Errors of f, which may be called several
-// times, are statuses.
-func (b *beta) counts(ctx context.Context, read bool, f func(counts.Set) (counts.Set, error)) error {
+// change changes a counter or a list of the server, unless f is nil, and returns it.
+// Errors of f, which may be called several times, are statuses.
+func change[V any](ctx context.Context, b *beta, kind, name string, of func(*counts.Set) *map[string]V, f func(V) (V, error)) (V, error) {
+	var v V
 	var failed error
 	err := b.service.server.Counts(ctx, func(s counts.Set) (counts.Set, bool) {
-		var next counts.Set
-		next, failed = f(s)
-		return next, failed == nil && !read
+		all := of(&s)
+		var ok bool
+		if v, ok = (*all)[name]; !ok {
+			failed = status.Errorf(codes.NotFound, "no %s %q", kind, name)
+			return s, false
+		}
+		if failed = nil; f == nil {
+			return s, false
+		}
+		if v, failed = f(v); failed != nil {
+			return s, false
+		}
+		*all = maps.Clone(*all) // a Set's maps are shared
+		(*all)[name] = v
+		return s, true
 	})
-	switch {
-	case err != nil:
-		return b.service.status(err)
-	default:
-		return failed
+	if err != nil {
+		return v, b.service.status(err)
 	}
+	return v, failed
 }
