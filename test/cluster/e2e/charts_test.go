@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,7 +28,8 @@ func TestCharts(t *testing.T) {
 		suite: "charts", games: "games", nodes: cluster.DefaultNodes(2),
 		images: append(makeImages(t, used...), charts.images...),
 	})
-	h.allocatorSecrets()
+	h.makeSecrets() // those of the allocator too, which miniagones makes itself
+	h.namespaces()
 	authority := h.certificate()
 	for _, base := range []string{"agones", "games", "open-match"} {
 		h.kubectl("apply", "--server-side", "-k", "manifests/base/"+base)
@@ -119,20 +119,6 @@ func installs(t *testing.T) (all installed) {
 	return all
 }
 
-// allocatorSecrets makes the namespaces with all Secrets, those of the allocator too:
-// miniagones makes its own.
-func (h *harness) allocatorSecrets() {
-	h.Helper()
-	cmd := exec.CommandContext(h.Context(), "go", "run", "./local", "secrets", "--namespaces")
-	cmd.Dir, cmd.Stderr = root, os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		h.Fatalf("make secrets: %v", err)
-	}
-	h.secrets = out
-	h.namespaces()
-}
-
 // killDirectors ends the directors without a word, and their pods, which would
 // start them again only after a while.
 func (h *harness) killDirectors() {
@@ -143,13 +129,7 @@ func (h *harness) killDirectors() {
 		if len(f) != 3 {
 			continue // it does not run, or ends
 		}
-		cmd, err := h.cluster.Command(h.Context(), f[1], "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", strings.TrimPrefix(f[2], "containerd://"))
-		if err != nil {
-			h.Fatal(err)
-		}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			h.Errorf("kill %s: %v\n%s", f[0], err, out)
-		}
+		h.kill(f[1], f[2])
 		h.kubectl("-n", "torikumi", "delete", "pod", f[0], "--wait=false")
 	}
 }

@@ -137,17 +137,23 @@ func (h *harness) kubectl(args ...string) string {
 func (h *harness) namespaces() {
 	h.Helper()
 	if h.secrets == nil {
-		cmd := exec.CommandContext(h.Context(), "go", "run", "./local", "secrets", "--namespaces", "--allocator=false")
-		cmd.Dir, cmd.Stderr = root, os.Stderr
-		out, err := cmd.Output()
-		if err != nil {
-			h.Fatalf("make secrets: %v", err)
-		}
-		h.secrets = out
+		h.makeSecrets("--allocator=false")
 	}
 	if _, err := h.run(h.secrets, h.cluster.Kubectl(), "apply", "--server-side", "-f", "-"); err != nil {
 		h.Fatal(err)
 	}
+}
+
+// makeSecrets makes the Secrets that the suite is started with.
+func (h *harness) makeSecrets(settings ...string) {
+	h.Helper()
+	cmd := exec.CommandContext(h.Context(), "go", append([]string{"run", "./local", "secrets", "--namespaces"}, settings...)...)
+	cmd.Dir, cmd.Stderr = root, os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		h.Fatalf("make secrets: %v", err)
+	}
+	h.secrets = out
 }
 
 // deploy does what the manifests tell a user to do, and waits until a game can be
@@ -180,6 +186,19 @@ func (h *harness) available() {
 		}
 		return err
 	})
+}
+
+// kill ends a container of a node at once, by its ID as a pod's status has it.
+func (h *harness) kill(node, container string) {
+	h.Helper()
+	cmd, err := h.cluster.Command(h.Context(), node, "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", strings.TrimPrefix(container, "containerd://"))
+	if err != nil {
+		h.Errorf("kill %s on %s: %v", container, node, err)
+		return
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		h.Errorf("kill %s on %s: %v\n%s", container, node, err, out)
+	}
 }
 
 // eventually waits until f has no error.

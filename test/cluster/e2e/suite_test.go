@@ -108,14 +108,7 @@ func (h *harness) redisKilled() {
 	r := h.during(func() {
 		node := h.kubectl("-n", "open-match", "get", "pod", "redis-0", "-o", "jsonpath={.spec.nodeName}")
 		id := h.kubectl("-n", "open-match", "get", "pod", "redis-0", "-o", "jsonpath={.status.containerStatuses[0].containerID}")
-		cmd, err := h.cluster.Command(h.Context(), node, "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", strings.TrimPrefix(id, "containerd://"))
-		if err != nil {
-			h.Error(err)
-			return
-		}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			h.Errorf("kill Redis: %v\n%s", err, out)
-		}
+		h.kill(node, id)
 		h.eventually("Redis is back", func() error {
 			out, err := h.run(nil, h.cluster.Kubectl(), "-n", "open-match", "get", "pod", "redis-0", "-o", "jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}")
 			if err == nil && out != "1 true" {
