@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"google.golang.org/grpc"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,6 +16,7 @@ import (
 	v1 "torikumi/miniagones/kubernetes/api/v1"
 	"torikumi/pkg/agones"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/rpc"
 )
 
 // With these the tests of this package run against a real Agones, in place of
@@ -28,6 +30,28 @@ const (
 
 // real reports whether the game servers are those of a real Agones.
 func (f *fleet) real() bool { return os.Getenv(agonesVariable) != "" }
+
+// allocatorFiles are those by which the allocator service knows the director.
+func (f *fleet) allocatorFiles(t testing.TB) rpc.TLS {
+	t.Helper()
+	files := f.ClientFiles(t)
+	if f.real() {
+		files.ServerName = "agones-allocator.agones-system.svc" // in the certificate, whatever its address
+	}
+	return files
+}
+
+// dialAllocator connects to the allocator service, which is at an address of its own or
+// behind a proxy.
+func (f *fleet) dialAllocator(t testing.TB, addr string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := rpc.DialTLS(addr, f.allocatorFiles(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
 
 // addDevelopment makes a development GameServer: Agones takes it for one that runs at
 // the given address, and makes no pod.

@@ -11,7 +11,6 @@ import (
 	"torikumi/director/internal/servers/kubernetes"
 	"torikumi/director/test/conformance"
 	"torikumi/pkg/eventually"
-	"torikumi/pkg/rpc"
 )
 
 // TestConformance: the allocator service, and the Kubernetes API, keep the same
@@ -21,18 +20,10 @@ func TestConformance(t *testing.T) {
 	target := conformance.Target{Namespace: f.namespace, Add: f.addWith, Counts: f.counts, Touch: f.touch, End: f.end}
 
 	t.Run("service", func(t *testing.T) {
-		files := f.ClientFiles(t)
 		target := target
-		if f.real() {
-			files.ServerName, target.Reclaims = allocatorService, true
-		}
-		target.Addr = f.allocator
+		target.Addr, target.Reclaims = f.allocator, f.real()
 		target.Connect = func(t testing.TB, addr string) (servers.Allocator, servers.GameServers) {
-			conn, err := rpc.DialTLS(addr, files)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = conn.Close() })
+			conn := f.dialAllocator(t, addr)
 			if f.real() {
 				return servers.NewAgones(conn), startGameServers(t, f.director(t), f.namespace)
 			}

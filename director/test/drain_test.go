@@ -18,12 +18,8 @@ import (
 	v1 "torikumi/miniagones/kubernetes/api/v1"
 	"torikumi/pkg/agones"
 	"torikumi/pkg/eventually"
-	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 )
-
-// allocatorService is the name in the certificate of the allocator service.
-const allocatorService = "agones-allocator.agones-system.svc"
 
 // ways are those to an allocator.
 var ways = []string{"service", "kubernetes"}
@@ -65,7 +61,7 @@ func (f *fleet) drain(t testing.TB, way string, n int) float64 {
 	ids := o.create(t, 2*n)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	kubeconfig, files := f.As(t, "torikumi", "director"), f.ClientFiles(t)
+	kubeconfig, files := f.As(t, "torikumi", "director"), f.allocatorFiles(t)
 	ended := make(chan error, 1)
 	cfg := settings(t, func(c *director.Config) {
 		c.LogLevel = slog.LevelError
@@ -75,10 +71,7 @@ func (f *fleet) drain(t testing.TB, way string, n int) float64 {
 		c.Allocator = []string{"kubernetes"}
 		if way == "service" {
 			c.Allocator = []string{f.allocator}
-			c.AllocatorCA, c.AllocatorCert, c.AllocatorKey = files.CAFile, files.CertFile, files.KeyFile
-			if f.real() {
-				c.AllocatorServerName = allocatorService
-			}
+			c.AllocatorCA, c.AllocatorCert, c.AllocatorKey, c.AllocatorServerName = files.CAFile, files.CertFile, files.KeyFile, files.ServerName
 		}
 	})
 	go func() { ended <- program.Run(ctx, cfg, nil) }()
@@ -153,16 +146,7 @@ func (f *fleet) connect(t testing.TB, way string) servers.Allocator {
 		}
 		return a
 	}
-	files := f.ClientFiles(t)
-	if f.real() {
-		files.ServerName = allocatorService
-	}
-	conn, err := rpc.DialTLS(f.allocator, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return servers.NewAgones(conn)
+	return servers.NewAgones(f.dialAllocator(t, f.allocator))
 }
 
 // fill makes n game servers in place of all that there are.
