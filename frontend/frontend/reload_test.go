@@ -82,6 +82,11 @@ func TestQueuesAreReloaded(t *testing.T) {
 	if got := s.get("bob", made[1].ID); got.State != "SEARCHING" || !strings.Contains(got.Reason, "takes no new tickets") {
 		t.Errorf("bob: %+v", got)
 	}
+	var where struct{ Tickets []ticket }
+	decode(t, s.do("bob", "GET", "/v1/tickets", ""), 200, &where)
+	if len(where.Tickets) != 1 || where.Tickets[0].ID != made[1].ID || !strings.Contains(where.Tickets[0].Reason, "takes no new tickets") {
+		t.Errorf("where bob is: %+v", where)
+	}
 	if got := s.do("bob", "DELETE", "/v1/tickets/"+made[1].ID, "").ticket(t); got.State != "CANCELLED" {
 		t.Errorf("bob: %+v", got)
 	}

@@ -138,7 +138,7 @@ func (s *Service) List(ctx context.Context, caller Caller) (*torikumiv1.ListTick
 	if caller.Service {
 		return nil, errForbidden("player_only", "players ask with their own tokens where they are")
 	}
-	found, err := s.o.Store.Of(ctx, caller.Player, s.o.Queues.Current().Names())
+	found, err := s.o.Store.Of(ctx, caller.Player)
 	if err != nil {
 		return nil, s.unseen(ctx, "", err)
 	}

@@ -3,6 +3,7 @@ package ticket
 import (
 	"container/list"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,10 +24,10 @@ type Memory struct {
 	mu          sync.Mutex
 	closed      bool
 	byID        map[string]*record
-	byOpenMatch map[string]*record // Waiting
-	byPlayer    map[seat]*record   // not ended
-	byCode      map[string]*record // not ended, with a party
-	played      map[string]*record // the last that was assigned, by player
+	byOpenMatch map[string]*record   // Waiting
+	byPlayer    map[string][]*record // not ended, at most one in each queue
+	byCode      map[string]*record   // not ended, with a party
+	played      map[string]*record   // the last that was assigned, by player
 	// creating counts the tickets that wait for Open Match to create theirs.
 	creating int
 	// early holds assignments that came before the Attach of their ticket.
@@ -38,9 +39,6 @@ type Memory struct {
 	// seen are all that have not ended, in the order in which somebody asked for them.
 	seen *list.List
 }
-
-// seat is a player's place in a queue: one open ticket at a time.
-type seat struct{ queue, player string }
 
 // record is a ticket with what the store has to know about it.
 type record struct {
@@ -60,7 +58,7 @@ func NewMemory(l Limits) *Memory {
 		l.Now = time.Now
 	}
 	return &Memory{
-		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[seat]*record{},
+		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[string][]*record{},
 		byCode: map[string]*record{}, played: map[string]*record{}, early: map[string]Assignment{},
 		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(), seen: list.New(),
 	}
@@ -75,7 +73,7 @@ func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 		return Ticket{}, ErrClosed
 	}
 	for _, p := range t.Players {
-		if other, ok := m.byPlayer[seat{t.Queue, p.GetId()}]; ok {
+		if other := m.holds(p.GetId(), t.Queue); other != nil {
 			return Ticket{}, &ConflictError{Player: p.GetId(), Queue: t.Queue, ID: other.ID}
 		}
 	}
@@ -87,7 +85,7 @@ func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 	r.seenAt = m.seen.PushBack(r)
 	m.byID[t.ID] = r
 	for _, p := range t.Players {
-		m.byPlayer[seat{t.Queue, p.GetId()}] = r
+		m.seat(p.GetId(), r)
 	}
 	kind := Create
 	if t.Party != nil {
@@ -126,7 +124,12 @@ func (m *Memory) apply(r *record, e Event) Change {
 	if was.State.creating() {
 		m.creating--
 	}
-	m.seat(r, &c)
+	if c.Joined != "" {
+		m.seat(c.Joined, r)
+	}
+	if c.Left != "" {
+		m.unseat(c.Left, r)
+	}
 	switch {
 	case r.State == Gathering:
 		m.byCode[r.Party.Code] = r
@@ -137,7 +140,7 @@ func (m *Memory) apply(r *record, e Event) Change {
 	case r.State.Ended() || r.State == None:
 		m.seen.Remove(r.seenAt)
 		for _, p := range r.Players {
-			delete(m.byPlayer, seat{r.Queue, p.GetId()})
+			m.unseat(p.GetId(), r)
 			if r.State == Assigned {
 				m.played[p.GetId()] = r
 			}
@@ -157,13 +160,25 @@ func (m *Memory) apply(r *record, e Event) Change {
 	return c
 }
 
-// seat takes and gives back the places of those who have joined and left.
-func (m *Memory) seat(r *record, c *Change) {
-	if c.Joined != "" {
-		m.byPlayer[seat{r.Queue, c.Joined}] = r
+// holds returns the ticket of a player in a queue that has not ended, nil for none.
+func (m *Memory) holds(player, queue string) *record {
+	for _, r := range m.byPlayer[player] {
+		if r.Queue == queue {
+			return r
+		}
 	}
-	if c.Left != "" {
-		delete(m.byPlayer, seat{r.Queue, c.Left})
+	return nil
+}
+
+// seat gives a player their place in the queue of a ticket, and unseat takes it back.
+func (m *Memory) seat(player string, r *record) {
+	m.byPlayer[player] = append(m.byPlayer[player], r)
+}
+
+func (m *Memory) unseat(player string, r *record) {
+	rest := slices.DeleteFunc(m.byPlayer[player], func(other *record) bool { return other == r })
+	if m.byPlayer[player] = rest; len(rest) == 0 {
+		delete(m.byPlayer, player)
 	}
 }
 
@@ -229,15 +244,14 @@ func (m *Memory) Find(_ context.Context, code string) (Ticket, error) {
 	return r.Ticket, nil
 }
 
-func (m *Memory) Of(_ context.Context, player string, queues []string) ([]Ticket, error) {
+func (m *Memory) Of(_ context.Context, player string) ([]Ticket, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var found []Ticket
-	for _, q := range queues {
-		if r, ok := m.byPlayer[seat{q, player}]; ok {
-			found = append(found, r.Ticket)
-		}
+	for _, r := range m.byPlayer[player] {
+		found = append(found, r.Ticket)
 	}
+	slices.SortFunc(found, ByQueue)
 	if r, ok := m.played[player]; ok {
 		found = append(found, r.Ticket)
 	}
@@ -270,7 +284,7 @@ func (m *Memory) Update(_ context.Context, id string, e Event) (Change, error) {
 		return Change{}, ErrClosed
 	}
 	if e.Kind == Join {
-		if other, ok := m.byPlayer[seat{r.Queue, e.Player.GetId()}]; ok && other != r {
+		if other := m.holds(e.Player.GetId(), r.Queue); other != nil && other != r {
 			return Change{}, &ConflictError{Player: e.Player.GetId(), Queue: r.Queue, ID: other.ID}
 		}
 	}

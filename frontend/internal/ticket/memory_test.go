@@ -177,12 +177,16 @@ func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 	if n := m.gathering.Len() + m.open.Len(); n != m.seen.Len() {
 		t.Fatalf("%d have not ended, %d are looked after", n, m.seen.Len())
 	}
-	if len(m.byOpenMatch) != waiting || m.creating != creating || len(m.byPlayer) != players || len(m.byCode) != codes {
-		t.Fatalf("%d waiting, %d creating, %d players; counted %d, %d, %d", len(m.byOpenMatch), m.creating, len(m.byPlayer), waiting, creating, players)
-	}
-	for at, r := range m.byPlayer {
-		if r.Ended() || !r.Has(at.player) {
-			t.Fatalf("%v is held by %+v", at, r.Ticket)
+	seats := 0
+	for player, held := range m.byPlayer {
+		seats += len(held)
+		for _, r := range held {
+			if r.Ended() || !r.Has(player) || m.holds(player, r.Queue) != r {
+				t.Fatalf("%s has a place by %+v", player, r.Ticket)
+			}
 		}
+	}
+	if len(m.byOpenMatch) != waiting || m.creating != creating || seats != players || len(m.byCode) != codes {
+		t.Fatalf("%d waiting, %d creating, %d players; counted %d, %d, %d", len(m.byOpenMatch), m.creating, seats, waiting, creating, players)
 	}
 }

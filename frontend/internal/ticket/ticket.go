@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -50,6 +51,9 @@ type Ticket struct {
 func (t *Ticket) Has(player string) bool {
 	return slices.ContainsFunc(t.Players, func(p *torikumiv1.Player) bool { return p.GetId() == player })
 }
+
+// ByQueue orders tickets by the names of their queues.
+func ByQueue(a, b Ticket) int { return strings.Compare(a.Queue, b.Queue) }
 
 // Ended reports whether the state is final.
 func (t *Ticket) Ended() bool { return t.State.Ended() }
@@ -190,10 +194,9 @@ type Store interface {
 	// Find returns the ticket whose party has this code, and that has not ended. The
 	// error is ErrNotFound.
 	Find(ctx context.Context, code string) (Ticket, error)
-	// Of returns the tickets of a player: those in the queues that have not ended,
-	// in that order, and then the last one that was assigned, unless it is
-	// forgotten.
-	Of(ctx context.Context, player string, queues []string) ([]Ticket, error)
+	// Of returns the tickets of a player: those that have not ended, in the order of
+	// [ByQueue], and then the last one that was assigned, unless it is forgotten.
+	Of(ctx context.Context, player string) ([]Ticket, error)
 	// Watch is Get with a channel that is closed at the ticket's next change
 	// that players see, and when the store closes. It may be closed without
 	// either. The error is ErrNotFound or ErrClosed.

@@ -1,17 +1,18 @@
 -- Adds a ticket in state Creating, or with a party in state Gathering.
 -- KEYS: prefix. ARGV: id, state, players' ticket (protobuf), now in ns, now in us,
 -- most tickets, code of the party or empty, party (JSON) or empty, 1 if tickets that
--- nobody asks for are ended, then the seats (queue and player).
--- Returns {'created'}, {'conflict', index of the seat, id of its ticket} or {'full'}.
-local prefix, id = KEYS[1], ARGV[1]
+-- nobody asks for are ended, queue, then the players.
+-- Returns {'created'}, {'conflict', index of the player, id of their ticket in the
+-- queue} or {'full'}.
+local prefix, id, queue = KEYS[1], ARGV[1], ARGV[10]
 local ticket = prefix .. 't:' .. id
 if redis.call('EXISTS', ticket) == 1 then
   return {'created'} -- it was, and the answer was lost
 end
-for i = 10, #ARGV do
-  local other = redis.call('GET', prefix .. 'seat:' .. ARGV[i])
+for i = 11, #ARGV do
+  local other = redis.call('HGET', prefix .. 'seats:' .. ARGV[i], queue)
   if other then
-    return {'conflict', tostring(i - 10), other}
+    return {'conflict', tostring(i - 11), other}
   end
 end
 local gathering, open, assigned, ended = prefix .. 'gathering', prefix .. 'open', prefix .. 'assigned', prefix .. 'ended'
@@ -39,7 +40,7 @@ else
   redis.call('ZADD', gathering, ARGV[5], member)
   redis.call('SET', prefix .. 'code:' .. ARGV[7], id)
 end
-for i = 10, #ARGV do
-  redis.call('SET', prefix .. 'seat:' .. ARGV[i], id)
+for i = 11, #ARGV do
+  redis.call('HSET', prefix .. 'seats:' .. ARGV[i], queue, id)
 end
 return {'created'}

@@ -134,20 +134,12 @@ func code(t *ticket.Ticket) string {
 	return t.Party.Code
 }
 
-// seats are the names of the players' places in the queue, of which each player
-// has one.
-func seats(t *ticket.Ticket) []any {
-	names := make([]any, 0, len(t.Players))
+// holders are the queue of a ticket and its players, each of whom has one place there.
+func holders(t *ticket.Ticket) []any {
+	all := make([]any, 0, 1+len(t.Players))
+	all = append(all, t.Queue)
 	for _, p := range t.Players {
-		names = append(names, seat(t.Queue, p.GetId()))
+		all = append(all, p.GetId())
 	}
-	return names
-}
-
-// seat is one of them, or empty for nobody.
-func seat(queue, player string) string {
-	if player == "" {
-		return ""
-	}
-	return strconv.Itoa(len(queue)) + ":" + queue + ":" + player
+	return all
 }

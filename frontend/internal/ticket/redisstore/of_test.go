@@ -47,7 +47,7 @@ func TestAssignedWhileListed(t *testing.T) {
 		other := open(t, address, p, "b", limits)
 		client := redis.NewClient(&redis.Options{Addr: address})
 		defer client.Close()
-		hook := &between{name: "mget"}
+		hook := &between{name: "hvals"}
 		client.AddHook(hook)
 		s := redisstore.Open(redisstore.Options{Client: client, Prefix: p, Name: "a", Limits: limits, Logger: slog.New(slog.DiscardHandler)})
 		defer s.Stop()
@@ -63,7 +63,7 @@ func TestAssignedWhileListed(t *testing.T) {
 					t.Errorf("assign: %+v, %v", c, err)
 				}
 			}
-			found, err := s.Of(t.Context(), "alice", []string{"q"})
+			found, err := s.Of(t.Context(), "alice")
 			if err != nil || len(found) != 1 || found[0].ID != id || found[0].State != ticket.Assigned {
 				t.Errorf("while %s is assigned: %+v, %v", id, found, err)
 			}

@@ -137,7 +137,7 @@ func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, err
 	}
 	args := append([]any{
 		made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets, code(&made), party, watched,
-	}, seats(&made)...)
+	}, holders(&made)...)
 	answer, err := s.run(ctx, createScript, args...)
 	if err != nil {
 		return ticket.Ticket{}, err
@@ -180,24 +180,23 @@ func (s *Store) Find(ctx context.Context, code string) (ticket.Ticket, error) {
 }
 
 // Of implements [ticket.Store].
-func (s *Store) Of(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error) {
-	keys := make([]string, 0, len(queues)+1)
-	for _, q := range queues {
-		keys = append(keys, s.prefix+"seat:"+seat(q, player))
-	}
-	ids, err := s.client.MGet(ctx, append(keys, s.prefix+"played:"+player)...).Result()
+func (s *Store) Of(ctx context.Context, player string) ([]ticket.Ticket, error) {
+	ids, err := s.client.HVals(ctx, s.prefix+"seats:"+player).Result()
 	if err != nil {
+		return nil, unavailable(err)
+	}
+	// After the others: who is assigned between the two is in both.
+	played, err := s.client.Get(ctx, s.prefix+"played:"+player).Result()
+	if err == nil {
+		ids = append(ids, played)
+	} else if !errors.Is(err, redis.Nil) {
 		return nil, unavailable(err)
 	}
 	var found []ticket.Ticket
 	var last *ticket.Ticket // that was assigned
-	for i, id := range ids {
-		text, ok := id.(string)
-		if !ok {
-			continue
-		}
-		t, err := s.Get(ctx, text)
-		switch played := i == len(queues); {
+	for _, id := range ids {
+		t, err := s.Get(ctx, id)
+		switch {
 		case errors.Is(err, ticket.ErrNotFound):
 		case err != nil:
 			return nil, err
@@ -206,10 +205,11 @@ func (s *Store) Of(ctx context.Context, player string, queues []string) ([]ticke
 			if last == nil || t.Updated.After(last.Updated) {
 				last = &t
 			}
-		case !t.Ended() && !played:
+		case !t.Ended():
 			found = append(found, t)
 		}
 	}
+	slices.SortFunc(found, ticket.ByQueue)
 	if last != nil {
 		found = append(found, *last)
 	}
@@ -313,8 +313,8 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 	return append([]any{
 		t.ID, version, op, class(c.From), class(t.State), int(t.State), before, t.OpenMatchID,
 		t.Updated.UnixNano(), t.Updated.UnixMicro(), s.limits.Now().UnixMicro(), connection, details, visible,
-		static, party, code(t), seat(t.Queue, c.Joined), seat(t.Queue, c.Left), max(1, s.limits.Assigned.Milliseconds()),
-	}, seats(t)...), nil
+		static, party, code(t), c.Joined, c.Left, max(1, s.limits.Assigned.Milliseconds()),
+	}, holders(t)...), nil
 }
 
 // Assign implements [ticket.Store].

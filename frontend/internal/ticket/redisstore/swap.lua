@@ -3,13 +3,13 @@
 -- and after (gathering, creating, waiting, lost, assigned, ended or none), state
 -- after, Open Match ticket before and after, updated in ns and us, now in us,
 -- connection and details of the assignment, 1 if players see it, players' ticket
--- (protobuf) and party (JSON) if they are others than before, code of the party, seat
--- that is taken and seat that is given back, each or empty, ms for which an assigned
--- ticket is remembered, then all seats.
--- Returns {'done'}, {'gone'}, {'conflict'}, {'seat', id of its ticket} if another
--- ticket has the seat that is to be taken or, for a ticket that begins to wait and
--- whose assignment came before, {'early', connection, details}.
-local prefix, id = KEYS[1], ARGV[1]
+-- (protobuf) and party (JSON) if they are others than before, code of the party, player
+-- who joins and player who leaves, each or empty, ms for which an assigned ticket is
+-- remembered, queue, then all players.
+-- Returns {'done'}, {'gone'}, {'conflict'}, {'seat', id of the other ticket} if who
+-- joins has another one in the queue or, for a ticket that begins to wait and whose
+-- assignment came before, {'early', connection, details}.
+local prefix, id, queue = KEYS[1], ARGV[1], ARGV[21]
 local ticket = prefix .. 't:' .. id
 local before, after = ARGV[4], ARGV[5]
 local found = redis.call('HMGET', ticket, 'v', 'o', 'm')
@@ -29,15 +29,15 @@ if after == 'waiting' then
   end
 end
 if ARGV[18] ~= '' then
-  local other = redis.call('GET', prefix .. 'seat:' .. ARGV[18])
+  local other = redis.call('HGET', prefix .. 'seats:' .. ARGV[18], queue)
   if other and other ~= id then
     return {'seat', other}
   end
-  redis.call('SET', prefix .. 'seat:' .. ARGV[18], id)
+  redis.call('HSET', prefix .. 'seats:' .. ARGV[18], queue, id)
 end
-local function give_back(seat)
-  if redis.call('GET', prefix .. 'seat:' .. seat) == id then
-    redis.call('DEL', prefix .. 'seat:' .. seat)
+local function give_back(player)
+  if redis.call('HGET', prefix .. 'seats:' .. player, queue) == id then
+    redis.call('HDEL', prefix .. 'seats:' .. player, queue)
   end
 end
 if ARGV[19] ~= '' then
@@ -68,13 +68,10 @@ if after == 'assigned' or after == 'ended' or after == 'none' then
   if ARGV[17] ~= '' then
     redis.call('DEL', prefix .. 'code:' .. ARGV[17])
   end
-  for i = 21, #ARGV do
+  for i = 22, #ARGV do
     give_back(ARGV[i])
     if after == 'assigned' then
-      -- A seat is the length of the queue's name, that name and the player.
-      local digits = string.match(ARGV[i], '^%d+')
-      local player = string.sub(ARGV[i], #digits + tonumber(digits) + 3)
-      redis.call('SET', prefix .. 'played:' .. player, id, 'PX', ARGV[20])
+      redis.call('SET', prefix .. 'played:' .. ARGV[i], id, 'PX', ARGV[20])
     end
   end
 end

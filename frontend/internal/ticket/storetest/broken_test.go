@@ -34,7 +34,7 @@ type broken struct {
 	create func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error)
 	get    func(ctx context.Context, id string) (ticket.Ticket, error)
 	find   func(ctx context.Context, code string) (ticket.Ticket, error)
-	of     func(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error)
+	of     func(ctx context.Context, player string) ([]ticket.Ticket, error)
 	watch  func(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error)
 	update func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error)
 	assign func(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error)
@@ -50,8 +50,8 @@ func (b *broken) Get(ctx context.Context, id string) (ticket.Ticket, error) { re
 func (b *broken) Find(ctx context.Context, code string) (ticket.Ticket, error) {
 	return b.find(ctx, code)
 }
-func (b *broken) Of(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error) {
-	return b.of(ctx, player, queues)
+func (b *broken) Of(ctx context.Context, player string) ([]ticket.Ticket, error) {
+	return b.of(ctx, player)
 }
 func (b *broken) Watch(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
 	return b.watch(ctx, id)
@@ -286,9 +286,15 @@ var brokenStores = []struct {
 		b.find = func(ctx context.Context, code string) (ticket.Ticket, error) { return m.Get(ctx, seen[code]) }
 	}), []string{"Gathering", "GatheringAges"}},
 	{"forgets where players play", breaking(func(b *broken, m *ticket.Memory) {
-		b.of = func(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error) {
-			found, err := m.Of(ctx, player, queues)
+		b.of = func(ctx context.Context, player string) ([]ticket.Ticket, error) {
+			found, err := m.Of(ctx, player)
 			return slices.DeleteFunc(found, func(t ticket.Ticket) bool { return t.Ended() }), err
+		}
+	}), []string{"TicketsOfAPlayer"}},
+	{"knows one ticket of a player alone", breaking(func(b *broken, m *ticket.Memory) {
+		b.of = func(ctx context.Context, player string) ([]ticket.Ticket, error) {
+			found, err := m.Of(ctx, player)
+			return found[:min(1, len(found))], err
 		}
 	}), []string{"TicketsOfAPlayer"}},
 	{"joins a party that has changed", breaking(func(b *broken, m *ticket.Memory) {

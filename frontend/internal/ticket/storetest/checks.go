@@ -300,11 +300,12 @@ func closed(h *harness) {
 	h.event("1", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
 }
 
-// A player's tickets are those that have not ended, and the last that was assigned.
+// A player's tickets are those that have not ended, in whatever queue, and the last
+// that was assigned.
 func ofPlayer(h *harness) {
 	has := func(player string, want ...string) {
 		h.Helper()
-		found, err := h.Of(h.Context(), player, []string{"a", "10-letters", "q"})
+		found, err := h.Of(h.Context(), player)
 		var got []string
 		for _, t := range found {
 			got = append(got, t.ID)
@@ -316,10 +317,12 @@ func ofPlayer(h *harness) {
 	has("x")
 	h.wait("q", "1", "x", "y:z")
 	h.wait("10-letters", "2", "x")
-	h.wait("elsewhere", "3", "x")
-	has("x", "2", "1")
+	h.wait("a:b", "3", "x")
+	has("x", "2", "3", "1")
 	has("y:z", "1")
 	h.event("2", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+	has("x", "3", "1")
+	h.event("3", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
 	has("x", "1")
 	h.assign("om-1", true)
 	has("x", "1")

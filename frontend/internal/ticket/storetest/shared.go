@@ -53,8 +53,8 @@ func (e either) Find(ctx context.Context, code string) (ticket.Ticket, error) {
 	return e.any().Find(ctx, code)
 }
 
-func (e either) Of(ctx context.Context, player string, queues []string) ([]ticket.Ticket, error) {
-	return e.any().Of(ctx, player, queues)
+func (e either) Of(ctx context.Context, player string) ([]ticket.Ticket, error) {
+	return e.any().Of(ctx, player)
 }
 
 func (e either) Watch(ctx context.Context, id string) (ticket.Ticket, <-chan struct{}, error) {
