@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"torikumi/frontend/playertoken"
 	"torikumi/pkg/token"
@@ -101,7 +103,8 @@ func verifiers(t *testing.T, issuers ...playertoken.Issuer) playertoken.Verifier
 		if len(i.Algorithms) == 0 {
 			i.Algorithms = []token.Algorithm{token.RS256, token.ES256, token.EdDSA}
 		}
-		keys, err := i.Keys(token.RemoteOptions{Logger: slog.New(slog.DiscardHandler)})
+		// Its time stands still: the issuer is not asked a second time.
+		keys, err := i.Keys(token.RemoteOptions{Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return begin }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +142,7 @@ func TestSeveralIssuers(t *testing.T) {
 		"another party":         {ours.Claims(tokentest.Object{"azp": "other"}), "", token.ReasonWrongAudience},
 		"no party":              {ours.Claims(tokentest.Object{"azp": nil}), "", token.ReasonWrongAudience},
 		"a list of parties":     {ours.Claims(tokentest.Object{"azp": []string{"client"}}), "", token.ReasonWrongAudience},
-		"no key named, another": {strange.Claims(nil), "", token.ReasonBadSignature},
+		"no key named, another": {strange.Claims(nil), "", token.ReasonUnknownKey},
 		"an empty key id":       {ours.Headers(tokentest.Object{"kid": ""}), "", token.ReasonBadKeyID},
 		"a thumbprint as id":    {ours.Headers(tokentest.Object{"kid": "#" + epic.keys.KeyID}), "", token.ReasonBadKeyID},
 		"no player":             {steam.forger().Claims(tokentest.Object{"sub": ""}), "", token.ReasonBadClaim},
@@ -194,12 +197,13 @@ func TestDiscovery(t *testing.T) {
 }
 
 // TestRotationWithoutKeyIDs: a token that names no key is checked by keys that are
-// newer than the last fetch too.
+// newer than the last fetch too, and is refused for good by no set that is older.
 func TestRotationWithoutKeyIDs(t *testing.T) {
 	p := newProvider(t, tokentest.EC())
 	p.noID = true
 	issuer := playertoken.Issuer{Issuer: p.name(), Audience: "game", Algorithms: []token.Algorithm{token.ES256}}
-	keys, err := issuer.Keys(token.RemoteOptions{Logger: slog.New(slog.DiscardHandler)})
+	now := begin
+	keys, err := issuer.Keys(token.RemoteOptions{Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,16 +214,23 @@ func TestRotationWithoutKeyIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verify := func(want token.Reason) {
+	verify := func(f *tokentest.Forger, want token.Reason) {
 		t.Helper()
-		if _, err := v.Verify(t.Context(), p.forger().Headers(tokentest.Object{"kid": nil})); tokentest.Reason(t, err) != want {
+		_, err := v.Verify(t.Context(), f.Headers(tokentest.Object{"kid": nil}))
+		if tokentest.Reason(t, err) != want || errors.Is(err, token.ErrKeyNotAsked) != (want == token.ReasonUnknownKey) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	verify("")
-	old := p.keys
+	verify(p.forger(), "")
 	p.keys = tokentest.NewIssuer(tokentest.EC())
-	verify("")
-	p.keys = old
-	verify(token.ReasonBadSignature)
+	verify(p.forger(), "")
+	p.keys = tokentest.NewIssuer(tokentest.EC())
+	verify(p.forger(), token.ReasonUnknownKey)
+	now = now.Add(token.UnknownKeyInterval)
+	verify(p.forger(), "")
+	strange := tokentest.NewIssuer(tokentest.EC()).Forge(begin)
+	strange.Payload = p.forger().Payload
+	verify(strange, token.ReasonUnknownKey)
+	now = now.Add(token.UnknownKeyInterval)
+	verify(strange, token.ReasonBadSignature)
 }

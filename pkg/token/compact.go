@@ -127,7 +127,10 @@ func (c *compact) verifyByAny(ctx context.Context, alg Algorithm, keys KeySource
 	}
 	for _, again := range []bool{false, true} {
 		all, err := list.Keys(ctx, again)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrUnknownKey):
+			return &Refusal{Reason: ReasonUnknownKey, Detail: "not signed by any key of the issuer that is known", Cause: err}
+		case err != nil:
 			return keysUnavailable(err)
 		}
 		all = slices.DeleteFunc(all, func(key crypto.PublicKey) bool { return !alg.fits(key) })

@@ -196,7 +196,7 @@ func (r *RemoteKeys) Keys(ctx context.Context, again bool) ([]crypto.PublicKey, 
 	r.mu.Unlock()
 	if again || set == nil {
 		// No key has this id: it is asked for whatever is new.
-		if _, err := r.Key(ctx, ""); !errors.Is(err, ErrUnknownKey) {
+		if _, err := r.Key(ctx, ""); !errors.Is(err, ErrUnknownKey) || again && errors.Is(err, ErrKeyNotAsked) {
 			return nil, err
 		}
 		r.mu.Lock()

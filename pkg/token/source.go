@@ -31,6 +31,6 @@ var (
 // KeyLister is a KeySource for tokens that name no key.
 type KeyLister interface {
 	// Keys returns all keys of the issuer, of which few are to be tried. With again
-	// the issuer is asked first, unless it was just before.
+	// the issuer is asked first; the error is ErrKeyNotAsked if it was just before.
 	Keys(ctx context.Context, again bool) ([]crypto.PublicKey, error)
 }
