@@ -36,7 +36,7 @@ type Config struct {
 	MatchFunctions []string      `flag:"matchfunctions" rule:"host:port" help:"Match functions that say why tickets wait, with commas between; a name is asked at all its addresses. Players are not told when not given."`
 	ReasonInterval time.Duration `flag:"reason-interval" default:"2s" rule:"from 100ms to 5s" help:"Time between two calls of a match function, each for at most 100 tickets whose players want to know why they wait."`
 
-	PlayerIssuers    string   `flag:"player-issuers" help:"File with any number of issuers of player tokens, in place of the settings of one: --player-issuer and the four after it, and --service-audience."`
+	PlayerIssuers    string   `flag:"player-issuers" help:"File with any number of issuers of player tokens, in place of the settings of one: --player-issuer, --player-audience, --service-audience, --player-jwks-url, --player-jwks-allow-http and --player-algorithms."`
 	PlayerIssuer     string   `flag:"player-issuer" help:"Issuer of the player tokens, as in their claim iss. Required without --player-issuers."`
 	PlayerAudience   string   `flag:"player-audience" help:"Audience of the player tokens, as in their claim aud. Required without --player-issuers."`
 	ServiceAudience  string   `flag:"service-audience" help:"Audience, in the claim aud, of tokens of the studio's own backends: they may post whole parties, and see and end all tickets. Nobody may when not given."`
