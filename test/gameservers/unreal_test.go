@@ -56,12 +56,17 @@ func core(t *testing.T, name string) string {
 // TestUnrealServer: players and intruders of the demo on the plugin's server side.
 func TestUnrealServer(t *testing.T) { play(t, core(t, "server")) }
 
-// TestUnrealStall: a server that loads a level for minutes does not take its own silence
-// for the gate's.
-func TestUnrealStall(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), core(t, "stall"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+// TestUnrealScripted: the plugin's server side on a clock that is turned. A server that
+// loads a level for minutes does not take its own silence for the gate's, and players of
+// one match do not stay for the next.
+func TestUnrealScripted(t *testing.T) {
+	for _, name := range []string{"stall", "match"} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), core(t, name))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
 }
 

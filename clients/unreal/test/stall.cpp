@@ -1,40 +1,16 @@
 // A server whose game thread stands still for longer than a gate may be away, as it does
 // when it loads a level. Exits with 0 if it ends itself exactly when the gate is away.
 #include <cstdio>
-#include <deque>
 
 #include "../Torikumi/Source/Torikumi/Private/Core/GameServer.h"
+#include "ScriptedTransport.h"
 
 using namespace torikumi;
 
 namespace {
 
-class World : public Transport {
-public:
-	double Time = 0;
-	bool Gate = true, Shutdown = false;
-
-	void Send(const Request& What, Done Then) override {
-		const bool Sdk = What.Url.find("9358") != std::string::npos;
-		Shutdown = Shutdown || What.Url.find("/shutdown") != std::string::npos;
-		Response Answer;
-		Answer.Status = Sdk || Gate ? 200 : 0;
-		Answer.Body = "{\"state\":\"Ready\",\"match_id\":\"\"}";
-		Waiting.emplace_back([Then, Answer] { Then(Answer); });
-	}
-	double Now() const override { return Time; }
-	std::string RandomName() override { return "name"; }
-
-	void Answer() {
-		for (; !Waiting.empty(); Waiting.pop_front()) Waiting.front()();
-	}
-
-private:
-	std::deque<std::function<void()>> Waiting;
-};
-
 // Reports whether the server has ended itself after so many seconds of frames.
-bool Ended(World& Use, GameServer& Server, double Seconds) {
+bool Ended(ScriptedTransport& Use, GameServer& Server, double Seconds) {
 	for (const double End = Use.Time + Seconds; Use.Time < End; Use.Time += 0.1) {
 		Server.Tick();
 		Use.Answer();
@@ -50,7 +26,7 @@ bool Say(bool Right, const char* What) {
 }  // namespace
 
 int main() {
-	World Use;
+	ScriptedTransport Use;
 	GameServer Server(Use, GameServer::Options(), GameServer::Events());
 	const double Lost = GameServer::Options().GateLost;
 	bool Right = Say(!Ended(Use, Server, 5), "ended with a gate");
@@ -59,5 +35,11 @@ int main() {
 	Use.Gate = false;
 	Right = Say(!Ended(Use, Server, Lost - 5), "ended too soon without a gate") && Right;
 	Right = Say(Ended(Use, Server, 30), "did not end without a gate") && Right;
+
+	ScriptedTransport Alone;  // the answer to Ready is lost, and the gate that could tell is gone
+	Alone.Gate = Alone.Sdk = false;
+	GameServer Unclear(Alone, GameServer::Options(), GameServer::Events());
+	Right = Say(!Ended(Alone, Unclear, Lost - 5), "ended too soon, without knowing that it is Ready") && Right;
+	Right = Say(Ended(Alone, Unclear, 30), "did not end without a gate, without knowing that it is Ready") && Right;
 	return Right ? 0 : 1;
 }

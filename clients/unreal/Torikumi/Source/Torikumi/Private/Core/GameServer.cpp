@@ -105,7 +105,8 @@ void GameServer::Decided(ConnectionId Who, const Response& Answer) {
 
 void GameServer::LetIn(ConnectionId Who, const Json& Document) {
 	Admitted In{Document["player"].Text(), Document["team"].Text(), Document["match_id"].Text(), Document["admission"].Text(), Document["reconnect"].Truth()};
-	MatchId = In.MatchId;
+	Admissions++;
+	if (In.MatchId != MatchId) RosterDue = 0;
 	if (Visits[Who].Gone) {
 		Visits.erase(Who);
 		Depart(In);
@@ -221,27 +222,36 @@ void GameServer::LookAtRoster(double Time) {
 	RosterDue = Time + (Allocated ? Set.PresenceInterval : RosterInterval);
 	Request Out = ToGate("GET", "/v1/roster", "");
 	Out.Headers.clear();
-	World.Send(Out, Alive.Guard([this](const Response& Answer) {
+	World.Send(Out, Alive.Guard([this, Before = Admissions](const Response& Answer) {
 		AskingRoster = false;
 		Heard(Answer);
 		Json Document;
 		if (Answer.Status != 200 || !Json::Parse(Answer.Body, Document)) return;
 		const std::string& State = Document["state"].Text();
-		const bool Now = State == "Allocated";
 		if (ReadyUnclear && !AskingReady) {
 			// Only the answer may have been lost. Another Ready would take the server away
 			// from the match that it may have been allocated for meanwhile.
 			ReadyUnclear = false;
 			Ready = !State.empty() && State != "Creating" && State != "Starting" && State != "Scheduled" && State != "PortAllocation";
 		}
-		const std::string& Id = Document["match_id"].Text();
-		if (Now && (!Allocated || Id != MatchId)) {
-			MatchId = Id;
-			Allocated = true;
-			if (On.OnAllocated) On.OnAllocated(Id);
+		if (Admissions == Before) {
+			TakeMatch(State == "Allocated", Document["match_id"].Text());
+		} else {
+			RosterDue = 0;  // the roster may be of before the match that somebody has come in for
 		}
-		Allocated = Now;
 	}));
+}
+
+// TakeMatch takes in which match the server is there for; empty: it is free.
+void GameServer::TakeMatch(bool Now, const std::string& Id) {
+	const bool Another = Now && (!Allocated || Id != MatchId);
+	Allocated = Now;
+	MatchId = Id;
+	if (Another && On.OnAllocated) On.OnAllocated(Id);
+	std::vector<ConnectionId> Over;
+	for (const auto& [Who, V] : Visits)
+		if (V.Where == Phase::In && V.Who.MatchId != Id) Over.push_back(Who);
+	for (const ConnectionId Who : Over) Refuse(Who, Refused{"match_over"});  // for the gate they are gone
 }
 
 void GameServer::SpeakToAgones(double Time) {
@@ -273,7 +283,7 @@ void GameServer::Heard(const Response& Answer) {
 
 // A gate that stays away lets nobody in, and nobody else would end the server.
 void GameServer::EndWithoutGate(double Time) {
-	if (!Ready || !GateAway || Time - GateAwaySince < Set.GateLost || Players() > 0 || AskingShutdown || Time < ShutdownDue) return;
+	if (!GateAway || Time - GateAwaySince < Set.GateLost || Players() > 0 || AskingShutdown || Time < ShutdownDue) return;
 	AskingShutdown = true;
 	ShutdownDue = Time + ShutdownInterval;
 	World.Send(ToSdk("/shutdown"), Alive.Guard([this](const Response&) { AskingShutdown = false; }));

@@ -83,7 +83,8 @@ private:
 	const Events On;
 	std::map<ConnectionId, Visit> Visits;
 	std::map<std::string, Departure> Departures;  // by admission
-	std::string MatchId;
+	std::string MatchId;  // of the last roster
+	size_t Admissions = 0;
 	bool Ready = false, ReadyUnclear = false, AskingReady = false, Allocated = false, AskingRoster = false, AskingPresence = false, AskingShutdown = false;
 	double ReadyDue = 0, HealthDue = 0, RosterDue = 0, PresenceDue = 0, ShutdownDue = 0;
 	// GateAway: since then requests to the gate have got no answer.
@@ -101,6 +102,7 @@ private:
 	void TellPresence(double Time);
 	void TakePresence(const Response& Answer);
 	void LookAtRoster(double Time);
+	void TakeMatch(bool Now, const std::string& Id);
 	void Heard(const Response& Answer);
 	void SpeakToAgones(double Time);
 	void EndWithoutGate(double Time);
