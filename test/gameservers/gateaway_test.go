@@ -102,18 +102,25 @@ func TestGateAway(t *testing.T) {
 // startUDP starts a server until the test ends, and returns where it listens.
 func startUDP(t *testing.T, gate http.Handler, args []string) (port int) {
 	t.Helper()
-	api := httptest.NewServer(gate)
-	t.Cleanup(api.Close)
-	_, apiPort, err := net.SplitHostPort(strings.TrimPrefix(api.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	free, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	port = free.LocalAddr().(*net.UDPAddr).Port
 	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start(t, gate, port, args)
+	return port
+}
+
+// start starts a server on a port until the test ends.
+func start(t *testing.T, gate http.Handler, port int, args []string) (pid int) {
+	t.Helper()
+	api := httptest.NewServer(gate)
+	t.Cleanup(api.Close)
+	_, apiPort, err := net.SplitHostPort(strings.TrimPrefix(api.URL, "http://"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	printed := new(output)
@@ -130,7 +137,7 @@ func startUDP(t *testing.T, gate http.Handler, args []string) (port int) {
 			t.Log(printed)
 		}
 	})
-	return port
+	return cmd.Process.Pid
 }
 
 // say joins and leaves again; what gets lost is said again.

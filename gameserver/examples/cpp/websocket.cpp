@@ -160,7 +160,10 @@ int main() {
     game::Game game;
     for (;;) {
         int fd = accept(listener, nullptr, nullptr);
-        if (fd < 0) continue;
+        if (fd < 0) {  // too many are open
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            continue;
+        }
         std::thread([&game, connection = std::make_shared<Socket>(fd)] {
             std::string text;
             if (connection->handshake())

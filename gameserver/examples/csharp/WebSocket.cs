@@ -128,8 +128,12 @@ static class Program {
         }
         var game = new Game();
         while (true) {
-            var connection = new Connection(listener.AcceptTcpClient());
-            new Thread(() => connection.Serve(game)) { IsBackground = true }.Start();
+            try {
+                var connection = new Connection(listener.AcceptTcpClient());
+                new Thread(() => connection.Serve(game)) { IsBackground = true }.Start();
+            } catch (Exception e) when (e is SocketException || e is InvalidOperationException) {
+                Thread.Sleep(100);  // too many are open, or this one is closed already
+            }
         }
     }
 }

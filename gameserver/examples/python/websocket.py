@@ -6,6 +6,7 @@ import os
 import socket
 import socketserver
 import struct
+import time
 
 import gate
 import game
@@ -100,6 +101,13 @@ class Connection(socketserver.BaseRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
+
+    def get_request(self):
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(0.1)  # too many are open
+            raise
 
 
 def main():
