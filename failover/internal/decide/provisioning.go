@@ -98,7 +98,9 @@ func (d *decision) creating() {
 		case d.tempReady():
 			d.joined() // the Node says more than the cloud can't
 		case late:
-			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("not joined within %s", d.set.JoinTimeout))
+			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("within %s: %s", d.set.JoinTimeout, d.notReady()))
+		default:
+			d.notFit()
 		}
 	}
 }
@@ -170,10 +172,16 @@ func (d *decision) seen(late bool) {
 	case late:
 		d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("within %s: %s", d.set.JoinTimeout, d.notReady()))
 	default:
-		if t, ok := d.temp(); ok && t.Ready {
-			d.condition(v1.NodeJoined, metav1.ConditionFalse, "NotFit", d.unfit(t))
-		}
+		d.notFit()
 		d.prepare()
+	}
+}
+
+// notFit shows why a temporary node that is Ready is not used yet, and so why the
+// taint waits.
+func (d *decision) notFit() {
+	if t, ok := d.temp(); ok && t.Ready {
+		d.condition(v1.NodeJoined, metav1.ConditionFalse, "NotFit", d.unfit(t))
 	}
 }
 
@@ -188,7 +196,7 @@ func (d *decision) temp() (Temp, bool) {
 
 func (d *decision) tempReady() bool {
 	t, ok := d.temp()
-	return ok && t.Ready && !t.Uninitialised && d.unfit(t) == ""
+	return ok && t.Ready && d.unfit(t) == ""
 }
 
 // notReady says why a temporary node that has joined can't be used.
