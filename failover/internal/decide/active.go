@@ -118,9 +118,13 @@ func (d *decision) tempStands() bool {
 		}
 		return true
 	}
+	reason := "NotReady"
+	if t, ok := d.temp(); ok && t.Ready {
+		reason = "NotFit"
+	}
+	d.condition(v1.NodeJoined, metav1.ConditionFalse, reason, d.notReady())
 	if d.st.TempNotReadySince == nil {
 		d.st.TempNotReadySince = d.instant()
-		d.condition(v1.NodeJoined, metav1.ConditionFalse, "NotReady", d.notReady())
 		d.event(Warning, "TempNotReady", fmt.Sprintf("%s: %s", d.st.GCPVMName, d.notReady()))
 	}
 	wait := d.set.JoinTimeout
