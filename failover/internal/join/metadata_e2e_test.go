@@ -15,7 +15,7 @@ import (
 )
 
 // helper makes this test binary a program in another network namespace: "listen
-// ADDRESS …", "dial ADDRESS" or "await ADDRESS".
+// ADDRESS …", "dial ADDRESS" or "await ADDRESS", until it is ready.
 const helper = "TORIKUMI_METADATA_HELPER"
 
 // world is three network namespaces: the machine with the rules, a pod on it, and
@@ -56,42 +56,52 @@ look after "$1" dial
 echo "machine $(TORIKUMI_METADATA_HELPER="dial 169.254.169.254:80" "$1")"
 `
 
-func init() { //nolint:gochecknoinits // the binary is another program then
+// TestMain makes this test binary the program of another network namespace where
+// the script starts it there.
+func TestMain(m *testing.M) {
 	words := strings.Fields(os.Getenv(helper))
 	if len(words) == 0 {
-		return
+		os.Exit(m.Run())
 	}
-	switch words[0] {
-	case "listen":
-		for _, a := range words[1:] {
-			l, err := net.Listen("tcp", a)
-			if err != nil {
-				fmt.Println(err)
-				os.Exit(1)
-			}
-			go func() {
-				for {
-					if c, err := l.Accept(); err == nil {
-						c.Close()
-					}
-				}
-			}()
-		}
-		fmt.Println("listening")
-		select {}
-	case "dial", "await": // await: until the addresses are ready
-		c, err := net.DialTimeout("tcp", words[1], time.Second)
-		for until := time.Now().Add(10 * time.Second); err != nil && words[0] == "await" && time.Now().Before(until); {
-			c, err = net.DialTimeout("tcp", words[1], time.Second)
-		}
+	if err := help(words[0], words[1:]); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+func help(verb string, addresses []string) error {
+	if verb == "listen" {
+		return listen(addresses)
+	}
+	c, err := net.DialTimeout("tcp", addresses[0], time.Second)
+	for until := time.Now().Add(10 * time.Second); err != nil && verb == "await" && time.Now().Before(until); {
+		c, err = net.DialTimeout("tcp", addresses[0], time.Second)
+	}
+	if err != nil {
+		fmt.Println("closed")
+		return nil
+	}
+	fmt.Println("open")
+	return c.Close()
+}
+
+// listen accepts connections until the process is ended.
+func listen(addresses []string) error {
+	for _, a := range addresses {
+		l, err := net.Listen("tcp", a)
 		if err != nil {
-			fmt.Println("closed")
-			os.Exit(0)
+			return err
 		}
-		c.Close()
-		fmt.Println("open")
-		os.Exit(0)
+		go func() {
+			for {
+				if c, err := l.Accept(); err == nil {
+					c.Close()
+				}
+			}
+		}()
 	}
+	fmt.Println("listening")
+	select {}
 }
 
 // TestMetadataIsClosed lets packets of a pod go to the metadata server, through
