@@ -17,7 +17,7 @@ DROPIN=/etc/systemd/system/kubelet.service.d/05-torikumi-metadata.conf
 mkdir -p "$(dirname "$RULES")" "$(dirname "$DROPIN")"
 cat >"$RULES" <<'METADATA'
 {{.MetadataRules}}METADATA
-sh "$RULES" || say "WARNING: pods can reach the metadata server: neither nft nor iptables takes the rules"
+OPEN=$(sh "$RULES") || say "WARNING: $OPEN"
 printf '[Service]\nExecStartPre=-/bin/sh %s\n' "$RULES" >"$DROPIN"
 systemctl daemon-reload || say "WARNING: after a reboot pods may reach the metadata server for a moment"
 {{- if .RequireKata}}

@@ -118,7 +118,7 @@ type machine struct {
 
 func newMachine(t *testing.T, kubeadm string) *machine {
 	m := &machine{t, t.TempDir()}
-	for _, dir := range []string{"bin", "etc/default", "etc/kubernetes/pki", "dev"} {
+	for _, dir := range []string{"bin", "etc/default", "etc/kubernetes/pki", "dev", "proc/net"} {
 		if err := os.MkdirAll(filepath.Join(m.root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -129,6 +129,7 @@ func newMachine(t *testing.T, kubeadm string) *machine {
 	m.program("tailscale", `[ "$1" = ip ] && echo 100.64.0.7; true`)
 	m.program("kata-check", "")
 	m.program("nft", "cat >"+m.root+"/rules")
+	m.write("proc/net/if_inet6")
 	return m
 }
 
@@ -140,7 +141,7 @@ func (m *machine) program(name, body string) {
 }
 
 func (m *machine) boot(p join.Params) (string, error) {
-	s := regexp.MustCompile(`(^|[\s=])/(etc|dev)/`).ReplaceAllString(script(m.T, p), "${1}"+m.root+"/${2}/")
+	s := regexp.MustCompile(`(^|[\s=])/(etc|dev|proc)/`).ReplaceAllString(script(m.T, p), "${1}"+m.root+"/${2}/")
 	cmd := exec.Command("bash", "-c", s)
 	cmd.Env = []string{"PATH=" + m.root + "/bin:/usr/bin:/bin"}
 	out, err := cmd.CombinedOutput()
@@ -252,6 +253,34 @@ func TestScriptJoinsOnce(t *testing.T) {
 	}
 	if c := m.read("config"); !strings.Contains(c, `token: "abcdef.0123456789abcdef"`) || !strings.Contains(c, `caCertHashes`) {
 		t.Errorf("the join's configuration: %s", c)
+	}
+}
+
+// What is open, and no more, is said where iptables has no counterpart for IPv6.
+func TestScriptWithoutIP6Tables(t *testing.T) {
+	for name, want := range map[string]bool{"IPv6": true, "no IPv6": false} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, "")
+			m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+			m.program("nft", "cat >/dev/null; exit 1")
+			m.program("iptables", "")
+			m.program("ip6tables", "exit 127")
+			if !want {
+				if err := os.Remove(filepath.Join(m.root, "proc/net/if_inet6")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := m.boot(params())
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if calls := m.read("calls"); !strings.Contains(calls, "iptables -w -t mangle -A TORIKUMI-METADATA -d 169.254.169.254 -j DROP") {
+				t.Errorf("IPv4 is open:\n%s", calls)
+			}
+			if strings.Contains(out, "WARNING: pods may reach the metadata server by IPv6: neither nft nor ip6tables") != want || strings.Contains(out, "WARNING") != want {
+				t.Error(out)
+			}
+		})
 	}
 }
 

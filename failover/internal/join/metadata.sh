@@ -1,5 +1,8 @@
-# Drops what pods send to the metadata server, but for DNS. May be run again.
+# Drops what pods send to the metadata server, but for DNS. May be run again. If it
+# fails, it prints what is open.
 set -eu
+OPEN="pods can reach the metadata server: neither nft nor iptables takes the rules"
+trap '[ $? -eq 0 ] || echo "$OPEN"' EXIT
 V4=169.254.169.254
 # Of Compute Engine, and of another cloud.
 V6="fd20:ce::254 fd00:ec2::254"
@@ -35,6 +38,8 @@ chain() {
 
 by_iptables() {
 	chain iptables "$V4"
+	[ -e /proc/net/if_inet6 ] || return 0 # the kernel has no IPv6
+	OPEN="pods may reach the metadata server by IPv6: neither nft nor ip6tables takes the rules"
 	# shellcheck disable=SC2086 # words
 	chain ip6tables $V6
 }

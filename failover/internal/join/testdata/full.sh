@@ -16,8 +16,11 @@ RULES=/etc/torikumi/no-metadata
 DROPIN=/etc/systemd/system/kubelet.service.d/05-torikumi-metadata.conf
 mkdir -p "$(dirname "$RULES")" "$(dirname "$DROPIN")"
 cat >"$RULES" <<'METADATA'
-# Drops what pods send to the metadata server, but for DNS. May be run again.
+# Drops what pods send to the metadata server, but for DNS. May be run again. If it
+# fails, it prints what is open.
 set -eu
+OPEN="pods can reach the metadata server: neither nft nor iptables takes the rules"
+trap '[ $? -eq 0 ] || echo "$OPEN"' EXIT
 V4=169.254.169.254
 # Of Compute Engine, and of another cloud.
 V6="fd20:ce::254 fd00:ec2::254"
@@ -53,6 +56,8 @@ chain() {
 
 by_iptables() {
 	chain iptables "$V4"
+	[ -e /proc/net/if_inet6 ] || return 0 # the kernel has no IPv6
+	OPEN="pods may reach the metadata server by IPv6: neither nft nor ip6tables takes the rules"
 	# shellcheck disable=SC2086 # words
 	chain ip6tables $V6
 }
@@ -62,7 +67,7 @@ if command -v nft >/dev/null && by_nft; then
 fi
 by_iptables
 METADATA
-sh "$RULES" || say "WARNING: pods can reach the metadata server: neither nft nor iptables takes the rules"
+OPEN=$(sh "$RULES") || say "WARNING: $OPEN"
 printf '[Service]\nExecStartPre=-/bin/sh %s\n' "$RULES" >"$DROPIN"
 systemctl daemon-reload || say "WARNING: after a reboot pods may reach the metadata server for a moment"
 
