@@ -15,17 +15,20 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
 	"torikumi/failover/cloud/memory"
 	"torikumi/failover/failover"
 	"torikumi/pkg/service"
 )
 
-// apiServer answers discovery and the namespace kube-system, and forbids all
-// else.
+// apiServer answers discovery, the namespace kube-system and the CRD, and forbids
+// all else.
 type apiServer struct {
+	crd    *unstructured.Unstructured
 	lacks  string        // an API group
 	stalls chan struct{} // if set, there is no answer before it is closed, and then an error
 }
@@ -41,6 +44,7 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	groups := map[string]metav1.APIResource{
 		"failover.operator.io": {Name: "nodefailovers", SingularName: "nodefailover", Kind: "NodeFailover"},
+		"apiextensions.k8s.io": {Name: "customresourcedefinitions", SingularName: "customresourcedefinition", Kind: "CustomResourceDefinition"},
 		"agones.dev":           {Name: "gameservers", SingularName: "gameserver", Kind: "GameServer", Namespaced: true},
 	}
 	delete(groups, a.lacks)
@@ -70,6 +74,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(200, metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: parts[1] + "/v1", APIResources: []metav1.APIResource{groups[parts[1]]}})
 	case path == "/api/v1/namespaces/kube-system":
 		reply(200, map[string]any{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "kube-system", "uid": "c1"}})
+	case a.crd != nil && strings.HasSuffix(path, "/customresourcedefinitions/nodefailovers.failover.operator.io"):
+		reply(200, a.crd)
 	case len(parts) == 3 && parts[0] == "apis" || parts[len(parts)-1] == "leases":
 		reply(404, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: 404, Reason: metav1.StatusReasonNotFound})
 	default:
@@ -106,7 +112,7 @@ func ends(t *testing.T, done chan error) error {
 // A controller that may not see the cluster says what is missing, and ends when
 // it is told to.
 func TestForbiddenLists(t *testing.T) {
-	logs, stop, done := runAgainst(t, &apiServer{})
+	logs, stop, done := runAgainst(t, &apiServer{crd: ourCRD(t)})
 	const want = "apply manifests/base/failover: cannot list nodefailovers: "
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -145,6 +151,50 @@ func TestMissingKinds(t *testing.T) {
 		_, _, done := runAgainst(t, &apiServer{lacks: group})
 		if err := ends(t, done); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("without %s: %v", group, err)
+		}
+	}
+}
+
+// ourCRD is the one in the manifests.
+func ourCRD(t *testing.T) *unstructured.Unstructured {
+	t.Helper()
+	crd := new(unstructured.Unstructured)
+	if err := yaml.Unmarshal([]byte(read(t, manifests+"/crd/failover.operator.io_nodefailovers.yaml")), &crd.Object); err != nil {
+		t.Fatal(err)
+	}
+	return crd
+}
+
+// A CRD that would drop what the controller persists ends it at its start, as
+// one does that it may not read.
+func TestEarlierCRD(t *testing.T) {
+	for field, path := range map[string][]string{
+		"status":                         {"status"},
+		"status.failedPlacements":        {"status", "properties", "failedPlacements"},
+		"status.failedPlacements.reason": {"status", "properties", "failedPlacements", "items", "properties", "reason"},
+		"status.vm.externalIP":           {"status", "properties", "vm", "properties", "externalIP"},
+		"status.lost.gameServers":        {"status", "properties", "lost", "properties", "gameServers"}, // inline
+		"spec.sharedLoad.cpu":            {"spec", "properties", "sharedLoad", "properties", "cpu"},
+	} {
+		t.Run(field, func(t *testing.T) {
+			crd := ourCRD(t)
+			version := crd.Object["spec"].(map[string]any)["versions"].([]any)[0].(map[string]any)
+			unstructured.RemoveNestedField(version, append([]string{"schema", "openAPIV3Schema", "properties"}, path...)...)
+			_, _, done := runAgainst(t, &apiServer{crd: crd})
+			if err := ends(t, done); err == nil || !strings.HasPrefix(err.Error(), "apply manifests/base/failover/crd first: ") || !strings.HasSuffix(err.Error(), "lacks "+field) {
+				t.Error(err)
+			}
+		})
+	}
+	crd := ourCRD(t)
+	crd.Object["spec"].(map[string]any)["versions"].([]any)[0].(map[string]any)["name"] = "v1alpha1"
+	for want, a := range map[string]*apiServer{
+		"lacks version v1":                {crd: crd},
+		"apply manifests/base/failover: ": {},
+	} {
+		_, _, done := runAgainst(t, a)
+		if err := ends(t, done); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }

@@ -178,7 +178,10 @@ func register(ctx context.Context, cfg *Config, p parts, mgr ctrl.Manager, m *co
 	o.Client, o.Live, o.Cloud, o.Clock, o.Log, o.Metrics = mgr.GetClient(), live, p.cloud, clock.RealClock{}, p.log, m
 	o.Events = mgr.GetEventRecorder("torikumi-failover")
 	o.APIHealthySince, o.Skips = monitor.Since, wall.Skips
-	return controller.Register(mgr, o)
+	if err := controller.Register(mgr, o); err != nil {
+		return err
+	}
+	return checkCRD(ctx, live)
 }
 
 // options are those parts of the controllers' options that are settings.
