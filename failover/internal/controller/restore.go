@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,16 +32,12 @@ func encodeRecord(r decide.Record) ([]byte, error) {
 	return data, err
 }
 
-// kubernetes reports whether a key is Kubernetes's own.
-func kubernetes(key string) bool {
-	domain, _, ok := strings.Cut(key, "/")
-	return ok && (domain == "kubernetes.io" || domain == "k8s.io" || strings.HasSuffix(domain, ".kubernetes.io") || strings.HasSuffix(domain, ".k8s.io"))
-}
-
 // ownAnnotations are those that somebody has set on a Node.
 func ownAnnotations(all map[string]string) map[string]string {
 	own := maps.Clone(all)
-	maps.DeleteFunc(own, func(k, v string) bool { return kubernetes(k) || k == v1.PausedAnnotation || len(v) > maxAnnotation })
+	maps.DeleteFunc(own, func(k, v string) bool {
+		return decide.WellKnown(k) || k == v1.PausedAnnotation || len(v) > maxAnnotation
+	})
 	return own
 }
 
@@ -50,7 +45,7 @@ func ownAnnotations(all map[string]string) map[string]string {
 func ownTaints(all []corev1.Taint) []corev1.Taint {
 	var own []corev1.Taint
 	for _, t := range all {
-		if !kubernetes(t.Key) {
+		if !decide.WellKnown(t.Key) {
 			own = append(own, corev1.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})
 		}
 	}

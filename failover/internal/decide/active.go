@@ -219,7 +219,7 @@ func (d *decision) restored() bool {
 	}
 	lost := make(map[string]string)
 	for k, v := range r.Labels {
-		if _, ok := d.s.Node.Labels[k]; !ok && !wellKnown(k) {
+		if _, ok := d.s.Node.Labels[k]; !ok && !WellKnown(k) {
 			lost[k] = v
 		}
 	}

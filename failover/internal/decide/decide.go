@@ -148,11 +148,11 @@ func (d *decision) recall() {
 		return len(validation.IsQualifiedName(k)) > 0 || len(validation.IsValidLabelValue(v)) > 0
 	})
 	maps.DeleteFunc(annotations, func(k, _ string) bool {
-		return len(validation.IsQualifiedName(strings.ToLower(k))) > 0 || wellKnown(k)
+		return len(validation.IsQualifiedName(strings.ToLower(k))) > 0 || WellKnown(k)
 	})
 	taints := slices.DeleteFunc(slices.Clone(r.Taints), func(t corev1.Taint) bool {
 		effects := []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}
-		return len(validation.IsQualifiedName(t.Key)) > 0 || len(validation.IsValidLabelValue(t.Value)) > 0 || !slices.Contains(effects, t.Effect) || wellKnown(t.Key)
+		return len(validation.IsQualifiedName(t.Key)) > 0 || len(validation.IsValidLabelValue(t.Value)) > 0 || !slices.Contains(effects, t.Effect) || WellKnown(t.Key)
 	})
 	d.st.Recorded = &v1.RecordedNode{UID: r.UID, Labels: labels, Annotations: annotations, Taints: taints, Unschedulable: r.Unschedulable}
 	if d.st.FailedAt == nil && !r.FailedAt.IsZero() {

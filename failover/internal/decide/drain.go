@@ -25,8 +25,9 @@ func (d *decision) leave(why string) {
 	d.draining()
 }
 
-// wellKnown reports whether a label is the kubelet's or the cloud's own affair.
-func wellKnown(key string) bool {
+// WellKnown reports whether the key of a label, annotation or taint is Kubernetes's
+// own.
+func WellKnown(key string) bool {
 	domain, _, ok := strings.Cut(key, "/")
 	return ok && (domain == "kubernetes.io" || domain == "k8s.io" ||
 		strings.HasSuffix(domain, ".kubernetes.io") || strings.HasSuffix(domain, ".k8s.io"))
@@ -110,7 +111,7 @@ func (d *decision) failedAgain() {
 	d.active()
 }
 
-// drained moves the game servers away from the temporary node and tells
+// drained moves the game servers away from the temporary node and reports
 // whether none is left.
 func (d *decision) drained() bool {
 	if d.st.DrainStartedAt == nil {

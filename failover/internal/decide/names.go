@@ -73,7 +73,7 @@ func wrongLabels(f *v1.NodeFailover) string {
 		if wrong := validation.IsQualifiedName(k); len(wrong) > 0 {
 			return fmt.Sprintf("targetNodeLabels: %q: %s", k, wrong[0])
 		}
-		if wellKnown(k) && !strings.HasPrefix(k, "node.kubernetes.io/") && !strings.HasPrefix(k, "kubelet.kubernetes.io/") {
+		if WellKnown(k) && !strings.HasPrefix(k, "node.kubernetes.io/") && !strings.HasPrefix(k, "kubelet.kubernetes.io/") {
 			return fmt.Sprintf("targetNodeLabels: %q: a kubelet may not set labels of kubernetes.io and k8s.io", k)
 		}
 	}
