@@ -124,7 +124,7 @@ func fakeCluster(t *testing.T, objects ...client.Object) (*Reconciler, *tracked)
 }
 
 func aNode(name string, change func(*corev1.Node)) *corev1.Node {
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "uid-" + "n", Labels: map[string]string{"node-type": "onpremise"}, CreationTimestamp: metav1.NewTime(noon.Add(-time.Hour))}}
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "uid-n", Labels: map[string]string{"node-type": "onpremise"}, CreationTimestamp: metav1.NewTime(noon.Add(-time.Hour))}}
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
 	if change != nil {
 		change(n)
@@ -187,6 +187,17 @@ func TestActions(t *testing.T) {
 				}
 			},
 		},
+		"untaint": {
+			objects: []client.Object{aNode("worker-1", func(n *corev1.Node) {
+				other(n)
+				n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: TaintKey, Effect: corev1.TaintEffectNoExecute})
+			})}, action: decide.Action{Kind: decide.Untaint, Node: "worker-1", UID: "uid-n"}, writes: "patch Node worker-1",
+			check: func(t *testing.T, c *tracked) {
+				if got := getNode(t, c, "worker-1").Spec.Taints; len(got) != 2 || got[1].Effect != corev1.TaintEffectNoSchedule {
+					t.Errorf("%v", got)
+				}
+			},
+		},
 		"delete a Node of the same name": {
 			objects: []client.Object{aNode("vm", nil)}, action: decide.Action{Kind: decide.DeleteNode, Node: "vm", UID: "earlier"}, writes: "delete Node vm", fails: apierrors.IsConflict,
 		},
@@ -224,7 +235,7 @@ func TestActions(t *testing.T) {
 			if tt.fails == nil && err != nil || tt.fails != nil && !tt.fails(err) {
 				t.Errorf("error %v", err)
 			}
-			if writes := strings.Join(c.writes, ", "); got != tt.want || writes != tt.writes && tt.check == nil {
+			if writes := strings.Join(c.writes, ", "); got != tt.want || writes != tt.writes {
 				t.Errorf("result %v, writes %q; want %v, %q", got, writes, tt.want, tt.writes)
 			}
 			if tt.check != nil {

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"time"
+
 	v1 "torikumi/failover/api/v1"
 )
 

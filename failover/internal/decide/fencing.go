@@ -2,8 +2,9 @@ package decide
 
 import (
 	"fmt"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
 )
@@ -95,7 +96,7 @@ func (d *decision) fenced() bool {
 	return true
 }
 
-// inherit takes over the taint of the failover that this one replaces, and tells
+// inherit takes over the taint of the failover that this one replaces, and reports
 // whether there was one.
 func (d *decision) inherit() bool {
 	o := d.predecessor()

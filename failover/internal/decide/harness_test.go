@@ -317,7 +317,7 @@ func (w *harness) evolve() {
 			m.state = cloud.Running // which nobody tells the controller
 		}
 		made, valid := w.tokens[m.token]
-		if m.state == cloud.Running && !m.joined && age >= joins && !w.faults.neverJoins && w.faults.noNetwork != m.spec.Zone && valid && w.now.Sub(made) <= 15*time.Minute {
+		if m.state == cloud.Running && !m.joined && age >= joins && !w.faults.neverJoins && w.faults.noNetwork != m.spec.Zone && valid && w.now.Sub(made) <= w.set.JoinTimeout {
 			m.joined = true
 			w.changes++
 			w.temps[m.spec.Name] = &temp{uid: w.next("node"), vm: m, ready: true, uninit: w.set.InitNodes, drill: w.isDrill(m.owner), labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}}
