@@ -44,7 +44,7 @@ func (d *decision) pending() {
 	d.recordLost()
 	if d.predecessor() == nil {
 		if over := d.graceOver(); d.s.Node.Reports && !(over && d.set.FalseStartsVM) {
-			d.hold("KubeletAlive", d.alive())
+			d.hold("KubeletAlive", reporting+", and "+d.vmOfReporting())
 			return
 		} else if !over {
 			return
@@ -78,13 +78,15 @@ func (d *decision) pending() {
 	d.attempt()
 }
 
-// alive says what becomes of a node whose kubelet reports.
-func (d *decision) alive() string {
-	const found = "the node is not Ready by its kubelet's own word, so its games may go on: no taint while it renews its lease, "
+// reporting says what becomes of a node whose kubelet reports.
+const reporting = "the node is not Ready by its kubelet's own word, so its games may go on: no taint while it renews its lease"
+
+// vmOfReporting says when such a node gets a VM.
+func (d *decision) vmOfReporting() string {
 	if !d.set.FalseStartsVM {
-		return found + "and no VM"
+		return "no VM"
 	}
-	return found + fmt.Sprintf("and a VM after %s", max(d.set.Grace, d.set.FalseGrace))
+	return fmt.Sprintf("a VM after %s", max(d.set.Grace, d.set.FalseGrace))
 }
 
 // renewed reports whether the failover that this one is to replace goes on with a

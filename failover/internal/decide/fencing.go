@@ -36,7 +36,7 @@ func (d *decision) taint() {
 		return
 	case d.s.Node.Reports:
 		d.st.Taint = v1.TaintNone
-		d.condition(kind, metav1.ConditionFalse, "KubeletAlive", d.alive())
+		d.condition(kind, metav1.ConditionFalse, "KubeletAlive", reporting)
 		return
 	case !d.taintGraceOver():
 		d.condition(kind, metav1.ConditionFalse, "WaitingForTaintGrace", fmt.Sprintf("the node is tainted once nothing has been heard of it for %s", d.taintGrace()))

@@ -337,6 +337,17 @@ func TestUnfit(t *testing.T) {
 	}
 }
 
+// Why a node whose kubelet reports is not tainted says nothing of a VM, which is
+// there by then.
+func TestReportingWithVM(t *testing.T) {
+	f := down(made("a", v1.Active, time.Hour))
+	st, p := decided(&decide.State{Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n", Reports: true}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running})
+	c := meta.FindStatusCondition(st.Conditions, v1.TaintApplied)
+	if c == nil || c.Reason != "KubeletAlive" || strings.Contains(c.Message, "VM") || does(p, decide.Taint) {
+		t.Errorf("%+v, %v", c, p.Actions)
+	}
+}
+
 // A failover that has replaced another one, and whose larger VM others share, gets
 // as large a one again.
 func TestSharersNeedTheirRoomAgain(t *testing.T) {
