@@ -46,7 +46,8 @@ type proposal struct {
 	accepted bool
 }
 
-// newCycle starts the registration window; ctx is that of the evaluation.
+// newCycle returns a cycle that takes in calls until its registration window,
+// which open starts, has passed; ctx is that of the evaluation.
 func newCycle(o Options) (c *cycle, ctx context.Context) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c = &cycle{
@@ -59,8 +60,13 @@ func newCycle(o Options) (c *cycle, ctx context.Context) {
 		proposals:   map[string]*proposal{},
 		arrived:     make(chan struct{}),
 	}
-	c.registration = o.Clock.AfterFunc(o.Registration, c.closeRegistration)
 	return c, ctx
+}
+
+// open starts the registration window. The call that a cycle is made for joins
+// it first: however short the window is, it then is in.
+func (c *cycle) open() {
+	c.registration = c.o.Clock.AfterFunc(c.o.Registration, c.closeRegistration)
 }
 
 // run lasts from the first registration until the next cycle may start. When the

@@ -139,11 +139,14 @@ func (s *Synchronizer) join(ctx context.Context, prepare Prepare, abandon Abando
 	}
 	if s.current == nil {
 		c, evaluation := newCycle(s.o)
+		call := c.join(ctx, prepare, abandon)
+		c.open()
 		s.current = c
 		s.cycles.Go(func() {
 			c.run(evaluation, s.stopping)
 			s.finish(c)
 		})
+		return call, nil, nil
 	}
 	if call := s.current.join(ctx, prepare, abandon); call != nil {
 		return call, nil, nil

@@ -234,6 +234,48 @@ func TestCallsOfOneWindowShareACycleAndLaterOnesGetTheNext(t *testing.T) {
 	}
 }
 
+// hasty is a clock on which registration is over as soon as it has begun, as on
+// a busy machine that does nothing else for the time of a short window.
+type hasty struct{ *clock.Fake }
+
+func (h hasty) AfterFunc(d time.Duration, f func()) clock.Timer {
+	timer := h.Fake.AfterFunc(d, f)
+	if d == registration {
+		h.Advance(d)
+	}
+	return timer
+}
+
+func TestACycleTakesInTheCallThatItIsMadeForHoweverShortItsWindow(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := synchronizer.New(synchronizer.Options{
+		Clock: hasty{clock.NewFake(time.Unix(0, 0))},
+		Evaluator: &evaluator{evaluate: func(ctx context.Context, round int, source synchronizer.Source, accept func(string) error) error {
+			if round > 1 {
+				cancel() // the first was over too soon, and so would be the others
+			}
+			return acceptAll(ctx, round, source, accept)
+		}},
+		Pending:      &pending{ids: map[string]bool{}},
+		Registration: registration, Collection: collection,
+		MaxProposals: 1000, MaxProposalBytes: 1 << 20,
+	})
+	defer s.Close()
+	call, err := s.Register(ctx, asProposed, func(_, _ *openmatch.Match, _ uint64) {})
+	if err != nil {
+		t.Fatalf("the call is in no cycle: %v", err)
+	}
+	defer call.Leave()
+	if err := call.Propose(&openmatch.Match{MatchId: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	call.Done()
+	if m, _, err := call.Next(t.Context()); m.GetMatchId() != "a" {
+		t.Fatalf("got %v, %v, want a", m, err)
+	}
+}
+
 func TestACycleWhoseFunctionsAreDoneEndsWithRegistrationNotBefore(t *testing.T) {
 	complete := make(chan struct{})
 	f := newHarness(t, func(ctx context.Context, _ int, source synchronizer.Source, _ func(string) error) error {
