@@ -512,7 +512,10 @@ type TeamMember struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	PlayerId string                 `protobuf:"bytes,1,opt,name=player_id,json=playerId,proto3" json:"player_id,omitempty"`
 	// The Open Match ticket that brought the player.
-	TicketId      string `protobuf:"bytes,2,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	TicketId string `protobuf:"bytes,2,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// In a roster: when the player was found for the running match. Those who are in it from its
+	// beginning have none.
+	JoinTime      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=join_time,json=joinTime,proto3" json:"join_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -561,6 +564,13 @@ func (x *TeamMember) GetTicketId() string {
 	return ""
 }
 
+func (x *TeamMember) GetJoinTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.JoinTime
+	}
+	return nil
+}
+
 // BackfillDetails stands in openmatch.Backfill.extensions as
 // "torikumi.v1.backfill": the match that is to be filled up.
 type BackfillDetails struct {
@@ -569,7 +579,11 @@ type BackfillDetails struct {
 	// Where it is played, empty if the match had no region.
 	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
 	// Those who still play, by team; a team that is not named is empty.
-	Teams         []*BackfillTeam `protobuf:"bytes,3,rep,name=teams,proto3" json:"teams,omitempty"`
+	Teams []*BackfillTeam `protobuf:"bytes,3,rep,name=teams,proto3" json:"teams,omitempty"`
+	// As "namespace/name", and the value of its label torikumi/match: who made the
+	// backfill. The match function passes them on.
+	GameServer    string `protobuf:"bytes,4,opt,name=game_server,json=gameServer,proto3" json:"game_server,omitempty"`
+	MatchId       string `protobuf:"bytes,5,opt,name=match_id,json=matchId,proto3" json:"match_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -623,6 +637,20 @@ func (x *BackfillDetails) GetTeams() []*BackfillTeam {
 		return x.Teams
 	}
 	return nil
+}
+
+func (x *BackfillDetails) GetGameServer() string {
+	if x != nil {
+		return x.GameServer
+	}
+	return ""
+}
+
+func (x *BackfillDetails) GetMatchId() string {
+	if x != nil {
+		return x.MatchId
+	}
+	return ""
 }
 
 // BackfillTeam is one team of a match that is to be filled up.
@@ -800,11 +828,13 @@ type Roster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The match's id as Open Match knows it; the label holds one derived from
 	// it that is a valid label value.
-	OpenMatchId   string      `protobuf:"bytes,1,opt,name=open_match_id,json=openMatchId,proto3" json:"open_match_id,omitempty"`
-	Queue         string      `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	Region        string      `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
-	Teams         []*Team     `protobuf:"bytes,4,rep,name=teams,proto3" json:"teams,omitempty"`
-	TimeLimits    *TimeLimits `protobuf:"bytes,5,opt,name=time_limits,json=timeLimits,proto3" json:"time_limits,omitempty"`
+	OpenMatchId string      `protobuf:"bytes,1,opt,name=open_match_id,json=openMatchId,proto3" json:"open_match_id,omitempty"`
+	Queue       string      `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	Region      string      `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	Teams       []*Team     `protobuf:"bytes,4,rep,name=teams,proto3" json:"teams,omitempty"`
+	TimeLimits  *TimeLimits `protobuf:"bytes,5,opt,name=time_limits,json=timeLimits,proto3" json:"time_limits,omitempty"`
+	// How the match may be filled up while it runs; not at all when unset.
+	Backfill      *BackfillPolicy `protobuf:"bytes,6,opt,name=backfill,proto3" json:"backfill,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -874,6 +904,116 @@ func (x *Roster) GetTimeLimits() *TimeLimits {
 	return nil
 }
 
+func (x *Roster) GetBackfill() *BackfillPolicy {
+	if x != nil {
+		return x.Backfill
+	}
+	return nil
+}
+
+// BackfillPolicy is what a queue says of filling up its matches.
+type BackfillPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The gate asks for players by itself when a place is free.
+	Automatic bool `protobuf:"varint,1,opt,name=automatic,proto3" json:"automatic,omitempty"`
+	// How long the place of a player who has left is kept, and of one who was found and
+	// does not come.
+	Reserve       *durationpb.Duration `protobuf:"bytes,2,opt,name=reserve,proto3" json:"reserve,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackfillPolicy) Reset() {
+	*x = BackfillPolicy{}
+	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackfillPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackfillPolicy) ProtoMessage() {}
+
+func (x *BackfillPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackfillPolicy.ProtoReflect.Descriptor instead.
+func (*BackfillPolicy) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BackfillPolicy) GetAutomatic() bool {
+	if x != nil {
+		return x.Automatic
+	}
+	return false
+}
+
+func (x *BackfillPolicy) GetReserve() *durationpb.Duration {
+	if x != nil {
+		return x.Reserve
+	}
+	return nil
+}
+
+// RosterPlayers stands, serialized and in base64, in the annotation torikumi/players of a
+// game server whose match may be filled up: with which attributes and latencies
+// they came who are on the roster.
+type RosterPlayers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Players       []*Player              `protobuf:"bytes,1,rep,name=players,proto3" json:"players,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RosterPlayers) Reset() {
+	*x = RosterPlayers{}
+	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RosterPlayers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RosterPlayers) ProtoMessage() {}
+
+func (x *RosterPlayers) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RosterPlayers.ProtoReflect.Descriptor instead.
+func (*RosterPlayers) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RosterPlayers) GetPlayers() []*Player {
+	if x != nil {
+		return x.Players
+	}
+	return nil
+}
+
 // TimeLimits are those of a match on its game server. One that is not there, or not
 // positive, is the gate's own setting.
 type TimeLimits struct {
@@ -890,7 +1030,7 @@ type TimeLimits struct {
 
 func (x *TimeLimits) Reset() {
 	*x = TimeLimits{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1042,7 @@ func (x *TimeLimits) String() string {
 func (*TimeLimits) ProtoMessage() {}
 
 func (x *TimeLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1055,7 @@ func (x *TimeLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeLimits.ProtoReflect.Descriptor instead.
 func (*TimeLimits) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{11}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TimeLimits) GetNoShow() *durationpb.Duration {
@@ -957,7 +1097,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1109,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1122,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{12}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Announcement) GetTicketIds() []string {
@@ -1054,15 +1194,19 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\x04Team\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\amembers\x18\x02 \x03(\v2\x17.torikumi.v1.TeamMemberR\amembers\x12\x12\n" +
-	"\x04bots\x18\x03 \x01(\x05R\x04bots\"F\n" +
+	"\x04bots\x18\x03 \x01(\x05R\x04bots\"\x7f\n" +
 	"\n" +
 	"TeamMember\x12\x1b\n" +
 	"\tplayer_id\x18\x01 \x01(\tR\bplayerId\x12\x1b\n" +
-	"\tticket_id\x18\x02 \x01(\tR\bticketId\"p\n" +
+	"\tticket_id\x18\x02 \x01(\tR\bticketId\x127\n" +
+	"\tjoin_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinTime\"\xac\x01\n" +
 	"\x0fBackfillDetails\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12/\n" +
-	"\x05teams\x18\x03 \x03(\v2\x19.torikumi.v1.BackfillTeamR\x05teams\"Q\n" +
+	"\x05teams\x18\x03 \x03(\v2\x19.torikumi.v1.BackfillTeamR\x05teams\x12\x1f\n" +
+	"\vgame_server\x18\x04 \x01(\tR\n" +
+	"gameServer\x12\x19\n" +
+	"\bmatch_id\x18\x05 \x01(\tR\amatchId\"Q\n" +
 	"\fBackfillTeam\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
 	"\aplayers\x18\x02 \x03(\v2\x13.torikumi.v1.PlayerR\aplayers\"\x90\x03\n" +
@@ -1080,14 +1224,20 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xbd\x01\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xf6\x01\n" +
 	"\x06Roster\x12\"\n" +
 	"\ropen_match_id\x18\x01 \x01(\tR\vopenMatchId\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x16\n" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12'\n" +
 	"\x05teams\x18\x04 \x03(\v2\x11.torikumi.v1.TeamR\x05teams\x128\n" +
 	"\vtime_limits\x18\x05 \x01(\v2\x17.torikumi.v1.TimeLimitsR\n" +
-	"timeLimits\"\xb1\x01\n" +
+	"timeLimits\x127\n" +
+	"\bbackfill\x18\x06 \x01(\v2\x1b.torikumi.v1.BackfillPolicyR\bbackfill\"c\n" +
+	"\x0eBackfillPolicy\x12\x1c\n" +
+	"\tautomatic\x18\x01 \x01(\bR\tautomatic\x123\n" +
+	"\areserve\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\areserve\">\n" +
+	"\rRosterPlayers\x12-\n" +
+	"\aplayers\x18\x01 \x03(\v2\x13.torikumi.v1.PlayerR\aplayers\"\xb1\x01\n" +
 	"\n" +
 	"TimeLimits\x122\n" +
 	"\ano_show\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06noShow\x12/\n" +
@@ -1114,7 +1264,7 @@ func file_torikumi_v1_contract_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_contract_proto_rawDescData
 }
 
-var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*TicketDetails)(nil),         // 0: torikumi.v1.TicketDetails
 	(*ProfileDetails)(nil),        // 1: torikumi.v1.ProfileDetails
@@ -1127,37 +1277,43 @@ var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*BackfillTeam)(nil),          // 8: torikumi.v1.BackfillTeam
 	(*AssignmentDetails)(nil),     // 9: torikumi.v1.AssignmentDetails
 	(*Roster)(nil),                // 10: torikumi.v1.Roster
-	(*TimeLimits)(nil),            // 11: torikumi.v1.TimeLimits
-	(*Announcement)(nil),          // 12: torikumi.v1.Announcement
-	nil,                           // 13: torikumi.v1.AssignmentDetails.PortsEntry
-	(*Player)(nil),                // 14: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*BackfillPolicy)(nil),        // 11: torikumi.v1.BackfillPolicy
+	(*RosterPlayers)(nil),         // 12: torikumi.v1.RosterPlayers
+	(*TimeLimits)(nil),            // 13: torikumi.v1.TimeLimits
+	(*Announcement)(nil),          // 14: torikumi.v1.Announcement
+	nil,                           // 15: torikumi.v1.AssignmentDetails.PortsEntry
+	(*Player)(nil),                // 16: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
 }
 var file_torikumi_v1_contract_proto_depIdxs = []int32{
-	14, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
-	15, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
+	16, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
+	17, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: torikumi.v1.ProfileDetails.skill:type_name -> torikumi.v1.SkillRules
 	3,  // 3: torikumi.v1.SkillRules.teams:type_name -> torikumi.v1.TeamSpec
-	16, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
+	18, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
 	5,  // 5: torikumi.v1.MatchDetails.teams:type_name -> torikumi.v1.Team
 	6,  // 6: torikumi.v1.Team.members:type_name -> torikumi.v1.TeamMember
-	8,  // 7: torikumi.v1.BackfillDetails.teams:type_name -> torikumi.v1.BackfillTeam
-	14, // 8: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
-	13, // 9: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
-	5,  // 10: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
-	15, // 11: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
-	5,  // 12: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
-	11, // 13: torikumi.v1.Roster.time_limits:type_name -> torikumi.v1.TimeLimits
-	16, // 14: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
-	16, // 15: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
-	16, // 16: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
-	9,  // 17: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	17, // 7: torikumi.v1.TeamMember.join_time:type_name -> google.protobuf.Timestamp
+	8,  // 8: torikumi.v1.BackfillDetails.teams:type_name -> torikumi.v1.BackfillTeam
+	16, // 9: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
+	15, // 10: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
+	5,  // 11: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
+	17, // 12: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
+	5,  // 13: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
+	13, // 14: torikumi.v1.Roster.time_limits:type_name -> torikumi.v1.TimeLimits
+	11, // 15: torikumi.v1.Roster.backfill:type_name -> torikumi.v1.BackfillPolicy
+	18, // 16: torikumi.v1.BackfillPolicy.reserve:type_name -> google.protobuf.Duration
+	16, // 17: torikumi.v1.RosterPlayers.players:type_name -> torikumi.v1.Player
+	18, // 18: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
+	18, // 19: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
+	18, // 20: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
+	9,  // 21: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_contract_proto_init() }
@@ -1176,7 +1332,7 @@ func file_torikumi_v1_contract_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_contract_proto_rawDesc), len(file_torikumi_v1_contract_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

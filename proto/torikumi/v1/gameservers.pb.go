@@ -346,6 +346,226 @@ func (*DeleteGameServerResponse) Descriptor() ([]byte, []int) {
 	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{4}
 }
 
+type AnnotateGameServerRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name      string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Required.
+	Uid string `protobuf:"bytes,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	// Empty: any.
+	ResourceVersion string `protobuf:"bytes,4,opt,name=resource_version,json=resourceVersion,proto3" json:"resource_version,omitempty"`
+	// An empty value removes the annotation. Others stay.
+	Annotations   map[string]string `protobuf:"bytes,5,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnotateGameServerRequest) Reset() {
+	*x = AnnotateGameServerRequest{}
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnotateGameServerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnotateGameServerRequest) ProtoMessage() {}
+
+func (x *AnnotateGameServerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnotateGameServerRequest.ProtoReflect.Descriptor instead.
+func (*AnnotateGameServerRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AnnotateGameServerRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AnnotateGameServerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AnnotateGameServerRequest) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *AnnotateGameServerRequest) GetResourceVersion() string {
+	if x != nil {
+		return x.ResourceVersion
+	}
+	return ""
+}
+
+func (x *AnnotateGameServerRequest) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+type AnnotateGameServerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is now.
+	GameServer    *GameServerInfo `protobuf:"bytes,1,opt,name=game_server,json=gameServer,proto3" json:"game_server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnotateGameServerResponse) Reset() {
+	*x = AnnotateGameServerResponse{}
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnotateGameServerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnotateGameServerResponse) ProtoMessage() {}
+
+func (x *AnnotateGameServerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnotateGameServerResponse.ProtoReflect.Descriptor instead.
+func (*AnnotateGameServerResponse) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AnnotateGameServerResponse) GetGameServer() *GameServerInfo {
+	if x != nil {
+		return x.GameServer
+	}
+	return nil
+}
+
+type ReviewTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewTokenRequest) Reset() {
+	*x = ReviewTokenRequest{}
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewTokenRequest) ProtoMessage() {}
+
+func (x *ReviewTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewTokenRequest.ProtoReflect.Descriptor instead.
+func (*ReviewTokenRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReviewTokenRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type ReviewTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewTokenResponse) Reset() {
+	*x = ReviewTokenResponse{}
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewTokenResponse) ProtoMessage() {}
+
+func (x *ReviewTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewTokenResponse.ProtoReflect.Descriptor instead.
+func (*ReviewTokenResponse) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReviewTokenResponse) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ReviewTokenResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 var File_torikumi_v1_gameservers_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_gameservers_proto_rawDesc = "" +
@@ -387,10 +607,29 @@ const file_torikumi_v1_gameservers_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x03 \x01(\tR\x03uid\x12)\n" +
 	"\x10resource_version\x18\x04 \x01(\tR\x0fresourceVersion\"\x1a\n" +
-	"\x18DeleteGameServerResponse2\xd2\x01\n" +
+	"\x18DeleteGameServerResponse\"\xa5\x02\n" +
+	"\x19AnnotateGameServerRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\tR\x03uid\x12)\n" +
+	"\x10resource_version\x18\x04 \x01(\tR\x0fresourceVersion\x12Y\n" +
+	"\vannotations\x18\x05 \x03(\v27.torikumi.v1.AnnotateGameServerRequest.AnnotationsEntryR\vannotations\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Z\n" +
+	"\x1aAnnotateGameServerResponse\x12<\n" +
+	"\vgame_server\x18\x01 \x01(\v2\x1b.torikumi.v1.GameServerInfoR\n" +
+	"gameServer\"*\n" +
+	"\x12ReviewTokenRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"G\n" +
+	"\x13ReviewTokenResponse\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name2\x8b\x03\n" +
 	"\x11GameServerService\x12\\\n" +
 	"\x0fListGameServers\x12#.torikumi.v1.ListGameServersRequest\x1a$.torikumi.v1.ListGameServersResponse\x12_\n" +
-	"\x10DeleteGameServer\x12$.torikumi.v1.DeleteGameServerRequest\x1a%.torikumi.v1.DeleteGameServerResponseB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
+	"\x10DeleteGameServer\x12$.torikumi.v1.DeleteGameServerRequest\x1a%.torikumi.v1.DeleteGameServerResponse\x12e\n" +
+	"\x12AnnotateGameServer\x12&.torikumi.v1.AnnotateGameServerRequest\x1a'.torikumi.v1.AnnotateGameServerResponse\x12P\n" +
+	"\vReviewToken\x12\x1f.torikumi.v1.ReviewTokenRequest\x1a .torikumi.v1.ReviewTokenResponseB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 
 var (
 	file_torikumi_v1_gameservers_proto_rawDescOnce sync.Once
@@ -404,35 +643,46 @@ func file_torikumi_v1_gameservers_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_gameservers_proto_rawDescData
 }
 
-var file_torikumi_v1_gameservers_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_torikumi_v1_gameservers_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_torikumi_v1_gameservers_proto_goTypes = []any{
-	(*GameServerInfo)(nil),           // 0: torikumi.v1.GameServerInfo
-	(*ListGameServersRequest)(nil),   // 1: torikumi.v1.ListGameServersRequest
-	(*ListGameServersResponse)(nil),  // 2: torikumi.v1.ListGameServersResponse
-	(*DeleteGameServerRequest)(nil),  // 3: torikumi.v1.DeleteGameServerRequest
-	(*DeleteGameServerResponse)(nil), // 4: torikumi.v1.DeleteGameServerResponse
-	nil,                              // 5: torikumi.v1.GameServerInfo.PortsEntry
-	nil,                              // 6: torikumi.v1.GameServerInfo.LabelsEntry
-	nil,                              // 7: torikumi.v1.GameServerInfo.AnnotationsEntry
-	nil,                              // 8: torikumi.v1.ListGameServersRequest.MatchLabelsEntry
-	(*timestamppb.Timestamp)(nil),    // 9: google.protobuf.Timestamp
+	(*GameServerInfo)(nil),             // 0: torikumi.v1.GameServerInfo
+	(*ListGameServersRequest)(nil),     // 1: torikumi.v1.ListGameServersRequest
+	(*ListGameServersResponse)(nil),    // 2: torikumi.v1.ListGameServersResponse
+	(*DeleteGameServerRequest)(nil),    // 3: torikumi.v1.DeleteGameServerRequest
+	(*DeleteGameServerResponse)(nil),   // 4: torikumi.v1.DeleteGameServerResponse
+	(*AnnotateGameServerRequest)(nil),  // 5: torikumi.v1.AnnotateGameServerRequest
+	(*AnnotateGameServerResponse)(nil), // 6: torikumi.v1.AnnotateGameServerResponse
+	(*ReviewTokenRequest)(nil),         // 7: torikumi.v1.ReviewTokenRequest
+	(*ReviewTokenResponse)(nil),        // 8: torikumi.v1.ReviewTokenResponse
+	nil,                                // 9: torikumi.v1.GameServerInfo.PortsEntry
+	nil,                                // 10: torikumi.v1.GameServerInfo.LabelsEntry
+	nil,                                // 11: torikumi.v1.GameServerInfo.AnnotationsEntry
+	nil,                                // 12: torikumi.v1.ListGameServersRequest.MatchLabelsEntry
+	nil,                                // 13: torikumi.v1.AnnotateGameServerRequest.AnnotationsEntry
+	(*timestamppb.Timestamp)(nil),      // 14: google.protobuf.Timestamp
 }
 var file_torikumi_v1_gameservers_proto_depIdxs = []int32{
-	5, // 0: torikumi.v1.GameServerInfo.ports:type_name -> torikumi.v1.GameServerInfo.PortsEntry
-	6, // 1: torikumi.v1.GameServerInfo.labels:type_name -> torikumi.v1.GameServerInfo.LabelsEntry
-	7, // 2: torikumi.v1.GameServerInfo.annotations:type_name -> torikumi.v1.GameServerInfo.AnnotationsEntry
-	9, // 3: torikumi.v1.GameServerInfo.create_time:type_name -> google.protobuf.Timestamp
-	8, // 4: torikumi.v1.ListGameServersRequest.match_labels:type_name -> torikumi.v1.ListGameServersRequest.MatchLabelsEntry
-	0, // 5: torikumi.v1.ListGameServersResponse.game_servers:type_name -> torikumi.v1.GameServerInfo
-	1, // 6: torikumi.v1.GameServerService.ListGameServers:input_type -> torikumi.v1.ListGameServersRequest
-	3, // 7: torikumi.v1.GameServerService.DeleteGameServer:input_type -> torikumi.v1.DeleteGameServerRequest
-	2, // 8: torikumi.v1.GameServerService.ListGameServers:output_type -> torikumi.v1.ListGameServersResponse
-	4, // 9: torikumi.v1.GameServerService.DeleteGameServer:output_type -> torikumi.v1.DeleteGameServerResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	9,  // 0: torikumi.v1.GameServerInfo.ports:type_name -> torikumi.v1.GameServerInfo.PortsEntry
+	10, // 1: torikumi.v1.GameServerInfo.labels:type_name -> torikumi.v1.GameServerInfo.LabelsEntry
+	11, // 2: torikumi.v1.GameServerInfo.annotations:type_name -> torikumi.v1.GameServerInfo.AnnotationsEntry
+	14, // 3: torikumi.v1.GameServerInfo.create_time:type_name -> google.protobuf.Timestamp
+	12, // 4: torikumi.v1.ListGameServersRequest.match_labels:type_name -> torikumi.v1.ListGameServersRequest.MatchLabelsEntry
+	0,  // 5: torikumi.v1.ListGameServersResponse.game_servers:type_name -> torikumi.v1.GameServerInfo
+	13, // 6: torikumi.v1.AnnotateGameServerRequest.annotations:type_name -> torikumi.v1.AnnotateGameServerRequest.AnnotationsEntry
+	0,  // 7: torikumi.v1.AnnotateGameServerResponse.game_server:type_name -> torikumi.v1.GameServerInfo
+	1,  // 8: torikumi.v1.GameServerService.ListGameServers:input_type -> torikumi.v1.ListGameServersRequest
+	3,  // 9: torikumi.v1.GameServerService.DeleteGameServer:input_type -> torikumi.v1.DeleteGameServerRequest
+	5,  // 10: torikumi.v1.GameServerService.AnnotateGameServer:input_type -> torikumi.v1.AnnotateGameServerRequest
+	7,  // 11: torikumi.v1.GameServerService.ReviewToken:input_type -> torikumi.v1.ReviewTokenRequest
+	2,  // 12: torikumi.v1.GameServerService.ListGameServers:output_type -> torikumi.v1.ListGameServersResponse
+	4,  // 13: torikumi.v1.GameServerService.DeleteGameServer:output_type -> torikumi.v1.DeleteGameServerResponse
+	6,  // 14: torikumi.v1.GameServerService.AnnotateGameServer:output_type -> torikumi.v1.AnnotateGameServerResponse
+	8,  // 15: torikumi.v1.GameServerService.ReviewToken:output_type -> torikumi.v1.ReviewTokenResponse
+	12, // [12:16] is the sub-list for method output_type
+	8,  // [8:12] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_gameservers_proto_init() }
@@ -446,7 +696,7 @@ func file_torikumi_v1_gameservers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_gameservers_proto_rawDesc), len(file_torikumi_v1_gameservers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

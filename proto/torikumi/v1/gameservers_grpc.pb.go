@@ -23,8 +23,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	GameServerService_ListGameServers_FullMethodName  = "/torikumi.v1.GameServerService/ListGameServers"
-	GameServerService_DeleteGameServer_FullMethodName = "/torikumi.v1.GameServerService/DeleteGameServer"
+	GameServerService_ListGameServers_FullMethodName    = "/torikumi.v1.GameServerService/ListGameServers"
+	GameServerService_DeleteGameServer_FullMethodName   = "/torikumi.v1.GameServerService/DeleteGameServer"
+	GameServerService_AnnotateGameServer_FullMethodName = "/torikumi.v1.GameServerService/AnnotateGameServer"
+	GameServerService_ReviewToken_FullMethodName        = "/torikumi.v1.GameServerService/ReviewToken"
 )
 
 // GameServerServiceClient is the client API for GameServerService service.
@@ -39,6 +41,12 @@ type GameServerServiceClient interface {
 	// meant: FailedPrecondition if uid or resource_version differ, NotFound if
 	// it is gone. Its fleet makes another.
 	DeleteGameServer(ctx context.Context, in *DeleteGameServerRequest, opts ...grpc.CallOption) (*DeleteGameServerResponse, error)
+	// AnnotateGameServer sets annotations, if the server is still the one meant, with
+	// the errors of DeleteGameServer.
+	AnnotateGameServer(ctx context.Context, in *AnnotateGameServerRequest, opts ...grpc.CallOption) (*AnnotateGameServerResponse, error)
+	// ReviewToken tells which game server a token was given to: that of its gate.
+	// Unauthenticated if to none that is there.
+	ReviewToken(ctx context.Context, in *ReviewTokenRequest, opts ...grpc.CallOption) (*ReviewTokenResponse, error)
 }
 
 type gameServerServiceClient struct {
@@ -69,6 +77,26 @@ func (c *gameServerServiceClient) DeleteGameServer(ctx context.Context, in *Dele
 	return out, nil
 }
 
+func (c *gameServerServiceClient) AnnotateGameServer(ctx context.Context, in *AnnotateGameServerRequest, opts ...grpc.CallOption) (*AnnotateGameServerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnnotateGameServerResponse)
+	err := c.cc.Invoke(ctx, GameServerService_AnnotateGameServer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gameServerServiceClient) ReviewToken(ctx context.Context, in *ReviewTokenRequest, opts ...grpc.CallOption) (*ReviewTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReviewTokenResponse)
+	err := c.cc.Invoke(ctx, GameServerService_ReviewToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // GameServerServiceServer is the server API for GameServerService service.
 // All implementations must embed UnimplementedGameServerServiceServer
 // for forward compatibility.
@@ -81,6 +109,12 @@ type GameServerServiceServer interface {
 	// meant: FailedPrecondition if uid or resource_version differ, NotFound if
 	// it is gone. Its fleet makes another.
 	DeleteGameServer(context.Context, *DeleteGameServerRequest) (*DeleteGameServerResponse, error)
+	// AnnotateGameServer sets annotations, if the server is still the one meant, with
+	// the errors of DeleteGameServer.
+	AnnotateGameServer(context.Context, *AnnotateGameServerRequest) (*AnnotateGameServerResponse, error)
+	// ReviewToken tells which game server a token was given to: that of its gate.
+	// Unauthenticated if to none that is there.
+	ReviewToken(context.Context, *ReviewTokenRequest) (*ReviewTokenResponse, error)
 	mustEmbedUnimplementedGameServerServiceServer()
 }
 
@@ -96,6 +130,12 @@ func (UnimplementedGameServerServiceServer) ListGameServers(context.Context, *Li
 }
 func (UnimplementedGameServerServiceServer) DeleteGameServer(context.Context, *DeleteGameServerRequest) (*DeleteGameServerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteGameServer not implemented")
+}
+func (UnimplementedGameServerServiceServer) AnnotateGameServer(context.Context, *AnnotateGameServerRequest) (*AnnotateGameServerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnnotateGameServer not implemented")
+}
+func (UnimplementedGameServerServiceServer) ReviewToken(context.Context, *ReviewTokenRequest) (*ReviewTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReviewToken not implemented")
 }
 func (UnimplementedGameServerServiceServer) mustEmbedUnimplementedGameServerServiceServer() {}
 func (UnimplementedGameServerServiceServer) testEmbeddedByValue()                           {}
@@ -154,6 +194,42 @@ func _GameServerService_DeleteGameServer_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _GameServerService_AnnotateGameServer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnnotateGameServerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GameServerServiceServer).AnnotateGameServer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GameServerService_AnnotateGameServer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GameServerServiceServer).AnnotateGameServer(ctx, req.(*AnnotateGameServerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GameServerService_ReviewToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReviewTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GameServerServiceServer).ReviewToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GameServerService_ReviewToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GameServerServiceServer).ReviewToken(ctx, req.(*ReviewTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // GameServerService_ServiceDesc is the grpc.ServiceDesc for GameServerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -168,6 +244,14 @@ var GameServerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteGameServer",
 			Handler:    _GameServerService_DeleteGameServer_Handler,
+		},
+		{
+			MethodName: "AnnotateGameServer",
+			Handler:    _GameServerService_AnnotateGameServer_Handler,
+		},
+		{
+			MethodName: "ReviewToken",
+			Handler:    _GameServerService_ReviewToken_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
