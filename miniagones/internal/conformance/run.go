@@ -42,6 +42,7 @@ func Run(t *testing.T, target Target) {
 		{"BadRequests", s.badRequests, false},
 		{"RacingAllocators", s.racingAllocators, false},
 		{"DeletePreconditions", s.deletePreconditions, false},
+		{"Annotate", s.annotate, false},
 		{"WatchSeesStateAndLabelTogether", s.watchSeesTogether, true},
 		{"ReadyAgainKeepsLabels", s.readyAgain, true},
 		{"LabelsAndAnnotationsOfTheSDK", s.sdkMetadata, true},
@@ -295,6 +296,54 @@ func (s *harness) racingAllocators(t *testing.T) {
 		if got := s.get(t, name).GetLabels()["torikumi/match"]; got != who {
 			t.Errorf("%s carries the label of %q, want %q", name, got, who)
 		}
+	}
+}
+
+// annotate changes annotations under the conditions of a deletion, and the SDK sees it.
+func (s *harness) annotate(t *testing.T) {
+	resp := s.allocate(t, s.request(nil))
+	g := s.get(t, resp.GetGameServerName())
+	s.deleteAtEnd(t, g.GetName())
+	set := func(uid, version, name string, annotations map[string]string) (*torikumiv1.GameServerInfo, codes.Code) {
+		resp, err := s.servers.AnnotateGameServer(t.Context(), &torikumiv1.AnnotateGameServerRequest{
+			Namespace: s.target.Namespace, Name: name, Uid: uid, ResourceVersion: version, Annotations: annotations,
+		})
+		return resp.GetGameServer(), status.Code(err)
+	}
+	some := map[string]string{"torikumi/roster": "1", "torikumi/backfill": "b"}
+	for _, c := range []struct {
+		what, uid, version, name string
+		annotations              map[string]string
+		want                     codes.Code
+	}{
+		{"no uid", "", "", g.GetName(), some, codes.InvalidArgument},
+		{"no annotations", g.GetUid(), "", g.GetName(), nil, codes.InvalidArgument},
+		{"bad key", g.GetUid(), "", g.GetName(), map[string]string{"a:b": "c"}, codes.InvalidArgument},
+		{"other uid", "6c1f0b5e-0000-4000-8000-000000000000", "", g.GetName(), some, codes.FailedPrecondition},
+		{"old version", g.GetUid(), "1", g.GetName(), some, codes.FailedPrecondition},
+		{"unknown name", g.GetUid(), "", s.target.Fleet + "-none", some, codes.NotFound},
+	} {
+		if _, got := set(c.uid, c.version, c.name, c.annotations); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.what, got, c.want)
+		}
+	}
+	if got := s.get(t, g.GetName()).GetAnnotations()["torikumi/roster"]; got != "" {
+		t.Fatalf("annotated by a refused request: %q", got)
+	}
+	now, code := set(g.GetUid(), "", g.GetName(), some)
+	if code != codes.OK || now.GetAnnotations()["torikumi/roster"] != "1" || now.GetResourceVersion() == g.GetResourceVersion() {
+		t.Fatalf("annotate: %v, %v", code, now)
+	}
+	version := now.GetResourceVersion()
+	if _, code = set(g.GetUid(), version, g.GetName(), map[string]string{"torikumi/roster": "2", "torikumi/backfill": ""}); code != codes.OK {
+		t.Fatalf("annotate the version that it has: %v", code)
+	}
+	if _, code := set(g.GetUid(), version, g.GetName(), some); code != codes.FailedPrecondition {
+		t.Errorf("annotate the version before: %v, want FailedPrecondition", code)
+	}
+	got := s.get(t, g.GetName())
+	if _, there := got.GetAnnotations()["torikumi/backfill"]; there || got.GetAnnotations()["torikumi/roster"] != "2" || got.GetState() != agones.Allocated {
+		t.Errorf("the server is %v", got)
 	}
 }
 

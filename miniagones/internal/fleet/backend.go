@@ -32,6 +32,9 @@ type Spec struct {
 	// SDKGRPC and SDKHTTP are the "host:port" of the server's own SDK server;
 	// empty if the backend is Silent.
 	SDKGRPC, SDKHTTP string
+	// GateToken proves to ReviewToken of GameServerService that its bearer is the
+	// server's gate. Only the sidecar hook gets it, and it is good until the hook's stop.
+	GateToken string
 	// Env holds "NAME=value" for the program: the variables that Agones sets,
 	// then what sidecar and callback add.
 	Env []string

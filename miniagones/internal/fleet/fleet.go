@@ -29,6 +29,8 @@ type Fleet struct {
 	poke   chan struct{}
 	ran    chan struct{}
 
+	identities identities
+
 	mu      sync.Mutex
 	state   *state.Fleet
 	hub     hub

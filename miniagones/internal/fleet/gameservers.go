@@ -44,15 +44,51 @@ func (g *gameServers) DeleteGameServer(_ context.Context, req *torikumiv1.Delete
 	g.fleet.do(func(s *state.Fleet, now time.Time) {
 		err = s.Delete(req.GetNamespace(), req.GetName(), req.GetUid(), req.GetResourceVersion(), now)
 	})
-	switch {
-	case errors.Is(err, state.ErrNotFound):
-		return nil, status.Errorf(codes.NotFound, "no game server %q in namespace %q", req.GetName(), req.GetNamespace())
-	case errors.Is(err, state.ErrPrecondition):
-		return nil, status.Errorf(codes.FailedPrecondition, "game server %q has another uid or resource_version", req.GetName())
-	case err != nil:
-		return nil, status.Error(codes.Internal, "internal error")
+	if err != nil {
+		return nil, statusOf(err, req)
 	}
 	return &torikumiv1.DeleteGameServerResponse{}, nil
+}
+
+func (g *gameServers) AnnotateGameServer(_ context.Context, req *torikumiv1.AnnotateGameServerRequest) (*torikumiv1.AnnotateGameServerResponse, error) {
+	if err := request.CheckAnnotate(req); err != nil {
+		return nil, err
+	}
+	var now *Server
+	var err error
+	g.fleet.do(func(s *state.Fleet, _ time.Time) {
+		now, err = s.Annotate(req.GetNamespace(), req.GetName(), req.GetUid(), req.GetResourceVersion(), req.GetAnnotations())
+	})
+	if err != nil {
+		return nil, statusOf(err, req)
+	}
+	return &torikumiv1.AnnotateGameServerResponse{GameServer: info(now)}, nil
+}
+
+// statusOf is the answer to a request that means a game server which is not there, or
+// another one.
+func statusOf(err error, req interface {
+	GetNamespace() string
+	GetName() string
+}) error {
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return status.Errorf(codes.NotFound, "no game server %q in namespace %q", req.GetName(), req.GetNamespace())
+	case errors.Is(err, state.ErrPrecondition):
+		return status.Errorf(codes.FailedPrecondition, "game server %q has another uid or resource_version", req.GetName())
+	}
+	return status.Error(codes.Internal, "internal error")
+}
+
+func (g *gameServers) ReviewToken(_ context.Context, req *torikumiv1.ReviewTokenRequest) (*torikumiv1.ReviewTokenResponse, error) {
+	name, ok := g.fleet.identities.owner(req.GetToken())
+	g.fleet.mu.Lock()
+	defer g.fleet.mu.Unlock()
+	server := g.fleet.state.Get(name)
+	if !ok || server == nil {
+		return nil, status.Error(codes.Unauthenticated, "the token is not that of a game server's gate")
+	}
+	return &torikumiv1.ReviewTokenResponse{Namespace: server.Namespace, Name: server.Name}, nil
 }
 
 // info writes a server for GameServerService. One that is being deleted is shown

@@ -123,14 +123,19 @@ func (r *runner) sidecar(ctx context.Context) (stop func(), err error) {
 	}
 	own, cancel := context.WithCancel(context.Background())
 	untie := context.AfterFunc(ctx, cancel)
-	env, halt, err := r.fleet.opts.Sidecar(own, r.spec)
+	spec := r.spec
+	var revoke func()
+	spec.GateToken, revoke = r.fleet.identities.issue(spec.Name)
+	env, halt, err := r.fleet.opts.Sidecar(own, spec)
 	untie()
 	if err != nil {
+		revoke()
 		cancel()
 		return nil, err
 	}
 	r.spec.Env = append(r.spec.Env, env...)
 	return func() {
+		revoke()
 		cancel()
 		if halt != nil {
 			halt()

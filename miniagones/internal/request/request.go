@@ -200,7 +200,28 @@ func CheckList(req *torikumiv1.ListGameServersRequest) error {
 }
 
 // CheckDelete checks a request for a deletion. Its error is a status.
-func CheckDelete(req *torikumiv1.DeleteGameServerRequest) error {
+func CheckDelete(req *torikumiv1.DeleteGameServerRequest) error { return checkMeant(req) }
+
+// CheckAnnotate checks a request for annotations. Its error is a status.
+func CheckAnnotate(req *torikumiv1.AnnotateGameServerRequest) error {
+	if err := checkMeant(req); err != nil {
+		return err
+	}
+	if len(req.GetAnnotations()) == 0 {
+		return Invalid("annotations", errors.New("must not be empty"))
+	}
+	if err := label.CheckAnnotations(req.GetAnnotations()); err != nil {
+		return Invalid("annotations", err)
+	}
+	return nil
+}
+
+// checkMeant checks what says which server is meant.
+func checkMeant(req interface {
+	GetNamespace() string
+	GetName() string
+	GetUid() string
+}) error {
 	for _, f := range []struct{ field, value string }{
 		{"namespace", req.GetNamespace()}, {"name", req.GetName()}, {"uid", req.GetUid()},
 	} {

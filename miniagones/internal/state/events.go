@@ -187,15 +187,39 @@ func (f *Fleet) edit(name string, change func(*Server)) error {
 // Delete marks a server as deleted, if it is still the one that the caller means:
 // ErrPrecondition if uid, or a non-empty version, is another.
 func (f *Fleet) Delete(namespace, name, uid, version string, now time.Time) error {
-	r := f.servers[name]
-	if r == nil || r.cur.Namespace != namespace {
-		return ErrNotFound
-	}
-	if r.cur.UID != uid || (version != "" && version != FormatVersion(r.cur.ResourceVersion)) {
-		return ErrPrecondition
+	if _, err := f.meant(namespace, name, uid, version); err != nil {
+		return err
 	}
 	f.remove(name, now)
 	return nil
+}
+
+// Annotate sets annotations and returns the version with them, under the conditions of
+// Delete. An empty value removes an annotation. Nothing changes if all are as they are.
+func (f *Fleet) Annotate(namespace, name, uid, version string, annotations map[string]string) (*Server, error) {
+	r, err := f.meant(namespace, name, uid, version)
+	if err != nil {
+		return nil, err
+	}
+	next := *r.cur
+	next.Annotations = with(next.Annotations, annotations)
+	maps.DeleteFunc(next.Annotations, func(_, value string) bool { return value == "" })
+	if !maps.Equal(next.Annotations, r.cur.Annotations) {
+		f.commit(r, &next)
+	}
+	return r.cur, nil
+}
+
+// meant returns the record of a server if it is still the one that the caller means.
+func (f *Fleet) meant(namespace, name, uid, version string) (*record, error) {
+	r := f.servers[name]
+	if r == nil || r.cur.Namespace != namespace {
+		return nil, ErrNotFound
+	}
+	if r.cur.UID != uid || (version != "" && version != FormatVersion(r.cur.ResourceVersion)) {
+		return nil, ErrPrecondition
+	}
+	return r, nil
 }
 
 // with returns a copy of a map with more in it.

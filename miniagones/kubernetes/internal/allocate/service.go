@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"torikumi/miniagones/internal/request"
@@ -158,13 +159,66 @@ func (g *gameServers) DeleteGameServer(ctx context.Context, req *torikumiv1.Dele
 	}
 	gs := &v1.GameServer{ObjectMeta: metav1.ObjectMeta{Namespace: req.GetNamespace(), Name: req.GetName()}}
 	err := g.service.Client.Delete(ctx, gs, preconditions, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, status.Errorf(codes.NotFound, "no game server %q in namespace %q", req.GetName(), req.GetNamespace())
-	case apierrors.IsConflict(err):
-		return nil, status.Errorf(codes.FailedPrecondition, "game server %q has another uid or resource_version", req.GetName())
-	case err != nil:
-		return nil, g.service.failed("a game server can't be deleted", err)
+	if err != nil {
+		return nil, g.refused("a game server can't be deleted", err, req)
 	}
 	return &torikumiv1.DeleteGameServerResponse{}, nil
+}
+
+// refused is the status for an error of the API server about one game server.
+func (g *gameServers) refused(what string, err error, req interface {
+	GetNamespace() string
+	GetName() string
+}) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return status.Errorf(codes.NotFound, "no game server %q in namespace %q", req.GetName(), req.GetNamespace())
+	case apierrors.IsConflict(err):
+		return status.Errorf(codes.FailedPrecondition, "game server %q has another uid or resource_version", req.GetName())
+	}
+	return g.service.failed(what, err)
+}
+
+// AnnotateGameServer changes the version that it has read, and reads again when somebody else
+// was faster and the caller has named no version. ReviewToken is left to the
+// Kubernetes API.
+func (g *gameServers) AnnotateGameServer(ctx context.Context, req *torikumiv1.AnnotateGameServerRequest) (*torikumiv1.AnnotateGameServerResponse, error) {
+	if err := request.CheckAnnotate(req); err != nil {
+		return nil, err
+	}
+	gs := new(v1.GameServer)
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		key := types.NamespacedName{Namespace: req.GetNamespace(), Name: req.GetName()}
+		if err := g.service.Live.Get(ctx, key, gs); err != nil {
+			return err
+		}
+		if string(gs.UID) != req.GetUid() || (req.GetResourceVersion() != "" && gs.ResourceVersion != req.GetResourceVersion()) {
+			return status.Errorf(codes.FailedPrecondition, "game server %q has another uid or resource_version", req.GetName())
+		}
+		return g.service.Client.Patch(ctx, gs, annotate(gs, req.GetAnnotations()))
+	})
+	if status.Code(err) == codes.FailedPrecondition {
+		return nil, err
+	}
+	if err != nil {
+		return nil, g.refused("a game server can't be annotated", err, req)
+	}
+	return &torikumiv1.AnnotateGameServerResponse{GameServer: info(gs)}, nil
+}
+
+// annotate changes the annotations of a game server and returns the patch that does so in the
+// cluster, if the server is unchanged there.
+func annotate(gs *v1.GameServer, annotations map[string]string) client.Patch {
+	before := gs.DeepCopy()
+	if gs.Annotations == nil {
+		gs.Annotations = make(map[string]string)
+	}
+	for key, value := range annotations {
+		if value == "" {
+			delete(gs.Annotations, key)
+		} else {
+			gs.Annotations[key] = value
+		}
+	}
+	return client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 }
