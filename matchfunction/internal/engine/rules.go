@@ -235,7 +235,10 @@ func fillUp(m *Match, p *search.Proposal, pool Pool) error {
 			at = len(details.Teams)
 			details.Teams = append(details.Teams, &torikumiv1.BackfillTeam{Name: name})
 		}
-		details.Teams[at].Players = append(details.Teams[at].Players, pool.Tickets[t].Details.GetPlayers()...)
+		for _, player := range pool.Tickets[t].Details.GetPlayers() {
+			details.Teams[at].Players = append(details.Teams[at].Players, player)
+			details.Joining = append(details.Joining, &torikumiv1.TeamMember{PlayerId: player.GetId(), TicketId: pool.Tickets[t].Ticket.GetId()})
+		}
 	}
 	m.Backfill = proto.CloneOf(b.Backfill)
 	if err := contract.Put(&m.Backfill.Extensions, contract.BackfillExtension, details); err != nil {

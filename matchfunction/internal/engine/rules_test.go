@@ -96,7 +96,8 @@ func TestABackfillIsFilled(t *testing.T) {
 	still := players("veteran")
 	still.Players[0].Attributes = number(2000)
 	if err := contract.Put(&b.Extensions, contract.BackfillExtension, &torikumiv1.BackfillDetails{
-		Teams: []*torikumiv1.BackfillTeam{{Name: "west", Players: still.Players}}}); err != nil {
+		Teams: []*torikumiv1.BackfillTeam{{Name: "west", Players: still.Players}}, GameServer: "games/gs", MatchId: "m-1",
+		Joining: []*torikumiv1.TeamMember{{PlayerId: "veteran", TicketId: "t"}}}); err != nil {
 		t.Fatal(err)
 	}
 	foreign := &openmatch.Backfill{Id: "b2"}
@@ -128,6 +129,17 @@ func TestABackfillIsFilled(t *testing.T) {
 	}
 	if members != 2 || playing != 3 {
 		t.Errorf("%d join, %d play", members, playing)
+	}
+	if after.GetGameServer() != "games/gs" || after.GetMatchId() != "m-1" {
+		t.Errorf("it is played on %q, match %q", after.GetGameServer(), after.GetMatchId())
+	}
+	var joining []string
+	for _, m := range after.GetJoining() {
+		joining = append(joining, m.GetTicketId()+": "+m.GetPlayerId())
+	}
+	slices.Sort(joining)
+	if diff := cmp.Diff([]string{"near: player of near", "nearer: player of nearer", "t: veteran"}, joining); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -36,8 +36,8 @@ type BackfillServiceClient interface {
 	// FillResponse.next, for as long as it wants players. What it says in a call
 	// replaces what it said before, so that a call may be repeated. Who is found
 	// stands in the roster of the game server before they hear of it. A match whose
-	// gate does not call any more gets no more players after Open Match's
-	// pendingReleaseTimeout at the latest.
+	// gate does not call any more gets no more players once nobody has been found for
+	// it for Open Match's pendingReleaseTimeout.
 	//
 	// Unauthenticated: no token, or none of a pod. PermissionDenied: no game server
 	// of that pod. FailedPrecondition: the game server is not allocated for the
@@ -76,8 +76,8 @@ type BackfillServiceServer interface {
 	// FillResponse.next, for as long as it wants players. What it says in a call
 	// replaces what it said before, so that a call may be repeated. Who is found
 	// stands in the roster of the game server before they hear of it. A match whose
-	// gate does not call any more gets no more players after Open Match's
-	// pendingReleaseTimeout at the latest.
+	// gate does not call any more gets no more players once nobody has been found for
+	// it for Open Match's pendingReleaseTimeout.
 	//
 	// Unauthenticated: no token, or none of a pod. PermissionDenied: no game server
 	// of that pod. FailedPrecondition: the game server is not allocated for the

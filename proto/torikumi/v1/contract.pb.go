@@ -578,12 +578,15 @@ type BackfillDetails struct {
 	Queue string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// Where it is played, empty if the match had no region.
 	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	// Those who still play, by team; a team that is not named is empty.
+	// Those who have a place, by team; a team that is not named is empty.
 	Teams []*BackfillTeam `protobuf:"bytes,3,rep,name=teams,proto3" json:"teams,omitempty"`
 	// As "namespace/name", and the value of its label torikumi/match: who made the
 	// backfill. The match function passes them on.
-	GameServer    string `protobuf:"bytes,4,opt,name=game_server,json=gameServer,proto3" json:"game_server,omitempty"`
-	MatchId       string `protobuf:"bytes,5,opt,name=match_id,json=matchId,proto3" json:"match_id,omitempty"`
+	GameServer string `protobuf:"bytes,4,opt,name=game_server,json=gameServer,proto3" json:"game_server,omitempty"`
+	MatchId    string `protobuf:"bytes,5,opt,name=match_id,json=matchId,proto3" json:"match_id,omitempty"`
+	// Those of teams whom the match function has found since whoever made the backfill
+	// wrote it last: the match function adds them, with their tickets.
+	Joining       []*TeamMember `protobuf:"bytes,6,rep,name=joining,proto3" json:"joining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -651,6 +654,13 @@ func (x *BackfillDetails) GetMatchId() string {
 		return x.MatchId
 	}
 	return ""
+}
+
+func (x *BackfillDetails) GetJoining() []*TeamMember {
+	if x != nil {
+		return x.Joining
+	}
+	return nil
 }
 
 // BackfillTeam is one team of a match that is to be filled up.
@@ -1199,14 +1209,15 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"TeamMember\x12\x1b\n" +
 	"\tplayer_id\x18\x01 \x01(\tR\bplayerId\x12\x1b\n" +
 	"\tticket_id\x18\x02 \x01(\tR\bticketId\x127\n" +
-	"\tjoin_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinTime\"\xac\x01\n" +
+	"\tjoin_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinTime\"\xdf\x01\n" +
 	"\x0fBackfillDetails\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12/\n" +
 	"\x05teams\x18\x03 \x03(\v2\x19.torikumi.v1.BackfillTeamR\x05teams\x12\x1f\n" +
 	"\vgame_server\x18\x04 \x01(\tR\n" +
 	"gameServer\x12\x19\n" +
-	"\bmatch_id\x18\x05 \x01(\tR\amatchId\"Q\n" +
+	"\bmatch_id\x18\x05 \x01(\tR\amatchId\x121\n" +
+	"\ajoining\x18\x06 \x03(\v2\x17.torikumi.v1.TeamMemberR\ajoining\"Q\n" +
 	"\fBackfillTeam\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
 	"\aplayers\x18\x02 \x03(\v2\x13.torikumi.v1.PlayerR\aplayers\"\x90\x03\n" +
@@ -1296,24 +1307,25 @@ var file_torikumi_v1_contract_proto_depIdxs = []int32{
 	6,  // 6: torikumi.v1.Team.members:type_name -> torikumi.v1.TeamMember
 	17, // 7: torikumi.v1.TeamMember.join_time:type_name -> google.protobuf.Timestamp
 	8,  // 8: torikumi.v1.BackfillDetails.teams:type_name -> torikumi.v1.BackfillTeam
-	16, // 9: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
-	15, // 10: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
-	5,  // 11: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
-	17, // 12: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
-	5,  // 13: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
-	13, // 14: torikumi.v1.Roster.time_limits:type_name -> torikumi.v1.TimeLimits
-	11, // 15: torikumi.v1.Roster.backfill:type_name -> torikumi.v1.BackfillPolicy
-	18, // 16: torikumi.v1.BackfillPolicy.reserve:type_name -> google.protobuf.Duration
-	16, // 17: torikumi.v1.RosterPlayers.players:type_name -> torikumi.v1.Player
-	18, // 18: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
-	18, // 19: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
-	18, // 20: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
-	9,  // 21: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	6,  // 9: torikumi.v1.BackfillDetails.joining:type_name -> torikumi.v1.TeamMember
+	16, // 10: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
+	15, // 11: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
+	5,  // 12: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
+	17, // 13: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
+	5,  // 14: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
+	13, // 15: torikumi.v1.Roster.time_limits:type_name -> torikumi.v1.TimeLimits
+	11, // 16: torikumi.v1.Roster.backfill:type_name -> torikumi.v1.BackfillPolicy
+	18, // 17: torikumi.v1.BackfillPolicy.reserve:type_name -> google.protobuf.Duration
+	16, // 18: torikumi.v1.RosterPlayers.players:type_name -> torikumi.v1.Player
+	18, // 19: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
+	18, // 20: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
+	18, // 21: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
+	9,  // 22: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_contract_proto_init() }
