@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -87,6 +88,10 @@ type FillRequest struct {
 	// who are still expected. Each must be on the roster. Whom it leaves out has no
 	// place any more: the gate lets them in no more before it calls.
 	Players []string `protobuf:"bytes,2,rep,name=players,proto3" json:"players,omitempty"`
+	// The latest join_time on the roster that the gate has seen; unset: nobody there has one.
+	// Who joined later has a place although players does not name them: the gate does not
+	// know of them yet.
+	RosterJoinTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=roster_join_time,json=rosterJoinTime,proto3" json:"roster_join_time,omitempty"`
 	// Nobody is wanted any more: the request ends. Players who were found and not
 	// told yet search on.
 	Stop          bool `protobuf:"varint,3,opt,name=stop,proto3" json:"stop,omitempty"`
@@ -134,6 +139,13 @@ func (x *FillRequest) GetMatchId() string {
 func (x *FillRequest) GetPlayers() []string {
 	if x != nil {
 		return x.Players
+	}
+	return nil
+}
+
+func (x *FillRequest) GetRosterJoinTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RosterJoinTime
 	}
 	return nil
 }
@@ -211,10 +223,11 @@ var File_torikumi_v1_backfill_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_backfill_proto_rawDesc = "" +
 	"\n" +
-	"\x1atorikumi/v1/backfill.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\"V\n" +
+	"\x1atorikumi/v1/backfill.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n" +
 	"\vFillRequest\x12\x19\n" +
 	"\bmatch_id\x18\x01 \x01(\tR\amatchId\x12\x18\n" +
-	"\aplayers\x18\x02 \x03(\tR\aplayers\x12\x12\n" +
+	"\aplayers\x18\x02 \x03(\tR\aplayers\x12D\n" +
+	"\x10roster_join_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0erosterJoinTime\x12\x12\n" +
 	"\x04stop\x18\x03 \x01(\bR\x04stop\"\xdb\x01\n" +
 	"\fFillResponse\x125\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1f.torikumi.v1.FillResponse.StateR\x05state\x12\x1f\n" +
@@ -244,21 +257,23 @@ func file_torikumi_v1_backfill_proto_rawDescGZIP() []byte {
 var file_torikumi_v1_backfill_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_torikumi_v1_backfill_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_torikumi_v1_backfill_proto_goTypes = []any{
-	(FillResponse_State)(0),     // 0: torikumi.v1.FillResponse.State
-	(*FillRequest)(nil),         // 1: torikumi.v1.FillRequest
-	(*FillResponse)(nil),        // 2: torikumi.v1.FillResponse
-	(*durationpb.Duration)(nil), // 3: google.protobuf.Duration
+	(FillResponse_State)(0),       // 0: torikumi.v1.FillResponse.State
+	(*FillRequest)(nil),           // 1: torikumi.v1.FillRequest
+	(*FillResponse)(nil),          // 2: torikumi.v1.FillResponse
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 4: google.protobuf.Duration
 }
 var file_torikumi_v1_backfill_proto_depIdxs = []int32{
-	0, // 0: torikumi.v1.FillResponse.state:type_name -> torikumi.v1.FillResponse.State
-	3, // 1: torikumi.v1.FillResponse.next:type_name -> google.protobuf.Duration
-	1, // 2: torikumi.v1.BackfillService.Fill:input_type -> torikumi.v1.FillRequest
-	2, // 3: torikumi.v1.BackfillService.Fill:output_type -> torikumi.v1.FillResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 0: torikumi.v1.FillRequest.roster_join_time:type_name -> google.protobuf.Timestamp
+	0, // 1: torikumi.v1.FillResponse.state:type_name -> torikumi.v1.FillResponse.State
+	4, // 2: torikumi.v1.FillResponse.next:type_name -> google.protobuf.Duration
+	1, // 3: torikumi.v1.BackfillService.Fill:input_type -> torikumi.v1.FillRequest
+	2, // 4: torikumi.v1.BackfillService.Fill:output_type -> torikumi.v1.FillResponse
+	4, // [4:5] is the sub-list for method output_type
+	3, // [3:4] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_backfill_proto_init() }

@@ -514,7 +514,7 @@ type TeamMember struct {
 	// The Open Match ticket that brought the player.
 	TicketId string `protobuf:"bytes,2,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
 	// In a roster: when the player was found for the running match. Those who are in it from its
-	// beginning have none.
+	// beginning have none. It is later than every other that the roster had before.
 	JoinTime      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=join_time,json=joinTime,proto3" json:"join_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
