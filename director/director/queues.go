@@ -116,7 +116,10 @@ func (l *loops) terms(q queues.Queue) (*terms, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile of queue %q: %w", q.Name, err)
 	}
-	sel := servers.Selector{Namespace: cmp.Or(q.Allocation.Namespace, l.cfg.Namespace), Allocation: q.Allocation, TimeLimits: q.TimeLimits, Placing: l.cfg.MatchTimeout}
+	sel := servers.Selector{
+		Namespace: cmp.Or(q.Allocation.Namespace, l.cfg.Namespace), Allocation: q.Allocation, TimeLimits: q.TimeLimits,
+		Backfill: q.Policy(), Attributes: q.AttributeNames(), Placing: l.cfg.MatchTimeout,
+	}
 	return &terms{profile, fetch.Queue{Name: q.Name, Servers: sel, Smallest: int(q.SmallestMatch), MinPlayers: q.MinPlayers(), Bots: int(q.Bots), Teams: q.Teams}}, nil
 }
 

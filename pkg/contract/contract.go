@@ -6,6 +6,7 @@ package contract
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/pkg/agones"
 	"torikumi/proto/openmatch"
@@ -63,6 +65,12 @@ const (
 	// takes the server over: a duration, within which the director assigns the
 	// match's tickets or never will, a space, and the time at which it began.
 	PlacingAnnotation = "torikumi/placing"
+	// PlayersAnnotation is stamped at allocation, if the queue fills matches up, with
+	// what EncodePlayers makes of those on the roster, and is kept in step with it.
+	PlayersAnnotation = "torikumi/players"
+	// BackfillAnnotation holds the id of the Open Match backfill by which players are
+	// searched for; it is there as long as they are.
+	BackfillAnnotation = "torikumi/backfill"
 	// AdmittedAnnotation is set by the gate, through the SDK, to the value of
 	// MatchLabel when the first player of that match comes in. It stays.
 	AdmittedAnnotation = agones.SDKPrefix + AdmittedKey
@@ -137,6 +145,31 @@ func DecodeRoster(s string) (*torikumiv1.Roster, error) {
 		return nil, fmt.Errorf("annotation %s: %w", RosterAnnotation, err)
 	}
 	return r, nil
+}
+
+// MaxPlayersBytes is the longest value of PlayersAnnotation. All annotations of a game
+// server have 256 KiB together.
+const MaxPlayersBytes = 96 << 10
+
+// EncodePlayers writes players as the annotation holds them. It reports false if that is
+// longer than MaxPlayersBytes.
+func EncodePlayers(p *torikumiv1.RosterPlayers) (text string, fits bool, err error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(p)
+	text = base64.StdEncoding.EncodeToString(b)
+	return text, len(text) <= MaxPlayersBytes, err
+}
+
+// DecodePlayers reads the annotation.
+func DecodePlayers(s string) (*torikumiv1.RosterPlayers, error) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	p := new(torikumiv1.RosterPlayers)
+	if err == nil {
+		err = proto.Unmarshal(b, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("annotation %s: %w", PlayersAnnotation, err)
+	}
+	return p, nil
 }
 
 // OfMatch is the key of an annotation on a server that may have several matches: the

@@ -45,6 +45,9 @@ func (f *fields) check(n *yaml.Node, t reflect.Type, path string) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	_, text := reflect.New(t).Interface().(encoding.TextUnmarshaler)
 	switch {
 	case n.Tag == "!!null":

@@ -57,6 +57,8 @@ type Queue struct {
 	SmallestMatch int32      `json:"smallest_match,omitempty"`
 	TimeLimits    TimeLimits `json:"time_limits,omitempty"`
 	Allocation    Allocation `json:"allocation,omitempty"`
+	// Backfill is nil if matches stay as they are.
+	Backfill *Backfill `json:"backfill,omitempty"`
 	// Sources say where attributes have to come from, which are the client's else.
 	Sources map[string]AttributeSource `json:"attributes,omitempty"`
 
@@ -193,6 +195,7 @@ func (q *Queue) check(path string, read reader, checks ruleset.Checks) (errs []e
 	q.checkBots(bad)
 	q.TimeLimits.check(report(bad).in("time_limits"))
 	q.Allocation.check(report(bad).in("allocation"))
+	q.checkBackfill(report(bad).in("backfill"))
 	return errs
 }
 

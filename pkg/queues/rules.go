@@ -88,3 +88,12 @@ func (q Queue) Attributes() []ruleset.Attribute {
 	}
 	return q.RuleSet.Stages[0].Attributes
 }
+
+// AttributeNames are those of Attributes.
+func (q Queue) AttributeNames() []string {
+	var names []string
+	for _, a := range q.Attributes() {
+		names = append(names, a.Name)
+	}
+	return names
+}

@@ -24,6 +24,36 @@ func (m *Match) Data(spec queues.MatchData) (data string, leftOut bool, err erro
 	return string(text), d.LeftOut, err
 }
 
+// RosterPlayers is what the players are like, in attributes of these names and latencies,
+// as the match's game server has it: those whose tickets do not say it have an id alone.
+func (m *Match) RosterPlayers(attributes []string) *torikumiv1.RosterPlayers {
+	all := new(torikumiv1.RosterPlayers)
+	for _, t := range m.tickets {
+		details, err := contract.TicketDetails(t)
+		if err != nil {
+			details = &torikumiv1.TicketDetails{Players: []*torikumiv1.Player{{Id: t.GetId()}}}
+		}
+		for _, p := range details.GetPlayers() {
+			all.Players = append(all.Players, Reduce(p, attributes))
+		}
+	}
+	return all
+}
+
+// Reduce is a player with attributes of these names only.
+func Reduce(p *torikumiv1.Player, attributes []string) *torikumiv1.Player {
+	out := &torikumiv1.Player{Id: p.GetId(), Latencies: p.GetLatencies()}
+	for _, name := range attributes {
+		if v := p.GetAttributes()[name]; v != nil {
+			if out.Attributes == nil {
+				out.Attributes = make(map[string]*torikumiv1.Attribute)
+			}
+			out.Attributes[name] = v
+		}
+	}
+	return out
+}
+
 // attributes are those of the players who have some of them.
 func (m *Match) attributes(names []string) map[string]map[string]any {
 	var all map[string]map[string]any

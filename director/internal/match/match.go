@@ -173,14 +173,16 @@ func playersOf(t *openmatch.Ticket) (players []string, region string, expires ti
 }
 
 // Roster is what stands in the annotation of the match's game server. The limits may
-// be nil.
-func (m *Match) Roster(limits *torikumiv1.TimeLimits) (string, error) {
-	return contract.EncodeRoster(&torikumiv1.Roster{OpenMatchId: m.ID, Queue: m.Queue, Region: m.Region, Teams: m.Teams, TimeLimits: limits})
+// be nil, and so is the policy if the match stays as it is.
+func (m *Match) Roster(limits *torikumiv1.TimeLimits, policy *torikumiv1.BackfillPolicy) (string, error) {
+	return contract.EncodeRoster(&torikumiv1.Roster{
+		OpenMatchId: m.ID, Queue: m.Queue, Region: m.Region, Teams: m.Teams, TimeLimits: limits, Backfill: policy,
+	})
 }
 
 // Owns reports whether a roster that was read from a game server is this
 // match's. Match functions in the wild have given different matches the same
-// id, so that the label alone does not say it.
+// id, so that the label alone does not say it. Those who have joined since say nothing.
 func (m *Match) Owns(roster string) bool {
 	r, err := contract.DecodeRoster(roster)
 	if err != nil || r.GetOpenMatchId() != m.ID {
@@ -189,7 +191,9 @@ func (m *Match) Owns(roster string) bool {
 	theirs := make(map[string]bool)
 	for _, t := range r.GetTeams() {
 		for _, member := range t.GetMembers() {
-			theirs[member.GetTicketId()] = true
+			if member.GetJoinTime() == nil {
+				theirs[member.GetTicketId()] = true
+			}
 		}
 	}
 	foreign := func(id string) bool { return !theirs[id] }

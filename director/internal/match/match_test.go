@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"torikumi/director/internal/match"
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
@@ -121,7 +123,7 @@ func TestBotsAreOnTheRoster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := b.Roster(nil)
+	text, err := b.Roster(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +172,7 @@ func TestOwns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := b.Roster(nil)
+	own, err := b.Roster(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +183,19 @@ func TestOwns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := other.Roster(nil)
+		s, err := other.Roster(nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	joined := func(roster string) string {
+		r, err := contract.DecodeRoster(roster)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Teams = append(r.Teams, &torikumiv1.Team{Members: []*torikumiv1.TeamMember{{PlayerId: "t3", TicketId: "t3", JoinTime: timestamppb.Now()}}})
+		s, err := contract.EncodeRoster(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,6 +206,7 @@ func TestOwns(t *testing.T) {
 		want         bool
 	}{
 		{"its own", own, true},
+		{"with somebody who joined", joined(own), true},
 		{"the same again", roster("a:1", "t2", "t1"), true},
 		{"another match of the same id", roster("a:1", "t1", "t3"), false},
 		{"a larger match of the same id", roster("a:1", "t1", "t2", "t3"), false},
@@ -239,7 +254,7 @@ func FuzzParse(f *testing.F) {
 		if len(inTeam) != len(b.Tickets) || len(b.Tickets) != len(m.GetTickets()) {
 			t.Errorf("tickets %q, in teams %v", b.Tickets, inTeam)
 		}
-		if roster, err := b.Roster(nil); err != nil || !b.Owns(roster) {
+		if roster, err := b.Roster(nil, nil); err != nil || !b.Owns(roster) {
 			t.Errorf("roster %q, %v", roster, err)
 		}
 	})

@@ -99,6 +99,9 @@ func (t *task) allocate(work context.Context) Result {
 		if _, leftOut, _ := t.job.Match.Data(t.job.Servers.Allocation.MatchData); leftOut {
 			t.log.Warn("match data is larger than the queue allows: it has no attributes of players", "gameserver", s.ID())
 		}
+		if t.job.Servers.CannotFill(t.job.Match) {
+			t.log.Warn("what the players are like is too large to be kept: the match is not filled up", "gameserver", s.ID(), "limit", contract.MaxPlayersBytes)
+		}
 		return t.use(s)
 	case call.Busy:
 		t.allocator.Up()

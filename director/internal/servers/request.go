@@ -11,6 +11,7 @@ import (
 	"torikumi/pkg/contract"
 	"torikumi/pkg/queues"
 	"torikumi/proto/agones/allocation"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // Selector says which servers will do for a queue, and what a match changes there.
@@ -18,6 +19,10 @@ type Selector struct {
 	Namespace  string
 	Allocation queues.Allocation
 	TimeLimits queues.TimeLimits
+	// Backfill is nil if the match stays as it is. If it may be filled up, the server
+	// keeps the Attributes of its players.
+	Backfill   *torikumiv1.BackfillPolicy
+	Attributes []string
 	// Placing is how long a match may have a server before its tickets are assigned.
 	Placing time.Duration
 }
@@ -144,7 +149,11 @@ func put[V any](m *map[string]V, key string, v V) {
 // annotations of its own and none the label, which may be there from an earlier match:
 // nobody may take the server for that of one match.
 func (s Selector) stamp(m *match.Match) (labels, annotations map[string]string, err error) {
-	roster, err := m.Roster(s.TimeLimits.Proto())
+	policy, players, err := s.filling(m)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode players: %w", err)
+	}
+	roster, err := m.Roster(s.TimeLimits.Proto(), policy)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode roster: %w", err)
 	}
@@ -165,8 +174,30 @@ func (s Selector) stamp(m *match.Match) (labels, annotations map[string]string, 
 		annotations[contract.PlacingAnnotation] = Placing(s.Placing)
 	}
 	annotations[key(contract.RosterAnnotation)] = roster
+	if policy != nil {
+		annotations[contract.PlayersAnnotation] = players
+	}
 	if data != "" {
 		annotations[key(s.Allocation.MatchData.Annotation)] = data
 	}
 	return labels, annotations, nil
+}
+
+// filling says how a match may be filled up, and what its players are like: not at all
+// if they are larger together than a server may keep.
+func (s Selector) filling(m *match.Match) (policy *torikumiv1.BackfillPolicy, players string, err error) {
+	if s.Backfill == nil || s.Shared() {
+		return nil, "", nil
+	}
+	players, fits, err := contract.EncodePlayers(m.RosterPlayers(s.Attributes))
+	if err != nil || !fits {
+		return nil, "", err
+	}
+	return s.Backfill, players, nil
+}
+
+// CannotFill reports that a match of a queue that fills matches up is not filled up.
+func (s Selector) CannotFill(m *match.Match) bool {
+	policy, _, err := s.filling(m)
+	return err == nil && policy == nil && s.Backfill != nil
 }

@@ -192,3 +192,58 @@ func TestMatchDataTypes(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// A match that may be filled up says so, and what its players are like as far as rules
+// can ask; one whose players are too large does not, and is placed all the same.
+func TestStampOfBackfill(t *testing.T) {
+	sel := servers.Selector{Namespace: "games", Backfill: &torikumiv1.BackfillPolicy{Automatic: true}, Attributes: []string{"character", "none"}}
+	got, err := sel.Request(party(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roster, players := readStamp(t, got)
+	want := &torikumiv1.RosterPlayers{Players: []*torikumiv1.Player{
+		{Id: "ann", Attributes: map[string]*torikumiv1.Attribute{"character": {Value: &torikumiv1.Attribute_String_{String_: "mage"}}}}, {Id: "bob"},
+	}}
+	if diff := cmp.Diff(want, players, protocmp.Transform()); diff != "" || !roster.GetBackfill().GetAutomatic() || sel.CannotFill(party(t)) {
+		t.Errorf("%v, (-want +got):\n%s", roster, diff)
+	}
+
+	large := &openmatch.Ticket{Id: "t", SearchFields: &openmatch.SearchFields{StringArgs: map[string]string{"character": strings.Repeat("x", contract.MaxPlayersBytes)}}}
+	m, err := match.Parse("raid", &openmatch.Match{MatchId: "m", Tickets: []*openmatch.Ticket{large}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err = sel.Request(m); err != nil {
+		t.Fatal(err)
+	}
+	if roster, players = readStamp(t, got); roster.GetBackfill() != nil || players != nil || !sel.CannotFill(m) {
+		t.Errorf("%v, %v", roster, players)
+	}
+	sel.Backfill = nil
+	if got, err = sel.Request(party(t)); err != nil {
+		t.Fatal(err)
+	}
+	if roster, players = readStamp(t, got); roster.GetBackfill() != nil || players != nil || sel.CannotFill(party(t)) {
+		t.Errorf("a queue that fills no matches up: %v, %v", roster, players)
+	}
+}
+
+// readStamp reads roster and players; the players are nil if they are not there.
+func readStamp(t *testing.T, r *allocation.AllocationRequest) (*torikumiv1.Roster, *torikumiv1.RosterPlayers) {
+	t.Helper()
+	annotations := r.GetMetadata().GetAnnotations()
+	roster, err := contract.DecodeRoster(annotations[contract.RosterAnnotation])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, ok := annotations[contract.PlayersAnnotation]
+	if !ok {
+		return roster, nil
+	}
+	players, err := contract.DecodePlayers(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return roster, players
+}
