@@ -41,7 +41,11 @@ func Start[C any](ctx context.Context, name string, run func(context.Context, *C
 		return code
 	}
 	err := run(ctx, cfg, func(a Addrs) {
-		fmt.Fprintf(stdout, "listening service=%s grpc=%s http=%s\n", name, strings.Join(a.GRPCAll, ","), a.HTTP)
+		admin := ""
+		if a.Admin != "" {
+			admin = " admin=" + a.Admin
+		}
+		fmt.Fprintf(stdout, "listening service=%s grpc=%s http=%s%s\n", name, strings.Join(a.GRPCAll, ","), a.HTTP, admin)
 	})
 	if err != nil {
 		return p.Fail(name, err)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,7 @@ type Config struct {
 	LogLevel        slog.Level    `flag:"log-level" default:"INFO" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
 	LogFormat       string        `flag:"log-format" default:"text" rule:"text or json" help:"Format of the log."`
 	ShutdownTimeout time.Duration `flag:"shutdown-timeout" default:"10s" rule:"positive" help:"Longest time for calls under way to end once the service has been told to stop."`
+	AdminListen     string        `flag:"admin-listen" help:"Address of /livez, /readyz, /metrics and /debug/pprof, for probes and operators alone: they are then nowhere else. None: the first three are at the HTTP address."`
 }
 
 // Logger makes the log that the settings ask for.
@@ -47,8 +49,8 @@ func (c *Config) Logger(w io.Writer, name string) *slog.Logger {
 
 // Addrs are the addresses that a service really listens on, as host:port.
 type Addrs struct {
-	// GRPC and HTTP are the first address of each; empty if not served.
-	GRPC, HTTP string
+	// GRPC, HTTP and Admin are the first address of each; empty if not served.
+	GRPC, HTTP, Admin string
 	// GRPCAll and HTTPAll are all of them, in the order of Options.
 	GRPCAll, HTTPAll []string
 }
@@ -73,7 +75,8 @@ type Options struct {
 	Register func(grpc.ServiceRegistrar)
 	// HTTP adds the HTTP routes. self is a connection to the service's own
 	// gRPC server that stays in memory, for grpc-gateway: calls pass the real
-	// interceptors. Taken: /livez, /readyz, /metrics.
+	// interceptors. Taken, unless Config.AdminListen has them: /livez, /readyz,
+	// /metrics.
 	HTTP func(mux *http.ServeMux, self *grpc.ClientConn) error
 	// WrapHTTP stands around all HTTP routes.
 	WrapHTTP func(http.Handler) http.Handler
@@ -120,12 +123,13 @@ type server struct {
 	lis      []net.Listener
 	memory   *bufconn.Listener
 	httpLis  []net.Listener
+	adminLis []net.Listener
 	grpc     *grpc.Server
-	http     *http.Server
+	http     *web
+	admin    *web
 	self     *grpc.ClientConn
 	health   *health.Server
 	state    *readiness
-	arrivals *arrivals
 	// requests is the parent of every HTTP request, ended when the grace is over.
 	endRequests context.CancelFunc
 }
@@ -178,6 +182,13 @@ func (s *server) listen(ctx context.Context) error {
 		}
 		s.httpLis = append(s.httpLis, tls.NewListener(l, s.TLS))
 	}
+	if addr := s.Config.AdminListen; addr != "" {
+		l, err := Listen(ctx, addr)
+		if err != nil {
+			return fmt.Errorf("listen for --admin-listen: %w", err)
+		}
+		s.adminLis = []net.Listener{l}
+	}
 	return nil
 }
 
@@ -191,57 +202,14 @@ func (s *server) openGRPC() {
 	s.memory = bufconn.Listen(1 << 20)
 }
 
-func (s *server) openHTTP() error {
-	if len(s.httpLis) == 0 {
-		return nil
-	}
-	self, err := rpc.Dial("passthrough:///self", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-		return s.memory.DialContext(ctx)
-	}))
-	if err != nil {
-		return err
-	}
-	s.self = self
-	mux := http.NewServeMux()
-	s.state.routes(mux, s.Registry)
-	if s.HTTP != nil {
-		if err := s.HTTP(mux, self); err != nil {
-			return fmt.Errorf("set up HTTP: %w", err)
-		}
-	}
-	h := withProblems(mux)
-	if s.WrapHTTP != nil {
-		h = s.WrapHTTP(h)
-	}
-	requests, cancel := context.WithCancel(context.Background())
-	s.endRequests = cancel
-	s.http = &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return requests },
-	}
-	s.arrivals = newArrivals(cmp.Or(s.BodyTimeout, bodyTimeout))
-	s.arrivals.attach(s.http)
-	return nil
-}
-
 // run serves, waits for the end and stops in reverse order.
 func (s *server) run(ctx context.Context) error {
 	serving, serveErr := errgroup.WithContext(ctx)
 	for _, l := range append([]net.Listener{s.memory}, s.lis...) {
 		serving.Go(func() error { return s.grpc.Serve(l) })
 	}
-	for _, l := range s.httpLis {
-		serving.Go(func() error {
-			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		})
-	}
+	s.http.serve(serving)
+	s.admin.serve(serving)
 
 	backCtx, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBack()
@@ -284,13 +252,7 @@ func unlessCancelled(err error) error {
 func (s *server) stop() {
 	limit, cancel := context.WithTimeout(context.Background(), s.Config.ShutdownTimeout)
 	defer cancel()
-	if s.http != nil {
-		missing := time.AfterFunc(stopPatience, s.arrivals.stop)
-		if err := s.http.Shutdown(limit); err != nil {
-			_ = s.http.Close() // the limit is over: cut what is left
-		}
-		missing.Stop()
-	}
+	s.http.stop(limit)
 	s.endRequests()
 	if s.self != nil {
 		_ = s.self.Close() // in memory
@@ -303,11 +265,13 @@ func (s *server) stop() {
 		s.grpc.Stop()
 		<-graceful
 	}
+	// Last, so that a probe sees that it is not ready any more.
+	s.admin.stop(limit)
 }
 
 // close undoes a start that failed half-way.
 func (s *server) close() {
-	for _, l := range append(s.lis, s.httpLis...) {
+	for _, l := range slices.Concat(s.lis, s.httpLis, s.adminLis) {
 		_ = l.Close() // never served
 	}
 	if s.self != nil {
@@ -327,6 +291,9 @@ func (s *server) addrs() Addrs {
 	for _, l := range s.httpLis {
 		a.HTTPAll = append(a.HTTPAll, l.Addr().String())
 		a.HTTP = a.HTTPAll[0]
+	}
+	for _, l := range s.adminLis {
+		a.Admin = l.Addr().String()
 	}
 	return a
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -151,6 +152,59 @@ func TestServesProbesMetricsAndSelf(t *testing.T) {
 			_ = c.Close()
 			t.Errorf("%s still listens", a)
 		}
+	}
+}
+
+// TestAdminAddress: what operators ask is nowhere but there, and a probe hears of a stop
+// while calls end.
+func TestAdminAddress(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	r := start(t, service.Options{
+		Config: service.Config{AdminListen: "127.0.0.1:0"},
+		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
+			mux.HandleFunc("GET /slow", func(http.ResponseWriter, *http.Request) { close(entered); <-leave })
+			return nil
+		},
+	})
+	for path, want := range map[string]string{
+		"/livez": `"ok"`, "/readyz": `"ok"`, "/metrics": "go_goroutines", "/debug/pprof/": "goroutine", "/debug/pprof/goroutine?debug=1": "goroutine profile",
+	} {
+		if code, body := get(t, "http://"+r.addrs.Admin+path); code != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %.100s", path, code, body)
+		}
+		if code, _ := get(t, "http://"+r.addrs.HTTP+path); code != 404 {
+			t.Errorf("%s at the other address: %d", path, code)
+		}
+	}
+	for _, path := range []string{"/debug/pprof/cmdline", "/slow"} {
+		if code, body := get(t, "http://"+r.addrs.Admin+path); code != 404 {
+			t.Errorf("%s: %d %.100s", path, code, body)
+		}
+	}
+	slow := make(chan error, 1)
+	go func() {
+		resp, err := http.Get("http://" + r.addrs.HTTP + "/slow")
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		slow <- err
+	}()
+	<-entered
+	r.stop()
+	eventually.True(t, "a probe hears of the stop", func() bool {
+		code, body := get(t, "http://"+r.addrs.Admin+"/readyz")
+		return code == 503 && strings.Contains(body, "stopping")
+	})
+	close(leave)
+	if err := <-slow; err != nil {
+		t.Errorf("the call under way: %v", err)
+	}
+	if err := <-r.done; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if c, err := net.Dial("tcp", r.addrs.Admin); err == nil {
+		_ = c.Close()
+		t.Error("the admin address still listens")
 	}
 }
 

@@ -26,7 +26,7 @@ var Edges = []Edge{
 	{"apiserver", "miniagones", 8445}, {"miniagones", "apiserver", 6443},
 	{"games", "frontend", 8080}, {"games", "apiserver", 6443},
 	// Metrics.
-	{"prometheus", "frontend", 8080}, {"prometheus", "matchfunction", 51502}, {"prometheus", "evaluator", 51508},
+	{"prometheus", "frontend", 8082}, {"prometheus", "matchfunction", 51502}, {"prometheus", "evaluator", 51508},
 	{"prometheus", "director", 51520}, {"prometheus", "minimatch", 51504}, {"prometheus", "failover", 51550}, {"prometheus", "miniagones", 8444},
 }
 

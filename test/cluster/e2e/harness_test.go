@@ -244,7 +244,7 @@ func (h *harness) during(disturb func(), change func(*loadgen.Config)) *loadgen.
 func (h *harness) dump() {
 	names, _ := exec.Command(h.cluster.Kubectl(), "--kubeconfig="+h.cluster.Kubeconfig, "-n", "torikumi", "get", "pods", "-l", "app.kubernetes.io/name=frontend", "-o", "jsonpath={.items[*].metadata.name}").Output()
 	for _, name := range strings.Fields(string(names)) {
-		out, err := exec.Command(h.cluster.Kubectl(), "--kubeconfig="+h.cluster.Kubeconfig, "get", "--raw", "/api/v1/namespaces/torikumi/pods/"+name+":8080/proxy/readyz").CombinedOutput()
+		out, err := exec.Command(h.cluster.Kubectl(), "--kubeconfig="+h.cluster.Kubeconfig, "get", "--raw", "/api/v1/namespaces/torikumi/pods/"+name+":8082/proxy/readyz").CombinedOutput()
 		h.Logf("%s is ready: %s (%v)", name, out, err)
 	}
 	for _, args := range [][]string{

@@ -28,6 +28,7 @@ import (
 
 	"torikumi/loadgen/loadgen"
 	"torikumi/pkg/porttest"
+	"torikumi/pkg/token"
 	"torikumi/test/cluster/cluster"
 )
 
@@ -216,7 +217,7 @@ func (s *skaffold) openPorts() {
 	s.kubectl("apply", "-f", testdata+"suite/players.yaml")
 	for _, port := range []string{"30080", "30081"} {
 		s.eventually("port "+port+" is open", func() error {
-			return answers(http.MethodGet, "http://"+s.node+":"+port+"/readyz", "", "")
+			return answers(http.MethodGet, "http://"+s.node+":"+port+token.JWKSPath, "", "")
 		})
 	}
 }
@@ -241,7 +242,7 @@ func (s *skaffold) develop() {
 	d.waitFor("Watching for changes...")
 	s.Logf("%5.1fs skaffold dev, until it watches", time.Since(began).Seconds())
 	for _, address := range []string{frontend, issuer} {
-		s.eventually(address+" is forwarded", func() error { return answers(http.MethodGet, address+"/readyz", "", "") })
+		s.eventually(address+" is forwarded", func() error { return answers(http.MethodGet, address+token.JWKSPath, "", "") })
 	}
 	s.playAt(frontend, issuer)
 	s.openPorts()
