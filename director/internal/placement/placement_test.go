@@ -2,6 +2,7 @@ package placement_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"slices"
@@ -150,6 +151,10 @@ func (h *harness) Find(ctx context.Context, _, _ string) ([]servers.Server, erro
 }
 
 // Hold is noted only where the test has an answer to it.
+func (h *harness) Annotate(_ context.Context, s servers.Server, _ map[string]string) (servers.Server, error) {
+	return s, errors.New("nothing is annotated while a match is placed")
+}
+
 func (h *harness) Hold(ctx context.Context, _ servers.Server, _ servers.Selector) error {
 	if len(h.answers["hold"]) == 0 {
 		return nil

@@ -72,6 +72,17 @@ func (c Clusters) Delete(ctx context.Context, s Server) error {
 	return cluster.Delete(ctx, s)
 }
 
+// Annotate implements GameServers.
+func (c Clusters) Annotate(ctx context.Context, s Server, annotations map[string]string) (Server, error) {
+	cluster, err := c.of(s)
+	if err != nil {
+		return Server{}, err
+	}
+	now, err := cluster.Annotate(ctx, s, annotations)
+	now.Cluster = cluster.Name
+	return now, err
+}
+
 // AnyReady checks that one of them can be reached. It does not wait for the others.
 func (c Clusters) AnyReady(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)

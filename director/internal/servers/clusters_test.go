@@ -47,6 +47,11 @@ func (s *stock) Delete(_ context.Context, gs servers.Server) error {
 	return nil
 }
 
+func (s *stock) Annotate(_ context.Context, gs servers.Server, _ map[string]string) (servers.Server, error) {
+	s.calls = append(s.calls, "annotate")
+	return servers.Server{Namespace: gs.Namespace, Name: gs.Name, UID: s.name}, nil
+}
+
 func together(stocks ...*stock) (all servers.Clusters) {
 	for _, s := range stocks {
 		all = append(all, servers.Cluster{
@@ -63,13 +68,20 @@ func TestClustersKeepTheirServersApart(t *testing.T) {
 	if err != nil || len(list) != 2 || list[0].Cluster != "a" || list[1].Cluster != "b" || list[0].Is(list[1]) {
 		t.Fatal(list, err)
 	}
+	annotated, err := all.Annotate(t.Context(), list[1], nil)
+	if err != nil || annotated.Cluster != "b" || annotated.UID != "b" {
+		t.Errorf("annotated %+v, %v", annotated, err)
+	}
 	if err := errors.Join(all.Hold(t.Context(), list[1], servers.Selector{}), all.Delete(t.Context(), list[1])); err != nil {
 		t.Error(err)
 	}
-	if !slices.Equal(a.calls, []string{"list"}) || !slices.Equal(b.calls, []string{"list", "hold", "delete"}) {
+	if !slices.Equal(a.calls, []string{"list"}) || !slices.Equal(b.calls, []string{"list", "annotate", "hold", "delete"}) {
 		t.Errorf("a was called for %v, b for %v", a.calls, b.calls)
 	}
 	nowhere := servers.Server{Namespace: "n", Name: "gs", UID: "a"}
+	if _, err := all.Annotate(t.Context(), nowhere, nil); err == nil {
+		t.Error("a server of no cluster was annotated")
+	}
 	if all.Delete(t.Context(), nowhere) == nil || all.Hold(t.Context(), nowhere, servers.Selector{}) == nil {
 		t.Error("a server of no cluster was found")
 	}

@@ -35,17 +35,21 @@ func (r *remote) List(ctx context.Context, namespace string, labels map[string]s
 		if gs.GetState() == agones.Shutdown { // the service shows so what is being deleted
 			continue
 		}
-		s := Server{
-			Namespace: gs.GetNamespace(), Name: gs.GetName(), UID: gs.GetUid(), Version: gs.GetResourceVersion(), State: gs.GetState(),
-			Address: gs.GetAddress(), Labels: gs.GetLabels(), Annotations: gs.GetAnnotations(),
-			CreateTime: gs.GetCreateTime().AsTime(),
-		}
-		for _, name := range slices.Sorted(maps.Keys(gs.GetPorts())) {
-			s.Ports = append(s.Ports, Port{Name: name, Number: gs.GetPorts()[name]})
-		}
-		list = append(list, s)
+		list = append(list, fromInfo(gs))
 	}
 	return list, nil
+}
+
+func fromInfo(gs *torikumiv1.GameServerInfo) Server {
+	s := Server{
+		Namespace: gs.GetNamespace(), Name: gs.GetName(), UID: gs.GetUid(), Version: gs.GetResourceVersion(), State: gs.GetState(),
+		Address: gs.GetAddress(), Labels: gs.GetLabels(), Annotations: gs.GetAnnotations(),
+		CreateTime: gs.GetCreateTime().AsTime(),
+	}
+	for _, name := range slices.Sorted(maps.Keys(gs.GetPorts())) {
+		s.Ports = append(s.Ports, Port{Name: name, Number: gs.GetPorts()[name]})
+	}
+	return s
 }
 
 func (r *remote) Find(ctx context.Context, namespace, match string) ([]Server, error) {
@@ -57,14 +61,29 @@ func (*remote) Hold(context.Context, Server, Selector) error { return nil }
 
 func (r *remote) Delete(ctx context.Context, s Server) error {
 	_, err := r.client.DeleteGameServer(ctx, &torikumiv1.DeleteGameServerRequest{Namespace: s.Namespace, Name: s.Name, Uid: s.UID, ResourceVersion: s.Version})
-	switch status.Code(err) {
-	case codes.OK:
-		return nil
-	case codes.NotFound:
-		return fmt.Errorf("delete game server %q: %w", s.ID(), ErrGone)
-	case codes.FailedPrecondition:
-		return fmt.Errorf("delete game server %q: %w", s.ID(), ErrChanged)
-	default:
+	if err = known(err); err != nil {
 		return fmt.Errorf("delete game server %q: %w", s.ID(), err)
 	}
+	return nil
+}
+
+func (r *remote) Annotate(ctx context.Context, s Server, annotations map[string]string) (Server, error) {
+	resp, err := r.client.AnnotateGameServer(ctx, &torikumiv1.AnnotateGameServerRequest{
+		Namespace: s.Namespace, Name: s.Name, Uid: s.UID, ResourceVersion: s.Version, Annotations: annotations,
+	})
+	if err = known(err); err != nil {
+		return Server{}, fmt.Errorf("annotate game server %q: %w", s.ID(), err)
+	}
+	return fromInfo(resp.GetGameServer()), nil
+}
+
+// known makes this package's errors of those that mean the same.
+func known(err error) error {
+	switch status.Code(err) {
+	case codes.NotFound:
+		return ErrGone
+	case codes.FailedPrecondition:
+		return ErrChanged
+	}
+	return err
 }

@@ -93,7 +93,7 @@ type Allocator interface {
 	Allocate(ctx context.Context, m *match.Match, sel Selector) (Server, call.Effect, error)
 }
 
-// GameServers finds and ends game servers. It is safe for concurrent use. On one machine miniagones
+// GameServers finds, annotates and ends game servers. It is safe for concurrent use. On one machine miniagones
 // does it, in a cluster the Kubernetes API.
 type GameServers interface {
 	// List returns the servers of a namespace that carry all the labels, as they
@@ -111,9 +111,13 @@ type GameServers interface {
 	// another. The error is ErrGone if there is none of that name, and ErrChanged
 	// if it is another one now, or another version.
 	Delete(ctx context.Context, s Server) error
+	// Annotate sets annotations of the very server that List, Find or Annotate
+	// returned, and returns it as it is then. An empty value removes one. The errors
+	// are those of Delete.
+	Annotate(ctx context.Context, s Server, annotations map[string]string) (Server, error)
 }
 
-// What keeps a server from being deleted. Nothing has happened then.
+// What keeps a server from being changed. Nothing has happened then.
 var (
 	// ErrGone says that a server has ended.
 	ErrGone = errors.New("game server is gone")

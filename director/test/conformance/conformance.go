@@ -76,6 +76,9 @@ func Run(t *testing.T, target Target) {
 		"delete no other server":   deleteOther,
 		"delete no other version":  deleteChanged,
 		"delete none without list": deleteUnknown,
+		"annotate":                 annotate,
+		"annotate no other":        annotateOther,
+		"annotate none that ends":  annotateEnding,
 		"hold":                     hold,
 		"hold none that ends":      holdEnding,
 		"selectors in order":       inOrder,
@@ -433,6 +436,64 @@ func deleteUnknown(s *suite) {
 		s.Error("it was deleted without a UID")
 	}
 	s.allocated(m)
+}
+
+// annotate: what is set is there, what is empty is gone, and the rest stays. The
+// server that comes back is the one to go on with.
+func annotate(s *suite) {
+	s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	gs := s.allocated(m)
+	before := maps.Clone(gs.Annotations)
+	now, err := s.gameServers.Annotate(s.Context(), gs, map[string]string{"torikumi/one": "1", "torikumi/two": "2"})
+	if err != nil {
+		s.Fatal(err)
+	}
+	if now, err = s.gameServers.Annotate(s.Context(), now, map[string]string{"torikumi/one": "", "torikumi/two": "3", "torikumi/none": ""}); err != nil {
+		s.Fatal(err)
+	}
+	before["torikumi/two"] = "3"
+	if got := s.allocated(m); !maps.Equal(got.Annotations, before) || !maps.Equal(now.Annotations, before) || got.Version != now.Version ||
+		got.UID != gs.UID || got.State != agones.Allocated || !maps.Equal(got.Labels, gs.Labels) {
+		s.Errorf("annotated %+v, answered %+v", got, now)
+	}
+}
+
+// annotateOther: nothing is changed of a server that has changed, or is another one.
+func annotateOther(s *suite) {
+	name := s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	gs := s.allocated(m)
+	set := map[string]string{"torikumi/one": "1"}
+	s.Touch(s.T, name)
+	if _, err := s.gameServers.Annotate(s.Context(), gs, set); !errors.Is(err, servers.ErrChanged) {
+		s.Errorf("with an older version: %v", err)
+	}
+	gs = s.allocated(m)
+	gs.UID = "6f1f6d0e-0000-4000-8000-000000000000"
+	if _, err := s.gameServers.Annotate(s.Context(), gs, set); !errors.Is(err, servers.ErrChanged) {
+		s.Errorf("with another UID: %v", err)
+	}
+	gs.UID = ""
+	if _, err := s.gameServers.Annotate(s.Context(), gs, set); err == nil {
+		s.Error("it was annotated without a UID")
+	}
+	if got := s.allocated(m).Annotations["torikumi/one"]; got != "" {
+		s.Errorf("annotated %q", got)
+	}
+}
+
+func annotateEnding(s *suite) {
+	s.add(agones.Ready)
+	m := s.match(1)
+	s.allocate(m)
+	gs := s.allocated(m)
+	gs.Name = s.label + "-none"
+	if _, err := s.gameServers.Annotate(s.Context(), gs, map[string]string{"torikumi/one": "1"}); !errors.Is(err, servers.ErrGone) {
+		s.Errorf("one that is gone: %v", err)
+	}
 }
 
 // hold: a deletion that was decided before comes to nothing.

@@ -234,6 +234,42 @@ func (g *GameServers) Delete(ctx context.Context, s servers.Server) error {
 	return nil
 }
 
+// Annotate implements servers.GameServers.
+func (g *GameServers) Annotate(ctx context.Context, s servers.Server, annotations map[string]string) (servers.Server, error) {
+	now, err := g.annotate(ctx, s, annotations)
+	if err != nil {
+		return servers.Server{}, fmt.Errorf("annotate game server %q: %w", s.ID(), err)
+	}
+	return now, nil
+}
+
+func (g *GameServers) annotate(ctx context.Context, s servers.Server, annotations map[string]string) (servers.Server, error) {
+	if s.UID == "" || s.Version == "" {
+		return servers.Server{}, errors.New("must have a UID and a version")
+	}
+	values := make(map[string]any, len(annotations)) // nil removes one
+	for k, v := range annotations {
+		values[k] = nil
+		if v != "" {
+			values[k] = v
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": s.UID, "resourceVersion": s.Version, "annotations": values}})
+	if err != nil {
+		return servers.Server{}, err
+	}
+	o, err := g.client.Resource(resource).Namespace(s.Namespace).Patch(ctx, s.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	switch {
+	case apierrors.IsInvalid(err): // so the API server refuses another UID
+		return servers.Server{}, errors.Join(servers.ErrChanged, err)
+	case err != nil:
+		return servers.Server{}, known(err)
+	case o.GetDeletionTimestamp() != nil:
+		return servers.Server{}, servers.ErrGone
+	}
+	return toServer(o)
+}
+
 // known makes the errors of package servers of those that mean the same.
 func known(err error) error {
 	switch {
