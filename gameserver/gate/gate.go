@@ -5,7 +5,7 @@
 // Its HTTP API on localhost, which package gateapi describes, has no
 // authentication: the pod is its boundary, so that the gate
 // refuses to listen on anything but the loopback interface. It holds no
-// credentials. Used tokens and who is present are remembered in the journal, which
+// credentials but a token that says, to directors alone, which game server it belongs to. Used tokens and who is present are remembered in the journal, which
 // belongs on a volume that lives as long as the pod. Without a journal a gate that is restarted knows neither: it refuses the tokens from
 // before its start, and ends the server after the no-show time unless somebody
 // comes.
@@ -22,9 +22,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"torikumi/gameserver/internal/admission"
+	"torikumi/gameserver/internal/director"
 	"torikumi/gameserver/internal/gateapi"
 	"torikumi/gameserver/internal/journal"
 	"torikumi/gameserver/internal/watch"
@@ -52,6 +54,11 @@ type Config struct {
 	EmptyTimeout    time.Duration   `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long the server stays after its last player has left."`
 	PresenceTimeout time.Duration   `flag:"presence-timeout" default:"30s" rule:"positive" help:"A player who has been missing for so long from what the server reports of who is there is taken for gone."`
 	LongestMatch    time.Duration   `flag:"longest-match" default:"24h" rule:"not negative" help:"The server ends so long after its allocation, whoever is there; 0s: never. It bounds servers that neither report who is there nor who leaves."`
+
+	Director          string `flag:"director" rule:"host:port" help:"Address of the directors for gates (their --gate-listen), which find players for a running match; none: matches are not filled up."`
+	DirectorCA        string `flag:"director-ca" help:"PEM file with the authorities of the directors' certificate; read again for each new connection."`
+	DirectorInsecure  bool   `flag:"director-insecure" default:"false" help:"Call the directors in plain text. For one machine only: whoever sees that traffic can take the gate's token."`
+	DirectorTokenFile string `flag:"director-token-file" help:"File with the token that proves to directors which game server this is: in a pod a projected service-account token for the audience torikumi-director, mounted into the gate's container alone. Read for each call."`
 }
 
 // Validate tells which settings are wrong.
@@ -67,6 +74,28 @@ func (c *Config) Validate() error {
 		if _, err := token.NewRemoteKeys(c.keyOptions()); err != nil {
 			errs = append(errs, config.Invalid("jwks-url", err.Error(), c.JWKSURL))
 		}
+	}
+	return errors.Join(append(errs, c.checkDirector())...)
+}
+
+func (c *Config) checkDirector() error {
+	if c.Director == "" {
+		var errs []error
+		for name, given := range map[string]bool{
+			"director-ca": c.DirectorCA != "", "director-insecure": c.DirectorInsecure, "director-token-file": c.DirectorTokenFile != "",
+		} {
+			if given {
+				errs = append(errs, &config.Error{Setting: "--" + name, Rule: "must not be given without --director"})
+			}
+		}
+		return errors.Join(errs...)
+	}
+	var errs []error
+	if (c.DirectorCA == "") == !c.DirectorInsecure {
+		errs = append(errs, &config.Error{Setting: "--director-ca", Rule: "must be given with --director, or --director-insecure, and not both"})
+	}
+	if c.DirectorTokenFile == "" {
+		errs = append(errs, config.Missing("director-token-file", "a director has to know which game server asks"))
 	}
 	return errors.Join(errs...)
 }
@@ -127,19 +156,34 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 	}
 	defer func() { err = errors.Join(err, memory.Close()) }()
 
+	registry := service.NewRegistry()
+	var finder admission.Director // not a nil *director.Client
+	if cfg.Director != "" {
+		client, err := director.Dial(director.Options{
+			Address: cfg.Director, CAFile: cfg.DirectorCA, Insecure: cfg.DirectorInsecure, TokenFile: cfg.DirectorTokenFile, Registry: registry,
+		})
+		if err != nil {
+			return fmt.Errorf("director: %w", err)
+		}
+		defer func() { err = errors.Join(err, client.Close()) }()
+		finder = client
+	}
+
 	var controller *admission.Controller
 	watcher := watch.New(watch.Options{
 		SDK: sdk.NewSDKClient(conn), Observe: func(v watch.View) { controller.Observe(v) }, Logger: log,
 	})
 	controller = admission.New(admission.Options{
-		Verifier: verifier, Journal: memory, Server: watcher, Capacity: cfg.Capacity, Logger: log,
+		Verifier: verifier, Journal: memory, Server: watcher, Director: finder, Capacity: cfg.Capacity, Logger: log,
 		Policy: admission.Policy{NoShow: cfg.NoShowTimeout, Empty: cfg.EmptyTimeout, Presence: cfg.PresenceTimeout, Longest: cfg.LongestMatch},
 	})
-	return serve(ctx, cfg, controller, watcher, keys, started)
+	return serve(ctx, cfg, registry, controller, watcher, keys, started)
 }
 
-func serve(ctx context.Context, cfg *Config, controller *admission.Controller, watcher *watch.Watcher, keys *token.RemoteKeys, started func(service.Addrs)) error {
-	registry := service.NewRegistry()
+func serve(
+	ctx context.Context, cfg *Config, registry *prometheus.Registry, controller *admission.Controller,
+	watcher *watch.Watcher, keys *token.RemoteKeys, started func(service.Addrs),
+) error {
 	handler := gateapi.NewHandler(controller, registry)
 	return service.Run(ctx, service.Options{
 		Name: "gate", Config: cfg.Config, Registry: registry, HTTPListen: []string{cfg.HTTPListen}, Started: started,
@@ -162,7 +206,7 @@ func serve(ctx context.Context, cfg *Config, controller *admission.Controller, w
 				return nil
 			},
 		},
-		Background: []func(context.Context) error{keys.Run, watcher.Run, controller.Run, controller.Tell},
+		Background: []func(context.Context) error{keys.Run, watcher.Run, controller.Run, controller.Tell, controller.Backfill},
 	})
 }
 

@@ -46,6 +46,7 @@ type Config struct {
 	PresenceInterval time.Duration `flag:"presence-interval" default:"10s" rule:"positive" help:"Time between two reports to the gate of who is here."`
 	GateLostTimeout  time.Duration `flag:"gate-lost-timeout" default:"1m" rule:"positive" help:"When the gate has given no answer for so long and nobody is here, the server ends; nobody could come in."`
 	SDKLostTimeout   time.Duration `flag:"sdk-lost-timeout" default:"15s" rule:"positive" help:"The server ends when the SDK has been out of reach for so long."`
+	Backfill         bool          `flag:"backfill" default:"false" help:"Ask the gate for other players when somebody has left. The match's queue must have backfill."`
 	MaxPending       int           `flag:"max-pending" default:"256" rule:"at least 1" help:"Most newcomers who wait for the gate at a time."`
 	MaxPendingIP     int           `flag:"max-pending-per-ip" default:"64" rule:"at least 1" help:"Most of them from one IP address."`
 	StrangerRate     int           `flag:"stranger-rate" default:"100" rule:"at least 1" help:"Most datagrams a second, from one IP address, of senders who are not admitted; JOIN and others count apart."`
@@ -119,7 +120,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger, started func(addr s
 		return fmt.Errorf("listen for players: %w", err)
 	}
 	a := udpserver.New(udpserver.Options{
-		Conn: socket, Gate: gate, Idle: cfg.IdleTimeout, GateTimeout: cfg.GateTimeout, PresenceInterval: cfg.PresenceInterval,
+		Conn: socket, Gate: gate, Idle: cfg.IdleTimeout, GateTimeout: cfg.GateTimeout, PresenceInterval: cfg.PresenceInterval, Backfill: cfg.Backfill,
 		MaxPending: cfg.MaxPending, MaxPendingPerIP: cfg.MaxPendingIP, StrangerRate: cfg.StrangerRate, Logger: log,
 	})
 	log.Info("started", "version", version.String())

@@ -14,12 +14,13 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// TLS says how a connection with mutual TLS proves both ends. The files are PEM.
+// TLS says how a connection proves its server, and with mutual TLS the client too. The
+// files are PEM.
 type TLS struct {
 	// CAFile holds the authorities that the server's certificate may come
 	// from; empty: those of the system.
 	CAFile string
-	// CertFile and KeyFile are our own certificate and its key.
+	// CertFile and KeyFile are our own certificate and its key; both empty: none is shown.
 	CertFile, KeyFile string
 	// ServerName has to be in the server's certificate; empty: the target's host.
 	ServerName string
@@ -29,7 +30,7 @@ type TLS struct {
 // without a name. It needs a CAFile, whose authorities sign for this server only.
 const AnyName = "*"
 
-// DialTLS makes a client connection with mutual TLS. The files are read now, to
+// DialTLS makes a client connection over TLS. The files are read now, to
 // find mistakes, and again for each new connection to the server, so that
 // certificates can be replaced. A connection that stands keeps those that it has.
 func DialTLS(target string, files TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
@@ -59,11 +60,14 @@ func (r rereading) Clone() credentials.TransportCredentials {
 }
 
 func (t TLS) read() (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load client certificate: %w", err)
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.CertFile != "" || t.KeyFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load client certificate: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{cert}
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {

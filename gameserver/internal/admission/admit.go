@@ -29,7 +29,7 @@ type Admission struct {
 const viewWait = 500 * time.Millisecond
 
 // Admit lets the owner of a token in, once. The checks, in this order: those of
-// [token.Verifier], roster, capacity, and last that the token was not used. Only a
+// [token.Verifier], the place on the roster, capacity, and last that the token was not used. Only a
 // token that lets somebody in is spent: who hears "full" can come again with it.
 // Key, unless empty, names the request: asked again with the same token and the same
 // key, the answer is the same until the player's departure is reported, whatever has
@@ -49,17 +49,25 @@ func (c *Controller) Admit(ctx context.Context, raw, key string) (Admission, err
 	if refusal != nil {
 		return Admission{}, refusal
 	}
+	c.awaitPlace(ctx, claims)
+	return c.enter(claims, attempt)
+}
+
+// enter lets the owner of a good token in, if there is a place.
+func (c *Controller) enter(claims token.JoinClaims, attempt string) (Admission, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if again, repeated := c.repeat(attempt); repeated {
 		return again, nil // it was answered meanwhile
 	}
-	team, refusal := c.placeFor(claims)
+	place, refusal := c.placeFor(claims)
 	if refusal != nil {
 		return Admission{}, refusal
 	}
-	match := c.state.Presence.Match
-	player := journal.Player{Player: claims.Subject, Team: team, Since: c.o.Now(), Admission: claims.ID, Attempt: attempt}
+	team, match := place.Team, c.state.Presence.Match
+	player := journal.Player{
+		Player: claims.Subject, Team: team, Since: c.o.Now(), Admission: claims.ID, Attempt: attempt, Joined: place.Joined,
+	}
 	reconnect, err := c.o.Journal.Admit(player, claims.Expiry, claims.IssuedAt)
 	if err != nil {
 		return Admission{}, refusalOf(err)
@@ -89,6 +97,9 @@ func (c *Controller) repeat(attempt string) (Admission, bool) {
 	if !ok || !s.open() {
 		return Admission{}, false
 	}
+	if s.given(p.Player) {
+		return Admission{}, false
+	}
 	if p.Lapsed {
 		p.Since, p.Lapsed = c.o.Now(), false
 		c.bringBack(p)
@@ -97,27 +108,55 @@ func (c *Controller) repeat(attempt string) (Admission, bool) {
 	return Admission{Player: p.Player, Team: p.Team, Match: s.Presence.Match, ID: p.Admission, Reconnect: p.Reconnect}, true
 }
 
-// placeFor returns the team of a player who may come in; mu is held.
-func (c *Controller) placeFor(claims token.JoinClaims) (team string, _ *Refusal) {
+// placeFor returns the place of a player who may come in; mu is held.
+func (c *Controller) placeFor(claims token.JoinClaims) (Place, *Refusal) {
 	s := &c.state
 	if !s.open() {
-		return "", notAllocated()
+		return Place{}, notAllocated()
 	}
 	if s.Presence.Match != claims.MatchID {
-		return "", refuse(token.ReasonWrongMatch, "the server has come to another match", nil)
+		return Place{}, refuse(token.ReasonWrongMatch, "the server has come to another match", nil)
 	}
-	team, expected := s.Expected[claims.Subject]
-	if len(s.Expected) > 0 && !expected {
-		return "", refuse(ReasonNotOnRoster, "the match does not expect this player", nil)
-	}
-	if !expected {
-		team = claims.Team
+	place, expected := s.Expected[claims.Subject]
+	switch {
+	case s.given(claims.Subject):
+		return Place{}, refuse(ReasonPlaceGiven, "the player's place was given to somebody else", nil)
+	case len(s.Expected) > 0 && !expected:
+		r := refuse(ReasonNotOnRoster, "the match does not expect this player", nil)
+		r.Retryable = s.searching(c.o.Policy)
+		return Place{}, r
+	case !expected:
+		place.Team = claims.Team
 	}
 	_, present := s.Presence.Present[claims.Subject]
-	if limit := cmp.Or(c.o.Capacity, len(s.Expected)); !present && limit > 0 && len(s.Presence.Present) >= limit {
-		return "", refuse(ReasonFull, "no place is free", nil)
+	if limit := cmp.Or(c.o.Capacity, s.places()); !present && limit > 0 && len(s.Presence.Present) >= limit {
+		return Place{}, refuse(ReasonFull, "no place is free", nil)
 	}
-	return team, nil
+	return place, nil
+}
+
+// awaitPlace waits for up to viewWait for a view in which the player has a place, while
+// players are searched for: who was found can be faster than the roster that says so.
+func (c *Controller) awaitPlace(ctx context.Context, claims token.JoinClaims) {
+	ctx, cancel := context.WithTimeout(ctx, viewWait)
+	defer cancel()
+	for {
+		c.mu.Lock()
+		_, refusal := c.placeFor(claims)
+		next, searching := c.observed, c.state.searching(c.o.Policy)
+		c.mu.Unlock()
+		if !searching || refusal == nil || (refusal.Reason != ReasonNotOnRoster && refusal.Reason != ReasonPlaceGiven) {
+			return
+		}
+		if c.awaitView(ctx, next) == nil {
+			continue
+		}
+		select { // the question has failed, the watch may still tell
+		case <-next:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // verify checks the token by what is known of the server. If only the match is wrong,

@@ -36,6 +36,8 @@ type Options struct {
 	Journal *journal.Journal
 	// Server is the game server. Required.
 	Server Server
+	// Director finds players for a running match; nil: nobody does.
+	Director Director
 	// Policy says when the server ends.
 	Policy Policy
 	// Capacity is the most players at a time; zero: as many as the roster has,
@@ -52,6 +54,7 @@ type Controller struct {
 	o        Options
 	changed  chan struct{} // has room for one: the state has changed
 	came     chan struct{} // the same, for Tell
+	filling  chan struct{} // the same, for Backfill
 	observed chan struct{} // closed, and made anew, with the next view; mu guards it
 	recorded *rpc.Health   // of what is written to the journal beside admissions
 
@@ -67,8 +70,9 @@ func New(o Options) *Controller {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Controller{o: o, changed: make(chan struct{}, 1), came: make(chan struct{}, 1), observed: make(chan struct{}), recorded: rpc.NewHealth(o.Logger,
+	c := &Controller{o: o, changed: make(chan struct{}, 1), came: make(chan struct{}, 1), filling: make(chan struct{}, 1), observed: make(chan struct{}), recorded: rpc.NewHealth(o.Logger,
 		"presence cannot be recorded, a new start of the gate would not know who is here", "presence can be recorded again")}
+	c.o.Policy.Backfill = o.Director != nil
 	c.state.Presence = o.Journal.Presence()
 	if o.Journal.Damaged() {
 		// Starting again and again would not repair it, and lets nobody in.
@@ -124,7 +128,7 @@ func (c *Controller) observeMatch(before State, v watch.View) {
 			c.o.Logger.Error("roster cannot be read, tokens alone decide", "match", match, "error", err)
 			return
 		}
-		s.setRoster(roster)
+		s.setRoster(roster, c.o.Now())
 	}
 }
 
@@ -135,9 +139,11 @@ func (c *Controller) begin(e Event, v watch.View, match string) {
 	restored, err := c.o.Journal.Allocate(v.UID, v.Namespace+"/"+v.Name, match, c.o.Now())
 	c.recorded.Record(err)
 	s.Phase = s.Phase.Next(e)
-	s.Presence, s.Roster, s.Expected = c.o.Journal.Presence(), nil, nil
+	s.Presence, s.Roster, s.Expected, s.Fill = c.o.Journal.Presence(), nil, nil, Fill{}
 	c.missing = nil
 	if restored {
+		// An earlier gate may have asked a director for players.
+		s.Fill.Open = c.o.Director != nil
 		c.o.Logger.Info("presence restored", "match", match, "present", len(s.Presence.Present), "departed", len(s.Presence.Departed))
 	}
 }
@@ -162,6 +168,8 @@ type Snapshot struct {
 	Match, State string
 	// Roster is nil if the match has none.
 	Roster *torikumiv1.Roster
+	// Given are those of the roster whose places are given to somebody else.
+	Given map[string]bool
 	// Present and Departed are sorted by player.
 	Present, Departed []journal.Player
 }
@@ -170,15 +178,18 @@ type Snapshot struct {
 func (c *Controller) Snapshot() Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.state.Presence
+	p, given := c.state.Presence, make(map[string]bool)
+	for player := range p.Given {
+		given[player] = c.state.given(player)
+	}
 	return Snapshot{
-		Match: p.Match, State: c.state.Server.State, Roster: c.state.Roster,
+		Match: p.Match, State: c.state.Server.State, Roster: c.state.Roster, Given: given,
 		Present: journal.Sorted(p.Present), Departed: journal.Sorted(p.Departed),
 	}
 }
 
 func (c *Controller) wake() {
-	for _, ch := range []chan struct{}{c.changed, c.came} {
+	for _, ch := range []chan struct{}{c.changed, c.came, c.filling} {
 		select {
 		case ch <- struct{}{}:
 		default:

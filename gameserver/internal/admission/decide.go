@@ -20,6 +20,8 @@ type Policy struct {
 	// Longest is how long a match may last; zero: for ever. It is what is left to end a
 	// server that does not say that a player has gone.
 	Longest time.Duration
+	// Backfill says that there is a director to ask for players.
+	Backfill bool
 }
 
 // within is the policy for a match that has limits of its own.
@@ -56,7 +58,8 @@ type Plan struct {
 // either everybody on the roster has come and left, or that time has passed: a
 // first player who leaves early must not end the server under the second.
 // Without a roster nobody knows who may still come, so that time always counts.
-// Whoever is there, it ends after Policy.Longest. What the roster says of these times
+// Who was found for the running match is waited for as long as their place is kept, and
+// the end of a search for players for stopWait. Whoever is there, it ends after Policy.Longest. What the roster says of these times
 // comes before the policy. A server that may have several matches is not ended here:
 // their players do not come through the gate.
 func Decide(s *State, p Policy, now time.Time) Plan {
@@ -91,12 +94,31 @@ func whenEmpty(s *State, p Policy) (why string, at time.Time) {
 			at = empty
 		}
 	}
+	for player, place := range s.Expected {
+		if until := place.Seen.Add(s.reserve()); joining(s, player, place) && until.After(at) {
+			at = until
+		}
+	}
+	if stopped := s.Presence.LastLeft().Add(stopWait); s.filling(p) && stopped.After(at) {
+		at = stopped
+	}
 	return why, at
 }
 
+// stopWait is how long the end of an empty server waits for the answer to the request that
+// nobody be searched for any more: who is found before is on the roster then.
+const stopWait = 3 * time.Second
+
+// joining reports whether a player was found for the running match and is still to come.
+func joining(s *State, player string, place Place) bool {
+	return !place.Joined.IsZero() && !s.came(player, place) && !s.given(player)
+}
+
+// everybodyLeft reports whether all who are in the match from its beginning have come and left,
+// or have lost their places.
 func everybodyLeft(s *State) bool {
-	for player := range s.Expected {
-		if _, ok := s.Presence.Departed[player]; !ok {
+	for player, place := range s.Expected {
+		if place.Joined.IsZero() && !s.came(player, place) && !s.given(player) {
 			return false
 		}
 	}

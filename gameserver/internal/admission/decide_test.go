@@ -21,11 +21,11 @@ func at(d time.Duration) time.Time { return t0.Add(d) }
 
 // given makes the state of a server that was allocated at t0.
 func given(state string, expected, present, departed []string, lastLeft time.Time) *State {
-	s := &State{Phase: PhaseOpen, Server: watch.View{State: state}, Expected: map[string]string{}, Presence: &journal.Presence{
-		Match: "m-1", Since: t0, Present: map[string]journal.Player{}, Departed: map[string]journal.Player{},
+	s := &State{Phase: PhaseOpen, Server: watch.View{State: state}, Expected: map[string]Place{}, Presence: &journal.Presence{
+		Match: "m-1", Since: t0, Present: map[string]journal.Player{}, Departed: map[string]journal.Player{}, Given: map[string]time.Time{},
 	}}
 	for _, p := range expected {
-		s.Expected[p] = "red"
+		s.Expected[p] = Place{Team: "red", Seen: t0}
 	}
 	for _, p := range present {
 		s.Presence.Enter(journal.Player{Player: p})

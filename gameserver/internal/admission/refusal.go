@@ -13,8 +13,12 @@ const (
 	// ReasonNotAllocated: the server is not allocated for any match, or about
 	// to end. Retryable: what tells the gate of an allocation may lag.
 	ReasonNotAllocated token.Reason = "not_allocated"
-	// ReasonNotOnRoster: the match does not expect the player.
+	// ReasonNotOnRoster: the match does not expect the player. Retryable while players are
+	// searched for: who was found can be faster than the roster.
 	ReasonNotOnRoster token.Reason = "not_on_roster"
+	// ReasonPlaceGiven: the player had left, or did not come, and the place was given to
+	// somebody else.
+	ReasonPlaceGiven token.Reason = "place_given"
 	// ReasonFull: no place is free. Retryable: the token is not spent.
 	ReasonFull token.Reason = "full"
 	// ReasonSDKUnavailable: the gate cannot ask which match this is.
@@ -24,6 +28,14 @@ const (
 
 // ReasonNotPresent: the player whose departure is reported is not here.
 const ReasonNotPresent token.Reason = "not_present"
+
+// Reasons for not searching for players. Their text never changes.
+const (
+	// ReasonNoDirector: the gate has nobody to ask.
+	ReasonNoDirector token.Reason = "no_director"
+	// ReasonNoBackfill: the match's queue does not fill its matches up.
+	ReasonNoBackfill token.Reason = "no_backfill"
+)
 
 // Traits are what a caller needs to know of a reason beside its name.
 type Traits struct {

@@ -9,7 +9,7 @@ import (
 )
 
 // Reasons for not taking a player for present whom the game server names; beside them
-// there is ReasonNotOnRoster. Their text never changes.
+// there are ReasonNotOnRoster and ReasonPlaceGiven. Their text never changes.
 const (
 	// ReasonSuperseded: the player has come in anew since; only the newer stay counts.
 	ReasonSuperseded token.Reason = "superseded"
@@ -95,21 +95,26 @@ func (c *Controller) confirm(stay Stay, now time.Time) token.Reason {
 	case present:
 		return ReasonSuperseded
 	case departed && gone.Lapsed && gone.Admission == stay.Admission:
+		if s.given(stay.Player) {
+			return ReasonPlaceGiven
+		}
 		gone.Since, gone.Lapsed = now, false
 		c.bringBack(gone)
 		return ""
 	case departed:
 		return ReasonDeparted
 	}
-	team, expected := s.Expected[stay.Player]
+	place, expected := s.Expected[stay.Player]
 	switch {
+	case s.given(stay.Player):
+		return ReasonPlaceGiven
 	case len(s.Expected) > 0 && !expected:
 		return ReasonNotOnRoster
 	case !c.o.Journal.Incomplete():
 		return ReasonNotAdmitted
 	}
 	// An earlier gate has let them in, and its journal is lost.
-	c.bringBack(journal.Player{Player: stay.Player, Team: team, Since: now, Admission: stay.Admission})
+	c.bringBack(journal.Player{Player: stay.Player, Team: place.Team, Since: now, Admission: stay.Admission, Joined: place.Joined})
 	return ""
 }
 

@@ -103,6 +103,28 @@ func (c *Client) Roster(ctx context.Context) (Roster, error) {
 	return r, err
 }
 
+// Backfill asks for players. The error is a [*Refusal] if none can be searched for.
+func (c *Client) Backfill(ctx context.Context) (Backfill, error) {
+	var b Backfill
+	err := c.do(ctx, http.MethodPost, "/v1/backfill", BackfillRequest{}, "", &b)
+	return b, err
+}
+
+// StopBackfill asks for no more players. The error is a [*Refusal] if none can be
+// searched for.
+func (c *Client) StopBackfill(ctx context.Context) (Backfill, error) {
+	var b Backfill
+	err := c.do(ctx, http.MethodDelete, "/v1/backfill", nil, "", &b)
+	return b, err
+}
+
+// Backfilling asks what becomes of the request for players.
+func (c *Client) Backfilling(ctx context.Context) (Backfill, error) {
+	var b Backfill
+	err := c.do(ctx, http.MethodGet, "/v1/backfill", nil, "", &b)
+	return b, err
+}
+
 func (c *Client) do(ctx context.Context, method, path string, in any, key string, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -153,7 +175,7 @@ func interpret(path string, status int, data []byte, out any) error {
 		return ErrNotPresent
 	case p.Reason == string(token.ReasonWrongMatch) && status == http.StatusConflict:
 		return ErrOtherMatch
-	case p.Reason != "" && (status == http.StatusForbidden || status == http.StatusServiceUnavailable):
+	case p.Reason != "" && (status == http.StatusForbidden || status == http.StatusConflict || status == http.StatusServiceUnavailable):
 		return &Refusal{Reason: token.Reason(p.Reason), Retryable: p.Retryable, Renewable: p.Renewable}
 	}
 	return fmt.Errorf("the gate answered %s with status %d: %s", path, status, p.Detail)

@@ -7,6 +7,9 @@
 //	PUT  /v1/presence    {"match_id":"…","players":[…]}
 //	                                     200 PresenceAnswer, 409 or 503 problem
 //	GET  /v1/roster                      200 Roster, or 503 problem
+//	POST /v1/backfill    {}              200 Backfill, 409 or 503 problem with a reason
+//	DELETE /v1/backfill                  the same
+//	GET  /v1/backfill                    200 Backfill, or 503 problem
 //
 // A refusal is 403 if the player is to blame or late, and 503 if something of
 // ours is missing. Beside the members of RFC 9457 it says "reason", "retryable"
@@ -109,6 +112,36 @@ type Player struct {
 	Admission string    `json:"admission"`
 	// Lapsed: nobody has said that the player left; the game server no longer named them.
 	Lapsed bool `json:"lapsed,omitempty"`
+}
+
+// BackfillRequest asks for players. It says nothing more: how many are missing, and in which
+// teams, follows from the match.
+type BackfillRequest struct{}
+
+// What becomes of the request for players.
+const (
+	// BackfillUnavailable: the match cannot be filled up; there is a reason.
+	BackfillUnavailable = "unavailable"
+	// BackfillOff: nobody is wanted.
+	BackfillOff = "off"
+	// BackfillWaiting: no director has answered yet, or nobody is there to play with.
+	BackfillWaiting = "waiting"
+	// BackfillSearching: players are searched for.
+	BackfillSearching = "searching"
+	// BackfillFull: no place is free.
+	BackfillFull = "full"
+)
+
+// Backfill is the state of the request for players.
+type Backfill struct {
+	MatchID string `json:"match_id"`
+	State   string `json:"state"`
+	// Reason is of a match that cannot be filled up.
+	Reason token.Reason `json:"reason,omitempty"`
+	// OpenPlaces are free, at most.
+	OpenPlaces int32 `json:"open_places"`
+	// Failure is the gRPC code of the last call to a director; empty if it was answered.
+	Failure string `json:"failure,omitempty"`
 }
 
 // refusalBody is a problem with the extension members of a refusal.

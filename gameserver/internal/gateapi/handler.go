@@ -58,6 +58,9 @@ func (h *Handler) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/departures", h.depart)
 	mux.HandleFunc("PUT /v1/presence", h.presence)
 	mux.HandleFunc("GET /v1/roster", h.roster)
+	mux.HandleFunc("POST /v1/backfill", h.askBackfill)
+	mux.HandleFunc("DELETE /v1/backfill", h.stopBackfill)
+	mux.HandleFunc("GET /v1/backfill", h.backfill)
 }
 
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
@@ -87,12 +90,16 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
 
 // refuse returns the reason that it has answered with.
 func refuse(w http.ResponseWriter, err error) token.Reason {
+	return refuseAs(w, http.StatusForbidden, err)
+}
+
+// refuseAs answers with a status unless something of ours is missing.
+func refuseAs(w http.ResponseWriter, status int, err error) token.Reason {
 	var refusal *admission.Refusal
 	if !errors.As(err, &refusal) {
 		problem.Write(w, http.StatusInternalServerError, "internal error")
 		return "internal"
 	}
-	status := http.StatusForbidden
 	if refusal.Fault {
 		status = http.StatusServiceUnavailable
 	}
@@ -198,6 +205,9 @@ func (h *Handler) roster(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, team := range s.Roster.GetTeams() {
 		for _, m := range team.GetMembers() {
+			if s.Given[m.GetPlayerId()] {
+				continue
+			}
 			answer.Expected = append(answer.Expected, Expected{Player: m.GetPlayerId(), Team: team.GetName()})
 		}
 		if n := team.GetBots(); n > 0 {

@@ -15,8 +15,10 @@
 //	                                      a new allocation, nobody has come yet; without match: the server is free
 //	{"type":"admitted","player":…,"team":…,"jti":ID,"exp":S,"attempt":…,"reconnect":B,"at":T}
 //	                                      the player has come in; the token is used, unless exp is left out; attempt and
-//	                                      reconnect: the request, and what it was answered
+//	                                      reconnect: the request, and what it was answered; "joined":T: found for the running match
 //	{"type":"departed","player":…,"at":T} the player, who was present, has left; "lapsed":true: nobody has said so
+//	{"type":"backfill","stop":B}          the game server wants more players, or no more
+//	{"type":"given","player":…,"joined":T} the player's place is given to somebody else
 //
 // Times T are RFC 3339. A player comes in with one record, so that there is no moment
 // at which the token is used and the player is not here.
@@ -197,7 +199,7 @@ func (j *Journal) Admit(player Player, expiry, issued time.Time) (reconnect bool
 	player.Reconnect = j.Presence().Knows(player.Player)
 	err = j.append(record{
 		Type: kindAdmitted, Player: player.Player, Team: player.Team, At: player.Since, ID: player.Admission,
-		Attempt: player.Attempt, Reconnect: player.Reconnect, Expiry: expiry.Unix(),
+		Attempt: player.Attempt, Reconnect: player.Reconnect, Joined: player.Joined, Expiry: expiry.Unix(),
 	}, true)
 	if err != nil {
 		return false, &token.Refusal{Reason: token.ReasonJournalUnavailable, Detail: "the use could not be recorded", Cause: err}
@@ -226,8 +228,34 @@ func (j *Journal) Return(player Player) error {
 	}
 	return j.record(record{
 		Type: kindAdmitted, Player: player.Player, Team: player.Team, At: player.Since, ID: player.Admission,
-		Attempt: player.Attempt, Reconnect: player.Reconnect,
+		Attempt: player.Attempt, Reconnect: player.Reconnect, Joined: player.Joined,
 	})
+}
+
+// Want records what the game server wants of more players. After an error nothing has
+// changed.
+func (j *Journal) Want(b Backfill) error {
+	if j.Presence().Backfill == b {
+		return nil
+	}
+	return j.change(record{Type: kindBackfill, Stop: b == BackfillStopped})
+}
+
+// Give records that the place which a player has since joined is given to somebody else.
+// After an error nothing has changed: the player keeps the place.
+func (j *Journal) Give(player string, joined time.Time) error {
+	return j.change(record{Type: kindGiven, Player: player, Joined: joined})
+}
+
+// change writes what happens only once it is written.
+func (j *Journal) change(r record) error {
+	if j.closed {
+		return errClosed
+	}
+	if err := j.append(r, false); err != nil {
+		return err
+	}
+	return j.contents.apply(r)
 }
 
 // Incomplete reports whether somebody may be here whom the journal does not know: what

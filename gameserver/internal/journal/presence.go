@@ -24,6 +24,9 @@ type Player struct {
 	// Lapsed, of the departed: nobody has reported that they left. The game server
 	// no longer named them among those who are there.
 	Lapsed bool
+	// Joined is when the player was found for the running match; zero for those who are
+	// in it from its beginning. It tells a player's place from a later one of theirs.
+	Joined time.Time
 }
 
 // Presence is who has come for one allocation of the game server, and who has left.
@@ -36,10 +39,26 @@ type Presence struct {
 	Since time.Time
 	// Present and Departed are disjoint, by player.
 	Present, Departed map[string]Player
+	// Backfill is what the game server has said last of more players.
+	Backfill Backfill
+	// Given maps players whose place was given to somebody else to the Joined of that place.
+	Given map[string]time.Time
 }
 
+// Backfill is what a game server wants.
+type Backfill string
+
+const (
+	// BackfillUnset: it has said nothing.
+	BackfillUnset Backfill = ""
+	// BackfillAsked: it wants more players.
+	BackfillAsked Backfill = "asked"
+	// BackfillStopped: it wants no more.
+	BackfillStopped Backfill = "stopped"
+)
+
 func newPresence() Presence {
-	return Presence{Present: map[string]Player{}, Departed: map[string]Player{}}
+	return Presence{Present: map[string]Player{}, Departed: map[string]Player{}, Given: map[string]time.Time{}}
 }
 
 // Enter makes a player present.

@@ -23,11 +23,16 @@ const (
 	// an allocation, and nobody has come yet: UID, Server, Match, At. Without a
 	// match: the server is free.
 	kindAllocated kind = "allocated"
-	// a player has come in with a token: Player, Team, ID, Attempt, Reconnect, At, and,
+	// a player has come in with a token: Player, Team, ID, Attempt, Reconnect, Joined, At, and,
 	// if the token has to be remembered, Expiry.
 	kindAdmitted kind = "admitted"
 	// a player who was present has left: Player, At; Lapsed if nobody has said so.
 	kindDeparted kind = "departed"
+	// the game server has asked for players, or, with Stop, wants no more.
+	kindBackfill kind = "backfill"
+	// a player's place is given to somebody else: Player, and Joined if they were found for
+	// the running match.
+	kindGiven kind = "given"
 )
 
 const version = 1
@@ -47,6 +52,8 @@ type record struct {
 	Attempt   string    `json:"attempt,omitempty"`
 	Reconnect bool      `json:"reconnect,omitempty"`
 	Lapsed    bool      `json:"lapsed,omitempty"`
+	Joined    time.Time `json:"joined,omitzero"`
+	Stop      bool      `json:"stop,omitempty"`
 }
 
 // line returns the record with the line end that makes it count.
@@ -89,12 +96,22 @@ func (c *contents) apply(r record) error {
 		if r.Expiry != 0 {
 			c.used[r.ID] = r.Expiry
 		}
-		c.presence.Enter(Player{Player: r.Player, Team: r.Team, Since: r.At, Admission: r.ID, Attempt: r.Attempt, Reconnect: r.Reconnect})
+		c.presence.Enter(Player{Player: r.Player, Team: r.Team, Since: r.At, Admission: r.ID, Attempt: r.Attempt, Reconnect: r.Reconnect, Joined: r.Joined})
 	case kindDeparted:
 		if _, ok := c.presence.Present[r.Player]; !ok {
 			return errors.New("departed: not present")
 		}
 		c.presence.Leave(r.Player, r.At, r.Lapsed)
+	case kindBackfill:
+		c.presence.Backfill = BackfillAsked
+		if r.Stop {
+			c.presence.Backfill = BackfillStopped
+		}
+	case kindGiven:
+		if r.Player == "" {
+			return errors.New("given: no player")
+		}
+		c.presence.Given[r.Player] = r.Joined
 	default:
 		return fmt.Errorf("unknown type %q", r.Type)
 	}
@@ -110,7 +127,13 @@ func (c *contents) records() []record {
 	p := &c.presence
 	all = append(all, record{Type: kindAllocated, UID: p.UID, Server: p.Server, Match: p.Match, At: p.Since})
 	admitted := func(q Player) record {
-		return record{Type: kindAdmitted, Player: q.Player, Team: q.Team, At: q.Since, ID: q.Admission, Attempt: q.Attempt, Reconnect: q.Reconnect}
+		return record{Type: kindAdmitted, Player: q.Player, Team: q.Team, At: q.Since, ID: q.Admission, Attempt: q.Attempt, Reconnect: q.Reconnect, Joined: q.Joined}
+	}
+	if p.Backfill != BackfillUnset {
+		all = append(all, record{Type: kindBackfill, Stop: p.Backfill == BackfillStopped})
+	}
+	for player, joined := range p.Given {
+		all = append(all, record{Type: kindGiven, Player: player, Joined: joined})
 	}
 	for _, q := range p.Departed {
 		all = append(all, admitted(q), record{Type: kindDeparted, Player: q.Player, At: q.Since, Lapsed: q.Lapsed})
@@ -146,5 +169,5 @@ func ValidID(id string) bool { return token.Matches(id, "_-", 64) }
 
 // size is how many records it takes.
 func (c *contents) size() int {
-	return len(c.used) + len(c.presence.Present) + 2*len(c.presence.Departed)
+	return len(c.used) + len(c.presence.Present) + 2*len(c.presence.Departed) + len(c.presence.Given)
 }

@@ -6,11 +6,12 @@ import (
 	"maps"
 	"time"
 
+	"torikumi/gameserver/internal/admission"
 	"torikumi/gameserver/internal/gateapi"
 	"torikumi/pkg/rpc"
 )
 
-// report tells the gate who has left, until it has understood.
+// report tells the gate who has left, until it has understood, and has others found.
 func (u *Server) report(ctx context.Context) {
 	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for {
@@ -43,12 +44,38 @@ func (u *Server) notify(ctx context.Context) bool {
 		}
 		u.mu.Lock()
 		delete(u.leavers, admission)
+		u.short = u.o.Backfill
 		u.mu.Unlock()
 	}
 	if suspect {
 		done = u.clearUp(ctx) && done
 	}
-	return done
+	return u.askForPlayers(ctx) && done
+}
+
+// askForPlayers has somebody else found in place of who has left, if others are here. It
+// returns false if the gate has to be asked again.
+func (u *Server) askForPlayers(ctx context.Context) bool {
+	u.mu.Lock()
+	short, alone := u.short, len(u.sessions) == 0
+	u.short = short && !alone
+	u.mu.Unlock()
+	if !short || alone {
+		return true
+	}
+	_, err := u.o.Gate.Backfill(ctx)
+	var refusal *gateapi.Refusal
+	if errors.As(err, &refusal) && !admission.TraitsOf(refusal.Reason).Fault {
+		u.o.Logger.Info("nobody is found in place of who has left", "reason", refusal.Reason)
+		err = nil
+	}
+	if err != nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.short = false
+	return true
 }
 
 // clearUp ends the stays that the gate believes in and nobody here has. No

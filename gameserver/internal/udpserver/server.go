@@ -32,6 +32,7 @@ type Gate interface {
 	Depart(ctx context.Context, player, admission string) error
 	Report(ctx context.Context, p gateapi.Presence) ([]gateapi.RefusedStay, error)
 	Roster(ctx context.Context) (gateapi.Roster, error)
+	Backfill(ctx context.Context) (gateapi.Backfill, error)
 }
 
 // Options are what a [Server] needs; all are required but Now.
@@ -44,6 +45,8 @@ type Options struct {
 	GateTimeout time.Duration
 	// PresenceInterval is the time between two reports of who is here.
 	PresenceInterval time.Duration
+	// Backfill asks the gate for others when somebody has left.
+	Backfill bool
 	// MaxPending is how many newcomers wait for the gate at a time, in all and
 	// from one IP address.
 	MaxPending, MaxPendingPerIP int
@@ -82,6 +85,7 @@ type Server struct {
 	strangers limiter           // datagrams of strangers that are no JOIN
 	joinRate  limiter           // JOINs
 	leavers   map[string]string // admission → player, to be told to the gate
+	short     bool              // somebody has left, and the gate is to be asked for others
 	suspect   bool              // the gate may believe in players who are not here
 	clearing  bool              // newcomers have to wait until that is cleared up
 	ended     string            // the match that was over last

@@ -66,6 +66,10 @@ func (g *fakeGate) Report(context.Context, gateapi.Presence) ([]gateapi.RefusedS
 	return nil, nil
 }
 
+func (g *fakeGate) Backfill(context.Context) (gateapi.Backfill, error) {
+	return gateapi.Backfill{}, errors.New("not asked for")
+}
+
 func (g *fakeGate) Roster(context.Context) (r gateapi.Roster, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
