@@ -84,6 +84,7 @@ type Client struct {
 	metrics *Metrics
 	tickets openmatch.FrontendServiceClient
 	deletes *deletes
+	aborts  aborts
 	claims  *rpc.Health
 	// pace bounds the readings of reconcile; again asks for one of all tickets
 	// now.
@@ -110,7 +111,13 @@ func New(o Options) *Client {
 func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
 	defer c.deletes.expect()()
 	t.ID = rand.Text()
+	id := t.ID
 	t, err := c.store.Create(ctx, t)
+	if errors.Is(err, ticket.ErrUnavailable) {
+		// It may be there all the same: then it ends when the store is back, so that
+		// its players can ask again.
+		c.aborts.add(id, aborted{kind: ticket.AbortCreate})
+	}
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
@@ -122,10 +129,7 @@ func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, er
 	ctx = context.WithoutCancel(ctx)
 	change, err := c.createOpenMatch(ctx, t)
 	if err != nil {
-		aborted, abortErr := c.store.Update(ctx, t.ID, ticket.Event{Kind: ticket.AbortCreate})
-		if abortErr == nil && aborted.Changed() {
-			c.metrics.left(t.Queue)
-		}
+		_, _ = c.abort(ctx, t.ID, aborted{kind: ticket.AbortCreate, counted: true}) // it is tried again
 		return ticket.Ticket{}, err
 	}
 	c.logger.InfoContext(ctx, "ticket created", "ticket", t.ID, "queue", t.Queue, "players", len(t.Players))
@@ -291,6 +295,9 @@ func (c *Client) expire(ctx context.Context) {
 			continue
 		}
 		health.Record(err)
+		if err == nil {
+			c.abortAgain(ctx)
+		}
 		if away && err == nil {
 			// Assignments that came meanwhile could not be kept.
 			c.reconcileSoon()

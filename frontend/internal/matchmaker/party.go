@@ -50,7 +50,7 @@ func (c *Client) changeParty(ctx context.Context, id string, e ticket.Event) (ti
 			return change, nil
 		}
 		// The party stays, and is tried again.
-		if lost, err := c.store.Update(ctx, id, ticket.Event{Kind: ticket.AbortRetry}); err == nil {
+		if lost, err := c.abort(ctx, id, aborted{kind: ticket.AbortRetry}); err == nil {
 			t.State, t.Reason = lost.Ticket.State, lost.Ticket.Reason
 		}
 		c.reconcileSoon()

@@ -150,8 +150,7 @@ func (c *Client) recreate(ctx context.Context, id string) error {
 		return nil
 	}
 	if _, err := c.createOpenMatch(ctx, change.Ticket); err != nil {
-		// Without an answer the next sweep finds it so too.
-		_, _ = c.store.Update(ctx, id, ticket.Event{Kind: ticket.AbortRetry})
+		_, _ = c.abort(ctx, id, aborted{kind: ticket.AbortRetry}) // it is tried again
 		return err
 	}
 	c.metrics.recreated.Inc()
