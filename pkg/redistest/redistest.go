@@ -3,10 +3,9 @@ package redistest
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
 )
 
 // Each runs a test with an embedded Redis, and with Redis itself where this machine
@@ -47,15 +47,8 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Skip("redis-server is not installed")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{t: t, path: path, dir: t.TempDir(), port: port, Address: fmt.Sprint("127.0.0.1:", port)}
+	at := porttest.Hold(t) // nobody else gets it while Redis is away
+	s := &Server{t: t, path: path, dir: t.TempDir(), port: int(at.Port()), Address: at.String()}
 	s.Run()
 	t.Cleanup(s.Kill)
 	return s
@@ -84,4 +77,12 @@ func (s *Server) Kill() {
 	}
 	_ = s.cmd.Wait() // it was killed
 	s.cmd = nil
+}
+
+// Wipe removes its data, after Kill.
+func (s *Server) Wipe() {
+	s.t.Helper()
+	if err := os.RemoveAll(filepath.Join(s.dir, "appendonlydir")); err != nil {
+		s.t.Fatal(err)
+	}
 }
