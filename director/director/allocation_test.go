@@ -74,6 +74,34 @@ func TestSharedServerIsLeftAlone(t *testing.T) {
 	})
 }
 
+// TestAddress: players get the address and the port that the settings prefer, and a
+// server that has none is given back.
+func TestAddress(t *testing.T) {
+	h := newHarness(t)
+	h.addServers(2)
+	h.servers["gs-0001"].Addresses = []*torikumiv1.GameServerAddress{{Type: "InternalIP", Address: "192.0.2.1"}, {Type: "ExternalIP", Address: "169.254.1.1"}}
+	h.servers["gs-0002"].Addresses = []*torikumiv1.GameServerAddress{{Type: "InternalIP", Address: "192.0.2.1"}, {Type: "ExternalIP", Address: "2001:db8::7"}}
+	queue := withQueue(t, "allocation: {port: admin}")
+	ids := h.addTickets(2)
+	start(t, h, func(c *director.Config) {
+		queue(c)
+		c.AddressTypes = []string{"ExternalDNS", "ExternalIP"}
+	})
+	eventually.True(t, "the players are assigned", func() bool { return h.assigned(ids...) == 2 })
+	h.do(func() {
+		d, a := new(torikumiv1.AssignmentDetails), h.tickets[ids[0]].GetAssignment()
+		if err := contract.Get(a.GetExtensions(), contract.AssignmentExtension, d); err != nil {
+			t.Fatal(err)
+		}
+		if a.GetConnection() != "[2001:db8::7]:1" || d.GetAddress() != "2001:db8::7" || d.GetPort() != 1 || d.GetPorts()["default"] != 7002 || d.GetGameServer() != "default/gs-0002" {
+			t.Errorf("players are sent to %s: %v", a.GetConnection(), d)
+		}
+		if len(h.deleted) != 1 || h.deleted[0] != "gs-0001" {
+			t.Errorf("deleted %v", h.deleted)
+		}
+	})
+}
+
 // TestBotsOfTheQueue: the teams of a short match get bots, for the game server and for
 // whoever reads the assignment.
 func TestBotsOfTheQueue(t *testing.T) {

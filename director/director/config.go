@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"torikumi/pkg/config"
+	"torikumi/pkg/contract"
 	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/redisclient"
@@ -40,6 +41,10 @@ type Config struct {
 	Kubeconfig          []string `flag:"kubeconfig" help:"Kubeconfig file of the cluster, where --allocator or --gameservers is kubernetes; none: that of the pod. Several, where both are kubernetes: clusters that have game servers, the most preferred first."`
 	Namespace           string   `flag:"namespace" default:"default" required:"game servers live in one" help:"Namespace of the game servers, for queues that name none."`
 
+	AddressTypes      []string `flag:"address-types" rule:"ExternalDNS, ExternalIP, InternalDNS, InternalIP, Hostname or PodIP" help:"Which of a game server's addresses players get, the most preferred first; a server that has none of them is given back. None: the one that Agones has chosen."`
+	AddressAnnotation string   `flag:"address-annotation" help:"Annotation of a game server that says its address, before anything else: HOST or HOST:PORT, and then NAME=PORT for other ports, separated by spaces."`
+	AddressNodeLabel  string   `flag:"address-node-label" help:"Label of a node that says the address of its game servers, before --address-types. Nodes are read through the Kubernetes API."`
+
 	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
 	MatchTimeout          time.Duration `flag:"match-timeout" default:"30s" rule:"positive" help:"Longest time for one match, from receiving it to assigning its tickets. Shorter than the pending release timeout."`
 	PendingReleaseTimeout time.Duration `flag:"pending-release-timeout" default:"1m" rule:"positive" help:"Open Match's own pendingReleaseTimeout, after which tickets of an unassigned match can be matched again."`
@@ -58,7 +63,25 @@ func (c *Config) Validate() error {
 	if _, err := queues.LoadWith(c.Queues, c.checks()); err != nil {
 		errs = append(errs, fmt.Errorf("--queues: %w", err))
 	}
-	return errors.Join(append(errs, c.checkAllocator(), c.CheckRedis())...)
+	return errors.Join(append(errs, c.checkAllocator(), c.checkAddress(), c.CheckRedis())...)
+}
+
+func (c *Config) checkAddress() error {
+	var errs []error
+	for _, key := range []struct{ name, value string }{{"address-annotation", c.AddressAnnotation}, {"address-node-label", c.AddressNodeLabel}} {
+		if key.value != "" && !contract.ValidKey(key.value) {
+			errs = append(errs, config.Invalid(key.name, "must be a key as Kubernetes takes it", key.value))
+		}
+	}
+	if c.AddressNodeLabel != "" && !slices.Contains(c.Allocator, inKubernetes) && c.GameServers != inKubernetes {
+		errs = append(errs, config.Invalid("address-node-label", "must not be given unless --allocator or --gameservers is kubernetes", c.AddressNodeLabel))
+	}
+	for i, one := range c.AddressTypes {
+		if slices.Index(c.AddressTypes, one) != i {
+			errs = append(errs, config.Invalid("address-types", "must not name a type twice", one))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // inKubernetes as --allocator or --gameservers stands for the Kubernetes API.

@@ -135,6 +135,7 @@ func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendSer
 	o := placement.Options{
 		Backend:     backend,
 		Allocator:   d.others.allocator,
+		Addresses:   d.others.addresses,
 		GameServers: d.others.gameServers,
 		Publish:     d.broadcaster.Publish,
 		Stopping:    stopping,

@@ -383,6 +383,9 @@ func (a allocator) Allocate(_ context.Context, req *allocation.AllocationRequest
 		label := s.GetLabels()[contract.MatchLabel]
 		h.stamped[label] = append(h.stamped[label], name)
 		resp := &allocation.AllocationResponse{GameServerName: name, Address: s.GetAddress()}
+		for _, a := range s.GetAddresses() {
+			resp.Addresses = append(resp.Addresses, &allocation.AllocationResponse_GameServerStatusAddress{Type: a.GetType(), Address: a.GetAddress()})
+		}
 		if h.noAddress {
 			resp.Address = ""
 		}

@@ -29,6 +29,7 @@ type others struct {
 	frontend    *grpc.ClientConn
 	allocator   servers.Allocator
 	gameServers servers.GameServers
+	addresses   servers.Addresses
 	// claims is nil without Redis, which is closed in the end.
 	claims *claims.Store
 	redis  redis.UniversalClient
@@ -46,8 +47,11 @@ func connect(cfg *Config, kubernetes servers.Kubernetes, set *queues.Set, regist
 	if err != nil {
 		return nil, err
 	}
-	o := &others{clusters: clusters, ready: make(map[string]func(context.Context) error)}
-	err = errors.Join(o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log), o.connectRedis(cfg))
+	o := &others{
+		clusters: clusters, ready: make(map[string]func(context.Context) error),
+		addresses: servers.Addresses{Annotation: cfg.AddressAnnotation, Types: cfg.AddressTypes},
+	}
+	err = errors.Join(o.connectNodes(cfg, log), o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log), o.connectRedis(cfg))
 	if err != nil {
 		o.close()
 		return nil, err
@@ -185,6 +189,45 @@ func (o *others) connectClusters(cfg *Config, set *queues.Set, registry promethe
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// connectNodes follows the nodes of each cluster, if a label of them says an address.
+func (o *others) connectNodes(cfg *Config, log *slog.Logger) error {
+	if cfg.AddressNodeLabel == "" {
+		return nil
+	}
+	nodes := make(map[string]servers.KubernetesNodes)
+	var only servers.KubernetesNodes
+	for _, c := range o.clusters {
+		n, err := c.Nodes(cfg.AddressNodeLabel, c.log(log))
+		if err != nil {
+			return err
+		}
+		nodes[c.file], only = n, n
+		o.background = append(o.background, n.Run)
+	}
+	o.ready["nodes"] = func(ctx context.Context) error { // of clusters that are away no server comes
+		var errs []error
+		for _, n := range nodes {
+			err := n.Ready(ctx)
+			if err == nil {
+				return nil
+			}
+			errs = append(errs, err)
+		}
+		return errors.Join(errs...)
+	}
+	o.addresses.Node = func(ctx context.Context, s servers.Server) (string, error) {
+		if len(nodes) == 1 {
+			return only.Label(ctx, s.Node)
+		}
+		n := nodes[s.Cluster]
+		if n == nil {
+			return "", fmt.Errorf("no cluster %q", s.Cluster)
+		}
+		return n.Label(ctx, s.Node)
 	}
 	return nil
 }

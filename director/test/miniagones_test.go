@@ -7,6 +7,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -102,6 +103,7 @@ func (f *fleet) addWith(t testing.TB, s servers.Server, has conformance.Counts) 
 		Spec:       v1.GameServerSpec{Template: runtime.RawExtension{Raw: []byte(`{"spec":{"containers":[{"name":"game","image":"none"}]}}`)}},
 		Status:     v1.GameServerStatus{State: s.State, Address: s.Address, NodeName: "node-1"},
 	}
+	gs.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: s.Address}}
 	gs.Status.Counters, gs.Status.Lists = countsOf(has)
 	for _, p := range s.Ports {
 		gs.Status.Ports = append(gs.Status.Ports, v1.GameServerStatusPort{Name: p.Name, Port: p.Number})

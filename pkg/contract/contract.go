@@ -194,6 +194,15 @@ type MatchData struct {
 // labelValue is the rule of Kubernetes for the value of a label.
 var labelValue = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
 
+// subdomain is one part of a DNS name.
+const subdomain = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
+
+// key is the rule of Kubernetes for the key of a label or an annotation.
+var key = regexp.MustCompile(`^(` + subdomain + `(\.` + subdomain + `)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
+
+// ValidKey reports whether s may stand as the key of a label or an annotation.
+func ValidKey(s string) bool { return key.MatchString(s) }
+
 // ValidLabelValue reports whether s may stand as the value of a label: 1 to 63
 // characters of [A-Za-z0-9_.-], the first and the last alphanumeric.
 func ValidLabelValue(s string) bool { return labelValue.MatchString(s) }

@@ -27,6 +27,9 @@ type Allocation struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	// Selectors in order of preference; one for servers that are Ready when empty.
 	Selectors []Selector `json:"selectors,omitempty"`
+	// Port is the name of the port that players connect to: "default" or "game", else
+	// the first, when empty.
+	Port string `json:"port,omitempty"`
 	// Scheduling is Packed, also when empty, or Distributed.
 	Scheduling string     `json:"scheduling,omitempty"`
 	Priorities []Priority `json:"priorities,omitempty"`
@@ -261,6 +264,9 @@ func (a *Allocation) check(bad report) {
 		bad("namespace", "must be the name of a Kubernetes namespace, got %q", a.Namespace)
 	}
 	checkLabels(bad.in("labels"), a.Labels)
+	if a.Port != "" {
+		checkName(bad.in("port"), a.Port)
+	}
 	if a.Scheduling != "" && a.Scheduling != Packed && a.Scheduling != Distributed {
 		bad("scheduling", "must be %s or %s, got %q", Packed, Distributed, a.Scheduling)
 	}
@@ -419,7 +425,7 @@ func (m *Metadata) check(bad report) {
 	checkLabels(bad.in("labels"), m.Labels)
 	size := 0
 	for _, k := range sorted(m.Annotations) {
-		if !labelKey.MatchString(k) {
+		if !contract.ValidKey(k) {
 			bad("annotations", "must have keys as Kubernetes takes them, got %q", k)
 		}
 		size += len(k) + len(m.Annotations[k])
@@ -451,11 +457,11 @@ func (d *MatchData) check(bad report, taken map[string]string, shared bool) {
 	}
 	_, double := taken[d.Annotation]
 	switch {
-	case !labelKey.MatchString(d.Annotation) || d.Annotation != contract.MatchDataAnnotation && ours(d.Annotation):
+	case !contract.ValidKey(d.Annotation) || d.Annotation != contract.MatchDataAnnotation && ours(d.Annotation):
 		bad("annotation", "must be the key of a Kubernetes annotation, not of torikumi/ or agones.dev/, got %q", d.Annotation)
 	case double:
 		bad("annotation", "must not be one of metadata.annotations, got %q", d.Annotation)
-	case shared && !labelKey.MatchString(contract.OfMatch(d.Annotation, contract.MatchLabelValue(""))):
+	case shared && !contract.ValidKey(contract.OfMatch(d.Annotation, contract.MatchLabelValue(""))):
 		bad("annotation", "must be short enough for the id of a match behind it, as servers get several matches, got %q", d.Annotation)
 	}
 	if d.MaxBytes < minMatchData || d.MaxBytes > maxMatchData {
@@ -486,7 +492,7 @@ func (d *MatchData) check(bad report, taken map[string]string, shared bool) {
 
 func checkLabels(bad report, labels map[string]string) {
 	for _, k := range sorted(labels) {
-		if v := labels[k]; !labelKey.MatchString(k) || (v != "" && !contract.ValidLabelValue(v)) {
+		if v := labels[k]; !contract.ValidKey(k) || (v != "" && !contract.ValidLabelValue(v)) {
 			bad("", "must be Kubernetes labels, got %q: %q", k, v)
 		}
 	}

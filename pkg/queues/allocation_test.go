@@ -91,6 +91,7 @@ func TestMistakesInAnAllocation(t *testing.T) {
 	for allocation, want := range map[string]string{
 		`{namespace: A}`:                                                                                       `namespace: must be the name of a Kubernetes namespace, got "A"`,
 		`{labels: {"a..b/c": x}}`:                                                                              `labels: must be Kubernetes labels, got "a..b/c": "x"`,
+		`{port: "a b"}`:                                                                                        `port: its name must be 1 to 63 characters of A-Z, a-z, 0-9 and -_., got "a b"`,
 		`{scheduling: packed}`:                                                                                 `scheduling: must be Packed or Distributed, got "packed"`,
 		`{selectors: [{labels: {a: "b c"}}]}`:                                                                  `selectors[0].labels: must be Kubernetes labels`,
 		`{labels: {a: b}, selectors: [{}, {labels: {a: c}}]}`:                                                  `selectors[1].labels: must not contradict allocation.labels, which want a=b for all, got "c"`,

@@ -161,12 +161,9 @@ func parse(b []byte, read reader, checks ruleset.Checks) (*Set, error) {
 	return &s, nil
 }
 
-const subdomain = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
-
 var (
 	queueName     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 	namespaceName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	labelKey      = regexp.MustCompile(`^(` + subdomain + `(\.` + subdomain + `)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
 )
 
 // check fills in defaults and returns what is wrong.

@@ -33,6 +33,8 @@ const (
 type Options struct {
 	Backend   openmatch.BackendServiceClient
 	Allocator servers.Allocator
+	// Addresses say which address of a server players get.
+	Addresses servers.Addresses
 	// GameServers is nil if servers can neither be listed nor deleted.
 	GameServers servers.GameServers
 	// Tickets is nil if tickets cannot be read.
@@ -120,7 +122,8 @@ type task struct {
 	job        Job
 	log        *slog.Logger
 	server     servers.Server
-	allocating bool // allocation has been tried
+	endpoint   servers.Endpoint // of server
+	allocating bool             // allocation has been tried
 	details    *torikumiv1.AssignmentDetails
 	assignment *openmatch.Assignment
 	missing    map[string]bool

@@ -54,7 +54,7 @@ func (t *task) adopt(ctx context.Context) Result {
 		return Unknown
 	}
 	t.metrics.adopted.Inc()
-	r := t.use(list[0])
+	r := t.use(ctx, list[0])
 	if r == Done && len(list) > 1 {
 		return DoneSeveral
 	}
@@ -72,11 +72,14 @@ func (t *task) hold(ctx context.Context, s servers.Server) error {
 	return err
 }
 
-func (t *task) use(s servers.Server) Result {
+func (t *task) use(ctx context.Context, s servers.Server) Result {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	t.server = s
 	t.backoff.Reset()
-	if !s.Reachable() {
-		t.log.Warn("allocated game server has no address or port", "gameserver", s.ID())
+	var err error
+	if t.endpoint, err = t.opts.Addresses.Endpoint(ctx, s, t.job.Servers.Allocation.Port); err != nil {
+		t.log.Warn("players cannot be sent to the allocated game server", "gameserver", s.ID(), "error", err)
 		return DoneUnreachable
 	}
 	return Done
@@ -102,7 +105,7 @@ func (t *task) allocate(work context.Context) Result {
 		if t.job.Servers.CannotFill(t.job.Match) {
 			t.log.Warn("what the players are like is too large to be kept: the match is not filled up", "gameserver", s.ID(), "limit", contract.MaxPlayersBytes)
 		}
-		return t.use(s)
+		return t.use(work, s)
 	case call.Busy:
 		t.allocator.Up()
 		t.supply.Down(err)

@@ -28,15 +28,15 @@ func (t *task) prepare() error {
 	details := &torikumiv1.AssignmentDetails{
 		MatchId:      t.job.Match.Label,
 		GameServer:   t.server.ID(),
-		Address:      t.server.Address,
-		Port:         t.server.GamePort(),
-		Ports:        t.server.PortMap(),
+		Address:      t.endpoint.Host,
+		Port:         t.endpoint.Port,
+		Ports:        t.endpoint.Ports,
 		Queue:        t.job.Match.Queue,
 		Region:       t.job.Match.Region,
 		Teams:        t.job.Match.Teams,
 		AllocateTime: timestamppb.New(time.Now()),
 	}
-	a := &openmatch.Assignment{Connection: t.server.Connection()}
+	a := &openmatch.Assignment{Connection: t.endpoint.Connection()}
 	if err := contract.Put(&a.Extensions, contract.AssignmentExtension, details); err != nil {
 		return err
 	}

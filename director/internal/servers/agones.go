@@ -33,8 +33,11 @@ func (a allocator) Allocate(ctx context.Context, m *match.Match, sel Selector) (
 		return Server{}, sent.Effect(err), fmt.Errorf("allocate for match %q: %w", m.ID, err)
 	}
 	s := Server{
-		Namespace: sel.Namespace, Name: resp.GetGameServerName(), State: agones.Allocated, Address: resp.GetAddress(),
+		Namespace: sel.Namespace, Name: resp.GetGameServerName(), State: agones.Allocated, Address: resp.GetAddress(), Node: resp.GetNodeName(),
 		Labels: resp.GetMetadata().GetLabels(), Annotations: resp.GetMetadata().GetAnnotations(),
+	}
+	for _, a := range resp.GetAddresses() {
+		s.Addresses = append(s.Addresses, Address{Type: a.GetType(), Address: a.GetAddress()})
 	}
 	for _, p := range resp.GetPorts() {
 		s.Ports = append(s.Ports, Port{Name: p.GetName(), Number: p.GetPort()})

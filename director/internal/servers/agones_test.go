@@ -3,6 +3,7 @@ package servers_test
 import (
 	"context"
 	"maps"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -29,9 +30,10 @@ type allocator struct {
 func (a *allocator) Invoke(_ context.Context, _ string, req, reply any, _ ...grpc.CallOption) error {
 	a.request = proto.CloneOf(req.(*allocation.AllocationRequest))
 	proto.Merge(reply.(*allocation.AllocationResponse), &allocation.AllocationResponse{
-		GameServerName: "gs", Address: "192.0.2.1",
-		Ports:    []*allocation.AllocationResponse_GameServerStatusPort{{Name: "admin", Port: 1}, {Name: "game", Port: 2}},
-		Metadata: &allocation.AllocationResponse_GameServerMetadata{Labels: map[string]string{"k": "v"}, Annotations: map[string]string{"x": "y"}},
+		GameServerName: "gs", Address: "192.0.2.1", NodeName: "node-1",
+		Addresses: []*allocation.AllocationResponse_GameServerStatusAddress{{Type: "ExternalIP", Address: "203.0.113.1"}},
+		Ports:     []*allocation.AllocationResponse_GameServerStatusPort{{Name: "admin", Port: 1}, {Name: "game", Port: 2}},
+		Metadata:  &allocation.AllocationResponse_GameServerMetadata{Labels: map[string]string{"k": "v"}, Annotations: map[string]string{"x": "y"}},
 	})
 	return a.err
 }
@@ -44,7 +46,8 @@ func TestAllocate(t *testing.T) {
 	a := new(allocator)
 	sel := servers.Selector{Namespace: "n", Allocation: queues.Allocation{Labels: map[string]string{"size": "small"}}}
 	s, effect, err := servers.NewAgones(a).Allocate(t.Context(), m, sel)
-	if err != nil || effect != call.Done || s.ID() != "n/gs" || s.State != agones.Allocated || s.Connection() != "192.0.2.1:2" ||
+	if err != nil || effect != call.Done || s.ID() != "n/gs" || s.State != agones.Allocated || s.Address != "192.0.2.1" || s.Node != "node-1" ||
+		!slices.Equal(s.Addresses, []servers.Address{{Type: "ExternalIP", Address: "203.0.113.1"}}) || !slices.Equal(s.Ports, []servers.Port{{Name: "admin", Number: 1}, {Name: "game", Number: 2}}) ||
 		s.Labels["k"] != "v" || s.Annotations["x"] != "y" {
 		t.Errorf("%+v, %v, %v", s, effect, err)
 	}

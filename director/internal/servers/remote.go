@@ -43,8 +43,11 @@ func (r *remote) List(ctx context.Context, namespace string, labels map[string]s
 func fromInfo(gs *torikumiv1.GameServerInfo) Server {
 	s := Server{
 		Namespace: gs.GetNamespace(), Name: gs.GetName(), UID: gs.GetUid(), Version: gs.GetResourceVersion(), State: gs.GetState(),
-		Address: gs.GetAddress(), Labels: gs.GetLabels(), Annotations: gs.GetAnnotations(),
+		Address: gs.GetAddress(), Node: gs.GetNodeName(), Labels: gs.GetLabels(), Annotations: gs.GetAnnotations(),
 		CreateTime: gs.GetCreateTime().AsTime(),
+	}
+	for _, a := range gs.GetAddresses() {
+		s.Addresses = append(s.Addresses, Address{Type: a.GetType(), Address: a.GetAddress()})
 	}
 	for _, name := range slices.Sorted(maps.Keys(gs.GetPorts())) {
 		s.Ports = append(s.Ports, Port{Name: name, Number: gs.GetPorts()[name]})

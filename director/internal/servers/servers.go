@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"strconv"
 	"time"
 
 	"torikumi/director/internal/call"
@@ -24,8 +22,12 @@ type Server struct {
 	// allocator does not tell them. Version changes with everything else.
 	UID, Version string
 	// State as Agones names it.
-	State       string
-	Address     string
+	State string
+	// Address is the one that Agones has chosen of Addresses.
+	Address   string
+	Addresses []Address
+	// Node is the name of the server's node.
+	Node        string
 	Ports       []Port
 	Labels      map[string]string
 	Annotations map[string]string
@@ -45,39 +47,6 @@ func (s Server) Is(other Server) bool {
 
 // ID is "namespace/name".
 func (s Server) ID() string { return s.Namespace + "/" + s.Name }
-
-// GamePort is the port that players connect to: the one named "default" or
-// "game", else the first; 0 if there is none.
-func (s Server) GamePort() int32 {
-	for _, name := range []string{"default", "game"} {
-		for _, p := range s.Ports {
-			if p.Name == name {
-				return p.Number
-			}
-		}
-	}
-	if len(s.Ports) == 0 {
-		return 0
-	}
-	return s.Ports[0].Number
-}
-
-// Reachable reports whether players can be sent to it at all.
-func (s Server) Reachable() bool { return s.Address != "" && s.GamePort() > 0 }
-
-// Connection is "address:port" of the game port.
-func (s Server) Connection() string {
-	return net.JoinHostPort(s.Address, strconv.Itoa(int(s.GamePort())))
-}
-
-// PortMap returns all ports by name.
-func (s Server) PortMap() map[string]int32 {
-	m := make(map[string]int32, len(s.Ports))
-	for _, p := range s.Ports {
-		m[p.Name] = p.Number
-	}
-	return m
-}
 
 // Placing is the value of contract.PlacingAnnotation, from now on.
 func Placing(d time.Duration) string {
@@ -135,6 +104,8 @@ type Kubernetes interface {
 // KubernetesCluster is what the API of one cluster has for the director.
 type KubernetesCluster interface {
 	Allocator() (KubernetesAllocator, error)
+	// Nodes reads a label of nodes.
+	Nodes(label string, log *slog.Logger) (KubernetesNodes, error)
 	GameServers(namespaces []string, log *slog.Logger) (KubernetesGameServers, error)
 }
 
@@ -153,4 +124,12 @@ type KubernetesGameServers interface {
 	Seen() bool
 	// Follow has changes told, before Run.
 	Follow(changed, gone func(Server)) error
+}
+
+// KubernetesNodes are the nodes of a cluster, which are followed while Run runs.
+type KubernetesNodes interface {
+	// Label is what a label of a node says; "" without the label.
+	Label(ctx context.Context, node string) (string, error)
+	Run(ctx context.Context) error
+	Ready(ctx context.Context) error
 }

@@ -3,6 +3,7 @@ package servers_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -13,30 +14,6 @@ import (
 	"torikumi/pkg/agones"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
-
-func TestGamePort(t *testing.T) {
-	for _, c := range []struct {
-		ports []servers.Port
-		want  int32
-	}{
-		{nil, 0},
-		{[]servers.Port{{Name: "b", Number: 2}, {Name: "a", Number: 1}}, 2},
-		{[]servers.Port{{Name: "admin", Number: 1}, {Name: "game", Number: 2}}, 2},
-		{[]servers.Port{{Name: "game", Number: 1}, {Name: "default", Number: 2}}, 2},
-	} {
-		s := servers.Server{Address: "192.0.2.1", Ports: c.ports}
-		if got := s.GamePort(); got != c.want || s.Reachable() != (c.want != 0) {
-			t.Errorf("%v: port %d, reachable %v", c.ports, got, s.Reachable())
-		}
-	}
-	six := servers.Server{Address: "2001:db8::1", Ports: []servers.Port{{Number: 7000}}}
-	if got := six.Connection(); got != "[2001:db8::1]:7000" {
-		t.Errorf("connection = %s", got)
-	}
-	if (servers.Server{Ports: six.Ports}).Reachable() {
-		t.Error("reachable without an address")
-	}
-}
 
 // refusing is a connection on which every call has one answer.
 type refusing struct{ err error }
@@ -67,8 +44,9 @@ type listing struct{ refusing }
 
 func (l listing) Invoke(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
 	reply.(*torikumiv1.ListGameServersResponse).GameServers = []*torikumiv1.GameServerInfo{{
-		Namespace: "n", Name: "gs", Uid: "u", ResourceVersion: "7", State: "Allocated", Address: "192.0.2.1",
-		Ports: map[string]int32{"z": 3, "a": 1, "game": 2}, Labels: map[string]string{"k": "v"}, Annotations: map[string]string{"x": "y"},
+		Namespace: "n", Name: "gs", Uid: "u", ResourceVersion: "7", State: "Allocated", Address: "192.0.2.1", NodeName: "node-1",
+		Addresses: []*torikumiv1.GameServerAddress{{Type: "ExternalIP", Address: "203.0.113.1"}},
+		Ports:     map[string]int32{"z": 3, "a": 1, "game": 2}, Labels: map[string]string{"k": "v"}, Annotations: map[string]string{"x": "y"},
 	}}
 	return nil
 }
@@ -79,8 +57,10 @@ func TestList(t *testing.T) {
 		t.Fatal(list, err)
 	}
 	s := list[0]
-	if s.ID() != "n/gs" || s.UID != "u" || s.Version != "7" || s.State != agones.Allocated || s.GamePort() != 2 || s.Ports[0].Name != "a" ||
-		s.Labels["k"] != "v" || s.Annotations["x"] != "y" || s.PortMap()["z"] != 3 {
+	if s.ID() != "n/gs" || s.UID != "u" || s.Version != "7" || s.State != agones.Allocated || s.Address != "192.0.2.1" || s.Node != "node-1" ||
+		!slices.Equal(s.Addresses, []servers.Address{{Type: "ExternalIP", Address: "203.0.113.1"}}) ||
+		!slices.Equal(s.Ports, []servers.Port{{Name: "a", Number: 1}, {Name: "game", Number: 2}, {Name: "z", Number: 3}}) ||
+		s.Labels["k"] != "v" || s.Annotations["x"] != "y" {
 		t.Errorf("server = %+v", s)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -209,10 +210,27 @@ func stamp(s *suite) {
 }
 
 func place(s *suite) {
-	s.add(agones.Ready)
-	gs := s.allocate(s.match(1))
-	if gs.Connection() != address+":7002" || !maps.Equal(gs.PortMap(), map[string]int32{"admin": 7001, "default": 7002}) {
-		s.Errorf("players are sent to %s, of %v", gs.Connection(), gs.Ports)
+	s.add(agones.Ready, func(gs *servers.Server) { gs.Annotations = map[string]string{"studio/address": "[2001:db8::1]:31000"} })
+	m := s.match(1)
+	gs := s.allocate(m)
+	for name, c := range map[string]struct {
+		servers.Addresses
+		port, want string
+	}{
+		"as Agones chooses": {servers.Addresses{}, "", address + ":7002"},
+		"a port by name":    {servers.Addresses{}, "admin", address + ":7001"},
+		"types":             {servers.Addresses{Types: []string{"InternalDNS", "InternalIP"}}, "", address + ":7002"},
+		"annotation":        {servers.Addresses{Annotation: "studio/address"}, "", "[2001:db8::1]:31000"},
+	} {
+		e, err := c.Endpoint(s.Context(), gs, c.port)
+		if err != nil || e.Connection() != c.want || len(e.Ports) != 2 {
+			s.Errorf("%s: players are sent to %+v, %v; want %s", name, e, err, c.want)
+		}
+	}
+	// Another director that takes it over sends players to the same address.
+	listed := s.allocated(m)
+	if listed.Address != gs.Address || !slices.Equal(listed.Addresses, gs.Addresses) || listed.Node != gs.Node || gs.Node == "" || len(gs.Addresses) == 0 {
+		s.Errorf("listed with %q of %v on %q, allocated with %q of %v on %q", listed.Address, listed.Addresses, listed.Node, gs.Address, gs.Addresses, gs.Node)
 	}
 }
 
@@ -341,7 +359,7 @@ func list(s *suite) {
 	}
 	gs := all[0]
 	if gs.Namespace != s.Namespace || gs.Name != name || gs.State != agones.Ready || gs.UID == "" || gs.Version == "" || gs.CreateTime.IsZero() ||
-		gs.Connection() != address+":7002" || gs.Labels[ruleLabel] != s.label {
+		gs.Address != address || len(gs.Ports) != 2 || gs.Labels[ruleLabel] != s.label {
 		s.Errorf("listed %+v", gs)
 	}
 	if all, err := s.gameServers.List(s.Context(), s.Namespace, map[string]string{ruleLabel: s.label, "other": "x"}); err != nil || len(all) != 0 {

@@ -101,6 +101,8 @@ func info(s *Server) *torikumiv1.GameServerInfo {
 		ResourceVersion: state.FormatVersion(s.ResourceVersion),
 		State:           string(s.State),
 		Address:         s.Address,
+		Addresses:       []*torikumiv1.GameServerAddress{{Type: addressType, Address: s.Address}},
+		NodeName:        s.NodeName,
 		Ports:           make(map[string]int32, len(s.Ports)),
 		Labels:          s.Labels,
 		Annotations:     s.Annotations,

@@ -727,7 +727,8 @@ type AssignmentDetails struct {
 	// "namespace/name".
 	GameServer string `protobuf:"bytes,2,opt,name=game_server,json=gameServer,proto3" json:"game_server,omitempty"`
 	Address    string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
-	// The game port: the one named "default" or "game", else the first.
+	// The game port: the one that the queue names, else "default" or "game", else the
+	// first.
 	Port int32 `protobuf:"varint,4,opt,name=port,proto3" json:"port,omitempty"`
 	// All ports by name.
 	Ports         map[string]int32       `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`

@@ -33,12 +33,16 @@ type GameServerInfo struct {
 	Uid             string                 `protobuf:"bytes,3,opt,name=uid,proto3" json:"uid,omitempty"`
 	ResourceVersion string                 `protobuf:"bytes,4,opt,name=resource_version,json=resourceVersion,proto3" json:"resource_version,omitempty"`
 	// As Agones names them: Ready, Allocated, Shutdown, …
-	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
-	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
-	Ports         map[string]int32       `protobuf:"bytes,7,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Labels        map[string]string      `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Annotations   map[string]string      `protobuf:"bytes,9,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	State       string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	Address     string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	Ports       map[string]int32       `protobuf:"bytes,7,rep,name=ports,proto3" json:"ports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Labels      map[string]string      `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Annotations map[string]string      `protobuf:"bytes,9,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	CreateTime  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// All addresses, as Agones has them in its status; those of the server's node, and
+	// of its pod.
+	Addresses     []*GameServerAddress `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	NodeName      string               `protobuf:"bytes,12,opt,name=node_name,json=nodeName,proto3" json:"node_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,6 +147,74 @@ func (x *GameServerInfo) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GameServerInfo) GetAddresses() []*GameServerAddress {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *GameServerInfo) GetNodeName() string {
+	if x != nil {
+		return x.NodeName
+	}
+	return ""
+}
+
+type GameServerAddress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Kubernetes names them: ExternalDNS, ExternalIP, InternalDNS, InternalIP,
+	// Hostname; and Agones's PodIP.
+	Type          string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GameServerAddress) Reset() {
+	*x = GameServerAddress{}
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GameServerAddress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GameServerAddress) ProtoMessage() {}
+
+func (x *GameServerAddress) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GameServerAddress.ProtoReflect.Descriptor instead.
+func (*GameServerAddress) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GameServerAddress) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *GameServerAddress) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 type ListGameServersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// All namespaces when empty.
@@ -154,7 +226,7 @@ type ListGameServersRequest struct {
 
 func (x *ListGameServersRequest) Reset() {
 	*x = ListGameServersRequest{}
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[1]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -166,7 +238,7 @@ func (x *ListGameServersRequest) String() string {
 func (*ListGameServersRequest) ProtoMessage() {}
 
 func (x *ListGameServersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[1]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -179,7 +251,7 @@ func (x *ListGameServersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGameServersRequest.ProtoReflect.Descriptor instead.
 func (*ListGameServersRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{1}
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListGameServersRequest) GetNamespace() string {
@@ -205,7 +277,7 @@ type ListGameServersResponse struct {
 
 func (x *ListGameServersResponse) Reset() {
 	*x = ListGameServersResponse{}
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[2]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -217,7 +289,7 @@ func (x *ListGameServersResponse) String() string {
 func (*ListGameServersResponse) ProtoMessage() {}
 
 func (x *ListGameServersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[2]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -230,7 +302,7 @@ func (x *ListGameServersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGameServersResponse.ProtoReflect.Descriptor instead.
 func (*ListGameServersResponse) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{2}
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListGameServersResponse) GetGameServers() []*GameServerInfo {
@@ -254,7 +326,7 @@ type DeleteGameServerRequest struct {
 
 func (x *DeleteGameServerRequest) Reset() {
 	*x = DeleteGameServerRequest{}
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[3]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -266,7 +338,7 @@ func (x *DeleteGameServerRequest) String() string {
 func (*DeleteGameServerRequest) ProtoMessage() {}
 
 func (x *DeleteGameServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[3]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -279,7 +351,7 @@ func (x *DeleteGameServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGameServerRequest.ProtoReflect.Descriptor instead.
 func (*DeleteGameServerRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{3}
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeleteGameServerRequest) GetNamespace() string {
@@ -318,7 +390,7 @@ type DeleteGameServerResponse struct {
 
 func (x *DeleteGameServerResponse) Reset() {
 	*x = DeleteGameServerResponse{}
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[4]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -330,7 +402,7 @@ func (x *DeleteGameServerResponse) String() string {
 func (*DeleteGameServerResponse) ProtoMessage() {}
 
 func (x *DeleteGameServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[4]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -343,7 +415,7 @@ func (x *DeleteGameServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGameServerResponse.ProtoReflect.Descriptor instead.
 func (*DeleteGameServerResponse) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{4}
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{5}
 }
 
 type AnnotateGameServerRequest struct {
@@ -362,7 +434,7 @@ type AnnotateGameServerRequest struct {
 
 func (x *AnnotateGameServerRequest) Reset() {
 	*x = AnnotateGameServerRequest{}
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[5]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +446,7 @@ func (x *AnnotateGameServerRequest) String() string {
 func (*AnnotateGameServerRequest) ProtoMessage() {}
 
 func (x *AnnotateGameServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[5]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +459,7 @@ func (x *AnnotateGameServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnotateGameServerRequest.ProtoReflect.Descriptor instead.
 func (*AnnotateGameServerRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{5}
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AnnotateGameServerRequest) GetNamespace() string {
@@ -435,7 +507,7 @@ type AnnotateGameServerResponse struct {
 
 func (x *AnnotateGameServerResponse) Reset() {
 	*x = AnnotateGameServerResponse{}
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[6]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +519,7 @@ func (x *AnnotateGameServerResponse) String() string {
 func (*AnnotateGameServerResponse) ProtoMessage() {}
 
 func (x *AnnotateGameServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[6]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +532,7 @@ func (x *AnnotateGameServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnotateGameServerResponse.ProtoReflect.Descriptor instead.
 func (*AnnotateGameServerResponse) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{6}
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AnnotateGameServerResponse) GetGameServer() *GameServerInfo {
@@ -479,7 +551,7 @@ type ReviewTokenRequest struct {
 
 func (x *ReviewTokenRequest) Reset() {
 	*x = ReviewTokenRequest{}
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[7]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +563,7 @@ func (x *ReviewTokenRequest) String() string {
 func (*ReviewTokenRequest) ProtoMessage() {}
 
 func (x *ReviewTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[7]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +576,7 @@ func (x *ReviewTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewTokenRequest.ProtoReflect.Descriptor instead.
 func (*ReviewTokenRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{7}
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReviewTokenRequest) GetToken() string {
@@ -524,7 +596,7 @@ type ReviewTokenResponse struct {
 
 func (x *ReviewTokenResponse) Reset() {
 	*x = ReviewTokenResponse{}
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[8]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +608,7 @@ func (x *ReviewTokenResponse) String() string {
 func (*ReviewTokenResponse) ProtoMessage() {}
 
 func (x *ReviewTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_gameservers_proto_msgTypes[8]
+	mi := &file_torikumi_v1_gameservers_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +621,7 @@ func (x *ReviewTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewTokenResponse.ProtoReflect.Descriptor instead.
 func (*ReviewTokenResponse) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{8}
+	return file_torikumi_v1_gameservers_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReviewTokenResponse) GetNamespace() string {
@@ -570,7 +642,7 @@ var File_torikumi_v1_gameservers_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_gameservers_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtorikumi/v1/gameservers.proto\x12\vtorikumi.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x04\n" +
+	"\x1dtorikumi/v1/gameservers.proto\x12\vtorikumi.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x05\n" +
 	"\x0eGameServerInfo\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -583,7 +655,9 @@ const file_torikumi_v1_gameservers_proto_rawDesc = "" +
 	"\vannotations\x18\t \x03(\v2,.torikumi.v1.GameServerInfo.AnnotationsEntryR\vannotations\x12;\n" +
 	"\vcreate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x1a8\n" +
+	"createTime\x12<\n" +
+	"\taddresses\x18\v \x03(\v2\x1e.torikumi.v1.GameServerAddressR\taddresses\x12\x1b\n" +
+	"\tnode_name\x18\f \x01(\tR\bnodeName\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -593,7 +667,10 @@ const file_torikumi_v1_gameservers_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcf\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"A\n" +
+	"\x11GameServerAddress\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"\xcf\x01\n" +
 	"\x16ListGameServersRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12W\n" +
 	"\fmatch_labels\x18\x02 \x03(\v24.torikumi.v1.ListGameServersRequest.MatchLabelsEntryR\vmatchLabels\x1a>\n" +
@@ -643,46 +720,48 @@ func file_torikumi_v1_gameservers_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_gameservers_proto_rawDescData
 }
 
-var file_torikumi_v1_gameservers_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_torikumi_v1_gameservers_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_torikumi_v1_gameservers_proto_goTypes = []any{
 	(*GameServerInfo)(nil),             // 0: torikumi.v1.GameServerInfo
-	(*ListGameServersRequest)(nil),     // 1: torikumi.v1.ListGameServersRequest
-	(*ListGameServersResponse)(nil),    // 2: torikumi.v1.ListGameServersResponse
-	(*DeleteGameServerRequest)(nil),    // 3: torikumi.v1.DeleteGameServerRequest
-	(*DeleteGameServerResponse)(nil),   // 4: torikumi.v1.DeleteGameServerResponse
-	(*AnnotateGameServerRequest)(nil),  // 5: torikumi.v1.AnnotateGameServerRequest
-	(*AnnotateGameServerResponse)(nil), // 6: torikumi.v1.AnnotateGameServerResponse
-	(*ReviewTokenRequest)(nil),         // 7: torikumi.v1.ReviewTokenRequest
-	(*ReviewTokenResponse)(nil),        // 8: torikumi.v1.ReviewTokenResponse
-	nil,                                // 9: torikumi.v1.GameServerInfo.PortsEntry
-	nil,                                // 10: torikumi.v1.GameServerInfo.LabelsEntry
-	nil,                                // 11: torikumi.v1.GameServerInfo.AnnotationsEntry
-	nil,                                // 12: torikumi.v1.ListGameServersRequest.MatchLabelsEntry
-	nil,                                // 13: torikumi.v1.AnnotateGameServerRequest.AnnotationsEntry
-	(*timestamppb.Timestamp)(nil),      // 14: google.protobuf.Timestamp
+	(*GameServerAddress)(nil),          // 1: torikumi.v1.GameServerAddress
+	(*ListGameServersRequest)(nil),     // 2: torikumi.v1.ListGameServersRequest
+	(*ListGameServersResponse)(nil),    // 3: torikumi.v1.ListGameServersResponse
+	(*DeleteGameServerRequest)(nil),    // 4: torikumi.v1.DeleteGameServerRequest
+	(*DeleteGameServerResponse)(nil),   // 5: torikumi.v1.DeleteGameServerResponse
+	(*AnnotateGameServerRequest)(nil),  // 6: torikumi.v1.AnnotateGameServerRequest
+	(*AnnotateGameServerResponse)(nil), // 7: torikumi.v1.AnnotateGameServerResponse
+	(*ReviewTokenRequest)(nil),         // 8: torikumi.v1.ReviewTokenRequest
+	(*ReviewTokenResponse)(nil),        // 9: torikumi.v1.ReviewTokenResponse
+	nil,                                // 10: torikumi.v1.GameServerInfo.PortsEntry
+	nil,                                // 11: torikumi.v1.GameServerInfo.LabelsEntry
+	nil,                                // 12: torikumi.v1.GameServerInfo.AnnotationsEntry
+	nil,                                // 13: torikumi.v1.ListGameServersRequest.MatchLabelsEntry
+	nil,                                // 14: torikumi.v1.AnnotateGameServerRequest.AnnotationsEntry
+	(*timestamppb.Timestamp)(nil),      // 15: google.protobuf.Timestamp
 }
 var file_torikumi_v1_gameservers_proto_depIdxs = []int32{
-	9,  // 0: torikumi.v1.GameServerInfo.ports:type_name -> torikumi.v1.GameServerInfo.PortsEntry
-	10, // 1: torikumi.v1.GameServerInfo.labels:type_name -> torikumi.v1.GameServerInfo.LabelsEntry
-	11, // 2: torikumi.v1.GameServerInfo.annotations:type_name -> torikumi.v1.GameServerInfo.AnnotationsEntry
-	14, // 3: torikumi.v1.GameServerInfo.create_time:type_name -> google.protobuf.Timestamp
-	12, // 4: torikumi.v1.ListGameServersRequest.match_labels:type_name -> torikumi.v1.ListGameServersRequest.MatchLabelsEntry
-	0,  // 5: torikumi.v1.ListGameServersResponse.game_servers:type_name -> torikumi.v1.GameServerInfo
-	13, // 6: torikumi.v1.AnnotateGameServerRequest.annotations:type_name -> torikumi.v1.AnnotateGameServerRequest.AnnotationsEntry
-	0,  // 7: torikumi.v1.AnnotateGameServerResponse.game_server:type_name -> torikumi.v1.GameServerInfo
-	1,  // 8: torikumi.v1.GameServerService.ListGameServers:input_type -> torikumi.v1.ListGameServersRequest
-	3,  // 9: torikumi.v1.GameServerService.DeleteGameServer:input_type -> torikumi.v1.DeleteGameServerRequest
-	5,  // 10: torikumi.v1.GameServerService.AnnotateGameServer:input_type -> torikumi.v1.AnnotateGameServerRequest
-	7,  // 11: torikumi.v1.GameServerService.ReviewToken:input_type -> torikumi.v1.ReviewTokenRequest
-	2,  // 12: torikumi.v1.GameServerService.ListGameServers:output_type -> torikumi.v1.ListGameServersResponse
-	4,  // 13: torikumi.v1.GameServerService.DeleteGameServer:output_type -> torikumi.v1.DeleteGameServerResponse
-	6,  // 14: torikumi.v1.GameServerService.AnnotateGameServer:output_type -> torikumi.v1.AnnotateGameServerResponse
-	8,  // 15: torikumi.v1.GameServerService.ReviewToken:output_type -> torikumi.v1.ReviewTokenResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	10, // 0: torikumi.v1.GameServerInfo.ports:type_name -> torikumi.v1.GameServerInfo.PortsEntry
+	11, // 1: torikumi.v1.GameServerInfo.labels:type_name -> torikumi.v1.GameServerInfo.LabelsEntry
+	12, // 2: torikumi.v1.GameServerInfo.annotations:type_name -> torikumi.v1.GameServerInfo.AnnotationsEntry
+	15, // 3: torikumi.v1.GameServerInfo.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 4: torikumi.v1.GameServerInfo.addresses:type_name -> torikumi.v1.GameServerAddress
+	13, // 5: torikumi.v1.ListGameServersRequest.match_labels:type_name -> torikumi.v1.ListGameServersRequest.MatchLabelsEntry
+	0,  // 6: torikumi.v1.ListGameServersResponse.game_servers:type_name -> torikumi.v1.GameServerInfo
+	14, // 7: torikumi.v1.AnnotateGameServerRequest.annotations:type_name -> torikumi.v1.AnnotateGameServerRequest.AnnotationsEntry
+	0,  // 8: torikumi.v1.AnnotateGameServerResponse.game_server:type_name -> torikumi.v1.GameServerInfo
+	2,  // 9: torikumi.v1.GameServerService.ListGameServers:input_type -> torikumi.v1.ListGameServersRequest
+	4,  // 10: torikumi.v1.GameServerService.DeleteGameServer:input_type -> torikumi.v1.DeleteGameServerRequest
+	6,  // 11: torikumi.v1.GameServerService.AnnotateGameServer:input_type -> torikumi.v1.AnnotateGameServerRequest
+	8,  // 12: torikumi.v1.GameServerService.ReviewToken:input_type -> torikumi.v1.ReviewTokenRequest
+	3,  // 13: torikumi.v1.GameServerService.ListGameServers:output_type -> torikumi.v1.ListGameServersResponse
+	5,  // 14: torikumi.v1.GameServerService.DeleteGameServer:output_type -> torikumi.v1.DeleteGameServerResponse
+	7,  // 15: torikumi.v1.GameServerService.AnnotateGameServer:output_type -> torikumi.v1.AnnotateGameServerResponse
+	9,  // 16: torikumi.v1.GameServerService.ReviewToken:output_type -> torikumi.v1.ReviewTokenResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_gameservers_proto_init() }
@@ -696,7 +775,7 @@ func file_torikumi_v1_gameservers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_gameservers_proto_rawDesc), len(file_torikumi_v1_gameservers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -314,15 +314,23 @@ func toServer(o *unstructured.Unstructured) (servers.Server, error) {
 // place is where players reach a server, in the status of a GameServer and of an
 // allocation alike.
 type place struct {
-	Address string `json:"address"`
-	Ports   []struct {
+	Address   string `json:"address"`
+	Addresses []struct {
+		Type    string `json:"type"`
+		Address string `json:"address"`
+	} `json:"addresses"`
+	NodeName string `json:"nodeName"`
+	Ports    []struct {
 		Name string `json:"name"`
 		Port int32  `json:"port"`
 	} `json:"ports"`
 }
 
 func (p place) fill(s *servers.Server) {
-	s.Address = p.Address
+	s.Address, s.Node = p.Address, p.NodeName
+	for _, a := range p.Addresses {
+		s.Addresses = append(s.Addresses, servers.Address{Type: a.Type, Address: a.Address})
+	}
 	for _, port := range p.Ports {
 		s.Ports = append(s.Ports, servers.Port{Name: port.Name, Number: port.Port})
 	}

@@ -44,6 +44,10 @@ func (c cluster) GameServers(namespaces []string, log *slog.Logger) (servers.Kub
 	return NewGameServers(c.access, namespaces, log)
 }
 
+func (c cluster) Nodes(label string, log *slog.Logger) (servers.KubernetesNodes, error) {
+	return NewNodes(c.access, label, log)
+}
+
 // LogTo is where client-go logs, in the whole process. A program calls it first.
 func LogTo(log *slog.Logger) { klog.SetSlogLogger(log) }
 

@@ -138,6 +138,10 @@ func info(gs *v1.GameServer) *torikumiv1.GameServerInfo {
 		Namespace: gs.Namespace, Name: gs.Name, Uid: string(gs.UID), ResourceVersion: gs.ResourceVersion,
 		State: gs.Status.State, Address: gs.Status.Address, Ports: make(map[string]int32, len(gs.Status.Ports)),
 		Labels: gs.Labels, Annotations: gs.Annotations, CreateTime: timestamppb.New(gs.CreationTimestamp.Time),
+		NodeName: gs.Status.NodeName,
+	}
+	for _, a := range gs.Status.Addresses {
+		out.Addresses = append(out.Addresses, &torikumiv1.GameServerAddress{Type: string(a.Type), Address: a.Address})
 	}
 	if !gs.DeletionTimestamp.IsZero() {
 		out.State = agones.Shutdown

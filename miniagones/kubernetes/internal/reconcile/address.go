@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,7 +32,10 @@ func (r *gameServers) address(ctx context.Context, gs *v1.GameServer, p *corev1.
 			return ctrl.Result{RequeueAfter: 5 * conflictPause}, client.IgnoreNotFound(err)
 		}
 		next.Status.NodeName = node.Name
-		next.Status.Addresses = node.Status.Addresses
+		next.Status.Addresses = slices.Clone(node.Status.Addresses)
+		for _, ip := range p.Status.PodIPs {
+			next.Status.Addresses = append(next.Status.Addresses, corev1.NodeAddress{Type: podIP, Address: ip.IP})
+		}
 		next.Status.Address = publicAddress(node)
 		if next.Status.Address == "" {
 			return ctrl.Result{}, r.fail(ctx, gs, errNoAddress)
@@ -43,6 +47,9 @@ func (r *gameServers) address(ctx context.Context, gs *v1.GameServer, p *corev1.
 	}
 	return ctrl.Result{}, r.apply(ctx, gs, next, in)
 }
+
+// podIP is Agones's type of a pod's address.
+const podIP corev1.NodeAddressType = "PodIP"
 
 // publicAddress is the address that players are told, in Agones's order.
 func publicAddress(node *corev1.Node) string {
