@@ -16,6 +16,7 @@ public:
 	// Of the answers from now on: the roster's state, and the match that it and admissions
 	// are for. A token is a player's name, and their admission.
 	std::string State = "Ready", Match, Presence;
+	std::string Backfill;  // the methods that came, in order
 
 	void Send(const Request& What, Done Then) override {
 		const bool ToSdk = What.Url.find("9358") != std::string::npos;
@@ -23,6 +24,7 @@ public:
 		Shutdown = Shutdown || What.Url.find("/shutdown") != std::string::npos;
 		Rosters += What.Url.find("/roster") != std::string::npos ? 1 : 0;
 		if (What.Url.find("/presence") != std::string::npos) Presence = What.Body;
+		if (What.Url.find("/backfill") != std::string::npos) Backfill += What.Method + What.Body + " ";
 		Response Answer;
 		Answer.Status = (ToSdk ? Sdk : Gate) ? 200 : 0;
 		Answer.Body = "{\"state\":\"" + State + "\",\"match_id\":\"" + Match + "\"}";

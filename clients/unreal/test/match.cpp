@@ -34,6 +34,13 @@ public:
 		World.Match = Match;
 		Join(Who, Name);
 	}
+	void WantPlayers(bool More) { Server.WantPlayers(More); }
+	// Checks what the gate has been told of players who are wanted.
+	void Backfill(const char* When, const std::string& Want) {
+		if (World.Backfill != Want) std::printf("%s: \"%s\", want \"%s\"\n", When, World.Backfill.c_str(), Want.c_str());
+		Right = Right && World.Backfill == Want;
+		World.Backfill.clear();
+	}
 	void Frame() {
 		Server.Tick();
 		World.Answer();
@@ -84,8 +91,30 @@ int main() {
 	P.Overtake(4, "dan", "m4");
 	P.Run(15);
 	P.Expect("a player before an older roster", "admitted dan; allocated m4; match_over 3; ");
+	P.WantPlayers(true);
+	P.Run(5);
+	P.Backfill("asked for players", "POST{} ");
+	P.World.Gate = false;
+	P.WantPlayers(true);
+	P.Run(0.3);
+	P.Backfill("without an answer", "POST{} POST{} ");
+	P.WantPlayers(false);
+	P.World.Gate = true;
+	P.Run(9);
+	P.Backfill("with an answer", "DELETE ");
+	P.World.Gate = false;
+	P.WantPlayers(true);
+	P.Frame();
+	P.World.Gate = true;
+	P.World.Match = "m5";
+	P.Join(5, "eve");
+	P.Frame();
+	P.World.Backfill.clear();
+	P.Run(20);
+	P.Backfill("the wish of an earlier match", "");
+	P.Expect("the next match", "admitted eve; allocated m5; match_over 4; ");
 	P.World.State = "Ready", P.World.Match = "";
 	P.Run(15);
-	P.Expect("free again", "match_over 4; ");
+	P.Expect("free again", "match_over 5; ");
 	return P.Right ? 0 : 1;
 }

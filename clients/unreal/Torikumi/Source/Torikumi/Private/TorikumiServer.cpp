@@ -100,6 +100,14 @@ void UTorikumiServer::HandlePostLogin(AGameModeBase*, APlayerController* Player)
 	Server->Connected(Id);
 }
 
+void UTorikumiServer::SetBackfill(bool bMorePlayers)
+{
+	if (Server.IsValid())
+	{
+		Server->WantPlayers(bMorePlayers);
+	}
+}
+
 void UTorikumiServer::Present(APlayerController* Player, const FString& Token)
 {
 	const uint64 Id = Find(Player);

@@ -34,6 +34,10 @@ public:
 	UPROPERTY(BlueprintAssignable, Category = "Torikumi")
 	FTorikumiAllocated OnAllocated;
 
+	/** Whether more players are to be found for this match, where its queue has backfill. */
+	UFUNCTION(BlueprintCallable, Category = "Torikumi")
+	void SetBackfill(bool bMorePlayers);
+
 	/** Say Ready and Health to Agones; off if the Agones plugin does. */
 	UPROPERTY(Config)
 	bool bSpeakAgones = true;

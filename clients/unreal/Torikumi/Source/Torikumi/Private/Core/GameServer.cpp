@@ -164,6 +164,7 @@ void GameServer::Tick() {
 	TellDepartures(Time);
 	TellPresence(Time);
 	LookAtRoster(Time);
+	TellWanted(Time);
 	if (Set.SpeakAgones) {
 		SpeakToAgones(Time);
 		EndWithoutGate(Time);
@@ -216,6 +217,28 @@ void GameServer::TakePresence(const Response& Answer) {
 	}
 }
 
+void GameServer::WantPlayers(bool More) {
+	Wanted = More;
+	WantedUntold = true;
+	WantedDue = 0;
+	WantedPause.Reset();
+}
+
+void GameServer::TellWanted(double Time) {
+	if (!WantedUntold || AskingWanted || Time < WantedDue) return;
+	AskingWanted = true;
+	Request Out = ToGate(Wanted ? "POST" : "DELETE", "/v1/backfill", Wanted ? "{}" : "");
+	World.Send(Out, Alive.Guard([this, Told = Wanted](const Response& Answer) {
+		AskingWanted = false;
+		Heard(Answer);
+		if (Answer.Status == 0 || Answer.Status >= 500) {
+			WantedDue = World.Now() + WantedPause.Next();
+			return;
+		}
+		WantedUntold = WantedUntold && Told != Wanted;  // a match that cannot be filled up stays as it is
+	}));
+}
+
 void GameServer::LookAtRoster(double Time) {
 	if (AskingRoster || Time < RosterDue) return;
 	AskingRoster = true;
@@ -247,6 +270,7 @@ void GameServer::TakeMatch(bool Now, const std::string& Id) {
 	const bool Another = Now && (!Allocated || Id != MatchId);
 	Allocated = Now;
 	MatchId = Id;
+	if (Another || !Now) WantedUntold = false;  // that was for an earlier match
 	if (Another && On.OnAllocated) On.OnAllocated(Id);
 	std::vector<ConnectionId> Over;
 	for (const auto& [Who, V] : Visits)

@@ -56,6 +56,10 @@ public:
 	// The connection is gone.
 	void Left(ConnectionId Who);
 
+	// Whether the gate is to have more players found for this match. The gate is told until
+	// it has understood, and remembers it until the match is over.
+	void WantPlayers(bool More);
+
 	// To be called some times a second.
 	void Tick();
 
@@ -86,6 +90,9 @@ private:
 	std::string MatchId;  // of the last roster
 	size_t Admissions = 0;
 	bool Ready = false, ReadyUnclear = false, AskingReady = false, Allocated = false, AskingRoster = false, AskingPresence = false, AskingShutdown = false;
+	bool Wanted = false, WantedUntold = false, AskingWanted = false;
+	Backoff WantedPause{0.2};
+	double WantedDue = 0;
 	double ReadyDue = 0, HealthDue = 0, RosterDue = 0, PresenceDue = 0, ShutdownDue = 0;
 	// GateAway: since then requests to the gate have got no answer.
 	bool GateAway = false;
@@ -102,6 +109,7 @@ private:
 	void TellPresence(double Time);
 	void TakePresence(const Response& Answer);
 	void LookAtRoster(double Time);
+	void TellWanted(double Time);
 	void TakeMatch(bool Now, const std::string& Id);
 	void Heard(const Response& Answer);
 	void SpeakToAgones(double Time);
