@@ -129,7 +129,7 @@ func (c *Controller) placeFor(claims token.JoinClaims) (Place, *Refusal) {
 		place.Team = claims.Team
 	}
 	_, present := s.Presence.Present[claims.Subject]
-	if limit := cmp.Or(c.o.Capacity, s.places()); !present && limit > 0 && len(s.Presence.Present) >= limit {
+	if limit := cmp.Or(c.o.Capacity, len(s.Expected)); !present && limit > 0 && len(s.Presence.Present) >= limit {
 		return Place{}, refuse(ReasonFull, "no place is free", nil)
 	}
 	return place, nil

@@ -62,6 +62,10 @@ func TestDecideFill(t *testing.T) {
 		"nothing is new":  {func(s *State) { answered(s, 70*time.Second, both...) }, time.Minute, FillPlan{At: at(70 * time.Second)}},
 		"time to call":    {func(s *State) { answered(s, 60*time.Second, both...) }, time.Minute, call(nil, both...)},
 		"too early again": {func(s *State) { s.Fill.NotBefore = at(61 * time.Second) }, time.Minute, FillPlan{At: at(61 * time.Second)}},
+		"after a failure": {func(s *State) {
+			answered(s, 60*time.Second, both...)
+			s.Fill.NotBefore = at(90 * time.Second)
+		}, time.Minute, FillPlan{At: at(90 * time.Second)}},
 		"left, place kept": {func(s *State) { leave(s, "bob", 50*time.Second); answered(s, 2*time.Minute, both...) }, time.Minute,
 			FillPlan{At: at(70 * time.Second)}},
 		"left, call before": {func(s *State) { leave(s, "bob", 50*time.Second); answered(s, 65*time.Second, both...) }, time.Minute,

@@ -30,6 +30,7 @@ type presenceHarness struct {
 	admits  int
 	close   func()
 	current map[string]string // admission of a player
+	finder  Director
 }
 
 func newPresenceHarness(t *testing.T, players ...string) *presenceHarness {
@@ -59,7 +60,7 @@ func (h *presenceHarness) start() {
 			h.t.Error(err)
 		}
 	}
-	h.c = New(Options{Journal: memory, Policy: policy, Now: func() time.Time { return h.now }, Logger: slog.New(slog.DiscardHandler)})
+	h.c = New(Options{Journal: memory, Director: h.finder, Policy: policy, Now: func() time.Time { return h.now }, Logger: slog.New(slog.DiscardHandler)})
 	h.c.Observe(h.view)
 }
 

@@ -77,13 +77,3 @@ func (s *State) came(player string, place Place) bool {
 	left, ok := s.Presence.Departed[player]
 	return ok && left.Joined.Equal(place.Joined)
 }
-
-// places is how many of the roster are not given away.
-func (s *State) places() (n int) {
-	for player := range s.Expected {
-		if !s.given(player) {
-			n++
-		}
-	}
-	return n
-}
