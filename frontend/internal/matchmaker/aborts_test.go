@@ -24,6 +24,8 @@ import (
 type remote struct {
 	ticket.Store
 	away atomic.Bool
+	// loses is the kind of an Update that has its effect, and with which it goes away.
+	loses ticket.Kind
 }
 
 func (r *remote) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
@@ -38,7 +40,12 @@ func (r *remote) Update(ctx context.Context, id string, e ticket.Event) (ticket.
 	if r.away.Load() {
 		return ticket.Change{}, ticket.ErrUnavailable
 	}
-	return r.Store.Update(ctx, id, e)
+	change, err := r.Store.Update(ctx, id, e)
+	if e.Kind == r.loses {
+		r.away.Store(true)
+		return ticket.Change{}, ticket.ErrUnavailable
+	}
+	return change, err
 }
 
 func (r *remote) Expire(ctx context.Context) ([]ticket.Change, error) {
@@ -72,8 +79,8 @@ func TestStoreAwayDuringCreate(t *testing.T) {
 	draft := func() ticket.Ticket {
 		return ticket.Ticket{Queue: "session", Players: []*torikumiv1.Player{{Id: "alice"}}}
 	}
-	for name, c := range map[string]struct{ at string }{"before the first answer": {"create"}, "before the second": {"attach"}, "of another": {"recreate"}} {
-		t.Run(name, func(t *testing.T) {
+	for _, at := range []string{"create", "attach", "attach another", "begin another", "party"} {
+		t.Run(at, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &remote{Store: ticket.NewMemory(ticket.Limits{Timeout: time.Minute, Assigned: time.Hour, Ended: time.Hour, Tickets: 10})}
 				om := &thief{call: func() {}}
@@ -88,14 +95,22 @@ func TestStoreAwayDuringCreate(t *testing.T) {
 				leave := func() { store.away.Store(true) }
 				var made ticket.Ticket
 				var err error
-				switch c.at {
+				switch at {
 				case "create":
 					leave()
 					_, err = client.Create(ctx, draft())
 				case "attach":
 					om.call = leave
 					_, err = client.Create(ctx, draft())
-				case "recreate":
+				case "party":
+					party := draft()
+					party.Party = &ticket.Party{Leader: "alice", Size: 2, Code: "code"}
+					made, err = client.Create(ctx, party)
+					if err == nil {
+						store.loses = ticket.Complete
+						_, err = client.Complete(ctx, made.ID, made.Party.Revision)
+					}
+				default:
 					if made, err = client.Create(ctx, draft()); err != nil {
 						t.Fatal(err)
 					}
@@ -103,24 +118,29 @@ func TestStoreAwayDuringCreate(t *testing.T) {
 						t.Fatal(err)
 					}
 					om.call = leave
-					err = client.recreate(ctx, made.ID)
+					if at == "begin another" {
+						store.loses = ticket.BeginRetry
+					}
+					// recreate says only that Open Match was asked in vain.
+					if err = client.recreate(ctx, made.ID); err == nil && store.away.Load() {
+						err = ticket.ErrUnavailable
+					}
 				}
 				if !errors.Is(err, ticket.ErrUnavailable) {
 					t.Fatalf("while the store is away: %v", err)
 				}
 				time.Sleep(5 * time.Second)
-				om.call = func() {}
+				om.call, store.loses = func() {}, 0
 				store.away.Store(false)
 				time.Sleep(time.Second)
-				if c.at == "recreate" {
-					if err := client.recreate(ctx, made.ID); err != nil {
-						t.Error(err)
+				if made.ID == "" {
+					if _, err := client.Create(ctx, draft()); err != nil {
+						t.Errorf("the player asks again: %v", err)
 					}
-					if got, err := store.Get(ctx, made.ID); err != nil || got.State != ticket.Waiting {
-						t.Errorf("created anew: %+v, %v", got, err)
-					}
-				} else if _, err := client.Create(ctx, draft()); err != nil {
-					t.Errorf("the player asks again: %v", err)
+				} else if err := client.recreate(ctx, made.ID); err != nil {
+					t.Error(err)
+				} else if got, err := store.Get(ctx, made.ID); err != nil || got.State != ticket.Waiting {
+					t.Errorf("created anew: %+v, %v", got, err)
 				}
 				if n := testutil.ToFloat64(client.metrics.waiting.WithLabelValues("session")); n != 1 {
 					t.Errorf("%v tickets are counted as waiting", n)

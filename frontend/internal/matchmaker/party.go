@@ -2,6 +2,7 @@ package matchmaker
 
 import (
 	"context"
+	"errors"
 
 	"torikumi/frontend/internal/ticket"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -33,6 +34,9 @@ func (c *Client) Remove(ctx context.Context, id, player, by string) (ticket.Chan
 func (c *Client) changeParty(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
 	defer c.deletes.expect()()
 	change, err := c.store.Update(ctx, id, e)
+	if errors.Is(err, ticket.ErrUnavailable) {
+		c.aborts.add(id, aborted{kind: ticket.AbortRetry}) // it may be complete all the same
+	}
 	if err != nil || !change.Changed() {
 		return change, err
 	}

@@ -146,6 +146,9 @@ func (c *Client) recreate(ctx context.Context, id string) error {
 	// Once begun it is finished, so that no Open Match ticket is left behind.
 	ctx = context.WithoutCancel(ctx)
 	change, err := c.store.Update(ctx, id, ticket.Event{Kind: ticket.BeginRetry})
+	if errors.Is(err, ticket.ErrUnavailable) {
+		c.aborts.add(id, aborted{kind: ticket.AbortRetry}) // it may have begun all the same
+	}
 	if err != nil || change.Effect != ticket.CreateOpenMatch {
 		return nil
 	}
