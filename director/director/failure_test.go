@@ -122,7 +122,7 @@ func TestAllocatorIsDown(t *testing.T) {
 	ids := h.addTickets(2)
 	i := start(t, h, without(true, false))
 	eventually.True(t, "the allocator is tried", func() bool {
-		return metric(t, i, `torikumi_director_allocations_total{result="not_sent"}`) >= 2
+		return metric(t, i, `torikumi_director_allocations_total{allocator="`+h.fleetAddr+`",result="not_sent"}`) >= 2
 	})
 	serve(t, h.fleetAddr, h.registerFleet)
 	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
@@ -172,7 +172,7 @@ func TestNothingReadyForAWhile(t *testing.T) {
 	ids := h.addTickets(2)
 	i := start(t, h, nil)
 	eventually.True(t, "allocation is tried", func() bool {
-		return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) >= 2
+		return metric(t, i, `torikumi_director_allocations_total{allocator="`+h.fleetAddr+`",result="busy"}`) >= 2
 	})
 	h.addServers(1)
 	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
@@ -194,7 +194,7 @@ func TestNothingReadyInTime(t *testing.T) {
 	})
 	h.addServers(1)
 	eventually.True(t, "assigned", func() bool { return h.assigned(ids...) == 2 })
-	if metric(t, i, `torikumi_director_released_tickets_total`) < 2 {
+	if metric(t, i, `torikumi_director_released_tickets_total{cause="timeout"}`) < 2 {
 		t.Error("released tickets are not counted")
 	}
 	h.check(t)

@@ -51,7 +51,7 @@ func connect(cfg *Config, kubernetes servers.Kubernetes, set *queues.Set, regist
 		clusters: clusters, ready: make(map[string]func(context.Context) error),
 		addresses: servers.Addresses{Annotation: cfg.AddressAnnotation, Types: cfg.AddressTypes},
 	}
-	err = errors.Join(o.connectNodes(cfg, log), o.connectOpenMatch(cfg), o.connectAllocator(cfg, log), o.connectGameServers(cfg, set, registry, log), o.connectRedis(cfg))
+	err = errors.Join(o.connectNodes(cfg, log), o.connectOpenMatch(cfg), o.connectAllocator(cfg, servers.NewMetrics(registry), log), o.connectGameServers(cfg, set, registry, log), o.connectRedis(cfg))
 	if err != nil {
 		o.close()
 		return nil, err
@@ -70,14 +70,16 @@ func (o *others) connectOpenMatch(cfg *Config) (err error) {
 	return err
 }
 
-func (o *others) connectAllocator(cfg *Config, log *slog.Logger) error {
+func (o *others) connectAllocator(cfg *Config, metrics *servers.Metrics, log *slog.Logger) error {
 	var list []servers.Named
 	for _, addr := range cfg.Allocator {
 		more, err := o.allocators(cfg, addr)
 		if err != nil {
 			return err
 		}
-		list = append(list, more...)
+		for _, a := range more {
+			list = append(list, metrics.Counted(a))
+		}
 	}
 	if len(list) == 1 {
 		o.allocator, o.ready["allocator"] = list[0], list[0].Ready

@@ -99,7 +99,7 @@ func stopReleasesMatches(t *testing.T, change func(*testing.T, *director.Config)
 			})
 			if c.hold == "" {
 				eventually.True(t, "an allocation has failed", func() bool {
-					return metric(t, i, `torikumi_director_allocations_total{result="busy"}`) > 0
+					return metric(t, i, `torikumi_director_allocations_total{allocator="`+h.fleetAddr+`",result="busy"}`) > 0
 				})
 			} else {
 				<-arrived

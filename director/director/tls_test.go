@@ -55,7 +55,7 @@ func TestMutualTLS(t *testing.T) {
 				return
 			}
 			eventually.True(t, "the allocator is not believed", func() bool {
-				return metric(t, i, `torikumi_director_allocations_total{result="not_sent"}`) >= 2
+				return metric(t, i, `torikumi_director_allocations_total{allocator="`+addr+`",result="not_sent"}`) >= 2
 			})
 			if n := h.inState("Allocated"); n != 0 {
 				t.Errorf("%d servers are allocated", n)

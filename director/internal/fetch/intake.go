@@ -72,12 +72,10 @@ func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Mat
 			return waited
 		}
 	}
-	i.opts.Metrics.inFlight.Inc()
-	received := time.Now()
+	end := i.opts.Metrics.begin()
 	i.wg.Go(func() {
 		defer func() {
-			i.opts.Metrics.placeSeconds.Observe(time.Since(received).Seconds())
-			i.opts.Metrics.inFlight.Dec()
+			end()
 			<-i.slots
 		}()
 		i.count(q.Name, i.handle(work, cleanup, q, m, since))
@@ -118,13 +116,11 @@ func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.
 	case errors.Is(err, match.ErrBackfill):
 		return placement.OutcomeBackfill
 	case errors.As(err, &invalid):
-		log.Warn("invalid match", "error", err)
-		return i.reject(cleanup, log, i.claims.Free(invalid.Tickets, time.Now()))
+		return i.reject(cleanup, log.With("error", err), placement.CauseInvalid, i.claims.Free(invalid.Tickets, time.Now()))
 	}
 	m.AddBots(q.Teams, q.Bots)
 	if ok, free := i.claims.Acquire(cleanup, m.Tickets, time.Now()); !ok {
-		log.Warn("match holds tickets of another match")
-		return i.reject(cleanup, log, free)
+		return i.reject(cleanup, log.With("error", errTaken), placement.CauseTaken, free)
 	}
 
 	// A match that has waited here for long is stopped in time for its
@@ -147,10 +143,14 @@ func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.
 	return o
 }
 
-// reject releases the tickets of a match that is not played.
-func (i *Intake) reject(cleanup context.Context, log *slog.Logger, tickets []string) placement.Outcome {
+var errTaken = errors.New("the match holds tickets of another match")
+
+// reject releases the tickets of a match that is not played; log says why.
+func (i *Intake) reject(cleanup context.Context, log *slog.Logger, cause placement.Cause, tickets []string) placement.Outcome {
+	var err error
 	if len(tickets) > 0 {
-		_ = i.opts.Placer.Release(cleanup, log, tickets) // it is logged
+		err = i.opts.Placer.Release(cleanup, tickets, cause)
 	}
+	log.Warn("match refused", "cause", cause, "tickets", tickets, "release", err)
 	return placement.OutcomeInvalid
 }

@@ -56,6 +56,12 @@ func (b *releases) ReleaseTickets(_ context.Context, req *openmatch.ReleaseTicke
 	return new(openmatch.ReleaseTicketsResponse), nil
 }
 
+func (b *releases) list() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.released)
+}
+
 type harness struct {
 	*fetch.Intake
 	backend   *releases
@@ -180,8 +186,8 @@ func TestRejected(t *testing.T) {
 				synctest.Wait()
 				h.accept(t, c.match, time.Now())
 				synctest.Wait()
-				if !slices.Equal(h.backend.released, c.released) {
-					t.Errorf("released %v", h.backend.released)
+				if got := h.backend.list(); !slices.Equal(got, c.released) {
+					t.Errorf("released %v", got)
 				}
 				want := fmt.Sprintf(`
 					# HELP torikumi_director_matches_total Matches by what became of them.

@@ -42,7 +42,6 @@ func (t *task) claim(work context.Context) Result {
 		return NotDone
 	case errors.As(err, &taken):
 		t.others = taken.Tickets
-		t.log.Warn("match holds tickets of another director's match", "count", len(t.others))
 		return Refused
 	case errors.Is(err, claims.ErrRevoked):
 		t.others = t.job.Match.Tickets
@@ -116,9 +115,5 @@ func (t *task) drop(ctx context.Context) error {
 	if !t.claimed {
 		return nil
 	}
-	err := t.opts.Claims.Drop(ctx, t.token, t.job.Match.Tickets)
-	if err != nil {
-		t.log.Warn("claim not dropped; the tickets are matched again after Open Match's pendingReleaseTimeout", "error", err)
-	}
-	return err
+	return t.opts.Claims.Drop(ctx, t.token, t.job.Match.Tickets)
 }

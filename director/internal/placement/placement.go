@@ -5,6 +5,7 @@
 package placement
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -92,13 +93,18 @@ func (p *Placer) Place(work, cleanup context.Context, job Job) Outcome {
 	}
 	state := Start(p.opts.Claims != nil, p.opts.GameServers != nil && !job.Servers.Shared(), p.opts.Tickets != nil)
 	for {
-		step := Decide(state, p.phase(work))
+		phase := p.phase(work)
+		step := Decide(state, phase)
 		if step == End {
 			return t.end(state)
 		}
 		result := t.do(work, cleanup, step)
+		next := Apply(state, step, result)
+		if next.Stage == GivenUp {
+			t.cause = cause(step, result, phase)
+		}
 		wait := Waits(state, step, result)
-		if state = Apply(state, step, result); wait {
+		if state = next; wait {
 			t.pause(work, state.Stage)
 		}
 	}
@@ -127,7 +133,11 @@ type task struct {
 	details    *torikumiv1.AssignmentDetails
 	assignment *openmatch.Assignment
 	missing    map[string]bool
-	backoff    rpc.Backoff
+	// cause and why say why the match is given up; why is nil if there is no more to
+	// say.
+	cause   Cause
+	why     error
+	backoff rpc.Backoff
 	// token names this try in claims. claimed says that the tickets are ours, others
 	// which are not.
 	token   string
@@ -181,21 +191,30 @@ func (t *task) pause(work context.Context, s Stage) {
 	}
 }
 
+// end logs one line for each match that is not played.
 func (t *task) end(s State) Outcome {
 	o := s.Stage.outcome()
+	server := ""
+	if t.server.Name != "" {
+		server = t.server.ID()
+	}
+	log := t.log.With("gameserver", server, "tickets", t.job.Match.Tickets)
 	switch {
 	case o == OutcomeAssigned:
-		t.log.Debug("match assigned", "gameserver", t.server.ID(), "tickets", len(t.job.Match.Tickets)-len(t.missing))
+		log.Debug("match assigned")
+	case o == OutcomeAbandoned && t.why == nil:
+		log.Debug("match abandoned: none of its tickets is there any more")
+	case o == OutcomeAbandoned:
+		log.Warn("match abandoned: none of its tickets is there any more", "error", t.why)
 	case o == OutcomeWithdrawn:
-		t.log.Info("too few players were left: assignment withdrawn", "gameserver", t.server.ID(), "tickets", len(t.left()))
+		log.Info("too few players were left: assignment withdrawn", "left", t.left())
 	case o == OutcomeSuperseded:
-		t.log.Warn("another director has taken the match's tickets over", "gameserver", t.server.ID())
+		log.Warn("another director has taken the match's tickets over")
 	case o == OutcomeUnknown:
-		t.log.Warn("unknown whether match is assigned; its game server is left running", "gameserver", t.server.ID())
-	case t.server.Name != "" && !s.CanList:
-		t.log.Warn("game server left to its no-show time-out", "gameserver", t.server.ID(), "outcome", o)
+		log.Warn("unknown whether match is assigned; its game server is left running")
 	default:
-		t.log.Debug("match not assigned", "outcome", o)
+		log.Warn("match given up", "outcome", o, "cause", cmp.Or(t.cause, CauseTimeout), "others", t.others,
+			"can_deallocate", s.CanList, "error", t.why)
 	}
 	return o
 }

@@ -1,6 +1,7 @@
 package placement_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -420,9 +421,10 @@ func TestPlace(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &harness{answers: c.answers, registry: prometheus.NewRegistry()}
 				stopping := make(chan struct{})
+				var log bytes.Buffer
 				o := placement.Options{
 					Backend: h, Allocator: h, GameServers: h, Tickets: h, Publish: h.publish,
-					Stopping: stopping, Registry: h.registry, Logger: slog.New(slog.DiscardHandler),
+					Stopping: stopping, Registry: h.registry, Logger: slog.New(slog.NewJSONHandler(&log, nil)),
 				}
 				if c.claims {
 					o.Claims = h
@@ -458,6 +460,7 @@ func TestPlace(t *testing.T) {
 				if c.want == "withdrawn" && (len(h.announced) != 1 || h.announced[0].GetConnection() != "" || !slices.Equal(h.announced[0].GetTicketIds(), []string{"a"})) {
 					t.Errorf("announced %v, want that the ticket a is withdrawn", h.announced)
 				}
+				checkLog(t, log.String(), got, calls, causes[c.name])
 				if c.own != nil && !slices.Equal(h.released, c.own) {
 					t.Errorf("released %q, want %q", h.released, c.own)
 				}
@@ -469,5 +472,39 @@ func TestPlace(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// causes are why matches of TestPlace are given up, for some of its cases.
+var causes = map[string]placement.Cause{
+	"release lost": placement.CauseAllocation, "stopping, nothing ready": placement.CauseStopping, "claims lost": placement.CauseTimeout,
+	"one ticket is another's": placement.CauseClaimed, "claims lost with a server": placement.CauseTimeout, "no time": placement.CauseTimeout,
+}
+
+// checkLog: of a match that is not played one line says what and why, with its tickets
+// and its game server.
+func checkLog(t *testing.T, text string, o placement.Outcome, calls string, want placement.Cause) {
+	t.Helper()
+	var lines []string
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, `"tickets":["a","b"]`) && strings.Contains(line, `"match":"`) && strings.Contains(line, `"gameserver":"`) {
+			lines = append(lines, line)
+		}
+	}
+	switch o {
+	case placement.OutcomeAssigned, placement.OutcomeAbandoned:
+		if len(lines) > 1 {
+			t.Errorf("%s: logged %q", o, lines)
+		}
+		return
+	}
+	if len(lines) != 1 {
+		t.Fatalf("%s: %d lines in\n%s", o, len(lines), text)
+	}
+	if strings.Contains(calls, "assign") && !strings.Contains(lines[0], `"gameserver":"n/`) {
+		t.Errorf("%s names no game server: %s", o, lines[0])
+	}
+	if given := o == placement.OutcomeReleased || o == placement.OutcomePending; given && !strings.Contains(lines[0], `"cause":"`+string(want)) {
+		t.Errorf("%s: want cause %q in %s", o, want, lines[0])
 	}
 }

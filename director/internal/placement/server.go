@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"time"
 
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/servers"
@@ -79,7 +79,7 @@ func (t *task) use(ctx context.Context, s servers.Server) Result {
 	t.backoff.Reset()
 	var err error
 	if t.endpoint, err = t.opts.Addresses.Endpoint(ctx, s, t.job.Servers.Allocation.Port); err != nil {
-		t.log.Warn("players cannot be sent to the allocated game server", "gameserver", s.ID(), "error", err)
+		t.why = fmt.Errorf("players cannot be sent to the game server: %w", err)
 		return DoneUnreachable
 	}
 	return Done
@@ -91,10 +91,7 @@ func (t *task) allocate(work context.Context) Result {
 	ctx, cancel := context.WithTimeout(work, allocateTimeout)
 	defer cancel()
 	t.allocating = true
-	start := time.Now()
 	s, effect, err := t.opts.Allocator.Allocate(ctx, t.job.Match, t.job.Servers)
-	t.metrics.allocations.WithLabelValues(effect.String()).Inc()
-	t.metrics.allocationSeconds.Observe(time.Since(start).Seconds())
 	switch effect {
 	case call.Done:
 		t.allocator.Up()
@@ -112,6 +109,7 @@ func (t *task) allocate(work context.Context) Result {
 		return NotDone
 	case call.Refused:
 		t.allocator.Down(err)
+		t.why = err
 		return Refused
 	}
 	if work.Err() == nil { // else it is the match's time that is over
@@ -155,7 +153,7 @@ func (t *task) deallocate(ctx context.Context) Result {
 			return Done
 		}
 		if backoff.Wait(ctx) != nil {
-			t.log.Warn("game server not deallocated; left to its no-show time-out", "gameserver", t.server.ID(), "error", err)
+			t.why = errors.Join(t.why, fmt.Errorf("game server perhaps not deallocated; then its no-show time-out ends it: %w", err))
 			return result
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -46,7 +45,7 @@ func (t *task) prepare() error {
 
 func (t *task) assign(work context.Context) Result {
 	if err := t.prepare(); err != nil {
-		t.log.Error("assignment cannot be encoded", "error", err)
+		t.why = fmt.Errorf("encode assignment: %w", err)
 		return Refused
 	}
 	ctx, cancel := context.WithTimeout(work, callTimeout)
@@ -55,9 +54,11 @@ func (t *task) assign(work context.Context) Result {
 		return r
 	}
 	var sent call.Sent
+	start := time.Now()
 	resp, err := t.opts.Backend.AssignTickets(ctx, &openmatch.AssignTicketsRequest{
 		Assignments: []*openmatch.AssignmentGroup{{TicketIds: t.job.Match.Tickets, Assignment: t.assignment}},
 	}, sent.Option())
+	t.metrics.assignSeconds.Observe(time.Since(start).Seconds())
 	t.missing = make(map[string]bool)
 	for _, f := range resp.GetFailures() {
 		if slices.Contains(t.job.Match.Tickets, f.GetTicketId()) {
@@ -76,7 +77,7 @@ func (t *task) assign(work context.Context) Result {
 		}
 		return Done
 	case call.Refused:
-		t.log.Error("assignment refused", "error", err)
+		t.why = fmt.Errorf("assign tickets: %w", err)
 		return Refused
 	}
 	if work.Err() == nil {
@@ -167,28 +168,29 @@ func (t *task) announce(ctx context.Context) Result {
 
 func (t *task) release(ctx context.Context) Result {
 	t.job.Releasing()
-	if t.drop(ctx) != nil {
+	if err := t.drop(ctx); err != nil { // Open Match shows the tickets again by itself
+		t.why = errors.Join(t.why, err)
 		return Unknown
 	}
 	own := slices.DeleteFunc(slices.Clone(t.job.Match.Tickets), func(id string) bool { return slices.Contains(t.others, id) })
-	if len(own) > 0 && t.Release(ctx, t.log, own) != nil {
-		return Unknown
+	if len(own) > 0 {
+		if err := t.Release(ctx, own, t.cause); err != nil {
+			t.why = errors.Join(t.why, err)
+			return Unknown
+		}
 	}
 	return Done
 }
 
-// Release lets tickets be matched again, trying until ctx ends; it logs what it
-// cannot do. Open Match releases a ticket whoever holds it: ctx has to end before
+// Release lets tickets be matched again, trying until ctx ends; cause is counted. Open Match releases a ticket whoever holds it: ctx has to end before
 // the tickets can be in another match, and a try that may have had its effect is
 // the last. If it had none, the tickets come back by themselves after the
 // pendingReleaseTimeout.
-func (p *Placer) Release(ctx context.Context, log *slog.Logger, tickets []string) error {
-	err := p.release(ctx, tickets)
-	if err != nil {
-		log.Warn("tickets perhaps not released; if not, they are matched again after Open Match's pendingReleaseTimeout", "error", err)
-		return err
+func (p *Placer) Release(ctx context.Context, tickets []string, cause Cause) error {
+	if err := p.release(ctx, tickets); err != nil {
+		return fmt.Errorf("perhaps not released; if not, the tickets are matched again after Open Match's pendingReleaseTimeout: %w", err)
 	}
-	p.metrics.released.Add(float64(len(tickets)))
+	p.metrics.released.WithLabelValues(string(cause)).Add(float64(len(tickets)))
 	return nil
 }
 

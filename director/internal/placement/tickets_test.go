@@ -32,9 +32,8 @@ func (u *unreachable) ReleaseTickets(context.Context, *openmatch.ReleaseTicketsR
 func TestReleaseThatNeverLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend := &unreachable{left: 5}
-		log := slog.New(slog.DiscardHandler)
-		p := placement.New(placement.Options{Backend: backend, Registry: prometheus.NewRegistry(), Logger: log})
-		if err := p.Release(t.Context(), log, []string{"a"}); err != nil || backend.left != -1 {
+		p := placement.New(placement.Options{Backend: backend, Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler)})
+		if err := p.Release(t.Context(), []string{"a"}, placement.CauseTimeout); err != nil || backend.left != -1 {
 			t.Errorf("%v, %d left", err, backend.left)
 		}
 	})
