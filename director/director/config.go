@@ -23,6 +23,7 @@ import (
 type Config struct {
 	service.Config
 	redisclient.Settings
+	GateConfig
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50520" rule:"listen" help:"Address of the gRPC server (announcements, health); port 0 is any free one."`
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51520" rule:"listen" help:"Address of the HTTP server (health, readiness, metrics); port 0 is any free one."`
 
@@ -60,10 +61,14 @@ func (c *Config) Validate() error {
 	if c.MatchTimeout >= c.PendingReleaseTimeout {
 		errs = append(errs, config.Invalid("match-timeout", fmt.Sprintf("must be shorter than --pending-release-timeout (%v)", c.PendingReleaseTimeout), c.MatchTimeout))
 	}
-	if _, err := queues.LoadWith(c.Queues, c.checks()); err != nil {
+	set, err := queues.LoadWith(c.Queues, c.checks())
+	if err == nil {
+		err = c.checkBackfill(set)
+	}
+	if err != nil {
 		errs = append(errs, fmt.Errorf("--queues: %w", err))
 	}
-	return errors.Join(append(errs, c.checkAllocator(), c.checkAddress(), c.CheckRedis())...)
+	return errors.Join(append(errs, c.checkAllocator(), c.checkAddress(), c.checkGate(), c.CheckRedis())...)
 }
 
 func (c *Config) checkAddress() error {

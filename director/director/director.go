@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"torikumi/director/internal/announce"
+	"torikumi/director/internal/backfill"
 	"torikumi/director/internal/fetch"
 	"torikumi/director/internal/placement"
 	"torikumi/director/internal/servers"
@@ -60,10 +61,22 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 	defer others.close()
 	accept.only(cfg, live.Current())
 
+	gates, err := listenForGates(ctx, cfg, registry, log)
+	if err != nil {
+		return err
+	}
 	broadcaster := announce.New(cfg.AnnounceBuffer, registry)
 	d := &director{
-		cfg: cfg, queues: live, function: function, others: others,
+		cfg: cfg, queues: live, function: function, others: others, gates: gates,
 		registry: registry, broadcaster: broadcaster, log: log,
+	}
+	background := append(others.background, live.Run, d.run)
+	if gates != nil {
+		defer func() { _ = gates.lis.Close() }() // if it was never served
+		if d.fills, err = d.filler(); err != nil {
+			return err
+		}
+		background = append(background, gates.run)
 	}
 	return service.Run(ctx, service.Options{
 		Name:       "director",
@@ -75,7 +88,7 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)
 		},
 		Ready:      others.ready,
-		Background: append(others.background, live.Run, d.run),
+		Background: background,
 		Registry:   registry,
 		Started:    started,
 	})
@@ -83,10 +96,13 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 
 // director is one running director.
 type director struct {
-	cfg         *Config
-	queues      queues.Source
-	function    *openmatch.FunctionConfig
-	others      *others
+	cfg      *Config
+	queues   queues.Source
+	function *openmatch.FunctionConfig
+	others   *others
+	// gates and fills are nil if no match is filled up.
+	gates       *gateServer
+	fills       *backfill.Filler
 	registry    *prometheus.Registry
 	broadcaster *announce.Broadcaster
 	log         *slog.Logger
@@ -148,12 +164,16 @@ func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendSer
 	if d.others.claims != nil {
 		o.Claims = d.others.claims
 	}
-	return fetch.NewIntake(fetch.IntakeOptions{
+	intake := fetch.IntakeOptions{
 		Placer:         placement.New(o),
 		MaxInFlight:    d.cfg.MaxInFlight,
 		MatchTimeout:   d.cfg.MatchTimeout,
 		PendingRelease: d.cfg.PendingReleaseTimeout,
 		Metrics:        m,
 		Logger:         d.log,
-	})
+	}
+	if d.fills != nil {
+		intake.Backfill = d.fills.Join
+	}
+	return fetch.NewIntake(intake)
 }

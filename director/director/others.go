@@ -30,6 +30,8 @@ type others struct {
 	allocator   servers.Allocator
 	gameServers servers.GameServers
 	addresses   servers.Addresses
+	// fleet has the game servers where no cluster has.
+	fleet *grpc.ClientConn
 	// claims is nil without Redis, which is closed in the end.
 	claims *claims.Store
 	redis  redis.UniversalClient
@@ -159,6 +161,7 @@ func (o *others) connectGameServers(cfg *Config, set *queues.Set, registry prome
 	if err != nil {
 		return err
 	}
+	o.fleet = conn
 	o.gameServers, o.ready["gameservers"] = servers.NewRemote(conn), rpc.Connected(conn)
 	return nil
 }

@@ -140,8 +140,11 @@ func (a *acceptance) only(cfg *Config, set *queues.Set) {
 }
 
 func (a *acceptance) check(set *queues.Set) error {
-	if a.namespaces == nil {
-		return nil
+	if a.cfg == nil {
+		return nil // at the start, when Validate has looked
+	}
+	if err := a.cfg.checkBackfill(set); err != nil || a.namespaces == nil {
+		return err
 	}
 	for i, q := range set.Queues {
 		if ns := cmp.Or(q.Allocation.Namespace, a.cfg.Namespace); !slices.Contains(a.namespaces, ns) {

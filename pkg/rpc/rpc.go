@@ -66,6 +66,18 @@ func deadline(ctx context.Context, method string, req, reply any, cc *grpc.Clien
 	return invoke(ctx, method, req, reply, cc, opts...)
 }
 
+// EndIdle replaces the keepalive parameters of ServerOptions by those that also end a
+// connection on which nothing has been called for so long.
+func EndIdle(after time.Duration) grpc.ServerOption {
+	p := serverKeepalive()
+	p.MaxConnectionIdle = after
+	return grpc.KeepaliveParams(p)
+}
+
+func serverKeepalive() keepalive.ServerParameters {
+	return keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}
+}
+
 // ServerOptions are the options of every gRPC server of ours: Open Match's
 // clients ping each 20 s even without calls, and would get GOAWAY by default;
 // a panic ends its call with Internal and not the process; calls are counted
@@ -80,7 +92,7 @@ func ServerOptions(registry prometheus.Registerer, logger *slog.Logger) []grpc.S
 	})
 	return []grpc.ServerOption{
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(serverKeepalive()),
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
 		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(onPanic)),

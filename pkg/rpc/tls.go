@@ -90,6 +90,26 @@ func (t TLS) read() (*tls.Config, error) {
 	return cfg, nil
 }
 
+// ServerTLS makes the settings of a server whose certificate and key are PEM files. They
+// are read now, to find mistakes, and again for each new connection, so that they can be
+// replaced.
+func ServerTLS(certFile, keyFile string) (*tls.Config, error) {
+	read := func() (*tls.Certificate, error) {
+		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load server certificate: %w", err)
+		}
+		return &cert, nil
+	}
+	if _, err := read(); err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return read() },
+	}, nil
+}
+
 // verifyChain does what crypto/tls does with a server's certificates, without the name.
 func verifyChain(certs []*x509.Certificate, roots *x509.CertPool) error {
 	if len(certs) == 0 {

@@ -23,8 +23,11 @@ type IntakeOptions struct {
 	// MatchTimeout is the time for one match. PendingRelease is Open Match's
 	// pendingReleaseTimeout, after which it shows the tickets to others.
 	MatchTimeout, PendingRelease time.Duration
-	Metrics                      *Metrics
-	Logger                       *slog.Logger
+	// Backfill takes a match whose players join one that is running; nil: whoever
+	// has made the backfill sees to it alone.
+	Backfill func(context.Context, *openmatch.Match)
+	Metrics  *Metrics
+	Logger   *slog.Logger
 }
 
 // Queue is what a queue says of its matches when they are fetched.
@@ -114,6 +117,11 @@ func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.
 	var invalid *match.InvalidError
 	switch {
 	case errors.Is(err, match.ErrBackfill):
+		if i.opts.Backfill != nil {
+			ctx, cancel := context.WithTimeout(work, i.opts.MatchTimeout)
+			defer cancel()
+			i.opts.Backfill(ctx, from)
+		}
 		return placement.OutcomeBackfill
 	case errors.As(err, &invalid):
 		return i.reject(cleanup, log.With("error", err), placement.CauseInvalid, i.claims.Free(invalid.Tickets, time.Now()))

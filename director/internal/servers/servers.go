@@ -11,6 +11,7 @@ import (
 
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/match"
+	"torikumi/director/internal/review"
 )
 
 // Server is a game server.
@@ -107,6 +108,8 @@ type KubernetesCluster interface {
 	// Nodes reads a label of nodes.
 	Nodes(label string, log *slog.Logger) (KubernetesNodes, error)
 	GameServers(namespaces []string, log *slog.Logger) (KubernetesGameServers, error)
+	// Reviewer looks at the tokens of pods.
+	Reviewer() (review.Reviewer, error)
 }
 
 // KubernetesAllocator is an Allocator that can be asked whether it is there.

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
+	"torikumi/director/internal/review"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/config"
 )
@@ -47,6 +48,8 @@ func (c cluster) GameServers(namespaces []string, log *slog.Logger) (servers.Kub
 func (c cluster) Nodes(label string, log *slog.Logger) (servers.KubernetesNodes, error) {
 	return NewNodes(c.access, label, log)
 }
+
+func (c cluster) Reviewer() (review.Reviewer, error) { return NewReviewer(c.access) }
 
 // LogTo is where client-go logs, in the whole process. A program calls it first.
 func LogTo(log *slog.Logger) { klog.SetSlogLogger(log) }
