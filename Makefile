@@ -17,6 +17,7 @@ ARCH ?= amd64,arm64
 IMAGES ?=
 PUSH ?=
 GAMES ?= 1
+MATCHES ?= 1000
 
 BUF := v1.75.0
 PROTOC_GEN_GO := v1.36.12
@@ -91,6 +92,10 @@ manifests: kubernetes ## Render and check everything in manifests/, on a real AP
 .PHONY: test
 test: kubernetes ## Run all tests.
 	go test -timeout 20m work
+
+.PHONY: chaos
+chaos: ## Play MATCHES (1000) while processes die, stop and lose answers; needs redis-server: SEED (any).
+	SEED="$(if $(filter command line environment,$(origin SEED)),$(SEED))" MATCHES="$(MATCHES)" go test -tags chaos -count=1 -timeout 15m -v -run '^TestChaos$$' ./test
 
 .PHONY: race
 race: kubernetes ## Run all tests under the race detector.

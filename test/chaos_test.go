@@ -1,0 +1,502 @@
+//go:build chaos && linux
+
+package test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"torikumi/frontend/signing"
+	"torikumi/local/issuer"
+	"torikumi/local/suite"
+	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
+	"torikumi/pkg/redistest"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
+	"torikumi/pkg/token"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+const (
+	directors = 3
+	// pending is Open Match's pendingReleaseTimeout.
+	pending = 5 * time.Second
+	// stranded is how long a ticket may wait after the last fault.
+	stranded = pending + 5*time.Second
+	// arriving is the time in which the players of a round come.
+	arriving = 7 * time.Second
+	// reach is how long more players come so that directors get to their points.
+	reach = 20 * time.Second
+	// retries is how many more rounds there are for points that no director came to.
+	retries = 3
+	// noShow ends a game server that nobody comes to: longer than players need.
+	noShow = 15 * time.Second
+)
+
+// chaosQueues has some players wait for a moment, so that whoever comes back is matched
+// with others than before.
+const chaosQueues = `
+queues:
+  - name: session
+    teams:
+      - {name: east, players: 1}
+      - {name: west, players: 1}
+    skill: {attribute: skill, window: 20, widen_per_second: 60, any_skill_after: 2s}
+`
+
+// TestChaos plays matches while directors are killed at each call that they make and
+// stopped for longer than they hold their tickets, answers are lost, the allocator fails,
+// Redis restarts, or comes back empty, and players cancel. What must never be is
+// counted by the players and from the list of game servers. docs/chaos.md says how to
+// read it.
+func TestChaos(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Fatal("redis-server is not installed, which this test cannot do without: apt-get install redis-server")
+	}
+	seed, matches := number(t, "SEED", uint64(time.Now().UnixNano()%1_000_000)), int(number(t, "MATCHES", 1000))
+	t.Logf("SEED=%d MATCHES=%d", seed, matches)
+	buildMore(t, "torikumi/miniagones", "torikumi/test/internal/pod")
+	dice := rand.New(rand.NewPCG(seed, 0))
+	points, pauses := crashPoints(), pausePoints()
+	dice.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
+	dice.Shuffle(len(pauses), func(i, j int) { pauses[i], pauses[j] = pauses[j], pauses[i] })
+	first, second := max(1, 5*min(matches, 1000)/1000), max(1, 3*min(matches, 1000)/1000)
+	perRound := (len(points) + 7) / 8
+	points = points[:min(len(points), perRound*(first+second))]
+	cut := min(len(points), perRound*first)
+	of := matches * first / (first + second)
+	t.Run("Redis restarts", func(t *testing.T) {
+		newChaos(t, seed, false).run(plan(dice, points[:cut], pauses, first, false), of)
+	})
+	t.Run("Redis comes back empty", func(t *testing.T) {
+		newChaos(t, seed, true).run(plan(dice, points[cut:], pauses, second, true), matches-of)
+	})
+}
+
+// number reads a variable of the environment.
+func number(t *testing.T, name string, none uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return none
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		t.Fatalf("%s: must be a number, got %q", name, text)
+	}
+	return n
+}
+
+// buildMore builds what only this test runs.
+func buildMore(t *testing.T, packages ...string) {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"build", "-ldflags=-s -w", "-o", builtIn + string(filepath.Separator)}, packages...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// chaos is a suite of processes, its players and its faults.
+type chaos struct {
+	*history
+	t    *testing.T
+	seed uint64
+	ctx  context.Context
+	end  context.CancelFunc
+	// mayLose says that Redis comes back empty.
+	mayLose bool
+
+	http      *http.Client
+	minter    *signing.PlayerMinter
+	fleet     torikumiv1.GameServerServiceClient
+	redis     *redistest.Server
+	frontends []string // URLs
+	directors []*chaosDirector
+	scripts   scripts
+	processes []*process
+
+	// ongoing counts the faults that are not over.
+	ongoing atomic.Int64
+	// work is what faults have begun, players are those who play.
+	work, players sync.WaitGroup
+	next          int // players so far
+
+	luck   sync.Mutex
+	dice   *rand.Rand // of what happens by chance
+	faulty bool       // calls fail by chance
+}
+
+// newChaos starts everything.
+func newChaos(t *testing.T, seed uint64, mayLose bool) *chaos {
+	t.Helper()
+	c := &chaos{
+		history: newHistory(), t: t, seed: seed, mayLose: mayLose, scripts: loadScripts(t), redis: redistest.Start(t),
+		dice: rand.New(rand.NewPCG(seed, 1)),
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+	}
+	c.ctx, c.end = context.WithCancel(t.Context())
+	t.Cleanup(c.stop)
+	keys, jwks := c.startIssuer()
+	file := filepath.Join(t.TempDir(), "queues.yaml")
+	if err := os.WriteFile(file, []byte(chaosQueues), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	evaluator := c.start("evaluator")
+	openMatch := c.start("minimatch", "--evaluator="+evaluator.GRPC, "--registration-interval=50ms", "--pending-release-timeout="+pending.String())
+	functions := c.start("matchfunction", "--query="+openMatch.GRPC)
+	var listen []string
+	for range directors {
+		listen = append(listen, porttest.Hold(t).String())
+	}
+	joinKeys := ""
+	for range 2 {
+		f := c.start("frontend", "--open-match="+openMatch.GRPC, "--directors="+strings.Join(listen, ","), "--redis=redis://"+c.redis.Address,
+			"--issuer="+suite.Issuer, "--keys-dir="+keys, "--player-issuer="+issuer.URL, "--player-audience="+issuer.Audience, "--player-jwks-url="+jwks,
+			"--queues="+file, "--reconcile-interval=1s", "--reconcile-rate=1000", "--create-burst=1000")
+		c.frontends = append(c.frontends, "http://"+f.HTTP)
+		joinKeys = "http://" + f.HTTP + token.JWKSPath
+	}
+	fleet := c.start("miniagones", "--ready=16", "--max=400", fmt.Sprintf("--game-server=%s --issuer=%s --jwks-url=%s --no-show-timeout=%v --empty-timeout=1s --log-level=error",
+		program("pod"), suite.Issuer, joinKeys, noShow))
+	conn, err := rpc.Dial(fleet.GRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	c.fleet = torikumiv1.NewGameServerServiceClient(conn)
+	for n := range directors {
+		d := &chaosDirector{c: c, n: n}
+		om, servers, store := newCallProxy(d, openMatch.GRPC), newCallProxy(d, fleet.GRPC), newRedisProxy(d, c.redis.Address)
+		d.args = []string{
+			"--grpc-listen=" + listen[n], "--http-listen=127.0.0.1:0", "--open-match=" + om.addr, "--open-match-frontend=" + om.addr,
+			"--queues=" + file, "--matchfunction=" + functions.GRPC, "--allocator=" + servers.addr, "--allocator-insecure", "--gameservers=" + servers.addr,
+			"--redis=redis://" + store.addr, "--pending-release-timeout=" + pending.String(), "--match-timeout=" + (pending * 3 / 4).String(),
+		}
+		d.start()
+		c.directors = append(c.directors, d)
+	}
+	return c
+}
+
+// startIssuer returns the directory of the join tokens' keys, and where those of the
+// player tokens are.
+func (c *chaos) startIssuer() (keys, jwks string) {
+	c.t.Helper()
+	join, player := c.t.TempDir(), c.t.TempDir()
+	for _, dir := range []string{join, player} {
+		if _, err := signing.GenerateKey(dir, token.RS256, time.Now()); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	loaded, err := signing.LoadKeys(player, signing.KeyOptions{Algorithm: token.RS256})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.minter, err = signing.NewPlayerMinter(signing.PlayerMinterOptions{Keys: loaded, Issuer: issuer.URL, Audience: issuer.Audience})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	listening, ended := make(chan service.Addrs, 1), make(chan error, 1)
+	go func() {
+		ended <- issuer.Run(c.ctx, issuer.Options{
+			KeysDir: player, HTTPListen: "127.0.0.1:0", Started: func(a service.Addrs) { listening <- a },
+			Service: service.Config{LogFormat: "text", ShutdownTimeout: time.Second},
+		})
+	}()
+	select {
+	case a := <-listening:
+		c.t.Cleanup(func() { c.end(); <-ended })
+		return join, "http://" + a.HTTP + token.JWKSPath
+	case err := <-ended:
+		c.t.Fatal(err)
+	}
+	return "", ""
+}
+
+// start starts a service that is not killed.
+func (c *chaos) start(name string, args ...string) service.Addrs {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	p, err := run(ctx, name, append([]string{"--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"}, args...))
+	if err != nil {
+		c.t.Fatalf("start %s: %v", name, err)
+	}
+	c.processes = append(c.processes, p)
+	return p.Addrs()
+}
+
+// stop ends everything, and says what was wrong.
+func (c *chaos) stop() {
+	c.end()
+	c.players.Wait()
+	for _, d := range c.directors {
+		d.kill()
+	}
+	c.work.Wait()
+	for _, p := range slices.Backward(c.processes) {
+		p.Stop()
+		if p.Err() != nil {
+			c.t.Error(p.Err())
+		}
+	}
+	c.http.CloseIdleConnections()
+	if len(c.violations) == 0 {
+		return
+	}
+	for _, v := range c.violations[:min(20, len(c.violations))] {
+		c.t.Error(v)
+	}
+	all := c.processes
+	for _, d := range c.directors {
+		all = append(all, d.all...)
+	}
+	dir, err := os.MkdirTemp("", "torikumi-chaos-")
+	if err != nil {
+		c.t.Error(err)
+	}
+	for _, p := range all {
+		name := filepath.Join(dir, fmt.Sprintf("%s-%d.log", p.name, p.cmd.Process.Pid))
+		if err := os.WriteFile(name, []byte(p.out.String()), 0o600); err != nil {
+			c.t.Error(err)
+		}
+	}
+	c.t.Logf("the logs are in %s", dir)
+	c.t.Errorf("%d violations; again: make chaos SEED=%d", len(c.violations), c.seed)
+}
+
+// wait waits, and reports whether the run goes on.
+func (c *chaos) wait(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}
+
+// some is a duration by chance, in ms.
+func (c *chaos) some(from, to int) time.Duration {
+	c.luck.Lock()
+	defer c.luck.Unlock()
+	return time.Duration(from+c.dice.IntN(to-from)) * time.Millisecond
+}
+
+// chance is what happens at a point by chance, mostly nothing.
+func (c *chaos) chance(point string) kind {
+	c.luck.Lock()
+	defer c.luck.Unlock()
+	if !c.faulty {
+		return ""
+	}
+	roll := c.dice.IntN(1000)
+	for _, o := range odds[point] {
+		if roll -= o.of; roll < 0 {
+			return o.kind
+		}
+	}
+	return ""
+}
+
+func (c *chaos) setFaulty(faulty bool) {
+	c.luck.Lock()
+	defer c.luck.Unlock()
+	c.faulty = faulty
+}
+
+// come lets one player come.
+func (c *chaos) come(mayCancel bool) {
+	c.next++
+	p := c.newPlayer(c.next)
+	if !mayCancel {
+		p.cancels = 0
+	}
+	c.players.Go(p.play)
+}
+
+// run plays the rounds, and then waits until no game server is left over.
+func (c *chaos) run(rounds []round, matches int) {
+	c.work.Go(c.watchFleet)
+	var left []*fault
+	for i := 0; i < len(rounds) || len(left) > 0 && i < len(rounds)+retries; i++ {
+		r := rounds[min(i, len(rounds)-1)]
+		if r.number = i + 1; i >= len(rounds) {
+			r.points = make([][]*fault, directors)
+		}
+		r.points[i%directors] = append(r.points[i%directors], left...)
+		c.t.Log(r)
+		left = c.round(r, max(matches*(i+1)/len(rounds)-c.matches(), 20))
+		if c.isBroken() {
+			return
+		}
+	}
+	if len(left) > 0 {
+		c.violated("coverage", "no director came to %v", left)
+	}
+	c.t.Logf("%d matches of %d players, %d servers, %d calls; all faults are over after %v", c.matches(), c.next, len(c.servers), len(c.operations), time.Since(c.begin))
+	eventually.Within(c.t, 2*limit, "no game server is allocated any more", func() error {
+		n, err := c.look(c.ctx)
+		if err == nil && n > 0 && !c.isBroken() {
+			err = fmt.Errorf("%d are", n)
+		}
+		return err
+	})
+	if n := c.matches(); n < matches {
+		c.violated("coverage", "%d matches were played, not %d", n, matches)
+	}
+	c.audit()
+}
+
+func (c *chaos) isBroken() bool {
+	select {
+	case <-c.broken:
+		return true
+	default:
+		return false
+	}
+}
+
+// round plays one with so many matches, or more, and returns the points that no director
+// came to.
+func (c *chaos) round(r round, matches int) []*fault {
+	c.setFaulty(true)
+	for i, d := range c.directors {
+		d.arm(r.points[i])
+	}
+	c.work.Go(func() {
+		if c.wait(r.killAt) {
+			c.t.Logf("director %d: killed by chance", r.killed)
+			c.directors[r.killed].kill()
+		}
+	})
+	begin, redisDone := time.Now(), false
+	for n := 0.; !c.isBroken(); {
+		due, rate := time.Since(begin).Seconds(), 2.2*float64(matches)/arriving.Seconds() // some cancel
+		if begun := arriving.Seconds(); due > begun {
+			due = begun + (due-begun)/8 // only so that directors get to their points
+		}
+		for ; n < due*rate; n++ {
+			c.come(true)
+		}
+		if !redisDone && time.Since(begin) > r.redisAt {
+			c.restartRedis(r)
+			redisDone = true
+		}
+		points := 0
+		for _, d := range c.directors {
+			points += len(d.left())
+		}
+		if time.Since(begin) > arriving && redisDone && (points == 0 || time.Since(begin) > reach) {
+			break
+		}
+		c.wait(20 * time.Millisecond)
+	}
+	return c.heal(r)
+}
+
+// heal ends all faults, and waits until everybody has an answer.
+func (c *chaos) heal(r round) (left []*fault) {
+	for _, d := range c.directors {
+		left = append(left, d.disarm()...)
+	}
+	c.setFaulty(false)
+	eventually.True(c.t, "all faults are over, and all directors run", func() bool {
+		over := c.ongoing.Load() == 0 && !slices.ContainsFunc(c.directors, func(d *chaosDirector) bool { return !d.up() })
+		return c.isBroken() || over
+	})
+	c.drain(r)
+	return left
+}
+
+// restartRedis kills Redis and starts it again. If it comes back empty, those who wait
+// are told at once.
+func (c *chaos) restartRedis(r round) {
+	c.redis.Kill()
+	lost := c.whoWaits()
+	c.wait(r.redisFor)
+	if r.wipe {
+		c.redis.Wipe()
+	}
+	c.redis.Run()
+	if !r.wipe {
+		return
+	}
+	back := time.Now()
+	waits := func() int {
+		now, n := c.whoWaits(), 0
+		for player, ticket := range lost {
+			if now[player] == ticket {
+				n++
+			}
+		}
+		return n
+	}
+	c.work.Go(func() {
+		for waits() > 0 && time.Since(back) < stranded && c.wait(20*time.Millisecond) {
+		}
+		if n := waits(); n > 0 && c.ctx.Err() == nil {
+			c.violated("not told", "%d of %d players were not told in %v that Redis has lost their tickets", n, len(lost), stranded)
+		}
+		c.t.Logf("%d players were told after %v that Redis has lost their tickets", len(lost), time.Since(back).Round(time.Millisecond))
+	})
+}
+
+// drain waits until nobody waits any more. Who has waited from the last fault on, and
+// still does when others who came later were served, is stranded.
+func (c *chaos) drain(r round) {
+	healed, old := time.Now(), c.whoWaits()
+	alone, probes := time.Time{}, 0
+	for !c.isBroken() {
+		waiting := c.whoWaits()
+		if len(waiting) == 0 {
+			break
+		}
+		if len(waiting) > 1 {
+			alone = time.Time{}
+		} else if alone.IsZero() {
+			alone = time.Now()
+		}
+		if !alone.IsZero() && time.Since(alone) > 300*time.Millisecond {
+			c.come(false)
+			alone = time.Time{}
+		}
+		maps.DeleteFunc(old, func(player, ticket string) bool { return waiting[player] != ticket })
+		if len(old) > 0 && time.Since(healed) > stranded {
+			if probes == 3 {
+				c.violated("stranded", "%v wait for %v after the last fault, while others who came later play", old, time.Since(healed).Round(time.Millisecond))
+				break
+			}
+			c.probe(old)
+			probes++
+		}
+		c.wait(20 * time.Millisecond)
+	}
+	c.t.Logf("round %d: %d matches; nobody waits %v after the last fault", r.number, c.matches(), time.Since(healed).Round(time.Millisecond))
+}
+
+// probe lets two more players come, and waits until they play, or nobody of the old ones
+// waits: on a slow machine that takes its time.
+func (c *chaos) probe(old map[string]string) {
+	before := c.matches()
+	c.come(false)
+	c.come(false)
+	for begin := time.Now(); c.matches() == before && !c.isBroken(); c.wait(20 * time.Millisecond) {
+		if time.Since(begin) > limit {
+			c.violated("stranded", "%v wait, and nobody plays any more", old)
+		}
+	}
+}
