@@ -34,7 +34,7 @@ func (t *task) join(ctx context.Context, id string, d *torikumiv1.BackfillDetail
 	case err != nil:
 		return false, err
 	}
-	return t.assign(ctx, id, d)
+	return t.assign(ctx, id, before, d)
 }
 
 // letGo lets those who would have joined search on.
@@ -43,8 +43,9 @@ func (t *task) letGo(ctx context.Context, id string, d *torikumiv1.BackfillDetai
 	return t.update(ctx, id, t.ask())
 }
 
-// assign acknowledges the backfill, by which Open Match assigns those who join.
-func (t *task) assign(ctx context.Context, id string, d *torikumiv1.BackfillDetails) (bool, error) {
+// assign acknowledges the backfill, by which Open Match assigns those who join. Before is
+// the roster without them.
+func (t *task) assign(ctx context.Context, id string, before *torikumiv1.Roster, d *torikumiv1.BackfillDetails) (bool, error) {
 	a, details, err := t.place(ctx)
 	if err != nil {
 		return false, err
@@ -63,6 +64,7 @@ func (t *task) assign(ctx context.Context, id string, d *torikumiv1.BackfillDeta
 		return false, t.remove(ctx, id)
 	case broken:
 		t.log.Warn("backfill cannot be acknowledged any more", "backfill", id, "error", err)
+		t.roster = before // nobody was assigned
 		return false, t.remove(ctx, id)
 	case unanswered:
 		return false, err

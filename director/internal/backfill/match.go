@@ -88,6 +88,9 @@ func (t *task) found(ctx context.Context, id string) error {
 	if err != nil || d == nil {
 		return err
 	}
-	_, err = t.join(ctx, id, d)
+	joined, err := t.join(ctx, id, d)
+	if err == nil && !joined {
+		return t.write(ctx, "") // who was let in for nothing goes
+	}
 	return err
 }

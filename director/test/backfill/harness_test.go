@@ -39,12 +39,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rules are those of the queue "duel": two teams of up to two whose skill lies close
-// together.
+// together. Who searches in these tests finds no match without one who plays.
 const rules = `{
   "name": "duel", "ruleLanguageVersion": "1.0",
-  "playerAttributes": [{"name": "skill", "type": "number", "default": 1000}],
+  "playerAttributes": [{"name": "skill", "type": "number", "default": 1000}, {"name": "first", "type": "number", "default": 0}],
   "teams": [{"name": "red", "minPlayers": 1, "maxPlayers": 2}, {"name": "blue", "minPlayers": 1, "maxPlayers": 2}],
-  "rules": [{"name": "Close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100}]
+  "rules": [{"name": "First", "type": "comparison", "measurements": ["max(flatten(teams[*].players.attributes[first]))"], "referenceValue": 1, "operation": "="},
+    {"name": "Close", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100}]
 }`
 
 // fixed is a queues.Source that does not change.
@@ -171,7 +172,9 @@ func (h *harness) match(name string, teams map[string][]string) string {
 		t := &torikumiv1.Team{Name: team}
 		for _, p := range teams[team] {
 			t.Members = append(t.Members, &torikumiv1.TeamMember{PlayerId: p, TicketId: "first ticket of " + p})
-			players.Players = append(players.Players, skilled(p, 1000))
+			player := skilled(p, 1000)
+			player.Attributes["first"] = &torikumiv1.Attribute{Value: &torikumiv1.Attribute_Number{Number: 1}}
+			players.Players = append(players.Players, player)
 		}
 		r.Teams = append(r.Teams, t)
 	}
@@ -283,6 +286,26 @@ func (h *harness) members(name string) []string {
 		}
 	}
 	slices.Sort(all)
+	return all
+}
+
+// present are those on the roster whom the gate names: who was found and does not come
+// has lost the place after a while.
+func (h *harness) present(name string) []string {
+	h.Helper()
+	var all []string
+	for _, t := range h.roster(name).GetTeams() {
+		for _, m := range t.GetMembers() {
+			late := m.GetJoinTime() != nil && time.Since(m.GetJoinTime().AsTime()) > 1500*time.Millisecond
+			if late {
+				server, _ := h.assignedTo(m.GetTicketId())
+				late = server == ""
+			}
+			if !late {
+				all = append(all, m.GetPlayerId())
+			}
+		}
+	}
 	return all
 }
 
@@ -404,6 +427,27 @@ func (f *fleet) annotate(s servers.Server, set map[string]string) (servers.Serve
 	f.servers[s.Name] = now
 	now.Annotations = maps.Clone(now.Annotations)
 	return now, nil
+}
+
+// rename gives a server another match.
+func (h *harness) rename(name, label string) {
+	s := h.fleet.get(name)
+	s.Labels = map[string]string{contract.MatchLabel: label}
+	h.fleet.put(s)
+}
+
+// change changes the roster of a server.
+func (h *harness) change(name string, change func(*torikumiv1.Roster)) {
+	h.Helper()
+	r := h.roster(name)
+	change(r)
+	text, err := contract.EncodeRoster(r)
+	if err != nil {
+		h.Fatal(err)
+	}
+	s := h.fleet.get(name)
+	s.Annotations[contract.RosterAnnotation] = text
+	h.fleet.put(s)
 }
 
 // touch changes a server as somebody else would.
