@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -213,7 +214,7 @@ func TestTwoDirectors(t *testing.T) {
 	l.mu.Lock()
 	args := l.args[suite.Director]
 	l.mu.Unlock()
-	second, err := run(ctx, suite.Director, args)
+	second, err := run(ctx, suite.Director, append(slices.Clone(args), "--gate-listen=127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestWholePath(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Setenv("TMPDIR", t.TempDir())
 	logs := new(output)
-	r := play(t, demo.Options{Players: 24, Seed: 7, Suite: quiet(suite.InProcess{}, logs)})
+	r := play(t, demo.Options{Players: 24, Seed: 7, Refill: true, Suite: quiet(suite.InProcess{}, logs)})
 	if r.Players != 24 {
 		t.Errorf("%d players", r.Players)
 	}

@@ -17,7 +17,8 @@ import (
 // the director stamped on the server, and what players saw.
 type match struct {
 	server   string
-	expected map[string]string // player -> team, as on the roster
+	roster   string            // as it was last
+	expected map[string]string // player -> team, as on the roster at any time
 	admitted map[string]string // player -> team, as the server said
 	gone     bool
 }
@@ -78,13 +79,16 @@ func (a *audit) observe(e miniagones.Event) {
 		if m.expected == nil {
 			m.server = e.Server.Name
 			m.expected = make(map[string]string)
-			roster, err := contract.DecodeRoster(e.Server.Annotations[contract.RosterAnnotation])
+		} else if m.server != e.Server.Name {
+			a.wrong = append(a.wrong, fmt.Errorf("match %s has two servers, %s and %s", id, m.server, e.Server.Name))
+		}
+		if text := e.Server.Annotations[contract.RosterAnnotation]; text != m.roster || m.roster == "" {
+			m.roster = text
+			roster, err := contract.DecodeRoster(text)
 			if err != nil {
 				a.wrong = append(a.wrong, fmt.Errorf("server %s: %w", e.Server.Name, err))
 			}
 			record(m.expected, roster)
-		} else if m.server != e.Server.Name {
-			a.wrong = append(a.wrong, fmt.Errorf("match %s has two servers, %s and %s", id, m.server, e.Server.Name))
 		}
 		m.gone = m.gone || e.Gone
 	})
@@ -98,14 +102,21 @@ func record(players map[string]string, roster *torikumiv1.Roster) {
 	}
 }
 
-// admit records that a server has let a player in.
-func (a *audit) admit(player, team, id string, wait time.Duration) {
+// enter records that a server has let a player in.
+func (a *audit) enter(player, team, id string) {
 	a.update(func() {
 		m := a.match(id)
 		if _, twice := m.admitted[player]; twice {
 			a.wrong = append(a.wrong, fmt.Errorf("player %s was admitted twice to match %s", player, id))
 		}
 		m.admitted[player] = team
+	})
+}
+
+// admit records that a server has let one of those in who are to play.
+func (a *audit) admit(player, team, id string, wait time.Duration) {
+	a.enter(player, team, id)
+	a.update(func() {
 		a.admitted++
 		a.playing++
 		a.searching--

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ type Options struct {
 	// Suite says how to run the suite; Run sets what the demo needs. The players
 	// are spread over all of its queues.
 	Suite suite.Options
+	// Refill plays another match, in a queue of its own beside the built-in ones, that
+	// loses a player and gets a new one. Not with Suite.Queues.
+	Refill bool
 	// Progress gets a line a second.
 	Progress io.Writer
 }
@@ -40,6 +44,9 @@ func (o *Options) Validate() error {
 	set, err := queues.Load(o.Suite.Queues)
 	if err != nil {
 		err = fmt.Errorf("--queues: %w", err)
+	}
+	if o.Refill && o.Suite.Queues != "" {
+		err = errors.Join(err, errors.New("Refill: must not be set with Suite.Queues"))
 	}
 	if o.Players < 2 || o.Players > MaxPlayers {
 		return errors.Join(err, config.Invalid("players", fmt.Sprintf("must be from 2 to %d", MaxPlayers), o.Players))
@@ -65,12 +72,15 @@ type Result struct {
 	Players  int `json:"players"`
 	Admitted int `json:"admitted"`
 	// Intruders tried to get in, Refused were refused for the right reason.
-	Intruders       int     `json:"intruders"`
-	Refused         int     `json:"refused"`
-	Matches         int     `json:"matches"`
-	ServersRecycled int     `json:"servers_recycled"`
-	WaitP50         float64 `json:"wait_p50_ms"`
-	WaitP95         float64 `json:"wait_p95_ms"`
+	Intruders       int `json:"intruders"`
+	Refused         int `json:"refused"`
+	Matches         int `json:"matches"`
+	ServersRecycled int `json:"servers_recycled"`
+	// RefillSeconds is how long a match that a player had left was without another; zero
+	// without Options.Refill.
+	RefillSeconds float64 `json:"refill_s"`
+	WaitP50       float64 `json:"wait_p50_ms"`
+	WaitP95       float64 `json:"wait_p95_ms"`
 
 	// Elapsed is the time from the first player to the last recycled server,
 	// Started that which the suite took to be ready.
@@ -81,9 +91,10 @@ type Result struct {
 }
 
 type demo struct {
-	access *access
-	audit  *audit
-	forger *forger
+	refilled time.Duration // after the leaving
+	access   *access
+	audit    *audit
+	forger   *forger
 }
 
 // How many servers wait for a match, and how many there may be.
@@ -102,6 +113,16 @@ func Run(ctx context.Context, o Options) (_ Result, err error) {
 	tickets, err := o.tickets(set)
 	if err != nil {
 		return Result{}, err
+	}
+	if o.Refill {
+		var dir string
+		if dir, err = os.MkdirTemp("", "torikumi-demo-"); err != nil {
+			return Result{}, fmt.Errorf("make a directory for queues: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		if o.Suite.Queues, err = writeQueues(dir); err != nil {
+			return Result{}, fmt.Errorf("write the queues: %w", err)
+		}
 	}
 	begin := time.Now()
 	o.Suite.Ready, o.Suite.Max = readyServers, maxServers
@@ -155,6 +176,16 @@ func (d *demo) run(ctx context.Context, o Options, s *suite.Suite, tickets []tic
 	for _, lane := range lanes(tickets) {
 		players.Go(func() { d.playLane(ctx, lane, &players) })
 	}
+	if o.Refill {
+		players.Go(func() {
+			var err error
+			if d.refilled, err = d.refill(ctx); err != nil {
+				d.audit.failf("the match that is filled up: %w", err)
+				return
+			}
+			fmt.Fprintf(o.Progress, "A player has left a match, and another has come in their place after %.1f s.\n", d.refilled.Seconds())
+		})
+	}
 	players.Wait()
 	if err := d.audit.waitRecycled(ctx); err != nil {
 		d.audit.failf("waiting for the servers to be recycled: %w", err)
@@ -182,6 +213,9 @@ func (d *demo) result(o Options, tickets []ticket, elapsed time.Duration) Result
 	}
 	if r.Matches == 0 {
 		r.Err = errors.Join(r.Err, errors.New("there was no match"))
+	}
+	if r.RefillSeconds = d.refilled.Seconds(); o.Refill && d.refilled == 0 {
+		r.Err = errors.Join(r.Err, errors.New("no match was filled up"))
 	}
 	r.OK = r.Err == nil
 	ms := func(w time.Duration) float64 { return float64(w.Microseconds()) / 1000 }
@@ -221,6 +255,9 @@ func (r Result) Summary(w io.Writer) {
 	row("players", "%d of %d admitted to the server of their match", r.Admitted, r.Players)
 	row("intruders", "%d of %d refused", r.Refused, r.Intruders)
 	row("matches", "%d", r.Matches)
+	if r.RefillSeconds > 0 {
+		row("filled up", "a match that a player has left, after %.1f s; the place is kept for 10 s", r.RefillSeconds)
+	}
 	row("servers recycled", "%d of %d", r.ServersRecycled, r.Matches)
 	row("Play to playing", "%.0f ms (p50), %.0f ms (p95)", r.WaitP50, r.WaitP95)
 	row("time", "%.1f s, and %.1f s to start", r.Elapsed.Seconds(), r.Started.Seconds())

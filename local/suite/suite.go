@@ -144,6 +144,8 @@ type Suite struct {
 	failed    chan error
 
 	issuerAddr, allocator string
+	// gatesAddr is where the director serves gates.
+	gatesAddr string
 }
 
 // Start starts everything and returns when all services listen and a game
@@ -289,16 +291,42 @@ func (s *Suite) openFleet(ctx context.Context) error {
 }
 
 func (s *Suite) startDirector(ctx context.Context) error {
+	var err error
+	for range addressTries {
+		if s.gatesAddr, err = freeAddress(); err != nil {
+			return err
+		}
+		if err = s.launch(ctx, Director, s.directorArgs()...); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// addressTries is how often a free address is chosen of which a service does not tell what it
+// got: somebody else may take it first.
+const addressTries = 3
+
+// freeAddress is one on loopback that nobody listens on.
+func freeAddress() (string, error) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return lis.Addr().String(), lis.Close()
+}
+
+func (s *Suite) directorArgs() []string {
 	om := s.openMatch()
 	args := []string{
 		"--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--open-match=" + om.Backend, "--open-match-frontend=" + om.Frontend,
 		"--matchfunction=" + s.matchFunction(), "--allocator=" + s.allocator, "--allocator-insecure",
-		"--gameservers=" + s.allocator,
+		"--gameservers=" + s.allocator, "--gate-listen=" + s.gatesAddr, "--gate-insecure",
 	}
 	if s.opts.Queues != "" {
 		args = append(args, "--queues="+s.opts.Queues)
 	}
-	return s.launch(ctx, Director, args...)
+	return args
 }
 
 func (s *Suite) startFrontend(ctx context.Context) error {
@@ -400,6 +428,10 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 	cfg.NoShowTimeout = cmp.Or(s.opts.NoShowTimeout, cfg.NoShowTimeout)
 	cfg.EmptyTimeout = cmp.Or(s.opts.EmptyTimeout, cfg.EmptyTimeout)
 	cfg.LongestMatch = cmp.Or(s.opts.LongestMatch, cfg.LongestMatch)
+	cfg.Director, cfg.DirectorInsecure, cfg.DirectorTokenFile = s.gatesAddr, true, filepath.Join(s.dir, spec.Name+".token")
+	if err := os.WriteFile(cfg.DirectorTokenFile, []byte(spec.GateToken), 0o600); err != nil {
+		return nil, nil, fmt.Errorf("write the token of the gate of %s: %w", spec.Name, err)
+	}
 	_, port, err := net.SplitHostPort(spec.SDKGRPC)
 	if err != nil {
 		return nil, nil, err
@@ -413,7 +445,7 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 	}
 	stop = func() {
 		inst.Stop()
-		if leftover, err := filepath.Glob(cfg.Journal + "*"); err == nil {
+		if leftover, err := filepath.Glob(filepath.Join(s.dir, spec.Name+".*")); err == nil {
 			for _, path := range leftover {
 				_ = os.Remove(path) // with the whole directory at the latest
 			}

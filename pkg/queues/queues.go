@@ -5,6 +5,7 @@
 package queues
 
 import (
+	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -103,6 +104,9 @@ func Default() *Set {
 	}
 	return s
 }
+
+// DefaultFile returns the content of the queues.yaml of Default.
+func DefaultFile() []byte { return bytes.Clone(defaultYAML) }
 
 // Load reads a file and the rule sets beside it, or returns Default when path
 // is empty.

@@ -112,6 +112,7 @@ func runDemo(ctx context.Context, p service.Process) int {
 			EvaluatorListen: cfg.EvaluatorListen,
 		}
 	}
+	o.Refill = cfg.Queues == "" && cfg.OpenMatch == ""
 	if cfg.JSON {
 		o.Progress = p.Stderr
 	}
