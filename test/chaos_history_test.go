@@ -182,9 +182,12 @@ func (c *chaos) look(ctx context.Context) (int, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	allocated := 0
+	allocated, ready := 0, int64(0)
 	for _, s := range resp.GetGameServers() {
 		match := s.GetLabels()[contract.MatchLabel]
+		if s.GetState() == agones.Ready {
+			ready++
+		}
 		if s.GetState() != agones.Allocated || match == "" {
 			continue
 		}
@@ -204,6 +207,7 @@ func (c *chaos) look(ctx context.Context) (int, error) {
 			c.violate("leaked server", "%s is allocated for match %s for %v, and nobody was sent there", seen.name, match, limit)
 		}
 	}
+	c.ready.Store(ready)
 	return allocated, nil
 }
 

@@ -131,6 +131,8 @@ type chaos struct {
 
 	// ongoing counts the faults that are not over.
 	ongoing atomic.Int64
+	// ready counts the game servers that are.
+	ready atomic.Int64
 	// work is what faults have begun, players are those who play.
 	work, players sync.WaitGroup
 	next          int // players so far
@@ -170,7 +172,7 @@ func newChaos(t *testing.T, seed uint64, mayLose bool) *chaos {
 		c.frontends = append(c.frontends, "http://"+f.HTTP)
 		joinKeys = "http://" + f.HTTP + token.JWKSPath
 	}
-	fleet := c.start("miniagones", "--ready=16", "--max=400", fmt.Sprintf("--game-server=%s --issuer=%s --jwks-url=%s --no-show-timeout=%v --empty-timeout=1s --log-level=error",
+	fleet := c.start("miniagones", "--ready=24", "--max=400", fmt.Sprintf("--game-server=%s --issuer=%s --jwks-url=%s --no-show-timeout=%v --empty-timeout=1s --log-level=error",
 		program("pod"), suite.Issuer, joinKeys, noShow))
 	conn, err := rpc.Dial(fleet.GRPC)
 	if err != nil {
@@ -403,7 +405,7 @@ func (c *chaos) round(r round, matches int) []*fault {
 		if time.Since(begin) > arriving && redisDone && (points == 0 || time.Since(begin) > reach) {
 			break
 		}
-		c.wait(20 * time.Millisecond)
+		c.wait(tick)
 	}
 	return c.heal(r)
 }
@@ -446,7 +448,7 @@ func (c *chaos) restartRedis(r round) {
 		return n
 	}
 	c.work.Go(func() {
-		for waits() > 0 && time.Since(back) < stranded && c.wait(20*time.Millisecond) {
+		for waits() > 0 && time.Since(back) < stranded && c.wait(tick) {
 		}
 		if n := waits(); n > 0 && c.ctx.Err() == nil {
 			c.violated("not told", "%d of %d players were not told in %v that Redis has lost their tickets", n, len(lost), stranded)
@@ -455,27 +457,33 @@ func (c *chaos) restartRedis(r round) {
 	})
 }
 
-// drain waits until nobody waits any more. Who has waited from the last fault on, and
-// still does when others who came later were served, is stranded.
+// drain waits until nobody waits any more. Somebody is stranded who has waited for too
+// long after the last fault, and still does while others who came later are served:
+// time without a game server that is Ready does not count, nor does a machine that is
+// slow with all.
 func (c *chaos) drain(r round) {
 	healed, old := time.Now(), c.whoWaits()
-	alone, probes := time.Time{}, 0
-	for !c.isBroken() {
+	var waited, alone time.Duration
+	for probes := 0; !c.isBroken(); {
 		waiting := c.whoWaits()
+		before := len(old)
+		maps.DeleteFunc(old, func(player, ticket string) bool { return waiting[player] != ticket })
 		if len(waiting) == 0 {
 			break
 		}
-		if len(waiting) > 1 {
-			alone = time.Time{}
-		} else if alone.IsZero() {
-			alone = time.Now()
-		}
-		if !alone.IsZero() && time.Since(alone) > 300*time.Millisecond {
+		if alone += tick; len(waiting) > 1 {
+			alone = 0
+		} else if alone > 300*time.Millisecond {
 			c.come(false)
-			alone = time.Time{}
+			alone = 0
 		}
-		maps.DeleteFunc(old, func(player, ticket string) bool { return waiting[player] != ticket })
-		if len(old) > 0 && time.Since(healed) > stranded {
+		if c.ready.Load() > 0 {
+			waited += tick
+		}
+		if len(old) > 0 && waited > stranded {
+			if len(old) < before {
+				probes = 0
+			}
 			if probes == 3 {
 				c.violated("stranded", "%v wait for %v after the last fault, while others who came later play", old, time.Since(healed).Round(time.Millisecond))
 				break
@@ -483,19 +491,28 @@ func (c *chaos) drain(r round) {
 			c.probe(old)
 			probes++
 		}
-		c.wait(20 * time.Millisecond)
+		c.wait(tick)
 	}
 	c.t.Logf("round %d: %d matches; nobody waits %v after the last fault", r.number, c.matches(), time.Since(healed).Round(time.Millisecond))
 }
 
-// probe lets two more players come, and waits until they play, or nobody of the old ones
-// waits: on a slow machine that takes its time.
+// tick is the time between two looks.
+const tick = 20 * time.Millisecond
+
+// probe lets two more players come when there are game servers for them, and waits until
+// they play.
 func (c *chaos) probe(old map[string]string) {
-	before := c.matches()
+	for c.ready.Load() < 4 && !c.isBroken() {
+		c.wait(tick)
+	}
+	matches := c.matches()
 	c.come(false)
 	c.come(false)
-	for begin := time.Now(); c.matches() == before && !c.isBroken(); c.wait(20 * time.Millisecond) {
-		if time.Since(begin) > limit {
+	for waited := time.Duration(0); c.matches() == matches && !c.isBroken(); c.wait(tick) {
+		if c.ready.Load() > 0 {
+			waited += tick
+		}
+		if waited > limit {
 			c.violated("stranded", "%v wait, and nobody plays any more", old)
 		}
 	}
