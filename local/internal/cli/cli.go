@@ -112,7 +112,7 @@ func runDemo(ctx context.Context, p service.Process) int {
 			EvaluatorListen: cfg.EvaluatorListen,
 		}
 	}
-	o.Refill = cfg.Queues == "" && cfg.OpenMatch == ""
+	o.Refill = cfg.Queues == ""
 	if cfg.JSON {
 		o.Progress = p.Stderr
 	}
