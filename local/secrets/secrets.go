@@ -30,6 +30,7 @@ import (
 const (
 	Suite  = "torikumi"
 	Agones = "agones-system"
+	Games  = "games"
 )
 
 // Names of the Secrets.
@@ -39,6 +40,8 @@ const (
 	AllocatorTLS      = "allocator-tls"
 	AllocatorTLSCA    = "allocator-tls-ca"
 	AllocatorClientCA = "allocator-client-ca"
+	DirectorGates     = "director-gates"
+	DirectorGatesCA   = "director-gates-ca"
 )
 
 // allocatorHosts are the names by which the allocator is called. Agones's own
@@ -61,7 +64,7 @@ func Make(alg token.Algorithm, now time.Time, validity time.Duration) ([]Secret,
 	if err != nil {
 		return nil, err
 	}
-	ca, err := newAuthority(now, validity)
+	ca, err := newAuthority("torikumi allocation", now, validity)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +82,26 @@ func Make(alg token.Algorithm, now time.Time, validity time.Duration) ([]Secret,
 		{Agones, AllocatorTLS, "kubernetes.io/tls", map[string][]byte{"tls.crt": server.cert, "tls.key": server.key}},
 		{Agones, AllocatorTLSCA, "Opaque", map[string][]byte{"tls-ca.crt": ca.pem}},
 		{Agones, AllocatorClientCA, "Opaque", map[string][]byte{"client-ca.crt": ca.pem}},
+	}, nil
+}
+
+// directorHosts are the names by which gates call directors.
+var directorHosts = []string{"director.torikumi.svc", "director.torikumi.svc.cluster.local", "director.torikumi"}
+
+// MakeGates makes the certificate by which gates know directors, and its authority for
+// the gates, each time anew.
+func MakeGates(now time.Time, validity time.Duration) ([]Secret, error) {
+	ca, err := newAuthority("torikumi directors for gates", now, validity)
+	if err != nil {
+		return nil, err
+	}
+	server, err := ca.issue("torikumi-director", x509.ExtKeyUsageServerAuth, directorHosts)
+	if err != nil {
+		return nil, err
+	}
+	return []Secret{
+		{Suite, DirectorGates, "kubernetes.io/tls", map[string][]byte{"tls.crt": server.cert, "tls.key": server.key}},
+		{Games, DirectorGatesCA, "Opaque", map[string][]byte{"ca.crt": ca.pem}},
 	}, nil
 }
 
@@ -135,13 +158,13 @@ type authority struct {
 	from, to time.Time
 }
 
-func newAuthority(now time.Time, validity time.Duration) (*authority, error) {
+func newAuthority(name string, now time.Time, validity time.Duration) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	a := &authority{key: key, from: now.Add(-time.Hour), to: now.Add(validity)}
-	template := a.template("torikumi allocation")
+	template := a.template(name)
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

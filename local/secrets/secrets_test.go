@@ -106,6 +106,25 @@ func TestMutualTLS(t *testing.T) {
 	}
 }
 
+// A gate that has the authority knows a director by the name in the manifests, and by no
+// other.
+func TestGatesTLS(t *testing.T) {
+	list, err := secrets.MakeGates(time.Now(), time.Hour)
+	if err != nil || len(list) != 2 || list[0].Namespace != "torikumi" || list[1].Namespace != "games" {
+		t.Fatal(list, err)
+	}
+	leaf := keyPair(t, list[0]).Leaf
+	for name, good := range map[string]bool{"director.torikumi.svc": true, "agones-allocator.agones-system.svc": false} {
+		o := x509.VerifyOptions{DNSName: name, Roots: pool(t, list[1].Data["ca.crt"])}
+		if _, err := leaf.Verify(o); (err == nil) != good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool(t, makeAll(t, token.ES256)["torikumi/allocator-client"].Data["ca.crt"])}); err == nil {
+		t.Error("another authority is as good")
+	}
+}
+
 func TestManifest(t *testing.T) {
 	list, err := secrets.Make(token.ES256, time.Now(), time.Hour)
 	if err != nil {

@@ -24,7 +24,7 @@ var Edges = []Edge{
 	{"frontend", "redis", 6379}, {"director", "redis", 6379}, {"open-match-query", "redis", 6379}, {"open-match-synchronizer", "redis", 6379},
 	{"director", "agones-allocator", 8443}, {"director", "miniagones", 8443}, {"director", "apiserver", 6443},
 	{"apiserver", "miniagones", 8445}, {"miniagones", "apiserver", 6443},
-	{"games", "frontend", 8080}, {"games", "apiserver", 6443},
+	{"games", "frontend", 8080}, {"games", "apiserver", 6443}, {"games", "director", 50521},
 	// Metrics.
 	{"prometheus", "frontend", 8082}, {"prometheus", "matchfunction", 51502}, {"prometheus", "evaluator", 51508},
 	{"prometheus", "director", 51520}, {"prometheus", "minimatch", 51504}, {"prometheus", "failover", 51550}, {"prometheus", "miniagones", 8444},

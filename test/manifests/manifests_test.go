@@ -196,7 +196,7 @@ func TestNetwork(t *testing.T) {
 				return slices.ContainsFunc(n.Endpoints, func(e manifests.Endpoint) bool { return e.Name == name })
 			}
 			for _, e := range manifests.Edges {
-				optional := e.From == "prometheus" || e.To == "issuer" || e.Port == 8443
+				optional := e.From == "prometheus" || e.To == "issuer" || e.Port == 8443 || e.Port == 50521
 				if there(e.From) && there(e.To) && !optional && !slices.Contains(edges, e) {
 					t.Errorf("%s is in the table, and closed", e)
 				}

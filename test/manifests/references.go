@@ -17,6 +17,8 @@ var Documented = map[string]bool{
 	"torikumi Secret/frontend-join-keys": true,
 	"torikumi Secret/allocator-client":   true,
 	"torikumi Secret/frontend-tls":       true,
+	"torikumi Secret/director-gates":     true,
+	"games Secret/director-gates-ca":     true,
 }
 
 // builtIn are the priority classes of Kubernetes.
