@@ -27,6 +27,15 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	filling := filepath.Join(t.TempDir(), "queues.yaml")
+	for path, text := range map[string]string{
+		filling: "queues: [{name: duel, rule_set: duel.json, backfill: {}}]\n",
+		filepath.Join(filepath.Dir(filling), "duel.json"): duelRules,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	program := director.Program{Kubernetes: kubernetes.API{}}
 	for _, c := range []struct {
 		args string
@@ -61,6 +70,12 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		{"--allocator-insecure --matchfunction=nowhere", []string{"--matchfunction: must be host:port"}},
 		{"--allocator-insecure --open-match= --open-match-frontend=:1 --gameservers=a:0 --allocator=x:99999",
 			[]string{"--open-match-frontend", "--gameservers", "--allocator"}},
+		{"--allocator-insecure --gate-cert=c --gate-key=k --gate-insecure", []string{"--gate-cert: must not be given without --gate-listen", "--gate-key: must not", "--gate-insecure: must not be given without --gate-listen"}},
+		{"--allocator-insecure --gate-listen=:1", []string{"--gate-cert: required", "--gate-key: required", "--gameservers: required", "--open-match-frontend: required"}},
+		{"--allocator-insecure --gate-listen=nowhere --gate-insecure", []string{"--gate-listen: must be host:port"}},
+		{"--allocator-insecure --gameservers=a:1 --open-match-frontend=a:1 --gate-listen=:1 --gate-insecure --gate-key=k", []string{"--gate-key: must not be given together with --gate-insecure"}},
+		{"--allocator-insecure --gameservers=a:1 --open-match-frontend=a:1 --gate-listen=127.0.0.1:0 --gate-cert=no.file --gate-key=no.file", []string{"--gate-cert, --gate-key: ", "no.file"}},
+		{"--allocator-insecure --queues=" + filling, []string{"--queues: queues[0].backfill: must not be there without --gate-listen"}},
 		{"--allocator-insecure --namespace=", []string{"--namespace: required"}},
 		{"--allocator-insecure --queues=" + bad, []string{"--queues", "at least one"}},
 		{"--allocator-insecure --queues=" + ruled, []string{"--queues", "queues[0].rule_set: duel.json: line 1, column 41: teams: ",

@@ -49,6 +49,9 @@ type harness struct {
 	// proposed counts how often each match was sent.
 	proposed map[string]int
 
+	// backfills are Open Match's.
+	backfills map[string]*openmatch.Backfill
+
 	servers map[string]*torikumiv1.GameServerInfo
 	next    int
 	// stamped holds, for each match label, the servers ever allocated for it.
@@ -75,8 +78,9 @@ func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{
 		tickets: make(map[string]*ticket), pending: time.Minute, fetches: make(map[string]int),
-		profiles: make(map[string]*openmatch.MatchProfile),
-		proposed: make(map[string]int), servers: make(map[string]*torikumiv1.GameServerInfo), stamped: make(map[string][]string),
+		profiles:  make(map[string]*openmatch.MatchProfile),
+		backfills: make(map[string]*openmatch.Backfill),
+		proposed:  make(map[string]int), servers: make(map[string]*torikumiv1.GameServerInfo), stamped: make(map[string][]string),
 	}
 	h.omAddr, h.om = serve(t, porttest.Hold(t).String(), h.registerOM, grpc.UnaryInterceptor(h.intercept))
 	h.fleetAddr, h.fleetServer = serve(t, porttest.Hold(t).String(), h.registerFleet, grpc.UnaryInterceptor(h.intercept))
@@ -353,6 +357,15 @@ func (f frontend) GetTicket(_ context.Context, req *openmatch.GetTicketRequest) 
 	return proto.CloneOf(t.Ticket), nil
 }
 
+func (f frontend) CreateBackfill(_ context.Context, req *openmatch.CreateBackfillRequest) (*openmatch.Backfill, error) {
+	f.h.mu.Lock()
+	defer f.h.mu.Unlock()
+	b := proto.CloneOf(req.GetBackfill())
+	b.Id = fmt.Sprint("backfill-", len(f.h.backfills))
+	f.h.backfills[b.GetId()] = b
+	return b, nil
+}
+
 type allocator struct {
 	allocation.UnimplementedAllocationServiceServer
 	h *harness
@@ -428,4 +441,28 @@ func (g gameServers) DeleteGameServer(_ context.Context, req *torikumiv1.DeleteG
 	g.h.deleted = append(g.h.deleted, req.GetName())
 	g.h.addServer()
 	return new(torikumiv1.DeleteGameServerResponse), nil
+}
+
+func (g gameServers) AnnotateGameServer(_ context.Context, req *torikumiv1.AnnotateGameServerRequest) (*torikumiv1.AnnotateGameServerResponse, error) {
+	g.h.mu.Lock()
+	defer g.h.mu.Unlock()
+	s := g.h.servers[req.GetName()]
+	switch {
+	case s == nil:
+		return nil, status.Error(codes.NotFound, "no such game server")
+	case s.GetUid() != req.GetUid():
+		return nil, status.Error(codes.FailedPrecondition, "another uid")
+	}
+	maps.Copy(s.Annotations, req.GetAnnotations())
+	return &torikumiv1.AnnotateGameServerResponse{GameServer: g.h.server(req.GetName())}, nil
+}
+
+func (g gameServers) ReviewToken(_ context.Context, req *torikumiv1.ReviewTokenRequest) (*torikumiv1.ReviewTokenResponse, error) {
+	g.h.mu.Lock()
+	defer g.h.mu.Unlock()
+	name, ok := strings.CutPrefix(req.GetToken(), "token of ")
+	if !ok || g.h.servers[name] == nil {
+		return nil, status.Error(codes.Unauthenticated, "nobody's token")
+	}
+	return &torikumiv1.ReviewTokenResponse{Namespace: "default", Name: name}, nil
 }
