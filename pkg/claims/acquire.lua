@@ -1,5 +1,6 @@
 -- Claims all tickets of a match, or none. A claim whose match has not been assigned
--- in time is taken over, and that match is revoked as a whole.
+-- in time is taken over, and that match is revoked as a whole. What was taken over is
+-- noted, for drop.
 -- KEYS: prefix. ARGV: token, ms to hold, ms to keep, then the tickets.
 -- Returns {'claimed'}, {'revoked'}, or {'taken', ms until it can be taken over or -1,
 -- tickets ...}.
@@ -13,7 +14,7 @@ end
 if own then
   return {'claimed'} -- it was, and the answer was lost
 end
-local stale, taken, wait = {}, {}, 0
+local stale, over, taken, wait = {}, {}, {}, 0
 for i = 4, #ARGV do
   local holder = redis.call('GET', prefix .. 'claim:' .. ARGV[i])
   if holder then
@@ -27,7 +28,7 @@ for i = 4, #ARGV do
         wait = math.max(wait, left)
       end
     elseif match[1] then
-      stale[holder] = true
+      stale[holder], over[#over + 1] = true, ARGV[i]
     end
   end
 end
@@ -41,5 +42,8 @@ for i = 4, #ARGV do
   redis.call('SET', prefix .. 'claim:' .. ARGV[i], token, 'PX', ARGV[3])
 end
 redis.call('HSET', prefix .. 'match:' .. token, 's', 'held', 'u', string.format('%.0f', now + ARGV[2]))
+for _, ticket in ipairs(over) do
+  redis.call('HSET', prefix .. 'match:' .. token, 'o:' .. ticket, '1')
+end
 redis.call('PEXPIRE', prefix .. 'match:' .. token, ARGV[3])
 return {'claimed'}

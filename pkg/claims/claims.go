@@ -12,7 +12,8 @@
 //
 // Keys, all in one hash slot: claim:TICKET has the token of a match, match:TOKEN a hash
 // with state s, the time until when it is held u (ms of Redis's clock), and of what is
-// confirmed match m, game server g, connection c and details d. All expire with the
+// confirmed match m, game server g, connection c and details d; o:TICKET of each ticket
+// that it has taken over. All expire with the
 // tickets.
 package claims
 
@@ -147,7 +148,8 @@ func (s *Store) set(ctx context.Context, token, state string, args ...any) error
 	return nil
 }
 
-// Drop gives up what a match has claimed.
+// Drop gives up what a match has claimed. Tickets that it had taken over are made anew if
+// the assignment of the match before still arrives.
 func (s *Store) Drop(ctx context.Context, token string, tickets []string) error {
 	if err := dropScript.Run(ctx, s.client, []string{s.prefix}, append([]any{token}, list(tickets)...)...).Err(); err != nil {
 		return fmt.Errorf("drop claim: %w", err)

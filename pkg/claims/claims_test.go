@@ -207,6 +207,22 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
+// TestDroppedAfterTakeOver: an assignment of the match that a ticket was taken from is
+// not delivered, even if the match that took it over has been given up.
+func TestDroppedAfterTakeOver(t *testing.T) {
+	each(t, func(h *harness) {
+		h.acquired("a", 0, "1", "2")
+		h.errorIs(h.confirm("a"), nil)
+		h.acquired("b", long, "2", "3")
+		h.errorIs(h.Drop(h.t.Context(), "b", []string{"2", "3"}), nil)
+		h.acquired("c", long, "1") // so that the match of a is played without
+		h.expect("a", map[string]claims.Action{"2": claims.Recreate, "3": claims.Deliver})
+		h.acquired("d", long, "2", "3")
+		h.errorIs(h.Drop(h.t.Context(), "d", []string{"2", "3"}), nil)
+		h.expect("a", map[string]claims.Action{"2": claims.Recreate, "3": claims.Deliver})
+	})
+}
+
 // TestRace: of many matches that share tickets, and of whose directors each is too slow
 // now and then, no two are delivered that have a ticket in common.
 func TestRace(t *testing.T) {
