@@ -5,6 +5,7 @@ MODULES := proto pkg frontend matchfunction evaluator director director/test fai
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
+SEEDS ?= 100000
 QUEUES ?=
 RATE ?= 2000
 DURATION ?= 30s
@@ -59,6 +60,10 @@ simulate-plot: ## Simulate a day and draw docs/images/simulated-day.svg.
 	@mkdir -p $(BIN) docs/images
 	go build -o $(BIN)/matchfunction ./matchfunction
 	$(BIN)/matchfunction simulate --day --rules=docs/rulesets/arena.json --seed=$(SEED) --svg=docs/images/simulated-day.svg
+
+.PHONY: simulate-director
+simulate-director: ## Play SEEDS (100000) schedules of directors that crash, pause and lose answers.
+	go test -count=1 -timeout 60m ./director/internal/simulation -run TestSchedules -rapid.checks=$(SEEDS)
 
 .PHONY: images
 images: ## Make bin/images/NAME.tar: TAG (dev), ARCH (amd64,arm64), IMAGES (all), PUSH (a registry).
