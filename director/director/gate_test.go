@@ -152,5 +152,7 @@ func TestBackfillTakesARestart(t *testing.T) {
 	write("queues: [{name: session, rule_set: duel.json}]\n")
 	i := start(t, h, func(c *director.Config) { c.Queues = path })
 	write("queues: [{name: session, rule_set: duel.json, backfill: {}}]\n")
-	eventually.True(t, "the change is refused", func() bool { return strings.Contains(get(t, i, "/metrics").body, "torikumi_queues_last_reload_successful 0") })
+	eventually.True(t, "the change is refused", func() bool {
+		return strings.Contains(get(t, i, "/metrics").body, "torikumi_queues_last_reload_successful 0")
+	})
 }
