@@ -188,10 +188,9 @@ func (c *chaos) look(ctx context.Context) (int, error) {
 		if s.GetState() == agones.Ready {
 			ready++
 		}
-		if s.GetState() != agones.Allocated || match == "" {
+		if match == "" {
 			continue
 		}
-		allocated++
 		seen := c.servers[s.GetUid()]
 		if seen == nil {
 			seen = &seenServer{name: s.GetName(), match: match, at: fmt.Sprintf("%s:%d", s.GetAddress(), s.GetPorts()["default"]), first: time.Now()}
@@ -203,6 +202,10 @@ func (c *chaos) look(ctx context.Context) (int, error) {
 		if seen.match != match {
 			c.violate("two matches", "%s was allocated for match %s, and then for %s", seen.name, seen.match, match)
 		}
+		if s.GetState() != agones.Allocated {
+			continue // it ends
+		}
+		allocated++
 		if m := c.played[match]; time.Since(seen.first) > limit && (m == nil || m.at != seen.at) {
 			c.violate("leaked server", "%s is allocated for match %s for %v, and nobody was sent there", seen.name, match, limit)
 		}

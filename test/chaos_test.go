@@ -360,7 +360,6 @@ func (c *chaos) run(rounds []round, matches int) {
 	if n := c.matches(); n < matches {
 		c.violated("coverage", "%d matches were played, not %d", n, matches)
 	}
-	c.audit()
 }
 
 func (c *chaos) isBroken() bool {
@@ -421,6 +420,10 @@ func (c *chaos) heal(r round) (left []*fault) {
 		return c.isBroken() || over
 	})
 	c.drain(r)
+	if _, err := c.look(c.ctx); err != nil {
+		c.violated("process", "game servers cannot be listed: %v", err)
+	}
+	c.audit()
 	return left
 }
 
