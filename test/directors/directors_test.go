@@ -97,7 +97,8 @@ func (l *launcher) another(t *testing.T, service string, args ...string) suite.I
 // more starts another director.
 func (l *launcher) more(t *testing.T, listen string, args ...string) suite.Instance {
 	t.Helper()
-	return l.another(t, suite.Director, append(args, "--grpc-listen="+listen)...)
+	// The gates are those of the first director.
+	return l.another(t, suite.Director, append(args, "--grpc-listen="+listen, "--gate-listen=127.0.0.1:0")...)
 }
 
 // harness is a suite and its players.
