@@ -23,6 +23,7 @@ import (
 
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
+	"torikumi/pkg/token"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -132,7 +133,7 @@ func (f *frontend) signIn(ctx context.Context, n int) error {
 // ping fails unless both the HTTP and the gRPC address answer, of those used.
 func (f *frontend) ping(ctx context.Context) error {
 	if f.cfg.Wait != Watch {
-		if _, err := f.call(ctx, http.MethodGet, f.cfg.Frontend+"/livez", "", nil); err != nil {
+		if _, err := f.call(ctx, http.MethodGet, f.cfg.Frontend+token.JWKSPath, "", nil); err != nil {
 			return fmt.Errorf("the frontend at %s does not answer: %w", f.cfg.Frontend, err)
 		}
 		return nil

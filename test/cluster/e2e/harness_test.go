@@ -239,14 +239,8 @@ func (h *harness) during(disturb func(), change func(*loadgen.Config)) *loadgen.
 	return h.players(change)
 }
 
-// dump shows what there is, when a test has failed, and what frontends say of
-// whether they are ready.
+// dump shows what there is, when a test has failed.
 func (h *harness) dump() {
-	names, _ := exec.Command(h.cluster.Kubectl(), "--kubeconfig="+h.cluster.Kubeconfig, "-n", "torikumi", "get", "pods", "-l", "app.kubernetes.io/name=frontend", "-o", "jsonpath={.items[*].metadata.name}").Output()
-	for _, name := range strings.Fields(string(names)) {
-		out, err := exec.Command(h.cluster.Kubectl(), "--kubeconfig="+h.cluster.Kubeconfig, "get", "--raw", "/api/v1/namespaces/torikumi/pods/"+name+":8082/proxy/readyz").CombinedOutput()
-		h.Logf("%s is ready: %s (%v)", name, out, err)
-	}
 	for _, args := range [][]string{
 		{"get", "pods,gameservers,fleets", "-A", "-o", "wide"},
 		{"get", "events", "-A", "--sort-by=.lastTimestamp"},
