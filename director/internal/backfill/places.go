@@ -73,6 +73,18 @@ func teamOf(r *torikumiv1.Roster, d *torikumiv1.BackfillDetails, player string, 
 	return nil
 }
 
+// toldTeams are the teams as frontends are told them: when somebody joined concerns the
+// gate alone.
+func toldTeams(r *torikumiv1.Roster) []*torikumiv1.Team {
+	teams := proto.CloneOf(r).GetTeams()
+	for _, t := range teams {
+		for _, m := range t.GetMembers() {
+			m.JoinTime = nil
+		}
+	}
+	return teams
+}
+
 // members are those on a roster, by their id.
 func members(r *torikumiv1.Roster) map[string]*torikumiv1.TeamMember {
 	all := make(map[string]*torikumiv1.TeamMember)

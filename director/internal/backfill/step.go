@@ -230,7 +230,7 @@ func (t *task) place(ctx context.Context) (*openmatch.Assignment, *torikumiv1.As
 	}
 	d := &torikumiv1.AssignmentDetails{
 		MatchId: t.match(), GameServer: t.server.ID(), Address: e.Host, Port: e.Port, Ports: e.Ports,
-		Queue: t.roster.GetQueue(), Region: t.roster.GetRegion(), Teams: t.roster.GetTeams(), AllocateTime: timestamppb.Now(),
+		Queue: t.roster.GetQueue(), Region: t.roster.GetRegion(), Teams: toldTeams(t.roster), AllocateTime: timestamppb.Now(),
 	}
 	a := &openmatch.Assignment{Connection: e.Connection()}
 	if err := contract.Put(&a.Extensions, contract.AssignmentExtension, d); err != nil {

@@ -154,6 +154,13 @@ func (h *harness) director(at string) director {
 			}
 			h.mu.Lock()
 			defer h.mu.Unlock()
+			for _, team := range a.GetDetails().GetTeams() {
+				for _, m := range team.GetMembers() {
+					if m.GetJoinTime() != nil {
+						h.Errorf("frontends are told when %s joined", m.GetPlayerId())
+					}
+				}
+			}
 			h.announced = append(h.announced, a)
 		},
 	}
