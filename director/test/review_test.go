@@ -28,28 +28,30 @@ func TestTokenReview(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Not that of the games: there the policies of base/games want a GameServer.
+	const namespace = "token-review"
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "gate-of-a-game"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gate-of-a-game"},
 		Spec:       corev1.PodSpec{ServiceAccountName: "gates", Containers: []corev1.Container{{Name: "game", Image: "none"}}},
 	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "gates"}}
-	for _, o := range []client.Object{account, pod} {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gates"}}
+	for _, o := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, account, pod} {
 		if err := f.Admin.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = f.Admin.Delete(t.Context(), o) })
 	}
-	token := f.token(t, "gates", pod.Name, pod.UID, review.Audience)
+	token := f.token(t, namespace, "gates", pod.Name, pod.UID, review.Audience)
 	eventually.NoError(t, "the token is known", func() error {
 		of, err := r.Review(t.Context(), token)
-		if err == nil && of != (review.Identity{Namespace: f.namespace, Name: pod.Name}) {
+		if err == nil && of != (review.Identity{Namespace: namespace, Name: pod.Name}) {
 			t.Fatalf("it is that of %v", of)
 		}
 		return err
 	})
 	for name, token := range map[string]string{
-		"for another audience": f.token(t, "gates", pod.Name, pod.UID, "other"),
-		"of no pod":            f.token(t, "gates", "", "", review.Audience),
+		"for another audience": f.token(t, namespace, "gates", pod.Name, pod.UID, "other"),
+		"of no pod":            f.token(t, namespace, "gates", "", "", review.Audience),
 		"cut":                  token[:len(token)-4],
 		"changed":              strings.Replace(token, ".", ".e", 1),
 		"none":                 "x",
@@ -69,7 +71,7 @@ func TestTokenReview(t *testing.T) {
 }
 
 // token asks for a token of a service account, bound to a pod if there is one.
-func (f *fleet) token(t testing.TB, account, pod string, uid types.UID, audience string) string {
+func (f *fleet) token(t testing.TB, namespace, account, pod string, uid types.UID, audience string) string {
 	t.Helper()
 	api, err := kubernetes.NewForConfig(f.Config)
 	if err != nil {
@@ -79,7 +81,7 @@ func (f *fleet) token(t testing.TB, account, pod string, uid types.UID, audience
 	if pod != "" {
 		req.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod, UID: uid}
 	}
-	made, err := api.CoreV1().ServiceAccounts(f.namespace).CreateToken(t.Context(), account, req, metav1.CreateOptions{})
+	made, err := api.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, req, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
