@@ -39,10 +39,10 @@ type BackfillServiceClient interface {
 	// gate does not call any more gets no more players once nobody has been found for
 	// it for Open Match's pendingReleaseTimeout.
 	//
-	// Unauthenticated: no token, or none of a pod. PermissionDenied: no game server
-	// of that pod. FailedPrecondition: the game server is not allocated for the
-	// match, has several matches, or its queue fills no matches up.
-	// InvalidArgument names the field. Unavailable: try again.
+	// Unauthenticated: no token, or none of a pod. FailedPrecondition: the pod is no
+	// game server's, or the game server is not allocated for the match, has several
+	// matches, or its queue fills no matches up. InvalidArgument names the field.
+	// Unavailable: try again.
 	Fill(ctx context.Context, in *FillRequest, opts ...grpc.CallOption) (*FillResponse, error)
 }
 
@@ -79,10 +79,10 @@ type BackfillServiceServer interface {
 	// gate does not call any more gets no more players once nobody has been found for
 	// it for Open Match's pendingReleaseTimeout.
 	//
-	// Unauthenticated: no token, or none of a pod. PermissionDenied: no game server
-	// of that pod. FailedPrecondition: the game server is not allocated for the
-	// match, has several matches, or its queue fills no matches up.
-	// InvalidArgument names the field. Unavailable: try again.
+	// Unauthenticated: no token, or none of a pod. FailedPrecondition: the pod is no
+	// game server's, or the game server is not allocated for the match, has several
+	// matches, or its queue fills no matches up. InvalidArgument names the field.
+	// Unavailable: try again.
 	Fill(context.Context, *FillRequest) (*FillResponse, error)
 	mustEmbedUnimplementedBackfillServiceServer()
 }
