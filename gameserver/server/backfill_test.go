@@ -47,7 +47,7 @@ func startFill(t *testing.T, change func(*torikumiv1.Roster), options ...func(*g
 		s.gate.Director, s.gate.DirectorInsecure, s.gate.DirectorTokenFile = h.director.Address(), true, h.tokens
 	}}, options...)...)
 	h.rostered = harness.Roster("ann", "bob")
-	h.rostered.Backfill = &torikumiv1.BackfillPolicy{Reserve: durationpb.New(200 * time.Millisecond)}
+	h.rostered.Backfill = &torikumiv1.BackfillPolicy{Reserve: durationpb.New(time.Second)}
 	if change != nil {
 		change(h.rostered)
 	}
@@ -341,8 +341,13 @@ func TestJoinerDoesNotCome(t *testing.T) {
 	h.ask()
 	h.called("ann", "bob")
 	h.found("cy")
-	h.until("the place is given away", func() bool { r := h.roster(); return len(r.Expected) == 2 })
-	h.called("ann", "bob")
+	h.until("the gate has seen the place, and gives it away", func() bool {
+		last := h.director.Last()
+		return last.GetRosterJoinTime() != nil && slices.Equal(last.GetPlayers(), []string{"ann", "bob"})
+	})
+	if r := h.roster(); len(r.Expected) != 2 {
+		t.Errorf("expected: %v", r.Expected)
+	}
 	h.refused("cy", "place_given")
 	h.found("dan")
 	h.admitAll("dan")
