@@ -109,7 +109,8 @@ func TestMinimatchKilled(t *testing.T) {
 		tickets[region] = made.GetId()
 		watching.Go(func() error { return w.watch(ctx, "early-"+region, made.GetId()) })
 	}
-	c := w.arrive(matchmakerDown)
+	// Who asks again and again is told to be slower, if it takes long.
+	c := w.arrive(func(r *refused) bool { return matchmakerDown(r) || tooOften(r) })
 	w.until("matches are made", func() bool { _, n := w.count(); return n >= 20 })
 
 	w.process(suite.Minimatch).kill()
@@ -152,6 +153,11 @@ func TestMinimatchKilled(t *testing.T) {
 // matchmakerDown is the answer to a new search while Open Match is away.
 func matchmakerDown(r *refused) bool {
 	return r.status == http.StatusServiceUnavailable && r.problem.Reason == "matchmaker_unavailable" && r.problem.Detail != ""
+}
+
+// tooOften is the answer to somebody who has made several tickets within a second.
+func tooOften(r *refused) bool {
+	return r.status == http.StatusTooManyRequests && r.problem.Reason == "too_many_requests"
 }
 
 // TestFrontendKilled: searches die with the frontend. Their players hear it at
