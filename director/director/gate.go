@@ -123,11 +123,8 @@ func (g *gateServer) run(ctx context.Context) error {
 	return <-ended
 }
 
-// filler fills matches up; nil if no gate can ask for it.
+// filler fills matches up, and answers gates.
 func (d *director) filler() (*backfill.Filler, error) {
-	if d.gates == nil {
-		return nil, nil
-	}
 	reviewer, err := d.others.reviewer()
 	if err != nil {
 		return nil, err

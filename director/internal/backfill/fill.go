@@ -47,9 +47,16 @@ func (f *Filler) fill(ctx context.Context, req *torikumiv1.FillRequest) (resp *t
 	}
 	own := func(s servers.Server) bool { return s.Cluster == of.Cluster && s.Name == of.Name }
 	for try := range tries {
-		t, refused := f.load(ctx, of.Namespace, req.GetMatchId(), try > 0, own)
-		if refused != nil {
-			return nil, "", refused
+		t, err := f.load(ctx, of.Namespace, req.GetMatchId(), try > 0, own)
+		var refused *refusal
+		switch {
+		case errors.Is(err, errNoServer):
+			return nil, "", status.Errorf(codes.FailedPrecondition, "match_id: the game server of this pod is not allocated for match %q", req.GetMatchId())
+		case errors.As(err, &refused):
+			return nil, "", status.Error(codes.FailedPrecondition, refused.reason)
+		case err != nil:
+			f.health.Down(err)
+			return nil, "", status.Error(codes.Unavailable, "the game server cannot be read now: try again")
 		}
 		queue = t.queue.Name
 		if err := t.checkNamed(req.GetPlayers()); err != nil {
@@ -162,7 +169,10 @@ type refusal struct{ reason string }
 
 func (r *refusal) Error() string { return r.reason }
 
-// load reads the game server of a match. The error is a status of gRPC.
+var errNoServer = &refusal{"the game server is not there any more, or not for this match"}
+
+// load reads the game server of a match. The error is a refusal if there is none that may
+// be filled up.
 func (f *Filler) load(ctx context.Context, namespace, match string, anew bool, own func(servers.Server) bool) (*task, error) {
 	s, err := f.find(ctx, namespace, match, anew, own)
 	if err == nil && s == nil && !anew { // what was a moment ago is no answer
@@ -170,14 +180,13 @@ func (f *Filler) load(ctx context.Context, namespace, match string, anew bool, o
 	}
 	switch {
 	case err != nil:
-		f.health.Down(err)
-		return nil, status.Error(codes.Unavailable, "the game server cannot be read now: try again")
+		return nil, err
 	case s == nil:
-		return nil, status.Errorf(codes.FailedPrecondition, "match_id: the game server of this pod is not allocated for match %q", match)
+		return nil, errNoServer
 	}
 	t, err := f.task(*s)
 	if err != nil {
-		return nil, status.Error(codes.FailedPrecondition, err.Error())
+		return nil, &refusal{err.Error()}
 	}
 	return t, nil
 }

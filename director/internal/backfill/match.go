@@ -41,10 +41,11 @@ func (f *Filler) Join(ctx context.Context, m *openmatch.Match) {
 }
 
 func (f *Filler) joinMatch(ctx context.Context, namespace, name, match, id string) error {
+	own := func(s servers.Server) bool { return s.Name == name }
 	var err error
 	for try := range tries {
 		var t *task
-		if t, err = f.loadNamed(ctx, namespace, name, match, try > 0); err != nil {
+		if t, err = f.load(ctx, namespace, match, try > 0, own); err != nil {
 			return err
 		}
 		if err = t.found(ctx, id); !errors.Is(err, servers.ErrChanged) {
@@ -55,27 +56,6 @@ func (f *Filler) joinMatch(ctx context.Context, namespace, name, match, id strin
 		return &refusal{"the game server has ended"}
 	}
 	return err
-}
-
-// loadNamed reads the game server of that name. The error is a refusal if it has no such
-// match that may be filled up.
-func (f *Filler) loadNamed(ctx context.Context, namespace, name, match string, anew bool) (*task, error) {
-	own := func(s servers.Server) bool { return s.Name == name }
-	s, err := f.find(ctx, namespace, match, anew, own)
-	if err == nil && s == nil && !anew {
-		s, err = f.find(ctx, namespace, match, true, own)
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case s == nil:
-		return nil, &refusal{"the game server is not there any more, or not for this match"}
-	}
-	t, err := f.task(*s)
-	if err != nil {
-		return nil, &refusal{err.Error()}
-	}
-	return t, nil
 }
 
 // found is the step for a match that was fetched. A backfill that is not in the
