@@ -34,7 +34,7 @@ type Config struct {
 	LogLevel        slog.Level    `flag:"log-level" default:"INFO" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
 	LogFormat       string        `flag:"log-format" default:"text" rule:"text or json" help:"Format of the log."`
 	ShutdownTimeout time.Duration `flag:"shutdown-timeout" default:"10s" rule:"positive" help:"Longest time for calls under way to end once the service has been told to stop."`
-	AdminListen     string        `flag:"admin-listen" help:"Address of /livez, /readyz, /metrics and /debug/pprof, for probes and operators alone: they are then nowhere else. None: the first three are at the HTTP address."`
+	AdminListen     string        `flag:"admin-listen" rule:"listen" help:"Address of /livez, /readyz, /metrics and /debug/pprof, for probes and operators alone: they are then nowhere else. None: the first three are at the HTTP address."`
 }
 
 // Logger makes the log that the settings ask for.
