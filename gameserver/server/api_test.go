@@ -139,7 +139,7 @@ func TestGateAPI(t *testing.T) {
 func TestLostAnswer(t *testing.T) {
 	s := start(t)
 	s.give(match, "ann", "bob")
-	api, tok := s.api(), s.token("ann")
+	api, tok := s.api, s.token("ann")
 	first, err := api.Admit(limited(t), tok, "attempt-1")
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +157,7 @@ func TestLostAnswer(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.startGate()
-			api = s.api()
+			api = s.api
 		}
 		if third, err := api.Admit(limited(t), back, "attempt-3"); err != nil || !third.Reconnect {
 			t.Errorf("reconnect, try %d: %+v, %v", i, third, err)

@@ -71,7 +71,7 @@ func (h *fillHarness) found(player string) {
 
 func (h *fillHarness) ask() gateapi.Backfill {
 	h.t.Helper()
-	b, err := h.api().Backfill(h.t.Context())
+	b, err := h.api.Backfill(h.t.Context())
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func (h *fillHarness) ask() gateapi.Backfill {
 
 func (h *fillHarness) state() gateapi.Backfill {
 	h.t.Helper()
-	b, err := h.api().Backfilling(h.t.Context())
+	b, err := h.api.Backfilling(h.t.Context())
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func (h *fillHarness) stopped() {
 
 // admit lets a player in through the gate alone.
 func (h *fillHarness) admit(player string) (gateapi.Admission, error) {
-	return h.api().Admit(h.t.Context(), h.token(player), "")
+	return h.api.Admit(h.t.Context(), h.token(player), "")
 }
 
 func (h *fillHarness) admitAll(players ...string) (all []gateapi.Admission) {
@@ -121,7 +121,7 @@ func (h *fillHarness) admitAll(players ...string) (all []gateapi.Admission) {
 
 func (h *fillHarness) depart(player string) {
 	h.t.Helper()
-	if err := h.api().Depart(h.t.Context(), player, ""); err != nil {
+	if err := h.api.Depart(h.t.Context(), player, ""); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -211,7 +211,7 @@ func TestFasterThanTheRoster(t *testing.T) {
 	if r, ok := err.(*gateapi.Refusal); !ok || r.Reason != "not_on_roster" || !r.Retryable || r.Renewable {
 		t.Errorf("while players are searched for: %+v", err)
 	}
-	if _, err := h.api().StopBackfill(t.Context()); err != nil {
+	if _, err := h.api.StopBackfill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.stopped()
@@ -239,7 +239,7 @@ func TestGateRestartsWhileAsking(t *testing.T) {
 	h.until("it asks again", func() bool { return len(h.director.Calls()) > before })
 	h.called("ann")
 
-	if _, err := h.api().StopBackfill(t.Context()); err != nil {
+	if _, err := h.api.StopBackfill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.stopped()
@@ -259,7 +259,7 @@ func TestStopBeforeGateRestart(t *testing.T) {
 	h.ask()
 	h.called("ann", "bob")
 	h.director.Stop()
-	if _, err := h.api().StopBackfill(t.Context()); err != nil {
+	if _, err := h.api.StopBackfill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.stopGate(); err != nil {
@@ -309,7 +309,7 @@ func TestHammering(t *testing.T) {
 	begin, rounds := time.Now(), 0
 	for ; time.Since(begin) < 3*time.Second; rounds++ {
 		h.ask()
-		if _, err := h.api().StopBackfill(t.Context()); err != nil {
+		if _, err := h.api.StopBackfill(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -386,7 +386,7 @@ func TestBackfillRefused(t *testing.T) {
 				t.Errorf("%s: %d %s %s, want 409 %s", method, status, media, body, reason)
 			}
 		}
-		b, err := s.api().Backfilling(t.Context())
+		b, err := s.api.Backfilling(t.Context())
 		if err != nil || b.State != gateapi.BackfillUnavailable || string(b.Reason) != reason {
 			t.Errorf("%+v, %v", b, err)
 		}
@@ -441,11 +441,11 @@ func TestBackfillTLS(t *testing.T) {
 	})
 	s.sdk.Give(match, roster)
 	s.until("the gate knows the match", func() bool { return s.roster().MatchID == match })
-	if _, err := s.api().Admit(t.Context(), s.token("ann"), ""); err != nil {
+	if _, err := s.api.Admit(t.Context(), s.token("ann"), ""); err != nil {
 		t.Fatal(err)
 	}
 	s.until("a director of somebody else is not called", func() bool {
-		b, err := s.api().Backfilling(t.Context())
+		b, err := s.api.Backfilling(t.Context())
 		return err == nil && b.Failure == "Unavailable"
 	})
 	if calls := director.Calls(); len(calls) != 0 {

@@ -98,7 +98,7 @@ func TestDepartureBeforeTheSDK(t *testing.T) {
 	s, ann := withoutGate(t)
 	s.sdk.Stop()
 	s.startBlindGate()
-	api := s.api()
+	api := s.api
 	if err := api.Depart(limited(t), "ann", ""); gateRefusal(err) != admission.ReasonSDKUnavailable {
 		t.Errorf("departure: %v", err)
 	}

@@ -39,6 +39,8 @@ type gameHarness struct {
 
 	stopGate, stopServer func() error
 	udp                  string
+	// api is a client of the gate, anew with each of its starts.
+	api *gateapi.Client
 }
 
 // start makes a gameHarness whose server is Ready; options change the settings.
@@ -91,8 +93,7 @@ func runner[A any](t *testing.T, f func(context.Context, func(A)) error) (starte
 func (s *gameHarness) startGate() {
 	s.t.Helper()
 	s.startBlindGate()
-	api := s.api()
-	s.until("the gate follows its server", func() bool { r, err := api.Roster(s.t.Context()); return err == nil && r.State != "" })
+	s.until("the gate follows its server", func() bool { r, err := s.api.Roster(s.t.Context()); return err == nil && r.State != "" })
 }
 
 // startBlindGate does not wait until the gate knows its server.
@@ -101,6 +102,8 @@ func (s *gameHarness) startBlindGate() {
 	var addrs service.Addrs
 	addrs, s.stopGate = runner(s.t, func(ctx context.Context, started func(service.Addrs)) error { return gate.Run(ctx, &s.gate, started) })
 	s.gate.HTTPListen, s.server.Gate = addrs.HTTP, "http://"+addrs.HTTP
+	s.api = gateapi.NewClient(s.server.Gate)
+	s.t.Cleanup(s.api.Close)
 }
 
 func (s *gameHarness) startServer() {
@@ -119,17 +122,9 @@ func (s *gameHarness) give(match string, players ...string) {
 	s.until("the gate knows the match", func() bool { return s.roster().MatchID == match })
 }
 
-func (s *gameHarness) api() *gateapi.Client {
-	c := gateapi.NewClient(s.server.Gate)
-	s.t.Cleanup(c.Close)
-	return c
-}
-
 func (s *gameHarness) roster() gateapi.Roster {
 	s.t.Helper()
-	c := gateapi.NewClient(s.server.Gate)
-	defer c.Close()
-	r, err := c.Roster(s.t.Context())
+	r, err := s.api.Roster(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func quick(s *gameHarness) {
 func TestUnreportedDeparture(t *testing.T) {
 	s := start(t, quick)
 	s.give(match, "ann", "cid")
-	if _, err := s.api().Admit(limited(t), s.token("cid"), "key"); err != nil {
+	if _, err := s.api.Admit(limited(t), s.token("cid"), "key"); err != nil {
 		t.Fatal(err)
 	}
 	ann := s.player()
@@ -43,7 +43,7 @@ func TestServerThatReportsNothing(t *testing.T) {
 	})
 	begin := time.Now()
 	s.give(match, "ann")
-	if _, err := s.api().Admit(limited(t), s.token("ann"), "key"); err != nil {
+	if _, err := s.api.Admit(limited(t), s.token("ann"), "key"); err != nil {
 		t.Fatal(err)
 	}
 	s.until("the server ends", func() bool { return s.sdk.State() == "Shutdown" })
@@ -59,13 +59,13 @@ func TestRefusedByReport(t *testing.T) {
 	ann, bob := s.player(), s.player()
 	s.join(ann, s.token("ann"))
 	s.join(bob, s.token("bob"))
-	if err := s.api().Depart(limited(t), "bob", ""); err != nil {
+	if err := s.api.Depart(limited(t), "bob", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := bob.Wait(limited(t)); kick(err) != wire.KickNotAdmitted {
 		t.Errorf("bob: %v", err)
 	}
-	if _, err := s.api().Admit(limited(t), s.token("ann"), "elsewhere"); err != nil {
+	if _, err := s.api.Admit(limited(t), s.token("ann"), "elsewhere"); err != nil {
 		t.Fatal(err)
 	}
 	if err := ann.Wait(limited(t)); kick(err) != wire.KickReplaced {
