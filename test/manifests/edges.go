@@ -28,6 +28,7 @@ var Edges = []Edge{
 	// Metrics.
 	{"prometheus", "frontend", 8082}, {"prometheus", "matchfunction", 51502}, {"prometheus", "evaluator", 51508},
 	{"prometheus", "director", 51520}, {"prometheus", "minimatch", 51504}, {"prometheus", "failover", 51550}, {"prometheus", "miniagones", 8444},
+	{"prometheus", "games", 8086},
 }
 
 // free are endpoints whose own side is not ours: what they may reach of each other
