@@ -231,6 +231,20 @@ func (s *harness) try(ctx context.Context, raw, method, path string, body io.Rea
 	if raw != "" {
 		req.Header.Set("Authorization", "Bearer "+raw)
 	}
+	return s.read(req)
+}
+
+// request sends a request as it is.
+func (s *harness) request(req *http.Request) reply {
+	s.t.Helper()
+	out, err := s.read(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+func (s *harness) read(req *http.Request) (reply, error) {
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return reply{}, err

@@ -28,7 +28,7 @@ type Server struct {
 
 // CreateTicket implements the FrontendService.
 func (s *Server) CreateTicket(ctx context.Context, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
-	return s.Service.Create(ctx, caller(ctx), req)
+	return s.Service.Create(ctx, caller(ctx), metadata.ValueFromIncomingContext(ctx, KeyHeader), req)
 }
 
 // ListTickets implements the FrontendService.

@@ -68,16 +68,21 @@ type Service struct {
 func New(o Options) *Service { return &Service{o: o} }
 
 // Create makes a ticket, and returns once the matchmaker has it; for a party, at
-// once.
-func (s *Service) Create(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
-	made, err := s.create(ctx, caller, req)
+// once. keys are the values of [KeyHeader]: the same request with the same key makes
+// one ticket, as long as that can be read.
+func (s *Service) Create(ctx context.Context, caller Caller, keys []string, req *torikumiv1.CreateTicketRequest) (*torikumiv1.Ticket, error) {
+	made, err := s.create(ctx, caller, keys, req)
 	if err != nil {
 		return nil, err
 	}
 	return s.deliver(&made, caller), nil
 }
 
-func (s *Service) create(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
+func (s *Service) create(ctx context.Context, caller Caller, keys []string, req *torikumiv1.CreateTicketRequest) (ticket.Ticket, error) {
+	request, err := requestOf(caller, keys, req)
+	if err != nil {
+		return ticket.Ticket{}, err
+	}
 	draft, err := Draft(s.o.Queues.Current(), caller, req)
 	if err != nil {
 		return ticket.Ticket{}, err
@@ -85,24 +90,41 @@ func (s *Service) create(ctx context.Context, caller Caller, req *torikumiv1.Cre
 	if err := s.admit(caller); err != nil {
 		return ticket.Ticket{}, err
 	}
-	made, err := s.o.Matchmaker.Create(ctx, draft)
+	draft.Request = request
+	for {
+		made, err := s.o.Matchmaker.Create(ctx, draft)
+		var repeated *ticket.RepeatedError
+		if !errors.As(err, &repeated) {
+			return made, s.createError(ctx, draft.Queue, err)
+		}
+		s.presence.note(repeated.ID)
+		if made, err = s.repeat(ctx, caller, repeated); !errors.Is(err, ticket.ErrNotFound) {
+			return made, err
+		}
+		// The first one has come to nothing, and is made now.
+	}
+}
+
+// createError is why a ticket is not made; the error is the matchmaker's, nil for
+// none.
+func (s *Service) createError(ctx context.Context, queue string, err error) error {
 	var conflict *ticket.ConflictError
 	switch {
 	case err == nil:
-		return made, nil
+		return nil
 	case errors.As(err, &conflict):
-		return ticket.Ticket{}, errSearching(conflict.ID)
+		return errSearching(conflict.ID)
 	case errors.Is(err, ticket.ErrFull):
-		return ticket.Ticket{}, failed(codes.ResourceExhausted, http.StatusTooManyRequests, "too_many_tickets", "too many players are searching; try again later")
+		return failed(codes.ResourceExhausted, http.StatusTooManyRequests, "too_many_tickets", "too many players are searching; try again later")
 	case errors.Is(err, ticket.ErrClosed):
-		return ticket.Ticket{}, errStopping()
+		return errStopping()
 	case errors.Is(err, ticket.ErrUnavailable):
-		return ticket.Ticket{}, errStore()
+		return errStore()
 	case errors.Is(err, matchmaker.ErrUnavailable):
-		return ticket.Ticket{}, errUnavailable("matchmaker_unavailable", "the matchmaker cannot be reached; try again")
+		return errUnavailable("matchmaker_unavailable", "the matchmaker cannot be reached; try again")
 	}
-	s.o.Logger.ErrorContext(ctx, "ticket not created", "queue", draft.Queue, "error", err)
-	return ticket.Ticket{}, errInternal()
+	s.o.Logger.ErrorContext(ctx, "ticket not created", "queue", queue, "error", err)
+	return errInternal()
 }
 
 // admit limits how many tickets are made, of which requests that are wrong are none.
@@ -180,7 +202,7 @@ func (s *Service) Play(ctx context.Context, caller Caller, req *torikumiv1.Creat
 	if caller.Service {
 		return nil, errForbidden("player_only", "players search with their own tokens")
 	}
-	made, err := s.create(ctx, caller, req)
+	made, err := s.create(ctx, caller, nil, req)
 	if err != nil {
 		return nil, err
 	}

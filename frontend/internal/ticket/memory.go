@@ -27,7 +27,8 @@ type Memory struct {
 	byOpenMatch map[string]*record   // Waiting
 	byPlayer    map[string][]*record // not ended, at most one in each queue
 	byCode      map[string]*record   // not ended, with a party
-	played      map[string]*record   // the last that was assigned, by player
+	byRequest   map[string]*record
+	played      map[string]*record // the last that was assigned, by player
 	// creating counts the tickets that wait for Open Match to create theirs.
 	creating int
 	// early holds assignments that came before the Attach of their ticket.
@@ -59,7 +60,7 @@ func NewMemory(l Limits) *Memory {
 	}
 	return &Memory{
 		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[string][]*record{},
-		byCode: map[string]*record{}, played: map[string]*record{}, early: map[string]Assignment{},
+		byCode: map[string]*record{}, byRequest: map[string]*record{}, played: map[string]*record{}, early: map[string]Assignment{},
 		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(), seen: list.New(),
 	}
 }
@@ -71,6 +72,11 @@ func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 	defer m.mu.Unlock()
 	if m.closed {
 		return Ticket{}, ErrClosed
+	}
+	if t.Request != nil {
+		if made, ok := m.byRequest[t.Request.Key]; ok {
+			return Ticket{}, &RepeatedError{ID: made.ID, Same: made.Request.Digest == t.Request.Digest}
+		}
 	}
 	for _, p := range t.Players {
 		if other := m.holds(p.GetId(), t.Queue); other != nil {
@@ -84,6 +90,9 @@ func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 	r := &record{Ticket: t, seen: t.Created}
 	r.seenAt = m.seen.PushBack(r)
 	m.byID[t.ID] = r
+	if t.Request != nil {
+		m.byRequest[t.Request.Key] = r
+	}
 	for _, p := range t.Players {
 		m.seat(p.GetId(), r)
 	}
@@ -216,6 +225,9 @@ func (m *Memory) file(r *record) {
 // forget takes away a ticket that holds nothing any more.
 func (m *Memory) forget(r *record) {
 	delete(m.byID, r.ID)
+	if r.Request != nil {
+		delete(m.byRequest, r.Request.Key)
+	}
 	r.home.Remove(r.element)
 	for _, p := range r.Players {
 		if m.played[p.GetId()] == r {

@@ -45,6 +45,17 @@ type Ticket struct {
 	Assignment *Assignment
 	// Reason says in plain words what the ticket waits for, or why it ended.
 	Reason string
+	// Request is what has asked for it, nil for one that is not to be recognised.
+	// Only Create looks at it.
+	Request *Request
+}
+
+// Request is what a client asks with: made again, it makes no other ticket.
+type Request struct {
+	// Key names it among the requests of all callers.
+	Key string
+	// Digest is that of what it asks for.
+	Digest string
 }
 
 // Has reports whether the player belongs to the ticket.
@@ -157,6 +168,17 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("player %q already has a ticket in queue %q: %q", e.Player, e.Queue, e.ID)
 }
 
+// RepeatedError says that the same request has made a ticket already. Same is false
+// if it asked for something else then.
+type RepeatedError struct {
+	ID   string
+	Same bool
+}
+
+func (e *RepeatedError) Error() string {
+	return fmt.Sprintf("the request has made ticket %q already; the same was asked for: %t", e.ID, e.Same)
+}
+
 // Limits bound what a [Store] keeps.
 type Limits struct {
 	// Timeout is how long a ticket waits for a match.
@@ -185,7 +207,8 @@ type Limits struct {
 type Store interface {
 	// Create adds a ticket and returns it with its times: in state Creating, and
 	// the event Attach or AbortCreate must follow; or with a party, in state
-	// Gathering. The error is a *ConflictError if a player has a ticket in the
+	// Gathering. The error is a *RepeatedError if its request has made a ticket that
+	// is not forgotten, a *ConflictError if a player has a ticket in the
 	// queue that has not ended, ErrFull or ErrClosed.
 	Create(ctx context.Context, t Ticket) (Ticket, error)
 	// Get returns a ticket that has not been forgotten. The error is

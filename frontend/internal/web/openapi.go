@@ -51,6 +51,9 @@ func operation(rt route, schemas object) object {
 	for name, schema := range rt.query {
 		params = append(params, object{"name": name, "in": "query", "schema": schema})
 	}
+	for name, schema := range rt.header {
+		params = append(params, object{"name": name, "in": "header", "schema": schema})
+	}
 	answer := object{"description": "OK"}
 	if rt.response != nil {
 		answer["content"] = object{"application/json": object{"schema": reference(rt.response.ProtoReflect().Descriptor(), schemas)}}

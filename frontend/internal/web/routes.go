@@ -20,11 +20,11 @@ import (
 // route is one method at one path.
 type route struct {
 	method, path string
-	// summary is for the OpenAPI document, and so are query, the parameters
-	// with their schemas, and request and response, the messages that the
+	// summary is for the OpenAPI document, and so are query and header, the
+	// parameters with their schemas, and request and response, the messages that the
 	// bodies hold as JSON; nil: none.
 	summary           string
-	query             map[string]object
+	query, header     map[string]object
 	request, response proto.Message
 	// handle answers a player; an error is answered as a problem.
 	handle func(w http.ResponseWriter, r *http.Request, caller api.Caller) error
@@ -47,6 +47,9 @@ func (s *server) routes() []route {
 		{
 			method: "POST", path: "/v1/tickets", handle: s.createTicket,
 			summary: "Search for a match", request: new(torikumiv1.CreateTicketRequest), response: ticket,
+			header: map[string]object{api.KeyHeader: {
+				"type": "string", "pattern": api.KeyPattern, "description": "The client's own name for the request: made again with it, it makes no other ticket.",
+			}},
 		},
 		{
 			method: "GET", path: "/v1/tickets", handle: s.listTickets,
@@ -94,7 +97,7 @@ func (s *server) createTicket(w http.ResponseWriter, r *http.Request, caller api
 	if err := decode(r, req); err != nil {
 		return err
 	}
-	return reply(w)(s.o.Service.Create(r.Context(), caller, req))
+	return reply(w)(s.o.Service.Create(r.Context(), caller, r.Header.Values(api.KeyHeader), req))
 }
 
 func (s *server) listTickets(w http.ResponseWriter, r *http.Request, caller api.Caller) error {

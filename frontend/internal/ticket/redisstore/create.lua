@@ -1,18 +1,28 @@
 -- Adds a ticket in state Creating, or with a party in state Gathering.
 -- KEYS: prefix. ARGV: id, state, players' ticket (protobuf), now in ns, now in us,
 -- most tickets, code of the party or empty, party (JSON) or empty, 1 if tickets that
--- nobody asks for are ended, queue, then the players.
--- Returns {'created'}, {'conflict', index of the player, id of their ticket in the
+-- nobody asks for are ended, key and digest of the request or empty, queue, then the
+-- players.
+-- Returns {'created'}, {'repeated', id of the ticket that the request has made, 1 if it
+-- had this digest}, {'conflict', index of the player, id of their ticket in the
 -- queue} or {'full'}.
-local prefix, id, queue = KEYS[1], ARGV[1], ARGV[10]
+local prefix, id, queue = KEYS[1], ARGV[1], ARGV[12]
 local ticket = prefix .. 't:' .. id
 if redis.call('EXISTS', ticket) == 1 then
   return {'created'} -- it was, and the answer was lost
 end
-for i = 11, #ARGV do
+local request = prefix .. 'request:' .. ARGV[10]
+if ARGV[10] ~= '' then
+  local made = redis.call('GET', request)
+  local digest = made and redis.call('HGET', prefix .. 't:' .. made, 'rd')
+  if digest then
+    return {'repeated', made, digest == ARGV[11] and '1' or '0'}
+  end
+end
+for i = 13, #ARGV do
   local other = redis.call('HGET', prefix .. 'seats:' .. ARGV[i], queue)
   if other then
-    return {'conflict', tostring(i - 11), other}
+    return {'conflict', tostring(i - 13), other}
   end
 end
 local gathering, open, assigned, ended = prefix .. 'gathering', prefix .. 'open', prefix .. 'assigned', prefix .. 'ended'
@@ -24,11 +34,20 @@ while redis.call('ZCARD', gathering) + redis.call('ZCARD', open) + redis.call('Z
   if #spared == 0 then
     return {'full'}
   end
-  redis.call('DEL', prefix .. 't:' .. string.sub(spared[1], 17))
+  local forgotten = prefix .. 't:' .. string.sub(spared[1], 17)
+  local asked = redis.call('HGET', forgotten, 'r')
+  if asked then
+    redis.call('DEL', prefix .. 'request:' .. asked)
+  end
+  redis.call('DEL', forgotten)
 end
 -- The sequence keeps tickets of the same time in their order.
 local member = string.format('%016x', redis.call('INCR', prefix .. 'sequence')) .. id
 redis.call('HSET', ticket, 'v', '1', 's', ARGV[2], 'p', ARGV[3], 'n', ARGV[4], 'u', ARGV[4], 'm', member)
+if ARGV[10] ~= '' then
+  redis.call('HSET', ticket, 'r', ARGV[10], 'rd', ARGV[11])
+  redis.call('SET', request, id)
+end
 if ARGV[9] == '1' then
   redis.call('ZADD', prefix .. 'seen', ARGV[5], id)
 end
@@ -40,7 +59,7 @@ else
   redis.call('ZADD', gathering, ARGV[5], member)
   redis.call('SET', prefix .. 'code:' .. ARGV[7], id)
 end
-for i = 11, #ARGV do
+for i = 13, #ARGV do
   redis.call('HSET', prefix .. 'seats:' .. ARGV[i], queue, id)
 end
 return {'created'}

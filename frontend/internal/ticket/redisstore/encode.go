@@ -14,8 +14,8 @@ import (
 
 // hashFields are those of a ticket's hash: version, state, queue and players,
 // Open Match ticket, times of creation and update in ns, connection and details
-// of the assignment, and the party as JSON. Besides them it has o, the last change, and
-// m, its member in the lists.
+// of the assignment, and the party as JSON. Besides them it has o, the last change, m, its member in the
+// lists, and r and rd, key and digest of the request.
 var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d", "g"}
 
 // encode writes what only changes with the party of a ticket.

@@ -135,19 +135,26 @@ func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, err
 	if s.limits.Gone > 0 {
 		watched = "1"
 	}
+	var request ticket.Request
+	if t.Request != nil {
+		request = *t.Request
+	}
 	args := append([]any{
 		made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets, code(&made), party, watched,
+		request.Key, request.Digest,
 	}, holders(&made)...)
 	answer, err := s.run(ctx, createScript, args...)
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
-	switch answer[0] {
-	case "created":
+	switch {
+	case answer[0] == "created":
 		return made, nil
-	case "full":
+	case answer[0] == "full":
 		return ticket.Ticket{}, ticket.ErrFull
-	case "conflict":
+	case answer[0] == "repeated" && len(answer) == 3:
+		return ticket.Ticket{}, &ticket.RepeatedError{ID: answer[1], Same: answer[2] == "1"}
+	case answer[0] == "conflict" && len(answer) == 3:
 		i, err := strconv.Atoi(answer[1])
 		if err != nil || i < 0 || i >= len(made.Players) {
 			return ticket.Ticket{}, fmt.Errorf("create: Redis answered %q", answer)

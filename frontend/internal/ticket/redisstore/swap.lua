@@ -76,6 +76,10 @@ if after == 'assigned' or after == 'ended' or after == 'none' then
   end
 end
 if after == 'none' then
+  local asked = redis.call('HGET', ticket, 'r')
+  if asked then
+    redis.call('DEL', prefix .. 'request:' .. asked)
+  end
   redis.call('DEL', ticket)
 else
   redis.call('HSET', ticket, 'v', tostring(tonumber(ARGV[2]) + 1), 'o', ARGV[3], 's', ARGV[6], 'om', ARGV[8], 'u', ARGV[9])

@@ -159,6 +159,25 @@ var brokenStores = []struct {
 			return m.Create(ctx, t)
 		}
 	}), []string{"OneTicketPerPlayerAndQueue", "Model"}},
+	{"requests are forgotten", breaking(func(b *broken, m *ticket.Memory) {
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			t.Request = nil
+			return m.Create(ctx, t)
+		}
+	}), []string{"Requests", "RaceOfRequests"}},
+	{"requests are remembered for ever", breaking(func(b *broken, m *ticket.Memory) {
+		made := map[string]string{}
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			if t.Request == nil {
+				return m.Create(ctx, t)
+			}
+			if id, ok := made[t.Request.Key+t.Request.Digest]; ok {
+				return ticket.Ticket{}, &ticket.RepeatedError{ID: id, Same: true}
+			}
+			made[t.Request.Key+t.Request.Digest] = t.ID
+			return m.Create(ctx, t)
+		}
+	}), []string{"Requests"}},
 	{"tickets without times", breaking(func(b *broken, m *ticket.Memory) {
 		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
 			t, err := m.Create(ctx, t)

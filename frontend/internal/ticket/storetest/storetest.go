@@ -36,6 +36,7 @@ type check struct {
 var checks = []check{
 	{"Create", create},
 	{"OneTicketPerPlayerAndQueue", onePerPlayer},
+	{"Requests", requests},
 	{"AbortCreate", abortCreate},
 	{"Snapshots", snapshots},
 	{"AssignedEarly", assignedEarly},
@@ -56,6 +57,7 @@ var checks = []check{
 	{"RaceOfEarlyAssignment", raceOfEarly},
 	{"RaceOfRetries", raceOfRetries},
 	{"RaceOfCreations", raceOfCreations},
+	{"RaceOfRequests", raceOfRequests},
 	{"RaceOfJoins", raceOfJoins},
 	{"RaceOfSeats", raceOfSeats},
 	{"RaceOfWatch", raceOfWatch},
