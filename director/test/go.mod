@@ -17,6 +17,7 @@ require (
 	sigs.k8s.io/controller-runtime v0.25.2
 	torikumi/director v0.0.0
 	torikumi/evaluator v0.0.0-00010101000000-000000000000
+	torikumi/frontend v0.0.0-00010101000000-000000000000
 	torikumi/matchfunction v0.0.0-00010101000000-000000000000
 	torikumi/miniagones/kubernetes v0.0.0
 	torikumi/minimatch v0.0.0-00010101000000-000000000000
@@ -35,6 +36,7 @@ require (
 	github.com/evanphx/json-patch/v5 v5.9.11 // indirect
 	github.com/fsnotify/fsnotify v1.9.0 // indirect
 	github.com/fxamacker/cbor/v2 v2.9.1 // indirect
+	github.com/go-jose/go-jose/v4 v4.1.8 // indirect
 	github.com/go-openapi/jsonpointer v1.0.2 // indirect
 	github.com/go-openapi/jsonreference v1.0.3 // indirect
 	github.com/go-openapi/swag v0.29.2 // indirect
@@ -49,6 +51,7 @@ require (
 	github.com/go-openapi/swag/stringutils v0.29.2 // indirect
 	github.com/go-openapi/swag/typeutils v0.29.2 // indirect
 	github.com/go-openapi/swag/yamlutils v0.29.2 // indirect
+	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/google/gnostic-models v0.7.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus v1.1.1 // indirect
@@ -76,7 +79,7 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
-	golang.org/x/time v0.15.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
 	gomodules.xyz/jsonpatch/v2 v2.4.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20261026165753-2ffab32bce7e // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
@@ -95,6 +98,7 @@ require (
 replace (
 	torikumi/director => ..
 	torikumi/evaluator => ../../evaluator
+	torikumi/frontend => ../../frontend
 	torikumi/matchfunction => ../../matchfunction
 	torikumi/miniagones => ../../miniagones
 	torikumi/miniagones/kubernetes => ../../miniagones/kubernetes

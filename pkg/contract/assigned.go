@@ -29,6 +29,23 @@ func Assigned(extensions map[string]*anypb.Any) (matchID string, at time.Time, e
 	return a.GetMatchId(), at, nil
 }
 
+// Names reports whether an assignment says in which team the players of an Open Match
+// ticket are. One that names nobody's ticket, as a director of another make may write,
+// says so of all. One that names only others' was written before a place was given to the
+// ticket's players: the director that gives them one assigns the ticket anew.
+func Names(a *torikumiv1.AssignmentDetails, ticket string) bool {
+	none := true
+	for _, t := range a.GetTeams() {
+		for _, m := range t.GetMembers() {
+			if m.GetTicketId() == ticket {
+				return true
+			}
+			none = none && m.GetTicketId() == ""
+		}
+	}
+	return none
+}
+
 // Field numbers of google.protobuf.Struct and Value, and those of each entry of
 // a map.
 const (

@@ -123,3 +123,30 @@ func object(t *testing.T, fields map[string]any) *structpb.Struct {
 	}
 	return s
 }
+
+// TestNames: an assignment names the tickets of its teams' players; one that names no
+// ticket at all says nothing against any.
+func TestNames(t *testing.T) {
+	teams := func(tickets ...string) *torikumiv1.AssignmentDetails {
+		a := &torikumiv1.AssignmentDetails{Teams: []*torikumiv1.Team{{Name: "bots"}}}
+		for _, id := range tickets {
+			a.Teams = append(a.Teams, &torikumiv1.Team{Members: []*torikumiv1.TeamMember{{PlayerId: "player", TicketId: id}}})
+		}
+		return a
+	}
+	for name, c := range map[string]struct {
+		a    *torikumiv1.AssignmentDetails
+		want bool
+	}{
+		"no details":       {nil, true},
+		"nobody":           {teams(), true},
+		"players alone":    {teams("", ""), true},
+		"the ticket":       {teams("x", "mine"), true},
+		"others":           {teams("x", "y"), false},
+		"others and no id": {teams("", "y"), false},
+	} {
+		if got := contract.Names(c.a, "mine"); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

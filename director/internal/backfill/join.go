@@ -3,9 +3,11 @@ package backfill
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
+	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -126,8 +128,8 @@ func (t *task) announce(ctx context.Context, id string, a *openmatch.Assignment,
 // backfill still says who they are, and the next step does it.
 func (t *task) announceLate(ctx context.Context, id string, d *torikumiv1.BackfillDetails, late []string) error {
 	if !t.admit(d) {
-		t.log.Warn("players were assigned for whom there is no place; the gate refuses them", "backfill", id, "tickets", late)
-		return nil
+		t.log.Warn("players were assigned for whom there is no place; they search on", "backfill", id, "tickets", late)
+		return t.turnAway(ctx, late)
 	}
 	var joined []*torikumiv1.TeamMember
 	for _, m := range d.GetJoining() {
@@ -150,13 +152,37 @@ func (t *task) announceLate(ctx context.Context, id string, d *torikumiv1.Backfi
 	if ok, err := t.confirm(ctx, id, a, details, joined); err != nil || !ok {
 		return err
 	}
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	_, err = t.o.Backend.AssignTickets(call, &openmatch.AssignTicketsRequest{Assignments: []*openmatch.AssignmentGroup{{TicketIds: late, Assignment: a}}})
-	if err != nil {
+	if err := t.reassign(ctx, late, a); err != nil {
 		return err
 	}
 	t.publish(ctx, id, late, joined, a, details)
+	return nil
+}
+
+// turnAway has tickets that were assigned search on: as those of a match that is not
+// played, they are assigned without a connection. Whose frontend does not hear of it
+// searches on by what their assignment says: it does not name them.
+func (t *task) turnAway(ctx context.Context, tickets []string) error {
+	d := &torikumiv1.AssignmentDetails{MatchId: t.match(), Queue: t.roster.GetQueue()}
+	a := new(openmatch.Assignment)
+	if err := contract.Put(&a.Extensions, contract.AssignmentExtension, d); err != nil {
+		return fmt.Errorf("encode assignment: %w", err)
+	}
+	if err := t.reassign(ctx, tickets, a); err != nil {
+		return err
+	}
+	t.o.Publish(&torikumiv1.Announcement{TicketIds: tickets, Details: d})
+	return nil
+}
+
+// reassign replaces the assignment of tickets.
+func (t *task) reassign(ctx context.Context, tickets []string, a *openmatch.Assignment) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := t.o.Backend.AssignTickets(ctx, &openmatch.AssignTicketsRequest{Assignments: []*openmatch.AssignmentGroup{{TicketIds: tickets, Assignment: a}}})
+	if err != nil {
+		return fmt.Errorf("assign tickets: %w", err)
+	}
 	return nil
 }
 

@@ -38,6 +38,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// duel is the file of the queues.
+const duel = "queues: [{name: duel, rule_set: duel.json, backfill: {automatic: true}}]"
+
 // rules are those of the queue "duel": two teams of up to two whose skill lies close
 // together. Who searches in these tests finds no match without one who plays.
 const rules = `{
@@ -56,6 +59,12 @@ func (f fixed) Changed() <-chan struct{} { return nil }
 
 // launch runs a service of ours until the test ends, and returns its gRPC address.
 func launch[C any](t testing.TB, start func(context.Context, *C, func(service.Addrs)) error, change func(*C)) string {
+	t.Helper()
+	return launchAll(t, start, change).GRPC
+}
+
+// launchAll returns all addresses.
+func launchAll[C any](t testing.TB, start func(context.Context, *C, func(service.Addrs)) error, change func(*C)) service.Addrs {
 	t.Helper()
 	cfg := new(C)
 	config.Default(cfg)
@@ -79,7 +88,7 @@ func launch[C any](t testing.TB, start func(context.Context, *C, func(service.Ad
 	if !ok {
 		t.FailNow()
 	}
-	return a.GRPC
+	return a
 }
 
 // harness is minimatch with our match function and evaluator, and game servers in memory.
@@ -91,8 +100,10 @@ type harness struct {
 	backend  openmatch.BackendServiceClient
 	query    openmatch.QueryServiceClient
 	function *openmatch.FunctionConfig
-	pending  time.Duration
-	claims   backfill.Claims
+	// openMatch is minimatch's address.
+	openMatch string
+	pending   time.Duration
+	claims    backfill.Claims
 
 	mu        sync.Mutex
 	announced []*torikumiv1.Announcement
@@ -101,7 +112,7 @@ type harness struct {
 
 func newHarness(t *testing.T, pending time.Duration) *harness {
 	t.Helper()
-	set, err := queues.ParseFS([]byte("queues: [{name: duel, rule_set: duel.json, backfill: {automatic: true}}]"), fstest.MapFS{"duel.json": {Data: []byte(rules)}})
+	set, err := queues.ParseFS([]byte(duel), fstest.MapFS{"duel.json": {Data: []byte(rules)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +141,7 @@ func newHarness(t *testing.T, pending time.Duration) *harness {
 		t.Fatal(err)
 	}
 	return &harness{
-		T: t, fleet: &fleet{servers: make(map[string]servers.Server)}, set: set, pending: pending,
+		T: t, openMatch: addr, fleet: &fleet{servers: make(map[string]servers.Server)}, set: set, pending: pending,
 		frontend: openmatch.NewFrontendServiceClient(conn), backend: openmatch.NewBackendServiceClient(conn), query: openmatch.NewQueryServiceClient(conn),
 		function: &openmatch.FunctionConfig{Host: host, Port: int32(n), Type: openmatch.FunctionConfig_GRPC}, players: make(map[string]*torikumiv1.Player),
 	}

@@ -27,6 +27,7 @@ import (
 	"torikumi/frontend/internal/endpoints"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/claims"
+	"torikumi/pkg/contract"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
@@ -38,6 +39,9 @@ const (
 	callTimeout = 5 * time.Second
 	// expireEvery is the time between two looks for what has expired.
 	expireEvery = 250 * time.Millisecond
+	// placeTimeout is how long after an assignment a director may take to give its players
+	// a place in the match: many times a step of its own.
+	placeTimeout = 10 * time.Second
 )
 
 // ErrUnavailable means that Open Match took no ticket.
@@ -206,7 +210,9 @@ func (c *Client) assigned(ctx context.Context, t ticket.Ticket) {
 var errUnchecked = errors.New("claims not checked")
 
 // apply applies what Open Match or a director says of Open Match tickets: that they
-// are assigned, or without a connection that their match is not played. It returns how
+// are assigned, or without a connection that their match is not played. Nobody is sent
+// to a match in which they have no place, as those who join a running one may not yet:
+// either the ticket is assigned anew soon, or they search on. It returns how
 // many tickets that has assigned. Most that a director announces are those of other
 // frontends. The error is that of creating a ticket anew, or errUnchecked.
 func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection string, details *torikumiv1.AssignmentDetails) (assigned int, err error) {
@@ -232,8 +238,12 @@ func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection st
 		switch {
 		case connection == "":
 			err = errors.Join(err, c.withdrawn(ctx, id))
-		case c.assign(ctx, id, connection, details):
-			assigned++
+		case contract.Names(details, id):
+			if c.assign(ctx, id, connection, details) {
+				assigned++
+			}
+		case time.Since(details.GetAllocateTime().AsTime()) >= placeTimeout:
+			err = errors.Join(err, c.withdrawn(ctx, id))
 		}
 	}
 	return assigned, err
