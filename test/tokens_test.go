@@ -80,12 +80,16 @@ func ownLogs(t *testing.T) (read func() string) {
 // put one.
 func showForged(addr string) error {
 	const forged = "eyJhbGciOiJSUzI1NiIsImtpZCI6Im5vbmUifQ.eyJzdWIiOiJtYWxsb3J5IiwiZXhwIjo0MTAyNDQ0ODAwfQ.c2lnbmF0dXJl"
-	for _, path := range []string{"/v1/tickets", "/v1/tickets/" + forged, "/play/eu", "/play/" + forged, "/" + forged, "/v1/tickets?access_token=" + forged} {
+	for _, path := range []string{"/v1/tickets", "/v1/tickets/" + forged, "/play/eu", "/play/" + forged, "/" + forged, "/v1/tickets?access_token=" + forged, "/v1/tickets/x/websocket"} {
 		req, err := http.NewRequest(http.MethodGet, "http://"+addr+path, nil)
 		if err != nil {
 			return err
 		}
-		req.Header.Set("Authorization", "Bearer "+forged)
+		if strings.HasSuffix(path, "/websocket") {
+			req.Header.Set("Sec-WebSocket-Protocol", "torikumi.v1, torikumi.bearer."+forged)
+		} else {
+			req.Header.Set("Authorization", "Bearer "+forged)
+		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err

@@ -16,11 +16,17 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
-// replicas starts two frontends that share their tickets.
-func replicas(t *testing.T) (a, b *harness, store *miniredis.Miniredis) {
+// replicas starts two frontends that share their tickets; changes may alter their
+// settings.
+func replicas(t *testing.T, changes ...func(*frontend.Config)) (a, b *harness, store *miniredis.Miniredis) {
 	t.Helper()
 	store = miniredis.RunT(t)
-	a = start(t, func(c *frontend.Config) { c.Redis = "redis://" + store.Addr() })
+	a = start(t, func(c *frontend.Config) {
+		c.Redis = "redis://" + store.Addr()
+		for _, change := range changes {
+			change(c)
+		}
+	})
 	twin := *a
 	b = &twin
 	b.run()

@@ -24,6 +24,11 @@ func CheckOrigins(origins []string) error {
 	return nil
 }
 
+// mayCall reports whether the operator lets scripts of an origin call.
+func (s *server) mayCall(origin string) bool {
+	return slices.Contains(s.o.Origins, anyOrigin) || slices.Contains(s.o.Origins, origin)
+}
+
 // forBrowsers tells browsers which pages may call (CORS, from the Fetch standard), and
 // that answers are data and nothing else.
 func (s *server) forBrowsers(next http.Handler) http.Handler {
@@ -38,7 +43,7 @@ func (s *server) forBrowsers(next http.Handler) http.Handler {
 		}
 		h.Add("Vary", "Origin") // for caches
 		origin := r.Header.Get("Origin")
-		if origin == "" || !slices.Contains(s.o.Origins, anyOrigin) && !slices.Contains(s.o.Origins, origin) {
+		if origin == "" || !s.mayCall(origin) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -129,6 +129,18 @@ func eventID(t *torikumiv1.Ticket) string {
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 
+// news returns a ticket as streams send it, with its id as an event; nil if that is the
+// last that the client has.
+func news(t *torikumiv1.Ticket, last string) (id string, data []byte, err error) {
+	if id = eventID(t); id == last {
+		return id, nil, nil
+	}
+	if data, err = (protojson.MarshalOptions{UseProtoNames: true}).Marshal(t); err != nil {
+		return "", nil, fmt.Errorf("marshal ticket: %w", err)
+	}
+	return id, data, nil
+}
+
 // eventConn is where an event stream is written to; each write has a time limit.
 type eventConn interface {
 	// begin writes the head of the answer.
@@ -212,13 +224,12 @@ func (e *eventWriter) send(t *torikumiv1.Ticket) error {
 	if t == nil {
 		return e.write(": still searching\n\n")
 	}
-	id := eventID(t)
-	if id == e.last {
-		return e.write(": nothing new\n\n")
-	}
-	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(t)
+	id, data, err := news(t, e.last)
 	if err != nil {
-		return fmt.Errorf("marshal ticket: %w", err)
+		return err
+	}
+	if data == nil {
+		return e.write(": nothing new\n\n")
 	}
 	e.last = id
 	return e.write("id: %s\nevent: ticket\ndata: %s\n\n", id, data)

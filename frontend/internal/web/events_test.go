@@ -21,16 +21,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestHeartbeats(t *testing.T) {
+// waitingServer has a ticket t of alice's, which waits.
+func waitingServer(t *testing.T) *server {
+	t.Helper()
 	store := ticket.NewMemory(ticket.Limits{Tickets: 1})
 	if _, err := store.Create(t.Context(), ticket.Ticket{ID: "t", Players: []*torikumiv1.Player{{Id: "alice"}}}); err != nil {
 		t.Fatal(err)
 	}
-	var streams sync.WaitGroup
-	s := newServer(Options{
+	return newServer(Options{
 		Service: api.New(api.Options{Store: store, Queues: queues.Default()}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(),
-		Streams: &streams,
+		Streams: new(sync.WaitGroup),
 	})
+}
+
+func TestHeartbeats(t *testing.T) {
+	s := waitingServer(t)
+	streams := s.o.Streams
 	s.heartbeat = time.Millisecond
 	client, conn := net.Pipe()
 	streams.Go(func() { s.stream(conn, http.Header{}, api.Caller{Player: "alice"}, "t", "") })
@@ -52,11 +58,7 @@ func TestHeartbeats(t *testing.T) {
 
 // A browser follows a ticket over HTTP/2, where no connection can be taken over.
 func TestEventsOverHTTP2(t *testing.T) {
-	store := ticket.NewMemory(ticket.Limits{Tickets: 1})
-	if _, err := store.Create(t.Context(), ticket.Ticket{ID: "t", Players: []*torikumiv1.Player{{Id: "alice"}}}); err != nil {
-		t.Fatal(err)
-	}
-	s := newServer(Options{Service: api.New(api.Options{Store: store, Queues: queues.Default()}), Auth: &api.Authenticator{}, Registry: prometheus.NewRegistry(), Streams: new(sync.WaitGroup)})
+	s := waitingServer(t)
 	s.heartbeat = time.Millisecond
 	mux := http.NewServeMux()
 	mux.Handle(eventsRoute, s.handler(route{method: "GET", path: "/v1/tickets/{id}/events", handle: s.events,

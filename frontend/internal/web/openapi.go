@@ -2,7 +2,9 @@ package web
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -48,19 +50,23 @@ func operation(rt route, schemas object) object {
 	for _, m := range wildcard.FindAllStringSubmatch(rt.path, -1) {
 		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
 	}
-	for name, schema := range rt.query {
-		params = append(params, object{"name": name, "in": "query", "schema": schema})
+	for _, group := range []struct {
+		in     string
+		params map[string]object
+	}{{"query", rt.query}, {"header", rt.header}} {
+		for _, name := range slices.Sorted(maps.Keys(group.params)) {
+			params = append(params, object{"name": name, "in": group.in, "schema": group.params[name]})
+		}
 	}
-	for name, schema := range rt.header {
-		params = append(params, object{"name": name, "in": "header", "schema": schema})
-	}
-	answer := object{"description": "OK"}
-	if rt.response != nil {
-		answer["content"] = object{"application/json": object{"schema": reference(rt.response.ProtoReflect().Descriptor(), schemas)}}
-	}
-	out := object{"summary": rt.summary, "parameters": params, "responses": object{"200": answer, "default": object{
+	answers := object{"default": object{
 		"description": "A problem", "content": object{"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}}},
-	}}}
+	}}
+	maps.Copy(answers, rt.answers)
+	if rt.response != nil {
+		schema := reference(rt.response.ProtoReflect().Descriptor(), schemas)
+		answers["200"] = object{"description": "OK", "content": object{"application/json": object{"schema": schema}}}
+	}
+	out := object{"operationId": rt.operation, "summary": rt.summary, "parameters": params, "responses": answers}
 	if rt.request != nil {
 		out["requestBody"] = object{"required": true, "description": "At most 16384 bytes.", "content": object{
 			"application/json": object{"schema": reference(rt.request.ProtoReflect().Descriptor(), schemas), "example": json.RawMessage(shape)},

@@ -32,7 +32,10 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	s := newTestServer()
 	h := s.mux
 	var doc struct {
-		Paths map[string]map[string]struct{ Summary string }
+		Paths map[string]map[string]struct {
+			OperationID, Summary string
+			Responses            map[string]json.RawMessage
+		}
 	}
 	if err := json.Unmarshal(get(h, "GET", "/openapi.json").Body.Bytes(), &doc); err != nil {
 		t.Fatal(err)
@@ -41,10 +44,20 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	documented, ids := 0, map[string]bool{}
+	for _, operations := range doc.Paths {
+		documented += len(operations)
+	}
+	if documented != len(s.routes()) {
+		t.Errorf("/openapi.json has %d operations, there are %d routes", documented, len(s.routes()))
+	}
 	for _, rt := range s.routes() {
-		if doc.Paths[rt.path][strings.ToLower(rt.method)].Summary == "" {
-			t.Errorf("%s %s has no summary in /openapi.json", rt.method, rt.path)
+		op := doc.Paths[rt.path][strings.ToLower(rt.method)]
+		if op.Summary == "" || op.OperationID == "" || ids[op.OperationID] || len(op.Responses) < 2 {
+			t.Errorf("%s %s in /openapi.json: %q, %q, %d answers; needs a summary, an id of its own and an answer that is no problem",
+				rt.method, rt.path, op.OperationID, op.Summary, len(op.Responses))
 		}
+		ids[op.OperationID] = true
 		if !strings.Contains(string(page), "`"+rt.method+" "+rt.path+"`") {
 			t.Errorf("%s %s is not in docs/api.md", rt.method, rt.path)
 		}

@@ -42,6 +42,24 @@ type playPlayer struct {
 	Region  string  `json:"region"`
 }
 
+// playAnswers are both in the words of OpenAPI.
+func playAnswers() object {
+	text, whole := object{"type": "string"}, object{"type": "integer"}
+	fields := func(properties object, required ...string) object {
+		return object{"type": "object", "properties": properties, "required": required}
+	}
+	schema := fields(object{
+		"status": object{"type": "string", "enum": []string{"matched", "timeout"}}, "ticket_id": text, "jwt": text, "reason": text,
+		"server": fields(object{"ip": text, "port": whole, "connection": text}, "ip", "port", "connection"),
+		"player": fields(object{"skill": object{"type": "number"}, "latency": whole, "region": text}, "skill", "latency", "region"),
+	}, "status", "ticket_id", "player")
+	content := object{"application/json": object{"schema": schema}}
+	return object{
+		"200": object{"description": "A match", "content": content},
+		"408": object{"description": "No match in time", "content": content},
+	}
+}
+
 // play is the route of the studio's existing clients: one request from "Play" to
 // the server. The ticket lives no longer than the request.
 func (s *server) play(w http.ResponseWriter, r *http.Request, caller api.Caller) error {

@@ -20,18 +20,21 @@ import (
 // route is one method at one path.
 type route struct {
 	method, path string
-	// summary is for the OpenAPI document, and so are query and header, the
-	// parameters with their schemas, and request and response, the messages that the
-	// bodies hold as JSON; nil: none.
-	summary           string
-	query, header     map[string]object
-	request, response proto.Message
+	// operation and summary are for the OpenAPI document, and so are query and
+	// header, the parameters with their schemas, request and response, the messages
+	// that the bodies hold as JSON, nil for none, and answers, those that are no message.
+	operation, summary string
+	query, header      map[string]object
+	request, response  proto.Message
+	answers            object
 	// handle answers a player; an error is answered as a problem.
 	handle func(w http.ResponseWriter, r *http.Request, caller api.Caller) error
 	// hangUp says that the call ends when the client does not send any more.
 	hangUp bool
 	// authenticate tells who calls; nil: by player token.
 	authenticate func(ctx context.Context, authorization []string) (api.Caller, error)
+	// tokens are what is given as Authorization; nil: that header's values.
+	tokens func(*http.Request) []string
 }
 
 // String is the route as metrics and ServeMux have it.
@@ -46,45 +49,60 @@ func (s *server) routes() []route {
 	return []route{
 		{
 			method: "POST", path: "/v1/tickets", handle: s.createTicket,
-			summary: "Search for a match", request: new(torikumiv1.CreateTicketRequest), response: ticket,
+			operation: "createTicket", summary: "Search for a match", request: new(torikumiv1.CreateTicketRequest), response: ticket,
 			header: map[string]object{api.KeyHeader: {
 				"type": "string", "pattern": api.KeyPattern, "description": "The client's own name for the request: made again with it, it makes no other ticket.",
 			}},
 		},
 		{
 			method: "GET", path: "/v1/tickets", handle: s.listTickets,
-			summary: "Where am I? The caller's tickets", response: new(torikumiv1.ListTicketsResponse),
+			operation: "listTickets", summary: "Where am I? The caller's tickets", response: new(torikumiv1.ListTicketsResponse),
 		},
-		{method: "GET", path: "/v1/tickets/{id}", handle: s.getTicket, summary: "Read a ticket", response: ticket},
-		{method: "DELETE", path: "/v1/tickets/{id}", handle: s.cancelTicket, summary: "Cancel a ticket", response: ticket},
+		{method: "GET", path: "/v1/tickets/{id}", handle: s.getTicket, operation: "getTicket", summary: "Read a ticket", response: ticket},
+		{method: "DELETE", path: "/v1/tickets/{id}", handle: s.cancelTicket, operation: "cancelTicket", summary: "Cancel a ticket", response: ticket},
 		{
-			method: "GET", path: "/v1/tickets/{id}/wait", handle: s.waitTicket, summary: "Wait for the end of a ticket", response: ticket,
+			method: "GET", path: "/v1/tickets/{id}/wait", handle: s.waitTicket, operation: "waitTicket", summary: "Wait for the end of a ticket", response: ticket,
 			query: map[string]object{"timeout": {"type": "string", "default": "30s", "description": `More than 0s and at most 60s, as in "1.5s".`}},
 		},
-		{method: "GET", path: "/v1/tickets/{id}/events", handle: s.events, summary: "Follow a ticket: server-sent events"},
+		{
+			method: "GET", path: "/v1/tickets/{id}/events", handle: s.events,
+			operation: "followTicket", summary: "Follow a ticket: server-sent events",
+			header: map[string]object{"Last-Event-ID": {"type": "string", "description": "The id of the last event that the client has."}},
+			answers: object{
+				"200": object{"description": "Events ticket with a Ticket, and problem with a Problem", "content": object{"text/event-stream": object{"schema": object{"type": "string"}}}},
+				"204": object{"description": "Nothing will come after the event that Last-Event-ID names"},
+			},
+		},
+		{
+			method: "GET", path: "/v1/tickets/{id}/websocket", handle: s.webSocket, tokens: webSocketTokens,
+			operation: "followTicketByWebSocket", summary: "Follow a ticket: WebSocket",
+			answers: object{"101": object{"description": "Messages ticket with a Ticket, and problem with a Problem"}},
+			query:   map[string]object{lastEventID: {"type": "string", "description": "The id of the last message that the client has."}},
+		},
 		{
 			method: "POST", path: "/v1/tickets/{id}/join-token", handle: s.createJoinToken,
-			summary: "Make another join token", response: new(torikumiv1.JoinToken),
+			operation: "createJoinToken", summary: "Make another join token", response: new(torikumiv1.JoinToken),
 		},
 		{
 			method: "POST", path: "/v1/tickets/{id}/start", handle: s.startTicket,
-			summary: "Search with those of the party who are there", response: ticket,
+			operation: "startTicket", summary: "Search with those of the party who are there", response: ticket,
 		},
 		{
 			method: "DELETE", path: "/v1/tickets/{id}/players/{player}", handle: s.removePlayer,
-			summary: "Leave a ticket, or remove a player from the party", response: new(torikumiv1.RemovePlayerResponse),
+			operation: "removePlayer", summary: "Leave a ticket, or remove a player from the party", response: new(torikumiv1.RemovePlayerResponse),
 		},
 		{
 			method: "POST", path: "/v1/parties/join", handle: s.joinParty,
-			summary: "Join a party by its code", request: new(torikumiv1.JoinPartyRequest), response: ticket,
+			operation: "joinParty", summary: "Join a party by its code", request: new(torikumiv1.JoinPartyRequest), response: ticket,
 		},
 		{
 			method: "GET", path: "/play/{region}", handle: s.play, hangUp: true, authenticate: s.o.Auth.CallerOrShared,
-			summary: "Search, wait and answer in one call",
+			operation: "play", summary: "Search, wait and answer in one call",
 			query: map[string]object{
 				"skill":   {"type": "number", "default": defaultSkill},
 				"latency": {"type": "integer", "default": defaultLatency, "minimum": 0, "maximum": 60_000},
 			},
+			answers: playAnswers(),
 		},
 	}
 }

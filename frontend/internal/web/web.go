@@ -49,7 +49,7 @@ type Options struct {
 	// Origins are those of pages whose scripts may call; none: only the frontend's
 	// own.
 	Origins []string
-	// Streams are the event streams. They end when the service stops, and are to
+	// Streams are the event streams and WebSockets. They end when the service stops, and are to
 	// be waited for after the HTTP server has ended.
 	Streams *sync.WaitGroup
 }
@@ -73,7 +73,7 @@ func newServer(o Options) *server {
 	s := &server{
 		o: o, mux: http.NewServeMux(), heartbeat: heartbeat,
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: "torikumi", Subsystem: "frontend", Name: "http_requests_in_flight", Help: "Requests of players that are being answered, event streams and long polls among them.",
+			Namespace: "torikumi", Subsystem: "frontend", Name: "http_requests_in_flight", Help: "Requests of players that are being answered, event streams, WebSockets and long polls among them.",
 		}, []string{"route"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "torikumi", Subsystem: "frontend", Name: "http_requests_total", Help: "Requests of players that have been answered.",
@@ -163,7 +163,11 @@ func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
 	if authenticate == nil {
 		authenticate = s.o.Auth.Caller
 	}
-	caller, err := authenticate(r.Context(), r.Header.Values("Authorization"))
+	tokens := r.Header.Values("Authorization")
+	if rt.tokens != nil {
+		tokens = rt.tokens(r)
+	}
+	caller, err := authenticate(r.Context(), tokens)
 	if err != nil {
 		return err
 	}
