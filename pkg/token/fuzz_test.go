@@ -6,17 +6,19 @@ import (
 	"testing"
 
 	"torikumi/pkg/token"
+	"torikumi/pkg/token/corpus"
 	"torikumi/pkg/token/tokentest"
 )
 
 // FuzzVerify holds that nothing but the token that was minted is admitted, to the
 // letter: with RS256 each token has one signature and one encoding.
 func FuzzVerify(f *testing.F) {
-	minted := newForger().Claims(nil)
-	v := newVerifier(f, frontend, token.RS256, at(begin))
+	m, cases := published(f)
+	minted := made(f, m, corpus.Case{})
+	v := newVerifier(f, m, token.RS256, at(begin))
 	f.Add(minted)
-	for _, a := range corpus(f) {
-		f.Add(a.raw)
+	for _, c := range cases {
+		f.Add(made(f, m, c))
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		claims, err := v.Verify(t.Context(), raw, want)

@@ -57,6 +57,7 @@ func Main(ctx context.Context, p service.Process) int {
 			{Name: "demo", Summary: "start the suite, let players play, check everything, stop", Run: runDemo},
 			{Name: "load", Summary: "make tickets at a fixed rate, and report latencies and losses", Run: runLoad},
 			{Name: "server", Summary: `run the reference game server (what "up" starts for each match)`, Run: server.Main},
+			{Name: "corpus", Summary: "have a verifier check the join tokens that it has to refuse", Run: runCorpus},
 			{Name: "secrets", Summary: "print new Secrets for a cluster: join keys, certificates to the allocator", Run: runSecrets},
 		},
 	}, p)
