@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"torikumi/frontend/internal/api"
-	"torikumi/frontend/internal/web"
 	"torikumi/frontend/playertoken"
 	"torikumi/pkg/config"
+	"torikumi/pkg/cors"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/redisclient"
 	"torikumi/pkg/service"
@@ -134,7 +134,7 @@ func (c *Config) validateLimits() error {
 	if d := c.GoneAfter; d > 0 && d < time.Second {
 		errs = append(errs, config.Invalid("gone-after", "must be 0, or at least 1s", d))
 	}
-	if err := web.CheckOrigins(c.CORSOrigins); err != nil {
+	if err := cors.Check(c.CORSOrigins); err != nil {
 		errs = append(errs, &config.Error{Setting: "--cors-origins", Rule: err.Error()})
 	}
 	if _, err := api.ParseProxies(c.TrustedProxies); err != nil {

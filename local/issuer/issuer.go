@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"torikumi/frontend/signing"
+	"torikumi/pkg/cors"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/service"
 	"torikumi/pkg/strictjson"
@@ -46,8 +47,11 @@ type Options struct {
 	// KeysDir holds the signing key; one is made if there is none.
 	KeysDir    string
 	HTTPListen string
-	Service    service.Config
-	Started    func(service.Addrs)
+	// Origins are those of web pages that may sign in here; any page could be any
+	// player.
+	Origins []string
+	Service service.Config
+	Started func(service.Addrs)
 }
 
 // Run serves until ctx ends.
@@ -60,9 +64,12 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("development issuer: %w", err)
 	}
-	var wrap func(http.Handler) http.Handler
-	if service.LoopbackHost(o.HTTPListen) {
-		wrap = service.LocalOnly
+	browsers := &cors.Policy{Origins: o.Origins, Methods: []string{http.MethodPost}, Headers: []string{"Content-Type"}}
+	wrap := func(h http.Handler) http.Handler {
+		if service.LoopbackHost(o.HTTPListen) {
+			h = service.LocalWithPages(h, o.Origins)
+		}
+		return browsers.Handler(h)
 	}
 	return service.Run(ctx, service.Options{
 		WrapHTTP: wrap,

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start runs an issuer with a key of its own.
-func start(t *testing.T) (base, keysDir string) {
+func start(t *testing.T, origins ...string) (base, keysDir string) {
 	t.Helper()
 	dir := t.TempDir()
 	if _, err := signing.GenerateKey(dir, token.RS256, time.Now()); err != nil {
@@ -30,7 +30,7 @@ func start(t *testing.T) (base, keysDir string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	started, done := make(chan service.Addrs, 1), make(chan error, 1)
 	go func() {
-		done <- issuer.Run(ctx, issuer.Options{KeysDir: dir, HTTPListen: "127.0.0.1:0",
+		done <- issuer.Run(ctx, issuer.Options{KeysDir: dir, HTTPListen: "127.0.0.1:0", Origins: origins,
 			Service: service.Config{LogFormat: "text"}, Started: func(a service.Addrs) { started <- a }})
 	}()
 	t.Cleanup(func() {
@@ -126,6 +126,31 @@ func TestForeignPages(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusMisdirectedRequest && resp.StatusCode != http.StatusForbidden {
 			t.Errorf("answered with %d", resp.StatusCode)
+		}
+	}
+}
+
+// A page that was named may sign in, and no other.
+func TestNamedPage(t *testing.T) {
+	const page = "http://127.0.0.1:8090"
+	base, _ := start(t, page)
+	for origin, want := range map[string]int{page: http.StatusOK, "http://127.0.0.1:8091": http.StatusForbidden, "https://evil.example": http.StatusForbidden} {
+		for _, method := range []string{http.MethodOptions, http.MethodPost} {
+			r, err := http.NewRequestWithContext(t.Context(), method, base+issuer.TokenPath, strings.NewReader(`{"player":"alice"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Origin", origin)
+			r.Header.Set("Access-Control-Request-Method", http.MethodPost)
+			resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			allowed := resp.Header.Get("Access-Control-Allow-Origin") == origin
+			if allowed != (origin == page) || method == http.MethodPost && resp.StatusCode != want {
+				t.Errorf("%s of %s: %d %v", method, origin, resp.StatusCode, resp.Header)
+			}
 		}
 	}
 }

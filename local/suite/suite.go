@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,9 @@ type Options struct {
 	// HTTPListen and GRPCListen are the addresses of the player API, and
 	// IssuerListen that of the development issuer.
 	HTTPListen, GRPCListen, IssuerListen string
+	// Origins are those of web pages that may call the player API over HTTP, and the
+	// development issuer.
+	Origins []string
 	// OpenMatchHost is where the ports of Open Match are opened (50503 to
 	// 50505); empty: one free port on loopback serves its whole API.
 	OpenMatchHost string
@@ -210,7 +214,7 @@ func (s *Suite) makeKeys(context.Context) error {
 
 func (s *Suite) startIssuer(ctx context.Context) error {
 	inst, err := launch(ctx, func(ctx context.Context, started func(service.Addrs)) error {
-		return issuer.Run(ctx, issuer.Options{KeysDir: s.keysDir("player"), HTTPListen: s.opts.IssuerListen, Service: s.opts.Log, Started: started})
+		return issuer.Run(ctx, issuer.Options{KeysDir: s.keysDir("player"), HTTPListen: s.opts.IssuerListen, Origins: s.opts.Origins, Service: s.opts.Log, Started: started})
 	})
 	if err != nil {
 		return fmt.Errorf("start the development issuer: %w", err)
@@ -341,6 +345,9 @@ func (s *Suite) startFrontend(ctx context.Context) error {
 		args = append(args, "--queues="+s.opts.Queues)
 	}
 	args = append(args, "--play-queue="+s.PlayQueue())
+	if len(s.opts.Origins) > 0 {
+		args = append(args, "--cors-origins="+strings.Join(s.opts.Origins, ","))
+	}
 	if s.opts.PlayToken != "" {
 		args = append(args, "--play-token="+s.opts.PlayToken)
 	}

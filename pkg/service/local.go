@@ -15,14 +15,25 @@ import (
 // means this machine (DNS rebinding). Both are refused: the Host has to be
 // localhost or a loopback address, and requests that change something must not
 // come from another origin.
-func LocalOnly(h http.Handler) http.Handler { return LocalOrNamed(h, nil) }
+func LocalOnly(h http.Handler) http.Handler { return local(h, nil, nil) }
+
+// LocalWithPages is LocalOnly for an API that pages of these origins may use.
+func LocalWithPages(h http.Handler, origins []string) http.Handler { return local(h, nil, origins) }
 
 // LocalOrNamed is LocalOnly for an API that is also reached by these names, in
 // lower case and without a port, where a hosts file has them for this machine.
 // Whoever can make a browser resolve one of them gets past the guard: name no
 // domain that others can have.
-func LocalOrNamed(h http.Handler, names []string) http.Handler {
+func LocalOrNamed(h http.Handler, names []string) http.Handler { return local(h, names, nil) }
+
+// local guards h. It panics for what is no origin.
+func local(h http.Handler, names, origins []string) http.Handler {
 	protection := http.NewCrossOriginProtection()
+	for _, o := range origins {
+		if err := protection.AddTrustedOrigin(o); err != nil {
+			panic(err)
+		}
+	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		problem.Write(w, http.StatusForbidden, "pages of other origins may not use this API")
 	}))

@@ -50,3 +50,20 @@ func TestLocalOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestLocalWithPages(t *testing.T) {
+	h := service.LocalWithPages(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }), []string{"http://127.0.0.1:8090"})
+	for origin, want := range map[string]int{"http://127.0.0.1:8090": 204, "http://127.0.0.1:8091": 403, "http://evil.example": 403} {
+		for host, want := range map[string]int{"127.0.0.1:8085": want, "evil.example": 421} {
+			r := httptest.NewRequest("POST", "/", nil)
+			r.Host = host
+			r.Header.Set("Origin", origin)
+			r.Header.Set("Sec-Fetch-Site", "same-site")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("page of %s at %s: %d, want %d", origin, host, w.Code, want)
+			}
+		}
+	}
+}

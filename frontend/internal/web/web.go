@@ -20,6 +20,7 @@ import (
 
 	"torikumi/frontend/internal/api"
 	"torikumi/frontend/signing"
+	"torikumi/pkg/cors"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/token"
 )
@@ -58,6 +59,7 @@ type Options struct {
 type server struct {
 	o         Options
 	mux       *http.ServeMux
+	browsers  *cors.Policy
 	heartbeat time.Duration
 	inFlight  *prometheus.GaugeVec
 	requests  *prometheus.CounterVec
@@ -71,7 +73,7 @@ func NewHandler(o Options) http.Handler {
 
 func newServer(o Options) *server {
 	s := &server{
-		o: o, mux: http.NewServeMux(), heartbeat: heartbeat,
+		o: o, mux: http.NewServeMux(), browsers: browsers(o.Origins), heartbeat: heartbeat,
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "torikumi", Subsystem: "frontend", Name: "http_requests_in_flight", Help: "Requests of players that are being answered, event streams, WebSockets and long polls among them.",
 		}, []string{"route"}),

@@ -172,7 +172,7 @@ func (s *server) checkHandshake(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Upgrade", "websocket")
 		return refuse(http.StatusUpgradeRequired, "this path is a WebSocket: use its protocol, over HTTP/1.1")
 	}
-	if origin := r.Header.Get("Origin"); origin != "" && !s.mayCall(origin) && !isHost(origin, r.Host) {
+	if origin := r.Header.Get("Origin"); origin != "" && !s.browsers.Allows(origin) && !isHost(origin, r.Host) {
 		p := problem.New(http.StatusForbidden, "pages of this origin may not call")
 		p.Reason = "foreign_origin"
 		return &api.Error{Problem: p}

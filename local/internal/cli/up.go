@@ -25,6 +25,7 @@ import (
 	"torikumi/local/suite"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/cors"
 	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/ruleset"
@@ -43,6 +44,7 @@ type upConfig struct {
 	HTTPPort       int           `flag:"http-port" default:"8080" rule:"from 0 to 65535" help:"Port of the player API over HTTP; 0 is any free one."`
 	GRPCPort       int           `flag:"grpc-port" default:"50600" rule:"from 0 to 65535" help:"Port of the player API over gRPC; 0 is any free one."`
 	IssuerPort     int           `flag:"issuer-port" default:"8081" rule:"from 0 to 65535" help:"Port of the development issuer; 0 is any free one."`
+	CORSOrigins    []string      `flag:"cors-origins" help:"Origins of web pages that may call the player API and sign in at the development issuer, as http://127.0.0.1:8090, with commas between. No page of another origin may when not given."`
 	OpenMatchPorts bool          `flag:"open-match-ports" default:"true" help:"Serve Open Match's API on its own ports, 50503 to 50505, otherwise on one free port; always on 127.0.0.1, as it has no authentication."`
 	Queues         string        `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
 	MatchFunction  string        `flag:"matchfunction" rule:"host:port" help:"Match function of your own that runs already (docs/custom-rules.md); its --query is our Open Match, 127.0.0.1:50503. The suite's own when not given."`
@@ -71,6 +73,10 @@ func (c *upConfig) Validate() error {
 	bad := func(flag, rule string, value any) { errs = append(errs, config.Invalid(flag, rule, value)) }
 	if ip := net.ParseIP(c.Host); ip == nil || ip.IsUnspecified() {
 		bad("host", "must be an IP address that players can reach", c.Host)
+	}
+	if err := cors.Check(c.CORSOrigins); err != nil || slices.Contains(c.CORSOrigins, cors.Any) {
+		// Any page that a browser on this machine shows could be any player.
+		bad("cors-origins", "must be origins such as http://127.0.0.1:8090", strings.Join(c.CORSOrigins, ","))
 	}
 	if c.Max < c.Ready {
 		bad("max", "must be at least --ready", c.Max)
@@ -124,7 +130,7 @@ func runnable(line string) error {
 func (c *upConfig) options(p service.Process) (suite.Options, error) {
 	at := func(port int) string { return net.JoinHostPort(c.Host, strconv.Itoa(port)) }
 	o := suite.Options{
-		HTTPListen: at(c.HTTPPort), GRPCListen: at(c.GRPCPort), IssuerListen: at(c.IssuerPort),
+		HTTPListen: at(c.HTTPPort), GRPCListen: at(c.GRPCPort), IssuerListen: at(c.IssuerPort), Origins: c.CORSOrigins,
 		MatchFunction: c.MatchFunction, Queues: c.Queues, PlayQueue: c.PlayQueue, PlayToken: c.PlayToken, Ready: c.Ready, Max: c.Max, GameServer: c.GameServer,
 		Virtual: c.virtual, VirtualSession: c.VirtualSession, ServerHost: c.Host, NoShowTimeout: c.NoShow,
 		EmptyTimeout: c.EmptyTimeout, LongestMatch: c.LongestMatch, PortProtocol: c.PortProtocol,

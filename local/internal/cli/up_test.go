@@ -32,6 +32,15 @@ func TestUpWithMissingGameServer(t *testing.T) {
 	}
 }
 
+// Any page of a browser could be any player: the pages have to be named.
+func TestUpWithPages(t *testing.T) {
+	for _, origins := range []string{"*", "http://127.0.0.1:8090,*", "127.0.0.1:8090", "http://127.0.0.1:8090/"} {
+		if code, _, errs := call(t.Context(), "up", "--cors-origins="+origins); code != exitUsage || !strings.Contains(errs, "--cors-origins: must be origins such as http://127.0.0.1:8090") {
+			t.Errorf("%s: exit %d: %s", origins, code, errs)
+		}
+	}
+}
+
 // The commands to play with make one match of the queue, or none is shown.
 func TestPlay(t *testing.T) {
 	set, err := queues.Parse([]byte(`queues:
