@@ -51,7 +51,7 @@ type Config struct {
 	Algorithm         string        `flag:"algorithm" default:"RS256" rule:"RS256 or ES256" help:"Algorithm of the join tokens."`
 	JoinTokenLifetime time.Duration `flag:"join-token-lifetime" default:"120s" help:"How long a join token is good for; whole seconds, at most 5m."`
 
-	TicketTimeout  time.Duration `flag:"ticket-timeout" default:"10m" rule:"positive" help:"How long a ticket waits for a match."`
+	TicketTimeout  time.Duration `flag:"ticket-timeout" default:"10m" rule:"positive" help:"How long a ticket waits for a match, unless its queue says less (time_limits.search)."`
 	PartyTimeout   time.Duration `flag:"party-timeout" default:"2m" rule:"positive" help:"How long a ticket waits for the players of its party to join."`
 	GoneAfter      time.Duration `flag:"gone-after" default:"60s" rule:"not negative" help:"A ticket that nobody has followed, waited for or read for this long is cancelled: its players have gone. At least 1s, or 0: it is not."`
 	Retention      time.Duration `flag:"retention" default:"1h" rule:"positive" help:"How long an assigned ticket can be read, so that its players can connect again."`
@@ -151,8 +151,14 @@ func (c *Config) validateQueues() error {
 	return c.acceptQueues(set)
 }
 
-// acceptQueues refuses queues that lack the one of GET /play/{region}.
+// acceptQueues refuses queues that lack the one of GET /play/{region}, or in which tickets
+// are to wait for longer than they are kept.
 func (c *Config) acceptQueues(set *queues.Set) error {
+	for i, q := range set.Queues {
+		if d := q.TimeLimits.Search.Duration; d > c.TicketTimeout {
+			return fmt.Errorf("queues[%d].time_limits.search: must be at most --ticket-timeout (%v), got %v", i, c.TicketTimeout, d)
+		}
+	}
 	if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {
 		return config.Invalid("play-queue", "must be one of the queues, which are "+strings.Join(set.Names(), ", "), c.PlayQueue)
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+
 	"torikumi/frontend/frontend"
 	"torikumi/pkg/config"
 	"torikumi/pkg/eventually"
@@ -54,22 +56,29 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		"--party-timeout: must be positive":              func(c *settings) { c.PartyTimeout = 0 },
 		"--play-token: must have at least 16":            func(c *settings) { c.PlayToken = "tooshort-secret" },
 		"--play-queue: must be one of the queues":        func(c *settings) { c.PlayQueue = "nope" },
-		"--play-timeout: must be positive":               func(c *settings) { c.PlayTimeout = 0 },
-		"--ticket-timeout: must be positive":             func(c *settings) { c.TicketTimeout = -1 },
-		"--retention: must be positive":                  func(c *settings) { c.Retention = 0 },
-		"--reconcile-rate: must be":                      func(c *settings) { c.ReconcileRate = 0 },
-		"--max-tickets: must be":                         func(c *settings) { c.MaxTickets = 0 },
-		"--open-match: required":                         func(c *settings) { c.OpenMatch = "" },
-		"--matchfunctions: must be host:port":            func(c *settings) { c.MatchFunctions = []string{"matchfunction"} },
-		"must be host:port, got \":50502\"":              func(c *settings) { c.MatchFunctions = []string{"a:1", ":50502"} },
-		"must be host:port, got \"a:0\"":                 func(c *settings) { c.MatchFunctions = []string{"a:0"} },
-		"--matchfunctions: must each be given once":      func(c *settings) { c.MatchFunctions = []string{"a:1", "b:1", "a:1"} },
-		"--reason-interval: must be from 100ms to 5s":    func(c *settings) { c.ReasonInterval = 99 * time.Millisecond },
-		"to 5s, got \"6s\"":                              func(c *settings) { c.ReasonInterval = 6 * time.Second },
-		"--log-format: must be":                          func(c *settings) { c.LogFormat = "xml" },
-		"read queues":                                    func(c *settings) { c.Queues = filepath.Join(t.TempDir(), "none.yaml") },
-		"--grpc-listen: required: an address to listen":  func(c *settings) { c.GRPCListen = "" },
-		"--queues: read queues":                          func(c *settings) { c.Issuer, c.Queues = "", filepath.Join(t.TempDir(), "none.yaml") },
+		"queues[0].time_limits.search: must be at most --ticket-timeout (10m0s), got 11m0s": func(c *settings) {
+			c.Queues, c.PlayQueue = filepath.Join(t.TempDir(), "queues.yaml"), "duel"
+			text := "queues: [{name: duel, teams: [{name: a, players: 2}], skill: {attribute: elo, window: 1}, time_limits: {search: 11m}}]"
+			if err := os.WriteFile(c.Queues, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"--play-timeout: must be positive":              func(c *settings) { c.PlayTimeout = 0 },
+		"--ticket-timeout: must be positive":            func(c *settings) { c.TicketTimeout = -1 },
+		"--retention: must be positive":                 func(c *settings) { c.Retention = 0 },
+		"--reconcile-rate: must be":                     func(c *settings) { c.ReconcileRate = 0 },
+		"--max-tickets: must be":                        func(c *settings) { c.MaxTickets = 0 },
+		"--open-match: required":                        func(c *settings) { c.OpenMatch = "" },
+		"--matchfunctions: must be host:port":           func(c *settings) { c.MatchFunctions = []string{"matchfunction"} },
+		"must be host:port, got \":50502\"":             func(c *settings) { c.MatchFunctions = []string{"a:1", ":50502"} },
+		"must be host:port, got \"a:0\"":                func(c *settings) { c.MatchFunctions = []string{"a:0"} },
+		"--matchfunctions: must each be given once":     func(c *settings) { c.MatchFunctions = []string{"a:1", "b:1", "a:1"} },
+		"--reason-interval: must be from 100ms to 5s":   func(c *settings) { c.ReasonInterval = 99 * time.Millisecond },
+		"to 5s, got \"6s\"":                             func(c *settings) { c.ReasonInterval = 6 * time.Second },
+		"--log-format: must be":                         func(c *settings) { c.LogFormat = "xml" },
+		"read queues":                                   func(c *settings) { c.Queues = filepath.Join(t.TempDir(), "none.yaml") },
+		"--grpc-listen: required: an address to listen": func(c *settings) { c.GRPCListen = "" },
+		"--queues: read queues":                         func(c *settings) { c.Issuer, c.Queues = "", filepath.Join(t.TempDir(), "none.yaml") },
 	} {
 		c := complete(t)
 		change(c)
@@ -88,6 +97,45 @@ func TestStopsAtOnce(t *testing.T) {
 	cancel()
 	if err := frontend.Run(ctx, complete(t), nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestQueueWithTimeLimit: a ticket of a queue with a limit ends by it and says why, is
+// taken out of Open Match, and lets its player search on. One of another queue waits.
+func TestQueueWithTimeLimit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "queues.yaml")
+	if err := os.WriteFile(file, []byte(`queues:
+- {name: quick, teams: [{name: a, players: 2}], skill: {attribute: elo, window: 100}, time_limits: {search: 1s}}
+- {name: slow, teams: [{name: a, players: 2}], skill: {attribute: elo, window: 100}}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, store := range []string{"memory", "Redis"} {
+		t.Run(store, func(t *testing.T) {
+			s := start(t, func(c *settings) {
+				c.Queues, c.PlayQueue = file, "slow"
+				if store == "Redis" {
+					c.Redis = "redis://" + miniredis.RunT(t).Addr()
+				}
+			})
+			slow := s.do("a", "POST", "/v1/tickets", `{"queue":"slow"}`).ticket(t)
+			quick := s.do("a", "POST", "/v1/tickets", `{"queue":"quick"}`).ticket(t)
+			om := s.om.one(t, quick.ID).GetId()
+			if got := s.await("a", quick.ID, "EXPIRED"); got.Reason != "no match was found in time" {
+				t.Errorf("expired: %+v", got)
+			}
+			eventually.True(t, "it is taken out of Open Match", func() bool {
+				s.om.mu.Lock()
+				defer s.om.mu.Unlock()
+				return s.om.deleted[om]
+			})
+			if got := s.get("a", slow.ID); got.State != "SEARCHING" {
+				t.Errorf("of the other queue: %+v", got)
+			}
+			if again := s.do("a", "POST", "/v1/tickets", `{"queue":"quick"}`).ticket(t); again.State != "SEARCHING" {
+				t.Errorf("again: %+v", again)
+			}
+		})
 	}
 }
 

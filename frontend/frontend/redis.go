@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"time"
 
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/internal/ticket/redisstore"
@@ -14,7 +15,7 @@ import (
 // openStore opens Redis, or the memory of this frontend alone.
 func (p *parts) openStore() (ticket.Store, error) {
 	limits := ticket.Limits{
-		Timeout: p.cfg.TicketTimeout, Gathering: p.cfg.PartyTimeout, Gone: p.cfg.GoneAfter, Assigned: p.cfg.Retention, Ended: p.cfg.EndedRetention, Tickets: p.cfg.MaxTickets,
+		Timeout: p.cfg.TicketTimeout, Queues: func() map[string]time.Duration { return p.queues.Current().SearchLimits() }, Gathering: p.cfg.PartyTimeout, Gone: p.cfg.GoneAfter, Assigned: p.cfg.Retention, Ended: p.cfg.EndedRetention, Tickets: p.cfg.MaxTickets,
 	}
 	if p.cfg.Redis == "" {
 		return ticket.NewMemory(limits), nil

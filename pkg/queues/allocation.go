@@ -160,9 +160,11 @@ func (a Allocation) Shared() bool {
 	return slices.ContainsFunc(a.Selectors, func(s Selector) bool { return s.State == Allocated })
 }
 
-// TimeLimits are those of a match on its server. One that is 0 is the gate's own
-// setting.
+// TimeLimits are those of a ticket, and of a match on its server. One that is 0 is the
+// frontend's or the gate's own setting.
 type TimeLimits struct {
+	// Search is how long a ticket waits for a match.
+	Search Duration `json:"search,omitempty"`
 	// NoShow is how long a server waits for its first player.
 	NoShow Duration `json:"no_show,omitempty"`
 	// Empty is how long it stays after the last player has left.
@@ -183,7 +185,7 @@ func (l TimeLimits) check(bad report) {
 		field string
 		least time.Duration
 		Duration
-	}{{"no_show", minNoShow, l.NoShow}, {"empty", time.Second, l.Empty}, {"longest_match", minNoShow, l.LongestMatch}} {
+	}{{"search", time.Second, l.Search}, {"no_show", minNoShow, l.NoShow}, {"empty", time.Second, l.Empty}, {"longest_match", minNoShow, l.LongestMatch}} {
 		if d := of.Duration.Duration; d != 0 && (d < of.least || d > maxTime) {
 			bad(of.field, "must be from %v to %v, got %v", of.least, maxTime, d)
 		}
@@ -195,7 +197,7 @@ func (l TimeLimits) check(bad report) {
 
 // Proto are the limits as the gate reads them; nil if there are none.
 func (l TimeLimits) Proto() *torikumiv1.TimeLimits {
-	if l == (TimeLimits{}) {
+	if l.Search = (Duration{}); l == (TimeLimits{}) {
 		return nil
 	}
 	limit := func(d Duration) *durationpb.Duration {
@@ -205,6 +207,17 @@ func (l TimeLimits) Proto() *torikumiv1.TimeLimits {
 		return durationpb.New(d.Duration)
 	}
 	return &torikumiv1.TimeLimits{NoShow: limit(l.NoShow), Empty: limit(l.Empty), LongestMatch: limit(l.LongestMatch)}
+}
+
+// SearchLimits are how long tickets wait for a match, of the queues that say it.
+func (s *Set) SearchLimits() map[string]time.Duration {
+	limits := make(map[string]time.Duration)
+	for _, q := range s.Queues {
+		if d := q.TimeLimits.Search.Duration; d > 0 {
+			limits[q.Name] = d
+		}
+	}
+	return limits
 }
 
 // Quantity is a number, or that of the match's players.

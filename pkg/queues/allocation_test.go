@@ -2,6 +2,7 @@ package queues_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -26,7 +27,7 @@ queues:
   teams: [{name: a, players: 4, min_players: 3}]
   skill: {attribute: s}
   smallest_match: 2
-  time_limits: {no_show: 1m, longest_match: 20m}
+  time_limits: {search: 3m, no_show: 1m, longest_match: 20m}
   allocation:
     namespace: games
     labels: {game: raid}
@@ -73,8 +74,11 @@ queues:
 		t.Errorf("%+v, (-want +got):\n%s", q, diff)
 	}
 	if l := q.TimeLimits.Proto(); l.GetNoShow().AsDuration() != time.Minute || l.GetEmpty() != nil || l.GetLongestMatch().AsDuration() != 20*time.Minute ||
-		(queues.TimeLimits{}).Proto() != nil {
+		(queues.TimeLimits{}).Proto() != nil || (queues.TimeLimits{Search: queues.Duration{Duration: time.Minute}}).Proto() != nil {
 		t.Errorf("time limits: %v", l)
+	}
+	if got := set.SearchLimits(); !maps.Equal(got, map[string]time.Duration{"raid": 3 * time.Minute}) || len(queues.Default().SearchLimits()) != 0 {
+		t.Errorf("limits of the search: %v", got)
 	}
 	if queues.Players.For(7) != 7 || queues.Quantity(3).For(7) != 3 {
 		t.Error("quantities")
@@ -139,6 +143,8 @@ func TestMistakesInAnAllocation(t *testing.T) {
 		}
 	}
 	for limits, want := range map[string]string{
+		"search: 1ms":                    `time_limits.search: must be from 1s to 168h0m0s, got 1ms`,
+		"search: 200h":                   `time_limits.search: must be from 1s to 168h0m0s, got 200h0m0s`,
 		"no_show: 1s":                    `time_limits.no_show: must be from 10s to 168h0m0s, got 1s`,
 		"empty: 1ms":                     `time_limits.empty: must be from 1s`,
 		"longest_match: 200h":            `time_limits.longest_match: must be from 10s to 168h0m0s, got 200h`,

@@ -37,6 +37,8 @@ type Memory struct {
 	rotated        time.Time
 	// Each list is in the order of time, because each has one constant age.
 	gathering, open, assigned, ended *list.List
+	// waiting are those of open by queue, in the same order.
+	waiting map[string]*list.List
 	// seen are all that have not ended, in the order in which somebody asked for them.
 	seen *list.List
 }
@@ -48,6 +50,8 @@ type record struct {
 	changed chan struct{}
 	home    *list.List
 	element *list.Element
+	// waits is its place in the list of its queue while it is open, else nil.
+	waits *list.Element
 	// seen is when somebody last asked for it, and seenAt its place in that list.
 	seen   time.Time
 	seenAt *list.Element
@@ -62,6 +66,7 @@ func NewMemory(l Limits) *Memory {
 		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[string][]*record{},
 		byCode: map[string]*record{}, byRequest: map[string]*record{}, played: map[string]*record{}, early: map[string]Assignment{},
 		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(), seen: list.New(),
+		waiting: map[string]*list.List{},
 	}
 }
 
@@ -204,6 +209,7 @@ func (m *Memory) file(r *record) {
 	home := m.open
 	switch r.State {
 	case None:
+		m.queue(r, false)
 		m.forget(r)
 		return
 	case Gathering:
@@ -220,6 +226,25 @@ func (m *Memory) file(r *record) {
 		r.home.Remove(r.element)
 	}
 	r.home, r.element = home, home.PushBack(r)
+	m.queue(r, home == m.open)
+}
+
+// queue puts a record that waits at the end of its queue's list, and takes others out.
+func (m *Memory) queue(r *record, waits bool) {
+	l := m.waiting[r.Queue]
+	switch {
+	case waits && l == nil:
+		l = list.New()
+		m.waiting[r.Queue] = l
+		fallthrough
+	case waits:
+		r.waits = l.PushBack(r)
+	case r.waits != nil:
+		l.Remove(r.waits)
+		if r.waits = nil; l.Len() == 0 {
+			delete(m.waiting, r.Queue)
+		}
+	}
 }
 
 // forget takes away a ticket that holds nothing any more.
@@ -377,8 +402,16 @@ func (m *Memory) Expire(context.Context) ([]Change, error) {
 	for e := m.gathering.Front(); e != nil && now.Sub(at(e).Created) >= m.limits.Gathering; e = m.gathering.Front() {
 		expired = append(expired, m.apply(at(e), Event{Kind: Expire}))
 	}
-	for e := m.open.Front(); e != nil && now.Sub(at(e).Searching()) >= m.limits.Timeout; e = m.open.Front() {
-		expired = append(expired, m.apply(at(e), Event{Kind: Expire}))
+	waited := func(l *list.List, limit time.Duration) {
+		for e := l.Front(); e != nil && now.Sub(at(e).Searching()) >= limit; e = l.Front() {
+			expired = append(expired, m.apply(at(e), Event{Kind: Expire}))
+		}
+	}
+	waited(m.open, m.limits.Timeout)
+	for queue, limit := range m.limits.OfQueues() {
+		if l := m.waiting[queue]; l != nil {
+			waited(l, limit)
+		}
 	}
 	for e := m.seen.Front(); m.limits.Gone > 0 && e != nil && now.Sub(at(e).seen) >= m.limits.Gone; e = m.seen.Front() {
 		expired = append(expired, m.apply(at(e), Event{Kind: Cancel}))

@@ -183,6 +183,9 @@ func (e *RepeatedError) Error() string {
 type Limits struct {
 	// Timeout is how long a ticket waits for a match.
 	Timeout time.Duration
+	// Queues returns how long tickets of some queues wait, shorter than Timeout; nil: of
+	// none. It is asked at each Expire.
+	Queues func() map[string]time.Duration
 	// Gathering is how long a ticket waits for its party.
 	Gathering time.Duration
 	// Gone is for how long nobody may ask for a ticket that has not ended; zero: for
@@ -196,6 +199,14 @@ type Limits struct {
 	Tickets int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+}
+
+// OfQueues are the limits of Queues.
+func (l *Limits) OfQueues() map[string]time.Duration {
+	if l.Queues == nil {
+		return nil
+	}
+	return l.Queues()
 }
 
 // Store keeps tickets. Implementations are safe for concurrent use, every method

@@ -53,6 +53,7 @@ if ARGV[9] == '1' then
 end
 if ARGV[7] == '' then
   redis.call('ZADD', open, ARGV[5], member)
+  redis.call('ZADD', prefix .. 'waiting:' .. queue, ARGV[5], member)
   redis.call('ZADD', prefix .. 'creating', ARGV[5], id)
 else
   redis.call('HSET', ticket, 'g', ARGV[8])

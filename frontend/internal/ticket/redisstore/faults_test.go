@@ -178,6 +178,37 @@ func TestAwayIsNotGone(t *testing.T) {
 	}
 }
 
+// TestEndedByOlderFrontend: one that does not know the lists of queues leaves the tickets
+// in them that it ends. However many these are, the others still end by their queue's limit.
+func TestEndedByOlderFrontend(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, address string) {
+		now := time.Unix(1_000_000_000, 0)
+		l := limits
+		l.Now, l.Queues = func() time.Time { return now }, func() map[string]time.Duration { return map[string]time.Duration{"q": time.Second} }
+		p := prefix()
+		s := open(t, address, p, "a", l)
+		client := redis.NewClient(&redis.Options{Addr: address})
+		defer client.Close()
+		const left = 1500
+		list := "{" + p + "}:waiting:q"
+		for i := range left {
+			client.ZAdd(t.Context(), list, redis.Z{Score: 1, Member: fmt.Sprintf("%016xgone-%d", i, i)})
+		}
+		made, err := s.Create(t.Context(), draft("last", "alice"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Second)
+		ended, err := s.Expire(t.Context())
+		if err != nil || len(ended) != 1 || ended[0].Ticket.ID != made.ID {
+			t.Errorf("ended %+v, %v", ended, err)
+		}
+		if n, err := client.ZCard(t.Context(), list).Result(); err != nil || n != 0 {
+			t.Errorf("%d are left in the list, %v", n, err)
+		}
+	})
+}
+
 // TestFrontendDies: a ticket whose frontend died while Open Match was asked holds
 // its player only for a while; one that had one before waits again.
 func TestFrontendDies(t *testing.T) {

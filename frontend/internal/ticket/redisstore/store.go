@@ -409,7 +409,11 @@ func (s *Store) Expire(ctx context.Context) ([]ticket.Change, error) {
 func (s *Store) expire(ctx context.Context) ([]ticket.Change, error) {
 	now := s.limits.Now()
 	var expired []ticket.Change
-	for list, age := range map[string]time.Duration{"gathering": s.limits.Gathering, "open": s.limits.Timeout} {
+	ages := map[string]time.Duration{"gathering": s.limits.Gathering, "open": s.limits.Timeout}
+	for queue, limit := range s.limits.OfQueues() {
+		ages["waiting:"+queue] = limit
+	}
+	for list, age := range ages {
 		changes, err := s.end(ctx, list, 16, now.Add(-age), ticket.Expire)
 		expired = append(expired, changes...)
 		if err != nil {
@@ -462,7 +466,8 @@ func (s *Store) lastAway() time.Time {
 }
 
 // end applies an event to the tickets of a list that are as old as a time, and
-// returns what that has changed. skip is how much of a member is not the id.
+// returns what that has changed. skip is how much of a member is not the id. A ticket
+// that a frontend has ended which does not know the list yet is taken out of it.
 func (s *Store) end(ctx context.Context, list string, skip int, before time.Time, k ticket.Kind) ([]ticket.Change, error) {
 	var changes []ticket.Change
 	for {
@@ -472,17 +477,24 @@ func (s *Store) end(ctx context.Context, list string, skip int, before time.Time
 		if err != nil {
 			return changes, unavailable(err)
 		}
-		changed := 0
+		left := len(members)
 		for _, member := range members {
 			c, err := s.update(ctx, member[min(skip, len(member)):], ticket.Event{Kind: k})
-			if err != nil && !errors.Is(err, ticket.ErrNotFound) {
+			switch {
+			case err != nil && !errors.Is(err, ticket.ErrNotFound):
 				return changes, err
+			case err == nil && c.Changed():
+				changes = append(changes, c)
+			case err == nil && !c.Ticket.Ended():
+				continue
+			default:
+				if err := s.client.ZRem(ctx, s.prefix+list, member).Err(); err != nil {
+					return changes, unavailable(err)
+				}
 			}
-			if err == nil && c.Changed() {
-				changes, changed = append(changes, c), changed+1
-			}
+			left--
 		}
-		if changed == 0 || len(members) < batch {
+		if left == len(members) || len(members) < batch {
 			return changes, nil
 		}
 	}

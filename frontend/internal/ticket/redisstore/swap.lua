@@ -48,6 +48,7 @@ if before == 'gathering' and after ~= 'gathering' then
   redis.call('ZREM', prefix .. 'gathering', member)
   if after == 'creating' then
     redis.call('ZADD', prefix .. 'open', ARGV[11], member)
+    redis.call('ZADD', prefix .. 'waiting:' .. queue, ARGV[11], member)
   end
 end
 if before == 'waiting' then
@@ -64,6 +65,7 @@ if after == 'creating' then
 end
 if after == 'assigned' or after == 'ended' or after == 'none' then
   redis.call('ZREM', prefix .. 'open', member)
+  redis.call('ZREM', prefix .. 'waiting:' .. queue, member)
   redis.call('ZREM', prefix .. 'seen', id)
   if ARGV[17] ~= '' then
     redis.call('DEL', prefix .. 'code:' .. ARGV[17])

@@ -282,6 +282,12 @@ var brokenStores = []struct {
 	{"two retries", checkThenAct(ticket.BeginRetry), []string{"RaceOfRetries"}},
 	{"expires early", limited(func(l *ticket.Limits) { l.Timeout-- }), []string{"Ages"}},
 	{"expires late", limited(func(l *ticket.Limits) { l.Timeout++ }), []string{"Ages"}},
+	{"knows no limits of queues", limited(func(l *ticket.Limits) { l.Queues = nil }), []string{"QueueAges"}},
+	{"ends all by a queue's limit", limited(func(l *ticket.Limits) {
+		if l.Queues != nil {
+			l.Timeout = time.Minute
+		}
+	}), []string{"QueueAges"}},
 	{"forgets the assigned early", limited(func(l *ticket.Limits) { l.Assigned = l.Ended }), []string{"Ages"}},
 	{"remembers the ended for long", limited(func(l *ticket.Limits) { l.Ended = l.Assigned }), []string{"Ages"}},
 	{"takes one too many", limited(func(l *ticket.Limits) { l.Tickets++ }), []string{"Room"}},

@@ -212,6 +212,58 @@ func ages(h *harness) {
 	h.opened()
 }
 
+// A queue may say for how long its tickets wait; those of others wait as long as before.
+// What it says counts from when it says it, also for who waits.
+func queueAges(h *harness) {
+	const quick = time.Minute
+	limits := map[string]time.Duration{"quick": quick}
+	h.reopenQueues(func() map[string]time.Duration { return limits })
+	h.wait("quick", "1", "a")
+	h.gather("2", "b", 2)
+	h.wait("q", "3", "a")
+	h.wait("quick", "4", "c")
+	h.assign("om-4", true)
+	h.pass(time.Second)
+	h.wait("quick", "5", "d")
+	h.event("5", lost("om-5"), ticket.Lost, ticket.Nothing)
+	h.create("quick", "6", "e")
+	h.event("6", event(ticket.AbortCreate), ticket.None, ticket.Nothing)
+	step := func(d time.Duration, ids ...string) {
+		h.Helper()
+		c := h.pass(d)
+		var got []string
+		for _, change := range c {
+			got = append(got, change.Ticket.ID)
+			if change.Ticket.State != ticket.Expired || change.Ticket.Reason == "" {
+				h.Errorf("ended: %+v", change.Ticket)
+			}
+		}
+		if !slices.Equal(got, ids) {
+			h.Errorf("expired: %q, want %q", got, ids)
+		}
+	}
+	step(quick - time.Second - 1)
+	step(1, "1")
+	h.is("3", ticket.Waiting)
+	h.is("5", ticket.Lost)
+	step(time.Second - 1)
+	step(1, "5")
+	h.wait("quick", "7", "a")
+	limits = nil
+	step(2*quick-3*time.Second, "2") // its party did not come
+	h.is("7", ticket.Waiting)
+	limits = map[string]time.Duration{"q": quick, "quick": timeout - 1, "none": quick}
+	step(0, "3")
+	h.is("4", ticket.Assigned)
+	h.is("7", ticket.Waiting)
+	h.gather("8", "f", 2)
+	step(quick - time.Second)
+	h.event("8", join("g", 0), ticket.Gathered, ticket.CreateOpenMatch)
+	h.event("8", attach("om-8"), ticket.Waiting, ticket.Nothing)
+	step(quick - 1)
+	step(1, "8") // since its party is complete
+}
+
 // A full store forgets the tickets that have ended, those without a match first,
 // and no others.
 func room(h *harness) {

@@ -44,6 +44,7 @@ var checks = []check{
 	{"LostAndRecreated", lostAndRecreated},
 	{"FirstEndWins", firstEndWins},
 	{"Ages", ages},
+	{"QueueAges", queueAges},
 	{"Gone", gone},
 	{"Room", room},
 	{"Gathering", gathering},
@@ -97,6 +98,13 @@ func (h *harness) reopen(tickets int) { h.reopenGone(tickets, 0) }
 func (h *harness) reopenGone(tickets int, gone time.Duration) {
 	h.Store = h.open(h.TB, ticket.Limits{
 		Timeout: timeout, Gathering: gather, Gone: gone, Assigned: assigned, Ended: ended, Tickets: tickets, Now: h.clock,
+	})
+}
+
+// reopenQueues is reopen with queues that have limits of their own.
+func (h *harness) reopenQueues(limits func() map[string]time.Duration) {
+	h.Store = h.open(h.TB, ticket.Limits{
+		Timeout: timeout, Queues: limits, Gathering: gather, Assigned: assigned, Ended: ended, Tickets: 100_000, Now: h.clock,
 	})
 }
 
