@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"torikumi/local/suite"
 	"torikumi/pkg/contract"
@@ -91,6 +94,15 @@ func TestQueueReachesTheServer(t *testing.T) {
 			t.Errorf("server: %+v", e.Server)
 		}
 	}
+	as := metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+signIn(ctx, t, s, "ann"))
+	eventually.True(t, "ann plays, and may come with a new join token", func() bool {
+		found, err := players.ListTickets(as, &torikumiv1.ListTicketsRequest{})
+		return err == nil && len(found.GetTickets()) == 1 && found.GetTickets()[0].GetJoinToken().GetJwt() != ""
+	})
+	again := &torikumiv1.CreateTicketRequest{Queue: "duel"}
+	if _, err := players.CreateTicket(as, again); status.Code(err) != codes.AlreadyExists || !strings.Contains(err.Error(), "plays") {
+		t.Errorf("ann, who plays, searches: %v", err)
+	}
 	eventually.True(t, "the server ends, as nobody has come", func() bool {
 		e, err := servers.Next(ctx)
 		if err != nil {
@@ -98,4 +110,11 @@ func TestQueueReachesTheServer(t *testing.T) {
 		}
 		return e.Server.Name == name && e.Gone
 	})
+	eventually.True(t, "ann plays no more, and is nowhere", func() bool {
+		found, err := players.ListTickets(as, &torikumiv1.ListTicketsRequest{})
+		return err == nil && len(found.GetTickets()) == 0
+	})
+	if _, err := players.CreateTicket(as, again); err != nil {
+		t.Errorf("ann searches again: %v", err)
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"torikumi/director/internal/backfill"
 	"torikumi/director/internal/fetch"
 	"torikumi/director/internal/placement"
+	"torikumi/director/internal/played"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/service"
@@ -86,6 +87,7 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 		HTTPListen: []string{cfg.HTTPListen},
 		Register: func(r grpc.ServiceRegistrar) {
 			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)
+			torikumiv1.RegisterMatchServiceServer(r, &played.Server{GameServers: others.gameServers, Queues: live, Logger: log})
 		},
 		Ready:      others.ready,
 		Background: background,

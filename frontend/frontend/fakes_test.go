@@ -182,18 +182,45 @@ func (o *openMatch) assign(id string, a *openmatch.Assignment) {
 	}
 }
 
-// director announces.
+// director announces, and says who plays.
 type director struct {
 	torikumiv1.UnimplementedAnnouncementServiceServer
+	torikumiv1.UnimplementedMatchServiceServer
 	*host
 	mu          sync.Mutex
 	subscribers map[chan *torikumiv1.Announcement]bool
+	// lives says which matches do; a director that knows none when nil.
+	lives map[string]bool
+	asked []*torikumiv1.GetMatchRequest
 }
 
 func newDirector(t testing.TB) *director {
 	d := &director{subscribers: map[chan *torikumiv1.Announcement]bool{}}
-	d.host = newHost(t, func(r grpc.ServiceRegistrar) { torikumiv1.RegisterAnnouncementServiceServer(r, d) })
+	d.host = newHost(t, func(r grpc.ServiceRegistrar) {
+		torikumiv1.RegisterAnnouncementServiceServer(r, d)
+		torikumiv1.RegisterMatchServiceServer(r, d)
+	})
 	return d
+}
+
+// setLives says which matches live; of all others it says that they do not.
+func (d *director) setLives(matches ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lives = map[string]bool{}
+	for _, m := range matches {
+		d.lives[m] = true
+	}
+}
+
+func (d *director) GetMatch(_ context.Context, req *torikumiv1.GetMatchRequest) (*torikumiv1.GetMatchResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, req)
+	if d.lives == nil {
+		return nil, status.Error(codes.FailedPrecondition, "does not know")
+	}
+	return &torikumiv1.GetMatchResponse{Playing: d.lives[req.GetMatchId()]}, nil
 }
 
 func (d *director) Subscribe(_ *torikumiv1.SubscribeRequest, out grpc.ServerStreamingServer[torikumiv1.Announcement]) error {

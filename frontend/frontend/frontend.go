@@ -238,8 +238,12 @@ func (p *parts) openMatchmaker(store ticket.Store) error {
 	}
 	p.matchmaker = matchmaker.New(matchmaker.Options{
 		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, Claims: p.claims, Name: name, Logger: p.logger,
-		Metrics:       matchmaker.NewMetrics(p.registry),
-		Timeout:       p.cfg.TicketTimeout,
+		Metrics: matchmaker.NewMetrics(p.registry),
+		Timeout: p.cfg.TicketTimeout,
+		WhilePlaying: func(queue string) bool {
+			q, _ := p.queues.Current().Get(queue)
+			return q.WhilePlaying
+		},
 		ReconcileRate: p.cfg.ReconcileRate, ReconcileEvery: p.cfg.ReconcileEvery, StopTimeout: p.cfg.ShutdownTimeout,
 	})
 	return nil

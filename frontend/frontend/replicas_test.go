@@ -2,6 +2,8 @@ package frontend_test
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,16 @@ func replicas(t *testing.T, changes ...func(*frontend.Config)) (a, b *harness, s
 	b.run()
 	eventually.True(t, "both hear the director", func() bool { return a.director.count() == 2 })
 	return a, b, store
+}
+
+// replicasOf is replicas with a queues.yaml.
+func replicasOf(t *testing.T, queues string, changes ...func(*frontend.Config)) (a, b *harness, store *miniredis.Miniredis) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "queues.yaml")
+	if err := os.WriteFile(file, []byte(queues), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return replicas(t, append(changes, func(c *frontend.Config) { c.Queues = file })...)
 }
 
 // A ticket that one frontend has made is every frontend's: they read, follow and

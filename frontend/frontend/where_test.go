@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
-	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -14,7 +13,9 @@ import (
 // TestWhereAmI: a client that has crashed finds its player's tickets again, at any
 // frontend, and nobody else's.
 func TestWhereAmI(t *testing.T) {
-	a, b, _ := replicas(t)
+	a, b, _ := replicasOf(t, `{queues: [
+		{name: session, teams: [{name: a, players: 1}], skill: {attribute: skill, window: 1}, while_playing: true},
+		{name: squad, teams: [{name: a, players: 5}], skill: {attribute: skill, window: 1}}]}`)
 	list := func(s *harness, player string) []ticket {
 		t.Helper()
 		var out struct{ Tickets []ticket }
@@ -34,13 +35,12 @@ func TestWhereAmI(t *testing.T) {
 		t.Errorf("bob searches twice: %+v", got)
 	}
 	a.director.announce(announcement(nil, a.om.one(t, party.ID).GetId()))
-	eventually.True(t, "bob plays", func() bool {
-		got := list(b, "bob")
-		return len(got) == 2 && got[1].State == "ASSIGNED" && got[1].Server.Connection == "10.0.0.7:7001" && got[1].JoinToken == nil
-	})
-	var join struct{ JWT string }
-	decode(t, b.do("bob", "POST", "/v1/tickets/"+party.ID+"/join-token", ""), http.StatusOK, &join)
-	a.checkJoin(join.JWT, "bob", "")
+	b.await("bob", party.ID, "ASSIGNED")
+	got := list(b, "bob")
+	if len(got) != 2 || got[1].State != "ASSIGNED" || got[1].Server.Connection != "10.0.0.7:7001" || got[1].JoinToken == nil {
+		t.Fatalf("bob plays: %+v", got)
+	}
+	a.checkJoin(got[1].JoinToken.JWT, "bob", "")
 	a.do("bob", "DELETE", "/v1/tickets/"+solo.ID, "")
 	if got := list(b, "bob"); len(got) != 1 || got[0].ID != party.ID {
 		t.Errorf("bob plays alone: %+v", got)
@@ -57,8 +57,16 @@ func TestWhereAmI(t *testing.T) {
 	}
 	defer conn.Close()
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+b.token("bob"))
-	got, err := torikumiv1.NewFrontendServiceClient(conn).ListTickets(ctx, &torikumiv1.ListTicketsRequest{})
-	if err != nil || len(got.GetTickets()) != 1 || got.GetTickets()[0].GetState() != torikumiv1.TicketState_ASSIGNED {
-		t.Errorf("over gRPC: %v, %v", got, err)
+	over, err := torikumiv1.NewFrontendServiceClient(conn).ListTickets(ctx, &torikumiv1.ListTicketsRequest{})
+	if err != nil || len(over.GetTickets()) != 1 || over.GetTickets()[0].GetState() != torikumiv1.TicketState_ASSIGNED {
+		t.Errorf("over gRPC: %v, %v", over, err)
+	}
+	a.director.setLives("m-1")
+	if got := list(b, "bob"); len(got) != 1 || got[0].ID != party.ID {
+		t.Errorf("bob, whose match lives: %+v", got)
+	}
+	a.director.setLives()
+	if got := list(b, "bob"); len(got) != 0 {
+		t.Errorf("bob, whose match is over: %+v", got)
 	}
 }

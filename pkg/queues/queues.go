@@ -60,6 +60,11 @@ type Queue struct {
 	Allocation    Allocation `json:"allocation,omitempty"`
 	// Backfill is nil if matches stay as they are.
 	Backfill *Backfill `json:"backfill,omitempty"`
+	// WhilePlaying lets players search whose last match is still played.
+	WhilePlaying bool `json:"while_playing,omitempty"`
+	// TicketGroup is what queues share of which a player may search in one at a time;
+	// each queue is its own when empty. It is not the name of a queue.
+	TicketGroup string `json:"ticket_group,omitempty"`
 	// Sources say where attributes have to come from, which are the client's else.
 	Sources map[string]AttributeSource `json:"attributes,omitempty"`
 
@@ -159,6 +164,11 @@ func parse(b []byte, read reader, checks ruleset.Checks) (*Set, error) {
 		seen[q.Name] = true
 		errs = append(errs, q.check(path, read, checks)...)
 	}
+	for i, q := range s.Queues {
+		if q.TicketGroup != "" && seen[q.TicketGroup] {
+			errs = append(errs, fmt.Errorf("queues[%d].ticket_group: must not be the name of a queue, got %q", i, q.TicketGroup))
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -190,6 +200,9 @@ func (q *Queue) check(path string, read reader, checks ruleset.Checks) (errs []e
 		q.checkSkill(bad)
 	}
 	q.checkSources(bad)
+	if q.TicketGroup != "" && !queueName.MatchString(q.TicketGroup) {
+		bad("ticket_group", "must be 1 to 40 characters of a-z, 0-9 and -, got %q", q.TicketGroup)
+	}
 	if least := q.MinPlayers(); q.SmallestMatch < 0 || least > 0 && int(q.SmallestMatch) > least {
 		bad("smallest_match", "must be from 1 to %d, the players of the smallest match by the rules, got %d", least, q.SmallestMatch)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -52,6 +53,11 @@ func (c Clusters) Find(ctx context.Context, namespace, match string) ([]Server, 
 		all, errs = append(all, cluster.own(list)...), append(errs, cluster.named(err))
 	}
 	return all, errors.Join(errs...)
+}
+
+// Seen reports whether the servers of all clusters have been seen.
+func (c Clusters) Seen() bool {
+	return !slices.ContainsFunc(c, func(cluster Cluster) bool { return !cluster.Seen() })
 }
 
 // Hold implements GameServers.

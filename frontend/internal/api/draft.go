@@ -45,7 +45,7 @@ func Draft(set *queues.Set, caller Caller, req *torikumiv1.CreateTicketRequest) 
 	if len(v) > 0 {
 		return ticket.Ticket{}, errInvalid(v...)
 	}
-	return ticket.Ticket{Queue: queue.Name, Region: region, Players: players, Party: party}, nil
+	return ticket.Ticket{Queue: queue.Name, Group: queue.TicketGroup, Region: region, Players: players, Party: party}, nil
 }
 
 // draftPlayers returns the players with their ids filled in. Nobody but a backend

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"torikumi/frontend/internal/matchmaker"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/rpc"
@@ -112,15 +113,26 @@ func (s *Service) checkJoin(t *ticket.Ticket, caller Caller, player *torikumiv1.
 // joinError is why a player was not put into a party.
 func (s *Service) joinError(ctx context.Context, id string, err error) error {
 	var conflict *ticket.ConflictError
-	if errors.As(err, &conflict) {
+	var plays *matchmaker.PlayingError
+	switch {
+	case errors.As(err, &conflict):
 		return errSearching(conflict.ID)
+	case errors.As(err, &plays):
+		return errPlaying(plays.ID)
 	}
 	return s.unseen(ctx, id, err)
 }
 
+// errPlaying says that a player plays a match that they have got by this ticket.
+func errPlaying(id string) error {
+	e := failed(codes.AlreadyExists, http.StatusConflict, "already_playing", "a player of the ticket still plays a match")
+	e.TicketID = id
+	return e
+}
+
 // errSearching says that the player has another ticket in the queue.
 func errSearching(id string) error {
-	e := failed(codes.AlreadyExists, http.StatusConflict, "already_searching", "a player of the ticket already searches in this queue")
+	e := failed(codes.AlreadyExists, http.StatusConflict, "already_searching", "a player of the ticket already searches in this queue, or in one of its group")
 	e.TicketID = id
 	return e
 }

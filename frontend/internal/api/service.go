@@ -109,11 +109,14 @@ func (s *Service) create(ctx context.Context, caller Caller, keys []string, req 
 // none.
 func (s *Service) createError(ctx context.Context, queue string, err error) error {
 	var conflict *ticket.ConflictError
+	var plays *matchmaker.PlayingError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &conflict):
 		return errSearching(conflict.ID)
+	case errors.As(err, &plays):
+		return errPlaying(plays.ID)
 	case errors.Is(err, ticket.ErrFull):
 		return failed(codes.ResourceExhausted, http.StatusTooManyRequests, "too_many_tickets", "too many players are searching; try again later")
 	case errors.Is(err, ticket.ErrClosed):
@@ -155,7 +158,9 @@ func (s *Service) Get(ctx context.Context, caller Caller, id string) (*torikumiv
 	return s.show(&found, caller), nil
 }
 
-// List returns where a player is: what they wait for, and where they last went.
+// List returns where a player is: what they wait for, and where they play, with a join
+// token; of a match of which nobody knows whether it is over, that is where they last
+// went.
 func (s *Service) List(ctx context.Context, caller Caller) (*torikumiv1.ListTicketsResponse, error) {
 	if caller.Service {
 		return nil, errForbidden("player_only", "players ask with their own tokens where they are")
@@ -166,11 +171,22 @@ func (s *Service) List(ctx context.Context, caller Caller) (*torikumiv1.ListTick
 	}
 	out := new(torikumiv1.ListTicketsResponse)
 	for i := range found {
+		if playing, known := s.plays(ctx, &found[i], caller.Player); known && !playing {
+			continue
+		}
 		s.presence.note(found[i].ID)
 		s.addReason(&found[i], s.o.Explain.Reason(&found[i]))
-		out.Tickets = append(out.Tickets, s.show(&found[i], caller))
+		out.Tickets = append(out.Tickets, s.deliver(&found[i], caller))
 	}
 	return out, nil
+}
+
+// plays reports whether a player plays the match of a ticket, and whether that is known.
+func (s *Service) plays(ctx context.Context, t *ticket.Ticket, player string) (playing, known bool) {
+	if t.State != ticket.Assigned {
+		return false, false
+	}
+	return s.o.Matchmaker.Playing(ctx, t, player)
 }
 
 // Cancel ends a ticket. It is no error if it had ended; the state of the answer

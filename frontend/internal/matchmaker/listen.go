@@ -154,6 +154,7 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn, l *listen
 	c.logger.InfoContext(ctx, "subscribed to the director's announcements", "director", l.addr)
 	c.metrics.directors.Inc()
 	defer c.metrics.directors.Dec()
+	defer c.directors.add(conn)()
 	// What a director before this one has assigned is not repeated.
 	c.reconcileSoon()
 	for {

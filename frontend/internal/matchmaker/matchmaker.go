@@ -70,6 +70,8 @@ type Options struct {
 	Metrics *Metrics
 	// Timeout is how long a ticket waits for a match.
 	Timeout time.Duration
+	// WhilePlaying reports whether players may search in a queue whose match lives.
+	WhilePlaying func(queue string) bool
 	// ReconcileRate is how many tickets a second are read from Open Match, or
 	// created again there, at most.
 	ReconcileRate float64
@@ -94,6 +96,8 @@ type Client struct {
 	// now.
 	pace  *rate.Limiter
 	again chan struct{}
+	// directors are those that are subscribed to.
+	directors directors
 }
 
 // New makes a client; Run makes it work.
@@ -109,7 +113,8 @@ func New(o Options) *Client {
 
 // Create creates a ticket and returns once Open Match has its own, or for a party at
 // once. ID, state and
-// times of t are set here. The error is a *ticket.ConflictError, ticket.ErrFull,
+// times of t are set here. The error is a *ticket.RepeatedError, a
+// *ticket.ConflictError, a *PlayingError, ticket.ErrFull,
 // ticket.ErrClosed, ticket.ErrUnavailable or ErrUnavailable. The ticket is created to the end even if
 // ctx ends meanwhile.
 func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
@@ -126,6 +131,11 @@ func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, er
 		return ticket.Ticket{}, err
 	}
 	c.metrics.began(t.Queue)
+	// Now, as whoever gets a match from here on leaves this ticket.
+	if err := c.refusePlaying(ctx, &t); err != nil {
+		c.takeBack(context.WithoutCancel(ctx), &t)
+		return ticket.Ticket{}, err
+	}
 	if t.State == ticket.Gathering {
 		c.logger.InfoContext(ctx, "party gathers", "ticket", t.ID, "queue", t.Queue, "size", t.Party.Size)
 		return t, nil
@@ -168,7 +178,7 @@ func (c *Client) createOpenMatch(ctx context.Context, t ticket.Ticket) (ticket.C
 	case err != nil:
 		return ticket.Change{}, fmt.Errorf("%w: attach: %w", ErrUnavailable, err)
 	case change.Changed() && change.Ticket.State == ticket.Assigned:
-		c.assigned(ctx, change.Ticket)
+		c.assigned(ctx, change)
 	}
 	return change, nil
 }
@@ -199,11 +209,15 @@ func (c *Client) ended(ctx context.Context, change ticket.Change, message string
 	c.logger.InfoContext(ctx, message, "ticket", t.ID, "queue", t.Queue)
 }
 
-// assigned follows a ticket that has ended with a match.
-func (c *Client) assigned(ctx context.Context, t ticket.Ticket) {
-	c.metrics.ended(&t)
+// assigned follows a ticket that has ended with a match: its players leave their others.
+func (c *Client) assigned(ctx context.Context, change ticket.Change) {
+	t := &change.Ticket
+	c.metrics.ended(t)
 	c.logger.InfoContext(ctx, "ticket assigned", "ticket", t.ID, "queue", t.Queue,
 		"match", t.Assignment.Details.GetMatchId(), "gameserver", t.Assignment.Details.GetGameServer())
+	for _, id := range change.Others {
+		c.leave(ctx, id, t.Players)
+	}
 }
 
 // errUnchecked says that nothing was applied, as the claims could not be read.
@@ -255,7 +269,7 @@ func (c *Client) assign(ctx context.Context, openMatchID, connection string, det
 	if err != nil || !change.Changed() {
 		return false
 	}
-	c.assigned(ctx, change.Ticket)
+	c.assigned(ctx, change)
 	return true
 }
 

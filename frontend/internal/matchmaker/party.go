@@ -9,11 +9,32 @@ import (
 )
 
 // Join puts a player into a party of this revision. Who is missing in the answer has
-// not joined, as the party has changed. The error is a *ticket.ConflictError,
-// ticket.ErrNotFound, ticket.ErrClosed or ticket.ErrUnavailable.
+// not joined, as the party has changed. The error is a *ticket.ConflictError, a
+// *PlayingError, ticket.ErrNotFound, ticket.ErrClosed or ticket.ErrUnavailable.
 func (c *Client) Join(ctx context.Context, id string, player *torikumiv1.Player, revision int) (ticket.Ticket, error) {
-	change, err := c.changeParty(ctx, id, ticket.Event{Kind: ticket.Join, Player: player, Revision: revision})
-	return change.Ticket, err
+	t, err := c.store.Get(ctx, id)
+	if err != nil {
+		return ticket.Ticket{}, err
+	}
+	e := ticket.Event{Kind: ticket.Join, Player: player, Revision: revision}
+	if c.options.WhilePlaying(t.Queue) {
+		change, err := c.changeParty(ctx, id, e)
+		return change.Ticket, err
+	}
+	before, err := c.mustNotPlay(ctx, player.GetId())
+	if err != nil {
+		return ticket.Ticket{}, err
+	}
+	change, err := c.changeParty(ctx, id, e)
+	if err != nil {
+		return ticket.Ticket{}, err
+	}
+	// Who has got a match in between has not left this ticket, and has to.
+	if now, err := c.lastAssigned(ctx, player.GetId()); err == nil && now.ID != before.ID && now.ID != id {
+		c.leave(ctx, id, []*torikumiv1.Player{player})
+		return ticket.Ticket{}, &PlayingError{Player: player.GetId(), ID: now.ID}
+	}
+	return change.Ticket, nil
 }
 
 // Complete lets a party of this revision search with those who are there. The
@@ -45,7 +66,7 @@ func (c *Client) changeParty(ctx context.Context, id string, e ticket.Event) (ti
 	t := &change.Ticket
 	switch {
 	case t.Ended():
-		c.ended(ctx, change, "ticket cancelled, as its leader has left")
+		c.ended(ctx, change, "ticket cancelled, as its leader, or its last player, has left")
 		return change, nil
 	case change.Effect == ticket.CreateOpenMatch:
 		c.logger.InfoContext(ctx, "party is complete", "ticket", id, "queue", t.Queue, "players", len(t.Players))

@@ -65,6 +65,9 @@ func (c *Client) sweep(ctx context.Context) error {
 		if err := c.pace.Wait(ctx); err != nil {
 			return err
 		}
+		if c.leaveLate(ctx, &t) {
+			continue
+		}
 		err = c.check(ctx, t)
 		switch {
 		case unreachable(err):

@@ -25,7 +25,7 @@ type Memory struct {
 	closed      bool
 	byID        map[string]*record
 	byOpenMatch map[string]*record   // Waiting
-	byPlayer    map[string][]*record // not ended, at most one in each queue
+	byPlayer    map[string][]*record // not ended, at most one of each Seat
 	byCode      map[string]*record   // not ended, with a party
 	byRequest   map[string]*record
 	played      map[string]*record // the last that was assigned, by player
@@ -84,7 +84,7 @@ func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 		}
 	}
 	for _, p := range t.Players {
-		if other := m.holds(p.GetId(), t.Queue); other != nil {
+		if other := m.holds(p.GetId(), t.Seat()); other != nil {
 			return Ticket{}, &ConflictError{Player: p.GetId(), Queue: t.Queue, ID: other.ID}
 		}
 	}
@@ -157,6 +157,9 @@ func (m *Memory) apply(r *record, e Event) Change {
 			m.unseat(p.GetId(), r)
 			if r.State == Assigned {
 				m.played[p.GetId()] = r
+				for _, other := range m.byPlayer[p.GetId()] {
+					c.Others = append(c.Others, other.ID)
+				}
 			}
 		}
 		if r.Party != nil {
@@ -174,17 +177,17 @@ func (m *Memory) apply(r *record, e Event) Change {
 	return c
 }
 
-// holds returns the ticket of a player in a queue that has not ended, nil for none.
-func (m *Memory) holds(player, queue string) *record {
+// holds returns the ticket of a player of a Seat that has not ended, nil for none.
+func (m *Memory) holds(player, seat string) *record {
 	for _, r := range m.byPlayer[player] {
-		if r.Queue == queue {
+		if r.Seat() == seat {
 			return r
 		}
 	}
 	return nil
 }
 
-// seat gives a player their place in the queue of a ticket, and unseat takes it back.
+// seat gives a player the Seat of a ticket, and unseat takes it back.
 func (m *Memory) seat(player string, r *record) {
 	m.byPlayer[player] = append(m.byPlayer[player], r)
 }
@@ -321,7 +324,7 @@ func (m *Memory) Update(_ context.Context, id string, e Event) (Change, error) {
 		return Change{}, ErrClosed
 	}
 	if e.Kind == Join {
-		if other := m.holds(e.Player.GetId(), r.Queue); other != nil && other != r {
+		if other := m.holds(e.Player.GetId(), r.Seat()); other != nil && other != r {
 			return Change{}, &ConflictError{Player: e.Player.GetId(), Queue: r.Queue, ID: other.ID}
 		}
 	}

@@ -30,6 +30,9 @@ type Ticket struct {
 	// ID is the frontend's own, unguessable; it outlives Open Match's tickets.
 	ID            string
 	Queue, Region string
+	// Group is what queues share of which a player may have a ticket in one at a time;
+	// the queue alone when empty. No queue has its name.
+	Group string
 	// Players are those who are in it: at least one.
 	Players []*torikumiv1.Player
 	// Party is how they have come together; nil if all were there from the start.
@@ -63,6 +66,14 @@ func (t *Ticket) Has(player string) bool {
 	return slices.ContainsFunc(t.Players, func(p *torikumiv1.Player) bool { return p.GetId() == player })
 }
 
+// Seat is what a player has one of: the ticket's group, or else its queue.
+func (t *Ticket) Seat() string {
+	if t.Group != "" {
+		return t.Group
+	}
+	return t.Queue
+}
+
 // ByQueue orders tickets by the names of their queues.
 func ByQueue(a, b Ticket) int { return strings.Compare(a.Queue, b.Queue) }
 
@@ -81,6 +92,9 @@ type Event struct {
 	Player *torikumiv1.Player
 	// Removed is who is removed, and By who does it.
 	Removed, By string
+	// Reason says why a ticket is cancelled; empty, if its players know. It is one of
+	// few, as stores keep it.
+	Reason string
 	// Revision is that of the party which Join and Complete were decided by. They
 	// change nothing if it has another one now.
 	Revision int
@@ -98,6 +112,9 @@ type Change struct {
 	Joined, Left string
 	// Party reports whether the party is another one than before.
 	Party bool
+	// Others are the tickets that the players of one that has been assigned have
+	// besides, and that have not ended.
+	Others []string
 }
 
 // Changed reports whether the ticket has another state or party than before.
@@ -143,6 +160,9 @@ func (t Ticket) Apply(e Event, now time.Time) Change {
 		c.Ticket.Assignment = e.Assignment
 	}
 	c.Ticket.State, c.Ticket.Reason = to, to.Reason()
+	if to == Cancelled && e.Reason != "" {
+		c.Ticket.Reason = e.Reason
+	}
 	if t.State.Proto() != to.Proto() {
 		c.Ticket.Updated = now
 	}
@@ -161,7 +181,8 @@ var (
 	ErrUnavailable = errors.New("the ticket store cannot be reached")
 )
 
-// ConflictError says that a player is in another ticket of the same queue.
+// ConflictError says that a player is in another ticket of the same queue, or of its
+// group.
 type ConflictError struct{ Player, Queue, ID string }
 
 func (e *ConflictError) Error() string {
@@ -219,8 +240,8 @@ type Store interface {
 	// Create adds a ticket and returns it with its times: in state Creating, and
 	// the event Attach or AbortCreate must follow; or with a party, in state
 	// Gathering. The error is a *RepeatedError if its request has made a ticket that
-	// is not forgotten, a *ConflictError if a player has a ticket in the
-	// queue that has not ended, ErrFull or ErrClosed.
+	// is not forgotten, a *ConflictError if a player has a ticket of
+	// the same Seat that has not ended, ErrFull or ErrClosed.
 	Create(ctx context.Context, t Ticket) (Ticket, error)
 	// Get returns a ticket that has not been forgotten. The error is
 	// ErrNotFound.
@@ -238,7 +259,7 @@ type Store interface {
 	// Update applies an event other than Create, Gather and Assign. An event that
 	// changes nothing is no error. The error is ErrNotFound; for Attach,
 	// BeginRetry, Expire, Join and Complete ErrClosed; for Join a *ConflictError if
-	// the player has another ticket in the queue that has not ended.
+	// the player has another ticket of the same Seat that has not ended.
 	Update(ctx context.Context, id string, e Event) (Change, error)
 	// Assign applies Assign to the ticket that has this one in Open Match. The
 	// error is ErrNotFound if there is none, or ErrClosed. While tickets are

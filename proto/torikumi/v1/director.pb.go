@@ -11,6 +11,7 @@ package torikumiv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -79,18 +80,152 @@ func (x *SubscribeRequest) GetAfter() string {
 	return ""
 }
 
+// The fields are those of AssignmentDetails.
+type GetMatchRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MatchId       string                 `protobuf:"bytes,1,opt,name=match_id,json=matchId,proto3" json:"match_id,omitempty"`
+	GameServer    string                 `protobuf:"bytes,2,opt,name=game_server,json=gameServer,proto3" json:"game_server,omitempty"`
+	Queue         string                 `protobuf:"bytes,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	AllocateTime  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=allocate_time,json=allocateTime,proto3" json:"allocate_time,omitempty"`
+	PlayerId      string                 `protobuf:"bytes,5,opt,name=player_id,json=playerId,proto3" json:"player_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMatchRequest) Reset() {
+	*x = GetMatchRequest{}
+	mi := &file_torikumi_v1_director_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMatchRequest) ProtoMessage() {}
+
+func (x *GetMatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_director_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMatchRequest.ProtoReflect.Descriptor instead.
+func (*GetMatchRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_director_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetMatchRequest) GetMatchId() string {
+	if x != nil {
+		return x.MatchId
+	}
+	return ""
+}
+
+func (x *GetMatchRequest) GetGameServer() string {
+	if x != nil {
+		return x.GameServer
+	}
+	return ""
+}
+
+func (x *GetMatchRequest) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *GetMatchRequest) GetAllocateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AllocateTime
+	}
+	return nil
+}
+
+func (x *GetMatchRequest) GetPlayerId() string {
+	if x != nil {
+		return x.PlayerId
+	}
+	return ""
+}
+
+type GetMatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The game server is Allocated for the match, and the player has a place on its
+	// roster.
+	Playing       bool `protobuf:"varint,1,opt,name=playing,proto3" json:"playing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMatchResponse) Reset() {
+	*x = GetMatchResponse{}
+	mi := &file_torikumi_v1_director_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMatchResponse) ProtoMessage() {}
+
+func (x *GetMatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_director_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMatchResponse.ProtoReflect.Descriptor instead.
+func (*GetMatchResponse) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_director_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetMatchResponse) GetPlaying() bool {
+	if x != nil {
+		return x.Playing
+	}
+	return false
+}
+
 var File_torikumi_v1_director_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_director_proto_rawDesc = "" +
 	"\n" +
-	"\x1atorikumi/v1/director.proto\x12\vtorikumi.v1\x1a\x1atorikumi/v1/contract.proto\"H\n" +
+	"\x1atorikumi/v1/director.proto\x12\vtorikumi.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atorikumi/v1/contract.proto\"H\n" +
 	"\x10SubscribeRequest\x12\x1e\n" +
 	"\n" +
 	"subscriber\x18\x01 \x01(\tR\n" +
 	"subscriber\x12\x14\n" +
-	"\x05after\x18\x02 \x01(\tR\x05after2^\n" +
+	"\x05after\x18\x02 \x01(\tR\x05after\"\xc1\x01\n" +
+	"\x0fGetMatchRequest\x12\x19\n" +
+	"\bmatch_id\x18\x01 \x01(\tR\amatchId\x12\x1f\n" +
+	"\vgame_server\x18\x02 \x01(\tR\n" +
+	"gameServer\x12\x14\n" +
+	"\x05queue\x18\x03 \x01(\tR\x05queue\x12?\n" +
+	"\rallocate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fallocateTime\x12\x1b\n" +
+	"\tplayer_id\x18\x05 \x01(\tR\bplayerId\",\n" +
+	"\x10GetMatchResponse\x12\x18\n" +
+	"\aplaying\x18\x01 \x01(\bR\aplaying2^\n" +
 	"\x13AnnouncementService\x12G\n" +
-	"\tSubscribe\x12\x1d.torikumi.v1.SubscribeRequest\x1a\x19.torikumi.v1.Announcement0\x01B'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
+	"\tSubscribe\x12\x1d.torikumi.v1.SubscribeRequest\x1a\x19.torikumi.v1.Announcement0\x012W\n" +
+	"\fMatchService\x12G\n" +
+	"\bGetMatch\x12\x1c.torikumi.v1.GetMatchRequest\x1a\x1d.torikumi.v1.GetMatchResponseB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 
 var (
 	file_torikumi_v1_director_proto_rawDescOnce sync.Once
@@ -104,19 +239,25 @@ func file_torikumi_v1_director_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_director_proto_rawDescData
 }
 
-var file_torikumi_v1_director_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_torikumi_v1_director_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_torikumi_v1_director_proto_goTypes = []any{
-	(*SubscribeRequest)(nil), // 0: torikumi.v1.SubscribeRequest
-	(*Announcement)(nil),     // 1: torikumi.v1.Announcement
+	(*SubscribeRequest)(nil),      // 0: torikumi.v1.SubscribeRequest
+	(*GetMatchRequest)(nil),       // 1: torikumi.v1.GetMatchRequest
+	(*GetMatchResponse)(nil),      // 2: torikumi.v1.GetMatchResponse
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*Announcement)(nil),          // 4: torikumi.v1.Announcement
 }
 var file_torikumi_v1_director_proto_depIdxs = []int32{
-	0, // 0: torikumi.v1.AnnouncementService.Subscribe:input_type -> torikumi.v1.SubscribeRequest
-	1, // 1: torikumi.v1.AnnouncementService.Subscribe:output_type -> torikumi.v1.Announcement
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	3, // 0: torikumi.v1.GetMatchRequest.allocate_time:type_name -> google.protobuf.Timestamp
+	0, // 1: torikumi.v1.AnnouncementService.Subscribe:input_type -> torikumi.v1.SubscribeRequest
+	1, // 2: torikumi.v1.MatchService.GetMatch:input_type -> torikumi.v1.GetMatchRequest
+	4, // 3: torikumi.v1.AnnouncementService.Subscribe:output_type -> torikumi.v1.Announcement
+	2, // 4: torikumi.v1.MatchService.GetMatch:output_type -> torikumi.v1.GetMatchResponse
+	3, // [3:5] is the sub-list for method output_type
+	1, // [1:3] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_director_proto_init() }
@@ -131,9 +272,9 @@ func file_torikumi_v1_director_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_director_proto_rawDesc), len(file_torikumi_v1_director_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_torikumi_v1_director_proto_goTypes,
 		DependencyIndexes: file_torikumi_v1_director_proto_depIdxs,

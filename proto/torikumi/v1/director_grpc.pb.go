@@ -142,3 +142,115 @@ var AnnouncementService_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "torikumi/v1/director.proto",
 }
+
+const (
+	MatchService_GetMatch_FullMethodName = "/torikumi.v1.MatchService/GetMatch"
+)
+
+// MatchServiceClient is the client API for MatchService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// MatchService says what has become of matches that were assigned.
+type MatchServiceClient interface {
+	// GetMatch says whether a player still plays a match. FailedPrecondition means
+	// that this director cannot know: it has no --gameservers, or the servers of the
+	// queue have several matches each; Unavailable, that it cannot at the moment.
+	GetMatch(ctx context.Context, in *GetMatchRequest, opts ...grpc.CallOption) (*GetMatchResponse, error)
+}
+
+type matchServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewMatchServiceClient(cc grpc.ClientConnInterface) MatchServiceClient {
+	return &matchServiceClient{cc}
+}
+
+func (c *matchServiceClient) GetMatch(ctx context.Context, in *GetMatchRequest, opts ...grpc.CallOption) (*GetMatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetMatchResponse)
+	err := c.cc.Invoke(ctx, MatchService_GetMatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// MatchServiceServer is the server API for MatchService service.
+// All implementations must embed UnimplementedMatchServiceServer
+// for forward compatibility.
+//
+// MatchService says what has become of matches that were assigned.
+type MatchServiceServer interface {
+	// GetMatch says whether a player still plays a match. FailedPrecondition means
+	// that this director cannot know: it has no --gameservers, or the servers of the
+	// queue have several matches each; Unavailable, that it cannot at the moment.
+	GetMatch(context.Context, *GetMatchRequest) (*GetMatchResponse, error)
+	mustEmbedUnimplementedMatchServiceServer()
+}
+
+// UnimplementedMatchServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedMatchServiceServer struct{}
+
+func (UnimplementedMatchServiceServer) GetMatch(context.Context, *GetMatchRequest) (*GetMatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMatch not implemented")
+}
+func (UnimplementedMatchServiceServer) mustEmbedUnimplementedMatchServiceServer() {}
+func (UnimplementedMatchServiceServer) testEmbeddedByValue()                      {}
+
+// UnsafeMatchServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to MatchServiceServer will
+// result in compilation errors.
+type UnsafeMatchServiceServer interface {
+	mustEmbedUnimplementedMatchServiceServer()
+}
+
+func RegisterMatchServiceServer(s grpc.ServiceRegistrar, srv MatchServiceServer) {
+	// If the following call panics, it indicates UnimplementedMatchServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&MatchService_ServiceDesc, srv)
+}
+
+func _MatchService_GetMatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MatchServiceServer).GetMatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MatchService_GetMatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MatchServiceServer).GetMatch(ctx, req.(*GetMatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// MatchService_ServiceDesc is the grpc.ServiceDesc for MatchService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var MatchService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "torikumi.v1.MatchService",
+	HandlerType: (*MatchServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetMatch",
+			Handler:    _MatchService_GetMatch_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "torikumi/v1/director.proto",
+}

@@ -102,14 +102,19 @@ type Ticket struct {
 	// Set exactly when state is ASSIGNED.
 	Server *Server `protobuf:"bytes,8,opt,name=server,proto3" json:"server,omitempty"`
 	// For the caller alone, set when the answer tells of the match first (of
-	// WaitTicket, WatchTicket and CancelTicket), and it can be joined by token.
+	// WaitTicket, WatchTicket and CancelTicket) or where the caller is (ListTickets),
+	// and it can be joined by token.
 	JoinToken *JoinToken `protobuf:"bytes,9,opt,name=join_token,json=joinToken,proto3" json:"join_token,omitempty"`
 	// In plain words, why the ticket waits, or why it has ended without a match.
 	Reason string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Set if the players joined one by one.
-	Party         *Party `protobuf:"bytes,11,opt,name=party,proto3" json:"party,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Party *Party `protobuf:"bytes,11,opt,name=party,proto3" json:"party,omitempty"`
+	// How long, in ms from the beginning of the search, others had to wait for a match
+	// in this queue lately: the median of those who waited at least as long as this
+	// ticket has. Set while the state is SEARCHING, unless too little is known.
+	EstimatedWaitMs int32 `protobuf:"varint,12,opt,name=estimated_wait_ms,json=estimatedWaitMs,proto3" json:"estimated_wait_ms,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Ticket) Reset() {
@@ -217,6 +222,13 @@ func (x *Ticket) GetParty() *Party {
 		return x.Party
 	}
 	return nil
+}
+
+func (x *Ticket) GetEstimatedWaitMs() int32 {
+	if x != nil {
+		return x.EstimatedWaitMs
+	}
+	return 0
 }
 
 // A Party is how the players of a ticket come together.
@@ -1075,7 +1087,7 @@ var File_torikumi_v1_frontend_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\n" +
-	"\x1atorikumi/v1/frontend.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18torikumi/v1/player.proto\"\xc5\x03\n" +
+	"\x1atorikumi/v1/frontend.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18torikumi/v1/player.proto\"\xf1\x03\n" +
 	"\x06Ticket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12.\n" +
@@ -1091,7 +1103,8 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"join_token\x18\t \x01(\v2\x16.torikumi.v1.JoinTokenR\tjoinToken\x12\x16\n" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12(\n" +
-	"\x05party\x18\v \x01(\v2\x12.torikumi.v1.PartyR\x05party\"\x9e\x01\n" +
+	"\x05party\x18\v \x01(\v2\x12.torikumi.v1.PartyR\x05party\x12*\n" +
+	"\x11estimated_wait_ms\x18\f \x01(\x05R\x0festimatedWaitMs\"\x9e\x01\n" +
 	"\x05Party\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x05R\x04size\x12\x18\n" +

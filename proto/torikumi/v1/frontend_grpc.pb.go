@@ -43,12 +43,14 @@ const (
 // google.rpc.BadRequest detail, and a reason in snake_case in a
 // google.rpc.ErrorInfo detail. A message has at most 16 KiB.
 type FrontendServiceClient interface {
-	// CreateTicket makes a ticket. AlreadyExists names, in the ErrorInfo
+	// CreateTicket makes a ticket, and one alone for all calls that have the same
+	// metadata "idempotency-key" and ask for the same. AlreadyExists names, in the ErrorInfo
 	// detail's metadata "ticket_id", the ticket that a player has in this queue
-	// already.
+	// already, or by which they play a match.
 	CreateTicket(ctx context.Context, in *CreateTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
 	// ListTickets says where the caller is: their tickets that have not ended, and
-	// the last one that was assigned, as long as it can be read.
+	// the last one that was assigned, with a join token, as long as it can be read and
+	// its match is not known to be over.
 	ListTickets(ctx context.Context, in *ListTicketsRequest, opts ...grpc.CallOption) (*ListTicketsResponse, error)
 	// GetTicket returns a ticket of the caller's; NotFound for anybody else's. It
 	// makes no join token: CreateJoinToken does.
@@ -205,12 +207,14 @@ func (c *frontendServiceClient) CreateJoinToken(ctx context.Context, in *CreateJ
 // google.rpc.BadRequest detail, and a reason in snake_case in a
 // google.rpc.ErrorInfo detail. A message has at most 16 KiB.
 type FrontendServiceServer interface {
-	// CreateTicket makes a ticket. AlreadyExists names, in the ErrorInfo
+	// CreateTicket makes a ticket, and one alone for all calls that have the same
+	// metadata "idempotency-key" and ask for the same. AlreadyExists names, in the ErrorInfo
 	// detail's metadata "ticket_id", the ticket that a player has in this queue
-	// already.
+	// already, or by which they play a match.
 	CreateTicket(context.Context, *CreateTicketRequest) (*Ticket, error)
 	// ListTickets says where the caller is: their tickets that have not ended, and
-	// the last one that was assigned, as long as it can be read.
+	// the last one that was assigned, with a join token, as long as it can be read and
+	// its match is not known to be over.
 	ListTickets(context.Context, *ListTicketsRequest) (*ListTicketsResponse, error)
 	// GetTicket returns a ticket of the caller's; NotFound for anybody else's. It
 	// makes no join token: CreateJoinToken does.

@@ -14,9 +14,9 @@ import (
 
 // hashFields are those of a ticket's hash: version, state, queue and players,
 // Open Match ticket, times of creation and update in ns, connection and details
-// of the assignment, and the party as JSON. Besides them it has o, the last change, m, its member in the
+// of the assignment, the party as JSON, the group, and why it was cancelled. Besides them it has o, the last change, m, its member in the
 // lists, and r and rd, key and digest of the request.
-var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d", "g"}
+var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d", "g", "k", "e"}
 
 // encode writes what only changes with the party of a ticket.
 func encode(t *ticket.Ticket) ([]byte, error) {
@@ -57,7 +57,10 @@ func decode(id string, fields []any) (ticket.Ticket, string, error) {
 		ID: id, Queue: static.GetQueue(), Region: static.GetRegion(), Players: static.GetPlayers(), State: ticket.State(state),
 		Created: created, Updated: updated, OpenMatchID: text(3),
 	}
-	t.Reason = t.State.Reason()
+	t.Group, t.Reason = text(9), t.State.Reason()
+	if t.State == ticket.Cancelled {
+		t.Reason = text(10)
+	}
 	if t.Party, err = decodeParty(text(8)); err != nil {
 		return bad(err)
 	}
@@ -134,10 +137,10 @@ func code(t *ticket.Ticket) string {
 	return t.Party.Code
 }
 
-// holders are the queue of a ticket and its players, each of whom has one place there.
+// holders are the Seat of a ticket and its players, each of whom has one.
 func holders(t *ticket.Ticket) []any {
 	all := make([]any, 0, 1+len(t.Players))
-	all = append(all, t.Queue)
+	all = append(all, t.Seat())
 	for _, p := range t.Players {
 		all = append(all, p.GetId())
 	}

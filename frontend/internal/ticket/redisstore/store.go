@@ -141,7 +141,7 @@ func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, err
 	}
 	args := append([]any{
 		made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets, code(&made), party, watched,
-		request.Key, request.Digest,
+		request.Key, request.Digest, made.Group,
 	}, holders(&made)...)
 	answer, err := s.run(ctx, createScript, args...)
 	if err != nil {
@@ -263,6 +263,7 @@ func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.C
 		}
 		switch answer[0] {
 		case "done":
+			c.Others = answer[1:]
 			return c, nil
 		case "gone":
 			return ticket.Change{}, ticket.ErrNotFound
@@ -307,6 +308,10 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 	if c.Visible() {
 		visible = "1"
 	}
+	reason := ""
+	if t.State == ticket.Cancelled {
+		reason = t.Reason
+	}
 	var static, party []byte
 	if c.Party {
 		var err error
@@ -320,7 +325,7 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 	return append([]any{
 		t.ID, version, op, class(c.From), class(t.State), int(t.State), before, t.OpenMatchID,
 		t.Updated.UnixNano(), t.Updated.UnixMicro(), s.limits.Now().UnixMicro(), connection, details, visible,
-		static, party, code(t), c.Joined, c.Left, max(1, s.limits.Assigned.Milliseconds()),
+		static, party, code(t), c.Joined, c.Left, max(1, s.limits.Assigned.Milliseconds()), reason,
 	}, holders(t)...), nil
 }
 

@@ -5,19 +5,31 @@
 -- connection and details of the assignment, 1 if players see it, players' ticket
 -- (protobuf) and party (JSON) if they are others than before, code of the party, player
 -- who joins and player who leaves, each or empty, ms for which an assigned ticket is
--- remembered, queue, then all players.
--- Returns {'done'}, {'gone'}, {'conflict'}, {'seat', id of the other ticket} if who
--- joins has another one in the queue or, for a ticket that begins to wait and whose
--- assignment came before, {'early', connection, details}.
-local prefix, id, queue = KEYS[1], ARGV[1], ARGV[21]
+-- remembered, why it was cancelled or empty, seat, then all players.
+-- Returns {'done', for one that was assigned the other tickets of its players}, {'gone'},
+-- {'conflict'}, {'seat', id of the other ticket} if who joins has another one of the
+-- same seat or, for a ticket that begins to wait and whose assignment came before,
+-- {'early', connection, details}.
+local prefix, id, seat = KEYS[1], ARGV[1], ARGV[22]
 local ticket = prefix .. 't:' .. id
 local before, after = ARGV[4], ARGV[5]
 local found = redis.call('HMGET', ticket, 'v', 'o', 'm')
 if not found[1] then
   return {'gone'}
 end
+local function done()
+  local answer = {'done'}
+  for i = 23, after == 'assigned' and #ARGV or 0 do
+    for _, other in ipairs(redis.call('HVALS', prefix .. 'seats:' .. ARGV[i])) do
+      if other ~= id then
+        table.insert(answer, other)
+      end
+    end
+  end
+  return answer
+end
 if found[2] == ARGV[3] then
-  return {'done'} -- it was, and the answer was lost
+  return done() -- it was, and the answer was lost
 end
 if found[1] ~= ARGV[2] then
   return {'conflict'}
@@ -29,15 +41,15 @@ if after == 'waiting' then
   end
 end
 if ARGV[18] ~= '' then
-  local other = redis.call('HGET', prefix .. 'seats:' .. ARGV[18], queue)
+  local other = redis.call('HGET', prefix .. 'seats:' .. ARGV[18], seat)
   if other and other ~= id then
     return {'seat', other}
   end
-  redis.call('HSET', prefix .. 'seats:' .. ARGV[18], queue, id)
+  redis.call('HSET', prefix .. 'seats:' .. ARGV[18], seat, id)
 end
 local function give_back(player)
-  if redis.call('HGET', prefix .. 'seats:' .. player, queue) == id then
-    redis.call('HDEL', prefix .. 'seats:' .. player, queue)
+  if redis.call('HGET', prefix .. 'seats:' .. player, seat) == id then
+    redis.call('HDEL', prefix .. 'seats:' .. player, seat)
   end
 end
 if ARGV[19] ~= '' then
@@ -70,7 +82,7 @@ if after == 'assigned' or after == 'ended' or after == 'none' then
   if ARGV[17] ~= '' then
     redis.call('DEL', prefix .. 'code:' .. ARGV[17])
   end
-  for i = 22, #ARGV do
+  for i = 23, #ARGV do
     give_back(ARGV[i])
     if after == 'assigned' then
       redis.call('SET', prefix .. 'played:' .. ARGV[i], id, 'PX', ARGV[20])
@@ -88,6 +100,9 @@ else
   if ARGV[15] ~= '' then
     redis.call('HSET', ticket, 'p', ARGV[15], 'g', ARGV[16])
   end
+  if ARGV[21] ~= '' then
+    redis.call('HSET', ticket, 'e', ARGV[21])
+  end
   if after == 'assigned' then
     redis.call('HSET', ticket, 'c', ARGV[12], 'd', ARGV[13])
   end
@@ -98,4 +113,4 @@ end
 if ARGV[14] == '1' then
   redis.call('PUBLISH', prefix .. 'changed', id)
 end
-return {'done'}
+return done()

@@ -159,6 +159,25 @@ var brokenStores = []struct {
 			return m.Create(ctx, t)
 		}
 	}), []string{"OneTicketPerPlayerAndQueue", "Model"}},
+	{"groups are passed over", breaking(func(b *broken, m *ticket.Memory) {
+		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
+			t.Group = ""
+			return m.Create(ctx, t)
+		}
+	}), []string{"OneTicketPerPlayerAndGroup"}},
+	{"knows of no other tickets", breaking(func(b *broken, m *ticket.Memory) {
+		b.assign = func(ctx context.Context, id string, a ticket.Assignment) (ticket.Change, error) {
+			c, err := m.Assign(ctx, id, a)
+			c.Others = nil
+			return c, err
+		}
+	}), []string{"OtherTickets"}},
+	{"gives no reasons", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			e.Reason = ""
+			return m.Update(ctx, id, e)
+		}
+	}), []string{"ReasonsOfCancels"}},
 	{"requests are forgotten", breaking(func(b *broken, m *ticket.Memory) {
 		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
 			t.Request = nil

@@ -36,6 +36,9 @@ type check struct {
 var checks = []check{
 	{"Create", create},
 	{"OneTicketPerPlayerAndQueue", onePerPlayer},
+	{"OneTicketPerPlayerAndGroup", onePerGroup},
+	{"OtherTickets", otherTickets},
+	{"ReasonsOfCancels", reasons},
 	{"Requests", requests},
 	{"AbortCreate", abortCreate},
 	{"Snapshots", snapshots},
