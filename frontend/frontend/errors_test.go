@@ -79,7 +79,7 @@ func badParameter(field, rule string) problem.Problem {
 func TestProblems(t *testing.T) {
 	s := start(t, nil)
 	first := s.create("busy")
-	conflict := because(problem.New(409, "a player of the ticket already searches in this queue"), "already_searching")
+	conflict := because(problem.New(409, "a player of the ticket already searches in this queue, or in one of its group"), "already_searching")
 	conflict.TicketID = first.ID
 	missing := because(problem.New(401, "a player token is needed: Authorization: Bearer <token>"), "missing_token")
 	notFound := problem.New(404, "no such ticket")

@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc"
 
 	"torikumi/frontend/internal/api"
+	"torikumi/frontend/internal/estimate"
 	"torikumi/frontend/internal/explain"
 	"torikumi/frontend/internal/matchmaker"
 	"torikumi/frontend/internal/ratelimit"
@@ -90,6 +91,7 @@ func (p *parts) background() []func(context.Context) error {
 	work := []func(context.Context) error{
 		p.queues.Run,
 		p.matchmaker.Run,
+		p.estimates.Run,
 		func(ctx context.Context) error { return p.keys.Watch(ctx, p.cfg.KeysReload) },
 	}
 	for _, keys := range p.players {
@@ -123,10 +125,11 @@ type parts struct {
 	claims     matchmaker.Claims
 	matchmaker *matchmaker.Client
 	// explain is nil without match functions to ask.
-	explain *explain.Cache
-	api     *api.Service
-	auth    *api.Authenticator
-	streams sync.WaitGroup
+	explain   *explain.Cache
+	estimates *estimate.Estimates
+	api       *api.Service
+	auth      *api.Authenticator
+	streams   sync.WaitGroup
 	// certificate and its tls are nil without --https-listen.
 	certificate *certificate
 	tls         *tls.Config
@@ -164,12 +167,13 @@ func (p *parts) open() error {
 			Metrics: explain.NewMetrics(p.registry),
 		})
 	}
+	p.estimates = estimate.New(store, p.queues, p.logger, nil)
 	minted := prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: "torikumi", Subsystem: "frontend", Name: "join_tokens_minted_total", Help: "Join tokens that were signed.",
 	})
 	p.registry.MustRegister(minted)
 	p.api = api.New(api.Options{
-		Matchmaker: p.matchmaker, Store: store, Queues: p.queues, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain,
+		Matchmaker: p.matchmaker, Store: store, Queues: p.queues, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain, Estimates: p.estimates,
 		PartyTimeout: p.cfg.PartyTimeout, Codes: ratelimit.New(api.CodeInterval, api.CodeBurst, nil),
 		Mints:   ratelimit.New(api.MintInterval, api.MintBurst, nil),
 		Creates: ratelimit.New(p.cfg.CreateInterval, p.cfg.CreateBurst, nil), CreatesByAddress: p.addressLimit(),

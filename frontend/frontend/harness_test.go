@@ -196,6 +196,7 @@ type ticket struct {
 		Ports                map[string]int
 	}
 	JoinToken *struct{ JWT string } `json:"join_token"`
+	Estimate  int                   `json:"estimated_wait_ms"`
 	Party     *struct {
 		Leader, Code string
 		Size         int

@@ -164,7 +164,8 @@ func TestStreamLimit(t *testing.T) {
 	})
 }
 
-// TestJoinTokenLimit: reading makes no join token, and waiting and asking so many.
+// TestJoinTokenLimit: reading a ticket makes no join token, and waiting and asking so
+// many.
 func TestJoinTokenLimit(t *testing.T) {
 	s := start(t, nil)
 	made := s.create("alice")
@@ -172,12 +173,17 @@ func TestJoinTokenLimit(t *testing.T) {
 	eventually.True(t, "assigned", func() bool { return s.get("alice", made.ID).State == "ASSIGNED" })
 	for range 20 {
 		s.get("alice", made.ID)
-		s.do("alice", "GET", "/v1/tickets", "")
+		s.do("bob", "GET", "/v1/tickets", "")
 	}
 	if got := s.metric("torikumi_frontend_join_tokens_minted_total"); got != "0" {
 		t.Errorf("%s join tokens made by reading", got)
 	}
-	for range api.MintBurst {
+	var list struct{ Tickets []ticket }
+	decode(t, s.do("alice", "GET", "/v1/tickets", ""), http.StatusOK, &list)
+	if len(list.Tickets) != 1 || list.Tickets[0].JoinToken == nil {
+		t.Errorf("where alice is: %+v", list.Tickets)
+	}
+	for range api.MintBurst - 1 {
 		if got := s.delivered("alice", made.ID); got.JoinToken == nil {
 			t.Errorf("delivered: %+v", got)
 		}

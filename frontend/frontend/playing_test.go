@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -21,6 +22,20 @@ import (
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
+
+// another is the store of one more frontend, which does nothing but what the test does.
+func (s *harness) another(store *miniredis.Miniredis, now func() time.Time) *redisstore.Store {
+	client := redis.NewClient(&redis.Options{Addr: store.Addr()})
+	other := redisstore.Open(redisstore.Options{
+		Client: client, Prefix: s.cfg.RedisPrefix, Name: "another", Logger: slog.New(slog.DiscardHandler),
+		Limits: tickets.Limits{Timeout: time.Hour, Gathering: time.Hour, Assigned: time.Hour, Ended: time.Hour, Tickets: 100, Now: now},
+	})
+	s.t.Cleanup(func() {
+		other.Stop()
+		_ = client.Close() // nothing is under way any more
+	})
+	return other
+}
 
 // assign gives the ticket of a player a match, and waits until they are told.
 func (s *harness) assign(player, id string, change func(*torikumiv1.Announcement)) {
@@ -171,13 +186,7 @@ func TestMatchEndsOtherSearchesLate(t *testing.T) {
 	a, _, store := replicasOf(t, mixed, func(c *frontend.Config) { c.ReconcileEvery, c.ReconcileRate = 10*time.Millisecond, 1000 })
 	one := a.create("alice")
 	other := a.do("alice", "POST", "/v1/tickets", `{"queue":"squad"}`).ticket(t)
-	client := redis.NewClient(&redis.Options{Addr: store.Addr()})
-	defer client.Close()
-	dead := redisstore.Open(redisstore.Options{
-		Client: client, Prefix: a.cfg.RedisPrefix, Name: "dead", Logger: slog.New(slog.DiscardHandler),
-		Limits: tickets.Limits{Timeout: time.Hour, Gathering: time.Hour, Assigned: time.Hour, Ended: time.Hour, Tickets: 100},
-	})
-	defer dead.Stop()
+	dead := a.another(store, time.Now)
 	c, err := dead.Assign(t.Context(), a.om.one(t, one.ID).GetId(), tickets.Assignment{Connection: "10.0.0.7:7001"})
 	if err != nil || !slices.Equal(c.Others, []string{other.ID}) {
 		t.Fatalf("assigned: %+v, %v", c, err)

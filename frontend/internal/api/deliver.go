@@ -26,6 +26,9 @@ func (s *Service) show(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
 		CreateTime: timestamppb.New(found.Created), UpdateTime: timestamppb.New(found.Updated), Reason: found.Reason,
 		Party: s.showParty(found, caller),
 	}
+	if t.GetState() == torikumiv1.TicketState_SEARCHING {
+		t.EstimatedWaitMs = int32(s.o.Estimates.Of(found.Queue, found.Searching()).Milliseconds())
+	}
 	if found.Assignment != nil && found.State == ticket.Assigned {
 		t.Server = server(found.Assignment, caller.Player)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 
+	"torikumi/frontend/internal/estimate"
 	"torikumi/frontend/internal/explain"
 	"torikumi/frontend/internal/matchmaker"
 	"torikumi/frontend/internal/ratelimit"
@@ -53,6 +54,8 @@ type Options struct {
 	Minted prometheus.Counter
 	// Explain says why tickets wait; nil if nobody knows.
 	Explain *explain.Cache
+	// Estimates say how long; nil if nobody knows.
+	Estimates *estimate.Estimates
 }
 
 // Service is the player API without a protocol. Each method is a call of one

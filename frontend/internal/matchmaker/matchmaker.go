@@ -70,7 +70,8 @@ type Options struct {
 	Metrics *Metrics
 	// Timeout is how long a ticket waits for a match.
 	Timeout time.Duration
-	// WhilePlaying reports whether players may search in a queue whose match lives.
+	// WhilePlaying reports whether players may search in a queue whose match lives;
+	// nil: in none.
 	WhilePlaying func(queue string) bool
 	// ReconcileRate is how many tickets a second are read from Open Match, or
 	// created again there, at most.
@@ -102,6 +103,9 @@ type Client struct {
 
 // New makes a client; Run makes it work.
 func New(o Options) *Client {
+	if o.WhilePlaying == nil {
+		o.WhilePlaying = func(string) bool { return false }
+	}
 	tickets := openmatch.NewFrontendServiceClient(o.OpenMatch)
 	return &Client{
 		options: o, store: o.Store, logger: o.Logger, metrics: o.Metrics,

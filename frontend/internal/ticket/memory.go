@@ -29,6 +29,7 @@ type Memory struct {
 	byCode      map[string]*record   // not ended, with a party
 	byRequest   map[string]*record
 	played      map[string]*record // the last that was assigned, by player
+	waits       map[string][]Wait  // by queue, the oldest first
 	// creating counts the tickets that wait for Open Match to create theirs.
 	creating int
 	// early holds assignments that came before the Attach of their ticket.
@@ -65,6 +66,7 @@ func NewMemory(l Limits) *Memory {
 	return &Memory{
 		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[string][]*record{},
 		byCode: map[string]*record{}, byRequest: map[string]*record{}, played: map[string]*record{}, early: map[string]Assignment{},
+		waits:     map[string][]Wait{},
 		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(), seen: list.New(),
 		waiting: map[string]*list.List{},
 	}
@@ -161,6 +163,10 @@ func (m *Memory) apply(r *record, e Event) Change {
 					c.Others = append(c.Others, other.ID)
 				}
 			}
+		}
+		if r.State == Assigned {
+			waits := append(m.waits[r.Queue], Wait{Ended: r.Updated, Length: r.Updated.Sub(r.Searching())})
+			m.waits[r.Queue] = waits[max(0, len(waits)-MostWaits):]
 		}
 		if r.Party != nil {
 			delete(m.byCode, r.Party.Code)
@@ -376,6 +382,12 @@ func (m *Memory) Open(context.Context) ([]string, error) {
 		}
 	}
 	return ids, nil
+}
+
+func (m *Memory) Waits(_ context.Context, queue string) ([]Wait, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.waits[queue]), nil
 }
 
 func (m *Memory) Touch(_ context.Context, ids []string) error {

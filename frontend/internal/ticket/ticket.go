@@ -200,6 +200,19 @@ func (e *RepeatedError) Error() string {
 	return fmt.Sprintf("the request has made ticket %q already; the same was asked for: %t", e.ID, e.Same)
 }
 
+// Wait is how long a ticket has waited that was assigned.
+type Wait struct {
+	Ended  time.Time
+	Length time.Duration
+}
+
+// MostWaits is how many waits of a queue are remembered, and WaitsAge for how long
+// they matter.
+const (
+	MostWaits = 100
+	WaitsAge  = 10 * time.Minute
+)
+
 // Limits bound what a [Store] keeps.
 type Limits struct {
 	// Timeout is how long a ticket waits for a match.
@@ -273,6 +286,9 @@ type Store interface {
 	// first; of those of several frontends, a share of them that this one is to
 	// look after.
 	Open(ctx context.Context) ([]string, error)
+	// Waits returns the waits of the last tickets of a queue that were assigned, at most
+	// MostWaits, in any order. Those older than WaitsAge may be missing.
+	Waits(ctx context.Context, queue string) ([]Wait, error)
 	// Touch says that somebody asks for these tickets now. Those that are not there,
 	// or have ended, are passed over.
 	Touch(ctx context.Context, ids []string) error

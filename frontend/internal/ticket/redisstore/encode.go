@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -104,6 +105,24 @@ func decodeAssignment(connection, details string) (*ticket.Assignment, error) {
 		return nil, fmt.Errorf("assignment in Redis: %w", err)
 	}
 	return a, nil
+}
+
+// encodeWait writes when a ticket was assigned, and after how long, in ns.
+func encodeWait(t *ticket.Ticket) string {
+	return fmt.Sprintf("%d %d", t.Updated.UnixNano(), t.Updated.Sub(t.Searching()).Nanoseconds())
+}
+
+func decodeWait(text string) (ticket.Wait, error) {
+	ended, length, _ := strings.Cut(text, " ")
+	at, err := nanos(ended)
+	if err != nil {
+		return ticket.Wait{}, fmt.Errorf("wait in Redis: %w", err)
+	}
+	n, err := strconv.ParseInt(length, 10, 64)
+	if err != nil {
+		return ticket.Wait{}, fmt.Errorf("wait in Redis: %q", text)
+	}
+	return ticket.Wait{Ended: at, Length: time.Duration(n)}, nil
 }
 
 // encodeParty writes a party, and nil as an empty text.

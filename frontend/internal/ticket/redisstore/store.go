@@ -326,6 +326,7 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 		t.ID, version, op, class(c.From), class(t.State), int(t.State), before, t.OpenMatchID,
 		t.Updated.UnixNano(), t.Updated.UnixMicro(), s.limits.Now().UnixMicro(), connection, details, visible,
 		static, party, code(t), c.Joined, c.Left, max(1, s.limits.Assigned.Milliseconds()), reason,
+		t.Queue, encodeWait(t), ticket.MostWaits, ticket.WaitsAge.Milliseconds(),
 	}, holders(t)...), nil
 }
 
@@ -447,6 +448,23 @@ func (s *Store) expire(ctx context.Context) ([]ticket.Change, error) {
 		}
 	}
 	return expired, nil
+}
+
+// Waits implements [ticket.Store].
+func (s *Store) Waits(ctx context.Context, queue string) ([]ticket.Wait, error) {
+	texts, err := s.client.LRange(ctx, s.prefix+"waits:"+queue, 0, -1).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	waits := make([]ticket.Wait, 0, len(texts))
+	for _, text := range texts {
+		w, err := decodeWait(text)
+		if err != nil {
+			return nil, err
+		}
+		waits = append(waits, w)
+	}
+	return waits, nil
 }
 
 // Touch implements [ticket.Store].

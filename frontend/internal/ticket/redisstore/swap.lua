@@ -5,12 +5,13 @@
 -- connection and details of the assignment, 1 if players see it, players' ticket
 -- (protobuf) and party (JSON) if they are others than before, code of the party, player
 -- who joins and player who leaves, each or empty, ms for which an assigned ticket is
--- remembered, why it was cancelled or empty, seat, then all players.
+-- remembered, why it was cancelled or empty, queue, wait, how many waits are remembered
+-- and for how many ms, seat, then all players.
 -- Returns {'done', for one that was assigned the other tickets of its players}, {'gone'},
 -- {'conflict'}, {'seat', id of the other ticket} if who joins has another one of the
 -- same seat or, for a ticket that begins to wait and whose assignment came before,
 -- {'early', connection, details}.
-local prefix, id, seat = KEYS[1], ARGV[1], ARGV[22]
+local prefix, id, seat = KEYS[1], ARGV[1], ARGV[26]
 local ticket = prefix .. 't:' .. id
 local before, after = ARGV[4], ARGV[5]
 local found = redis.call('HMGET', ticket, 'v', 'o', 'm')
@@ -19,7 +20,7 @@ if not found[1] then
 end
 local function done()
   local answer = {'done'}
-  for i = 23, after == 'assigned' and #ARGV or 0 do
+  for i = 27, after == 'assigned' and #ARGV or 0 do
     for _, other in ipairs(redis.call('HVALS', prefix .. 'seats:' .. ARGV[i])) do
       if other ~= id then
         table.insert(answer, other)
@@ -82,12 +83,18 @@ if after == 'assigned' or after == 'ended' or after == 'none' then
   if ARGV[17] ~= '' then
     redis.call('DEL', prefix .. 'code:' .. ARGV[17])
   end
-  for i = 23, #ARGV do
+  for i = 27, #ARGV do
     give_back(ARGV[i])
     if after == 'assigned' then
       redis.call('SET', prefix .. 'played:' .. ARGV[i], id, 'PX', ARGV[20])
     end
   end
+end
+if after == 'assigned' then
+  local waits = prefix .. 'waits:' .. ARGV[22]
+  redis.call('LPUSH', waits, ARGV[23])
+  redis.call('LTRIM', waits, 0, ARGV[24] - 1)
+  redis.call('PEXPIRE', waits, ARGV[25])
 end
 if after == 'none' then
   local asked = redis.call('HGET', ticket, 'r')

@@ -41,6 +41,12 @@ type broken struct {
 	open   func(ctx context.Context) ([]string, error)
 	lose   func(ctx context.Context, openMatchID string) (ticket.Change, error)
 	close  func(ctx context.Context) ([]ticket.Ticket, error)
+	more   []ticket.Wait
+}
+
+func (b *broken) Waits(ctx context.Context, queue string) ([]ticket.Wait, error) {
+	waits, err := b.Store.Waits(ctx, queue)
+	return append(waits, b.more...), err
 }
 
 func (b *broken) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
@@ -178,6 +184,15 @@ var brokenStores = []struct {
 			return m.Update(ctx, id, e)
 		}
 	}), []string{"ReasonsOfCancels"}},
+	{"remembers the waits of the cancelled", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			c, err := m.Update(ctx, id, e)
+			if e.Kind == ticket.Cancel && c.Changed() {
+				b.more = append(b.more, ticket.Wait{Ended: c.Ticket.Updated})
+			}
+			return c, err
+		}
+	}), []string{"Waits"}},
 	{"requests are forgotten", breaking(func(b *broken, m *ticket.Memory) {
 		b.create = func(ctx context.Context, t ticket.Ticket) (ticket.Ticket, error) {
 			t.Request = nil

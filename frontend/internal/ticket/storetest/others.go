@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -99,4 +100,50 @@ func reasons(h *harness) {
 			h.Errorf("%s: %q, %v; want %q", id, got.Reason, err, want)
 		}
 	}
+}
+
+// The waits of the last tickets of a queue that were assigned are remembered, from
+// when a party was complete.
+func waits(h *harness) {
+	of := func(queue string, want ...time.Duration) {
+		h.Helper()
+		found, err := h.Waits(h.Context(), queue)
+		var got []time.Duration
+		for _, w := range found {
+			got = append(got, w.Length)
+		}
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, want) {
+			h.Errorf("waits of %s: %v, %v; want %v", queue, got, err, want)
+		}
+	}
+	of("q")
+	h.wait("q", "1", "a")
+	h.wait("q", "2", "b")
+	h.wait("other", "3", "a")
+	h.gather("4", "c", 2)
+	h.pass(2 * time.Second)
+	h.assign("om-1", true)
+	h.event("2", event(ticket.Cancel), ticket.Cancelled, ticket.DeleteOpenMatch)
+	h.event("4", join("d", 0), ticket.Gathered, ticket.CreateOpenMatch)
+	h.event("4", attach("om-4"), ticket.Waiting, ticket.Nothing)
+	h.pass(time.Second)
+	h.assign("om-4", true)
+	h.assign("om-3", true)
+	h.assign("om-3", false)
+	of("q", time.Second, 2*time.Second)
+	of("other", 3*time.Second)
+	found, err := h.Waits(h.Context(), "other")
+	if err != nil || len(found) != 1 || !found[0].Ended.Equal(h.clock()) {
+		h.Errorf("waits: %+v, %v; the end is %v", found, err, h.clock())
+	}
+	var want []time.Duration
+	for i := range ticket.MostWaits {
+		id := fmt.Sprint("n", i)
+		h.wait("q", id, id)
+		h.pass(time.Millisecond)
+		h.assign("om-"+id, true)
+		want = append(want, time.Millisecond)
+	}
+	of("q", want...)
 }

@@ -75,6 +75,10 @@ func (e either) Lose(ctx context.Context, openMatchID string) (ticket.Change, er
 
 func (e either) Open(ctx context.Context) ([]string, error) { return e.any().Open(ctx) }
 
+func (e either) Waits(ctx context.Context, queue string) ([]ticket.Wait, error) {
+	return e.any().Waits(ctx, queue)
+}
+
 func (e either) Touch(ctx context.Context, ids []string) error { return e.any().Touch(ctx, ids) }
 
 func (e either) Expire(ctx context.Context) ([]ticket.Change, error) { return e.any().Expire(ctx) }
