@@ -1,7 +1,7 @@
 # Everything a developer or CI does. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-MODULES := proto pkg frontend matchfunction evaluator director director/test failover gameserver minimatch miniagones miniagones/kubernetes loadgen local images test test/cluster test/manifests
+MODULES := proto pkg frontend matchfunction evaluator director director/test failover gameserver minimatch miniagones miniagones/kubernetes loadgen local images test test/browser test/cluster test/manifests
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
@@ -107,7 +107,13 @@ race: kubernetes ## Run all tests under the race detector.
 	go test -race -timeout 20m work
 
 .PHONY: e2e
-e2e: e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
+e2e: e2e-browser e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
+
+.PHONY: e2e-browser
+e2e-browser: ## Of e2e: the client in TypeScript, and its page in Chromium; needs no root.
+	@command -v npm >/dev/null || { echo "this machine lacks npm; on Debian: apt-get install --no-install-recommends nodejs npm"; exit 1; }
+	cd clients/typescript && npm ci --no-audit --no-fund && npm test
+	go test -tags e2e -count=1 -timeout 10m -v $(E2EFLAGS) ./test/browser
 
 .PHONY: e2e-machines
 e2e-machines: ## Of e2e: the node image of failover, images in containerd, the cluster itself.
@@ -148,7 +154,7 @@ tools: ## Install the generators into bin/.
 	GOBIN=$(BIN) go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN)
 
 .PHONY: generate
-generate: tools ## Make the Go of proto/ and the CRDs anew.
+generate: tools ## Make the Go of proto/, the CRDs and the types of clients/typescript anew.
 	cd proto && find . -name '*.pb.go' -o -name '*.pb.gw.go' | xargs rm -f
 	cd proto && $(BIN)/buf generate
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk.yaml --path agones/sdk/sdk.proto
@@ -156,10 +162,11 @@ generate: tools ## Make the Go of proto/ and the CRDs anew.
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-openmatch.yaml --path openmatch
 	cd failover && $(BIN)/controller-gen object crd paths=./api/... output:crd:dir=../manifests/base/failover/crd
 	cd miniagones/kubernetes && $(BIN)/controller-gen object crd paths=./api/... output:crd:dir=../../manifests/components/miniagones/crd
+	go test -count=1 ./frontend/internal/web -run TestTypeScript -update
 
 .PHONY: check-generate
 check-generate: generate ## Fail if what is generated and committed is stale.
-	@test -z "$$(git status --porcelain -- proto failover/api miniagones/kubernetes/api manifests)" || { git status --short -- proto failover/api miniagones/kubernetes/api manifests; echo "stale: run make generate and commit"; exit 1; }
+	@test -z "$$(git status --porcelain -- proto failover/api miniagones/kubernetes/api manifests clients)" || { git status --short -- proto failover/api miniagones/kubernetes/api manifests clients; echo "stale: run make generate and commit"; exit 1; }
 
 .PHONY: check-modules
 check-modules: ## Fail if a module does not stand alone or is not tidy.

@@ -102,6 +102,51 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestAnsweredFields: what /openapi.json says is always there is there, in each state.
+func TestAnsweredFields(t *testing.T) {
+	s := start(t, nil)
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct{ Required []string }
+		}
+	}
+	if err := json.Unmarshal([]byte(s.do("", "GET", "/openapi.json", "").body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	check := func(name string, value any) {
+		t.Helper()
+		fields, _ := value.(map[string]any)
+		required := doc.Components.Schemas[name].Required
+		if len(required) == 0 {
+			t.Errorf("%s: nothing is always there", name)
+		}
+		for _, field := range required {
+			if _, ok := fields[field]; !ok {
+				t.Errorf("%s has no %s: %v", name, field, value)
+			}
+		}
+	}
+	checkTicket := func(body string) {
+		t.Helper()
+		var got map[string]any
+		if err := json.Unmarshal([]byte(body), &got); err != nil {
+			t.Fatal(err)
+		}
+		check("Ticket", got)
+		check("Party", got["party"])
+		if got["state"] == "ASSIGNED" {
+			check("Server", got["server"])
+			check("JoinToken", got["join_token"])
+		}
+	}
+	made := s.gather(`{"size":2}`)
+	checkTicket(s.do("alice", "GET", "/v1/tickets/"+made.ID, "").body)
+	checkTicket(s.join("bob", made.Party.Code).body)
+	s.director.announce(announcement(nil, s.om.one(t, made.ID).GetId()))
+	s.await("bob", made.ID, "ASSIGNED")
+	checkTicket(s.do("alice", "GET", "/v1/tickets/"+made.ID+"/wait?timeout=10ms", "").body)
+}
+
 // TestWatchersLeaveNothing opens streams and leaves them; goleak and the gauge of
 // running streams tell.
 func TestWatchersLeaveNothing(t *testing.T) {

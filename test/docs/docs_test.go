@@ -36,7 +36,7 @@ func pages(t *testing.T) map[string]string {
 		}
 		all[path] = string(text)
 	}
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "clients/unreal/README.md"} {
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "clients/unreal/README.md", "clients/typescript/README.md"} {
 		add(path)
 	}
 	err := fs.WalkDir(os.DirFS(root), "docs", func(path string, d fs.DirEntry, err error) error {

@@ -75,6 +75,15 @@ func operation(rt route, schemas object) object {
 	return out
 }
 
+// answered are the fields that messages of answers always have; JSON leaves others out
+// that are empty.
+var answered = map[string][]string{
+	"Ticket":    {"id", "queue", "state", "players", "create_time", "update_time"},
+	"Server":    {"ip", "connection"},
+	"JoinToken": {"jwt", "expire_time"},
+	"Party":     {"leader", "size"},
+}
+
 // reference returns a reference to the schema of a message, which it adds if it
 // is not there yet.
 func reference(md protoreflect.MessageDescriptor, schemas object) object {
@@ -89,7 +98,7 @@ func reference(md protoreflect.MessageDescriptor, schemas object) object {
 		for i := range md.Fields().Len() {
 			fd := md.Fields().Get(i)
 			properties[string(fd.Name())] = fieldSchema(fd, schemas)
-			if api.LimitOf(fd.FullName()).Required {
+			if api.LimitOf(fd.FullName()).Required || slices.Contains(answered[name], string(fd.Name())) {
 				required = append(required, string(fd.Name()))
 			}
 		}

@@ -1,0 +1,106 @@
+// The page takes its settings from its address: ?frontend=…&issuer=…, and for each field of the form its name.
+import { Client, ProblemError, type CreateTicketRequest, type Ticket, type Transport } from "../src/client.js";
+
+const settings = new URLSearchParams(location.search);
+const frontend = settings.get("frontend") ?? "http://127.0.0.1:8080";
+const issuer = settings.get("issuer") ?? "http://127.0.0.1:8081";
+
+function element<T extends HTMLElement>(id: string, type: new () => T): T {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) {
+    throw new Error(`no element ${id}`);
+  }
+  return found;
+}
+
+const form = element("form", HTMLFormElement);
+const find = element("find", HTMLButtonElement);
+const cancel = element("cancel", HTMLButtonElement);
+const state = element("state", HTMLParagraphElement);
+const reason = element("reason", HTMLParagraphElement);
+const result = element("result", HTMLDListElement);
+const past = element("history", HTMLOListElement);
+
+const defaults = { player: `player-${Math.floor(10_000 * Math.random())}`, queue: "session", region: "eu", skill: "1500", transport: "events" };
+for (const [name, value] of Object.entries(defaults)) {
+  const field = form.elements.namedItem(name);
+  if (field instanceof HTMLInputElement || field instanceof HTMLSelectElement) {
+    field.value = settings.get(name) ?? value;
+  }
+}
+element("frontend", HTMLSpanElement).textContent = `Frontend ${frontend}, issuer ${issuer}`;
+
+/** A game signs in where its players have accounts. This issuer believes everybody. */
+async function signIn(player: string): Promise<string> {
+  const answer = await fetch(`${issuer}/v1/player-tokens`, { method: "POST", body: JSON.stringify({ player }) });
+  const body = (await answer.json()) as { token?: string; detail?: string };
+  if (body.token === undefined) {
+    throw new Error(body.detail ?? "the issuer gave no token");
+  }
+  return body.token;
+}
+
+function say(name: string, text: string, why = ""): void {
+  state.dataset["state"] = name;
+  state.textContent = text;
+  reason.textContent = why;
+}
+
+const texts: Record<Ticket["state"], string> = {
+  GATHERING: "Waiting for the party",
+  SEARCHING: "Searching",
+  ASSIGNED: "A match is found",
+  CANCELLED: "Cancelled",
+  EXPIRED: "No match in time",
+};
+
+function show(ticket: Ticket): void {
+  say(ticket.state, texts[ticket.state], ticket.reason);
+  const line = document.createElement("li");
+  line.textContent = `${new Date().toLocaleTimeString("en-GB")} ${ticket.state}`;
+  past.append(line);
+  const server = ticket.server;
+  if (server === undefined) {
+    return;
+  }
+  result.hidden = false;
+  const values = { server: server.connection, match: server.match_id, team: server.team, token: ticket.join_token?.jwt };
+  for (const [id, value] of Object.entries(values)) {
+    element(id, HTMLOutputElement).value = value ?? "none";
+  }
+}
+
+function request(data: FormData): CreateTicketRequest {
+  return {
+    queue: String(data.get("queue")),
+    region: String(data.get("region")),
+    players: [{ attributes: { skill: { number: Number(data.get("skill")) } }, latencies: { [String(data.get("region"))]: 30 } }],
+  };
+}
+
+form.addEventListener("submit", async (submitted) => {
+  submitted.preventDefault();
+  const data = new FormData(form);
+  const player = String(data.get("player"));
+  const search = new AbortController();
+  const stop = () => search.abort();
+  cancel.addEventListener("click", stop, { once: true });
+  find.disabled = true;
+  cancel.disabled = false;
+  result.hidden = true;
+  past.replaceChildren();
+  say("", "Signing in");
+  try {
+    const token = await signIn(player);
+    const client = new Client({ url: frontend, token: () => token });
+    const transport = String(data.get("transport")) as Transport;
+    await client.findMatch(request(data), { transport, signal: search.signal, onTicket: show });
+  } catch (e) {
+    const rules = e instanceof ProblemError ? (e.problem.errors ?? []).map((f) => `${f.field} ${f.rule}`).join("; ") : "";
+    say("FAILED", e instanceof Error ? e.message : String(e), rules);
+  } finally {
+    cancel.removeEventListener("click", stop);
+    find.disabled = false;
+    cancel.disabled = true;
+  }
+});

@@ -1,0 +1,90 @@
+//go:build e2e
+
+package browser
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// patience bounds every wait for something that has to happen.
+const patience = time.Minute
+
+// addresses are where the suite is.
+type addresses struct{ frontend, issuer string }
+
+// startUp runs torikumi up for the pages of an origin, until the test ends.
+func startUp(t *testing.T, origin string) addresses {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "torikumi")
+	if out, err := exec.Command("go", "build", "-o", program, "../../local").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	up := exec.Command(program, "up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--ready=2", "--cors-origins="+origin)
+	up.Stderr = os.Stderr
+	out, err := up.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = up.Process.Signal(os.Interrupt)
+		_, _ = out.Read(make([]byte, 64)) // what it says of its end
+		if err := up.Wait(); err != nil {
+			t.Errorf("torikumi up: %v", err)
+		}
+	})
+	var at addresses
+	for lines := bufio.NewScanner(out); (at.frontend == "" || at.issuer == "") && lines.Scan(); {
+		if url, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "player API, HTTP"); ok {
+			at.frontend = strings.TrimPrefix(strings.TrimSpace(url), "http://")
+		}
+		if url, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "development issuer"); ok {
+			at.issuer = strings.TrimSpace(url)
+		}
+	}
+	if at.frontend == "" || at.issuer == "" {
+		t.Fatalf("torikumi up does not say where it is: %+v", at)
+	}
+	return at
+}
+
+// programs are what Chromium is called, the smallest first.
+var programs = []string{"chromium-headless-shell", "chromium", "google-chrome"}
+
+// startBrowser starts Chromium without a window.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	program := ""
+	for _, name := range programs {
+		if path, err := exec.LookPath(name); err == nil {
+			program = path
+			break
+		}
+	}
+	if program == "" {
+		t.Fatalf("this machine lacks Chromium; on Debian: apt-get install --no-install-recommends %s", programs[0])
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WSURLReadTimeout(patience))
+	if os.Getuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // it does not start for root otherwise
+	}
+	allocator, end := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(end)
+	browser, closeBrowser := chromedp.NewContext(allocator)
+	t.Cleanup(closeBrowser)
+	if err := chromedp.Do(browser); err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	return browser
+}
