@@ -18,7 +18,8 @@ import (
 // disturbed in every way that an operator knows.
 func TestSuite(t *testing.T) {
 	t.Parallel() // they wait more than they work
-	h := newHarness(t, setup{suite: "suite", games: "games", nodes: cluster.DefaultNodes(2), images: makeImages(t, used...)})
+	h := newHarness(t, setup{suite: "suite", games: "suite-games", nodes: cluster.DefaultNodes(2), images: makeImages(t, used...)})
+	h.makeSecrets("--allocator=false", "--backfill")
 	h.deploy()
 	h.noRestarts()
 	h.Log("\n" + h.kubectl("get", "pods,gameservers", "-A", "-o", "wide"))
@@ -27,6 +28,7 @@ func TestSuite(t *testing.T) {
 		run  func(*harness)
 	}{
 		{"Play", (*harness).play},
+		{"FilledUp", (*harness).filledUp},
 		{"PodsDeleted", (*harness).podsDeleted},
 		{"RollingUpdate", (*harness).rollingUpdate},
 		{"RedisKilled", (*harness).redisKilled},
