@@ -169,7 +169,9 @@ func TestLateJoinerForgotten(t *testing.T) {
 }
 
 // crowded is an Open Match whose match function puts all who join into cid's team.
-type crowded struct{ openmatch.FrontendServiceClient }
+type crowded struct {
+	openmatch.FrontendServiceClient
+}
 
 func (c crowded) AcknowledgeBackfill(ctx context.Context, r *openmatch.AcknowledgeBackfillRequest, o ...grpc.CallOption) (*openmatch.AcknowledgeBackfillResponse, error) {
 	resp, err := c.FrontendServiceClient.AcknowledgeBackfill(ctx, r, o...)
