@@ -14,6 +14,7 @@ import (
 	"torikumi/pkg/expression"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/redisclient"
+	"torikumi/pkg/rpc"
 	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
@@ -22,6 +23,8 @@ import (
 // Config are the director's settings.
 type Config struct {
 	service.Config
+	rpc.GRPCTLS
+	rpc.OpenMatchTLS
 	redisclient.Settings
 	GateConfig
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50520" rule:"listen" help:"Address of the gRPC server (announcements, health); port 0 is any free one."`
@@ -68,7 +71,7 @@ func (c *Config) Validate() error {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--queues: %w", err))
 	}
-	return errors.Join(append(errs, c.checkAllocator(), c.checkAddress(), c.checkGate(), c.CheckRedis())...)
+	return errors.Join(append(errs, c.checkAllocator(), c.checkAddress(), c.checkGate(), c.CheckRedis(), c.CheckGRPCTLS())...)
 }
 
 func (c *Config) checkAddress() error {

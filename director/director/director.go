@@ -83,7 +83,7 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 		Name:       "director",
 		Config:     cfg.Config,
 		Logger:     d.log,
-		GRPCListen: []string{cfg.GRPCListen},
+		GRPCListen: []string{cfg.GRPCListen}, GRPCTLS: cfg.GRPCTLS,
 		HTTPListen: []string{cfg.HTTPListen},
 		Register: func(r grpc.ServiceRegistrar) {
 			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)

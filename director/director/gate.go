@@ -94,7 +94,7 @@ func listenForGates(ctx context.Context, cfg *Config, registry prometheus.Regist
 	opts := append(rpc.ServerOptions(prometheus.WrapRegistererWithPrefix("torikumi_director_gate_", registry), log),
 		grpc.MaxRecvMsgSize(maxGateRequest), grpc.MaxConcurrentStreams(maxGateCalls), grpc.ConnectionTimeout(gateHandshake), rpc.EndIdle(gateIdle))
 	if !cfg.GateInsecure {
-		c, err := rpc.ServerTLS(cfg.GateCert, cfg.GateKey)
+		c, err := rpc.ServerTLS(cfg.GateCert, cfg.GateKey, "")
 		if err != nil {
 			return nil, fmt.Errorf("--gate-cert, --gate-key: %w", err)
 		}

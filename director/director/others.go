@@ -62,12 +62,12 @@ func connect(cfg *Config, kubernetes servers.Kubernetes, set *queues.Set, regist
 }
 
 func (o *others) connectOpenMatch(cfg *Config) (err error) {
-	if o.backend, err = o.keep(rpc.Dial(cfg.OpenMatch)); err != nil {
+	if o.backend, err = o.keep(cfg.DialOpenMatch(cfg.OpenMatch)); err != nil {
 		return err
 	}
 	o.ready["open-match"] = rpc.Connected(o.backend)
 	if cfg.Frontend != "" {
-		o.frontend, err = o.keep(rpc.Dial(cfg.Frontend))
+		o.frontend, err = o.keep(cfg.DialOpenMatch(cfg.Frontend))
 	}
 	return err
 }

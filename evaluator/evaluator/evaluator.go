@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"torikumi/evaluator/internal/server"
+	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
 )
@@ -18,6 +19,7 @@ import (
 // fills it.
 type Config struct {
 	service.Config
+	rpc.GRPCTLS
 
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50508" rule:"listen" help:"Address of the evaluator API; port 0 is any free one."`
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:51508" rule:"listen" help:"Address for health and metrics; port 0 is any free one."`
@@ -30,6 +32,9 @@ type Config struct {
 	Effort     int           `flag:"effort" default:"100" rule:"from 0 to 1000000" help:"Steps of search for each ticket of a proposal, some nanoseconds each: more finds a higher sum of scores where collisions spread wide, and takes longer; 0 is the choice of Open Match's own evaluator."`
 	ChooseTime time.Duration `flag:"choose-time" default:"2s" rule:"positive" help:"Longest search in one cycle, a guard for slow machines: what it cuts may differ from run to run. An evaluator called over REST has 3s in all."`
 }
+
+// Validate implements config.Validator.
+func (c *Config) Validate() error { return c.CheckGRPCTLS() }
 
 // Run serves until ctx ends, and calls started once with the addresses.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
@@ -45,6 +50,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		Config:     cfg.Config,
 		Logger:     logger,
 		GRPCListen: []string{cfg.GRPCListen},
+		GRPCTLS:    cfg.GRPCTLS,
 		HTTPListen: []string{cfg.HTTPListen},
 		Register:   func(s grpc.ServiceRegistrar) { openmatch.RegisterEvaluatorServer(s, evaluator) },
 		Registry:   registry,

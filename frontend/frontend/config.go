@@ -12,6 +12,7 @@ import (
 	"torikumi/pkg/cors"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/redisclient"
+	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
 )
@@ -25,6 +26,9 @@ const minPlayToken = 16
 type Config struct {
 	service.Config
 	redisclient.Settings
+	rpc.GRPCTLS
+	rpc.PeerTLS
+	rpc.OpenMatchTLS
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50600" required:"an address to listen on" rule:"listen" help:"Address of the gRPC server. Port 0 is any free one."`
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:8080" required:"an address to listen on" rule:"listen" help:"Address of the HTTP server: API, key set, health and metrics. Port 0 is any free one."`
 	TLSConfig
@@ -33,8 +37,9 @@ type Config struct {
 	Directors []string `flag:"directors" default:"127.0.0.1:50520" rule:"host:port" help:"Directors that announce assignments, with commas between; a name is subscribed to at all its addresses, which are looked up every second."`
 	Queues    string   `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given. A change of it, or of a rule set that it names, is in force within 2s."`
 
-	MatchFunctions []string      `flag:"matchfunctions" rule:"host:port" help:"Match functions that say why tickets wait, with commas between; a name is asked at all its addresses. Players are not told when not given."`
-	ReasonInterval time.Duration `flag:"reason-interval" default:"2s" rule:"from 100ms to 5s" help:"Time between two calls of a match function, each for at most 100 tickets whose players want to know why they wait."`
+	MatchFunctions         []string      `flag:"matchfunctions" rule:"host:port" help:"Match functions that say why tickets wait, with commas between; a name is asked at all its addresses. Players are not told when not given."`
+	MatchFunctionsInsecure bool          `flag:"matchfunctions-insecure" default:"false" help:"Call match functions in plain text even with --peer-ca, as they listen where Open Match calls them so."`
+	ReasonInterval         time.Duration `flag:"reason-interval" default:"2s" rule:"from 100ms to 5s" help:"Time between two calls of a match function, each for at most 100 tickets whose players want to know why they wait."`
 
 	PlayerIssuers    string   `flag:"player-issuers" help:"File with any number of issuers of player tokens, in place of the settings of one: --player-issuer, --player-audience, --service-audience, --player-jwks-url, --player-jwks-allow-http and --player-algorithms."`
 	PlayerIssuer     string   `flag:"player-issuer" help:"Issuer of the player tokens, as in their claim iss. Required without --player-issuers."`
@@ -74,7 +79,7 @@ type Config struct {
 
 // Validate tells which of the frontend's own settings are wrong.
 func (c *Config) Validate() error {
-	return errors.Join(c.CheckRedis(), c.TLSConfig.validate(), c.validateTokens(), c.validateLimits(), c.validateMatchFunctions(), c.validateQueues())
+	return errors.Join(c.CheckRedis(), c.CheckGRPCTLS(), c.CheckPeerTLS(), c.TLSConfig.validate(), c.validateTokens(), c.validateLimits(), c.validateMatchFunctions(), c.validateQueues())
 }
 
 func (c *Config) validateTokens() error {

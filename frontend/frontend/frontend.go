@@ -66,7 +66,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	}
 	return service.Run(ctx, service.Options{
 		Name: name, Config: cfg.Config, Logger: p.logger, Registry: p.registry,
-		GRPCListen: []string{cfg.GRPCListen}, HTTPListen: []string{cfg.HTTPListen},
+		GRPCListen: []string{cfg.GRPCListen}, GRPCTLS: cfg.GRPCTLS, HTTPListen: []string{cfg.HTTPListen},
 		HTTPSListen: []string{cfg.HTTPSListen}, TLS: p.tls,
 		Register: func(r grpc.ServiceRegistrar) {
 			torikumiv1.RegisterFrontendServiceServer(r, &api.Server{Service: p.api})
@@ -162,8 +162,12 @@ func (p *parts) open() error {
 		return err
 	}
 	if len(p.cfg.MatchFunctions) > 0 {
+		peers := p.cfg.PeerTLS
+		if p.cfg.MatchFunctionsInsecure {
+			peers = rpc.PeerTLS{}
+		}
 		p.explain = explain.New(explain.Options{
-			Store: store, MatchFunctions: p.cfg.MatchFunctions, Interval: p.cfg.ReasonInterval, Logger: p.logger,
+			Store: store, MatchFunctions: p.cfg.MatchFunctions, TLS: peers, Interval: p.cfg.ReasonInterval, Logger: p.logger,
 			Metrics: explain.NewMetrics(p.registry),
 		})
 	}
@@ -236,12 +240,13 @@ func (p *parts) openAuth() error {
 }
 
 func (p *parts) openMatchmaker(store ticket.Store) error {
-	openMatch, err := p.dial(p.cfg.OpenMatch)
+	openMatch, err := p.cfg.DialOpenMatch(p.cfg.OpenMatch)
 	if err != nil {
 		return fmt.Errorf("--open-match: %w", err)
 	}
+	p.conns = append(p.conns, openMatch)
 	p.matchmaker = matchmaker.New(matchmaker.Options{
-		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, Claims: p.claims, Name: name, Logger: p.logger,
+		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, TLS: p.cfg.PeerTLS, Claims: p.claims, Name: name, Logger: p.logger,
 		Metrics: matchmaker.NewMetrics(p.registry),
 		Timeout: p.cfg.TicketTimeout,
 		WhilePlaying: func(queue string) bool {
@@ -251,14 +256,6 @@ func (p *parts) openMatchmaker(store ticket.Store) error {
 		ReconcileRate: p.cfg.ReconcileRate, ReconcileEvery: p.cfg.ReconcileEvery, StopTimeout: p.cfg.ShutdownTimeout,
 	})
 	return nil
-}
-
-func (p *parts) dial(target string) (*grpc.ClientConn, error) {
-	conn, err := rpc.Dial(target)
-	if err == nil {
-		p.conns = append(p.conns, conn)
-	}
-	return conn, err
 }
 
 func (p *parts) close() {

@@ -26,6 +26,8 @@ import (
 // fills it.
 type Config struct {
 	service.Config
+	rpc.GRPCTLS
+	rpc.OpenMatchTLS
 
 	GRPCListen   string        `flag:"grpc-listen" default:"127.0.0.1:50502" rule:"listen" help:"Address of the match function API; port 0 is any free one."`
 	HTTPListen   string        `flag:"http-listen" default:"127.0.0.1:51502" rule:"listen" help:"Address for health and metrics; port 0 is any free one."`
@@ -38,6 +40,9 @@ type Config struct {
 	// rules are those written in Go.
 	rules rule.Registry
 }
+
+// Validate implements config.Validator.
+func (c *Config) Validate() error { return c.CheckGRPCTLS() }
 
 // With returns a Run for a match function that has custom rules, for the main
 // function of a program of one's own:
@@ -53,7 +58,7 @@ func With(rules rule.Registry) func(context.Context, *Config, func(service.Addrs
 
 // Run serves until ctx ends, and calls started once with the addresses.
 func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err error) {
-	conn, err := rpc.Dial(cfg.Query, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxPage)))
+	conn, err := cfg.DialOpenMatch(cfg.Query, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxPage)))
 	if err != nil {
 		return fmt.Errorf("connect to the query service: %w", err)
 	}
@@ -82,6 +87,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		Config:     cfg.Config,
 		Logger:     logger,
 		GRPCListen: []string{cfg.GRPCListen},
+		GRPCTLS:    cfg.GRPCTLS,
 		HTTPListen: []string{cfg.HTTPListen},
 		Register: func(s grpc.ServiceRegistrar) {
 			openmatch.RegisterMatchFunctionServer(s, function)

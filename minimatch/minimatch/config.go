@@ -1,10 +1,12 @@
 package minimatch
 
 import (
+	"errors"
 	"net"
 	"time"
 
 	"torikumi/minimatch/internal/clock"
+	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 )
 
@@ -17,6 +19,8 @@ var (
 // Config holds the settings. The defaults are those of Open Match's chart.
 type Config struct {
 	service.Config
+	rpc.GRPCTLS
+	rpc.PeerTLS
 	GRPCListen                 string        `flag:"grpc-listen" rule:"listen" help:"Address that serves all gRPC services; empty: Open Match's ports (query 50503, frontend 50504, backend 50505) on --host. Every port serves all services."`
 	Host                       string        `flag:"host" default:"127.0.0.1" help:"Host of Open Match's ports when --grpc-listen or --http-listen is empty."`
 	HTTPListen                 string        `flag:"http-listen" rule:"listen" help:"Address of the REST mapping, health, readiness and metrics; empty: Open Match's ports (query 51503, frontend 51504, backend 51505) on --host."`
@@ -41,6 +45,9 @@ type FakeClock = clock.Fake
 
 // NewFakeClock returns a clock that shows start.
 func NewFakeClock(start time.Time) *FakeClock { return clock.NewFake(start) }
+
+// Validate implements config.Validator.
+func (c *Config) Validate() error { return errors.Join(c.CheckGRPCTLS(), c.CheckPeerTLS()) }
 
 func (c *Config) grpcListen() []string { return c.listen(c.GRPCListen, grpcPorts) }
 

@@ -43,7 +43,6 @@ import (
 	"torikumi/minimatch/internal/query"
 	"torikumi/minimatch/internal/store"
 	"torikumi/minimatch/internal/synchronizer"
-	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
 )
@@ -65,7 +64,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 		Name:       name,
 		Config:     cfg.Config,
 		Logger:     logger,
-		GRPCListen: cfg.grpcListen(),
+		GRPCListen: cfg.grpcListen(), GRPCTLS: cfg.GRPCTLS,
 		HTTPListen: cfg.httpListen(),
 		HTTP:       rest,
 		WrapHTTP:   protect(cfg.httpListen()),
@@ -110,7 +109,7 @@ func open(cfg *Config, logger *slog.Logger) (*services, error) {
 			Collection:   cfg.ProposalCollectionInterval,
 			MaxProposals: cfg.MaxProposals, MaxProposalBytes: cfg.MaxProposalBytes,
 		}),
-		functions: backend.NewFunctions(dialFunction, logger),
+		functions: backend.NewFunctions(cfg.dialFunction, logger),
 		evaluator: connection,
 		stopping:  make(chan struct{}),
 		pageSize:  cfg.QueryPageSize,
@@ -123,7 +122,7 @@ func openEvaluator(cfg *Config, logger *slog.Logger) (synchronizer.Evaluator, io
 		r := synchronizer.NewREST(cfg.EvaluatorREST, logger)
 		return r, r, nil
 	}
-	conn, err := rpc.Dial(cfg.Evaluator)
+	conn, err := cfg.DialPeer(cfg.Evaluator, "")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -134,8 +133,8 @@ func openEvaluator(cfg *Config, logger *slog.Logger) (synchronizer.Evaluator, io
 // An address that is used no more is then not dialled for ever.
 const functionIdle = 5 * time.Minute
 
-func dialFunction(target string) (*grpc.ClientConn, error) {
-	return rpc.Dial(target, grpc.WithIdleTimeout(functionIdle))
+func (c *Config) dialFunction(target string) (*grpc.ClientConn, error) {
+	return c.DialPeer(target, "", grpc.WithIdleTimeout(functionIdle))
 }
 
 func (m *services) register(r grpc.ServiceRegistrar) {

@@ -69,13 +69,9 @@ func (t TLS) read() (*tls.Config, error) {
 		cfg.Certificates = []tls.Certificate{cert}
 	}
 	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read certificate authorities: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no PEM certificate", t.CAFile)
+		var err error
+		if cfg.RootCAs, err = authorities(t.CAFile); err != nil {
+			return nil, err
 		}
 	}
 	switch {
@@ -90,24 +86,41 @@ func (t TLS) read() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// ServerTLS makes the settings of a server whose certificate and key are PEM files. They
+// ServerTLS makes the settings of a gRPC server whose certificate and key are PEM files.
+// With a clientCAFile each client has to show a certificate of its authorities. The files
 // are read now, to find mistakes, and again for each new connection, so that they can be
 // replaced.
-func ServerTLS(certFile, keyFile string) (*tls.Config, error) {
-	read := func() (*tls.Certificate, error) {
+func ServerTLS(certFile, keyFile, clientCAFile string) (*tls.Config, error) {
+	read := func() (*tls.Config, error) {
 		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 		if err != nil {
 			return nil, fmt.Errorf("load server certificate: %w", err)
 		}
-		return &cert, nil
+		cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{cert}}
+		if clientCAFile != "" {
+			cfg.ClientAuth = tls.RequireAndVerifyClientCert
+			cfg.ClientCAs, err = authorities(clientCAFile)
+		}
+		return cfg, err
 	}
-	if _, err := read(); err != nil {
+	cfg, err := read()
+	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return read() },
-	}, nil
+	cfg.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return read() }
+	return cfg, nil
+}
+
+func authorities(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return pool, nil
 }
 
 // verifyChain does what crypto/tls does with a server's certificates, without the name.

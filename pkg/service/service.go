@@ -63,6 +63,8 @@ type Options struct {
 
 	// GRPCListen are the addresses of the gRPC server. Port 0 is any free one.
 	GRPCListen []string
+	// GRPCTLS are the settings of TLS of GRPCListen.
+	GRPCTLS rpc.GRPCTLS
 	// HTTPListen are the addresses of the HTTP server; empty ones are passed over.
 	HTTPListen []string
 	// HTTPSListen are addresses where the HTTP server speaks TLS, by the settings
@@ -152,12 +154,8 @@ func open(ctx context.Context, o Options) (*server, error) {
 }
 
 func (s *server) listen(ctx context.Context) error {
-	for _, addr := range s.GRPCListen {
-		l, err := Listen(ctx, addr)
-		if err != nil {
-			return fmt.Errorf("listen for gRPC: %w", err)
-		}
-		s.lis = append(s.lis, l)
+	if err := s.listenGRPC(ctx); err != nil {
+		return err
 	}
 	for _, addr := range s.HTTPListen {
 		if addr == "" {
@@ -188,6 +186,24 @@ func (s *server) listen(ctx context.Context) error {
 			return fmt.Errorf("listen for --admin-listen: %w", err)
 		}
 		s.adminLis = []net.Listener{l}
+	}
+	return nil
+}
+
+func (s *server) listenGRPC(ctx context.Context) error {
+	secured, err := s.GRPCTLS.ServerTLS()
+	if err != nil {
+		return err
+	}
+	for _, addr := range s.GRPCListen {
+		l, err := Listen(ctx, addr)
+		if err != nil {
+			return fmt.Errorf("listen for gRPC: %w", err)
+		}
+		if secured != nil {
+			l = tls.NewListener(l, secured)
+		}
+		s.lis = append(s.lis, l)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -35,6 +36,14 @@ func (s *Set) References() ([]string, error) {
 		there[o.GetNamespace()+" "+o.GetKind()+"/"+o.GetName()] = true
 	}
 	var wrong []string
+	for _, o := range s.Objects {
+		if o.GetKind() != "Certificate" {
+			continue
+		}
+		if name, _, _ := unstructured.NestedString(o.Object, "spec", "secretName"); name != "" {
+			there[o.GetNamespace()+" Secret/"+name] = true // cert-manager makes it
+		}
+	}
 	need := func(who, namespace, kind, name string) {
 		if key := namespace + " " + kind + "/" + name; name != "" && !there[key] && !Documented[key] {
 			wrong = append(wrong, fmt.Sprintf("%s: there is no %s %s in %q, and it is not documented who makes it", who, kind, name, namespace))

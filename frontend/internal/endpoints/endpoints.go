@@ -23,9 +23,9 @@ const lookUpTimeout = time.Second
 // LookUp returns the addresses of a host, as [net.Resolver.LookupNetIP] does.
 type LookUp func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
-// Dial connects to one process, whose address has been looked up.
-func Dial(addr string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	return rpc.Dial("passthrough:///"+addr, opts...)
+// Dial connects to one process, whose address has been looked up for a host.
+func Dial(tls rpc.PeerTLS, addr, host string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return tls.DialPeer("passthrough:///"+addr, host, opts...)
 }
 
 // Names are settings host:port whose addresses are looked up again and again. It is
@@ -61,8 +61,8 @@ func NewNames(targets []string, lookUp LookUp, logger *slog.Logger, message stri
 
 // Addresses looks all names up and returns their addresses, host:port, each once. A
 // name that cannot be looked up keeps the addresses that it had.
-func (n *Names) Addresses(ctx context.Context) map[string]bool {
-	current := make(map[string]bool)
+func (n *Names) Addresses(ctx context.Context) map[string]string {
+	current := make(map[string]string)
 	for _, name := range n.names {
 		addrs, err := n.resolve(ctx, name.text)
 		if ctx.Err() == nil {
@@ -72,10 +72,17 @@ func (n *Names) Addresses(ctx context.Context) map[string]bool {
 			name.addrs = addrs
 		}
 		for _, a := range name.addrs {
-			current[a] = true
+			if _, ok := current[a]; !ok {
+				current[a] = name.host()
+			}
 		}
 	}
 	return current
+}
+
+func (n *name) host() string {
+	host, _, _ := net.SplitHostPort(n.text) // the settings' rule
+	return host
 }
 
 // resolve returns the addresses of a name. A machine that has both kinds has one

@@ -54,6 +54,8 @@ type Options struct {
 	Store Store
 	// MatchFunctions are host:port. A name is asked at all its addresses.
 	MatchFunctions []string
+	// TLS says how they are called.
+	TLS rpc.PeerTLS
 	// Interval is the time between two calls of a match function.
 	Interval time.Duration
 	Logger   *slog.Logger
@@ -108,7 +110,7 @@ func New(o Options) *Cache {
 	}
 	return &Cache{
 		options: o, now: o.Now, entries: make(map[string]*entry),
-		replicas: newReplicas(o.MatchFunctions, o.Logger, o.Metrics, o.Now),
+		replicas: newReplicas(&o),
 	}
 }
 

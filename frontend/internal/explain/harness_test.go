@@ -159,7 +159,7 @@ func newHarness(t testing.TB, addrs ...string) *harness {
 		Store: h.store, MatchFunctions: addrs, Interval: time.Millisecond, Now: h.clock.Now,
 		Logger: slog.New(slog.NewTextHandler(h.logs, nil)), Metrics: NewMetrics(h.registry),
 	})
-	h.replicas.dial = func(addr string) (*grpc.ClientConn, error) {
+	h.replicas.dial = func(addr, _ string) (*grpc.ClientConn, error) {
 		return rpc.Dial("passthrough:///"+addr, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			f := h.byAddr[addr]
 			if f == nil {

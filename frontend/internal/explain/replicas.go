@@ -33,7 +33,7 @@ type replicas struct {
 	logger  *slog.Logger
 	metrics *Metrics
 	now     func() time.Time
-	dial    func(addr string) (*grpc.ClientConn, error)
+	dial    func(addr, host string) (*grpc.ClientConn, error)
 
 	names    *endpoints.Names
 	lookedUp time.Time
@@ -58,11 +58,11 @@ type reply struct {
 	err       error
 }
 
-func newReplicas(targets []string, logger *slog.Logger, metrics *Metrics, now func() time.Time) *replicas {
+func newReplicas(o *Options) *replicas {
 	return &replicas{
-		logger: logger, metrics: metrics, now: now, known: make(map[string]*replica),
-		names: newNames(targets, nil, logger),
-		dial:  func(addr string) (*grpc.ClientConn, error) { return endpoints.Dial(addr) },
+		logger: o.Logger, metrics: o.Metrics, now: o.Now, known: make(map[string]*replica),
+		names: newNames(o.MatchFunctions, nil, o.Logger),
+		dial:  func(addr, host string) (*grpc.ClientConn, error) { return endpoints.Dial(o.TLS, addr, host) },
 	}
 }
 
@@ -147,16 +147,16 @@ func (r *replicas) find(ctx context.Context) {
 	r.lookedUp = now
 	current := r.names.Addresses(ctx)
 	for addr, p := range r.known {
-		if !current[addr] {
+		if _, ok := current[addr]; !ok {
 			_ = p.conn.Close() // nothing is under way
 			delete(r.known, addr)
 		}
 	}
-	for addr := range current {
+	for addr, host := range current {
 		if r.known[addr] != nil {
 			continue
 		}
-		conn, err := r.dial(addr)
+		conn, err := r.dial(addr, host)
 		if err != nil {
 			r.logger.ErrorContext(ctx, "no connection to the match function can be set up", "matchfunction", addr, "error", err)
 			continue

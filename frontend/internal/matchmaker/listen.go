@@ -41,6 +41,8 @@ type listeners struct {
 // listener hears the announcements of one director.
 type listener struct {
 	addr string
+	// host is that of the name, which the director's certificate carries.
+	host string
 	// wanted says that the address is one of a name's. The subscription to another
 	// goes on until it ends, as a director that stops announces what it finishes.
 	wanted atomic.Bool
@@ -75,15 +77,16 @@ func (c *Client) listenToAll(ctx context.Context) {
 }
 
 // update starts a listener for each new address.
-func (l *listeners) update(ctx context.Context, current map[string]bool) {
+func (l *listeners) update(ctx context.Context, current map[string]string) {
 	for addr, known := range l.known {
-		known.wanted.Store(current[addr])
+		_, wanted := current[addr]
+		known.wanted.Store(wanted)
 	}
-	for addr := range current {
+	for addr, host := range current {
 		if l.known[addr] != nil {
 			continue
 		}
-		director := &listener{addr: addr}
+		director := &listener{addr: addr, host: host}
 		director.wanted.Store(true)
 		l.known[addr] = director
 		l.work.Go(func() {
@@ -100,7 +103,7 @@ func (l *listeners) update(ctx context.Context, current map[string]bool) {
 // the stream ends, for as long as its address is wanted.
 func (c *Client) listen(ctx context.Context, l *listener, lost chan<- struct{}) {
 	health := rpc.NewHealth(c.logger.With("director", l.addr), "no announcements from the director", "")
-	conn, err := endpoints.Dial(l.addr,
+	conn, err := endpoints.Dial(c.options.TLS, l.addr, l.host,
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: connectPause},
 			MinConnectTimeout: connectPause,

@@ -60,6 +60,8 @@ type Options struct {
 	// Directors are where announcement services are, host:port; each address of a
 	// name is subscribed to. None: all assignments are found by reading.
 	Directors []string
+	// TLS says how directors are called.
+	TLS rpc.PeerTLS
 	// LookUp finds the directors' addresses; nil: the system's resolver.
 	LookUp endpoints.LookUp
 	// Claims says which director's assignment counts; nil: every one.
