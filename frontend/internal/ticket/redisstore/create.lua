@@ -2,11 +2,11 @@
 -- KEYS: prefix. ARGV: id, state, players' ticket (protobuf), now in ns, now in us,
 -- most tickets, code of the party or empty, party (JSON) or empty, 1 if tickets that
 -- nobody asks for are ended, key and digest of the request or empty, group of the
--- queue or empty, seat, then the players.
+-- queue or empty, queue, seat, then the players.
 -- Returns {'created'}, {'repeated', id of the ticket that the request has made, 1 if it
 -- had this digest}, {'conflict', index of the player, id of their ticket of
 -- the same seat} or {'full'}.
-local prefix, id, seat = KEYS[1], ARGV[1], ARGV[13]
+local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[13], ARGV[14]
 local ticket = prefix .. 't:' .. id
 if redis.call('EXISTS', ticket) == 1 then
   return {'created'} -- it was, and the answer was lost
@@ -19,10 +19,10 @@ if ARGV[10] ~= '' then
     return {'repeated', made, digest == ARGV[11] and '1' or '0'}
   end
 end
-for i = 14, #ARGV do
+for i = 15, #ARGV do
   local other = redis.call('HGET', prefix .. 'seats:' .. ARGV[i], seat)
   if other then
-    return {'conflict', tostring(i - 14), other}
+    return {'conflict', tostring(i - 15), other}
   end
 end
 local gathering, open, assigned, ended = prefix .. 'gathering', prefix .. 'open', prefix .. 'assigned', prefix .. 'ended'
@@ -63,7 +63,7 @@ else
   redis.call('ZADD', gathering, ARGV[5], member)
   redis.call('SET', prefix .. 'code:' .. ARGV[7], id)
 end
-for i = 14, #ARGV do
+for i = 15, #ARGV do
   redis.call('HSET', prefix .. 'seats:' .. ARGV[i], seat, id)
 end
 return {'created'}

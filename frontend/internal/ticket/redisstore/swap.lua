@@ -11,7 +11,7 @@
 -- {'conflict'}, {'seat', id of the other ticket} if who joins has another one of the
 -- same seat or, for a ticket that begins to wait and whose assignment came before,
 -- {'early', connection, details}.
-local prefix, id, seat = KEYS[1], ARGV[1], ARGV[26]
+local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[22], ARGV[26]
 local ticket = prefix .. 't:' .. id
 local before, after = ARGV[4], ARGV[5]
 local found = redis.call('HMGET', ticket, 'v', 'o', 'm')
@@ -91,7 +91,7 @@ if after == 'assigned' or after == 'ended' or after == 'none' then
   end
 end
 if after == 'assigned' then
-  local waits = prefix .. 'waits:' .. ARGV[22]
+  local waits = prefix .. 'waits:' .. queue
   redis.call('LPUSH', waits, ARGV[23])
   redis.call('LTRIM', waits, 0, ARGV[24] - 1)
   redis.call('PEXPIRE', waits, ARGV[25])
