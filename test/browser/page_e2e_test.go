@@ -4,12 +4,16 @@ package browser
 
 import (
 	"context"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -30,7 +34,8 @@ func TestPage(t *testing.T) {
 	}
 	named, stranger := serve(t), serve(t)
 	at := startUp(t, named)
-	proxy := proxytest.New(t, "127.0.0.1:0", at.frontend)
+	resumed, recorder := record(t, at.frontend)
+	proxy := proxytest.New(t, "127.0.0.1:0", recorder)
 	browser := startBrowser(t)
 	open := func(origin, player, transport string) *page {
 		query := url.Values{"frontend": {"http://" + proxy.Addr}, "issuer": {at.issuer}, "player": {player}, "transport": {transport}}
@@ -72,6 +77,12 @@ func TestPage(t *testing.T) {
 		dave.until("ASSIGNED")
 	}
 
+	for transport, ids := range map[string]func() []string{"events": resumed.events, "websocket": resumed.sockets} {
+		if len(ids()) == 0 {
+			t.Errorf("%s: nobody went on where they were", transport)
+		}
+	}
+
 	// A page that nobody has named cannot even sign in.
 	eve := open(stranger, "eve", "events")
 	eve.click("find")
@@ -93,6 +104,38 @@ func serve(t *testing.T) string {
 	s := httptest.NewServer(http.FileServer(http.Dir(site)))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// resumes are the ids with which streams went on.
+type resumes struct {
+	mu        sync.Mutex
+	ofEvents  []string
+	ofSockets []string
+}
+
+func (r *resumes) events() []string { r.mu.Lock(); defer r.mu.Unlock(); return r.ofEvents }
+
+func (r *resumes) sockets() []string { r.mu.Lock(); defer r.mu.Unlock(); return r.ofSockets }
+
+// record passes on to the frontend, and notes what pages say they know.
+func record(t *testing.T, frontend string) (_ *resumes, addr string) {
+	t.Helper()
+	r := new(resumes)
+	pass := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: frontend})
+	pass.ErrorLog = log.New(io.Discard, "", 0) // connections are lost on purpose
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.mu.Lock()
+		if id := req.Header.Get("Last-Event-ID"); id != "" {
+			r.ofEvents = append(r.ofEvents, id)
+		}
+		if id := req.URL.Query().Get("last_event_id"); id != "" {
+			r.ofSockets = append(r.ofSockets, id)
+		}
+		r.mu.Unlock()
+		pass.ServeHTTP(w, req)
+	}))
+	t.Cleanup(s.Close)
+	return r, s.Listener.Addr().String()
 }
 
 // enter joins the game server, and returns as whom.
