@@ -55,7 +55,9 @@ const texts: Record<Ticket["state"], string> = {
 };
 
 function show(ticket: Ticket): void {
-  say(ticket.state, texts[ticket.state], ticket.reason);
+  const wait = ticket.estimated_wait_ms;
+  const estimate = wait === undefined ? "" : `Others waited ${Math.ceil(wait / 1000)} s lately.`;
+  say(ticket.state, texts[ticket.state], [ticket.reason, estimate].filter(Boolean).join(" "));
   const line = document.createElement("li");
   line.textContent = `${new Date().toLocaleTimeString("en-GB")} ${ticket.state}`;
   past.append(line);

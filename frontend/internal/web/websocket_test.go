@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,6 +111,38 @@ func TestWebSocketHeartbeats(t *testing.T) {
 		client.Close()
 		s.o.Streams.Wait()
 	})
+}
+
+// TestWebSocketOverTLS: where others speak HTTP/2, a WebSocket gets a connection of its
+// own, and what asks over HTTP/2 is told so.
+func TestWebSocketOverTLS(t *testing.T) {
+	s := waitingServer(t)
+	mux := http.NewServeMux()
+	mux.Handle(webSocketRoute, s.handler(route{method: "GET", path: "/v1/tickets/{id}/websocket", handle: s.webSocket,
+		authenticate: func(context.Context, []string) (api.Caller, error) { return api.Caller{Player: "alice"}, nil }}))
+	server := httptest.NewUnstartedServer(mux)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	resp, err := server.Client().Get(server.URL + "/v1/tickets/t/websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.ProtoMajor != 2 || resp.StatusCode != http.StatusUpgradeRequired {
+		t.Errorf("over HTTP/2: %s %s", resp.Proto, resp.Status)
+	}
+	conn, _, err := websocket.Dial(t.Context(), server.URL+"/v1/tickets/t/websocket", &websocket.DialOptions{HTTPClient: server.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, text, err := conn.Read(t.Context()); err != nil || !strings.Contains(string(text), `"event":"ticket"`) {
+		t.Errorf("message: %s %v", text, err)
+	}
+	if err := conn.Close(websocket.StatusNormalClosure, ""); err != nil {
+		t.Error(err)
+	}
+	s.o.Streams.Wait()
 }
 
 func TestCloseCodes(t *testing.T) {
