@@ -33,7 +33,11 @@ import (
 	"torikumi/pkg/token"
 )
 
+// TestMain runs the tests, or a director: see directorCommand.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == directorCommand {
+		os.Exit(runDirector(os.Args[2:]))
+	}
 	if err := resolver.open(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
