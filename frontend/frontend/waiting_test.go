@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"torikumi/frontend/frontend"
 	"torikumi/pkg/service"
@@ -37,7 +40,8 @@ func runChild(settings string) error {
 
 // BenchmarkWaiting is what players cost who wait with server-sent events while
 // nothing happens: 2,000, or as many as TORIKUMI_WAITING says, from this process,
-// at a frontend in another one. Linux only.
+// at a frontend in another one; by WebSocket if TORIKUMI_STREAM is websocket. Linux
+// only.
 //
 //	TORIKUMI_WAITING=10000 go test -run '^$' -bench Waiting -benchtime 1x ./frontend/frontend
 func BenchmarkWaiting(b *testing.B) {
@@ -81,7 +85,7 @@ func measureWaiting(b *testing.B, n int) {
 		tokens[i] = s.token(fmt.Sprint("p", i))
 	}
 	empty := resident(b, child.Process.Pid)
-	conns := make([]net.Conn, n)
+	conns := make([]io.Closer, n)
 	var work sync.WaitGroup
 	for worker := range 8 {
 		work.Go(func() {
@@ -117,7 +121,7 @@ func measureWaiting(b *testing.B, n int) {
 }
 
 // wait makes a ticket and follows it; it returns after the first event.
-func (s *harness) wait(addr, raw string) (net.Conn, error) {
+func (s *harness) wait(addr, raw string) (io.Closer, error) {
 	r, err := s.try(context.Background(), raw, "POST", "/v1/tickets", strings.NewReader(`{"queue":"session","region":"eu"}`))
 	if err != nil {
 		return nil, err
@@ -125,6 +129,9 @@ func (s *harness) wait(addr, raw string) (net.Conn, error) {
 	var made ticket
 	if err := json.Unmarshal([]byte(r.body), &made); err != nil || made.ID == "" {
 		return nil, fmt.Errorf("%d %s", r.code, r.body)
+	}
+	if os.Getenv("TORIKUMI_STREAM") == "websocket" {
+		return s.waitByWebSocket(raw, made.ID)
 	}
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -147,6 +154,21 @@ func (s *harness) wait(addr, raw string) (net.Conn, error) {
 		read = append(read, buf[:n]...)
 	}
 	return conn, nil
+}
+
+// socketCloser is a WebSocket that answers pings until it is closed.
+type socketCloser struct{ *websocket.Conn }
+
+func (c socketCloser) Close() error { return c.CloseNow() }
+
+func (s *harness) waitByWebSocket(raw, id string) (io.Closer, error) {
+	conn, _, err := s.open(context.Background(), raw, "/v1/tickets/"+id+"/websocket", nil)
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = conn.Read(context.Background())
+	conn.CloseRead(context.Background())
+	return socketCloser{conn}, err
 }
 
 // resident is the memory of a process in bytes.

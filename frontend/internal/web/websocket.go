@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -81,8 +80,11 @@ func (s *server) streamMessages(conn *websocket.Conn, caller api.Caller, id, las
 			_ = conn.Close(websocket.StatusPolicyViolation, "clients have nothing to say")
 		}
 	})
-	s.o.Streams.Go(func() { s.ping(ctx, conn) })
 	send := func(t *torikumiv1.Ticket) error {
+		if t == nil { // a heartbeat, which is not waited for here
+			s.o.Streams.Go(func() { ping(ctx, conn) })
+			return nil
+		}
 		event, data, err := news(t, last)
 		if err != nil || data == nil {
 			return err
@@ -90,8 +92,7 @@ func (s *server) streamMessages(conn *websocket.Conn, caller api.Caller, id, las
 		last = event
 		return sendMessage(ctx, conn, message{Event: "ticket", ID: event, Data: data})
 	}
-	const never time.Duration = 0 // ping has a beat of its own
-	err := s.o.Service.Watch(ctx, caller, id, never, send)
+	err := s.o.Service.Watch(ctx, caller, id, s.heartbeat, send)
 	switch {
 	case ctx.Err() != nil: // the client has gone
 	case err != nil:
@@ -116,23 +117,12 @@ func sendMessage(ctx context.Context, conn *websocket.Conn, m message) error {
 }
 
 // ping keeps proxies from closing a quiet connection, and ends one whose client does
-// not answer. It is no part of the stream, which would wait for the answer.
-func (s *server) ping(ctx context.Context, conn *websocket.Conn) {
-	ticker := time.NewTicker(s.heartbeat)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		limit, cancel := context.WithTimeout(ctx, writeTimeout)
-		err := conn.Ping(limit)
-		cancel()
-		if err != nil {
-			_ = conn.CloseNow() // and with it the stream
-			return
-		}
+// not answer in time.
+func ping(ctx context.Context, conn *websocket.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if conn.Ping(ctx) != nil {
+		_ = conn.CloseNow() // and with it the stream
 	}
 }
 
