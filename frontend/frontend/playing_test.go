@@ -164,7 +164,11 @@ func TestMatchMeetsJoin(t *testing.T) {
 		}
 		joined <- r
 	}()
-	<-asked
+	select {
+	case <-asked:
+	case r := <-joined:
+		t.Fatalf("answered before Open Match was: %d %s", r.code, r.body)
+	}
 	s.om.setBeforeReply(nil)
 	s.assign("alice", one.ID, nil)
 	if got := s.get("bob", party.ID); len(got.Players) != 2 {

@@ -120,7 +120,11 @@ func TestRequestMeetsItself(t *testing.T) {
 		to <- r
 	}
 	go ask(a, first)
-	<-asked
+	select {
+	case <-asked:
+	case r := <-first:
+		t.Fatalf("answered before Open Match was: %d %s", r.code, r.body)
+	}
 	a.om.setBeforeReply(nil)
 	second := make(chan reply, 1)
 	go ask(b, second)
@@ -154,8 +158,16 @@ func TestRequestOutlivesFrontend(t *testing.T) {
 	asked := make(chan struct{})
 	a.om.setBeforeReply(func(*openmatch.Ticket) { close(asked) })
 	req := a.asking(alice, inEU, "k-1").WithContext(ctx)
-	go func() { _, _ = a.read(req) }() // whose answer nobody hears
-	<-asked
+	answered := make(chan error, 1)
+	go func() {
+		_, err := a.read(req) // whose answer nobody hears
+		answered <- err
+	}()
+	select {
+	case <-asked:
+	case err := <-answered:
+		t.Fatalf("answered before Open Match was: %v", err)
+	}
 	a.om.setBeforeReply(nil)
 	cancel()
 	a.stop()

@@ -101,6 +101,7 @@ type Client struct {
 	again chan struct{}
 	// directors are those that are subscribed to.
 	directors directors
+	leaves    leaves
 }
 
 // New makes a client; Run makes it work.
@@ -113,7 +114,7 @@ func New(o Options) *Client {
 		options: o, store: o.Store, logger: o.Logger, metrics: o.Metrics,
 		tickets: tickets, deletes: newDeletes(tickets, o.Logger, o.Metrics),
 		claims: rpc.NewHealth(o.Logger, "claims of directors cannot be read", "claims of directors are read again"),
-		pace:   rate.NewLimiter(rate.Limit(o.ReconcileRate), 1), again: make(chan struct{}, 1),
+		pace:   rate.NewLimiter(rate.Limit(o.ReconcileRate), 1), again: make(chan struct{}, 1), leaves: make(leaves, maxLeaves),
 	}
 }
 
@@ -222,7 +223,7 @@ func (c *Client) assigned(ctx context.Context, change ticket.Change) {
 	c.logger.InfoContext(ctx, "ticket assigned", "ticket", t.ID, "queue", t.Queue,
 		"match", t.Assignment.Details.GetMatchId(), "gameserver", t.Assignment.Details.GetGameServer())
 	for _, id := range change.Others {
-		c.leave(ctx, id, t.Players)
+		c.leaves.add(leave{id, t.Players})
 	}
 }
 
@@ -287,6 +288,9 @@ func (c *Client) Run(ctx context.Context) error {
 	work.Go(func() error { c.expire(workCtx); return nil })
 	work.Go(func() error { c.reconcile(workCtx); return nil })
 	work.Go(func() error { c.watchConnection(workCtx); return nil })
+	for range leavers {
+		work.Go(func() error { c.leaveOthers(workCtx); return nil })
+	}
 	if len(c.options.Directors) > 0 {
 		work.Go(func() error { c.listenToAll(workCtx); return nil })
 	}

@@ -141,6 +141,43 @@ func (c *Client) takeBack(ctx context.Context, t *ticket.Ticket) {
 	}
 }
 
+// maxLeaves bounds the tickets that wait to be left, leavers is how many are left at a
+// time.
+const (
+	maxLeaves = 4096
+	leavers   = 4
+)
+
+// leave is a ticket that players are to leave.
+type leave struct {
+	id      string
+	players []*torikumiv1.Player
+}
+
+// leaves keep the announcements from waiting for Open Match, which has to take another
+// ticket of a party that is left.
+type leaves chan leave
+
+// add passes over what is too much: leaveLate does it.
+func (l leaves) add(one leave) {
+	select {
+	case l <- one:
+	default:
+	}
+}
+
+// leaveOthers leaves tickets until ctx ends.
+func (c *Client) leaveOthers(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case l := <-c.leaves:
+			c.leave(ctx, l.id, l.players)
+		}
+	}
+}
+
 // leave takes players out of another ticket of theirs, now that they have a match,
 // unless the queue lets them search on. A party for which Open Match is being asked is
 // left by leaveLate.
