@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/pkg/claims"
+	"torikumi/pkg/contract"
 	"torikumi/pkg/eventually"
 	"torikumi/proto/openmatch"
 )
@@ -136,10 +137,10 @@ func TestTwoDirectors(t *testing.T) {
 			directors := []director{h.director(""), h.director("")}
 			at := func() {
 				var running sync.WaitGroup
-				players := h.present("gs")
+				req := h.request("gs", h.present("gs")...) // from here on the gate is behind
 				matches := h.fetch()
 				for _, d := range directors {
-					running.Go(func() { _, _ = d.fill(h, "gs", players...) }) // one may have to try again
+					running.Go(func() { _, _ = d.Fill(asGate(t.Context(), "gs"), req) }) // one may have to try again
 					running.Go(func() {
 						for _, m := range matches {
 							d.Join(h.Context(), m)
@@ -151,7 +152,8 @@ func TestTwoDirectors(t *testing.T) {
 			eventually.True(t, "the match is full", func() bool { at(); return len(h.members("gs")) == 4 && h.backfill("gs") == "" })
 			var played []string
 			for _, ticket := range tickets {
-				if server, _ := h.assignedTo(ticket); server == "games/gs" {
+				// Frontends send nobody there whom the assignment does not name.
+				if server, d := h.assignedTo(ticket); server == "games/gs" && contract.Names(d, ticket) {
 					played = append(played, ticket)
 				}
 			}

@@ -258,6 +258,12 @@ func (h *harness) fetch() []*openmatch.Match {
 // fill is a call of the gate of a server that has seen all of the roster.
 func (d director) fill(h *harness, name string, players ...string) (*torikumiv1.FillResponse, error) {
 	h.Helper()
+	return d.Fill(asGate(h.Context(), name), h.request(name, players...))
+}
+
+// request is what the gate of a server says that has seen all of the roster as it is now.
+func (h *harness) request(name string, players ...string) *torikumiv1.FillRequest {
+	h.Helper()
 	r := h.roster(name)
 	req := &torikumiv1.FillRequest{MatchId: h.fleet.get(name).Labels[contract.MatchLabel], Players: players}
 	for _, t := range r.GetTeams() {
@@ -267,7 +273,7 @@ func (d director) fill(h *harness, name string, players ...string) (*torikumiv1.
 			}
 		}
 	}
-	return d.Fill(asGate(h.Context(), name), req)
+	return req
 }
 
 // asGate is a call with the token of the gate of a server.
