@@ -84,8 +84,25 @@ type demoConfig struct {
 	Verbose bool   `flag:"verbose" help:"Show the logs of all services and game servers."`
 	Queues  string `flag:"queues" help:"File with the queues (queues.yaml); players are spread over all of them. The built-in ones when not given."`
 
+	otherOpenMatch
+}
+
+// otherOpenMatch are the settings of one that runs already.
+type otherOpenMatch struct {
 	OpenMatch       string `flag:"open-match" rule:"IP address" help:"IP address of a running Open Match to use in place of minimatch, on its usual ports (50503 to 50505)."`
-	EvaluatorListen string `flag:"evaluator-listen" default:"127.0.0.1:50508" help:"With --open-match: where that Open Match looks for the evaluator."`
+	EvaluatorListen string `flag:"evaluator-listen" default:"127.0.0.1:50508" rule:"listen" help:"With --open-match: where that Open Match looks for the evaluator."`
+}
+
+// suite is nil for minimatch.
+func (c *otherOpenMatch) suite() *suite.OpenMatch {
+	h := c.OpenMatch
+	if h == "" {
+		return nil
+	}
+	return &suite.OpenMatch{
+		Frontend: net.JoinHostPort(h, "50504"), Backend: net.JoinHostPort(h, "50505"), Query: net.JoinHostPort(h, "50503"),
+		EvaluatorListen: c.EvaluatorListen,
+	}
 }
 
 func (c *demoConfig) Validate() error {
@@ -107,12 +124,7 @@ func runDemo(ctx context.Context, p service.Process) int {
 		Log:       service.Config{LogLevel: slog.LevelError, LogFormat: "text", ShutdownTimeout: 5 * time.Second},
 		LogOutput: p.Stderr,
 	}}
-	if h := cfg.OpenMatch; h != "" {
-		o.Suite.OpenMatch = &suite.OpenMatch{
-			Frontend: net.JoinHostPort(h, "50504"), Backend: net.JoinHostPort(h, "50505"), Query: net.JoinHostPort(h, "50503"),
-			EvaluatorListen: cfg.EvaluatorListen,
-		}
-	}
+	o.Suite.OpenMatch = cfg.suite()
 	o.Refill = cfg.Queues == ""
 	if cfg.JSON {
 		o.Progress = p.Stderr

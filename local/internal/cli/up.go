@@ -38,14 +38,15 @@ import (
 const localRegistration = 20 * time.Millisecond
 
 type upConfig struct {
-	LogLevel       slog.Level    `flag:"log-level" default:"WARN" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
-	LogFormat      string        `flag:"log-format" default:"text" rule:"text or json" help:"Format of the log."`
-	Host           string        `flag:"host" default:"127.0.0.1" help:"IP address that everything players reach listens on. Any but a loopback address lets others in, and the development issuer gives a token to whoever asks."`
-	HTTPPort       int           `flag:"http-port" default:"8080" rule:"from 0 to 65535" help:"Port of the player API over HTTP; 0 is any free one."`
-	GRPCPort       int           `flag:"grpc-port" default:"50600" rule:"from 0 to 65535" help:"Port of the player API over gRPC; 0 is any free one."`
-	IssuerPort     int           `flag:"issuer-port" default:"8081" rule:"from 0 to 65535" help:"Port of the development issuer; 0 is any free one."`
-	CORSOrigins    []string      `flag:"cors-origins" help:"Origins of web pages that may call the player API and sign in at the development issuer, as http://127.0.0.1:8090, with commas between. No page of another origin may when not given."`
-	OpenMatchPorts bool          `flag:"open-match-ports" default:"true" help:"Serve Open Match's API on its own ports, 50503 to 50505, otherwise on one free port; always on 127.0.0.1, as it has no authentication."`
+	LogLevel       slog.Level `flag:"log-level" default:"WARN" help:"Least level to log: DEBUG, INFO, WARN or ERROR."`
+	LogFormat      string     `flag:"log-format" default:"text" rule:"text or json" help:"Format of the log."`
+	Host           string     `flag:"host" default:"127.0.0.1" help:"IP address that everything players reach listens on. Any but a loopback address lets others in, and the development issuer gives a token to whoever asks."`
+	HTTPPort       int        `flag:"http-port" default:"8080" rule:"from 0 to 65535" help:"Port of the player API over HTTP; 0 is any free one."`
+	GRPCPort       int        `flag:"grpc-port" default:"50600" rule:"from 0 to 65535" help:"Port of the player API over gRPC; 0 is any free one."`
+	IssuerPort     int        `flag:"issuer-port" default:"8081" rule:"from 0 to 65535" help:"Port of the development issuer; 0 is any free one."`
+	CORSOrigins    []string   `flag:"cors-origins" help:"Origins of web pages that may call the player API and sign in at the development issuer, as http://127.0.0.1:8090, with commas between. No page of another origin may when not given."`
+	OpenMatchPorts bool       `flag:"open-match-ports" default:"true" help:"Serve Open Match's API on its own ports, 50503 to 50505, otherwise on one free port; always on 127.0.0.1, as it has no authentication."`
+	otherOpenMatch
 	Queues         string        `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
 	MatchFunction  string        `flag:"matchfunction" rule:"host:port" help:"Match function of your own that runs already (docs/custom-rules.md); its --query is our Open Match, 127.0.0.1:50503. The suite's own when not given."`
 	PlayQueue      string        `flag:"play-queue" help:"Queue of GET /play/{region}; session when not given, or else the first queue."`
@@ -137,6 +138,7 @@ func (c *upConfig) options(p service.Process) (suite.Options, error) {
 		HealthDelay: c.HealthDelay, HealthPeriod: c.HealthPeriod, HealthFailures: c.HealthFailures, Grace: c.Grace,
 		RegistrationInterval: localRegistration, Log: c.log(), LogOutput: p.Stderr, ServerOutput: p.Stderr,
 	}
+	o.OpenMatch = c.suite()
 	if c.OpenMatchPorts {
 		// Without authentication: never for others, whatever --host says.
 		o.OpenMatchHost = "127.0.0.1"
@@ -211,7 +213,9 @@ func announce(p service.Process, cfg *upConfig, s *suite.Suite) {
 	row("player API, gRPC", s.Addr(suite.Frontend).GRPC)
 	row("keys of join tokens", s.URL()+"/.well-known/jwks.json")
 	row("development issuer", s.IssuerURL())
-	row("Open Match's API", strings.Join(s.Addr(suite.Minimatch).GRPCAll, " "))
+	if s.Addr(suite.Minimatch).GRPC != "" {
+		row("Open Match's API", strings.Join(s.Addr(suite.Minimatch).GRPCAll, " "))
+	}
 	if cfg.MatchFunction != "" {
 		row("match function", cfg.MatchFunction+" (yours)")
 	}
