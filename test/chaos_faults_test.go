@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -45,7 +44,8 @@ const (
 type fault struct {
 	kind          kind
 	method, phase string
-	// prelude brings the director there; it happens again and again until then.
+	// prelude brings the director there; it happens again and again once this is the first
+	// that is left.
 	prelude *fault
 }
 
@@ -79,6 +79,19 @@ func crashPoints() []*fault {
 		&fault{kind: late, method: "Allocate", phase: before}, &fault{kind: late, method: "AssignTickets", phase: before})
 }
 
+// backfillPoints are the calls of a director that fills a match up, before and after
+// their effect.
+func backfillPoints() []*fault {
+	var all []*fault
+	for _, method := range []string{
+		"ReviewToken", "CreateBackfill", "GetBackfill", "AcquireJoiner", "AnnotateGameServer", "ConfirmJoiner", "AcknowledgeBackfill",
+		"MarkJoinerAssigned", "UpdateBackfill", "DeleteBackfill",
+	} {
+		all = append(all, &fault{kind: kill, method: method, phase: before}, &fault{kind: kill, method: method, phase: after})
+	}
+	return append(all, &fault{kind: late, method: "AcknowledgeBackfill", phase: before})
+}
+
 // pausePoints are where a director is stopped for longer than it holds its tickets.
 func pausePoints() []*fault {
 	return []*fault{
@@ -87,26 +100,43 @@ func pausePoints() []*fault {
 	}
 }
 
+// backfillPauses are the same of filling a match up.
+func backfillPauses() []*fault {
+	return []*fault{
+		{kind: pause, method: "AcknowledgeBackfill", phase: before}, {kind: pause, method: "AnnotateGameServer", phase: after},
+	}
+}
+
 // odds are those of a call to fail by chance, in 1000.
 var odds = map[string][]struct {
 	kind kind
 	of   int
 }{
-	"Allocate " + before:        {{unallocated, 60}, {contention, 60}, {slow, 40}, {silent, 15}},
-	"Allocate " + after:         {{lose, 40}, {silent, 15}, {slow, 20}},
-	"ListGameServers " + before: {{lose, 30}},
-	"AssignTickets " + after:    {{lose, 40}, {slow, 20}},
-	"ReleaseTickets " + after:   {{lose, 100}},
-	"DeleteGameServer " + after: {{lose, 100}},
-	"Acquire " + after:          {{lose, 20}},
-	"Confirm " + after:          {{lose, 20}},
-	"MarkAssigned " + after:     {{lose, 50}},
+	before + " Allocate":        {{unallocated, 60}, {contention, 60}, {slow, 40}, {silent, 15}},
+	after + " Allocate":         {{lose, 40}, {silent, 15}, {slow, 20}},
+	before + " ListGameServers": {{lose, 30}},
+	after + " AssignTickets":    {{lose, 40}, {slow, 20}},
+	after + " ReleaseTickets":   {{lose, 100}},
+	after + " DeleteGameServer": {{lose, 100}},
+	after + " Acquire":          {{lose, 20}},
+	after + " Confirm":          {{lose, 20}},
+	after + " MarkAssigned":     {{lose, 50}},
+
+	after + " AcquireJoiner":       {{lose, 20}},
+	after + " ConfirmJoiner":       {{lose, 20}},
+	after + " CreateBackfill":      {{lose, 50}},
+	after + " UpdateBackfill":      {{lose, 50}},
+	after + " DeleteBackfill":      {{lose, 50}},
+	after + " AcknowledgeBackfill": {{lose, 50}, {slow, 20}},
+	after + " AnnotateGameServer":  {{lose, 50}, {slow, 20}},
+	before + " GetBackfill":        {{lose, 20}},
+	before + " ReviewToken":        {{lose, 20}},
 }
 
 // round is a time of faults.
 type round struct {
 	number int
-	// points are those of each director, one after the other.
+	// points are those of each director.
 	points [][]*fault
 	// killAt kills a director by chance; redisAt, redisFor and wipe are when Redis is
 	// killed, for how long, and whether it has lost all then.
@@ -114,7 +144,17 @@ type round struct {
 	killed            int
 	redisAt, redisFor time.Duration
 	wipe              bool
+	// frontends are when which frontend is killed.
+	frontends []killing
 }
+
+// killing is when one of several is killed.
+type killing struct {
+	at time.Duration
+	n  int
+}
+
+func (k killing) String() string { return fmt.Sprintf("%d at %v", k.n, k.at) }
 
 func (r round) String() string {
 	var b strings.Builder
@@ -122,84 +162,60 @@ func (r round) String() string {
 	if r.wipe {
 		b.WriteString(", it comes back empty")
 	}
+	fmt.Fprintf(&b, "; kill frontends %v", r.frontends)
 	for i, points := range r.points {
 		fmt.Fprintf(&b, "; director %d: %v", i, points)
 	}
 	return b.String()
 }
 
-// plan makes the rounds of a run. All points of all rounds are used up.
-func plan(dice *rand.Rand, points, pauses []*fault, rounds int, wipe bool) []round {
+// plan makes the rounds of a run. All points of all rounds are used up; those of
+// backfills, which take a while to come about, after the first round.
+func plan(dice *rand.Rand, points, backfills, pauses []*fault, rounds int, wipe bool) []round {
 	ms := func(from, to int) time.Duration { return time.Duration(from+dice.IntN(to-from)) * time.Millisecond }
 	plan := make([]round, rounds)
 	for i := range plan {
 		r := round{number: i + 1, points: make([][]*fault, directors), killAt: ms(500, 6000), redisAt: ms(500, 5000), redisFor: ms(100, 1500), wipe: wipe}
+		for range frontends {
+			r.frontends = append(r.frontends, killing{ms(500, 6500), dice.IntN(frontends)})
+		}
 		paused := dice.IntN(directors)
-		held := (paused + 1) % directors
-		r.points[held] = []*fault{{kind: hold, method: "AssignTickets", phase: before}}
-		r.killed = (paused + 1 + dice.IntN(directors-1)) % directors
+		other := func(n int) int { return (paused + 1 + n%(directors-1)) % directors }
+		r.killed = other(dice.IntN(directors - 1))
 		r.points[paused] = []*fault{pauses[i%len(pauses)]}
-		for j := i; j < len(points); j += rounds {
-			at := (paused + 1 + j/rounds%(directors-1)) % directors
-			r.points[at] = append(r.points[at], points[j])
+		r.points[other(0)] = []*fault{{kind: hold, method: "AssignTickets", phase: before}}
+		r.points[other(1)] = []*fault{{kind: hold, method: "FetchMatches", phase: each}}
+		own := share(points, i, rounds)
+		if late := max(rounds-1, 1); i > 0 || rounds == 1 {
+			own = append(own, share(backfills, max(i-1, 0), late)...)
+		}
+		for j, f := range own {
+			at := (paused + 1 + j) % directors
+			r.points[at] = append(r.points[at], f)
 		}
 		plan[i] = r
 	}
 	return plan
 }
 
+// share is the i-th of n shares of points.
+func share(points []*fault, i, n int) (own []*fault) {
+	for ; i < len(points); i += n {
+		own = append(own, points[i])
+	}
+	return own
+}
+
 // chaosDirector is one director, with all that it talks through.
 type chaosDirector struct {
-	c    *chaos
-	n    int
-	args []string
-
-	mu sync.Mutex
-	p  *process // nil while it is down
-	// all are those that ever ran.
-	all []*process
-	// points are what is still to happen.
+	mortal
+	// points are what is still to happen. They and held have mortal's mu.
 	points []*fault
-	// held is closed when calls are not held any more; nil if they are not.
-	held chan struct{}
-}
-
-// start starts it, again after it was killed.
-func (d *chaosDirector) start() {
-	ctx, cancel := context.WithTimeout(d.c.ctx, patience)
-	defer cancel()
-	p, err := run(ctx, "director", d.args)
-	if err != nil {
-		if d.c.ctx.Err() == nil {
-			d.c.violated("process", "director %d does not start: %v", d.n, err)
-		}
-		return
-	}
-	d.mu.Lock()
-	d.p, d.all = p, append(d.all, p)
-	d.mu.Unlock()
-	d.c.work.Go(func() {
-		<-p.done
-		if p.err != nil {
-			d.c.violated("process", "director %d: %v", d.n, p.err)
-		}
-	})
-}
-
-// kill ends it without a warning; it is started again in a moment.
-func (d *chaosDirector) kill() {
-	d.mu.Lock()
-	p := d.p
-	d.p = nil
-	d.mu.Unlock()
-	if p == nil {
-		return
-	}
-	p.kill()
-	d.c.work.Go(func() {
-		d.c.wait(d.c.some(100, 1500))
-		d.start()
-	})
+	// held are the points at which calls are held, each closed when they go on.
+	held map[string]chan struct{}
+	// confirmed are matches, with the address of each, whose place it has confirmed in
+	// Redis, or has begun to.
+	confirmed map[string]bool
 }
 
 // pause stops it for longer than Open Match's pendingReleaseTimeout.
@@ -216,36 +232,26 @@ func (d *chaosDirector) pause() {
 }
 
 // hold holds what comes to a point from now on.
-func (d *chaosDirector) hold() <-chan struct{} {
+func (d *chaosDirector) hold(point string) <-chan struct{} {
 	held := make(chan struct{})
 	d.mu.Lock()
-	d.held = held
+	d.held[point] = held
 	d.mu.Unlock()
 	d.c.work.Go(func() {
 		d.c.wait(pending + pending/4)
 		d.mu.Lock()
-		d.held = nil
+		delete(d.held, point)
 		d.mu.Unlock()
 		close(held)
 	})
 	return held
 }
 
-// isHeld returns what a call has to wait for, nil for nothing.
-func (d *chaosDirector) isHeld(method, phase string) <-chan struct{} {
+// isHeld returns what a call at a point has to wait for, nil for nothing.
+func (d *chaosDirector) isHeld(point string) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if method == "AssignTickets" && phase == before {
-		return d.held
-	}
-	return nil
-}
-
-// up reports whether it runs.
-func (d *chaosDirector) up() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.p != nil
+	return d.held[point]
 }
 
 func (d *chaosDirector) arm(points []*fault) {
@@ -268,21 +274,22 @@ func (d *chaosDirector) disarm() (left []*fault) {
 	return left
 }
 
-// next takes the fault of a point, if there is one: the first that is left, or its
-// prelude. Another fault is not taken, so that points come one after the other.
+// next takes the fault of a point, if there is one, in whatever order the director comes
+// to them, or the prelude of the first that is left.
 func (d *chaosDirector) next(method, phase string) kind {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.p == nil || len(d.points) == 0 {
 		return ""
 	}
-	f := d.points[0]
-	if f.method == method && f.phase == phase {
-		d.points = d.points[1:]
-		d.c.t.Logf("director %d: %v", d.n, f)
-		return f.kind
+	for i, f := range d.points {
+		if f.method == method && f.phase == phase {
+			d.points = slices.Delete(d.points, i, i+1)
+			d.c.t.Logf("%s %d: %v", d.service, d.n, f)
+			return f.kind
+		}
 	}
-	if p := f.prelude; p != nil && p.method == method && p.phase == phase {
+	if p := d.points[0].prelude; p != nil && p.method == method && p.phase == phase {
 		return p.kind
 	}
 	return ""
@@ -293,13 +300,14 @@ func (d *chaosDirector) next(method, phase string) kind {
 func (d *chaosDirector) meet(ctx context.Context, method, phase string) (context.Context, error) {
 	d.c.ongoing.Add(1)
 	defer d.c.ongoing.Add(-1)
-	if held := d.isHeld(method, phase); held != nil {
+	point := phase + " " + method
+	if held := d.isHeld(point); held != nil {
 		<-held
 		return d.c.ctx, nil
 	}
 	k := d.next(method, phase)
 	if k == "" {
-		k = d.c.chance(method + " " + phase)
+		k = d.c.chance(point)
 	}
 	switch k {
 	case kill:
@@ -313,7 +321,7 @@ func (d *chaosDirector) meet(ctx context.Context, method, phase string) (context
 		d.pause()
 		return d.c.ctx, nil
 	case hold:
-		<-d.hold()
+		<-d.hold(point)
 		return d.c.ctx, nil
 	case refuse:
 		return ctx, status.Error(codes.PermissionDenied, "not now")

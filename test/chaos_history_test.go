@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,18 +58,64 @@ var ticketModel = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprint(input, output) },
 }
 
+// seatCall is a call of a player about a match: to be sent there, to come in, or to leave.
+type seatCall struct{ match, call, player, team, at string }
+
+// seats is a match as players see it: where it is, and who is in which team.
+type seats struct{ at, present string }
+
+// seatModel is one match: it is at one place, and a team never has more players than it
+// has places. Who joins while it runs takes the place of somebody who has left.
+func seatModel(sizes map[string]map[string]int) porcupine.Model {
+	return porcupine.Model{
+		Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
+			byMatch := make(map[string][]porcupine.Operation)
+			for _, o := range all {
+				id := o.Input.(seatCall).match
+				byMatch[id] = append(byMatch[id], o)
+			}
+			return slices.Collect(maps.Values(byMatch))
+		},
+		Init: func() any { return seats{} },
+		Step: func(state, input, output any) (bool, any) {
+			was, call, queue := state.(seats), input.(seatCall), output.(string)
+			seat := call.team + "/" + call.player + " "
+			switch call.call {
+			case "sent":
+				return was.at == "" || was.at == call.at, seats{call.at, was.present}
+			case "comes":
+				free := strings.Count(was.present, call.team+"/") < sizes[queue][call.team]
+				return free, seats{was.at, sorted(was.present + seat)}
+			}
+			return strings.Contains(was.present, seat), seats{was.at, strings.Replace(was.present, seat, "", 1)}
+		},
+		DescribeOperation: func(input, _ any) string { return fmt.Sprint(input) },
+	}
+}
+
+// sorted sorts words, so that the same seats are the same text.
+func sorted(words string) string {
+	all := strings.Fields(words)
+	slices.Sort(all)
+	return strings.Join(all, " ") + " "
+}
+
 // playedMatch is a match that somebody was sent to.
 type playedMatch struct {
-	at      string
-	players map[string]string // tickets by player
-	full    chan struct{}
+	queue, at string
+	players   map[string]string // tickets by player
+	full      chan struct{}     // closed when the first two are there
+	refill    refill
 }
 
 // seenServer is a game server that was allocated.
 type seenServer struct {
 	name, match, at string
-	roster          *torikumiv1.Roster
-	first           time.Time
+	// roster is the first that was seen.
+	roster *torikumiv1.Roster
+	first  time.Time
+	// joined are those who have joined since, with when that was first seen.
+	joined map[string]time.Time
 }
 
 // history is all that was seen from outside.
@@ -77,10 +124,20 @@ type history struct {
 
 	mu         sync.Mutex
 	operations []porcupine.Operation
+	seatings   []porcupine.Operation
+	kinds      map[string]kindOfPlayer
+	asking     map[string]bool   // players who ask for a ticket just now
 	waiting    map[string]string // tickets by player
-	played     map[string]*playedMatch
-	matchOf    map[string]string // by player
-	servers    map[string]*seenServer
+	// shaken is when a frontend died while a player waited.
+	shaken  map[string]time.Time
+	played  map[string]*playedMatch
+	matchOf map[string]string // by player
+	servers map[string]*seenServer
+	// rostered are the tickets of Open Match that were ever on a roster.
+	rostered map[string]bool
+	// unknown are tickets of Open Match that were made by a frontend that died then: a
+	// frontend need not know them.
+	unknown    map[string]bool
 	cancelled  map[string]bool // players, and who has lost a ticket
 	violations []string
 	broken     chan struct{} // closed at the first
@@ -90,7 +147,8 @@ func newHistory() *history {
 	return &history{
 		begin: time.Now(), waiting: make(map[string]string), played: make(map[string]*playedMatch),
 		matchOf: make(map[string]string), servers: make(map[string]*seenServer), cancelled: make(map[string]bool),
-		broken: make(chan struct{}),
+		kinds: make(map[string]kindOfPlayer), asking: make(map[string]bool), shaken: make(map[string]time.Time),
+		rostered: make(map[string]bool), unknown: make(map[string]bool), broken: make(chan struct{}),
 	}
 }
 
@@ -105,16 +163,144 @@ func (h *history) note(ticket, call string, called int64, is outcome) {
 	})
 }
 
+// seat keeps what a player did in a match, and ends now.
+func (h *history) seat(queue string, called int64, call seatCall) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seatings = append(h.seatings, porcupine.Operation{Input: call, Call: called, Output: queue, Return: h.now()})
+}
+
+// seeKind notes what a player searches for.
+func (h *history) seeKind(player string, kind kindOfPlayer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kinds[player] = kind
+}
+
+// asks has a player ask for a ticket, until it began or failed.
+func (h *history) asks(player string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asking[player] = true
+}
+
 // began has a player wait for a ticket's end, which ended tells, or sent.
 func (h *history) began(player, ticket string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.asking, player)
 	h.waiting[player] = ticket
+}
+
+// shake notes whom the death of a frontend may have left in the middle of something, and
+// which tickets of Open Match nobody may know of.
+func (h *history) shake(tickets []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	for player := range h.asking {
+		h.shaken[player] = now
+	}
+	for player := range h.waiting {
+		h.shaken[player] = now
+	}
+	for _, t := range tickets {
+		h.unknown[t] = true
+	}
+}
+
+// isOverdue reports whether a player has waited for too long, some time after the last
+// fault: whose frontend has died is looked after when others are sure of that, and who
+// joins a match has to wait for a place.
+func (h *history) isOverdue(player string, waited time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	limit := stranded
+	if h.kinds[player] == guest {
+		limit += reserve + slowestGate
+	}
+	if at, ok := h.shaken[player]; ok && time.Since(at) < orphaned+limit {
+		return false
+	}
+	return waited > limit
+}
+
+// mayWait reports whether all of some players may wait on after the other faults: guests,
+// and those who waited when a frontend died and may not have been looked after since.
+func (h *history) mayWait(players map[string]string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for player := range players {
+		if at, ok := h.shaken[player]; h.kinds[player] != guest && (!ok || time.Since(at) > orphaned+stranded) {
+			return false
+		}
+	}
+	return true
+}
+
+// whoWaitsAs counts those who wait, or ask, by kind.
+func (h *history) whoWaitsAs() map[kindOfPlayer]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := make(map[kindOfPlayer]int)
+	for player := range h.waiting {
+		n[h.kinds[player]]++
+	}
+	for player := range h.asking {
+		n[h.kinds[player]]++
+	}
+	return n
+}
+
+// isRostered reports whether a ticket of Open Match was ever on a roster.
+func (c *chaos) isRostered(ticket string) bool {
+	known := func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.rostered[ticket]
+	}
+	if known() {
+		return true
+	}
+	_, err := c.look(c.ctx)
+	return err != nil || known()
+}
+
+// wasKept reports whether the place of a player in a match has been kept for as long as it
+// is to be, since it was first seen.
+func (h *history) wasKept(match, player string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.servers {
+		if s.match != match {
+			continue
+		}
+		if at, joined := s.joined[player]; joined {
+			return time.Since(at) >= reserve
+		}
+		return time.Since(s.first) >= noShow
+	}
+	return false
+}
+
+// joins is how many were sent to a match that they joined while it ran.
+func (h *history) joins() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.servers {
+		for player := range s.joined {
+			if h.matchOf[player] == s.match {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (h *history) ended(player string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.asking, player)
 	delete(h.waiting, player)
 	h.cancelled[player] = true
 }
@@ -149,13 +335,15 @@ func (h *history) violate(check, format string, args ...any) {
 }
 
 // sent notes where a player was sent to.
-func (h *history) sent(player, ticket, match, at string) *playedMatch {
+func (h *history) sent(player, queue, ticket, match, at string) *playedMatch {
+	called := h.now()
+	h.seat(queue, called, seatCall{match: match, call: "sent", player: player, at: at})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.waiting, player)
 	m := h.played[match]
 	if m == nil {
-		m = &playedMatch{at: at, players: make(map[string]string), full: make(chan struct{})}
+		m = &playedMatch{queue: queue, at: at, players: make(map[string]string), full: make(chan struct{}), refill: newRefill()}
 		h.played[match] = m
 	}
 	if m.at != at {
@@ -192,13 +380,18 @@ func (c *chaos) look(ctx context.Context) (int, error) {
 			continue
 		}
 		seen := c.servers[s.GetUid()]
+		roster, err := contract.DecodeRoster(s.GetAnnotations()[contract.RosterAnnotation])
+		if err != nil {
+			return 0, err
+		}
 		if seen == nil {
-			seen = &seenServer{name: s.GetName(), match: match, at: fmt.Sprintf("%s:%d", s.GetAddress(), s.GetPorts()["default"]), first: time.Now()}
-			if seen.roster, err = contract.DecodeRoster(s.GetAnnotations()[contract.RosterAnnotation]); err != nil {
-				return 0, err
+			seen = &seenServer{
+				name: s.GetName(), match: match, at: fmt.Sprintf("%s:%d", s.GetAddress(), s.GetPorts()["default"]), first: time.Now(),
+				roster: roster, joined: make(map[string]time.Time),
 			}
 			c.servers[s.GetUid()] = seen
 		}
+		c.seeRoster(seen, roster)
 		if seen.match != match {
 			c.violate("two matches", "%s was allocated for match %s, and then for %s", seen.name, seen.match, match)
 		}
@@ -214,6 +407,22 @@ func (c *chaos) look(ctx context.Context) (int, error) {
 	return allocated, nil
 }
 
+// seeRoster notes who is on a roster, which never has more players than places. It needs
+// the lock.
+func (c *chaos) seeRoster(seen *seenServer, roster *torikumiv1.Roster) {
+	for _, team := range roster.GetTeams() {
+		if n := len(team.GetMembers()); n > teamSizes[roster.GetQueue()][team.GetName()] {
+			c.violate("place twice", "%d players are on the roster of team %s of match %s: %v", n, team.GetName(), seen.match, team.GetMembers())
+		}
+		for _, m := range team.GetMembers() {
+			c.rostered[m.GetTicketId()] = true
+			if _, known := seen.joined[m.GetPlayerId()]; m.GetJoinTime() != nil && !known {
+				seen.joined[m.GetPlayerId()] = time.Now()
+			}
+		}
+	}
+}
+
 // watchFleet looks again and again.
 func (c *chaos) watchFleet() {
 	for c.wait(250 * time.Millisecond) {
@@ -223,8 +432,8 @@ func (c *chaos) watchFleet() {
 	}
 }
 
-// audit compares where players were sent to with whom the servers expected, when
-// nobody waits any more.
+// audit compares where players were sent to with whom the servers expected, but for those
+// who still wait.
 func (c *chaos) audit() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,11 +447,17 @@ func (c *chaos) audit() {
 		known[s.match] = true
 		for _, team := range s.roster.GetTeams() {
 			for _, member := range team.GetMembers() {
+				if member.GetJoinTime() != nil {
+					continue // the place is given to others if the ticket does not come to be assigned
+				}
 				if other := of[member.GetTicketId()]; other != "" && other != s.match {
 					c.violate("ticket twice", "Open Match's ticket %s of %s is in the matches %s and %s, which are both played", member.GetTicketId(), member.GetPlayerId(), other, s.match)
 				}
 				of[member.GetTicketId()] = s.match
-				if c.matchOf[member.GetPlayerId()] != s.match && !c.cancelled[member.GetPlayerId()] {
+				if c.waiting[member.GetPlayerId()] != "" || c.asking[member.GetPlayerId()] {
+					continue // until the next audit
+				}
+				if c.matchOf[member.GetPlayerId()] != s.match && !c.cancelled[member.GetPlayerId()] && !c.unknown[member.GetTicketId()] {
 					c.violate("split match", "match %s at %s expects %s, who was sent to %q; sent there were %v", s.match, s.at, member.GetPlayerId(), c.matchOf[member.GetPlayerId()], m.players)
 				}
 			}
@@ -258,14 +473,20 @@ func (c *chaos) audit() {
 
 // checkModel needs the lock.
 func (c *chaos) checkModel() {
-	for _, ticket := range ticketModel.Partition(c.operations) {
-		if porcupine.CheckOperationsTimeout(ticketModel, ticket, time.Minute) != porcupine.Ok {
-			slices.SortFunc(ticket, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+	c.checkHistory("ticket model", ticketModel, c.operations)
+	c.checkHistory("match model", seatModel(teamSizes), c.seatings)
+}
+
+// checkHistory needs the lock.
+func (c *chaos) checkHistory(check string, model porcupine.Model, all []porcupine.Operation) {
+	for _, part := range model.Partition(all) {
+		if porcupine.CheckOperationsTimeout(model, part, time.Minute) != porcupine.Ok {
+			slices.SortFunc(part, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
 			text := ""
-			for _, o := range ticket {
-				text += fmt.Sprintf("\n  %v to %v: %v", time.Duration(o.Call), time.Duration(o.Return), ticketModel.DescribeOperation(o.Input, o.Output))
+			for _, o := range part {
+				text += fmt.Sprintf("\n  %v to %v: %v", time.Duration(o.Call), time.Duration(o.Return), model.DescribeOperation(o.Input, o.Output))
 			}
-			c.violate("ticket model", "no order of these calls explains what they answered:%s", text)
+			c.violate(check, "no order of these calls explains what they answered:%s", text)
 		}
 	}
 }

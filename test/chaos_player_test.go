@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/gameserver/client"
 	"torikumi/pkg/problem"
@@ -36,6 +37,7 @@ type chaosPlayer struct {
 	dice *rand.Rand
 	// cancels is after what time the player cancels; 0: never.
 	cancels time.Duration
+	kind    kindOfPlayer
 	skill   int
 	bearer  string
 	// sure says that a frontend has confirmed the ticket: it must not get lost.
@@ -43,8 +45,8 @@ type chaosPlayer struct {
 }
 
 // newPlayer makes a player who does not depend on others.
-func (c *chaos) newPlayer(n int) *chaosPlayer {
-	p := &chaosPlayer{c: c, id: fmt.Sprintf("player-%05d", n), dice: rand.New(rand.NewPCG(c.seed, uint64(n)))}
+func (c *chaos) newPlayer(n int, kind kindOfPlayer) *chaosPlayer {
+	p := &chaosPlayer{c: c, kind: kind, id: fmt.Sprintf("player-%05d", n), dice: rand.New(rand.NewPCG(c.seed, uint64(n)))}
 	p.skill = p.dice.IntN(2000)
 	if p.dice.IntN(100) < 8 {
 		p.cancels = time.Duration(1+p.dice.IntN(4000)) * time.Millisecond
@@ -52,10 +54,19 @@ func (c *chaos) newPlayer(n int) *chaosPlayer {
 	return p
 }
 
-// frontend is any.
-func (p *chaosPlayer) frontend() string { return p.c.frontends[p.dice.IntN(len(p.c.frontends))] }
+// queue is where the player searches.
+func (p *chaosPlayer) queue() string {
+	if p.kind == one {
+		return session
+	}
+	return refills
+}
 
-// request makes one call. The error is *refused for an answer that is a problem.
+// errBroken says that a frontend has died before it has answered, or is not there.
+var errBroken = errors.New("no answer")
+
+// request makes one call. The error is *refused for an answer that is a problem, and
+// errBroken without an answer.
 func (p *chaosPlayer) request(ctx context.Context, at, method, path, body string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, at+path, strings.NewReader(body))
 	if err != nil {
@@ -63,8 +74,11 @@ func (p *chaosPlayer) request(ctx context.Context, at, method, path, body string
 	}
 	req.Header.Set("Authorization", "Bearer "+p.bearer)
 	resp, err := p.c.http.Do(req)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -72,7 +86,7 @@ func (p *chaosPlayer) request(ctx context.Context, at, method, path, body string
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	r := &refused{status: resp.StatusCode}
 	if err := json.Unmarshal(text, &r.problem); err != nil || resp.Header.Get("Content-Type") != problem.ContentType {
@@ -81,29 +95,42 @@ func (p *chaosPlayer) request(ctx context.Context, at, method, path, body string
 	return nil, r
 }
 
-// call is request for a ticket. It is repeated as long as the frontend says that it
-// cannot tell at the moment.
-func (p *chaosPlayer) call(ctx context.Context, at, method, path, body string) (*torikumiv1.Ticket, error) {
-	for {
-		resp, err := p.request(ctx, at, method, path, body)
+// ask is request, of any frontend. It is repeated as long as one says that it cannot tell
+// at the moment, and of the next one if there is no answer, but for what is not to be done
+// twice.
+func (p *chaosPlayer) ask(ctx context.Context, method, path, body string, into proto.Message) error {
+	for at := p.c.anyFrontend(); ; at++ {
+		err := p.askOne(ctx, p.c.frontends[at%frontends].url, method, path, body, into)
 		var r *refused
-		if errors.As(err, &r) && r.status == http.StatusServiceUnavailable {
-			if !p.c.wait(again) {
-				return nil, p.c.ctx.Err()
-			}
-			continue
+		switch {
+		case errors.As(err, &r) && r.status == http.StatusServiceUnavailable:
+		case errors.Is(err, errBroken) && method != http.MethodPost:
+		default:
+			return err
 		}
-		if err != nil {
-			return nil, err
+		if !p.c.wait(again) {
+			return p.c.ctx.Err()
 		}
-		text, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil {
-			return nil, err
-		}
-		t := new(torikumiv1.Ticket)
-		return t, protojson.Unmarshal(text, t)
 	}
+}
+
+func (p *chaosPlayer) askOne(ctx context.Context, at, method, path, body string, into proto.Message) error {
+	resp, err := p.request(ctx, at, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return protojson.Unmarshal(text, into)
+}
+
+// call is ask for a ticket.
+func (p *chaosPlayer) call(ctx context.Context, method, path, body string) (*torikumiv1.Ticket, error) {
+	t := new(torikumiv1.Ticket)
+	return t, p.ask(ctx, method, path, body, t)
 }
 
 // play takes a player from Play to the end of the match.
@@ -142,36 +169,63 @@ func (p *chaosPlayer) failed(does string, err error) {
 
 // create asks for a match, until there is a ticket.
 func (p *chaosPlayer) create() (string, error) {
-	called := p.c.now()
-	t, err := p.call(p.c.ctx, p.frontend(), http.MethodPost, "/v1/tickets",
-		fmt.Sprintf(`{"queue":"session","players":[{"attributes":{"skill":{"number":%d}}}]}`, p.skill))
-	var r *refused
-	if errors.As(err, &r) && r.status == http.StatusConflict && r.problem.TicketID != "" {
-		// An earlier try was answered that its effect is not known.
-		p.sure = false
-		p.c.began(p.id, r.problem.TicketID)
-		return r.problem.TicketID, nil
+	p.c.asks(p.id)
+	for {
+		called := p.c.now()
+		t, err := p.call(p.c.ctx, http.MethodPost, "/v1/tickets", p.wish())
+		var r *refused
+		switch {
+		case err == nil:
+			p.sure = true
+			p.c.began(p.id, t.GetId())
+			p.c.note(t.GetId(), "create", called, stateOf(t))
+			if p.cancels > 0 {
+				p.c.players.Go(func() { p.cancel(t.GetId()) })
+			}
+			return t.GetId(), nil
+		case errors.As(err, &r) && r.status == http.StatusConflict && r.problem.TicketID != "":
+			// An earlier try was answered that its effect is not known.
+			return p.adopt(r.problem.TicketID), nil
+		case !errors.Is(err, errBroken):
+			return "", err
+		}
+		// It may have been created all the same, and be assigned by now.
+		all := new(torikumiv1.ListTicketsResponse)
+		if err := p.ask(p.c.ctx, http.MethodGet, "/v1/tickets", "", all); err != nil {
+			return "", err
+		}
+		if len(all.GetTickets()) > 0 {
+			return p.adopt(all.GetTickets()[0].GetId()), nil
+		}
 	}
-	if err != nil {
-		return "", err
+}
+
+// wish is what the player searches for.
+func (p *chaosPlayer) wish() string {
+	attribute, value := "skill", p.skill
+	if p.kind != one {
+		attribute, value = "host", 0
 	}
-	p.sure = true
-	p.c.began(p.id, t.GetId())
-	p.c.note(t.GetId(), "create", called, stateOf(t))
-	if p.cancels > 0 {
-		at := p.frontend()
-		p.c.players.Go(func() { p.cancel(at, t.GetId()) })
+	if p.kind == host {
+		value = 1
 	}
-	return t.GetId(), nil
+	return fmt.Sprintf(`{"queue":%q,"players":[{"attributes":{%q:{"number":%d}}}]}`, p.queue(), attribute, value)
+}
+
+// adopt takes a ticket for the player's own that no answer has confirmed.
+func (p *chaosPlayer) adopt(ticket string) string {
+	p.sure = false
+	p.c.began(p.id, ticket)
+	return ticket
 }
 
 // cancel cancels the ticket after a time; who was assigned meanwhile plays.
-func (p *chaosPlayer) cancel(at, ticket string) {
+func (p *chaosPlayer) cancel(ticket string) {
 	if !p.c.wait(p.cancels) {
 		return
 	}
 	called := p.c.now()
-	t, err := p.call(p.c.ctx, at, http.MethodDelete, "/v1/tickets/"+ticket, "")
+	t, err := p.call(p.c.ctx, http.MethodDelete, "/v1/tickets/"+ticket, "")
 	switch {
 	case isGone(err):
 		p.c.note(ticket, "cancel", called, gone)
@@ -196,7 +250,7 @@ func (p *chaosPlayer) follow(ticket string) (*torikumiv1.Ticket, error) {
 		if p.dice.IntN(2) == 0 {
 			t, err = p.events(ticket)
 		} else {
-			t, err = p.call(p.c.ctx, p.frontend(), http.MethodGet, "/v1/tickets/"+ticket+"/wait?timeout=10s", "")
+			t, err = p.call(p.c.ctx, http.MethodGet, "/v1/tickets/"+ticket+"/wait?timeout=10s", "")
 			if err == nil {
 				p.c.note(ticket, "read", called, stateOf(t))
 			}
@@ -226,9 +280,9 @@ func (p *chaosPlayer) follow(ticket string) (*torikumiv1.Ticket, error) {
 // ticket's.
 func (p *chaosPlayer) events(ticket string) (last *torikumiv1.Ticket, err error) {
 	called := p.c.now()
-	resp, err := p.request(p.c.ctx, p.frontend(), http.MethodGet, "/v1/tickets/"+ticket+"/events", "")
+	resp, err := p.request(p.c.ctx, p.c.frontends[p.c.anyFrontend()].url, http.MethodGet, "/v1/tickets/"+ticket+"/events", "")
 	var r *refused
-	if errors.As(err, &r) && r.status == http.StatusServiceUnavailable {
+	if errors.Is(err, errBroken) || errors.As(err, &r) && r.status == http.StatusServiceUnavailable {
 		p.c.wait(again)
 		return nil, nil
 	}
@@ -269,50 +323,83 @@ func (p *chaosPlayer) events(ticket string) (last *torikumiv1.Ticket, err error)
 // and leaves.
 func (p *chaosPlayer) enter(t *torikumiv1.Ticket) {
 	server := t.GetServer()
-	m := p.c.sent(p.id, t.GetId(), server.GetMatchId(), server.GetConnection())
+	m := p.c.sent(p.id, p.queue(), t.GetId(), server.GetMatchId(), server.GetConnection())
 	socket, err := client.Dial(server.GetConnection())
 	if err != nil {
 		p.failed("dials "+server.GetConnection(), err)
 		return
 	}
 	defer socket.Close()
-	ctx, cancel := context.WithTimeout(p.c.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.c.ctx, patience+patient)
 	defer cancel()
-	renew := func(ctx context.Context) (string, error) { return p.token(ctx, t.GetId()) }
-	welcome, err := client.Enter(ctx, socket, t.GetJoinToken().GetJwt(), renew)
-	if p.c.ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		p.c.violated("dead server", "%s was sent to match %s at %s, and could not enter: %v", p.id, server.GetMatchId(), server.GetConnection(), err)
-		return
-	}
-	if welcome.MatchID != server.GetMatchId() {
-		p.c.violated("dead server", "%s was sent to match %s at %s, and came to match %s", p.id, server.GetMatchId(), server.GetConnection(), welcome.MatchID)
-	}
-	select {
-	case <-m.full:
-	case <-time.After(together):
-	case <-p.c.ctx.Done():
-		return
-	}
 	called := p.c.now()
-	if read, err := p.call(ctx, p.frontend(), http.MethodGet, "/v1/tickets/"+t.GetId(), ""); err == nil {
+	welcome, ok := p.comeIn(ctx, socket, t)
+	if !ok {
+		return
+	}
+	p.c.seat(p.queue(), called, seatCall{match: server.GetMatchId(), call: "comes", player: p.id, team: welcome.Team})
+	leaves := true
+	if p.kind == one {
+		select {
+		case <-m.full:
+		case <-time.After(together):
+		case <-p.c.ctx.Done():
+			return
+		}
+	} else {
+		leaves = p.stay(ctx, socket, m)
+	}
+	called = p.c.now()
+	if read, err := p.call(ctx, http.MethodGet, "/v1/tickets/"+t.GetId(), ""); err == nil {
 		p.c.note(t.GetId(), "read", called, stateOf(read))
 	} else if !isGone(err) || !p.c.mayLose {
 		p.failed("reads the ticket again", err)
 	}
-	_ = socket.Leave(ctx) // the server may be gone, as its gate ends it
+	called = p.c.now()
+	if leaves {
+		_ = socket.Leave(ctx) // the server may be gone, as its gate ends it
+	}
+	p.c.seat(p.queue(), called, seatCall{match: server.GetMatchId(), call: "leaves", player: p.id, team: welcome.Team})
+}
+
+// comeIn has the server let the player in, which it does in the end: somebody who has
+// joined a running match may be faster than its roster, and is too late when the place was
+// not taken in time.
+func (p *chaosPlayer) comeIn(ctx context.Context, socket *client.Client, t *torikumiv1.Ticket) (client.Welcome, bool) {
+	server := t.GetServer()
+	renew := func(ctx context.Context) (string, error) { return p.token(ctx, t.GetId()) }
+	limit, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for jwt := t.GetJoinToken().GetJwt(); ; p.c.wait(again) {
+		welcome, err := client.Enter(limit, socket, jwt, renew)
+		var refused *client.RefusedError
+		isRefused := errors.As(err, &refused)
+		switch {
+		case p.c.ctx.Err() != nil:
+			return welcome, false
+		case err == nil && welcome.MatchID == server.GetMatchId():
+			return welcome, true
+		case isRefused && refused.Retryable && limit.Err() == nil:
+			continue
+		case isRefused && refused.Reason == "place_given":
+			if p.c.wasKept(server.GetMatchId(), p.id) {
+				p.c.t.Logf("%s was told too late of match %s: the place was given away", p.id, server.GetMatchId())
+				return welcome, false
+			}
+		}
+		p.c.violated("dead server", "%s was sent to match %s at %s, and could not enter: %v, %q", p.id, server.GetMatchId(), server.GetConnection(), err, welcome.MatchID)
+		return welcome, false
+	}
 }
 
 // token gets another join token.
 func (p *chaosPlayer) token(ctx context.Context, ticket string) (string, error) {
-	resp, err := p.request(ctx, p.frontend(), http.MethodPost, "/v1/tickets/"+ticket+"/join-token", "")
-	if err != nil {
-		return "", err
+	for {
+		answer := new(torikumiv1.JoinToken)
+		err := p.ask(ctx, http.MethodPost, "/v1/tickets/"+ticket+"/join-token", "", answer)
+		if !errors.Is(err, errBroken) {
+			return answer.GetJwt(), err
+		}
+		p.c.wait(again)
 	}
-	defer resp.Body.Close()
-	var answer struct{ JWT string }
-	err = json.NewDecoder(resp.Body).Decode(&answer)
-	return answer.JWT, err
 }

@@ -4,6 +4,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -33,18 +34,25 @@ import (
 
 const (
 	directors = 3
+	frontends = 2
 	// pending is Open Match's pendingReleaseTimeout.
 	pending = 5 * time.Second
 	// stranded is how long a ticket may wait after the last fault.
 	stranded = pending + 5*time.Second
 	// arriving is the time in which the players of a round come.
 	arriving = 7 * time.Second
+	// orphaned is after how long a ticket is looked after whose frontend died while it
+	// was made.
+	orphaned = 30 * time.Second
 	// reach is how long more players come so that directors get to their points.
 	reach = 20 * time.Second
 	// retries is how many more rounds there are for points that no director came to.
 	retries = 3
-	// noShow ends a game server that nobody comes to: longer than players need.
-	noShow = 15 * time.Second
+	// noShow ends a game server that nobody comes to: longer than players need who are told
+	// by another frontend than the one that has died.
+	noShow = 25 * time.Second
+	// refillEvery is how many players come for each match that is filled up.
+	refillEvery = 30
 )
 
 // chaosQueues has some players wait for a moment, so that whoever comes back is matched
@@ -56,7 +64,7 @@ queues:
       - {name: east, players: 1}
       - {name: west, players: 1}
     skill: {attribute: skill, window: 20, widen_per_second: 60, any_skill_after: 2s}
-`
+` + refillQueue + "\n"
 
 // TestChaos plays matches while directors are killed at each call that they make and
 // stopped for longer than they hold their tickets, answers are lost, the allocator fails,
@@ -69,21 +77,28 @@ func TestChaos(t *testing.T) {
 	}
 	seed, matches := number(t, "SEED", uint64(time.Now().UnixNano()%1_000_000)), int(number(t, "MATCHES", 1000))
 	t.Logf("SEED=%d MATCHES=%d", seed, matches)
-	buildMore(t, "torikumi/miniagones", "torikumi/test/internal/pod")
+	buildMore(t, "torikumi/test/internal/fleet", "torikumi/test/internal/pod")
 	dice := rand.New(rand.NewPCG(seed, 0))
-	points, pauses := crashPoints(), pausePoints()
-	dice.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
-	dice.Shuffle(len(pauses), func(i, j int) { pauses[i], pauses[j] = pauses[j], pauses[i] })
+	points, backfills, pauses, more := crashPoints(), backfillPoints(), pausePoints(), backfillPauses()
+	for _, all := range [][]*fault{points, backfills, pauses, more} {
+		dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	}
 	first, second := max(1, 5*min(matches, 1000)/1000), max(1, 3*min(matches, 1000)/1000)
-	perRound := (len(points) + 7) / 8
-	points = points[:min(len(points), perRound*(first+second))]
-	cut := min(len(points), perRound*first)
+	// Of each kind, those of the first run: fewer matches have fewer points.
+	part := func(all []*fault) (of, rest []*fault) {
+		perRound := (len(all) + 7) / 8
+		all = all[:min(len(all), perRound*(first+second))]
+		cut := min(len(all), perRound*first)
+		return all[:cut], all[cut:]
+	}
+	points, morePoints := part(points)
+	backfills, moreBackfills := part(backfills)
 	of := matches * first / (first + second)
 	t.Run("Redis restarts", func(t *testing.T) {
-		newChaos(t, seed, false).run(plan(dice, points[:cut], pauses, first, false), of)
+		newChaos(t, seed, false).run(plan(dice, points, backfills, []*fault{pauses[0], more[0], pauses[1], more[1], pauses[2]}, first, false), of)
 	})
 	t.Run("Redis comes back empty", func(t *testing.T) {
-		newChaos(t, seed, true).run(plan(dice, points[cut:], pauses, second, true), matches-of)
+		newChaos(t, seed, true).run(plan(dice, morePoints, moreBackfills, []*fault{pauses[3], more[0], more[1]}, second, true), matches-of)
 	})
 }
 
@@ -124,10 +139,11 @@ type chaos struct {
 	minter    *signing.PlayerMinter
 	fleet     torikumiv1.GameServerServiceClient
 	redis     *redistest.Server
-	frontends []string // URLs
+	frontends []*chaosFrontend
 	directors []*chaosDirector
-	scripts   scripts
+	scripts   []script
 	processes []*process
+	refilling refilling
 
 	// ongoing counts the faults that are not over.
 	ongoing atomic.Int64
@@ -136,6 +152,8 @@ type chaos struct {
 	// work is what faults have begun, players are those who play.
 	work, players sync.WaitGroup
 	next          int // players so far
+	// isSettling says that all rounds are over.
+	isSettling bool
 
 	luck   sync.Mutex
 	dice   *rand.Rand // of what happens by chance
@@ -153,27 +171,34 @@ func newChaos(t *testing.T, seed uint64, mayLose bool) *chaos {
 	c.ctx, c.end = context.WithCancel(t.Context())
 	t.Cleanup(c.stop)
 	keys, jwks := c.startIssuer()
-	file := filepath.Join(t.TempDir(), "queues.yaml")
-	if err := os.WriteFile(file, []byte(chaosQueues), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	queues := writeQueues(t)
 	evaluator := c.start("evaluator")
 	openMatch := c.start("minimatch", "--evaluator="+evaluator.GRPC, "--registration-interval=50ms", "--pending-release-timeout="+pending.String())
 	functions := c.start("matchfunction", "--query="+openMatch.GRPC)
-	var listen []string
-	for range directors {
-		listen = append(listen, porttest.Hold(t).String())
+	hold := func(n int) (all []string) {
+		for range n {
+			all = append(all, porttest.Hold(t).String())
+		}
+		return all
 	}
-	joinKeys := ""
-	for range 2 {
-		f := c.start("frontend", "--open-match="+openMatch.GRPC, "--directors="+strings.Join(listen, ","), "--redis=redis://"+c.redis.Address,
-			"--issuer="+suite.Issuer, "--keys-dir="+keys, "--player-issuer="+issuer.URL, "--player-audience="+issuer.Audience, "--player-jwks-url="+jwks,
-			"--queues="+file, "--reconcile-interval=1s", "--reconcile-rate=1000", "--create-burst=1000")
-		c.frontends = append(c.frontends, "http://"+f.HTTP)
-		joinKeys = "http://" + f.HTTP + token.JWKSPath
+	listen, gates, web := hold(directors), hold(directors), hold(frontends)
+	for n := range frontends {
+		f := &chaosFrontend{mortal: mortal{c: c, service: "frontend", n: n}, url: "http://" + web[n], made: make(map[string]time.Time)}
+		f.args = []string{
+			"--grpc-listen=127.0.0.1:0", "--http-listen=" + web[n], "--open-match=" + newCallProxy(c, openMatch.GRPC, f.see).addr,
+			"--directors=" + strings.Join(listen, ","), "--redis=redis://" + c.redis.Address,
+			"--issuer=" + suite.Issuer, "--keys-dir=" + keys, "--player-issuer=" + issuer.URL, "--player-audience=" + issuer.Audience, "--player-jwks-url=" + jwks,
+			"--queues=" + queues, "--reconcile-interval=1s", "--reconcile-rate=1000", "--create-burst=1000",
+		}
+		f.start()
+		c.frontends = append(c.frontends, f)
 	}
-	fleet := c.start("miniagones", "--ready=24", "--max=400", fmt.Sprintf("--game-server=%s --issuer=%s --jwks-url=%s --no-show-timeout=%v --empty-timeout=1s --log-level=error",
-		program("pod"), suite.Issuer, joinKeys, noShow))
+	// Gates have one address of all frontends, and of all directors.
+	fleet := c.start("fleet", "--ready=24", "--max=400", "--game-server="+strings.Join([]string{
+		program("pod"), "--issuer=" + suite.Issuer, "--jwks-url=http://" + newBalancer(t, web...).addr + token.JWKSPath,
+		"--director=" + newBalancer(t, gates...).addr, "--director-insecure",
+		"--no-show-timeout=" + noShow.String(), "--empty-timeout=1s", "--log-level=error",
+	}, " "))
 	conn, err := rpc.Dial(fleet.GRPC)
 	if err != nil {
 		t.Fatal(err)
@@ -181,17 +206,32 @@ func newChaos(t *testing.T, seed uint64, mayLose bool) *chaos {
 	t.Cleanup(func() { _ = conn.Close() })
 	c.fleet = torikumiv1.NewGameServerServiceClient(conn)
 	for n := range directors {
-		d := &chaosDirector{c: c, n: n}
-		om, servers, store := newCallProxy(d, openMatch.GRPC), newCallProxy(d, fleet.GRPC), newRedisProxy(d, c.redis.Address)
+		d := &chaosDirector{
+			mortal: mortal{c: c, service: "director", n: n}, held: make(map[string]chan struct{}), confirmed: make(map[string]bool),
+		}
+		om, servers, store := d.proxy(openMatch.GRPC), d.proxy(fleet.GRPC), newRedisProxy(d, c.redis.Address)
 		d.args = []string{
-			"--grpc-listen=" + listen[n], "--http-listen=127.0.0.1:0", "--open-match=" + om.addr, "--open-match-frontend=" + om.addr,
-			"--queues=" + file, "--matchfunction=" + functions.GRPC, "--allocator=" + servers.addr, "--allocator-insecure", "--gameservers=" + servers.addr,
+			"--grpc-listen=" + listen[n], "--http-listen=127.0.0.1:0", "--gate-listen=" + gates[n], "--gate-insecure",
+			"--open-match=" + om.addr, "--open-match-frontend=" + om.addr,
+			"--queues=" + queues, "--matchfunction=" + functions.GRPC, "--allocator=" + servers.addr, "--allocator-insecure", "--gameservers=" + servers.addr,
 			"--redis=redis://" + store.addr, "--pending-release-timeout=" + pending.String(), "--match-timeout=" + (pending * 3 / 4).String(),
 		}
 		d.start()
 		c.directors = append(c.directors, d)
 	}
 	return c
+}
+
+// writeQueues returns the file of the queues.
+func writeQueues(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "queues.yaml")
+	err := errors.Join(os.WriteFile(file, []byte(chaosQueues), 0o600), os.WriteFile(filepath.Join(dir, "refill.json"), []byte(refillRules), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // startIssuer returns the directory of the join tokens' keys, and where those of the
@@ -249,6 +289,9 @@ func (c *chaos) stop() {
 	for _, d := range c.directors {
 		d.kill()
 	}
+	for _, f := range c.frontends {
+		f.stop()
+	}
 	c.work.Wait()
 	for _, p := range slices.Backward(c.processes) {
 		p.Stop()
@@ -266,6 +309,9 @@ func (c *chaos) stop() {
 	all := c.processes
 	for _, d := range c.directors {
 		all = append(all, d.all...)
+	}
+	for _, f := range c.frontends {
+		all = append(all, f.all...)
 	}
 	dir, err := os.MkdirTemp("", "torikumi-chaos-")
 	if err != nil {
@@ -320,10 +366,18 @@ func (c *chaos) setFaulty(faulty bool) {
 	c.faulty = faulty
 }
 
+// anyFrontend is the number of one, by chance.
+func (c *chaos) anyFrontend() int {
+	c.luck.Lock()
+	defer c.luck.Unlock()
+	return c.dice.IntN(frontends)
+}
+
 // come lets one player come.
-func (c *chaos) come(mayCancel bool) {
+func (c *chaos) come(kind kindOfPlayer, mayCancel bool) {
 	c.next++
-	p := c.newPlayer(c.next)
+	p := c.newPlayer(c.next, kind)
+	c.seeKind(p.id, kind)
 	if !mayCancel {
 		p.cancels = 0
 	}
@@ -339,17 +393,22 @@ func (c *chaos) run(rounds []round, matches int) {
 		if r.number = i + 1; i >= len(rounds) {
 			r.points = make([][]*fault, directors)
 		}
-		r.points[i%directors] = append(r.points[i%directors], left...)
+		for n, f := range left {
+			at := (i + n) % directors
+			r.points[at] = append(r.points[at], f)
+		}
 		c.t.Log(r)
 		left = c.round(r, max(matches*(i+1)/len(rounds)-c.matches(), 20))
 		if c.isBroken() {
 			return
 		}
 	}
+	c.settle()
 	if len(left) > 0 {
 		c.violated("coverage", "no director came to %v", left)
 	}
-	c.t.Logf("%d matches of %d players, %d servers, %d calls; all faults are over after %v", c.matches(), c.next, len(c.servers), len(c.operations), time.Since(c.begin))
+	joins := c.joins()
+	c.t.Logf("%d matches of %d players, of whom %d joined while they ran; %d servers, %d calls; all is over after %v", c.matches(), c.next, joins, len(c.servers), len(c.operations), time.Since(c.begin))
 	eventually.Within(c.t, 2*limit, "no game server is allocated any more", func() error {
 		n, err := c.look(c.ctx)
 		if err == nil && n > 0 && !c.isBroken() {
@@ -360,6 +419,34 @@ func (c *chaos) run(rounds []round, matches int) {
 	if n := c.matches(); n < matches {
 		c.violated("coverage", "%d matches were played, not %d", n, matches)
 	}
+	if least := matches / 20; joins < least {
+		c.violated("coverage", "%d players have joined running matches, not %d", joins, least)
+	}
+}
+
+// settle waits until all matches have been filled up.
+func (c *chaos) settle() {
+	c.isSettling = true
+	c.refilling.close()
+	var waited time.Duration
+	for with := (company{c: c}); !c.isBroken(); c.wait(tick) {
+		for range c.refilling.due() {
+			c.come(guest, false)
+		}
+		old := c.whoWaits()
+		if open, _ := c.refilling.waiting(); open == 0 && len(old) == 0 {
+			break
+		}
+		with.look()
+		if c.ready.Load() > 0 {
+			waited += tick
+		}
+		maps.DeleteFunc(old, func(player, _ string) bool { return !c.isOverdue(player, waited) })
+		if len(old) > 0 && waited > limit+slowestGate {
+			c.violated("stranded", "%v wait at the end", old)
+		}
+	}
+	c.lookAndAudit()
 }
 
 func (c *chaos) isBroken() bool {
@@ -384,6 +471,13 @@ func (c *chaos) round(r round, matches int) []*fault {
 			c.directors[r.killed].kill()
 		}
 	})
+	for _, k := range r.frontends {
+		c.work.Go(func() {
+			if c.wait(k.at) {
+				c.frontends[k.n].kill()
+			}
+		})
+	}
 	begin, redisDone := time.Now(), false
 	for n := 0.; !c.isBroken(); {
 		due, rate := time.Since(begin).Seconds(), 2.2*float64(matches)/arriving.Seconds() // some cancel
@@ -391,7 +485,18 @@ func (c *chaos) round(r round, matches int) []*fault {
 			due = begun + (due-begun)/8 // only so that directors get to their points
 		}
 		for ; n < due*rate; n++ {
-			c.come(true)
+			c.come(one, true)
+			every := refillEvery
+			if time.Since(begin) > arriving {
+				every /= 4 // most points that are left are those of filling up
+			}
+			if int(n)%every == 0 {
+				c.come(host, true)
+				c.come(guest, true)
+			}
+		}
+		for range c.refilling.due() {
+			c.come(guest, true)
 		}
 		if !redisDone && time.Since(begin) > r.redisAt {
 			c.restartRedis(r)
@@ -415,16 +520,25 @@ func (c *chaos) heal(r round) (left []*fault) {
 		left = append(left, d.disarm()...)
 	}
 	c.setFaulty(false)
-	eventually.True(c.t, "all faults are over, and all directors run", func() bool {
-		over := c.ongoing.Load() == 0 && !slices.ContainsFunc(c.directors, func(d *chaosDirector) bool { return !d.up() })
+	eventually.True(c.t, "all faults are over, and all directors and frontends run", func() bool {
+		over := c.ongoing.Load() == 0 && !slices.ContainsFunc(c.directors, func(d *chaosDirector) bool { return !d.up() }) &&
+			!slices.ContainsFunc(c.frontends, func(f *chaosFrontend) bool { return !f.up() })
 		return c.isBroken() || over
 	})
 	c.drain(r)
+	c.lookAndAudit()
+	return left
+}
+
+// lookAndAudit audits what there is to be seen now, unless something is wrong already and
+// there are some who wait.
+func (c *chaos) lookAndAudit() {
 	if _, err := c.look(c.ctx); err != nil {
 		c.violated("process", "game servers cannot be listed: %v", err)
 	}
-	c.audit()
-	return left
+	if !c.isBroken() {
+		c.audit()
+	}
 }
 
 // restartRedis kills Redis and starts it again. If it comes back empty, those who wait
@@ -465,38 +579,36 @@ func (c *chaos) restartRedis(r round) {
 // time without a game server that is Ready does not count, nor does a machine that is
 // slow with all.
 func (c *chaos) drain(r round) {
-	healed, old := time.Now(), c.whoWaits()
-	var waited, alone time.Duration
-	for probes := 0; !c.isBroken(); {
+	healed, old, with := time.Now(), c.whoWaits(), company{c: c}
+	var waited time.Duration
+	var last map[string]string
+	for probes, before := 0, 0; !c.isBroken(); c.wait(tick) {
 		waiting := c.whoWaits()
-		before := len(old)
 		maps.DeleteFunc(old, func(player, ticket string) bool { return waiting[player] != ticket })
-		if len(waiting) == 0 {
-			break
+		if len(waiting) == 0 || waited > stranded && c.mayWait(waiting) {
+			break // they are waited for while the next round goes on
 		}
-		if alone += tick; len(waiting) > 1 {
-			alone = 0
-		} else if alone > 300*time.Millisecond {
-			c.come(false)
-			alone = 0
-		}
+		last = waiting
+		with.look()
 		if c.ready.Load() > 0 {
 			waited += tick
 		}
-		if len(old) > 0 && waited > stranded {
-			if len(old) < before {
-				probes = 0
-			}
-			if probes == 3 {
-				c.violated("stranded", "%v wait for %v after the last fault, while others who came later play", old, time.Since(healed).Round(time.Millisecond))
-				break
-			}
-			c.probe(old)
-			probes++
+		overdue := maps.Clone(old)
+		maps.DeleteFunc(overdue, func(player, _ string) bool { return !c.isOverdue(player, waited) })
+		if len(overdue) != before {
+			probes, before = 0, len(overdue)
 		}
-		c.wait(tick)
+		if len(overdue) == 0 {
+			continue
+		}
+		if probes == 3 {
+			c.violated("stranded", "%v wait for %v after the last fault, while others who came later play", overdue, time.Since(healed).Round(time.Millisecond))
+			break
+		}
+		c.probe(overdue)
+		probes++
 	}
-	c.t.Logf("round %d: %d matches; nobody waits %v after the last fault", r.number, c.matches(), time.Since(healed).Round(time.Millisecond))
+	c.t.Logf("round %d: %d matches, %d joins; %v waited for long; nobody waits %v after the last fault", r.number, c.matches(), c.joins(), last, time.Since(healed).Round(time.Millisecond))
 }
 
 // tick is the time between two looks.
@@ -509,8 +621,8 @@ func (c *chaos) probe(old map[string]string) {
 		c.wait(tick)
 	}
 	matches := c.matches()
-	c.come(false)
-	c.come(false)
+	c.come(one, false)
+	c.come(one, false)
 	for waited := time.Duration(0); c.matches() == matches && !c.isBroken(); c.wait(tick) {
 		if c.ready.Load() > 0 {
 			waited += tick

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -18,6 +17,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"torikumi/pkg/contract"
+	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // The points of a call at which something can happen: when it has not reached the other
@@ -25,6 +29,8 @@ import (
 const (
 	before = "before"
 	after  = "after"
+	// each is at each message of a stream, which has not been passed on.
+	each = "at each answer of"
 )
 
 // raw passes messages on as they are.
@@ -37,15 +43,27 @@ func (raw) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// callProxy passes the gRPC calls of one director on, whatever the service.
+// callProxy passes the gRPC calls of one process on, whatever the service.
 type callProxy struct {
-	director *chaosDirector
-	conn     *grpc.ClientConn
-	addr     string
+	c    *chaos
+	conn *grpc.ClientConn
+	addr string
+	// meet has happen what is to happen at a point of a call; nil: nothing is. An error
+	// ends the call; else it goes on, with the context that is returned.
+	meet func(ctx context.Context, method, phase string) (context.Context, error)
+	// see gets the request before the call, and the answer after it.
+	see func(method, phase string, message []byte)
 }
 
-func newCallProxy(d *chaosDirector, to string) *callProxy {
-	t := d.c.t
+// proxy passes the calls of a director on.
+func (d *chaosDirector) proxy(to string) *callProxy {
+	p := newCallProxy(d.c, to, d.see)
+	p.meet = d.meet
+	return p
+}
+
+func newCallProxy(c *chaos, to string, see func(method, phase string, message []byte)) *callProxy {
+	t := c.t
 	t.Helper()
 	conn, err := grpc.NewClient(to, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -55,7 +73,7 @@ func newCallProxy(d *chaosDirector, to string) *callProxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &callProxy{director: d, conn: conn, addr: lis.Addr().String()}
+	p := &callProxy{c: c, conn: conn, addr: lis.Addr().String(), see: see}
 	server := grpc.NewServer(grpc.ForceServerCodec(raw{}), grpc.UnknownServiceHandler(p.handle))
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(lis) }()
@@ -75,7 +93,8 @@ func (p *callProxy) handle(_ any, in grpc.ServerStream) error {
 	if err := in.RecvMsg(&request); err != nil {
 		return err
 	}
-	ctx, err := p.director.meet(in.Context(), method, before)
+	p.see(method, before, request)
+	ctx, err := p.at(in.Context(), method, before)
 	if err != nil {
 		return err
 	}
@@ -94,6 +113,9 @@ func (p *callProxy) handle(_ any, in grpc.ServerStream) error {
 			return err
 		}
 		if answer != nil || method == "FetchMatches" {
+			if _, err := p.at(in.Context(), method, each); err != nil {
+				return err
+			}
 			if err := in.SendMsg(message); err != nil {
 				return err
 			}
@@ -101,8 +123,11 @@ func (p *callProxy) handle(_ any, in grpc.ServerStream) error {
 		}
 		answer = message
 	}
-	if ctx != p.director.c.ctx { // else nobody waits any more
-		if _, err := p.director.meet(in.Context(), method, after); err != nil {
+	if answer != nil {
+		p.see(method, after, *answer)
+	}
+	if ctx != p.c.ctx { // else nobody waits any more
+		if _, err := p.at(in.Context(), method, after); err != nil {
 			return err
 		}
 	}
@@ -110,6 +135,14 @@ func (p *callProxy) handle(_ any, in grpc.ServerStream) error {
 		return nil
 	}
 	return in.SendMsg(answer)
+}
+
+// at is meet, if there is one. Else a call goes on even if who has made it dies.
+func (p *callProxy) at(ctx context.Context, method, phase string) (context.Context, error) {
+	if p.meet == nil {
+		return p.c.ctx, nil
+	}
+	return p.meet(ctx, method, phase)
 }
 
 func (p *callProxy) call(ctx context.Context, method string, request *[]byte) (grpc.ClientStream, error) {
@@ -123,121 +156,110 @@ func (p *callProxy) call(ctx context.Context, method string, request *[]byte) (g
 	return out, out.CloseSend()
 }
 
-// scripts are the scripts of pkg/claims by what they are called here.
-type scripts map[string]string
+// script is a script of pkg/claims: its text, and by what it is called.
+type script struct{ name, hash, source string }
 
-func loadScripts(t *testing.T) scripts {
+func loadScripts(t *testing.T) (all []script) {
 	t.Helper()
-	all := make(scripts)
-	for name, file := range map[string]string{"Acquire": "acquire.lua", "set": "set.lua", "Drop": "drop.lua"} {
+	for name, file := range map[string]string{"Acquire": "acquire.lua", setScript: "set.lua", "Drop": "drop.lua"} {
 		source, err := os.ReadFile(filepath.Join("..", "pkg", "claims", file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[name] = redis.NewScript(string(source)).Hash()
+		all = append(all, script{name, redis.NewScript(string(source)).Hash(), string(source)})
 	}
 	return all
 }
 
-// of names the call of claims.Store that a command is, or is empty.
-func (s scripts) of(command []byte) string {
-	for name, hash := range s {
-		if !bytes.Contains(command, []byte(hash)) {
-			continue
+// setScript changes the state of a claim, in one of several ways.
+const setScript = "set"
+
+// scriptCall is a call of claims.Store.
+type scriptCall struct {
+	// method is Acquire, Confirm, MarkAssigned, Revoke or Drop, or the same of a claim on
+	// the ticket of somebody who joins a running match: AcquireJoiner.
+	method string
+	// ticket is that of who joins; match and at are what is confirmed.
+	ticket, match, at string
+}
+
+// scriptCallOf reads what calls a script from a command; false if nothing does.
+func (c *chaos) scriptCallOf(command []byte) (call scriptCall, ok bool) {
+	for _, s := range c.scripts {
+		if bytes.Contains(command, []byte(s.hash)) || bytes.Contains(command, []byte(s.source)) {
+			call.method, ok = s.name, true
 		}
-		switch {
-		case name != "set":
-			return name
-		case bytes.Contains(command, []byte("\r\nconfirmed\r\n")):
-			return "Confirm"
-		case bytes.Contains(command, []byte("\r\nassigned\r\n")):
-			return "MarkAssigned"
-		}
-		return "Revoke"
 	}
-	return ""
+	if !ok {
+		return call, false
+	}
+	// An array of texts, each with its length before it.
+	fields := bytes.Split(command, []byte("\r\n"))
+	state := ""
+	for i, f := range fields {
+		token, joins := bytes.CutPrefix(f, []byte("backfill:"))
+		switch text := string(f); {
+		case joins:
+			_, ticket, _ := bytes.Cut(token, []byte(":"))
+			call.ticket = string(ticket)
+		case state == "" && (text == "confirmed" || text == "assigned" || text == "revoked"):
+			state = text
+			if text == "confirmed" && len(fields) > i+6 {
+				call.match, call.at = string(fields[i+2]), string(fields[i+6])
+			}
+		}
+	}
+	if call.method == setScript {
+		call.method = map[string]string{"confirmed": "Confirm", "assigned": "MarkAssigned", "revoked": "Revoke"}[state]
+	}
+	if call.ticket != "" {
+		call.method = map[string]string{
+			"Acquire": "AcquireJoiner", "Confirm": "ConfirmJoiner", "MarkAssigned": "MarkJoinerAssigned", "Drop": "DropJoiner",
+		}[call.method]
+	}
+	return call, true
 }
 
 // redisProxy passes one director's commands on to Redis.
 type redisProxy struct {
 	director *chaosDirector
 	to, addr string
-	work     sync.WaitGroup
-
-	mu    sync.Mutex
-	conns map[net.Conn]bool // nil when it is over
+	conns    conns
 }
 
 func newRedisProxy(d *chaosDirector, to string) *redisProxy {
 	t := d.c.t
 	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &redisProxy{director: d, to: to, addr: lis.Addr().String(), conns: make(map[net.Conn]bool)}
-	p.work.Go(func() { p.accept(lis) })
-	t.Cleanup(func() {
-		_ = lis.Close()
-		p.mu.Lock()
-		for c := range p.conns {
-			_ = c.Close()
-		}
-		p.conns = nil
-		p.mu.Unlock()
-		p.work.Wait()
-	})
+	p := &redisProxy{director: d, to: to}
+	p.addr = p.conns.listen(t, p.pass)
 	return p
 }
 
-func (p *redisProxy) accept(lis net.Listener) {
-	for {
-		in, err := lis.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", p.to)
-		if err != nil {
-			_ = in.Close()
-			continue
-		}
-		p.mu.Lock()
-		over := p.conns == nil
-		if !over {
-			p.conns[in], p.conns[out] = true, true
-		}
-		p.mu.Unlock()
-		end := sync.OnceFunc(func() {
-			_, _ = in.Close(), out.Close()
-			p.mu.Lock()
-			delete(p.conns, in)
-			delete(p.conns, out)
-			p.mu.Unlock()
-		})
-		if over {
-			end()
-			return
-		}
-		sent := make(chan string, 64) // the scripts that are to be answered
-		p.work.Go(func() { defer end(); p.ask(in, out, sent) })
-		p.work.Go(func() { defer end(); p.answer(in, out, sent) })
+func (p *redisProxy) pass(in net.Conn) {
+	out, err := net.Dial("tcp", p.to)
+	if err != nil {
+		_ = in.Close()
+		return
 	}
+	sent := make(chan string, 64) // the scripts that are to be answered
+	p.conns.pair(in, out, func() { p.ask(in, out, sent) }, func() { p.answer(in, out, sent) })
 }
 
 // ask passes commands on; the client sends the next one of a connection when it has
 // the answer to a script.
 func (p *redisProxy) ask(in, out net.Conn, sent chan<- string) {
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, 256<<10)
 	for {
 		n, err := in.Read(buffer)
 		if err != nil {
 			return
 		}
-		if script := p.director.c.scripts.of(buffer[:n]); script != "" {
-			if _, err := p.director.meet(p.director.c.ctx, script, before); err != nil {
+		if call, ok := p.director.c.scriptCallOf(buffer[:n]); ok {
+			p.director.seeClaim(call)
+			if _, err := p.director.meet(p.director.c.ctx, call.method, before); err != nil {
 				return
 			}
-			sent <- script
+			sent <- call.method
 		}
 		if _, err := out.Write(buffer[:n]); err != nil {
 			return
@@ -253,8 +275,8 @@ func (p *redisProxy) answer(in, out net.Conn, sent <-chan string) {
 			return
 		}
 		select {
-		case script := <-sent:
-			if _, err := p.director.meet(p.director.c.ctx, script, after); err != nil {
+		case method := <-sent:
+			if _, err := p.director.meet(p.director.c.ctx, method, after); err != nil {
 				return
 			}
 		default:
@@ -263,4 +285,44 @@ func (p *redisProxy) answer(in, out net.Conn, sent <-chan string) {
 			return
 		}
 	}
+}
+
+// see checks what a director tells Open Match: a match is assigned only if its place was
+// confirmed in Redis before.
+func (d *chaosDirector) see(method, phase string, message []byte) {
+	if method != "AssignTickets" || phase != before {
+		return
+	}
+	req := new(openmatch.AssignTicketsRequest)
+	if err := proto.Unmarshal(message, req); err != nil {
+		d.c.violated("unconfirmed", "director %d assigns what cannot be read: %v", d.n, err)
+		return
+	}
+	for _, g := range req.GetAssignments() {
+		details := new(torikumiv1.AssignmentDetails)
+		err := contract.Get(g.GetAssignment().GetExtensions(), contract.AssignmentExtension, details)
+		d.mu.Lock()
+		confirmed := d.confirmed[details.GetMatchId()+" at "+g.GetAssignment().GetConnection()]
+		d.mu.Unlock()
+		if g.GetAssignment().GetConnection() != "" && (err != nil || !confirmed) {
+			d.c.violated("unconfirmed", "director %d assigns match %s to %s, which it has not confirmed in Redis", d.n, details.GetMatchId(), g.GetAssignment().GetConnection())
+		}
+	}
+}
+
+// seeClaim checks what a director tells Redis: that somebody joins a match, when they are
+// on its roster.
+func (d *chaosDirector) seeClaim(call scriptCall) {
+	switch call.method {
+	case "ConfirmJoiner":
+		if !d.c.isRostered(call.ticket) {
+			d.c.violated("not on roster", "director %d is about to send ticket %s to match %s at %s, on whose roster it never was", d.n, call.ticket, call.match, call.at)
+		}
+	case "Confirm":
+	default:
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.confirmed[call.match+" at "+call.at] = true
 }

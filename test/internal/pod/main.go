@@ -1,5 +1,6 @@
 // Command pod is a game server and its gate in one process: as a pod of a cluster, for
-// tests that start thousands of them. Its arguments are the gate's.
+// tests that start thousands of them. Its arguments are the gate's, and the fleet says
+// where the gate's token is.
 package main
 
 import (
@@ -30,6 +31,9 @@ func main() {
 
 // run serves until the game server ends.
 func run(ctx context.Context, args []string) (code int, err error) {
+	if file := os.Getenv("TORIKUMI_GATE_TOKEN_FILE"); file != "" {
+		args = append(args, "--director-token-file="+file)
+	}
 	cfg := new(gate.Config)
 	if err := config.Load("pod", "", cfg, args, func(string) string { return "" }, os.Stderr); err != nil {
 		return service.ExitUsage, err
