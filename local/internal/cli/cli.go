@@ -84,17 +84,17 @@ type demoConfig struct {
 	Verbose bool   `flag:"verbose" help:"Show the logs of all services and game servers."`
 	Queues  string `flag:"queues" help:"File with the queues (queues.yaml); players are spread over all of them. The built-in ones when not given."`
 
-	otherOpenMatch
+	OtherOpenMatch
 }
 
-// otherOpenMatch are the settings of one that runs already.
-type otherOpenMatch struct {
+// OtherOpenMatch are the settings of one that runs already.
+type OtherOpenMatch struct {
 	OpenMatch       string `flag:"open-match" rule:"IP address" help:"IP address of a running Open Match to use in place of minimatch, on its usual ports (50503 to 50505)."`
 	EvaluatorListen string `flag:"evaluator-listen" default:"127.0.0.1:50508" rule:"listen" help:"With --open-match: where that Open Match looks for the evaluator."`
 }
 
 // suite is nil for minimatch.
-func (c *otherOpenMatch) suite() *suite.OpenMatch {
+func (c *OtherOpenMatch) suite() *suite.OpenMatch {
 	h := c.OpenMatch
 	if h == "" {
 		return nil

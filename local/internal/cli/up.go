@@ -46,7 +46,7 @@ type upConfig struct {
 	IssuerPort     int        `flag:"issuer-port" default:"8081" rule:"from 0 to 65535" help:"Port of the development issuer; 0 is any free one."`
 	CORSOrigins    []string   `flag:"cors-origins" help:"Origins of web pages that may call the player API and sign in at the development issuer, as http://127.0.0.1:8090, with commas between. No page of another origin may when not given."`
 	OpenMatchPorts bool       `flag:"open-match-ports" default:"true" help:"Serve Open Match's API on its own ports, 50503 to 50505, otherwise on one free port; always on 127.0.0.1, as it has no authentication."`
-	otherOpenMatch
+	OtherOpenMatch
 	Queues         string        `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
 	MatchFunction  string        `flag:"matchfunction" rule:"host:port" help:"Match function of your own that runs already (docs/custom-rules.md); its --query is our Open Match, 127.0.0.1:50503. The suite's own when not given."`
 	PlayQueue      string        `flag:"play-queue" help:"Queue of GET /play/{region}; session when not given, or else the first queue."`
@@ -213,7 +213,9 @@ func announce(p service.Process, cfg *upConfig, s *suite.Suite) {
 	row("player API, gRPC", s.Addr(suite.Frontend).GRPC)
 	row("keys of join tokens", s.URL()+"/.well-known/jwks.json")
 	row("development issuer", s.IssuerURL())
-	if s.Addr(suite.Minimatch).GRPC != "" {
+	if other := cfg.suite(); other != nil {
+		row("Open Match's API", other.Frontend+" "+other.Backend+" "+other.Query+" (not ours)")
+	} else {
 		row("Open Match's API", strings.Join(s.Addr(suite.Minimatch).GRPCAll, " "))
 	}
 	if cfg.MatchFunction != "" {
