@@ -84,8 +84,8 @@ func stopReleasesMatches(t *testing.T, change func(*testing.T, *director.Config)
 	}{
 		{name: "nothing is ready", limit: time.Hour},
 		{name: "the match comes after the stop", hold: "FetchMatches", open: true, limit: time.Hour},
-		{name: "the allocator hangs", hold: "Allocate", limit: 5 * time.Second},
-		{name: "the list hangs", hold: "ListGameServers", limit: 5 * time.Second},
+		{name: "the allocator hangs", hold: "Allocate", limit: 10 * time.Second},
+		{name: "the list hangs", hold: "ListGameServers", limit: 10 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
