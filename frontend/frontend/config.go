@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"torikumi/frontend/internal/api"
+	"torikumi/frontend/internal/https"
+	"torikumi/frontend/internal/regions"
 	"torikumi/frontend/playertoken"
 	"torikumi/pkg/config"
 	"torikumi/pkg/cors"
@@ -31,11 +33,13 @@ type Config struct {
 	rpc.OpenMatchTLS
 	GRPCListen string `flag:"grpc-listen" default:"127.0.0.1:50600" required:"an address to listen on" rule:"listen" help:"Address of the gRPC server. Port 0 is any free one."`
 	HTTPListen string `flag:"http-listen" default:"127.0.0.1:8080" required:"an address to listen on" rule:"listen" help:"Address of the HTTP server: API, key set, health and metrics. Port 0 is any free one."`
-	TLSConfig
+	https.TLSConfig
 
 	OpenMatch string   `flag:"open-match" default:"127.0.0.1:50504" required:"tickets are made there" help:"Open Match's frontend service, host:port or a gRPC target."`
 	Directors []string `flag:"directors" default:"127.0.0.1:50520" rule:"host:port" help:"Directors that announce assignments, with commas between; a name is subscribed to at all its addresses, which are looked up every second."`
 	Queues    string   `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given. A change of it, or of a rule set that it names, is in force within 2s."`
+
+	Regions string `flag:"regions" help:"File with the regions and their latency beacons (regions.yaml), which GET /v1/regions lists; none when not given. A change of it is in force within 2s."`
 
 	MatchFunctions         []string      `flag:"matchfunctions" rule:"host:port" help:"Match functions that say why tickets wait, with commas between; a name is asked at all its addresses. Players are not told when not given."`
 	MatchFunctionsInsecure bool          `flag:"matchfunctions-insecure" default:"false" help:"Call match functions in plain text even with --peer-ca, as they listen where Open Match calls them so."`
@@ -79,7 +83,7 @@ type Config struct {
 
 // Validate tells which of the frontend's own settings are wrong.
 func (c *Config) Validate() error {
-	return errors.Join(c.CheckRedis(), c.CheckGRPCTLS(), c.CheckPeerTLS(), c.TLSConfig.validate(), c.validateTokens(), c.validateLimits(), c.validateMatchFunctions(), c.validateQueues())
+	return errors.Join(c.CheckRedis(), c.CheckGRPCTLS(), c.CheckPeerTLS(), c.CheckTLS(), c.validateTokens(), c.validateLimits(), c.validateMatchFunctions(), c.validateQueues(), c.validateRegions())
 }
 
 func (c *Config) validateTokens() error {
@@ -154,6 +158,16 @@ func (c *Config) validateQueues() error {
 		return fmt.Errorf("--queues: %w", err)
 	}
 	return c.acceptQueues(set)
+}
+
+func (c *Config) validateRegions() error {
+	if c.Regions == "" {
+		return nil
+	}
+	if _, err := regions.Load(c.Regions); err != nil {
+		return fmt.Errorf("--regions: %w", err)
+	}
+	return nil
 }
 
 // acceptQueues refuses queues that lack the one of GET /play/{region}, or in which tickets

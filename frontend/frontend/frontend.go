@@ -30,8 +30,10 @@ import (
 	"torikumi/frontend/internal/api"
 	"torikumi/frontend/internal/estimate"
 	"torikumi/frontend/internal/explain"
+	"torikumi/frontend/internal/https"
 	"torikumi/frontend/internal/matchmaker"
 	"torikumi/frontend/internal/ratelimit"
+	"torikumi/frontend/internal/regions"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/internal/web"
 	"torikumi/frontend/playertoken"
@@ -103,8 +105,11 @@ func (p *parts) background() []func(context.Context) error {
 	if p.explain != nil {
 		work = append(work, p.explain.Run)
 	}
+	if p.regions != nil {
+		work = append(work, p.regions.Run)
+	}
 	if p.certificate != nil {
-		work = append(work, func(ctx context.Context) error { return p.certificate.watch(ctx, certificateReload, p.logger) })
+		work = append(work, func(ctx context.Context) error { return p.certificate.Run(ctx, p.logger) })
 	}
 	return work
 }
@@ -119,6 +124,8 @@ type parts struct {
 	conns    []*grpc.ClientConn
 	closers  []func()
 	queues   *queues.Live
+	// regions is nil without --regions.
+	regions *regions.Live
 	// storeReached is nil without Redis.
 	storeReached func() bool
 	// claims is nil without Redis.
@@ -131,7 +138,7 @@ type parts struct {
 	auth      *api.Authenticator
 	streams   sync.WaitGroup
 	// certificate and its tls are nil without --https-listen.
-	certificate *certificate
+	certificate *https.Certificate
 	tls         *tls.Config
 }
 
@@ -141,15 +148,18 @@ func (p *parts) open() error {
 	if err != nil {
 		return err
 	}
+	if p.regions, err = regions.NewLive(p.cfg.Regions, p.registry, p.logger); err != nil {
+		return err
+	}
 	minter, err := p.openKeys()
 	if err != nil {
 		return err
 	}
 	if p.cfg.HTTPSListen != "" {
-		if p.certificate, err = loadCertificate(p.cfg.TLSConfig); err != nil {
+		if p.certificate, err = https.Load(p.cfg.TLSConfig); err != nil {
 			return err
 		}
-		p.tls = p.certificate.config()
+		p.tls = p.certificate.Config()
 	}
 	if err := p.openAuth(); err != nil {
 		return err
@@ -177,7 +187,7 @@ func (p *parts) open() error {
 	})
 	p.registry.MustRegister(minted)
 	p.api = api.New(api.Options{
-		Matchmaker: p.matchmaker, Store: store, Queues: p.queues, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain, Estimates: p.estimates,
+		Matchmaker: p.matchmaker, Store: store, Queues: p.queues, Regions: p.regions, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain, Estimates: p.estimates,
 		PartyTimeout: p.cfg.PartyTimeout, Codes: ratelimit.New(api.CodeInterval, api.CodeBurst, nil),
 		Mints:   ratelimit.New(api.MintInterval, api.MintBurst, nil),
 		Creates: ratelimit.New(p.cfg.CreateInterval, p.cfg.CreateBurst, nil), CreatesByAddress: p.addressLimit(),

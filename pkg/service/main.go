@@ -41,11 +41,14 @@ func Start[C any](ctx context.Context, name string, run func(context.Context, *C
 		return code
 	}
 	err := run(ctx, cfg, func(a Addrs) {
-		admin := ""
+		more := ""
 		if a.Admin != "" {
-			admin = " admin=" + a.Admin
+			more += " admin=" + a.Admin
 		}
-		fmt.Fprintf(stdout, "listening service=%s grpc=%s http=%s%s\n", name, strings.Join(a.GRPCAll, ","), a.HTTP, admin)
+		if len(a.UDPAll) > 0 {
+			more += " udp=" + strings.Join(a.UDPAll, ",")
+		}
+		fmt.Fprintf(stdout, "listening service=%s grpc=%s http=%s%s\n", name, strings.Join(a.GRPCAll, ","), a.HTTP, more)
 	})
 	if err != nil {
 		return p.Fail(name, err)

@@ -53,6 +53,8 @@ type Addrs struct {
 	GRPC, HTTP, Admin string
 	// GRPCAll and HTTPAll are all of them, in the order of Options.
 	GRPCAll, HTTPAll []string
+	// UDPAll are those where the service answers datagrams.
+	UDPAll []string
 }
 
 // Options say what a service serves.

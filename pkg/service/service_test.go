@@ -297,7 +297,11 @@ func TestStartExitCodes(t *testing.T) {
 		if c.Level == 9 {
 			return errors.New("no luck")
 		}
-		started(service.Addrs{GRPC: "a:1", GRPCAll: []string{"a:1"}, HTTP: "b:2"})
+		a := service.Addrs{GRPC: "a:1", GRPCAll: []string{"a:1"}, HTTP: "b:2"}
+		if c.Level == 2 {
+			a.Admin, a.UDPAll = "c:3", []string{"d:4", "e:5"}
+		}
+		started(a)
 		return nil
 	}
 	for _, tt := range []struct {
@@ -306,6 +310,7 @@ func TestStartExitCodes(t *testing.T) {
 		output string
 	}{
 		{nil, 0, "listening service=svc grpc=a:1 http=b:2\n"},
+		{[]string{"--level=2"}, 0, "listening service=svc grpc=a:1 http=b:2 admin=c:3 udp=d:4,e:5\n"},
 		{[]string{"--help"}, 0, "--shutdown-timeout"},
 		{[]string{"--level=9"}, 1, "no luck"},
 		{[]string{"--level=-1", "--log-format=xml"}, 2, "--level: must not be negative"},

@@ -19,6 +19,10 @@ export type JoinToken = {
   jwt: string;
 };
 
+export type ListRegionsResponse = {
+  regions?: Region[];
+};
+
 export type ListTicketsResponse = {
   tickets?: Ticket[];
 };
@@ -54,6 +58,12 @@ export type Problem = {
   ticket_id?: string;
   title: string;
   type: string;
+};
+
+export type Region = {
+  http?: string;
+  name: string;
+  udp?: string;
 };
 
 export type RemovePlayerResponse = Record<string, never>;
@@ -124,6 +134,11 @@ export abstract class Operations {
   /** Join a party by its code. */
   joinParty(body: JoinPartyRequest): Promise<Ticket> {
     return this.call("POST", `/v1/parties/join`, { body });
+  }
+
+  /** List the regions, and where latencies to them are measured. */
+  listRegions(): Promise<ListRegionsResponse> {
+    return this.call("GET", `/v1/regions`);
   }
 
   /** Where am I? The caller's tickets. */

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"torikumi/frontend/internal/regions"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/ruleset"
@@ -37,7 +38,7 @@ type Limit struct {
 // The patterns of what players and regions may be called.
 const (
 	playerPattern = `^[A-Za-z0-9._:@|-]{1,128}$`
-	regionPattern = `^[A-Za-z0-9_.-]{1,64}$`
+	regionPattern = regions.NamePattern
 )
 
 // LimitOf returns the limit of a field of the API.
@@ -60,7 +61,7 @@ func LimitOf(field protoreflect.FullName) Limit {
 	case "torikumi.v1.Player.attributes":
 		return Limit{Pattern: ruleset.NamePattern, Entries: ruleset.MaxAttributes}
 	case "torikumi.v1.Player.latencies":
-		return Limit{Pattern: regionPattern, Entries: 64, Max: 60_000, Unit: "milliseconds"}
+		return Limit{Pattern: regionPattern, Entries: regions.Max, Max: 60_000, Unit: "milliseconds"}
 	case "torikumi.v1.Attribute.string":
 		return Limit{Length: 256}
 	case "torikumi.v1.Attribute.StringList.values":
@@ -77,7 +78,7 @@ var patterns = map[string]struct {
 	rule string
 }{
 	playerPattern:       {regexp.MustCompile(playerPattern), "must have 1 to 128 characters of [A-Za-z0-9._:@|-]"},
-	regionPattern:       {regexp.MustCompile(regionPattern), "must have 1 to 64 characters of [A-Za-z0-9_.-]"},
+	regionPattern:       {regexp.MustCompile(regionPattern), regions.NameRule},
 	ruleset.NamePattern: {regexp.MustCompile(ruleset.NamePattern), ruleset.NameRule},
 }
 

@@ -18,6 +18,7 @@ import (
 	"torikumi/frontend/internal/explain"
 	"torikumi/frontend/internal/matchmaker"
 	"torikumi/frontend/internal/ratelimit"
+	"torikumi/frontend/internal/regions"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/signing"
 	"torikumi/pkg/problem"
@@ -39,8 +40,10 @@ type Options struct {
 	Matchmaker *matchmaker.Client
 	Store      ticket.Store
 	Queues     queues.Source
-	Minter     *signing.Minter
-	Logger     *slog.Logger
+	// Regions is nil if there are no beacons.
+	Regions *regions.Live
+	Minter  *signing.Minter
+	Logger  *slog.Logger
 	// PartyTimeout is how long a ticket waits for its party.
 	PartyTimeout time.Duration
 	// Codes limits how often a player tries codes; nil: not at all.
@@ -69,6 +72,9 @@ type Service struct {
 
 // New makes a service.
 func New(o Options) *Service { return &Service{o: o} }
+
+// ListRegions says where latencies are measured, to anybody.
+func (s *Service) ListRegions() *torikumiv1.ListRegionsResponse { return s.o.Regions.Current() }
 
 // Create makes a ticket, and returns once the matchmaker has it; for a party, at
 // once. keys are the values of [KeyHeader]: the same request with the same key makes

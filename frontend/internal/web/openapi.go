@@ -67,6 +67,9 @@ func operation(rt route, schemas object) object {
 		answers["200"] = object{"description": "OK", "content": object{"application/json": object{"schema": schema}}}
 	}
 	out := object{"operationId": rt.operation, "summary": rt.summary, "parameters": params, "responses": answers}
+	if rt.public {
+		out["security"] = []object{}
+	}
 	if rt.request != nil {
 		out["requestBody"] = object{"required": true, "description": "At most 16384 bytes.", "content": object{
 			"application/json": object{"schema": reference(rt.request.ProtoReflect().Descriptor(), schemas), "example": json.RawMessage(shape)},
@@ -82,6 +85,7 @@ var answered = map[string][]string{
 	"Server":    {"ip", "connection"},
 	"JoinToken": {"jwt", "expire_time"},
 	"Party":     {"leader", "size"},
+	"Region":    {"name"},
 }
 
 // reference returns a reference to the schema of a message, which it adds if it

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,6 +34,8 @@ type route struct {
 	hangUp bool
 	// authenticate tells who calls; nil: by player token.
 	authenticate func(ctx context.Context, authorization []string) (api.Caller, error)
+	// public says that anybody may call: who they are is not asked.
+	public bool
 	// tokens are what is given as Authorization; nil: that header's values.
 	tokens func(*http.Request) []string
 }
@@ -94,6 +97,10 @@ func (s *server) routes() []route {
 		{
 			method: "POST", path: "/v1/parties/join", handle: s.joinParty,
 			operation: "joinParty", summary: "Join a party by its code", request: new(torikumiv1.JoinPartyRequest), response: ticket,
+		},
+		{
+			method: "GET", path: "/v1/regions", handle: s.listRegions, public: true,
+			operation: "listRegions", summary: "List the regions, and where latencies to them are measured", response: new(torikumiv1.ListRegionsResponse),
 		},
 		{
 			method: "GET", path: "/play/{region}", handle: s.play, hangUp: true, authenticate: s.o.Auth.CallerOrShared,
@@ -185,6 +192,17 @@ func (s *server) joinParty(w http.ResponseWriter, r *http.Request, caller api.Ca
 		return err
 	}
 	return reply(w)(s.o.Service.JoinParty(r.Context(), caller, req))
+}
+
+// regionsCached is how long caches may keep the regions, which are the same for everybody.
+const regionsCached = time.Minute
+
+func (s *server) listRegions(w http.ResponseWriter, r *http.Request, _ api.Caller) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "public, max-age="+strconv.Itoa(int(regionsCached.Seconds())))
+	return write(w, s.o.Service.ListRegions(), nil)
 }
 
 // reply sends a ticket, or passes the error on.

@@ -161,6 +161,9 @@ func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
 		// still wait for its answer.
 		r = r.WithContext(context.WithoutCancel(r.Context()))
 	}
+	if rt.public {
+		return rt.handle(w, r, api.Caller{})
+	}
 	authenticate := rt.authenticate
 	if authenticate == nil {
 		authenticate = s.o.Auth.Caller

@@ -1083,6 +1083,151 @@ func (x *CreateJoinTokenRequest) GetTicketId() string {
 	return ""
 }
 
+type ListRegionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRegionsRequest) Reset() {
+	*x = ListRegionsRequest{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRegionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRegionsRequest) ProtoMessage() {}
+
+func (x *ListRegionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRegionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRegionsRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{17}
+}
+
+type ListRegionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the operator's order.
+	Regions       []*Region `protobuf:"bytes,1,rep,name=regions,proto3" json:"regions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRegionsResponse) Reset() {
+	*x = ListRegionsResponse{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRegionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRegionsResponse) ProtoMessage() {}
+
+func (x *ListRegionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRegionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRegionsResponse) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListRegionsResponse) GetRegions() []*Region {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+// A Region has a beacon, which answers clients at once.
+type Region struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in Player.latencies.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where the beacon answers datagrams, host:port; empty: it does not.
+	Udp string `protobuf:"bytes,2,opt,name=udp,proto3" json:"udp,omitempty"`
+	// The URL where it answers GET requests with 204; empty: it does not.
+	Http          string `protobuf:"bytes,3,opt,name=http,proto3" json:"http,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Region) Reset() {
+	*x = Region{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Region) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Region) ProtoMessage() {}
+
+func (x *Region) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Region.ProtoReflect.Descriptor instead.
+func (*Region) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Region) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Region) GetUdp() string {
+	if x != nil {
+		return x.Udp
+	}
+	return ""
+}
+
+func (x *Region) GetHttp() string {
+	if x != nil {
+		return x.Http
+	}
+	return ""
+}
+
 var File_torikumi_v1_frontend_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_frontend_proto_rawDesc = "" +
@@ -1159,14 +1304,21 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\x12WatchTicketRequest\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"5\n" +
 	"\x16CreateJoinTokenRequest\x12\x1b\n" +
-	"\tticket_id\x18\x01 \x01(\tR\bticketId*s\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\"\x14\n" +
+	"\x12ListRegionsRequest\"D\n" +
+	"\x13ListRegionsResponse\x12-\n" +
+	"\aregions\x18\x01 \x03(\v2\x13.torikumi.v1.RegionR\aregions\"B\n" +
+	"\x06Region\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03udp\x18\x02 \x01(\tR\x03udp\x12\x12\n" +
+	"\x04http\x18\x03 \x01(\tR\x04http*s\n" +
 	"\vTicketState\x12\x1c\n" +
 	"\x18TICKET_STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSEARCHING\x10\x01\x12\f\n" +
 	"\bASSIGNED\x10\x02\x12\r\n" +
 	"\tCANCELLED\x10\x03\x12\v\n" +
 	"\aEXPIRED\x10\x04\x12\r\n" +
-	"\tGATHERING\x10\x052\xe7\x05\n" +
+	"\tGATHERING\x10\x052\xb9\x06\n" +
 	"\x0fFrontendService\x12E\n" +
 	"\fCreateTicket\x12 .torikumi.v1.CreateTicketRequest\x1a\x13.torikumi.v1.Ticket\x12P\n" +
 	"\vListTickets\x12\x1f.torikumi.v1.ListTicketsRequest\x1a .torikumi.v1.ListTicketsResponse\x12?\n" +
@@ -1178,7 +1330,8 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\tJoinParty\x12\x1d.torikumi.v1.JoinPartyRequest\x1a\x13.torikumi.v1.Ticket\x12S\n" +
 	"\fRemovePlayer\x12 .torikumi.v1.RemovePlayerRequest\x1a!.torikumi.v1.RemovePlayerResponse\x12C\n" +
 	"\vStartTicket\x12\x1f.torikumi.v1.StartTicketRequest\x1a\x13.torikumi.v1.Ticket\x12N\n" +
-	"\x0fCreateJoinToken\x12#.torikumi.v1.CreateJoinTokenRequest\x1a\x16.torikumi.v1.JoinTokenB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
+	"\x0fCreateJoinToken\x12#.torikumi.v1.CreateJoinTokenRequest\x1a\x16.torikumi.v1.JoinToken\x12P\n" +
+	"\vListRegions\x12\x1f.torikumi.v1.ListRegionsRequest\x1a .torikumi.v1.ListRegionsResponseB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 
 var (
 	file_torikumi_v1_frontend_proto_rawDescOnce sync.Once
@@ -1193,7 +1346,7 @@ func file_torikumi_v1_frontend_proto_rawDescGZIP() []byte {
 }
 
 var file_torikumi_v1_frontend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_torikumi_v1_frontend_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_torikumi_v1_frontend_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_torikumi_v1_frontend_proto_goTypes = []any{
 	(TicketState)(0),               // 0: torikumi.v1.TicketState
 	(*Ticket)(nil),                 // 1: torikumi.v1.Ticket
@@ -1213,52 +1366,58 @@ var file_torikumi_v1_frontend_proto_goTypes = []any{
 	(*WaitTicketRequest)(nil),      // 15: torikumi.v1.WaitTicketRequest
 	(*WatchTicketRequest)(nil),     // 16: torikumi.v1.WatchTicketRequest
 	(*CreateJoinTokenRequest)(nil), // 17: torikumi.v1.CreateJoinTokenRequest
-	nil,                            // 18: torikumi.v1.Server.PortsEntry
-	(*Player)(nil),                 // 19: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil),  // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 21: google.protobuf.Duration
+	(*ListRegionsRequest)(nil),     // 18: torikumi.v1.ListRegionsRequest
+	(*ListRegionsResponse)(nil),    // 19: torikumi.v1.ListRegionsResponse
+	(*Region)(nil),                 // 20: torikumi.v1.Region
+	nil,                            // 21: torikumi.v1.Server.PortsEntry
+	(*Player)(nil),                 // 22: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil),  // 23: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 24: google.protobuf.Duration
 }
 var file_torikumi_v1_frontend_proto_depIdxs = []int32{
 	0,  // 0: torikumi.v1.Ticket.state:type_name -> torikumi.v1.TicketState
-	19, // 1: torikumi.v1.Ticket.players:type_name -> torikumi.v1.Player
-	20, // 2: torikumi.v1.Ticket.create_time:type_name -> google.protobuf.Timestamp
-	20, // 3: torikumi.v1.Ticket.update_time:type_name -> google.protobuf.Timestamp
+	22, // 1: torikumi.v1.Ticket.players:type_name -> torikumi.v1.Player
+	23, // 2: torikumi.v1.Ticket.create_time:type_name -> google.protobuf.Timestamp
+	23, // 3: torikumi.v1.Ticket.update_time:type_name -> google.protobuf.Timestamp
 	3,  // 4: torikumi.v1.Ticket.server:type_name -> torikumi.v1.Server
 	4,  // 5: torikumi.v1.Ticket.join_token:type_name -> torikumi.v1.JoinToken
 	2,  // 6: torikumi.v1.Ticket.party:type_name -> torikumi.v1.Party
-	20, // 7: torikumi.v1.Party.expire_time:type_name -> google.protobuf.Timestamp
-	18, // 8: torikumi.v1.Server.ports:type_name -> torikumi.v1.Server.PortsEntry
-	20, // 9: torikumi.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
-	19, // 10: torikumi.v1.CreateTicketRequest.players:type_name -> torikumi.v1.Player
+	23, // 7: torikumi.v1.Party.expire_time:type_name -> google.protobuf.Timestamp
+	21, // 8: torikumi.v1.Server.ports:type_name -> torikumi.v1.Server.PortsEntry
+	23, // 9: torikumi.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
+	22, // 10: torikumi.v1.CreateTicketRequest.players:type_name -> torikumi.v1.Player
 	6,  // 11: torikumi.v1.CreateTicketRequest.party:type_name -> torikumi.v1.PartyRequest
-	19, // 12: torikumi.v1.JoinPartyRequest.player:type_name -> torikumi.v1.Player
+	22, // 12: torikumi.v1.JoinPartyRequest.player:type_name -> torikumi.v1.Player
 	1,  // 13: torikumi.v1.ListTicketsResponse.tickets:type_name -> torikumi.v1.Ticket
-	21, // 14: torikumi.v1.WaitTicketRequest.timeout:type_name -> google.protobuf.Duration
-	5,  // 15: torikumi.v1.FrontendService.CreateTicket:input_type -> torikumi.v1.CreateTicketRequest
-	11, // 16: torikumi.v1.FrontendService.ListTickets:input_type -> torikumi.v1.ListTicketsRequest
-	13, // 17: torikumi.v1.FrontendService.GetTicket:input_type -> torikumi.v1.GetTicketRequest
-	14, // 18: torikumi.v1.FrontendService.CancelTicket:input_type -> torikumi.v1.CancelTicketRequest
-	15, // 19: torikumi.v1.FrontendService.WaitTicket:input_type -> torikumi.v1.WaitTicketRequest
-	16, // 20: torikumi.v1.FrontendService.WatchTicket:input_type -> torikumi.v1.WatchTicketRequest
-	7,  // 21: torikumi.v1.FrontendService.JoinParty:input_type -> torikumi.v1.JoinPartyRequest
-	8,  // 22: torikumi.v1.FrontendService.RemovePlayer:input_type -> torikumi.v1.RemovePlayerRequest
-	10, // 23: torikumi.v1.FrontendService.StartTicket:input_type -> torikumi.v1.StartTicketRequest
-	17, // 24: torikumi.v1.FrontendService.CreateJoinToken:input_type -> torikumi.v1.CreateJoinTokenRequest
-	1,  // 25: torikumi.v1.FrontendService.CreateTicket:output_type -> torikumi.v1.Ticket
-	12, // 26: torikumi.v1.FrontendService.ListTickets:output_type -> torikumi.v1.ListTicketsResponse
-	1,  // 27: torikumi.v1.FrontendService.GetTicket:output_type -> torikumi.v1.Ticket
-	1,  // 28: torikumi.v1.FrontendService.CancelTicket:output_type -> torikumi.v1.Ticket
-	1,  // 29: torikumi.v1.FrontendService.WaitTicket:output_type -> torikumi.v1.Ticket
-	1,  // 30: torikumi.v1.FrontendService.WatchTicket:output_type -> torikumi.v1.Ticket
-	1,  // 31: torikumi.v1.FrontendService.JoinParty:output_type -> torikumi.v1.Ticket
-	9,  // 32: torikumi.v1.FrontendService.RemovePlayer:output_type -> torikumi.v1.RemovePlayerResponse
-	1,  // 33: torikumi.v1.FrontendService.StartTicket:output_type -> torikumi.v1.Ticket
-	4,  // 34: torikumi.v1.FrontendService.CreateJoinToken:output_type -> torikumi.v1.JoinToken
-	25, // [25:35] is the sub-list for method output_type
-	15, // [15:25] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	24, // 14: torikumi.v1.WaitTicketRequest.timeout:type_name -> google.protobuf.Duration
+	20, // 15: torikumi.v1.ListRegionsResponse.regions:type_name -> torikumi.v1.Region
+	5,  // 16: torikumi.v1.FrontendService.CreateTicket:input_type -> torikumi.v1.CreateTicketRequest
+	11, // 17: torikumi.v1.FrontendService.ListTickets:input_type -> torikumi.v1.ListTicketsRequest
+	13, // 18: torikumi.v1.FrontendService.GetTicket:input_type -> torikumi.v1.GetTicketRequest
+	14, // 19: torikumi.v1.FrontendService.CancelTicket:input_type -> torikumi.v1.CancelTicketRequest
+	15, // 20: torikumi.v1.FrontendService.WaitTicket:input_type -> torikumi.v1.WaitTicketRequest
+	16, // 21: torikumi.v1.FrontendService.WatchTicket:input_type -> torikumi.v1.WatchTicketRequest
+	7,  // 22: torikumi.v1.FrontendService.JoinParty:input_type -> torikumi.v1.JoinPartyRequest
+	8,  // 23: torikumi.v1.FrontendService.RemovePlayer:input_type -> torikumi.v1.RemovePlayerRequest
+	10, // 24: torikumi.v1.FrontendService.StartTicket:input_type -> torikumi.v1.StartTicketRequest
+	17, // 25: torikumi.v1.FrontendService.CreateJoinToken:input_type -> torikumi.v1.CreateJoinTokenRequest
+	18, // 26: torikumi.v1.FrontendService.ListRegions:input_type -> torikumi.v1.ListRegionsRequest
+	1,  // 27: torikumi.v1.FrontendService.CreateTicket:output_type -> torikumi.v1.Ticket
+	12, // 28: torikumi.v1.FrontendService.ListTickets:output_type -> torikumi.v1.ListTicketsResponse
+	1,  // 29: torikumi.v1.FrontendService.GetTicket:output_type -> torikumi.v1.Ticket
+	1,  // 30: torikumi.v1.FrontendService.CancelTicket:output_type -> torikumi.v1.Ticket
+	1,  // 31: torikumi.v1.FrontendService.WaitTicket:output_type -> torikumi.v1.Ticket
+	1,  // 32: torikumi.v1.FrontendService.WatchTicket:output_type -> torikumi.v1.Ticket
+	1,  // 33: torikumi.v1.FrontendService.JoinParty:output_type -> torikumi.v1.Ticket
+	9,  // 34: torikumi.v1.FrontendService.RemovePlayer:output_type -> torikumi.v1.RemovePlayerResponse
+	1,  // 35: torikumi.v1.FrontendService.StartTicket:output_type -> torikumi.v1.Ticket
+	4,  // 36: torikumi.v1.FrontendService.CreateJoinToken:output_type -> torikumi.v1.JoinToken
+	19, // 37: torikumi.v1.FrontendService.ListRegions:output_type -> torikumi.v1.ListRegionsResponse
+	27, // [27:38] is the sub-list for method output_type
+	16, // [16:27] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_frontend_proto_init() }
@@ -1273,7 +1432,7 @@ func file_torikumi_v1_frontend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_frontend_proto_rawDesc), len(file_torikumi_v1_frontend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,7 @@ const (
 	FrontendService_RemovePlayer_FullMethodName    = "/torikumi.v1.FrontendService/RemovePlayer"
 	FrontendService_StartTicket_FullMethodName     = "/torikumi.v1.FrontendService/StartTicket"
 	FrontendService_CreateJoinToken_FullMethodName = "/torikumi.v1.FrontendService/CreateJoinToken"
+	FrontendService_ListRegions_FullMethodName     = "/torikumi.v1.FrontendService/ListRegions"
 )
 
 // FrontendServiceClient is the client API for FrontendService service.
@@ -38,7 +39,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // FrontendService takes a player from "Play" to a game server's address and
-// the token that opens it. Every call carries the player's token in the
+// the token that opens it. Every call but ListRegions carries the player's token in the
 // metadata "authorization: Bearer <player token>". Errors name the fields in a
 // google.rpc.BadRequest detail, and a reason in snake_case in a
 // google.rpc.ErrorInfo detail. A message has at most 16 KiB.
@@ -78,6 +79,9 @@ type FrontendServiceClient interface {
 	// CreateJoinToken makes a new join token for the caller, as long as the
 	// match lives: to connect again, or after the first one has expired.
 	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error)
+	// ListRegions says where clients measure their latency to each region. It needs no
+	// token, and the answer is the same for everybody.
+	ListRegions(ctx context.Context, in *ListRegionsRequest, opts ...grpc.CallOption) (*ListRegionsResponse, error)
 }
 
 type frontendServiceClient struct {
@@ -197,12 +201,22 @@ func (c *frontendServiceClient) CreateJoinToken(ctx context.Context, in *CreateJ
 	return out, nil
 }
 
+func (c *frontendServiceClient) ListRegions(ctx context.Context, in *ListRegionsRequest, opts ...grpc.CallOption) (*ListRegionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRegionsResponse)
+	err := c.cc.Invoke(ctx, FrontendService_ListRegions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FrontendServiceServer is the server API for FrontendService service.
 // All implementations must embed UnimplementedFrontendServiceServer
 // for forward compatibility.
 //
 // FrontendService takes a player from "Play" to a game server's address and
-// the token that opens it. Every call carries the player's token in the
+// the token that opens it. Every call but ListRegions carries the player's token in the
 // metadata "authorization: Bearer <player token>". Errors name the fields in a
 // google.rpc.BadRequest detail, and a reason in snake_case in a
 // google.rpc.ErrorInfo detail. A message has at most 16 KiB.
@@ -242,6 +256,9 @@ type FrontendServiceServer interface {
 	// CreateJoinToken makes a new join token for the caller, as long as the
 	// match lives: to connect again, or after the first one has expired.
 	CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*JoinToken, error)
+	// ListRegions says where clients measure their latency to each region. It needs no
+	// token, and the answer is the same for everybody.
+	ListRegions(context.Context, *ListRegionsRequest) (*ListRegionsResponse, error)
 	mustEmbedUnimplementedFrontendServiceServer()
 }
 
@@ -281,6 +298,9 @@ func (UnimplementedFrontendServiceServer) StartTicket(context.Context, *StartTic
 }
 func (UnimplementedFrontendServiceServer) CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*JoinToken, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateJoinToken not implemented")
+}
+func (UnimplementedFrontendServiceServer) ListRegions(context.Context, *ListRegionsRequest) (*ListRegionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRegions not implemented")
 }
 func (UnimplementedFrontendServiceServer) mustEmbedUnimplementedFrontendServiceServer() {}
 func (UnimplementedFrontendServiceServer) testEmbeddedByValue()                         {}
@@ -476,6 +496,24 @@ func _FrontendService_CreateJoinToken_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FrontendService_ListRegions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRegionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FrontendServiceServer).ListRegions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FrontendService_ListRegions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FrontendServiceServer).ListRegions(ctx, req.(*ListRegionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FrontendService_ServiceDesc is the grpc.ServiceDesc for FrontendService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -518,6 +556,10 @@ var FrontendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateJoinToken",
 			Handler:    _FrontendService_CreateJoinToken_Handler,
+		},
+		{
+			MethodName: "ListRegions",
+			Handler:    _FrontendService_ListRegions_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

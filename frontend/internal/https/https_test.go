@@ -1,4 +1,4 @@
-package frontend
+package https
 
 import (
 	"context"
@@ -60,7 +60,7 @@ func tlsFiles(t *testing.T) TLSConfig {
 func TestHTTPS(t *testing.T) {
 	c := tlsFiles(t)
 	pool := writeCertificate(t, c, 1)
-	cert, err := loadCertificate(c)
+	cert, err := Load(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +68,8 @@ func TestHTTPS(t *testing.T) {
 	started, done := make(chan service.Addrs, 1), make(chan error, 1)
 	go func() {
 		done <- service.Run(ctx, service.Options{
-			Name: name, Config: service.Config{LogFormat: "text", LogLevel: slog.LevelError}, HTTPListen: []string{"127.0.0.1:0"},
-			HTTPSListen: []string{c.HTTPSListen}, TLS: cert.config(), Started: func(a service.Addrs) { started <- a },
+			Name: "https", Config: service.Config{LogFormat: "text", LogLevel: slog.LevelError}, HTTPListen: []string{"127.0.0.1:0"},
+			HTTPSListen: []string{c.HTTPSListen}, TLS: cert.Config(), Started: func(a service.Addrs) { started <- a },
 		})
 	}()
 	addrs := <-started
@@ -98,7 +98,7 @@ func TestHTTPS(t *testing.T) {
 func TestCertificateIsTakenUp(t *testing.T) {
 	c := tlsFiles(t)
 	writeCertificate(t, c, 1)
-	cert, err := loadCertificate(c)
+	cert, err := Load(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,11 +126,11 @@ func TestTLSSettings(t *testing.T) {
 		"--tls-key: required":                                 {HTTPSListen: ":8443", TLSCert: "c"},
 		"--tls-key: must not be given without --https-listen": {TLSKey: "k"},
 	} {
-		if err := c.validate(); err == nil || !strings.Contains(err.Error(), want) {
+		if err := c.CheckTLS(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if _, err := loadCertificate(tlsFiles(t)); err == nil || !strings.Contains(err.Error(), "certificate of --https-listen: ") {
+	if _, err := Load(tlsFiles(t)); err == nil || !strings.Contains(err.Error(), "certificate of --https-listen: ") {
 		t.Errorf("without files: %v", err)
 	}
 }
