@@ -110,7 +110,7 @@ race: kubernetes ## Run all tests under the race detector.
 e2e: e2e-browser e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
 
 .PHONY: e2e-browser
-e2e-browser: ## Of e2e: the client in TypeScript, and its page in Chromium; needs no root.
+e2e-browser: ## Of e2e: the client in TypeScript, and its pages in Chromium; needs no root.
 	@command -v npm >/dev/null || { echo "this machine lacks npm; on Debian: apt-get install --no-install-recommends nodejs npm"; exit 1; }
 	cd clients/typescript && npm ci --no-audit --no-fund && npm test
 	go test -tags e2e -count=1 -timeout 10m -v $(E2EFLAGS) ./test/browser

@@ -21,14 +21,21 @@ const patience = time.Minute
 // addresses are where the suite is.
 type addresses struct{ frontend, issuer string }
 
-// startUp runs torikumi up for the pages of an origin, until the test ends.
-func startUp(t *testing.T, origin string) addresses {
+// build builds a program.
+func build(t *testing.T, name, dir string) (program string) {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "torikumi")
-	if out, err := exec.Command("go", "build", "-o", program, "../../local").CombinedOutput(); err != nil {
+	program = filepath.Join(t.TempDir(), name)
+	if out, err := exec.Command("go", "build", "-o", program, dir).CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	up := exec.Command(program, "up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--ready=2", "--cors-origins="+origin)
+	return program
+}
+
+// startUp runs torikumi up for the pages of an origin, until the test ends.
+func startUp(t *testing.T, origin string, settings ...string) addresses {
+	t.Helper()
+	args := []string{"up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--ready=2", "--cors-origins=" + origin}
+	up := exec.Command(build(t, "torikumi", "../../local"), append(args, settings...)...)
 	up.Stderr = os.Stderr
 	out, err := up.StdoutPipe()
 	if err != nil {

@@ -29,9 +29,6 @@ const site = "../../clients/typescript"
 // events and one by WebSocket, whatever becomes of their connections. What the page
 // shows lets them into the game server.
 func TestPage(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(site, "dist/example/main.js")); err != nil {
-		t.Fatalf("the client is not built: use make e2e-browser (%v)", err)
-	}
 	named, stranger := serve(t), serve(t)
 	at := startUp(t, named)
 	resumed, recorder := record(t, at.frontend)
@@ -39,7 +36,7 @@ func TestPage(t *testing.T) {
 	browser := startBrowser(t)
 	open := func(origin, player, transport string) *page {
 		query := url.Values{"frontend": {"http://" + proxy.Addr}, "issuer": {at.issuer}, "player": {player}, "transport": {transport}}
-		return openPage(t, browser, origin+"/example/index.html?"+query.Encode())
+		return openPage(t, browser, origin+"/example/index.html?"+query.Encode(), "find")
 	}
 
 	alice, bob := open(named, "alice", "events"), open(named, "bob", "websocket")
@@ -98,9 +95,12 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// serve serves the page at an origin of its own.
+// serve serves the pages at an origin of their own.
 func serve(t *testing.T) string {
 	t.Helper()
+	if _, err := os.Stat(filepath.Join(site, "dist/example/main.js")); err != nil {
+		t.Fatalf("the client is not built: use make e2e-browser (%v)", err)
+	}
 	s := httptest.NewServer(http.FileServer(http.Dir(site)))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -151,19 +151,21 @@ func enter(ctx context.Context, server, token string) (string, error) {
 
 // page is a tab.
 type page struct {
-	t   *testing.T
-	ctx context.Context
+	t     *testing.T
+	ctx   context.Context
+	close context.CancelFunc
 }
 
-func openPage(t *testing.T, browser context.Context, at string) *page {
+// openPage opens a page in a tab of its own, and waits until it shows an element.
+func openPage(t *testing.T, browser context.Context, at, id string) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
-	p := &page{t, ctx}
+	p := &page{t, ctx, cancel}
 	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as the context of its first call
 		t.Fatal(err)
 	}
-	p.do("open the page", chromedp.EmulateViewport(720, 900), chromedp.Navigate(at), chromedp.WaitVisible(chromedp.ID("find")))
+	p.do("open the page", chromedp.EmulateViewport(720, 900), chromedp.Navigate(at), chromedp.WaitVisible(chromedp.ID(id)))
 	return p
 }
 

@@ -25,6 +25,7 @@ func TestTooManyConnections(t *testing.T) {
 		},
 		"Cpp":    func(t *testing.T) string { return cpp(t, "websocket") },
 		"CSharp": func(t *testing.T) string { return "mono " + csharp(t, "WebSocket") },
+		"Go":     goServer,
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := porttest.Hold(t)

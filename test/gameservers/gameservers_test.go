@@ -215,6 +215,18 @@ func TestCSharp(t *testing.T) {
 	t.Run("WebSocket", func(t *testing.T) { play(t, overWebSocket(t, "mono", csharp(t, "WebSocket"))...) })
 }
 
+// goServer builds the example in Go.
+func goServer(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(built, "go-websocket")
+	if _, err := os.Stat(program); err != nil {
+		build(t, "go", "build", "-race", "-o", program, "torikumi/gameserver/examples/go")
+	}
+	return program
+}
+
+func TestGo(t *testing.T) { play(t, overWebSocket(t, goServer(t))...) }
+
 // TestGateLines: what talks to the gate is no more than an afternoon's reading.
 func TestGateLines(t *testing.T) {
 	for _, file := range []string{"cpp/gate.hpp", "python/gate.py", "csharp/Gate.cs"} {

@@ -1,17 +1,11 @@
 // The page takes its settings from its address: ?frontend=…&issuer=…, and for each field of the form its name.
 import { Client, ProblemError, type CreateTicketRequest, type Ticket, type Transport } from "../src/client.js";
+import { element } from "./elements.js";
+import { signIn } from "./issuer.js";
 
 const settings = new URLSearchParams(location.search);
 const frontend = settings.get("frontend") ?? "http://127.0.0.1:8080";
 const issuer = settings.get("issuer") ?? "http://127.0.0.1:8081";
-
-function element<T extends HTMLElement>(id: string, type: new () => T): T {
-  const found = document.getElementById(id);
-  if (!(found instanceof type)) {
-    throw new Error(`no element ${id}`);
-  }
-  return found;
-}
 
 const form = element("form", HTMLFormElement);
 const find = element("find", HTMLButtonElement);
@@ -29,16 +23,6 @@ for (const [name, value] of Object.entries(defaults)) {
   }
 }
 element("frontend", HTMLSpanElement).textContent = `Frontend ${frontend}, issuer ${issuer}`;
-
-/** A game signs in where its players have accounts. This issuer believes everybody. */
-async function signIn(player: string): Promise<string> {
-  const answer = await fetch(`${issuer}/v1/player-tokens`, { method: "POST", body: JSON.stringify({ player }) });
-  const body = (await answer.json()) as { token?: string; detail?: string };
-  if (body.token === undefined) {
-    throw new Error(body.detail ?? "the issuer gave no token");
-  }
-  return body.token;
-}
 
 function say(name: string, text: string, why = ""): void {
   state.dataset["state"] = name;
@@ -93,7 +77,7 @@ form.addEventListener("submit", async (submitted) => {
   past.replaceChildren();
   say("", "Signing in");
   try {
-    const token = await signIn(player);
+    const token = await signIn(issuer, player);
     const client = new Client({ url: frontend, token: () => token });
     const transport = String(data.get("transport")) as Transport;
     await client.findMatch(request(data), { transport, signal: search.signal, onTicket: show });
