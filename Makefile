@@ -1,7 +1,7 @@
 # Everything a developer or CI does. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-MODULES := proto pkg frontend matchfunction evaluator director director/test failover gameserver minimatch miniagones miniagones/kubernetes loadgen local images test test/browser test/cluster test/manifests
+MODULES := proto pkg frontend matchfunction docs/examples/wasm/go evaluator director director/test failover gameserver minimatch miniagones miniagones/kubernetes loadgen local images test test/browser test/cluster test/manifests
 BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1

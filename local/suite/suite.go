@@ -261,7 +261,11 @@ func (s *Suite) startMatchFunction(ctx context.Context) error {
 	if s.opts.MatchFunction != "" {
 		return nil
 	}
-	return s.launch(ctx, MatchFunction, "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--query="+s.openMatch().Query)
+	args := []string{"--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--query=" + s.openMatch().Query}
+	if s.opts.Queues != "" {
+		args = append(args, "--rule-modules="+filepath.Dir(s.opts.Queues)) // beside the rule sets
+	}
+	return s.launch(ctx, MatchFunction, args...)
 }
 
 // matchFunction is where the director has Open Match look for matches.

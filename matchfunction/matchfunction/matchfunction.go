@@ -6,15 +6,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
 	"torikumi/matchfunction/internal/engine"
 	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/runner"
+	"torikumi/matchfunction/internal/wasm"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
@@ -35,6 +38,9 @@ type Config struct {
 	QueryTimeout time.Duration `flag:"query-timeout" default:"10s" rule:"positive" help:"Longest time for reading the pools of a profile."`
 	RunTimeout   time.Duration `flag:"run-timeout" default:"15s" rule:"positive" help:"Longest time for one run; what has been found by then is proposed. Has to be below Open Match's proposalCollectionInterval (20s by default), which drops what comes later."`
 	KeepTickets  int           `flag:"keep-tickets" default:"500000" rule:"not negative" help:"Most tickets to keep from run to run, of all pools together, about 1 kB of memory each: only new ones are then read from Open Match. 0 keeps none; a pool that is larger by itself is read whole in each run."`
+	RuleModules  string        `flag:"rule-modules" help:"Folder of the WebAssembly modules (NAME.wasm) that rule sets may name as custom rules; it is followed. None when empty."`
+	ModuleTime   time.Duration `flag:"rule-module-timeout" default:"1s" rule:"positive" help:"Longest time for a module to judge one match; then the match is refused."`
+	ModuleMemory int           `flag:"rule-module-memory" default:"32" rule:"from 1 to 1024" help:"Most memory of one instance of a module, in MiB. As many instances run as runs of profiles do."`
 	Name         string        `flag:"name" default:"torikumi" required:"proposals carry it" help:"Name of this match function in its proposals. Different match functions need different names, replicas of one the same."`
 
 	// rules are those written in Go.
@@ -70,6 +76,11 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 	explainer := &explain.Server{Now: time.Now}
 	metrics := runner.NewMetrics(registry)
 	failures := &runner.Failures{Metrics: metrics, Logger: logger, Now: time.Now}
+	compiler := &engine.Compiler{Options: options(cfg.rules), Failed: failures.Add}
+	background, err := cfg.followModules(ctx, compiler, registry, logger)
+	if err != nil {
+		return err
+	}
 	function := runner.New(runner.Options{
 		Explain:      explainer,
 		Name:         cfg.Name,
@@ -77,7 +88,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 		QueryTimeout: cfg.QueryTimeout,
 		RunTimeout:   cfg.RunTimeout,
 		KeepTickets:  cfg.KeepTickets,
-		Compiler:     &engine.Compiler{Options: options(cfg.rules), Failed: failures.Add},
+		Compiler:     compiler,
 		Metrics:      metrics,
 		Logger:       logger,
 		Now:          time.Now,
@@ -93,10 +104,29 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 			openmatch.RegisterMatchFunctionServer(s, function)
 			torikumiv1.RegisterExplainServiceServer(s, explainer)
 		},
-		Ready:    map[string]func(context.Context) error{"query": connected(conn)},
-		Registry: registry,
-		Started:  started,
+		Ready:      map[string]func(context.Context) error{"query": connected(conn)},
+		Background: background,
+		Registry:   registry,
+		Started:    started,
 	})
+}
+
+// followModules lets rule sets name modules, if there is a folder of them, and
+// returns what follows it.
+func (c *Config) followModules(ctx context.Context, compiler *engine.Compiler, registry prometheus.Registerer, logger *slog.Logger) ([]func(context.Context) error, error) {
+	if c.RuleModules == "" {
+		return nil, nil
+	}
+	folder, err := wasm.NewFolder(ctx, wasm.FolderOptions{Path: c.RuleModules, Registry: registry, Logger: logger,
+		Limits: wasm.Limits{Call: c.ModuleTime, MemoryMiB: c.ModuleMemory}})
+	if err != nil {
+		return nil, fmt.Errorf("--rule-modules: %w", err)
+	}
+	compiler.Options.Module, compiler.ModuleVersion = folder.Find, folder.Version
+	compiler.NotReloaded = func(queue string, err error) {
+		logger.Error("rule set not readied with changed modules: it stays as it was", "queue", queue, "error", err)
+	}
+	return []func(context.Context) error{folder.Run}, nil
 }
 
 // maxPage is the most bytes of a page of tickets, which Open Match cuts by their

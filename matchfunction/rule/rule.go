@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"torikumi/pkg/ruleset"
+	"torikumi/pkg/ruleset/attribute"
 )
 
 // Rule judges matches in the making. It is called by many goroutines at once
@@ -26,6 +26,17 @@ type Rule interface {
 	// of them, players wait longer than they would have to.
 	Allows(m *Match) error
 }
+
+// Failure is an error of Allows that says that the rule itself failed and could
+// not judge. It is logged and counted as a panic is, and the rule counts as
+// broken.
+type Failure struct{ Err error }
+
+// Error implements error.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns what went wrong.
+func (f *Failure) Unwrap() error { return f.Err }
 
 // Pairwise may be implemented by a Rule that can tell of two tickets alone
 // that they must never meet. It spares the search from trying them together,
@@ -102,7 +113,7 @@ type Player struct {
 // Attribute is something that is known of a player.
 type Attribute struct {
 	Name  string
-	Value ruleset.Value
+	Value attribute.Value
 }
 
 // Latency is the round-trip time to a region in milliseconds.
@@ -113,46 +124,46 @@ type Latency struct {
 
 // Attribute returns an attribute of the player's, or false if there is none.
 // Number, Text, List and Map spare one the look at its type.
-func (p *Player) Attribute(name string) (ruleset.Value, bool) {
+func (p *Player) Attribute(name string) (attribute.Value, bool) {
 	for i := range p.Attributes {
 		if p.Attributes[i].Name == name {
 			return p.Attributes[i].Value, true
 		}
 	}
-	return ruleset.Value{}, false
+	return attribute.Value{}, false
 }
 
-func (p *Player) of(name string, t ruleset.AttributeType) (ruleset.Value, bool) {
+func (p *Player) of(name string, t attribute.Type) (attribute.Value, bool) {
 	v, ok := p.Attribute(name)
 	if !ok || v.Type != t {
-		return ruleset.Value{}, false
+		return attribute.Value{}, false
 	}
 	return v, true
 }
 
 // Number returns an attribute of type number; false if the player has none.
 func (p *Player) Number(name string) (float64, bool) {
-	v, ok := p.of(name, ruleset.Number)
+	v, ok := p.of(name, attribute.Number)
 	return v.Number, ok
 }
 
 // Text returns an attribute of type string; false if the player has none.
 func (p *Player) Text(name string) (string, bool) {
-	v, ok := p.of(name, ruleset.String)
+	v, ok := p.of(name, attribute.String)
 	return v.String, ok
 }
 
 // List returns an attribute of type string_list, which must not be changed;
 // false if the player has none.
 func (p *Player) List(name string) ([]string, bool) {
-	v, ok := p.of(name, ruleset.StringList)
+	v, ok := p.of(name, attribute.StringList)
 	return v.List, ok
 }
 
 // Map returns an attribute of type string_number_map, which must not be
 // changed; false if the player has none.
 func (p *Player) Map(name string) (map[string]float64, bool) {
-	v, ok := p.of(name, ruleset.StringNumberMap)
+	v, ok := p.of(name, attribute.StringNumberMap)
 	return v.Map, ok
 }
 

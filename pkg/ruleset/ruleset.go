@@ -15,6 +15,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
+
+	"torikumi/pkg/ruleset/attribute"
 )
 
 // The limits of a rule set.
@@ -111,14 +113,14 @@ func (d *Definition) Attribute(name string) (Attribute, bool) {
 }
 
 // AttributeType is the type of a player attribute.
-type AttributeType string
+type AttributeType = attribute.Type
 
 // The types.
 const (
-	String          AttributeType = "string"
-	Number          AttributeType = "number"
-	StringList      AttributeType = "string_list"
-	StringNumberMap AttributeType = "string_number_map"
+	String          = attribute.String
+	Number          = attribute.Number
+	StringList      = attribute.StringList
+	StringNumberMap = attribute.StringNumberMap
 )
 
 // Attribute declares what players bring. A ticket with a player who lacks an
@@ -131,13 +133,7 @@ type Attribute struct {
 }
 
 // Value is the value of an attribute; Type tells which field holds it.
-type Value struct {
-	Type   AttributeType
-	Number float64 // finite
-	String string
-	List   []string
-	Map    map[string]float64 // finite
-}
+type Value = attribute.Value
 
 // Strategy is how matches are made.
 type Strategy string

@@ -18,7 +18,11 @@ func newChecker(rs *ruleset.RuleSet, o search.Options) (simulate.Checker, error)
 			return o.Expression(stage, &rs.Stages[stage].Definition, r)
 		}
 	}
-	c, err := check.New(rs, o.Custom, expression)
+	custom, err := named(rs, o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := check.New(rs, custom, expression)
 	if err != nil {
 		return nil, err
 	}
@@ -29,4 +33,22 @@ func newChecker(rs *ruleset.RuleSet, o search.Options) (simulate.Checker, error)
 		}
 		return out
 	}, nil
+}
+
+// named are the custom rules that a rule set names, those of modules too.
+func named(rs *ruleset.RuleSet, o search.Options) (rule.Registry, error) {
+	custom := make(rule.Registry)
+	for i := range rs.Stages {
+		for _, r := range rs.Stages[i].Rules {
+			if r.Kind != ruleset.Custom {
+				continue
+			}
+			factory, err := o.Factory(r.CustomRule)
+			if err != nil {
+				return nil, err
+			}
+			custom[r.CustomRule] = factory
+		}
+	}
+	return custom, nil
 }

@@ -26,7 +26,7 @@ func (c *simulateConfig) runDay(ctx context.Context, proc service.Process, s *so
 		if !ok {
 			return service.ExitFailed
 		}
-		checker, err := newChecker(other.rules, rules)
+		checker, err := newChecker(other.rules, other.options)
 		if err != nil {
 			return failed(proc, "simulate", err)
 		}

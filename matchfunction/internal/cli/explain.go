@@ -113,6 +113,9 @@ func explanation(x search.Explanation) string {
 		default:
 			line("Together with them it breaks the rule %q.", name)
 		}
+		if said := x.Said[name]; said != "" {
+			line("  It says: %s", said)
+		}
 	}
 	for _, l := range x.Later {
 		line("In %v, as the rules loosen, up to %d of them could play with it: %d players.", l.In.Round(time.Millisecond), l.Candidates, l.Players)
@@ -179,6 +182,8 @@ type breachJSON struct {
 	Most       float64  `json:"allowed,omitempty"`
 	Needed     float64  `json:"needed,omitempty"`
 	AllowedInS *float64 `json:"allowed_in_s,omitempty"`
+	// Said is what a custom rule said of the first match that it refused.
+	Said string `json:"said,omitempty"`
 }
 
 // allowedIn is nil if it never is, or not known to be.
@@ -215,11 +220,11 @@ func explained(x search.Explanation) explainedJSON {
 		out.Apart = append(out.Apart, apartJSON{a.Rule, string(a.Kind), a.Tickets, a.Most, a.Needed, allowedIn(a.Threshold)})
 	}
 	for i, t := range x.Thresholds {
-		out.Breaches = append(out.Breaches, breachJSON{x.Broken[i], t.Most, t.Needed, allowedIn(t)})
+		out.Breaches = append(out.Breaches, breachJSON{x.Broken[i], t.Most, t.Needed, allowedIn(t), x.Said[x.Broken[i]]})
 	}
 	for _, r := range x.Refusals {
 		if r.Needed > 0 {
-			out.Breaches = append(out.Breaches, breachJSON{r.Rule, r.Most, r.Needed, allowedIn(r.Threshold)})
+			out.Breaches = append(out.Breaches, breachJSON{Rule: r.Rule, Most: r.Most, Needed: r.Needed, AllowedInS: allowedIn(r.Threshold)})
 		}
 	}
 	for _, r := range x.Refusals {

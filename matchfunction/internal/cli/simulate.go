@@ -135,7 +135,7 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 	if !ok {
 		return service.ExitFailed
 	}
-	checker, err := newChecker(s.rules, rules)
+	checker, err := newChecker(s.rules, s.options)
 	if err != nil {
 		return failed(proc, "simulate", err)
 	}

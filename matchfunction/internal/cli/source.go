@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"torikumi/matchfunction/internal/search"
+	"torikumi/matchfunction/internal/wasm"
 	"torikumi/pkg/expression"
 	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
@@ -60,6 +62,8 @@ type source struct {
 	tree   hujson.Value
 	rules  *ruleset.RuleSet
 	engine *search.Engine
+	// options are those it was readied with: modules are beside it.
+	options search.Options
 }
 
 // openSource is readSource for a command that can't go on with problems: it
@@ -83,7 +87,8 @@ func readSource(file string, o search.Options) (*source, []problem) {
 		return nil, []problem{{Message: fmt.Sprintf("can't be read: %v", err)}}
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as Parse does
-	s := &source{text: text}
+	o.Module = wasm.Beside(filepath.Dir(file))
+	s := &source{text: text, options: o}
 	s.rules, err = ruleset.ParseWith(text, ruleset.Checks{Expression: expression.Check, Custom: o.CheckCustom})
 	if err != nil {
 		return nil, parseProblems(err)

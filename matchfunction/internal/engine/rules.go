@@ -25,6 +25,10 @@ import (
 type rules struct {
 	set    *ruleset.RuleSet
 	search *search.Engine
+	// modules reports whether the rule set names modules, and version is that of
+	// the modules that it was last readied with, or could not be.
+	modules bool
+	version uint64
 }
 
 // mostCompiled bounds how many rule sets a Compiler keeps.
@@ -39,6 +43,11 @@ type Compiler struct {
 	// Failed, if not nil, hears of rules as search.Options.Failed does, and in
 	// whose queue it was.
 	Failed func(queue, rule string, err error)
+	// ModuleVersion, if not nil, changes when Options.Module may find other
+	// modules. Rule sets that name any are then readied again; those that cannot
+	// be stay as they are, and NotReloaded hears why.
+	ModuleVersion func() uint64
+	NotReloaded   func(queue string, err error)
 
 	mu       sync.Mutex
 	compiled map[compiledKey]*rules
@@ -49,35 +58,66 @@ type compiledKey struct{ queue, text string }
 // rules compiles the rule set of a queue, or finds it.
 func (c *Compiler) rules(queue, text string) (*rules, error) {
 	key := compiledKey{queue, text}
+	version := uint64(0)
+	if c.ModuleVersion != nil {
+		version = c.ModuleVersion()
+	}
 	c.mu.Lock()
 	known := c.compiled[key]
 	c.mu.Unlock()
-	if known != nil {
+	if known != nil && (!known.modules || known.version == version) {
 		return known, nil
 	}
-	set, err := ruleset.Parse([]byte(text))
+	made, err := c.compile(key)
+	if err != nil && known == nil {
+		return nil, err
+	}
+	if err != nil {
+		c.NotReloaded(queue, err)
+		made = &rules{set: known.set, search: known.search, modules: true}
+	}
+	made.version = version
+	c.keep(key, made)
+	return made, nil
+}
+
+func (c *Compiler) compile(key compiledKey) (*rules, error) {
+	set, err := ruleset.Parse([]byte(key.text))
 	if err != nil {
 		return nil, err
 	}
 	options := c.Options
 	if c.Failed != nil {
-		options.Failed = func(r *ruleset.Rule, err error) { c.Failed(queue, r.Name, err) }
+		options.Failed = func(r *ruleset.Rule, err error) { c.Failed(key.queue, r.Name, err) }
 	}
 	engine, err := search.Compile(set, options)
 	if err != nil {
 		return nil, err
 	}
-	made := &rules{set: set, search: engine}
+	return &rules{set: set, search: engine, modules: namesModules(set)}, nil
+}
+
+func namesModules(set *ruleset.RuleSet) bool {
+	for i := range set.Stages {
+		for j := range set.Stages[i].Rules {
+			if search.IsModule(set.Stages[i].Rules[j].CustomRule) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *Compiler) keep(key compiledKey, made *rules) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.compiled == nil {
 		c.compiled = make(map[compiledKey]*rules)
 	}
-	if len(c.compiled) == mostCompiled {
+	if len(c.compiled) == mostCompiled && c.compiled[key] == nil {
 		clear(c.compiled) // those in use come back with their next profile
 	}
 	c.compiled[key] = made
-	return made, nil
 }
 
 // Fills implements Engine.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"torikumi/matchfunction/internal/search"
+	"torikumi/matchfunction/rule"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 )
 
 // Failures counts rules that fail: expressions that cannot be evaluated, and
-// custom rules that panic. The first failure of a rule is logged, and again one
+// custom rules that panic or say that they failed. The first failure of a rule is logged, and again one
 // after a time without. It is safe for concurrent use.
 type Failures struct {
 	Metrics *Metrics
@@ -34,28 +35,32 @@ type failing struct{ queue, rule string }
 
 // Add takes one failure in. Of a panic it has to be called on the panicking
 // stack, which is logged.
-func (f *Failures) Add(queue, rule string, err error) {
-	f.Metrics.failed.WithLabelValues(queue, rule).Inc()
-	if !f.changed(failing{queue, rule}) {
+func (f *Failures) Add(queue, name string, err error) {
+	f.Metrics.failed.WithLabelValues(queue, name).Inc()
+	if !f.changed(failing{queue, name}) {
 		return
 	}
 	var p *search.Panic
 	if errors.As(err, &p) {
-		f.Logger.Error("custom rule panics; it counts as broken", "queue", queue, "rule", rule, "error", err, "stack", string(debug.Stack()))
+		f.Logger.Error("custom rule panics; it counts as broken", "queue", queue, "rule", name, "error", err, "stack", string(debug.Stack()))
 		return
 	}
-	f.Logger.Warn("expression fails; it counts as broken", "queue", queue, "rule", rule, "error", err)
+	if failure := (*rule.Failure)(nil); errors.As(err, &failure) {
+		f.Logger.Error("custom rule fails; it counts as broken", "queue", queue, "rule", name, "error", err)
+		return
+	}
+	f.Logger.Warn("expression fails; it counts as broken", "queue", queue, "rule", name, "error", err)
 }
 
 // changed reports whether a rule has just begun to fail.
-func (f *Failures) changed(rule failing) bool {
+func (f *Failures) changed(of failing) bool {
 	now := f.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	last, known := f.last[rule]
+	last, known := f.last[of]
 	if f.last == nil || (len(f.last) >= mostFailing && !known) {
 		f.last = make(map[failing]time.Time)
 	}
-	f.last[rule] = now
+	f.last[of] = now
 	return !known || now.Sub(last) >= quiet
 }

@@ -333,7 +333,11 @@ type panics struct{}
 
 func (panics) Allows(*rule.Match) error { panic("oh") }
 
-// A custom rule that panics and an expression that fails match nobody; both
+type fails struct{}
+
+func (fails) Allows(*rule.Match) error { return &rule.Failure{Err: errors.New("took too long")} }
+
+// A custom rule that panics or fails and an expression that fails match nobody; all
 // are counted each time and logged once, until they have been quiet.
 func TestRulesThatFailAreCountedAndLoggedOnce(t *testing.T) {
 	failures := &runner.Failures{}
@@ -342,7 +346,8 @@ func TestRulesThatFailAreCountedAndLoggedOnce(t *testing.T) {
 		*failures = runner.Failures{Metrics: o.Metrics, Logger: o.Logger, Now: func() time.Time { return at }}
 		o.Compiler.Failed = failures.Add
 		o.Compiler.Options = search.Options{Expression: expression.Compile, Custom: rule.Registry{
-			"own": func(json.RawMessage) (rule.Rule, error) { return panics{}, nil }}}
+			"own":    func(json.RawMessage) (rule.Rule, error) { return panics{}, nil },
+			"module": func(json.RawMessage) (rule.Rule, error) { return fails{}, nil }}}
 	})
 	run := func(queue, rules string) {
 		t.Helper()
@@ -356,12 +361,14 @@ func TestRulesThatFailAreCountedAndLoggedOnce(t *testing.T) {
 		}
 	}
 	const custom, cel = `{"name": "own", "type": "custom", "rule": "own"}`, `{"name": "far", "type": "expression", "expression": "players.all(p, p.latency.mars < 9.0)"}`
+	const module = `{"name": "slow", "type": "custom", "rule": "module"}`
 	last := 0.0
 	for range 3 {
 		run("clash", custom)
+		run("clash", module)
 		run("space", cel)
 		counted := f.counter(t, "torikumi_matchfunction_failed_rules_total")
-		if counted < last+2 {
+		if counted < last+3 {
 			t.Errorf("%v counted after %v", counted, last)
 		}
 		last = counted
@@ -371,6 +378,9 @@ func TestRulesThatFailAreCountedAndLoggedOnce(t *testing.T) {
 		text := f.log.String()
 		if n := strings.Count(text, `msg="custom rule panics; it counts as broken" queue=clash rule=own error="panic: oh"`); n != want {
 			t.Errorf("the panic is logged %d times, want %d:\n%s", n, want, text)
+		}
+		if n := strings.Count(text, `msg="custom rule fails; it counts as broken" queue=clash rule=slow error="took too long"`); n != want {
+			t.Errorf("the failure is logged %d times, want %d:\n%s", n, want, text)
 		}
 		if n := strings.Count(text, `msg="expression fails; it counts as broken" queue=space rule=far`); n != want {
 			t.Errorf("the expression is logged %d times, want %d:\n%s", n, want, text)
@@ -382,6 +392,7 @@ func TestRulesThatFailAreCountedAndLoggedOnce(t *testing.T) {
 	}
 	at = at.Add(time.Hour)
 	run("clash", custom)
+	run("clash", module)
 	run("space", cel)
 	logged(2)
 }

@@ -422,9 +422,13 @@ func (r *run) exact() bool {
 // blame notes which rules the match breaks.
 func (r *run) blame() {
 	for _, k := range r.plan.complete {
+		r.state.refusal = nil
 		if r.broke != nil && k.broken(r.state) > 0 {
 			b := r.broke[k.rule]
 			b.times++
+			if b.refusal == nil {
+				b.refusal = r.state.refusal
+			}
 			if needed, ok := k.spreadOf(r.state); ok && (b.needed == 0 || needed < b.needed) {
 				b.needed = needed
 			}

@@ -3,6 +3,7 @@ package search
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
@@ -31,7 +32,7 @@ func (c *checks) expression(r *ruleset.Rule) (func(*state) float64, error) {
 	}, nil
 }
 
-// custom makes a rule written in Go. Others wrote it: whatever it panics with
+// custom makes a rule written in Go, or one of a module. Others wrote it: whatever it panics with
 // ends here, and then the match, or the meeting of two tickets, is not allowed.
 func (c *checks) custom(r *ruleset.Rule) (broken func(*state) float64, apart func(a, b *rule.Ticket) bool, err error) {
 	made, property, err := c.options.make(r)
@@ -42,7 +43,15 @@ func (c *checks) custom(r *ruleset.Rule) (broken func(*state) float64, apart fun
 	broken = func(st *state) (by float64) {
 		m := st.match()
 		defer recovered(&by, 1, failed)
-		return one(made.Allows(m) != nil)
+		err := made.Allows(m)
+		if err == nil {
+			return 0
+		}
+		st.refusal = err
+		if failure := (*rule.Failure)(nil); errors.As(err, &failure) {
+			failed(err)
+		}
+		return 1
 	}
 	pairwise, ok := made.(rule.Pairwise)
 	if !ok {
@@ -73,12 +82,30 @@ func (o *Options) CheckCustom(r *ruleset.Rule) (property, message string) {
 
 // make makes a custom rule, or says which of its properties is wrong.
 func (o *Options) make(r *ruleset.Rule) (made rule.Rule, property string, err error) {
-	factory, ok := o.Custom[r.CustomRule]
-	if !ok {
-		return nil, "rule", fmt.Errorf("this match function has no custom rule %q", r.CustomRule)
+	factory, err := o.Factory(r.CustomRule)
+	if err != nil {
+		return nil, "rule", err
 	}
 	made, err = makeRule(factory, r)
 	return made, "parameters", err
+}
+
+// IsModule reports whether a custom rule of this name is a WebAssembly module,
+// unless the registry has it.
+func IsModule(name string) bool { return strings.HasSuffix(name, ".wasm") }
+
+// Factory finds the custom rule of a name.
+func (o *Options) Factory(name string) (rule.Factory, error) {
+	if factory, ok := o.Custom[name]; ok {
+		return factory, nil
+	}
+	if !IsModule(name) {
+		return nil, fmt.Errorf("this match function has no custom rule %q", name)
+	}
+	if o.Module == nil {
+		return nil, fmt.Errorf("this match function has no folder of modules (--rule-modules), and so no %q", name)
+	}
+	return o.Module(name)
 }
 
 func makeRule(factory rule.Factory, r *ruleset.Rule) (made rule.Rule, err error) {

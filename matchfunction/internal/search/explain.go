@@ -6,7 +6,9 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
@@ -44,6 +46,9 @@ type Explanation struct {
 	Broken []string
 	// Thresholds are those of Broken; none with a Reason.
 	Thresholds []Threshold
+	// Said is what custom rules said of the first match that they refused, by
+	// the name of the rule in Broken. It is for developers.
+	Said map[string]string
 	// Later is how many candidates there will be of those who wait now when
 	// the rules loosen, each time that it changes.
 	Later []Later
@@ -306,7 +311,30 @@ func (e *Engine) brokenBy(ctx context.Context, p *pool, t int32, x *Explanation)
 	})
 	for _, k := range rules {
 		x.Broken = append(x.Broken, k.Name)
+		if said := r.broke[k].refusal; said != nil {
+			if x.Said == nil {
+				x.Said = make(map[string]string)
+			}
+			x.Said[k.Name] = oneLine(said.Error())
+		}
 		most, _ := mostOf(k)
 		x.Thresholds = append(x.Thresholds, e.loosening(k.Name, int(p.own[t]), p.wait[t], Threshold{Most: most, Needed: r.broke[k].needed}))
 	}
+}
+
+// mostSaid is the longest text of a custom rule, in characters.
+const mostSaid = 300
+
+// oneLine makes what somebody else wrote fit into a line.
+func oneLine(text string) string {
+	out := []rune(strings.ToValidUTF8(text, "\uFFFD"))
+	if len(out) > mostSaid {
+		out = append(out[:mostSaid-1], '…')
+	}
+	for i, r := range out {
+		if unicode.IsControl(r) {
+			out[i] = ' '
+		}
+	}
+	return string(out)
 }

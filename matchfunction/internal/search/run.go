@@ -85,6 +85,8 @@ type run struct {
 type breach struct {
 	times  int
 	needed float64
+	// refusal is what a custom rule said of the first such match.
+	refusal error
 }
 
 type groupKey struct {

@@ -27,12 +27,15 @@ import (
 type Options struct {
 	// Custom are the rules written in Go.
 	Custom rule.Registry
+	// Module finds the rule of a WebAssembly module by the name of its file
+	// (IsModule). Without it there are none.
+	Module func(name string) (rule.Factory, error)
 	// Expression compiles a rule of kind Expression. Without it such rules are
 	// refused.
 	Expression func(stage int, d *ruleset.Definition, r *ruleset.Rule) (func(*rule.Match) (bool, error), error)
 	// Failed, if not nil, hears of each time that an expression could not be
-	// evaluated or a custom rule panicked (*Panic, still on its stack). Such a
-	// rule counts as broken. Many goroutines call it, and often.
+	// evaluated, and a custom rule panicked (*Panic, still on its stack) or failed
+	// (*rule.Failure). Such a rule counts as broken. Many goroutines call it, and often.
 	Failed func(r *ruleset.Rule, err error)
 }
 

@@ -28,6 +28,8 @@ type state struct {
 	region int
 	// anchor stays in whatever is tried.
 	anchor int32
+	// refusal is what a custom rule said last; blame looks at it.
+	refusal error
 	// relax is how much of the windows the match may use.
 	relax float64
 	// teams are the tickets by team slot.

@@ -1,0 +1,257 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"torikumi/matchfunction/internal/wasm/wasmtest"
+	"torikumi/pkg/eventually"
+)
+
+type folder struct {
+	*testing.T
+	*Folder
+	dir string
+	log *bytes.Buffer
+}
+
+// newFolder has the files, by name.
+func newFolder(t *testing.T, files map[string][]byte) *folder {
+	t.Helper()
+	f := &folder{T: t, dir: t.TempDir(), log: new(bytes.Buffer)}
+	for name, text := range files {
+		f.write(name, text)
+	}
+	var err error
+	f.Folder, err = NewFolder(t.Context(), FolderOptions{Path: f.dir, Limits: DefaultLimits, Registry: prometheus.NewRegistry(),
+		Logger: slog.New(slog.NewTextHandler(f.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// write exchanges a file as a rename does, so that it is another one whatever the
+// clock of the file system says.
+func (f *folder) write(name string, text []byte) {
+	f.Helper()
+	path := filepath.Join(f.dir, name)
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		f.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// says is what a module says of a match, or why there is no such module.
+func (f *folder) says(name string) string {
+	factory, err := f.Find(name)
+	if err != nil {
+		return err.Error()
+	}
+	r, err := factory(nil)
+	if err != nil {
+		return err.Error()
+	}
+	if err := r.Allows(match(1)); err != nil {
+		return err.Error()
+	}
+	return "allowed"
+}
+
+// want checks what the modules say, and the gauge.
+func (f *folder) want(name, says string, successful float64) {
+	f.Helper()
+	if got := f.says(name); !strings.Contains(got, says) {
+		f.Errorf("%s says %q, want %q", name, got, says)
+	}
+	if got := testutil.ToFloat64(f.successful); got != successful {
+		f.Errorf("successful is %v, want %v", got, successful)
+	}
+}
+
+func (f *folder) looks(n int) {
+	for range n {
+		f.look(f.Context())
+	}
+}
+
+func TestFolderAtStart(t *testing.T) {
+	f := newFolder(t, map[string][]byte{"a.wasm": wasmtest.Allow(), "b.wasm": []byte("text"), "c.txt": wasmtest.Allow()})
+	f.want("a.wasm", "allowed", 0)
+	f.want("b.wasm", "b.wasm is no WebAssembly module", 0)
+	f.want("c.wasm", `the folder of modules (--rule-modules) has no "c.wasm"`, 0)
+	f.want("../a.wasm", `"../a.wasm" must be the name of a file, without a folder`, 0)
+	if n := strings.Count(f.log.String(), "module not loaded"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, f.log)
+	}
+	if _, err := NewFolder(t.Context(), FolderOptions{Path: filepath.Join(f.dir, "none"), Limits: DefaultLimits,
+		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler)}); err == nil {
+		t.Error("a folder that is not there is taken")
+	}
+}
+
+func TestFolderFollowsFiles(t *testing.T) {
+	f := newFolder(t, map[string][]byte{"a.wasm": wasmtest.Refuse("one")})
+	f.want("a.wasm", "one", 1)
+	version := f.Version()
+	f.looks(3)
+	if f.Version() != version {
+		t.Error("nothing has changed, and the version has")
+	}
+	f.write("a.wasm", wasmtest.Refuse("two"))
+	f.looks(1)
+	f.want("a.wasm", "one", 1) // it may still be written
+	f.looks(1)
+	f.want("a.wasm", "two", 1)
+	if f.Version() == version {
+		t.Error("the version is that of before")
+	}
+
+	f.write("a.wasm", wasmtest.Refuse("three")[:50])
+	f.looks(5)
+	f.want("a.wasm", "two", 0)
+	if n := strings.Count(f.log.String(), "module not loaded"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, f.log)
+	}
+	version = f.Version()
+	f.write("a.wasm", wasmtest.Refuse("two"))
+	f.looks(2)
+	f.want("a.wasm", "two", 1)
+	if f.Version() != version {
+		t.Error("the module is that of before, and the version is not")
+	}
+
+	if err := os.Remove(filepath.Join(f.dir, "a.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	f.looks(5)
+	f.want("a.wasm", "two", 0)
+	if n := strings.Count(f.log.String(), "is not there any more"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, f.log)
+	}
+	f.write("a.wasm", wasmtest.Refuse("four"))
+	f.write("b.wasm", wasmtest.Refuse("new"))
+	f.looks(2)
+	f.want("a.wasm", "four", 1)
+	f.want("b.wasm", "new", 1)
+}
+
+// A file that is other at each look is being written.
+func TestFolderWaitsForWholeFiles(t *testing.T) {
+	f := newFolder(t, map[string][]byte{"a.wasm": wasmtest.Refuse("old")})
+	for i := range 5 {
+		f.write("a.wasm", wasmtest.Refuse(strings.Repeat("x", i+1)))
+		f.looks(1)
+		f.want("a.wasm", "old", 1)
+	}
+	f.looks(1)
+	f.want("a.wasm", "xxxxx", 1)
+}
+
+// Kubernetes exchanges the folder behind a symbolic link.
+func TestFolderOfConfigMap(t *testing.T) {
+	f := newFolder(t, nil)
+	link := func(to, name string) {
+		t.Helper()
+		path := filepath.Join(f.dir, name)
+		if err := os.Symlink(to, path+".new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, version := range []string{"..1", "..2"} {
+		if err := os.Mkdir(filepath.Join(f.dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		f.write(version+"/a.wasm", wasmtest.Refuse("of "+version))
+	}
+	link("..1", "..data")
+	link("..data/a.wasm", "a.wasm")
+	f.looks(2)
+	f.want("a.wasm", "of ..1", 1)
+	link("..2", "..data")
+	f.looks(2)
+	f.want("a.wasm", "of ..2", 1)
+}
+
+func TestFolderOpensNothingElse(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "out.wasm")
+	if err := os.WriteFile(outside, wasmtest.Allow(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := newFolder(t, nil)
+	if err := os.Symlink(outside, filepath.Join(f.dir, "a.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(f.dir, "b.wasm"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	large, err := os.Create(filepath.Join(f.dir, "c.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer large.Close()
+	if err := large.Truncate(maxModule + 1); err != nil {
+		t.Fatal(err)
+	}
+	f.looks(2)
+	f.want("a.wasm", "a.wasm cannot be read: path escapes from parent", 0)
+	f.want("b.wasm", "must be a regular file", 0)
+	f.want("c.wasm", "must have at most 16777216 bytes, has 16777217", 0)
+	for _, name := range []string{"b.wasm", "c.wasm"} {
+		if err := os.Remove(filepath.Join(f.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.write("a.wasm", wasmtest.Allow())
+	f.looks(2)
+	f.want("a.wasm", "allowed", 1) // what never was right and is gone is forgotten
+}
+
+func TestFolderRun(t *testing.T) {
+	f := newFolder(t, map[string][]byte{"a.wasm": wasmtest.Refuse("one")})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.Folder.Run(ctx) }()
+	f.write("a.wasm", wasmtest.Refuse("two"))
+	eventually.True(t, "the module is in force", func() bool { return f.says("a.wasm") == "two" })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// A module that nothing refers to any more gives its memory back.
+func TestModuleIsFreed(t *testing.T) {
+	m := compile(t, wasmtest.Allow())
+	if _, err := m.Factory(nil); err != nil {
+		t.Fatal(err)
+	}
+	instance := m.idle.list[0].module
+	if instance.IsClosed() {
+		t.Fatal("it is closed")
+	}
+	m = nil
+	deadline := time.Now().Add(time.Minute)
+	for !instance.IsClosed() && time.Now().Before(deadline) {
+		runtime.GC()
+		runtime.Gosched()
+	}
+	if !instance.IsClosed() {
+		t.Error("it is not closed")
+	}
+}
