@@ -33,6 +33,7 @@ type audit struct {
 
 	searching, playing, left int
 	admitted, refused        int
+	measured                 int // players, their latencies
 }
 
 func newAudit() *audit {

@@ -71,6 +71,8 @@ type Result struct {
 	// server of their match.
 	Players  int `json:"players"`
 	Admitted int `json:"admitted"`
+	// Measured are those who have measured their latency to every region.
+	Measured int `json:"measured"`
 	// Intruders tried to get in, Refused were refused for the right reason.
 	Intruders       int `json:"intruders"`
 	Refused         int `json:"refused"`
@@ -208,6 +210,9 @@ func (d *demo) result(o Options, tickets []ticket, elapsed time.Duration) Result
 	if r.Admitted != r.Players {
 		r.Err = errors.Join(r.Err, fmt.Errorf("%d of %d players were admitted", r.Admitted, r.Players))
 	}
+	if r.Measured = d.audit.measured; r.Measured != r.Players {
+		r.Err = errors.Join(r.Err, fmt.Errorf("%d of %d players have measured their latencies", r.Measured, r.Players))
+	}
 	if r.Refused != r.Intruders {
 		r.Err = errors.Join(r.Err, fmt.Errorf("%d of %d intruders were refused", r.Refused, r.Intruders))
 	}
@@ -253,6 +258,7 @@ func (r Result) Summary(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	row("players", "%d of %d admitted to the server of their match", r.Admitted, r.Players)
+	row("latencies", "measured by %d of %d players", r.Measured, r.Players)
 	row("intruders", "%d of %d refused", r.Refused, r.Intruders)
 	row("matches", "%d", r.Matches)
 	if r.RefillSeconds > 0 {

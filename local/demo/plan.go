@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"torikumi/local/crowd"
+	"torikumi/local/suite"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/queues"
@@ -126,10 +127,7 @@ func planQueues(set *queues.Set, players int, seed uint64) ([]ticket, error) {
 			at = (at + 1) % len(sizes)
 		}
 		q := set.Queues[at]
-		regions := q.Regions
-		if len(regions) == 0 {
-			regions = []string{"eu", "us"}
-		}
+		regions := suite.RegionsOf(q)
 		region := regions[turns[at]%len(regions)]
 		turns[at]++
 		for _, party := range crowd.Match(q, region, rng, name) {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"torikumi/frontend/latency"
 	"torikumi/gameserver/client"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // How long a player stays in a match once all are there, and between two pings.
@@ -55,6 +58,10 @@ func (d *demo) play(ctx context.Context, s ticket, searched func()) {
 			tokens = append(tokens, t)
 		}
 	}
+	if err := d.measure(ctx, s); err != nil {
+		d.audit.failf("%s could not measure: %w", s.players[0].GetId(), err)
+		return
+	}
 	start := time.Now()
 	d.audit.update(func() { d.audit.searching += len(s.players) })
 	places, err := d.access.search(ctx, s, tokens)
@@ -77,6 +84,26 @@ func (d *demo) play(ctx context.Context, s ticket, searched func()) {
 		})
 	}
 	_ = party.Wait() // failures are in the audit
+}
+
+// measure fills in how far away the regions are, as each player finds it. The players of
+// queues that are not built in have latencies already that suit the rules.
+func (d *demo) measure(ctx context.Context, s ticket) error {
+	list := new(torikumiv1.ListRegionsResponse)
+	if err := d.access.call(ctx, http.MethodGet, d.access.frontend+"/v1/regions", "", nil, list); err != nil {
+		return err
+	}
+	for _, p := range s.players {
+		latencies := latency.Measure(ctx, list.GetRegions(), latency.Options{Samples: 2})
+		if len(latencies) != len(list.GetRegions()) || len(latencies) == 0 {
+			return fmt.Errorf("%d of %d regions have answered", len(latencies), len(list.GetRegions()))
+		}
+		d.audit.update(func() { d.audit.measured++ })
+		if p.GetLatencies() == nil {
+			p.Latencies = latencies
+		}
+	}
+	return nil
 }
 
 // inMatch joins, sees that exactly the match's players are there, lets the

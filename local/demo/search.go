@@ -70,8 +70,8 @@ func (a *access) call(ctx context.Context, method, target, bearer string, body, 
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s %s: %s: %s", method, req.URL.Path, resp.Status, bytes.TrimSpace(b))
 	}
-	if t, ok := answer.(*torikumiv1.Ticket); ok {
-		return protojson.Unmarshal(b, t)
+	if m, ok := answer.(proto.Message); ok {
+		return protojson.Unmarshal(b, m)
 	}
 	return json.Unmarshal(b, answer)
 }
@@ -229,7 +229,7 @@ func (a *access) play(ctx context.Context, s ticket) (place, error) {
 		JWT    string
 	}
 	skill := s.players[0].GetAttributes()[contract.SkillArg].GetNumber()
-	target := fmt.Sprintf("%s/play/%s?skill=%g&latency=40", a.frontend, url.PathEscape(s.region), skill)
+	target := fmt.Sprintf("%s/play/%s?skill=%g&latency=%d", a.frontend, url.PathEscape(s.region), skill, s.players[0].GetLatencies()[s.region])
 	if err := a.call(ctx, http.MethodGet, target, a.playToken, nil, &answer); err != nil {
 		return place{}, err
 	}

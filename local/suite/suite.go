@@ -1,4 +1,4 @@
-// Package suite runs everything on one machine: the development issuer, Open
+// Package suite runs everything on one machine: the development issuer, a beacon for each region, Open
 // Match's API (minimatch), Agones's (miniagones), and our services, each found by the
 // others through its real addresses. `torikumi up`, `torikumi demo` and the
 // tests are built on it.
@@ -36,6 +36,7 @@ import (
 	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // Issuer is the "iss" of the join tokens that the suite's frontend signs. It
@@ -134,6 +135,7 @@ type Suite struct {
 	release func() error
 	logger  *slog.Logger
 	queues  *queues.Set
+	regions []*torikumiv1.Region
 
 	mu        sync.Mutex
 	instances map[string]Instance
@@ -186,7 +188,7 @@ func Start(ctx context.Context, o Options) (*Suite, error) {
 func (s *Suite) start(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		s.makeKeys, s.startIssuer, s.startEvaluator, s.startMinimatch, s.startMatchFunction,
-		s.openFleet, s.startDirector, s.startFrontend, s.startFleet, s.watchQueues,
+		s.openFleet, s.startDirector, s.startBeacons, s.startFrontend, s.startFleet, s.watchQueues,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -343,7 +345,7 @@ func (s *Suite) startFrontend(ctx context.Context) error {
 		"--directors=" + s.Addr(Director).GRPC, "--matchfunctions=" + s.matchFunction(),
 		"--issuer=" + Issuer, "--keys-dir=" + s.keysDir("join"),
 		"--player-issuer=" + issuer.URL, "--player-audience=" + issuer.Audience,
-		"--player-jwks-url=http://" + s.issuerAddr + token.JWKSPath,
+		"--player-jwks-url=http://" + s.issuerAddr + token.JWKSPath, "--regions=" + s.regionsFile(),
 	}
 	if s.opts.Queues != "" {
 		args = append(args, "--queues="+s.opts.Queues)

@@ -58,9 +58,9 @@ func TestUnrealServer(t *testing.T) { play(t, core(t, "server")) }
 
 // TestUnrealScripted: the plugin's server side on a clock that is turned. A server that
 // loads a level for minutes does not take its own silence for the gate's, and players of
-// one match do not stay for the next.
+// one match do not stay for the next. Besides, how far away regions are.
 func TestUnrealScripted(t *testing.T) {
-	for _, name := range []string{"stall", "match"} {
+	for _, name := range []string{"stall", "match", "beacons"} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), core(t, name))
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -421,6 +421,21 @@ func TestUnrealBeacons(t *testing.T) {
 	free.Close()
 	ann.say("measure %s/livez %s", h.suite.URL(), gone)
 	if got := ann.hear("measured"); len(got) != 2 || !strings.HasPrefix(got[1], "near=") {
+		t.Errorf("%v", got)
+	}
+	ann.say("measure %s %s/openapi.jsonx", h.suite.Regions()[0].GetHttp(), h.suite.URL())
+	if got := ann.hear("measured"); len(got) != 2 || !strings.HasPrefix(got[1], "near=") {
+		t.Errorf("something else than a beacon: %v", got)
+	}
+	// Whom the frontend lists, before anybody has signed in.
+	stranger := h.signedIn(h.suite.URL(), "stranger", "none")
+	stranger.say("measure")
+	if got := stranger.hear("measured"); len(got) != 3 || !strings.HasPrefix(got[1], "eu=") || !strings.HasPrefix(got[2], "us=") {
+		t.Errorf("%v", got)
+	}
+	lost := h.signedIn(gone, "lost", "none")
+	lost.say("measure")
+	if got := lost.hear("measured"); len(got) != 1 {
 		t.Errorf("%v", got)
 	}
 }

@@ -56,11 +56,11 @@ function show(ticket: Ticket): void {
   }
 }
 
-function request(data: FormData): CreateTicketRequest {
+function request(data: FormData, latencies: Record<string, number>): CreateTicketRequest {
   return {
     queue: String(data.get("queue")),
     region: String(data.get("region")),
-    players: [{ attributes: { skill: { number: Number(data.get("skill")) } }, latencies: { [String(data.get("region"))]: 30 } }],
+    players: [{ attributes: { skill: { number: Number(data.get("skill")) } }, latencies }],
   };
 }
 
@@ -80,7 +80,9 @@ form.addEventListener("submit", async (submitted) => {
     const token = await signIn(issuer, player);
     const client = new Client({ url: frontend, token: () => token });
     const transport = String(data.get("transport")) as Transport;
-    await client.findMatch(request(data), { transport, signal: search.signal, onTicket: show });
+    say("", "Measuring");
+    const latencies = await client.measureLatencies({ signal: search.signal });
+    await client.findMatch(request(data, latencies), { transport, signal: search.signal, onTicket: show });
   } catch (e) {
     const rules = e instanceof ProblemError ? (e.problem.errors ?? []).map((f) => `${f.field} ${f.rule}`).join("; ") : "";
     say("FAILED", e instanceof Error ? e.message : String(e), rules);

@@ -1,7 +1,9 @@
 import { Operations, type CreateTicketRequest, type Problem, type Sent, type Ticket } from "./api.js";
 import { EventParser } from "./events.js";
+import { measure, type MeasureOptions } from "./latency.js";
 
 export * from "./api.js";
+export { measure, type MeasureOptions } from "./latency.js";
 
 /** How a ticket can be followed. */
 export type Transport = "events" | "websocket";
@@ -86,6 +88,12 @@ export class Client extends Operations {
       throw await refusal(answer);
     }
     return (await answer.json()) as T;
+  }
+
+  /** Returns the player's latencies for a ticket: milliseconds to each region that the frontend lists and whose beacon answers. */
+  async measureLatencies(options: MeasureOptions = {}): Promise<Record<string, number>> {
+    const { regions } = await this.#insist(options.signal, () => this.listRegions());
+    return measure(regions ?? [], options);
   }
 
   /**

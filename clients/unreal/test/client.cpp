@@ -85,11 +85,16 @@ int main(int Count, char** Args) {
 			} else if (Verb == "renew") {
 				M.Renew([](const std::string& Token, const Ending& Why) { Say("token " + Token + " " + Why.Code); });
 			} else if (Verb == "measure") {
-				Near.Measure({{"near", A}, {"far", B}}, [](const std::map<std::string, int>& Ms) {
+				const auto Then = [](const std::map<std::string, int>& Ms) {
 					std::string Out = "measured";
 					for (const auto& [Region, Value] : Ms) Out += " " + Region + "=" + std::to_string(Value);
 					Say(Out);
-				});
+				};
+				if (A.empty()) {
+					Near.MeasureListed(Args[1], Then);
+				} else {
+					Near.Measure({{"near", A}, {"far", B}}, Then);
+				}
 			} else if (Verb == "kicked") {  // reason same|new|-
 				Say(std::string("return ") + Name(Back.After(A, B == "same", B == "new", World.Now())));
 			}

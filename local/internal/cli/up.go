@@ -222,6 +222,9 @@ func announce(p service.Process, cfg *upConfig, s *suite.Suite) {
 		row("match function", cfg.MatchFunction+" (yours)")
 	}
 	row("queues", strings.Join(set.Names(), ", "))
+	for _, r := range s.Regions() {
+		row("beacon of "+r.GetName(), r.GetHttp()+", UDP "+r.GetUdp())
+	}
 	fmt.Fprintf(w, `
 Sign in, in the shell that you play in:
 

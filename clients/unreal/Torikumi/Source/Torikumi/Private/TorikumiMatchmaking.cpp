@@ -67,16 +67,23 @@ void UTorikumiMatchmaking::MeasureLatencies(const TMap<FString, FString>& UrlByR
 	{
 		Urls[ToUtf8(Pair.Key)] = ToUtf8(Pair.Value);
 	}
-	Beacons->Measure(Urls, [this](const std::map<std::string, int>& Milliseconds)
+	Beacons->Measure(Urls, [this](const std::map<std::string, int>& Milliseconds) { Measured(Milliseconds); });
+}
+
+void UTorikumiMatchmaking::MeasureListedLatencies()
+{
+	Beacons->MeasureListed(ToUtf8(FrontendUrl), [this](const std::map<std::string, int>& Milliseconds) { Measured(Milliseconds); });
+}
+
+void UTorikumiMatchmaking::Measured(const std::map<std::string, int>& Milliseconds)
+{
+	Me->Latencies = Milliseconds;
+	TArray<FString> Regions;
+	for (const auto& Region : Milliseconds)
 	{
-		Me->Latencies = Milliseconds;
-		TArray<FString> Regions;
-		for (const auto& Region : Milliseconds)
-		{
-			Regions.Add(FromUtf8(Region.first));
-		}
-		OnMeasured.Broadcast(Regions);
-	});
+		Regions.Add(FromUtf8(Region.first));
+	}
+	OnMeasured.Broadcast(Regions);
 }
 
 bool UTorikumiMatchmaking::FindMatch(const FString& Queue, const FString& Region)

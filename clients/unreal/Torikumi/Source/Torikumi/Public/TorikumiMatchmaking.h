@@ -1,6 +1,9 @@
 // The player's side, for C++ and Blueprint: find a match, travel to it, come back in.
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "CoreMinimal.h"
 #include "Containers/Ticker.h"
 #include "Subsystems/GameInstanceSubsystem.h"
@@ -52,7 +55,10 @@ public:
 	UFUNCTION(BlueprintCallable, Category = "Torikumi")
 	void SetText(const FString& Attribute, const FString& Value);
 
-	/** Measures HTTP round trips to an address in each region; searches bring the times along. */
+	/** Measures HTTP round trips to the beacon of each region that the frontend lists; searches bring the times along. */
+	UFUNCTION(BlueprintCallable, Category = "Torikumi")
+	void MeasureListedLatencies();
+	/** The same to addresses of your own. */
 	UFUNCTION(BlueprintCallable, Category = "Torikumi")
 	void MeasureLatencies(const TMap<FString, FString>& UrlByRegion);
 
@@ -87,7 +93,7 @@ public:
 	/** The server has sent the player away. */
 	UPROPERTY(BlueprintAssignable, Category = "Torikumi")
 	FTorikumiKicked OnKicked;
-	/** The regions that have answered MeasureLatencies. */
+	/** The regions that have answered MeasureListedLatencies, or MeasureLatencies. */
 	UPROPERTY(BlueprintAssignable, Category = "Torikumi")
 	FTorikumiMeasured OnMeasured;
 
@@ -115,4 +121,5 @@ private:
 	bool bSaid = false;
 
 	bool Tick(float DeltaTime);
+	void Measured(const std::map<std::string, int>& Milliseconds);
 };

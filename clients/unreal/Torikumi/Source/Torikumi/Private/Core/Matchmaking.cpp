@@ -1,5 +1,6 @@
 #include "Matchmaking.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace torikumi {
@@ -281,8 +282,32 @@ void Beacons::Measure(const std::map<std::string, std::string>& UrlByRegion, std
 	Milliseconds.clear();
 	Then = std::move(Done);
 	Open = UrlByRegion.size();
-	if (Open == 0) Then(Milliseconds);
+	if (Open == 0) Finish();
 	for (const auto& [Region, Address] : UrlByRegion) Ping(Region, Address, Rounds);
+}
+
+void Beacons::MeasureListed(const std::string& FrontendUrl, const std::function<void(const std::map<std::string, int>&)>& Done) {
+	Alive.Renew();
+	Request Out;
+	Out.Method = "GET";
+	Out.Url = FrontendUrl + "/v1/regions";
+	World.Send(Out, Alive.Guard([this, Done](const Response& Answer) {
+		Json Document;
+		std::map<std::string, std::string> Urls;
+		if (Answer.Status == 200 && Json::Parse(Answer.Body, Document))
+			for (const Json& Region : Document["regions"].Items())
+				if (!Region["http"].Text().empty()) Urls[Region["name"].Text()] = Region["http"].Text();
+		Measure(Urls, Done);
+	}));
+}
+
+void Beacons::Finish() {
+	std::map<std::string, int> Medians;
+	for (auto& [Region, All] : Milliseconds) {
+		std::sort(All.begin(), All.end());
+		Medians[Region] = All[All.size() / 2];
+	}
+	Then(Medians);
 }
 
 void Beacons::Ping(const std::string& Region, const std::string& Address, int Left) {
@@ -293,14 +318,12 @@ void Beacons::Ping(const std::string& Region, const std::string& Address, int Le
 	const double Sent = World.Now();
 	World.Send(Out, Alive.Guard([this, Region, Address, Left, Sent](const Response& Answer) {
 		const int Took = static_cast<int>(std::lround((World.Now() - Sent) * 1000));
-		if (Answer.Status > 0 && Left < Rounds) {
-			const auto Known = Milliseconds.find(Region);
-			if (Known == Milliseconds.end() || Took < Known->second) Milliseconds[Region] = Took;
-		}
-		if (Answer.Status > 0 && Left > 1) {
+		const bool Answered = Answer.Status >= 200 && Answer.Status < 300;
+		if (Answered && Left < Rounds) Milliseconds[Region].push_back(std::min(Took, Longest));
+		if (Answered && Left > 1) {
 			Ping(Region, Address, Left - 1);
 		} else if (--Open == 0) {
-			Then(Milliseconds);
+			Finish();
 		}
 	}));
 }

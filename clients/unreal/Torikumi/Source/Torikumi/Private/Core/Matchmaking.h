@@ -127,26 +127,30 @@ private:
 	double Since = 0;
 };
 
-// Measures how far away regions are, by HTTP requests to an address in each: the smallest
-// of some round trips, the first of which only opens the connection.
+// Measures how far away regions are, by HTTP requests to an address in each: the median of
+// some round trips, without the first, which opens the connection (docs/beacons.md).
 class Beacons {
 public:
 	explicit Beacons(Transport& Use) : World(Use) {}
-	// Calls Done once, with the regions that have answered. Another Measure before that
+	// Calls Done once, with the regions that have answered. Another measurement before that
 	// takes its place.
 	void Measure(const std::map<std::string, std::string>& UrlByRegion, std::function<void(const std::map<std::string, int>&)> Done);
+	// The same for the regions that the frontend lists; none if it gives no answer.
+	void MeasureListed(const std::string& FrontendUrl, const std::function<void(const std::map<std::string, int>&)>& Done);
 
-	static constexpr int Rounds = 4;
+	static constexpr int Rounds = 6;
+	static constexpr int Longest = 60000;  // milliseconds: the most that a ticket takes
 	static constexpr double Timeout = 2;
 
 private:
 	Transport& World;
-	std::map<std::string, int> Milliseconds;
+	std::map<std::string, std::vector<int>> Milliseconds;
 	std::function<void(const std::map<std::string, int>&)> Then;
 	size_t Open = 0;
 	Lifetime Alive;
 
 	void Ping(const std::string& Region, const std::string& Url, int Left);
+	void Finish();
 };
 
 }  // namespace torikumi

@@ -1,0 +1,137 @@
+package latency_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"torikumi/frontend/beacon"
+	"torikumi/frontend/latency"
+	"torikumi/pkg/config"
+	"torikumi/pkg/service"
+	torikumiv1 "torikumi/proto/torikumi/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func start(t *testing.T) service.Addrs {
+	t.Helper()
+	cfg := new(beacon.Config)
+	config.Default(cfg)
+	cfg.LogLevel = 12
+	cfg.UDPListen, cfg.HTTPListen, cfg.AdminListen = []string{"127.0.0.1:0"}, "127.0.0.1:0", "127.0.0.1:0"
+	ctx, cancel := context.WithCancel(context.Background())
+	up, done := make(chan service.Addrs, 1), make(chan error, 1)
+	go func() { done <- beacon.Run(ctx, cfg, func(a service.Addrs) { up <- a }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case a := <-up:
+		return a
+	case err := <-done:
+		t.Fatal(err)
+		return service.Addrs{}
+	}
+}
+
+// far passes datagrams on to a beacon, each way after a delay, and answers of its own
+// before them, which are not to be taken.
+func far(t *testing.T, to string, delay time.Duration) string {
+	t.Helper()
+	front, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := net.Dial("udp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf, answer := make([]byte, 100), make([]byte, 100)
+		for {
+			n, from, err := front.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = front.WriteTo([]byte("torikuA1 guess of nonce"), from)
+			_, _ = front.WriteTo([]byte("torikuA1abcdefghijklmnop"), from)
+			time.Sleep(delay) // the distance
+			_, _ = back.Write(buf[:n])
+			if n, err = back.Read(answer); err != nil {
+				return
+			}
+			_, _ = front.WriteTo(answer[:n], from)
+		}
+	}()
+	t.Cleanup(func() { front.Close(); back.Close(); <-done })
+	return front.LocalAddr().String()
+}
+
+// silent takes datagrams and never answers.
+func silent(t *testing.T) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
+}
+
+// closed is an address where nobody listens.
+func closed(t *testing.T) string {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	return lis.Addr().String()
+}
+
+// TestMeasure: each region gets its own latency, by the way that works, and those that do
+// not answer are left out.
+func TestMeasure(t *testing.T) {
+	at := start(t)
+	other := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(other.Close)
+	ping := "http://" + at.HTTP + "/ping"
+	got := latency.Measure(t.Context(), []*torikumiv1.Region{
+		{Name: "near", Udp: at.UDPAll[0]},
+		{Name: "far", Udp: far(t, at.UDPAll[0], 80*time.Millisecond), Http: ping},
+		{Name: "web", Http: ping},
+		{Name: "web-after-silence", Udp: silent(t), Http: ping},
+		{Name: "gone", Udp: closed(t), Http: "http://" + closed(t) + "/ping"},
+		{Name: "no-beacon", Http: other.URL},
+		{Name: "nonsense", Udp: "nowhere", Http: ":"},
+		{Name: "nothing"},
+	}, latency.Options{Samples: 3, Timeout: 2 * time.Second})
+	for _, name := range []string{"near", "far", "web", "web-after-silence"} {
+		if _, ok := got[name]; !ok {
+			t.Errorf("%s is not measured", name)
+		}
+	}
+	if len(got) != 4 || got["far"] < 80 {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestMeasureEnds: with the context, though nobody answers.
+func TestMeasureEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if got := latency.Measure(ctx, []*torikumiv1.Region{{Name: "a", Udp: silent(t)}}, latency.Options{Timeout: time.Hour}); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+}
