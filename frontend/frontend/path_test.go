@@ -73,11 +73,18 @@ func TestPartyFromPlayToJoinToken(t *testing.T) {
 	if r := s.do("eve", "GET", "/v1/tickets/"+made.ID, ""); r.code != http.StatusNotFound {
 		t.Errorf("eve reads the ticket: %d", r.code)
 	}
-	// Both may search again, and bob may cancel what alice has begun.
+	// Both may search again, and bob ends his own search alone.
 	other := s.backend("POST", "/v1/tickets", partyBody).ticket(t)
 	if got := s.do("bob", "DELETE", "/v1/tickets/"+other.ID, "").ticket(t); got.State != "CANCELLED" {
 		t.Errorf("cancelled by a member: %+v", got)
 	}
+	if r := s.do("bob", "GET", "/v1/tickets/"+other.ID, ""); r.code != http.StatusNotFound {
+		t.Errorf("bob reads the ticket that he has left: %d", r.code)
+	}
+	if got := s.await("alice", other.ID, "SEARCHING"); len(got.Players) != 1 || got.Players[0].ID != "alice" {
+		t.Errorf("what bob has left: %+v", got)
+	}
+	s.do("alice", "DELETE", "/v1/tickets/"+other.ID, "")
 	if got := s.do("bob", "DELETE", "/v1/tickets/"+made.ID, "").ticket(t); got.State != "ASSIGNED" || got.JoinToken == nil {
 		t.Errorf("cancelled after the assignment: %+v", got)
 	}

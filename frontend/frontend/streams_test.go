@@ -118,7 +118,7 @@ func TestSameStatesEverywhere(t *testing.T) {
 		"assigned": {[]string{"GATHERING", "SEARCHING", "ASSIGNED"}, func(s *harness, id string) {
 			s.director.announce(announcement([]*torikumiv1.Team{{Name: "east", Members: []*torikumiv1.TeamMember{{PlayerId: "alice"}}}}, s.om.one(s.t, id).GetId()))
 		}},
-		"cancelled": {[]string{"GATHERING", "SEARCHING", "CANCELLED"}, func(s *harness, id string) { s.do("bob", "DELETE", "/v1/tickets/"+id, "") }},
+		"cancelled": {[]string{"GATHERING", "SEARCHING", "CANCELLED"}, func(s *harness, id string) { s.do("alice", "DELETE", "/v1/tickets/"+id, "") }},
 		"expired":   {[]string{"GATHERING", "SEARCHING", "EXPIRED"}, func(*harness, string) {}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -137,6 +137,12 @@ func errSearching(id string) error {
 	return e
 }
 
+// errEnded answers who changes a party whose ticket has ended.
+var errEnded = failed(codes.FailedPrecondition, http.StatusConflict, "ended", "the ticket has ended")
+
+// leads reports whether a player leads the party of a ticket.
+func leads(t *ticket.Ticket, player string) bool { return t.Party != nil && t.Party.Leader == player }
+
 // RemovePlayer takes a player out of a ticket that has not ended, or an invitation
 // back: anybody themselves, the leader everybody.
 func (s *Service) RemovePlayer(ctx context.Context, caller Caller, id, player string) error {
@@ -147,12 +153,11 @@ func (s *Service) RemovePlayer(ctx context.Context, caller Caller, id, player st
 		if err != nil {
 			return err
 		}
-		leads := caller.Service || found.Party != nil && found.Party.Leader == caller.Player
 		switch {
-		case player != caller.Player && !leads:
+		case player != caller.Player && !caller.Service && !leads(&found, caller.Player):
 			return errForbidden("not_leader", "others are removed by the leader of the party")
 		case found.Ended():
-			return failed(codes.FailedPrecondition, http.StatusConflict, "ended", "the ticket has ended")
+			return errEnded
 		}
 		change, err := s.o.Matchmaker.Remove(ctx, id, player, caller.Player)
 		if err != nil {

@@ -199,10 +199,22 @@ func (s *Service) plays(ctx context.Context, t *ticket.Ticket, player string) (p
 }
 
 // Cancel ends a ticket. It is no error if it had ended; the state of the answer
-// says how.
+// says how. Of a party only the leader and the backend end it: anybody else leaves it,
+// and is answered as if it had ended.
 func (s *Service) Cancel(ctx context.Context, caller Caller, id string) (*torikumiv1.Ticket, error) {
-	if _, err := s.find(ctx, caller, id); err != nil {
+	found, err := s.find(ctx, caller, id)
+	if err != nil {
 		return nil, err
+	}
+	if !found.Ended() && !caller.Service && !leads(&found, caller.Player) && len(found.Players) > 1 {
+		err := s.RemovePlayer(ctx, caller, id, caller.Player)
+		if err == nil {
+			found.State, found.Reason = ticket.Cancelled, "you have left the party"
+			return s.deliver(&found, caller), nil
+		}
+		if !errors.Is(err, errEnded) {
+			return nil, err
+		}
 	}
 	ended, err := s.o.Matchmaker.Cancel(ctx, id)
 	if err != nil {
