@@ -6,6 +6,7 @@ BIN := $(CURDIR)/bin
 PLAYERS ?= 40
 SEED ?= 1
 SEEDS ?= 100000
+WORLDS ?= 10000
 QUEUES ?=
 RATE ?= 2000
 DURATION ?= 30s
@@ -64,6 +65,14 @@ simulate-plot: ## Simulate a day and draw docs/images/simulated-day.svg.
 .PHONY: simulate-director
 simulate-director: ## Play SEEDS (100000) schedules of directors that crash, pause and lose answers.
 	go test -count=1 -timeout 60m ./director/internal/simulation -run TestSchedules -rapid.checks=$(SEEDS)
+
+.PHONY: simulate-failover
+simulate-failover: ## Play WORLDS (10000) random worlds of nodes that die, and count what happens and what is promised: SEED (1).
+	go test -count=1 -timeout 120m -v ./failover/internal/decide -run '^TestWorlds$$' -rapid.checks=$(WORLDS) -rapid.seed=$(SEED)
+
+.PHONY: simulate-failover-guards
+simulate-failover-guards: ## Take the guard of each promise out, and see it broken in those worlds.
+	go test -count=1 -timeout 120m -v ./failover/internal/decide -run '^TestGuards$$' -guards
 
 .PHONY: images
 images: ## Make bin/images/NAME.tar: TAG (dev), ARCH (amd64,arm64), IMAGES (all), PUSH (a registry).

@@ -22,8 +22,9 @@ func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 	done := map[string]bool{}
 	for range 6 {
 		p := decide.Decide(&w.set, s, w.now)
-		if again := decide.Decide(&w.set, s, w.now); len(again.Actions) != len(p.Actions) {
-			w.broken("Decide is not pure")
+		if w.serial%8 == 0 { // it costs as much as the decision itself
+			again := decide.Decide(&w.set, s, w.now)
+			w.must(pure, len(again.Actions) == len(p.Actions), "the same decision comes out as %v and %v", p.Actions, again.Actions)
 		}
 		wake = p.Wake
 		if p.Status != nil {
@@ -90,9 +91,7 @@ func (w *harness) persist(f *v1.NodeFailover, old, status v1.NodeFailoverStatus)
 	if old.Phase != status.Phase {
 		w.say("%s: %s → %s", f.Spec.OnpremNodeName, cmpOr(old.Phase, "new"), status.Phase)
 		w.transition(old.Phase, status.Phase)
-		if !decide.Follows(old.Phase, status.Phase) {
-			w.broken("%q is followed by %q, which the table of phases does not have", old.Phase, status.Phase)
-		}
+		w.must(inTable, decide.Follows(old.Phase, status.Phase), "%q is followed by %q, which the table of phases does not have", old.Phase, status.Phase)
 	}
 	w.changes++
 	f.Status = *status.DeepCopy()
@@ -116,18 +115,14 @@ func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool
 		w.changes++
 		f.Finalizers = []string{v1.Finalizer}
 	case decide.RemoveFinalizer:
-		if f.Status.Phase != v1.Completed {
-			w.broken("finalizer removed in phase %s", f.Status.Phase)
-		}
+		w.must(inOrder, f.Status.Phase == v1.Completed, "finalizer removed in phase %s", f.Status.Phase)
 		f.Finalizers = nil
 		w.changes++
 	case decide.DeleteFailover:
 		w.transition(f.Status.Phase, "")
 		f.DeletionTimestamp = &metav1.Time{Time: w.now}
 	case decide.CreateToken:
-		if !slices.Contains(f.Status.VM.TokenIDs, a.ID) {
-			w.broken("token %s made before it was persisted", a.ID)
-		}
+		w.must(persistedFirst, slices.Contains(f.Status.VM.TokenIDs, a.ID), "token %s made before it was persisted", a.ID)
 		w.tokens[a.ID], w.memory[a.ID] = w.now, true
 	case decide.DeleteToken:
 		delete(w.tokens, a.ID)
@@ -158,23 +153,22 @@ func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool
 		w.changes++
 	case decide.DeleteNode:
 		if t := w.temps[a.Node]; t != nil && t.uid == a.UID {
-			if t.vm.state != "" && w.vms[t.vm.spec.Zone+"/"+t.vm.spec.Name] != nil {
-				w.broken("Node %s deleted while its VM exists", a.Node)
-			}
+			exists := t.vm.state != "" && w.vms[t.vm.spec.Zone+"/"+t.vm.spec.Name] != nil
+			w.must(inOrder, !exists, "Node %s deleted while its VM exists", a.Node)
 			w.removeTemp(a.Node)
 		}
 	case decide.Fence:
 		s.Fenced = decide.Accepted
 		if w.faults.fence {
 			s.Fenced, s.FenceErr = decide.Unclear, "the webhook says no"
+		} else {
+			w.fenced[f.UID] = w.now
 		}
 	case decide.Taint:
 		return w.taint(f, a)
 	case decide.Untaint:
 		n := w.nodes[a.Node]
-		if n.taint == "foreign" {
-			w.broken("a foreign taint on %s is removed", a.Node)
-		}
+		w.must(foreignStays, n.taint != "foreign", "a foreign taint on %s is removed", a.Node)
 		n.taint = ""
 		w.changes++
 	case decide.DeleteServer:
@@ -195,7 +189,7 @@ func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool
 	case decide.CreateAdded:
 		w.another(f, a.ID, v1.NodeFailoverSpec{ParentFailover: f.Name, SharedLoad: a.SharedLoad})
 	default:
-		w.broken("unknown action %s", a)
+		w.must(pure, false, "unknown action %s", a)
 	}
 	return true
 }
@@ -222,13 +216,9 @@ func (w *harness) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverS
 func (w *harness) create(f *v1.NodeFailover, s *decide.State) {
 	st := f.Status
 	key := st.VM.Zone + "/" + st.GCPVMName
-	if !slices.Contains(f.Finalizers, v1.Finalizer) {
-		w.broken("insert without a finalizer")
-	}
+	w.must(persistedFirst, slices.Contains(f.Finalizers, v1.Finalizer), "insert without a finalizer")
 	tok := st.VM.TokenIDs[len(st.VM.TokenIDs)-1]
-	if !w.memory[tok] {
-		w.broken("insert with a token whose secret is not known")
-	}
+	w.must(persistedFirst, w.memory[tok], "insert with a token whose secret is not known")
 	s.Created = decide.Accepted
 	if w.requests[st.VM.RequestID] == key {
 		return // this very request has been done
@@ -248,10 +238,9 @@ func (w *harness) create(f *v1.NodeFailover, s *decide.State) {
 		return
 	}
 	for _, m := range w.vms {
-		if m.owner == f.UID {
-			w.broken("failover %s gets a second VM beside %s", f.Spec.OnpremNodeName, m.spec.Name)
-		}
+		w.must(oneVM, m.owner != f.UID, "failover %s gets a second VM beside %s", f.Spec.OnpremNodeName, m.spec.Name)
 	}
+	w.vmsMade++
 	w.requests[st.VM.RequestID] = key
 	w.vms[key] = &machine{spec: cloud.Ref{Name: st.GCPVMName, Zone: st.VM.Zone}, owner: f.UID, kind: st.VM.MachineType, state: cloud.Creating, created: w.now, token: tok}
 	if w.faults.createLost {
@@ -265,15 +254,14 @@ func (w *harness) deleteVM(f *v1.NodeFailover) {
 	if m == nil {
 		return
 	}
-	if m.foreign || m.owner != f.UID {
-		w.broken("a foreign VM is deleted")
+	if !w.must(foreignStays, !m.foreign && m.owner == f.UID, "a foreign VM is deleted") {
 		return
 	}
 	over := f.Status.DrainStartedAt != nil && !w.now.Before(f.Status.DrainStartedAt.Add(w.set.MaxWait))
 	lost := f.Status.VM.GaveUp != "" || m.state == cloud.Stopped
 	for _, sv := range w.servers {
-		if sv.Node == m.spec.Name && sv.InUse() && !over && !lost {
-			w.broken("VM %s deleted under %s, which is %s", m.spec.Name, sv.Name, sv.State)
+		if sv.Node == m.spec.Name && sv.InUse() {
+			w.must(gamesGoOn, over || lost, "VM %s deleted under %s, which is %s", m.spec.Name, sv.Name, sv.State)
 		}
 	}
 	if m.deleted.IsZero() {
@@ -283,22 +271,22 @@ func (w *harness) deleteVM(f *v1.NodeFailover) {
 
 func (w *harness) taint(f *v1.NodeFailover, a decide.Action) bool {
 	n := w.nodes[a.Node]
-	switch {
-	case n == nil || n.health == decide.Gone || n.uid != a.UID:
+	if n == nil || n.health == decide.Gone || n.uid != a.UID {
 		return false // the API server's answer: not found, or a conflict
-	case n.taint == "foreign":
-		w.broken("a foreign taint on %s is overwritten", a.Node)
-	case f.Spec.ParentFailover != "":
-		w.broken("%s is tainted by a further failover", a.Node)
-	case n.health != decide.NotReady:
-		w.broken("%s is tainted while it is Ready", a.Node)
-	case w.now.Sub(n.silent) < max(w.set.Grace, w.set.TaintGrace) && f.Spec.Replaces == "":
-		w.broken("%s is tainted within the grace", a.Node)
-	case n.reports:
-		w.broken("%s is tainted while its kubelet reports", a.Node)
 	}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(w.temps)), func(t *temp) bool { return t.ready && !t.uninit && !t.drill && len(t.taints) == 0 && !t.noIP }) {
-		w.broken("%s is tainted before a game can start on a temporary node", a.Node)
+	w.must(foreignStays, n.taint != "foreign", "a foreign taint on %s is overwritten", a.Node)
+	w.must(firstLeads, f.Spec.ParentFailover == "", "%s is tainted by a further failover", a.Node)
+	if w.must(taintDead, n.health == decide.NotReady, "%s is tainted while it is Ready", a.Node) {
+		w.must(taintDead, !n.reports, "%s is tainted while its kubelet reports", a.Node)
+		w.must(taintAfterGrace, f.Spec.Replaces != "" || n.reports || w.now.Sub(n.silent) >= max(w.set.Grace, w.set.TaintGrace), "%s is tainted within the grace", a.Node)
+	}
+	usable := slices.ContainsFunc(slices.Collect(maps.Values(w.temps)), func(t *temp) bool { return t.ready && !t.uninit && !t.drill && len(t.taints) == 0 && !t.noIP })
+	w.must(taintReplaced, usable, "%s is tainted before a game can start on a temporary node", a.Node)
+	if w.set.Fencing == decide.FenceManual {
+		w.must(taintFenced, f.On(v1.FencedAnnotation), "%s is tainted although nobody has said that it is off", a.Node)
+	}
+	if w.set.Fencing == decide.FenceWebhook {
+		w.must(taintFenced, !w.fenced[f.UID].Before(n.downSince), "%s is tainted although the webhook has not confirmed that it is off", a.Node)
 	}
 	n.taint = "ours"
 	w.changes++
@@ -312,14 +300,12 @@ func (w *harness) deleteServer(f *v1.NodeFailover, seen decide.Server) {
 		return
 	}
 	over := f.Status.DrainStartedAt != nil && !w.now.Before(f.Status.DrainStartedAt.Add(w.set.MaxWait))
-	if sv.InUse() && (!over || sv.Node == f.Spec.OnpremNodeName) {
-		w.broken("%s is deleted while it is %s", seen.Name, sv.State)
+	w.must(gamesGoOn, !sv.InUse() || over && sv.Node != f.Spec.OnpremNodeName, "%s is deleted while it is %s", seen.Name, sv.State)
+	if n := w.nodes[sv.Node]; n != nil {
+		w.must(wellKeeps, n.health != decide.Ready, "%s is deleted from %s, which is Ready", seen.Name, sv.Node)
 	}
-	if n := w.nodes[sv.Node]; n != nil && n.health == decide.Ready {
-		w.broken("%s is deleted from %s, which is Ready", seen.Name, sv.Node)
-	}
-	if sv.Node == f.Spec.OnpremNodeName && f.Spec.ParentFailover != "" {
-		w.broken("%s of the dead node is deleted by a further failover", seen.Name)
+	if sv.Node == f.Spec.OnpremNodeName {
+		w.must(firstLeads, f.Spec.ParentFailover == "", "%s of the dead node is deleted by a further failover", seen.Name)
 	}
 	if sv.State == "Ready" && sv.Node == f.Status.GCPVMName && f.Status.Phase == v1.Draining {
 		w.withdrawn(f, sv)
@@ -339,20 +325,19 @@ type batch struct {
 func (w *harness) withdrawn(f *v1.NodeFailover, sv *server) {
 	n := w.nodes[f.Spec.OnpremNodeName]
 	limit := f.Status.DrainStartedAt.Add(min(w.set.ReturnTimeout, w.set.MaxWait))
+	b := w.batches[f.UID]
+	if !b.at.Equal(w.now) {
+		b = batch{at: w.now, before: b.before + b.size}
+	}
+	b.size++
+	w.batches[f.UID] = b
 	if n.health == decide.Ready && f.DeletionTimestamp == nil && w.now.Before(limit) && f.Spec.ParentFailover == "" && !w.turned {
 		for _, o := range w.waiting {
-			if o.by == f.UID && o.at.Before(w.now) {
-				w.broken("%s is withdrawn although one that went before has no replacement", sv.Name)
+			if o.by == f.UID {
+				w.must(replacedFirst, !o.at.Before(w.now), "%s is withdrawn although one that went before has no replacement", sv.Name)
 			}
 		}
-		b := w.batches[f.UID]
-		if !b.at.Equal(w.now) {
-			b = batch{at: w.now, before: b.before + b.size}
-		}
-		if b.size++; b.size > max(1, b.before) {
-			w.broken("%d servers are withdrawn at once, and %d went before", b.size, b.before)
-		}
-		w.batches[f.UID] = b
+		w.must(replacedFirst, b.size <= max(1, b.before), "%d servers are withdrawn at once, and %d went before", b.size, b.before)
 	}
 	w.waiting = append(w.waiting, waiting{node: f.Spec.OnpremNodeName, cpu: sv.cpu, by: f.UID, at: w.now})
 }
@@ -370,20 +355,14 @@ func (w *harness) removeTemp(name string) {
 // checkCompleted is called when a failover says that it is over.
 func (w *harness) checkCompleted(f *v1.NodeFailover) {
 	// All that it has had is counted, but for the rounding and before a turn of the clock.
-	if told := f.Status.Spent.ScaledValue(resource.Micro); !w.turned && told+int64(f.Status.TotalAttempts) < w.spent[f.UID] {
-		w.broken("completed: it says that its VMs have cost %d, they have cost %d", told, w.spent[f.UID])
+	if told := f.Status.Spent.ScaledValue(resource.Micro); !w.turned {
+		w.must(costTold, told+int64(f.Status.TotalAttempts) >= w.spent[f.UID], "completed: it says that its VMs have cost %d, they have cost %d", told, w.spent[f.UID])
 	}
 	for _, m := range w.vms {
-		if m.owner == f.UID && !m.foreign {
-			w.broken("completed, but VM %s exists", m.spec.Name)
-		}
+		w.must(inOrder, m.owner != f.UID || m.foreign, "completed, but VM %s exists", m.spec.Name)
 	}
 	if f.Status.VM != nil {
-		if w.temps[f.Status.GCPVMName] != nil {
-			w.broken("completed, but Node %s exists", f.Status.GCPVMName)
-		}
-		for _, id := range f.Status.VM.TokenIDs {
-			w.broken("completed, but token %s may exist", id)
-		}
+		w.must(inOrder, w.temps[f.Status.GCPVMName] == nil, "completed, but Node %s exists", f.Status.GCPVMName)
+		w.must(inOrder, len(f.Status.VM.TokenIDs) == 0, "completed, but tokens %v may exist", f.Status.VM.TokenIDs)
 	}
 }

@@ -38,9 +38,8 @@ func (w *harness) drillMay(f *v1.NodeFailover, a decide.Action) {
 		return
 	}
 	forbidden := []decide.Kind{decide.Taint, decide.Untaint, decide.Fence, decide.CreateReplacement}
-	if slices.Contains(forbidden, a.Kind) || a.Node == f.Spec.OnpremNodeName || a.Server.Node == f.Spec.OnpremNodeName {
-		w.broken("a drill does %s", a)
-	}
+	touches := slices.Contains(forbidden, a.Kind) || a.Node == f.Spec.OnpremNodeName || a.Server.Node == f.Spec.OnpremNodeName
+	w.must(drillTouchesNothing, !touches, "a drill does %s", a)
 }
 
 func verdict(f *v1.NodeFailover) string {

@@ -2,16 +2,13 @@ package decide_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	v1 "torikumi/failover/api/v1"
-	"torikumi/failover/cloud"
 	"torikumi/failover/internal/decide"
 )
 
@@ -20,7 +17,7 @@ func (w *harness) heal() {
 	w.faults = faults{create: map[string]decide.Result{}}
 	w.stale, w.crashIn = nil, 0
 	for name, n := range w.nodes {
-		n.stuck = false
+		n.stuck, n.planned = false, false
 		switch {
 		case n.health == decide.Gone && w.open(name):
 			w.setNode(name, "returns")
@@ -72,8 +69,10 @@ func (w *harness) verdict(t interface {
 	Fatalf(string, ...any)
 }) {
 	t.Helper()
-	if wrong := append(slices.Clone(w.breach), w.leftovers()...); len(wrong) > 0 {
-		t.Fatalf("%s\n\n%s", strings.Join(wrong, "\n"), strings.Join(w.log, "\n"))
+	left := w.leftovers()
+	w.must(nothingLeft, len(left) == 0, "%s", strings.Join(left, ", "))
+	if len(w.breach) > 0 {
+		t.Fatalf("%s\n\n%s", strings.Join(w.breach, "\n"), strings.Join(w.log, "\n"))
 	}
 }
 
@@ -116,14 +115,39 @@ func TestCrashBeforeEveryWrite(t *testing.T) {
 	}
 }
 
-// TestAnythingMayHappen throws random events at the controller. Whatever they
-// are, no promise is broken meanwhile, and nothing is left once all is well.
-func TestAnythingMayHappen(t *testing.T) { rapid.Check(t, play) }
+// TestWorlds throws random events at the controller, in as many worlds as
+// -rapid.checks says (make simulate-failover). Whatever happens, no invariant is
+// broken meanwhile, and nothing is left once all is well.
+func TestWorlds(t *testing.T) {
+	sum := newTally()
+	rapid.Check(t, func(t *rapid.T) { sum.add(world(t, sum.events)) })
+	t.Logf("%s", sum)
+	if sum.worlds < 1000 {
+		return // what is rare may not have happened
+	}
+	for _, i := range invariants() {
+		if sum.checked[i] == 0 {
+			t.Errorf("in %d worlds nobody has looked at this: %s", sum.worlds, i)
+		}
+	}
+	for _, p := range decide.Phases() {
+		if p != "" && sum.phases[string(p)] == 0 {
+			t.Errorf("in %d worlds nothing was %s", sum.worlds, p)
+		}
+	}
+	for event := range events {
+		if sum.events[event] == 0 {
+			t.Errorf("in %d worlds this has not happened: %s", sum.worlds, event)
+		}
+	}
+}
 
-func FuzzAnythingMayHappen(f *testing.F) { f.Fuzz(rapid.MakeFuzz(play)) }
+func FuzzWorlds(f *testing.F) {
+	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { world(t, map[string]int{}) }))
+}
 
-// play plays a random run.
-func play(t *rapid.T) {
+// world plays a random one, and counts what happens in it.
+func world(t *rapid.T, happened map[string]int) *harness {
 	w := newHarness()
 	// The hours pass sooner.
 	w.set.Poll, w.set.Watch = 20*time.Second, 5*time.Minute
@@ -137,6 +161,7 @@ func play(t *rapid.T) {
 	w.set.EmptyStartsVM = rapid.Bool().Draw(t, "empty starts VM")
 	w.set.StabilityMax = rapid.SampledFrom([]time.Duration{time.Minute, 8 * time.Minute}).Draw(t, "stability max")
 	w.set.TaintGrace = rapid.SampledFrom([]time.Duration{0, 2 * time.Minute}).Draw(t, "taint grace")
+	w.set.Zones = rapid.SampledFrom([][]string{{"zone-a", "zone-b"}, {"zone-a", "zone-b"}, {"zone-a"}, {"europe-west3-a", "europe-west3-b", "europe-west4-a"}}).Draw(t, "zones")
 	// Else nobody knows, while no read of the VM comes back, that its Node needs one.
 	w.set.NeedExternalIP = true
 	w.set.FalseStartsVM = rapid.Bool().Draw(t, "false starts VM")
@@ -149,132 +174,20 @@ func play(t *rapid.T) {
 			w.serve(n, rapid.SampledFrom([]string{"Ready", "Allocated", "Reserved", "Starting"}).Draw(t, "state"))
 		}
 	}
-	for range rapid.IntRange(1, 25).Draw(t, "events") {
-		node := rapid.SampledFrom(names).Draw(t, "node")
-		happen(t, w, node)
-		w.advance(rapid.SampledFrom([]time.Duration{0, time.Second, 7 * time.Second, 31 * time.Second, 61 * time.Second, 11 * time.Minute, 45 * time.Minute}).Draw(t, "wait"))
+	kinds := weighted()
+	for range rapid.IntRange(3, 30).Draw(t, "events") {
+		node, event := draw(t, names, "node"), draw(t, kinds, "event")
+		w.say("-- %s (%s)", event, node)
+		if events[event].happen(t, w, node) {
+			happened[event]++
+		}
+		w.advance(draw(t, []time.Duration{0, time.Second, 7 * time.Second, 31 * time.Second, 61 * time.Second, 3 * time.Minute, 11 * time.Minute, 45 * time.Minute}, "wait"))
 	}
 	w.cpu = 500
 	w.settle()
 	w.heal()
 	w.verdict(t)
-}
-
-func happen(t *rapid.T, w *harness, name string) {
-	event := rapid.SampledFrom([]string{
-		"down", "down", "down", "reports", "reports", "up", "up", "delete", "return", "allocate", "finish", "serve", "stockout", "quota", "lost reply",
-		"reads fail", "never joins", "no network", "has-taint", "stuck", "works", "unclear", "unusable", "fit", "type stocked out", "cloud ok", "preempted", "vanishes", "crash", "outage", "writes fail", "pause", "resume", "delete failover", "fenced", "foreign taint", "temp down", "temp up", "drill", "drill",
-	}).Draw(t, "event")
-	w.say("-- %s (%s)", event, name)
-	n := w.nodes[name]
-	if w.faults.writes && slices.Contains([]string{"down", "reports", "up", "delete", "return"}, event) {
-		return // to report that is a write too
-	}
-	switch event {
-	case "down":
-		if n.health == decide.Ready || n.reports {
-			w.setNode(name, "notready")
-		}
-	case "reports":
-		if n.health != decide.Gone {
-			w.setNode(name, event)
-		}
-	case "up":
-		if n.health == decide.NotReady {
-			w.setNode(name, "ready")
-		}
-	case "delete":
-		w.setNode(name, "deleted")
-	case "return":
-		if n.health == decide.Gone {
-			w.setNode(name, rapid.SampledFrom([]string{"returns", "returns-dead"}).Draw(t, "how"))
-			n.labels["node-type"] = "onpremise"
-		}
-	case "allocate":
-		_ = w.setServer("Ready", "Allocated")
-	case "finish":
-		_ = w.setServer("Allocated", "gone")
-	case "serve":
-		if temp := w.theTemp(); temp != "" && !w.temps[temp].cordoned {
-			w.serve(temp, rapid.SampledFrom([]string{"Ready", "Allocated"}).Draw(t, "state"))
-		} else if n.health == decide.Ready && n.taint == "" {
-			w.serve(name, "Ready")
-		}
-	case "stockout":
-		w.faults.create["zone-a"] = decide.Stockout
-	case "quota":
-		w.faults.create["*"] = decide.Quota
-	case "lost reply":
-		w.faults.createLost = true
-	case "reads fail":
-		w.faults.get = true
-	case "unusable":
-		w.faults.unusable = rapid.SampledFrom([]string{"tainted", "no-address"}).Draw(t, "how")
-	case "fit":
-		w.faults.unusable = ""
-		for _, t := range w.temps {
-			t.taints, t.noIP = nil, false
-		}
-	case "stuck", "works", "has-taint":
-		w.setNode(name, event)
-	case "no network":
-		w.faults.noNetwork = "zone-a"
-	case "unclear":
-		w.faults.create["zone-a"] = decide.Unclear
-	case "type stocked out":
-		w.faults.create["n2-standard-4"] = decide.Stockout
-	case "never joins":
-		w.faults.neverJoins = true
-	case "cloud ok":
-		w.faults = faults{create: map[string]decide.Result{}}
-	case "preempted", "vanishes":
-		_ = w.setVM(event)
-	case "crash":
-		w.crashIn = rapid.IntRange(1, 6).Draw(t, "in")
-	case "outage":
-		w.apiHealthySince = w.now
-	case "drill":
-		w.drill(name)
-	case "writes fail":
-		w.faults.writes = true
-	default:
-		steer(w, name, event)
-	}
-}
-
-// steer is what operators do.
-func steer(w *harness, name, event string) {
-	for _, f := range w.failovers {
-		if f.Spec.OnpremNodeName != name || f.Status.Phase == v1.Completed {
-			continue
-		}
-		switch event {
-		case "pause":
-			f.Annotations = map[string]string{v1.PausedAnnotation: "true"}
-		case "resume":
-			f.Annotations = nil
-		case "fenced":
-			f.Annotations = map[string]string{v1.FencedAnnotation: "true"}
-		case "delete failover":
-			f.DeletionTimestamp = &metav1.Time{Time: w.now}
-		}
-	}
-	switch event {
-	case "foreign taint":
-		if n := w.nodes[name]; n.taint == "" && n.health != decide.Gone && !slices.ContainsFunc(w.failovers, func(f *v1.NodeFailover) bool {
-			return f.Spec.OnpremNodeName == name && f.Status.Taint != v1.TaintNone
-		}) {
-			n.taint = "foreign"
-		}
-	case "temp down":
-		if t := w.theTemp(); t != "" {
-			w.temps[t].ready = false
-		}
-	case "temp up":
-		if t := w.theTemp(); t != "" && w.temps[t].vm.state == cloud.Running {
-			w.temps[t].ready = true
-		}
-	}
+	return w
 }
 
 // TestWayBack lets a node return that may not be able to run games, for any time:

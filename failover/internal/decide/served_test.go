@@ -96,8 +96,8 @@ func (w *harness) served() {
 			told := f.Status.SharesWith != "" || slices.ContainsFunc(f.Status.Conditions, func(c metav1.Condition) bool {
 				return c.Type == v1.VMCreated || c.Type == v1.Admitted && c.Status == metav1.ConditionFalse
 			})
-			if !told && n.health == decide.NotReady && w.now.Sub(n.downSince) > time.Minute && !w.deleted(f) {
-				w.broken("failover %s is %s and does not say why: %v", f.Name, f.Status.Phase, f.Status.Conditions)
+			if n.health == decide.NotReady && w.now.Sub(n.downSince) > time.Minute && !w.deleted(f) {
+				w.must(saysWhy, told, "failover %s is %s and does not say why: %v", f.Name, f.Status.Phase, f.Status.Conditions)
 			}
 		case v1.Active, v1.Recovering:
 			temp := f.Status.GCPVMName
@@ -130,8 +130,8 @@ func (w *harness) served() {
 		}
 	}
 	slices.SortFunc(servers, func(a, b int64) int { return int(b - a) })
-	if !packs(servers, rooms) {
-		w.broken("servers of %v have no room on VMs of %v", servers, rooms)
+	if len(servers) > 0 {
+		w.must(lostIsServed, packs(servers, rooms), "servers of %v have no room on VMs of %v", servers, rooms)
 	}
 }
 
