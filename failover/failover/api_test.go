@@ -98,6 +98,7 @@ func rights(r *harness) {
 		"read secrets":           c.List(r.Context(), &corev1.SecretList{}, client.InNamespace("kube-system")),
 		"make secrets elsewhere": c.Create(r.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "s"}}),
 		"delete pods":            c.DeleteAllOf(r.Context(), &corev1.Pod{}, client.InNamespace(r.games)),
+		"make pods elsewhere":    c.Create(r.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: r.games, Name: "p"}}),
 		"read other config maps": c.List(r.Context(), &corev1.ConfigMapList{}, client.InNamespace("kube-public")),
 		"make nodes":             c.Create(r.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}),
 	} {

@@ -91,11 +91,13 @@ type Config struct {
 	Tags       []string `flag:"vm-tags" default:"game-runner" help:"Network tags of VMs, comma-separated."`
 	VMLabels   []string `flag:"vm-labels" help:"More labels of VMs, key=value, comma-separated."`
 
-	Endpoint    string `flag:"api-endpoint" rule:"host:port" help:"API server as VMs reach it; none: that of cluster-info."`
-	NodeIP      string `flag:"node-ip" help:"Address for the kubelet's --node-ip, or $(command) that prints it; none: the kubelet chooses."`
-	KubeletArgs string `flag:"kubelet-args" help:"More flags for the kubelets of VMs, such as --max-pods=60 --kube-reserved=cpu=200m, separated by spaces. They win over those in the image's own /etc/default/kubelet, which are kept."`
-	Hook        string `flag:"join-hook" help:"File with a shell script that VMs run before they join, at each boot."`
-	RequireKata bool   `flag:"require-kata" default:"false" help:"Let only VMs join that can run Kata containers."`
+	Endpoint     string `flag:"api-endpoint" rule:"host:port" help:"API server as VMs reach it; none: that of cluster-info."`
+	NodeIP       string `flag:"node-ip" help:"Address for the kubelet's --node-ip, or $(command) that prints it; none: the kubelet chooses."`
+	KubeletArgs  string `flag:"kubelet-args" help:"More flags for the kubelets of VMs, such as --max-pods=60 --kube-reserved=cpu=200m, separated by spaces. They win over those in the image's own /etc/default/kubelet, which are kept."`
+	ProbeImage   string `flag:"drill-probe-image" help:"Image of the pod that a drill starts on its temporary node; none: that of a game server on the drill's node."`
+	ProbeRuntime string `flag:"drill-probe-runtime-class" help:"RuntimeClass of that pod; none: that of a game server on the drill's node."`
+	Hook         string `flag:"join-hook" help:"File with a shell script that VMs run before they join, at each boot."`
+	RequireKata  bool   `flag:"require-kata" default:"false" help:"Let only VMs join that can run Kata containers."`
 }
 
 // Validate tells what is wrong with the controller's own settings.
@@ -195,6 +197,12 @@ func (c *Config) checkVMs() error {
 	}
 	if c.KubeletArgs != "" && !join.MayBeArgs(c.KubeletArgs) {
 		errs = append(errs, config.Invalid("kubelet-args", "must be flags, --name=value, separated by single spaces and without quotes", c.KubeletArgs))
+	}
+	if c.ProbeRuntime != "" && len(validation.IsDNS1123Subdomain(c.ProbeRuntime)) > 0 {
+		errs = append(errs, config.Invalid("drill-probe-runtime-class", "must be the name of a RuntimeClass", c.ProbeRuntime))
+	}
+	if strings.ContainsAny(c.ProbeImage, " \t\n") {
+		errs = append(errs, config.Invalid("drill-probe-image", "must be an image, without spaces", c.ProbeImage))
 	}
 	if c.Hook != "" {
 		if _, err := os.ReadFile(c.Hook); err != nil {

@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
@@ -24,6 +30,7 @@ import (
 	"torikumi/failover/failover"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/controlplane"
+	"torikumi/pkg/agones"
 )
 
 // output is what a command prints, while it prints.
@@ -331,6 +338,9 @@ func TestDrillCrashPoints(t *testing.T) {
 	}
 	r := newHarness(t, controlplane.Start(t, controlplane.Options{}))
 	r.plain()
+	r.podAccount()
+	r.cfg.ProbeImage = "pause"
+	r.runPods()
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	before := r.node("worker-1")
 	for n := 1; ; n++ {
@@ -354,6 +364,9 @@ func TestDrillCrashPoints(t *testing.T) {
 		close(over)
 		r.stopAll()
 		r.untouched(before)
+		if n := len(r.probePods()); n > 0 {
+			t.Errorf("%d probe pods are left", n)
+		}
 		if p := r.cloud.Peak(); p > 1 {
 			t.Errorf("%d VMs at one time", p)
 		}
@@ -364,11 +377,172 @@ func TestDrillCrashPoints(t *testing.T) {
 			t.Fatalf("crash at write %d (after: %v): %s", n, c.after, what)
 		}
 		if what == "" {
-			if n < 12 {
+			if n < 14 {
 				t.Errorf("%d writes: this is not a whole drill", n-1)
 			}
 			break
 		}
 		t.Logf("write %d (after: %v): %s", n, c.after, what)
+	}
+}
+
+// gamePod is a game server's pod on a node, with the RuntimeClass of its fleet.
+func (r *harness) gamePod(node, image, runtime string) {
+	r.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: r.games, Name: node + "-game", Labels: map[string]string{agones.RoleLabel: agones.RoleGameServer},
+			Annotations: map[string]string{"agones.dev/container": "game"},
+		},
+		Spec: corev1.PodSpec{
+			NodeName: node, RuntimeClassName: &runtime, AutomountServiceAccountToken: new(false),
+			Containers: []corev1.Container{{Name: "sidecar", Image: "sidecar"}, {Name: "game", Image: image}},
+		},
+	}
+	if err := r.admin.Create(r.Context(), pod); err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = r.admin.Delete(context.Background(), pod, client.GracePeriodSeconds(0)) })
+}
+
+// probePods are those that drills have made.
+func (r *harness) probePods() []corev1.Pod {
+	var all corev1.PodList
+	if err := r.admin.List(context.Background(), &all, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/managed-by": "torikumi-failover"}); err != nil {
+		r.Fatal(err)
+	}
+	return all.Items
+}
+
+// runPods is a scheduler and a kubelet for probe pods: each runs at once.
+func (r *harness) runPods() {
+	r.wg.Go(func() {
+		for r.Context().Err() == nil {
+			for _, pod := range r.probePods() {
+				pod.Status.Phase = corev1.PodRunning
+				pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "probe", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}
+				_ = r.admin.Status().Update(context.Background(), &pod) // it may be gone
+			}
+			select {
+			case <-r.Context().Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	})
+}
+
+// podAccount is what the controller manager makes in each namespace.
+func (r *harness) podAccount() {
+	r.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"}}
+	if err := r.admin.Create(r.Context(), account); err != nil && !apierrors.IsAlreadyExists(err) {
+		r.Fatal(err)
+	}
+}
+
+// runtimeClass is what a fleet's pods name.
+func (r *harness) runtimeClass(name string) {
+	r.Helper()
+	class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Handler: "kata"}
+	if err := r.admin.Create(r.Context(), class); err != nil && !apierrors.IsAlreadyExists(err) {
+		r.Fatal(err)
+	}
+}
+
+// TestDrillStartsAPod: the probe pod has the fleet's image and RuntimeClass, comes to
+// the temporary node alone, is let in by a namespace that is restricted, and is gone
+// before the VM is.
+func TestDrillStartsAPod(t *testing.T) {
+	r := newHarness(t, shared.Get(t))
+	restricted := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	if err := r.admin.Patch(t.Context(), restricted, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	r.boots(true)
+	r.onprem("worker-5")
+	r.runtimeClass("drill-kata")
+	r.gamePod("worker-5", "fleet", "drill-kata")
+	r.controller(r.kube)
+
+	var out output
+	done := r.rehearse(&out, "worker-5", patience, nil)
+	var pod corev1.Pod
+	r.eventually("there is a probe pod", func() error {
+		all := r.probePods()
+		if len(all) != 1 {
+			return fmt.Errorf("there are %d", len(all))
+		}
+		pod = all[0]
+		return nil
+	})
+	if c := pod.Spec.Containers[0]; c.Image != "fleet" || *pod.Spec.RuntimeClassName != "drill-kata" {
+		t.Errorf("it runs %s with %s", c.Image, *pod.Spec.RuntimeClassName)
+	}
+	f, err := r.failover("worker-5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms[0].MatchFields[0].Values
+	if len(on) != 1 || on[0] != f.Status.GCPVMName || pod.OwnerReferences[0].UID != f.UID {
+		t.Errorf("it goes to %v, and belongs to %v", on, pod.OwnerReferences)
+	}
+	if !slices.ContainsFunc(pod.Spec.Tolerations, func(t corev1.Toleration) bool { return t.Key == controller.DrillTaint }) {
+		t.Errorf("the drill's taint keeps it away: %v", pod.Spec.Tolerations)
+	}
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "no node has the label of the RuntimeClass"}}
+	if err := r.admin.Status().Update(t.Context(), &pod); err != nil {
+		t.Fatal(err)
+	}
+	r.prints(&out, "the probe pod waits: no node has the label of the RuntimeClass")
+	r.runPods()
+	r.ended(done, &out, "")
+	for _, want := range []string{"a probe pod is made on it, with the RuntimeClass drill-kata", "the probe pod has started", "a pod has started there with the RuntimeClass drill-kata", "pod started"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not print %q:\n%s", want, &out)
+		}
+	}
+	r.nothingLeft()
+	if n := len(r.probePods()); n != 0 {
+		t.Errorf("%d probe pods are left", n)
+	}
+}
+
+// drillPodRefused: there is no such RuntimeClass.
+func drillPodRefused(r *harness) {
+	r.podAccount()
+	r.cfg.ProbeImage, r.cfg.ProbeRuntime = "pause", "nowhere"
+	r.controller(r.kube)
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	var out output
+	r.ended(r.rehearse(&out, "worker-1", patience, nil), &out, "ProbeRefused")
+	if !strings.Contains(out.String(), `RuntimeClass "nowhere" not found`) {
+		r.Errorf("it does not say why:\n%s", &out)
+	}
+	r.nothingLeft()
+}
+
+// drillPodFails: the container can't be started.
+func drillPodFails(r *harness) {
+	r.podAccount()
+	r.cfg.ProbeImage = "pause"
+	r.controller(r.kube)
+	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
+	var out output
+	done := r.rehearse(&out, "worker-1", patience, nil)
+	r.eventually("the probe pod has failed", func() error {
+		all := r.probePods()
+		if len(all) != 1 {
+			return fmt.Errorf("%d probe pods", len(all))
+		}
+		all[0].Status.Phase = corev1.PodFailed
+		all[0].Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "probe", State: corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "no KVM", StartedAt: metav1.Unix(0, 0)},
+		}}}
+		return r.admin.Status().Update(r.Context(), &all[0])
+	})
+	r.ended(done, &out, "ProbeFailed: StartError: no KVM")
+	r.nothingLeft()
+	if n := len(r.probePods()); n != 0 {
+		r.Errorf("%d probe pods are left", n)
 	}
 }

@@ -208,6 +208,7 @@ func options(cfg *Config) (controller.Options, error) {
 		},
 		Join:       join.Params{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, KubeletArgs: cfg.KubeletArgs, RequireKata: cfg.RequireKata},
 		ProviderID: p.providerID(cfg),
+		Namespace:  cfg.Namespace, ProbeImage: cfg.ProbeImage, ProbeRuntimeClass: cfg.ProbeRuntime,
 	}
 	o.WatchedKey, o.WatchedValue, _ = strings.Cut(cfg.WatchedLabel, "=")
 	if cfg.Hook != "" {

@@ -75,6 +75,8 @@ func TestFaults(t *testing.T) {
 		"drill: node dies":      drillNodeDies,
 		"drill: ends":           drillEnds,
 		"drill: no controller":  drillAlone,
+		"drill: pod refused":    drillPodRefused,
+		"drill: pod fails":      drillPodFails,
 		"drill: API restarts":   drillThroughRestart,
 		"drill: old CRD":        drillOldCRD,
 	} {

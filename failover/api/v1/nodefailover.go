@@ -240,6 +240,9 @@ type NodeFailoverStatus struct {
 	// FailedPlacements are zones and machine types that attempts have failed with.
 	// +optional
 	FailedPlacements []FailedPlacement `json:"failedPlacements,omitempty"`
+	// Probe is the pod that a drill starts on its temporary node.
+	// +optional
+	Probe *Probe `json:"probe,omitempty"`
 	// NextAttemptAt is before when no new attempt is made.
 	// +optional
 	NextAttemptAt *Instant `json:"nextAttemptAt,omitempty"`
@@ -330,6 +333,31 @@ type Handover struct {
 	// TimedOut: the rest has gone without replacements.
 	// +optional
 	TimedOut bool `json:"timedOut,omitempty"`
+}
+
+// Probe is the pod by which a drill finds out if games can start.
+type Probe struct {
+	Image string `json:"image"`
+	// RuntimeClassName is that of the fleet; empty: the node's own runtime.
+	// +optional
+	RuntimeClassName string `json:"runtimeClassName,omitempty"`
+	// RequestedAt is when the pod was decided; persisted before it is made.
+	// +optional
+	RequestedAt *Instant `json:"requestedAt,omitempty"`
+	// StartedAt is when its container was seen to run, or to have run.
+	// +optional
+	StartedAt *Instant `json:"startedAt,omitempty"`
+	// Waiting is why it has not started yet, as Kubernetes says it.
+	// +optional
+	Waiting string `json:"waiting,omitempty"`
+}
+
+// Runtime says with which RuntimeClass the pod runs.
+func (p *Probe) Runtime() string {
+	if p.RuntimeClassName == "" {
+		return "without a RuntimeClass"
+	}
+	return "with the RuntimeClass " + p.RuntimeClassName
 }
 
 // FailedPlacement is a zone and a machine type that attempts have failed with.

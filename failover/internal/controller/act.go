@@ -81,6 +81,10 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 		return r.deleteServer(ctx, s, a.Server)
 	case decide.HideServer, decide.ShowServer:
 		return r.patchServer(ctx, a)
+	case decide.CreateProbe:
+		return r.createProbe(ctx, s, a.Node)
+	case decide.DeleteProbe:
+		return acted, r.deleteProbe(ctx, f)
 	case decide.RemoveAnswers:
 		return acted, r.patchMeta(ctx, f, func() { // what an operator has said of an earlier outage
 			delete(f.Annotations, v1.FencedAnnotation)

@@ -80,6 +80,9 @@ type Options struct {
 	// ProviderID makes a Node's provider id of a VM's zone and name; nil leaves
 	// it to the node's initialisation.
 	ProviderID func(cloud.Ref) string
+	// Namespace is where a drill's probe pod is made. ProbeImage and
+	// ProbeRuntimeClass are what it runs; empty: as a game server on the drill's node.
+	Namespace, ProbeImage, ProbeRuntimeClass string
 	// FenceURL is the webhook of the fencing policy Webhook; FenceClient calls it.
 	FenceURL    string
 	FenceClient *http.Client

@@ -39,7 +39,7 @@ func (r *Reconciler) observe(ctx context.Context, f *v1.NodeFailover) (*decide.S
 			s.Record = nil
 		}
 	}
-	for _, see := range []func(context.Context, *decide.State) error{r.observeNode, r.observeWatched, r.observeSiblings, r.observeGone, r.observeTemp, r.observeServers, r.observeLost} {
+	for _, see := range []func(context.Context, *decide.State) error{r.observeNode, r.observeWatched, r.observeSiblings, r.observeGone, r.observeTemp, r.observeServers, r.observeLost, r.observeProbe} {
 		if err := see(ctx, s); err != nil {
 			return nil, err
 		}
@@ -259,6 +259,9 @@ func (r *Reconciler) observeLost(ctx context.Context, s *decide.State) error {
 		return err
 	}
 	s.Lost = sumUp(pods)
+	if spec.Drill {
+		s.Probe = r.probe(pods)
+	}
 	return nil
 }
 

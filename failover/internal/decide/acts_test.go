@@ -24,7 +24,7 @@ func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 		p := decide.Decide(&w.set, s, w.now)
 		if w.serial%8 == 0 { // it costs as much as the decision itself
 			again := decide.Decide(&w.set, s, w.now)
-			w.must(pure, len(again.Actions) == len(p.Actions), "the same decision comes out as %v and %v", p.Actions, again.Actions)
+			w.must(pure, fmt.Sprint(again.Actions) == fmt.Sprint(p.Actions), "the same decision comes out as %v and %v", p.Actions, again.Actions)
 		}
 		wake = p.Wake
 		if p.Status != nil {
@@ -37,7 +37,7 @@ func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 		for _, e := range p.Events {
 			w.say("%s: (%s) %s", f.Spec.OnpremNodeName, e.Reason, e.Message)
 		}
-		before := fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored)
+		before := fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored, s.ProbeErr)
 		for _, a := range p.Actions {
 			if done[a.String()] {
 				continue
@@ -61,7 +61,7 @@ func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 			s.PodsOnTemp = &n
 			continue
 		}
-		if before == fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored) {
+		if before == fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored, s.ProbeErr) {
 			break
 		}
 	}
@@ -180,6 +180,17 @@ func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool
 			w.changes++
 			sv.rv++
 		}
+	case decide.CreateProbe:
+		w.must(persistedFirst, f.Status.Probe != nil && f.Status.Probe.RequestedAt != nil, "a probe pod made before it was persisted")
+		if w.faults.probe == "refused" {
+			s.ProbeErr = "forbidden: RuntimeClass kata not found"
+		} else if w.probes[f.UID] == nil {
+			w.probes[f.UID] = &probe{node: a.Node, made: w.now}
+		}
+		w.changes++
+	case decide.DeleteProbe:
+		delete(w.probes, f.UID)
+		w.changes++
 	case decide.RemoveAnswers:
 		delete(f.Annotations, v1.FencedAnnotation)
 		delete(f.Annotations, v1.ProceedAnnotation)
@@ -358,6 +369,7 @@ func (w *harness) checkCompleted(f *v1.NodeFailover) {
 	if told := f.Status.Spent.ScaledValue(resource.Micro); !w.turned {
 		w.must(costTold, told+int64(f.Status.TotalAttempts) >= w.spent[f.UID], "completed: it says that its VMs have cost %d, they have cost %d", told, w.spent[f.UID])
 	}
+	w.must(inOrder, w.probes[f.UID] == nil, "completed, but its probe pod exists")
 	for _, m := range w.vms {
 		w.must(inOrder, m.owner != f.UID || m.foreign, "completed, but VM %s exists", m.spec.Name)
 	}

@@ -240,7 +240,7 @@ func (d *decision) others() bool {
 
 // complete ends the failover, once nothing of it is left on the node.
 func (d *decision) complete(reason, message string) {
-	if d.st.Taint != v1.TaintNone || d.revealing {
+	if d.st.Taint != v1.TaintNone || d.revealing || d.s.ProbePod.Exists {
 		d.poll()
 		return
 	}

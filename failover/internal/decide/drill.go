@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,10 @@ func (d *decision) drill() {
 		d.st.Recorded = &v1.RecordedNode{UID: n.UID, Labels: n.Labels}
 	}
 	reason, message := d.inTheWay()
+	if d.s.ProbePod.Exists && (d.st.Phase != v1.Active || d.deleting() || reason != "") {
+		d.do(Action{Kind: DeleteProbe})
+		d.poll()
+	}
 	switch {
 	case d.st.Phase == v1.Pending:
 		d.drillPending(reason, message)
@@ -45,6 +50,9 @@ func (d *decision) drillPending(reason, message string) {
 	}
 	if d.st.Lost == nil && d.s.Lost != nil {
 		d.st.Lost = d.s.Lost // what would be lost now: price and quota are those of a real failover
+	}
+	if d.st.Probe == nil {
+		d.st.Probe = d.s.Probe
 	}
 	d.plan() // of several VMs the first is rehearsed
 	if reason, message := d.overBudget(); reason != "" {
@@ -102,17 +110,57 @@ func (d *decision) rehearsed() {
 	t, _ := d.temp()
 	lacks := missing(Labels(d.set, d.f, d.st.Recorded), t.Labels)
 	switch {
-	case d.tempReady() && len(lacks) == 0 && len(d.st.VM.TokenIDs) == 0:
-		const fit = "the temporary node is Ready and has its labels, its token is deleted"
+	case d.s.ProbeErr != "":
+		d.fail("ProbeRefused", d.s.ProbeErr)
+	case d.s.ProbePod.Failed && d.st.Probe.StartedAt == nil:
+		d.fail("ProbeFailed", d.s.ProbePod.Waiting)
+	case d.tempReady() && len(lacks) == 0 && len(d.st.VM.TokenIDs) == 0 && d.probed():
+		fit := "the temporary node is Ready and has its labels, its token is deleted, " + d.probeResult()
 		d.verdict(metav1.ConditionTrue, "Passed", fit)
 		d.event(Normal, "Passed", fit)
 		d.leave("the drill is over")
 	case d.reached(d.after(d.st.VM.StartedAt.Time, d.set.JoinTimeout)):
+		if d.tempReady() && len(lacks) == 0 && len(d.st.VM.TokenIDs) == 0 {
+			d.fail("ProbeFailed", fmt.Sprintf("the probe pod has not started within %s: %s", d.set.JoinTimeout, cmp.Or(d.st.Probe.Waiting, "nothing is said of it")))
+			return
+		}
 		d.fail("NotFit", fmt.Sprintf("within %s: usable %v (%s), labels missing %v, tokens left %d", d.set.JoinTimeout, d.tempReady(), d.notReady(), lacks, len(d.st.VM.TokenIDs)))
 	default:
 		d.prepare()
 		d.poll()
 	}
+}
+
+// probed starts the probe pod, and reports whether it has started; that is so
+// from the beginning if there is to be none.
+func (d *decision) probed() bool {
+	p := d.st.Probe
+	switch {
+	case p == nil || p.StartedAt != nil:
+		return true
+	case d.s.ProbePod.Started:
+		p.StartedAt, p.Waiting = d.instant(), ""
+		d.event(Normal, "ProbeStarted", fmt.Sprintf("a pod of image %s has started on %s %s", p.Image, d.st.GCPVMName, p.Runtime()))
+		return true
+	}
+	if p.RequestedAt == nil {
+		p.RequestedAt = d.instant()
+	}
+	p.Waiting = d.s.ProbePod.Waiting
+	if !d.s.ProbePod.Exists {
+		d.do(Action{Kind: CreateProbe, Node: d.st.GCPVMName})
+	}
+	d.poll()
+	return false
+}
+
+// probeResult says in a verdict what the probe pod has shown.
+func (d *decision) probeResult() string {
+	p := d.st.Probe
+	if p == nil {
+		return "no pod was started there: no game server runs on the node, and --drill-probe-image names no image"
+	}
+	return fmt.Sprintf("a pod has started there %s", p.Runtime())
 }
 
 // drillMovesOn reports whether a drill goes on with the next zone or type. What it

@@ -94,6 +94,8 @@ var events = map[string]event{
 	"temporary node dies":     {2, tempReady(false)},
 	"temporary node is back":  {2, tempReady(true)},
 
+	"probe pods do not start": {2, probesFail},
+
 	// The controller.
 	"crash": {3, func(t *rapid.T, w *harness, _ string) bool {
 		w.crashIn = rapid.IntRange(1, 6).Draw(t, "in")
@@ -231,6 +233,11 @@ func fit(_ *rapid.T, w *harness, _ string) bool {
 	for _, t := range w.temps {
 		t.taints, t.noIP = nil, false
 	}
+	return true
+}
+
+func probesFail(t *rapid.T, w *harness, _ string) bool {
+	w.faults.probe = rapid.SampledFrom([]string{"waits", "fails", "refused"}).Draw(t, "how")
 	return true
 }
 

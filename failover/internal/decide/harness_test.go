@@ -52,6 +52,7 @@ type harness struct {
 	phases  []statediagram.Transition // that were persisted
 	checked map[invariant]int         // how often each was looked at
 	vmsMade int
+	probes  map[types.UID]*probe    // pods of drills
 	fenced  map[types.UID]time.Time // when the webhook has confirmed last, by failover
 	breach  []string
 	log     []string
@@ -74,8 +75,17 @@ type faults struct {
 	unusable   string // how VMs join from now on: tainted, no-address
 	noNetwork  string // a zone whose VMs do not join
 	fence      bool   // the webhook refuses
+	probe      string // what becomes of drills' pods: waits, fails, refused
 	writes     bool   // the API server refuses writes
 }
+
+// probe is the pod of a drill.
+type probe struct {
+	node string
+	made time.Time
+}
+
+const starts = 4 * time.Second // from a probe pod to its container
 
 type node struct {
 	name      string
@@ -149,7 +159,7 @@ func newHarness() *harness {
 		set: settings(), cpu: 500, batches: map[types.UID]batch{}, spent: map[types.UID]int64{}, now: t0, start: t0, apiHealthySince: t0,
 		nodes: map[string]*node{}, temps: map[string]*temp{}, servers: map[string]*server{},
 		vms: map[string]*machine{}, requests: map[string]string{}, tokens: map[string]time.Time{}, memory: map[string]bool{}, records: map[types.UID]*decide.Record{},
-		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{}, checked: map[invariant]int{}, fenced: map[types.UID]time.Time{},
+		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{}, checked: map[invariant]int{}, probes: map[types.UID]*probe{}, fenced: map[types.UID]time.Time{},
 	}
 }
 
@@ -258,6 +268,17 @@ func (w *harness) state(f *v1.NodeFailover) *decide.State {
 			} else {
 				lost.Sizes = append(lost.Sizes, size)
 			}
+		}
+	}
+	if lost.GameServers > 0 && f.Spec.Drill && f.Status.Lost == nil {
+		s.Probe = &v1.Probe{Image: "game", RuntimeClassName: "kata"}
+	}
+	if p := w.probes[f.UID]; p != nil {
+		t := w.temps[p.node]
+		runs := w.faults.probe == "" && t != nil && t.ready && w.now.Sub(p.made) >= starts
+		s.ProbePod = decide.ProbePod{Exists: true, Started: runs, Failed: w.faults.probe == "fails" && w.now.Sub(p.made) >= starts}
+		if !runs {
+			s.ProbePod.Waiting = "ContainerCreating: no runtime for kata is configured"
 		}
 	}
 	lost.CPU = v1.Milli(cpu)
@@ -375,8 +396,8 @@ func (w *harness) place(on, state string, cpu int64) string {
 // advance lets d pass, in steps of what the controller and the harness want.
 func (w *harness) advance(d time.Duration) {
 	end := w.now.Add(d)
-	w.changes++ // whatever the test has done before
-	for {
+	w.changes++             // whatever the test has done before
+	for len(w.breach) < 5 { // a world that is broken so often goes on for ever
 		w.evolve()
 		next := end
 		step := func(t time.Time) {

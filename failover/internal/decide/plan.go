@@ -49,6 +49,10 @@ const (
 	// HideServer takes the allocatable label away, ShowServer restores it.
 	HideServer Kind = "HideServer"
 	ShowServer Kind = "ShowServer"
+	// CreateProbe makes a drill's probe pod on Node, as the status says; a refusal
+	// comes back in State.ProbeErr.
+	CreateProbe Kind = "CreateProbe"
+	DeleteProbe Kind = "DeleteProbe"
 	// RemoveAnswers removes the annotations fenced and proceed.
 	RemoveAnswers Kind = "RemoveAnswers"
 	// CreateReplacement makes the failover ID, whose VM follows on this one's.

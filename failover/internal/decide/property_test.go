@@ -48,6 +48,9 @@ func (w *harness) leftovers() []string {
 	for name := range w.temps {
 		left = append(left, "Node "+name)
 	}
+	for uid := range w.probes {
+		left = append(left, fmt.Sprintf("probe pod of %s", uid))
+	}
 	for id := range w.tokens {
 		left = append(left, "token "+id)
 	}

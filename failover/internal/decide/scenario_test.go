@@ -317,6 +317,8 @@ func (w *harness) setCloud(what, value string) error {
 		w.faults.get = value != "no"
 	case "never-joins":
 		w.faults.neverJoins = value != "no"
+	case "probe": // probe waits, fails, refused: what becomes of a drill's pod
+		w.faults.probe = value
 	case "unusable": // VMs join tainted, with no-address, or well: no
 		w.faults.unusable = value
 	case "no-network": // VMs of that zone do not join
@@ -403,6 +405,9 @@ func (w *harness) show() {
 	}
 	if len(w.waiting) > 0 {
 		w.say("  game servers that pend: %d", len(w.waiting))
+	}
+	if len(w.probes) > 0 {
+		w.say("  probe pods: %d", len(w.probes))
 	}
 	w.say("  tokens: %d", len(w.tokens))
 }

@@ -83,6 +83,16 @@ type VM struct {
 	Err string
 }
 
+// ProbePod is the pod that a drill starts on its temporary node.
+type ProbePod struct {
+	Exists bool
+	// Started: its container runs, or has run.
+	Started bool
+	// Waiting is why it has not started, and Failed that it never will.
+	Waiting string
+	Failed  bool
+}
+
 // Server is a game server on one of the two nodes.
 type Server struct {
 	Namespace, Name string
@@ -164,11 +174,17 @@ type State struct {
 	// live list; nil if that was not asked for (Plan.LookAtPods).
 	PodsOnTemp *int
 
+	// Probe is what a drill's probe pod is to be, from the game servers that run on
+	// the node; nil if none does. ProbePod is the pod.
+	Probe    *v1.Probe
+	ProbePod ProbePod
+
 	// What this run's calls have brought.
 	Created       Result
 	CreateErr     string
 	Fenced        Result
 	FenceErr      string
+	ProbeErr      string // the API server refuses the probe pod
 	Restored      bool
 	TokensDeleted []string
 }

@@ -69,6 +69,15 @@ func (p *DrillProgress) Update(f *v1.NodeFailover, now time.Time) []string {
 	if st.ActiveAt != nil {
 		say("active", "its Node is Ready")
 	}
+	if p := st.Probe; p != nil && p.RequestedAt != nil {
+		say("probe", "a probe pod is made on it, %s", p.Runtime())
+		switch {
+		case p.StartedAt != nil:
+			say("probe started", "the probe pod has started")
+		case p.Waiting != "":
+			say("probe "+p.Waiting, "the probe pod waits: %s", p.Waiting)
+		}
+	}
 	if c := meta.FindStatusCondition(st.Conditions, v1.Rehearsed); c != nil {
 		if c.Status == metav1.ConditionTrue {
 			say("verdict", "found fit: %s; it is drained", c.Message)
@@ -113,13 +122,15 @@ func (p *DrillProgress) Table(w io.Writer) error {
 	fmt.Fprintf(tw, "VM asked for\t%.1f\t\n", p.asked.Seconds())
 	st := p.f.Status
 	before := p.started.Time
-	for _, step := range []struct {
+	type step struct {
 		name string
 		at   *v1.Instant
-	}{
-		{"VM created", p.vm.SeenAt}, {"joined", p.vm.JoinedAt}, {"Ready", st.ActiveAt},
-		{"drained", st.VMDeletionStartedAt}, {"VM gone", st.CompletedAt},
-	} {
+	}
+	steps := []step{{"VM created", p.vm.SeenAt}, {"joined", p.vm.JoinedAt}, {"Ready", st.ActiveAt}}
+	if st.Probe != nil {
+		steps = append(steps, step{"pod started", st.Probe.StartedAt})
+	}
+	for _, step := range append(steps, step{"drained", st.VMDeletionStartedAt}, step{"VM gone", st.CompletedAt}) {
 		if step.at == nil {
 			fmt.Fprintf(tw, "%s\t-\t\n", step.name)
 			continue
