@@ -69,7 +69,7 @@ func (h *harness) usages(node string) map[string]usage {
 		Pods []struct {
 			PodRef struct{ Name string }
 			Memory struct{ WorkingSetBytes int }
-			CPU    struct{ UsageCoreNanoSeconds time.Duration }
+			CPU    struct{ UsageCoreNanoSeconds int64 }
 		}
 	}
 	if err := json.Unmarshal([]byte(h.kubectl("get", "--raw", "/api/v1/nodes/"+node+"/proxy/stats/summary")), &summary); err != nil {
@@ -77,7 +77,7 @@ func (h *harness) usages(node string) map[string]usage {
 	}
 	pods := map[string]usage{}
 	for _, p := range summary.Pods {
-		pods[p.PodRef.Name] = usage{p.Memory.WorkingSetBytes, p.CPU.UsageCoreNanoSeconds}
+		pods[p.PodRef.Name] = usage{p.Memory.WorkingSetBytes, time.Duration(p.CPU.UsageCoreNanoSeconds)}
 	}
 	return pods
 }

@@ -374,13 +374,13 @@ func (d *dev) stop() {
 
 // answers reports whether a request is answered with 200 and a text.
 func answers(method, url, authorization, text string) error {
-	_, err := ask(method, url, authorization, nil, text)
+	_, err := askBriefly(method, url, authorization, nil, text)
 	return err
 }
 
 // lonePlayer reports whether a player who searches alone is soon in a match.
 func lonePlayer(issuer, frontend string) error {
-	body, err := ask(http.MethodPost, issuer+"/v1/player-tokens", "", map[string]string{"player": "alone"}, "")
+	body, err := askBriefly(http.MethodPost, issuer+"/v1/player-tokens", "", map[string]string{"player": "alone"}, "")
 	if err != nil {
 		return err
 	}
@@ -391,8 +391,8 @@ func lonePlayer(issuer, frontend string) error {
 	return answers(http.MethodGet, frontend+"/play/eu", "Bearer "+token.Token, `"matched"`)
 }
 
-// ask asks over HTTP, for as long as a player alone is let wait.
-func ask(method, url, authorization string, body any, text string) ([]byte, error) {
+// askBriefly asks over HTTP, for as long as a player alone is let wait.
+func askBriefly(method, url, authorization string, body any, text string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
 	defer cancel()
 	content, err := json.Marshal(body)
