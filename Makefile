@@ -36,7 +36,7 @@ help: ## Show this list.
 build: ## Build every service into bin/.
 	@mkdir -p $(BIN)
 	go build -o $(BIN)/torikumi ./local
-	go build -o $(BIN)/ ./frontend ./matchfunction ./evaluator ./director ./failover ./minimatch ./miniagones ./loadgen ./gameserver/cmd/gate ./gameserver/cmd/server
+	go build -o $(BIN)/ ./frontend ./frontend/cmd/beacon ./matchfunction ./evaluator ./director ./failover ./minimatch ./miniagones ./loadgen ./gameserver/cmd/gate ./gameserver/cmd/server
 
 .PHONY: demo
 demo: ## Play the whole path: PLAYERS (40), SEED (1), QUEUES (a file).

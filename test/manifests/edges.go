@@ -11,7 +11,7 @@ import (
 // the network policies are held to.
 var Edges = []Edge{
 	{"players", "frontend", 8080}, {"players", "frontend", 50600}, {"players", "frontend", 8443},
-	{"players", "devissuer", 8081},
+	{"players", "devissuer", 8081}, {"players", "beacon", 7800}, {"players", "beacon", 7801},
 	{"players", "games", 7777},
 	{"frontend", "director", 50520}, {"frontend", "matchfunction", 50502},
 	{"frontend", "devissuer", 8081}, {"frontend", "issuer", 443},
@@ -26,7 +26,7 @@ var Edges = []Edge{
 	{"apiserver", "miniagones", 8445}, {"miniagones", "apiserver", 6443},
 	{"games", "frontend", 8080}, {"games", "apiserver", 6443}, {"games", "director", 50521},
 	// Metrics.
-	{"prometheus", "frontend", 8082}, {"prometheus", "matchfunction", 51502}, {"prometheus", "evaluator", 51508},
+	{"prometheus", "frontend", 8082}, {"prometheus", "beacon", 7802}, {"prometheus", "matchfunction", 51502}, {"prometheus", "evaluator", 51508},
 	{"prometheus", "director", 51520}, {"prometheus", "minimatch", 51504}, {"prometheus", "failover", 51550}, {"prometheus", "miniagones", 8444},
 	{"prometheus", "games", 8086},
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"torikumi/test/manifests"
 )
@@ -177,7 +178,10 @@ func TestNetwork(t *testing.T) {
 			if s.Name != "overlays/dev" {
 				others = append(others, manifests.Agones()...)
 			}
-			whole := &manifests.Set{Name: s.Name, Objects: slices.Concat(s.Objects, games.Objects)}
+			whole := &manifests.Set{Name: s.Name, Objects: s.Objects}
+			if slices.ContainsFunc(s.Objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Namespace" && o.GetName() == "games" }) {
+				whole.Objects = slices.Concat(s.Objects, games.Objects)
+			}
 			n, err := whole.Network(others...)
 			if err != nil {
 				t.Fatal(err)

@@ -74,7 +74,7 @@ func (w Workload) checkContainer(c corev1.Container, complain func(string, ...an
 	checkImage(c.Image, complain)
 	w.checkSecurity(c, complain)
 	checkResources(c, complain)
-	if (w.Kind == "Deployment" || w.Kind == "StatefulSet") && (c.LivenessProbe == nil || c.ReadinessProbe == nil) {
+	if (w.Kind == "Deployment" || w.Kind == "StatefulSet" || w.Kind == "DaemonSet") && (c.LivenessProbe == nil || c.ReadinessProbe == nil) {
 		complain("must have a liveness and a readiness probe")
 	}
 	if w.Kind == "Fleet" && slices.ContainsFunc(w.Spec.InitContainers, func(i corev1.Container) bool { return i.Name == c.Name }) {

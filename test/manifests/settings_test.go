@@ -15,6 +15,7 @@ import (
 	"torikumi/director/director"
 	"torikumi/evaluator/evaluator"
 	"torikumi/failover/failover"
+	"torikumi/frontend/beacon"
 	"torikumi/frontend/frontend"
 	"torikumi/gameserver/gate"
 	"torikumi/gameserver/server"
@@ -35,6 +36,7 @@ type program struct {
 // programs by their images.
 var programs = map[string]program{
 	"frontend":      {"FRONTEND_", func() any { return new(frontend.Config) }},
+	"beacon":        {"BEACON_", func() any { return new(beacon.Config) }},
 	"matchfunction": {"MATCHFUNCTION_", func() any { return new(matchfunction.Config) }},
 	"evaluator":     {"EVALUATOR_", func() any { return new(evaluator.Config) }},
 	"director":      {"DIRECTOR_", func() any { return new(director.Config) }},

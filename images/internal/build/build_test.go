@@ -27,7 +27,7 @@ var stamp = build.Stamp{Tag: "v1.2.0", Revision: "0123456789abcdef-dirty", Time:
 func TestSelect(t *testing.T) {
 	for _, tt := range []struct{ names, want string }{
 		{"gate frontend gate", "gate frontend"},
-		{"", "frontend matchfunction evaluator director failover minimatch miniagones gate gameserver loadgen devissuer"},
+		{"", "frontend beacon matchfunction evaluator director failover minimatch miniagones gate gameserver loadgen devissuer"},
 	} {
 		programs, err := build.Select(strings.Fields(tt.names))
 		var got []string

@@ -26,6 +26,7 @@ const megabyte = 1_000_000
 func Programs() []Program {
 	return []Program{
 		{"frontend", "frontend", 15 * megabyte},
+		{"beacon", "frontend/cmd/beacon", 15 * megabyte},
 		{"matchfunction", "matchfunction", 15 * megabyte},
 		{"evaluator", "evaluator", 15 * megabyte},
 		{"director", "director", 25 * megabyte},
