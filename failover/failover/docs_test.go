@@ -113,3 +113,32 @@ func TestPermissionsAreDocumented(t *testing.T) {
 		t.Errorf("permissions in the code (-) and in the docs (+): %s", diff)
 	}
 }
+
+// An alert on a metric, a phase or a verdict that is not there never fires.
+func TestAlertsAreOfMetrics(t *testing.T) {
+	rules := read(t, "../../manifests/components/monitoring/prometheusrule.yaml")
+	code := read(t, "../internal/controller/metrics.go")
+	metrics := regexp.MustCompile(`torikumi_failover_([a-z_]+)`).FindAllStringSubmatch(rules, -1)
+	if len(metrics) == 0 {
+		t.Fatal("no metrics are found")
+	}
+	for _, m := range metrics {
+		if name := strings.TrimSuffix(m[1], "_count"); !strings.Contains(code, `Name: "`+name+`"`) {
+			t.Errorf("there is no metric %s", m[1])
+		}
+	}
+	known := slices.Concat(reasons(t, "../internal/decide"), []string{"Pending", "Creating", "Draining"})
+	for _, m := range regexp.MustCompile(`(?:phase|verdict)[!=]~?"([A-Za-z|]+)"`).FindAllStringSubmatch(rules, -1) {
+		for _, value := range strings.Split(m[1], "|") {
+			if !slices.Contains(known, value) {
+				t.Errorf("nothing is %s", value)
+			}
+		}
+	}
+	told := read(t, reference)
+	for _, m := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(rules, -1) {
+		if !strings.Contains(told, "`"+m[1]+"`") {
+			t.Errorf("%s has nothing of %s", reference, m[1])
+		}
+	}
+}

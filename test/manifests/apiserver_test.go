@@ -25,7 +25,7 @@ import (
 )
 
 // foreign are the kinds of other projects' CRDs, which are not here to be asked.
-var foreign = []string{"Certificate", "Issuer", "Gateway", "HTTPRoute", "GRPCRoute", "PodMonitor", "FleetAutoscaler", "Fleet"}
+var foreign = []string{"Certificate", "Issuer", "Gateway", "HTTPRoute", "GRPCRoute", "PodMonitor", "PrometheusRule", "FleetAutoscaler", "Fleet"}
 
 // apiServer is a real one, with the CRDs that manifests/ has.
 type apiServer struct {

@@ -10,6 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// Kind is that of a NodeFailover, in references to it.
+const Kind = "NodeFailover"
+
 // Finalizer is on each NodeFailover from its creation until its VM, Node and
 // tokens are proven gone.
 const Finalizer = "failover.operator.io/cleanup"

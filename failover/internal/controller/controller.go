@@ -161,6 +161,7 @@ func Register(mgr ctrl.Manager, o Options) error {
 	if err := NewReconciler(&o).Register(mgr); err != nil {
 		return fmt.Errorf("failover controller: %w", err)
 	}
+	o.Metrics.watchOpen(&o)
 	return mgr.Add(NewCollector(&o))
 }
 

@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"cmp"
+	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +29,7 @@ type Metrics struct {
 	cost        prometheus.Gauge
 	atRisk      prometheus.Gauge
 	drills      *prometheus.CounterVec
+	open        *openFailovers
 }
 
 // delays are buckets for what the controller adds to a failover, in seconds.
@@ -35,7 +39,13 @@ var delays = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30}
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	const ns = "torikumi_failover"
 	auto := promauto.With(reg)
+	open := &openFailovers{
+		count: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Name: "open_failovers", Help: "Failovers that are not over, by phase; drills do not count."}, []string{"phase"}),
+		age:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Name: "open_failover_age_seconds", Help: "Age of the oldest failover in a phase; 0 if there is none."}, []string{"phase"}),
+	}
+	reg.MustRegister(open)
 	return &Metrics{
+		open:        open,
 		transitions: auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "phases_entered_total", Help: "Failovers that have entered a phase."}, []string{"phase"}),
 		calls:       auto.NewHistogramVec(prometheus.HistogramOpts{Namespace: ns, Name: "cloud_call_seconds", Help: "Calls of the cloud.", Buckets: delays}, []string{"call"}),
 		failures:    auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "cloud_errors_total", Help: "Calls of the cloud that failed, by kind of error."}, []string{"call", "kind"}),
@@ -49,6 +59,57 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		atRisk:      auto.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "nodes_at_risk", Help: "Watched Nodes without a provider id in a cluster with a cloud-controller-manager, which deletes them when they are NotReady."}),
 		drills:      auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "drills_total", Help: "Drills that have ended, by the reason of their verdict; Passed is all well."}, []string{"verdict"}),
 	}
+}
+
+// openFailovers counts when it is asked, from the cache: a failover grows older without
+// a change. Until the cache is there it has nothing to say.
+type openFailovers struct {
+	count, age *prometheus.GaugeVec
+	list       atomic.Pointer[func() ([]v1.NodeFailover, time.Time, error)]
+}
+
+// Describe implements prometheus.Collector.
+func (o *openFailovers) Describe(to chan<- *prometheus.Desc) {
+	o.count.Describe(to)
+	o.age.Describe(to)
+}
+
+// Collect implements prometheus.Collector.
+func (o *openFailovers) Collect(to chan<- prometheus.Metric) {
+	list := o.list.Load()
+	if list == nil {
+		return
+	}
+	all, now, err := (*list)()
+	if err != nil {
+		return // the cache ends with the process
+	}
+	counts, ages := make(map[v1.Phase]int), make(map[v1.Phase]time.Duration)
+	for i := range all {
+		if f := &all[i]; !f.Spec.Drill {
+			phase := cmp.Or(f.Status.Phase, v1.Pending)
+			counts[phase]++
+			ages[phase] = max(ages[phase], now.Sub(f.CreationTimestamp.Time))
+		}
+	}
+	for _, phase := range []v1.Phase{v1.Pending, v1.Creating, v1.Active, v1.Recovering, v1.Draining} {
+		o.count.WithLabelValues(string(phase)).Set(float64(counts[phase]))
+		o.age.WithLabelValues(string(phase)).Set(ages[phase].Seconds())
+	}
+	o.count.Collect(to)
+	o.age.Collect(to)
+}
+
+// watchOpen lets the gauges of open failovers read from the cache.
+func (m *Metrics) watchOpen(o *Options) {
+	list := func() ([]v1.NodeFailover, time.Time, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+		defer cancel()
+		var all v1.NodeFailoverList
+		err := o.Client.List(ctx, &all, readOnly)
+		return all.Items, o.Clock.Now(), err
+	}
+	m.open.list.Store(&list)
 }
 
 // transition counts the phase that f has entered; a drill only when it ends.

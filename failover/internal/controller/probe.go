@@ -59,7 +59,7 @@ func (r *Reconciler) probePod(f *v1.NodeFailover, node string) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: r.opts.Namespace, Name: probeName(f.UID),
 			Labels:          map[string]string{"app.kubernetes.io/managed-by": "torikumi-failover"},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: v1.GroupVersion.String(), Kind: "NodeFailover", Name: f.Name, UID: f.UID}},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: v1.GroupVersion.String(), Kind: v1.Kind, Name: f.Name, UID: f.UID}},
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy:                corev1.RestartPolicyNever,

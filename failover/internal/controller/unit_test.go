@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -233,4 +234,51 @@ func TestCostPerHour(t *testing.T) {
 		}
 	}
 	t.Error("no such metric")
+}
+
+// TestOpenFailovers: the gauges count and age what is open, without drills.
+func TestOpenFailovers(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := NewMetrics(reg)
+	before, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range before {
+		if strings.Contains(f.GetName(), "open_failover") {
+			t.Errorf("before the cache is there: %v", f)
+		}
+	}
+	now := time.Now()
+	made := func(phase v1.Phase, age time.Duration, drill bool) v1.NodeFailover {
+		f := v1.NodeFailover{Spec: v1.NodeFailoverSpec{Drill: drill}, Status: v1.NodeFailoverStatus{Phase: phase}}
+		f.CreationTimestamp = metav1.NewTime(now.Add(-age))
+		return f
+	}
+	list := func() ([]v1.NodeFailover, time.Time, error) {
+		return []v1.NodeFailover{
+			made(v1.Active, time.Hour, false), made(v1.Active, 2*time.Hour, false), made("", time.Minute, false),
+			made(v1.Completed, 9*time.Hour, false), made(v1.Creating, 3*time.Hour, true),
+		}, now, nil
+	}
+	m.open.list.Store(&list)
+	all, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range all {
+		if name, ok := strings.CutPrefix(f.GetName(), "torikumi_failover_open_"); ok {
+			for _, g := range f.Metric {
+				got[name+" "+g.Label[0].GetValue()] = g.Gauge.GetValue()
+			}
+		}
+	}
+	want := map[string]float64{
+		"failovers Pending": 1, "failovers Creating": 0, "failovers Active": 2, "failovers Recovering": 0, "failovers Draining": 0,
+		"failover_age_seconds Pending": 60, "failover_age_seconds Creating": 0, "failover_age_seconds Active": 7200, "failover_age_seconds Recovering": 0, "failover_age_seconds Draining": 0,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
 }
