@@ -16,6 +16,7 @@ import (
 
 	"torikumi/miniagones/internal/conformance"
 	v1 "torikumi/miniagones/kubernetes/api/v1"
+	"torikumi/miniagones/kubernetes/kubetest"
 	"torikumi/pkg/rpc"
 )
 
@@ -49,7 +50,7 @@ func TestConformanceOfCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{TB: t, cluster: &cluster{config: config, admin: admin}, namespace: "games"}
+	h := &harness{TB: t, Cluster: &kubetest.Cluster{Config: config, Admin: admin}, namespace: "games"}
 	f := h.clusterFleet()
 	h.create(f)
 	t.Cleanup(func() {
