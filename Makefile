@@ -116,13 +116,17 @@ race: kubernetes ## Run all tests under the race detector.
 	go test -race -timeout 20m work
 
 .PHONY: e2e
-e2e: e2e-browser e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
+e2e: e2e-browser e2e-wasm e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
 
 .PHONY: e2e-browser
 e2e-browser: ## Of e2e: the client in TypeScript, and its pages in Chromium; needs no root.
 	@command -v npm >/dev/null || { echo "this machine lacks npm; on Debian: apt-get install --no-install-recommends nodejs npm"; exit 1; }
 	cd clients/typescript && npm ci --no-audit --no-fund && npm test
 	go test -tags e2e -count=1 -timeout 10m -v $(E2EFLAGS) ./test/browser
+
+.PHONY: e2e-wasm
+e2e-wasm: ## Of e2e: a rule as a module in C; needs clang and lld, and no root.
+	go test -tags e2e -count=1 -timeout 5m -v -run TestExampleInC ./matchfunction/internal/wasm
 
 .PHONY: e2e-machines
 e2e-machines: ## Of e2e: the node image of failover, images in containerd, the cluster itself.

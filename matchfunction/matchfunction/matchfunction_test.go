@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"torikumi/matchfunction/internal/wasm/wasmtest"
 	"torikumi/matchfunction/matchfunction"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
@@ -47,10 +50,13 @@ func TestConfig(t *testing.T) {
 }
 
 // start runs the service until the test ends.
-func start(t *testing.T, query string) service.Addrs {
+func start(t *testing.T, query string, change ...func(*matchfunction.Config)) service.Addrs {
 	t.Helper()
 	cfg := defaults()
 	cfg.GRPCListen, cfg.HTTPListen, cfg.Query = "127.0.0.1:0", "127.0.0.1:0", query
+	for _, f := range change {
+		f(cfg)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	addrs, ended := make(chan service.Addrs, 1), make(chan error, 1)
 	go func() { ended <- matchfunction.Run(ctx, cfg, func(a service.Addrs) { addrs <- a }) }()
@@ -99,8 +105,17 @@ func query(t *testing.T, addr string) (stop func()) {
 	}
 }
 
-// proposals calls the service as Open Match does.
+// proposals calls the service as Open Match does, for one against one.
 func proposals(t *testing.T, addr string) (int, error) {
+	t.Helper()
+	team := func(name string) *torikumiv1.TeamSpec {
+		return &torikumiv1.TeamSpec{Name: name, MinPlayers: 1, MaxPlayers: 1}
+	}
+	return proposalsBy(t, addr, &torikumiv1.ProfileDetails{Queue: "session",
+		Rules: &torikumiv1.ProfileDetails_Skill{Skill: &torikumiv1.SkillRules{Teams: []*torikumiv1.TeamSpec{team("red"), team("blue")}}}})
+}
+
+func proposalsBy(t *testing.T, addr string, details *torikumiv1.ProfileDetails) (int, error) {
 	t.Helper()
 	conn, err := rpc.Dial(addr)
 	if err != nil {
@@ -111,12 +126,8 @@ func proposals(t *testing.T, addr string) (int, error) {
 			t.Error(err)
 		}
 	}()
-	team := func(name string) *torikumiv1.TeamSpec {
-		return &torikumiv1.TeamSpec{Name: name, MinPlayers: 1, MaxPlayers: 1}
-	}
 	p := &openmatch.MatchProfile{Name: "session", Pools: []*openmatch.Pool{{Name: "all"}}}
-	if err := contract.Put(&p.Extensions, contract.ProfileExtension, &torikumiv1.ProfileDetails{Queue: "session",
-		Rules: &torikumiv1.ProfileDetails_Skill{Skill: &torikumiv1.SkillRules{Teams: []*torikumiv1.TeamSpec{team("red"), team("blue")}}}}); err != nil {
+	if err := contract.Put(&p.Extensions, contract.ProfileExtension, details); err != nil {
 		t.Fatal(err)
 	}
 	stream, err := openmatch.NewMatchFunctionClient(conn).Run(t.Context(), &openmatch.RunRequest{Profile: p})
@@ -179,6 +190,69 @@ func TestQueryServiceComesAndGoes(t *testing.T) {
 		}
 		stop()
 	}
+}
+
+// The service judges by the module that is in its folder, also when that changes
+// while it serves, and counts one that fails.
+func TestModules(t *testing.T) {
+	at := porttest.Hold(t).String()
+	defer query(t, at)()
+	dir := t.TempDir()
+	write := func(module []byte) {
+		t.Helper()
+		file := filepath.Join(dir, "own.wasm")
+		if err := os.WriteFile(file+".new", module, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(wasmtest.Refuse("never"))
+	a := start(t, at, func(c *matchfunction.Config) { c.RuleModules = dir })
+	poll(t, "ready", func() bool { return ready(t, a.HTTP) })
+	found := func(module string) (int, error) {
+		return proposalsBy(t, a.GRPC, &torikumiv1.ProfileDetails{Queue: "duel", Rules: &torikumiv1.ProfileDetails_RuleSet{RuleSet: `{"ruleLanguageVersion": "1.0",
+			"name": "duel", "teams": [{"name": "duel", "minPlayers": 2, "maxPlayers": 2}], "rules": [{"name": "own", "type": "custom", "rule": "` + module + `"}]}`}})
+	}
+	if n, err := found("own.wasm"); n != 0 || err != nil {
+		t.Errorf("%d proposals, %v", n, err)
+	}
+	if _, err := found("other.wasm"); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), `rules[0] (rule "own"): rule: the folder of modules (--rule-modules) has no "other.wasm"`) {
+		t.Errorf("a module that is not there: %v", err)
+	}
+	write(wasmtest.Allow())
+	poll(t, "the other module", func() bool { n, err := found("own.wasm"); return n == 1 && err == nil })
+	write([]byte("no module"))
+	poll(t, "the wrong file", func() bool {
+		return strings.Contains(metrics(t, a.HTTP), "torikumi_matchfunction_modules_last_reload_successful 0\n")
+	})
+	if n, err := found("own.wasm"); n != 1 || err != nil {
+		t.Errorf("with a wrong file: %d proposals, %v", n, err)
+	}
+	write(wasmtest.Judge("", wasmtest.Unreachable))
+	poll(t, "the one that fails", func() bool { n, err := found("own.wasm"); return n == 0 && err == nil })
+	text := metrics(t, a.HTTP)
+	for _, want := range []string{`torikumi_matchfunction_failed_rules_total{queue="duel",rule="own"} `, `torikumi_matchfunction_module_info{digest="`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+func metrics(t *testing.T, addr string) string {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func TestAddressInUse(t *testing.T) {

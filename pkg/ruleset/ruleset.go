@@ -295,7 +295,7 @@ const (
 // Compound: its statement holds. The rules it names demand nothing by
 // themselves.
 //
-// Expression: the CEL expression is true. Custom: the Go rule of that name
+// Expression: the CEL expression is true. Custom: the Go rule or module of that name
 // says yes.
 //
 // TeamDifference: the teams' aggregates (TeamAggregate over the players) of

@@ -32,12 +32,12 @@ func inGo(t testing.TB) []byte {
 	return built(t, cmd, out)
 }
 
-// inC builds the example in C; lacks is called where that can't be.
-func inC(t testing.TB, lacks func(...any)) []byte {
+// inC builds the example in C.
+func inC(t testing.TB) []byte {
 	t.Helper()
 	for _, name := range []string{"clang", "wasm-ld"} {
 		if _, err := exec.LookPath(name); err != nil {
-			lacks("this machine lacks " + name + "; on Debian: apt-get install --no-install-recommends clang lld")
+			lacks(t, "this machine lacks "+name+"; on Debian: apt-get install --no-install-recommends clang lld")
 		}
 	}
 	out := filepath.Join(t.TempDir(), "rematch.wasm")
@@ -132,7 +132,7 @@ func testRematch(t *testing.T, text []byte) {
 
 func TestExampleInGo(t *testing.T) { testRematch(t, inGo(t)) }
 
-func TestExampleInC(t *testing.T) { testRematch(t, inC(t, t.Skip)) }
+func TestExampleInC(t *testing.T) { testRematch(t, inC(t)) }
 
 // BenchmarkRule has the same rule in each of the ways to write one.
 func BenchmarkRule(b *testing.B) {
@@ -156,7 +156,7 @@ func BenchmarkRule(b *testing.B) {
 	}{
 		{"Go", func(b *testing.B) func(*rule.Match) (bool, error) { return allows(b, native{}) }},
 		{"CEL", expressed},
-		{"wasm-C", func(b *testing.B) func(*rule.Match) (bool, error) { return allows(b, ruleOf(b, inC(b, b.Skip), nil)) }},
+		{"wasm-C", func(b *testing.B) func(*rule.Match) (bool, error) { return allows(b, ruleOf(b, inC(b), nil)) }},
 		{"wasm-Go", func(b *testing.B) func(*rule.Match) (bool, error) { return allows(b, ruleOf(b, inGo(b), nil)) }},
 		{"wasm-empty", func(b *testing.B) func(*rule.Match) (bool, error) { return allows(b, ruleOf(b, allowing, nil)) }},
 	} {
@@ -204,6 +204,6 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-var modules = map[string]func(testing.TB) []byte{"C": func(b testing.TB) []byte { return inC(b, b.Skip) }, "Go": inGo}
+var modules = map[string]func(testing.TB) []byte{"C": inC, "Go": inGo}
 
 var allowing = wasmtest.Allow()
