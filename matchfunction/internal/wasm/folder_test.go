@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/tetratelabs/wazero/api"
 
 	"torikumi/matchfunction/internal/wasm/wasmtest"
 	"torikumi/pkg/eventually"
@@ -237,15 +238,17 @@ func TestFolderRun(t *testing.T) {
 
 // A module that nothing refers to any more gives its memory back.
 func TestModuleIsFreed(t *testing.T) {
-	m := compile(t, wasmtest.Allow())
-	if _, err := m.Factory(nil); err != nil {
-		t.Fatal(err)
-	}
-	instance := m.idle.list[0].module
-	if instance.IsClosed() {
-		t.Fatal("it is closed")
-	}
-	m = nil
+	instance := func() api.Module {
+		m := compile(t, wasmtest.Allow())
+		if _, err := m.Factory(nil); err != nil {
+			t.Fatal(err)
+		}
+		defer runtime.KeepAlive(m)
+		if m.idle.list[0].module.IsClosed() {
+			t.Fatal("it is closed while it is in use")
+		}
+		return m.idle.list[0].module
+	}()
 	deadline := time.Now().Add(time.Minute)
 	for !instance.IsClosed() && time.Now().Before(deadline) {
 		runtime.GC()

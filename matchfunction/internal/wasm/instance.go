@@ -40,10 +40,13 @@ func (m *Module) start(parameters string) (*instance, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	in := &instance{parameters: parameters, said: new(head)}
-	// The wall clock stands still; that which runtimes measure by goes on with
-	// each look at it, and a sleep is over at once.
+	// The wall clock stands still. That which runtimes measure by goes on with each
+	// look at it, and with each sleep, which is over at once.
+	now := int64(0)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithRandSource(zeros{}).
-		WithWalltime(func() (int64, int32) { return 0, 0 }, sys.ClockResolution(time.Microsecond)).WithStderr(in.said)
+		WithWalltime(func() (int64, int32) { return 0, 0 }, sys.ClockResolution(time.Microsecond)).WithStderr(in.said).
+		WithNanotime(func() int64 { now += int64(time.Microsecond); return now }, sys.ClockResolution(time.Microsecond)).
+		WithNanosleep(func(ns int64) { now += ns })
 	var err error
 	if in.module, err = m.runtime.InstantiateModule(ctx, m.compiled, config); err != nil {
 		return nil, in.wrong("start", startTimeout, err)

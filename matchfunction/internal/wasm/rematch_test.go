@@ -20,14 +20,16 @@ import (
 const examples = "../../../docs/examples/wasm"
 
 // inGo builds the example in Go.
-func inGo(t testing.TB) []byte {
+func inGo(t testing.TB) []byte { t.Helper(); return buildGo(t, filepath.Join(examples, "go")) }
+
+func buildGo(t testing.TB, dir string) []byte {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds a module in Go")
 	}
 	out := filepath.Join(t.TempDir(), "rematch.wasm")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-o", out, ".")
-	cmd.Dir = filepath.Join(examples, "go")
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWORK=off", "GOFLAGS=-mod=readonly")
 	return built(t, cmd, out)
 }
@@ -108,6 +110,7 @@ func lately(players, pairs int) *rule.Match {
 
 func testRematch(t *testing.T, text []byte) {
 	t.Helper()
+	module := compile(t, text)
 	for _, parameters := range []string{"", "0", "2", "12"} {
 		most := 0
 		if parameters != "" {
@@ -115,7 +118,10 @@ func testRematch(t *testing.T, text []byte) {
 				t.Fatal(err)
 			}
 		}
-		r := ruleOf(t, text, json.RawMessage(parameters))
+		r, err := module.Factory(json.RawMessage(parameters))
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, players := range []int{2, 10, 200} {
 			for pairs := range min(players, 16) {
 				m := lately(players, pairs)
@@ -125,7 +131,7 @@ func testRematch(t *testing.T, text []byte) {
 			}
 		}
 	}
-	if _, err := compile(t, text).Factory(json.RawMessage(`"x"`)); err == nil || !strings.HasPrefix(err.Error(), "must be a whole number") {
+	if _, err := module.Factory(json.RawMessage(`"x"`)); err == nil || !strings.HasPrefix(err.Error(), "must be a whole number") {
 		t.Errorf("wrong parameters: %v", err)
 	}
 }

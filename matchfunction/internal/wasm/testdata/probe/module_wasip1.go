@@ -1,0 +1,5 @@
+package main
+
+import "torikumi/matchfunction/rule/module"
+
+func init() { module.Serve(newProbe) }
