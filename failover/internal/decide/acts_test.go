@@ -22,7 +22,7 @@ func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 	done := map[string]bool{}
 	for range 6 {
 		p := decide.Decide(&w.set, s, w.now)
-		if w.serial%8 == 0 { // it costs as much as the decision itself
+		if w.serial%32 == 0 { // it costs as much as the decision itself
 			again := decide.Decide(&w.set, s, w.now)
 			w.must(pure, fmt.Sprint(again.Actions) == fmt.Sprint(p.Actions), "the same decision comes out as %v and %v", p.Actions, again.Actions)
 		}
@@ -94,6 +94,9 @@ func (w *harness) persist(f *v1.NodeFailover, old, status v1.NodeFailoverStatus)
 		w.must(inTable, decide.Follows(old.Phase, status.Phase), "%q is followed by %q, which the table of phases does not have", old.Phase, status.Phase)
 	}
 	w.changes++
+	if old.DrainStartedAt != nil && status.DrainStartedAt == nil {
+		w.drained[f.UID] = drained{from: old.DrainStartedAt.Time, until: w.now}
+	}
 	f.Status = *status.DeepCopy()
 	if status.Phase == v1.Completed {
 		w.checkCompleted(f)
@@ -260,6 +263,19 @@ func (w *harness) create(f *v1.NodeFailover, s *decide.State) {
 	}
 }
 
+// drained is a drain that a decision has ended, in which it may still have ended
+// games.
+type drained struct{ from, until time.Time }
+
+// waitOver reports whether games on the temporary node have had their time.
+func (w *harness) waitOver(f *v1.NodeFailover) bool {
+	if from := f.Status.DrainStartedAt; from != nil {
+		return !w.now.Before(from.Add(w.set.MaxWait))
+	}
+	d, ok := w.drained[f.UID]
+	return ok && d.until.Equal(w.now) && !w.now.Before(d.from.Add(w.set.MaxWait))
+}
+
 func (w *harness) deleteVM(f *v1.NodeFailover) {
 	m := w.vms[f.Status.VM.Zone+"/"+f.Status.GCPVMName]
 	if m == nil {
@@ -268,7 +284,7 @@ func (w *harness) deleteVM(f *v1.NodeFailover) {
 	if !w.must(foreignStays, !m.foreign && m.owner == f.UID, "a foreign VM is deleted") {
 		return
 	}
-	over := f.Status.DrainStartedAt != nil && !w.now.Before(f.Status.DrainStartedAt.Add(w.set.MaxWait))
+	over := w.waitOver(f)
 	lost := f.Status.VM.GaveUp != "" || m.state == cloud.Stopped
 	for _, sv := range w.servers {
 		if sv.Node == m.spec.Name && sv.InUse() {
@@ -310,7 +326,7 @@ func (w *harness) deleteServer(f *v1.NodeFailover, seen decide.Server) {
 		w.say("%s: refused, %s has changed", f.Spec.OnpremNodeName, seen.Name)
 		return
 	}
-	over := f.Status.DrainStartedAt != nil && !w.now.Before(f.Status.DrainStartedAt.Add(w.set.MaxWait))
+	over := w.waitOver(f)
 	w.must(gamesGoOn, !sv.InUse() || over && sv.Node != f.Spec.OnpremNodeName, "%s is deleted while it is %s", seen.Name, sv.State)
 	if n := w.nodes[sv.Node]; n != nil {
 		w.must(wellKeeps, n.health != decide.Ready, "%s is deleted from %s, which is Ready", seen.Name, sv.Node)

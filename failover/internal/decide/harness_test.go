@@ -52,6 +52,7 @@ type harness struct {
 	phases  []statediagram.Transition // that were persisted
 	checked map[invariant]int         // how often each was looked at
 	vmsMade int
+	drained map[types.UID]drained
 	probes  map[types.UID]*probe    // pods of drills
 	fenced  map[types.UID]time.Time // when the webhook has confirmed last, by failover
 	breach  []string
@@ -159,7 +160,7 @@ func newHarness() *harness {
 		set: settings(), cpu: 500, batches: map[types.UID]batch{}, spent: map[types.UID]int64{}, now: t0, start: t0, apiHealthySince: t0,
 		nodes: map[string]*node{}, temps: map[string]*temp{}, servers: map[string]*server{},
 		vms: map[string]*machine{}, requests: map[string]string{}, tokens: map[string]time.Time{}, memory: map[string]bool{}, records: map[types.UID]*decide.Record{},
-		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{}, checked: map[invariant]int{}, probes: map[types.UID]*probe{}, fenced: map[types.UID]time.Time{},
+		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{}, checked: map[invariant]int{}, probes: map[types.UID]*probe{}, drained: map[types.UID]drained{}, fenced: map[types.UID]time.Time{},
 	}
 }
 
