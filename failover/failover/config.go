@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/leaderelection"
@@ -45,6 +46,7 @@ type Config struct {
 	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" required:"temporary Nodes are recognised by them" help:"Labels of temporary Nodes, key=value, comma-separated."`
 	CopyLabels    []string `flag:"copy-labels" default:"hardware" help:"Keys of labels that temporary Nodes get from the Node that they stand in for."`
 	Tolerated     []string `flag:"tolerated-taints" help:"Keys of taints that temporary Nodes may have because game servers tolerate them, comma-separated. With any other taint that keeps pods away, a temporary node is not taken for Ready."`
+	TempTaints    []string `flag:"temp-taints" help:"Taints that temporary Nodes register with, key=value:Effect, comma-separated, so that only what tolerates them comes there: game servers have to. They count as --tolerated-taints."`
 	Fencing       string   `flag:"fencing" default:"None" rule:"None, Manual or Webhook" help:"How it is made sure that a node is off before its pods are deleted: None, Manual (annotation) or Webhook."`
 	FencingURL    string   `flag:"fencing-url" help:"Webhook that is asked to turn a node off, see docs/failover-reference.md; any 2xx answer confirms that it is."`
 	InitNodes     bool     `flag:"init-nodes" default:"false" help:"Initialise temporary Nodes (addresses, provider id), because no cloud-controller-manager does."`
@@ -167,6 +169,9 @@ func (c *Config) checkNodes() error {
 			errs = append(errs, config.Invalid("tolerated-taints", "must be keys of taints", k))
 		}
 	}
+	if _, err := c.tempTaints(); err != nil {
+		errs = append(errs, err)
+	}
 	switch decide.Fencing(c.Fencing) {
 	case decide.FenceNone, decide.FenceManual:
 		if c.FencingURL != "" {
@@ -226,6 +231,25 @@ func pairs(flag string, all []string) (map[string]string, error) {
 	return m, errors.Join(errs...)
 }
 
+// tempTaints are the keys of --temp-taints.
+func (c *Config) tempTaints() (keys []string, err error) {
+	var errs []error
+	for _, text := range c.TempTaints {
+		label, effect, _ := strings.Cut(text, ":")
+		key, value, ok := strings.Cut(label, "=")
+		effects := []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}
+		switch {
+		case !ok || len(validation.IsQualifiedName(key)) > 0 || len(validation.IsValidLabelValue(value)) > 0 || !slices.Contains(effects, corev1.TaintEffect(effect)):
+			errs = append(errs, config.Invalid("temp-taints", "must be key=value:Effect with NoSchedule, PreferNoSchedule or NoExecute", text))
+		case decide.WellKnown(key):
+			errs = append(errs, config.Invalid("temp-taints", "must not be taints of kubernetes.io and k8s.io: they are set by Kubernetes itself", text))
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys, errors.Join(errs...)
+}
+
 // machineTypes reads --machines.
 func (c *Config) machineTypes() ([]decide.MachineType, error) {
 	var all []decide.MachineType
@@ -273,6 +297,10 @@ func (c *Config) settings() (*decide.Settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	taints, err := c.tempTaints()
+	if err != nil {
+		return nil, err
+	}
 	p, err := findProvider(c.Provider)
 	if err != nil {
 		return nil, err
@@ -282,7 +310,7 @@ func (c *Config) settings() (*decide.Settings, error) {
 		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(math.Round(c.MaxHourlyCost * 1000)),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,
-		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), ToleratedTaints: c.Tolerated, NeedExternalIP: c.Provider == "gce" && c.ExternalIP, InitNodes: c.InitNodes,
+		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), ToleratedTaints: slices.Concat(c.Tolerated, taints), NeedExternalIP: c.Provider == "gce" && c.ExternalIP, InitNodes: c.InitNodes,
 		NamePrefix: c.NamePrefix, Zones: p.zones(c), MachineTypes: types, MaxServers: int32(min(c.MaxServers, math.MaxInt32)), TempLabels: temp, CopyLabels: c.CopyLabels,
 	}, nil
 }

@@ -462,6 +462,7 @@ func TestDrillStartsAPod(t *testing.T) {
 	r.onprem("worker-5")
 	r.runtimeClass("drill-kata")
 	r.gamePod("worker-5", "fleet", "drill-kata")
+	r.cfg.TempTaints = []string{"studio/game=only:NoSchedule"}
 	r.controller(r.kube)
 
 	var out output
@@ -486,8 +487,13 @@ func TestDrillStartsAPod(t *testing.T) {
 	if len(on) != 1 || on[0] != f.Status.GCPVMName || pod.OwnerReferences[0].UID != f.UID {
 		t.Errorf("it goes to %v, and belongs to %v", on, pod.OwnerReferences)
 	}
-	if !slices.ContainsFunc(pod.Spec.Tolerations, func(t corev1.Toleration) bool { return t.Key == controller.DrillTaint }) {
-		t.Errorf("the drill's taint keeps it away: %v", pod.Spec.Tolerations)
+	for _, key := range []string{controller.DrillTaint, "studio/game"} {
+		if !slices.ContainsFunc(r.node(f.Status.GCPVMName).Spec.Taints, func(t corev1.Taint) bool { return t.Key == key }) {
+			t.Errorf("the temporary node has not the taint %s", key)
+		}
+		if !slices.ContainsFunc(pod.Spec.Tolerations, func(t corev1.Toleration) bool { return t.Key == key }) {
+			t.Errorf("the taint %s keeps it away: %v", key, pod.Spec.Tolerations)
+		}
 	}
 	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "no node has the label of the RuntimeClass"}}
 	if err := r.admin.Status().Update(t.Context(), &pod); err != nil {

@@ -206,7 +206,7 @@ func options(cfg *Config) (controller.Options, error) {
 			Image: cfg.Image, DiskType: cfg.DiskType, Network: cfg.Network, Subnetwork: cfg.Subnetwork,
 			DiskGB: cfg.DiskGB, Tags: cfg.Tags, Labels: labels,
 		},
-		Join:       join.Params{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, KubeletArgs: cfg.KubeletArgs, RequireKata: cfg.RequireKata},
+		Join:       join.Params{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, KubeletArgs: cfg.KubeletArgs, RequireKata: cfg.RequireKata, Taints: cfg.TempTaints},
 		ProviderID: p.providerID(cfg),
 		Namespace:  cfg.Namespace, ProbeImage: cfg.ProbeImage, ProbeRuntimeClass: cfg.ProbeRuntime,
 	}

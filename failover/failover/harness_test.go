@@ -295,7 +295,7 @@ var (
 	scriptHash     = regexp.MustCompile(`- "(sha256:[^"]+)"`)
 	scriptEndpoint = regexp.MustCompile(`apiServerEndpoint: "([^"]+)"`)
 	scriptProvider = regexp.MustCompile(`--provider-id="'([^']+)'`)
-	scriptTaints   = regexp.MustCompile(`--register-with-taints="'([^'=]+)=([^':]+):([^']+)'`)
+	scriptTaints   = regexp.MustCompile(`--register-with-taints="'([^']+)'`)
 	scriptLabels   = regexp.MustCompile(`--node-labels="'([^']+)'`)
 )
 
@@ -328,8 +328,11 @@ func joining(script, name string) controlplane.Joining {
 		}
 	}
 	var taints []corev1.Taint
-	if m := scriptTaints.FindStringSubmatch(script); m != nil {
-		taints = []corev1.Taint{{Key: m[1], Value: m[2], Effect: corev1.TaintEffect(m[3])}}
+	for taint := range strings.SplitSeq(find(scriptTaints), ",") {
+		if label, effect, ok := strings.Cut(taint, ":"); ok {
+			key, value, _ := strings.Cut(label, "=")
+			taints = append(taints, corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)})
+		}
 	}
 	return controlplane.Joining{
 		Taints: taints,

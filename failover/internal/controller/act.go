@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -161,7 +162,7 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 		p.ProviderID = r.opts.ProviderID(ref(f))
 	}
 	if f.Spec.Drill {
-		p.Taints = []string{DrillTaint + "=true:NoSchedule"}
+		p.Taints = append(slices.Clone(p.Taints), DrillTaint+"=true:NoSchedule")
 	}
 	script, err := join.Script(p)
 	if err != nil {

@@ -22,6 +22,9 @@ type Config struct {
 	Zones                []string      `flag:"gce-zones" help:"Zones that VMs may stand in, comma-separated, the preferred one first. A zone must stay listed until its last VM is gone."`
 	ExternalIP           bool          `flag:"gce-external-ip" default:"true" help:"Give each VM an ephemeral external address, which players connect to."`
 	NestedVirtualization bool          `flag:"gce-nested-virtualization" default:"true" help:"Let VMs run virtual VMs of their own, as Kata Containers does."`
+	Spot                 bool          `flag:"gce-spot" default:"false" help:"Make spot VMs: cheaper, and Compute Engine may end them at any time, with the games on them. The next VM is then made as for any that is lost."`
+	ShieldedVM           bool          `flag:"gce-shielded-vm" default:"false" help:"Turn on Secure Boot, vTPM and integrity monitoring. The image has to be one for UEFI, and its kernel modules signed."`
+	MinCPUPlatform       string        `flag:"gce-min-cpu-platform" help:"Oldest CPU platform that VMs may run on, such as Intel Ice Lake; none: any that the zone has."`
 	ServiceAccount       string        `flag:"gce-service-account" help:"Service account of the VMs (e-mail address). Without one they have no access to Google Cloud, which is enough to join a cluster."`
 	HourlyCosts          []string      `flag:"gce-hourly-costs" help:"Prices of an hour for the metric cost_per_hour, instead of those in --machines: type=price, comma-separated, as in n2-standard-4=0.24. Budgets go by --machines."`
 	Timeout              time.Duration `flag:"gce-timeout" default:"30s" help:"Longest time for one call of the provider, all of its requests together. The controller itself waits 30s at most, except for lists."`
@@ -31,7 +34,9 @@ type Config struct {
 var (
 	projectID = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
 	zoneName  = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+-[a-z]$`)
-	resource  = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	// cloud.google.com/compute/docs/instances/specify-min-cpu-platform
+	cpuPlatform = regexp.MustCompile(`^(Intel|AMD|Ampere|Google) [A-Z][A-Za-z0-9 ]*$`)
+	resource    = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
 )
 
 // Check joins everything that is wrong, by the names of the settings.
@@ -59,6 +64,9 @@ func (c *Config) Check() error {
 	}
 	if c.ServiceAccount != "" && !strings.Contains(c.ServiceAccount, "@") {
 		wrong("gce-service-account", "must be an e-mail address", c.ServiceAccount)
+	}
+	if c.MinCPUPlatform != "" && !cpuPlatform.MatchString(c.MinCPUPlatform) {
+		wrong("gce-min-cpu-platform", `must be a platform as Compute Engine names it, such as "Intel Ice Lake"`, c.MinCPUPlatform)
 	}
 	if c.Timeout <= 0 {
 		wrong("gce-timeout", "must be above 0", c.Timeout)

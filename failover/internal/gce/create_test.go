@@ -81,8 +81,37 @@ func TestMachineByDefault(t *testing.T) {
 	if m.GetMachineType() != "zones/europe-west3-a/machineTypes/n2-standard-4" || p.GetDiskSizeGb() != 40 ||
 		p.GetDiskType() != "zones/europe-west3-a/diskTypes/pd-ssd" || p.GetSourceImage() != "projects/studio-games/global/images/family/node" ||
 		m.GetNetworkInterfaces()[0].GetNetwork() != "global/networks/default" || len(m.GetNetworkInterfaces()[0].GetAccessConfigs()) != 0 ||
-		m.GetAdvancedMachineFeatures() != nil || m.GetScheduling() != nil || m.GetServiceAccounts() != nil {
+		m.GetAdvancedMachineFeatures() != nil || m.GetScheduling() != nil || m.ShieldedInstanceConfig != nil || m.MinCpuPlatform != nil || m.GetServiceAccounts() != nil {
 		t.Errorf("got %v", m)
+	}
+}
+
+// TestKindsOfMachines: spot, shielded and of a least CPU platform, with a longest life
+// and without.
+func TestKindsOfMachines(t *testing.T) {
+	for _, life := range []time.Duration{0, time.Hour} {
+		r := newHarness(t, fake.Options{}, func(c *gce.Config) {
+			c.Spot, c.ShieldedVM, c.MinCPUPlatform = true, true, "Intel Ice Lake"
+		})
+		s := r.spec()
+		s.MaxLifetime = life
+		r.is(r.Create(r.ctx(), s), nil, "create")
+		var m *computepb.Instance
+		for _, c := range r.fake.Calls() {
+			if c.Name == fake.Insert {
+				m = c.Instance
+			}
+		}
+		at, shield := m.GetScheduling(), m.GetShieldedInstanceConfig()
+		if at.GetProvisioningModel() != "SPOT" || at.AutomaticRestart == nil || at.GetAutomaticRestart() || at.GetOnHostMaintenance() != "TERMINATE" || at.GetInstanceTerminationAction() != "DELETE" {
+			t.Errorf("life %s: scheduling %v", life, at)
+		}
+		if got := at.GetMaxRunDuration().GetSeconds(); got != int64(life.Seconds()) {
+			t.Errorf("life %s: ends after %d s", life, got)
+		}
+		if !shield.GetEnableSecureBoot() || !shield.GetEnableVtpm() || !shield.GetEnableIntegrityMonitoring() || m.GetMinCpuPlatform() != "Intel Ice Lake" {
+			t.Errorf("life %s: %v, %s", life, shield, m.GetMinCpuPlatform())
+		}
 	}
 }
 

@@ -190,6 +190,22 @@ func (p *Provider) computeInstance(s cloud.Spec) *computepb.Instance {
 			InstanceTerminationAction: proto.String("DELETE"),
 		}
 	}
+	if p.cfg.Spot {
+		if m.Scheduling == nil {
+			m.Scheduling = &computepb.Scheduling{InstanceTerminationAction: proto.String("DELETE")}
+		}
+		m.Scheduling.ProvisioningModel = proto.String("SPOT")
+		m.Scheduling.AutomaticRestart = proto.Bool(false)
+		m.Scheduling.OnHostMaintenance = proto.String("TERMINATE")
+	}
+	if p.cfg.ShieldedVM {
+		m.ShieldedInstanceConfig = &computepb.ShieldedInstanceConfig{
+			EnableSecureBoot: proto.Bool(true), EnableVtpm: proto.Bool(true), EnableIntegrityMonitoring: proto.Bool(true),
+		}
+	}
+	if p.cfg.MinCPUPlatform != "" {
+		m.MinCpuPlatform = proto.String(p.cfg.MinCPUPlatform)
+	}
 	if p.cfg.ServiceAccount != "" {
 		m.ServiceAccounts = []*computepb.ServiceAccount{{
 			Email:  proto.String(p.cfg.ServiceAccount),
