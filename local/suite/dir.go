@@ -31,6 +31,35 @@ func openDir() (dir string, release func() error, err error) {
 	}, nil
 }
 
+// allocatorFile tells others of this machine's user where to attach game servers.
+const allocatorFile = "allocator"
+
+func writeAllocator(dir, addr string) error {
+	if err := os.WriteFile(filepath.Join(dir, allocatorFile), []byte(addr), 0o600); err != nil {
+		return fmt.Errorf("write the allocator's address: %w", err)
+	}
+	return nil
+}
+
+// Allocators returns the addresses of the allocators of all suites of this user that run,
+// where the system has locks that tell.
+func Allocators() []string {
+	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), dirPattern+"*"))
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, dir := range dirs {
+		if !inUse(dir) {
+			continue
+		}
+		if addr, err := os.ReadFile(filepath.Join(dir, allocatorFile)); err == nil {
+			all = append(all, string(addr))
+		}
+	}
+	return all
+}
+
 // removeAbandoned removes the directories whose suites are gone. What cannot be removed,
 // somebody else may have.
 func removeAbandoned(in string) {

@@ -9,3 +9,6 @@ import "os"
 func lockDir(string) (*os.File, error) { return nil, nil }
 
 func abandoned(string) bool { return false }
+
+// inUse does not know: callers have to name the suite that they mean.
+func inUse(string) bool { return false }

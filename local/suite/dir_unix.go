@@ -28,17 +28,29 @@ func lockDir(dir string) (*os.File, error) {
 
 // abandoned reports whether a directory is ours and has a mark that nobody holds.
 func abandoned(dir string) bool {
+	ours, held := mark(dir)
+	return ours && !held
+}
+
+// inUse reports whether a directory is ours and has a mark that somebody holds.
+func inUse(dir string) bool {
+	ours, held := mark(dir)
+	return ours && held
+}
+
+// mark reports whether a directory is this user's and has a mark, and whether that is held.
+func mark(dir string) (ours, held bool) {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() {
-		return false
+		return false, false
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Uid) != os.Getuid() {
-		return false
+		return false, false
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|syscall.O_NOFOLLOW, 0)
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer f.Close()
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	return true, syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
 }

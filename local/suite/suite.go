@@ -297,8 +297,11 @@ func (s *Suite) openFleet(ctx context.Context) error {
 	}
 	s.allocator = inst.Addrs().GRPC
 	s.add(Miniagones, inst)
-	return nil
+	return writeAllocator(s.dir, s.allocator)
 }
+
+// Allocator is where game servers are allocated and attached, host:port.
+func (s *Suite) Allocator() string { return s.allocator }
 
 func (s *Suite) startDirector(ctx context.Context) error {
 	var err error
@@ -434,7 +437,7 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 	cfg := new(gate.Config)
 	config.Default(cfg)
 	cfg.Config = s.opts.Log
-	cfg.HTTPListen = "127.0.0.1:0"
+	cfg.HTTPListen = cmp.Or(spec.SidecarListen, "127.0.0.1:0")
 	cfg.JWKSURL = "http://" + s.Addr(Frontend).HTTP + token.JWKSPath
 	cfg.Issuer = Issuer
 	cfg.Journal = filepath.Join(s.dir, spec.Name+".journal")

@@ -38,6 +38,8 @@ const (
 	SDKPrefix = "agones.dev/sdk-"
 	// LastAllocatedAnnotation holds the time of the last allocation (RFC 3339).
 	LastAllocatedAnnotation = "agones.dev/last-allocated"
+	// DevAddressAnnotation is on a server that Agones has not started, with its IP address.
+	DevAddressAnnotation = "agones.dev/dev-address"
 )
 
 // The SDK server of a game server listens on localhost. Agones sets the

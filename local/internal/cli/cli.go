@@ -54,6 +54,7 @@ func Main(ctx context.Context, p service.Process) int {
 		Name: "torikumi", About: about, Notes: notes,
 		Commands: []service.Command{
 			{Name: "up", Summary: "run the suite until Ctrl-C; game servers are processes", Run: runUp},
+			{Name: "attach", Summary: "let the suite send matches to a server that you have started yourself", Run: runAttach},
 			{Name: "demo", Summary: "start the suite, let players play, check everything, stop", Run: runDemo},
 			{Name: "load", Summary: "make tickets at a fixed rate, and report latencies and losses", Run: runLoad},
 			{Name: "server", Summary: `run the reference game server (what "up" starts for each match)`, Run: server.Main},

@@ -218,6 +218,7 @@ func announce(p service.Process, cfg *upConfig, s *suite.Suite) {
 	} else {
 		row("Open Match's API", strings.Join(s.Addr(suite.Minimatch).GRPCAll, " "))
 	}
+	row("allocator", s.Allocator())
 	if cfg.MatchFunction != "" {
 		row("match function", cfg.MatchFunction+" (yours)")
 	}

@@ -16,10 +16,11 @@ import (
 )
 
 // Register offers the fleet over allocation.AllocationService, as Agones'
-// allocator does, and over torikumi.v1.GameServerService.
+// allocator does, and over GameServerService and AttachmentService of torikumi.v1.
 func (f *Fleet) Register(r grpc.ServiceRegistrar) {
 	allocationpb.RegisterAllocationServiceServer(r, &allocator{fleet: f})
 	torikumiv1.RegisterGameServerServiceServer(r, &gameServers{fleet: f})
+	torikumiv1.RegisterAttachmentServiceServer(r, &attachments{fleet: f})
 }
 
 // allocator is Agones's allocator. It decides at once, where Agones collects

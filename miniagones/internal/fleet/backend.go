@@ -32,6 +32,8 @@ type Spec struct {
 	// SDKGRPC and SDKHTTP are the "host:port" of the server's own SDK server;
 	// empty if the backend is Silent.
 	SDKGRPC, SDKHTTP string
+	// SidecarListen is the "host:port" that the sidecar has to listen on; empty: any.
+	SidecarListen string
 	// GateToken proves to ReviewToken of GameServerService that its bearer is the
 	// server's gate. Only the sidecar hook gets it, and it is good until the hook's stop.
 	GateToken string

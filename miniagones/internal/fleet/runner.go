@@ -50,7 +50,7 @@ func (r *runner) live(ctx context.Context) {
 	f.do(func(s *state.Fleet, _ time.Time) { s.Placed(name, place.Address, place.NodeName, place.Ports) })
 
 	if !f.silent {
-		sdk, err := sdkserver.Serve(&sdkServer{fleet: f, name: name}, sdkserver.Options{Failed: func(err error) {
+		sdk, err := sdkserver.Serve(&sdkServer{fleet: f, name: func() string { return name }}, sdkserver.Options{Failed: func(err error) {
 			f.opts.Logger.Error("SDK server failed", "gameserver", name, "error", err)
 		}})
 		if err != nil {

@@ -14,10 +14,13 @@ import (
 // sdkServer is a server as its SDK server changes and shows it.
 type sdkServer struct {
 	fleet *Fleet
-	name  string
+	// name returns the server's name: an attachment has one server after the other.
+	name func() string
+	// ready says that the server is Ready without a word of its own.
+	ready bool
 }
 
-func (s *sdkServer) Name() string { return s.name }
+func (s *sdkServer) Name() string { return s.name() }
 
 func (s *sdkServer) change(apply func(f *state.Fleet, now time.Time) error) error {
 	var err error
@@ -29,40 +32,43 @@ func (s *sdkServer) change(apply func(f *state.Fleet, now time.Time) error) erro
 }
 
 func (s *sdkServer) Ready(context.Context) error {
-	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKReady(s.name) })
+	if s.ready {
+		return nil // it would end a match that is there already
+	}
+	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKReady(s.name()) })
 }
 
 func (s *sdkServer) Allocate(context.Context) error {
-	return s.change(func(f *state.Fleet, now time.Time) error { return f.SDKAllocate(s.name, now) })
+	return s.change(func(f *state.Fleet, now time.Time) error { return f.SDKAllocate(s.name(), now) })
 }
 
 func (s *sdkServer) Shutdown(context.Context) error {
-	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKShutdown(s.name) })
+	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKShutdown(s.name()) })
 }
 
 func (s *sdkServer) Reserve(_ context.Context, d time.Duration) error {
-	return s.change(func(f *state.Fleet, now time.Time) error { return f.SDKReserve(s.name, d, now) })
+	return s.change(func(f *state.Fleet, now time.Time) error { return f.SDKReserve(s.name(), d, now) })
 }
 
 func (s *sdkServer) SetLabel(_ context.Context, key, value string) error {
-	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKLabel(s.name, key, value) })
+	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKLabel(s.name(), key, value) })
 }
 
 func (s *sdkServer) SetAnnotation(_ context.Context, key, value string) error {
-	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKAnnotation(s.name, key, value) })
+	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKAnnotation(s.name(), key, value) })
 }
 
 func (s *sdkServer) Counts(_ context.Context, change func(counts.Set) (counts.Set, bool)) error {
-	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKCounts(s.name, change) })
+	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKCounts(s.name(), change) })
 }
 
 func (s *sdkServer) Health() {
-	s.fleet.do(func(f *state.Fleet, now time.Time) { f.SDKHealth(s.name, now) })
+	s.fleet.do(func(f *state.Fleet, now time.Time) { f.SDKHealth(s.name(), now) })
 }
 
 func (s *sdkServer) Get(context.Context) (*sdkpb.GameServer, error) {
 	s.fleet.mu.Lock()
-	server := s.fleet.state.Get(s.name)
+	server := s.fleet.state.Get(s.name())
 	s.fleet.mu.Unlock()
 	if server == nil {
 		return nil, sdkserver.ErrGone
@@ -71,9 +77,10 @@ func (s *sdkServer) Get(context.Context) (*sdkpb.GameServer, error) {
 }
 
 func (s *sdkServer) Watch(ctx context.Context, send func(*sdkpb.GameServer) error) error {
+	name := s.name()
 	s.fleet.mu.Lock()
-	server := s.fleet.state.Get(s.name)
-	sub := s.fleet.subscribe(s.name, serverQueue)
+	server := s.fleet.state.Get(name)
+	sub := s.fleet.subscribe(name, serverQueue)
 	s.fleet.mu.Unlock()
 	defer sub.Close()
 	if server == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -212,6 +213,28 @@ func CheckAnnotate(req *torikumiv1.AnnotateGameServerRequest) error {
 	}
 	if err := label.CheckAnnotations(req.GetAnnotations()); err != nil {
 		return Invalid("annotations", err)
+	}
+	return nil
+}
+
+// CheckAttach checks a request to attach a server. Its error is a status.
+func CheckAttach(req *torikumiv1.AttachRequest) error {
+	if ip := net.ParseIP(req.GetAddress()); ip == nil || ip.IsUnspecified() {
+		return Invalid("address", errors.New("must be an IP address that players can reach"))
+	}
+	for _, f := range []struct {
+		field string
+		port  int32
+	}{
+		{"port", req.GetPort()}, {"sdk_grpc_port", req.GetSdkGrpcPort()},
+		{"sdk_http_port", req.GetSdkHttpPort()}, {"gate_port", req.GetGatePort()},
+	} {
+		if f.port < 1 || f.port > 65535 {
+			return Invalid(f.field, errors.New("must be from 1 to 65535"))
+		}
+	}
+	if d := req.GetHealthTimeout(); d != nil && (d.CheckValid() != nil || d.AsDuration() < 0) {
+		return Invalid("health_timeout", errors.New("must not be negative"))
 	}
 	return nil
 }

@@ -64,11 +64,18 @@ func (f *Fleet) allocate(r *record, a Allocation, now time.Time) {
 	})
 }
 
+// find looks among the attached servers first.
 func (f *Fleet) find(sel Selector, a Allocation) *record {
-	state := &f.ready
 	if sel.State == agones.Allocated {
-		state = &f.allocated
+		return f.findIn(&f.allocated, sel, a)
 	}
+	if r := f.findIn(&f.attached, sel, a); r != nil || f.exclusive > 0 {
+		return r
+	}
+	return f.findIn(&f.ready, sel, a)
+}
+
+func (f *Fleet) findIn(state *set, sel Selector, a Allocation) *record {
 	candidates := f.narrow(state, sel.Labels)
 	n := candidates.len()
 	if n == 0 {
@@ -81,7 +88,7 @@ func (f *Fleet) find(sel Selector, a Allocation) *record {
 	var best *record
 	for i := range n {
 		r := f.servers[candidates.names[(first+i)%n]]
-		if r.cur.State != sel.State || r.cur.Going() || !hasLabels(r.cur, sel.Labels) || !sel.Counts.Matches(r.cur.Counts) {
+		if !state.has(r.cur.Name) || r.cur.State != sel.State || r.cur.Going() || !hasLabels(r.cur, sel.Labels) || !sel.Counts.Matches(r.cur.Counts) {
 			continue
 		}
 		if len(a.Priorities) == 0 {

@@ -45,7 +45,7 @@ func (f *Fleet) Decide(now time.Time) Plan {
 	need := f.cfg.Ready - f.pending.len() - f.ready.len()
 	switch {
 	case need > 0:
-		need = min(need, f.cfg.Max-len(f.servers))
+		need = min(need, f.cfg.Max-(len(f.servers)-f.attachedLen))
 		if need > 0 && now.Before(f.notBefore) {
 			p.Next = earlier(p.Next, f.notBefore)
 		} else {
@@ -88,14 +88,15 @@ func (f *Fleet) Apply(p Plan, now time.Time) (start []*Server, stop []string) {
 		}
 	}
 	for range p.Create {
-		if s := f.create(now); s != nil {
+		if s := f.add(now, false, nil); s != nil {
 			start = append(start, s)
 		}
 	}
 	return start, stop
 }
 
-func (f *Fleet) create(now time.Time) *Server {
+// add makes a server as edit says, or nil if no free name can be found.
+func (f *Fleet) add(now time.Time, attached bool, edit func(*Server)) *Server {
 	name := f.cfg.NewName()
 	for i := 0; f.servers[name] != nil; i++ {
 		if i == 100 {
@@ -117,7 +118,13 @@ func (f *Fleet) create(now time.Time) *Server {
 	if i := strings.LastIndexByte(name, '-'); i > 0 {
 		s.Labels[agones.SetLabel] = name[:i]
 	}
-	r := &record{slot: -1}
+	if edit != nil {
+		edit(s)
+	}
+	r := &record{slot: -1, attached: attached}
+	if attached {
+		f.attachedLen++
+	}
 	f.servers[name] = r
 	f.all.add(name)
 	f.totals.Created++

@@ -75,6 +75,9 @@ func (f *Fleet) Gone(name string) {
 	if r.slot >= 0 {
 		heap.Remove(&f.timers, r.slot)
 	}
+	if r.attached {
+		f.attachedLen--
+	}
 	f.all.remove(name)
 	delete(f.servers, name)
 	f.totals.Gone++
@@ -142,10 +145,17 @@ func (f *Fleet) SDKShutdown(name string) error {
 	return nil
 }
 
-// SDKHealth is a sign of life.
+// SDKHealth is a sign of life. Of a server that is attached more are expected after the
+// first: it may not run yet.
 func (f *Fleet) SDKHealth(name string, now time.Time) {
-	if r := f.servers[name]; r != nil {
-		r.signs.Seen(now)
+	r := f.servers[name]
+	if r == nil {
+		return
+	}
+	r.signs.Seen(now)
+	if r.silence > 0 && r.signs.Next().IsZero() {
+		r.signs.Expect(Health{Period: r.silence, InitialDelay: r.silence, FailureThreshold: 1}, now)
+		f.schedule(r)
 	}
 }
 

@@ -87,6 +87,9 @@ type record struct {
 	ready bool
 	// stopping says that Apply has already asked for the server to be stopped.
 	stopping bool
+	// attached says that the server is not the fleet's; see Attach.
+	attached bool
+	silence  time.Duration
 }
 
 // Totals count what has happened since the fleet was made.
@@ -100,8 +103,13 @@ type Fleet struct {
 	servers map[string]*record
 	byLabel map[labelPair]*set
 
-	all, pending, ready, allocated, going set
-	timers                                timers
+	// all has every server. Those that are attached are in no other set before they are
+	// Allocated or going, but in attached while they are Ready.
+	all, pending, ready, allocated, going, attached set
+	timers                                          timers
+	// attachedLen is how many servers are attached, in any state, exclusive how many
+	// attachments want all allocations.
+	attachedLen, exclusive int
 
 	version uint64
 	totals  Totals
@@ -203,12 +211,13 @@ func (f *Fleet) input(r *record, in Input, edit func(*Server)) {
 		edit(&next)
 	}
 	f.commit(r, &next)
-	switch to {
-	case agones.Ready:
-		f.failures, r.ready = 0, true
-	case agones.Allocated:
+	switch {
+	case to == agones.Allocated:
 		f.totals.Allocated++
-	case agones.Shutdown:
+	case r.attached: // it says nothing of those that the fleet starts
+	case to == agones.Ready:
+		f.failures, r.ready = 0, true
+	case to == agones.Shutdown:
 		f.doubled = 0
 	}
 }
@@ -246,6 +255,9 @@ func (f *Fleet) remove(name string, now time.Time) {
 // fails while it pauses already belongs to the same trouble and is not
 // counted again.
 func (f *Fleet) fail(r *record, failure Failure) {
+	if r.attached {
+		return // it is not the fleet's trouble
+	}
 	f.totals.Failed++
 	f.last = &failure
 	if failure.Time.Before(f.notBefore) {

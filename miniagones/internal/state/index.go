@@ -36,6 +36,11 @@ func (s *set) remove(name string) {
 	delete(s.at, name)
 }
 
+func (s *set) has(name string) bool {
+	_, ok := s.at[name]
+	return ok
+}
+
 func (s *set) len() int {
 	if s == nil {
 		return 0
@@ -54,15 +59,19 @@ func (f *Fleet) enter(s *Server) {
 		}
 		f.byLabel[p].add(s.Name)
 	}
+	attached := f.servers[s.Name].attached
 	switch {
 	case s.Going():
 		f.going.add(s.Name)
+	case s.State == agones.Allocated:
+		f.allocated.add(s.Name)
+	case attached && s.State == agones.Ready:
+		f.attached.add(s.Name)
+	case attached:
 	case s.State.beforeReady():
 		f.pending.add(s.Name)
 	case s.State == agones.Ready:
 		f.ready.add(s.Name)
-	case s.State == agones.Allocated:
-		f.allocated.add(s.Name)
 	}
 }
 
@@ -85,6 +94,7 @@ func (f *Fleet) leave(s, next *Server) {
 	}
 	f.pending.remove(s.Name)
 	f.ready.remove(s.Name)
+	f.attached.remove(s.Name)
 	f.allocated.remove(s.Name)
 	f.going.remove(s.Name)
 }

@@ -21,8 +21,10 @@ type subscriber struct {
 	t *rapid.T
 	// live has what was started and is not gone; stopping what was asked to stop.
 	live, stopping map[string]bool
-	seen           map[string]*state.Server
-	version        uint64
+	// attached has those that somebody else has started.
+	attached map[string]bool
+	seen     map[string]*state.Server
+	version  uint64
 }
 
 // apply does what the state asks for and reads its changes.
@@ -33,6 +35,9 @@ func (w *subscriber) apply() {
 	}
 	for p := before; !p.Empty(); p = w.Decide(w.now) {
 		for _, name := range p.Delete {
+			if w.attached[name] {
+				w.t.Fatalf("scaling takes %s, which is attached", name)
+			}
 			if s := w.Get(name).State; s == agones.Allocated || s == agones.Reserved {
 				w.t.Fatalf("scaling takes %s, which is %s", name, s)
 			}
@@ -76,8 +81,8 @@ func (w *subscriber) read() {
 
 // check compares the state with the naive view.
 func (w *subscriber) check() {
-	if w.Len() > 6 {
-		w.t.Fatalf("%d servers, Max is 6", w.Len())
+	if w.Len()-len(w.attached) > 6 {
+		w.t.Fatalf("%d servers and %d that are attached, Max is 6", w.Len(), len(w.attached))
 	}
 	counts := make(map[state.State]int)
 	ready := 0
@@ -86,7 +91,7 @@ func (w *subscriber) check() {
 	for name, s := range w.seen {
 		counts[s.State]++
 		uids[s.UID] = true
-		if s.State == agones.Ready && !s.Going() {
+		if s.State == agones.Ready && !s.Going() && !w.attached[name] {
 			ready++
 		}
 		if m := s.Labels["match"]; m != "" {
@@ -132,10 +137,13 @@ func (w *subscriber) allocate(match string) {
 		Namespace: "default", Selectors: []state.Selector{sel},
 		Labels: map[string]string{"match": match}, Spread: rapid.Bool().Draw(w.t, "spread"),
 	}, w.now)
-	fits := 0
-	for _, b := range before {
+	fits, attached := 0, 0
+	for name, b := range before {
 		if b.State == sel.State && !b.Going() && (sel.Labels == nil || b.Labels["match"] == "m-1") {
 			fits++
+			if w.attached[name] {
+				attached++
+			}
 		}
 	}
 	if (err == nil) != (fits > 0) {
@@ -144,13 +152,16 @@ func (w *subscriber) allocate(match string) {
 	if err == nil && (before[s.Name].State != sel.State || before[s.Name].Going()) {
 		w.t.Fatalf("%s was handed out as %s", s.Name, before[s.Name].State)
 	}
+	if err == nil && sel.State == agones.Ready && attached > 0 && !w.attached[s.Name] {
+		w.t.Fatalf("%s was handed out before one that is attached", s.Name)
+	}
 }
 
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &subscriber{
 			harness: newHarness(t, func(c *state.Config) { c.Ready, c.Max = 3, 6; c.Pick = func(n int) int { return n - 1 } }),
-			t:       rt, live: map[string]bool{}, stopping: map[string]bool{}, seen: map[string]*state.Server{},
+			t:       rt, live: map[string]bool{}, stopping: map[string]bool{}, attached: map[string]bool{}, seen: map[string]*state.Server{},
 		}
 		if rapid.Bool().Draw(rt, "sessions") {
 			w.harness = newHarness(t, func(c *state.Config) { c.Ready, c.Max, c.Session = 3, 6, 20*time.Second })
@@ -158,7 +169,7 @@ func TestProperties(t *testing.T) {
 		w.apply()
 		n := 0
 		rt.Repeat(map[string]func(*rapid.T){
-			"boot":  func(*rapid.T) { w.boot(w.pick()) },
+			"boot":  func(*rapid.T) { w.boot(w.own()) },
 			"ready": func(*rapid.T) { _ = w.SDKReady(w.pick()) },
 			"self":  func(*rapid.T) { _ = w.SDKAllocate(w.pick(), w.now) },
 			"reserve": func(rt *rapid.T) {
@@ -168,8 +179,8 @@ func TestProperties(t *testing.T) {
 			"health":     func(*rapid.T) { w.SDKHealth(w.pick(), w.now) },
 			"label":      func(*rapid.T) { _ = w.SDKLabel(w.pick(), "map", "desert") },
 			"annotation": func(*rapid.T) { _ = w.SDKAnnotation(w.pick(), "mood", "fine") },
-			"exit":       func(*rapid.T) { w.Exited(w.pick(), state.Failure{Time: w.now}) },
-			"fail":       func(*rapid.T) { w.Failed(w.pick(), state.Failure{Time: w.now}) },
+			"exit":       func(*rapid.T) { w.Exited(w.own(), state.Failure{Time: w.now}) },
+			"fail":       func(*rapid.T) { w.Failed(w.own(), state.Failure{Time: w.now}) },
 			"allocate":   func(*rapid.T) { n++; w.allocate(fmt.Sprintf("m-%d", n)) },
 			"delete": func(*rapid.T) {
 				if s := w.Get(w.pick()); s != nil {
@@ -179,10 +190,13 @@ func TestProperties(t *testing.T) {
 			"gone": func(*rapid.T) {
 				// Only what was asked to stop can be gone.
 				for _, name := range slices.Sorted(maps.Keys(w.stopping)) {
-					w.Gone(name)
-					delete(w.live, name)
-					delete(w.stopping, name)
+					w.gone(name)
 					break
+				}
+			},
+			"attach": func(*rapid.T) {
+				if s := w.Attach(state.Attachment{Address: "127.0.0.1"}, w.now); s != nil {
+					w.live[s.Name], w.attached[s.Name] = true, true
 				}
 			},
 			"wait": func(rt *rapid.T) {
@@ -194,9 +208,28 @@ func TestProperties(t *testing.T) {
 	})
 }
 
+// own is pick for what the fleet has started itself.
+func (w *subscriber) own() string {
+	if name := w.pick(); !w.attached[name] {
+		return name
+	}
+	return "none"
+}
+
+func (w *subscriber) gone(name string) {
+	w.Gone(name)
+	delete(w.live, name)
+	delete(w.stopping, name)
+	delete(w.attached, name)
+}
+
 // recover lets everything that was started become Ready and everything that
 // was asked to stop end, after which the fleet must be as full as it may be.
 func (w *subscriber) recover() {
+	for name := range w.attached {
+		w.gone(name)
+	}
+	w.read()
 	for range 10 {
 		w.now = w.now.Add(10 * time.Second)
 		for name := range w.live {
@@ -204,9 +237,7 @@ func (w *subscriber) recover() {
 		}
 		w.apply()
 		for name := range w.stopping {
-			w.Gone(name)
-			delete(w.live, name)
-			delete(w.stopping, name)
+			w.gone(name)
 		}
 		for name := range w.live {
 			w.boot(name)
