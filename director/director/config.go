@@ -66,7 +66,7 @@ func (c *Config) Validate() error {
 	}
 	set, err := queues.LoadWith(c.Queues, c.checks())
 	if err == nil {
-		err = c.checkBackfill(set)
+		err = errors.Join(c.checkBackfill(set), c.checkAcceptance(set))
 	}
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--queues: %w", err))

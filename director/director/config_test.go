@@ -36,6 +36,10 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	asking := filepath.Join(t.TempDir(), "queues.yaml")
+	if err := os.WriteFile(asking, []byte("queues: [{name: a, teams: [{name: a, players: 2}], skill: {attribute: s}, acceptance: {time_limit: 21s}}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	program := director.Program{Kubernetes: kubernetes.API{}}
 	for _, c := range []struct {
 		args string
@@ -76,6 +80,8 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		{"--allocator-insecure --gameservers=a:1 --open-match-frontend=a:1 --gate-listen=:1 --gate-insecure --gate-key=k", []string{"--gate-key: must not be given together with --gate-insecure"}},
 		{"--allocator-insecure --gameservers=a:1 --open-match-frontend=a:1 --gate-listen=127.0.0.1:0 --gate-cert=no.file --gate-key=no.file", []string{"--gate-cert, --gate-key: ", "no.file"}},
 		{"--allocator-insecure --queues=" + filling, []string{"--queues: queues[0].backfill: must not be there without --gate-listen"}},
+		{"--allocator-insecure --queues=" + asking, []string{"--queues: queues[0].acceptance.time_limit: must be at most 20s, so that it, --match-timeout (30s) and 4s more are within nine tenths of --pending-release-timeout (1m0s), got 21s"}},
+		{"--allocator-insecure --match-timeout=55s --queues=" + asking, []string{"queues[0].acceptance.time_limit: must be at most 0s"}},
 		{"--allocator-insecure --namespace=", []string{"--namespace: required"}},
 		{"--allocator-insecure --queues=" + bad, []string{"--queues", "at least one"}},
 		{"--allocator-insecure --queues=" + ruled, []string{"--queues", "queues[0].rule_set: duel.json: line 1, column 41: teams: ",

@@ -18,6 +18,7 @@ import (
 	"torikumi/director/internal/fetch"
 	"torikumi/director/internal/placement"
 	"torikumi/director/internal/played"
+	"torikumi/director/internal/proposal"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/queues"
 	"torikumi/pkg/service"
@@ -69,7 +70,7 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 	broadcaster := announce.New(cfg.AnnounceBuffer, registry)
 	d := &director{
 		cfg: cfg, queues: live, function: function, others: others, gates: gates,
-		registry: registry, broadcaster: broadcaster, log: log,
+		registry: registry, broadcaster: broadcaster, proposals: proposal.New(broadcaster.Send), log: log,
 	}
 	background := append(others.background, live.Run, d.run)
 	if gates != nil {
@@ -87,6 +88,7 @@ func (p Program) Run(ctx context.Context, cfg *Config, started func(service.Addr
 		HTTPListen: []string{cfg.HTTPListen},
 		Register: func(r grpc.ServiceRegistrar) {
 			torikumiv1.RegisterAnnouncementServiceServer(r, broadcaster)
+			torikumiv1.RegisterAcceptanceServiceServer(r, d.proposals)
 			torikumiv1.RegisterMatchServiceServer(r, &played.Server{GameServers: others.gameServers, Queues: live, Logger: log})
 		},
 		Ready:      others.ready,
@@ -107,6 +109,7 @@ type director struct {
 	fills       *backfill.Filler
 	registry    *prometheus.Registry
 	broadcaster *announce.Broadcaster
+	proposals   *proposal.Proposals
 	log         *slog.Logger
 }
 
@@ -168,6 +171,7 @@ func (d *director) intake(stopping <-chan struct{}, backend openmatch.BackendSer
 	}
 	intake := fetch.IntakeOptions{
 		Placer:         placement.New(o),
+		Ask:            d.proposals.Ask,
 		MaxInFlight:    d.cfg.MaxInFlight,
 		MatchTimeout:   d.cfg.MatchTimeout,
 		PendingRelease: d.cfg.PendingReleaseTimeout,

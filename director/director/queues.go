@@ -3,6 +3,7 @@ package director
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -120,7 +121,7 @@ func (l *loops) terms(q queues.Queue) (*terms, error) {
 		Namespace: cmp.Or(q.Allocation.Namespace, l.cfg.Namespace), Allocation: q.Allocation, TimeLimits: q.TimeLimits,
 		Backfill: q.Policy(), Attributes: q.AttributeNames(), Placing: l.cfg.MatchTimeout,
 	}
-	return &terms{profile, fetch.Queue{Name: q.Name, Servers: sel, Smallest: int(q.SmallestMatch), MinPlayers: q.MinPlayers(), Bots: int(q.Bots), Teams: q.Teams}}, nil
+	return &terms{profile, fetch.Queue{Name: q.Name, Servers: sel, Smallest: int(q.SmallestMatch), MinPlayers: q.MinPlayers(), AcceptTime: q.AcceptTime(), Bots: int(q.Bots), Teams: q.Teams}}, nil
 }
 
 // acceptance refuses queues that a running director cannot work with.
@@ -143,7 +144,7 @@ func (a *acceptance) check(set *queues.Set) error {
 	if a.cfg == nil {
 		return nil // at the start, when Validate has looked
 	}
-	if err := a.cfg.checkBackfill(set); err != nil || a.namespaces == nil {
+	if err := errors.Join(a.cfg.checkBackfill(set), a.cfg.checkAcceptance(set)); err != nil || a.namespaces == nil {
 		return err
 	}
 	for i, q := range set.Queues {

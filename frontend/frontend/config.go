@@ -171,11 +171,14 @@ func (c *Config) validateRegions() error {
 }
 
 // acceptQueues refuses queues that lack the one of GET /play/{region}, or in which tickets
-// are to wait for longer than they are kept.
+// are to wait for longer than they are kept, or players be asked of whom nobody tells.
 func (c *Config) acceptQueues(set *queues.Set) error {
 	for i, q := range set.Queues {
 		if d := q.TimeLimits.Search.Duration; d > c.TicketTimeout {
 			return fmt.Errorf("queues[%d].time_limits.search: must be at most --ticket-timeout (%v), got %v", i, c.TicketTimeout, d)
+		}
+		if q.Acceptance != nil && len(c.Directors) == 0 {
+			return fmt.Errorf("queues[%d].acceptance: must not be there without --directors, which tell that players are to be asked", i)
 		}
 	}
 	if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {

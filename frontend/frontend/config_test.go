@@ -63,7 +63,15 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"--play-timeout: must be positive":              func(c *settings) { c.PlayTimeout = 0 },
+		"--play-timeout: must be positive": func(c *settings) { c.PlayTimeout = 0 },
+		"queues[0].acceptance: must not be there without --directors": func(c *settings) {
+			c.Directors = nil
+			c.Queues = filepath.Join(t.TempDir(), "queues.yaml")
+			text := "queues: [{name: duel, teams: [{name: a, players: 2}], skill: {attribute: elo, window: 1}, acceptance: {time_limit: 15s}}]"
+			if err := os.WriteFile(c.Queues, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"--ticket-timeout: must be positive":            func(c *settings) { c.TicketTimeout = -1 },
 		"--retention: must be positive":                 func(c *settings) { c.Retention = 0 },
 		"--reconcile-rate: must be":                     func(c *settings) { c.ReconcileRate = 0 },

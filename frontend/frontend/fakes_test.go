@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"torikumi/pkg/contract"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/porttest"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -186,19 +187,24 @@ func (o *openMatch) assign(id string, a *openmatch.Assignment) {
 type director struct {
 	torikumiv1.UnimplementedAnnouncementServiceServer
 	torikumiv1.UnimplementedMatchServiceServer
+	torikumiv1.UnimplementedAcceptanceServiceServer
 	*host
 	mu          sync.Mutex
 	subscribers map[chan *torikumiv1.Announcement]bool
 	// lives says which matches do; a director that knows none when nil.
 	lives map[string]bool
 	asked []*torikumiv1.GetMatchRequest
+	// answers are those to proposals, by proposal and ticket; onAnswer is called with each.
+	answers  map[[2]string]bool
+	onAnswer func(*torikumiv1.ProposalAnswer)
 }
 
 func newDirector(t testing.TB) *director {
-	d := &director{subscribers: map[chan *torikumiv1.Announcement]bool{}}
+	d := &director{subscribers: map[chan *torikumiv1.Announcement]bool{}, answers: map[[2]string]bool{}}
 	d.host = newHost(t, func(r grpc.ServiceRegistrar) {
 		torikumiv1.RegisterAnnouncementServiceServer(r, d)
 		torikumiv1.RegisterMatchServiceServer(r, d)
+		torikumiv1.RegisterAcceptanceServiceServer(r, d)
 	})
 	return d
 }
@@ -221,6 +227,29 @@ func (d *director) GetMatch(_ context.Context, req *torikumiv1.GetMatchRequest) 
 		return nil, status.Error(codes.FailedPrecondition, "does not know")
 	}
 	return &torikumiv1.GetMatchResponse{Playing: d.lives[req.GetMatchId()]}, nil
+}
+
+func (d *director) Answer(_ context.Context, req *torikumiv1.AnswerRequest) (*torikumiv1.AnswerResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range req.GetAnswers() {
+		d.answers[[2]string{a.GetProposalId(), a.GetTicketId()}] = a.GetAccepted()
+		if d.onAnswer != nil {
+			d.onAnswer(a)
+		}
+	}
+	return new(torikumiv1.AnswerResponse), nil
+}
+
+// hears waits for the answer of a ticket to a proposal.
+func (d *director) hears(t *testing.T, proposal, ticket string, accepted bool) {
+	t.Helper()
+	eventually.True(t, "the director hears "+ticket, func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		got, ok := d.answers[[2]string{proposal, ticket}]
+		return ok && got == accepted
+	})
 }
 
 func (d *director) Subscribe(_ *torikumiv1.SubscribeRequest, out grpc.ServerStreamingServer[torikumiv1.Announcement]) error {

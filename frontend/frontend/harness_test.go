@@ -197,7 +197,14 @@ type ticket struct {
 	}
 	JoinToken *struct{ JWT string } `json:"join_token"`
 	Estimate  int                   `json:"estimated_wait_ms"`
-	Party     *struct {
+	// Acceptance is what players are asked.
+	Acceptance *struct {
+		ProposalID string `json:"proposal_id"`
+		ExpireTime string `json:"expire_time"`
+		Players    int
+		Accepted   []string
+	}
+	Party *struct {
 		Leader, Code string
 		Size         int
 		Missing      []string

@@ -60,6 +60,8 @@ type Queue struct {
 	Allocation    Allocation `json:"allocation,omitempty"`
 	// Backfill is nil if matches stay as they are.
 	Backfill *Backfill `json:"backfill,omitempty"`
+	// Acceptance is nil if players are not asked whether they play a match.
+	Acceptance *Acceptance `json:"acceptance,omitempty"`
 	// WhilePlaying lets players search whose last match is still played.
 	WhilePlaying bool `json:"while_playing,omitempty"`
 	// TicketGroup is what queues share of which a player may search in one at a time;
@@ -210,6 +212,7 @@ func (q *Queue) check(path string, read reader, checks ruleset.Checks) (errs []e
 	q.TimeLimits.check(report(bad).in("time_limits"))
 	q.Allocation.check(report(bad).in("allocation"))
 	q.checkBackfill(report(bad).in("backfill"))
+	q.checkAcceptance(report(bad).in("acceptance"))
 	return errs
 }
 

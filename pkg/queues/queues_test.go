@@ -101,7 +101,7 @@ queues:
 	}
 	want := []string{
 		"line 2: nonsense: there is no such field, there are queues",
-		`line 5: queues[0].rule_sets (queue "duel"): there is no such field, there are name, regions, rule_set, teams, skill, max_latency_ms, bots, smallest_match, time_limits, allocation, backfill, while_playing, ticket_group, attributes`,
+		`line 5: queues[0].rule_sets (queue "duel"): there is no such field, there are name, regions, rule_set, teams, skill, max_latency_ms, bots, smallest_match, time_limits, allocation, backfill, acceptance, while_playing, ticket_group, attributes`,
 		`line 7: queues[0].teams[0].player (queue "duel"): there is no such field, there are name, players, min_players`,
 		`line 7: queues[0].teams[1].player (queue "duel"): there is no such field, there are name, players, min_players`,
 		`line 9: queues[0].teams[2].players (queue "duel"): must be a whole number, got "many"`,

@@ -38,8 +38,15 @@ type player struct {
 
 // playerTicket is what a player reads of a ticket.
 type playerTicket struct {
-	ID, State string
-	Server    struct{ Connection string }
+	ID, State, Reason string
+	CreateTime        string `json:"create_time"`
+	Server            struct{ Connection string }
+	Party             struct{ Code string }
+	Acceptance        *struct {
+		ProposalID string `json:"proposal_id"`
+		Players    int
+		Accepted   []string
+	}
 }
 
 func (p *player) call(method, path, body string) (playerTicket, error) {

@@ -1,5 +1,12 @@
 // Made of /openapi.json by `make generate`: do not edit.
 
+export type Acceptance = {
+  accepted?: string[];
+  expire_time?: string;
+  players?: number;
+  proposal_id?: string;
+};
+
 export type Attribute = { number: number } | { string: string } | { string_list: StringList } | { string_number_map: StringNumberMap };
 
 export type CreateTicketRequest = {
@@ -86,6 +93,7 @@ export type StringNumberMap = {
 };
 
 export type Ticket = {
+  acceptance?: Acceptance;
   create_time: string;
   estimated_wait_ms?: number;
   id: string;
@@ -96,7 +104,7 @@ export type Ticket = {
   reason?: string;
   region?: string;
   server?: Server;
-  state: "SEARCHING" | "ASSIGNED" | "CANCELLED" | "EXPIRED" | "GATHERING";
+  state: "SEARCHING" | "ASSIGNED" | "CANCELLED" | "EXPIRED" | "GATHERING" | "ACCEPTING";
   update_time: string;
 };
 
@@ -159,6 +167,16 @@ export abstract class Operations {
   /** Read a ticket. */
   getTicket(id: string): Promise<Ticket> {
     return this.call("GET", `/v1/tickets/${encodeURIComponent(id)}`);
+  }
+
+  /** Accept the match that is proposed. */
+  acceptTicket(id: string, query: { proposal_id?: string } = {}): Promise<Ticket> {
+    return this.call("POST", `/v1/tickets/${encodeURIComponent(id)}/accept`, { query });
+  }
+
+  /** Decline the match that is proposed: ends the ticket. */
+  declineTicket(id: string, query: { proposal_id?: string } = {}): Promise<Ticket> {
+    return this.call("POST", `/v1/tickets/${encodeURIComponent(id)}/decline`, { query });
   }
 
   /** Make another join token. */

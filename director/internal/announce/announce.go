@@ -85,9 +85,15 @@ func (b *Broadcaster) Publish(a *torikumiv1.Announcement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.published++
-	a.Position = b.instance + "-" + strconv.FormatUint(b.published, 10)
 	b.forget(b.buffer - 1)
 	b.recent = append(b.recent, published{Announcement: a, at: time.Now()})
+	b.hand(a)
+}
+
+// hand gives an announcement to all, with the position of what is remembered. It needs the
+// lock.
+func (b *Broadcaster) hand(a *torikumiv1.Announcement) {
+	a.Position = b.instance + "-" + strconv.FormatUint(b.published, 10)
 	for s := range b.subs {
 		select {
 		case s.queue <- a:
@@ -96,6 +102,13 @@ func (b *Broadcaster) Publish(a *torikumiv1.Announcement) {
 			b.remove(s, errTooSlow)
 		}
 	}
+}
+
+// Send is Publish for what is not remembered, as its publisher repeats it.
+func (b *Broadcaster) Send(a *torikumiv1.Announcement) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hand(a)
 }
 
 // Close ends all subscriptions, once they have sent what they have, and takes

@@ -10,6 +10,25 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
+// TestSent: what is not remembered reaches who is subscribed, and leaves their position as
+// it is.
+func TestSent(t *testing.T) {
+	b := New(10, prometheus.NewRegistry())
+	s, _, _ := b.add("")
+	first, sent := new(torikumiv1.Announcement), new(torikumiv1.Announcement)
+	b.Publish(first)
+	b.Send(sent)
+	if got := []*torikumiv1.Announcement{<-s.queue, <-s.queue}; got[0] != first || got[1] != sent || sent.GetPosition() != first.GetPosition() {
+		t.Errorf("heard %v", got)
+	}
+	if _, missed, _ := b.add(sent.GetPosition()); len(missed) != 0 {
+		t.Errorf("repeated: %v", missed)
+	}
+	if _, missed, _ := b.add(""); len(missed) != 1 {
+		t.Errorf("remembered: %v", missed)
+	}
+}
+
 // TestForget: what is old is not repeated, although there is room for it.
 func TestForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -10,9 +10,11 @@ import (
 
 	"torikumi/director/internal/match"
 	"torikumi/director/internal/placement"
+	"torikumi/director/internal/proposal"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/queues"
 	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // IntakeOptions are what an Intake needs.
@@ -23,6 +25,8 @@ type IntakeOptions struct {
 	// MatchTimeout is the time for one match. PendingRelease is Open Match's
 	// pendingReleaseTimeout, after which it shows the tickets to others.
 	MatchTimeout, PendingRelease time.Duration
+	// Ask is that of [proposal.Proposals]; nil if no queue has an AcceptTime.
+	Ask func(context.Context, *torikumiv1.Proposal) (accepted bool, out []string)
 	// Backfill takes a match whose players join one that is running; nil: whoever
 	// has made the backfill sees to it alone.
 	Backfill func(context.Context, *openmatch.Match)
@@ -37,6 +41,8 @@ type Queue struct {
 	// Smallest is the size of the smallest match, whatever the match says; 0: what it
 	// says, or else MinPlayers.
 	Smallest, MinPlayers int
+	// AcceptTime is how long players have to accept a match; 0: they are not asked.
+	AcceptTime time.Duration
 	// Bots fill teams up: at most so many in all.
 	Bots  int
 	Teams []queues.Team
@@ -49,6 +55,9 @@ type Intake struct {
 	opts   IntakeOptions
 	claims *Claims
 	slots  chan struct{}
+	// asking bounds the matches of which players are asked: while they are, those have no
+	// slot.
+	asking chan struct{}
 	wg     sync.WaitGroup
 	// failing holds the queues whose last match has failed.
 	failing sync.Map
@@ -56,21 +65,34 @@ type Intake struct {
 
 // NewIntake makes an Intake.
 func NewIntake(o IntakeOptions) *Intake {
-	return &Intake{opts: o, claims: NewClaims(o.PendingRelease), slots: make(chan struct{}, o.MaxInFlight)}
+	return &Intake{opts: o, claims: NewClaims(o.PendingRelease), slots: make(chan struct{}, o.MaxInFlight), asking: make(chan struct{}, maxAsking)}
 }
+
+// maxAsking is how many matches wait for their players at a time.
+const maxAsking = 256
+
+// AskMargin is what a match takes besides the time that its players have to accept it, and
+// the one that it has after that: to be claimed, and to hear of the answers.
+const AskMargin = proposal.Grace + 1500*time.Millisecond
+
+// PlaceBy is how long after it was fetched a match has to be placed, so that its tickets
+// can be released while they are still ours.
+func PlaceBy(pendingRelease time.Duration) time.Duration { return pendingRelease * 9 / 10 }
 
 // Accept starts to place a match, after waiting until there is room for it. The
 // match left Open Match at the earliest at since. Accept reports whether it had
 // to wait. When work ends, the time of all matches is over, and a match that
 // still waits here is dropped; when cleanup ends, nothing is called any more.
 func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Match, since time.Time) (waited bool) {
-	select {
-	case i.slots <- struct{}{}:
-	default:
-		waited = true
-		select {
-		case i.slots <- struct{}{}:
-		case <-work.Done():
+	places := []chan struct{}{i.slots}
+	if q.AcceptTime > 0 {
+		places = []chan struct{}{i.asking, i.slots}
+	}
+	for n, place := range places {
+		had, ok := take(work, place)
+		waited = waited || had
+		if !ok {
+			leave(places[:n])
 			i.count(q.Name, placement.OutcomePending)
 			return waited
 		}
@@ -79,11 +101,47 @@ func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Mat
 	i.wg.Go(func() {
 		defer func() {
 			end()
-			<-i.slots
+			leave(places)
 		}()
 		i.count(q.Name, i.handle(work, cleanup, q, m, since))
 	})
 	return waited
+}
+
+// take takes a place, and reports whether it had to wait, and has one: none if ctx ends.
+func take(ctx context.Context, place chan struct{}) (waited, ok bool) {
+	select {
+	case place <- struct{}{}:
+		return false, true
+	default:
+	}
+	select {
+	case place <- struct{}{}:
+		return true, true
+	case <-ctx.Done():
+		return true, false
+	}
+}
+
+func leave(places []chan struct{}) {
+	for _, place := range places {
+		<-place
+	}
+}
+
+// acceptance asks players without a slot; nil if they are not asked.
+func (i *Intake) acceptance(limit time.Duration) *placement.Acceptance {
+	if limit == 0 {
+		return nil
+	}
+	return &placement.Acceptance{
+		TimeLimit: limit, Timeout: i.opts.MatchTimeout,
+		Ask: func(ctx context.Context, p *torikumiv1.Proposal) (accepted bool, out []string) {
+			<-i.slots
+			defer func() { i.slots <- struct{}{} }()
+			return i.opts.Ask(ctx, p)
+		},
+	}
 }
 
 // Drain waits for all matches. Accept must not be called any more.
@@ -100,7 +158,7 @@ func (i *Intake) count(queue string, o placement.Outcome) {
 	i.opts.Metrics.matches.WithLabelValues(queue, string(o)).Inc()
 	switch o {
 	case placement.OutcomeBackfill: // says nothing of the queue
-	case placement.OutcomeAssigned, placement.OutcomeAbandoned, placement.OutcomeWithdrawn:
+	case placement.OutcomeAssigned, placement.OutcomeAbandoned, placement.OutcomeWithdrawn, placement.OutcomeNotAccepted:
 		i.failing.Delete(queue)
 	default:
 		i.failing.Store(queue, true)
@@ -133,15 +191,17 @@ func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.
 
 	// A match that has waited here for long is stopped in time for its
 	// tickets to be released while they are still ours.
-	deadline := time.Now().Add(i.opts.MatchTimeout)
-	if limit := since.Add(i.opts.PendingRelease * 9 / 10); limit.Before(deadline) {
+	deadline := since.Add(PlaceBy(i.opts.PendingRelease))
+	// Whose players are asked has its time from then on.
+	if limit := time.Now().Add(i.opts.MatchTimeout); q.AcceptTime == 0 && limit.Before(deadline) {
 		deadline = limit
 	}
 	work, cancelWork := context.WithDeadline(work, deadline)
 	defer cancelWork()
 	o := i.opts.Placer.Place(work, cleanup, placement.Job{
 		Match: m, Servers: q.Servers, MinPlayers: cmp.Or(q.Smallest, m.MinPlayers, q.MinPlayers), ReleaseBy: releaseBy,
-		Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
+		Acceptance: i.acceptance(q.AcceptTime),
+		Releasing:  func() { i.claims.MarkReleasing(m.Tickets) },
 	})
 	if o == placement.OutcomeAssigned || o == placement.OutcomeWithdrawn {
 		i.claims.MarkAssigned(m.Tickets, time.Now())

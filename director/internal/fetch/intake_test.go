@@ -37,6 +37,12 @@ func (n *nothingReady) Invoke(context.Context, string, any, any, ...grpc.CallOpt
 	return status.Error(codes.ResourceExhausted, "nothing is ready")
 }
 
+func (n *nothingReady) tried() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.tries > 0
+}
+
 func (n *nothingReady) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, status.Error(codes.Unimplemented, "no streams")
 }

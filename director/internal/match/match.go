@@ -49,6 +49,17 @@ func (m *Match) Players(without map[string]bool) int {
 	return n
 }
 
+// Asked are the tickets whose players can be asked: those that a frontend of ours has made.
+func (m *Match) Asked() []string {
+	var asked []string
+	for _, t := range m.tickets {
+		if contract.Get(t.GetExtensions(), contract.TicketExtension, new(torikumiv1.TicketDetails)) == nil {
+			asked = append(asked, t.GetId())
+		}
+	}
+	return asked
+}
+
 // InvalidError says why a match cannot be played.
 type InvalidError struct {
 	Reason string

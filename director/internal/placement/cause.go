@@ -10,6 +10,8 @@ const (
 	CauseTaken Cause = "taken"
 	// CauseClaimed: it holds tickets of another director's match.
 	CauseClaimed Cause = "claimed"
+	// CauseNotAccepted: players do not play it.
+	CauseNotAccepted Cause = "not_accepted"
 	// CauseAllocation: no server can ever be allocated for it.
 	CauseAllocation Cause = "allocation_refused"
 	// CauseUnreachable: players cannot be sent to its server.
@@ -30,6 +32,8 @@ func cause(step Step, r Result, now Phase) Cause {
 	switch {
 	case step == Claim:
 		return CauseClaimed
+	case step == Ask:
+		return CauseNotAccepted
 	case step == Assign:
 		return CauseAssignment
 	case step == GiveUp && now == Over:

@@ -12,6 +12,11 @@ func Decide(s State, now Phase) Step {
 		if now != Over {
 			return Claim
 		}
+	case Unasked:
+		if now != Open {
+			return GiveUp
+		}
+		return Ask
 	case Fetched, NoServer, AllocUnknown:
 		switch {
 		case now != Open || (s.Stage == AllocUnknown && !s.CanList):
@@ -71,6 +76,13 @@ func Apply(s State, step Step, r Result) State {
 		switch r {
 		case Done:
 			s.Stage = s.claimed()
+		case Refused:
+			s.Stage = GivenUp
+		}
+	case Ask:
+		switch r {
+		case Done:
+			s.Stage = s.accepted()
 		case Refused:
 			s.Stage = GivenUp
 		}
@@ -146,7 +158,7 @@ func Waits(from State, step Step, r Result) bool {
 	switch step {
 	case Adopt:
 		return from.Stage == AllocUnknown && (r == None || r == Unknown)
-	case Claim, Allocate:
+	case Claim, Ask, Allocate:
 		return r == NotDone
 	case Assign:
 		return r == NotDone || r == Unknown

@@ -9,6 +9,7 @@ import (
 func results(step Step) []Result {
 	return map[Step][]Result{
 		Claim:       {Done, NotDone, Refused},
+		Ask:         {Done, NotDone, Refused},
 		Adopt:       {Done, DoneSeveral, DoneUnreachable, None, Unknown},
 		Allocate:    {Done, DoneUnreachable, NotDone, Refused, Unknown},
 		Assign:      {Done, DoneTooFew, None, NotDone, Refused, Revoked, Unknown},
@@ -27,6 +28,9 @@ type facts struct {
 	// open: directors claim tickets, and this one has not. taken: others have some.
 	// revoked: others have taken some over.
 	open, taken, revoked bool
+	// unasked: players have to be asked, and have not all accepted. declined: they do not
+	// play.
+	unasked, declined bool
 	// sought: a search for a server was tried. known: a server surely carries the
 	// match. doubt: one may carry it that no search since then has shown.
 	sought, known, doubt bool
@@ -49,6 +53,8 @@ func (f facts) after(step Step, r Result) facts {
 	switch step {
 	case Claim:
 		f.open, f.taken = r == NotDone, r == Refused
+	case Ask:
+		f.unasked, f.declined = r != Done, r == Refused
 	case Adopt:
 		f.sought = true
 		switch r {
@@ -90,6 +96,10 @@ func broken(s State, f facts, step Step, now Phase) string {
 		return "something done with tickets that may be another's"
 	case f.taken && step != Release && step != End:
 		return "a match placed whose tickets are another's"
+	case f.unasked && (step == Adopt || step == Allocate || step == Assign || step == Announce):
+		return "a server before all have accepted"
+	case f.declined && step != Release && step != End:
+		return "a match placed that players have declined"
 	case f.revoked && step != End:
 		return "something done with tickets that another has taken over"
 	}
@@ -100,6 +110,13 @@ func broken(s State, f facts, step Step, now Phase) string {
 			return "a claim without need"
 		case now == Over:
 			return "a claim when the time is over"
+		}
+	case Ask:
+		switch {
+		case !f.unasked || f.declined:
+			return "players asked who were asked already"
+		case now != Open:
+			return "players asked for a match that is not played"
 		}
 	case Adopt:
 		switch {
@@ -232,8 +249,8 @@ type node struct {
 func explore(visit func(from node, step Step, r Result, to node)) (seen map[node]bool) {
 	seen = make(map[node]bool)
 	var todo []node
-	for i := range 8 {
-		todo = append(todo, node{State: Start(i&4 != 0, i&1 != 0, i&2 != 0), facts: facts{open: i&4 != 0}})
+	for i := range 16 {
+		todo = append(todo, node{State: Start(i&4 != 0, i&8 != 0, i&1 != 0, i&2 != 0), facts: facts{open: i&4 != 0, unasked: i&8 != 0}})
 	}
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]

@@ -7,12 +7,12 @@ import (
 )
 
 func (s Stage) String() string {
-	return [...]string{"Unclaimed", "Fetched", "NoServer", "AllocUnknown", "Allocated", "AssignUnknown", "AssignUnverified", "AssignUnresolved",
+	return [...]string{"Unclaimed", "Unasked", "Fetched", "NoServer", "AllocUnknown", "Allocated", "AssignUnknown", "AssignUnverified", "AssignUnresolved",
 		"Assigned", "Announced", "TooFew", "Withdrawn", "Superseded", "NoTickets", "GivenUp", "Deallocated", "Abandoned", "Released", "Pending"}[s]
 }
 
 func (s Step) String() string {
-	return [...]string{"Claim", "Adopt", "Allocate", "Assign", "Verify", "Announce", "Withdraw", "DeleteExtra", "GiveUp", "Deallocate", "Release", "End"}[s]
+	return [...]string{"Claim", "Ask", "Adopt", "Allocate", "Assign", "Verify", "Announce", "Withdraw", "DeleteExtra", "GiveUp", "Deallocate", "Release", "End"}[s]
 }
 
 func (r Result) String() string {
@@ -22,9 +22,10 @@ func (r Result) String() string {
 // TestDiagram: docs/director.md draws what Decide and Apply do.
 func TestDiagram(t *testing.T) {
 	drawn := []statediagram.Transition{
-		{From: statediagram.Terminal, To: Start(true, true, true).Stage.String()},
-		{From: statediagram.Terminal, To: Start(false, true, true).Stage.String()},
-		{From: statediagram.Terminal, To: Start(false, false, true).Stage.String()},
+		{From: statediagram.Terminal, To: Start(true, true, true, true).Stage.String()},
+		{From: statediagram.Terminal, To: Start(false, true, true, true).Stage.String()},
+		{From: statediagram.Terminal, To: Start(false, false, true, true).Stage.String()},
+		{From: statediagram.Terminal, To: Start(false, false, false, true).Stage.String()},
 	}
 	for n := range explore(func(from node, step Step, _ Result, to node) {
 		drawn = append(drawn, statediagram.Transition{From: from.Stage.String(), To: to.Stage.String(), Label: step.String()})

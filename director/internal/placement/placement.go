@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -76,6 +77,8 @@ type Job struct {
 	// MinPlayers is the size of the smallest match; with fewer players left the
 	// assignment is withdrawn. Any number will do when 0.
 	MinPlayers int
+	// Acceptance is nil if players are not asked.
+	Acceptance *Acceptance
 	// ReleaseBy is when Open Match may have the tickets matched again.
 	ReleaseBy time.Time
 	// Releasing is called before the tickets are released: from then on they
@@ -91,7 +94,7 @@ func (p *Placer) Place(work, cleanup context.Context, job Job) Outcome {
 		Placer: p, job: job, token: rand.Text(),
 		log: p.opts.Logger.With("match", job.Match.ID, "queue", job.Match.Queue),
 	}
-	state := Start(p.opts.Claims != nil, p.opts.GameServers != nil && !job.Servers.Shared(), p.opts.Tickets != nil)
+	state := Start(p.opts.Claims != nil, job.Acceptance != nil, p.opts.GameServers != nil && !job.Servers.Shared(), p.opts.Tickets != nil)
 	for {
 		phase := p.phase(work)
 		step := Decide(state, phase)
@@ -102,6 +105,15 @@ func (p *Placer) Place(work, cleanup context.Context, job Job) Outcome {
 		next := Apply(state, step, result)
 		if next.Stage == GivenUp {
 			t.cause = cause(step, result, phase)
+			if errors.Is(t.why, errNoTime) {
+				t.cause = CauseTimeout
+			}
+		}
+		if step == Ask && result == Done {
+			// The stamp of the server says so.
+			var cancel context.CancelFunc
+			work, cancel = context.WithTimeout(work, job.Acceptance.Timeout)
+			defer cancel()
 		}
 		wait := Waits(state, step, result)
 		if state = next; wait {
@@ -139,10 +151,12 @@ type task struct {
 	why     error
 	backoff rpc.Backoff
 	// token names this try in claims. claimed says that the tickets are ours, others
-	// which are not.
+	// which are not, or do not wait any more.
 	token   string
 	claimed bool
 	others  []string
+	// proposal is what players were asked; nil: nothing.
+	proposal *torikumiv1.Proposal
 }
 
 // do takes one step: on the match's own time, or afterwards to undo it.
@@ -150,6 +164,8 @@ func (t *task) do(work, cleanup context.Context, step Step) Result {
 	switch step {
 	case Claim:
 		return t.claim(work)
+	case Ask:
+		return t.ask(work)
 	case Adopt:
 		return t.adopt(work)
 	case Allocate:
@@ -194,6 +210,9 @@ func (t *task) pause(work context.Context, s Stage) {
 // end logs one line for each match that is not played.
 func (t *task) end(s State) Outcome {
 	o := s.Stage.outcome()
+	if o == OutcomeReleased && t.cause == CauseNotAccepted {
+		o = OutcomeNotAccepted
+	}
 	server := ""
 	if t.server.Name != "" {
 		server = t.server.ID()
@@ -202,6 +221,8 @@ func (t *task) end(s State) Outcome {
 	switch {
 	case o == OutcomeAssigned:
 		log.Debug("match assigned")
+	case o == OutcomeNotAccepted:
+		log.Info("match not accepted", "out", t.others)
 	case o == OutcomeAbandoned && t.why == nil:
 		log.Debug("match abandoned: none of its tickets is there any more")
 	case o == OutcomeAbandoned:

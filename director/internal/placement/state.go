@@ -6,6 +6,8 @@ type Stage int
 const (
 	// Unclaimed: another director may have the tickets.
 	Unclaimed Stage = iota
+	// Unasked: the players have not said that they play the match.
+	Unasked
 	// Fetched: a server that an earlier director has allocated may carry the match.
 	Fetched
 	// NoServer carries the match.
@@ -56,12 +58,14 @@ type State struct {
 	// CanList says that game servers can be listed and deleted, CanRead that
 	// tickets can be read.
 	CanList, CanRead bool
+	// Asks says that players are asked before there is a server.
+	Asks bool
 }
 
 // Start returns the state of a match that has just been fetched; canClaim says that
-// directors claim tickets.
-func Start(canClaim, canList, canRead bool) State {
-	s := State{CanList: canList, CanRead: canRead}
+// directors claim tickets, asks that players are asked.
+func Start(canClaim, asks, canList, canRead bool) State {
+	s := State{CanList: canList, CanRead: canRead, Asks: asks}
 	if !canClaim {
 		s.Stage = s.claimed()
 	}
@@ -70,6 +74,14 @@ func Start(canClaim, canList, canRead bool) State {
 
 // claimed is the stage of a match that nobody else places.
 func (s State) claimed() Stage {
+	if s.Asks {
+		return Unasked
+	}
+	return s.accepted()
+}
+
+// accepted is the stage of a match that its players play.
+func (s State) accepted() Stage {
 	if s.CanList {
 		return Fetched
 	}
@@ -94,6 +106,9 @@ type Step int
 const (
 	// Claim the tickets: Done, NotDone, or Refused if they are another director's.
 	Claim Step = iota
+	// Ask the players whether they play the match: Done, NotDone if their answers were not
+	// waited for, or Refused.
+	Ask
 	// Adopt a server that carries the match already: Done, DoneSeveral,
 	// DoneUnreachable, None or Unknown.
 	Adopt
@@ -154,6 +169,9 @@ const (
 	OutcomeAssigned Outcome = "assigned"
 	// OutcomeReleased: the tickets can be matched again.
 	OutcomeReleased Outcome = "released"
+	// OutcomeNotAccepted: players do not play the match; those who would can be matched
+	// again.
+	OutcomeNotAccepted Outcome = "not_accepted"
 	// OutcomeWithdrawn: too few were left to play; frontends create their tickets
 	// anew.
 	OutcomeWithdrawn Outcome = "withdrawn"

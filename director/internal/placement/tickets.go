@@ -168,6 +168,7 @@ func (t *task) announce(ctx context.Context) Result {
 
 func (t *task) release(ctx context.Context) Result {
 	t.job.Releasing()
+	t.recall()                          // before they can be proposed another match
 	if err := t.drop(ctx); err != nil { // Open Match shows the tickets again by itself
 		t.why = errors.Join(t.why, err)
 		return Unknown

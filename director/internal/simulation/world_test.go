@@ -185,7 +185,7 @@ func (w *world) accept(d *director, match string, tickets []*ticket) {
 	w.tokens++
 	w.Logf("%d s: director %d gets match %q, task %d", w.now, d.name, match, w.tokens)
 	d.tasks = append(d.tasks, &task{
-		world: w, director: d, match: match, tickets: tickets, token: w.tokens, state: placement.Start(true, true, w.canRead),
+		world: w, director: d, match: match, tickets: tickets, token: w.tokens, state: placement.Start(true, false, true, w.canRead),
 		workEnd: w.now + matchTimeout, cleanupEnd: w.now + pendingRelease,
 	})
 }

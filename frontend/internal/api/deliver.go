@@ -24,7 +24,7 @@ func (s *Service) show(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
 	t := &torikumiv1.Ticket{
 		Id: found.ID, Queue: found.Queue, State: found.State.Proto(), Players: found.Players, Region: found.Region,
 		CreateTime: timestamppb.New(found.Created), UpdateTime: timestamppb.New(found.Updated), Reason: found.Reason,
-		Party: s.showParty(found, caller),
+		Party: s.showParty(found, caller), Acceptance: acceptance(found),
 	}
 	if t.GetState() == torikumiv1.TicketState_SEARCHING {
 		t.EstimatedWaitMs = int32(s.o.Estimates.Of(found.Queue, found.Searching()).Milliseconds())

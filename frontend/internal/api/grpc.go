@@ -92,6 +92,16 @@ func (s *Server) ListRegions(context.Context, *torikumiv1.ListRegionsRequest) (*
 	return s.Service.ListRegions(), nil
 }
 
+// AcceptTicket implements the FrontendService.
+func (s *Server) AcceptTicket(ctx context.Context, req *torikumiv1.AcceptTicketRequest) (*torikumiv1.Ticket, error) {
+	return s.Service.Accept(ctx, caller(ctx), req.GetTicketId(), req.GetProposalId())
+}
+
+// DeclineTicket implements the FrontendService.
+func (s *Server) DeclineTicket(ctx context.Context, req *torikumiv1.DeclineTicketRequest) (*torikumiv1.Ticket, error) {
+	return s.Service.Decline(ctx, caller(ctx), req.GetTicketId(), req.GetProposalId())
+}
+
 // callerKey is where a call's context holds who calls.
 type callerKey struct{}
 

@@ -23,6 +23,7 @@ import (
 	"torikumi/frontend/signing"
 	"torikumi/pkg/problem"
 	"torikumi/pkg/queues"
+	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -223,8 +224,8 @@ func (s *Service) Cancel(ctx context.Context, caller Caller, id string) (*toriku
 	return s.deliver(&ended, caller), nil
 }
 
-// Wait returns a ticket as soon as it has ended, or as it stands when the
-// timeout, of at most 60 s, is over.
+// Wait returns a ticket as soon as it has ended, or the caller is to accept a match, or
+// as it stands when the timeout, of at most 60 s, is over.
 func (s *Service) Wait(ctx context.Context, caller Caller, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
 	if timeout <= 0 || timeout > maxWait {
 		return nil, errInvalid(problem.Field{Field: "timeout", Rule: "must be more than 0s and at most 60s"})
@@ -243,8 +244,10 @@ func (s *Service) Play(ctx context.Context, caller Caller, req *torikumiv1.Creat
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.wait(ctx, caller, made.ID, timeout)
-	if err == nil && found.GetState() != torikumiv1.TicketState_SEARCHING {
+	found, err := s.waitAccepting(ctx, caller, made.ID, timeout)
+	switch state := found.GetState(); {
+	case err != nil, state == torikumiv1.TicketState_SEARCHING, state == torikumiv1.TicketState_ACCEPTING:
+	default:
 		return found, nil
 	}
 	ended, cancelErr := s.o.Matchmaker.Cancel(context.WithoutCancel(ctx), made.ID)
@@ -258,6 +261,19 @@ func (s *Service) Play(ctx context.Context, caller Caller, req *torikumiv1.Creat
 		ended.Reason = found.GetReason() // what it waited for until now
 	}
 	return s.deliver(&ended, caller), nil
+}
+
+// waitAccepting is wait for one who is there as long as the call lasts, and so accepts.
+func (s *Service) waitAccepting(ctx context.Context, caller Caller, id string, timeout time.Duration) (*torikumiv1.Ticket, error) {
+	for end := time.Now().Add(timeout); ; {
+		found, err := s.wait(ctx, caller, id, time.Until(end))
+		if err != nil || found.GetState() != torikumiv1.TicketState_ACCEPTING || !time.Now().Before(end) {
+			return found, err
+		}
+		if _, err := s.Accept(ctx, caller, id, found.GetAcceptance().GetProposalId()); err != nil {
+			_ = rpc.Sleep(ctx, busyPause) // wait sees the end
+		}
+	}
 }
 
 // wait is Wait for any timeout.
@@ -281,7 +297,7 @@ func (s *Service) wait(ctx context.Context, caller Caller, id string, timeout ti
 			again = time.After(storeRetry)
 		case err != nil:
 			return nil, err
-		case over || found.Ended():
+		case over || found.Ended() || asks(&found, caller):
 			return s.deliver(&found, caller), nil
 		}
 		select {
@@ -341,10 +357,11 @@ type viewer struct {
 	id      string
 	watch   *explain.Watch
 	send    func(*torikumiv1.Ticket) error
-	// state, reason and party are what was last sent.
+	// state, reason, party and accept are what was last sent.
 	state         torikumiv1.TicketState
 	reason        string
 	party         partyMark
+	accept        acceptMark
 	changed, told <-chan struct{}
 	// queues tells of other queues.
 	queues <-chan struct{}
@@ -365,13 +382,13 @@ func (v *viewer) show(ctx context.Context) (ended bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	state, party := found.State.Proto(), markOf(&found)
-	if state != v.state || found.Reason != v.reason || party != v.party {
+	state, party, accept := found.State.Proto(), markOf(&found), acceptMarkOf(&found)
+	if state != v.state || found.Reason != v.reason || party != v.party || accept != v.accept {
 		if err := v.send(v.service.deliver(&found, v.caller)); err != nil {
 			return false, err
 		}
 	}
-	v.state, v.reason, v.party = state, found.Reason, party
+	v.state, v.reason, v.party, v.accept = state, found.Reason, party, accept
 	return found.Ended(), nil
 }
 

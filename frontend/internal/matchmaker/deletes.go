@@ -29,12 +29,18 @@ type deletes struct {
 	metrics *Metrics
 
 	mu    sync.Mutex
-	queue []string
+	queue []deletion
 	// open counts what is not deleted yet, and calls that may yet add something.
 	open    int
 	dropped bool
 	// more wakes the workers, less whoever waits for the end.
 	more, less chan struct{}
+}
+
+// deletion is a ticket that is to be deleted, and what follows; nil for nothing.
+type deletion struct {
+	id   string
+	then func()
 }
 
 func newDeletes(tickets openmatch.FrontendServiceClient, logger *slog.Logger, metrics *Metrics) *deletes {
@@ -45,9 +51,12 @@ func newDeletes(tickets openmatch.FrontendServiceClient, logger *slog.Logger, me
 }
 
 // add never waits.
-func (d *deletes) add(id string) {
+func (d *deletes) add(id string) { d.addThen(id, nil) }
+
+// addThen is add with what follows once Open Match does not have the ticket any more.
+func (d *deletes) addThen(id string, then func()) {
 	d.mu.Lock()
-	d.queue = append(d.queue, id)
+	d.queue = append(d.queue, deletion{id, then})
 	d.open++
 	over := len(d.queue) > maxDeletes
 	if over {
@@ -86,15 +95,15 @@ func (d *deletes) done() {
 	}
 }
 
-func (d *deletes) take() (string, bool) {
+func (d *deletes) take() (deletion, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.queue) == 0 {
-		return "", false
+		return deletion{}, false
 	}
-	id := d.queue[0]
+	next := d.queue[0]
 	d.queue = d.queue[1:]
-	return id, true
+	return next, true
 }
 
 // left counts what is not deleted yet, or may come yet.
@@ -128,7 +137,7 @@ func (d *deletes) run(ctx context.Context) {
 func (d *deletes) work(ctx context.Context) {
 	backoff := rpc.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for {
-		id, ok := d.take()
+		next, ok := d.take()
 		if !ok {
 			select {
 			case <-d.more:
@@ -137,10 +146,13 @@ func (d *deletes) work(ctx context.Context) {
 				return
 			}
 		}
-		for d.delete(ctx, id) != nil {
+		for d.delete(ctx, next.id) != nil {
 			if backoff.Wait(ctx) != nil {
 				return // this one is left
 			}
+		}
+		if next.then != nil {
+			next.then()
 		}
 		backoff.Reset()
 		d.done()

@@ -166,6 +166,10 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn, l *listen
 			return true, err
 		}
 		l.position = a.GetPosition()
+		if p := a.GetProposal(); p != nil {
+			c.proposed(ctx, p)
+			continue
+		}
 		// A ticket that cannot be created anew is lost: the next reading tries again.
 		if _, err := c.apply(ctx, a.GetTicketIds(), a.GetConnection(), a.GetDetails()); errors.Is(err, errUnchecked) {
 			c.reconcileSoon() // which tries again, and pauses

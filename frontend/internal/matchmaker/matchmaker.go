@@ -102,6 +102,7 @@ type Client struct {
 	// directors are those that are subscribed to.
 	directors directors
 	leaves    leaves
+	answers   chan *torikumiv1.ProposalAnswer
 }
 
 // New makes a client; Run makes it work.
@@ -115,6 +116,7 @@ func New(o Options) *Client {
 		tickets: tickets, deletes: newDeletes(tickets, o.Logger, o.Metrics),
 		claims: rpc.NewHealth(o.Logger, "claims of directors cannot be read", "claims of directors are read again"),
 		pace:   rate.NewLimiter(rate.Limit(o.ReconcileRate), 1), again: make(chan struct{}, 1), leaves: make(leaves, maxLeaves),
+		answers: make(chan *torikumiv1.ProposalAnswer, maxAnswers),
 	}
 }
 
@@ -205,12 +207,12 @@ func (c *Client) Cancel(ctx context.Context, id string) (ticket.Ticket, error) {
 
 // ended follows a change that may have ended a ticket without a match.
 func (c *Client) ended(ctx context.Context, change ticket.Change, message string) {
-	if !change.Changed() {
+	t := &change.Ticket
+	if !change.Changed() || !t.Ended() {
 		return
 	}
-	t := &change.Ticket
 	if change.Effect == ticket.DeleteOpenMatch {
-		c.deletes.add(change.FromOpenMatchID)
+		c.deletes.addThen(change.FromOpenMatchID, func() { c.out(&change) })
 	}
 	c.metrics.ended(t)
 	c.logger.InfoContext(ctx, message, "ticket", t.ID, "queue", t.Queue)
@@ -293,6 +295,8 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	if len(c.options.Directors) > 0 {
 		work.Go(func() error { c.listenToAll(workCtx); return nil })
+		work.Go(func() error { c.answerDirectors(workCtx); return nil })
+		work.Go(func() error { c.answerAgain(workCtx); return nil })
 	}
 	deleting, stopDeleting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDeleting()
@@ -345,7 +349,10 @@ func (c *Client) expireOnce(ctx context.Context) error {
 	expired, err := c.store.Expire(ctx)
 	for _, change := range expired {
 		message := "ticket expired"
-		if change.Ticket.State == ticket.Cancelled {
+		switch {
+		case change.From == ticket.Accepting && change.Ticket.Reason != "":
+			message = "ticket cancelled, as its match was not accepted in time"
+		case change.Ticket.State == ticket.Cancelled:
 			message = "ticket cancelled, as nobody asks for it any more"
 		}
 		c.ended(ctx, change, message)

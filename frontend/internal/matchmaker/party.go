@@ -79,9 +79,9 @@ func (c *Client) changeParty(ctx context.Context, id string, e ticket.Event) (ti
 			t.State, t.Reason = lost.Ticket.State, lost.Ticket.Reason
 		}
 		c.reconcileSoon()
-	case change.From == ticket.Waiting:
+	case change.Effect == ticket.DeleteOpenMatch:
 		// The others search on.
-		c.deletes.add(change.FromOpenMatchID)
+		c.deletes.addThen(change.FromOpenMatchID, func() { c.out(&change) })
 		if c.recreate(ctx, id) != nil {
 			c.reconcileSoon()
 		}

@@ -105,6 +105,7 @@ func (c *Client) check(ctx context.Context, t ticket.Ticket) error {
 		if err != nil || !change.Changed() {
 			return nil
 		}
+		c.out(&change)
 		c.logger.WarnContext(ctx, "Open Match lost the ticket, creating another", "ticket", t.ID)
 		return c.recreate(ctx, t.ID)
 	}
@@ -135,7 +136,7 @@ func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assi
 // withdrawn creates a ticket anew whose match is not played: Open Match has taken
 // the one that was assigned out of its pools for good.
 func (c *Client) withdrawn(ctx context.Context, openMatchID string) error {
-	change, err := c.store.Lose(ctx, openMatchID)
+	change, err := c.store.UpdateOpenMatch(ctx, openMatchID, ticket.Event{Kind: ticket.MarkLost})
 	if err != nil || !change.Changed() {
 		return nil // not ours, or nobody waits
 	}

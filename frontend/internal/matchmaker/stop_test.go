@@ -93,8 +93,8 @@ func TestEndIsExpected(t *testing.T) {
 				case "Expire":
 					c.expire(ctx)
 				}
-				if id, ok := c.deletes.take(); !met || !ok || id != "om-1" || c.deletes.left() != 1 {
-					t.Errorf("to delete: %q, %v, %d left", id, ok, c.deletes.left())
+				if next, ok := c.deletes.take(); !met || !ok || next.id != "om-1" || c.deletes.left() != 1 {
+					t.Errorf("to delete: %q, %v, %d left", next.id, ok, c.deletes.left())
 				}
 			})
 		})

@@ -24,10 +24,11 @@ type Memory struct {
 	mu          sync.Mutex
 	closed      bool
 	byID        map[string]*record
-	byOpenMatch map[string]*record   // Waiting
+	byOpenMatch map[string]*record   // attached
 	byPlayer    map[string][]*record // not ended, at most one of each Seat
 	byCode      map[string]*record   // not ended, with a party
 	byRequest   map[string]*record
+	accepting   map[*record]bool
 	played      map[string]*record // the last that was assigned, by player
 	waits       map[string][]Wait  // by queue, the oldest first
 	// creating counts the tickets that wait for Open Match to create theirs.
@@ -66,7 +67,7 @@ func NewMemory(l Limits) *Memory {
 	return &Memory{
 		limits: l, byID: map[string]*record{}, byOpenMatch: map[string]*record{}, byPlayer: map[string][]*record{},
 		byCode: map[string]*record{}, byRequest: map[string]*record{}, played: map[string]*record{}, early: map[string]Assignment{},
-		waits:     map[string][]Wait{},
+		waits: map[string][]Wait{}, accepting: map[*record]bool{},
 		gathering: list.New(), open: list.New(), assigned: list.New(), ended: list.New(), seen: list.New(),
 		waiting: map[string]*list.List{},
 	}
@@ -134,8 +135,11 @@ func (m *Memory) apply(r *record, e Event) Change {
 	}
 	was := r.Ticket
 	r.Ticket = c.Ticket
-	if was.State == Waiting {
+	if was.State.attached() {
 		delete(m.byOpenMatch, was.OpenMatchID)
+	}
+	if delete(m.accepting, r); r.State == Accepting {
+		m.accepting[r] = true
 	}
 	if was.State.creating() {
 		m.creating--
@@ -149,7 +153,7 @@ func (m *Memory) apply(r *record, e Event) Change {
 	switch {
 	case r.State == Gathering:
 		m.byCode[r.Party.Code] = r
-	case r.State == Waiting:
+	case r.State.attached():
 		m.byOpenMatch[r.OpenMatchID] = r
 	case r.State.creating():
 		m.creating++
@@ -362,14 +366,28 @@ func (m *Memory) Assign(_ context.Context, openMatchID string, a Assignment) (Ch
 	return m.apply(r, Event{Kind: Assign, OpenMatchID: openMatchID, Assignment: &a}), nil
 }
 
-func (m *Memory) Lose(_ context.Context, openMatchID string) (Change, error) {
+func (m *Memory) UpdateOpenMatch(_ context.Context, openMatchID string, e Event) (Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.closed && e.Kind.Begins() {
+		return Change{}, ErrClosed
+	}
 	r, ok := m.byOpenMatch[openMatchID]
 	if !ok {
 		return Change{}, ErrNotFound
 	}
-	return m.apply(r, Event{Kind: MarkLost, OpenMatchID: openMatchID}), nil
+	e.OpenMatchID = openMatchID
+	return m.apply(r, e), nil
+}
+
+func (m *Memory) Accepting(context.Context) ([]Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	asked := make([]Ticket, 0, len(m.accepting))
+	for r := range m.accepting {
+		asked = append(asked, r.Ticket)
+	}
+	return asked, nil
 }
 
 func (m *Memory) Open(context.Context) ([]string, error) {
@@ -430,6 +448,13 @@ func (m *Memory) Expire(context.Context) ([]Change, error) {
 	}
 	for e := m.seen.Front(); m.limits.Gone > 0 && e != nil && now.Sub(at(e).seen) >= m.limits.Gone; e = m.seen.Front() {
 		expired = append(expired, m.apply(at(e), Event{Kind: Cancel}))
+	}
+	for r := range m.accepting {
+		for _, k := range []Kind{Lapse, Recall} {
+			if c := m.apply(r, Event{Kind: k}); c.Changed() {
+				expired = append(expired, c)
+			}
+		}
 	}
 	m.forgetOld(m.assigned, now.Add(-m.limits.Assigned))
 	m.forgetOld(m.ended, now.Add(-m.limits.Ended))

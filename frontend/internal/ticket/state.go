@@ -26,12 +26,15 @@ const (
 	// Gathered means that all have joined, and its first Open Match ticket is being
 	// created: stores keep states as numbers, so that new ones come last.
 	Gathered
+	// Accepting means that a match was found, and that its players are asked whether they
+	// play it. The Open Match ticket waits.
+	Accepting
 
 	states // how many there are
 )
 
 var stateNames = [...]string{
-	"NONE", "CREATING", "WAITING", "LOST", "RECREATING", "ASSIGNED", "CANCELLED", "EXPIRED", "GATHERING", "GATHERED",
+	"NONE", "CREATING", "WAITING", "LOST", "RECREATING", "ASSIGNED", "CANCELLED", "EXPIRED", "GATHERING", "GATHERED", "ACCEPTING",
 }
 
 // Valid reports whether there is such a state.
@@ -46,6 +49,9 @@ func (s State) Ended() bool { return s == Assigned || s == Cancelled || s == Exp
 // creating reports whether Open Match is asked for a ticket.
 func (s State) creating() bool { return s == Creating || s == Recreating || s == Gathered }
 
+// attached reports whether an Open Match ticket stands for the ticket, and waits.
+func (s State) attached() bool { return s == Waiting || s == Accepting }
+
 // Proto returns the state as players see it.
 func (s State) Proto() torikumiv1.TicketState {
 	switch s {
@@ -53,6 +59,8 @@ func (s State) Proto() torikumiv1.TicketState {
 		return torikumiv1.TicketState_GATHERING
 	case Creating, Gathered, Waiting, Lost, Recreating:
 		return torikumiv1.TicketState_SEARCHING
+	case Accepting:
+		return torikumiv1.TicketState_ACCEPTING
 	case Assigned:
 		return torikumiv1.TicketState_ASSIGNED
 	case Cancelled:
@@ -69,6 +77,8 @@ func (s State) Reason() string {
 	switch s {
 	case Gathering:
 		return "waiting for players of the party to join"
+	case Accepting:
+		return "a match was found, and waits for its players to accept it"
 	case Lost, Recreating:
 		return "the matchmaker does not have the ticket; it is being asked again"
 	case Expired:
@@ -111,13 +121,23 @@ const (
 	// Complete: nobody is waited for any more. Apply makes it of a Join or a Remove
 	// after which that is so.
 	Complete
+	// Propose: a match was found, and its players are asked.
+	Propose
+	// Accept: a player accepts the match, or all of the ticket do.
+	Accept
+	// Decline: a player does not want to play the match.
+	Decline
+	// Lapse: the time to accept is over. It ends a ticket of which somebody has not.
+	Lapse
+	// Recall: the match is not played, and who has accepted it searches on.
+	Recall
 
 	kinds // how many there are, and one
 )
 
 var kindNames = [...]string{
 	"", "Create", "Attach", "AttachAssigned", "AbortCreate", "MarkLost", "BeginRetry", "AbortRetry", "Assign", "Cancel", "Expire",
-	"Gather", "Join", "Remove", "Complete",
+	"Gather", "Join", "Remove", "Complete", "Propose", "Accept", "Decline", "Lapse", "Recall",
 }
 
 // String returns the name.
@@ -127,7 +147,7 @@ func (k Kind) String() string { return kindNames[k] }
 // end or abort.
 func (k Kind) Begins() bool {
 	switch k {
-	case Attach, BeginRetry, Expire, Join, Complete:
+	case Attach, BeginRetry, Expire, Join, Complete, Propose, Accept, Lapse:
 		return true
 	}
 	return false
@@ -172,6 +192,11 @@ var transitions = map[State]map[Kind]transition{
 		Cancel: {to: Cancelled}, Expire: {to: Expired},
 	},
 	Waiting: {
+		Assign: {to: Assigned}, MarkLost: {to: Lost}, Remove: {Lost, DeleteOpenMatch},
+		Cancel: {Cancelled, DeleteOpenMatch}, Expire: {Expired, DeleteOpenMatch}, Propose: {to: Accepting},
+	},
+	Accepting: {
+		Accept: {to: Accepting}, Decline: {Cancelled, DeleteOpenMatch}, Lapse: {Cancelled, DeleteOpenMatch}, Recall: {to: Waiting},
 		Assign: {to: Assigned}, MarkLost: {to: Lost}, Remove: {Lost, DeleteOpenMatch},
 		Cancel: {Cancelled, DeleteOpenMatch}, Expire: {Expired, DeleteOpenMatch},
 	},

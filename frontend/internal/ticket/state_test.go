@@ -12,17 +12,18 @@ import (
 // table is what every event does in every state: the new state if there is one,
 // and + or - if a ticket has to be created or deleted in Open Match.
 const table = `
-            Create     Attach     AttachAssigned AbortCreate MarkLost BeginRetry   AbortRetry Assign   Cancel      Expire    Gather    Join      Remove    Complete
-NONE        CREATING+  -          -              .           .        .            .          .        .           .         GATHERING .         .         .
-CREATING    .          WAITING    ASSIGNED       NONE        .        .            .          .        CANCELLED   EXPIRED   .         .         .         .
-WAITING     .          -          -              .           LOST     .            .          ASSIGNED CANCELLED-  EXPIRED-  .         .         LOST-     .
-LOST        .          -          -              .           .        RECREATING+  .          .        CANCELLED   EXPIRED   .         .         LOST      .
-RECREATING  .          WAITING    ASSIGNED       .           .        .            LOST       .        CANCELLED   EXPIRED   .         .         .         .
-ASSIGNED    .          -          -              .           .        .            .          .        .           .         .         .         .         .
-CANCELLED   .          -          -              .           .        .            .          .        .           .         .         .         .         .
-EXPIRED     .          -          -              .           .        .            .          .        .           .         .         .         .         .
-GATHERING   .          -          -              .           .        .            .          .        CANCELLED   EXPIRED   .         GATHERING GATHERING GATHERED+
-GATHERED    .          WAITING    ASSIGNED       .           .        .            LOST       .        CANCELLED   EXPIRED   .         .         .         .
+            Create     Attach     AttachAssigned AbortCreate MarkLost BeginRetry   AbortRetry Assign   Cancel      Expire    Gather    Join      Remove    Complete  Propose   Accept    Decline    Lapse      Recall
+NONE        CREATING+  -          -              .           .        .            .          .        .           .         GATHERING .         .         .         .         .         .          .          .
+CREATING    .          WAITING    ASSIGNED       NONE        .        .            .          .        CANCELLED   EXPIRED   .         .         .         .         .         .         .          .          .
+WAITING     .          -          -              .           LOST     .            .          ASSIGNED CANCELLED-  EXPIRED-  .         .         LOST-     .         ACCEPTING .         .          .          .
+LOST        .          -          -              .           .        RECREATING+  .          .        CANCELLED   EXPIRED   .         .         LOST      .         .         .         .          .          .
+RECREATING  .          WAITING    ASSIGNED       .           .        .            LOST       .        CANCELLED   EXPIRED   .         .         .         .         .         .         .          .          .
+ASSIGNED    .          -          -              .           .        .            .          .        .           .         .         .         .         .         .         .         .          .          .
+CANCELLED   .          -          -              .           .        .            .          .        .           .         .         .         .         .         .         .         .          .          .
+EXPIRED     .          -          -              .           .        .            .          .        .           .         .         .         .         .         .         .         .          .          .
+GATHERING   .          -          -              .           .        .            .          .        CANCELLED   EXPIRED   .         GATHERING GATHERING GATHERED+ .         .         .          .          .
+GATHERED    .          WAITING    ASSIGNED       .           .        .            LOST       .        CANCELLED   EXPIRED   .         .         .         .         .         .         .          .          .
+ACCEPTING   .          -          -              .           LOST     .            .          ASSIGNED CANCELLED-  EXPIRED-  .         .         LOST-     .         .         ACCEPTING CANCELLED- CANCELLED- WAITING
 `
 
 func TestTransition(t *testing.T) {
@@ -81,7 +82,7 @@ func TestDiagram(t *testing.T) {
 }
 
 // TestLife explores all lives of a ticket: what players see changes only from
-// SEARCHING to one end, and whatever is created in Open Match is deleted, assigned
+// SEARCHING to one end, with ACCEPTING on the way, and whatever is created in Open Match is deleted, assigned
 // or lost.
 func TestLife(t *testing.T) {
 	type place struct {
@@ -101,8 +102,8 @@ func TestLife(t *testing.T) {
 		if p.state.creating() && p.creations != 1 || p.creations > 1 {
 			t.Errorf("%+v: one creation is under way while it is being created", p)
 		}
-		if p.attached != (p.state == Waiting || p.state == Assigned) {
-			t.Errorf("%+v: it has an Open Match ticket exactly while it waits, or is assigned", p)
+		if p.attached != (p.state.attached() || p.state == Assigned) {
+			t.Errorf("%+v: it has an Open Match ticket exactly while it waits or is asked, or is assigned", p)
 		}
 		for k := Create; k < kinds; k++ {
 			answers := k == Attach || k == AttachAssigned || k == AbortCreate || k == AbortRetry
@@ -110,7 +111,7 @@ func TestLife(t *testing.T) {
 				continue // cannot happen
 			}
 			to, effect, ok := Transition(p.state, k)
-			if from := p.state.Proto(); ok && p.state != None && from != torikumiv1.TicketState_SEARCHING && from != torikumiv1.TicketState_GATHERING ||
+			if from := p.state.Proto(); ok && p.state != None && from != torikumiv1.TicketState_SEARCHING && from != torikumiv1.TicketState_GATHERING && from != torikumiv1.TicketState_ACCEPTING ||
 				to == Gathering && p.state != Gathering && p.state != None {
 				t.Errorf("%v after %v in %v", to, k, p.state)
 			}

@@ -46,6 +46,9 @@ type Ticket struct {
 	OpenMatchID string
 	// Assignment is set exactly in state Assigned.
 	Assignment *Assignment
+	// Acceptance is what its players are asked in state Accepting, and else what they were
+	// asked last; nil if they never were.
+	Acceptance *Acceptance
 	// Reason says in plain words what the ticket waits for, or why it ended.
 	Reason string
 	// Request is what has asked for it, nil for one that is not to be recognised.
@@ -83,8 +86,8 @@ func (t *Ticket) Ended() bool { return t.State.Ended() }
 // Event is something that happens to a ticket.
 type Event struct {
 	Kind Kind
-	// OpenMatchID is the ticket in Open Match that Attach, MarkLost and Assign
-	// are about. The latter two change nothing if the ticket has another one.
+	// OpenMatchID is the ticket in Open Match that Attach, MarkLost, Assign and Propose
+	// are about. All but the first change nothing if the ticket has another one.
 	OpenMatchID string
 	// Assignment is that of Assign and AttachAssigned.
 	Assignment *Assignment
@@ -92,6 +95,16 @@ type Event struct {
 	Player *torikumiv1.Player
 	// Removed is who is removed, and By who does it.
 	Removed, By string
+	// Acceptance is that of Propose, which changes nothing if it is the last one, or its
+	// time is over.
+	Acceptance *Acceptance
+	// Proposal is that which Accept, Decline and Recall are about. They change nothing in
+	// another one; empty: in any, by Recall not before its ReleaseTime. Accept and Decline
+	// are those of By; empty: of all players.
+	Proposal string
+	// Away is until when, of Lapse, players could perhaps not accept, as the store could not
+	// be reached. It ends no ticket whose players were asked before.
+	Away time.Time
 	// Reason says why a ticket is cancelled; empty, if its players know. It is one of
 	// few, as stores keep it.
 	Reason string
@@ -112,24 +125,27 @@ type Change struct {
 	Joined, Left string
 	// Party reports whether the party is another one than before.
 	Party bool
+	// Acceptance reports whether the players are asked something else, or one has
+	// accepted.
+	Acceptance bool
 	// Others are the tickets that the players of one that has been assigned have
 	// besides, and that have not ended.
 	Others []string
 }
 
-// Changed reports whether the ticket has another state or party than before.
-func (c *Change) Changed() bool { return c.Party || c.From != c.Ticket.State }
+// Changed reports whether the ticket has another state, party or acceptance than before.
+func (c *Change) Changed() bool { return c.Party || c.Acceptance || c.From != c.Ticket.State }
 
 // Visible reports whether players see a difference.
 func (c *Change) Visible() bool {
-	return c.Party || c.From.Proto() != c.Ticket.State.Proto() || c.From.Reason() != c.Ticket.Reason
+	return c.Party || c.Acceptance || c.From.Proto() != c.Ticket.State.Proto() || c.From.Reason() != c.Ticket.Reason
 }
 
 // Apply returns what an event does to a ticket. Stores change tickets in no other
 // way.
 func (t Ticket) Apply(e Event, now time.Time) Change {
 	c := Change{Ticket: t, From: t.State, FromOpenMatchID: t.OpenMatchID}
-	if (e.Kind == MarkLost || e.Kind == Assign) && e.OpenMatchID != t.OpenMatchID {
+	if (e.Kind == MarkLost || e.Kind == Assign || e.Kind == Propose) && e.OpenMatchID != t.OpenMatchID {
 		return c
 	}
 	switch e.Kind {
@@ -137,6 +153,8 @@ func (t Ticket) Apply(e Event, now time.Time) Change {
 		e.Kind, c = t.join(e, c)
 	case Remove:
 		e.Kind, c = t.remove(e, c)
+	case Propose, Accept, Decline, Lapse, Recall:
+		e, c = t.ask(e, c, now)
 	case Complete:
 		if t.Party == nil || t.Party.Revision != e.Revision {
 			return c
@@ -279,10 +297,13 @@ type Store interface {
 	// being created the assignment is then kept for at least 10 s, and an
 	// Attach of this Open Match ticket becomes AttachAssigned.
 	Assign(ctx context.Context, openMatchID string, a Assignment) (Change, error)
-	// Lose applies MarkLost to the ticket that has this one in Open Match. The error
-	// is ErrNotFound if there is none.
-	Lose(ctx context.Context, openMatchID string) (Change, error)
-	// Open returns the ids of the tickets that are Waiting or Lost, oldest
+	// UpdateOpenMatch applies MarkLost, Propose or Recall to the ticket that has this one in
+	// Open Match. The error is ErrNotFound if there is none; for Propose ErrClosed.
+	UpdateOpenMatch(ctx context.Context, openMatchID string, e Event) (Change, error)
+	// Accepting returns the tickets that are Accepting, in any order: those of several
+	// frontends all to each, as one that has died is not to be missed for a moment.
+	Accepting(ctx context.Context) ([]Ticket, error)
+	// Open returns the ids of the tickets that are Waiting, Accepting or Lost, oldest
 	// first; of those of several frontends, a share of them that this one is to
 	// look after.
 	Open(ctx context.Context) ([]string, error)
@@ -292,9 +313,10 @@ type Store interface {
 	// Touch says that somebody asks for these tickets now. Those that are not there,
 	// or have ended, are passed over.
 	Touch(ctx context.Context, ids []string) error
-	// Expire applies Expire to what has waited for too long and Cancel to what
-	// nobody has asked for, forgets what ended long ago, and returns what it has
-	// ended. After a time in which it could not be reached, a store counts from then.
+	// Expire applies Expire to what has waited for too long, Cancel to what
+	// nobody has asked for, and Lapse and Recall to what is Accepting, forgets what ended
+	// long ago, and returns what it has changed. After a time in which it could not be
+	// reached, a store counts from then: nobody is late who could not accept.
 	// The error is ErrClosed.
 	Expire(ctx context.Context) ([]Change, error)
 	// Close wakes all watchers and returns the tickets that nobody looks after

@@ -126,6 +126,10 @@ func eventID(t *torikumiv1.Ticket) string {
 	for _, id := range t.GetParty().GetMissing() {
 		add(id)
 	}
+	if a := t.GetAcceptance(); a != nil {
+		add(a.GetProposalId())
+		add(fmt.Sprint(len(a.GetAccepted())))
+	}
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 

@@ -91,6 +91,14 @@ func (s *server) routes() []route {
 			operation: "startTicket", summary: "Search with those of the party who are there", response: ticket,
 		},
 		{
+			method: "POST", path: "/v1/tickets/{id}/accept", handle: answerProposal(s.o.Service.Accept),
+			operation: "acceptTicket", summary: "Accept the match that is proposed", response: ticket, query: proposalQuery(),
+		},
+		{
+			method: "POST", path: "/v1/tickets/{id}/decline", handle: answerProposal(s.o.Service.Decline),
+			operation: "declineTicket", summary: "Decline the match that is proposed: ends the ticket", response: ticket, query: proposalQuery(),
+		},
+		{
 			method: "DELETE", path: "/v1/tickets/{id}/players/{player}", handle: s.removePlayer,
 			operation: "removePlayer", summary: "Leave a ticket, or remove a player from the party", response: new(torikumiv1.RemovePlayerResponse),
 		},
@@ -174,6 +182,26 @@ func (s *server) startTicket(w http.ResponseWriter, r *http.Request, caller api.
 		return err
 	}
 	return reply(w)(s.o.Service.Start(r.Context(), caller, r.PathValue("id")))
+}
+
+// proposalID is the parameter for the proposal that is answered.
+const proposalID = "proposal_id"
+
+func proposalQuery() map[string]object {
+	return map[string]object{proposalID: {"type": "string", "description": "The acceptance's proposal_id; none: whatever is proposed."}}
+}
+
+// answerProposal handles an answer to a proposal.
+func answerProposal(
+	answer func(ctx context.Context, caller api.Caller, id, proposal string) (*torikumiv1.Ticket, error),
+) func(http.ResponseWriter, *http.Request, api.Caller) error {
+	return func(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
+		values, err := query(r, proposalID)
+		if err != nil {
+			return err
+		}
+		return reply(w)(answer(r.Context(), caller, r.PathValue("id"), values.Get(proposalID)))
+	}
 }
 
 func (s *server) removePlayer(w http.ResponseWriter, r *http.Request, caller api.Caller) error {

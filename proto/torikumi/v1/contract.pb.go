@@ -1101,7 +1101,10 @@ type Announcement struct {
 	Connection string             `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
 	Details    *AssignmentDetails `protobuf:"bytes,3,opt,name=details,proto3" json:"details,omitempty"`
 	// Names this announcement for SubscribeRequest.after.
-	Position      string `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	Position string `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	// Set if it is about a match that is not assigned yet; then the fields above are empty,
+	// but for the position.
+	Proposal      *Proposal `protobuf:"bytes,5,opt,name=proposal,proto3" json:"proposal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1162,6 +1165,105 @@ func (x *Announcement) GetPosition() string {
 		return x.Position
 	}
 	return ""
+}
+
+func (x *Announcement) GetProposal() *Proposal {
+	if x != nil {
+		return x.Proposal
+	}
+	return nil
+}
+
+// Proposal asks the players of a match whether they play it, before it has a game server,
+// or says that this match is not played. It is repeated as long as answers are missing.
+type Proposal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Random: the same match found again is another proposal.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Open Match's ids of those who are asked.
+	TicketIds []string `protobuf:"bytes,2,rep,name=ticket_ids,json=ticketIds,proto3" json:"ticket_ids,omitempty"`
+	// How many players the match has.
+	Players int32 `protobuf:"varint,3,opt,name=players,proto3" json:"players,omitempty"`
+	// Until when players may accept.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When Open Match shows the tickets to others if they are neither assigned nor released.
+	ReleaseTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=release_time,json=releaseTime,proto3" json:"release_time,omitempty"`
+	// The match is not played: who has accepted it searches on.
+	Recalled      bool `protobuf:"varint,6,opt,name=recalled,proto3" json:"recalled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proposal) Reset() {
+	*x = Proposal{}
+	mi := &file_torikumi_v1_contract_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proposal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proposal) ProtoMessage() {}
+
+func (x *Proposal) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_contract_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
+func (*Proposal) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Proposal) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Proposal) GetTicketIds() []string {
+	if x != nil {
+		return x.TicketIds
+	}
+	return nil
+}
+
+func (x *Proposal) GetPlayers() int32 {
+	if x != nil {
+		return x.Players
+	}
+	return 0
+}
+
+func (x *Proposal) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Proposal) GetReleaseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleaseTime
+	}
+	return nil
+}
+
+func (x *Proposal) GetRecalled() bool {
+	if x != nil {
+		return x.Recalled
+	}
+	return false
 }
 
 var File_torikumi_v1_contract_proto protoreflect.FileDescriptor
@@ -1254,7 +1356,7 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"TimeLimits\x122\n" +
 	"\ano_show\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06noShow\x12/\n" +
 	"\x05empty\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05empty\x12>\n" +
-	"\rlongest_match\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\flongestMatch\"\xa3\x01\n" +
+	"\rlongest_match\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\flongestMatch\"\xd6\x01\n" +
 	"\fAnnouncement\x12\x1d\n" +
 	"\n" +
 	"ticket_ids\x18\x01 \x03(\tR\tticketIds\x12\x1e\n" +
@@ -1262,7 +1364,17 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"connection\x18\x02 \x01(\tR\n" +
 	"connection\x128\n" +
 	"\adetails\x18\x03 \x01(\v2\x1e.torikumi.v1.AssignmentDetailsR\adetails\x12\x1a\n" +
-	"\bposition\x18\x04 \x01(\tR\bpositionB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
+	"\bposition\x18\x04 \x01(\tR\bposition\x121\n" +
+	"\bproposal\x18\x05 \x01(\v2\x15.torikumi.v1.ProposalR\bproposal\"\xeb\x01\n" +
+	"\bProposal\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"ticket_ids\x18\x02 \x03(\tR\tticketIds\x12\x18\n" +
+	"\aplayers\x18\x03 \x01(\x05R\aplayers\x12;\n" +
+	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12=\n" +
+	"\frelease_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseTime\x12\x1a\n" +
+	"\brecalled\x18\x06 \x01(\bR\brecalledB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 
 var (
 	file_torikumi_v1_contract_proto_rawDescOnce sync.Once
@@ -1276,7 +1388,7 @@ func file_torikumi_v1_contract_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_contract_proto_rawDescData
 }
 
-var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*TicketDetails)(nil),         // 0: torikumi.v1.TicketDetails
 	(*ProfileDetails)(nil),        // 1: torikumi.v1.ProfileDetails
@@ -1293,40 +1405,44 @@ var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*RosterPlayers)(nil),         // 12: torikumi.v1.RosterPlayers
 	(*TimeLimits)(nil),            // 13: torikumi.v1.TimeLimits
 	(*Announcement)(nil),          // 14: torikumi.v1.Announcement
-	nil,                           // 15: torikumi.v1.AssignmentDetails.PortsEntry
-	(*Player)(nil),                // 16: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*Proposal)(nil),              // 15: torikumi.v1.Proposal
+	nil,                           // 16: torikumi.v1.AssignmentDetails.PortsEntry
+	(*Player)(nil),                // 17: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
 }
 var file_torikumi_v1_contract_proto_depIdxs = []int32{
-	16, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
-	17, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
+	17, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
+	18, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: torikumi.v1.ProfileDetails.skill:type_name -> torikumi.v1.SkillRules
 	3,  // 3: torikumi.v1.SkillRules.teams:type_name -> torikumi.v1.TeamSpec
-	18, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
+	19, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
 	5,  // 5: torikumi.v1.MatchDetails.teams:type_name -> torikumi.v1.Team
 	6,  // 6: torikumi.v1.Team.members:type_name -> torikumi.v1.TeamMember
-	17, // 7: torikumi.v1.TeamMember.join_time:type_name -> google.protobuf.Timestamp
+	18, // 7: torikumi.v1.TeamMember.join_time:type_name -> google.protobuf.Timestamp
 	8,  // 8: torikumi.v1.BackfillDetails.teams:type_name -> torikumi.v1.BackfillTeam
 	6,  // 9: torikumi.v1.BackfillDetails.joining:type_name -> torikumi.v1.TeamMember
-	16, // 10: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
-	15, // 11: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
+	17, // 10: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
+	16, // 11: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
 	5,  // 12: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
-	17, // 13: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
+	18, // 13: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
 	5,  // 14: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
 	13, // 15: torikumi.v1.Roster.time_limits:type_name -> torikumi.v1.TimeLimits
 	11, // 16: torikumi.v1.Roster.backfill:type_name -> torikumi.v1.BackfillPolicy
-	18, // 17: torikumi.v1.BackfillPolicy.reserve:type_name -> google.protobuf.Duration
-	16, // 18: torikumi.v1.RosterPlayers.players:type_name -> torikumi.v1.Player
-	18, // 19: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
-	18, // 20: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
-	18, // 21: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
+	19, // 17: torikumi.v1.BackfillPolicy.reserve:type_name -> google.protobuf.Duration
+	17, // 18: torikumi.v1.RosterPlayers.players:type_name -> torikumi.v1.Player
+	19, // 19: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
+	19, // 20: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
+	19, // 21: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
 	9,  // 22: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	15, // 23: torikumi.v1.Announcement.proposal:type_name -> torikumi.v1.Proposal
+	18, // 24: torikumi.v1.Proposal.expire_time:type_name -> google.protobuf.Timestamp
+	18, // 25: torikumi.v1.Proposal.release_time:type_name -> google.protobuf.Timestamp
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_contract_proto_init() }
@@ -1345,7 +1461,7 @@ func file_torikumi_v1_contract_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_contract_proto_rawDesc), len(file_torikumi_v1_contract_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -203,6 +203,151 @@ func (x *GetMatchResponse) GetPlaying() bool {
 	return false
 }
 
+type AnswerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000.
+	Answers       []*ProposalAnswer `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerRequest) Reset() {
+	*x = AnswerRequest{}
+	mi := &file_torikumi_v1_director_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerRequest) ProtoMessage() {}
+
+func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_director_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerRequest.ProtoReflect.Descriptor instead.
+func (*AnswerRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_director_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AnswerRequest) GetAnswers() []*ProposalAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+type ProposalAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Proposal.id.
+	ProposalId string `protobuf:"bytes,1,opt,name=proposal_id,json=proposalId,proto3" json:"proposal_id,omitempty"`
+	// The ticket in Open Match.
+	TicketId string `protobuf:"bytes,2,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// All players of the ticket have accepted. Else it plays no part in the match: it has
+	// declined, or ended, and Open Match does not have it any more.
+	Accepted      bool `protobuf:"varint,3,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProposalAnswer) Reset() {
+	*x = ProposalAnswer{}
+	mi := &file_torikumi_v1_director_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProposalAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProposalAnswer) ProtoMessage() {}
+
+func (x *ProposalAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_director_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProposalAnswer.ProtoReflect.Descriptor instead.
+func (*ProposalAnswer) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_director_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ProposalAnswer) GetProposalId() string {
+	if x != nil {
+		return x.ProposalId
+	}
+	return ""
+}
+
+func (x *ProposalAnswer) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *ProposalAnswer) GetAccepted() bool {
+	if x != nil {
+		return x.Accepted
+	}
+	return false
+}
+
+type AnswerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerResponse) Reset() {
+	*x = AnswerResponse{}
+	mi := &file_torikumi_v1_director_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerResponse) ProtoMessage() {}
+
+func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_director_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
+func (*AnswerResponse) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_director_proto_rawDescGZIP(), []int{5}
+}
+
 var File_torikumi_v1_director_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_director_proto_rawDesc = "" +
@@ -221,11 +366,21 @@ const file_torikumi_v1_director_proto_rawDesc = "" +
 	"\rallocate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fallocateTime\x12\x1b\n" +
 	"\tplayer_id\x18\x05 \x01(\tR\bplayerId\",\n" +
 	"\x10GetMatchResponse\x12\x18\n" +
-	"\aplaying\x18\x01 \x01(\bR\aplaying2^\n" +
+	"\aplaying\x18\x01 \x01(\bR\aplaying\"F\n" +
+	"\rAnswerRequest\x125\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1b.torikumi.v1.ProposalAnswerR\aanswers\"j\n" +
+	"\x0eProposalAnswer\x12\x1f\n" +
+	"\vproposal_id\x18\x01 \x01(\tR\n" +
+	"proposalId\x12\x1b\n" +
+	"\tticket_id\x18\x02 \x01(\tR\bticketId\x12\x1a\n" +
+	"\baccepted\x18\x03 \x01(\bR\baccepted\"\x10\n" +
+	"\x0eAnswerResponse2^\n" +
 	"\x13AnnouncementService\x12G\n" +
 	"\tSubscribe\x12\x1d.torikumi.v1.SubscribeRequest\x1a\x19.torikumi.v1.Announcement0\x012W\n" +
 	"\fMatchService\x12G\n" +
-	"\bGetMatch\x12\x1c.torikumi.v1.GetMatchRequest\x1a\x1d.torikumi.v1.GetMatchResponseB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
+	"\bGetMatch\x12\x1c.torikumi.v1.GetMatchRequest\x1a\x1d.torikumi.v1.GetMatchResponse2V\n" +
+	"\x11AcceptanceService\x12A\n" +
+	"\x06Answer\x12\x1a.torikumi.v1.AnswerRequest\x1a\x1b.torikumi.v1.AnswerResponseB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 
 var (
 	file_torikumi_v1_director_proto_rawDescOnce sync.Once
@@ -239,25 +394,31 @@ func file_torikumi_v1_director_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_director_proto_rawDescData
 }
 
-var file_torikumi_v1_director_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_torikumi_v1_director_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_torikumi_v1_director_proto_goTypes = []any{
 	(*SubscribeRequest)(nil),      // 0: torikumi.v1.SubscribeRequest
 	(*GetMatchRequest)(nil),       // 1: torikumi.v1.GetMatchRequest
 	(*GetMatchResponse)(nil),      // 2: torikumi.v1.GetMatchResponse
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
-	(*Announcement)(nil),          // 4: torikumi.v1.Announcement
+	(*AnswerRequest)(nil),         // 3: torikumi.v1.AnswerRequest
+	(*ProposalAnswer)(nil),        // 4: torikumi.v1.ProposalAnswer
+	(*AnswerResponse)(nil),        // 5: torikumi.v1.AnswerResponse
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Announcement)(nil),          // 7: torikumi.v1.Announcement
 }
 var file_torikumi_v1_director_proto_depIdxs = []int32{
-	3, // 0: torikumi.v1.GetMatchRequest.allocate_time:type_name -> google.protobuf.Timestamp
-	0, // 1: torikumi.v1.AnnouncementService.Subscribe:input_type -> torikumi.v1.SubscribeRequest
-	1, // 2: torikumi.v1.MatchService.GetMatch:input_type -> torikumi.v1.GetMatchRequest
-	4, // 3: torikumi.v1.AnnouncementService.Subscribe:output_type -> torikumi.v1.Announcement
-	2, // 4: torikumi.v1.MatchService.GetMatch:output_type -> torikumi.v1.GetMatchResponse
-	3, // [3:5] is the sub-list for method output_type
-	1, // [1:3] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	6, // 0: torikumi.v1.GetMatchRequest.allocate_time:type_name -> google.protobuf.Timestamp
+	4, // 1: torikumi.v1.AnswerRequest.answers:type_name -> torikumi.v1.ProposalAnswer
+	0, // 2: torikumi.v1.AnnouncementService.Subscribe:input_type -> torikumi.v1.SubscribeRequest
+	1, // 3: torikumi.v1.MatchService.GetMatch:input_type -> torikumi.v1.GetMatchRequest
+	3, // 4: torikumi.v1.AcceptanceService.Answer:input_type -> torikumi.v1.AnswerRequest
+	7, // 5: torikumi.v1.AnnouncementService.Subscribe:output_type -> torikumi.v1.Announcement
+	2, // 6: torikumi.v1.MatchService.GetMatch:output_type -> torikumi.v1.GetMatchResponse
+	5, // 7: torikumi.v1.AcceptanceService.Answer:output_type -> torikumi.v1.AnswerResponse
+	5, // [5:8] is the sub-list for method output_type
+	2, // [2:5] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_director_proto_init() }
@@ -272,9 +433,9 @@ func file_torikumi_v1_director_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_director_proto_rawDesc), len(file_torikumi_v1_director_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   6,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_torikumi_v1_director_proto_goTypes,
 		DependencyIndexes: file_torikumi_v1_director_proto_depIdxs,

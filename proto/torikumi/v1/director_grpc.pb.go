@@ -254,3 +254,115 @@ var MatchService_ServiceDesc = grpc.ServiceDesc{
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "torikumi/v1/director.proto",
 }
+
+const (
+	AcceptanceService_Answer_FullMethodName = "/torikumi.v1.AcceptanceService/Answer"
+)
+
+// AcceptanceServiceClient is the client API for AcceptanceService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// AcceptanceService hears what players say to matches that were proposed to them.
+type AcceptanceServiceClient interface {
+	// Answer tells a director of players' answers. Frontends tell all directors, and again
+	// until the proposal is over: those of other directors, and of proposals that are over,
+	// are passed over.
+	Answer(ctx context.Context, in *AnswerRequest, opts ...grpc.CallOption) (*AnswerResponse, error)
+}
+
+type acceptanceServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewAcceptanceServiceClient(cc grpc.ClientConnInterface) AcceptanceServiceClient {
+	return &acceptanceServiceClient{cc}
+}
+
+func (c *acceptanceServiceClient) Answer(ctx context.Context, in *AnswerRequest, opts ...grpc.CallOption) (*AnswerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnswerResponse)
+	err := c.cc.Invoke(ctx, AcceptanceService_Answer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// AcceptanceServiceServer is the server API for AcceptanceService service.
+// All implementations must embed UnimplementedAcceptanceServiceServer
+// for forward compatibility.
+//
+// AcceptanceService hears what players say to matches that were proposed to them.
+type AcceptanceServiceServer interface {
+	// Answer tells a director of players' answers. Frontends tell all directors, and again
+	// until the proposal is over: those of other directors, and of proposals that are over,
+	// are passed over.
+	Answer(context.Context, *AnswerRequest) (*AnswerResponse, error)
+	mustEmbedUnimplementedAcceptanceServiceServer()
+}
+
+// UnimplementedAcceptanceServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedAcceptanceServiceServer struct{}
+
+func (UnimplementedAcceptanceServiceServer) Answer(context.Context, *AnswerRequest) (*AnswerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Answer not implemented")
+}
+func (UnimplementedAcceptanceServiceServer) mustEmbedUnimplementedAcceptanceServiceServer() {}
+func (UnimplementedAcceptanceServiceServer) testEmbeddedByValue()                           {}
+
+// UnsafeAcceptanceServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to AcceptanceServiceServer will
+// result in compilation errors.
+type UnsafeAcceptanceServiceServer interface {
+	mustEmbedUnimplementedAcceptanceServiceServer()
+}
+
+func RegisterAcceptanceServiceServer(s grpc.ServiceRegistrar, srv AcceptanceServiceServer) {
+	// If the following call panics, it indicates UnimplementedAcceptanceServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&AcceptanceService_ServiceDesc, srv)
+}
+
+func _AcceptanceService_Answer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnswerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AcceptanceServiceServer).Answer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AcceptanceService_Answer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AcceptanceServiceServer).Answer(ctx, req.(*AnswerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// AcceptanceService_ServiceDesc is the grpc.ServiceDesc for AcceptanceService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var AcceptanceService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "torikumi.v1.AcceptanceService",
+	HandlerType: (*AcceptanceServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Answer",
+			Handler:    _AcceptanceService_Answer_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "torikumi/v1/director.proto",
+}

@@ -37,6 +37,9 @@ const (
 	TicketState_EXPIRED                  TicketState = 4
 	// The ticket waits for players of its party to join; then it is SEARCHING.
 	TicketState_GATHERING TicketState = 5
+	// A match was found, and its players are asked whether they play it. If one does not,
+	// the ticket is SEARCHING again.
+	TicketState_ACCEPTING TicketState = 6
 )
 
 // Enum value maps for TicketState.
@@ -48,6 +51,7 @@ var (
 		3: "CANCELLED",
 		4: "EXPIRED",
 		5: "GATHERING",
+		6: "ACCEPTING",
 	}
 	TicketState_value = map[string]int32{
 		"TICKET_STATE_UNSPECIFIED": 0,
@@ -56,6 +60,7 @@ var (
 		"CANCELLED":                3,
 		"EXPIRED":                  4,
 		"GATHERING":                5,
+		"ACCEPTING":                6,
 	}
 )
 
@@ -113,8 +118,10 @@ type Ticket struct {
 	// in this queue lately: the median of those who waited at least as long as this
 	// ticket has. Set while the state is SEARCHING, unless too little is known.
 	EstimatedWaitMs int32 `protobuf:"varint,12,opt,name=estimated_wait_ms,json=estimatedWaitMs,proto3" json:"estimated_wait_ms,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Set exactly when state is ACCEPTING.
+	Acceptance    *Acceptance `protobuf:"bytes,13,opt,name=acceptance,proto3" json:"acceptance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ticket) Reset() {
@@ -231,6 +238,86 @@ func (x *Ticket) GetEstimatedWaitMs() int32 {
 	return 0
 }
 
+func (x *Ticket) GetAcceptance() *Acceptance {
+	if x != nil {
+		return x.Acceptance
+	}
+	return nil
+}
+
+// An Acceptance is what the players of a ticket are asked.
+type Acceptance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the proposal: each is another one.
+	ProposalId string `protobuf:"bytes,1,opt,name=proposal_id,json=proposalId,proto3" json:"proposal_id,omitempty"`
+	// Until when each of the ticket's players has to accept; else the ticket ends.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// How many players the match has.
+	Players int32 `protobuf:"varint,3,opt,name=players,proto3" json:"players,omitempty"`
+	// The ids of the ticket's players who have accepted.
+	Accepted      []string `protobuf:"bytes,4,rep,name=accepted,proto3" json:"accepted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Acceptance) Reset() {
+	*x = Acceptance{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Acceptance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Acceptance) ProtoMessage() {}
+
+func (x *Acceptance) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Acceptance.ProtoReflect.Descriptor instead.
+func (*Acceptance) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Acceptance) GetProposalId() string {
+	if x != nil {
+		return x.ProposalId
+	}
+	return ""
+}
+
+func (x *Acceptance) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Acceptance) GetPlayers() int32 {
+	if x != nil {
+		return x.Players
+	}
+	return 0
+}
+
+func (x *Acceptance) GetAccepted() []string {
+	if x != nil {
+		return x.Accepted
+	}
+	return nil
+}
+
 // A Party is how the players of a ticket come together.
 type Party struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -250,7 +337,7 @@ type Party struct {
 
 func (x *Party) Reset() {
 	*x = Party{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[1]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -262,7 +349,7 @@ func (x *Party) String() string {
 func (*Party) ProtoMessage() {}
 
 func (x *Party) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[1]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -275,7 +362,7 @@ func (x *Party) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Party.ProtoReflect.Descriptor instead.
 func (*Party) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{1}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Party) GetLeader() string {
@@ -333,7 +420,7 @@ type Server struct {
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[2]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -345,7 +432,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[2]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,7 +445,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{2}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Server) GetIp() string {
@@ -415,7 +502,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[3]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +514,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[3]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +527,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{3}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *JoinToken) GetJwt() string {
@@ -475,7 +562,7 @@ type CreateTicketRequest struct {
 
 func (x *CreateTicketRequest) Reset() {
 	*x = CreateTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[4]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +574,7 @@ func (x *CreateTicketRequest) String() string {
 func (*CreateTicketRequest) ProtoMessage() {}
 
 func (x *CreateTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[4]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +587,7 @@ func (x *CreateTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTicketRequest.ProtoReflect.Descriptor instead.
 func (*CreateTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{4}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateTicketRequest) GetQueue() string {
@@ -546,7 +633,7 @@ type PartyRequest struct {
 
 func (x *PartyRequest) Reset() {
 	*x = PartyRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[5]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +645,7 @@ func (x *PartyRequest) String() string {
 func (*PartyRequest) ProtoMessage() {}
 
 func (x *PartyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[5]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +658,7 @@ func (x *PartyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartyRequest.ProtoReflect.Descriptor instead.
 func (*PartyRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{5}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PartyRequest) GetInvited() []string {
@@ -600,7 +687,7 @@ type JoinPartyRequest struct {
 
 func (x *JoinPartyRequest) Reset() {
 	*x = JoinPartyRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[6]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +699,7 @@ func (x *JoinPartyRequest) String() string {
 func (*JoinPartyRequest) ProtoMessage() {}
 
 func (x *JoinPartyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[6]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +712,7 @@ func (x *JoinPartyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinPartyRequest.ProtoReflect.Descriptor instead.
 func (*JoinPartyRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{6}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *JoinPartyRequest) GetCode() string {
@@ -652,7 +739,7 @@ type RemovePlayerRequest struct {
 
 func (x *RemovePlayerRequest) Reset() {
 	*x = RemovePlayerRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[7]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +751,7 @@ func (x *RemovePlayerRequest) String() string {
 func (*RemovePlayerRequest) ProtoMessage() {}
 
 func (x *RemovePlayerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[7]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +764,7 @@ func (x *RemovePlayerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePlayerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePlayerRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{7}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RemovePlayerRequest) GetTicketId() string {
@@ -702,7 +789,7 @@ type RemovePlayerResponse struct {
 
 func (x *RemovePlayerResponse) Reset() {
 	*x = RemovePlayerResponse{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[8]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +801,7 @@ func (x *RemovePlayerResponse) String() string {
 func (*RemovePlayerResponse) ProtoMessage() {}
 
 func (x *RemovePlayerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[8]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +814,7 @@ func (x *RemovePlayerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePlayerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePlayerResponse) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{8}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{9}
 }
 
 type StartTicketRequest struct {
@@ -739,7 +826,7 @@ type StartTicketRequest struct {
 
 func (x *StartTicketRequest) Reset() {
 	*x = StartTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[9]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +838,7 @@ func (x *StartTicketRequest) String() string {
 func (*StartTicketRequest) ProtoMessage() {}
 
 func (x *StartTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[9]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +851,7 @@ func (x *StartTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTicketRequest.ProtoReflect.Descriptor instead.
 func (*StartTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{9}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StartTicketRequest) GetTicketId() string {
@@ -782,7 +869,7 @@ type ListTicketsRequest struct {
 
 func (x *ListTicketsRequest) Reset() {
 	*x = ListTicketsRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +881,7 @@ func (x *ListTicketsRequest) String() string {
 func (*ListTicketsRequest) ProtoMessage() {}
 
 func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[10]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +894,7 @@ func (x *ListTicketsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTicketsRequest.ProtoReflect.Descriptor instead.
 func (*ListTicketsRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{10}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{11}
 }
 
 type ListTicketsResponse struct {
@@ -819,7 +906,7 @@ type ListTicketsResponse struct {
 
 func (x *ListTicketsResponse) Reset() {
 	*x = ListTicketsResponse{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +918,7 @@ func (x *ListTicketsResponse) String() string {
 func (*ListTicketsResponse) ProtoMessage() {}
 
 func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[11]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +931,7 @@ func (x *ListTicketsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTicketsResponse.ProtoReflect.Descriptor instead.
 func (*ListTicketsResponse) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{11}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListTicketsResponse) GetTickets() []*Ticket {
@@ -863,7 +950,7 @@ type GetTicketRequest struct {
 
 func (x *GetTicketRequest) Reset() {
 	*x = GetTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +962,7 @@ func (x *GetTicketRequest) String() string {
 func (*GetTicketRequest) ProtoMessage() {}
 
 func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[12]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +975,7 @@ func (x *GetTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicketRequest.ProtoReflect.Descriptor instead.
 func (*GetTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{12}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetTicketRequest) GetTicketId() string {
@@ -907,7 +994,7 @@ type CancelTicketRequest struct {
 
 func (x *CancelTicketRequest) Reset() {
 	*x = CancelTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1006,7 @@ func (x *CancelTicketRequest) String() string {
 func (*CancelTicketRequest) ProtoMessage() {}
 
 func (x *CancelTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[13]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1019,7 @@ func (x *CancelTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTicketRequest.ProtoReflect.Descriptor instead.
 func (*CancelTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{13}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelTicketRequest) GetTicketId() string {
@@ -953,7 +1040,7 @@ type WaitTicketRequest struct {
 
 func (x *WaitTicketRequest) Reset() {
 	*x = WaitTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1052,7 @@ func (x *WaitTicketRequest) String() string {
 func (*WaitTicketRequest) ProtoMessage() {}
 
 func (x *WaitTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[14]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1065,7 @@ func (x *WaitTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTicketRequest.ProtoReflect.Descriptor instead.
 func (*WaitTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{14}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WaitTicketRequest) GetTicketId() string {
@@ -1004,7 +1091,7 @@ type WatchTicketRequest struct {
 
 func (x *WatchTicketRequest) Reset() {
 	*x = WatchTicketRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[15]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1103,7 @@ func (x *WatchTicketRequest) String() string {
 func (*WatchTicketRequest) ProtoMessage() {}
 
 func (x *WatchTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[15]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,12 +1116,118 @@ func (x *WatchTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTicketRequest.ProtoReflect.Descriptor instead.
 func (*WatchTicketRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{15}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchTicketRequest) GetTicketId() string {
 	if x != nil {
 		return x.TicketId
+	}
+	return ""
+}
+
+type AcceptTicketRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TicketId string                 `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// Acceptance.proposal_id: what is accepted. Empty: whatever is proposed.
+	ProposalId    string `protobuf:"bytes,2,opt,name=proposal_id,json=proposalId,proto3" json:"proposal_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptTicketRequest) Reset() {
+	*x = AcceptTicketRequest{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptTicketRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptTicketRequest) ProtoMessage() {}
+
+func (x *AcceptTicketRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptTicketRequest.ProtoReflect.Descriptor instead.
+func (*AcceptTicketRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AcceptTicketRequest) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *AcceptTicketRequest) GetProposalId() string {
+	if x != nil {
+		return x.ProposalId
+	}
+	return ""
+}
+
+type DeclineTicketRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TicketId string                 `protobuf:"bytes,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// As in AcceptTicketRequest.
+	ProposalId    string `protobuf:"bytes,2,opt,name=proposal_id,json=proposalId,proto3" json:"proposal_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclineTicketRequest) Reset() {
+	*x = DeclineTicketRequest{}
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclineTicketRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclineTicketRequest) ProtoMessage() {}
+
+func (x *DeclineTicketRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclineTicketRequest.ProtoReflect.Descriptor instead.
+func (*DeclineTicketRequest) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DeclineTicketRequest) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *DeclineTicketRequest) GetProposalId() string {
+	if x != nil {
+		return x.ProposalId
 	}
 	return ""
 }
@@ -1048,7 +1241,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[16]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1253,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[16]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1266,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{16}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateJoinTokenRequest) GetTicketId() string {
@@ -1091,7 +1284,7 @@ type ListRegionsRequest struct {
 
 func (x *ListRegionsRequest) Reset() {
 	*x = ListRegionsRequest{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[17]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1296,7 @@ func (x *ListRegionsRequest) String() string {
 func (*ListRegionsRequest) ProtoMessage() {}
 
 func (x *ListRegionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[17]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1309,7 @@ func (x *ListRegionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRegionsRequest) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{17}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{20}
 }
 
 type ListRegionsResponse struct {
@@ -1129,7 +1322,7 @@ type ListRegionsResponse struct {
 
 func (x *ListRegionsResponse) Reset() {
 	*x = ListRegionsResponse{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[18]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1334,7 @@ func (x *ListRegionsResponse) String() string {
 func (*ListRegionsResponse) ProtoMessage() {}
 
 func (x *ListRegionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[18]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1347,7 @@ func (x *ListRegionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRegionsResponse) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{18}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRegionsResponse) GetRegions() []*Region {
@@ -1179,7 +1372,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[19]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1384,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_frontend_proto_msgTypes[19]
+	mi := &file_torikumi_v1_frontend_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1397,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{19}
+	return file_torikumi_v1_frontend_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Region) GetName() string {
@@ -1232,7 +1425,7 @@ var File_torikumi_v1_frontend_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\n" +
-	"\x1atorikumi/v1/frontend.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18torikumi/v1/player.proto\"\xf1\x03\n" +
+	"\x1atorikumi/v1/frontend.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18torikumi/v1/player.proto\"\xaa\x04\n" +
 	"\x06Ticket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12.\n" +
@@ -1249,7 +1442,18 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12(\n" +
 	"\x05party\x18\v \x01(\v2\x12.torikumi.v1.PartyR\x05party\x12*\n" +
-	"\x11estimated_wait_ms\x18\f \x01(\x05R\x0festimatedWaitMs\"\x9e\x01\n" +
+	"\x11estimated_wait_ms\x18\f \x01(\x05R\x0festimatedWaitMs\x127\n" +
+	"\n" +
+	"acceptance\x18\r \x01(\v2\x17.torikumi.v1.AcceptanceR\n" +
+	"acceptance\"\xa0\x01\n" +
+	"\n" +
+	"Acceptance\x12\x1f\n" +
+	"\vproposal_id\x18\x01 \x01(\tR\n" +
+	"proposalId\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x18\n" +
+	"\aplayers\x18\x03 \x01(\x05R\aplayers\x12\x1a\n" +
+	"\baccepted\x18\x04 \x03(\tR\baccepted\"\x9e\x01\n" +
 	"\x05Party\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x05R\x04size\x12\x18\n" +
@@ -1302,7 +1506,15 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"1\n" +
 	"\x12WatchTicketRequest\x12\x1b\n" +
-	"\tticket_id\x18\x01 \x01(\tR\bticketId\"5\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\"S\n" +
+	"\x13AcceptTicketRequest\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x1f\n" +
+	"\vproposal_id\x18\x02 \x01(\tR\n" +
+	"proposalId\"T\n" +
+	"\x14DeclineTicketRequest\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x1f\n" +
+	"\vproposal_id\x18\x02 \x01(\tR\n" +
+	"proposalId\"5\n" +
 	"\x16CreateJoinTokenRequest\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\"\x14\n" +
 	"\x12ListRegionsRequest\"D\n" +
@@ -1311,14 +1523,15 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\x06Region\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03udp\x18\x02 \x01(\tR\x03udp\x12\x12\n" +
-	"\x04http\x18\x03 \x01(\tR\x04http*s\n" +
+	"\x04http\x18\x03 \x01(\tR\x04http*\x82\x01\n" +
 	"\vTicketState\x12\x1c\n" +
 	"\x18TICKET_STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSEARCHING\x10\x01\x12\f\n" +
 	"\bASSIGNED\x10\x02\x12\r\n" +
 	"\tCANCELLED\x10\x03\x12\v\n" +
 	"\aEXPIRED\x10\x04\x12\r\n" +
-	"\tGATHERING\x10\x052\xb9\x06\n" +
+	"\tGATHERING\x10\x05\x12\r\n" +
+	"\tACCEPTING\x10\x062\xc9\a\n" +
 	"\x0fFrontendService\x12E\n" +
 	"\fCreateTicket\x12 .torikumi.v1.CreateTicketRequest\x1a\x13.torikumi.v1.Ticket\x12P\n" +
 	"\vListTickets\x12\x1f.torikumi.v1.ListTicketsRequest\x1a .torikumi.v1.ListTicketsResponse\x12?\n" +
@@ -1329,7 +1542,9 @@ const file_torikumi_v1_frontend_proto_rawDesc = "" +
 	"\vWatchTicket\x12\x1f.torikumi.v1.WatchTicketRequest\x1a\x13.torikumi.v1.Ticket0\x01\x12?\n" +
 	"\tJoinParty\x12\x1d.torikumi.v1.JoinPartyRequest\x1a\x13.torikumi.v1.Ticket\x12S\n" +
 	"\fRemovePlayer\x12 .torikumi.v1.RemovePlayerRequest\x1a!.torikumi.v1.RemovePlayerResponse\x12C\n" +
-	"\vStartTicket\x12\x1f.torikumi.v1.StartTicketRequest\x1a\x13.torikumi.v1.Ticket\x12N\n" +
+	"\vStartTicket\x12\x1f.torikumi.v1.StartTicketRequest\x1a\x13.torikumi.v1.Ticket\x12E\n" +
+	"\fAcceptTicket\x12 .torikumi.v1.AcceptTicketRequest\x1a\x13.torikumi.v1.Ticket\x12G\n" +
+	"\rDeclineTicket\x12!.torikumi.v1.DeclineTicketRequest\x1a\x13.torikumi.v1.Ticket\x12N\n" +
 	"\x0fCreateJoinToken\x12#.torikumi.v1.CreateJoinTokenRequest\x1a\x16.torikumi.v1.JoinToken\x12P\n" +
 	"\vListRegions\x12\x1f.torikumi.v1.ListRegionsRequest\x1a .torikumi.v1.ListRegionsResponseB'Z%torikumi/proto/torikumi/v1;torikumiv1b\x06proto3"
 
@@ -1346,78 +1561,87 @@ func file_torikumi_v1_frontend_proto_rawDescGZIP() []byte {
 }
 
 var file_torikumi_v1_frontend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_torikumi_v1_frontend_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_torikumi_v1_frontend_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_torikumi_v1_frontend_proto_goTypes = []any{
 	(TicketState)(0),               // 0: torikumi.v1.TicketState
 	(*Ticket)(nil),                 // 1: torikumi.v1.Ticket
-	(*Party)(nil),                  // 2: torikumi.v1.Party
-	(*Server)(nil),                 // 3: torikumi.v1.Server
-	(*JoinToken)(nil),              // 4: torikumi.v1.JoinToken
-	(*CreateTicketRequest)(nil),    // 5: torikumi.v1.CreateTicketRequest
-	(*PartyRequest)(nil),           // 6: torikumi.v1.PartyRequest
-	(*JoinPartyRequest)(nil),       // 7: torikumi.v1.JoinPartyRequest
-	(*RemovePlayerRequest)(nil),    // 8: torikumi.v1.RemovePlayerRequest
-	(*RemovePlayerResponse)(nil),   // 9: torikumi.v1.RemovePlayerResponse
-	(*StartTicketRequest)(nil),     // 10: torikumi.v1.StartTicketRequest
-	(*ListTicketsRequest)(nil),     // 11: torikumi.v1.ListTicketsRequest
-	(*ListTicketsResponse)(nil),    // 12: torikumi.v1.ListTicketsResponse
-	(*GetTicketRequest)(nil),       // 13: torikumi.v1.GetTicketRequest
-	(*CancelTicketRequest)(nil),    // 14: torikumi.v1.CancelTicketRequest
-	(*WaitTicketRequest)(nil),      // 15: torikumi.v1.WaitTicketRequest
-	(*WatchTicketRequest)(nil),     // 16: torikumi.v1.WatchTicketRequest
-	(*CreateJoinTokenRequest)(nil), // 17: torikumi.v1.CreateJoinTokenRequest
-	(*ListRegionsRequest)(nil),     // 18: torikumi.v1.ListRegionsRequest
-	(*ListRegionsResponse)(nil),    // 19: torikumi.v1.ListRegionsResponse
-	(*Region)(nil),                 // 20: torikumi.v1.Region
-	nil,                            // 21: torikumi.v1.Server.PortsEntry
-	(*Player)(nil),                 // 22: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil),  // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 24: google.protobuf.Duration
+	(*Acceptance)(nil),             // 2: torikumi.v1.Acceptance
+	(*Party)(nil),                  // 3: torikumi.v1.Party
+	(*Server)(nil),                 // 4: torikumi.v1.Server
+	(*JoinToken)(nil),              // 5: torikumi.v1.JoinToken
+	(*CreateTicketRequest)(nil),    // 6: torikumi.v1.CreateTicketRequest
+	(*PartyRequest)(nil),           // 7: torikumi.v1.PartyRequest
+	(*JoinPartyRequest)(nil),       // 8: torikumi.v1.JoinPartyRequest
+	(*RemovePlayerRequest)(nil),    // 9: torikumi.v1.RemovePlayerRequest
+	(*RemovePlayerResponse)(nil),   // 10: torikumi.v1.RemovePlayerResponse
+	(*StartTicketRequest)(nil),     // 11: torikumi.v1.StartTicketRequest
+	(*ListTicketsRequest)(nil),     // 12: torikumi.v1.ListTicketsRequest
+	(*ListTicketsResponse)(nil),    // 13: torikumi.v1.ListTicketsResponse
+	(*GetTicketRequest)(nil),       // 14: torikumi.v1.GetTicketRequest
+	(*CancelTicketRequest)(nil),    // 15: torikumi.v1.CancelTicketRequest
+	(*WaitTicketRequest)(nil),      // 16: torikumi.v1.WaitTicketRequest
+	(*WatchTicketRequest)(nil),     // 17: torikumi.v1.WatchTicketRequest
+	(*AcceptTicketRequest)(nil),    // 18: torikumi.v1.AcceptTicketRequest
+	(*DeclineTicketRequest)(nil),   // 19: torikumi.v1.DeclineTicketRequest
+	(*CreateJoinTokenRequest)(nil), // 20: torikumi.v1.CreateJoinTokenRequest
+	(*ListRegionsRequest)(nil),     // 21: torikumi.v1.ListRegionsRequest
+	(*ListRegionsResponse)(nil),    // 22: torikumi.v1.ListRegionsResponse
+	(*Region)(nil),                 // 23: torikumi.v1.Region
+	nil,                            // 24: torikumi.v1.Server.PortsEntry
+	(*Player)(nil),                 // 25: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil),  // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 27: google.protobuf.Duration
 }
 var file_torikumi_v1_frontend_proto_depIdxs = []int32{
 	0,  // 0: torikumi.v1.Ticket.state:type_name -> torikumi.v1.TicketState
-	22, // 1: torikumi.v1.Ticket.players:type_name -> torikumi.v1.Player
-	23, // 2: torikumi.v1.Ticket.create_time:type_name -> google.protobuf.Timestamp
-	23, // 3: torikumi.v1.Ticket.update_time:type_name -> google.protobuf.Timestamp
-	3,  // 4: torikumi.v1.Ticket.server:type_name -> torikumi.v1.Server
-	4,  // 5: torikumi.v1.Ticket.join_token:type_name -> torikumi.v1.JoinToken
-	2,  // 6: torikumi.v1.Ticket.party:type_name -> torikumi.v1.Party
-	23, // 7: torikumi.v1.Party.expire_time:type_name -> google.protobuf.Timestamp
-	21, // 8: torikumi.v1.Server.ports:type_name -> torikumi.v1.Server.PortsEntry
-	23, // 9: torikumi.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
-	22, // 10: torikumi.v1.CreateTicketRequest.players:type_name -> torikumi.v1.Player
-	6,  // 11: torikumi.v1.CreateTicketRequest.party:type_name -> torikumi.v1.PartyRequest
-	22, // 12: torikumi.v1.JoinPartyRequest.player:type_name -> torikumi.v1.Player
-	1,  // 13: torikumi.v1.ListTicketsResponse.tickets:type_name -> torikumi.v1.Ticket
-	24, // 14: torikumi.v1.WaitTicketRequest.timeout:type_name -> google.protobuf.Duration
-	20, // 15: torikumi.v1.ListRegionsResponse.regions:type_name -> torikumi.v1.Region
-	5,  // 16: torikumi.v1.FrontendService.CreateTicket:input_type -> torikumi.v1.CreateTicketRequest
-	11, // 17: torikumi.v1.FrontendService.ListTickets:input_type -> torikumi.v1.ListTicketsRequest
-	13, // 18: torikumi.v1.FrontendService.GetTicket:input_type -> torikumi.v1.GetTicketRequest
-	14, // 19: torikumi.v1.FrontendService.CancelTicket:input_type -> torikumi.v1.CancelTicketRequest
-	15, // 20: torikumi.v1.FrontendService.WaitTicket:input_type -> torikumi.v1.WaitTicketRequest
-	16, // 21: torikumi.v1.FrontendService.WatchTicket:input_type -> torikumi.v1.WatchTicketRequest
-	7,  // 22: torikumi.v1.FrontendService.JoinParty:input_type -> torikumi.v1.JoinPartyRequest
-	8,  // 23: torikumi.v1.FrontendService.RemovePlayer:input_type -> torikumi.v1.RemovePlayerRequest
-	10, // 24: torikumi.v1.FrontendService.StartTicket:input_type -> torikumi.v1.StartTicketRequest
-	17, // 25: torikumi.v1.FrontendService.CreateJoinToken:input_type -> torikumi.v1.CreateJoinTokenRequest
-	18, // 26: torikumi.v1.FrontendService.ListRegions:input_type -> torikumi.v1.ListRegionsRequest
-	1,  // 27: torikumi.v1.FrontendService.CreateTicket:output_type -> torikumi.v1.Ticket
-	12, // 28: torikumi.v1.FrontendService.ListTickets:output_type -> torikumi.v1.ListTicketsResponse
-	1,  // 29: torikumi.v1.FrontendService.GetTicket:output_type -> torikumi.v1.Ticket
-	1,  // 30: torikumi.v1.FrontendService.CancelTicket:output_type -> torikumi.v1.Ticket
-	1,  // 31: torikumi.v1.FrontendService.WaitTicket:output_type -> torikumi.v1.Ticket
-	1,  // 32: torikumi.v1.FrontendService.WatchTicket:output_type -> torikumi.v1.Ticket
-	1,  // 33: torikumi.v1.FrontendService.JoinParty:output_type -> torikumi.v1.Ticket
-	9,  // 34: torikumi.v1.FrontendService.RemovePlayer:output_type -> torikumi.v1.RemovePlayerResponse
-	1,  // 35: torikumi.v1.FrontendService.StartTicket:output_type -> torikumi.v1.Ticket
-	4,  // 36: torikumi.v1.FrontendService.CreateJoinToken:output_type -> torikumi.v1.JoinToken
-	19, // 37: torikumi.v1.FrontendService.ListRegions:output_type -> torikumi.v1.ListRegionsResponse
-	27, // [27:38] is the sub-list for method output_type
-	16, // [16:27] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	25, // 1: torikumi.v1.Ticket.players:type_name -> torikumi.v1.Player
+	26, // 2: torikumi.v1.Ticket.create_time:type_name -> google.protobuf.Timestamp
+	26, // 3: torikumi.v1.Ticket.update_time:type_name -> google.protobuf.Timestamp
+	4,  // 4: torikumi.v1.Ticket.server:type_name -> torikumi.v1.Server
+	5,  // 5: torikumi.v1.Ticket.join_token:type_name -> torikumi.v1.JoinToken
+	3,  // 6: torikumi.v1.Ticket.party:type_name -> torikumi.v1.Party
+	2,  // 7: torikumi.v1.Ticket.acceptance:type_name -> torikumi.v1.Acceptance
+	26, // 8: torikumi.v1.Acceptance.expire_time:type_name -> google.protobuf.Timestamp
+	26, // 9: torikumi.v1.Party.expire_time:type_name -> google.protobuf.Timestamp
+	24, // 10: torikumi.v1.Server.ports:type_name -> torikumi.v1.Server.PortsEntry
+	26, // 11: torikumi.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
+	25, // 12: torikumi.v1.CreateTicketRequest.players:type_name -> torikumi.v1.Player
+	7,  // 13: torikumi.v1.CreateTicketRequest.party:type_name -> torikumi.v1.PartyRequest
+	25, // 14: torikumi.v1.JoinPartyRequest.player:type_name -> torikumi.v1.Player
+	1,  // 15: torikumi.v1.ListTicketsResponse.tickets:type_name -> torikumi.v1.Ticket
+	27, // 16: torikumi.v1.WaitTicketRequest.timeout:type_name -> google.protobuf.Duration
+	23, // 17: torikumi.v1.ListRegionsResponse.regions:type_name -> torikumi.v1.Region
+	6,  // 18: torikumi.v1.FrontendService.CreateTicket:input_type -> torikumi.v1.CreateTicketRequest
+	12, // 19: torikumi.v1.FrontendService.ListTickets:input_type -> torikumi.v1.ListTicketsRequest
+	14, // 20: torikumi.v1.FrontendService.GetTicket:input_type -> torikumi.v1.GetTicketRequest
+	15, // 21: torikumi.v1.FrontendService.CancelTicket:input_type -> torikumi.v1.CancelTicketRequest
+	16, // 22: torikumi.v1.FrontendService.WaitTicket:input_type -> torikumi.v1.WaitTicketRequest
+	17, // 23: torikumi.v1.FrontendService.WatchTicket:input_type -> torikumi.v1.WatchTicketRequest
+	8,  // 24: torikumi.v1.FrontendService.JoinParty:input_type -> torikumi.v1.JoinPartyRequest
+	9,  // 25: torikumi.v1.FrontendService.RemovePlayer:input_type -> torikumi.v1.RemovePlayerRequest
+	11, // 26: torikumi.v1.FrontendService.StartTicket:input_type -> torikumi.v1.StartTicketRequest
+	18, // 27: torikumi.v1.FrontendService.AcceptTicket:input_type -> torikumi.v1.AcceptTicketRequest
+	19, // 28: torikumi.v1.FrontendService.DeclineTicket:input_type -> torikumi.v1.DeclineTicketRequest
+	20, // 29: torikumi.v1.FrontendService.CreateJoinToken:input_type -> torikumi.v1.CreateJoinTokenRequest
+	21, // 30: torikumi.v1.FrontendService.ListRegions:input_type -> torikumi.v1.ListRegionsRequest
+	1,  // 31: torikumi.v1.FrontendService.CreateTicket:output_type -> torikumi.v1.Ticket
+	13, // 32: torikumi.v1.FrontendService.ListTickets:output_type -> torikumi.v1.ListTicketsResponse
+	1,  // 33: torikumi.v1.FrontendService.GetTicket:output_type -> torikumi.v1.Ticket
+	1,  // 34: torikumi.v1.FrontendService.CancelTicket:output_type -> torikumi.v1.Ticket
+	1,  // 35: torikumi.v1.FrontendService.WaitTicket:output_type -> torikumi.v1.Ticket
+	1,  // 36: torikumi.v1.FrontendService.WatchTicket:output_type -> torikumi.v1.Ticket
+	1,  // 37: torikumi.v1.FrontendService.JoinParty:output_type -> torikumi.v1.Ticket
+	10, // 38: torikumi.v1.FrontendService.RemovePlayer:output_type -> torikumi.v1.RemovePlayerResponse
+	1,  // 39: torikumi.v1.FrontendService.StartTicket:output_type -> torikumi.v1.Ticket
+	1,  // 40: torikumi.v1.FrontendService.AcceptTicket:output_type -> torikumi.v1.Ticket
+	1,  // 41: torikumi.v1.FrontendService.DeclineTicket:output_type -> torikumi.v1.Ticket
+	5,  // 42: torikumi.v1.FrontendService.CreateJoinToken:output_type -> torikumi.v1.JoinToken
+	22, // 43: torikumi.v1.FrontendService.ListRegions:output_type -> torikumi.v1.ListRegionsResponse
+	31, // [31:44] is the sub-list for method output_type
+	18, // [18:31] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_frontend_proto_init() }
@@ -1432,7 +1656,7 @@ func file_torikumi_v1_frontend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_frontend_proto_rawDesc), len(file_torikumi_v1_frontend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

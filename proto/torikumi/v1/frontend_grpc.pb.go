@@ -30,6 +30,8 @@ const (
 	FrontendService_JoinParty_FullMethodName       = "/torikumi.v1.FrontendService/JoinParty"
 	FrontendService_RemovePlayer_FullMethodName    = "/torikumi.v1.FrontendService/RemovePlayer"
 	FrontendService_StartTicket_FullMethodName     = "/torikumi.v1.FrontendService/StartTicket"
+	FrontendService_AcceptTicket_FullMethodName    = "/torikumi.v1.FrontendService/AcceptTicket"
+	FrontendService_DeclineTicket_FullMethodName   = "/torikumi.v1.FrontendService/DeclineTicket"
 	FrontendService_CreateJoinToken_FullMethodName = "/torikumi.v1.FrontendService/CreateJoinToken"
 	FrontendService_ListRegions_FullMethodName     = "/torikumi.v1.FrontendService/ListRegions"
 )
@@ -59,8 +61,8 @@ type FrontendServiceClient interface {
 	// CancelTicket ends a ticket. It is no error if it had ended; the state in
 	// the answer says how.
 	CancelTicket(ctx context.Context, in *CancelTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
-	// WaitTicket answers as soon as the ticket has ended, or when the timeout
-	// is over with the ticket still searching.
+	// WaitTicket answers as soon as the ticket has ended, or the caller is to accept a
+	// match, or when the timeout is over with the ticket still searching.
 	WaitTicket(ctx context.Context, in *WaitTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
 	// WatchTicket sends the ticket now and after each change, and ends after
 	// its last state.
@@ -76,6 +78,14 @@ type FrontendServiceClient interface {
 	// StartTicket lets the leader of a party that is GATHERING search with those who
 	// are there.
 	StartTicket(ctx context.Context, in *StartTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
+	// AcceptTicket says that the caller plays the match that the ticket in state ACCEPTING
+	// was proposed; with a service token, that all of its players do. It is no error if they
+	// have said so already. FailedPrecondition with the reason "not_accepting" means that
+	// nothing is proposed, something else, or that the time is over.
+	AcceptTicket(ctx context.Context, in *AcceptTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
+	// DeclineTicket ends a ticket whose player does not play the match that was proposed.
+	// The errors are those of AcceptTicket.
+	DeclineTicket(ctx context.Context, in *DeclineTicketRequest, opts ...grpc.CallOption) (*Ticket, error)
 	// CreateJoinToken makes a new join token for the caller, as long as the
 	// match lives: to connect again, or after the first one has expired.
 	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error)
@@ -191,6 +201,26 @@ func (c *frontendServiceClient) StartTicket(ctx context.Context, in *StartTicket
 	return out, nil
 }
 
+func (c *frontendServiceClient) AcceptTicket(ctx context.Context, in *AcceptTicketRequest, opts ...grpc.CallOption) (*Ticket, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Ticket)
+	err := c.cc.Invoke(ctx, FrontendService_AcceptTicket_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *frontendServiceClient) DeclineTicket(ctx context.Context, in *DeclineTicketRequest, opts ...grpc.CallOption) (*Ticket, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Ticket)
+	err := c.cc.Invoke(ctx, FrontendService_DeclineTicket_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *frontendServiceClient) CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(JoinToken)
@@ -236,8 +266,8 @@ type FrontendServiceServer interface {
 	// CancelTicket ends a ticket. It is no error if it had ended; the state in
 	// the answer says how.
 	CancelTicket(context.Context, *CancelTicketRequest) (*Ticket, error)
-	// WaitTicket answers as soon as the ticket has ended, or when the timeout
-	// is over with the ticket still searching.
+	// WaitTicket answers as soon as the ticket has ended, or the caller is to accept a
+	// match, or when the timeout is over with the ticket still searching.
 	WaitTicket(context.Context, *WaitTicketRequest) (*Ticket, error)
 	// WatchTicket sends the ticket now and after each change, and ends after
 	// its last state.
@@ -253,6 +283,14 @@ type FrontendServiceServer interface {
 	// StartTicket lets the leader of a party that is GATHERING search with those who
 	// are there.
 	StartTicket(context.Context, *StartTicketRequest) (*Ticket, error)
+	// AcceptTicket says that the caller plays the match that the ticket in state ACCEPTING
+	// was proposed; with a service token, that all of its players do. It is no error if they
+	// have said so already. FailedPrecondition with the reason "not_accepting" means that
+	// nothing is proposed, something else, or that the time is over.
+	AcceptTicket(context.Context, *AcceptTicketRequest) (*Ticket, error)
+	// DeclineTicket ends a ticket whose player does not play the match that was proposed.
+	// The errors are those of AcceptTicket.
+	DeclineTicket(context.Context, *DeclineTicketRequest) (*Ticket, error)
 	// CreateJoinToken makes a new join token for the caller, as long as the
 	// match lives: to connect again, or after the first one has expired.
 	CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*JoinToken, error)
@@ -295,6 +333,12 @@ func (UnimplementedFrontendServiceServer) RemovePlayer(context.Context, *RemoveP
 }
 func (UnimplementedFrontendServiceServer) StartTicket(context.Context, *StartTicketRequest) (*Ticket, error) {
 	return nil, status.Error(codes.Unimplemented, "method StartTicket not implemented")
+}
+func (UnimplementedFrontendServiceServer) AcceptTicket(context.Context, *AcceptTicketRequest) (*Ticket, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptTicket not implemented")
+}
+func (UnimplementedFrontendServiceServer) DeclineTicket(context.Context, *DeclineTicketRequest) (*Ticket, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeclineTicket not implemented")
 }
 func (UnimplementedFrontendServiceServer) CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*JoinToken, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateJoinToken not implemented")
@@ -478,6 +522,42 @@ func _FrontendService_StartTicket_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FrontendService_AcceptTicket_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptTicketRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FrontendServiceServer).AcceptTicket(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FrontendService_AcceptTicket_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FrontendServiceServer).AcceptTicket(ctx, req.(*AcceptTicketRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FrontendService_DeclineTicket_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeclineTicketRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FrontendServiceServer).DeclineTicket(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FrontendService_DeclineTicket_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FrontendServiceServer).DeclineTicket(ctx, req.(*DeclineTicketRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _FrontendService_CreateJoinToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateJoinTokenRequest)
 	if err := dec(in); err != nil {
@@ -552,6 +632,14 @@ var FrontendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "StartTicket",
 			Handler:    _FrontendService_StartTicket_Handler,
+		},
+		{
+			MethodName: "AcceptTicket",
+			Handler:    _FrontendService_AcceptTicket_Handler,
+		},
+		{
+			MethodName: "DeclineTicket",
+			Handler:    _FrontendService_DeclineTicket_Handler,
 		},
 		{
 			MethodName: "CreateJoinToken",

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,9 +16,9 @@ import (
 
 // hashFields are those of a ticket's hash: version, state, queue and players,
 // Open Match ticket, times of creation and update in ns, connection and details
-// of the assignment, the party as JSON, the group, and why it was cancelled. Besides them it has o, the last change, m, its member in the
+// of the assignment, the party as JSON, the group, why it was cancelled, and the acceptance as JSON. Besides them it has o, the last change, m, its member in the
 // lists, and r and rd, key and digest of the request.
-var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d", "g", "k", "e"}
+var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d", "g", "k", "e", "q"}
 
 // encode writes what only changes with the party of a ticket.
 func encode(t *ticket.Ticket) ([]byte, error) {
@@ -64,6 +65,12 @@ func decode(id string, fields []any) (ticket.Ticket, string, error) {
 	}
 	if t.Party, err = decodeParty(text(8)); err != nil {
 		return bad(err)
+	}
+	if t.Acceptance, err = decodeAcceptance(text(11)); err != nil {
+		return bad(err)
+	}
+	if t.State == ticket.Accepting && t.Acceptance == nil {
+		return bad(errors.New("accepting without what"))
 	}
 	if t.State == ticket.Assigned {
 		if t.Assignment, err = decodeAssignment(text(6), text(7)); err != nil {
@@ -135,6 +142,17 @@ func encodeParty(p *ticket.Party) ([]byte, error) {
 		return nil, fmt.Errorf("encode party: %w", err)
 	}
 	return b, nil
+}
+
+func decodeAcceptance(text string) (*ticket.Acceptance, error) {
+	if text == "" {
+		return nil, nil
+	}
+	a := new(ticket.Acceptance)
+	if err := json.Unmarshal([]byte(text), a); err != nil {
+		return nil, fmt.Errorf("acceptance: %w", err)
+	}
+	return a, nil
 }
 
 func decodeParty(text string) (*ticket.Party, error) {

@@ -178,6 +178,77 @@ func TestAwayIsNotGone(t *testing.T) {
 	}
 }
 
+// TestAwayIsNotLate: nobody is out who could perhaps not accept; they search on when Open
+// Match shows them again.
+func TestAwayIsNotLate(t *testing.T) {
+	server := miniredis.RunT(t)
+	now := time.Unix(1_000_000_000, 0)
+	l := limits
+	l.Now = func() time.Time { return now }
+	s := open(t, server.Addr(), prefix(), "a", l)
+	ask := func(id, player string) {
+		t.Helper()
+		if _, err := s.Create(t.Context(), draft(id, player)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Update(t.Context(), id, ticket.Event{Kind: ticket.Attach, OpenMatchID: "om-" + id}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.UpdateOpenMatch(t.Context(), "om-"+id, ticket.Event{Kind: ticket.Propose, Acceptance: &ticket.Acceptance{
+			ID: "p", ExpireTime: now.Add(15 * time.Second), ReleaseTime: now.Add(time.Minute),
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask("before", "alice")
+	now = now.Add(5 * time.Second)
+	server.SetError("LOADING away")
+	if _, err := s.Expire(t.Context()); !errors.Is(err, ticket.ErrUnavailable) {
+		t.Errorf("away: %v", err)
+	}
+	server.SetError("")
+	now = now.Add(time.Second)
+	ask("after", "bob")
+	for _, c := range []struct {
+		pass          time.Duration
+		before, after ticket.State
+	}{{15 * time.Second, ticket.Accepting, ticket.Cancelled}, {39 * time.Second, ticket.Waiting, ticket.Cancelled}} {
+		now = now.Add(c.pass)
+		if _, err := s.Expire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[string]ticket.State{"before": c.before, "after": c.after} {
+			if got, err := s.Get(t.Context(), id); err != nil || got.State != want {
+				t.Errorf("%v later %s is %v, %v, want %v", c.pass, id, got.State, err, want)
+			}
+		}
+	}
+}
+
+// TestNobodyIsAskedForEver: the list of those who are asked has nobody else.
+func TestNobodyIsAskedForEver(t *testing.T) {
+	server := miniredis.RunT(t)
+	p := prefix()
+	s := open(t, server.Addr(), p, "a", limits)
+	for _, over := range []ticket.Event{{Kind: ticket.Recall, Proposal: "p"}, {Kind: ticket.Decline}, {Kind: ticket.Cancel}, {Kind: ticket.MarkLost}} {
+		id := over.Kind.String()
+		if _, err := s.Create(t.Context(), draft(id, id)); err != nil {
+			t.Fatal(err)
+		}
+		asked := &ticket.Acceptance{ID: "p", ExpireTime: time.Now().Add(time.Hour), ReleaseTime: time.Now().Add(time.Hour)}
+		over.OpenMatchID = "om-" + id
+		for i, e := range []ticket.Event{{Kind: ticket.Attach, OpenMatchID: over.OpenMatchID}, {Kind: ticket.Propose, OpenMatchID: over.OpenMatchID, Acceptance: asked}, over} {
+			if c, err := s.Update(t.Context(), id, e); err != nil || !c.Changed() {
+				t.Fatalf("%v: %+v, %v", e.Kind, c, err)
+			}
+			members, err := server.ZMembers("{" + p + "}:accepting")
+			if n := len(members); (n == 1) != (i == 1) {
+				t.Errorf("after %v %d are asked, %v", e.Kind, n, err)
+			}
+		}
+	}
+}
+
 // TestEndedByOlderFrontend: one that does not know the lists of queues leaves the tickets
 // in them that it ends. However many these are, the others still end by their queue's limit.
 func TestEndedByOlderFrontend(t *testing.T) {

@@ -16,6 +16,7 @@ package redisstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -286,7 +287,7 @@ func class(s ticket.State) string {
 		return "gathering"
 	case ticket.Creating, ticket.Recreating, ticket.Gathered:
 		return "creating"
-	case ticket.Waiting:
+	case ticket.Waiting, ticket.Accepting:
 		return "waiting"
 	case ticket.Lost:
 		return "lost"
@@ -300,7 +301,7 @@ func class(s ticket.State) string {
 
 func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 	t, before := &c.Ticket, ""
-	if c.From == ticket.Waiting {
+	if class(c.From) == "waiting" {
 		before = c.FromOpenMatchID
 	}
 	connection, details := encodeAssignment(t.Assignment)
@@ -322,11 +323,22 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 			return nil, err
 		}
 	}
+	var asked []byte
+	if c.Acceptance {
+		var err error
+		if asked, err = json.Marshal(t.Acceptance); err != nil {
+			return nil, fmt.Errorf("encode acceptance: %w", err)
+		}
+	}
+	due := ""
+	if at := t.Due(); !at.IsZero() {
+		due = strconv.FormatInt(at.UnixMicro(), 10)
+	}
 	return append([]any{
 		t.ID, version, op, class(c.From), class(t.State), int(t.State), before, t.OpenMatchID,
 		t.Updated.UnixNano(), t.Updated.UnixMicro(), s.limits.Now().UnixMicro(), connection, details, visible,
 		static, party, code(t), c.Joined, c.Left, max(1, s.limits.Assigned.Milliseconds()), reason,
-		t.Queue, encodeWait(t), ticket.MostWaits, ticket.WaitsAge.Milliseconds(),
+		t.Queue, encodeWait(t), ticket.MostWaits, ticket.WaitsAge.Milliseconds(), asked, due,
 	}, holders(t)...), nil
 }
 
@@ -346,8 +358,11 @@ func (s *Store) Assign(ctx context.Context, openMatchID string, a ticket.Assignm
 	return s.update(ctx, id, ticket.Event{Kind: ticket.Assign, OpenMatchID: openMatchID, Assignment: &a})
 }
 
-// Lose implements [ticket.Store].
-func (s *Store) Lose(ctx context.Context, openMatchID string) (ticket.Change, error) {
+// UpdateOpenMatch implements [ticket.Store].
+func (s *Store) UpdateOpenMatch(ctx context.Context, openMatchID string, e ticket.Event) (ticket.Change, error) {
+	if s.isClosed() && e.Kind.Begins() {
+		return ticket.Change{}, ticket.ErrClosed
+	}
 	id, err := s.client.Get(ctx, s.prefix+"om:"+openMatchID).Result()
 	if errors.Is(err, redis.Nil) {
 		return ticket.Change{}, ticket.ErrNotFound
@@ -355,7 +370,28 @@ func (s *Store) Lose(ctx context.Context, openMatchID string) (ticket.Change, er
 	if err != nil {
 		return ticket.Change{}, unavailable(err)
 	}
-	return s.update(ctx, id, ticket.Event{Kind: ticket.MarkLost, OpenMatchID: openMatchID})
+	e.OpenMatchID = openMatchID
+	return s.update(ctx, id, e)
+}
+
+// Accepting implements [ticket.Store].
+func (s *Store) Accepting(ctx context.Context) ([]ticket.Ticket, error) {
+	ids, err := s.client.ZRange(ctx, s.prefix+"accepting", 0, -1).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var asked []ticket.Ticket
+	for _, id := range ids {
+		t, err := s.Get(ctx, id)
+		switch {
+		case errors.Is(err, ticket.ErrNotFound):
+		case err != nil:
+			return nil, err
+		case t.State == ticket.Accepting:
+			asked = append(asked, t)
+		}
+	}
+	return asked, nil
 }
 
 // Open implements [ticket.Store]. Each ticket is looked after by one of the frontends
@@ -420,21 +456,28 @@ func (s *Store) expire(ctx context.Context) ([]ticket.Change, error) {
 		ages["waiting:"+queue] = limit
 	}
 	for list, age := range ages {
-		changes, err := s.end(ctx, list, 16, now.Add(-age), ticket.Expire)
+		changes, err := s.end(ctx, list, 16, now.Add(-age), ticket.Event{Kind: ticket.Expire})
 		expired = append(expired, changes...)
 		if err != nil {
 			return expired, err
 		}
 	}
 	if s.limits.Gone > 0 && now.Sub(s.lastAway()) >= s.limits.Gone {
-		gone, err := s.end(ctx, "seen", 0, now.Add(-s.limits.Gone), ticket.Cancel)
+		gone, err := s.end(ctx, "seen", 0, now.Add(-s.limits.Gone), ticket.Event{Kind: ticket.Cancel})
 		expired = append(expired, gone...)
 		if err != nil {
 			return expired, err
 		}
 	}
+	for _, e := range []ticket.Event{{Kind: ticket.Lapse, Away: s.lastAway()}, {Kind: ticket.Recall}} {
+		over, err := s.end(ctx, "accepting", 0, now, e)
+		expired = append(expired, over...)
+		if err != nil {
+			return expired, err
+		}
+	}
 	for _, k := range []ticket.Kind{ticket.AbortCreate, ticket.AbortRetry} {
-		if _, err := s.end(ctx, "creating", 0, now.Add(-orphanAge), k); err != nil {
+		if _, err := s.end(ctx, "creating", 0, now.Add(-orphanAge), ticket.Event{Kind: k}); err != nil {
 			return expired, err
 		}
 	}
@@ -491,7 +534,7 @@ func (s *Store) lastAway() time.Time {
 // end applies an event to the tickets of a list that are as old as a time, and
 // returns what that has changed. skip is how much of a member is not the id. A ticket
 // that a frontend has ended which does not know the list yet is taken out of it.
-func (s *Store) end(ctx context.Context, list string, skip int, before time.Time, k ticket.Kind) ([]ticket.Change, error) {
+func (s *Store) end(ctx context.Context, list string, skip int, before time.Time, e ticket.Event) ([]ticket.Change, error) {
 	var changes []ticket.Change
 	for {
 		members, err := s.client.ZRangeArgs(ctx, redis.ZRangeArgs{
@@ -502,7 +545,7 @@ func (s *Store) end(ctx context.Context, list string, skip int, before time.Time
 		}
 		left := len(members)
 		for _, member := range members {
-			c, err := s.update(ctx, member[min(skip, len(member)):], ticket.Event{Kind: k})
+			c, err := s.update(ctx, member[min(skip, len(member)):], e)
 			switch {
 			case err != nil && !errors.Is(err, ticket.ErrNotFound):
 				return changes, err

@@ -6,12 +6,13 @@
 -- (protobuf) and party (JSON) if they are others than before, code of the party, player
 -- who joins and player who leaves, each or empty, ms for which an assigned ticket is
 -- remembered, why it was cancelled or empty, queue, wait, how many waits are remembered
--- and for how many ms, seat, then all players.
+-- and for how many ms, acceptance (JSON) if it is another than before or empty, when it is
+-- over in us or empty for none, seat, then all players.
 -- Returns {'done', for one that was assigned the other tickets of its players}, {'gone'},
 -- {'conflict'}, {'seat', id of the other ticket} if who joins has another one of the
 -- same seat or, for a ticket that begins to wait and whose assignment came before,
 -- {'early', connection, details}.
-local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[22], ARGV[26]
+local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[22], ARGV[28]
 local ticket = prefix .. 't:' .. id
 local before, after = ARGV[4], ARGV[5]
 local found = redis.call('HMGET', ticket, 'v', 'o', 'm')
@@ -20,7 +21,7 @@ if not found[1] then
 end
 local function done()
   local answer = {'done'}
-  for i = 27, after == 'assigned' and #ARGV or 0 do
+  for i = 29, after == 'assigned' and #ARGV or 0 do
     for _, other in ipairs(redis.call('HVALS', prefix .. 'seats:' .. ARGV[i])) do
       if other ~= id then
         table.insert(answer, other)
@@ -35,7 +36,7 @@ end
 if found[1] ~= ARGV[2] then
   return {'conflict'}
 end
-if after == 'waiting' then
+if after == 'waiting' and before ~= 'waiting' then
   local early = redis.call('HMGET', prefix .. 'early:' .. ARGV[8], 'c', 'd')
   if early[1] then
     return {'early', early[1], early[2]}
@@ -76,6 +77,11 @@ end
 if after == 'creating' then
   redis.call('ZADD', prefix .. 'creating', ARGV[11], id)
 end
+if ARGV[27] ~= '' then
+  redis.call('ZADD', prefix .. 'accepting', ARGV[27], id)
+elseif before == 'waiting' then
+  redis.call('ZREM', prefix .. 'accepting', id)
+end
 if after == 'assigned' or after == 'ended' or after == 'none' then
   redis.call('ZREM', prefix .. 'open', member)
   redis.call('ZREM', prefix .. 'waiting:' .. queue, member)
@@ -83,7 +89,7 @@ if after == 'assigned' or after == 'ended' or after == 'none' then
   if ARGV[17] ~= '' then
     redis.call('DEL', prefix .. 'code:' .. ARGV[17])
   end
-  for i = 27, #ARGV do
+  for i = 29, #ARGV do
     give_back(ARGV[i])
     if after == 'assigned' then
       redis.call('SET', prefix .. 'played:' .. ARGV[i], id, 'PX', ARGV[20])
@@ -109,6 +115,9 @@ else
   end
   if ARGV[21] ~= '' then
     redis.call('HSET', ticket, 'e', ARGV[21])
+  end
+  if ARGV[26] ~= '' then
+    redis.call('HSET', ticket, 'q', ARGV[26])
   end
   if after == 'assigned' then
     redis.call('HSET', ticket, 'c', ARGV[12], 'd', ARGV[13])

@@ -39,7 +39,8 @@ type broken struct {
 	update func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error)
 	assign func(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error)
 	open   func(ctx context.Context) ([]string, error)
-	lose   func(ctx context.Context, openMatchID string) (ticket.Change, error)
+	byOM   func(ctx context.Context, openMatchID string, e ticket.Event) (ticket.Change, error)
+	asked  func(ctx context.Context) ([]ticket.Ticket, error)
 	close  func(ctx context.Context) ([]ticket.Ticket, error)
 	more   []ticket.Wait
 }
@@ -68,11 +69,12 @@ func (b *broken) Update(ctx context.Context, id string, e ticket.Event) (ticket.
 func (b *broken) Assign(ctx context.Context, openMatchID string, a ticket.Assignment) (ticket.Change, error) {
 	return b.assign(ctx, openMatchID, a)
 }
-func (b *broken) Lose(ctx context.Context, openMatchID string) (ticket.Change, error) {
-	return b.lose(ctx, openMatchID)
+func (b *broken) UpdateOpenMatch(ctx context.Context, openMatchID string, e ticket.Event) (ticket.Change, error) {
+	return b.byOM(ctx, openMatchID, e)
 }
-func (b *broken) Open(ctx context.Context) ([]string, error)         { return b.open(ctx) }
-func (b *broken) Close(ctx context.Context) ([]ticket.Ticket, error) { return b.close(ctx) }
+func (b *broken) Accepting(ctx context.Context) ([]ticket.Ticket, error) { return b.asked(ctx) }
+func (b *broken) Open(ctx context.Context) ([]string, error)             { return b.open(ctx) }
+func (b *broken) Close(ctx context.Context) ([]ticket.Ticket, error)     { return b.close(ctx) }
 
 // pause lets others go first.
 func pause() { time.Sleep(time.Millisecond) }
@@ -81,7 +83,7 @@ func pause() { time.Sleep(time.Millisecond) }
 func breaking(change func(b *broken, m *ticket.Memory)) Open {
 	return func(_ testing.TB, l ticket.Limits) ticket.Store {
 		m := ticket.NewMemory(l)
-		b := &broken{Store: m, create: m.Create, get: m.Get, find: m.Find, of: m.Of, watch: m.Watch, update: m.Update, assign: m.Assign, lose: m.Lose, open: m.Open, close: m.Close}
+		b := &broken{Store: m, create: m.Create, get: m.Get, find: m.Find, of: m.Of, watch: m.Watch, update: m.Update, assign: m.Assign, byOM: m.UpdateOpenMatch, asked: m.Accepting, open: m.Open, close: m.Close}
 		change(b, m)
 		return b
 	}
@@ -291,8 +293,69 @@ var brokenStores = []struct {
 		}
 	}), []string{"LostAndRecreated"}},
 	{"an Open Match ticket that was taken back stays", breaking(func(b *broken, _ *ticket.Memory) {
-		b.lose = func(context.Context, string) (ticket.Change, error) { return ticket.Change{}, ticket.ErrNotFound }
+		b.byOM = func(context.Context, string, ticket.Event) (ticket.Change, error) {
+			return ticket.Change{}, ticket.ErrNotFound
+		}
 	}), []string{"LostAndRecreated"}},
+	{"an answer stands for all players", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			if e.Kind == ticket.Accept {
+				e.By = ""
+			}
+			return m.Update(ctx, id, e)
+		}
+	}), []string{"Acceptance", "AcceptanceAges"}},
+	{"an answer is to any proposal", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			if e.Kind == ticket.Accept || e.Kind == ticket.Decline {
+				e.Proposal = ""
+			}
+			return m.Update(ctx, id, e)
+		}
+	}), []string{"Acceptance"}},
+	{"nobody is late", breaking(func(b *broken, m *ticket.Memory) {
+		b.byOM = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			if e.Kind == ticket.Propose {
+				late := *e.Acceptance
+				late.ExpireTime = late.ReleaseTime
+				e.Acceptance = &late
+			}
+			return m.UpdateOpenMatch(ctx, id, e)
+		}
+	}), []string{"Acceptance", "AcceptanceAges"}},
+	{"whoever has accepted is kept for ever", breaking(func(b *broken, m *ticket.Memory) {
+		b.byOM = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			if e.Kind == ticket.Propose {
+				kept := *e.Acceptance
+				kept.ReleaseTime = kept.ReleaseTime.Add(hidden)
+				e.Acceptance = &kept
+			}
+			return m.UpdateOpenMatch(ctx, id, e)
+		}
+	}), []string{"AcceptanceAges"}},
+	{"forgets who is asked", breaking(func(b *broken, _ *ticket.Memory) {
+		b.asked = func(context.Context) ([]ticket.Ticket, error) { return nil, nil }
+	}), []string{"AcceptingTickets"}},
+	{"only those are asked who have accepted", breaking(func(b *broken, m *ticket.Memory) {
+		b.asked = func(ctx context.Context) ([]ticket.Ticket, error) {
+			all, err := m.Accepting(ctx)
+			return slices.DeleteFunc(all, func(t ticket.Ticket) bool { return !t.HasAccepted("") }), err
+		}
+	}), []string{"AcceptingTickets"}},
+	{"of several answers at a time one counts", breaking(func(b *broken, m *ticket.Memory) {
+		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
+			seen, err := m.Get(ctx, id)
+			if e.Kind != ticket.Accept || err != nil {
+				return m.Update(ctx, id, e)
+			}
+			pause()
+			if now, err := m.Get(ctx, id); err != nil || now.Acceptance != seen.Acceptance {
+				return ticket.Change{From: now.State, Ticket: now}, err
+			}
+			return m.Update(ctx, id, e)
+		}
+	}), []string{"RaceOfAnswers"}},
+	{"looks, and then declines", checkThenAct(ticket.Decline), []string{"RaceOfAnswers"}},
 	{"a reason stays", after(func(e ticket.Event, c *ticket.Change) {
 		if e.Kind == ticket.Attach {
 			c.Ticket.Reason = "lost"

@@ -69,8 +69,12 @@ func (e either) Assign(ctx context.Context, openMatchID string, a ticket.Assignm
 	return e.any().Assign(ctx, openMatchID, a)
 }
 
-func (e either) Lose(ctx context.Context, openMatchID string) (ticket.Change, error) {
-	return e.any().Lose(ctx, openMatchID)
+func (e either) UpdateOpenMatch(ctx context.Context, openMatchID string, event ticket.Event) (ticket.Change, error) {
+	return e.any().UpdateOpenMatch(ctx, openMatchID, event)
+}
+
+func (e either) Accepting(ctx context.Context) ([]ticket.Ticket, error) {
+	return e.any().Accepting(ctx)
 }
 
 func (e either) Open(ctx context.Context) ([]string, error) { return e.any().Open(ctx) }

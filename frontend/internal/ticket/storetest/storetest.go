@@ -50,6 +50,9 @@ var checks = []check{
 	{"Ages", ages},
 	{"QueueAges", queueAges},
 	{"Gone", gone},
+	{"Acceptance", acceptance},
+	{"AcceptanceAges", acceptanceAges},
+	{"AcceptingTickets", acceptingTickets},
 	{"Room", room},
 	{"Gathering", gathering},
 	{"Removing", removing},
@@ -66,6 +69,7 @@ var checks = []check{
 	{"RaceOfJoins", raceOfJoins},
 	{"RaceOfSeats", raceOfSeats},
 	{"RaceOfWatch", raceOfWatch},
+	{"RaceOfAnswers", raceOfAnswers},
 }
 
 // Limits of the stores, unless a check needs others.
@@ -118,12 +122,17 @@ func (h *harness) clock() time.Time {
 	return h.now
 }
 
+// tick moves the clock.
+func (h *harness) tick(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
 // pass moves the clock and returns what the store expires then.
 func (h *harness) pass(d time.Duration) []ticket.Change {
 	h.Helper()
-	h.mu.Lock()
-	h.now = h.now.Add(d)
-	h.mu.Unlock()
+	h.tick(d)
 	expired, err := h.Expire(h.Context())
 	if err != nil {
 		h.Errorf("Expire: %v", err)
@@ -193,7 +202,7 @@ func (h *harness) assign(openMatchID string, want bool) {
 // a ticket.
 func (h *harness) lose(openMatchID string, want bool) {
 	h.Helper()
-	c, err := h.Lose(h.Context(), openMatchID)
+	c, err := h.UpdateOpenMatch(h.Context(), openMatchID, event(ticket.MarkLost))
 	if got := err == nil && c.Changed(); got != want || err != nil && !errors.Is(err, ticket.ErrNotFound) {
 		h.Errorf("Lose %q: changed %v, error %v; want %v", openMatchID, got, err, want)
 	}
