@@ -21,6 +21,7 @@ func (d *decision) drill() {
 		d.do(Action{Kind: DeleteProbe})
 		d.poll()
 	}
+	d.withdrawTemp() // of a server that has slipped in
 	switch {
 	case d.st.Phase == v1.Pending:
 		d.drillPending(reason, message)
