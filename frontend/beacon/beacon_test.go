@@ -157,6 +157,8 @@ func TestPortIsTaken(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // what is taken after all ends at once
 	for want, change := range map[string]func(*beacon.Config){
 		"--admin-listen: required":                    func(c *beacon.Config) { c.AdminListen = "" },
 		"--udp-listen: required":                      func(c *beacon.Config) { c.UDPListen = nil },
@@ -171,7 +173,7 @@ func TestSettings(t *testing.T) {
 	} {
 		cfg := settings()
 		change(cfg)
-		if err := beacon.Run(t.Context(), cfg, nil); err == nil || !strings.Contains(fmt.Sprint(err), want) {
+		if err := beacon.Run(over, cfg, nil); err == nil || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,30 +53,34 @@ func far(t *testing.T, to string, delay time.Duration) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := net.Dial("udp", to)
-	if err != nil {
-		t.Fatal(err)
+	var passing sync.WaitGroup
+	pass := func(request []byte, from net.Addr) {
+		_, _ = front.WriteTo([]byte("torikuA1 guess of nonce"), from)
+		_, _ = front.WriteTo([]byte("torikuA1abcdefghijklmnop"), from)
+		time.Sleep(delay) // the distance
+		back, err := net.Dial("udp", to)
+		if err != nil {
+			return
+		}
+		defer back.Close()
+		_ = back.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = back.Write(request)
+		answer := make([]byte, 100)
+		n, _ := back.Read(answer)
+		_, _ = front.WriteTo(answer[:n], from)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buf, answer := make([]byte, 100), make([]byte, 100)
+	passing.Go(func() {
+		buf := make([]byte, 100)
 		for {
 			n, from, err := front.ReadFrom(buf)
 			if err != nil {
 				return
 			}
-			_, _ = front.WriteTo([]byte("torikuA1 guess of nonce"), from)
-			_, _ = front.WriteTo([]byte("torikuA1abcdefghijklmnop"), from)
-			time.Sleep(delay) // the distance
-			_, _ = back.Write(buf[:n])
-			if n, err = back.Read(answer); err != nil {
-				return
-			}
-			_, _ = front.WriteTo(answer[:n], from)
+			request := slices.Clone(buf[:n])
+			passing.Go(func() { pass(request, from) })
 		}
-	}()
-	t.Cleanup(func() { front.Close(); back.Close(); <-done })
+	})
+	t.Cleanup(func() { front.Close(); passing.Wait() })
 	return front.LocalAddr().String()
 }
 
