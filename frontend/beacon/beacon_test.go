@@ -156,6 +156,26 @@ func TestPortIsTaken(t *testing.T) {
 	}
 }
 
+// TestFailedStart: whatever fails, no socket is left open.
+func TestFailedStart(t *testing.T) {
+	addrs := start(t, settings())
+	cfg := settings()
+	free, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.UDPListen, cfg.HTTPListen = []string{free.LocalAddr().String()}, addrs.HTTP
+	free.Close()
+	if err := beacon.Run(t.Context(), cfg, nil); err == nil || !strings.Contains(err.Error(), "listen for HTTP: ") {
+		t.Fatalf("%v", err)
+	}
+	again, err := net.ListenPacket("udp", cfg.UDPListen[0])
+	if err != nil {
+		t.Fatalf("after a failed start: %v", err)
+	}
+	again.Close()
+}
+
 func TestSettings(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel() // what is taken after all ends at once

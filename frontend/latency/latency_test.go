@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,6 +131,22 @@ func TestMeasure(t *testing.T) {
 	}
 	if len(got) != 4 || got["far"] < 80 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestFirstDoesNotCount: it opens the way.
+func TestFirstDoesNotCount(t *testing.T) {
+	var asked atomic.Int32
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			time.Sleep(2 * time.Second) // the distance
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(slow.Close)
+	got := latency.Measure(t.Context(), []*torikumiv1.Region{{Name: "a", Http: slow.URL}}, latency.Options{Samples: 1, Timeout: time.Minute})
+	if ms, ok := got["a"]; !ok || ms >= 2000 || asked.Load() != 2 {
+		t.Errorf("%v after %d requests", got, asked.Load())
 	}
 }
 
