@@ -185,21 +185,21 @@ func TestQueuesDiffer(t *testing.T) {
 	dan, eve := r.search("dan", "other", 1), r.search("eve", "other", 1)
 	r.matched("dan", dan)
 	r.matched("eve", eve)
-	ann, bob = r.search("ann", "raid", 1), r.search("bob", "raid", 1)
-	r.matched("ann", ann)
-	r.matched("bob", bob)
+	gil, hal := r.search("gil", "raid", 1), r.search("hal", "raid", 1)
+	r.matched("gil", gil)
+	r.matched("hal", hal)
 
 	// Then the frontend: who waits is told, and can leave.
-	ann, bob = r.search("ann", "raid", 1), r.search("bob", "raid", 500)
+	ivy, joe := r.search("ivy", "raid", 1), r.search("joe", "raid", 500)
 	r.write(r.frontend, "queues.yaml", onlyDuel)
-	eventually.True(t, "ann hears that the queue is gone", func() bool {
-		return strings.Contains(r.ticket("ann", ann).GetReason(), "takes no new tickets")
+	eventually.True(t, "ivy hears that the queue is gone", func() bool {
+		return strings.Contains(r.ticket("ivy", ivy).GetReason(), "takes no new tickets")
 	})
 	_, err := r.players.CreateTicket(r.as("fay"), &torikumiv1.CreateTicketRequest{Queue: "raid"})
 	if status.Code(err) != codes.InvalidArgument || !strings.Contains(fmt.Sprint(status.Convert(err).Details()...), "queue") {
 		t.Errorf("a new ticket: %v", err)
 	}
-	if got, err := r.players.CancelTicket(r.as("bob"), &torikumiv1.CancelTicketRequest{TicketId: bob}); err != nil || got.GetState() != torikumiv1.TicketState_CANCELLED {
+	if got, err := r.players.CancelTicket(r.as("joe"), &torikumiv1.CancelTicketRequest{TicketId: joe}); err != nil || got.GetState() != torikumiv1.TicketState_CANCELLED {
 		t.Errorf("cancel: %v, %v", got, err)
 	}
 

@@ -68,7 +68,7 @@ type Config struct {
 	// share.
 	ReuseAfter time.Duration `flag:"reuse-after" default:"1s" rule:"not negative" help:"A connection that is given to another match sooner than this is shared by both, and both are malformed."`
 	Stay       time.Duration `flag:"stay" default:"0s" rule:"not negative" help:"With --target=frontend: each player joins the game server, which has to be the reference server, stays this long and leaves; 0: nobody joins."`
-	Players    int           `flag:"players" default:"0" rule:"not negative" help:"Players that take turns with --target=frontend, as each can search once at a time; 0: those of two seconds and of the stay."`
+	Players    int           `flag:"players" default:"0" rule:"not negative" help:"Players that take turns with --target=frontend, as each can search once at a time; 0: those of ten seconds and of the stay. Nobody is let search who plays still."`
 
 	Idle     int           `flag:"idle" default:"0" rule:"from 0 to 1000000" help:"Tickets that match nobody and are watched all the time (--target=open-match)."`
 	IdleTime time.Duration `flag:"idle-time" default:"10s" rule:"positive" help:"With --idle: how long the CPU time of the target is measured before the rate starts, without and then with the idle watchers."`

@@ -53,6 +53,11 @@ const (
 	maxAnswer = 1 << 20
 )
 
+// otherMatch is how long a player who has got a match, and does not join it, is not there
+// for another: nobody searches who plays, and "torikumi up" keeps a virtual server
+// allocated for 5 s.
+const otherMatch = 10 * time.Second
+
 var errNoPlayer = status.Error(codes.ResourceExhausted, "no player is free: all wait for a match (see --players)")
 
 // newFrontend makes the target and signs the players of total tickets in.
@@ -70,7 +75,7 @@ func newFrontend(ctx context.Context, cfg *Config, total int) (*frontend, error)
 	}
 	n := cfg.Players
 	if n == 0 {
-		n = max(int(math.Ceil((2+cfg.Stay.Seconds())*cfg.Rate)), 100)
+		n = max(int(math.Ceil((otherMatch+cfg.Stay).Seconds()*cfg.Rate)), 100)
 	}
 	if err := f.signIn(ctx, min(n, total)); err != nil {
 		f.close()
