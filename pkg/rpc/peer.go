@@ -77,7 +77,9 @@ func (c *GRPCTLS) ServerTLS() (*tls.Config, error) {
 	return cfg, nil
 }
 
-func pair(a, valueA, b, valueB string) error { return errors.Join(needs(a, valueA, b, valueB), needs(b, valueB, a, valueA)) }
+func pair(a, valueA, b, valueB string) error {
+	return errors.Join(needs(a, valueA, b, valueB), needs(b, valueB, a, valueA))
+}
 
 // needs reports that one setting is there without another.
 func needs(a, valueA, b, valueB string) error {

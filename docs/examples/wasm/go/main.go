@@ -15,7 +15,9 @@ import (
 
 type rematch struct{ most uint }
 
-// newRematch is a rule.Factory.
+// The module is served where there is one: in module_wasip1.go.
+var _ rule.Factory = newRematch
+
 func newRematch(parameters json.RawMessage) (rule.Rule, error) {
 	r := new(rematch)
 	if parameters != nil && json.Unmarshal(parameters, &r.most) != nil {
