@@ -12,6 +12,7 @@ require (
 	golang.org/x/sync v0.24.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
+	torikumi/director v0.0.0
 	torikumi/evaluator v0.0.0
 	torikumi/frontend v0.0.0
 	torikumi/gameserver v0.0.0
@@ -55,7 +56,6 @@ require (
 	mvdan.cc/sh/v3 v3.14.1 // indirect
 	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
-	torikumi/director v0.0.0 // indirect
 )
 
 replace (
