@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,8 +41,10 @@ const (
 	lose   kind = "lose"
 )
 
-// fault is one thing that happens once, at a point of one director.
+// fault is one thing that happens once, at a point of whichever director that has it
+// comes there first.
 type fault struct {
+	taken         atomic.Bool
 	kind          kind
 	method, phase string
 	// prelude brings the director there; it happens again and again once this is the first
@@ -73,7 +76,7 @@ func crashPoints() []*fault {
 		case "GetTicket":
 			prelude = unknown
 		}
-		all = append(all, &fault{kill, method, before, prelude}, &fault{kill, method, after, prelude})
+		all = append(all, &fault{kind: kill, method: method, phase: before, prelude: prelude}, &fault{kind: kill, method: method, phase: after, prelude: prelude})
 	}
 	return append(all,
 		&fault{kind: late, method: "Allocate", phase: before}, &fault{kind: late, method: "AssignTickets", phase: before})
@@ -264,13 +267,20 @@ func (d *chaosDirector) arm(points []*fault) {
 func (d *chaosDirector) left() []*fault {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.untaken()
+}
+
+// untaken are the points that no director has come to; mu is held.
+func (d *chaosDirector) untaken() []*fault {
+	d.points = slices.DeleteFunc(d.points, func(f *fault) bool { return f.taken.Load() })
 	return slices.Clone(d.points)
 }
 
 func (d *chaosDirector) disarm() (left []*fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	left, d.points = d.points, nil
+	left = d.untaken()
+	d.points = nil
 	return left
 }
 
@@ -279,11 +289,11 @@ func (d *chaosDirector) disarm() (left []*fault) {
 func (d *chaosDirector) next(method, phase string) kind {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.p == nil || len(d.points) == 0 {
+	if d.p == nil || len(d.untaken()) == 0 {
 		return ""
 	}
 	for i, f := range d.points {
-		if f.method == method && f.phase == phase {
+		if f.method == method && f.phase == phase && f.taken.CompareAndSwap(false, true) {
 			d.points = slices.Delete(d.points, i, i+1)
 			d.c.t.Logf("%s %d: %v", d.service, d.n, f)
 			return f.kind

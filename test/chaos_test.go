@@ -47,7 +47,7 @@ const (
 	// reach is how long more players come so that directors get to their points.
 	reach = 20 * time.Second
 	// retries is how many more rounds there are for points that no director came to.
-	retries = 3
+	retries = 4
 	// noShow ends a game server that nobody comes to: longer than players need who are told
 	// by another frontend than the one that has died.
 	noShow = 25 * time.Second
@@ -393,7 +393,16 @@ func (c *chaos) run(rounds []round, matches int) {
 		if r.number = i + 1; i >= len(rounds) {
 			r.points = make([][]*fault, directors)
 		}
+		for _, f := range slices.Concat(r.points...) {
+			f.taken.Store(false) // pauses come again
+		}
 		for n, f := range left {
+			if i >= len(rounds) {
+				for at := range r.points {
+					r.points[at] = append(r.points[at], f) // whoever comes there
+				}
+				continue
+			}
 			at := (i + n) % directors
 			r.points[at] = append(r.points[at], f)
 		}
@@ -517,7 +526,11 @@ func (c *chaos) round(r round, matches int) []*fault {
 // heal ends all faults, and waits until everybody has an answer.
 func (c *chaos) heal(r round) (left []*fault) {
 	for _, d := range c.directors {
-		left = append(left, d.disarm()...)
+		for _, f := range d.disarm() {
+			if !slices.Contains(left, f) {
+				left = append(left, f)
+			}
+		}
 	}
 	c.setFaulty(false)
 	eventually.True(c.t, "all faults are over, and all directors and frontends run", func() bool {

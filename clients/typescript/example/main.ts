@@ -33,10 +33,19 @@ function say(name: string, text: string, why = ""): void {
 const texts: Record<Ticket["state"], string> = {
   GATHERING: "Waiting for the party",
   SEARCHING: "Searching",
+  ACCEPTING: "A match is found: accept it",
   ASSIGNED: "A match is found",
   CANCELLED: "Cancelled",
   EXPIRED: "No match in time",
 };
+
+/** Shows a ticket, and accepts a match where the queue asks for it. */
+function take(client: Client, ticket: Ticket): void {
+  show(ticket);
+  if (ticket.state === "ACCEPTING") {
+    client.acceptTicket(ticket.id).catch((e: unknown) => { reason.textContent = String(e); });
+  }
+}
 
 function show(ticket: Ticket): void {
   const wait = ticket.estimated_wait_ms;
@@ -82,7 +91,7 @@ form.addEventListener("submit", async (submitted) => {
     const transport = String(data.get("transport")) as Transport;
     say("", "Measuring");
     const latencies = await client.measureLatencies({ signal: search.signal });
-    await client.findMatch(request(data, latencies), { transport, signal: search.signal, onTicket: show });
+    await client.findMatch(request(data, latencies), { transport, signal: search.signal, onTicket: (t) => take(client, t) });
   } catch (e) {
     const rules = e instanceof ProblemError ? (e.problem.errors ?? []).map((f) => `${f.field} ${f.rule}`).join("; ") : "";
     say("FAILED", e instanceof Error ? e.message : String(e), rules);
