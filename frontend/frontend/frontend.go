@@ -250,6 +250,10 @@ func (p *parts) openAuth() error {
 }
 
 func (p *parts) openMatchmaker(store ticket.Store) error {
+	// Directors and match functions are called when their names have been looked up.
+	if err := p.cfg.ReadPeerTLS(); err != nil {
+		return err
+	}
 	openMatch, err := p.cfg.DialOpenMatch(p.cfg.OpenMatch)
 	if err != nil {
 		return fmt.Errorf("--open-match: %w", err)

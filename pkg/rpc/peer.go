@@ -22,6 +22,15 @@ func (c *PeerTLS) CheckPeerTLS() error {
 	return errors.Join(pair("peer-cert", c.PeerCert, "peer-key", c.PeerKey), needs("peer-cert", c.PeerCert, "peer-ca", c.PeerCA))
 }
 
+// ReadPeerTLS reports what is wrong with the files, for who calls nobody at the start.
+func (c *PeerTLS) ReadPeerTLS() error {
+	conn, err := c.DialPeer("passthrough:///none", "none")
+	if err == nil {
+		err = conn.Close()
+	}
+	return err
+}
+
 // DialPeer connects to a service of the suite. With a host the target is an address that
 // was looked up for it.
 func (c *PeerTLS) DialPeer(target, host string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {

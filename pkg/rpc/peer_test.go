@@ -47,6 +47,12 @@ func TestPeerSettings(t *testing.T) {
 	if _, err := (&rpc.PeerTLS{PeerCA: missing}).DialPeer("127.0.0.1:1", ""); err == nil || !strings.Contains(err.Error(), "--peer-ca") {
 		t.Errorf("authorities that are not there: %v", err)
 	}
+	if err := (&rpc.PeerTLS{PeerCA: missing}).ReadPeerTLS(); err == nil || !strings.Contains(err.Error(), "missing.pem") {
+		t.Errorf("authorities that are not there, read at the start: %v", err)
+	}
+	if err := (&rpc.PeerTLS{}).ReadPeerTLS(); err != nil {
+		t.Errorf("plain text: %v", err)
+	}
 	if _, err := (&rpc.OpenMatchTLS{OpenMatchCA: missing}).DialOpenMatch("127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "--open-match-ca") {
 		t.Errorf("authorities that are not there: %v", err)
 	}

@@ -80,7 +80,9 @@ func playCorpus(ctx context.Context, cfg *corpusConfig, p service.Process) (int,
 			fmt.Fprintf(p.Stdout, "%s: %s, want %s\n", r.Case.Name, what, r.Case.Reason)
 		}
 	}
-	fmt.Fprintf(p.Stdout, "%d of %d tokens were refused as they have to be\n", len(results)-wrong, len(results))
+	if len(results) > 0 {
+		fmt.Fprintf(p.Stdout, "%d of %d tokens were refused as they have to be\n", len(results)-wrong, len(results))
+	}
 	return wrong, err
 }
 
