@@ -19,6 +19,8 @@ import (
 
 	_ "torikumi/proto/agones/allocation"
 	_ "torikumi/proto/agones/sdk"
+	_ "torikumi/proto/agones/sdk/alpha"
+	_ "torikumi/proto/agones/sdk/beta"
 	_ "torikumi/proto/openmatch"
 )
 
@@ -59,6 +61,9 @@ func TestWire(t *testing.T) {
 		"openmatch":      "testdata/openmatch.txt",
 		"allocation":     "testdata/agones-allocation.txt",
 		"agones.dev.sdk": "testdata/agones-sdk.txt",
+
+		"agones.dev.sdk.beta":  "testdata/agones-sdk-beta.txt",
+		"agones.dev.sdk.alpha": "testdata/agones-sdk-alpha.txt",
 	} {
 		r := load(t, file)
 		t.Run(string(pkg), func(t *testing.T) {

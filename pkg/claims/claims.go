@@ -180,7 +180,9 @@ type Verdict struct {
 }
 
 // Check says what to do with tickets that were assigned to a match on a game server, a
-// verdict for each. A match that is to be delivered is not revoked any more.
+// verdict for each. A match that is to be delivered is not revoked any more. An error with
+// verdicts names the tickets whose claims hold something else than what a director writes:
+// theirs is Deliver, as where Redis has lost what was assigned.
 func (s *Store) Check(ctx context.Context, match, server string, tickets []string) ([]Verdict, error) {
 	answer, err := checkScript.Run(ctx, s.client, []string{s.prefix}, append([]any{match, server}, list(tickets)...)...).StringSlice()
 	if err != nil {
@@ -190,21 +192,24 @@ func (s *Store) Check(ctx context.Context, match, server string, tickets []strin
 		return nil, fmt.Errorf("check claims: Redis answered %d texts for %d tickets", len(answer), len(tickets))
 	}
 	verdicts := make([]Verdict, len(tickets))
+	var unreadable error
 	for i := range verdicts {
 		v := &verdicts[i]
 		switch a := answer[3*i:]; a[0] {
 		case "deliver":
 			v.Action, v.Connection, v.Details = DeliverThis, a[1], new(torikumiv1.AssignmentDetails)
 			if err := proto.Unmarshal([]byte(a[2]), v.Details); err != nil {
-				return nil, fmt.Errorf("claim of ticket %q: %w", tickets[i], err)
+				*v, unreadable = Verdict{}, errors.Join(unreadable, fmt.Errorf("claim of ticket %q: %w", tickets[i], err))
 			}
+		case "unreadable":
+			unreadable = errors.Join(unreadable, fmt.Errorf("claim of ticket %q: it holds something else", tickets[i]))
 		case "wait":
 			v.Action = Wait
 		case "revoked":
 			v.Action = Recreate
 		}
 	}
-	return verdicts, nil
+	return verdicts, unreadable
 }
 
 func list(texts []string) []any {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -112,6 +113,42 @@ func TestPlaced(t *testing.T) {
 		for _, key := range []string{"{test}:claim:1", "{test}:match:a"} {
 			if ttl := h.client.PTTL(t.Context(), key).Val(); ttl <= long || ttl > 2*long {
 				t.Errorf("%s is kept for %v", key, ttl)
+			}
+		}
+	})
+}
+
+// TestUnreadable: a claim that holds something else is named, and keeps no other ticket from its match.
+func TestUnreadable(t *testing.T) {
+	each(t, func(h *harness) {
+		h.acquired("good", long, "1")
+		h.errorIs(h.confirm("good"), nil)
+		h.errorIs(h.MarkAssigned(t.Context(), "good"), nil)
+		for name, spoil := range map[string]func(match, claim string) error{
+			"details":       func(match, _ string) error { return h.client.HSet(t.Context(), match, "d", "\xff").Err() },
+			"no details":    func(match, _ string) error { return h.client.HDel(t.Context(), match, "d").Err() },
+			"no connection": func(match, _ string) error { return h.client.HDel(t.Context(), match, "c").Err() },
+			"time":          func(match, _ string) error { return h.client.HSet(t.Context(), match, "s", "held", "u", "soon").Err() },
+			"no time": func(match, _ string) error {
+				return errors.Join(h.client.HSet(t.Context(), match, "s", "confirmed").Err(), h.client.HDel(t.Context(), match, "u").Err())
+			},
+			"another type": func(match, _ string) error {
+				return errors.Join(h.client.Del(t.Context(), match).Err(), h.client.Set(t.Context(), match, "x", 0).Err())
+			},
+			"claim of another type": func(_, claim string) error {
+				return errors.Join(h.client.Del(t.Context(), claim).Err(), h.client.SAdd(t.Context(), claim, "x").Err())
+			},
+		} {
+			h.acquired(name, long, name)
+			h.errorIs(h.confirm(name), nil)
+			h.errorIs(h.MarkAssigned(t.Context(), name), nil)
+			h.errorIs(spoil("{test}:match:"+name, "{test}:claim:"+name), nil)
+			got, err := h.Check(h.t.Context(), "match-good", "games/good", []string{name, "1"})
+			if len(got) != 2 || got[0].Action != claims.Deliver || got[0].Details != nil || got[1].Action != claims.DeliverThis {
+				t.Errorf("%s: %+v", name, got)
+			}
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("ticket %q", name)) || strings.Contains(err.Error(), `"1"`) {
+				t.Errorf("%s: %v does not name the ticket", name, err)
 			}
 		}
 	})

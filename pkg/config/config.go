@@ -46,6 +46,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"torikumi/pkg/suggest"
 )
 
 // ErrHelp is returned by Load when help was asked for, and printed.
@@ -162,7 +164,8 @@ func Load(name, envPrefix string, cfg any, args []string, getenv func(string) st
 			fs.Func(s.name, s.help, record)
 		}
 	}
-	if err := parse(fs, args, func(err error) { errs = append(errs, err) }); err != nil {
+	wrong := func(err error) { errs = append(errs, undefined(err, settings)) }
+	if err := parse(fs, args, wrong); err != nil {
 		more := ""
 		if d, ok := cfg.(Describer); ok {
 			more = d.Describe()
@@ -198,6 +201,27 @@ func parse(fs *flag.FlagSet, args []string, wrong func(error)) error {
 		}
 		args = rest
 	}
+}
+
+// undefined names the flag that does not exist, and what was most likely meant.
+func undefined(err error, settings []setting) error {
+	name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("--%s: no such setting%s", name, meant(name, settings, func(s setting) string { return s.name }, "--"))
+}
+
+// meant is a hint for a name that is nearly that of a setting.
+func meant(name string, settings []setting, of func(setting) string, before string) string {
+	names := make([]string, len(settings))
+	for i, s := range settings {
+		names[i] = of(s)
+	}
+	if best := suggest.Nearest(name, names); best != "" {
+		return "; did you mean " + before + best + "?"
+	}
+	return ""
 }
 
 // readable takes apart what Validate found, and leaves out settings that could
@@ -239,7 +263,7 @@ var ofServices = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$
 
 // Unknown are the variables of environ, which is like os.Environ, that begin
 // with the prefix and are no setting of cfg, a pointer to a struct: most likely
-// misspelt.
+// misspelt. Each is followed by what may have been meant.
 func Unknown(cfg any, envPrefix string, environ []string) []string {
 	settings, err := fields(reflect.ValueOf(cfg), envPrefix)
 	if err != nil {
@@ -250,7 +274,7 @@ func Unknown(cfg any, envPrefix string, environ []string) []string {
 		name, _, _ := strings.Cut(e, "=")
 		known := slices.ContainsFunc(settings, func(s setting) bool { return s.env == name })
 		if strings.HasPrefix(name, envPrefix) && !known && !ofServices.MatchString(name) {
-			unknown = append(unknown, name)
+			unknown = append(unknown, name+meant(name, settings, func(s setting) string { return s.env }, ""))
 		}
 	}
 	slices.Sort(unknown)

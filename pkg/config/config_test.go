@@ -106,8 +106,11 @@ func TestUnreadableHidesNothing(t *testing.T) {
 }
 
 func TestUnknownFlagAndArgument(t *testing.T) {
-	if _, _, err := load(nil, "--nonsense=1", "--token=x"); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if _, _, err := load(nil, "--nonsense=1", "--token=x"); err == nil || err.Error() != "--nonsense: no such setting" {
 		t.Errorf("unknown flag: %v", err)
+	}
+	if _, _, err := load(nil, "--name=x", "-verbos", "--token=x"); err == nil || err.Error() != "--name: no such setting; did you mean --names?\n--verbos: no such setting; did you mean --verbose?" {
+		t.Errorf("misspelt flags: %v", err)
 	}
 	if _, _, err := load(nil, "--token=x", "stray"); err == nil || !strings.Contains(err.Error(), "stray") {
 		t.Errorf("stray argument: %v", err)
@@ -176,7 +179,7 @@ func TestUnknownVariables(t *testing.T) {
 		"SVC_WAIT=1s", "SVC_SOME_NAMES=a", "SVC_WIAT=2s", "SVC_=", "OTHER=1", "SVC_ALLOW=",
 		"SVC_SERVICE_HOST=10.0.0.1", "SVC_SERVICE_PORT_HTTP=80", "SVC_PORT=tcp://10.0.0.1:80", "SVC_PORT_80_TCP_ADDR=10.0.0.1",
 	})
-	if want := []string{"SVC_", "SVC_ALLOW", "SVC_WIAT"}; !slices.Equal(got, want) {
+	if want := []string{"SVC_", "SVC_ALLOW", "SVC_WIAT; did you mean SVC_WAIT?"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -39,6 +39,26 @@ type Allocation struct {
 	Metadata Metadata                 `json:"metadata,omitempty"`
 	// MatchData is what the server is told of its match beside the roster.
 	MatchData MatchData `json:"match_data,omitempty"`
+	// Tracking is what the gate keeps up on the server while the match lasts.
+	Tracking Tracking `json:"tracking,omitempty"`
+}
+
+// Tracking is where Agones is told who is in a match; nowhere when zero.
+type Tracking struct {
+	// Counter has as its count how many players are there.
+	Counter string `json:"counter,omitempty"`
+	// List has their ids as its values.
+	List string `json:"list,omitempty"`
+	// Players are in Agones's player tracking.
+	Players bool `json:"players,omitempty"`
+}
+
+// Proto is the tracking as the gate reads it; nil if there is none.
+func (t Tracking) Proto() *torikumiv1.Tracking {
+	if t == (Tracking{}) {
+		return nil
+	}
+	return &torikumiv1.Tracking{Counter: t.Counter, List: t.List, Players: t.Players}
 }
 
 // What fields hold that have names of Agones.
@@ -295,8 +315,28 @@ func (a *Allocation) check(bad report) {
 	for _, name := range sorted(a.Lists) {
 		checkListAction(bad.in("lists."+name), name, a.Lists[name])
 	}
+	a.checkTracking(bad.in("tracking"))
 	a.Metadata.check(bad.in("metadata"))
 	a.MatchData.check(bad.in("match_data"), a.Metadata.Annotations, a.Shared())
+}
+
+func (a *Allocation) checkTracking(bad report) {
+	t := a.Tracking
+	if t != (Tracking{}) && a.Shared() {
+		bad("", "must not be with state Allocated: the gate knows the players of one match alone")
+	}
+	if t.Counter != "" {
+		checkName(bad.in("counter"), t.Counter)
+		if _, both := a.Counters[t.Counter]; both {
+			bad("counter", "must be another than those that allocation.counters change, got %q", t.Counter)
+		}
+	}
+	if t.List != "" {
+		checkName(bad.in("list"), t.List)
+		if _, both := a.Lists[t.List]; both {
+			bad("list", "must be another than those that allocation.lists change, got %q", t.List)
+		}
+	}
 }
 
 func (a *Allocation) checkSelector(bad report, s *Selector) {

@@ -90,9 +90,24 @@ queues:
 	}
 }
 
+func TestTracking(t *testing.T) {
+	set, err := queues.Parse([]byte(allocating(`{tracking: {counter: players, list: ids, players: true}}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := set.Queues[0].Allocation.Tracking.Proto()
+	if got.GetCounter() != "players" || got.GetList() != "ids" || !got.GetPlayers() || (queues.Tracking{}).Proto() != nil {
+		t.Errorf("tracking: %v", got)
+	}
+}
+
 func TestMistakesInAnAllocation(t *testing.T) {
 	const shared = `selectors: [{state: Allocated, counters: {rooms: {min_available: 1}}}], counters: {rooms: {action: Increment, amount: 1}}`
 	for allocation, want := range map[string]string{
+		`{tracking: {counter: "a b"}}`: `tracking.counter: its name must be 1 to 63 characters`,
+		`{tracking: {counter: seats}, counters: {seats: {action: Increment, amount: 1}}}`: `tracking.counter: must be another than those that allocation.counters change, got "seats"`,
+		`{tracking: {list: seats}, lists: {seats: {add_values: [x]}}}`:                    `tracking.list: must be another than those that allocation.lists change, got "seats"`,
+		`{tracking: {players: true}, ` + shared + `}`:                                     `tracking: must not be with state Allocated`,
 		`{namespace: A}`:                                                                                       `namespace: must be the name of a Kubernetes namespace, got "A"`,
 		`{labels: {"a..b/c": x}}`:                                                                              `labels: must be Kubernetes labels, got "a..b/c": "x"`,
 		`{port: "a b"}`:                                                                                        `port: its name must be 1 to 63 characters of A-Z, a-z, 0-9 and -_., got "a b"`,

@@ -2,7 +2,6 @@ package queues
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"torikumi/pkg/config"
 	"torikumi/pkg/ruleset"
 )
 
@@ -109,7 +109,7 @@ func (l *Live) judge(read *snapshot) (*Set, error) {
 		return set, err
 	}
 	if err := l.o.Accept(set); err != nil {
-		return nil, fmt.Errorf("queues in %s: %w", l.o.Path, err)
+		return nil, config.Within("queues in "+l.o.Path, err)
 	}
 	return set, nil
 }

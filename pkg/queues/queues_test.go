@@ -111,7 +111,7 @@ queues:
 		`line 12: queues[1].teams (queue "raid"): must be a list`,
 		`line 13: queues[1].regions (queue "raid"): must be a list`,
 		`line 15: queues[1].allocation.labels.game (queue "raid"): must be one value`,
-		`line 15: queues[1].allocation.labls (queue "raid"): there is no such field, there are namespace, labels, selectors, port, scheduling, priorities, counters, lists, metadata, match_data`,
+		`line 15: queues[1].allocation.labls (queue "raid"): there is no such field, there are namespace, labels, selectors, port, scheduling, priorities, counters, lists, metadata, match_data, tracking`,
 		`line 16: queues[2]: must have fields, written as "name: value"`,
 	}
 	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {

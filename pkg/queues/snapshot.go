@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"torikumi/pkg/config"
 	"torikumi/pkg/ruleset"
 )
 
@@ -140,7 +141,7 @@ func (s *snapshot) parse(file string, checks ruleset.Checks) (*Set, error) {
 		return c.text, c.err
 	}, checks)
 	if err != nil {
-		return nil, fmt.Errorf("queues in %s: %w", file, err)
+		return nil, config.Within("queues in "+file, err)
 	}
 	return set, nil
 }

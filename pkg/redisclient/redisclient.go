@@ -2,12 +2,13 @@
 package redisclient
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -20,12 +21,26 @@ import (
 const (
 	callTimeout = 2 * time.Second
 	retries     = 1
+	// connections are how many calls may be under way at least. Redis writes all that has
+	// come meanwhile to its disk at once, and answers then: so it takes many at a time,
+	// however few CPUs there are.
+	connections = 128
 )
+
+// defaults are those of what the URL does not say.
+func defaults(o *redis.Options) {
+	o.DialTimeout = cmp.Or(o.DialTimeout, callTimeout)
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, callTimeout)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, callTimeout)
+	o.MaxRetries = cmp.Or(o.MaxRetries, retries)
+	o.PoolSize = cmp.Or(o.PoolSize, max(connections, 10*runtime.GOMAXPROCS(0)))
+	o.DialerRetries, o.ContextTimeoutEnabled = 1, true
+}
 
 // Settings say which Redis frontends and directors share. A service's Config embeds
 // them.
 type Settings struct {
-	Redis          string   `flag:"redis" secret:"true" help:"Redis that keeps tickets and claims, for more than one frontend or director: redis://[user:password@]host:port[/db], or rediss:// for TLS. None when not given."`
+	Redis          string   `flag:"redis" secret:"true" help:"Redis that keeps tickets and claims, for more than one frontend or director: redis://[user:password@]host:port[/db], or rediss:// for TLS; options of the connection behind it, as ?pool_size=200. None when not given."`
 	RedisMaster    string   `flag:"redis-master" help:"Name of the master that the Sentinels know; the host of --redis does not matter then."`
 	RedisSentinels []string `flag:"redis-sentinels" rule:"host:port" help:"Sentinels that know where the master is, with commas between."`
 	RedisCA        string   `flag:"redis-ca" help:"PEM file with the authorities of Redis's certificate; those of the system when not given."`
@@ -38,10 +53,10 @@ func (c *Settings) CheckRedis() error {
 	bad := func(flag, rule string) { errs = append(errs, &config.Error{Setting: "--" + flag, Rule: rule}) }
 	var options *redis.Options
 	if c.Redis != "" {
-		var err error
-		if options, err = redis.ParseURL(c.Redis); err != nil {
-			// Its text may hold the password.
-			bad("redis", "must be redis://[user:password@]host:port[/db], or rediss://")
+		var wrong []string
+		options, wrong = parse(c.Redis)
+		for _, rule := range wrong {
+			bad("redis", rule)
 		}
 	}
 	switch {
@@ -69,21 +84,31 @@ func (c *Settings) RedisClient() (redis.UniversalClient, error) {
 			return nil, fmt.Errorf("--redis-ca: %w", err)
 		}
 	}
+	defaults(options)
 	if c.RedisMaster == "" {
-		options.DialTimeout, options.ReadTimeout, options.WriteTimeout = callTimeout, callTimeout, callTimeout
-		options.MaxRetries, options.DialerRetries, options.ContextTimeoutEnabled = retries, 1, true
 		return redis.NewClient(options), nil
 	}
 	if options.TLSConfig != nil {
 		// The name in the certificate is that of whoever is master.
-		options.TLSConfig = &tls.Config{RootCAs: options.TLSConfig.RootCAs, MinVersion: tls.VersionTLS12}
+		options.TLSConfig = options.TLSConfig.Clone()
+		options.TLSConfig.ServerName = ""
 	}
-	return redis.NewFailoverClient(&redis.FailoverOptions{
+	return redis.NewFailoverClient(c.failover(options)), nil
+}
+
+// failover are the options of a client that asks the Sentinels: all that a URL can say, but
+// for the address.
+func (c *Settings) failover(o *redis.Options) *redis.FailoverOptions {
+	return &redis.FailoverOptions{
 		MasterName: c.RedisMaster, SentinelAddrs: c.RedisSentinels,
-		Username: options.Username, Password: options.Password, DB: options.DB, TLSConfig: options.TLSConfig,
-		DialTimeout: callTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
-		MaxRetries: retries, DialerRetries: 1, ContextTimeoutEnabled: true,
-	}), nil
+		Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig, Protocol: o.Protocol, ClientName: o.ClientName,
+		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: o.ContextTimeoutEnabled,
+		MaxRetries: o.MaxRetries, MinRetryBackoff: o.MinRetryBackoff, MaxRetryBackoff: o.MaxRetryBackoff, DialerRetries: o.DialerRetries,
+		PoolFIFO: o.PoolFIFO, PoolSize: o.PoolSize, PoolTimeout: o.PoolTimeout, MaxConcurrentDials: o.MaxConcurrentDials,
+		MinIdleConns: o.MinIdleConns, MaxIdleConns: o.MaxIdleConns, MaxActiveConns: o.MaxActiveConns,
+		ConnMaxIdleTime: o.ConnMaxIdleTime, ConnMaxLifetime: o.ConnMaxLifetime, ConnMaxLifetimeJitter: o.ConnMaxLifetimeJitter,
+		PipelinePoolSize: o.PipelinePoolSize, PipelineReadBufferSize: o.PipelineReadBufferSize, PipelineWriteBufferSize: o.PipelineWriteBufferSize,
+	}
 }
 
 func authorities(file string) (*x509.CertPool, error) {

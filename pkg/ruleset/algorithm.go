@@ -7,8 +7,11 @@ const maxPatience = 3600
 
 var algorithmProperties = []string{
 	"strategy", "batchingPreference", "sortByAttributes", "balancedAttribute", "expansionAgeSelection", "backfillPriority",
-	"patienceSeconds",
+	"patienceSeconds", "preference",
 }
+
+// preferences are the named points between 0 and 1.
+var preferences = map[string]float64{"fast": 0, "balanced": 0.5, "best": 1}
 
 // algorithm reads the section of this name and fills in FlexMatch's defaults.
 func (d *decoder) algorithm(root *node) {
@@ -28,6 +31,10 @@ func (d *decoder) algorithm(root *node) {
 	a.BackfillPriority = choiceOr(d, n, "backfillPriority", a.BackfillPriority, Normal, Low, High)
 	seconds, _ := d.whole(n.get("patienceSeconds"), 0, maxPatience)
 	a.Patience = time.Duration(seconds) * time.Second
+	a.Preference = d.preference(n.get("preference"))
+	if a.Patience > 0 && a.Preference > 0 {
+		d.fail(n.get("preference"), "patienceSeconds is there too, and both say how long to hold out for closer matches: leave one of them out")
+	}
 	switch a.Strategy {
 	case ExhaustiveSearch:
 		d.checkSize(root)
@@ -93,4 +100,24 @@ func (d *decoder) balanced(n *node) {
 	} else {
 		d.fail(n, "balancedAttribute is missing, strategy %q needs it", Balanced)
 	}
+}
+
+// preference reads a word or a number from 0 to 1; nil is 0.
+func (d *decoder) preference(n *node) float64 {
+	if n == nil {
+		return 0
+	}
+	if p, ok := preferences[n.text]; ok && n.kind == isString {
+		return p
+	}
+	if n.kind != isNumber && (n.kind != isString || !numberText.MatchString(n.text)) {
+		d.fail(n, `must be "fast", "balanced", "best" or a number from 0 to 1, not %s`, n.describe())
+		return 0
+	}
+	p, ok := d.number(n)
+	if ok && (p < 0 || p > 1) {
+		d.fail(n, "must be from 0 (fast) to 1 (best), not %s", shorten(n.text))
+		return 0
+	}
+	return p
 }

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
+
+	"torikumi/pkg/suggest"
 )
 
 // decoder makes the definition of one stage out of a tree.
@@ -251,29 +252,12 @@ func oneOf[T any](of []T, name func(T) string) string {
 	return strings.Join(named[:last], ", ") + " or " + named[last]
 }
 
-// didYouMean is a hint for a name that is nearly one of the known: but for
-// capitals, or a character in four.
+// didYouMean is a hint for a name that is nearly one of the known.
 func didYouMean(name string, known []string) string {
-	length := utf8.RuneCountInString(name)
-	best, least := "", max(length, 4)/4+1
-	if length < 3 || length > 40 || len(known) > 100 {
-		least = 0 // too much to compare for a hint
+	if best := suggest.Nearest(name, known); best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
 	}
-	for _, k := range known {
-		if strings.EqualFold(name, k) {
-			best = k
-			break
-		}
-		if least > 0 {
-			if e := edits(name, k); e < least {
-				best, least = k, e
-			}
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return ""
 }
 
 // whichTeam is the hint for the name of no team: those of a quantity are
@@ -283,26 +267,4 @@ func whichTeam(name string, known []string) string {
 		return fmt.Sprintf("; all of its quantity are %q", name[:i])
 	}
 	return didYouMean(name, known)
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	from, to := []rune(a), []rune(b)
-	row := make([]int, len(to)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, r := range from {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j, s := range to {
-			replaced := diagonal
-			if r != s {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(to)]
 }

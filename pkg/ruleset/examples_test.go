@@ -3,6 +3,8 @@ package ruleset_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"torikumi/pkg/ruleset"
@@ -50,10 +52,13 @@ func TestExamplesCover(t *testing.T) {
 			}
 		}
 	}
+	for _, kind := range ruleset.Kinds() {
+		if !seen[kind] {
+			t.Errorf("no example of a %s rule", kind)
+		}
+	}
 	for _, want := range []any{
-		ruleset.Comparison, ruleset.Distance, ruleset.BatchDistance, ruleset.Collection, ruleset.Latency, ruleset.DistanceSort,
-		ruleset.AbsoluteSort, ruleset.Compound, ruleset.Expression, ruleset.Custom, ruleset.TeamDifference, ruleset.TeamSizeBalance,
-		ruleset.PartySizes, ruleset.RoleQuota, ruleset.Contains, ruleset.CollectionIntersection, ruleset.ReferenceIntersectionCount,
+		ruleset.Contains, ruleset.CollectionIntersection, ruleset.ReferenceIntersectionCount,
 		ruleset.Equal, ruleset.NotEqual, ruleset.LessOrEqual, ruleset.GreaterOrEqual, ruleset.ExhaustiveSearch, ruleset.Balanced,
 		ruleset.Random, ruleset.Sorted, ruleset.LargestPopulation, ruleset.FastestRegion, ruleset.Newest, ruleset.Oldest,
 		ruleset.Avg, ruleset.Min, ruleset.Max, ruleset.Union, ruleset.Intersection, ruleset.MaxValue,
@@ -69,6 +74,33 @@ func note(s *ruleset.Statement, seen map[any]bool) {
 	seen[s.Connective] = true
 	for _, p := range s.Parts {
 		note(p, seen)
+	}
+}
+
+// TestKindsAreDocumented: docs/rules.md has a row for each type of rules, with all of its
+// properties, and none for others.
+func TestKindsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "rules.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "| type | required | may have |\n|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows, names := make(map[ruleset.Kind]string), regexp.MustCompile("`([a-zA-Z]+)`")
+	for row := range strings.Lines(table) {
+		for _, name := range names.FindAllStringSubmatch(strings.Split(row, "|")[1], -1) {
+			rows[ruleset.Kind(name[1])] = row
+		}
+	}
+	if !found || len(rows) != len(ruleset.Kinds()) {
+		t.Errorf("%d types have a row, of %d", len(rows), len(ruleset.Kinds()))
+	}
+	for _, kind := range ruleset.Kinds() {
+		for _, property := range kind.Properties() {
+			if !strings.Contains(rows[kind], "`"+property+"`") {
+				t.Errorf("%s of %s is not in its row: %q", property, kind, rows[kind])
+			}
+		}
 	}
 }
 

@@ -244,15 +244,15 @@ func (d *decoder) targetRules(root, n *node, e *expansion, names string, at func
 		if kind == nil || kind.kind != isString {
 			continue
 		}
-		properties, known := kindProperties[Kind(kind.text)]
+		info := Kind(kind.text).info()
 		switch {
-		case !known:
-		case Kind(kind.text) == Compound:
+		case info == nil:
+		case info.kind == Compound:
 			d.failAt(at(3), n.path, "a compound rule can't be expanded; expand the rules that it names")
 			ok = false
-		case !slices.Contains(properties, e.property):
-			d.failAt(at(4), n.path, "%s of %s can't be expanded, only %s can%s", e.property, Kind(kind.text).name(),
-				strings.Join(properties, ", "), didYouMean(e.property, properties))
+		case !slices.Contains(info.properties, e.property):
+			d.failAt(at(4), n.path, "%s of %s can't be expanded, only %s can%s", e.property, info.kind.name(),
+				strings.Join(info.properties, ", "), didYouMean(e.property, info.properties))
 			ok = false
 		}
 	}

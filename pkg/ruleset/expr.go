@@ -25,6 +25,22 @@ func (e *Expr) Attribute() string {
 	return e.Path.Attribute
 }
 
+// Constants are the numbers or the words of a literal; of what is none, or nil, there
+// are none.
+func (e *Expr) Constants() (numbers []float64, words []string) {
+	if e == nil || e.Literal == nil {
+		return nil, nil
+	}
+	numbers, words = e.Literal.Numbers, e.Literal.Strings
+	if e.Literal.Number != nil {
+		numbers = []float64{*e.Literal.Number}
+	}
+	if e.Literal.String != nil {
+		words = []string{*e.Literal.String}
+	}
+	return numbers, words
+}
+
 // ExprType is a scalar inside a number of lists.
 type ExprType struct {
 	Scalar AttributeType // Number or String

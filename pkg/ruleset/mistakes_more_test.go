@@ -164,9 +164,7 @@ func TestMistakesAcross(t *testing.T) {
 			`expansions[0].target: a compound rule can't be expanded; expand the rules that it names`},
 		"expanded rule of no type": {map[string]string{"rules": `[{"name": "A", "type": ^"latenzy", "maxLatency": 1}]`,
 			"expansions": expanded(`"rules[A].maxLatency"`, oneStep)},
-			`rules[0].type (rule "A"): must be "comparison", "distance", "batchDistance", "collection", "latency", "distanceSort", ` +
-				`"absoluteSort", "compound", "expression", "custom", "teamDifference", "teamSizeBalance", "similarPartySizes" or "roleQuota", ` +
-				`not "latenzy"; did you mean "latency"?`},
+			`rules[0].type (rule "A"): must be ` + oneOfKinds() + `, not "latenzy"; did you mean "latency"?`},
 		"no algorithm": {map[string]string{"algorithm": `^[]`, "expansions": expanded(`^"algorithm.backfillPriority"`, oneStep)},
 			"algorithm: must be an object, not a list\nexpansions[0].target: there is no algorithm to expand"},
 		"attribute of no type": {map[string]string{"playerAttributes": `[{"name": "skill", "type": ^"real"}, {"name": "mode", "type": "string"}, ^1, {"name": ^"a\u0007", "type": "string"}]`,

@@ -134,12 +134,22 @@ var headerMistakes = []mistake{
 	{"no such priority", "algorithm", `{"backfillPriority": ^1}`, `algorithm.backfillPriority: must be a string, not the number 1`},
 }
 
+// oneOfKinds are all types of rules, as a message lists them.
+func oneOfKinds() string {
+	kinds := ruleset.Kinds()
+	last := len(kinds) - 1
+	var b strings.Builder
+	for _, k := range kinds[:last-1] {
+		fmt.Fprintf(&b, "%q, ", k)
+	}
+	fmt.Fprintf(&b, "%q or %q", kinds[last-1], kinds[last])
+	return b.String()
+}
+
 var ruleMistakes = []mistake{
 	{"not a rule", "rules", `[^"Close"]`, `rules[0]: must be an object, not the string "Close"`},
 	{"no type", "rules", `[^{"name": "A"}]`, `rules[0] (rule "A"): type is missing`},
-	{"unknown type", "rules", `[{"name": "A", "type": ^"batchdistance"}]`, `rules[0].type (rule "A"): must be "comparison", "distance", ` +
-		`"batchDistance", "collection", "latency", "distanceSort", "absoluteSort", "compound", "expression", "custom", "teamDifference", ` +
-		`"teamSizeBalance", "similarPartySizes" or "roleQuota", not "batchdistance"; did you mean "batchDistance"?`},
+	{"unknown type", "rules", `[{"name": "A", "type": ^"batchdistance"}]`, `rules[0].type (rule "A"): must be ` + oneOfKinds() + `, not "batchdistance"; did you mean "batchDistance"?`},
 	{"no name", "rules", `[^{"type": "latency", "maxLatency": 1}]`, `rules[0]: name is missing`},
 	{"twice", "rules", `[{"name": "A", "type": "latency", "maxLatency": 1}, {"name": ^"A", "type": "latency", "maxLatency": 1}]`,
 		`rules[1].name (rule "A"): rule "A" is there twice`},

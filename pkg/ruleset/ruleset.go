@@ -193,6 +193,11 @@ type Algorithm struct {
 	// Patience) / 2 of what bounds on differences of numbers allow. It is a
 	// preference of the search, and no rule.
 	Patience time.Duration
+	// Preference is how much closeness counts against waiting, from 0 (fast: a
+	// match stands as soon as the rules allow it) to 1 (best). It comes from
+	// "preference", an addition. Like Patience, which can't be there beside it, it
+	// is no rule.
+	Preference float64
 }
 
 // Team is an entry of "teams".
@@ -335,6 +340,7 @@ type Rule struct {
 	DistanceReference Aggregation // Min or Avg
 
 	SortAscending bool
+	// SortAttribute is what a sort, a TeamDifference or a RoleQuota reads.
 	SortAttribute string
 	MapKey        MapKey
 

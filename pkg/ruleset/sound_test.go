@@ -14,6 +14,7 @@ func checkSound(t *testing.T, rs *ruleset.RuleSet) {
 	if len(rs.Stages) == 0 || len(rs.Stages) > ruleset.MaxStages || rs.Stages[0].After != 0 {
 		t.Fatalf("stages: %d", len(rs.Stages))
 	}
+	ruleset.NewWants(rs.Stages) // panics if a rule has not what its type promises
 	first := rs.Stages[0]
 	for i := range rs.Stages {
 		s := &rs.Stages[i]

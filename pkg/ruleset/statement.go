@@ -125,11 +125,6 @@ func (p *statementParser) parts(s *Statement, at, depth int) *Statement {
 	return s
 }
 
-// notInCompound are the types that a compound rule can't name: FlexMatch says
-// so of batchDistance, sorts are never true or false, and of compound rules it
-// says nothing.
-var notInCompound = []Kind{BatchDistance, DistanceSort, AbsoluteSort, Compound}
-
 // resolve finds the position of a rule, and reports one that can't be named.
 func (p *statementParser) resolve(name string, at int) (int, bool) {
 	rules := p.d.def.Rules
@@ -138,7 +133,7 @@ func (p *statementParser) resolve(name string, at int) (int, bool) {
 		p.fail(at, "there is no rule %q above this one%s", shorten(name), didYouMean(name, names(rules, func(r Rule) string { return r.Name })))
 		return 0, false
 	}
-	if kind := rules[i].Kind; slices.Contains(notInCompound, kind) {
+	if kind := rules[i].Kind; !kind.info().nameable {
 		p.fail(at, "rule %q is %s, which a compound rule can't name", name, kind.name())
 		return 0, false
 	}

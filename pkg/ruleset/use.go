@@ -80,21 +80,3 @@ func (d *Definition) MaxPlayers() int {
 	}
 	return n
 }
-
-// RoleSlots are the positions in TeamSlots of the teams that a RoleQuota is for.
-// A name in RoleTeams stands for all slots of the team.
-func (d *Definition) RoleSlots(r *Rule) []int {
-	var out []int
-	for i, p := range d.TeamSlots() {
-		if len(r.RoleTeams) == 0 {
-			out = append(out, i)
-			continue
-		}
-		for _, name := range r.RoleTeams {
-			if d.Teams[p.Team].Name == name {
-				out = append(out, i)
-			}
-		}
-	}
-	return out
-}

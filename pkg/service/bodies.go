@@ -16,7 +16,7 @@ const (
 	bodyTimeout = 10 * time.Second
 	// stopPatience is how long requests that have not come to their end get when the
 	// service stops. Those that have get all of ShutdownTimeout.
-	stopPatience = time.Second
+	stopPatience = 500 * time.Millisecond
 )
 
 // arrivals are the connections on which part of a request is missing. It gives each

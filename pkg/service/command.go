@@ -22,6 +22,8 @@ const (
 type Process struct {
 	Args   []string
 	Getenv func(string) string
+	// Environ are all variables, as os.Environ; it may be nil.
+	Environ func() []string
 	// Stdin may be nil: nothing to read.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer

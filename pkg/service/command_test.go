@@ -51,7 +51,7 @@ func TestDispatch(t *testing.T) {
 		{"", service.ExitUsage, "", commandsHelp},
 		{"--version", 0, "svc " + version.String() + "\n", ""},
 		{"run --version", 0, "svc run " + version.String() + "\n", ""},
-		{"run --version --level=3", service.ExitUsage, "", "svc run: wrong settings (--help shows all):\n  flag provided but not defined: -version\n"},
+		{"run --version --level=3", service.ExitUsage, "", "svc run: wrong settings (--help shows all):\n  --version: no such setting\n"},
 		{"fly", service.ExitUsage, "", "svc: unknown command \"fly\"\n\n" + commandsHelp},
 	} {
 		var stdout, stderr bytes.Buffer

@@ -3,6 +3,7 @@ package service
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -46,6 +47,18 @@ func local(h http.Handler, names, origins []string) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// LocalOrigin reports whether a request that opens a WebSocket comes from no page, or from
+// one of this machine. Browsers let any page open one, and engines send an Origin too,
+// some of them without the port.
+func LocalOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && LoopbackHost(u.Host)
 }
 
 // LoopbackHost reports whether a host, with or without a port, is localhost or a

@@ -67,3 +67,18 @@ func TestLocalWithPages(t *testing.T) {
 		}
 	}
 }
+
+func TestLocalOrigin(t *testing.T) {
+	for origin, want := range map[string]bool{
+		"": true, "http://127.0.0.1": true, "http://127.0.0.1:8085": true, "http://localhost:3": true, "http://[::1]:8085": true,
+		"null": false, "http://evil.example": false, "http://localhost.evil.example": false, "http://127.0.0.1@evil.example": false, "://": false, "file://": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/watch/gameserver", nil)
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		if got := service.LocalOrigin(r); got != want {
+			t.Errorf("%q: %v", origin, got)
+		}
+	}
+}

@@ -84,6 +84,8 @@ type Options struct {
 	HTTP func(mux *http.ServeMux, self *grpc.ClientConn) error
 	// WrapHTTP stands around all HTTP routes.
 	WrapHTTP func(http.Handler) http.Handler
+	// HTTP2 has HTTPListen speak HTTP/2 without TLS too, as gRPC needs it.
+	HTTP2 bool
 	// BodyTimeout is how long a client may take to send the body of a request; zero
 	// means 10 s.
 	BodyTimeout time.Duration

@@ -298,8 +298,13 @@ func TestStartExitCodes(t *testing.T) {
 			return errors.New("no luck")
 		}
 		a := service.Addrs{GRPC: "a:1", GRPCAll: []string{"a:1"}, HTTP: "b:2"}
-		if c.Level == 2 {
+		switch c.Level {
+		case 2:
 			a.Admin, a.UDPAll = "c:3", []string{"d:4", "e:5"}
+		case 3:
+			a.GRPC, a.GRPCAll = "", nil
+		case 4:
+			a.HTTP, a.GRPCAll = "", []string{"a:1", "f:6"}
 		}
 		started(a)
 		return nil
@@ -311,6 +316,8 @@ func TestStartExitCodes(t *testing.T) {
 	}{
 		{nil, 0, "listening service=svc grpc=a:1 http=b:2\n"},
 		{[]string{"--level=2"}, 0, "listening service=svc grpc=a:1 http=b:2 admin=c:3 udp=d:4,e:5\n"},
+		{[]string{"--level=3"}, 0, "listening service=svc http=b:2\n"},
+		{[]string{"--level=4"}, 0, "listening service=svc grpc=a:1,f:6\n"},
 		{[]string{"--help"}, 0, "--shutdown-timeout"},
 		{[]string{"--level=9"}, 1, "no luck"},
 		{[]string{"--level=-1", "--log-format=xml"}, 2, "--level: must not be negative"},
@@ -321,5 +328,41 @@ func TestStartExitCodes(t *testing.T) {
 		if code != tt.code || !strings.Contains(out.String(), tt.output) {
 			t.Errorf("%v: exit %d, output %q", tt.args, code, out.String())
 		}
+	}
+}
+
+// TestMisspeltVariable: a variable that is no setting is named, with what was meant, and the
+// service starts.
+func TestMisspeltVariable(t *testing.T) {
+	var stderr bytes.Buffer
+	environ := []string{"SVC_LOG_FORMAT=json", "SVC_SHUTDOWN_TIMOUT=1s", "SVC_SERVICE_HOST=10.0.0.1", "OTHER=1"}
+	p := service.Process{
+		Getenv: func(name string) string {
+			for _, e := range environ {
+				if value, ok := strings.CutPrefix(e, name+"="); ok {
+					return value
+				}
+			}
+			return ""
+		},
+		Environ: func() []string { return environ }, Stdout: io.Discard, Stderr: &stderr,
+	}
+	run := func(context.Context, *service.Config, func(service.Addrs)) error { return nil }
+	code := service.StartProcess(t.Context(), "svc", run, p)
+	if text := stderr.String(); code != 0 || strings.Count(text, "\n") != 1 || !strings.Contains(text, `"variable":"SVC_SHUTDOWN_TIMOUT; did you mean SVC_SHUTDOWN_TIMEOUT?"`) {
+		t.Errorf("exit %d, logged %s", code, text)
+	}
+	// It may be why a setting is missing.
+	stderr.Reset()
+	p.Args = []string{"--log-format=prose"}
+	code = service.StartProcess(t.Context(), "svc", run, p)
+	if text := stderr.String(); code != service.ExitUsage || !strings.Contains(text, "--log-format: ") ||
+		!strings.HasSuffix(text, "\n  no such setting: $SVC_SHUTDOWN_TIMOUT; did you mean SVC_SHUTDOWN_TIMEOUT?\n") {
+		t.Errorf("exit %d with wrong settings: %s", code, text)
+	}
+	stderr.Reset()
+	p.Args = []string{"--help"}
+	if code = service.StartProcess(t.Context(), "svc", run, p); code != 0 || stderr.Len() > 0 {
+		t.Errorf("exit %d with --help: %s", code, stderr.String())
 	}
 }

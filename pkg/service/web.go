@@ -73,6 +73,11 @@ func (s *server) newWeb(requests context.Context, h http.Handler, lis []net.List
 		lis:      lis,
 		arrivals: newArrivals(cmp.Or(s.BodyTimeout, bodyTimeout)),
 	}
+	if s.HTTP2 {
+		w.http.Protocols = new(http.Protocols)
+		w.http.Protocols.SetHTTP1(true)
+		w.http.Protocols.SetUnencryptedHTTP2(true)
+	}
 	w.arrivals.attach(w.http)
 	return w
 }

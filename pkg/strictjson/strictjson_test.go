@@ -40,16 +40,17 @@ func TestDecode(t *testing.T) {
 		`{"count":"1"}`:                 `member "count" must be a number`,
 		`{"count":1.5}`:                 `member "count" must be a number`,
 		`{"players":{}}`:                `member "players" must be a list`,
-		`{"players":["a"]}`:             `member "players" must be an object`,
+		`{"players":["a"]}`:             `each element of member "players" must be an object`,
 		`{"players":[{"player":true}]}`: `member "players.player" must be a string`,
-		`{"token":"x","more":1}`:        `member "more" is unknown`,
-		`{"TOKEN":"x"}`:                 `member "TOKEN" is unknown`,
-		`{"Token":"x","token":"y"}`:     `member "Token" is unknown`,
-		`{"to\u212Aen":"x"}`:            "member \"to\u212Aen\" is unknown", // the Kelvin sign folds to k
+		`{"token":"x","more":1}`:        `member "more" is unknown: there are token, count, players`,
+		`{"TOKEN":"x"}`:                 `member "TOKEN" is unknown: there are token, count, players`,
+		`{"Token":"x","token":"y"}`:     `member "Token" is unknown: there are token, count, players`,
+		`{"to\u212Aen":"x"}`:            "member \"to\u212Aen\" is unknown: there are token, count, players", // the Kelvin sign folds to k
+		`{"token.x":1}`:                 `member "token.x" is unknown`,
 		`{"token":"x","token":"y"}`:     `member "token" must be there once`,
 		`{"token":"x","\u0074oken":""}`: `member "token" must be there once`,
 		`{"players":[{"player":"a","player":"b"}]}`: `member "players[0].player" must be there once`,
-		`{"players":[{"PLAYER":"a"}]}`:              `member "players[0].PLAYER" is unknown`,
+		`{"players":[{"PLAYER":"a"}]}`:              `member "players[0].PLAYER" is unknown: there is player`,
 		"{\"token\":\"\xff\"}":                      "the body must be UTF-8",
 	} {
 		err := strictjson.Decode([]byte(in), new(body))
@@ -60,6 +61,9 @@ func TestDecode(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %q, want %q", in, got, want)
 		}
+	}
+	if err := strictjson.Decode([]byte(`{"players":3}`), new(struct{})); err == nil || err.Error() != `member "players" is unknown: this object has none` {
+		t.Errorf("of nothing: %v", err)
 	}
 	err := strictjson.Decode([]byte(`{"`+strings.Repeat("x", 10000)+`":1}`), new(body))
 	if err == nil || len(err.Error()) > 200 {

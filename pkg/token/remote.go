@@ -51,6 +51,9 @@ type RemoteOptions struct {
 	// HTTPClient fetches; nil means one of its own. Redirects are never
 	// followed.
 	HTTPClient *http.Client
+	// RefreshEvery is the time between two fetches, and AskAgain the least time between
+	// two that unknown key ids cause. Zero means DefaultRefresh and UnknownKeyInterval.
+	RefreshEvery, AskAgain time.Duration
 	// FetchTimeout bounds one fetch. Zero means 5 s.
 	FetchTimeout time.Duration
 	// Now is the clock that ages are measured with; nil means time.Now.
@@ -111,6 +114,7 @@ func NewRemoteKeys(opts RemoteOptions) (*RemoteKeys, error) {
 	}
 	opts.Algorithms = slices.Clone(opts.Algorithms)
 	opts.FetchTimeout = cmp.Or(opts.FetchTimeout, 5*time.Second)
+	opts.RefreshEvery, opts.AskAgain = cmp.Or(opts.RefreshEvery, DefaultRefresh), cmp.Or(opts.AskAgain, UnknownKeyInterval)
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
@@ -133,6 +137,10 @@ func ValidateAlgorithms(algorithms []Algorithm) error {
 	return nil
 }
 
+// ErrPlainHTTP is of keys that would come from another machine over plain HTTP, which
+// RemoteOptions.AllowHTTP takes.
+var ErrPlainHTTP = errors.New("must be https, or http on this machine")
+
 func validateURL(raw string, allowHTTP bool) error {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -142,7 +150,7 @@ func validateURL(raw string, allowHTTP bool) error {
 		return fmt.Errorf("key set URL %q: must be an absolute http or https URL without user", u.Redacted())
 	}
 	if u.Scheme == "http" && !allowHTTP && !loopback(u.Hostname()) {
-		return fmt.Errorf("key set URL %q: must be https, or plain HTTP must be allowed explicitly", raw)
+		return fmt.Errorf("key set URL %q: %w", raw, ErrPlainHTTP)
 	}
 	return nil
 }
@@ -164,7 +172,7 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (crypto.PublicKey, err
 		now := r.opts.Now()
 		f := r.flight
 		joined := f != nil
-		if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= UnknownKeyInterval) {
+		if f == nil && (!r.asked || now.Sub(r.unknownAt).Abs() >= r.opts.AskAgain) {
 			r.asked, r.unknownAt = true, now
 			f = r.launch()
 		}
@@ -263,7 +271,7 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 	defer r.land()
 	backoff := rpc.Backoff{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 	for {
-		wait := DefaultRefresh - rand.N(DefaultRefresh/5+1)
+		wait := r.opts.RefreshEvery - rand.N(r.opts.RefreshEvery/5+1)
 		if r.Refresh(ctx) != nil {
 			wait = backoff.Next()
 		} else {

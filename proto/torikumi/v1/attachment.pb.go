@@ -36,7 +36,7 @@ type AttachRequest struct {
 	GatePort    int32 `protobuf:"varint,5,opt,name=gate_port,json=gatePort,proto3" json:"gate_port,omitempty"`
 	// No match is sent to the fleet's other servers, whether this one is Ready or not.
 	Exclusive bool `protobuf:"varint,6,opt,name=exclusive,proto3" json:"exclusive,omitempty"`
-	// The call ends (with OK) when the first game server does.
+	// The call ends (with OK) when the first match is over.
 	Once bool `protobuf:"varint,7,opt,name=once,proto3" json:"once,omitempty"`
 	// The server becomes Ready when it says so to its SDK. Otherwise it is at once.
 	WaitReady bool `protobuf:"varint,8,opt,name=wait_ready,json=waitReady,proto3" json:"wait_ready,omitempty"`

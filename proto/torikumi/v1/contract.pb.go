@@ -845,7 +845,9 @@ type Roster struct {
 	Teams       []*Team     `protobuf:"bytes,4,rep,name=teams,proto3" json:"teams,omitempty"`
 	TimeLimits  *TimeLimits `protobuf:"bytes,5,opt,name=time_limits,json=timeLimits,proto3" json:"time_limits,omitempty"`
 	// How the match may be filled up while it runs; not at all when unset.
-	Backfill      *BackfillPolicy `protobuf:"bytes,6,opt,name=backfill,proto3" json:"backfill,omitempty"`
+	Backfill *BackfillPolicy `protobuf:"bytes,6,opt,name=backfill,proto3" json:"backfill,omitempty"`
+	// What the gate keeps up on the game server; nothing when unset.
+	Tracking      *Tracking `protobuf:"bytes,7,opt,name=tracking,proto3" json:"tracking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -922,6 +924,77 @@ func (x *Roster) GetBackfill() *BackfillPolicy {
 	return nil
 }
 
+func (x *Roster) GetTracking() *Tracking {
+	if x != nil {
+		return x.Tracking
+	}
+	return nil
+}
+
+// Tracking is where Agones is told who is in the match.
+type Tracking struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counter whose count is the number of players present; empty: none.
+	Counter string `protobuf:"bytes,1,opt,name=counter,proto3" json:"counter,omitempty"`
+	// List whose values are their ids; empty: none.
+	List string `protobuf:"bytes,2,opt,name=list,proto3" json:"list,omitempty"`
+	// They are in Agones's player tracking.
+	Players       bool `protobuf:"varint,3,opt,name=players,proto3" json:"players,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tracking) Reset() {
+	*x = Tracking{}
+	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tracking) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tracking) ProtoMessage() {}
+
+func (x *Tracking) ProtoReflect() protoreflect.Message {
+	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tracking.ProtoReflect.Descriptor instead.
+func (*Tracking) Descriptor() ([]byte, []int) {
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Tracking) GetCounter() string {
+	if x != nil {
+		return x.Counter
+	}
+	return ""
+}
+
+func (x *Tracking) GetList() string {
+	if x != nil {
+		return x.List
+	}
+	return ""
+}
+
+func (x *Tracking) GetPlayers() bool {
+	if x != nil {
+		return x.Players
+	}
+	return false
+}
+
 // BackfillPolicy is what a queue says of filling up its matches.
 type BackfillPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -936,7 +1009,7 @@ type BackfillPolicy struct {
 
 func (x *BackfillPolicy) Reset() {
 	*x = BackfillPolicy{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1021,7 @@ func (x *BackfillPolicy) String() string {
 func (*BackfillPolicy) ProtoMessage() {}
 
 func (x *BackfillPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[11]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1034,7 @@ func (x *BackfillPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackfillPolicy.ProtoReflect.Descriptor instead.
 func (*BackfillPolicy) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{11}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BackfillPolicy) GetAutomatic() bool {
@@ -990,7 +1063,7 @@ type RosterPlayers struct {
 
 func (x *RosterPlayers) Reset() {
 	*x = RosterPlayers{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +1075,7 @@ func (x *RosterPlayers) String() string {
 func (*RosterPlayers) ProtoMessage() {}
 
 func (x *RosterPlayers) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[12]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1015,7 +1088,7 @@ func (x *RosterPlayers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RosterPlayers.ProtoReflect.Descriptor instead.
 func (*RosterPlayers) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{12}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RosterPlayers) GetPlayers() []*Player {
@@ -1041,7 +1114,7 @@ type TimeLimits struct {
 
 func (x *TimeLimits) Reset() {
 	*x = TimeLimits{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[13]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1126,7 @@ func (x *TimeLimits) String() string {
 func (*TimeLimits) ProtoMessage() {}
 
 func (x *TimeLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[13]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1139,7 @@ func (x *TimeLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeLimits.ProtoReflect.Descriptor instead.
 func (*TimeLimits) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{13}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TimeLimits) GetNoShow() *durationpb.Duration {
@@ -1111,7 +1184,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[14]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1196,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[14]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1209,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{14}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Announcement) GetTicketIds() []string {
@@ -1196,7 +1269,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_torikumi_v1_contract_proto_msgTypes[15]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1281,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_torikumi_v1_contract_proto_msgTypes[15]
+	mi := &file_torikumi_v1_contract_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1294,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{15}
+	return file_torikumi_v1_contract_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Proposal) GetId() string {
@@ -1338,7 +1411,7 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xf6\x01\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xa9\x02\n" +
 	"\x06Roster\x12\"\n" +
 	"\ropen_match_id\x18\x01 \x01(\tR\vopenMatchId\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x16\n" +
@@ -1346,7 +1419,12 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\x05teams\x18\x04 \x03(\v2\x11.torikumi.v1.TeamR\x05teams\x128\n" +
 	"\vtime_limits\x18\x05 \x01(\v2\x17.torikumi.v1.TimeLimitsR\n" +
 	"timeLimits\x127\n" +
-	"\bbackfill\x18\x06 \x01(\v2\x1b.torikumi.v1.BackfillPolicyR\bbackfill\"c\n" +
+	"\bbackfill\x18\x06 \x01(\v2\x1b.torikumi.v1.BackfillPolicyR\bbackfill\x121\n" +
+	"\btracking\x18\a \x01(\v2\x15.torikumi.v1.TrackingR\btracking\"R\n" +
+	"\bTracking\x12\x18\n" +
+	"\acounter\x18\x01 \x01(\tR\acounter\x12\x12\n" +
+	"\x04list\x18\x02 \x01(\tR\x04list\x12\x18\n" +
+	"\aplayers\x18\x03 \x01(\bR\aplayers\"c\n" +
 	"\x0eBackfillPolicy\x12\x1c\n" +
 	"\tautomatic\x18\x01 \x01(\bR\tautomatic\x123\n" +
 	"\areserve\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\areserve\">\n" +
@@ -1388,7 +1466,7 @@ func file_torikumi_v1_contract_proto_rawDescGZIP() []byte {
 	return file_torikumi_v1_contract_proto_rawDescData
 }
 
-var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_torikumi_v1_contract_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*TicketDetails)(nil),         // 0: torikumi.v1.TicketDetails
 	(*ProfileDetails)(nil),        // 1: torikumi.v1.ProfileDetails
@@ -1401,48 +1479,50 @@ var file_torikumi_v1_contract_proto_goTypes = []any{
 	(*BackfillTeam)(nil),          // 8: torikumi.v1.BackfillTeam
 	(*AssignmentDetails)(nil),     // 9: torikumi.v1.AssignmentDetails
 	(*Roster)(nil),                // 10: torikumi.v1.Roster
-	(*BackfillPolicy)(nil),        // 11: torikumi.v1.BackfillPolicy
-	(*RosterPlayers)(nil),         // 12: torikumi.v1.RosterPlayers
-	(*TimeLimits)(nil),            // 13: torikumi.v1.TimeLimits
-	(*Announcement)(nil),          // 14: torikumi.v1.Announcement
-	(*Proposal)(nil),              // 15: torikumi.v1.Proposal
-	nil,                           // 16: torikumi.v1.AssignmentDetails.PortsEntry
-	(*Player)(nil),                // 17: torikumi.v1.Player
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*Tracking)(nil),              // 11: torikumi.v1.Tracking
+	(*BackfillPolicy)(nil),        // 12: torikumi.v1.BackfillPolicy
+	(*RosterPlayers)(nil),         // 13: torikumi.v1.RosterPlayers
+	(*TimeLimits)(nil),            // 14: torikumi.v1.TimeLimits
+	(*Announcement)(nil),          // 15: torikumi.v1.Announcement
+	(*Proposal)(nil),              // 16: torikumi.v1.Proposal
+	nil,                           // 17: torikumi.v1.AssignmentDetails.PortsEntry
+	(*Player)(nil),                // 18: torikumi.v1.Player
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
 }
 var file_torikumi_v1_contract_proto_depIdxs = []int32{
-	17, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
-	18, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
+	18, // 0: torikumi.v1.TicketDetails.players:type_name -> torikumi.v1.Player
+	19, // 1: torikumi.v1.TicketDetails.expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: torikumi.v1.ProfileDetails.skill:type_name -> torikumi.v1.SkillRules
 	3,  // 3: torikumi.v1.SkillRules.teams:type_name -> torikumi.v1.TeamSpec
-	19, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
+	20, // 4: torikumi.v1.SkillRules.any_skill_after:type_name -> google.protobuf.Duration
 	5,  // 5: torikumi.v1.MatchDetails.teams:type_name -> torikumi.v1.Team
 	6,  // 6: torikumi.v1.Team.members:type_name -> torikumi.v1.TeamMember
-	18, // 7: torikumi.v1.TeamMember.join_time:type_name -> google.protobuf.Timestamp
+	19, // 7: torikumi.v1.TeamMember.join_time:type_name -> google.protobuf.Timestamp
 	8,  // 8: torikumi.v1.BackfillDetails.teams:type_name -> torikumi.v1.BackfillTeam
 	6,  // 9: torikumi.v1.BackfillDetails.joining:type_name -> torikumi.v1.TeamMember
-	17, // 10: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
-	16, // 11: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
+	18, // 10: torikumi.v1.BackfillTeam.players:type_name -> torikumi.v1.Player
+	17, // 11: torikumi.v1.AssignmentDetails.ports:type_name -> torikumi.v1.AssignmentDetails.PortsEntry
 	5,  // 12: torikumi.v1.AssignmentDetails.teams:type_name -> torikumi.v1.Team
-	18, // 13: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
+	19, // 13: torikumi.v1.AssignmentDetails.allocate_time:type_name -> google.protobuf.Timestamp
 	5,  // 14: torikumi.v1.Roster.teams:type_name -> torikumi.v1.Team
-	13, // 15: torikumi.v1.Roster.time_limits:type_name -> torikumi.v1.TimeLimits
-	11, // 16: torikumi.v1.Roster.backfill:type_name -> torikumi.v1.BackfillPolicy
-	19, // 17: torikumi.v1.BackfillPolicy.reserve:type_name -> google.protobuf.Duration
-	17, // 18: torikumi.v1.RosterPlayers.players:type_name -> torikumi.v1.Player
-	19, // 19: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
-	19, // 20: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
-	19, // 21: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
-	9,  // 22: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
-	15, // 23: torikumi.v1.Announcement.proposal:type_name -> torikumi.v1.Proposal
-	18, // 24: torikumi.v1.Proposal.expire_time:type_name -> google.protobuf.Timestamp
-	18, // 25: torikumi.v1.Proposal.release_time:type_name -> google.protobuf.Timestamp
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	14, // 15: torikumi.v1.Roster.time_limits:type_name -> torikumi.v1.TimeLimits
+	12, // 16: torikumi.v1.Roster.backfill:type_name -> torikumi.v1.BackfillPolicy
+	11, // 17: torikumi.v1.Roster.tracking:type_name -> torikumi.v1.Tracking
+	20, // 18: torikumi.v1.BackfillPolicy.reserve:type_name -> google.protobuf.Duration
+	18, // 19: torikumi.v1.RosterPlayers.players:type_name -> torikumi.v1.Player
+	20, // 20: torikumi.v1.TimeLimits.no_show:type_name -> google.protobuf.Duration
+	20, // 21: torikumi.v1.TimeLimits.empty:type_name -> google.protobuf.Duration
+	20, // 22: torikumi.v1.TimeLimits.longest_match:type_name -> google.protobuf.Duration
+	9,  // 23: torikumi.v1.Announcement.details:type_name -> torikumi.v1.AssignmentDetails
+	16, // 24: torikumi.v1.Announcement.proposal:type_name -> torikumi.v1.Proposal
+	19, // 25: torikumi.v1.Proposal.expire_time:type_name -> google.protobuf.Timestamp
+	19, // 26: torikumi.v1.Proposal.release_time:type_name -> google.protobuf.Timestamp
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_torikumi_v1_contract_proto_init() }
@@ -1461,7 +1541,7 @@ func file_torikumi_v1_contract_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_torikumi_v1_contract_proto_rawDesc), len(file_torikumi_v1_contract_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -44,7 +44,7 @@ const (
 // the token that opens it. Every call but ListRegions carries the player's token in the
 // metadata "authorization: Bearer <player token>". Errors name the fields in a
 // google.rpc.BadRequest detail, and a reason in snake_case in a
-// google.rpc.ErrorInfo detail. A message has at most 16 KiB.
+// google.rpc.ErrorInfo detail. A request has at most 16 KiB.
 type FrontendServiceClient interface {
 	// CreateTicket makes a ticket, and one alone for all calls that have the same
 	// metadata "idempotency-key" and ask for the same. AlreadyExists names, in the ErrorInfo
@@ -249,7 +249,7 @@ func (c *frontendServiceClient) ListRegions(ctx context.Context, in *ListRegions
 // the token that opens it. Every call but ListRegions carries the player's token in the
 // metadata "authorization: Bearer <player token>". Errors name the fields in a
 // google.rpc.BadRequest detail, and a reason in snake_case in a
-// google.rpc.ErrorInfo detail. A message has at most 16 KiB.
+// google.rpc.ErrorInfo detail. A request has at most 16 KiB.
 type FrontendServiceServer interface {
 	// CreateTicket makes a ticket, and one alone for all calls that have the same
 	// metadata "idempotency-key" and ask for the same. AlreadyExists names, in the ErrorInfo

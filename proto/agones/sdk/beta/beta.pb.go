@@ -26,6 +26,42 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Empty struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Empty) Reset() {
+	*x = Empty{}
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Empty) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Empty) ProtoMessage() {}
+
+func (x *Empty) ProtoReflect() protoreflect.Message {
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Empty.ProtoReflect.Descriptor instead.
+func (*Empty) Descriptor() ([]byte, []int) {
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{0}
+}
+
 type Counter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -37,7 +73,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[0]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -49,7 +85,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[0]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -62,7 +98,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{0}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Counter) GetName() string {
@@ -99,7 +135,7 @@ type CounterUpdateRequest struct {
 
 func (x *CounterUpdateRequest) Reset() {
 	*x = CounterUpdateRequest{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[1]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -111,7 +147,7 @@ func (x *CounterUpdateRequest) String() string {
 func (*CounterUpdateRequest) ProtoMessage() {}
 
 func (x *CounterUpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[1]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -124,7 +160,7 @@ func (x *CounterUpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterUpdateRequest.ProtoReflect.Descriptor instead.
 func (*CounterUpdateRequest) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{1}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CounterUpdateRequest) GetName() string {
@@ -164,7 +200,7 @@ type GetCounterRequest struct {
 
 func (x *GetCounterRequest) Reset() {
 	*x = GetCounterRequest{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[2]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -176,7 +212,7 @@ func (x *GetCounterRequest) String() string {
 func (*GetCounterRequest) ProtoMessage() {}
 
 func (x *GetCounterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[2]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -189,7 +225,7 @@ func (x *GetCounterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCounterRequest.ProtoReflect.Descriptor instead.
 func (*GetCounterRequest) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{2}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetCounterRequest) GetName() string {
@@ -208,7 +244,7 @@ type UpdateCounterRequest struct {
 
 func (x *UpdateCounterRequest) Reset() {
 	*x = UpdateCounterRequest{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[3]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -220,7 +256,7 @@ func (x *UpdateCounterRequest) String() string {
 func (*UpdateCounterRequest) ProtoMessage() {}
 
 func (x *UpdateCounterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[3]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -233,7 +269,7 @@ func (x *UpdateCounterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateCounterRequest.ProtoReflect.Descriptor instead.
 func (*UpdateCounterRequest) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{3}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UpdateCounterRequest) GetCounterUpdateRequest() *CounterUpdateRequest {
@@ -254,7 +290,7 @@ type List struct {
 
 func (x *List) Reset() {
 	*x = List{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[4]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -266,7 +302,7 @@ func (x *List) String() string {
 func (*List) ProtoMessage() {}
 
 func (x *List) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[4]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -279,7 +315,7 @@ func (x *List) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use List.ProtoReflect.Descriptor instead.
 func (*List) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{4}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *List) GetName() string {
@@ -312,7 +348,7 @@ type GetListRequest struct {
 
 func (x *GetListRequest) Reset() {
 	*x = GetListRequest{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[5]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +360,7 @@ func (x *GetListRequest) String() string {
 func (*GetListRequest) ProtoMessage() {}
 
 func (x *GetListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[5]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +373,7 @@ func (x *GetListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetListRequest.ProtoReflect.Descriptor instead.
 func (*GetListRequest) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{5}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetListRequest) GetName() string {
@@ -358,7 +394,7 @@ type UpdateListRequest struct {
 
 func (x *UpdateListRequest) Reset() {
 	*x = UpdateListRequest{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[6]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +406,7 @@ func (x *UpdateListRequest) String() string {
 func (*UpdateListRequest) ProtoMessage() {}
 
 func (x *UpdateListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[6]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +419,7 @@ func (x *UpdateListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateListRequest.ProtoReflect.Descriptor instead.
 func (*UpdateListRequest) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{6}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateListRequest) GetList() *List {
@@ -410,7 +446,7 @@ type AddListValueRequest struct {
 
 func (x *AddListValueRequest) Reset() {
 	*x = AddListValueRequest{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[7]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +458,7 @@ func (x *AddListValueRequest) String() string {
 func (*AddListValueRequest) ProtoMessage() {}
 
 func (x *AddListValueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[7]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +471,7 @@ func (x *AddListValueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddListValueRequest.ProtoReflect.Descriptor instead.
 func (*AddListValueRequest) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{7}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AddListValueRequest) GetName() string {
@@ -462,7 +498,7 @@ type RemoveListValueRequest struct {
 
 func (x *RemoveListValueRequest) Reset() {
 	*x = RemoveListValueRequest{}
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[8]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -474,7 +510,7 @@ func (x *RemoveListValueRequest) String() string {
 func (*RemoveListValueRequest) ProtoMessage() {}
 
 func (x *RemoveListValueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agones_sdk_beta_beta_proto_msgTypes[8]
+	mi := &file_agones_sdk_beta_beta_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -487,7 +523,7 @@ func (x *RemoveListValueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveListValueRequest.ProtoReflect.Descriptor instead.
 func (*RemoveListValueRequest) Descriptor() ([]byte, []int) {
-	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{8}
+	return file_agones_sdk_beta_beta_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RemoveListValueRequest) GetName() string {
@@ -508,7 +544,8 @@ var File_agones_sdk_beta_beta_proto protoreflect.FileDescriptor
 
 const file_agones_sdk_beta_beta_proto_rawDesc = "" +
 	"\n" +
-	"\x1aagones/sdk/beta/beta.proto\x12\x13agones.dev.sdk.beta\x1a google/protobuf/field_mask.proto\x1a\x1egoogle/protobuf/wrappers.proto\"O\n" +
+	"\x1aagones/sdk/beta/beta.proto\x12\x13agones.dev.sdk.beta\x1a google/protobuf/field_mask.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\a\n" +
+	"\x05Empty\"O\n" +
 	"\aCounter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x1a\n" +
@@ -560,38 +597,39 @@ func file_agones_sdk_beta_beta_proto_rawDescGZIP() []byte {
 	return file_agones_sdk_beta_beta_proto_rawDescData
 }
 
-var file_agones_sdk_beta_beta_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_agones_sdk_beta_beta_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_agones_sdk_beta_beta_proto_goTypes = []any{
-	(*Counter)(nil),                // 0: agones.dev.sdk.beta.Counter
-	(*CounterUpdateRequest)(nil),   // 1: agones.dev.sdk.beta.CounterUpdateRequest
-	(*GetCounterRequest)(nil),      // 2: agones.dev.sdk.beta.GetCounterRequest
-	(*UpdateCounterRequest)(nil),   // 3: agones.dev.sdk.beta.UpdateCounterRequest
-	(*List)(nil),                   // 4: agones.dev.sdk.beta.List
-	(*GetListRequest)(nil),         // 5: agones.dev.sdk.beta.GetListRequest
-	(*UpdateListRequest)(nil),      // 6: agones.dev.sdk.beta.UpdateListRequest
-	(*AddListValueRequest)(nil),    // 7: agones.dev.sdk.beta.AddListValueRequest
-	(*RemoveListValueRequest)(nil), // 8: agones.dev.sdk.beta.RemoveListValueRequest
-	(*wrapperspb.Int64Value)(nil),  // 9: google.protobuf.Int64Value
-	(*fieldmaskpb.FieldMask)(nil),  // 10: google.protobuf.FieldMask
+	(*Empty)(nil),                  // 0: agones.dev.sdk.beta.Empty
+	(*Counter)(nil),                // 1: agones.dev.sdk.beta.Counter
+	(*CounterUpdateRequest)(nil),   // 2: agones.dev.sdk.beta.CounterUpdateRequest
+	(*GetCounterRequest)(nil),      // 3: agones.dev.sdk.beta.GetCounterRequest
+	(*UpdateCounterRequest)(nil),   // 4: agones.dev.sdk.beta.UpdateCounterRequest
+	(*List)(nil),                   // 5: agones.dev.sdk.beta.List
+	(*GetListRequest)(nil),         // 6: agones.dev.sdk.beta.GetListRequest
+	(*UpdateListRequest)(nil),      // 7: agones.dev.sdk.beta.UpdateListRequest
+	(*AddListValueRequest)(nil),    // 8: agones.dev.sdk.beta.AddListValueRequest
+	(*RemoveListValueRequest)(nil), // 9: agones.dev.sdk.beta.RemoveListValueRequest
+	(*wrapperspb.Int64Value)(nil),  // 10: google.protobuf.Int64Value
+	(*fieldmaskpb.FieldMask)(nil),  // 11: google.protobuf.FieldMask
 }
 var file_agones_sdk_beta_beta_proto_depIdxs = []int32{
-	9,  // 0: agones.dev.sdk.beta.CounterUpdateRequest.count:type_name -> google.protobuf.Int64Value
-	9,  // 1: agones.dev.sdk.beta.CounterUpdateRequest.capacity:type_name -> google.protobuf.Int64Value
-	1,  // 2: agones.dev.sdk.beta.UpdateCounterRequest.counterUpdateRequest:type_name -> agones.dev.sdk.beta.CounterUpdateRequest
-	4,  // 3: agones.dev.sdk.beta.UpdateListRequest.list:type_name -> agones.dev.sdk.beta.List
-	10, // 4: agones.dev.sdk.beta.UpdateListRequest.update_mask:type_name -> google.protobuf.FieldMask
-	2,  // 5: agones.dev.sdk.beta.SDK.GetCounter:input_type -> agones.dev.sdk.beta.GetCounterRequest
-	3,  // 6: agones.dev.sdk.beta.SDK.UpdateCounter:input_type -> agones.dev.sdk.beta.UpdateCounterRequest
-	5,  // 7: agones.dev.sdk.beta.SDK.GetList:input_type -> agones.dev.sdk.beta.GetListRequest
-	6,  // 8: agones.dev.sdk.beta.SDK.UpdateList:input_type -> agones.dev.sdk.beta.UpdateListRequest
-	7,  // 9: agones.dev.sdk.beta.SDK.AddListValue:input_type -> agones.dev.sdk.beta.AddListValueRequest
-	8,  // 10: agones.dev.sdk.beta.SDK.RemoveListValue:input_type -> agones.dev.sdk.beta.RemoveListValueRequest
-	0,  // 11: agones.dev.sdk.beta.SDK.GetCounter:output_type -> agones.dev.sdk.beta.Counter
-	0,  // 12: agones.dev.sdk.beta.SDK.UpdateCounter:output_type -> agones.dev.sdk.beta.Counter
-	4,  // 13: agones.dev.sdk.beta.SDK.GetList:output_type -> agones.dev.sdk.beta.List
-	4,  // 14: agones.dev.sdk.beta.SDK.UpdateList:output_type -> agones.dev.sdk.beta.List
-	4,  // 15: agones.dev.sdk.beta.SDK.AddListValue:output_type -> agones.dev.sdk.beta.List
-	4,  // 16: agones.dev.sdk.beta.SDK.RemoveListValue:output_type -> agones.dev.sdk.beta.List
+	10, // 0: agones.dev.sdk.beta.CounterUpdateRequest.count:type_name -> google.protobuf.Int64Value
+	10, // 1: agones.dev.sdk.beta.CounterUpdateRequest.capacity:type_name -> google.protobuf.Int64Value
+	2,  // 2: agones.dev.sdk.beta.UpdateCounterRequest.counterUpdateRequest:type_name -> agones.dev.sdk.beta.CounterUpdateRequest
+	5,  // 3: agones.dev.sdk.beta.UpdateListRequest.list:type_name -> agones.dev.sdk.beta.List
+	11, // 4: agones.dev.sdk.beta.UpdateListRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 5: agones.dev.sdk.beta.SDK.GetCounter:input_type -> agones.dev.sdk.beta.GetCounterRequest
+	4,  // 6: agones.dev.sdk.beta.SDK.UpdateCounter:input_type -> agones.dev.sdk.beta.UpdateCounterRequest
+	6,  // 7: agones.dev.sdk.beta.SDK.GetList:input_type -> agones.dev.sdk.beta.GetListRequest
+	7,  // 8: agones.dev.sdk.beta.SDK.UpdateList:input_type -> agones.dev.sdk.beta.UpdateListRequest
+	8,  // 9: agones.dev.sdk.beta.SDK.AddListValue:input_type -> agones.dev.sdk.beta.AddListValueRequest
+	9,  // 10: agones.dev.sdk.beta.SDK.RemoveListValue:input_type -> agones.dev.sdk.beta.RemoveListValueRequest
+	1,  // 11: agones.dev.sdk.beta.SDK.GetCounter:output_type -> agones.dev.sdk.beta.Counter
+	1,  // 12: agones.dev.sdk.beta.SDK.UpdateCounter:output_type -> agones.dev.sdk.beta.Counter
+	5,  // 13: agones.dev.sdk.beta.SDK.GetList:output_type -> agones.dev.sdk.beta.List
+	5,  // 14: agones.dev.sdk.beta.SDK.UpdateList:output_type -> agones.dev.sdk.beta.List
+	5,  // 15: agones.dev.sdk.beta.SDK.AddListValue:output_type -> agones.dev.sdk.beta.List
+	5,  // 16: agones.dev.sdk.beta.SDK.RemoveListValue:output_type -> agones.dev.sdk.beta.List
 	11, // [11:17] is the sub-list for method output_type
 	5,  // [5:11] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
@@ -610,7 +648,7 @@ func file_agones_sdk_beta_beta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agones_sdk_beta_beta_proto_rawDesc), len(file_agones_sdk_beta_beta_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

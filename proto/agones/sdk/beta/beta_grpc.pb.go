@@ -34,21 +34,18 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SDK changes the counters and lists of the own game server. NotFound: it has no
-// counter or list of that name.
+// SDK changes the counters and lists of the own game server. Its errors have the code
+// Unknown, and a text that begins with "not found", "out of range", "already exists" or
+// "invalid argument".
 type SDKClient interface {
 	GetCounter(ctx context.Context, in *GetCounterRequest, opts ...grpc.CallOption) (*Counter, error)
-	// UpdateCounter sets one of what the request has. OutOfRange: the count would not
-	// be from 0 to the capacity.
+	// UpdateCounter sets all of what the request has. It is out of range if the count would
+	// not be from 0 to the capacity.
 	UpdateCounter(ctx context.Context, in *UpdateCounterRequest, opts ...grpc.CallOption) (*Counter, error)
 	GetList(ctx context.Context, in *GetListRequest, opts ...grpc.CallOption) (*List, error)
-	// UpdateList sets the fields that the mask names, values included. InvalidArgument:
-	// it names another field.
+	// UpdateList sets the fields that the mask names, values included.
 	UpdateList(ctx context.Context, in *UpdateListRequest, opts ...grpc.CallOption) (*List, error)
-	// AddListValue fails with AlreadyExists if the value is there, and with OutOfRange if
-	// the list is full.
 	AddListValue(ctx context.Context, in *AddListValueRequest, opts ...grpc.CallOption) (*List, error)
-	// RemoveListValue fails with NotFound if the value is not there.
 	RemoveListValue(ctx context.Context, in *RemoveListValueRequest, opts ...grpc.CallOption) (*List, error)
 }
 
@@ -124,21 +121,18 @@ func (c *sDKClient) RemoveListValue(ctx context.Context, in *RemoveListValueRequ
 // All implementations must embed UnimplementedSDKServer
 // for forward compatibility.
 //
-// SDK changes the counters and lists of the own game server. NotFound: it has no
-// counter or list of that name.
+// SDK changes the counters and lists of the own game server. Its errors have the code
+// Unknown, and a text that begins with "not found", "out of range", "already exists" or
+// "invalid argument".
 type SDKServer interface {
 	GetCounter(context.Context, *GetCounterRequest) (*Counter, error)
-	// UpdateCounter sets one of what the request has. OutOfRange: the count would not
-	// be from 0 to the capacity.
+	// UpdateCounter sets all of what the request has. It is out of range if the count would
+	// not be from 0 to the capacity.
 	UpdateCounter(context.Context, *UpdateCounterRequest) (*Counter, error)
 	GetList(context.Context, *GetListRequest) (*List, error)
-	// UpdateList sets the fields that the mask names, values included. InvalidArgument:
-	// it names another field.
+	// UpdateList sets the fields that the mask names, values included.
 	UpdateList(context.Context, *UpdateListRequest) (*List, error)
-	// AddListValue fails with AlreadyExists if the value is there, and with OutOfRange if
-	// the list is full.
 	AddListValue(context.Context, *AddListValueRequest) (*List, error)
-	// RemoveListValue fails with NotFound if the value is not there.
 	RemoveListValue(context.Context, *RemoveListValueRequest) (*List, error)
 	mustEmbedUnimplementedSDKServer()
 }

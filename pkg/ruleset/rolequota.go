@@ -1,58 +1,36 @@
 package ruleset
 
-import (
-	"slices"
-	"strings"
-	"unicode/utf8"
-)
+import "slices"
 
-// maxExpression bounds the CEL source of an expression rule, in characters.
-const maxExpression = 4096
-
-func (d *decoder) expression(n *node, r *Rule) {
-	v := d.need(n, "expression")
-	s, ok := d.text(v)
-	switch {
-	case !ok:
-	case strings.TrimSpace(s) == "":
-		d.fail(v, "must not be empty")
-	case utf8.RuneCountInString(s) > maxExpression:
-		d.fail(v, "has %d characters, may have at most %d", utf8.RuneCountInString(s), maxExpression)
-	default:
-		r.Expression = s
-		d.checkExpression(v, r)
-	}
+var roleQuotaKind = kindInfo{
+	kind: RoleQuota, reader: roleQuota{},
+	properties: []string{"attribute", "roles", "teams"},
+	large:      true, nameable: true,
 }
 
-func (d *decoder) custom(n *node, r *Rule) {
-	r.CustomRule, _ = d.name(d.need(n, "rule"), "")
-	if v := n.get("parameters"); v != nil {
-		r.Parameters = v.json()
-	}
-	d.checkCustom(n, r)
-}
+type roleQuota struct{}
 
-func (d *decoder) teamDifference(n *node, r *Rule) {
-	r.SortAttribute, _ = d.attribute(d.need(n, "attribute"), Number)
-	r.TeamAggregate = choiceOr(d, n, "aggregate", "avg", "avg", "sum", "min", "max", "median")
-	r.MaxDistance = d.amount(d.need(n, "maxDifference"))
-}
-
-// sizes reads the rules about numbers of players.
-func (d *decoder) sizes(n *node, r *Rule) {
-	if most, ok := d.whole(d.need(n, "maxDifference"), 0, MaxPlayers); ok {
-		f := float64(most)
-		r.MaxDistance = &f
-	}
-}
-
-func (d *decoder) roleQuota(n *node, r *Rule) {
+func (roleQuota) read(d *decoder, n *node, r *Rule) {
 	r.SortAttribute, _ = d.attribute(d.need(n, "attribute"), String, StringList)
 	if v := d.need(n, "roles"); v != nil {
 		d.roles(v, r)
 	}
 	if v := n.get("teams"); v != nil {
 		d.roleTeams(v, r)
+	}
+}
+
+// want: teams large enough for their roles.
+func (roleQuota) want(ws *Wants, r *Rule) {
+	w, least := ws.Of(r.SortAttribute), 0
+	for _, role := range r.Roles {
+		w.Add(role.Name)
+		least += role.Min
+	}
+	slots := ws.first.TeamSlots()
+	for _, at := range ws.first.RoleSlots(r) {
+		ws.Sizes[at] = min(max(ws.Sizes[at], least), slots[at].Max)
+		w.Teams[at].Roles = append(w.Teams[at].Roles, r.Roles...)
 	}
 }
 
@@ -103,4 +81,22 @@ func (d *decoder) roleTeams(list *node, r *Rule) {
 		}
 		r.RoleTeams = append(r.RoleTeams, name)
 	}
+}
+
+// RoleSlots are the positions in TeamSlots of the teams that a RoleQuota is for.
+// A name in RoleTeams stands for all slots of the team.
+func (d *Definition) RoleSlots(r *Rule) []int {
+	var out []int
+	for i, p := range d.TeamSlots() {
+		if len(r.RoleTeams) == 0 {
+			out = append(out, i)
+			continue
+		}
+		for _, name := range r.RoleTeams {
+			if d.Teams[p.Team].Name == name {
+				out = append(out, i)
+			}
+		}
+	}
+	return out
 }
