@@ -32,6 +32,7 @@ func Main(ctx context.Context, proc service.Process, rules search.Options) int {
 		Commands: []service.Command{
 			command("lint", "say what is wrong with rule sets, and what is odd", runLint),
 			command("explain", "say why a ticket is in no match", runExplain),
+			command("frontier", "compare the search with simpler ones over simulated days", runFrontier),
 			command("simulate", "try a rule set with tickets, or for a whole day", runSimulate),
 		},
 	}, proc)

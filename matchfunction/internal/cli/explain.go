@@ -117,6 +117,10 @@ func explanation(x search.Explanation) string {
 			line("  It says: %s", said)
 		}
 	}
+	if h := x.Held; h != nil {
+		line("With some of them it could be in a match now whose spread is %s. By the preference %s is close enough; in %v this match is, unless a closer one is there before.",
+			figure(h.Spread), figure(h.Most), h.In)
+	}
 	for _, l := range x.Later {
 		line("In %v, as the rules loosen, up to %d of them could play with it: %d players.", l.In.Round(time.Millisecond), l.Candidates, l.Players)
 	}
@@ -163,6 +167,7 @@ type explainedJSON struct {
 	Broken     []string            `json:"broken_rules"`
 	Breaches   []breachJSON        `json:"thresholds,omitempty"`
 	Refused    []refusalJSON       `json:"refused_by,omitempty"`
+	Held       *heldJSON           `json:"held,omitempty"`
 	Later      []laterJSON         `json:"later"`
 }
 
@@ -204,6 +209,13 @@ type refusalJSON struct {
 	MustBe    string `json:"must_be,omitempty"`
 }
 
+// heldJSON is a match that the preference holds out for.
+type heldJSON struct {
+	Spread float64 `json:"spread"`
+	Most   float64 `json:"allowed"`
+	InS    float64 `json:"in_s"`
+}
+
 type laterJSON struct {
 	InS        float64 `json:"in_s"`
 	Candidates int     `json:"candidates"`
@@ -229,6 +241,9 @@ func explained(x search.Explanation) explainedJSON {
 	}
 	for _, r := range x.Refusals {
 		out.Refused = append(out.Refused, refusalJSON{r.Rule, r.Attribute, string(r.Got), string(r.Want)})
+	}
+	if h := x.Held; h != nil {
+		out.Held = &heldJSON{h.Spread, h.Most, h.In.Seconds()}
 	}
 	for _, l := range x.Later {
 		out.Later = append(out.Later, laterJSON{l.In.Seconds(), l.Candidates, l.Players})

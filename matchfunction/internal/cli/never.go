@@ -28,12 +28,27 @@ func judge(d *ruleset.Definition, r *ruleset.Rule) verdict {
 		return judgeExpression(d, r)
 	case ruleset.Compound:
 		return judgeCompound(d, r)
-	case ruleset.Comparison, ruleset.Distance:
+	case ruleset.Comparison:
+		return judgeNumbers(d, r)
+	case ruleset.Distance:
+		if (r.MinDistance == nil || *r.MinDistance == 0) && r.MaxDistance == nil {
+			return verdict{true, true, "minDistance is 0 and there is no maxDistance"}
+		}
 		return judgeNumbers(d, r)
 	case ruleset.Collection:
 		return judgeCollection(d, r)
+	case ruleset.TeamDifference:
+		return judgeTeams(d, r)
+	case ruleset.TeamSizeBalance:
+		return judgeTeamSizes(d, r)
+	case ruleset.PartySizes:
+		return judgePartySizes(d, r)
+	case ruleset.RoleQuota:
+		return judgeRoles(d, r)
+	case ruleset.BatchDistance, ruleset.Latency, ruleset.DistanceSort, ruleset.AbsoluteSort, ruleset.Custom:
+		return verdict{} // they depend on who plays, or on what others wrote
 	}
-	return verdict{}
+	panic(fmt.Sprintf("unknown type of rules %q", r.Kind))
 }
 
 func judgeExpression(d *ruleset.Definition, r *ruleset.Rule) verdict {
@@ -122,10 +137,7 @@ func spans(d *ruleset.Definition, e *ruleset.Expr) (out []span, ok bool) {
 	case e == nil:
 		return nil, false
 	case e.Literal != nil:
-		numbers := e.Literal.Numbers
-		if e.Literal.Number != nil {
-			numbers = []float64{*e.Literal.Number}
-		}
+		numbers, _ := e.Constants()
 		for _, n := range numbers {
 			out = append(out, span{n, n})
 		}
@@ -247,18 +259,16 @@ func possible(r *ruleset.Rule, m, ref span) (ever, always bool) {
 
 // judgeCollection compares minCount with how much there can be to count.
 func judgeCollection(d *ruleset.Definition, r *ruleset.Rule) verdict {
-	if r.MinCount == nil {
+	if r.MinCount == nil || *r.MinCount == 0 {
+		if r.MaxCount == nil {
+			return verdict{true, true, "minCount is 0 and there is no maxCount"}
+		}
 		return verdict{}
 	}
 	switch r.Operation {
 	case ruleset.ReferenceIntersectionCount:
-		if r.Reference != nil && r.Reference.Literal != nil {
-			words := slices.Clone(r.Reference.Literal.Strings)
-			if r.Reference.Literal.String != nil {
-				words = []string{*r.Reference.Literal.String}
-			}
-			slices.Sort(words)
-			if n := len(slices.Compact(words)); n < *r.MinCount {
+		if _, words := r.Reference.Constants(); len(words) > 0 {
+			if n := len(slices.Compact(slices.Sorted(slices.Values(words)))); n < *r.MinCount {
 				return verdict{true, false, fmt.Sprintf("referenceValue has %d different values, minCount is %d", n, *r.MinCount)}
 			}
 		}

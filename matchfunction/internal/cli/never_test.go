@@ -50,7 +50,8 @@ func TestLintFindsWhatIsNeverOrAlwaysTrue(t *testing.T) {
 	}
 	with := func(statement string) string {
 		return `{"name": "A", "type": "latency", "maxLatency": 50}, {"name": "B", "type": "latency", "maxLatency": 90},
-			{"name": "Never", "type": "comparison", "measurements": ["count(teams[red].players)"], "operation": ">", "referenceValue": 9}, ` + rule(`"type": "compound", "statement": "`+statement+`"`)
+			{"name": "Never", "type": "comparison", "measurements": ["count(teams[red].players)"], "operation": ">", "referenceValue": 9},
+			{"name": "Even", "type": "teamSizeBalance", "maxDifference": 9}, ` + rule(`"type": "compound", "statement": "`+statement+`"`)
 	}
 	const never, always = "R: no match can keep this rule: ", "R: no match can break this rule: "
 	for rules, want := range map[string]string{
@@ -94,6 +95,8 @@ func TestLintFindsWhatIsNeverOrAlwaysTrue(t *testing.T) {
 		with("or(A, not(Never))"):     always,
 		with("or(and(A, B), not(B))"): "",
 		with("and(A, not(B), Never)"): never,
+		with("and(A, not(Even))"):     never + "its statement is false",
+		with("or(A, Even)"):           always,
 
 		compare("flatten(teams[*].players.attributes[skill])", ">=", "50") + `, {"name": "S", "type": "comparison", "measurements": ["max(flatten(teams[*].players.attributes[skill]))"], "operation": "<", "referenceValue": 50}`:         `S: no match can keep this rule and the rule "R": of skill they leave no value`,
 		compare("flatten(teams[*].players.attributes[skill])", ">=", "50") + `, {"name": "S", "type": "comparison", "measurements": ["max(flatten(teams[*].players.attributes[skill]))"], "operation": "<=", "referenceValue": 50}`:        "",
@@ -110,6 +113,31 @@ func TestLintFindsWhatIsNeverOrAlwaysTrue(t *testing.T) {
 		}
 		if want == "" && of != "" || !strings.HasPrefix(of, want) {
 			t.Errorf("%s\ngot  %q\nwant %q", rules, got, want)
+		}
+	}
+}
+
+// TestLintOfRoles: a team that may stay empty has a quota too.
+func TestLintOfRoles(t *testing.T) {
+	for _, tt := range []struct {
+		least, most   int
+		roles, reason string
+	}{
+		{0, 1, `{"role": "tank", "min": 1}, {"role": "heal", "min": 1}`, `the roles need 2 players, team "red" has at most 1`},
+		{0, 2, `{"role": "tank", "min": 1}, {"role": "heal", "min": 1}`, ""},
+		{3, 4, `{"role": "tank", "max": 2}`, `the roles are for at most 2 players, team "red" has at least 3`},
+		{0, 4, `{"role": "tank", "max": 2}`, ""},
+	} {
+		text := fmt.Sprintf(`{"ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "roles", "type": "string_list"}],
+			"teams": [{"name": "red", "minPlayers": %d, "maxPlayers": %d}, {"name": "blue", "minPlayers": 1, "maxPlayers": 2}],
+			"rules": [{"name": "R", "type": "roleQuota", "attribute": "roles", "teams": ["red"], "roles": [%s]}]}`, tt.least, tt.most, tt.roles)
+		file := filepath.Join(t.TempDir(), "rules.json")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, out, errs := call("lint", file)
+		if strings.Contains(out+errs, "no match can keep this rule: "+tt.reason) != (tt.reason != "") {
+			t.Errorf("%d to %d, %s: %s%s", tt.least, tt.most, tt.roles, out, errs)
 		}
 	}
 }

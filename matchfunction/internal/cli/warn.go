@@ -16,11 +16,19 @@ import (
 // the text. Only what is certain is said: a warning that may be wrong is soon
 // read by nobody.
 func (s *source) warnings() []problem {
-	out := slices.Concat(s.unread(), s.unbreakable(), s.unkeepable(), s.contradictions(), s.twice(), s.stricter(), s.idleSteps())
+	out := slices.Concat(s.unread(), s.unbreakable(), s.unkeepable(), s.contradictions(), s.twice(), s.stricter(), s.idleSteps(), s.idlePreference())
 	slices.SortStableFunc(out, func(a, b problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
 	})
 	return out
+}
+
+// idlePreference finds a preference that changes nothing.
+func (s *source) idlePreference() []problem {
+	if s.rules.Stages[0].Algorithm.Preference == 0 || s.engine.Prefers() {
+		return nil
+	}
+	return []problem{s.problem("algorithm.preference", "", "changes nothing: no rule (batchDistance, or max less min) bounds the difference of the number by which tickets are sorted")}
 }
 
 // unread finds attributes that nothing reads. Custom rules may read any.
@@ -89,31 +97,6 @@ func whyUnbreakable(d *ruleset.Definition, r *ruleset.Rule) string {
 	if v := judge(d, r); v.certain && v.kept {
 		return v.why
 	}
-	slots := d.TeamSlots()
-	switch r.Kind {
-	case ruleset.Collection:
-		if (r.MinCount == nil || *r.MinCount == 0) && r.MaxCount == nil {
-			return "minCount is 0 and there is no maxCount"
-		}
-	case ruleset.Distance:
-		if (r.MinDistance == nil || *r.MinDistance == 0) && r.MaxDistance == nil {
-			return "minDistance is 0 and there is no maxDistance"
-		}
-	case ruleset.TeamDifference, ruleset.TeamSizeBalance, ruleset.PartySizes:
-		if len(slots) == 1 {
-			return "there is only one team"
-		}
-		least, most := math.MaxInt, 0
-		for _, p := range slots {
-			least, most = min(least, fewest(p)), max(most, p.Max)
-		}
-		if r.Kind == ruleset.TeamSizeBalance && *r.MaxDistance >= float64(most-least) {
-			return fmt.Sprintf("teams have from %d to %d players, and never differ by more than %g", least, most, *r.MaxDistance)
-		}
-		if r.Kind == ruleset.PartySizes && *r.MaxDistance >= float64(most-1) {
-			return fmt.Sprintf("parties have from 1 to %d players, and never differ by more than %g", most, *r.MaxDistance)
-		}
-	}
 	return ""
 }
 
@@ -143,32 +126,6 @@ func (s *source) unkeepable() []problem {
 func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
 	if v := judge(d, r); v.certain && !v.kept {
 		return v.why
-	}
-	slots := d.TeamSlots()
-	switch r.Kind {
-	case ruleset.TeamSizeBalance:
-		largest, smallest := 0, math.MaxInt
-		for _, p := range slots {
-			largest, smallest = max(largest, fewest(p)), min(smallest, p.Max)
-		}
-		if float64(largest-smallest) > *r.MaxDistance {
-			return fmt.Sprintf("one team has at least %d players, another at most %d", largest, smallest)
-		}
-	case ruleset.RoleQuota:
-		least, most := 0, 0
-		for _, role := range r.Roles {
-			least, most = least+role.Min, most+role.Max
-		}
-		for _, i := range d.RoleSlots(r) {
-			p := slots[i]
-			switch {
-			case fewest(p) == 0: // may stay empty, and then has no quota
-			case most < fewest(p):
-				return fmt.Sprintf("the roles are for at most %d players, team %q has at least %d", most, p.Name, fewest(p))
-			case least > p.Max:
-				return fmt.Sprintf("the roles need %d players, team %q has at most %d", least, p.Name, p.Max)
-			}
-		}
 	}
 	return ""
 }
@@ -264,7 +221,7 @@ func tightened(a, b *ruleset.Rule) []change {
 		}
 	}
 	distance := "maxDistance"
-	if b.Kind == ruleset.TeamDifference || b.Kind == ruleset.TeamSizeBalance || b.Kind == ruleset.PartySizes {
+	if slices.Contains(b.Kind.Properties(), "maxDifference") {
 		distance = "maxDifference"
 	}
 	most(distance, a.MaxDistance, b.MaxDistance)

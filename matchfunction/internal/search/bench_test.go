@@ -57,6 +57,26 @@ func BenchmarkSimple(b *testing.B) {
 	}
 }
 
+// BenchmarkPreference is what it costs to hold out for closer matches.
+func BenchmarkPreference(b *testing.B) {
+	for name, rs := range map[string]*ruleset.RuleSet{"simple": simple(), "rich": rich()} {
+		for i := range rs.Stages {
+			rs.Stages[i].Algorithm.Preference = 0.5
+		}
+		e, err := search.Compile(rs, search.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, n := range []int{1_000, 10_000, 100_000} {
+			tickets := solos(n)
+			if name == "rich" {
+				tickets = parties(n)
+			}
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) { measure(b, e, tickets) })
+		}
+	}
+}
+
 // measure reports how many are matched, and how well.
 func measure(b *testing.B, e *search.Engine, tickets []rule.Ticket) {
 	b.ReportAllocs()

@@ -2,7 +2,10 @@ package search_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,6 +79,9 @@ func TestEachStageHasItsTurn(t *testing.T) {
 // Tickets that match nobody take their steps, and backfills of low priority
 // theirs.
 func TestHopelessTicketsLeaveStepsForOthers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	e := compile(t, `{"name": "low", "ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "mode", "type": "string"}, {"name": "skill", "type": "number"}],
 		"algorithm": {"backfillPriority": "low"},
 		"teams": [{"name": "red", "minPlayers": 2, "maxPlayers": 2}, {"name": "blue", "minPlayers": 2, "maxPlayers": 2}],
@@ -101,6 +107,9 @@ func TestHopelessTicketsLeaveStepsForOthers(t *testing.T) {
 
 // Who has a role that each team needs is found wherever he or she is.
 func TestRareRolesAreFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	e := compile(t, `{"name": "roles", "ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "roles", "type": "string_list"}],
 		"teams": [{"name": "red", "minPlayers": 5, "maxPlayers": 5}, {"name": "blue", "minPlayers": 5, "maxPlayers": 5}],
 		"rules": [{"name": "tank", "type": "roleQuota", "attribute": "roles", "roles": [{"role": "tank", "min": 1, "max": 2}, {"role": "any", "max": 5}]}]}`)
@@ -181,5 +190,77 @@ func TestInventedRegionsLose(t *testing.T) {
 	}
 	if inEurope != 40 {
 		t.Errorf("%d matches in the real region", inEurope)
+	}
+}
+
+// looked is a custom rule that counts its looks.
+type looked struct {
+	looks int
+	rule  func(*rule.Match) error
+}
+
+func (l *looked) Allows(m *rule.Match) error {
+	l.looks++
+	return l.rule(m)
+}
+
+// wider makes a second stage of the rules of playTwos, which all who wait have reached.
+const wider = `, "expansions": [{"target": "rules[Skill].maxDistance", "steps": [{"waitTimeSeconds": 1, "value": 200000}]}]`
+
+// playTwos has so many solos, whose skills are 0, 1, 2 and so on, play two against two by a
+// custom rule.
+func playTwos(t *testing.T, players int, expansions string, allows func(*rule.Match) error) (looks, matches int) {
+	t.Helper()
+	l := &looked{rule: allows}
+	rs, err := ruleset.Parse([]byte(`{"ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "skill", "type": "number"}],
+		"teams": [{"name": "red", "minPlayers": 2, "maxPlayers": 2}, {"name": "blue", "minPlayers": 2, "maxPlayers": 2}],
+		"rules": [{"name": "Skill", "type": "batchDistance", "batchAttribute": "skill", "maxDistance": 100000}, {"name": "Own", "type": "custom", "rule": "own"}]` + expansions + `}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := search.Compile(rs, search.Options{Custom: rule.Registry{"own": func(json.RawMessage) (rule.Rule, error) { return l, nil }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tickets := make([]rule.Ticket, players)
+	for i := range tickets {
+		id := fmt.Sprintf("%05d", i)
+		tickets[i] = rule.Ticket{ID: id, Created: now.Add(-time.Second), Players: []rule.Player{{ID: id, Attributes: []rule.Attribute{{Name: "skill", Value: number(float64(i))}}}}}
+	}
+	for range e.Search(t.Context(), tickets, now, nil) {
+		matches++
+	}
+	return l.looks, matches
+}
+
+// TestHopelessPools: where nobody finds a match, each of many players costs a look and
+// hardly more.
+func TestHopelessPools(t *testing.T) {
+	never := func(*rule.Match) error { return errors.New("never") }
+	few, _ := playTwos(t, 900, "", never)
+	many, matches := playTwos(t, 9000, "", never)
+	if matches > 0 || many > 9000+2*few {
+		t.Errorf("%d looks with 9000 players, %d with 900; %d matches", many, few, matches)
+	}
+	// What the first stage spares makes the second's fifth larger.
+	if both, _ := playTwos(t, 9000, wider, never); both < many+9000+4000 {
+		t.Errorf("%d looks in two stages, %d in one", both, many)
+	}
+}
+
+// TestRareMatches: that first steps find nothing, in a large pool, says not that there is nothing.
+func TestRareMatches(t *testing.T) {
+	healers := func(m *rule.Match) error { // every fourth is one, and each team needs one
+		for _, team := range m.Teams {
+			if !slices.ContainsFunc(team.Members, func(m rule.Member) bool { return int(m.Player.Attributes[0].Value.Number)%4 == 0 }) {
+				return errors.New("no healer")
+			}
+		}
+		return nil
+	}
+	_, few := playTwos(t, 900, "", healers)
+	_, many := playTwos(t, 2000, "", healers)
+	if t.Logf("%d and %d matches", few, many); few == 0 || many < 2*few {
+		t.Errorf("%d matches of 900 players, %d of 2000", few, many)
 	}
 }

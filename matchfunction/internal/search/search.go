@@ -2,222 +2,146 @@
 // heart of the match function: between the tickets that wait and the matches
 // that are proposed.
 //
-// Rules are compiled once (plan): what splits the pool, bounds a number or
-// keeps a ticket out of a team is built into the way the pool is laid out, and
-// only the rest is looked at match by match. Tickets become typed columns
-// (pool). Then, stage by stage, matches are made around the longest waiting
-// ticket (run); where the rules are no more than equality and one bounded
-// number, and everybody comes alone, the pool is divided into matches at once, as
-// well as it can be (segment).
+// It is the door to three packages, each of which knows only those before it:
+//
+//   - pool holds tickets as typed columns;
+//   - compile makes of a rule set what the search asks rules: how the pool is laid
+//     out, who may meet whom, and how far a match in the making is from keeping the
+//     rules;
+//   - solve makes matches, and says why a ticket is in none.
+//
+// The cut is where the fewest names cross it. Rules are asked of a match (compile.Match),
+// which solve fills and changes; so a kind of rules is one file of compile, and solve
+// names none of them. The layout of the pool for walks among neighbours stays in
+// solve: nothing else walks. A method of a type of another package costs no more than
+// one of its own, and no call goes through an interface but those to custom rules.
 //
 // The same tickets, in the same order, at the same time give the same matches.
 package search
 
 import (
 	"context"
-	"errors"
 	"iter"
+	"slices"
 	"time"
 
+	"torikumi/matchfunction/internal/search/compile"
+	"torikumi/matchfunction/internal/search/pool"
+	"torikumi/matchfunction/internal/search/solve"
 	"torikumi/matchfunction/rule"
 	"torikumi/pkg/ruleset"
 )
 
-// Options are what rules may need beside the rule set.
-type Options struct {
-	// Custom are the rules written in Go.
-	Custom rule.Registry
-	// Module finds the rule of a WebAssembly module by the name of its file
-	// (IsModule). Without it there are none.
-	Module func(name string) (rule.Factory, error)
-	// Expression compiles a rule of kind Expression. Without it such rules are
-	// refused.
-	Expression func(stage int, d *ruleset.Definition, r *ruleset.Rule) (func(*rule.Match) (bool, error), error)
-	// Failed, if not nil, hears of each time that an expression could not be
-	// evaluated, and a custom rule panicked (*Panic, still on its stack) or failed
-	// (*rule.Failure). Such a rule counts as broken. Many goroutines call it, and often.
-	Failed func(r *ruleset.Rule, err error)
-}
+// What rules need beside the rule set, and what they say.
+type (
+	// Options are what rules may need beside the rule set.
+	Options = compile.Options
+	// Panic is what a custom rule panicked with.
+	Panic = compile.Panic
+	// Reason says why a ticket fits no match whoever else waits.
+	Reason = pool.Reason
+	// Refusal is a part of a Reason.
+	Refusal = compile.Refusal
+	// Threshold is the limit of a rule, and when it loosens.
+	Threshold = compile.Threshold
+)
+
+// What a search finds.
+type (
+	// Proposal is a match.
+	Proposal = solve.Proposal
+	// Explanation says why a ticket is in no match.
+	Explanation = solve.Explanation
+	// Apart is a rule that keeps others from a ticket.
+	Apart = solve.Apart
+	// Held is a match that is not close enough yet.
+	Held = solve.Held
+	// Later is a stage of the rules that is still to come.
+	Later = solve.Later
+)
+
+// The reasons.
+const (
+	BadAttribute = pool.BadAttribute
+	BadLatency   = pool.BadLatency
+	BadParty     = pool.BadParty
+	BadRegion    = pool.BadRegion
+	Divided      = pool.Divided
+)
+
+// RegionRule stands, in an Apart, for the regions, which are no rule's.
+const RegionRule = compile.RegionRule
+
+// IsModule reports whether a custom rule of this name is a WebAssembly module,
+// unless the registry has it.
+func IsModule(name string) bool { return compile.IsModule(name) }
 
 // Engine makes matches by one rule set. It is immutable and safe for
 // concurrent use.
-type Engine struct {
-	rules  *ruleset.RuleSet
-	schema *schema
-	// plans are those of the stages.
-	plans []*plan
-	// variants are, by stage, plans that keep the compound rules in some way.
-	variants [][]*plan
-}
+type Engine struct{ rules *compile.Rules }
 
 // Compile readies a rule set. The error joins all that is wrong, each with the
 // path and the name of the rule.
-func Compile(rs *ruleset.RuleSet, o Options) (*Engine, error) {
-	e := &Engine{rules: rs, schema: newSchema()}
-	var errs []error
-	for stage := range rs.Stages {
-		p, err := newPlan(e.schema, rs, stage, &o, nil)
-		if err != nil {
-			errs = append(errs, err)
-			break // the later stages would say the same
-		}
-		e.plans = append(e.plans, p)
-		var ways []*plan
-		for _, v := range variants(p.definition) {
-			way, err := newPlan(e.schema, rs, stage, &o, v)
-			if err != nil {
-				errs = append(errs, err)
-				break
-			}
-			ways = append(ways, way)
-		}
-		e.variants = append(e.variants, ways)
-	}
-	if err := errors.Join(errs...); err != nil {
+func Compile(rs *ruleset.RuleSet, o compile.Options) (*Engine, error) {
+	compiled, err := compile.New(rs, o)
+	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	return &Engine{compiled}, nil
 }
 
 // Search yields matches as they are found, about those of the longest waiting
 // first, and ends early with ctx. No ticket is in two. Skipped, if not nil,
 // hears of each ticket that fits no match whoever else waits, by its position.
 // Tickets must not change while Search runs.
-func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Time, skipped func(int, Reason)) iter.Seq[Proposal] {
-	return func(yield func(Proposal) bool) {
-		p := e.newPool(tickets, now)
+func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Time, skipped func(int, pool.Reason)) iter.Seq[solve.Proposal] {
+	return func(yield func(solve.Proposal) bool) {
+		p := e.rules.Read(tickets, now)
 		if skipped != nil {
 			e.skip(p, skipped)
 		}
-		highest := 0
-		for t := range tickets {
-			highest = max(highest, int(p.own[t]))
-		}
-		var ways []*plan
-		for i := range highest + 1 {
-			stage := i
-			if e.rules.ByOldest() {
-				stage = highest - i
-			}
-			ways = append(append(ways, e.variants[stage]...), e.plans[stage])
-		}
-		steps := stepsAll
-		for i, way := range ways {
-			// What one stage leaves over goes to the next ones.
-			r := newRun(ctx, e, p, way)
-			r.steps, r.turn = steps/(len(ways)-i), now.Unix()
-			given := r.steps
-			stop := r.watch(len(ways) - i)
-			more := r.search(yield)
-			stop()
-			if !more || ctx.Err() != nil {
-				return
-			}
-			steps -= given - max(0, r.steps)
-		}
+		solve.Matches(ctx, e.rules, p, now, yield)
 	}
 }
 
 // SortedBy is the number that the rules care about most, empty if there is none.
-func (e *Engine) SortedBy() string {
-	if k := e.plans[0].sortKey; k >= 0 {
-		if a := e.schema.columns[k].attribute; a.Type == ruleset.Number {
-			return a.Name
-		}
-	}
-	return ""
-}
+func (e *Engine) SortedBy() string { return e.rules.SortedBy() }
+
+// Prefers reports whether a preference would change anything: whether the rules
+// bound the difference of the number by which tickets are sorted.
+func (e *Engine) Prefers() bool { return e.rules.Widest() > 0 }
 
 // Unfit tells of each ticket that fits no match whoever else waits, as Search
 // does.
-func (e *Engine) Unfit(tickets []rule.Ticket, now time.Time, skipped func(int, Reason)) {
-	e.skip(e.newPool(tickets, now), skipped)
+func (e *Engine) Unfit(tickets []rule.Ticket, now time.Time, skipped func(int, pool.Reason)) {
+	e.skip(e.rules.Read(tickets, now), skipped)
 }
 
 // skip tells of the tickets that fit no match in the stage that they have
 // reached.
-func (e *Engine) skip(p *pool, skipped func(int, Reason)) {
-	for t := range p.tickets {
-		if reason := e.plans[p.own[t]].flaw(p, int32(t)); reason != "" {
+func (e *Engine) skip(p *pool.Pool, skipped func(int, pool.Reason)) {
+	for t := range p.Tickets {
+		if reason := e.rules.Unfit(p, int32(t)); reason != "" {
 			skipped(t, reason)
 		}
 	}
 }
 
-// flaw says why a ticket fits no match of a plan, or "".
-func (pl *plan) flaw(p *pool, t int32) Reason {
-	reason := pl.unreadable(p, t)
-	switch {
-	case reason != "":
-		return reason
-	case pl.reachable(p, t) == 0:
-		return BadRegion
-	case pl.divided(p, t):
-		return Divided
-	}
-	return ""
-}
-
-// unreadable is flaw for what is neither regions nor rules.
-func (pl *plan) unreadable(p *pool, t int32) Reason {
-	switch {
-	case p.bad[t] != "":
-		return p.bad[t]
-	case p.lacks[t]&pl.requires != 0:
-		return BadAttribute
-	case p.tickets[t].Teams == nil && p.size(t) > pl.maxParty:
-		return BadParty
-	}
-	return ""
-}
-
-func (pl *plan) divided(p *pool, t int32) bool {
-	return p.tickets[t].Teams == nil && len(pl.fits) > 0 && pl.mayBeIn(p, t) == slotSet{} || !pl.agrees(p, t)
-}
-
-// agrees reports whether the players of a ticket are alike where they have to
-// be.
-func (pl *plan) agrees(p *pool, t int32) bool {
-	from, to := p.first[t], p.first[t+1]
-	for _, e := range pl.equals {
-		for i := from + 1; i < to; i++ {
-			if p.differ(e.column, i, from) {
-				return false
-			}
+// Explain tells why the ticket at a position is in no match.
+func (e *Engine) Explain(ctx context.Context, tickets []rule.Ticket, at int, now time.Time) solve.Explanation {
+	for p := range e.Search(ctx, tickets, now, nil) {
+		if slices.Contains(p.Tickets, int32(at)) || p.Backfill == int32(at) {
+			return solve.Explanation{Ticket: tickets[at].ID, Wait: max(0, now.Sub(tickets[at].Created)), Match: p.Match(tickets)}
 		}
 	}
-	return true
+	if all := e.Why(ctx, tickets, []int{at}, now); len(all) > 0 {
+		return all[0]
+	}
+	return solve.Explanation{Ticket: tickets[at].ID, Others: len(tickets) - 1} // ctx is over
 }
 
-// differ reports whether two players have different values in a column of
-// strings or numbers.
-func (p *pool) differ(column int, a, b int32) bool {
-	if p.strings[column] != nil {
-		return p.strings[column][a] != p.strings[column][b]
-	}
-	return p.numbers[column][a] != p.numbers[column][b]
-}
-
-// mayBeIn are the teams that a ticket may be in.
-func (pl *plan) mayBeIn(p *pool, t int32) slotSet {
-	var may slotSet
-	size := p.size(t)
-	for i, slot := range pl.slots {
-		if size <= slot.Max {
-			may.add(i)
-		}
-	}
-	for i := range pl.fits {
-		f := &pl.fits[i]
-		for player := p.first[t]; player < p.first[t+1]; player++ {
-			if f.ok(p, player) {
-				continue
-			}
-			for _, slot := range f.slots {
-				may.remove(slot)
-			}
-			break
-		}
-	}
-	return may
+// Why tells of tickets, by their positions, that are known to be in no match
+// why that is so. It ends early with ctx, with fewer answers.
+func (e *Engine) Why(ctx context.Context, tickets []rule.Ticket, positions []int, now time.Time) []solve.Explanation {
+	return solve.Why(ctx, e.rules, e.rules.Read(tickets, now), positions)
 }

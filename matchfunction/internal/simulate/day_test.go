@@ -134,12 +134,16 @@ func TestDayOfAnyRules(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
+			length := 2 * time.Minute
+			if testing.Short() {
+				length = time.Minute
+			}
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			rs := parse(t, string(text))
-			o := simulate.DayOptions{Rules: rs, Engine: compile(t, rs), Check: checker(t, rs), Rate: 400, Cycle: 10 * time.Second, Length: 2 * time.Minute, GiveUp: time.Minute, Seed: 1}
+			o := simulate.DayOptions{Rules: rs, Engine: compile(t, rs), Check: checker(t, rs), Rate: 400, Cycle: 10 * time.Second, Length: length, GiveUp: time.Minute, Seed: 1}
 			if o.Parties, err = simulate.ParseParties("1:0.8,2:0.2"); err != nil {
 				t.Fatal(err)
 			}

@@ -74,79 +74,34 @@ type Generator struct {
 // trait is how an attribute is made up.
 type trait struct {
 	ruleset.Attribute
-	words []string
-	// exact are numbers that a rule compares with by = or !=.
-	exact []float64
-	// apart reports whether a rule wants strings that differ.
-	apart bool
+	*ruleset.Want
 }
 
 // NewGenerator makes a generator; the same seed makes the same tickets.
 func NewGenerator(rs *ruleset.RuleSet, parties Parties, seed uint64) *Generator {
 	g := &Generator{rng: rand.New(rand.NewPCG(seed, 0)), parties: parties}
+	wants := ruleset.NewWants(rs.Stages)
 	for _, a := range rs.Stages[0].Attributes {
-		t := trait{Attribute: a}
-		for i := range rs.Stages {
-			for j := range rs.Stages[i].Rules {
-				t.learn(&rs.Stages[i].Rules[j])
-			}
-		}
+		t := trait{a, wants.Of(a.Name)}
 		t.fill()
 		g.traits = append(g.traits, t)
 	}
-	for _, r := range rs.Stages[0].Rules {
-		g.latency = g.latency || r.Kind == ruleset.Latency
-	}
+	g.latency = wants.SameLatency || !math.IsInf(wants.MaxLatency, 1)
 	return g
-}
-
-// learn takes from a rule what it wants of the attribute.
-func (t *trait) learn(r *ruleset.Rule) {
-	for _, role := range r.Roles {
-		if r.SortAttribute == t.Name {
-			t.add(role.Name)
-		}
-	}
-	reads := false
-	for i := range r.Measurements {
-		reads = reads || r.Measurements[i].Attribute() == t.Name
-	}
-	if !reads {
-		return
-	}
-	t.apart = t.apart || (r.Operation == ruleset.NotEqual && r.Reference == nil)
-	if r.Reference == nil || r.Reference.Literal == nil {
-		return
-	}
-	if x := r.Reference.Literal.Number; x != nil && (r.Operation == ruleset.Equal || r.Operation == ruleset.NotEqual) && !slices.Contains(t.exact, *x) {
-		t.exact = append(t.exact, *x)
-	}
-	if s := r.Reference.Literal.String; s != nil {
-		t.add(*s)
-	}
-	t.add(r.Reference.Literal.Strings...)
-}
-
-func (t *trait) add(words ...string) {
-	for _, word := range words {
-		if !slices.Contains(t.words, word) {
-			t.words = append(t.words, word)
-		}
-	}
 }
 
 // fill adds words to those that the rules name.
 func (t *trait) fill() {
 	if t.Default != nil {
 		if t.Type == ruleset.String {
-			t.add(t.Default.String)
+			t.Add(t.Default.String)
 		}
-		t.add(t.Default.List...)
+		t.Add(t.Default.List...)
 	}
 	more := []string{"amber", "birch", "coral", "dune"}
-	t.add(more[:max(1, 3-len(t.words))]...)
-	if t.apart {
-		t.add(more...)
+	t.Add(more[:max(1, 3-len(t.Words))]...)
+	if t.Distinct {
+		t.Add(more...)
 	}
 }
 
@@ -185,8 +140,8 @@ func (g *Generator) value(t *trait) ruleset.Value {
 	v := ruleset.Value{Type: t.Type}
 	switch t.Type {
 	case ruleset.Number:
-		if i := g.rng.IntN(2 + len(t.exact)); i < len(t.exact) {
-			v.Number = t.exact[i]
+		if i := g.rng.IntN(2 + len(t.Exact)); i < len(t.Exact) {
+			v.Number = t.Exact[i]
 			break
 		}
 		center, deviation := t.scale()
@@ -198,20 +153,20 @@ func (g *Generator) value(t *trait) ruleset.Value {
 			v.Number = math.Abs(v.Number) // a count, such as hours
 		}
 	case ruleset.String:
-		v.String = t.words[g.rng.IntN(len(t.words))]
+		v.String = t.Words[g.rng.IntN(len(t.Words))]
 	case ruleset.StringList:
 		v.List = []string{}
-		for _, w := range t.words {
+		for _, w := range t.Words {
 			if g.rng.IntN(2) == 0 {
 				v.List = append(v.List, w)
 			}
 		}
 		if len(v.List) == 0 {
-			v.List = append(v.List, t.words[g.rng.IntN(len(t.words))])
+			v.List = append(v.List, t.Words[g.rng.IntN(len(t.Words))])
 		}
 	default:
-		v.Map = make(map[string]float64, len(t.words))
-		for _, w := range t.words {
+		v.Map = make(map[string]float64, len(t.Words))
+		for _, w := range t.Words {
 			v.Map[w] = float64(g.rng.IntN(101))
 		}
 	}
@@ -246,9 +201,9 @@ func (g *Generator) friend(of *rule.Player) rule.Player {
 		t := &g.traits[i]
 		v := g.value(t)
 		switch before := of.Attributes[i].Value; {
-		case t.Type == ruleset.Number && len(t.exact) == 0:
+		case t.Type == ruleset.Number && len(t.Exact) == 0:
 			v.Number = hundredths(0.75*before.Number + 0.25*v.Number)
-		case t.Type == ruleset.String && !t.apart:
+		case t.Type == ruleset.String && !t.Distinct:
 			v.String = before.String
 		}
 		p.Attributes = append(p.Attributes, rule.Attribute{Name: t.Name, Value: v})

@@ -14,6 +14,7 @@ import (
 	"torikumi/matchfunction/internal/expression"
 	"torikumi/matchfunction/internal/wasm/wasmtest"
 	"torikumi/matchfunction/rule"
+	"torikumi/pkg/requirements"
 	"torikumi/pkg/ruleset"
 )
 
@@ -37,10 +38,8 @@ func buildGo(t testing.TB, dir string) []byte {
 // inC builds the example in C.
 func inC(t testing.TB) []byte {
 	t.Helper()
-	for _, name := range []string{"clang", "wasm-ld"} {
-		if _, err := exec.LookPath(name); err != nil {
-			lacks(t, "this machine lacks "+name+"; on Debian: apt-get install --no-install-recommends clang lld")
-		}
+	if err := requirements.WasmInC().Lacking(); err != nil {
+		lacks(t, err.Error())
 	}
 	out := filepath.Join(t.TempDir(), "rematch.wasm")
 	cmd := exec.CommandContext(t.Context(), "clang", "--target=wasm32", "-O2", "-nostdlib", "-Wall", "-Werror", "-Wl,--no-entry", "-o", out, "rematch.c")

@@ -1,0 +1,94 @@
+package compile
+
+import (
+	"math"
+	"math/bits"
+
+	"torikumi/matchfunction/internal/search/pool"
+	"torikumi/pkg/ruleset"
+)
+
+// Apart names the first rule that keeps two tickets from being in one match,
+// and, if it bounds a difference, says how large that is and may be. The name is empty
+// if there is none, and RegionRule if the regions do.
+func (pl *Plan) Apart(p *pool.Pool, a, b int32) (name string, kind ruleset.Kind, difference, most float64) {
+	of := func(r *ruleset.Rule, difference, most float64) (string, ruleset.Kind, float64, float64) {
+		return r.Name, r.Kind, difference, most
+	}
+	for _, e := range pl.equals {
+		if p.Differ(e.column, p.First[a], p.First[b]) {
+			return of(e.rule, 0, 0)
+		}
+	}
+	if pl.Reachable(p, a)&pl.Reachable(p, b) == 0 && len(p.Regions) > 0 {
+		if len(pl.limits) > 0 {
+			return of(pl.limits[0].rule, pl.nearestLatency(p, a, b), pl.limits[0].most)
+		}
+		return RegionRule, "", 0, 0
+	}
+	for _, w := range pl.Windows {
+		if d := math.Abs(p.Value(w.Column, a) - p.Value(w.Column, b)); d > w.Most {
+			return of(w.rule, d, w.Most)
+		}
+	}
+	for _, r := range pl.pairwise {
+		if r.pairwise(&p.Tickets[a], &p.Tickets[b]) {
+			return of(r.rule, 0, 0)
+		}
+	}
+	if r := pl.apartByGuards(p, a, b); r != nil {
+		return of(r, 0, 0)
+	}
+	return "", "", 0, 0
+}
+
+// apartByGuards puts both tickets into a match, in whichever teams, and looks
+// at what adding others can't repair.
+func (pl *Plan) apartByGuards(p *pool.Pool, a, b int32) *ruleset.Rule {
+	if len(pl.incremental) == 0 || p.Tickets[a].Teams != nil || p.Tickets[b].Teams != nil {
+		return nil
+	}
+	m := NewMatch(nil, pl, p)
+	var blamed *ruleset.Rule
+	few := min(len(pl.Slots), mostTried)
+	for i := range few {
+		for j := range few {
+			if i == j && p.Size(a)+p.Size(b) > pl.Slots[i].Max {
+				continue
+			}
+			m.Start(firstRegion(pl.Reachable(p, a) & pl.Reachable(p, b)))
+			m.Put(a, i)
+			m.Put(b, j)
+			m.filling = true
+			bad := m.brokenGuard()
+			if bad == nil {
+				return nil
+			}
+			blamed = bad
+		}
+	}
+	return blamed
+}
+
+// mostTried is how many teams two tickets are tried in.
+const mostTried = 4
+
+// firstRegion is one of a set of regions, or -1.
+func firstRegion(mask uint64) int {
+	if mask == 0 || mask == ^uint64(0) {
+		return -1
+	}
+	return bits.TrailingZeros64(mask)
+}
+
+func (m *Match) brokenGuard() *ruleset.Rule {
+	for _, k := range m.Plan.incremental {
+		if k.broken(m) > 0 {
+			return k.rule
+		}
+	}
+	return nil
+}
+
+// RegionRule stands, where a rule is named, for the regions, which are no rule's.
+const RegionRule = "(regions)"
