@@ -6,9 +6,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -25,6 +28,12 @@ func (d *director) propose(id string, limit time.Duration, omIDs ...string) {
 	d.announce(&torikumiv1.Announcement{Proposal: &torikumiv1.Proposal{
 		Id: id, TicketIds: omIDs, Players: 4, ExpireTime: timestamppb.New(now.Add(limit)), ReleaseTime: timestamppb.New(now.Add(time.Minute)),
 	}})
+}
+
+func (d *director) forgetAnswers() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.answers)
 }
 
 func (d *director) recall(id string, omIDs ...string) {
@@ -183,5 +192,63 @@ func TestAcceptanceOverGRPC(t *testing.T) {
 	got, err := client.DeclineTicket(as(s.token("bob")), &torikumiv1.DeclineTicketRequest{TicketId: made.GetId(), ProposalId: "p9"})
 	if err != nil || got.GetState() != torikumiv1.TicketState_CANCELLED {
 		t.Errorf("bob declines for both: %v, %v", got, err)
+	}
+}
+
+// TestFrontendKilledWhilePlayersAreAsked: a frontend, a process of its own, is killed while
+// players answer. What it has confirmed the director hears from the other one; who got no
+// answer says it again there, and everybody searches on when the match is not played.
+func TestFrontendKilledWhilePlayersAreAsked(t *testing.T) {
+	store := miniredis.RunT(t)
+	s := prepare(t, func(c *settings) { c.Redis = "redis://" + store.Addr() })
+	doomed, other := spawn(t, s.cfg), spawn(t, s.cfg)
+	eventually.True(t, "both hear the director", func() bool { return s.director.count() == 2 })
+	s.url = other.url
+	const players = 40
+	ids, oms := make([]string, players), make([]string, players)
+	for i := range players {
+		ids[i] = s.create(fmt.Sprint("p", i)).ID
+		oms[i] = s.om.one(t, ids[i]).GetId()
+	}
+	events := s.events(t.Context(), "p0", ids[0])
+	s.director.propose("m", time.Minute, oms...)
+	for i := range players {
+		eventually.True(t, "all are asked", func() bool { return s.get(fmt.Sprint("p", i), ids[i]).State == "ACCEPTING" })
+	}
+	var answered atomic.Int64
+	var work sync.WaitGroup
+	for worker := range 4 {
+		at := *s
+		at.url = doomed.url
+		work.Go(func() {
+			for i := worker; i < players; i += 4 {
+				raw := s.token(fmt.Sprint("p", i))
+				r, err := at.try(t.Context(), raw, "POST", "/v1/tickets/"+ids[i]+"/accept?proposal_id=m", http.NoBody)
+				if answered.Add(1) == players/2 {
+					doomed.kill()
+				}
+				if err == nil && r.code == http.StatusOK {
+					continue
+				}
+				at.url = other.url
+				if r, err := at.try(t.Context(), raw, "POST", "/v1/tickets/"+ids[i]+"/accept?proposal_id=m", http.NoBody); err != nil || r.code != http.StatusOK {
+					t.Errorf("p%d accepts at the other one: %d %s %v", i, r.code, r.body, err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	// Another director, or this one after a crash, knows nothing of what the dead one told.
+	s.director.forgetAnswers()
+	for i := range players {
+		s.director.hears(t, "m", oms[i], true)
+	}
+	s.director.recall("m", oms...)
+	for i := range players {
+		eventually.True(t, "all search on", func() bool { return s.get(fmt.Sprint("p", i), ids[i]).State == "SEARCHING" })
+	}
+	s.director.announce(announcement(nil, oms[0]))
+	for state := ""; state != "ASSIGNED"; {
+		state = events.ticket().State
 	}
 }

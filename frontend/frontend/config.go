@@ -51,7 +51,7 @@ type Config struct {
 	ServiceAudience  string   `flag:"service-audience" help:"Audience, in the claim aud, of tokens of the studio's own backends: they may post whole parties, and see and end all tickets. Nobody may when not given."`
 	PlayerJWKSURL    string   `flag:"player-jwks-url" help:"Where the issuer publishes its keys: https, or http on this machine. It says so itself, by OpenID Connect Discovery, when not given."`
 	PlayerAllowHTTP  bool     `flag:"player-jwks-allow-http" help:"Fetch the issuer's keys over plain http from elsewhere too: whoever controls the network between can then make player tokens."`
-	PlayerAlgorithms []string `flag:"player-algorithms" default:"RS256,ES256" required:"at least one of RS256, ES256 and EdDSA" rule:"RS256, ES256 or EdDSA" help:"Algorithms that player tokens may be signed with."`
+	PlayerAlgorithms []string `flag:"player-algorithms" rule:"RS256, ES256 or EdDSA" help:"Algorithms that player tokens may be signed with, with commas between: RS256, ES256 and EdDSA; the first two when not given."`
 
 	KeysDir           string        `flag:"keys-dir" required:"join tokens cannot be signed without keys" help:"Directory with the private keys that sign join tokens, one file *.pem each."`
 	KeysReload        time.Duration `flag:"keys-reload" default:"30s" rule:"positive" help:"Time between two readings of the key directory."`
@@ -63,7 +63,7 @@ type Config struct {
 	TicketTimeout  time.Duration `flag:"ticket-timeout" default:"10m" rule:"positive" help:"How long a ticket waits for a match, unless its queue says less (time_limits.search)."`
 	PartyTimeout   time.Duration `flag:"party-timeout" default:"2m" rule:"positive" help:"How long a ticket waits for the players of its party to join."`
 	GoneAfter      time.Duration `flag:"gone-after" default:"60s" rule:"not negative" help:"A ticket that nobody has followed, waited for or read for this long is cancelled: its players have gone. At least 1s, or 0: it is not."`
-	Retention      time.Duration `flag:"retention" default:"1h" rule:"positive" help:"How long an assigned ticket can be read, so that its players can connect again."`
+	Retention      time.Duration `flag:"retention" default:"1h" rule:"at least 1s" help:"How long an assigned ticket can be read, so that its players can connect again; longer while its match lives, if directors know that."`
 	EndedRetention time.Duration `flag:"ended-retention" default:"1m" rule:"positive" help:"How long a ticket can be read that was cancelled or has expired."`
 	MaxTickets     int           `flag:"max-tickets" default:"500000" rule:"at least 1" help:"Most tickets that are kept; the oldest ended ones are forgotten first."`
 
@@ -104,6 +104,7 @@ func (c *Config) validateTokens() error {
 func (c *Config) issuers() ([]playertoken.Issuer, error) {
 	one := []struct{ name, value string }{
 		{"player-issuer", c.PlayerIssuer}, {"player-audience", c.PlayerAudience}, {"player-jwks-url", c.PlayerJWKSURL}, {"service-audience", c.ServiceAudience},
+		{"player-algorithms", strings.Join(c.PlayerAlgorithms, ",")},
 	}
 	var errs []error
 	if c.PlayerIssuers != "" {
@@ -112,9 +113,12 @@ func (c *Config) issuers() ([]playertoken.Issuer, error) {
 				errs = append(errs, config.Invalid(s.name, "must not be there beside --player-issuers, which says it", s.value))
 			}
 		}
+		if c.PlayerAllowHTTP {
+			errs = append(errs, config.Invalid("player-jwks-allow-http", "must not be there beside --player-issuers, which says it", true))
+		}
 		all, err := playertoken.LoadIssuers(c.PlayerIssuers)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("--player-issuers: %w", err))
+			errs = append(errs, config.Within("--player-issuers", err))
 		}
 		return all, errors.Join(errs...)
 	}
@@ -129,7 +133,11 @@ func (c *Config) issuers() ([]playertoken.Issuer, error) {
 	issuer := playertoken.Issuer{
 		Issuer: c.PlayerIssuer, Audience: c.PlayerAudience, ServiceAudience: c.ServiceAudience, JWKSURL: c.PlayerJWKSURL, AllowHTTP: c.PlayerAllowHTTP,
 	}
-	for _, a := range c.PlayerAlgorithms {
+	algorithms := c.PlayerAlgorithms
+	if len(algorithms) == 0 {
+		algorithms = []string{string(token.RS256), string(token.ES256)}
+	}
+	for _, a := range algorithms {
 		issuer.Algorithms = append(issuer.Algorithms, token.Algorithm(a))
 	}
 	return []playertoken.Issuer{issuer}, errors.Join(errs...)
@@ -155,9 +163,13 @@ func (c *Config) validateLimits() error {
 func (c *Config) validateQueues() error {
 	set, err := queues.Load(c.Queues)
 	if err != nil {
-		return fmt.Errorf("--queues: %w", err)
+		return config.Within("--queues", err)
 	}
-	return c.acceptQueues(set)
+	err = c.acceptQueues(set)
+	if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {
+		err = errors.Join(err, config.Invalid("play-queue", "must be one of the queues, which are "+strings.Join(set.Names(), ", "), c.PlayQueue))
+	}
+	return err
 }
 
 func (c *Config) validateRegions() error {
@@ -165,13 +177,14 @@ func (c *Config) validateRegions() error {
 		return nil
 	}
 	if _, err := regions.Load(c.Regions); err != nil {
-		return fmt.Errorf("--regions: %w", err)
+		return config.Within("--regions", err)
 	}
 	return nil
 }
 
-// acceptQueues refuses queues that lack the one of GET /play/{region}, or in which tickets
-// are to wait for longer than they are kept, or players be asked of whom nobody tells.
+// acceptQueues refuses queues in which tickets are to wait for longer than they are kept, or
+// players be asked of whom nobody tells. That the one of GET /play/{region} is removed is no
+// mistake: directors remove it too.
 func (c *Config) acceptQueues(set *queues.Set) error {
 	for i, q := range set.Queues {
 		if d := q.TimeLimits.Search.Duration; d > c.TicketTimeout {
@@ -180,9 +193,6 @@ func (c *Config) acceptQueues(set *queues.Set) error {
 		if q.Acceptance != nil && len(c.Directors) == 0 {
 			return fmt.Errorf("queues[%d].acceptance: must not be there without --directors, which tell that players are to be asked", i)
 		}
-	}
-	if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {
-		return config.Invalid("play-queue", "must be one of the queues, which are "+strings.Join(set.Names(), ", "), c.PlayQueue)
 	}
 	return nil
 }

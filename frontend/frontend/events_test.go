@@ -59,9 +59,18 @@ func (e *eventStream) next() map[string]string {
 	return nil
 }
 
+// event is next without heartbeats.
+func (e *eventStream) event() map[string]string {
+	for {
+		if fields := e.next(); fields == nil || fields["event"] != "" {
+			return fields
+		}
+	}
+}
+
 func (e *eventStream) ticket() ticket {
 	e.t.Helper()
-	fields := e.next()
+	fields := e.event()
 	if fields["event"] != "ticket" || fields["id"] == "" {
 		e.t.Fatalf("event: %v", fields)
 	}

@@ -7,9 +7,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -44,7 +46,9 @@ func (h *host) up() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	server, served := grpc.NewServer(), make(chan struct{})
+	// As ours allow it.
+	pings := grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true})
+	server, served := grpc.NewServer(pings), make(chan struct{})
 	h.server, h.served = server, served
 	h.register(server)
 	go func() { defer close(served); _ = server.Serve(lis) }()
@@ -160,6 +164,13 @@ func (o *openMatch) find(id string) []*openmatch.Ticket {
 		}
 	}
 	return found
+}
+
+// has reports whether a ticket is there.
+func (o *openMatch) has(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tickets[id] != nil
 }
 
 func (o *openMatch) count() int { o.mu.Lock(); defer o.mu.Unlock(); return len(o.tickets) }

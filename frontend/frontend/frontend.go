@@ -128,7 +128,8 @@ type parts struct {
 	regions *regions.Live
 	// storeReached is nil without Redis.
 	storeReached func() bool
-	// claims is nil without Redis.
+	// counts and claims are nil without Redis.
+	counts     *ratelimit.Shared
 	claims     matchmaker.Claims
 	matchmaker *matchmaker.Client
 	// explain is nil without match functions to ask.
@@ -188,9 +189,9 @@ func (p *parts) open() error {
 	p.registry.MustRegister(minted)
 	p.api = api.New(api.Options{
 		Matchmaker: p.matchmaker, Store: store, Queues: p.queues, Regions: p.regions, Minter: minter, Logger: p.logger, Minted: minted, Explain: p.explain, Estimates: p.estimates,
-		PartyTimeout: p.cfg.PartyTimeout, Codes: ratelimit.New(api.CodeInterval, api.CodeBurst, nil),
+		PartyTimeout: p.cfg.PartyTimeout, Codes: p.limit("codes", api.CodeInterval, api.CodeBurst),
 		Mints:   ratelimit.New(api.MintInterval, api.MintBurst, nil),
-		Creates: ratelimit.New(p.cfg.CreateInterval, p.cfg.CreateBurst, nil), CreatesByAddress: p.addressLimit(),
+		Creates: p.limit("creates", p.cfg.CreateInterval, p.cfg.CreateBurst), CreatesByAddress: p.addressLimit(),
 	})
 	return nil
 }
@@ -201,7 +202,16 @@ func (p *parts) addressLimit() *ratelimit.Limiter {
 		return nil
 	}
 	interval := time.Duration(float64(time.Second) / p.cfg.AddressPerSecond)
-	return ratelimit.New(interval, int(math.Ceil(addressBurst*p.cfg.AddressPerSecond)), nil)
+	return p.limit("addresses", interval, int(math.Ceil(addressBurst*p.cfg.AddressPerSecond)))
+}
+
+// limit is one that all frontends of a Redis count together.
+func (p *parts) limit(name string, interval time.Duration, burst int) *ratelimit.Limiter {
+	l := ratelimit.New(interval, burst, nil)
+	if p.counts != nil {
+		l.Share(p.counts, "{"+p.cfg.RedisPrefix+"}:limit:"+name+":")
+	}
+	return l
 }
 
 // addressBurst is how many seconds' worth of tickets may be made at once: players
@@ -233,6 +243,9 @@ func (p *parts) openAuth() error {
 	verifiers := make(playertoken.Verifiers)
 	for i := range issuers {
 		keys, err := issuers[i].Keys(token.RemoteOptions{Logger: p.logger})
+		if errors.Is(err, token.ErrPlainHTTP) { // in a file of issuers it was found before
+			err = fmt.Errorf("%w; --player-jwks-allow-http takes plain HTTP too", err)
+		}
 		if err != nil {
 			return fmt.Errorf("--player-jwks-url, issuer %q: %w", issuers[i].Issuer, err)
 		}
@@ -262,7 +275,7 @@ func (p *parts) openMatchmaker(store ticket.Store) error {
 	p.matchmaker = matchmaker.New(matchmaker.Options{
 		Store: store, OpenMatch: openMatch, Directors: p.cfg.Directors, TLS: p.cfg.PeerTLS, Claims: p.claims, Name: name, Logger: p.logger,
 		Metrics: matchmaker.NewMetrics(p.registry),
-		Timeout: p.cfg.TicketTimeout,
+		Timeout: p.cfg.TicketTimeout, Retention: p.cfg.Retention,
 		WhilePlaying: func(queue string) bool {
 			q, _ := p.queues.Current().Get(queue)
 			return q.WhilePlaying

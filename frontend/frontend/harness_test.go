@@ -63,6 +63,14 @@ type harness struct {
 // start runs a frontend until the test ends; change may alter its settings.
 func start(t testing.TB, change func(*frontend.Config)) *harness {
 	t.Helper()
+	s := prepare(t, change)
+	s.run()
+	return s
+}
+
+// prepare is start without a frontend that runs.
+func prepare(t testing.TB, change func(*frontend.Config)) *harness {
+	t.Helper()
 	s := &harness{t: t, om: newOpenMatch(t), director: newDirector(t), keysDir: t.TempDir()}
 	s.players = makeKeys(t, t.TempDir())
 	s.jwks = httptest.NewServer(signing.JWKSHandler(s.players))
@@ -93,7 +101,6 @@ func start(t testing.TB, change func(*frontend.Config)) *harness {
 	if change != nil {
 		change(&s.cfg)
 	}
-	s.run()
 	return s
 }
 

@@ -200,3 +200,30 @@ func TestJoinTokenLimit(t *testing.T) {
 		return s.do("alice", "POST", "/v1/tickets/"+made.ID+"/join-token", "").code == http.StatusOK
 	})
 }
+
+// TestWhereIsAskedOften: a player who plays may ask again and again where, as a client in a
+// lobby does: the directors are not asked each time, and each answer has a join token, of which
+// they have others left to connect again.
+func TestWhereIsAskedOften(t *testing.T) {
+	s := start(t, nil)
+	s.director.setLives("m-1")
+	made := s.create("alice")
+	s.director.announce(announcement(nil, s.om.one(t, made.ID).GetId()))
+	eventually.True(t, "assigned", func() bool { return s.get("alice", made.ID).State == "ASSIGNED" })
+	const times = 50
+	for i := range times {
+		var list struct{ Tickets []ticket }
+		decode(t, s.do("alice", "GET", "/v1/tickets", ""), http.StatusOK, &list)
+		if len(list.Tickets) != 1 || list.Tickets[0].ID != made.ID || list.Tickets[0].JoinToken == nil {
+			t.Errorf("time %d: %+v", i, list.Tickets)
+		}
+	}
+	if r := s.do("alice", "POST", "/v1/tickets/"+made.ID+"/join-token", ""); r.code != http.StatusOK {
+		t.Errorf("a join token to connect again: %d %s", r.code, r.body)
+	}
+	s.director.mu.Lock()
+	defer s.director.mu.Unlock()
+	if n := len(s.director.asked); n == 0 || n == times {
+		t.Errorf("the director was asked %d times for %d calls", n, times)
+	}
+}

@@ -212,3 +212,42 @@ func TestTicketGroup(t *testing.T) {
 	a.do("alice", "DELETE", "/v1/tickets/"+made.ID, "")
 	b.do("alice", "POST", "/v1/tickets", `{"queue":"ranked-duo"}`).ticket(t)
 }
+
+// TestMatchOutlastsRetention: where a player plays is known for as long as the match lives,
+// and while nobody can say whether it does; one that is over is forgotten in time.
+func TestMatchOutlastsRetention(t *testing.T) {
+	for _, store := range []string{"memory", "Redis"} {
+		t.Run(store, func(t *testing.T) {
+			s := start(t, func(c *settings) {
+				c.Retention = time.Second
+				if store == "Redis" {
+					c.Redis = "redis://" + miniredis.RunT(t).Addr()
+				}
+			})
+			s.director.setLives("m-1")
+			gone := func(player, id string) bool { return s.do(player, "GET", "/v1/tickets/"+id, "").code == 404 }
+			round := 0
+			over := func() {
+				t.Helper()
+				round++
+				player := fmt.Sprint("short-", round)
+				made := s.create(player)
+				match := announcement(nil, s.om.one(t, made.ID).GetId())
+				match.Details.MatchId = "m-2"
+				s.director.announce(match)
+				s.await(player, made.ID, "ASSIGNED")
+				eventually.True(t, "a match that is over is forgotten", func() bool { return gone(player, made.ID) })
+			}
+			made := s.create("alice")
+			s.director.announce(announcement(nil, s.om.one(t, made.ID).GetId()))
+			s.await("alice", made.ID, "ASSIGNED")
+			over()
+			over()
+			if r := s.do("alice", "POST", "/v1/tickets", `{"queue":"squad"}`); r.code != 409 || !strings.Contains(r.body, "already_playing") {
+				t.Errorf("alice, who plays: %d %s", r.code, r.body)
+			}
+			s.director.setLives()
+			eventually.True(t, "alice's match is over, and forgotten", func() bool { return gone("alice", made.ID) })
+		})
+	}
+}

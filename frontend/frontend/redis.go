@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"torikumi/frontend/internal/ratelimit"
 	"torikumi/frontend/internal/ticket"
 	"torikumi/frontend/internal/ticket/redisstore"
 	"torikumi/pkg/claims"
@@ -32,6 +33,7 @@ func (p *parts) openStore() (ticket.Store, error) {
 		Client: client, Prefix: p.cfg.RedisPrefix, Name: host + "-" + rand.Text()[:8], Limits: limits, Logger: p.logger,
 	})
 	p.storeReached = store.Reached
+	p.counts = ratelimit.NewShared(client, p.logger, nil)
 	p.claims = claims.New(client, p.cfg.RedisPrefix)
 	p.closers = append(p.closers, func() {
 		store.Stop()

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"torikumi/pkg/eventually"
 )
@@ -56,8 +57,8 @@ func TestQueuesAreReloaded(t *testing.T) {
 		return strings.Contains(r.body, "players[0].attributes.elo")
 	})
 
-	// Neither a mistake nor the loss of the queue of GET /play changes anything.
-	for _, wrong := range []string{"queues:\n- {name: Duel}\n", "queues:\n- {name: raid, rule_set: raid.json}\n"} {
+	// A mistake changes nothing.
+	for _, wrong := range []string{"queues:\n- {name: Duel}\n", "queues:\n- {name: raid}\n"} {
 		write("queues.yaml", wrong)
 		eventually.True(t, "it is refused", func() bool { return s.metric("torikumi_queues_last_reload_successful") == "0" })
 		if r := s.do("", "GET", "/readyz", ""); r.code != 200 {
@@ -130,5 +131,29 @@ func TestQueueShrinks(t *testing.T) {
 	}
 	if got := s.do("alice", "POST", "/v1/tickets/"+made.ID+"/start", "").ticket(t); got.State != "SEARCHING" || len(got.Players) != 2 {
 		t.Errorf("started: %+v", got)
+	}
+}
+
+// TestPlayQueueIsRemoved: directors stop making matches in a queue that is removed, so that
+// its tickets must not be made any more, by GET /play/{region} either.
+func TestPlayQueueIsRemoved(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "queues.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("queues:\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(duels)
+	s := start(t, func(c *settings) { c.Queues, c.PlayQueue, c.PlayTimeout = file, "duel", 10*time.Millisecond })
+	for _, queue := range []struct {
+		text string
+		code int
+	}{{strings.Replace(duels, "duel", "duo", 1), 503}, {duels, 408}} {
+		write(queue.text)
+		eventually.True(t, "the queues are reloaded", func() bool { return s.play(playToken, "/play/eu").code == queue.code })
+		if r := s.play(playToken, "/play/eu"); queue.code == 503 && (!strings.Contains(r.body, `"queue_removed"`) || r.header.Get("Retry-After") == "") {
+			t.Errorf("the queue is removed: %v %s", r.header, r.body)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package frontend_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"torikumi/frontend/frontend"
+	"torikumi/frontend/internal/api"
 	"torikumi/pkg/claims"
 	"torikumi/pkg/eventually"
 	"torikumi/pkg/porttest"
@@ -127,6 +129,26 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
+// What directors announce while Redis is away is not left to the reading of all tickets: it
+// is applied when Redis is back.
+func TestAnnouncedWithoutRedis(t *testing.T) {
+	a, b, store := replicas(t)
+	made := a.create("alice")
+	events := b.events(t.Context(), "alice", made.ID)
+	events.ticket()
+	store.Close()
+	a.director.announce(announcement(nil, a.om.one(t, made.ID).GetId()))
+	for _, at := range []*harness{a, b} {
+		eventually.True(t, "it is heard", func() bool { return at.metric("torikumi_frontend_announcements_total") == "1" })
+	}
+	if err := store.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if got := events.ticket(); got.State != "ASSIGNED" || got.JoinToken == nil {
+		t.Errorf("after Redis was away: %+v", got)
+	}
+}
+
 // A frontend that has never reached its Redis is not ready.
 func TestRedisNeverReached(t *testing.T) {
 	s := start(t, func(c *frontend.Config) { c.Redis = "redis://" + porttest.Hold(t).String() })
@@ -182,5 +204,55 @@ func TestClaims(t *testing.T) {
 	heard(played)
 	if got := b.await("bob", bob.ID, "ASSIGNED"); got.Server.MatchID != "m-2" {
 		t.Errorf("bob: %+v", got)
+	}
+}
+
+// TestLimitsOfReplicas: a player makes no more tickets, and tries no more codes, at two
+// frontends than at one; nor does an address.
+func TestLimitsOfReplicas(t *testing.T) {
+	a, b, _ := replicas(t, func(c *frontend.Config) {
+		c.CreateBurst, c.CreateInterval = 3, time.Hour
+		c.AddressPerSecond = 0.4 // four at once
+	})
+	both := []*harness{a, b}
+	create := func(at *harness, player string) reply {
+		r := at.do(player, "POST", "/v1/tickets", `{"queue":"session","region":"eu"}`)
+		if r.code == http.StatusOK {
+			at.do(player, "DELETE", "/v1/tickets/"+r.ticket(t).ID, "")
+		}
+		return r
+	}
+	for i := range 6 {
+		r := create(both[i%2], "alice")
+		if i < 3 && r.code != http.StatusOK || i >= 3 && (r.code != http.StatusTooManyRequests || !strings.Contains(r.body, `"too_many_requests"`)) {
+			t.Errorf("alice's ticket %d: %d %s", i, r.code, r.body)
+		}
+	}
+	for i := range 3 {
+		r := create(both[i%2], fmt.Sprint("friend-", i))
+		if i == 0 && r.code != http.StatusOK || i > 1 && (r.code != http.StatusTooManyRequests || !strings.Contains(r.body, `"too_many_from_address"`)) {
+			t.Errorf("ticket %d of others from the address: %d %s", i, r.code, r.body)
+		}
+	}
+	codes := 0
+	for i := range 2 * api.CodeBurst {
+		if r := both[i%2].do("mallory", "POST", "/v1/parties/join", `{"code":"AAAABBBBCCCC"}`); r.code != http.StatusTooManyRequests {
+			codes++
+		}
+	}
+	if codes < api.CodeBurst || codes > api.CodeBurst+1 { // one may have come with time
+		t.Errorf("mallory tries %d codes at two frontends, want %d", codes, api.CodeBurst)
+	}
+}
+
+// TestLimitsWithoutRedis: while Redis is away each frontend limits for itself.
+func TestLimitsWithoutRedis(t *testing.T) {
+	a, _, store := replicas(t, func(c *frontend.Config) { c.CreateBurst, c.CreateInterval = 3, time.Hour })
+	store.Close()
+	for i := range 8 {
+		r := a.do("bob", "POST", "/v1/tickets", `{"queue":"session","region":"eu"}`)
+		if want := map[bool]string{true: "ticket_store_unavailable", false: "too_many_requests"}[i < 3]; !strings.Contains(r.body, want) {
+			t.Errorf("bob's ticket %d without Redis: %d %s", i, r.code, r.body)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package frontend_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,24 +16,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-
-	"torikumi/frontend/frontend"
-	"torikumi/pkg/service"
 )
-
-// childVar makes the test binary a frontend of its own: it holds the settings.
-const childVar = "TORIKUMI_TEST_FRONTEND"
-
-// runChild is the process that BenchmarkWaiting measures.
-func runChild(settings string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	cfg := new(frontend.Config)
-	if err := json.Unmarshal([]byte(settings), cfg); err != nil {
-		return err
-	}
-	return frontend.Run(ctx, cfg, func(a service.Addrs) { fmt.Println(a.HTTP) })
-}
 
 // BenchmarkWaiting is what players cost who wait with server-sent events while
 // nothing happens: 2,000, or as many as TORIKUMI_WAITING says, from this process,
@@ -58,33 +38,15 @@ func BenchmarkWaiting(b *testing.B) {
 }
 
 func measureWaiting(b *testing.B, n int) {
-	s := start(b, nil)
-	cfg := s.cfg
-	settings, err := json.Marshal(&cfg)
-	if err != nil {
-		b.Fatal(err)
-	}
-	child := exec.Command(os.Args[0])
-	child.Env, child.Stderr = append(os.Environ(), childVar+"="+string(settings)), os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = child.Process.Signal(os.Interrupt); _ = child.Wait() }()
-	addr, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		b.Fatal(err)
-	}
-	addr = strings.TrimSpace(addr)
-	s.url = "http://" + addr
+	s := prepare(b, nil)
+	child := spawn(b, s.cfg)
+	addr := child.addr
+	s.url = child.url
 	tokens := make([]string, n)
 	for i := range tokens {
 		tokens[i] = s.token(fmt.Sprint("p", i))
 	}
-	empty := resident(b, child.Process.Pid)
+	empty := resident(b, child.pid())
 	conns := make([]io.Closer, n)
 	var work sync.WaitGroup
 	for worker := range 8 {
@@ -109,11 +71,11 @@ func measureWaiting(b *testing.B, n int) {
 	if b.Failed() {
 		return
 	}
-	before := cpu(b, child.Process.Pid)
+	before := cpu(b, child.pid())
 	const quiet = 20 * time.Second // more than one heartbeat
 	time.Sleep(quiet)
-	used := cpu(b, child.Process.Pid) - before
-	full := resident(b, child.Process.Pid)
+	used := cpu(b, child.pid()) - before
+	full := resident(b, child.pid())
 	b.ReportMetric(float64(full)/1e6, "MB-resident")
 	b.ReportMetric(float64(full-empty)/float64(n)/1e3, "kB/player")
 	b.ReportMetric(100*used.Seconds()/quiet.Seconds(), "%CPU")
@@ -172,7 +134,7 @@ func (s *harness) waitByWebSocket(raw, id string) (io.Closer, error) {
 }
 
 // resident is the memory of a process in bytes.
-func resident(b *testing.B, pid int) int {
+func resident(b testing.TB, pid int) int {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -187,7 +149,7 @@ func resident(b *testing.B, pid int) int {
 }
 
 // cpu is the time that a process has used.
-func cpu(b *testing.B, pid int) time.Duration {
+func cpu(b testing.TB, pid int) time.Duration {
 	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -66,7 +67,5 @@ func TestWhereAmI(t *testing.T) {
 		t.Errorf("bob, whose match lives: %+v", got)
 	}
 	a.director.setLives()
-	if got := list(b, "bob"); len(got) != 0 {
-		t.Errorf("bob, whose match is over: %+v", got)
-	}
+	eventually.True(t, "bob's match is over", func() bool { return len(list(b, "bob")) == 0 })
 }

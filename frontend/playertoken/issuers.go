@@ -96,7 +96,9 @@ func (i *Issuer) check(bad func(field, rule string, args ...any)) {
 	}
 	if err := token.ValidateAlgorithms(i.Algorithms); err != nil {
 		bad("algorithms", "%w", err)
-	} else if _, err := token.NewRemoteKeys(i.remote()); i.Issuer != "" && err != nil {
+	} else if _, err := token.NewRemoteKeys(i.remote()); i.Issuer != "" && errors.Is(err, token.ErrPlainHTTP) {
+		bad("jwks_url", "%w; allow_http takes plain HTTP too", err)
+	} else if i.Issuer != "" && err != nil {
 		bad("jwks_url", "%w", err)
 	}
 	if i.PlayerPrefix != "" && (!token.ValidPlayer(i.PlayerPrefix) || len(i.PlayerPrefix) > maxPrefix) {

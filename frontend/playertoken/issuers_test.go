@@ -29,7 +29,7 @@ func TestMistakesInIssuers(t *testing.T) {
 		`issuers: [{issuer: "https://a.example", audience: a, service_audience: a}]`:                              "issuers[0].service_audience: must not be that of the players",
 		`issuers: [{issuer: "http://a.example", audience: a}]`:                                                    "issuers[0].jwks_url: issuer, which has to say where its keys are: ",
 		`issuers: [{issuer: "a", audience: a}]`:                                                                   "must be an absolute http or https URL",
-		`issuers: [{issuer: "a", audience: a, jwks_url: "http://a.example"}]`:                                     "issuers[0].jwks_url: ",
+		`issuers: [{issuer: "a", audience: a, jwks_url: "http://a.example"}]`:                                     `issuers[0].jwks_url: key set URL "http://a.example": must be https, or http on this machine; allow_http takes plain HTTP too`,
 		`issuers: [{issuer: "https://a.example", audience: a, algorithms: [HS256]}]`:                              `issuers[0].algorithms: algorithm "HS256": must be RS256, ES256 or EdDSA`,
 		`issuers: [{issuer: "https://a.example", audience: a, algorithms: [none]}]`:                               `issuers[0].algorithms`,
 		`issuers: [{issuer: "https://a.example", audience: a, player_prefix: "a b"}]`:                             "issuers[0].player_prefix: must have at most 32 characters",

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -39,24 +40,52 @@ func (s *Service) show(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
 // a join token that is made for this very answer, unless the player has had many. A
 // backend gets none.
 func (s *Service) deliver(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
+	return s.withToken(found, caller, func() (*torikumiv1.JoinToken, string) { return s.makeToken(found, caller) })
+}
+
+// deliverAgain is deliver for one who may ask again and again: that takes none of the join tokens
+// that they may ask for when they connect again.
+func (s *Service) deliverAgain(found *ticket.Ticket, caller Caller) *torikumiv1.Ticket {
+	return s.withToken(found, caller, func() (*torikumiv1.JoinToken, string) {
+		return s.tokens.get(found.ID, caller.Player, func() (*torikumiv1.JoinToken, string) { return s.signToken(found, caller) })
+	})
+}
+
+// withToken shows a ticket to a player, once it is assigned with a join token, or with why there
+// is none.
+func (s *Service) withToken(found *ticket.Ticket, caller Caller, token func() (*torikumiv1.JoinToken, string)) *torikumiv1.Ticket {
 	t := s.show(found, caller)
 	if t.GetServer() == nil || caller.Service {
 		return t
 	}
-	if ok, _ := s.o.Mints.Allow(caller.Player); !ok {
-		t.Reason = "too many join tokens were made; ask for one in a moment"
-		return t
-	}
-	join, err := s.mint(found, caller.Player)
-	switch {
-	case err == nil:
-		t.JoinToken = join
-	case !errors.Is(err, errNoJoinToken):
-		// The server is of no use without it, and the player has to know why.
-		t.Reason = "no join token could be made"
-		s.o.Logger.Error("join token not made", "ticket", found.ID, "error", err)
+	join, reason := token()
+	t.JoinToken = join
+	if reason != "" {
+		t.Reason = reason
 	}
 	return t
+}
+
+// makeToken makes a join token, or says why there is none; it does not if the match has none.
+func (s *Service) makeToken(found *ticket.Ticket, caller Caller) (join *torikumiv1.JoinToken, reason string) {
+	// This process alone counts them, as it is its CPU that they take.
+	if ok, _ := s.o.Mints.Allow(context.Background(), caller.Player); !ok {
+		return nil, tooManyTokens
+	}
+	return s.signToken(found, caller)
+}
+
+const tooManyTokens = "too many join tokens were made; ask for one in a moment"
+
+// signToken is makeToken without a limit.
+func (s *Service) signToken(found *ticket.Ticket, caller Caller) (join *torikumiv1.JoinToken, reason string) {
+	join, err := s.mint(found, caller.Player)
+	if err != nil && !errors.Is(err, errNoJoinToken) {
+		// The server is of no use without it, and the player has to know why.
+		s.o.Logger.Error("join token not made", "ticket", found.ID, "error", err)
+		return nil, "no join token could be made"
+	}
+	return join, ""
 }
 
 // server reads where the match is from the director's details, or as well as it

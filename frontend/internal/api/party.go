@@ -54,7 +54,7 @@ func (s *Service) JoinParty(ctx context.Context, caller Caller, req *torikumiv1.
 	if len(v) > 0 {
 		return nil, errInvalid(v...)
 	}
-	if ok, again := s.o.Codes.Allow(caller.Player); !ok {
+	if ok, again := s.o.Codes.Allow(ctx, caller.Player); !ok {
 		return nil, errTooMany("too_many_codes", "too many codes were tried; try again later", again)
 	}
 	code := readCode(req.GetCode())

@@ -69,10 +69,14 @@ type Service struct {
 	o        Options
 	streams  streams
 	presence presence
+	playing  *playingChecks
+	tokens   *joinTokens
 }
 
 // New makes a service.
-func New(o Options) *Service { return &Service{o: o} }
+func New(o Options) *Service {
+	return &Service{o: o, playing: newPlayingChecks(o.Matchmaker.Playing), tokens: newJoinTokens()}
+}
 
 // ListRegions says where latencies are measured, to anybody.
 func (s *Service) ListRegions() *torikumiv1.ListRegionsResponse { return s.o.Regions.Current() }
@@ -97,7 +101,7 @@ func (s *Service) create(ctx context.Context, caller Caller, keys []string, req 
 	if err != nil {
 		return ticket.Ticket{}, err
 	}
-	if err := s.admit(caller); err != nil {
+	if err := s.admit(ctx, caller); err != nil {
 		return ticket.Ticket{}, err
 	}
 	draft.Request = request
@@ -142,16 +146,16 @@ func (s *Service) createError(ctx context.Context, queue string, err error) erro
 
 // admit limits how many tickets are made, of which requests that are wrong are none.
 // Backends are trusted.
-func (s *Service) admit(caller Caller) error {
+func (s *Service) admit(ctx context.Context, caller Caller) error {
 	if caller.Service {
 		return nil
 	}
 	// First, so that one who asks too often takes nothing from others of the address.
-	if ok, again := s.o.Creates.Allow(caller.Player); !ok {
+	if ok, again := s.o.Creates.Allow(ctx, caller.Player); !ok {
 		return errTooMany("too_many_requests", "the player makes too many tickets; try again later", again)
 	}
 	if caller.Address != "" {
-		if ok, again := s.o.CreatesByAddress.Allow(caller.Address); !ok {
+		if ok, again := s.o.CreatesByAddress.Allow(ctx, caller.Address); !ok {
 			return errTooMany("too_many_from_address", "too many tickets are made from this address; try again later", again)
 		}
 	}
@@ -169,8 +173,8 @@ func (s *Service) Get(ctx context.Context, caller Caller, id string) (*torikumiv
 }
 
 // List returns where a player is: what they wait for, and where they play, with a join
-// token; of a match of which nobody knows whether it is over, that is where they last
-// went.
+// token, which may be one that they were told a moment ago; of a match of which nobody knows whether it is over, that is where they last
+// went. Whether it is may be a second old.
 func (s *Service) List(ctx context.Context, caller Caller) (*torikumiv1.ListTicketsResponse, error) {
 	if caller.Service {
 		return nil, errForbidden("player_only", "players ask with their own tokens where they are")
@@ -181,22 +185,16 @@ func (s *Service) List(ctx context.Context, caller Caller) (*torikumiv1.ListTick
 	}
 	out := new(torikumiv1.ListTicketsResponse)
 	for i := range found {
-		if playing, known := s.plays(ctx, &found[i], caller.Player); known && !playing {
-			continue
+		if found[i].State == ticket.Assigned {
+			if playing, known := s.playing.plays(ctx, &found[i], caller.Player); known && !playing {
+				continue
+			}
 		}
 		s.presence.note(found[i].ID)
 		s.addReason(&found[i], s.o.Explain.Reason(&found[i]))
-		out.Tickets = append(out.Tickets, s.deliver(&found[i], caller))
+		out.Tickets = append(out.Tickets, s.deliverAgain(&found[i], caller))
 	}
 	return out, nil
-}
-
-// plays reports whether a player plays the match of a ticket, and whether that is known.
-func (s *Service) plays(ctx context.Context, t *ticket.Ticket, player string) (playing, known bool) {
-	if t.State != ticket.Assigned {
-		return false, false
-	}
-	return s.o.Matchmaker.Playing(ctx, t, player)
 }
 
 // Cancel ends a ticket. It is no error if it had ended; the state of the answer
@@ -239,6 +237,9 @@ func (s *Service) Wait(ctx context.Context, caller Caller, id string, timeout ti
 func (s *Service) Play(ctx context.Context, caller Caller, req *torikumiv1.CreateTicketRequest, timeout time.Duration) (*torikumiv1.Ticket, error) {
 	if caller.Service {
 		return nil, errForbidden("player_only", "players search with their own tokens")
+	}
+	if _, ok := s.o.Queues.Current().Get(req.GetQueue()); !ok {
+		return nil, errUnavailable("queue_removed", removed)
 	}
 	made, err := s.create(ctx, caller, nil, req)
 	if err != nil {
@@ -404,7 +405,7 @@ func (s *Service) JoinToken(ctx context.Context, caller Caller, id string) (*tor
 	if found.Assignment == nil {
 		return nil, failed(codes.FailedPrecondition, http.StatusConflict, "not_assigned", "the ticket is not assigned to a match")
 	}
-	if ok, again := s.o.Mints.Allow(caller.Player); !ok {
+	if ok, again := s.o.Mints.Allow(ctx, caller.Player); !ok {
 		return nil, errTooMany("too_many_requests", "the player asks for too many join tokens; try again later", again)
 	}
 	join, err := s.mint(&found, caller.Player)

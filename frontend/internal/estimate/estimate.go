@@ -5,6 +5,7 @@ package estimate
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -67,7 +68,10 @@ func (e *Estimates) read(ctx context.Context) error {
 		found, err := e.store.Waits(ctx, queue)
 		if err != nil {
 			failed = err
-			break // the next would fail too
+			if errors.Is(err, ticket.ErrUnavailable) {
+				break // the next would fail too
+			}
+			continue
 		}
 		waits[queue] = recent(found, e.now())
 	}

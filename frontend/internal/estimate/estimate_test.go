@@ -140,3 +140,34 @@ func TestEstimateUnknown(t *testing.T) {
 		t.Error("nobody knows something")
 	}
 }
+
+// spoilt is a store that can read the waits of one queue alone.
+type spoilt struct {
+	*series
+	readable string
+}
+
+func (s spoilt) Waits(_ context.Context, queue string) ([]ticket.Wait, error) {
+	if queue != s.readable {
+		return nil, s.err
+	}
+	return s.waits, nil
+}
+
+// TestEstimateOfOtherQueues: a queue whose waits cannot be read leaves the others their
+// estimates.
+func TestEstimateOfOtherQueues(t *testing.T) {
+	s := &series{now: time.Unix(1_000_000_000, 0), err: errors.New("a wait is no time")}
+	for range ticket.MostWaits {
+		s.ends(10 * time.Second)
+	}
+	names := defaults.Current().Names()
+	last := names[len(names)-1]
+	e := New(spoilt{s, last}, defaults, slog.New(slog.DiscardHandler), func() time.Time { return s.now })
+	if err := e.read(t.Context()); err == nil {
+		t.Error("that a queue's waits cannot be read is not said")
+	}
+	if got := e.Of(last, s.now); len(names) < 2 || got <= 0 {
+		t.Errorf("estimated %v for %s", got, last)
+	}
+}

@@ -67,7 +67,7 @@ func newReplicas(o *Options) *replicas {
 }
 
 func newNames(targets []string, lookUp endpoints.LookUp, logger *slog.Logger) *endpoints.Names {
-	return endpoints.NewNames(targets, lookUp, logger, "the match function's name cannot be looked up")
+	return endpoints.NewNames(targets, lookUp, logger.With("setting", "--matchfunctions"), "the match function's name cannot be looked up: players are not told why they wait")
 }
 
 // ask asks every replica once, at the same time.

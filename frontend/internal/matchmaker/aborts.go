@@ -59,10 +59,10 @@ func (c *Client) abort(ctx context.Context, id string, of aborted) (ticket.Chang
 }
 
 // abortAgain does what could not be done. What has been created after all, or has
-// ended, stays as it is.
+// ended, stays as it is. A ticket that is Lost is tried again, also if nobody had begun to.
 func (c *Client) abortAgain(ctx context.Context) {
 	for id, of := range c.aborts.take() {
-		if change, err := c.abort(ctx, id, of); err == nil && change.Changed() && of.kind == ticket.AbortRetry {
+		if change, err := c.abort(ctx, id, of); err == nil && change.Ticket.State == ticket.Lost {
 			c.reconcileSoon()
 		}
 	}

@@ -48,6 +48,13 @@ func (r *remote) Update(ctx context.Context, id string, e ticket.Event) (ticket.
 	return change, err
 }
 
+func (r *remote) UpdateOpenMatch(ctx context.Context, openMatchID string, e ticket.Event) (ticket.Change, error) {
+	if r.away.Load() {
+		return ticket.Change{}, ticket.ErrUnavailable
+	}
+	return r.Store.UpdateOpenMatch(ctx, openMatchID, e)
+}
+
 func (r *remote) Expire(ctx context.Context) ([]ticket.Change, error) {
 	if r.away.Load() {
 		return nil, ticket.ErrUnavailable
@@ -91,6 +98,7 @@ func TestStoreAwayDuringCreate(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				go client.expire(ctx)
+				go whenDue(ctx, client.abortsDue, client.abortAgain)
 
 				leave := func() { store.away.Store(true) }
 				var made ticket.Ticket
@@ -121,9 +129,8 @@ func TestStoreAwayDuringCreate(t *testing.T) {
 					if at == "begin another" {
 						store.loses = ticket.BeginRetry
 					}
-					// recreate says only that Open Match was asked in vain.
-					if err = client.recreate(ctx, made.ID); err == nil && store.away.Load() {
-						err = ticket.ErrUnavailable
+					if err = client.recreate(ctx, made.ID); !errors.Is(err, errUnchecked) {
+						t.Errorf("created anew while the store is away: %v", err)
 					}
 				}
 				if !errors.Is(err, ticket.ErrUnavailable) {

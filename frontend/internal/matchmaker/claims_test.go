@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -75,4 +76,35 @@ func TestUnreadableClaims(t *testing.T) {
 			t.Errorf("Open Match was read %d times in a minute", n)
 		}
 	})
+}
+
+// spoilt are claims that hold no assignment for one ticket.
+type spoilt struct{ unreadable }
+
+func (s spoilt) Check(_ context.Context, _, _ string, tickets []string) ([]claims.Verdict, error) {
+	verdicts := make([]claims.Verdict, len(tickets))
+	if slices.Contains(tickets, s.ticket) {
+		return verdicts, errors.New("spoilt")
+	}
+	return verdicts, nil
+}
+
+// TestSpoiltClaim: what stands where an assignment was does not keep those from their match who
+// are announced with it.
+func TestSpoiltClaim(t *testing.T) {
+	c := New(Options{
+		Store:  ticket.NewMemory(ticket.Limits{Timeout: time.Hour, Assigned: time.Hour, Ended: time.Hour, Tickets: 10}),
+		Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
+		Timeout: time.Hour, Claims: spoilt{unreadable{"om-1"}}, ReconcileRate: 100, ReconcileEvery: time.Hour,
+	})
+	c.tickets = new(assigner)
+	for _, player := range []string{"alice", "bob"} {
+		if _, err := c.Create(t.Context(), ticket.Ticket{Queue: "session", Players: []*torikumiv1.Player{{Id: player}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := c.apply(t.Context(), []string{"om-1", "om-2"}, "192.0.2.1:7000", nil)
+	if n != 2 || err != nil {
+		t.Errorf("%d assigned, %v; want both", n, err)
+	}
 }

@@ -57,7 +57,7 @@ func (c *Client) listenToAll(ctx context.Context) {
 		client: c, known: make(map[string]*listener), lost: make(chan struct{}, 1), ended: make(chan *listener),
 	}
 	defer l.work.Wait()
-	names := endpoints.NewNames(c.options.Directors, c.options.LookUp, c.logger, "the director's name cannot be looked up")
+	names := endpoints.NewNames(c.options.Directors, c.options.LookUp, c.logger.With("setting", "--directors"), "the director's name cannot be looked up: its assignments are found late, by reading tickets")
 	for ctx.Err() == nil {
 		l.update(ctx, names.Addresses(ctx))
 		again := time.After(lookUpEvery)
@@ -102,7 +102,8 @@ func (l *listeners) update(ctx context.Context, current map[string]string) {
 // listen hears the announcements of one director, and subscribes again whenever
 // the stream ends, for as long as its address is wanted.
 func (c *Client) listen(ctx context.Context, l *listener, lost chan<- struct{}) {
-	health := rpc.NewHealth(c.logger.With("director", l.addr), "no announcements from the director", "")
+	health := rpc.NewHealth(c.logger.With("setting", "--directors", "director", l.addr),
+		"no announcements from the director: its assignments are found late, by reading tickets", "")
 	conn, err := endpoints.Dial(c.options.TLS, l.addr, l.host,
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: connectPause},
@@ -170,10 +171,20 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn, l *listen
 			c.proposed(ctx, p)
 			continue
 		}
-		// A ticket that cannot be created anew is lost: the next reading tries again.
-		if _, err := c.apply(ctx, a.GetTicketIds(), a.GetConnection(), a.GetDetails()); errors.Is(err, errUnchecked) {
-			c.reconcileSoon() // which tries again, and pauses
-		}
+		c.heard(ctx, a)
 		c.metrics.announcements.Inc() // last: who has seen it finds it done
+	}
+}
+
+// heard applies what a director says of tickets, later if the store is out of reach.
+func (c *Client) heard(ctx context.Context, a *torikumiv1.Announcement) {
+	_, err := c.apply(ctx, a.GetTicketIds(), a.GetConnection(), a.GetDetails())
+	if errors.Is(err, errUnchecked) {
+		c.missed.add(a)
+	}
+	if err != nil {
+		// A reading finds what is too much to be kept, and creates tickets anew that could not
+		// be. It pauses while it cannot.
+		c.reconcileSoon()
 	}
 }

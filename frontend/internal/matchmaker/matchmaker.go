@@ -72,6 +72,8 @@ type Options struct {
 	Metrics *Metrics
 	// Timeout is how long a ticket waits for a match.
 	Timeout time.Duration
+	// Retention is how long the store remembers assigned tickets.
+	Retention time.Duration
 	// WhilePlaying reports whether players may search in a queue whose match lives;
 	// nil: in none.
 	WhilePlaying func(queue string) bool
@@ -102,7 +104,10 @@ type Client struct {
 	// directors are those that are subscribed to.
 	directors directors
 	leaves    leaves
-	answers   chan *torikumiv1.ProposalAnswer
+	missed    missed
+	// abortsDue and missedDue say that the store answers, and may take what it could not.
+	abortsDue, missedDue chan struct{}
+	answers              chan *torikumiv1.ProposalAnswer
 }
 
 // New makes a client; Run makes it work.
@@ -116,6 +121,7 @@ func New(o Options) *Client {
 		tickets: tickets, deletes: newDeletes(tickets, o.Logger, o.Metrics),
 		claims: rpc.NewHealth(o.Logger, "claims of directors cannot be read", "claims of directors are read again"),
 		pace:   rate.NewLimiter(rate.Limit(o.ReconcileRate), 1), again: make(chan struct{}, 1), leaves: make(leaves, maxLeaves),
+		abortsDue: make(chan struct{}, 1), missedDue: make(chan struct{}, 1),
 		answers: make(chan *torikumiv1.ProposalAnswer, maxAnswers),
 	}
 }
@@ -229,8 +235,9 @@ func (c *Client) assigned(ctx context.Context, change ticket.Change) {
 	}
 }
 
-// errUnchecked says that nothing was applied, as the claims could not be read.
-var errUnchecked = errors.New("claims not checked")
+// errUnchecked says that not all was applied, as claims could not be read or tickets not be
+// written.
+var errUnchecked = errors.New("claims not checked, or tickets not changed")
 
 // apply applies what Open Match or a director says of Open Match tickets: that they
 // are assigned, or without a connection that their match is not played. Nobody is sent
@@ -242,11 +249,15 @@ func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection st
 	verdicts := make([]claims.Verdict, len(openMatchIDs))
 	if c.options.Claims != nil {
 		verdicts, err = c.options.Claims.Check(ctx, details.GetMatchId(), details.GetGameServer(), openMatchIDs)
-		if err != nil {
+		if err != nil && verdicts == nil {
 			c.claims.Down(err)
 			return 0, fmt.Errorf("%w: %w", errUnchecked, err)
 		}
 		c.claims.Up()
+		if err != nil {
+			c.logger.WarnContext(ctx, "claims in Redis are not what directors write: Open Match is believed", "match", details.GetMatchId(), "error", err)
+			err = nil // they hold up nobody
+		}
 	}
 	for i, id := range openMatchIDs {
 		connection, details := connection, details
@@ -262,8 +273,12 @@ func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection st
 		case connection == "":
 			err = errors.Join(err, c.withdrawn(ctx, id))
 		case contract.Names(details, id):
-			if c.assign(ctx, id, connection, details) {
+			done, storeErr := c.assign(ctx, id, connection, details)
+			if done {
 				assigned++
+			}
+			if errors.Is(storeErr, ticket.ErrUnavailable) {
+				err = errors.Join(err, fmt.Errorf("%w: %w", errUnchecked, storeErr))
 			}
 		case time.Since(details.GetAllocateTime().AsTime()) >= placeTimeout:
 			err = errors.Join(err, c.withdrawn(ctx, id))
@@ -272,14 +287,14 @@ func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection st
 	return assigned, err
 }
 
-// assign ends a ticket with a match, and reports whether it has.
-func (c *Client) assign(ctx context.Context, openMatchID, connection string, details *torikumiv1.AssignmentDetails) bool {
+// assign ends a ticket with a match, and reports whether it has. The error is the store's.
+func (c *Client) assign(ctx context.Context, openMatchID, connection string, details *torikumiv1.AssignmentDetails) (bool, error) {
 	change, err := c.store.Assign(ctx, openMatchID, ticket.Assignment{Connection: connection, Details: details})
 	if err != nil || !change.Changed() {
-		return false
+		return false, err
 	}
 	c.assigned(ctx, change)
-	return true
+	return true, nil
 }
 
 // Run works until ctx ends. Then it closes the store, which ends the waiting of
@@ -288,6 +303,8 @@ func (c *Client) assign(ctx context.Context, openMatchID, connection string, det
 func (c *Client) Run(ctx context.Context) error {
 	work, workCtx := errgroup.WithContext(ctx)
 	work.Go(func() error { c.expire(workCtx); return nil })
+	work.Go(func() error { whenDue(workCtx, c.abortsDue, c.abortAgain); return nil })
+	work.Go(func() error { whenDue(workCtx, c.missedDue, c.applyMissed); return nil })
 	work.Go(func() error { c.reconcile(workCtx); return nil })
 	work.Go(func() error { c.watchConnection(workCtx); return nil })
 	for range leavers {
@@ -297,6 +314,7 @@ func (c *Client) Run(ctx context.Context) error {
 		work.Go(func() error { c.listenToAll(workCtx); return nil })
 		work.Go(func() error { c.answerDirectors(workCtx); return nil })
 		work.Go(func() error { c.answerAgain(workCtx); return nil })
+		work.Go(func() error { c.keepPlayed(workCtx); return nil })
 	}
 	deleting, stopDeleting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDeleting()
@@ -334,13 +352,34 @@ func (c *Client) expire(ctx context.Context) {
 		}
 		health.Record(err)
 		if err == nil {
-			c.abortAgain(ctx)
+			say(c.abortsDue)
+			say(c.missedDue)
 		}
 		if away && err == nil {
-			// Assignments that came meanwhile could not be kept.
+			// More assignments came meanwhile than could be kept.
 			c.reconcileSoon()
 		}
 		away = err != nil
+	}
+}
+
+// say says that something is to be done, to whoever does it next.
+func say(due chan<- struct{}) {
+	select {
+	case due <- struct{}{}:
+	default:
+	}
+}
+
+// whenDue does something each time that it is due, until ctx ends.
+func whenDue(ctx context.Context, due <-chan struct{}, do func(context.Context)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-due:
+			do(ctx)
+		}
 	}
 }
 

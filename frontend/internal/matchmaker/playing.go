@@ -2,12 +2,15 @@ package matchmaker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"torikumi/frontend/internal/ticket"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -55,29 +58,45 @@ func (d *directors) all() []*grpc.ClientConn {
 // ticket. The first that knows is believed: each sees all game servers. known is false
 // if none does.
 func (c *Client) Playing(ctx context.Context, t *ticket.Ticket, player string) (playing, known bool) {
+	playing, known, _ = c.askPlaying(ctx, t, player)
+	return playing, known
+}
+
+// askPlaying is Playing; away says that nobody knows now, and maybe somebody will later: no
+// director can be asked, or one that may know does not answer.
+func (c *Client) askPlaying(ctx context.Context, t *ticket.Ticket, player string) (playing, known, away bool) {
 	d := t.Assignment.Details
 	if d.GetGameServer() == "" || d.GetMatchId() == "" {
-		return false, false
+		return false, false, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, playingTimeout)
 	defer cancel()
 	asked := c.directors.all()
-	answers := make(chan *torikumiv1.GetMatchResponse, len(asked))
+	type answer struct {
+		playing bool
+		code    codes.Code
+	}
+	answers := make(chan answer, len(asked))
 	for _, conn := range asked {
 		go func() {
 			// Whoever fails to answer does not know.
-			answer, _ := torikumiv1.NewMatchServiceClient(conn).GetMatch(ctx, &torikumiv1.GetMatchRequest{
+			got, err := torikumiv1.NewMatchServiceClient(conn).GetMatch(ctx, &torikumiv1.GetMatchRequest{
 				MatchId: d.GetMatchId(), GameServer: d.GetGameServer(), Queue: d.GetQueue(), AllocateTime: d.GetAllocateTime(), PlayerId: player,
 			})
-			answers <- answer
+			answers <- answer{got.GetPlaying(), status.Code(err)}
 		}()
 	}
+	away = len(asked) == 0
 	for range asked {
-		if answer := <-answers; answer != nil {
-			return answer.GetPlaying(), true
+		switch got := <-answers; got.code {
+		case codes.OK:
+			return got.playing, true, false
+		case codes.FailedPrecondition, codes.Unimplemented, codes.InvalidArgument: // and never will
+		default:
+			away = true
 		}
 	}
-	return false, false
+	return false, false, away
 }
 
 // PlayingError says that a player plays the match that they have got by a ticket.
@@ -123,11 +142,11 @@ func (c *Client) mustNotPlay(ctx context.Context, player string) (ticket.Ticket,
 // lastAssigned returns the last ticket of a player that was assigned, its id empty if
 // there is none.
 func (c *Client) lastAssigned(ctx context.Context, player string) (ticket.Ticket, error) {
-	found, err := c.store.Of(ctx, player)
-	if err != nil || len(found) == 0 || found[len(found)-1].State != ticket.Assigned {
-		return ticket.Ticket{}, err
+	last, err := c.store.Last(ctx, player)
+	if errors.Is(err, ticket.ErrNotFound) {
+		return ticket.Ticket{}, nil
 	}
-	return found[len(found)-1], nil
+	return last, err
 }
 
 // takeBack ends a ticket that has been made and has no Open Match ticket yet.

@@ -1,8 +1,10 @@
 package matchmaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -16,70 +18,120 @@ import (
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
+// inARow is after how many tickets that could not be read, one after the other, a reading
+// pauses before each next one.
+const inARow = 3
+
 // reconcile reads the open tickets from Open Match, one after the other and never
 // faster than the rate: whenever news may have been missed, and now and then for
-// what nobody announces.
+// what nobody announces. Those that could not be read are read again, with pauses.
 func (c *Client) reconcile(ctx context.Context) {
-	backoff := rpc.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+	var pause rpc.Backoff
 	idle := time.NewTimer(c.options.ReconcileEvery)
 	defer idle.Stop()
-	for {
-		select {
-		case <-ctx.Done():
+	for left := []string(nil); ; {
+		all := true
+		switch {
+		case len(left) == 0:
+			pause.Reset()
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.again:
+			case <-idle.C:
+			}
+		case pause.Wait(ctx) != nil:
 			return
-		case <-c.again:
-		case <-idle.C:
+		default:
+			select {
+			case <-c.again:
+			case <-idle.C:
+			default:
+				all = false
+			}
 		}
-		for c.sweep(ctx) != nil {
-			if backoff.Wait(ctx) != nil {
+		if all {
+			if left = c.open(ctx); ctx.Err() != nil {
 				return
 			}
 		}
-		backoff.Reset()
-		idle.Reset(c.options.ReconcileEvery)
+		left = c.sweep(ctx, left)
+		if all {
+			idle.Reset(c.options.ReconcileEvery)
+		}
 	}
 }
 
 // reconcileSoon asks for a reading of all tickets.
-func (c *Client) reconcileSoon() {
-	select {
-	case c.again <- struct{}{}:
-	default:
+func (c *Client) reconcileSoon() { say(c.again) }
+
+// open returns the tickets that wait, the oldest first, as soon as the store has told them;
+// none if ctx ends before.
+func (c *Client) open(ctx context.Context) []string {
+	for pause := (rpc.Backoff{}); ; {
+		ids, err := c.store.Open(ctx)
+		if err == nil {
+			return ids
+		}
+		if pause.Wait(ctx) != nil {
+			return nil
+		}
 	}
 }
 
-// sweep goes once through what is open. An error means that Open Match or the
-// store is out of reach, and the rest can wait, or that claims could not be checked.
-func (c *Client) sweep(ctx context.Context) error {
-	ids, err := c.store.Open(ctx)
-	if err != nil {
-		return err
-	}
-	var unchecked error
+// sweep brings tickets up to date, one after the other, until ctx ends. It returns those that
+// could not be, as the store, Open Match or claims were out of reach. It goes on with the
+// next, and does not begin again, or the newest would have no turn while calls fail now and
+// then.
+func (c *Client) sweep(ctx context.Context, ids []string) (left []string) {
+	var pause rpc.Backoff
+	failed := 0
 	for _, id := range ids {
-		// Most will have ended before their turn comes.
-		t, err := c.store.Get(ctx, id)
-		if err != nil || t.Ended() {
-			continue
+		if failed >= inARow && pause.Wait(ctx) != nil {
+			return left
 		}
-		if err := c.pace.Wait(ctx); err != nil {
-			return err
-		}
-		if c.leaveLate(ctx, &t) {
-			continue
-		}
-		err = c.check(ctx, t)
+		read, err := c.bringUpToDate(ctx, id)
 		switch {
-		case unreachable(err):
-			return err
-		case errors.Is(err, errUnchecked):
-			unchecked = err // those of the next ticket may be read all the same
+		case ctx.Err() != nil:
+			return left
+		case unreachable(err) || errors.Is(err, errUnchecked):
+			left = append(left, id)
+			failed++
+		case read:
+			failed = 0
+			pause.Reset()
 		}
 	}
-	return unchecked
+	return left
 }
 
-// unreachable reports whether the next ticket would meet the error too.
+// bringUpToDate brings one ticket up to date, and reports whether it had to be: most will have
+// ended before their turn comes.
+func (c *Client) bringUpToDate(ctx context.Context, id string) (read bool, err error) {
+	t, err := c.store.Get(ctx, id)
+	if err != nil || t.Ended() {
+		return false, storeAway(err)
+	}
+	if err := c.pace.Wait(ctx); err != nil {
+		return false, err
+	}
+	if c.leaveLate(ctx, &t) {
+		return true, nil
+	}
+	return true, c.check(ctx, t)
+}
+
+// storeAway returns an errUnchecked if a store is out of reach, and nil for all other errors:
+// with those the ticket has ended.
+func storeAway(err error) error {
+	if errors.Is(err, ticket.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", errUnchecked, err)
+	}
+	return nil
+}
+
+// unreachable reports whether Open Match is out of reach: the next ticket would most likely
+// meet the error too.
 func unreachable(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted:
@@ -103,7 +155,7 @@ func (c *Client) check(ctx context.Context, t ticket.Ticket) error {
 	case codes.NotFound:
 		change, err := c.store.Update(ctx, t.ID, ticket.Event{Kind: ticket.MarkLost, OpenMatchID: t.OpenMatchID})
 		if err != nil || !change.Changed() {
-			return nil
+			return storeAway(err)
 		}
 		c.out(&change)
 		c.logger.WarnContext(ctx, "Open Match lost the ticket, creating another", "ticket", t.ID)
@@ -138,13 +190,14 @@ func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assi
 func (c *Client) withdrawn(ctx context.Context, openMatchID string) error {
 	change, err := c.store.UpdateOpenMatch(ctx, openMatchID, ticket.Event{Kind: ticket.MarkLost})
 	if err != nil || !change.Changed() {
-		return nil // not ours, or nobody waits
+		return storeAway(err) // else it is not ours, or nobody waits
 	}
 	c.logger.InfoContext(ctx, "match not played, creating another ticket", "ticket", change.Ticket.ID)
 	return c.recreate(ctx, change.Ticket.ID)
 }
 
-// recreate gives a ticket that Open Match has lost another one there.
+// recreate gives a ticket that Open Match has lost another one there. The error is that of
+// Open Match, or an errUnchecked.
 func (c *Client) recreate(ctx context.Context, id string) error {
 	defer c.deletes.expect()()
 	// Once begun it is finished, so that no Open Match ticket is left behind.
@@ -154,11 +207,11 @@ func (c *Client) recreate(ctx context.Context, id string) error {
 		c.aborts.add(id, aborted{kind: ticket.AbortRetry}) // it may have begun all the same
 	}
 	if err != nil || change.Effect != ticket.CreateOpenMatch {
-		return nil
+		return storeAway(err)
 	}
 	if _, err := c.createOpenMatch(ctx, change.Ticket); err != nil {
 		_, _ = c.abort(ctx, id, aborted{kind: ticket.AbortRetry}) // it is tried again
-		return err
+		return cmp.Or(storeAway(err), err)
 	}
 	c.metrics.recreated.Inc()
 	return nil
@@ -167,20 +220,28 @@ func (c *Client) recreate(ctx context.Context, id string) error {
 // watchConnection reads everything when Open Match has come back: it may have
 // lost its tickets. A connection may be back before it was seen to be gone.
 func (c *Client) watchConnection(ctx context.Context) {
-	for {
-		c.options.OpenMatch.Connect()
-		now := c.options.OpenMatch.GetState()
-		if now == connectivity.Ready {
+	conn := c.options.OpenMatch
+	logger := c.logger.With("setting", "--open-match", "address", conn.Target())
+	for away := false; ; {
+		conn.Connect()
+		now := conn.GetState()
+		switch {
+		case now == connectivity.Ready:
+			away = false
 			c.metrics.up.Set(1)
-			c.logger.InfoContext(ctx, "connected to Open Match")
+			logger.InfoContext(ctx, "connected to Open Match")
 			c.reconcileSoon()
+		case now == connectivity.TransientFailure && !away:
+			away = true
+			logger.WarnContext(ctx, "Open Match cannot be reached: no ticket is created until it is")
 		}
-		if !c.options.OpenMatch.WaitForStateChange(ctx, now) {
+		if !conn.WaitForStateChange(ctx, now) {
 			return
 		}
 		if now == connectivity.Ready {
+			away = true
 			c.metrics.up.Set(0)
-			c.logger.WarnContext(ctx, "connection to Open Match lost")
+			logger.WarnContext(ctx, "connection to Open Match lost: no ticket is created until it is back")
 		}
 	}
 }

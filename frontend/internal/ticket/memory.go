@@ -57,6 +57,8 @@ type record struct {
 	// seen is when somebody last asked for it, and seenAt its place in that list.
 	seen   time.Time
 	seenAt *list.Element
+	// kept is since when it is remembered that has ended.
+	kept time.Time
 }
 
 // NewMemory makes an empty store.
@@ -238,7 +240,7 @@ func (m *Memory) file(r *record) {
 	if r.home != nil {
 		r.home.Remove(r.element)
 	}
-	r.home, r.element = home, home.PushBack(r)
+	r.home, r.element, r.kept = home, home.PushBack(r), r.Updated
 	m.queue(r, home == m.open)
 }
 
@@ -306,6 +308,38 @@ func (m *Memory) Of(_ context.Context, player string) ([]Ticket, error) {
 		found = append(found, r.Ticket)
 	}
 	return found, nil
+}
+
+func (m *Memory) Last(_ context.Context, player string) (Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.played[player]
+	if !ok {
+		return Ticket{}, ErrNotFound
+	}
+	return r.Ticket, nil
+}
+
+func (m *Memory) AssignedBefore(_ context.Context, age time.Duration) ([]Ticket, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var old []Ticket
+	for e := m.assigned.Front(); e != nil && m.limits.Now().Sub(at(e).kept) >= age; e = e.Next() {
+		old = append(old, at(e).Ticket)
+	}
+	return old, nil
+}
+
+func (m *Memory) Keep(_ context.Context, t *Ticket) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.byID[t.ID]
+	if !ok || r.State != Assigned {
+		return ErrNotFound
+	}
+	r.kept = m.limits.Now()
+	m.assigned.MoveToBack(r.element)
+	return nil
 }
 
 func (m *Memory) Watch(_ context.Context, id string) (Ticket, <-chan struct{}, error) {
@@ -461,9 +495,9 @@ func (m *Memory) Expire(context.Context) ([]Change, error) {
 	return expired, nil
 }
 
-// forgetOld forgets what ended at a time or before.
+// forgetOld forgets what ended, or was kept, at a time or before.
 func (m *Memory) forgetOld(l *list.List, end time.Time) {
-	for e := l.Front(); e != nil && !at(e).Updated.After(end); e = l.Front() {
+	for e := l.Front(); e != nil && !at(e).kept.After(end); e = l.Front() {
 		m.forget(at(e))
 	}
 }

@@ -253,6 +253,12 @@ type Limits struct {
 	Now func() time.Time
 }
 
+// KeepBefore is how long before an assigned ticket would be forgotten its match is asked
+// for, to have the ticket kept if the match lives: a tenth of the time for which it is
+// remembered, at most a minute. Whoever could not ask is given as much time again: see
+// [Store] Expire.
+func KeepBefore(assigned time.Duration) time.Duration { return min(assigned/10, time.Minute) }
+
 // OfQueues are the limits of Queues.
 func (l *Limits) OfQueues() map[string]time.Duration {
 	if l.Queues == nil {
@@ -283,6 +289,9 @@ type Store interface {
 	// Of returns the tickets of a player: those that have not ended, in the order of
 	// [ByQueue], and then the last one that was assigned, unless it is forgotten.
 	Of(ctx context.Context, player string) ([]Ticket, error)
+	// Last returns the ticket by which a player has got their last match, as Of does. The
+	// error is ErrNotFound.
+	Last(ctx context.Context, player string) (Ticket, error)
 	// Watch is Get with a channel that is closed at the ticket's next change
 	// that players see, and when the store closes. It may be closed without
 	// either. The error is ErrNotFound or ErrClosed.
@@ -316,9 +325,16 @@ type Store interface {
 	// Expire applies Expire to what has waited for too long, Cancel to what
 	// nobody has asked for, and Lapse and Recall to what is Accepting, forgets what ended
 	// long ago, and returns what it has changed. After a time in which it could not be
-	// reached, a store counts from then: nobody is late who could not accept.
+	// reached, a store counts from then: nobody is late who could not accept, and no
+	// assigned ticket is forgotten before there were KeepBefore to Keep it.
 	// The error is ErrClosed.
 	Expire(ctx context.Context) ([]Change, error)
+	// AssignedBefore returns tickets that were assigned at least that long ago, and whose last
+	// Keep is; of those of several frontends, a share that this one is to look after.
+	AssignedBefore(ctx context.Context, age time.Duration) ([]Ticket, error)
+	// Keep has an assigned ticket be remembered from now on for as long as when it was
+	// assigned. The error is ErrNotFound.
+	Keep(ctx context.Context, t *Ticket) error
 	// Close wakes all watchers and returns the tickets that nobody looks after
 	// from now on: what they have in Open Match must be deleted. A second Close
 	// returns nothing. Get, Open, and the events that only end or abort go on

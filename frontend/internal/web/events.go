@@ -71,7 +71,7 @@ func (s *server) stream(conn net.Conn, head http.Header, caller api.Caller, id, 
 	}()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	out := &eventWriter{conn: connWriter{conn, head}, last: last}
+	out := newEventWriter(connWriter{conn, head}, last)
 	s.o.Streams.Go(func() {
 		if !discard(conn) || !out.heard(ctx) {
 			cancel()
@@ -84,7 +84,7 @@ func (s *server) stream(conn net.Conn, head http.Header, caller api.Caller, id, 
 
 // streamWithin is stream within the handler.
 func (s *server) streamWithin(w http.ResponseWriter, r *http.Request, caller api.Caller, id, last string) {
-	out := &eventWriter{conn: responseWriter{w, http.NewResponseController(w)}, last: last}
+	out := newEventWriter(responseWriter{w, http.NewResponseController(w)}, last)
 	if err := s.o.Service.Watch(r.Context(), caller, id, s.heartbeat, out.send); err != nil && r.Context().Err() == nil {
 		out.problem(err)
 	}
@@ -196,20 +196,31 @@ func (w responseWriter) write(b []byte) error {
 
 // eventWriter writes events. It is safe for concurrent use.
 type eventWriter struct {
-	mu    sync.Mutex
-	conn  eventConn
-	begun bool
+	mu   sync.Mutex
+	conn eventConn
+	// begun is closed when something has been written.
+	begun chan struct{}
 	// last is the id of the event that the client has already.
 	last   string
 	failed bool
+}
+
+// newEventWriter writes to conn for a client that has the event last already.
+func newEventWriter(conn eventConn, last string) *eventWriter {
+	return &eventWriter{conn: conn, begun: make(chan struct{}), last: last}
 }
 
 // probe is the time after which one who has gone has answered a heartbeat.
 const probe = 500 * time.Millisecond
 
 // heard reports whether a client that sends nothing more still listens: else the
-// answer to the first heartbeat makes the second fail.
+// answer to the first heartbeat makes the second fail. The ticket comes before both.
 func (e *eventWriter) heard(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-e.begun:
+	}
 	if e.send(nil) != nil {
 		return false
 	}
@@ -253,9 +264,11 @@ func (e *eventWriter) write(format string, args ...any) error {
 		return net.ErrClosed
 	}
 	var text bytes.Buffer
-	if !e.begun {
+	select {
+	case <-e.begun:
+	default:
 		e.conn.begin(&text)
-		e.begun = true
+		close(e.begun)
 	}
 	fmt.Fprintf(&text, format, args...)
 	err := e.conn.write(text.Bytes())

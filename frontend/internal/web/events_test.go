@@ -2,12 +2,15 @@ package web
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,6 +57,38 @@ func TestHeartbeats(t *testing.T) {
 		t.Fatal(err)
 	}
 	streams.Wait()
+}
+
+// recordedConn keeps what was written to it.
+type recordedConn struct{ text bytes.Buffer }
+
+func (c *recordedConn) begin(text *bytes.Buffer) { text.WriteString("head\n") }
+
+func (c *recordedConn) write(b []byte) error {
+	_, err := c.text.Write(b)
+	return err
+}
+
+// Whether a client that has half-closed its connection still listens is asked after its
+// ticket, which is the first event of every stream.
+func TestTicketBeforeHeartbeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := new(recordedConn)
+		out := newEventWriter(conn, "")
+		heard := make(chan bool)
+		go func() { heard <- out.heard(t.Context()) }()
+		synctest.Wait()
+		if err := out.send(&torikumiv1.Ticket{}); err != nil {
+			t.Fatal(err)
+		}
+		if !<-heard {
+			t.Error("not heard")
+		}
+		text := conn.text.String()
+		if !strings.HasPrefix(text, "head\nid: ") || strings.Count(text, ": still searching\n\n") != 2 {
+			t.Errorf("%q", text)
+		}
+	})
 }
 
 // A browser follows a ticket over HTTP/2, where no connection can be taken over.

@@ -6,6 +6,7 @@
 -- Returns {'created'}, {'repeated', id of the ticket that the request has made, 1 if it
 -- had this digest}, {'conflict', index of the player, id of their ticket of
 -- the same seat} or {'full'}.
+local first_player = 15 -- of ARGV; the others follow
 local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[13], ARGV[14]
 local ticket = prefix .. 't:' .. id
 if redis.call('EXISTS', ticket) == 1 then
@@ -19,10 +20,10 @@ if ARGV[10] ~= '' then
     return {'repeated', made, digest == ARGV[11] and '1' or '0'}
   end
 end
-for i = 15, #ARGV do
+for i = first_player, #ARGV do
   local other = redis.call('HGET', prefix .. 'seats:' .. ARGV[i], seat)
   if other then
-    return {'conflict', tostring(i - 15), other}
+    return {'conflict', tostring(i - first_player), other}
   end
 end
 local gathering, open, assigned, ended = prefix .. 'gathering', prefix .. 'open', prefix .. 'assigned', prefix .. 'ended'
@@ -34,12 +35,17 @@ while redis.call('ZCARD', gathering) + redis.call('ZCARD', open) + redis.call('Z
   if #spared == 0 then
     return {'full'}
   end
-  local forgotten = prefix .. 't:' .. string.sub(spared[1], 17)
-  local asked = redis.call('HGET', forgotten, 'r')
-  if asked then
-    redis.call('DEL', prefix .. 'request:' .. asked)
+  local forgotten = string.sub(spared[1], 17)
+  local found = redis.call('HMGET', prefix .. 't:' .. forgotten, 'r', 'h')
+  if found[1] then
+    redis.call('DEL', prefix .. 'request:' .. found[1])
   end
-  redis.call('DEL', forgotten)
+  for player in string.gmatch(found[2] or '', '[^\n]+') do
+    if redis.call('GET', prefix .. 'played:' .. player) == forgotten then
+      redis.call('DEL', prefix .. 'played:' .. player)
+    end
+  end
+  redis.call('DEL', prefix .. 't:' .. forgotten)
 end
 -- The sequence keeps tickets of the same time in their order.
 local member = string.format('%016x', redis.call('INCR', prefix .. 'sequence')) .. id
@@ -63,7 +69,7 @@ else
   redis.call('ZADD', gathering, ARGV[5], member)
   redis.call('SET', prefix .. 'code:' .. ARGV[7], id)
 end
-for i = 15, #ARGV do
+for i = first_player, #ARGV do
   redis.call('HSET', prefix .. 'seats:' .. ARGV[i], seat, id)
 end
 return {'created'}

@@ -17,7 +17,8 @@ import (
 // hashFields are those of a ticket's hash: version, state, queue and players,
 // Open Match ticket, times of creation and update in ns, connection and details
 // of the assignment, the party as JSON, the group, why it was cancelled, and the acceptance as JSON. Besides them it has o, the last change, m, its member in the
-// lists, and r and rd, key and digest of the request.
+// lists, r and rd, key and digest of the request, and once it is assigned h, its players, a
+// line each.
 var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d", "g", "k", "e", "q"}
 
 // encode writes what only changes with the party of a ticket.

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -175,6 +177,73 @@ func TestAwayIsNotGone(t *testing.T) {
 	}
 	if n := pass(later, 1, nil); n != 1 {
 		t.Errorf("%d ended, want the one that nobody asks for", n)
+	}
+}
+
+// TestAwayForgetsNoMatch: an assigned ticket that would have been forgotten while Redis was
+// away is not before there was time to keep it, and neither is by which ticket a player has got
+// their match. One that is not kept is forgotten then, with that.
+func TestAwayForgetsNoMatch(t *testing.T) {
+	server := miniredis.RunT(t)
+	var mu sync.Mutex
+	now := time.Unix(1_000_000_000, 0)
+	l := limits
+	l.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	p := prefix()
+	s := open(t, server.Addr(), p, "a", l)
+	pass := func(d time.Duration, want error) {
+		t.Helper()
+		mu.Lock()
+		now = now.Add(d)
+		mu.Unlock()
+		server.FastForward(d)
+		if _, err := s.Expire(t.Context()); !errors.Is(err, want) {
+			t.Errorf("expire: %v, want %v", err, want)
+		}
+	}
+	has := func(player, want string) {
+		t.Helper()
+		if got, err := s.Last(t.Context(), player); got.ID != want || (err == nil) != (want != "") {
+			t.Errorf("the last match of %s is by %q, %v; want %q", player, got.ID, err, want)
+		}
+	}
+	for id, player := range map[string]string{"1": "alice", "2": "bob"} {
+		if _, err := s.Create(t.Context(), draft(id, player, player+"-2")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Update(t.Context(), id, ticket.Event{Kind: ticket.Attach, OpenMatchID: "om-" + id}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Assign(t.Context(), "om-"+id, ticket.Assignment{Connection: "192.0.2.1:7777"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := ticket.KeepBefore(l.Assigned)
+	pass(l.Assigned-before, nil)
+	server.SetError("LOADING away")
+	pass(2*before, ticket.ErrUnavailable)
+	server.SetError("")
+	pass(0, nil)
+	has("alice", "1")
+	has("bob-2", "2")
+	old, err := s.AssignedBefore(t.Context(), l.Assigned-before)
+	if err != nil || len(old) != 2 {
+		t.Fatalf("assigned so long ago: %+v, %v", old, err)
+	}
+	pass(before-1, nil)
+	has("bob", "2")
+	alice := draft("1", "alice", "alice-2")
+	if err := s.Keep(t.Context(), &alice); err != nil {
+		t.Fatal(err)
+	}
+	pass(1, nil)
+	has("alice", "1")
+	has("alice-2", "1")
+	has("bob", "")
+	for player, want := range map[string]bool{"alice-2": true, "bob": false, "bob-2": false} {
+		if got := server.Exists("{" + p + "}:played:" + player); got != want {
+			t.Errorf("Redis remembers the last match of %s: %v", player, got)
+		}
 	}
 }
 
@@ -394,4 +463,141 @@ func TestPowerCut(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("a watcher does not hear that changes may have been missed")
 	}
+}
+
+// TestUnreadable: a ticket that cannot be read, as of a frontend of a later version, holds no other
+// up, and the log says so once a minute.
+func TestUnreadable(t *testing.T) {
+	server := miniredis.RunT(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	defer client.Close()
+	now := time.Unix(1_000_000_000, 0)
+	l := limits
+	l.Now = func() time.Time { return now }
+	p := prefix()
+	log := new(lines)
+	s := redisstore.Open(redisstore.Options{Client: client, Prefix: p, Name: "a", Limits: l, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	defer s.Stop()
+	search := func(id, player string) {
+		t.Helper()
+		if _, err := s.Create(t.Context(), draft(id, player)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Update(t.Context(), id, ticket.Event{Kind: ticket.Attach, OpenMatchID: "om-" + id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spoil := func(id string) { server.HSet("{"+p+"}:t:"+id, "s", "99") }
+	assign := func(id string) {
+		t.Helper()
+		if _, err := s.Assign(t.Context(), "om-"+id, ticket.Assignment{Connection: "192.0.2.1:7777"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propose := func(id string) {
+		t.Helper()
+		e := ticket.Event{Kind: ticket.Propose, Acceptance: &ticket.Acceptance{ID: "p", Players: 2, ExpireTime: now.Add(24 * time.Hour), ReleaseTime: now.Add(24 * time.Hour)}}
+		if c, err := s.UpdateOpenMatch(t.Context(), "om-"+id, e); err != nil || !c.Changed() {
+			t.Fatalf("%+v, %v", c, err)
+		}
+	}
+	for i, do := range []func(string){spoil, nil, assign, assign, propose, propose} {
+		id := fmt.Sprint(i + 1)
+		search(id, "player-"+id)
+		if do != nil {
+			do(id)
+		}
+		now = now.Add(time.Second)
+	}
+	spoil("3")
+	spoil("5")
+	ids := func(all []ticket.Ticket, err error) (ids string) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, one := range all {
+			ids += one.ID
+		}
+		return ids
+	}
+	if got := ids(s.Accepting(t.Context())); got != "6" {
+		t.Errorf("accepting: %q, want 6", got)
+	}
+	if got := ids(s.AssignedBefore(t.Context(), time.Second)); got != "4" {
+		t.Errorf("assigned: %q, want 4", got)
+	}
+	if n := log.count("cannot be read"); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+	now = now.Add(l.Timeout)
+	changes, err := s.Expire(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	expired := map[string]bool{}
+	for _, c := range changes {
+		expired[c.Ticket.ID] = c.Ticket.State == ticket.Expired
+	}
+	if !expired["2"] || expired["1"] {
+		t.Errorf("expired: %v, want ticket 2", expired)
+	}
+	if n := log.count("cannot be read"); n != 2 {
+		t.Errorf("logged %d times", n)
+	}
+	if _, err := s.Of(t.Context(), "player-1"); err == nil {
+		t.Error("a player whose ticket cannot be read is told that there is none")
+	}
+}
+
+// TestUnreadableWait: one wait that cannot be read leaves the estimate the others.
+func TestUnreadableWait(t *testing.T) {
+	server := miniredis.RunT(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	defer client.Close()
+	p := prefix()
+	s := redisstore.Open(redisstore.Options{Client: client, Prefix: p, Name: "a", Limits: limits, Logger: slog.New(slog.DiscardHandler)})
+	defer s.Stop()
+	if _, err := server.Push("{"+p+"}:waits:q", "0x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Waits(t.Context(), "q"); err == nil {
+		t.Error("that no wait can be read is not said")
+	}
+	if _, err := s.Create(t.Context(), draft("1", "alice")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Update(t.Context(), "1", ticket.Event{Kind: ticket.Attach, OpenMatchID: "om-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Assign(t.Context(), "om-1", ticket.Assignment{Connection: "192.0.2.1:7777"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"", "soon", "1 later"} {
+		if _, err := server.Lpush("{"+p+"}:waits:q", text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if waits, err := s.Waits(t.Context(), "q"); err != nil || len(waits) != 1 {
+		t.Errorf("%v, %v; want the wait of ticket 1", waits, err)
+	}
+}
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// count returns how often the log has a text.
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
 }

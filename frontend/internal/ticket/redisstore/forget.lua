@@ -5,10 +5,16 @@ local list = KEYS[1] .. ARGV[1]
 local old = redis.call('ZRANGEBYSCORE', list, '-inf', ARGV[2], 'LIMIT', '0', ARGV[3])
 for _, member in ipairs(old) do
   redis.call('ZREM', list, member)
-  local ticket = KEYS[1] .. 't:' .. string.sub(member, 17)
-  local asked = redis.call('HGET', ticket, 'r')
-  if asked then
-    redis.call('DEL', KEYS[1] .. 'request:' .. asked)
+  local id = string.sub(member, 17)
+  local ticket = KEYS[1] .. 't:' .. id
+  local found = redis.call('HMGET', ticket, 'r', 'h')
+  if found[1] then
+    redis.call('DEL', KEYS[1] .. 'request:' .. found[1])
+  end
+  for player in string.gmatch(found[2] or '', '[^\n]+') do
+    if redis.call('GET', KEYS[1] .. 'played:' .. player) == id then
+      redis.call('DEL', KEYS[1] .. 'played:' .. player)
+    end
   end
   redis.call('DEL', ticket)
 end

@@ -18,6 +18,8 @@ var (
 	assignSource string
 	//go:embed forget.lua
 	forgetSource string
+	//go:embed keep.lua
+	keepSource string
 	//go:embed alive.lua
 	aliveSource string
 
@@ -25,5 +27,6 @@ var (
 	swapScript   = redis.NewScript(swapSource)
 	assignScript = redis.NewScript(assignSource)
 	forgetScript = redis.NewScript(forgetSource)
+	keepScript   = redis.NewScript(keepSource)
 	aliveScript  = redis.NewScript(aliveSource)
 )

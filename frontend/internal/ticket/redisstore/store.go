@@ -46,8 +46,14 @@ const (
 	dead = 10 * time.Second
 	// firstTries is the pause between tries to reach Redis for the first time.
 	firstTries = 200 * time.Millisecond
+	// playedLonger is how much longer than the ticket Redis itself remembers by which one a
+	// player has got their last match: whoever forgets the ticket forgets that too, and
+	// Redis does if nobody comes to it for so long.
+	playedLonger = 24 * time.Hour
 	// batch is how many tickets one script or pipeline touches at most.
 	batch = 500
+	// passedOverEvery is how often the log says that a ticket cannot be read.
+	passedOverEvery = time.Minute
 )
 
 // Options are what a [Store] needs; all are required.
@@ -80,10 +86,14 @@ type Store struct {
 	mu       sync.Mutex
 	closed   bool
 	watchers map[string]chan struct{}
-	alive    []string
+	// fresh are tickets that were created here and not changed since, by id.
+	fresh sync.Map
+	alive []string
 	// away is when Redis was last out of reach, or this frontend began: who asks for
 	// which ticket was not noted before that.
 	away time.Time
+	// passedOver is when the log last said that a ticket cannot be read.
+	passedOver time.Time
 }
 
 var _ ticket.Store = (*Store)(nil)
@@ -150,6 +160,9 @@ func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, err
 	}
 	switch {
 	case answer[0] == "created":
+		if made.State == ticket.Creating {
+			s.fresh.Store(made.ID, made)
+		}
 		return made, nil
 	case answer[0] == "full":
 		return ticket.Ticket{}, ticket.ErrFull
@@ -189,25 +202,25 @@ func (s *Store) Find(ctx context.Context, code string) (ticket.Ticket, error) {
 
 // Of implements [ticket.Store].
 func (s *Store) Of(ctx context.Context, player string) ([]ticket.Ticket, error) {
-	ids, err := s.client.HVals(ctx, s.prefix+"seats:"+player).Result()
-	if err != nil {
+	pipe := s.client.Pipeline()
+	seats := pipe.HVals(ctx, s.prefix+"seats:"+player)
+	// After the others: who is assigned between the two is in both.
+	played := pipe.Get(ctx, s.prefix+"played:"+player)
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, unavailable(err)
 	}
-	// After the others: who is assigned between the two is in both.
-	played, err := s.client.Get(ctx, s.prefix+"played:"+player).Result()
-	if err == nil {
-		ids = append(ids, played)
-	} else if !errors.Is(err, redis.Nil) {
-		return nil, unavailable(err)
+	ids := seats.Val()
+	if played.Val() != "" {
+		ids = append(ids, played.Val())
+	}
+	all, unreadable, err := s.readAll(ctx, ids)
+	if err := errors.Join(unreadable, err); err != nil {
+		return nil, err
 	}
 	var found []ticket.Ticket
 	var last *ticket.Ticket // that was assigned
-	for _, id := range ids {
-		t, err := s.Get(ctx, id)
+	for _, t := range all {
 		switch {
-		case errors.Is(err, ticket.ErrNotFound):
-		case err != nil:
-			return nil, err
 		case !t.Has(player): // any more
 		case t.State == ticket.Assigned: // maybe meanwhile
 			if last == nil || t.Updated.After(last.Updated) {
@@ -222,6 +235,61 @@ func (s *Store) Of(ctx context.Context, player string) ([]ticket.Ticket, error) 
 		found = append(found, *last)
 	}
 	return found, nil
+}
+
+// Last implements [ticket.Store].
+func (s *Store) Last(ctx context.Context, player string) (ticket.Ticket, error) {
+	id, err := s.client.Get(ctx, s.prefix+"played:"+player).Result()
+	if errors.Is(err, redis.Nil) {
+		return ticket.Ticket{}, ticket.ErrNotFound
+	}
+	if err != nil {
+		return ticket.Ticket{}, unavailable(err)
+	}
+	return s.Get(ctx, id)
+}
+
+// readAll returns the tickets of some ids that are there, and what is wrong with those that cannot
+// be read.
+func (s *Store) readAll(ctx context.Context, ids []string) (all []ticket.Ticket, unreadable, err error) {
+	all = make([]ticket.Ticket, 0, len(ids))
+	for some := range slices.Chunk(ids, batch) {
+		pipe := s.client.Pipeline()
+		read := make([]*redis.SliceCmd, len(some))
+		for i, id := range some {
+			read[i] = pipe.HMGet(ctx, s.prefix+"t:"+id, hashFields...)
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return nil, nil, unavailable(err)
+		}
+		for i, id := range some {
+			switch t, _, err := decode(id, read[i].Val()); {
+			case err == nil:
+				all = append(all, t)
+			case !errors.Is(err, ticket.ErrNotFound):
+				unreadable = errors.Join(unreadable, err)
+			}
+		}
+	}
+	return all, unreadable, nil
+}
+
+// passOver logs, now and then, that tickets cannot be read, or not be changed, as while some
+// frontends are older than others: nothing else may come to a halt for it. nil is no error.
+func (s *Store) passOver(err error) {
+	if err == nil {
+		return
+	}
+	now := s.limits.Now()
+	s.mu.Lock()
+	due := now.Sub(s.passedOver).Abs() >= passedOverEvery
+	if due {
+		s.passedOver = now
+	}
+	s.mu.Unlock()
+	if due {
+		s.logger.Error("tickets in Redis that cannot be read are passed over: their players wait, and they do not expire", "error", err)
+	}
 }
 
 // read returns a ticket with its version.
@@ -246,12 +314,19 @@ func (s *Store) Update(ctx context.Context, id string, e ticket.Event) (ticket.C
 func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
 	op := strconv.FormatUint(rand.Uint64(), 36)
 	for {
-		t, version, err := s.read(ctx, id)
+		t, isFresh := s.takeFresh(id)
+		version, err := firstVersion, error(nil)
+		if !isFresh {
+			t, version, err = s.read(ctx, id)
+		}
 		if err != nil {
 			return ticket.Change{}, err
 		}
 		c := t.Apply(e, s.limits.Now())
-		if !c.Changed() {
+		switch {
+		case !c.Changed() && isFresh:
+			continue // it may be another by now
+		case !c.Changed():
 			return c, nil
 		}
 		args, err := s.swapArgs(&c, version, op)
@@ -278,6 +353,18 @@ func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.C
 			e.Kind, e.Assignment = ticket.AttachAssigned, early
 		}
 	}
+}
+
+// firstVersion is that of a ticket that was just created.
+const firstVersion = "1"
+
+// takeFresh returns a ticket as this frontend has created it, once: its Attach or
+// AbortCreate follows, and mostly nothing has changed it by then. Where something has, the
+// script says so.
+func (s *Store) takeFresh(id string) (ticket.Ticket, bool) {
+	made, _ := s.fresh.LoadAndDelete(id)
+	t, ok := made.(ticket.Ticket)
+	return t, ok
 }
 
 // class is what the scripts know of a state.
@@ -337,7 +424,7 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 	return append([]any{
 		t.ID, version, op, class(c.From), class(t.State), int(t.State), before, t.OpenMatchID,
 		t.Updated.UnixNano(), t.Updated.UnixMicro(), s.limits.Now().UnixMicro(), connection, details, visible,
-		static, party, code(t), c.Joined, c.Left, max(1, s.limits.Assigned.Milliseconds()), reason,
+		static, party, code(t), c.Joined, c.Left, s.playedFor(), reason,
 		t.Queue, encodeWait(t), ticket.MostWaits, ticket.WaitsAge.Milliseconds(), asked, due,
 	}, holders(t)...), nil
 }
@@ -380,18 +467,9 @@ func (s *Store) Accepting(ctx context.Context) ([]ticket.Ticket, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	var asked []ticket.Ticket
-	for _, id := range ids {
-		t, err := s.Get(ctx, id)
-		switch {
-		case errors.Is(err, ticket.ErrNotFound):
-		case err != nil:
-			return nil, err
-		case t.State == ticket.Accepting:
-			asked = append(asked, t)
-		}
-	}
-	return asked, nil
+	all, unreadable, err := s.readAll(ctx, ids)
+	s.passOver(unreadable)
+	return slices.DeleteFunc(all, func(t ticket.Ticket) bool { return t.State != ticket.Accepting }), err
 }
 
 // Open implements [ticket.Store]. Each ticket is looked after by one of the frontends
@@ -481,7 +559,11 @@ func (s *Store) expire(ctx context.Context) ([]ticket.Change, error) {
 			return expired, err
 		}
 	}
-	for list, age := range map[string]time.Duration{"assigned": s.limits.Assigned, "ended": s.limits.Ended} {
+	forget := map[string]time.Duration{"ended": s.limits.Ended}
+	if now.Sub(s.lastAway()) >= ticket.KeepBefore(s.limits.Assigned) {
+		forget["assigned"] = s.limits.Assigned
+	}
+	for list, age := range forget {
 		for n := batch; n == batch; {
 			var err error
 			n, err = forgetScript.Run(ctx, s.client, []string{s.prefix}, list, now.Add(-age).UnixMicro(), batch).Int()
@@ -500,14 +582,19 @@ func (s *Store) Waits(ctx context.Context, queue string) ([]ticket.Wait, error) 
 		return nil, unavailable(err)
 	}
 	waits := make([]ticket.Wait, 0, len(texts))
+	var unreadable error
 	for _, text := range texts {
 		w, err := decodeWait(text)
 		if err != nil {
-			return nil, err
+			unreadable = err
+			continue
 		}
 		waits = append(waits, w)
 	}
-	return waits, nil
+	if len(waits) > 0 {
+		return waits, nil // an estimate from fewer
+	}
+	return nil, unreadable
 }
 
 // Touch implements [ticket.Store].
@@ -523,6 +610,47 @@ func (s *Store) Touch(ctx context.Context, ids []string) error {
 		}
 	}
 	return nil
+}
+
+// AssignedBefore implements [ticket.Store].
+func (s *Store) AssignedBefore(ctx context.Context, age time.Duration) ([]ticket.Ticket, error) {
+	members, err := s.client.ZRangeArgs(ctx, redis.ZRangeArgs{
+		Key: s.prefix + "assigned", ByScore: true, Start: "-inf", Stop: s.limits.Now().Add(-age).UnixMicro(),
+	}).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	s.mu.Lock()
+	alive := s.alive
+	s.mu.Unlock()
+	var ids []string
+	for _, member := range members {
+		if id := member[min(16, len(member)):]; s.looksAfter(id, alive) {
+			ids = append(ids, id)
+		}
+	}
+	all, unreadable, err := s.readAll(ctx, ids)
+	s.passOver(unreadable)
+	return all, err
+}
+
+// Keep implements [ticket.Store].
+func (s *Store) Keep(ctx context.Context, t *ticket.Ticket) error {
+	args := append([]any{t.ID, s.limits.Now().UnixMicro(), s.playedFor()}, holders(t)[1:]...)
+	found, err := keepScript.Run(ctx, s.client, []string{s.prefix}, args...).Int()
+	if err != nil {
+		return unavailable(err)
+	}
+	if found == 0 {
+		return ticket.ErrNotFound
+	}
+	return nil
+}
+
+// playedFor is for how many ms Redis remembers by which ticket a player has got their last
+// match.
+func (s *Store) playedFor() int64 {
+	return s.limits.Assigned.Milliseconds() + playedLonger.Milliseconds()
 }
 
 func (s *Store) lastAway() time.Time {
@@ -547,8 +675,11 @@ func (s *Store) end(ctx context.Context, list string, skip int, before time.Time
 		for _, member := range members {
 			c, err := s.update(ctx, member[min(skip, len(member)):], e)
 			switch {
-			case err != nil && !errors.Is(err, ticket.ErrNotFound):
+			case errors.Is(err, ticket.ErrUnavailable):
 				return changes, err
+			case err != nil && !errors.Is(err, ticket.ErrNotFound):
+				s.passOver(err)
+				continue
 			case err == nil && c.Changed():
 				changes = append(changes, c)
 			case err == nil && !c.Ticket.Ended():

@@ -4,14 +4,15 @@
 -- after, Open Match ticket before and after, updated in ns and us, now in us,
 -- connection and details of the assignment, 1 if players see it, players' ticket
 -- (protobuf) and party (JSON) if they are others than before, code of the party, player
--- who joins and player who leaves, each or empty, ms for which an assigned ticket is
--- remembered, why it was cancelled or empty, queue, wait, how many waits are remembered
+-- who joins and player who leaves, each or empty, ms for which the match of an assigned
+-- ticket is remembered as its players' last, why it was cancelled or empty, queue, wait, how many waits are remembered
 -- and for how many ms, acceptance (JSON) if it is another than before or empty, when it is
 -- over in us or empty for none, seat, then all players.
 -- Returns {'done', for one that was assigned the other tickets of its players}, {'gone'},
 -- {'conflict'}, {'seat', id of the other ticket} if who joins has another one of the
 -- same seat or, for a ticket that begins to wait and whose assignment came before,
 -- {'early', connection, details}.
+local first_player = 29 -- of ARGV; the others follow
 local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[22], ARGV[28]
 local ticket = prefix .. 't:' .. id
 local before, after = ARGV[4], ARGV[5]
@@ -21,7 +22,7 @@ if not found[1] then
 end
 local function done()
   local answer = {'done'}
-  for i = 29, after == 'assigned' and #ARGV or 0 do
+  for i = first_player, after == 'assigned' and #ARGV or 0 do
     for _, other in ipairs(redis.call('HVALS', prefix .. 'seats:' .. ARGV[i])) do
       if other ~= id then
         table.insert(answer, other)
@@ -89,7 +90,7 @@ if after == 'assigned' or after == 'ended' or after == 'none' then
   if ARGV[17] ~= '' then
     redis.call('DEL', prefix .. 'code:' .. ARGV[17])
   end
-  for i = 29, #ARGV do
+  for i = first_player, #ARGV do
     give_back(ARGV[i])
     if after == 'assigned' then
       redis.call('SET', prefix .. 'played:' .. ARGV[i], id, 'PX', ARGV[20])
@@ -120,7 +121,7 @@ else
     redis.call('HSET', ticket, 'q', ARGV[26])
   end
   if after == 'assigned' then
-    redis.call('HSET', ticket, 'c', ARGV[12], 'd', ARGV[13])
+    redis.call('HSET', ticket, 'c', ARGV[12], 'd', ARGV[13], 'h', table.concat(ARGV, '\n', first_player))
   end
   if after == 'assigned' or after == 'ended' then
     redis.call('ZADD', prefix .. after, ARGV[10], member)

@@ -42,8 +42,11 @@ type broken struct {
 	byOM   func(ctx context.Context, openMatchID string, e ticket.Event) (ticket.Change, error)
 	asked  func(ctx context.Context) ([]ticket.Ticket, error)
 	close  func(ctx context.Context) ([]ticket.Ticket, error)
+	keep   func(ctx context.Context, t *ticket.Ticket) error
 	more   []ticket.Wait
 }
+
+func (b *broken) Keep(ctx context.Context, t *ticket.Ticket) error { return b.keep(ctx, t) }
 
 func (b *broken) Waits(ctx context.Context, queue string) ([]ticket.Wait, error) {
 	waits, err := b.Store.Waits(ctx, queue)
@@ -83,7 +86,7 @@ func pause() { time.Sleep(time.Millisecond) }
 func breaking(change func(b *broken, m *ticket.Memory)) Open {
 	return func(_ testing.TB, l ticket.Limits) ticket.Store {
 		m := ticket.NewMemory(l)
-		b := &broken{Store: m, create: m.Create, get: m.Get, find: m.Find, of: m.Of, watch: m.Watch, update: m.Update, assign: m.Assign, byOM: m.UpdateOpenMatch, asked: m.Accepting, open: m.Open, close: m.Close}
+		b := &broken{Store: m, create: m.Create, get: m.Get, find: m.Find, of: m.Of, watch: m.Watch, update: m.Update, assign: m.Assign, byOM: m.UpdateOpenMatch, asked: m.Accepting, open: m.Open, keep: m.Keep, close: m.Close}
 		change(b, m)
 		return b
 	}
@@ -413,6 +416,12 @@ var brokenStores = []struct {
 			return slices.DeleteFunc(found, func(t ticket.Ticket) bool { return t.Ended() }), err
 		}
 	}), []string{"TicketsOfAPlayer"}},
+	{"keeps nothing", breaking(func(b *broken, m *ticket.Memory) {
+		b.keep = func(context.Context, *ticket.Ticket) error { return nil }
+	}), []string{"Kept"}},
+	{"keeps what it does not have", breaking(func(b *broken, m *ticket.Memory) {
+		b.keep = func(ctx context.Context, t *ticket.Ticket) error { _ = m.Keep(ctx, t); return nil }
+	}), []string{"Kept"}},
 	{"knows one ticket of a player alone", breaking(func(b *broken, m *ticket.Memory) {
 		b.of = func(ctx context.Context, player string) ([]ticket.Ticket, error) {
 			found, err := m.Of(ctx, player)

@@ -394,6 +394,61 @@ func ofPlayer(h *harness) {
 	has("x")
 }
 
+// A ticket that is kept is remembered from then on for as long as when it was assigned.
+func kept(h *harness) {
+	last := func(player, want string) {
+		h.Helper()
+		t, err := h.Last(h.Context(), player)
+		if t.ID != want || want == "" && !errors.Is(err, ticket.ErrNotFound) || want != "" && err != nil {
+			h.Errorf("the last match of %s is by %q, %v; want %q", player, t.ID, err, want)
+		}
+	}
+	old := func(age time.Duration, want ...string) {
+		h.Helper()
+		found, err := h.AssignedBefore(h.Context(), age)
+		var got []string
+		for _, t := range found {
+			got = append(got, t.ID)
+		}
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, want) {
+			h.Errorf("assigned %v ago: %q, %v; want %q", age, got, err, want)
+		}
+	}
+	keep := func(id string, want error) {
+		h.Helper()
+		t, _ := h.Get(h.Context(), id)
+		t.ID = id
+		if err := h.Keep(h.Context(), &t); !errors.Is(err, want) {
+			h.Errorf("keep %q: %v, want %v", id, err, want)
+		}
+	}
+	last("x", "")
+	h.wait("q", "1", "x", "y")
+	h.wait("q", "2", "z")
+	keep("1", ticket.ErrNotFound)
+	last("x", "")
+	h.assign("om-1", true)
+	h.assign("om-2", true)
+	last("x", "1")
+	old(0, "1", "2")
+	old(assigned / 2)
+	h.pass(assigned / 2)
+	old(assigned/2, "1", "2")
+	keep("1", nil)
+	old(assigned/2, "2")
+	h.pass(assigned / 2)
+	h.is("2", ticket.None)
+	h.pass(assigned/2 - time.Second)
+	h.is("1", ticket.Assigned)
+	last("y", "1")
+	h.pass(time.Second)
+	h.is("1", ticket.None)
+	last("y", "")
+	keep("1", ticket.ErrNotFound)
+	old(0)
+}
+
 // A ticket that nobody asks for is cancelled, whatever it waits for.
 func gone(h *harness) {
 	h.reopenGone(100, lonely)

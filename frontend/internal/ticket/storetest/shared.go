@@ -24,7 +24,7 @@ func RunShared(t *testing.T, open OpenTwo) {
 		return either{a, b}
 	}
 	for _, c := range checks {
-		if !slices.Contains([]string{"Create", "AbortCreate", "LostAndRecreated", "Gathering", "Ages", "Close", "Model"}, c.name) {
+		if !slices.Contains([]string{"Create", "AbortCreate", "LostAndRecreated", "Gathering", "Ages", "Kept", "Close", "Model"}, c.name) {
 			t.Run(c.name, func(t *testing.T) { c.run(newHarness(t, either)) })
 		}
 	}
@@ -84,6 +84,16 @@ func (e either) Waits(ctx context.Context, queue string) ([]ticket.Wait, error) 
 }
 
 func (e either) Touch(ctx context.Context, ids []string) error { return e.any().Touch(ctx, ids) }
+
+func (e either) Last(ctx context.Context, player string) (ticket.Ticket, error) {
+	return e.any().Last(ctx, player)
+}
+
+func (e either) AssignedBefore(ctx context.Context, age time.Duration) ([]ticket.Ticket, error) {
+	return e.any().AssignedBefore(ctx, age)
+}
+
+func (e either) Keep(ctx context.Context, t *ticket.Ticket) error { return e.any().Keep(ctx, t) }
 
 func (e either) Expire(ctx context.Context) ([]ticket.Change, error) { return e.any().Expire(ctx) }
 

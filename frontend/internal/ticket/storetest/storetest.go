@@ -57,6 +57,7 @@ var checks = []check{
 	{"Gathering", gathering},
 	{"Removing", removing},
 	{"TicketsOfAPlayer", ofPlayer},
+	{"Kept", kept},
 	{"GatheringAges", gatheringAges},
 	{"Watch", watch},
 	{"Close", closed},
