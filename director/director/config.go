@@ -49,7 +49,7 @@ type Config struct {
 	AddressAnnotation string   `flag:"address-annotation" help:"Annotation of a game server that says its address, before anything else: HOST or HOST:PORT, and then NAME=PORT for other ports, separated by spaces."`
 	AddressNodeLabel  string   `flag:"address-node-label" help:"Label of a node that says the address of its game servers, before --address-types. Nodes are read through the Kubernetes API."`
 
-	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches are placed at a time; reading from Open Match pauses beyond that."`
+	MaxInFlight           int           `flag:"max-in-flight" default:"64" rule:"at least 1" help:"How many matches look for a game server at a time; as many more may have one and be assigned. Reading from Open Match pauses beyond that."`
 	MatchTimeout          time.Duration `flag:"match-timeout" default:"30s" rule:"positive" help:"Longest time for one match, from receiving it to assigning its tickets. Shorter than the pending release timeout."`
 	PendingReleaseTimeout time.Duration `flag:"pending-release-timeout" default:"1m" rule:"positive" help:"Open Match's own pendingReleaseTimeout, after which tickets of an unassigned match can be matched again."`
 	IdleInterval          time.Duration `flag:"idle-interval" default:"50ms" rule:"positive" help:"Least time between the starts of two fetches of a queue of which the first found nothing."`
@@ -69,7 +69,7 @@ func (c *Config) Validate() error {
 		err = errors.Join(c.checkBackfill(set), c.checkAcceptance(set))
 	}
 	if err != nil {
-		errs = append(errs, fmt.Errorf("--queues: %w", err))
+		errs = append(errs, config.Within("--queues", err))
 	}
 	return errors.Join(append(errs, c.checkAllocator(), c.checkAddress(), c.checkGate(), c.CheckRedis(), c.CheckGRPCTLS())...)
 }

@@ -2,13 +2,13 @@ package test_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"torikumi/director/director"
@@ -18,7 +18,10 @@ import (
 	v1 "torikumi/miniagones/kubernetes/api/v1"
 	"torikumi/pkg/agones"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/rpc"
+	"torikumi/pkg/service"
 	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // ways are those to an allocator.
@@ -74,20 +77,21 @@ func (f *fleet) drain(t testing.TB, way string, n int) float64 {
 			c.AllocatorCA, c.AllocatorCert, c.AllocatorKey, c.AllocatorServerName = files.CAFile, files.CertFile, files.KeyFile, files.ServerName
 		}
 	})
-	go func() { ended <- program.Run(ctx, cfg, nil) }()
+	started := make(chan service.Addrs, 1)
+	go func() { ended <- program.Run(ctx, cfg, func(a service.Addrs) { started <- a }) }()
+	select {
+	case a := <-started:
+		hear(t, a.GRPC, n)
+	case err := <-ended:
+		t.Fatal(err)
+	}
 	players := make(map[string]int)
 	for _, id := range ids {
-		eventually.Within(t, 2*time.Minute, "the ticket is assigned", func() error {
-			ticket, err := o.frontend.GetTicket(t.Context(), &openmatch.GetTicketRequest{TicketId: id})
-			if err != nil {
-				return err
-			}
-			if ticket.GetAssignment() == nil {
-				return errors.New("not assigned")
-			}
-			players[ticket.GetAssignment().GetConnection()]++
-			return nil
-		})
+		ticket, err := o.frontend.GetTicket(t.Context(), &openmatch.GetTicketRequest{TicketId: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		players[ticket.GetAssignment().GetConnection()]++
 	}
 	if len(players) != n {
 		t.Errorf("%d game servers have players, of %d", len(players), n)
@@ -102,6 +106,31 @@ func (f *fleet) drain(t testing.TB, way string, n int) float64 {
 		t.Error(err)
 	}
 	return f.allocationRate(t)
+}
+
+// hear waits as a frontend does until a director has announced n matches.
+func hear(t testing.TB, addr string, n int) {
+	t.Helper()
+	conn, err := rpc.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, new(torikumiv1.SubscribeRequest), grpc.WaitForReady(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for heard := 0; heard < n; {
+		a, err := stream.Recv()
+		if err != nil {
+			t.Fatalf("%d of %d matches were announced: %v", heard, n, err)
+		}
+		if a.GetConnection() != "" {
+			heard++
+		}
+	}
 }
 
 // drainBare allocates n game servers by calls of the allocator alone, and returns

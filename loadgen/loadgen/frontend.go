@@ -214,6 +214,25 @@ func (f *frontend) await(ctx context.Context, t ticket, seen func(place)) error 
 	}
 }
 
+// accept accepts a match that is proposed, once.
+func (f *frontend) accept(ctx context.Context, t ticket, got *torikumiv1.Ticket) error {
+	asked := got.GetAcceptance()
+	if got.GetState() != torikumiv1.TicketState_ACCEPTING || len(asked.GetAccepted()) > 0 {
+		return nil
+	}
+	var err error
+	if f.cfg.Wait == Watch {
+		_, err = f.clients[t.conn].AcceptTicket(as(ctx, t.bearer), &torikumiv1.AcceptTicketRequest{TicketId: t.id, ProposalId: asked.GetProposalId()})
+	} else {
+		_, err = f.ticket(ctx, http.MethodPost, "/"+t.id+"/accept?proposal_id="+asked.GetProposalId(), t.bearer, nil)
+	}
+	switch status.Code(err) {
+	case codes.AlreadyExists, codes.FailedPrecondition: // 409: it is not proposed any more
+		return nil
+	}
+	return err
+}
+
 // over says whether a search has ended, and how.
 func over(t *torikumiv1.Ticket, seen func(place)) (bool, error) {
 	switch t.GetState() {
@@ -242,6 +261,9 @@ func (f *frontend) watch(ctx context.Context, t ticket, seen func(place)) error 
 			return err
 		}
 		ended, err := over(got, seen)
+		if err == nil {
+			err = f.accept(ctx, t, got)
+		}
 		if err != nil {
 			return err
 		}
@@ -268,6 +290,9 @@ func (f *frontend) ask(ctx context.Context, t ticket, seen func(place)) error {
 			return err
 		}
 		if ended, err := over(got, seen); ended {
+			return err
+		}
+		if err := f.accept(ctx, t, got); err != nil {
 			return err
 		}
 		tick.Reset(pause)
@@ -301,6 +326,9 @@ func (f *frontend) events(ctx context.Context, t ticket, seen func(place)) error
 			return err
 		}
 		ended, err := over(got, seen)
+		if err == nil {
+			err = f.accept(ctx, t, got)
+		}
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,8 @@ import (
 // IntakeOptions are what an Intake needs.
 type IntakeOptions struct {
 	Placer *placement.Placer
-	// MaxInFlight is how many matches are placed at a time.
+	// MaxInFlight is how many matches look for a server at a time; as many more may have
+	// one and be assigned.
 	MaxInFlight int
 	// MatchTimeout is the time for one match. PendingRelease is Open Match's
 	// pendingReleaseTimeout, after which it shows the tickets to others.
@@ -54,7 +55,9 @@ type Queue struct {
 type Intake struct {
 	opts   IntakeOptions
 	claims *Claims
-	slots  chan struct{}
+	// slots bounds the matches that look for a server, serving those that have one: while
+	// one is assigned, the next is allocated.
+	slots, serving chan struct{}
 	// asking bounds the matches of which players are asked: while they are, those have no
 	// slot.
 	asking chan struct{}
@@ -65,7 +68,10 @@ type Intake struct {
 
 // NewIntake makes an Intake.
 func NewIntake(o IntakeOptions) *Intake {
-	return &Intake{opts: o, claims: NewClaims(o.PendingRelease), slots: make(chan struct{}, o.MaxInFlight), asking: make(chan struct{}, maxAsking)}
+	return &Intake{
+		opts: o, claims: NewClaims(o.PendingRelease),
+		slots: make(chan struct{}, o.MaxInFlight), serving: make(chan struct{}, o.MaxInFlight), asking: make(chan struct{}, maxAsking),
+	}
 }
 
 // maxAsking is how many matches wait for their players at a time.
@@ -84,15 +90,15 @@ func PlaceBy(pendingRelease time.Duration) time.Duration { return pendingRelease
 // to wait. When work ends, the time of all matches is over, and a match that
 // still waits here is dropped; when cleanup ends, nothing is called any more.
 func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Match, since time.Time) (waited bool) {
-	places := []chan struct{}{i.slots}
+	places := seats{i.slots}
 	if q.AcceptTime > 0 {
-		places = []chan struct{}{i.asking, i.slots}
+		places = seats{i.slots, i.asking}
 	}
-	for n, place := range places {
-		had, ok := take(work, place)
+	for n := len(places) - 1; n >= 0; n-- {
+		had, ok := take(work, places[n])
 		waited = waited || had
 		if !ok {
-			leave(places[:n])
+			places[n+1:].leave()
 			i.count(q.Name, placement.OutcomePending)
 			return waited
 		}
@@ -101,9 +107,9 @@ func (i *Intake) Accept(work, cleanup context.Context, q Queue, m *openmatch.Mat
 	i.wg.Go(func() {
 		defer func() {
 			end()
-			leave(places)
+			places.leave()
 		}()
-		i.count(q.Name, i.handle(work, cleanup, q, m, since))
+		i.count(q.Name, i.handle(work, cleanup, q, m, since, func() { places.move(work, i.serving) }))
 	})
 	return waited
 }
@@ -123,9 +129,23 @@ func take(ctx context.Context, place chan struct{}) (waited, ok bool) {
 	}
 }
 
-func leave(places []chan struct{}) {
-	for _, place := range places {
+// seats are the places that a match has. The first is its slot, until it has a server.
+type seats []chan struct{}
+
+func (s seats) leave() {
+	for _, place := range s {
 		<-place
+	}
+}
+
+// move takes another place instead of the first, as soon as there is one.
+func (s seats) move(ctx context.Context, to chan struct{}) {
+	if s[0] == to {
+		return
+	}
+	if _, ok := take(ctx, to); ok {
+		<-s[0]
+		s[0] = to
 	}
 }
 
@@ -165,7 +185,8 @@ func (i *Intake) count(queue string, o placement.Outcome) {
 	}
 }
 
-func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.Match, since time.Time) placement.Outcome {
+// handle calls allocated once the match has a server.
+func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.Match, since time.Time, allocated func()) placement.Outcome {
 	log := i.opts.Logger.With("match", from.GetMatchId(), "queue", q.Name)
 	releaseBy := since.Add(i.opts.PendingRelease)
 	// From releaseBy on the tickets may be somebody else's.
@@ -200,8 +221,8 @@ func (i *Intake) handle(work, cleanup context.Context, q Queue, from *openmatch.
 	defer cancelWork()
 	o := i.opts.Placer.Place(work, cleanup, placement.Job{
 		Match: m, Servers: q.Servers, MinPlayers: cmp.Or(q.Smallest, m.MinPlayers, q.MinPlayers), ReleaseBy: releaseBy,
-		Acceptance: i.acceptance(q.AcceptTime),
-		Releasing:  func() { i.claims.MarkReleasing(m.Tickets) },
+		Acceptance: i.acceptance(q.AcceptTime), Allocated: allocated,
+		Releasing: func() { i.claims.MarkReleasing(m.Tickets) },
 	})
 	if o == placement.OutcomeAssigned || o == placement.OutcomeWithdrawn {
 		i.claims.MarkAssigned(m.Tickets, time.Now())

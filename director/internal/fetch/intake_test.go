@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"torikumi/director/internal/call"
 	"torikumi/director/internal/fetch"
+	parsed "torikumi/director/internal/match"
 	"torikumi/director/internal/placement"
 	"torikumi/director/internal/servers"
 	"torikumi/proto/openmatch"
@@ -165,6 +168,59 @@ func TestAcceptWaitsForRoom(t *testing.T) {
 			torikumi_director_in_flight_matches 0
 		`), "torikumi_director_in_flight_matches"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// oneEach is an allocator that has a server for each match, and an Open Match that
+// assigns nothing until it may.
+type oneEach struct {
+	openmatch.BackendServiceClient
+	servers atomic.Int32
+	assign  chan struct{}
+}
+
+func (o *oneEach) Allocate(context.Context, *parsed.Match, servers.Selector) (servers.Server, call.Effect, error) {
+	n := o.servers.Add(1)
+	return servers.Server{Namespace: "games", Name: fmt.Sprint("server-", n), Address: "127.0.0.1", Ports: []servers.Port{{Name: "game", Number: 7000 + n}}}, call.Done, nil
+}
+
+func (o *oneEach) AssignTickets(context.Context, *openmatch.AssignTicketsRequest, ...grpc.CallOption) (*openmatch.AssignTicketsResponse, error) {
+	<-o.assign
+	return new(openmatch.AssignTicketsResponse), nil
+}
+
+// TestNextIsAllocatedMeanwhile: while matches are assigned, as many look for servers, and
+// no more: however long Open Match takes, servers do not pile up.
+func TestNextIsAllocatedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &oneEach{assign: make(chan struct{})}
+		registry, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+		i := fetch.NewIntake(fetch.IntakeOptions{
+			Placer:      placement.New(placement.Options{Backend: o, Allocator: o, Publish: func(*torikumiv1.Announcement) {}, Registry: registry, Logger: log}),
+			MaxInFlight: 2, MatchTimeout: 30 * time.Second, PendingRelease: time.Minute, Metrics: fetch.NewMetrics(registry), Logger: log,
+		})
+		var accepted atomic.Int32
+		go func() {
+			for n := range 9 {
+				i.Accept(t.Context(), t.Context(), fetch.Queue{Name: "duel", MinPlayers: 1}, match(fmt.Sprint("m", n), fmt.Sprint("t", n)), time.Now())
+				accepted.Add(1)
+			}
+		}()
+		synctest.Wait()
+		if a, s := accepted.Load(), o.servers.Load(); a != 4 || s != 4 {
+			t.Errorf("%d matches and %d servers, want 2 that are assigned and 2 that would be", a, s)
+		}
+		o.assign <- struct{}{}
+		synctest.Wait()
+		if a, s := accepted.Load(), o.servers.Load(); a != 5 || s != 5 {
+			t.Errorf("%d matches and %d servers after one is assigned, want 5", a, s)
+		}
+		close(o.assign)
+		synctest.Wait()
+		i.Drain()
+		if a, s := accepted.Load(), o.servers.Load(); a != 9 || s != 9 {
+			t.Errorf("%d matches and %d servers in the end, want 9", a, s)
 		}
 	})
 }

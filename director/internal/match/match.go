@@ -185,9 +185,10 @@ func playersOf(t *openmatch.Ticket) (players []string, region string, expires ti
 
 // Roster is what stands in the annotation of the match's game server. The limits may
 // be nil, and so is the policy if the match stays as it is.
-func (m *Match) Roster(limits *torikumiv1.TimeLimits, policy *torikumiv1.BackfillPolicy) (string, error) {
+func (m *Match) Roster(limits *torikumiv1.TimeLimits, policy *torikumiv1.BackfillPolicy, tracking *torikumiv1.Tracking) (string, error) {
 	return contract.EncodeRoster(&torikumiv1.Roster{
 		OpenMatchId: m.ID, Queue: m.Queue, Region: m.Region, Teams: m.Teams, TimeLimits: limits, Backfill: policy,
+		Tracking: tracking,
 	})
 }
 

@@ -123,7 +123,7 @@ func TestBotsAreOnTheRoster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := b.Roster(nil, nil)
+	text, err := b.Roster(nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestOwns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := b.Roster(nil, nil)
+	own, err := b.Roster(nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestOwns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := other.Roster(nil, nil)
+		s, err := other.Roster(nil, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +254,7 @@ func FuzzParse(f *testing.F) {
 		if len(inTeam) != len(b.Tickets) || len(b.Tickets) != len(m.GetTickets()) {
 			t.Errorf("tickets %q, in teams %v", b.Tickets, inTeam)
 		}
-		if roster, err := b.Roster(nil, nil); err != nil || !b.Owns(roster) {
+		if roster, err := b.Roster(nil, nil, nil); err != nil || !b.Owns(roster) {
 			t.Errorf("roster %q, %v", roster, err)
 		}
 	})

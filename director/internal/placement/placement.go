@@ -79,6 +79,8 @@ type Job struct {
 	MinPlayers int
 	// Acceptance is nil if players are not asked.
 	Acceptance *Acceptance
+	// Allocated is called when the match has a server; it may make the match wait.
+	Allocated func()
 	// ReleaseBy is when Open Match may have the tickets matched again.
 	ReleaseBy time.Time
 	// Releasing is called before the tickets are released: from then on they

@@ -217,7 +217,7 @@ func played() *match.Match {
 // server is a server that carries the match; of several, the first by name is the
 // oldest.
 func server(name string, change ...func(*servers.Server)) servers.Server {
-	roster, err := played().Roster(nil, nil)
+	roster, err := played().Roster(nil, nil, nil)
 	if err != nil {
 		panic(err)
 	}

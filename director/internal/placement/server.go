@@ -73,6 +73,9 @@ func (t *task) hold(ctx context.Context, s servers.Server) error {
 }
 
 func (t *task) use(ctx context.Context, s servers.Server) Result {
+	if t.job.Allocated != nil {
+		t.job.Allocated()
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	t.server = s

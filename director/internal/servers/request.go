@@ -153,7 +153,7 @@ func (s Selector) stamp(m *match.Match) (labels, annotations map[string]string, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode players: %w", err)
 	}
-	roster, err := m.Roster(s.TimeLimits.Proto(), policy)
+	roster, err := m.Roster(s.TimeLimits.Proto(), policy, s.Allocation.Tracking.Proto())
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode roster: %w", err)
 	}

@@ -11,13 +11,8 @@ import (
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -27,12 +22,10 @@ import (
 	"torikumi/pkg/contract"
 )
 
-var resource = schema.GroupVersionResource{Group: agones.Group, Version: agones.Version, Resource: "gameservers"}
-
 // GameServers are the servers.GameServers of a cluster. It keeps those that carry
 // contract.MatchLabel in a cache that follows the API server.
 type GameServers struct {
-	client dynamic.Interface
+	client rest.Interface
 	api    rest.Interface
 	log    *slog.Logger
 	// informers by namespace.
@@ -44,9 +37,9 @@ const byMatch = "match"
 
 // NewGameServers makes the GameServers of some namespaces; Run follows them.
 func NewGameServers(config *rest.Config, namespaces []string, log *slog.Logger) (*GameServers, error) {
-	client, err := dynamic.NewForConfig(config)
+	client, err := newClient(config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
+		return nil, err
 	}
 	api, err := newREST(config)
 	if err != nil {
@@ -61,30 +54,20 @@ func NewGameServers(config *rest.Config, namespaces []string, log *slog.Logger) 
 	return g, nil
 }
 
-func newInformer(client dynamic.Interface, namespace string) (cache.SharedIndexInformer, error) {
-	objects := client.Resource(resource).Namespace(namespace)
-	stamped := func(o metav1.ListOptions) metav1.ListOptions {
-		o.LabelSelector = contract.MatchLabel
-		return o
-	}
-	informer := cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return objects.List(ctx, stamped(o))
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return objects.Watch(ctx, stamped(o))
-		},
-	}, client), &unstructured.Unstructured{}, 0, cache.Indexers{byMatch: func(obj any) ([]string, error) {
-		return []string{obj.(*unstructured.Unstructured).GetLabels()[contract.MatchLabel]}, nil
+func newInformer(client rest.Interface, namespace string) (cache.SharedIndexInformer, error) {
+	stamped := func(o *metav1.ListOptions) { o.LabelSelector = contract.MatchLabel }
+	informer := cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(
+		cache.NewFilteredListWatchFromClient(client, resource, namespace, stamped), client,
+	), &gameServer{}, 0, cache.Indexers{byMatch: func(obj any) ([]string, error) {
+		return []string{obj.(*gameServer).Labels[contract.MatchLabel]}, nil
 	}})
 	return informer, informer.SetTransform(trim)
 }
 
 // trim drops what nobody reads before it is kept.
 func trim(obj any) (any, error) {
-	if o, ok := obj.(*unstructured.Unstructured); ok {
-		o.SetManagedFields(nil)
-		delete(o.Object, "spec")
+	if gs, ok := obj.(*gameServer); ok {
+		gs.ManagedFields = nil
 	}
 	return obj, nil
 }
@@ -97,15 +80,15 @@ func (g *GameServers) Follow(changed, gone func(servers.Server)) error {
 		if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 			obj = last.Obj
 		}
-		o, ok := obj.(*unstructured.Unstructured)
+		gs, ok := obj.(*gameServer)
 		if !ok {
 			return
 		}
-		s, err := toServer(o)
+		s, err := gs.server()
 		switch {
 		case err != nil:
 			g.log.Warn("game server cannot be read", "error", err)
-		case over || o.GetDeletionTimestamp() != nil:
+		case over || gs.DeletionTimestamp != nil:
 			gone(s)
 		default:
 			changed(s)
@@ -156,7 +139,9 @@ func (g *GameServers) Ready(ctx context.Context) error {
 
 // List implements servers.GameServers.
 func (g *GameServers) List(ctx context.Context, namespace string, want map[string]string) ([]servers.Server, error) {
-	got, err := g.client.Resource(resource).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Set(want).String()})
+	got := new(gameServerList)
+	err := g.client.Get().Namespace(namespace).Resource(resource).
+		VersionedParams(&metav1.ListOptions{LabelSelector: labels.Set(want).String()}, metav1.ParameterCodec).Do(ctx).Into(got)
 	if err != nil {
 		return nil, fmt.Errorf("list game servers in %q: %w", namespace, err)
 	}
@@ -181,7 +166,7 @@ func (g *GameServers) Find(ctx context.Context, namespace, match string) ([]serv
 	}
 	var list []servers.Server
 	for _, o := range objects {
-		if list, err = appendServer(list, o.(*unstructured.Unstructured)); err != nil {
+		if list, err = appendServer(list, o.(*gameServer)); err != nil {
 			return nil, err
 		}
 	}
@@ -197,22 +182,11 @@ func (g *GameServers) Hold(ctx context.Context, s servers.Server, sel servers.Se
 	if err != nil {
 		return err
 	}
-	o, err := g.client.Resource(resource).Namespace(s.Namespace).Patch(ctx, s.Name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if err == nil {
-		var now servers.Server
-		now, err = toServer(o)
-		switch {
-		case err != nil:
-		case o.GetDeletionTimestamp() != nil:
-			err = servers.ErrGone
-		case now.State != s.State || now.Labels[contract.MatchLabel] != s.Labels[contract.MatchLabel]:
-			err = servers.ErrChanged
-		}
+	now, err := g.patch(ctx, s, patch)
+	if err == nil && (now.State != s.State || now.Labels[contract.MatchLabel] != s.Labels[contract.MatchLabel]) {
+		err = servers.ErrChanged
 	}
-	if apierrors.IsInvalid(err) { // so the API server refuses another UID
-		err = errors.Join(servers.ErrChanged, err)
-	}
-	if err = known(err); err != nil {
+	if err != nil {
 		return fmt.Errorf("hold game server %q: %w", s.ID(), err)
 	}
 	return nil
@@ -225,9 +199,9 @@ func (g *GameServers) Delete(ctx context.Context, s servers.Server) error {
 		return fmt.Errorf("delete game server %q: must have a UID and a version", s.ID())
 	}
 	uid, background := types.UID(s.UID), metav1.DeletePropagationBackground
-	err := g.client.Resource(resource).Namespace(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{
+	err := g.client.Delete().Namespace(s.Namespace).Resource(resource).Name(s.Name).Body(&metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &s.Version}, PropagationPolicy: &background,
-	})
+	}).Do(ctx).Error()
 	if err = known(err); err != nil {
 		return fmt.Errorf("delete game server %q: %w", s.ID(), err)
 	}
@@ -258,16 +232,22 @@ func (g *GameServers) annotate(ctx context.Context, s servers.Server, annotation
 	if err != nil {
 		return servers.Server{}, err
 	}
-	o, err := g.client.Resource(resource).Namespace(s.Namespace).Patch(ctx, s.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	return g.patch(ctx, s, patch)
+}
+
+// patch changes a server, unless it is another one by now.
+func (g *GameServers) patch(ctx context.Context, s servers.Server, patch []byte) (servers.Server, error) {
+	now := new(gameServer)
+	err := g.client.Patch(types.MergePatchType).Namespace(s.Namespace).Resource(resource).Name(s.Name).Body(patch).Do(ctx).Into(now)
 	switch {
 	case apierrors.IsInvalid(err): // so the API server refuses another UID
 		return servers.Server{}, errors.Join(servers.ErrChanged, err)
 	case err != nil:
 		return servers.Server{}, known(err)
-	case o.GetDeletionTimestamp() != nil:
+	case now.DeletionTimestamp != nil:
 		return servers.Server{}, servers.ErrGone
 	}
-	return toServer(o)
+	return now.server()
 }
 
 // known makes the errors of package servers of those that mean the same.
@@ -282,56 +262,13 @@ func known(err error) error {
 }
 
 // appendServer adds a GameServer to a list, unless it is being deleted.
-func appendServer(list []servers.Server, o *unstructured.Unstructured) ([]servers.Server, error) {
-	if o.GetDeletionTimestamp() != nil {
+func appendServer(list []servers.Server, gs *gameServer) ([]servers.Server, error) {
+	if gs.DeletionTimestamp != nil {
 		return list, nil
 	}
-	s, err := toServer(o)
+	s, err := gs.server()
 	if err != nil {
 		return nil, err
 	}
 	return append(list, s), nil
-}
-
-func toServer(o *unstructured.Unstructured) (servers.Server, error) {
-	var typed struct {
-		Status struct {
-			State string `json:"state"`
-			place `json:",inline"`
-		} `json:"status"`
-	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &typed); err != nil {
-		return servers.Server{}, fmt.Errorf("game server %s/%s: %w", o.GetNamespace(), o.GetName(), err)
-	}
-	s := servers.Server{
-		Namespace: o.GetNamespace(), Name: o.GetName(), UID: string(o.GetUID()), Version: o.GetResourceVersion(),
-		State: typed.Status.State, Labels: o.GetLabels(), Annotations: o.GetAnnotations(), CreateTime: o.GetCreationTimestamp().Time,
-	}
-	typed.Status.fill(&s)
-	return s, nil
-}
-
-// place is where players reach a server, in the status of a GameServer and of an
-// allocation alike.
-type place struct {
-	Address   string `json:"address"`
-	Addresses []struct {
-		Type    string `json:"type"`
-		Address string `json:"address"`
-	} `json:"addresses"`
-	NodeName string `json:"nodeName"`
-	Ports    []struct {
-		Name string `json:"name"`
-		Port int32  `json:"port"`
-	} `json:"ports"`
-}
-
-func (p place) fill(s *servers.Server) {
-	s.Address, s.Node = p.Address, p.NodeName
-	for _, a := range p.Addresses {
-		s.Addresses = append(s.Addresses, servers.Address{Type: a.Type, Address: a.Address})
-	}
-	for _, port := range p.Ports {
-		s.Ports = append(s.Ports, servers.Port{Name: port.Name, Number: port.Port})
-	}
 }
