@@ -15,11 +15,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,12 +29,15 @@ import (
 	"torikumi/gameserver/internal/director"
 	"torikumi/gameserver/internal/gateapi"
 	"torikumi/gameserver/internal/journal"
+	"torikumi/gameserver/internal/sdkproxy"
 	"torikumi/gameserver/internal/watch"
 	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
 	"torikumi/proto/agones/sdk"
+	"torikumi/proto/agones/sdk/alpha"
+	"torikumi/proto/agones/sdk/beta"
 )
 
 // Config holds the settings; config.Default fills it as far as there are
@@ -44,6 +47,7 @@ type Config struct {
 
 	HTTPListen      string          `flag:"http-listen" default:"127.0.0.1:8085" help:"Address of the API, host:port on the loopback interface; port 0 is any free one."`
 	SDKPort         int             `flag:"sdk-grpc-port" default:"9357" rule:"from 1 to 65535" help:"Port of the Agones SDK's gRPC server on localhost; AGONES_SDK_GRPC_PORT sets it too."`
+	SDKHTTPPort     int             `flag:"sdk-http-port" default:"9358" rule:"from 1 to 65535" help:"Port of its REST server on localhost, to which the gate passes the SDK on; AGONES_SDK_HTTP_PORT sets it too."`
 	JWKSURL         string          `flag:"jwks-url" required:"no token can be checked without the frontend's keys" help:"Where the frontend publishes its keys: https, or http on this machine."`
 	AllowHTTPKeys   bool            `flag:"allow-http-jwks" default:"false" help:"Take the keys over plain HTTP from another machine. Whoever can change that traffic can let anyone in."`
 	Issuer          string          `flag:"issuer" required:"a token of somebody else could not be told apart" help:"The frontend's issuer, letter for letter as it stands in its tokens."`
@@ -72,7 +76,11 @@ func (c *Config) Validate() error {
 	}
 	if c.JWKSURL != "" && c.Algorithm.Validate() == nil {
 		if _, err := token.NewRemoteKeys(c.keyOptions()); err != nil {
-			errs = append(errs, config.Invalid("jwks-url", err.Error(), c.JWKSURL))
+			rule := err.Error()
+			if errors.Is(err, token.ErrPlainHTTP) {
+				rule = token.ErrPlainHTTP.Error() + "; --allow-http-jwks takes plain HTTP too"
+			}
+			errs = append(errs, config.Invalid("jwks-url", rule, c.JWKSURL))
 		}
 	}
 	return errors.Join(append(errs, c.checkDirector())...)
@@ -117,16 +125,21 @@ func loopback(addr string) bool {
 }
 
 // Main is the gate's main function without the process around it; it returns
-// the exit code of service.Start.
+// the exit code of service.StartProcess.
 func Main(ctx context.Context, p service.Process) int {
 	getenv := p.Getenv
 	env := func(name string) string {
-		if v := getenv(name); v != "" || name != "GATE_SDK_GRPC_PORT" {
-			return v
+		v := getenv(name)
+		switch {
+		case v == "" && name == "GATE_SDK_GRPC_PORT":
+			return getenv("AGONES_SDK_GRPC_PORT")
+		case v == "" && name == "GATE_SDK_HTTP_PORT":
+			return getenv("AGONES_SDK_HTTP_PORT")
 		}
-		return getenv("AGONES_SDK_GRPC_PORT")
+		return v
 	}
-	return service.Start(ctx, "gate", Run, p.Args, env, p.Stdout, p.Stderr)
+	p.Getenv = env
+	return service.StartProcess(ctx, "gate", Run, p)
 }
 
 // Run serves until ctx ends, and calls started once with the addresses.
@@ -152,7 +165,7 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 	}
 	memory, err := journal.Open(cfg.Journal, nil)
 	if err != nil {
-		return fmt.Errorf("open journal: %w", err)
+		return fmt.Errorf("--journal: %w", err)
 	}
 	defer func() { err = errors.Join(err, memory.Close()) }()
 
@@ -171,25 +184,29 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) (err err
 
 	var controller *admission.Controller
 	watcher := watch.New(watch.Options{
-		SDK: sdk.NewSDKClient(conn), Observe: func(v watch.View) { controller.Observe(v) }, Logger: log,
+		SDK: sdk.NewSDKClient(conn), Beta: beta.NewSDKClient(conn), Alpha: alpha.NewSDKClient(conn), Observe: func(v watch.View) { controller.Observe(v) }, Logger: log,
 	})
 	controller = admission.New(admission.Options{
 		Verifier: verifier, Journal: memory, Server: watcher, Director: finder, Capacity: cfg.Capacity, Logger: log,
 		Policy: admission.Policy{NoShow: cfg.NoShowTimeout, Empty: cfg.EmptyTimeout, Presence: cfg.PresenceTimeout, Longest: cfg.LongestMatch},
 	})
-	return serve(ctx, cfg, registry, controller, watcher, keys, started)
+	return serve(ctx, cfg, log, registry, controller, watcher, keys, started)
 }
 
 func serve(
-	ctx context.Context, cfg *Config, registry *prometheus.Registry, controller *admission.Controller,
+	ctx context.Context, cfg *Config, log *slog.Logger, registry *prometheus.Registry, controller *admission.Controller,
 	watcher *watch.Watcher, keys *token.RemoteKeys, started func(service.Addrs),
 ) error {
 	handler := gateapi.NewHandler(controller, registry)
+	proxy := sdkproxy.New(sdkproxy.Options{GRPCPort: cfg.SDKPort, HTTPPort: cfg.SDKHTTPPort, Logger: log})
 	return service.Run(ctx, service.Options{
-		Name: "gate", Config: cfg.Config, Registry: registry, HTTPListen: []string{cfg.HTTPListen}, Started: started,
-		WrapHTTP: localAPI,
+		Name: "gate", Config: cfg.Config, Logger: log, Registry: registry, HTTPListen: []string{cfg.HTTPListen}, Started: started,
+		HTTP2: true,
+		// Both guard their routes; probes and metrics are for others too, who come to the
+		// pod's address.
 		HTTP: func(mux *http.ServeMux, _ *grpc.ClientConn) error {
 			handler.Routes(mux)
+			proxy.Routes(mux)
 			return nil
 		},
 		Ready: map[string]func(context.Context) error{
@@ -205,20 +222,13 @@ func serve(
 				}
 				return nil
 			},
+			"server": func(context.Context) error {
+				if view, seen := watcher.Current(); seen && view.Starting() {
+					return errors.New("the game server has not said Ready")
+				}
+				return nil
+			},
 		},
-		Background: []func(context.Context) error{keys.Run, watcher.Run, controller.Run, controller.Tell, controller.Backfill},
-	})
-}
-
-// localAPI guards the API against what a browser on the machine can be made to
-// send. Probes and metrics are for others: they come to the pod's address.
-func localAPI(h http.Handler) http.Handler {
-	guarded := service.LocalOnly(h)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/v1/") {
-			guarded.ServeHTTP(w, r)
-			return
-		}
-		h.ServeHTTP(w, r)
+		Background: []func(context.Context) error{keys.Run, watcher.Run, controller.Run, controller.Tell, controller.Track, controller.Backfill, proxy.Run},
 	})
 }

@@ -92,12 +92,17 @@ func TestBadRequests(t *testing.T) {
 		"bad token":                       {"/v1/admissions", js, `{"token":"a"}`, 403, "malformed"},
 		"oversized token":                 {"/v1/admissions", js, `{"token":"` + strings.Repeat("a", 9000) + `"}`, 403, "too_large"},
 		"no player":                       {"/v1/departures", js, `{}`, 400, ""},
+		"neither closed nor open":         {"/v1/closed", js, `{}`, 400, ""},
+		"closed is a word":                {"/v1/closed", js, `{"closed":"yes"}`, 400, ""},
+		"ban of nobody":                   {"/v1/bans", js, `{}`, 400, ""},
+		"ban of a line":                   {"/v1/bans", js, `{"player":"a\nb"}`, 400, ""},
+		"ban of a stranger":               {"/v1/bans", js, `{"player":"eve"}`, 404, "not_on_roster"},
 		"player not there":                {"/v1/departures", js, `{"player":"ann"}`, 404, "not_present"},
 		"departure no JSON":               {"/v1/departures", js, `[`, 400, ""},
 	}
 	for name, test := range tests {
 		method := "POST"
-		if test.path == "/v1/presence" {
+		if test.path == "/v1/presence" || test.path == "/v1/closed" {
 			method = "PUT"
 		}
 		status, media, body := s.call(method, test.path, test.media, test.body)
@@ -106,6 +111,76 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s: %d %s %s", name, status, media, body)
 		}
 	}
+}
+
+// TestForeignHosts: no web page uses the gate, nor the SDK behind it, through a browser beside
+// it, by a request of its own or by a name that suddenly means this machine; probes come to the
+// pod's own address.
+func TestForeignHosts(t *testing.T) {
+	s := start(t)
+	for _, path := range []struct {
+		method, path string
+		local        int // what a call by the gate's own name gets
+	}{
+		{"GET", "/v1/roster", 200},
+		{"POST", "/v1/departures", 415},
+		{"PUT", "/v1/closed", 415},
+		{"DELETE", "/v1/backfill", 409},
+		{"POST", "/agones.dev.sdk.SDK/Shutdown", 426},
+		{"POST", "/agones.dev.sdk.alpha.SDK/PlayerConnect", 426},
+		{"POST", "/shutdown", 0},
+		{"GET", "/watch/gameserver", 0},
+	} {
+		for _, from := range []struct {
+			host, origin string
+			want         int
+		}{
+			{"", "", path.local},
+			{"localhost:8085", "", path.local},
+			{"evil.example", "", 421},
+			{"evil.example:8085", "http://evil.example:8085", 421},
+			{"printer.local", "", 421},
+			{"127.0.0.1:8085", "http://evil.example", 403},
+		} {
+			if from.want == 403 && path.method == "GET" {
+				continue // a page of another origin may send it, and cannot read the answer
+			}
+			if from.want == 0 {
+				continue // the harness has no SDK over REST
+			}
+			if got := s.from(path.method, path.path, from.host, from.origin); got != from.want {
+				t.Errorf("%s %s at %q from %q: %d, want %d", path.method, path.path, from.host, from.origin, got, from.want)
+			}
+		}
+	}
+	for _, path := range []string{"/livez", "/metrics"} {
+		if got := s.from("GET", path, "10.1.2.3:8085", ""); got != 200 {
+			t.Errorf("%s at the pod's address: %d", path, got)
+		}
+	}
+	if s.sdk.State() != "Ready" {
+		t.Errorf("the game server is %s", s.sdk.State())
+	}
+}
+
+// from makes a request as if the gate had this name, for a page of an origin.
+func (s *gameHarness) from(method, path, host, origin string) (status int) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(limited(s.t), method, s.server.Gate+path, http.NoBody)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Host = host
+	if origin != "" {
+		req.Header.Set("Origin", origin)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
 }
 
 func TestGateAPI(t *testing.T) {
@@ -182,7 +257,7 @@ func TestWrongSettings(t *testing.T) {
 		"--http-listen=:8085":               "--http-listen",
 		"--http-listen=0.0.0.0:8085":        "--http-listen",
 		"--http-listen=10.0.0.1:8085":       "--http-listen",
-		"--jwks-url=http://elsewhere.test/": "--jwks-url",
+		"--jwks-url=http://elsewhere.test/": "--jwks-url: must be https, or http on this machine; --allow-http-jwks takes plain HTTP too",
 		"--jwks-url=":                       "--jwks-url",
 		"--issuer=":                         "--issuer",
 		"--algorithm=none":                  "--algorithm",
@@ -198,6 +273,11 @@ func TestWrongSettings(t *testing.T) {
 		if code := gate.Main(t.Context(), process(args, &stderr)); code != 2 || !strings.Contains(stderr.String(), want) {
 			t.Errorf("gate %s: exit code %d, %s", flag, code, &stderr)
 		}
+	}
+	var stderr bytes.Buffer
+	args := append(append([]string{}, good...), "--http-listen=127.0.0.1:0", "--journal="+t.TempDir())
+	if code := gate.Main(t.Context(), process(args, &stderr)); code != 1 || !strings.HasPrefix(stderr.String(), "gate: --journal: must name a regular file") {
+		t.Errorf("a journal that is a directory: exit code %d, %s", code, &stderr)
 	}
 	for _, flag := range []string{"--udp-listen=x", "--gate=127.0.0.1:1", "--idle-timeout=0s", "--max-pending=0", "--gate-lost-timeout=10s", "--sdk-grpc-port=70000"} {
 		var stderr bytes.Buffer

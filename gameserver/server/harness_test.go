@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,7 +26,12 @@ import (
 	"torikumi/pkg/token"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("GAMESERVER_TEST_GATE") != "" {
+		service.Exit(func(ctx context.Context, p service.Process) int { return gate.Main(ctx, p) })
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const match = "m-0123456789abcdef"
 

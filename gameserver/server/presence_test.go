@@ -39,7 +39,8 @@ func TestUnreportedDeparture(t *testing.T) {
 func TestServerThatReportsNothing(t *testing.T) {
 	s := start(t, func(s *gameHarness) {
 		s.server.PresenceInterval, s.server.GateLostTimeout = time.Hour, 2*time.Hour
-		s.gate.NoShowTimeout, s.gate.LongestMatch, s.gate.PresenceTimeout = 10*time.Millisecond, 1500*time.Millisecond, time.Millisecond
+		// Ann has to come within it, on a busy machine too.
+		s.gate.NoShowTimeout, s.gate.LongestMatch, s.gate.PresenceTimeout = 2*time.Second, 4*time.Second, time.Millisecond
 	})
 	begin := time.Now()
 	s.give(match, "ann")
@@ -47,7 +48,7 @@ func TestServerThatReportsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until("the server ends", func() bool { return s.sdk.State() == "Shutdown" })
-	if took := time.Since(begin); took < time.Second {
+	if took := time.Since(begin); took < 3*time.Second {
 		t.Errorf("it ended after %v although ann was there", took)
 	}
 }

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -56,12 +59,13 @@ func TestRealSDKServer(t *testing.T) {
 	s := &gameHarness{t: t, issuer: harness.StartIssuer(t)}
 	config.Default(&s.gate)
 	config.Default(&s.server)
-	s.gate.HTTPListen, s.gate.SDKPort, s.gate.JWKSURL, s.gate.Issuer = "127.0.0.1:0", ports[0], s.issuer.URL(), harness.IssuerName
+	s.gate.HTTPListen, s.gate.SDKPort, s.gate.SDKHTTPPort, s.gate.JWKSURL, s.gate.Issuer = "127.0.0.1:0", ports[0], ports[1], s.issuer.URL(), harness.IssuerName
 	s.server.UDPListen, s.server.SDKPort, s.server.HealthInterval = "127.0.0.1:0", ports[0], 50*time.Millisecond
 	s.gate.LogLevel, s.server.LogLevel = slog.LevelWarn, slog.LevelWarn
 	s.startGate()
 	s.startServer()
 	s.until("the server is Ready", func() bool { return state() == "Ready" })
+	s.throughTheGate()
 
 	roster, err := contract.EncodeRoster(harness.Roster("ann", "bob"))
 	if err != nil {
@@ -84,6 +88,39 @@ func TestRealSDKServer(t *testing.T) {
 	}
 	s.until("the game server is shut down", func() bool { return state() == "Shutdown" })
 	s.until("the server ends by itself", func() bool { return portFree(s) })
+}
+
+// throughTheGate asks the SDK server by the gate's address, as an engine does: REST, the
+// watch as a WebSocket, and gRPC.
+func (s *gameHarness) throughTheGate() {
+	s.t.Helper()
+	if code, _, body := s.call("GET", "/gameserver", "application/json", ""); code != 200 || !strings.Contains(string(body), `"state":"Ready"`) {
+		s.t.Errorf("GET /gameserver: %d %s", code, body)
+	}
+	if code, _, body := s.call("POST", "/health", "application/json", "{}"); code != 200 || string(body) != "{}" {
+		s.t.Errorf("POST /health: %d %s", code, body)
+	}
+	ctx := limited(s.t)
+	watch, _, err := websocket.Dial(ctx, "ws://"+s.gate.HTTPListen+"/watch/gameserver", &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"http://127.0.0.1"}}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = watch.CloseNow() }()
+	conn, err := grpc.NewClient("passthrough:///"+s.gate.HTTPListen, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := sdk.NewSDKClient(conn).SetLabel(ctx, &sdk.KeyValue{Key: "map", Value: "desert"}); err != nil {
+		s.t.Fatal(err)
+	}
+	for told := false; !told; {
+		_, message, err := watch.Read(ctx)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		told = strings.Contains(string(message), `"agones.dev/sdk-map":"desert"`)
+	}
 }
 
 // writeGameServer writes the file in one call, because it is read at each write.

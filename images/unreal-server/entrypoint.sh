@@ -199,9 +199,11 @@ children() {
 	done
 }
 
+# A trap may be interrupted by another: in a subshell, neither changes the
+# variables of the other.
 forward() {
-	signalled=$1
-	[ -z "$server" ] || pass "$1" "$server"
+	[ "$signalled" = TERM ] || signalled=$1 # the end counts more than what else came
+	[ -z "$server" ] || (pass "$1" "$server")
 }
 
 # run starts the script and ends as it does. SIGINT becomes SIGTERM: what a
@@ -215,16 +217,20 @@ run() {
 	trap 'forward USR2' USR2
 	"$script" "$@" &
 	server=$!
-	[ -z "$signalled" ] || pass "$signalled" "$server" # it came too early to pass it on
-	code=
+	[ -z "$signalled" ] || (pass "$signalled" "$server") # it came too early to pass it on
+	# A signal interrupts wait, and in dash one that came during a trap interrupts
+	# the next wait as well: only a process that is gone has ended.
 	while :; do
-		signalled=
 		wait "$server"
-		ended=$?
-		# 127 the second time: it had ended, and a signal came meanwhile.
-		[ -n "$code" ] && [ "$ended" -eq 127 ] || code=$ended
-		[ -n "$signalled" ] || exit "$code"
+		code=$?
+		[ "$code" -ne 127 ] && kill -s 0 "$server" 2>/dev/null || break
 	done
+	# If the last wait was interrupted, this is how the server ended. 127: the
+	# shell has forgotten it, as it has told it before.
+	wait "$server" 2>/dev/null
+	ended=$?
+	[ "$ended" -eq 127 ] || code=$ended
+	exit "$code"
 }
 
 dir=${UNREAL_DIR-/game}

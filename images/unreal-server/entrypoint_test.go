@@ -243,7 +243,7 @@ func TestSignals(t *testing.T) {
 	}
 	t.Run("several", func(t *testing.T) {
 		r := h.start("ARENA_WAITS_FOR=TERM", "ARENA_CODE=9")
-		for range 3 {
+		for range 10 { // each comes as the one before is still being passed on
 			r.signal(syscall.SIGUSR1)
 			r.expect("got user defined signal 1")
 		}
@@ -251,6 +251,20 @@ func TestSignals(t *testing.T) {
 		r.expect("got terminated")
 		if code := r.wait(); code != 9 {
 			t.Errorf("exit %d, want the server's 9", code)
+		}
+	})
+	t.Run("at once", func(t *testing.T) {
+		for range 5 {
+			r := h.start("ARENA_WAITS_FOR=TERM", "ARENA_CODE=9")
+			for range 20 {
+				r.signal(syscall.SIGUSR1)
+				r.signal(syscall.SIGUSR2)
+			}
+			r.signal(syscall.SIGTERM)
+			r.expect("got terminated")
+			if code := r.wait(); code != 9 {
+				t.Errorf("exit %d, want the server's 9", code)
+			}
 		}
 	})
 	t.Run("killed", func(t *testing.T) {

@@ -12,9 +12,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+
+	"torikumi/pkg/eventually"
 )
 
 // script is like the one that Unreal exports: it waits for the server, and
@@ -131,7 +134,7 @@ func newHarness(t *testing.T) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.env = []string{"PATH=" + os.Getenv("PATH"), "UNREAL_DIR=" + h.game, "UNREAL_DATA=" + h.data}
+	h.env = []string{"PATH=" + os.Getenv("PATH"), "UNREAL_DIR=" + h.game, "UNREAL_DATA=" + h.data, "GORACE=atexit_sleep_ms=0"}
 	return h
 }
 
@@ -252,8 +255,55 @@ func (r *running) wait() int {
 	if err := r.cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		r.Fatal(err)
 	}
-	if err := syscall.Kill(r.report.PID, 0); !errors.Is(err, syscall.ESRCH) {
-		r.Errorf("the server is still there: %v", err)
+	if runs(r.report.PID) {
+		r.Error("the server is still there")
 	}
 	return r.cmd.ProcessState.ExitCode()
+}
+
+// runs reports whether a process does anything still. One that has ended, and whose parent was
+// gone by then, stays a zombie where process 1 waits for nobody, as in many containers.
+func runs(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return runtime.GOOS != "linux" // elsewhere there are no such files
+	}
+	// "pid (name) state …": the name may have spaces and brackets.
+	state := bytes.TrimLeft(stat[bytes.LastIndexByte(stat, ')')+1:], " ")
+	return !bytes.HasPrefix(state, []byte("Z")) && !bytes.HasPrefix(state, []byte("X"))
+}
+
+// TestZombie: a process that has ended does not run, whether or not it was waited for.
+func TestZombie(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("without /proc a zombie looks like any process")
+	}
+	cmd := exec.Command("cat")
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	if !runs(pid) {
+		t.Error("a process that waits for input does not run")
+	}
+	if err := input.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually.True(t, "it has ended", func() bool { return !runs(pid) })
+	if err := syscall.Kill(pid, 0); err != nil {
+		t.Errorf("it is no zombie: %v", err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if runs(pid) {
+		t.Error("it runs after it was waited for")
+	}
 }

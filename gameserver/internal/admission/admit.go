@@ -97,7 +97,7 @@ func (c *Controller) repeat(attempt string) (Admission, bool) {
 	if !ok || !s.open() {
 		return Admission{}, false
 	}
-	if s.given(p.Player) {
+	if s.given(p.Player) || s.Presence.Banned[p.Player] {
 		return Admission{}, false
 	}
 	if p.Lapsed {
@@ -119,6 +119,10 @@ func (c *Controller) placeFor(claims token.JoinClaims) (Place, *Refusal) {
 	}
 	place, expected := s.Expected[claims.Subject]
 	switch {
+	case s.Presence.Banned[claims.Subject]:
+		return Place{}, refuse(ReasonBanned, "the game server has banned the player from this match", nil)
+	case s.Presence.Closed && !s.Presence.Knows(claims.Subject):
+		return Place{}, refuse(ReasonClosed, "the game server takes nobody new into this match", nil)
 	case s.given(claims.Subject):
 		return Place{}, refuse(ReasonPlaceGiven, "the player's place was given to somebody else", nil)
 	case len(s.Expected) > 0 && !expected:
@@ -273,7 +277,8 @@ func (c *Controller) Await(ctx context.Context) error {
 
 // Depart takes note that a player has left. With an admission, only the stay
 // that it began is ended: the report may have been overtaken by the player's
-// return. The error is ErrNotPresent if the player is not here, or a [*Refusal]
+// return. One who has lapsed is here in so far as they may be brought back, which ends
+// too. The error is ErrNotPresent if the player is not here, or a [*Refusal]
 // if that cannot be said yet.
 func (c *Controller) Depart(ctx context.Context, player, admission string) error {
 	if err := c.Await(ctx); err != nil {
@@ -281,8 +286,11 @@ func (c *Controller) Depart(ctx context.Context, player, admission string) error
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	here, ok := c.state.Presence.Present[player]
-	if !ok {
+	here, present := c.state.Presence.Present[player]
+	if !present {
+		here = c.state.Presence.Departed[player]
+	}
+	if !present && !here.Lapsed {
 		return ErrNotPresent
 	}
 	if admission != "" && here.Admission != admission {

@@ -14,6 +14,7 @@ import (
 	"torikumi/gameserver/internal/journal"
 	"torikumi/gameserver/internal/watch"
 	"torikumi/pkg/contract"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // grown is a server whose newest view has not been told yet.
@@ -36,6 +37,8 @@ func (g *grown) Shutdown(context.Context) error {
 }
 
 func (g *grown) SetAdmitted(context.Context, string) error { return nil }
+
+func (g *grown) Track(context.Context, *torikumiv1.Tracking, []string) error { return nil }
 
 // TestEndIsCalledOff: the match was filled up while its last player left.
 func TestEndIsCalledOff(t *testing.T) {

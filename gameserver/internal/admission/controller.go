@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,8 @@ type Server interface {
 	// SetAdmitted writes on the server that somebody has come for a match. It may
 	// be repeated; a view shows it.
 	SetAdmitted(ctx context.Context, match string) error
+	// Track tells Agones who is in the match. It may be repeated.
+	Track(ctx context.Context, where *torikumiv1.Tracking, players []string) error
 }
 
 // Options are what a [Controller] needs.
@@ -55,6 +59,7 @@ type Controller struct {
 	changed  chan struct{} // has room for one: the state has changed
 	came     chan struct{} // the same, for Tell
 	filling  chan struct{} // the same, for Backfill
+	tracking chan struct{} // the same, for Track
 	observed chan struct{} // closed, and made anew, with the next view; mu guards it
 	recorded *rpc.Health   // of what is written to the journal beside admissions
 
@@ -70,7 +75,7 @@ func New(o Options) *Controller {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Controller{o: o, changed: make(chan struct{}, 1), came: make(chan struct{}, 1), filling: make(chan struct{}, 1), observed: make(chan struct{}), recorded: rpc.NewHealth(o.Logger,
+	c := &Controller{o: o, changed: make(chan struct{}, 1), came: make(chan struct{}, 1), filling: make(chan struct{}, 1), tracking: make(chan struct{}, 1), observed: make(chan struct{}), recorded: rpc.NewHealth(o.Logger,
 		"presence cannot be recorded, a new start of the gate would not know who is here", "presence can be recorded again")}
 	c.o.Policy.Backfill = o.Director != nil
 	c.state.Presence = o.Journal.Presence()
@@ -170,6 +175,11 @@ type Snapshot struct {
 	Roster *torikumiv1.Roster
 	// Given are those of the roster whose places are given to somebody else.
 	Given map[string]bool
+	// Closed: nobody new comes in. Banned, in order, do not come back.
+	Closed bool
+	Banned []string
+	// Data is the annotation with the match's data.
+	Data string
 	// Present and Departed are sorted by player.
 	Present, Departed []journal.Player
 }
@@ -184,12 +194,13 @@ func (c *Controller) Snapshot() Snapshot {
 	}
 	return Snapshot{
 		Match: p.Match, State: c.state.Server.State, Roster: c.state.Roster, Given: given,
+		Closed: p.Closed, Banned: slices.Sorted(maps.Keys(p.Banned)), Data: c.state.Server.Data,
 		Present: journal.Sorted(p.Present), Departed: journal.Sorted(p.Departed),
 	}
 }
 
 func (c *Controller) wake() {
-	for _, ch := range []chan struct{}{c.changed, c.came, c.filling} {
+	for _, ch := range []chan struct{}{c.changed, c.came, c.filling, c.tracking} {
 		select {
 		case ch <- struct{}{}:
 		default:

@@ -57,7 +57,8 @@ type Plan struct {
 // admitted within Policy.NoShow of the allocation; or once nobody is present and
 // either everybody on the roster has come and left, or that time has passed: a
 // first player who leaves early must not end the server under the second.
-// Without a roster nobody knows who may still come, so that time always counts.
+// Without a roster nobody knows who may still come, so that time counts unless the match is
+// closed. A match that is closed before anybody has come waits too: it may be opened again.
 // Who was found for the running match is waited for as long as their place is kept, and
 // the end of a search for players for stopWait. Whoever is there, it ends after Policy.Longest. What the roster says of these times
 // comes before the policy. A server that may have several matches is not ended here:
@@ -109,18 +110,23 @@ func whenEmpty(s *State, p Policy) (why string, at time.Time) {
 // nobody be searched for any more: who is found before is on the roster then.
 const stopWait = 3 * time.Second
 
+// mayCome reports whether a player who has not come may still do so.
+func (s *State) mayCome(player string) bool {
+	return !s.given(player) && !s.Presence.Closed && !s.Presence.Banned[player]
+}
+
 // joining reports whether a player was found for the running match and is still to come.
 func joining(s *State, player string, place Place) bool {
-	return !place.Joined.IsZero() && !s.came(player, place) && !s.given(player)
+	return !place.Joined.IsZero() && !s.came(player, place) && s.mayCome(player)
 }
 
 // everybodyLeft reports whether all who are in the match from its beginning have come and left,
-// or have lost their places.
+// or cannot come any more. Without a roster that is known of a closed match alone.
 func everybodyLeft(s *State) bool {
 	for player, place := range s.Expected {
-		if place.Joined.IsZero() && !s.came(player, place) && !s.given(player) {
+		if place.Joined.IsZero() && !s.came(player, place) && s.mayCome(player) {
 			return false
 		}
 	}
-	return len(s.Expected) > 0
+	return len(s.Expected) > 0 || s.Presence.Closed
 }

@@ -57,6 +57,7 @@ func TestDecide(t *testing.T) {
 	both, ann, nobody := []string{"ann", "bob"}, []string{"ann"}, []string(nil)
 	never := time.Time{}
 	allocated := agones.Allocated
+	closed := func(s *State) *State { s.Presence.Closed = true; return s }
 	tests := map[string]struct {
 		state *State
 		now   time.Duration
@@ -82,6 +83,10 @@ func TestDecide(t *testing.T) {
 		"all left, no roster, early":         {given(allocated, nil, nobody, both, at(30*time.Second)), time.Minute, Plan{At: at(2 * time.Minute)}},
 		"all left, no roster, late":          {given(allocated, nil, nobody, both, at(30*time.Second)), 2 * time.Minute, Plan{End: EndEmpty}},
 		"someone else left":                  {given(allocated, both, nobody, []string{"x", "y"}, at(5*time.Second)), time.Minute, Plan{At: at(2 * time.Minute)}},
+		"closed before anybody came":         {closed(given(allocated, both, nobody, nobody, never)), time.Minute, Plan{At: at(2 * time.Minute)}},
+		"closed, and nobody came":            {closed(given(allocated, both, nobody, nobody, never)), 2 * time.Minute, Plan{End: EndNoShow}},
+		"closed, and the first left":         {closed(given(allocated, both, nobody, ann, at(5*time.Second))), 15 * time.Second, Plan{End: EndEmpty}},
+		"closed, no roster, and all left":    {closed(given(allocated, nil, nobody, ann, at(5*time.Second))), 15 * time.Second, Plan{End: EndEmpty}},
 	}
 	for name, test := range tests {
 		if got := Decide(test.state, policy, at(test.now)); got != test.want {
@@ -90,7 +95,6 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideUnbounded: a studio whose matches may last for ever.
 // TestDecideByTheMatch: what the roster says comes before the gate's settings, as far as
 // it says something.
 func TestDecideByTheMatch(t *testing.T) {
@@ -123,6 +127,7 @@ func TestDecideByTheMatch(t *testing.T) {
 	}
 }
 
+// TestDecideUnbounded: a studio whose matches may last for ever.
 func TestDecideUnbounded(t *testing.T) {
 	unbounded := policy
 	unbounded.Longest = 0

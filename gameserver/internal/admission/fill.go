@@ -93,7 +93,7 @@ func (s *State) mayFill(p Policy) bool { return p.Backfill && s.Roster.GetBackfi
 
 // asked reports whether the game server, or its queue, wants more players.
 func (s *State) asked(p Policy) bool {
-	if !s.mayFill(p) || s.Presence.Backfill == journal.BackfillStopped {
+	if !s.mayFill(p) || s.Presence.Backfill == journal.BackfillStopped || s.Presence.Closed {
 		return false
 	}
 	return s.Presence.Backfill == journal.BackfillAsked || s.Roster.GetBackfill().GetAutomatic()
@@ -164,6 +164,8 @@ func (s *State) keptUntil(player string, place Place, p Policy) time.Time {
 	}
 	left, departed := s.Presence.Departed[player]
 	switch {
+	case s.Presence.Banned[player]:
+		return s.Presence.Since // at once
 	case departed && left.Joined.Equal(place.Joined):
 		return left.Since.Add(s.reserve())
 	case !place.Joined.IsZero():

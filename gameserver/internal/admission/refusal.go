@@ -19,12 +19,20 @@ const (
 	// ReasonPlaceGiven: the player had left, or did not come, and the place was given to
 	// somebody else.
 	ReasonPlaceGiven token.Reason = "place_given"
+	// ReasonClosed: the game server has closed the match to newcomers.
+	ReasonClosed token.Reason = "closed"
+	// ReasonBanned: the game server has banned the player from the match.
+	ReasonBanned token.Reason = "banned"
 	// ReasonFull: no place is free. Retryable: the token is not spent.
 	ReasonFull token.Reason = "full"
 	// ReasonSDKUnavailable: the gate cannot ask which match this is.
 	// Retryable.
 	ReasonSDKUnavailable token.Reason = "sdk_unavailable"
 )
+
+// ReasonTooManyBans: the game server has banned very many players, and this one has never been
+// here.
+const ReasonTooManyBans token.Reason = "too_many_bans"
 
 // ReasonNotPresent: the player whose departure is reported is not here.
 const ReasonNotPresent token.Reason = "not_present"

@@ -9,7 +9,7 @@ import (
 )
 
 // Reasons for not taking a player for present whom the game server names; beside them
-// there are ReasonNotOnRoster and ReasonPlaceGiven. Their text never changes.
+// there are ReasonNotOnRoster, ReasonPlaceGiven and ReasonBanned. Their text never changes.
 const (
 	// ReasonSuperseded: the player has come in anew since; only the newer stay counts.
 	ReasonSuperseded token.Reason = "superseded"
@@ -18,6 +18,10 @@ const (
 	// ReasonNotAdmitted: the gate has not let this player in.
 	ReasonNotAdmitted token.Reason = "not_admitted"
 )
+
+// maxPresent bounds who is here by the word of the game server alone: it is more than a roster
+// can name, and without one a fault in the game must not fill the gate's memory and disk.
+const maxPresent = 8192
 
 // Stay is a player's presence from one admission on.
 type Stay struct {
@@ -90,6 +94,8 @@ func (c *Controller) confirm(stay Stay, now time.Time) token.Reason {
 	here, present := s.Presence.Present[stay.Player]
 	gone, departed := s.Presence.Departed[stay.Player]
 	switch {
+	case s.Presence.Banned[stay.Player]:
+		return ReasonBanned
 	case present && here.Admission == stay.Admission:
 		return ""
 	case present:
@@ -110,7 +116,7 @@ func (c *Controller) confirm(stay Stay, now time.Time) token.Reason {
 		return ReasonPlaceGiven
 	case len(s.Expected) > 0 && !expected:
 		return ReasonNotOnRoster
-	case !c.o.Journal.Incomplete():
+	case !c.o.Journal.Incomplete() || len(s.Presence.Present) >= maxPresent:
 		return ReasonNotAdmitted
 	}
 	// An earlier gate has let them in, and its journal is lost.

@@ -279,3 +279,32 @@ func TestPresenceAfterRestart(t *testing.T) {
 	h.restart()
 	h.expectPresent("and after a new start", "ann bob")
 }
+
+// TestBelievedAreBounded: a gate that has lost its journal, in a match without a roster,
+// believes the game server who is here, but not any number of names.
+func TestBelievedAreBounded(t *testing.T) {
+	h := newPresenceHarness(t, "ann")
+	h.view.Match, h.view.Roster = "m-open", ""
+	h.path = filepath.Join(t.TempDir(), "other")
+	h.restart()
+	report := func(from int) int {
+		stays := make([]Stay, maxPresent)
+		for i := range stays {
+			stays[i] = Stay{Player: fmt.Sprintf("p%d", from+i), Admission: fmt.Sprintf("a%d", from+i)}
+		}
+		r, err := h.c.Report(t.Context(), "m-open", stays)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(r.Refused)
+	}
+	if n := report(0); n != 0 {
+		t.Errorf("%d of as many as there may be are refused", n)
+	}
+	if n := report(100); n != 100 {
+		t.Errorf("%d are refused beyond that, want 100", n)
+	}
+	if n := len(h.c.Snapshot().Present); n != maxPresent {
+		t.Errorf("%d are present, want %d", n, maxPresent)
+	}
+}

@@ -255,3 +255,93 @@ func TestRetriedAdmission(t *testing.T) {
 		}
 	})
 }
+
+// TestBannedRetry: the request that has let a player in does not do so again once they are
+// banned, whether they were here or had lapsed, in this gate and in the next.
+func TestBannedRetry(t *testing.T) {
+	for _, lapsed := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "journal")
+		synctest.Test(t, func(t *testing.T) {
+			h := newTokenHarness(t, path)
+			defer func() { h.close() }()
+			h.c.Observe(free())
+			h.c.Observe(allocated(tokentest.Match))
+			raw := h.token()
+			a, err := h.c.Admit(t.Context(), raw, "k")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lapsed {
+				for range 2 {
+					if _, err := h.c.Report(t.Context(), tokentest.Match, nil); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(policy.Presence)
+				}
+			}
+			if err := h.c.Ban(t.Context(), a.Player); err != nil {
+				t.Fatal(err)
+			}
+			for _, when := range []string{"at once", "after a new start"} {
+				again, err := h.c.Admit(t.Context(), raw, "k")
+				if got := reasonOf(t, err); got != ReasonBanned && got != token.ReasonExpired {
+					t.Errorf("lapsed %v, %s: %+v, %q", lapsed, when, again, got)
+				}
+				if s := h.c.Snapshot(); len(s.Present) != 0 || len(s.Departed) != 1 || s.Departed[0].Lapsed || len(s.Banned) != 1 {
+					t.Errorf("lapsed %v, %s: %+v", lapsed, when, s)
+				}
+				h.restart()
+			}
+		})
+	}
+}
+
+// TestLapsedDeparture: once the departure of a player who had lapsed is reported, as the game
+// server has kicked them, neither the request that had let them in brings them back, nor a
+// report, in this gate and in the next.
+func TestLapsedDeparture(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	synctest.Test(t, func(t *testing.T) {
+		h := newTokenHarness(t, path)
+		defer func() { h.close() }()
+		h.c.Observe(free())
+		h.c.Observe(allocated(tokentest.Match))
+		raw := h.token()
+		a, err := h.c.Admit(t.Context(), raw, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := h.c.Report(t.Context(), tokentest.Match, nil); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(policy.Presence)
+		}
+		if s := h.c.Snapshot(); len(s.Departed) != 1 || !s.Departed[0].Lapsed {
+			t.Fatalf("not lapsed: %+v", s)
+		}
+		if err := h.c.Depart(t.Context(), a.Player, "another"); err != nil || !h.c.Snapshot().Departed[0].Lapsed {
+			t.Errorf("the departure of another stay: %v", err)
+		}
+		if err := h.c.Depart(t.Context(), a.Player, a.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.c.Depart(t.Context(), a.Player, a.ID); !errors.Is(err, ErrNotPresent) {
+			t.Errorf("the same again: %v", err)
+		}
+		for _, when := range []string{"at once", "after a new start"} {
+			again, err := h.c.Admit(t.Context(), raw, "k")
+			if got := reasonOf(t, err); got != token.ReasonReplayed && got != token.ReasonExpired {
+				t.Errorf("%s: %+v, %q", when, again, got)
+			}
+			r, err := h.c.Report(t.Context(), tokentest.Match, []Stay{{Player: a.Player, Admission: a.ID}})
+			if err != nil || len(r.Refused) != 1 || r.Refused[0].Reason != ReasonDeparted {
+				t.Errorf("%s: reported: %+v, %v", when, r, err)
+			}
+			if s := h.c.Snapshot(); len(s.Present) != 0 || len(s.Departed) != 1 || s.Departed[0].Lapsed {
+				t.Errorf("%s: %+v", when, s)
+			}
+			h.restart()
+		}
+	})
+}

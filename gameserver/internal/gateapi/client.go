@@ -103,6 +103,16 @@ func (c *Client) Roster(ctx context.Context) (Roster, error) {
 	return r, err
 }
 
+// SetClosed closes the match to newcomers, or opens it again. The error may be a [*Refusal].
+func (c *Client) SetClosed(ctx context.Context, closed bool) error {
+	return c.do(ctx, http.MethodPut, "/v1/closed", ClosedRequest{Closed: &closed}, "", &Closed{})
+}
+
+// Ban keeps a player of the match out until it is over. The error may be a [*Refusal].
+func (c *Client) Ban(ctx context.Context, player string) error {
+	return c.do(ctx, http.MethodPost, "/v1/bans", BanRequest{Player: player}, "", nil)
+}
+
 // Backfill asks for players. The error is a [*Refusal] if none can be searched for.
 func (c *Client) Backfill(ctx context.Context) (Backfill, error) {
 	var b Backfill
@@ -175,7 +185,7 @@ func interpret(path string, status int, data []byte, out any) error {
 		return ErrNotPresent
 	case p.Reason == string(token.ReasonWrongMatch) && status == http.StatusConflict:
 		return ErrOtherMatch
-	case p.Reason != "" && (status == http.StatusForbidden || status == http.StatusConflict || status == http.StatusServiceUnavailable):
+	case p.Reason != "" && (status == http.StatusForbidden || status == http.StatusNotFound || status == http.StatusConflict || status == http.StatusServiceUnavailable):
 		return &Refusal{Reason: token.Reason(p.Reason), Retryable: p.Retryable, Renewable: p.Renewable}
 	}
 	return fmt.Errorf("the gate answered %s with status %d: %s", path, status, p.Detail)

@@ -7,6 +7,8 @@
 //	PUT  /v1/presence    {"match_id":"…","players":[…]}
 //	                                     200 PresenceAnswer, 409 or 503 problem
 //	GET  /v1/roster                      200 Roster, or 503 problem
+//	PUT  /v1/closed      {"closed":true} 200 Closed, 409 or 503 problem with a reason
+//	POST /v1/bans        {"player":"…"}  204, 404, 409 or 503 problem with a reason
 //	POST /v1/backfill    {}              200 Backfill, 409 or 503 problem with a reason
 //	DELETE /v1/backfill                  the same
 //	GET  /v1/backfill                    200 Backfill, or 503 problem
@@ -20,6 +22,7 @@
 package gateapi
 
 import (
+	"encoding/json"
 	"time"
 
 	"torikumi/pkg/problem"
@@ -89,12 +92,36 @@ type Roster struct {
 	Bots     []Bots     `json:"bots"`
 	Present  []Player   `json:"present"`
 	Departed []Player   `json:"departed"`
+	// Closed: nobody comes in who has not been here. Banned do not come back.
+	Closed bool     `json:"closed"`
+	Banned []string `json:"banned"`
+	// Data is what the queue says of the match, a contract.MatchData; left out if it says
+	// nothing, or in another annotation.
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 // Expected is a player of the match.
 type Expected struct {
 	Player string `json:"player"`
 	Team   string `json:"team"`
+	// Party is the same for players who came together; left out for those who came alone.
+	Party string `json:"party,omitempty"`
+}
+
+// ClosedRequest closes the match to newcomers, or opens it again.
+type ClosedRequest struct {
+	Closed *bool `json:"closed"`
+}
+
+// Closed is whether the match is closed to newcomers.
+type Closed struct {
+	MatchID string `json:"match_id"`
+	Closed  bool   `json:"closed"`
+}
+
+// BanRequest keeps a player out of the match.
+type BanRequest struct {
+	Player string `json:"player"`
 }
 
 // Bots is how many bots fill up a team; teams without any are not listed.

@@ -14,6 +14,7 @@ import (
 	"torikumi/gameserver/internal/admission"
 	"torikumi/gameserver/internal/journal"
 	"torikumi/pkg/problem"
+	"torikumi/pkg/service"
 	"torikumi/pkg/strictjson"
 	"torikumi/pkg/token"
 )
@@ -52,15 +53,16 @@ func NewHandler(c *admission.Controller, registry prometheus.Registerer) *Handle
 	return h
 }
 
-// Routes adds the API to a mux.
+// Routes adds the API to a mux, guarded against what a browser on this machine can be made
+// to send (service.LocalOnly).
 func (h *Handler) Routes(mux *http.ServeMux) {
-	mux.HandleFunc("POST /v1/admissions", h.admit)
-	mux.HandleFunc("POST /v1/departures", h.depart)
-	mux.HandleFunc("PUT /v1/presence", h.presence)
-	mux.HandleFunc("GET /v1/roster", h.roster)
-	mux.HandleFunc("POST /v1/backfill", h.askBackfill)
-	mux.HandleFunc("DELETE /v1/backfill", h.stopBackfill)
-	mux.HandleFunc("GET /v1/backfill", h.backfill)
+	for pattern, handle := range map[string]http.HandlerFunc{
+		"POST /v1/admissions": h.admit, "POST /v1/departures": h.depart, "PUT /v1/presence": h.presence, "GET /v1/roster": h.roster,
+		"PUT /v1/closed": h.close, "POST /v1/bans": h.ban,
+		"POST /v1/backfill": h.askBackfill, "DELETE /v1/backfill": h.stopBackfill, "GET /v1/backfill": h.backfill,
+	} {
+		mux.Handle(pattern, service.LocalOnly(handle))
+	}
 }
 
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) {
@@ -202,13 +204,27 @@ func (h *Handler) roster(w http.ResponseWriter, r *http.Request) {
 	answer := Roster{
 		MatchID: s.Match, Queue: s.Roster.GetQueue(), Region: s.Roster.GetRegion(), State: s.State,
 		Expected: []Expected{}, Bots: []Bots{}, Present: players(s.Present), Departed: players(s.Departed),
+		Closed: s.Closed, Banned: append([]string{}, s.Banned...),
+	}
+	if json.Valid([]byte(s.Data)) && s.Match != "" {
+		answer.Data = json.RawMessage(s.Data)
+	}
+	parties := map[string]int{}
+	for _, team := range s.Roster.GetTeams() {
+		for _, m := range team.GetMembers() {
+			parties[m.GetTicketId()]++
+		}
 	}
 	for _, team := range s.Roster.GetTeams() {
 		for _, m := range team.GetMembers() {
 			if s.Given[m.GetPlayerId()] {
 				continue
 			}
-			answer.Expected = append(answer.Expected, Expected{Player: m.GetPlayerId(), Team: team.GetName()})
+			e := Expected{Player: m.GetPlayerId(), Team: team.GetName()}
+			if parties[m.GetTicketId()] > 1 {
+				e.Party = m.GetTicketId()
+			}
+			answer.Expected = append(answer.Expected, e)
 		}
 		if n := team.GetBots(); n > 0 {
 			answer.Bots = append(answer.Bots, Bots{Team: team.GetName(), Count: n})

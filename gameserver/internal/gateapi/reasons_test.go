@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,6 +48,10 @@ func TestReasonsAreDocumented(t *testing.T) {
 			t.Errorf("%s: twice in the table, or not in the code", reason)
 		}
 		documented[reason] = true
+		inList := !slices.Contains([]token.Reason{token.ReasonWrongMatch, admission.ReasonSDKUnavailable}, token.Reason(reason)) // those answer the whole report
+		if presence := slices.Contains(strings.Split(where, ", "), "presence"); presence && inList != slices.Contains(strings.Split(status, ", "), "200") {
+			t.Errorf("%s: status %q, but in a list of an answer to presence: %v", reason, status, inList)
+		}
 		if !strings.Contains(where, "admission") {
 			continue
 		}

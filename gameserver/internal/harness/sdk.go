@@ -19,6 +19,8 @@ import (
 	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
 	"torikumi/proto/agones/sdk"
+	"torikumi/proto/agones/sdk/alpha"
+	"torikumi/proto/agones/sdk/beta"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -32,6 +34,9 @@ const (
 // can have. It is safe for concurrent use.
 type SDK struct {
 	sdk.UnimplementedSDKServer
+	// Tracking is what it was told of players.
+	Tracking *Tracking
+
 	tb   testing.TB
 	port int
 
@@ -53,7 +58,7 @@ type SDK struct {
 
 // StartSDK serves until the test ends.
 func StartSDK(tb testing.TB) *SDK {
-	s := &SDK{tb: tb, watchers: map[chan struct{}]bool{}, gs: &sdk.GameServer{
+	s := &SDK{tb: tb, Tracking: new(Tracking), watchers: map[chan struct{}]bool{}, gs: &sdk.GameServer{
 		ObjectMeta: &sdk.GameServer_ObjectMeta{Name: Name, Namespace: Namespace, Uid: "uid-1", Labels: map[string]string{}, Annotations: map[string]string{}},
 		Status:     &sdk.GameServer_Status{State: "Scheduled"},
 	}}
@@ -74,6 +79,8 @@ func (s *SDK) Restart() {
 	}
 	server := grpc.NewServer()
 	sdk.RegisterSDKServer(server, s)
+	beta.RegisterSDKServer(server, s.Tracking)
+	alpha.RegisterSDKServer(server, &s.Tracking.players)
 	served := make(chan struct{})
 	s.mu.Lock()
 	s.port, s.grpc, s.served = lis.Addr().(*net.TCPAddr).Port, server, served
@@ -190,6 +197,13 @@ func (s *SDK) State() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gs.GetStatus().GetState()
+}
+
+// Watchers returns how many watch the game server.
+func (s *SDK) Watchers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.watchers)
 }
 
 // Calls returns how many calls there have been.

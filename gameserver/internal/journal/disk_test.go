@@ -83,7 +83,7 @@ var t0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func clone(c *contents) contents {
 	d := *c
 	d.used, d.presence.Present, d.presence.Departed = maps.Clone(c.used), maps.Clone(c.presence.Present), maps.Clone(c.presence.Departed)
-	d.presence.Given = maps.Clone(c.presence.Given)
+	d.presence.Given, d.presence.Banned = maps.Clone(c.presence.Given), maps.Clone(c.presence.Banned)
 	return d
 }
 
@@ -113,6 +113,10 @@ func steps(j *Journal) []func() error {
 	give := func(player string, joined time.Time) func() error {
 		return func() error { return j.Give(player, joined) }
 	}
+	ban := func(player string) func() error {
+		return func() error { return j.Ban(player, t0.Add(time.Second)) }
+	}
+	closed := func(closed bool) func() error { return func() error { return j.SetClosed(closed) } }
 	join := func() error {
 		_, err := j.Admit(Player{Player: "dan", Admission: "5", Since: t0, Joined: t0.Add(1234567)}, t0.Add(time.Minute), t0)
 		return err
@@ -121,6 +125,8 @@ func steps(j *Journal) []func() error {
 		allocate(""), j.MarkFresh, allocate("m-1"), admit("ann", "1"), admit("bob", "2"), depart("ann"), admit("ann", "3"), depart("bob"),
 		lapse("ann"), back("ann", "3"), lapse("ann"),
 		want(BackfillAsked), give("bob", time.Time{}), give("bob", t0.Add(7654321)), join, depart("dan"), want(BackfillStopped),
+		closed(true), admit("eve", "6"), lapse("eve"), ban("eve"), admit("bob", "7"), ban("bob"), ban("zoe"), closed(false),
+		admit("fay", "8"), lapse("fay"), depart("fay"),
 		allocate(""), allocate("m-2"), admit("carl", "4"), depart("carl"),
 	}
 }

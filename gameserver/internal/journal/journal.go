@@ -16,9 +16,11 @@
 //	{"type":"admitted","player":…,"team":…,"jti":ID,"exp":S,"attempt":…,"reconnect":B,"at":T}
 //	                                      the player has come in; the token is used, unless exp is left out; attempt and
 //	                                      reconnect: the request, and what it was answered; "joined":T: found for the running match
-//	{"type":"departed","player":…,"at":T} the player, who was present, has left; "lapsed":true: nobody has said so
+//	{"type":"departed","player":…,"at":T} the player, who was present or had lapsed, has left; "lapsed":true: nobody has said so
 //	{"type":"backfill","stop":B}          the game server wants more players, or no more
 //	{"type":"given","player":…,"joined":T} the player's place is given to somebody else
+//	{"type":"closed","stop":B}            nobody new comes in, or again somebody does
+//	{"type":"banned","player":…,"at":T}   the player does not come in any more, and has left if they were present
 //
 // Times T are RFC 3339. A player comes in with one record, so that there is no moment
 // at which the token is used and the player is not here.
@@ -83,7 +85,8 @@ var errClosed = errors.New("journal is closed")
 
 // Open reads the journal at path, or begins one; its directory must exist and should
 // live as long as the pod. With an empty path nothing outlives the process. A nil now
-// means time.Now.
+// means time.Now. What is there and is no regular file is refused: replacing it would
+// destroy a device, as /dev/null, and reading a pipe waits for ever.
 func Open(path string, now func() time.Time) (*Journal, error) {
 	if now == nil {
 		now = time.Now
@@ -93,7 +96,10 @@ func Open(path string, now func() time.Time) (*Journal, error) {
 		j.contents.start = now()
 		return j, nil
 	}
-	var err error
+	err := checkFile(path)
+	if err != nil {
+		return nil, err
+	}
 	if j.lock, err = openLock(path); err != nil {
 		return nil, err
 	}
@@ -101,6 +107,25 @@ func Open(path string, now func() time.Time) (*Journal, error) {
 		return nil, errors.Join(err, j.lock.Close())
 	}
 	return j, nil
+}
+
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at journal: %w", err)
+	case info.Mode().IsRegular():
+		return nil
+	}
+	kind := "special file"
+	for of, name := range map[fs.FileMode]string{fs.ModeDir: "directory", fs.ModeNamedPipe: "named pipe", fs.ModeDevice: "device", fs.ModeSocket: "socket"} {
+		if info.Mode()&of != 0 {
+			kind = name
+		}
+	}
+	return fmt.Errorf("must name a regular file, or none that is there yet, got the %s %q", kind, path)
 }
 
 func openLock(path string) (*os.File, error) {
@@ -210,10 +235,11 @@ func (j *Journal) Admit(player Player, expiry, issued time.Time) (reconnect bool
 }
 
 // Depart makes a present player a departed one, by the word of the game server or,
-// lapsed, for want of it; nothing happens if the player is not present. An error says
-// that the next gate would take the player for present; this one does not.
+// lapsed, for want of it; by that word also one who has lapsed. Nothing happens if the
+// player is neither. An error says that the next gate would not know; this one does.
 func (j *Journal) Depart(player string, at time.Time, lapsed bool) error {
-	if _, ok := j.Presence().Present[player]; !ok {
+	p := j.Presence()
+	if _, present := p.Present[player]; !present && (lapsed || !p.lapsed(player)) {
 		return nil
 	}
 	return j.record(record{Type: kindDeparted, Player: player, At: at, Lapsed: lapsed})
@@ -245,6 +271,24 @@ func (j *Journal) Want(b Backfill) error {
 // After an error nothing has changed: the player keeps the place.
 func (j *Journal) Give(player string, joined time.Time) error {
 	return j.change(record{Type: kindGiven, Player: player, Joined: joined})
+}
+
+// SetClosed records whether the match is closed to newcomers. After an error nothing has
+// changed.
+func (j *Journal) SetClosed(closed bool) error {
+	if j.Presence().Closed == closed {
+		return nil
+	}
+	return j.change(record{Type: kindClosed, Stop: !closed})
+}
+
+// Ban records that a player may not come back, and that one who is here has left: with one
+// record, so that no gate finds them banned and here. After an error nothing has changed.
+func (j *Journal) Ban(player string, at time.Time) error {
+	if j.Presence().Banned[player] {
+		return nil
+	}
+	return j.change(record{Type: kindBanned, Player: player, At: at})
 }
 
 // change writes what happens only once it is written.

@@ -43,6 +43,10 @@ type Presence struct {
 	Backfill Backfill
 	// Given maps players whose place was given to somebody else to the Joined of that place.
 	Given map[string]time.Time
+	// Closed: nobody comes in who has not been here.
+	Closed bool
+	// Banned are players who do not come in any more.
+	Banned map[string]bool
 }
 
 // Backfill is what a game server wants.
@@ -58,7 +62,7 @@ const (
 )
 
 func newPresence() Presence {
-	return Presence{Present: map[string]Player{}, Departed: map[string]Player{}, Given: map[string]time.Time{}}
+	return Presence{Present: map[string]Player{}, Departed: map[string]Player{}, Given: map[string]time.Time{}, Banned: map[string]bool{}}
 }
 
 // Enter makes a player present.
@@ -91,9 +95,16 @@ func (p *Presence) Attempted(attempt string) (player Player, ok bool) {
 }
 
 // Leave makes a present player a departed one. Lapsed is of one whose departure
-// nobody has reported.
+// nobody has reported; once it is, nothing that let them in before brings them back.
 func (p *Presence) Leave(name string, at time.Time, lapsed bool) {
-	player := p.Present[name]
+	player, present := p.Present[name]
+	if !present {
+		if left, departed := p.Departed[name]; departed && !lapsed {
+			left.Lapsed, left.Attempt = false, ""
+			p.Departed[name] = left
+		}
+		return
+	}
 	delete(p.Present, name)
 	if len(p.Departed) >= maxDeparted {
 		oldest := slices.MinFunc(slices.Collect(maps.Values(p.Departed)), func(a, b Player) int { return a.Since.Compare(b.Since) })
@@ -105,6 +116,15 @@ func (p *Presence) Leave(name string, at time.Time, lapsed bool) {
 	}
 	p.Departed[name] = player
 }
+
+// Ban keeps a player out from now on, and makes a present one a departed one.
+func (p *Presence) Ban(name string, at time.Time) {
+	p.Banned[name] = true
+	p.Leave(name, at, false)
+}
+
+// lapsed reports whether a player has left and nobody has said so.
+func (p *Presence) lapsed(name string) bool { return p.Departed[name].Lapsed }
 
 // LastLeft returns when the last of the departed left; zero if there are none.
 func (p *Presence) LastLeft() (last time.Time) {

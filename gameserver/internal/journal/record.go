@@ -26,13 +26,17 @@ const (
 	// a player has come in with a token: Player, Team, ID, Attempt, Reconnect, Joined, At, and,
 	// if the token has to be remembered, Expiry.
 	kindAdmitted kind = "admitted"
-	// a player who was present has left: Player, At; Lapsed if nobody has said so.
+	// a player who was present, or had lapsed, has left: Player, At; Lapsed if nobody has said so.
 	kindDeparted kind = "departed"
 	// the game server has asked for players, or, with Stop, wants no more.
 	kindBackfill kind = "backfill"
 	// a player's place is given to somebody else: Player, and Joined if they were found for
 	// the running match.
 	kindGiven kind = "given"
+	// the match is closed to newcomers, or, with Stop, open again.
+	kindClosed kind = "closed"
+	// a player may not come back, and has left at the latest now: Player, At.
+	kindBanned kind = "banned"
 )
 
 const version = 1
@@ -98,7 +102,7 @@ func (c *contents) apply(r record) error {
 		}
 		c.presence.Enter(Player{Player: r.Player, Team: r.Team, Since: r.At, Admission: r.ID, Attempt: r.Attempt, Reconnect: r.Reconnect, Joined: r.Joined})
 	case kindDeparted:
-		if _, ok := c.presence.Present[r.Player]; !ok {
+		if _, present := c.presence.Present[r.Player]; !present && (r.Lapsed || !c.presence.lapsed(r.Player)) {
 			return errors.New("departed: not present")
 		}
 		c.presence.Leave(r.Player, r.At, r.Lapsed)
@@ -112,6 +116,13 @@ func (c *contents) apply(r record) error {
 			return errors.New("given: no player")
 		}
 		c.presence.Given[r.Player] = r.Joined
+	case kindClosed:
+		c.presence.Closed = !r.Stop
+	case kindBanned:
+		if r.Player == "" {
+			return errors.New("banned: no player")
+		}
+		c.presence.Ban(r.Player, r.At)
 	default:
 		return fmt.Errorf("unknown type %q", r.Type)
 	}
@@ -131,6 +142,12 @@ func (c *contents) records() []record {
 	}
 	if p.Backfill != BackfillUnset {
 		all = append(all, record{Type: kindBackfill, Stop: p.Backfill == BackfillStopped})
+	}
+	if p.Closed {
+		all = append(all, record{Type: kindClosed})
+	}
+	for player := range p.Banned {
+		all = append(all, record{Type: kindBanned, Player: player})
 	}
 	for player, joined := range p.Given {
 		all = append(all, record{Type: kindGiven, Player: player, Joined: joined})
@@ -169,5 +186,5 @@ func ValidID(id string) bool { return token.Matches(id, "_-", 64) }
 
 // size is how many records it takes.
 func (c *contents) size() int {
-	return len(c.used) + len(c.presence.Present) + 2*len(c.presence.Departed) + len(c.presence.Given)
+	return len(c.used) + len(c.presence.Present) + 2*len(c.presence.Departed) + len(c.presence.Given) + len(c.presence.Banned)
 }

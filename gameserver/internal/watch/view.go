@@ -24,6 +24,8 @@ type View struct {
 	Shared bool
 	// Roster is the annotation torikumi/roster, as it stands.
 	Roster string
+	// Data is the annotation torikumi/match-data, as it stands.
+	Data string
 	// Admitted is the match of the last player whose coming was told by
 	// SetAdmitted.
 	Admitted string
@@ -31,6 +33,15 @@ type View struct {
 	Deleted bool
 
 	version string
+}
+
+// Starting reports that the server has not said Ready yet.
+func (v View) Starting() bool {
+	switch v.State {
+	case agones.PortAllocation, agones.Creating, agones.Starting, agones.Scheduled:
+		return true
+	}
+	return false
 }
 
 // Ending reports that the server will not come back.
@@ -52,6 +63,7 @@ func viewOf(gs *sdk.GameServer) View {
 		Match:     meta.GetLabels()[contract.MatchLabel],
 		Shared:    meta.GetLabels()[contract.SharedLabel] == "true",
 		Roster:    meta.GetAnnotations()[contract.RosterAnnotation],
+		Data:      meta.GetAnnotations()[contract.MatchDataAnnotation],
 		Admitted:  meta.GetAnnotations()[contract.AdmittedAnnotation],
 		Deleted:   meta.GetDeletionTimestamp() != 0,
 		version:   meta.GetResourceVersion(),

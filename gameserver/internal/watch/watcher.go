@@ -14,6 +14,8 @@ import (
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/agones/sdk"
+	"torikumi/proto/agones/sdk/alpha"
+	"torikumi/proto/agones/sdk/beta"
 )
 
 const (
@@ -33,6 +35,9 @@ var ErrUnavailable = errors.New("the Agones SDK cannot be reached")
 type Options struct {
 	// SDK is the client. Required.
 	SDK sdk.SDKClient
+	// Beta and Alpha are the parts of it that Track needs.
+	Beta  beta.SDKClient
+	Alpha alpha.SDKClient
 	// Observe, unless nil, is called with each view, one call at a time and
 	// never with an older view after a newer one. It must not call the
 	// Watcher.

@@ -17,20 +17,8 @@ import (
 
 	"torikumi/images/internal/build"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/requirements"
 )
-
-// lacks are what this machine has not.
-func lacks() (missing []string) {
-	if os.Getuid() != 0 {
-		missing = append(missing, "root")
-	}
-	for program, pkg := range map[string]string{"containerd": "containerd", "ctr": "containerd", "runc": "runc", "shellcheck": "shellcheck"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, program+", of Debian's package "+pkg)
-		}
-	}
-	return missing
-}
 
 // containerd is one of the test's own, which no other can meet.
 type containerd struct {
@@ -99,8 +87,8 @@ func (c *containerd) ctr(args ...string) string {
 // TestContainerd imports every image into a containerd and runs its program as
 // nonroot, with a root file system that is read-only.
 func TestContainerd(t *testing.T) {
-	if missing := lacks(); len(missing) > 0 {
-		t.Fatalf("e2e lacks:\n  %s", strings.Join(missing, "\n  "))
+	if err := requirements.Containerd().Lacking(); err != nil {
+		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	code, out, problems := images(t.Context(), "--source="+root, "--output="+dir, "--arch=amd64", "--tag=e2e")
@@ -175,8 +163,8 @@ func (c *containerd) serves(image string) {
 }
 
 func TestShellcheck(t *testing.T) {
-	if missing := lacks(); len(missing) > 0 {
-		t.Fatalf("e2e lacks:\n  %s", strings.Join(missing, "\n  "))
+	if err := requirements.Containerd().Lacking(); err != nil {
+		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), "shellcheck", root+"/images/unreal-server/entrypoint.sh").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
