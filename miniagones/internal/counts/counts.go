@@ -23,10 +23,25 @@ type Counter struct {
 	Capacity int64 `json:"capacity"`
 }
 
+// Same reports whether two counters are equal.
+func (c Counter) Same(as Counter) bool { return c == as }
+
 // List holds different values, at most as many as its capacity.
 type List struct {
 	Capacity int64    `json:"capacity"`
 	Values   []string `json:"values"`
+}
+
+// Same reports whether two lists are equal.
+func (l List) Same(as List) bool {
+	return l.Capacity == as.Capacity && slices.Equal(l.Values, as.Values)
+}
+
+// Players are who a server says is there, in the order of their coming, and how many
+// may be.
+type Players struct {
+	Capacity int64
+	IDs      []string
 }
 
 // Set is what a server has, by name. Its maps and slices are never changed: it is
@@ -34,6 +49,8 @@ type List struct {
 type Set struct {
 	Counters map[string]Counter
 	Lists    map[string]List
+	// Players is nil until the server has said something of them.
+	Players *Players
 }
 
 // CounterSelector bounds a counter. A bound of 0 for the most is none.

@@ -43,6 +43,10 @@ type attachment struct {
 	// name is that of the server that there is now.
 	name atomic.Pointer[string]
 	told bool
+
+	// gated and wanted are of that server, under the fleet's lock: it has its gate, and it has
+	// said Ready before.
+	gated, wanted bool
 }
 
 func (a *attachment) current() string {
@@ -58,7 +62,7 @@ func (a *attachment) run(ctx context.Context) error {
 	if f.silent {
 		return status.Error(codes.FailedPrecondition, "game servers that exist only as addresses have no SDK server and no gate: none can be attached to them")
 	}
-	sdk, err := sdkserver.Serve(&sdkServer{fleet: f, name: a.current, ready: !a.req.GetWaitReady()}, sdkserver.Options{
+	sdk, err := sdkserver.Serve(&sdkServer{fleet: f, name: a.current, ready: a.saidReady}, sdkserver.Options{
 		GRPCListen: loopback(a.req.GetSdkGrpcPort()), HTTPListen: loopback(a.req.GetSdkHttpPort()),
 		Failed: func(err error) { f.opts.Logger.Error("SDK server failed", "gameserver", a.current(), "error", err) },
 	})
@@ -72,27 +76,33 @@ func (a *attachment) run(ctx context.Context) error {
 		defer f.do(func(s *state.Fleet, _ time.Time) { s.AddExclusive(-1) })
 	}
 	for {
-		if err := a.serve(ctx); err != nil {
+		played, err := a.serve(ctx)
+		if err != nil {
 			return err
 		}
-		if a.req.GetOnce() || ctx.Err() != nil {
+		if a.req.GetOnce() && played || ctx.Err() != nil {
 			return nil
 		}
 	}
 }
 
-// serve runs one server to its end.
-func (a *attachment) serve(ctx context.Context) error {
+// serve runs one server to its end, and reports whether it had a match; its defer knows.
+func (a *attachment) serve(ctx context.Context) (played bool, err error) {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r, sub := a.begin(cancel)
 	if r == nil {
-		return status.Error(codes.Unavailable, "the fleet is stopping")
+		return false, status.Error(codes.Unavailable, "the fleet is stopping")
 	}
 	f, name := a.fleet, r.spec.Name
 	defer func() {
 		a.name.Store(nil)
-		f.do(func(s *state.Fleet, _ time.Time) { s.Gone(name) })
+		f.do(func(s *state.Fleet, _ time.Time) {
+			last := s.Get(name)
+			played = last != nil && last.Annotations[agones.LastAllocatedAnnotation] != ""
+			s.Gone(name)
+			a.gated, a.wanted = false, false
+		})
 		f.opts.Logger.Debug("game server is detached", "gameserver", name)
 	}()
 	defer sub.Close()
@@ -100,29 +110,45 @@ func (a *attachment) serve(ctx context.Context) error {
 	stop, err := r.sidecar(own)
 	if err != nil {
 		if own.Err() != nil {
-			return nil
+			return false, nil
 		}
-		return status.Errorf(codes.FailedPrecondition, "start the gate: %v", err)
+		return false, status.Errorf(codes.FailedPrecondition, "start the gate: %v", err)
 	}
 	defer stop()
 	// Nobody is sent to a server whose gate stops.
 	defer f.do(func(s *state.Fleet, now time.Time) { _ = s.Delete(r.spec.Namespace, name, r.spec.UID, "", now) })
 	if !a.tell(r.spec.Env) {
-		return nil
+		return false, nil
 	}
-	if !a.req.GetWaitReady() {
-		f.do(func(s *state.Fleet, _ time.Time) { _ = s.SDKReady(name) }) // gone or going, it need not be
-	}
+	f.do(func(s *state.Fleet, _ time.Time) {
+		if a.gated = true; a.wanted || !a.req.GetWaitReady() {
+			_ = s.SDKReady(name) // gone or going, it need not be
+		}
+	})
 	f.opts.Logger.Debug("game server is attached", "gameserver", name)
 	for {
 		e, err := sub.Next(own)
 		if err != nil {
-			return nil
+			return false, nil
 		}
 		if a.send(&torikumiv1.AttachResponse{GameServer: info(e.Server)}) != nil {
-			return nil
+			return false, nil
 		}
 	}
+}
+
+// saidReady is what the server's SDK.Ready does. Without a gate it would refuse its players.
+func (a *attachment) saidReady(s *state.Fleet) error {
+	switch {
+	case !a.req.GetWaitReady():
+		return nil // it would end a match that is there already
+	case a.gated:
+		return s.SDKReady(a.current())
+	case a.current() == "":
+		return state.ErrNotFound
+	}
+	a.wanted = true
+	return nil
 }
 
 // tell sends the environment with the first answer, but for the server's name, which does

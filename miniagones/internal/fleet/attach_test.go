@@ -157,6 +157,11 @@ func TestAttachOnce(t *testing.T) {
 	stream, _ := r.attach(t, req)
 	hear(t, stream, agones.Scheduled)
 	c, sdk := clients(r), sdkOf(t, req)
+	if _, err := sdk.Shutdown(t.Context(), &sdkpb.Empty{}); err != nil { // without a match
+		t.Fatal(err)
+	}
+	hear(t, stream, agones.Shutdown)
+	hear(t, stream, agones.Scheduled)
 	if got, err := c.ask(t.Context(), "m-1"); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("before it says Ready: %v, %v", got, err)
 	}
@@ -180,6 +185,34 @@ func TestAttachOnce(t *testing.T) {
 	}
 	if got := c.take(t, "m-2").GetPorts()[0].GetPort(); got == 7777 {
 		t.Error("it is attached still")
+	}
+}
+
+// TestAttachReadyEarly: a server that says Ready while its gate starts is Ready only then.
+func TestAttachReadyEarly(t *testing.T) {
+	begun, begin := make(chan struct{}), make(chan struct{})
+	r := run(t, fleet.Options{Ready: 1, Max: 1, Backend: children(t, conformance.ModeServe), Sidecar: func(_ context.Context, s fleet.Spec) ([]string, func(), error) {
+		if s.SidecarListen != "" {
+			begun <- struct{}{}
+			<-begin
+		}
+		return nil, func() {}, nil
+	}})
+	waitReady(t, r, 1)
+	req := attachRequest(t)
+	req.WaitReady = true
+	stream, _ := r.attach(t, req)
+	<-begun
+	if _, err := sdkOf(t, req).Ready(t.Context(), &sdkpb.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := clients(r).take(t, "m-1").GetPorts()[0].GetPort(); got == 7777 {
+		t.Error("a match is sent to a server without a gate")
+	}
+	close(begin)
+	hear(t, stream, agones.Ready)
+	if got := clients(r).take(t, "m-2").GetPorts()[0].GetPort(); got != 7777 {
+		t.Errorf("the match is sent to port %d", got)
 	}
 }
 

@@ -16,8 +16,8 @@ type sdkServer struct {
 	fleet *Fleet
 	// name returns the server's name: an attachment has one server after the other.
 	name func() string
-	// ready says that the server is Ready without a word of its own.
-	ready bool
+	// ready is called in place of what Ready does; may be nil.
+	ready func(f *state.Fleet) error
 }
 
 func (s *sdkServer) Name() string { return s.name() }
@@ -32,10 +32,12 @@ func (s *sdkServer) change(apply func(f *state.Fleet, now time.Time) error) erro
 }
 
 func (s *sdkServer) Ready(context.Context) error {
-	if s.ready {
-		return nil // it would end a match that is there already
-	}
-	return s.change(func(f *state.Fleet, _ time.Time) error { return f.SDKReady(s.name()) })
+	return s.change(func(f *state.Fleet, _ time.Time) error {
+		if s.ready != nil {
+			return s.ready(f)
+		}
+		return f.SDKReady(s.name())
+	})
 }
 
 func (s *sdkServer) Allocate(context.Context) error {

@@ -5,7 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +24,8 @@ import (
 	"torikumi/miniagones/internal/counts"
 	"torikumi/miniagones/internal/fleet"
 	"torikumi/pkg/agones"
+	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
 	sdkpb "torikumi/proto/agones/sdk"
 )
 
@@ -70,35 +77,39 @@ func rest(t testing.TB, spec fleet.Spec, method, path, body string) (int, string
 	return resp.StatusCode, string(b)
 }
 
+// calls are answered so by Agones's own SDK server (1.57, in local mode).
+var calls = []restCase{
+	{"POST", "/ready", `{}`, 200, `{}`},
+	{"POST", "/ready", ``, 200, `{}`},
+	{"POST", "/ready", `{"unknown":1}`, 200, `{}`},
+	{"POST", "/ready", `rubbish`, 400, `{"code":3,"message":"invalid character 'r' looking for beginning of value","details":[]}`},
+	{"POST", "/health", ``, 400, ``},
+	{"POST", "/health", `{}`, 200, `{}`},
+	{"POST", "/health", `rubbish`, 400, `{"code":3,"message":"invalid character 'r' looking for beginning of value","details":[]}`},
+	{"PUT", "/metadata/label", `{"key":"map","value":"desert"}`, 200, `{}`},
+	{"POST", "/metadata/label", `{"key":"map","value":"desert"}`, 501, `{"code":12,"message":"Method Not Allowed","details":[]}`},
+	{"PUT", "/metadata/annotation", `{"key":"mood","value":"so: so"}`, 200, `{}`},
+	{"POST", "/reserve", `{"seconds":"60"}`, 200, `{}`},
+	{"POST", "/reserve", `{"seconds":60}`, 200, `{}`},
+	{"POST", "/allocate", `{}`, 200, `{}`},
+	{"GET", "/ready", ``, 501, `{"code":12,"message":"Method Not Allowed","details":[]}`},
+	{"GET", "/nosuch", ``, 404, `{"code":5,"message":"Not Found","details":[]}`},
+}
+
 // TestREST holds what Agones's own SDK server (1.57, in local mode) answers to
-// the same requests.
+// the same requests; with the path of its binary in AGONES_SDK_SERVER it is asked.
 func TestREST(t *testing.T) {
 	_, spec, _ := mute(t, fleet.Options{})
-	for _, c := range []struct {
-		method, path, body string
-		code               int
-		answer             string
-	}{
-		{"POST", "/ready", `{}`, 200, `{}`},
-		{"POST", "/ready", ``, 200, `{}`},
-		{"POST", "/ready", `{"unknown":1}`, 200, `{}`},
-		{"POST", "/ready", `rubbish`, 400, `{"code":3,"message":"invalid character 'r' looking for beginning of value","details":[]}`},
-		{"POST", "/health", ``, 400, ``},
-		{"POST", "/health", `{}`, 200, `{}`},
-		{"POST", "/health", `rubbish`, 400, `{"code":3,"message":"invalid character 'r' looking for beginning of value","details":[]}`},
-		{"PUT", "/metadata/label", `{"key":"map","value":"desert"}`, 200, `{}`},
-		{"POST", "/metadata/label", `{"key":"map","value":"desert"}`, 501, `{"code":12,"message":"Method Not Allowed","details":[]}`},
-		{"PUT", "/metadata/annotation", `{"key":"mood","value":"so: so"}`, 200, `{}`},
-		{"POST", "/reserve", `{"seconds":"60"}`, 200, `{}`},
-		{"POST", "/reserve", `{"seconds":60}`, 200, `{}`},
-		{"POST", "/allocate", `{}`, 200, `{}`},
-		{"GET", "/ready", ``, 501, `{"code":12,"message":"Method Not Allowed","details":[]}`},
-		{"GET", "/nosuch", ``, 404, `{"code":5,"message":"Not Found","details":[]}`},
-	} {
-		code, answer := rest(t, spec, c.method, c.path, c.body)
-		if code != c.code || !sameJSON(answer, c.answer) {
-			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, code, answer, c.code, c.answer)
-		}
+	servers := map[string]string{"miniagones": spec.SDKHTTP}
+	if binary := os.Getenv("AGONES_SDK_SERVER"); binary != "" {
+		servers["Agones"] = realSDKServer(t, binary)
+	}
+	for name, addr := range servers {
+		t.Run(name, func(t *testing.T) {
+			for _, c := range calls {
+				c.check(t, addr)
+			}
+		})
 	}
 	for body, rule := range map[string]string{
 		`{"key":"map","value":"a:b"}`: "value", `{"key":"a b","value":"v"}`: "key", `{}`: "key",
@@ -314,40 +325,134 @@ func TestReserveTooLong(t *testing.T) {
 	}
 }
 
-// TestCountersOverREST: the paths and bodies are those of Agones.
+// TestCountersOverREST: paths, bodies and codes are those of Agones, whose own SDK server
+// (a build after 1.56) was read and asked.
 func TestCountersOverREST(t *testing.T) {
 	has := counts.Set{Counters: map[string]counts.Counter{"rooms": {Count: 1, Capacity: 4}}, Lists: map[string]counts.List{"ids": {Capacity: 3, Values: []string{"a"}}}}
 	_, spec, _ := mute(t, fleet.Options{Counts: has})
-	for _, c := range []struct {
-		method, path, body string
-		code               int
-		answer             string
-	}{
+	for _, c := range []restCase{
 		{"GET", "/v1beta1/counters/rooms", ``, 200, `{"name":"rooms","count":"1","capacity":"4"}`},
-		{"GET", "/v1beta1/counters/none", ``, 404, ``},
+		{"GET", "/v1beta1/counters/none", ``, 500, ``},
 		{"PATCH", "/v1beta1/counters/rooms", `{"countDiff":"2"}`, 200, `{"name":"rooms","count":"3","capacity":"4"}`},
-		{"PATCH", "/v1beta1/counters/rooms", `{"countDiff":"2"}`, 400, ``},
+		{"PATCH", "/v1beta1/counters/rooms", `{"countDiff":"2"}`, 500, ``},
 		{"PATCH", "/v1beta1/counters/rooms", `{"count":"0"}`, 200, `{"name":"rooms","count":"0","capacity":"4"}`},
-		{"PATCH", "/v1beta1/counters/rooms", `{"count":"-1"}`, 400, ``},
-		{"PATCH", "/v1beta1/counters/rooms", `{"count":"4"}`, 200, `{"name":"rooms","count":"4","capacity":"4"}`},
+		{"PATCH", "/v1beta1/counters/rooms", `{"count":"-1"}`, 500, ``},
+		{"PATCH", "/v1beta1/counters/rooms", `{"count":4}`, 200, `{"name":"rooms","count":"4","capacity":"4"}`},
 		{"PATCH", "/v1beta1/counters/rooms", `{"capacity":"2"}`, 200, `{"name":"rooms","count":"2","capacity":"2"}`},
-		{"PATCH", "/v1beta1/counters/rooms", `{"capacity":"-2"}`, 400, ``},
-		{"PATCH", "/v1beta1/counters/rooms", `{}`, 400, ``},
+		{"PATCH", "/v1beta1/counters/rooms", `{"capacity":"9","count":"5","countDiff":"-1"}`, 200, `{"name":"rooms","count":"4","capacity":"9"}`},
+		{"PATCH", "/v1beta1/counters/rooms", `{"capacity":"-2"}`, 500, ``},
+		{"PATCH", "/v1beta1/counters/rooms", `{}`, 500, ``},
 		{"GET", "/v1beta1/lists/ids", ``, 200, `{"name":"ids","capacity":"3","values":["a"]}`},
 		{"POST", "/v1beta1/lists/ids:addValue", `{"value":"b"}`, 200, `{"name":"ids","capacity":"3","values":["a","b"]}`},
-		{"POST", "/v1beta1/lists/ids:addValue", `{"value":"b"}`, 409, ``},
+		{"POST", "/v1beta1/lists/ids:addValue", `{"value":"b"}`, 500, `{"code":2,"message":"already exists. list \"ids\" has \"b\"","details":[]}`},
 		{"POST", "/v1beta1/lists/ids:removeValue", `{"value":"a"}`, 200, `{"name":"ids","capacity":"3","values":["b"]}`},
-		{"POST", "/v1beta1/lists/ids:removeValue", `{"value":"a"}`, 404, ``},
+		{"POST", "/v1beta1/lists/ids:removeValue", `{"value":"a"}`, 500, ``},
 		{"PATCH", "/v1beta1/lists/ids", `{"capacity":"2"}`, 200, `{"name":"ids","capacity":"2","values":["b"]}`},
 		{"PATCH", "/v1beta1/lists/ids", `{"values":["x","y","z"]}`, 200, `{"name":"ids","capacity":"2","values":["x","y"]}`},
+		{"POST", "/v1beta1/lists/ids:addValue", `{"value":"x"}`, 500, `{"code":2,"message":"out of range. list \"ids\" is full","details":[]}`},
 		{"PATCH", "/v1beta1/lists/ids?update_mask=capacity,values", `{"capacity":"1","values":["v"]}`, 200, `{"name":"ids","capacity":"1","values":["v"]}`},
-		{"PATCH", "/v1beta1/lists/ids", `{"capacity":"1001"}`, 400, ``},
-		{"PATCH", "/v1beta1/lists/ids?update_mask=name", `{"name":"x"}`, 400, ``},
-		{"GET", "/v1beta1/lists/none", ``, 404, ``},
+		{"PATCH", "/v1beta1/lists/ids", `{"capacity":"1001"}`, 500, ``},
+		{"PATCH", "/v1beta1/lists/ids?update_mask=name", `{"name":"x"}`, 500, ``},
+		{"GET", "/v1beta1/lists/none", ``, 500, ``},
 	} {
-		code, answer := rest(t, spec, c.method, c.path, c.body)
-		if answer = strings.ReplaceAll(answer, " ", ""); code != c.code || c.answer != "" && answer != c.answer {
-			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, code, answer, c.code, c.answer)
-		}
+		c.check(t, spec.SDKHTTP)
 	}
+}
+
+// restCase is a request and its answer; an empty answer may be any.
+type restCase struct {
+	method, path, body string
+	code               int
+	answer             string
+}
+
+func (c restCase) check(t *testing.T, addr string) {
+	t.Helper()
+	code, answer := rest(t, fleet.Spec{SDKHTTP: addr}, c.method, c.path, c.body)
+	if code != c.code || c.answer != "" && !sameJSON(answer, c.answer) {
+		t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, code, answer, c.code, c.answer)
+	}
+}
+
+// players is what Agones's own SDK server answers, with its feature PlayerTracking.
+var players = []restCase{
+	{"GET", "/alpha/player/capacity", ``, 200, `{"count":"0"}`},
+	{"POST", "/alpha/player/connect", `{"playerID":"ann"}`, 500, ``},
+	{"PUT", "/alpha/player/capacity", `{"count":2}`, 200, `{}`},
+	{"POST", "/alpha/player/connect", `{"playerID":"ann"}`, 200, `{"bool":true}`},
+	{"POST", "/alpha/player/connect", `{"playerID":"ann"}`, 200, `{"bool":false}`},
+	{"POST", "/alpha/player/connect", `{"playerID":"bob"}`, 200, `{"bool":true}`},
+	{"POST", "/alpha/player/connect", `{"playerID":"cy"}`, 500, ``},
+	{"GET", "/alpha/player/connected", ``, 200, `{"list":["ann","bob"]}`},
+	{"GET", "/alpha/player/connected/ann", ``, 200, `{"bool":true}`},
+	{"GET", "/alpha/player/connected/%7B0%7D", ``, 200, `{"bool":false}`}, // Agones's Unreal plugin asks so for all
+	{"GET", "/alpha/player/count", ``, 200, `{"count":"2"}`},
+	{"POST", "/alpha/player/disconnect", `{"playerID":"ann"}`, 200, `{"bool":true}`},
+	{"POST", "/alpha/player/disconnect", `{"playerID":"ann"}`, 200, `{"bool":false}`},
+	{"PUT", "/alpha/player/capacity", `{"count":"0"}`, 200, `{}`},
+	{"GET", "/alpha/player/count", ``, 200, `{"count":"1"}`},
+	{"POST", "/alpha/player/connect", `{}`, 500, ``},
+}
+
+// TestPlayersOverREST: with the path of the real SDK server's binary in AGONES_SDK_SERVER it
+// answers the same.
+func TestPlayersOverREST(t *testing.T) {
+	_, spec, _ := mute(t, fleet.Options{})
+	before := statusOf(t, spec.SDKHTTP)
+	if before["players"] != nil {
+		t.Errorf("players before anything was said of them: %v", before["players"])
+	}
+	servers := map[string]string{"miniagones": spec.SDKHTTP}
+	if binary := os.Getenv("AGONES_SDK_SERVER"); binary != "" {
+		servers["Agones"] = realSDKServer(t, binary)
+	}
+	for name, addr := range servers {
+		t.Run(name, func(t *testing.T) {
+			for _, c := range players {
+				c.check(t, addr)
+			}
+			want := map[string]any{"count": "1", "capacity": "0", "ids": []any{"bob"}}
+			if diff := cmp.Diff(want, statusOf(t, addr)["players"]); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func statusOf(t *testing.T, addr string) map[string]any {
+	t.Helper()
+	var got struct{ Status map[string]any }
+	if _, answer := rest(t, fleet.Spec{SDKHTTP: addr}, "GET", "/gameserver", ""); json.Unmarshal([]byte(answer), &got) != nil {
+		t.Fatal(answer)
+	}
+	return got.Status
+}
+
+// realSDKServer runs Agones's SDK server in its local mode until the end of the test.
+func realSDKServer(t *testing.T, binary string) (addr string) {
+	t.Helper()
+	ports := make([]string, 3)
+	for i := range ports {
+		ports[i] = strconv.Itoa(int(porttest.Hold(t).Port()))
+	}
+	file := filepath.Join(t.TempDir(), "gameserver.yaml")
+	const text = "apiVersion: agones.dev/v1\nkind: GameServer\nmetadata: {name: real, namespace: default, uid: u}\nstatus: {state: Scheduled, address: 127.0.0.1}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "--local", "-f", file, "--address=127.0.0.1", "--feature-gates=PlayerTracking=true",
+		"--grpc-port="+ports[0], "--http-port="+ports[1], "--health-port="+ports[2])
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	addr = net.JoinHostPort("127.0.0.1", ports[1])
+	eventually.NoError(t, "the real SDK server answers", func() error {
+		resp, err := http.Get("http://" + addr + "/gameserver")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	})
+	return addr
 }

@@ -18,12 +18,16 @@ import (
 
 	httpservice "torikumi/pkg/service"
 	sdkpb "torikumi/proto/agones/sdk"
+	alphapb "torikumi/proto/agones/sdk/alpha"
 	betapb "torikumi/proto/agones/sdk/beta"
 )
 
 // Options say where Serve listens. The zero value is any free port of loopback.
 type Options struct {
 	GRPCListen, HTTPListen string
+	// NoPlayers refuses player tracking, as Agones does unless its feature
+	// PlayerTracking is on.
+	NoPlayers bool
 	// Failed is told what ends a listener unasked. May be nil.
 	Failed func(error)
 }
@@ -52,6 +56,7 @@ func Serve(server GameServer, o Options) (_ *Server, err error) {
 	main := &service{server: server}
 	sdkpb.RegisterSDKServer(grpcServer, main)
 	betapb.RegisterSDKServer(grpcServer, &beta{service: main})
+	alphapb.RegisterSDKServer(grpcServer, &alpha{service: main, off: o.NoPlayers})
 	if s.GRPC, err = s.listen(o.GRPCListen, grpcServer.Serve, grpcServer.Stop); err != nil {
 		return nil, fmt.Errorf("listen for gRPC: %w", err)
 	}
@@ -65,10 +70,11 @@ func Serve(server GameServer, o Options) (_ *Server, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.closers = append(s.closers, cancel)
 	mux := sdkMux()
-	if err := sdkpb.RegisterSDKHandlerClient(ctx, mux, sdkpb.NewSDKClient(conn)); err != nil {
-		return nil, fmt.Errorf("map REST to gRPC: %w", err)
-	}
-	if err := betapb.RegisterSDKHandlerClient(ctx, mux, betapb.NewSDKClient(conn)); err != nil {
+	if err := errors.Join(
+		sdkpb.RegisterSDKHandlerClient(ctx, mux, sdkpb.NewSDKClient(conn)),
+		betapb.RegisterSDKHandlerClient(ctx, mux, betapb.NewSDKClient(conn)),
+		alphapb.RegisterSDKHandlerClient(ctx, mux, alphapb.NewSDKClient(conn)),
+	); err != nil {
 		return nil, fmt.Errorf("map REST to gRPC: %w", err)
 	}
 	httpServer := &http.Server{
@@ -86,7 +92,7 @@ func Serve(server GameServer, o Options) (_ *Server, err error) {
 
 // listen serves until Close, which calls stop.
 func (s *Server) listen(addr string, serve func(net.Listener) error, stop func()) (string, error) {
-	lis, err := net.Listen("tcp", cmp.Or(addr, anyPort))
+	lis, err := httpservice.Listen(context.Background(), cmp.Or(addr, anyPort))
 	if err != nil {
 		return "", err
 	}

@@ -105,7 +105,7 @@ func follow(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, cf
 func serve(ctx context.Context, cfg *Config, server *sdk.Server, watch cache.Cache, synced func() bool, started func(service.Addrs)) error {
 	failed := make(chan error, 2)
 	s, err := sdkserver.Serve(server, sdkserver.Options{
-		GRPCListen: cfg.GRPCListen, HTTPListen: cfg.HTTPListen,
+		GRPCListen: cfg.GRPCListen, HTTPListen: cfg.HTTPListen, NoPlayers: true,
 		Failed: func(err error) { failed <- err },
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "torikumi/miniagones/kubernetes/api/v1"
+	"torikumi/pkg/agones"
 )
 
 // Ports gives host ports to game servers. As long as there are free ones, no two
@@ -33,6 +34,9 @@ func (p *Ports) Note(gs *v1.GameServer) {
 	defer p.mu.Unlock()
 	if _, known := p.owners[gs.UID]; known {
 		return
+	}
+	if _, elsewhere := gs.Annotations[agones.DevAddressAnnotation]; elsewhere {
+		return // its port is not one of a node
 	}
 	for _, port := range gs.Spec.Ports {
 		if port.HostPort != 0 {

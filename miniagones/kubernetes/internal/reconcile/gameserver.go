@@ -71,6 +71,9 @@ func (r *gameServers) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 	if !gs.DeletionTimestamp.IsZero() {
 		return unlessConflict(ctrl.Result{}, r.collect(ctx, req.NamespacedName, nil))
 	}
+	if address, ok := gs.Annotations[agones.DevAddressAnnotation]; ok {
+		return unlessConflict(r.develop(ctx, gs, address))
+	}
 	r.Ports.Note(gs)
 	return unlessConflict(r.step(ctx, gs))
 }
@@ -162,14 +165,7 @@ func (r *gameServers) watchPod(ctx context.Context, gs *v1.GameServer) (ctrl.Res
 	case agones.Scheduled:
 		return r.starts(ctx, gs, p, now)
 	case agones.Reserved:
-		until := gs.Status.ReservedUntil
-		if until == nil {
-			return ctrl.Result{}, nil
-		}
-		if wait := until.Sub(now); wait > 0 {
-			return ctrl.Result{RequeueAfter: wait}, nil
-		}
-		return ctrl.Result{}, r.apply(ctx, gs, gs.DeepCopy(), state.InputRequestReady)
+		return r.reserved(ctx, gs, now)
 	}
 	return ctrl.Result{}, nil
 }
