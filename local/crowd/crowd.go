@@ -27,45 +27,31 @@ const (
 	usualLatency = 80
 )
 
-// Teams are the sizes of the teams of the smallest match that can be made in
-// the queue of players who have just come: bots left out, and teams large
-// enough for their roles.
-func Teams(q queues.Queue) []int {
-	if q.RuleSet == nil {
-		sizes := make([]int, len(q.Teams))
-		for i, t := range q.Teams {
-			sizes[i] = int(t.MinPlayers)
-		}
-		return sizes
+// stages are those of the queue's rules; one without a rule set has rules for its
+// skill and its latency.
+func stages(q queues.Queue) []ruleset.Stage {
+	if q.RuleSet != nil {
+		return q.RuleSet.Stages[:1]
 	}
-	d := &q.RuleSet.Stages[0].Definition
-	places := d.TeamSlots()
-	sizes, all := make([]int, len(places)), 0
-	for i, p := range places {
-		if !p.Bots {
-			sizes[i] = p.Min
-		}
+	most := float64(q.MaxLatencyMS)
+	d := ruleset.Definition{
+		Attributes: []ruleset.Attribute{{Name: q.Skill.Attribute, Type: ruleset.Number}},
+		Rules:      []ruleset.Rule{{Kind: ruleset.BatchDistance, BatchAttribute: q.Skill.Attribute, MaxDistance: &q.Skill.Window}},
 	}
-	for i := range d.Rules {
-		if r := &d.Rules[i]; r.Kind == ruleset.RoleQuota && !r.Optional {
-			for _, at := range d.RoleSlots(r) {
-				sizes[at] = min(max(sizes[at], needed(r)), places[at].Max)
-			}
-		}
+	if most > 0 {
+		d.Rules = append(d.Rules, ruleset.Rule{Kind: ruleset.Latency, MaxLatency: &most})
 	}
-	for _, n := range sizes {
-		all += n
+	for _, t := range q.Teams {
+		d.Teams = append(d.Teams, ruleset.Team{Name: t.Name, MinPlayers: int(t.MinPlayers), MaxPlayers: int(t.MaxPlayers), Quantity: 1})
 	}
-	if all == 0 {
-		sizes[0] = 1 // no match is of bots alone
-	}
-	return sizes
+	return []ruleset.Stage{{Definition: d}}
 }
 
-// Size is how many players such a match has.
+// Size is how many players the smallest match has that can be made in the queue
+// of players who have just come.
 func Size(q queues.Queue) int {
 	n := 0
-	for _, size := range Teams(q) {
+	for _, size := range ruleset.NewWants(stages(q)).Sizes {
 		n += size
 	}
 	return n
@@ -75,11 +61,12 @@ func Size(q queues.Queue) int {
 // gives each of them another name.
 func Match(q queues.Queue, region string, rng *rand.Rand, name func() string) [][]*torikumiv1.Player {
 	players := invent(q, region, Size(q), rng, name)
-	if !partyAllowed(q) || rng.IntN(2) == 0 {
+	wants := ruleset.NewWants(stages(q))
+	if wants.NoParties || rng.IntN(2) == 0 {
 		return alone(players)
 	}
 	at := 0
-	for _, size := range Teams(q) {
+	for _, size := range wants.Sizes {
 		if size > 1 { // two of this team are friends
 			return slices.Concat(alone(players[:at]), [][]*torikumiv1.Player{players[at : at+2]}, alone(players[at+2:]))
 		}
@@ -94,18 +81,7 @@ func Player(q queues.Queue, region string, rng *rand.Rand, name string) *torikum
 }
 
 func alone(players []*torikumiv1.Player) [][]*torikumiv1.Player {
-	var parties [][]*torikumiv1.Player
-	for _, p := range players {
-		parties = append(parties, []*torikumiv1.Player{p})
-	}
-	return parties
-}
-
-// partyAllowed reports whether a party in one team leaves the match possible.
-func partyAllowed(q queues.Queue) bool {
-	return q.RuleSet == nil || !slices.ContainsFunc(q.RuleSet.Stages[0].Rules, func(r ruleset.Rule) bool {
-		return r.Kind == ruleset.PartySizes && !r.Optional
-	})
+	return slices.Collect(slices.Chunk(players, 1))
 }
 
 func invent(q queues.Queue, region string, n int, rng *rand.Rand, name func() string) []*torikumiv1.Player {
@@ -113,39 +89,26 @@ func invent(q queues.Queue, region string, n int, rng *rand.Rand, name func() st
 	for i := range players {
 		players[i] = &torikumiv1.Player{Id: name(), Attributes: make(map[string]*torikumiv1.Attribute)}
 	}
-	give := func(attribute string, values []*torikumiv1.Attribute) {
-		for i, v := range values {
-			players[i].Attributes[attribute] = v
-		}
-	}
 	common := 1 + rng.IntN(3)
-	most, apart := float64(usualLatency), true
-	if q.RuleSet == nil {
-		w := newConstraint(n)
-		w.near(q.Skill.Window)
-		give(q.Skill.Attribute, w.values(ruleset.Attribute{Type: ruleset.Number}, common, rng))
-		if q.MaxLatencyMS > 0 {
-			most = min(most, float64(q.MaxLatencyMS))
+	rules := stages(q)
+	wants := ruleset.NewWants(rules)
+	for _, a := range rules[0].Attributes {
+		w := wants.Of(a.Name)
+		if a.Default != nil && w.Free() && rng.IntN(2) == 0 {
+			continue // all of them are taken for the default
 		}
-	} else {
-		d := &q.RuleSet.Stages[0].Definition
-		constraints := read(d, Teams(q), n)
-		for _, a := range d.Attributes {
-			w := constraints.of(a.Name)
-			if a.Default != nil && w.free() && rng.IntN(2) == 0 {
-				continue // all of them are taken for the default
-			}
-			give(a.Name, w.values(a, common, rng))
+		for i, v := range newGroup(w, wants.Sizes, n).values(a, common, rng) {
+			players[i].Attributes[a.Name] = v
 		}
-		most, apart = min(most, constraints.latency), !constraints.sameLatency
 	}
 	if region == "" {
 		return players
 	}
+	most := min(usualLatency, wants.MaxLatency)
 	base := most/4 + most/4*rng.Float64()
 	for _, p := range players {
 		ms := base
-		if apart {
+		if !wants.SameLatency {
 			ms += most / 4 * rng.Float64()
 		}
 		p.Latencies = map[string]int32{region: int32(ms)}

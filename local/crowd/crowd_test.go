@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -104,6 +105,19 @@ func TestRoles(t *testing.T) {
 		if roles["tank"] != 1 || roles["healer"] != 1 || roles["fighter"] != 1 {
 			t.Errorf("team %d: %v", team, roles)
 		}
+	}
+}
+
+func TestRolesOfTeams(t *testing.T) {
+	q := queue(t, `{"name": "role", "type": "string"}`, two, `
+		{"name": "A", "type": "roleQuota", "attribute": "role", "teams": ["a"], "roles": [{"role": "monster", "min": 2}]},
+		{"name": "B", "type": "roleQuota", "attribute": "role", "teams": ["b"], "roles": [{"role": "hunter", "min": 3}]}`)
+	var roles []string
+	for _, p := range match(q, 1) {
+		roles = append(roles, p.GetAttributes()["role"].GetString_())
+	}
+	if got := strings.Join(roles, " "); got != "monster monster hunter hunter hunter" {
+		t.Errorf("roles: %s", got)
 	}
 }
 

@@ -43,7 +43,7 @@ const MaxPlayers = 5000
 func (o *Options) Validate() error {
 	set, err := queues.Load(o.Suite.Queues)
 	if err != nil {
-		err = fmt.Errorf("--queues: %w", err)
+		err = config.Within("--queues", err)
 	}
 	if o.Refill && o.Suite.Queues != "" {
 		err = errors.Join(err, errors.New("Refill: must not be set with Suite.Queues"))

@@ -13,7 +13,9 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -95,7 +97,7 @@ func (a *access) search(ctx context.Context, s ticket, tokens []string) ([]place
 	}
 	places := make([]place, len(tokens))
 	for i, bearer := range tokens { // each member of a party asks with their own token
-		t, err := a.await(ctx, s.method, created.GetId(), bearer)
+		t, err := a.await(ctx, s.method, created.GetId(), bearer, tokens)
 		if err != nil {
 			return nil, err
 		}
@@ -164,15 +166,36 @@ func as(ctx context.Context, bearer string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+bearer)
 }
 
-func (a *access) await(ctx context.Context, m method, id, bearer string) (*torikumiv1.Ticket, error) {
+// accept has all players of a ticket accept a match that is proposed.
+func (a *access) accept(ctx context.Context, t *torikumiv1.Ticket, tokens []string) error {
+	asked := t.GetAcceptance()
+	if t.GetState() != torikumiv1.TicketState_ACCEPTING || len(asked.GetAccepted()) == len(tokens) {
+		return nil
+	}
+	for _, bearer := range tokens {
+		_, err := a.grpc.AcceptTicket(as(ctx, bearer), &torikumiv1.AcceptTicketRequest{TicketId: t.GetId(), ProposalId: asked.GetProposalId()})
+		if err != nil && status.Code(err) != codes.FailedPrecondition { // it is not proposed any more
+			return fmt.Errorf("accept: %w", err)
+		}
+	}
+	return nil
+}
+
+// await follows a ticket with one player's token, and accepts with those of all.
+func (a *access) await(ctx context.Context, m method, id, bearer string, tokens []string) (*torikumiv1.Ticket, error) {
+	goesOn := func(t *torikumiv1.Ticket) bool {
+		return t.GetState() == torikumiv1.TicketState_SEARCHING || t.GetState() == torikumiv1.TicketState_ACCEPTING
+	}
 	switch m {
 	case byEvents:
-		return a.events(ctx, id, bearer)
+		return a.events(ctx, id, bearer, tokens)
 	case byGRPC:
 		stream, err := a.grpc.WatchTicket(as(ctx, bearer), &torikumiv1.WatchTicketRequest{TicketId: id})
 		for err == nil {
 			var t *torikumiv1.Ticket
-			if t, err = stream.Recv(); err == nil && t.GetState() != torikumiv1.TicketState_SEARCHING {
+			if t, err = stream.Recv(); err == nil && goesOn(t) {
+				err = a.accept(ctx, t, tokens)
+			} else if err == nil {
 				_, rest := stream.Recv() // the stream ends after the search
 				if !errors.Is(rest, io.EOF) {
 					return nil, fmt.Errorf("watch ticket: want the end of the stream, got %w", rest)
@@ -187,15 +210,18 @@ func (a *access) await(ctx context.Context, m method, id, bearer string) (*torik
 			if err := a.call(ctx, http.MethodGet, a.frontend+"/v1/tickets/"+id+"/wait?timeout=20s", bearer, nil, t); err != nil {
 				return nil, fmt.Errorf("wait for ticket: %w", err)
 			}
-			if t.GetState() != torikumiv1.TicketState_SEARCHING {
+			if !goesOn(t) {
 				return t, nil
+			}
+			if err := a.accept(ctx, t, tokens); err != nil {
+				return nil, err
 			}
 		}
 	}
 }
 
 // events reads the stream of server-sent events to its end.
-func (a *access) events(ctx context.Context, id, bearer string) (*torikumiv1.Ticket, error) {
+func (a *access) events(ctx context.Context, id, bearer string, tokens []string) (*torikumiv1.Ticket, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.frontend+"/v1/tickets/"+id+"/events", nil)
 	if err != nil {
 		return nil, err
@@ -215,6 +241,9 @@ func (a *access) events(ctx context.Context, id, bearer string) (*torikumiv1.Tic
 		if data, ok := strings.CutPrefix(lines.Text(), "data:"); ok {
 			if err := protojson.Unmarshal([]byte(data), last); err != nil {
 				return nil, fmt.Errorf("events: %w", err)
+			}
+			if err := a.accept(ctx, last, tokens); err != nil {
+				return nil, err
 			}
 		}
 	}

@@ -108,6 +108,8 @@ type Options struct {
 	HealthDelay, HealthPeriod time.Duration
 	HealthFailures            int
 	Grace                     time.Duration
+	// Algorithm is that of the join tokens; RS256 when empty.
+	Algorithm token.Algorithm
 	// RegistrationInterval is minimatch's.
 	RegistrationInterval time.Duration
 	// Log is the level and format of all logs; ServerOutput gets what game
@@ -202,11 +204,11 @@ func (s *Suite) keysDir(name string) string { return filepath.Join(s.dir, name) 
 // makeKeys makes the signing keys, which live as long as the suite.
 func (s *Suite) makeKeys(context.Context) error {
 	errs := make(chan error, 2)
-	for _, name := range []string{"join", "player"} { // RSA keys take a while
+	for name, alg := range map[string]token.Algorithm{"join": s.algorithm(), "player": token.RS256} { // RSA keys take a while
 		go func() {
 			err := os.MkdirAll(s.keysDir(name), 0o700)
 			if err == nil {
-				_, err = signing.GenerateKey(s.keysDir(name), token.RS256, time.Now())
+				_, err = signing.GenerateKey(s.keysDir(name), alg, time.Now())
 			}
 			errs <- err
 		}()
@@ -342,11 +344,13 @@ func (s *Suite) directorArgs() []string {
 	return args
 }
 
+func (s *Suite) algorithm() token.Algorithm { return cmp.Or(s.opts.Algorithm, token.RS256) }
+
 func (s *Suite) startFrontend(ctx context.Context) error {
 	args := []string{
 		"--grpc-listen=" + s.opts.GRPCListen, "--http-listen=" + s.opts.HTTPListen, "--open-match=" + s.openMatch().Frontend,
 		"--directors=" + s.Addr(Director).GRPC, "--matchfunctions=" + s.matchFunction(),
-		"--issuer=" + Issuer, "--keys-dir=" + s.keysDir("join"),
+		"--issuer=" + Issuer, "--keys-dir=" + s.keysDir("join"), "--algorithm=" + string(s.algorithm()),
 		"--player-issuer=" + issuer.URL, "--player-audience=" + issuer.Audience,
 		"--player-jwks-url=http://" + s.issuerAddr + token.JWKSPath, "--regions=" + s.regionsFile(),
 	}
@@ -439,7 +443,7 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 	cfg.Config = s.opts.Log
 	cfg.HTTPListen = cmp.Or(spec.SidecarListen, "127.0.0.1:0")
 	cfg.JWKSURL = "http://" + s.Addr(Frontend).HTTP + token.JWKSPath
-	cfg.Issuer = Issuer
+	cfg.Issuer, cfg.Algorithm = Issuer, s.algorithm()
 	cfg.Journal = filepath.Join(s.dir, spec.Name+".journal")
 	cfg.NoShowTimeout = cmp.Or(s.opts.NoShowTimeout, cfg.NoShowTimeout)
 	cfg.EmptyTimeout = cmp.Or(s.opts.EmptyTimeout, cfg.EmptyTimeout)
@@ -448,11 +452,10 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 	if err := os.WriteFile(cfg.DirectorTokenFile, []byte(spec.GateToken), 0o600); err != nil {
 		return nil, nil, fmt.Errorf("write the token of the gate of %s: %w", spec.Name, err)
 	}
-	_, port, err := net.SplitHostPort(spec.SDKGRPC)
-	if err != nil {
+	if cfg.SDKPort, err = portOf(spec.SDKGRPC); err != nil {
 		return nil, nil, err
 	}
-	if cfg.SDKPort, err = strconv.Atoi(port); err != nil {
+	if cfg.SDKHTTPPort, err = portOf(spec.SDKHTTP); err != nil {
 		return nil, nil, err
 	}
 	inst, err := launch(ctx, func(ctx context.Context, started func(service.Addrs)) error { return gate.Run(ctx, cfg, started) })
@@ -468,4 +471,12 @@ func (s *Suite) gate(ctx context.Context, spec miniagones.Spec) (env []string, s
 		}
 	}
 	return []string{"TORIKUMI_GATE=http://" + inst.Addrs().HTTP}, stop, nil
+}
+
+func portOf(addr string) (int, error) {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(port)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"torikumi/local/internal/attachtext"
 	"torikumi/local/suite"
 	"torikumi/pkg/agones"
 	"torikumi/pkg/config"
@@ -27,6 +29,7 @@ type attachConfig struct {
 	Port      int           `flag:"port" default:"7777" rule:"from 1 to 65535" help:"Port that the server takes players at."`
 	Host      string        `flag:"host" default:"127.0.0.1" help:"IP address that players reach the server at."`
 	Allocator string        `flag:"allocator" rule:"host:port" help:"Allocator of the torikumi up to attach to, as that prints it; the one that runs on this machine when not given."`
+	Cluster   string        `flag:"kubeconfig" help:"Kubeconfig file of a cluster to attach to, in place of a torikumi up; --kubeconfig=FILE --help shows the other settings then."`
 	Exclusive bool          `flag:"exclusive" help:"Send no match to another server: matches wait until this one is free."`
 	Once      bool          `flag:"once" help:"Detach when the first match is over."`
 	WaitReady bool          `flag:"wait-ready" help:"Send a match only when the server has said Ready to its SDK, for each match anew. Otherwise the server is Ready as soon as it is attached, and after each match."`
@@ -38,6 +41,9 @@ type attachConfig struct {
 
 func (c *attachConfig) Validate() error {
 	var errs []error
+	if c.Cluster != "" { // the flag never comes here
+		errs = append(errs, &config.Error{Setting: "--kubeconfig", Rule: "must be given as a flag"})
+	}
 	if ip := net.ParseIP(c.Host); ip == nil || ip.IsUnspecified() {
 		errs = append(errs, config.Invalid("host", "must be an IP address that players can reach", c.Host))
 	}
@@ -69,7 +75,14 @@ func (c *attachConfig) request() *torikumiv1.AttachRequest {
 	}
 }
 
+func (c *attachConfig) server() attachtext.Server {
+	return attachtext.Server{Host: c.Host, Port: c.Port, SDKGRPC: c.SDKGRPC, SDKHTTP: c.SDKHTTP, Gate: c.Gate}
+}
+
 func runAttach(ctx context.Context, p service.Process) int {
+	if forCluster(p.Args) {
+		return attachToCluster(p)
+	}
 	cfg := new(attachConfig)
 	if code, ok := load("attach", cfg, p); !ok {
 		return code
@@ -80,7 +93,7 @@ func runAttach(ctx context.Context, p service.Process) int {
 		return 0
 	}
 	if err != nil {
-		return p.Fail("torikumi attach", err)
+		return p.Fail("torikumi attach", cfg.server().PortTaken(err))
 	}
 	fmt.Fprintln(p.Stdout, "The match is over: detached.")
 	return 0
@@ -113,11 +126,9 @@ func attach(ctx context.Context, out io.Writer, cfg *attachConfig) error {
 		}
 		server := answer.GetGameServer()
 		if env := answer.GetEnvironment(); len(env) > 0 {
-			fmt.Fprintf(out, "%s:%d is attached. Ctrl-C detaches it. It needs, if it asks for other ports than these by itself:\n\n", cfg.Host, cfg.Port)
-			for _, variable := range env {
-				fmt.Fprintln(out, "  "+variable)
-			}
-			fmt.Fprintln(out)
+			cfg.server().Banner(out, "torikumi up", os.Args[0], env,
+				"Players come to it in the next match, as torikumi up has printed, or over UDP, with --api and --issuer if it has printed others than their defaults:\n",
+				"  python3 gameserver/examples/python/players.py alice bob")
 		}
 		if news := news(server, cfg.WaitReady); news != "" && news != said {
 			fmt.Fprintln(out, server.GetName()+": "+news)
@@ -140,6 +151,9 @@ func news(s *torikumiv1.GameServerInfo, wait bool) string {
 	case agones.Unhealthy:
 		return "Unhealthy, it has given no sign of life"
 	case agones.Shutdown:
+		if s.GetLabels()[contract.MatchLabel] == "" {
+			return "Shutdown, without a match"
+		}
 		return "Shutdown, the match is over"
 	}
 	return ""

@@ -27,3 +27,13 @@ func TestAttachWithoutSuite(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }
+
+// A cluster is another program's, which a mere `go build ./local` does not make.
+func TestAttachToClusterWithoutProgram(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for _, args := range [][]string{{"--kubeconfig=x"}, {"-port=7777", "-kubeconfig", "x"}} {
+		if code, _, errs := call(t.Context(), append([]string{"attach"}, args...)...); code != exitFailed || !strings.Contains(errs, "go build -o bin/torikumi-attach ./local/cmd/torikumi-attach") {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
+	}
+}

@@ -164,14 +164,21 @@ func TestUpWithARuleSet(t *testing.T) {
 func TestWrongRuleSet(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "queues.yaml")
-	for name, text := range map[string]string{"queues.yaml": "queues: [{name: a, rule_set: a.json}]", "a.json": `{"ruleLanguageVersion": "1.0"}`} {
+	for name, text := range map[string]string{"queues.yaml": "queues: [{name: a, rule_set: a.json}]", "a.json": `{}`} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, command := range []string{"up", "demo"} {
-		if code, _, errs := call(t.Context(), command, "--queues="+path); code != exitUsage || !strings.Contains(errs, "--queues: ") || !strings.Contains(errs, "queues[0].rule_set: a.json: line 1, column 1: ") {
+		code, _, errs := call(t.Context(), command, "--queues="+path)
+		lines := strings.Split(strings.TrimSpace(errs), "\n")[1:]
+		if code != exitUsage || len(lines) < 2 {
 			t.Errorf("%s: exit %d: %s", command, code, errs)
+		}
+		for _, line := range lines {
+			if !strings.HasPrefix(line, "  --queues: queues in "+path+": queues[0].rule_set: a.json: line 1, column 1: ") {
+				t.Errorf("%s: a line lacks the setting or the files: %s", command, line)
+			}
 		}
 	}
 	if code, _, errs := call(t.Context(), "demo", "--queues="+path, "--players=1"); code != exitUsage || !strings.Contains(errs, "--players: ") || !strings.Contains(errs, "--queues: ") {

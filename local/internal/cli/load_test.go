@@ -44,13 +44,20 @@ func TestLoadTokenPath(t *testing.T) {
 // loader builds the program, and returns what runs its command load.
 func loader(t *testing.T) (load func(args ...string) (code int, out, errs string)) {
 	t.Helper()
+	run := runner(t)
+	return func(args ...string) (int, string, string) { return run(append([]string{"load"}, args...)...) }
+}
+
+// runner builds the program, and returns what runs it.
+func runner(t *testing.T) (run func(args ...string) (code int, out, errs string)) {
+	t.Helper()
 	exe := filepath.Join(t.TempDir(), "torikumi")
 	build := exec.Command("go", "build", "-o", exe, "torikumi/local")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return func(args ...string) (int, string, string) {
-		cmd := exec.CommandContext(t.Context(), exe, append([]string{"load"}, args...)...)
+		cmd := exec.CommandContext(t.Context(), exe, args...)
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
 		var exit *exec.ExitError
@@ -71,6 +78,7 @@ func TestLoadPlays(t *testing.T) {
 		failed      map[string]int
 	}{
 		"servers":   {"--ready=3", "--timeout=1m", 16, map[string]int{}},
+		"ES256":     {"--ready=3 --algorithm=ES256", "--timeout=1m", 16, map[string]int{}},
 		"addresses": {"--fleet=virtual:20", "--timeout=6s", 0, map[string]int{"no_answer_to_join": 16}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,5 +118,29 @@ func TestLoadUp(t *testing.T) {
 	}
 	if code, _, errs := load("--up=--fleet=none"); code != exitFailed || !strings.Contains(errs, "--fleet: must be processes") || !strings.Contains(errs, "it ended before it served") {
 		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+// Players accept the matches of a queue that asks them, however they wait; those of the
+// demo, too.
+func TestAccepting(t *testing.T) {
+	run := runner(t)
+	queues := filepath.Join(t.TempDir(), "queues.yaml")
+	text := "queues:\n"
+	for name, players := range map[string]string{"session": "1", "squad": "2"} {
+		text += "- {name: " + name + ", teams: [{name: a, players: " + players + "}, {name: b, players: " + players + "}], " +
+			"skill: {attribute: skill, window: 200, widen_per_second: 200}, acceptance: {time_limit: 15s}}\n"
+	}
+	if err := os.WriteFile(queues, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, wait := range []string{"sse", "long-poll", "watch", "poll"} {
+		code, out, errs := run("load", "--up=--fleet=virtual:50 --queues="+queues, "--target=frontend", "--wait="+wait, "--rate=20", "--duration=1s", "--skill-deviation=0", "--timeout=1m")
+		if code != 0 {
+			t.Errorf("%s: exit %d: %s%s", wait, code, out, errs)
+		}
+	}
+	if code, out, errs := run("demo", "--queues="+queues, "--players=12"); code != 0 {
+		t.Errorf("demo: exit %d: %s%s", code, out, errs)
 	}
 }

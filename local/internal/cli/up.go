@@ -30,6 +30,7 @@ import (
 	"torikumi/pkg/queues"
 	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
+	"torikumi/pkg/token"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -47,24 +48,25 @@ type upConfig struct {
 	CORSOrigins    []string   `flag:"cors-origins" help:"Origins of web pages that may call the player API and sign in at the development issuer, as http://127.0.0.1:8090, with commas between. No page of another origin may when not given."`
 	OpenMatchPorts bool       `flag:"open-match-ports" default:"true" help:"Serve Open Match's API on its own ports, 50503 to 50505, otherwise on one free port; always on 127.0.0.1, as it has no authentication."`
 	OtherOpenMatch
-	Queues         string        `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
-	MatchFunction  string        `flag:"matchfunction" rule:"host:port" help:"Match function of your own that runs already (docs/custom-rules.md); its --query is our Open Match, 127.0.0.1:50503. The suite's own when not given."`
-	PlayQueue      string        `flag:"play-queue" help:"Queue of GET /play/{region}; session when not given, or else the first queue."`
-	PlayToken      string        `flag:"play-token" secret:"true" help:"Token that the clients of GET /play/{region} share, at least 16 characters; only player tokens when not given."`
-	GameServer     string        `flag:"game-server" help:"Command line of your own game server; the reference server when not given."`
-	Fleet          string        `flag:"fleet" default:"processes" help:"processes, or virtual:N for N servers that exist only as addresses, for load tests."`
-	Ready          int           `flag:"ready" default:"4" rule:"at least 1" help:"Game servers that wait for a match."`
-	Max            int           `flag:"max" default:"64" help:"Most game servers at once."`
-	NoShow         time.Duration `flag:"no-show-timeout" default:"2m" rule:"positive" help:"A game server that nobody comes to is ended after this time."`
-	EmptyTimeout   time.Duration `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long a game server stays after its last player has left."`
-	LongestMatch   time.Duration `flag:"longest-match" default:"24h" rule:"positive" help:"A game server ends so long after its allocation, whoever is there."`
-	PortProtocol   string        `flag:"port-protocol" default:"UDP" rule:"UDP, TCP or TCPUDP" help:"For what the game servers' port is free: UDP, TCP (WebSocket too), or TCPUDP for both under one number."`
-	HealthDelay    time.Duration `flag:"health-initial-delay" default:"5s" rule:"positive" help:"How long after its start a game server is first looked at for signs of life: at least what it takes to load."`
-	HealthPeriod   time.Duration `flag:"health-period" default:"5s" rule:"positive" help:"Time in which a game server has to give a sign of life."`
-	HealthFailures int           `flag:"health-failure-threshold" default:"3" rule:"at least 1" help:"Periods in a row without a sign of life after which a game server is ended."`
-	Grace          time.Duration `flag:"grace" default:"3s" rule:"positive" help:"How long a game server may take to end by itself after SIGTERM."`
-	CPUProfile     string        `flag:"cpu-profile" help:"File for a CPU profile of the whole suite (pprof), written at the end."`
-	VirtualSession time.Duration `flag:"virtual-session" default:"5s" rule:"positive" help:"How long a virtual server stays allocated."`
+	Queues         string          `flag:"queues" help:"File with the queues (queues.yaml); the built-in ones when not given."`
+	MatchFunction  string          `flag:"matchfunction" rule:"host:port" help:"Match function of your own that runs already (docs/custom-rules.md); its --query is our Open Match, 127.0.0.1:50503. The suite's own when not given."`
+	PlayQueue      string          `flag:"play-queue" help:"Queue of GET /play/{region}; session when not given, or else the first queue."`
+	PlayToken      string          `flag:"play-token" secret:"true" help:"Token that the clients of GET /play/{region} share, at least 16 characters; only player tokens when not given."`
+	GameServer     string          `flag:"game-server" help:"Command line of your own game server; the reference server when not given."`
+	Fleet          string          `flag:"fleet" default:"processes" help:"processes, or virtual:N for N servers that exist only as addresses, for load tests."`
+	Ready          int             `flag:"ready" default:"4" rule:"at least 1" help:"Game servers that wait for a match."`
+	Max            int             `flag:"max" default:"64" help:"Most game servers at once."`
+	NoShow         time.Duration   `flag:"no-show-timeout" default:"2m" rule:"positive" help:"A game server that nobody comes to is ended after this time."`
+	EmptyTimeout   time.Duration   `flag:"empty-timeout" default:"0s" rule:"not negative" help:"How long a game server stays after its last player has left."`
+	LongestMatch   time.Duration   `flag:"longest-match" default:"24h" rule:"positive" help:"A game server ends so long after its allocation, whoever is there."`
+	PortProtocol   string          `flag:"port-protocol" default:"UDP" rule:"UDP, TCP or TCPUDP" help:"For what the game servers' port is free: UDP, TCP (WebSocket too), or TCPUDP for both under one number."`
+	HealthDelay    time.Duration   `flag:"health-initial-delay" default:"5s" rule:"positive" help:"How long after its start a game server is first looked at for signs of life: at least what it takes to load."`
+	HealthPeriod   time.Duration   `flag:"health-period" default:"5s" rule:"positive" help:"Time in which a game server has to give a sign of life."`
+	HealthFailures int             `flag:"health-failure-threshold" default:"3" rule:"at least 1" help:"Periods in a row without a sign of life after which a game server is ended."`
+	Grace          time.Duration   `flag:"grace" default:"3s" rule:"positive" help:"How long a game server may take to end by itself after SIGTERM."`
+	Algorithm      token.Algorithm `flag:"algorithm" default:"RS256" rule:"RS256 or ES256" help:"Algorithm of the join tokens."`
+	CPUProfile     string          `flag:"cpu-profile" help:"File for a CPU profile of the whole suite (pprof), written at the end."`
+	VirtualSession time.Duration   `flag:"virtual-session" default:"5s" rule:"positive" help:"How long a virtual server stays allocated."`
 
 	virtual int
 }
@@ -107,7 +109,7 @@ func (c *upConfig) Validate() error {
 		errs = append(errs, &config.Error{Setting: "--play-token", Rule: "must have at least 16 characters"})
 	}
 	if set, err := queues.LoadWith(c.Queues, ruleset.Checks{Expression: expression.Check}); err != nil {
-		errs = append(errs, fmt.Errorf("--queues: %w", err))
+		errs = append(errs, config.Within("--queues", err))
 	} else if _, ok := set.Get(c.PlayQueue); c.PlayQueue != "" && !ok {
 		bad("play-queue", "must be one of "+strings.Join(set.Names(), ", "), c.PlayQueue)
 	}
@@ -135,7 +137,7 @@ func (c *upConfig) options(p service.Process) (suite.Options, error) {
 		MatchFunction: c.MatchFunction, Queues: c.Queues, PlayQueue: c.PlayQueue, PlayToken: c.PlayToken, Ready: c.Ready, Max: c.Max, GameServer: c.GameServer,
 		Virtual: c.virtual, VirtualSession: c.VirtualSession, ServerHost: c.Host, NoShowTimeout: c.NoShow,
 		EmptyTimeout: c.EmptyTimeout, LongestMatch: c.LongestMatch, PortProtocol: c.PortProtocol,
-		HealthDelay: c.HealthDelay, HealthPeriod: c.HealthPeriod, HealthFailures: c.HealthFailures, Grace: c.Grace,
+		HealthDelay: c.HealthDelay, HealthPeriod: c.HealthPeriod, HealthFailures: c.HealthFailures, Grace: c.Grace, Algorithm: c.Algorithm,
 		RegistrationInterval: localRegistration, Log: c.log(), LogOutput: p.Stderr, ServerOutput: p.Stderr,
 	}
 	o.OpenMatch = c.suite()
@@ -182,7 +184,7 @@ func runUp(ctx context.Context, p service.Process) int {
 		}
 		code := p.Fail("torikumi up", err)
 		if errors.Is(err, syscall.EADDRINUSE) {
-			fmt.Fprintln(p.Stderr, "Choose other ports with --http-port, --grpc-port, --issuer-port (0 is any free one) or --open-match-ports=false.")
+			fmt.Fprintln(p.Stderr, "Beside another torikumi up of this machine it needs all of --http-port=0 --grpc-port=0 --issuer-port=0 --open-match-ports=false (0 is any free port).")
 		}
 		return code
 	}
