@@ -137,6 +137,14 @@ type Instance struct {
 	HourlyCost float64
 }
 
+// Versioner is a Provider that can tell which kubelet is in an image, which is asked
+// before money is spent.
+type Versioner interface {
+	// ImageVersion is such as 1.34.4 or 1.34, and "" if the image does not say. After
+	// an error what it has said before counts, or else the image's name.
+	ImageVersion(ctx context.Context, image string) (string, error)
+}
+
 // Provider is a cloud. Implementations are safe for concurrent use, keep to
 // the deadline of ctx, and retry nothing by themselves beyond what their
 // client library does.
@@ -169,4 +177,13 @@ type Provider interface {
 	// Delete ends a VM, and returns nil when the cloud has accepted that;
 	// Get tells when it is gone. ErrNotFound if it is gone already, ErrForeign.
 	Delete(ctx context.Context, r Ref, o Owner) error
+}
+
+// ScriptForgetter is a Provider whose cloud shows a VM's startup script to what runs
+// on it, or to people who may look at VMs.
+type ScriptForgetter interface {
+	// ForgetScript takes the startup script away from where it shows. The VM has run
+	// it and keeps a copy. ErrNotFound, ErrForeign, ErrInvalid (a permission that is
+	// missing); a VM that has none is no error.
+	ForgetScript(ctx context.Context, r Ref, o Owner) error
 }

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,7 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/gameserver"
+	"torikumi/failover/internal/join"
 	"torikumi/pkg/config"
 )
 
@@ -69,6 +73,36 @@ func missingKind(err error) error {
 	return fmt.Errorf("%s: the cluster knows no %s", remedy(kind.GroupKind.Group), kind.GroupKind)
 }
 
+// checkApproval refuses to start without the right to approve what nodes ask for with
+// the controller's tokens: no VM would join.
+func checkApproval(ctx context.Context, c client.Client) error {
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+		Group: certificatesv1.GroupName, Resource: "signers", Name: certificatesv1.KubeAPIServerClientKubeletSignerName, Verb: "approve",
+	}}}
+	if err := c.Create(ctx, review); err != nil {
+		return fmt.Errorf("ask whether certificates may be approved: %w", err)
+	}
+	if !review.Status.Allowed {
+		return fmt.Errorf("apply manifests/base/failover first: the controller may not approve the certificates of VMs that join (signer %s); or set --token-group=%s",
+			certificatesv1.KubeAPIServerClientKubeletSignerName, join.KubeadmGroup)
+	}
+	return nil
+}
+
+// checkPolicies refuses to start with settings that the controller's admission policies
+// contradict: the next outage would end at what they refuse. What others refuse is
+// logged: a rule for something else must not end the controller in an outage.
+func checkPolicies(ctx context.Context, o *controller.Options) error {
+	tried := controller.TryPolicies(ctx, o)
+	if err := errors.Join(tried.Forbidden, tried.Unknown); err != nil {
+		o.Log.Warn("the cluster may refuse what a failover needs", "error", err)
+	}
+	if tried.Missing {
+		o.Log.Warn("no admission policy narrows what the controller may do: apply manifests/base/failover/admission.yaml, with its namespace")
+	}
+	return tried.Refused
+}
+
 // remedy is what makes the kinds of an API group readable.
 func remedy(group string) string {
 	if group == gameserver.GroupVersion.Group {
@@ -108,8 +142,8 @@ const (
 )
 
 // logMissing logs what keeps the cache from seeing the cluster, until it has
-// or ctx ends.
-func logMissing(ctx context.Context, c cache.Cache, live client.Reader, log *slog.Logger) {
+// or ctx ends. It lacks certificate requests only if the controller approves them.
+func logMissing(ctx context.Context, c cache.Cache, live client.Reader, approves bool, log *slog.Logger) {
 	synced := make(chan struct{})
 	go func() {
 		defer close(synced)
@@ -126,7 +160,7 @@ func logMissing(ctx context.Context, c cache.Cache, live client.Reader, log *slo
 		case <-time.After(wait):
 		}
 		wait = logEvery
-		if err := unseen(ctx, live); err != nil && ctx.Err() == nil && err.Error() != told {
+		if err := unseen(ctx, live, approves); err != nil && ctx.Err() == nil && err.Error() != told {
 			told = err.Error()
 			log.Error("the cluster can't be seen", "error", err)
 		}
@@ -134,18 +168,23 @@ func logMissing(ctx context.Context, c cache.Cache, live client.Reader, log *slo
 }
 
 // unseen tells which of the kinds that the controller watches can't be listed.
-func unseen(ctx context.Context, live client.Reader) error {
+func unseen(ctx context.Context, live client.Reader, approves bool) error {
 	ctx, cancel := context.WithTimeout(ctx, logEvery)
 	defer cancel()
 	var errs []error
-	for _, kind := range []struct {
+	type kind struct {
 		name, group string
 		list        client.ObjectList
-	}{
+	}
+	kinds := []kind{
 		{"nodefailovers", v1.GroupVersion.Group, &v1.NodeFailoverList{}},
 		{"nodes", "", &corev1.NodeList{}},
 		{"gameservers", gameserver.GroupVersion.Group, &gameserver.GameServerList{}},
-	} {
+	}
+	if approves {
+		kinds = append(kinds, kind{"certificatesigningrequests", certificatesv1.GroupName, &certificatesv1.CertificateSigningRequestList{}})
+	}
+	for _, kind := range kinds {
 		err := live.List(ctx, kind.list, client.Limit(1))
 		switch {
 		case apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || meta.IsNoMatchError(err):

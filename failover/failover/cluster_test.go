@@ -30,6 +30,7 @@ import (
 type apiServer struct {
 	crd    *unstructured.Unstructured
 	lacks  string        // an API group
+	denies bool          // the approval of certificates
 	stalls chan struct{} // if set, there is no answer before it is closed, and then an error
 }
 
@@ -45,6 +46,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	groups := map[string]metav1.APIResource{
 		"failover.operator.io": {Name: "nodefailovers", SingularName: "nodefailover", Kind: "NodeFailover"},
 		"apiextensions.k8s.io": {Name: "customresourcedefinitions", SingularName: "customresourcedefinition", Kind: "CustomResourceDefinition"},
+		"certificates.k8s.io":  {Name: "certificatesigningrequests", SingularName: "certificatesigningrequest", Kind: "CertificateSigningRequest"},
+		"authorization.k8s.io": {Name: "selfsubjectaccessreviews", SingularName: "selfsubjectaccessreview", Kind: "SelfSubjectAccessReview"},
 		"agones.dev":           {Name: "gameservers", SingularName: "gameserver", Kind: "GameServer", Namespaced: true},
 	}
 	delete(groups, a.lacks)
@@ -76,6 +79,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(200, map[string]any{"kind": "Namespace", "apiVersion": "v1", "metadata": map[string]any{"name": "kube-system", "uid": "c1"}})
 	case a.crd != nil && strings.HasSuffix(path, "/customresourcedefinitions/nodefailovers.failover.operator.io"):
 		reply(200, a.crd)
+	case parts[len(parts)-1] == "selfsubjectaccessreviews":
+		reply(201, map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "status": map[string]any{"allowed": !a.denies}})
 	case len(parts) == 3 && parts[0] == "apis" || parts[len(parts)-1] == "leases":
 		reply(404, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: 404, Reason: metav1.StatusReasonNotFound})
 	default:
@@ -125,7 +130,7 @@ func TestForbiddenLists(t *testing.T) {
 	if err := ends(t, done); err != nil {
 		t.Error(err)
 	}
-	for _, also := range []string{"cannot list nodes", "install Agones, then apply manifests/base/failover: cannot list gameservers"} {
+	for _, also := range []string{"cannot list nodes", "apply manifests/base/failover: cannot list certificatesigningrequests", "install Agones, then apply manifests/base/failover: cannot list gameservers"} {
 		if !strings.Contains(logs.String(), also) {
 			t.Errorf("no %q in %s", also, logs)
 		}
@@ -196,6 +201,14 @@ func TestEarlierCRD(t *testing.T) {
 		if err := ends(t, done); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// Without the right to approve, VMs would be made that can't join.
+func TestMayNotApprove(t *testing.T) {
+	_, _, done := runAgainst(t, &apiServer{crd: ourCRD(t), denies: true})
+	if err := ends(t, done); err == nil || !strings.Contains(err.Error(), "apply manifests/base/failover first: the controller may not approve") || !strings.Contains(err.Error(), "--token-group=system:bootstrappers:kubeadm:default-node-token") {
+		t.Error(err)
 	}
 }
 

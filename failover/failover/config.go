@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/tools/leaderelection"
 
 	"torikumi/failover/internal/decide"
@@ -37,14 +38,16 @@ type Config struct {
 	Kubeconfig string        `flag:"kubeconfig" help:"Kubeconfig file; none: the access of the pod."`
 	Namespace  string        `flag:"namespace" default:"torikumi" required:"the lease is in it" help:"Namespace of the lease by which one replica leads."`
 	DryRun     bool          `flag:"dry-run" default:"false" help:"Change nothing, neither in the cluster nor in the cloud, and take no lease; log what would be done."`
+	Check      bool          `flag:"check" default:"false" help:"Look at what a failover needs (cluster, cloud, the versions of the image and of the API server), print a line for each, change nothing and end; with 1 if anything fails."`
 	Lease      time.Duration `flag:"lease-duration" default:"15s" rule:"positive" help:"How long a leader that was killed keeps the others from leading, and at the same time what the API server may be out of reach before a leader ends."`
 	LeaseRenew time.Duration `flag:"lease-renew-deadline" default:"10s" rule:"positive" help:"How long a leader tries to renew its lease before it ends; shorter than --lease-duration."`
 	LeaseRetry time.Duration `flag:"lease-retry-period" default:"2s" rule:"positive" help:"How often the lease is renewed by the leader, and looked at by the others."`
 	Provider   string        `flag:"provider" default:"gce" help:"Who makes VMs: gce or exec."`
 
-	WatchedLabel  string   `flag:"watched-label" default:"node-type=onpremise" help:"Label of the Nodes that are watched, key=value."`
+	WatchedLabel  string   `flag:"watched-label" default:"node-restriction.kubernetes.io/node-type=onpremise" help:"Label of the Nodes that are watched, key=value. A kubelet can give itself any label but those of node-restriction.kubernetes.io/."`
 	TempLabels    []string `flag:"temp-labels" default:"node-type=gcp-temporary,node-location=gcp" required:"temporary Nodes are recognised by them" help:"Labels of temporary Nodes, key=value, comma-separated."`
 	CopyLabels    []string `flag:"copy-labels" default:"hardware" help:"Keys of labels that temporary Nodes get from the Node that they stand in for."`
+	RestoreLabels []string `flag:"restore-labels" help:"Keys of labels of node-restriction.kubernetes.io/ that a Node gets back which was deleted while it was down, besides that of --watched-label, comma-separated. Other labels come back in any case. The admission policy torikumi-failover-nodes has to name them too."`
 	Tolerated     []string `flag:"tolerated-taints" help:"Keys of taints that temporary Nodes may have because game servers tolerate them, comma-separated. With any other taint that keeps pods away, a temporary node is not taken for Ready."`
 	TempTaints    []string `flag:"temp-taints" help:"Taints that temporary Nodes register with, key=value:Effect, comma-separated, so that only what tolerates them comes there: game servers have to. They count as --tolerated-taints."`
 	Fencing       string   `flag:"fencing" default:"None" rule:"None, Manual or Webhook" help:"How it is made sure that a node is off before its pods are deleted: None, Manual (annotation) or Webhook."`
@@ -56,12 +59,14 @@ type Config struct {
 	TaintGrace    time.Duration `flag:"taint-grace" default:"0s" rule:"at least 0" help:"How long nothing may have been heard of a node before it is tainted, which ends its games; 0: as long as --grace."`
 	FalseGrace    time.Duration `flag:"ready-false-grace" default:"5m" rule:"positive" help:"The grace of a node whose kubelet itself reports that it is not Ready (Ready is False, not Unknown), and renews its lease; --grace, if that is longer. It is not tainted."`
 	FalseStartsVM bool          `flag:"ready-false-starts-vm" default:"true" help:"Make a VM for such a node after its grace."`
+	CordonedGrace time.Duration `flag:"cordoned-grace" default:"10m" rule:"positive" help:"The grace of a node that was cordoned before it failed, because somebody upgrades or reboots it; --grace, if that is longer. The taint waits for as long."`
 	Stability     time.Duration `flag:"stability" default:"1m" rule:"positive" help:"How long a node must be Ready again before its temporary node is drained."`
 	StabilityMax  time.Duration `flag:"stability-max" default:"30m" rule:"positive" help:"What --stability grows to for a node that fails again and again: it doubles with each failure within --flap-window."`
 	FlapWindow    time.Duration `flag:"flap-window" default:"2h" rule:"positive" help:"For how long a failure of a node is remembered."`
 	EmptyStartsVM bool          `flag:"empty-node-starts-vm" default:"false" help:"Make a VM for a node on which no game server ran when it failed."`
 	MaxWait       time.Duration `flag:"max-wait" default:"3h" rule:"positive" help:"How long game servers in use may stay on a temporary node that is drained."`
 	ReturnTimeout time.Duration `flag:"return-timeout" default:"15m" rule:"positive" help:"How long Ready game servers of a temporary node that is drained wait for their replacements to become Ready elsewhere; --max-wait, if that is shorter."`
+	EvictTimeout  time.Duration `flag:"evict-timeout" default:"15m" rule:"positive" help:"How long disruption budgets keep other pods on a temporary node that is drained and has no game server any more; --max-wait, if that is shorter. Then they are deleted, with their grace."`
 	Settle        time.Duration `flag:"drain-settle" default:"3s" rule:"positive" help:"How long a temporary node is at least cordoned before it can count as drained."`
 	JoinTimeout   time.Duration `flag:"join-timeout" default:"10m" rule:"positive" help:"Longest time from the request for a VM to its Ready Node; its bootstrap token lives for as long."`
 	CreateTimeout time.Duration `flag:"create-timeout" default:"1m" rule:"positive" help:"How long the cloud may neither refuse a VM nor show it before the next zone or machine type is tried."`
@@ -82,18 +87,20 @@ type Config struct {
 	ReplaceLead   time.Duration `flag:"replace-lead" default:"1h" rule:"positive" help:"How long before the end of its life a VM is replaced."`
 	KeepCompleted time.Duration `flag:"keep-completed" default:"72h" rule:"positive" help:"How long completed failovers stay as history."`
 
-	NamePrefix string   `flag:"vm-name-prefix" default:"gcp-temp-" help:"What names of VMs begin with."`
-	Machines   []string `flag:"machines" default:"n2-standard-4:3700m:13Gi:0.24" required:"VMs are of these types" help:"Machine types by size, comma-separated: type:cpu:memory[:price], where cpu and memory are what game servers can request on it, and price that of an hour."`
-	MaxServers int      `flag:"max-servers-per-vm" default:"100" rule:"at least 1" help:"How many game servers one VM holds at most: the kubelet's limit of pods, 110, less what else runs on each node."`
-	Image      string   `flag:"vm-image" help:"Image that VMs boot. Compute Engine: NAME or family/NAME of the project's own, or projects/PROJECT/global/images/… as a path or URL."`
-	DiskGB     int      `flag:"vm-disk-gb" default:"40" rule:"from 1 to 65536" help:"Size of a VM's disk (GB)."`
-	DiskType   string   `flag:"vm-disk-type" default:"pd-ssd" help:"Type of a VM's disk."`
-	Network    string   `flag:"vm-network" default:"default" help:"Network of VMs."`
-	Subnetwork string   `flag:"vm-subnetwork" help:"Subnetwork of VMs."`
-	Tags       []string `flag:"vm-tags" default:"game-runner" help:"Network tags of VMs, comma-separated."`
-	VMLabels   []string `flag:"vm-labels" help:"More labels of VMs, key=value, comma-separated."`
+	NamePrefix   string   `flag:"vm-name-prefix" default:"gcp-temp-" help:"What names of VMs begin with."`
+	Machines     []string `flag:"machines" default:"n2-standard-4:3700m:13Gi:0.24" required:"VMs are of these types" help:"Machine types by size, comma-separated: type:cpu:memory[:price], where cpu and memory are what game servers can request on it, and price that of an hour."`
+	MaxServers   int      `flag:"max-servers-per-vm" default:"100" rule:"at least 1" help:"How many game servers one VM holds at most: the kubelet's limit of pods, 110, less what else runs on each node."`
+	Image        string   `flag:"vm-image" help:"Image that VMs boot. Compute Engine: NAME or family/NAME of the project's own, or projects/PROJECT/global/images/… as a path or URL."`
+	ImageVersion string   `flag:"vm-kubernetes-version" help:"Version of the kubelet in --vm-image, such as 1.34.4. No VM is made that the API server does not support. None: that of the image's label kubernetes-version (Compute Engine, 1-34-4), or else the end of its name (node-1-34-4), which only warns."`
+	DiskGB       int      `flag:"vm-disk-gb" default:"40" rule:"from 1 to 65536" help:"Size of a VM's disk (GB)."`
+	DiskType     string   `flag:"vm-disk-type" default:"pd-ssd" help:"Type of a VM's disk."`
+	Network      string   `flag:"vm-network" default:"default" help:"Network of VMs."`
+	Subnetwork   string   `flag:"vm-subnetwork" help:"Subnetwork of VMs."`
+	Tags         []string `flag:"vm-tags" default:"game-runner" help:"Network tags of VMs, comma-separated."`
+	VMLabels     []string `flag:"vm-labels" help:"More labels of VMs, key=value, comma-separated."`
 
 	Endpoint     string `flag:"api-endpoint" rule:"host:port" help:"API server as VMs reach it; none: that of cluster-info."`
+	TokenGroup   string `flag:"token-group" default:"system:bootstrappers:torikumi:failover" required:"bootstrap tokens are of it" help:"Group of the bootstrap tokens that VMs join with. The controller approves the certificates that its members ask for, each for the one node that its token was made for. With kubeadm's own, system:bootstrappers:kubeadm:default-node-token, Kubernetes approves them, for any name."`
 	NodeIP       string `flag:"node-ip" help:"Address for the kubelet's --node-ip, or $(command) that prints it; none: the kubelet chooses."`
 	KubeletArgs  string `flag:"kubelet-args" help:"More flags for the kubelets of VMs, such as --max-pods=60 --kube-reserved=cpu=200m, separated by spaces. They win over those in the image's own /etc/default/kubelet, which are kept."`
 	ProbeImage   string `flag:"drill-probe-image" help:"Image of the pod that a drill starts on its temporary node; none: that of a game server on the drill's node."`
@@ -164,6 +171,11 @@ func (c *Config) checkNodes() error {
 			errs = append(errs, config.Invalid("copy-labels", registrable, k))
 		}
 	}
+	for _, k := range c.RestoreLabels {
+		if len(validation.IsQualifiedName(k)) > 0 || !decide.Restricted(k) {
+			errs = append(errs, config.Invalid("restore-labels", "must be keys of labels of node-restriction.kubernetes.io/: all others come back in any case", k))
+		}
+	}
 	for _, k := range c.Tolerated {
 		if len(validation.IsQualifiedName(k)) > 0 {
 			errs = append(errs, config.Invalid("tolerated-taints", "must be keys of taints", k))
@@ -200,8 +212,14 @@ func (c *Config) checkVMs() error {
 	if c.NodeIP != "" && net.ParseIP(c.NodeIP) == nil && !(strings.HasPrefix(c.NodeIP, "$(") && strings.HasSuffix(c.NodeIP, ")")) {
 		errs = append(errs, config.Invalid("node-ip", "must be an address or $(command)", c.NodeIP))
 	}
+	if c.TokenGroup != "" && !join.IsTokenGroup(c.TokenGroup) {
+		errs = append(errs, config.Invalid("token-group", "must be system:bootstrappers: and lower-case letters, digits, colons and dashes", c.TokenGroup))
+	}
 	if c.KubeletArgs != "" && !join.MayBeArgs(c.KubeletArgs) {
 		errs = append(errs, config.Invalid("kubelet-args", "must be flags, --name=value, separated by single spaces and without quotes", c.KubeletArgs))
+	}
+	if v, err := version.ParseGeneric(c.ImageVersion); c.ImageVersion != "" && (err != nil || v.Major() != 1) {
+		errs = append(errs, config.Invalid("vm-kubernetes-version", "must be a version of Kubernetes, such as 1.34.4 or 1.34", c.ImageVersion))
 	}
 	if c.ProbeRuntime != "" && len(validation.IsDNS1123Subdomain(c.ProbeRuntime)) > 0 {
 		errs = append(errs, config.Invalid("drill-probe-runtime-class", "must be the name of a RuntimeClass", c.ProbeRuntime))
@@ -216,6 +234,9 @@ func (c *Config) checkVMs() error {
 	}
 	return errors.Join(errs...)
 }
+
+// approves reports whether the controller approves the certificates of VMs that join.
+func (c *Config) approves() bool { return c.TokenGroup != join.KubeadmGroup }
 
 // pairs reads labels.
 func pairs(flag string, all []string) (map[string]string, error) {
@@ -305,12 +326,14 @@ func (c *Config) settings() (*decide.Settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	watchedKey, watchedValue, _ := strings.Cut(c.WatchedLabel, "=")
 	return &decide.Settings{
-		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, Stability: c.Stability, StabilityMax: c.StabilityMax, FlapWindow: c.FlapWindow, EmptyStartsVM: c.EmptyStartsVM, MaxWait: c.MaxWait, ReturnTimeout: c.ReturnTimeout, Settle: c.Settle, JoinTimeout: c.JoinTimeout, CreateTimeout: c.CreateTimeout,
+		WatchedKey: watchedKey, WatchedValue: watchedValue, RestoreLabels: c.RestoreLabels,
+		Grace: c.Grace, TaintGrace: c.TaintGrace, FalseGrace: c.FalseGrace, FalseStartsVM: c.FalseStartsVM, CordonedGrace: c.CordonedGrace, Stability: c.Stability, StabilityMax: c.StabilityMax, FlapWindow: c.FlapWindow, EmptyStartsVM: c.EmptyStartsVM, MaxWait: c.MaxWait, ReturnTimeout: c.ReturnTimeout, EvictTimeout: c.EvictTimeout, Settle: c.Settle, JoinTimeout: c.JoinTimeout, CreateTimeout: c.CreateTimeout,
 		MaxAttempts: c.MaxAttempts, Backoff: c.Backoff, BackoffMax: c.BackoffMax, ExhaustedPause: c.ExhaustedWait,
 		Poll: c.Poll, Watch: c.Watch, MaxFailovers: c.MaxFailovers, MaxVMs: c.MaxVMs, MaxMilliCost: int64(math.Round(c.MaxHourlyCost * 1000)),
 		StormNodes: c.StormNodes, StormShare: c.StormShare, StormGrace: c.StormGrace, Lifetime: c.Lifetime, ReplaceLead: c.ReplaceLead,
-		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), ToleratedTaints: slices.Concat(c.Tolerated, taints), NeedExternalIP: c.Provider == "gce" && c.ExternalIP, InitNodes: c.InitNodes,
+		KeepCompleted: c.KeepCompleted, Fencing: decide.Fencing(c.Fencing), ToleratedTaints: slices.Concat(c.Tolerated, taints), NeedExternalIP: p.externalIP(c), InitNodes: c.InitNodes,
 		NamePrefix: c.NamePrefix, Zones: p.zones(c), MachineTypes: types, MaxServers: int32(min(c.MaxServers, math.MaxInt32)), TempLabels: temp, CopyLabels: c.CopyLabels,
 	}, nil
 }

@@ -58,10 +58,10 @@ func TestValidate(t *testing.T) {
 		"--machines=":                                                "--machines: required",
 		"--machines=n2-standard-4":                                   "--machines: must be type:cpu:memory",
 		"--machines=b:8:8Gi,a:4:4Gi":                                 "--machines: must be sorted by size",
-		"--temp-labels=node-type=onpremise":                          "--temp-labels: must not make temporary Nodes watched ones",
 		"--temp-labels=":                                             "--temp-labels: required",
 		"--watched-label=onpremise":                                  "--watched-label: must be key=value",
 		"--vm-name-prefix=GCP-":                                      "--vm-name-prefix: must be",
+		"--token-group=system:masters":                               "--token-group: must be system:bootstrappers: and",
 		"--api-endpoint=10.0.0.1":                                    "--api-endpoint: must be host:port",
 		"--node-ip=ten":                                              "--node-ip: must be an address or $(command)",
 		"--join-hook=/does/not/exist":                                "--join-hook: must be a file that can be read",
@@ -82,6 +82,8 @@ func TestValidate(t *testing.T) {
 		"--vm-tags=Game":                                             "--vm-tags: must have at most 63 lower-case letters",
 		"--vm-labels=studio=Kitsune":                                 "--vm-labels: must have at most 63 lower-case letters",
 		"--vm-labels=managed-by=me":                                  "--vm-labels: must not be the controller's own",
+		"--restore-labels=pool":                                      "--restore-labels: must be keys of labels of node-restriction.kubernetes.io/",
+		"--restore-labels=node-restriction.kubernetes.io/a b":        "--restore-labels: must be keys of labels of node-restriction.kubernetes.io/",
 		"--copy-labels=kubernetes.io/os":                             "--copy-labels: must be labels that a kubelet may set",
 		"--temp-labels=a=b,k8s.io/x=y":                               `--temp-labels: must be labels that a kubelet may set: of kubernetes.io and k8s.io only node.kubernetes.io/… and kubelet.kubernetes.io/…, got "k8s.io/x"`,
 	} {
@@ -91,6 +93,9 @@ func TestValidate(t *testing.T) {
 	}
 	if err := load("--max-hourly-cost=1", "--machines=a:1:1Gi"); err == nil || !strings.Contains(err.Error(), "must have prices") {
 		t.Errorf("a limit of cost without prices: %v", err)
+	}
+	if err := load("--watched-label=a=b", "--temp-labels=a=b,c=d"); err == nil || !strings.Contains(err.Error(), "--temp-labels: must not make temporary Nodes watched ones") {
+		t.Errorf("temporary Nodes are watched: %v", err)
 	}
 	for _, args := range [][]string{
 		{"--join-timeout=40m"},

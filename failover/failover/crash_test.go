@@ -37,7 +37,8 @@ type crashing struct {
 
 func (c *crashing) RoundTrip(q *http.Request) (*http.Response, error) {
 	path := q.URL.Path
-	if q.Method == http.MethodGet || strings.Contains(path, "/leases") || strings.Contains(path, "/events") {
+	dry := q.URL.Query().Has("dryRun") // what is tried at the start
+	if q.Method == http.MethodGet || dry || strings.Contains(path, "/leases") || strings.Contains(path, "/events") {
 		return c.base.RoundTrip(q)
 	}
 	c.mu.Lock()
@@ -153,7 +154,7 @@ func (r *harness) crashAt(n int, after bool, vms int) string {
 	kube := rest.CopyConfig(r.kube)
 	kube.Wrap(func(base http.RoundTripper) http.RoundTripper { c.base = base; return c })
 
-	r.setNode(node, corev1.ConditionTrue, map[string]string{"node-type": "onpremise", "hardware": "game-runner"}, "")
+	r.setNode(node, corev1.ConditionTrue, onpremLabels, "")
 	r.server("lost-"+node, node, "Ready")
 	r.server("host-"+node, node, "Allocated")
 	if vms == 2 {

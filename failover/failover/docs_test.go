@@ -4,7 +4,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,6 +15,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"torikumi/failover/internal/controller"
 )
 
 const reference = "../../docs/failover-reference.md"
@@ -94,6 +99,35 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
+// An alert sees the first drill that fails: its verdict is counted from 0 on.
+func TestVerdictsAreCounted(t *testing.T) {
+	_, rows, ok := strings.Cut(read(t, reference), "| `Rehearsed` (drill)")
+	rows, _, ok2 := strings.Cut(rows, "\n\n")
+	reg := prometheus.NewRegistry()
+	controller.NewMetrics(reg)
+	all, err := reg.Gather()
+	if !ok || !ok2 || err != nil {
+		t.Fatal(ok, ok2, err)
+	}
+	counted := map[string]bool{}
+	for _, f := range all {
+		if f.GetName() == "torikumi_failover_drills_total" {
+			for _, m := range f.GetMetric() {
+				counted[m.GetLabel()[0].GetValue()] = true
+			}
+		}
+	}
+	found := regexp.MustCompile("`([A-Z][A-Za-z]+)`").FindAllStringSubmatch(rows, -1)
+	if len(found) < 10 {
+		t.Errorf("the page has %d verdicts", len(found))
+	}
+	for _, m := range found {
+		if !counted[m[1]] {
+			t.Errorf("a drill that ends with %s is not counted from 0 on", m[1])
+		}
+	}
+}
+
 // What Google has to allow is told once in the code, and once to operators.
 func TestPermissionsAreDocumented(t *testing.T) {
 	permission := regexp.MustCompile(`\b(?:compute\.[a-zA-Z]+|iam\.serviceAccounts)\.[a-zA-Z]+\b`)
@@ -103,7 +137,7 @@ func TestPermissionsAreDocumented(t *testing.T) {
 		if !ok || !ok2 {
 			t.Fatalf("%s: no %q … %q", file, from, to)
 		}
-		all := permission.FindAllString(text, -1)
+		all := permission.FindAllString(strings.ReplaceAll(text, "compute.googleapis.com", ""), -1)
 		slices.Sort(all)
 		return all
 	}
@@ -141,4 +175,69 @@ func TestAlertsAreOfMetrics(t *testing.T) {
 			t.Errorf("%s has nothing of %s", reference, m[1])
 		}
 	}
+}
+
+// What the table of public reports says that a test shows, a test of that name shows.
+func TestReportsAreShown(t *testing.T) {
+	_, table, ok := strings.Cut(read(t, reference), "## What others have reported")
+	table, _, ok2 := strings.Cut(table, "\n## ")
+	if !ok || !ok2 {
+		t.Fatal("there is no table")
+	}
+	var tests strings.Builder
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			tests.WriteString(read(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, rows := tests.String(), 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 5 || strings.Contains(line, "---") || strings.Contains(cells[3], "shown by") {
+			continue
+		}
+		rows++
+		names := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[3], -1)
+		if len(names) == 0 {
+			t.Errorf("nothing shows %q", cells[1])
+		}
+		for _, m := range names {
+			if missing := shown(m[1], code); missing != "" {
+				t.Errorf("%q: %s", cells[1], missing)
+			}
+		}
+	}
+	if rows < 20 {
+		t.Errorf("%d rows are found", rows)
+	}
+}
+
+// shown says what there is not of a test or scenario; "" if it is all there.
+func shown(name, code string) string {
+	// "TestNode/…/damage": of each machine; "TestFence…": all that begin so.
+	test, sub, _ := strings.Cut(strings.Replace(name, "/…", "", 1), "/")
+	end := "("
+	if before, more := strings.CutSuffix(test, "…"); more {
+		test, end = before, ""
+	}
+	switch {
+	case strings.HasPrefix(name, "make "):
+		return ""
+	case strings.HasPrefix(name, "Test"), strings.HasPrefix(name, "Fuzz"):
+		if !strings.Contains(code, "func "+test+end) {
+			return "there is no " + test
+		}
+		if sub != "" && !strings.Contains(code, `"`+sub) {
+			return "there is no subtest " + sub
+		}
+		return ""
+	}
+	if _, err := os.Stat("../internal/decide/testdata/" + name + ".txt"); err != nil {
+		return "there is no scenario " + name
+	}
+	return ""
 }

@@ -432,7 +432,9 @@ func (r *harness) runPods() {
 }
 
 // podAccount is what the controller manager makes in each namespace.
-func (r *harness) podAccount() {
+func (r *harness) podAccount() { r.account(namespace) }
+
+func (r *harness) account(namespace string) {
 	r.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"}}
 	if err := r.admin.Create(r.Context(), account); err != nil && !apierrors.IsAlreadyExists(err) {

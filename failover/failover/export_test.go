@@ -24,6 +24,14 @@ func DrillWith(ctx context.Context, kube *rest.Config, node string, timeout time
 	return drill(ctx, drillConfig{Node: node, Timeout: timeout}, kube, out, interrupts)
 }
 
+// CheckWith is --check with another cluster and cloud.
+func CheckWith(ctx context.Context, cfg *Config, kube *rest.Config, c cloud.Provider, out io.Writer) error {
+	return check(ctx, cfg, kube, c, out)
+}
+
+// NameVersion is the version in an image's name.
+func NameVersion(image string) string { return nameVersion(image) }
+
 // MilliBudget is --max-hourly-cost as decisions know it.
 func (c *Config) MilliBudget() int64 {
 	s, err := c.settings()
@@ -42,7 +50,8 @@ func ProviderNames() []string {
 	return names
 }
 
-// ProviderLacks are the fields of a provider's entry that are not set.
+// ProviderLacks are the fields of a provider's entry that are not set, but for what
+// some do not do.
 func ProviderLacks(name string) (lacks []string) {
 	p, err := findProvider(name)
 	if err != nil {
@@ -50,7 +59,7 @@ func ProviderLacks(name string) (lacks []string) {
 	}
 	v := reflect.ValueOf(p)
 	for i := range v.NumField() {
-		if v.Field(i).IsZero() {
+		if v.Field(i).IsZero() && v.Field(i).Kind() != reflect.Bool {
 			lacks = append(lacks, v.Type().Field(i).Name)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -24,7 +23,6 @@ import (
 	"torikumi/failover/internal/apihealth"
 	"torikumi/failover/internal/controller"
 	"torikumi/failover/internal/join"
-	"torikumi/pkg/config"
 	"torikumi/pkg/service"
 )
 
@@ -44,9 +42,6 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	log := cfg.Logger(os.Stderr, name)
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler())) // what the libraries log without being given a logger
 	klog.SetSlogLogger(log)
-	for _, variable := range config.Unknown(cfg, envPrefix, os.Environ()) {
-		log.Warn("no setting has this variable: is it misspelt?", "variable", variable)
-	}
 	provider, err := openProvider(ctx, cfg, log)
 	if err != nil {
 		return fmt.Errorf("provider %q: %w", cfg.Provider, err)
@@ -57,6 +52,9 @@ func Run(ctx context.Context, cfg *Config, started func(service.Addrs)) error {
 	kube, err := podConfig(cfg.Kubeconfig)
 	if err != nil {
 		return err
+	}
+	if cfg.Check {
+		return check(ctx, cfg, kube, provider, os.Stdout)
 	}
 	return run(ctx, cfg, parts{kube: kube, cloud: provider, log: log}, started)
 }
@@ -91,7 +89,7 @@ func run(ctx context.Context, cfg *Config, p parts, started func(service.Addrs))
 				return mgr.Start(ctx)
 			},
 			func(ctx context.Context) error {
-				logMissing(ctx, mgr.GetCache(), mgr.GetAPIReader(), p.log)
+				logMissing(ctx, mgr.GetCache(), mgr.GetAPIReader(), cfg.approves(), p.log)
 				return nil
 			},
 		},
@@ -178,10 +176,22 @@ func register(ctx context.Context, cfg *Config, p parts, mgr ctrl.Manager, m *co
 	o.Client, o.Live, o.Cloud, o.Clock, o.Log, o.Metrics = mgr.GetClient(), live, p.cloud, clock.RealClock{}, p.log, m
 	o.Events = mgr.GetEventRecorder("torikumi-failover")
 	o.APIHealthySince, o.Skips = monitor.Since, wall.Skips
+	if o.Versions, err = versions(cfg, p.kube, p.cloud); err != nil {
+		return err
+	}
+	known, failed := o.Versions.Ask(ctx)
+	logVersions(known, failed, p.log)
+	o.Versions.Known = known
 	if err := controller.Register(mgr, o); err != nil {
 		return err
 	}
-	return checkCRD(ctx, live)
+	if err := checkCRD(ctx, live); err != nil || cfg.DryRun {
+		return err
+	}
+	if err := checkPolicies(ctx, &o); err != nil || !cfg.approves() {
+		return err
+	}
+	return checkApproval(ctx, mgr.GetClient())
 }
 
 // options are those parts of the controllers' options that are settings.
@@ -206,11 +216,10 @@ func options(cfg *Config) (controller.Options, error) {
 			Image: cfg.Image, DiskType: cfg.DiskType, Network: cfg.Network, Subnetwork: cfg.Subnetwork,
 			DiskGB: cfg.DiskGB, Tags: cfg.Tags, Labels: labels,
 		},
-		Join:       join.Params{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, KubeletArgs: cfg.KubeletArgs, RequireKata: cfg.RequireKata, Taints: cfg.TempTaints},
-		ProviderID: p.providerID(cfg),
-		Namespace:  cfg.Namespace, ProbeImage: cfg.ProbeImage, ProbeRuntimeClass: cfg.ProbeRuntime,
+		Join:       join.Params{Endpoint: cfg.Endpoint, ExternalCloud: cfg.ExternalCloud, NodeIP: cfg.NodeIP, KubeletArgs: cfg.KubeletArgs, RequireKata: cfg.RequireKata, Taints: cfg.TempTaints, KeepCopy: p.forgets},
+		ProviderID: p.providerID(cfg), TokenGroup: cfg.TokenGroup,
+		Namespace: cfg.Namespace, ProbeImage: cfg.ProbeImage, ProbeRuntimeClass: cfg.ProbeRuntime,
 	}
-	o.WatchedKey, o.WatchedValue, _ = strings.Cut(cfg.WatchedLabel, "=")
 	if cfg.Hook != "" {
 		hook, err := os.ReadFile(cfg.Hook)
 		if err != nil {

@@ -31,7 +31,7 @@ import (
 	"torikumi/failover/internal/gameserver"
 )
 
-var onpremLabels = map[string]string{"node-type": "onpremise", "hardware": "game-runner"}
+var onpremLabels = map[string]string{watchedKey: watchedValue, "hardware": "game-runner"}
 
 // TestFaults plays failovers in which something goes wrong, one after the
 // other, on a control plane without a controller manager.
@@ -52,6 +52,9 @@ func TestFaults(t *testing.T) {
 		"ready and tainted":     readyAndTainted,
 		"the way back":          wayBack,
 		"nothing lost":          nothingLost,
+		"other pods":            evictsPods,
+		"versions":              versionSkew,
+		"worked on":             workedOn,
 		"killed leader":         killedLeader,
 		"two leaders":           twoLeaders,
 		"API server restarts":   restart,

@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -50,6 +51,12 @@ func TestComputeEngine(t *testing.T) {
 	}
 	r.eventually("the Ready server is gone", func() error { return r.gone("lost") })
 	r.eventually("the token is deleted", func() error { return none(r.tokens(), "tokens") })
+	r.eventually("the startup script is out of the metadata", func() error {
+		if vms := srv.VMs(); len(vms) != 1 || vms[0].Metadata["startup-script"] != "" {
+			return fmt.Errorf("%d VMs", len(vms))
+		}
+		return nil
+	})
 	vms := srv.VMs()
 	if len(vms) != 1 || !slices.Contains(vms[0].Tags, "game-runner") {
 		t.Errorf("VMs: %+v", vms)

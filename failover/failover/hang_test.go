@@ -43,7 +43,7 @@ func hangingCloud(r *harness) {
 	r.fails("worker-1")
 	<-h.began
 	// Not of the same kind, so that they can't share a VM.
-	r.setNode("worker-2", corev1.ConditionTrue, map[string]string{"node-type": "onpremise", "hardware": "other"}, "")
+	r.setNode("worker-2", corev1.ConditionTrue, map[string]string{watchedKey: watchedValue, "hardware": "other"}, "")
 	r.setNode("worker-2", corev1.ConditionFalse, nil, "")
 	f := r.phase("worker-2", v1.Active)
 	r.setNode("worker-2", corev1.ConditionTrue, nil, "")

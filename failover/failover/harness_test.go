@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -92,7 +93,7 @@ func newHarness(t *testing.T, c *controlplane.Cluster) *harness {
 		t.Fatal(err)
 	}
 	c.InstallCRDs(t, manifests+"/crd", "testdata/gameserver-crd.yaml")
-	c.Apply(t, manifests+"/rbac.yaml")
+	c.Apply(t, manifests+"/rbac.yaml", manifests+"/bootstrap.yaml", manifests+"/admission.yaml")
 	c.Bootstrap(t)
 	r := &harness{
 		T: t, cluster: c, admin: admin, kube: c.ConfigFor(t, namespace, account), cloud: memory.New("zone-a", "zone-b"),
@@ -105,9 +106,14 @@ func newHarness(t *testing.T, c *controlplane.Cluster) *harness {
 	return r
 }
 
-func settings() *failover.Config {
+func settingsByDefault() *failover.Config {
 	cfg := new(failover.Config)
 	config.Default(cfg)
+	return cfg
+}
+
+func settings() *failover.Config {
+	cfg := settingsByDefault()
 	cfg.HTTPListen = "127.0.0.1:0"
 	cfg.Provider = "exec" // for the zones; the provider itself is the harness's
 	cfg.Exec.Zones = []string{"zone-a", "zone-b"}
@@ -296,7 +302,7 @@ var (
 	scriptEndpoint = regexp.MustCompile(`apiServerEndpoint: "([^"]+)"`)
 	scriptProvider = regexp.MustCompile(`--provider-id="'([^']+)'`)
 	scriptTaints   = regexp.MustCompile(`--register-with-taints="'([^']+)'`)
-	scriptLabels   = regexp.MustCompile(`--node-labels="'([^']+)'`)
+	scriptLabels   = regexp.MustCompile(`(?m)^LABELS='([^']+)'`)
 )
 
 // boots makes the cloud's VMs do what their startup script says: a real TLS
@@ -326,6 +332,9 @@ func joining(script, name string) controlplane.Joining {
 		if k, v, ok := strings.Cut(pair, "="); ok {
 			labels[k] = v
 		}
+	}
+	if strings.Contains(script, "$LABELS,}"+join.ScriptKeptLabel) {
+		labels[join.ScriptKeptLabel] = "true"
 	}
 	var taints []corev1.Taint
 	for taint := range strings.SplitSeq(find(scriptTaints), ",") {
@@ -370,18 +379,33 @@ func (r *harness) live(j controlplane.Joining, exists func() bool) {
 	}
 }
 
-// onprem adds an on-premises node that beats until it is unplugged.
+// watchedKey and watchedValue are the label of --watched-label, as it is by default.
+const watchedKey, watchedValue = "node-restriction.kubernetes.io/node-type", "onpremise"
+
+// onprem adds an on-premises node that beats until it is unplugged, and that an
+// administrator has labelled.
 func (r *harness) onprem(name string) {
 	r.Helper()
+	r.unlabelled(name)
+	body := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, watchedKey, watchedValue)
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := r.admin.Patch(r.Context(), n, client.RawPatch(types.MergePatchType, body)); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// unlabelled adds one that has but the labels that its kubelet registers.
+func (r *harness) unlabelled(name string) {
+	r.Helper()
 	id, secret := join.NewTokenID(), join.NewTokenSecret()
-	s := join.TokenSecret(id, secret, name, time.Now().Add(time.Minute))
+	s := join.TokenSecret(id, secret, join.KubeadmGroup, name, time.Now().Add(time.Minute))
 	s.Labels = nil
 	if err := r.admin.Create(r.Context(), s); err != nil {
 		r.Fatal(err)
 	}
 	n, err := controlplane.Join(r.Context(), controlplane.Joining{
 		Server: r.cluster.URL, Token: id + "." + secret, CAHash: r.cluster.CAHash, Name: name,
-		Labels: map[string]string{"node-type": "onpremise", "node-location": "onprem", "hardware": "game-runner"},
+		Labels: map[string]string{"node-location": "onprem", "hardware": "game-runner"},
 	})
 	if err != nil {
 		r.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"torikumi/pkg/config"
 )
 
-// GCE and Exec are the settings of the two providers that have any. Config
-// embeds them, by names that differ.
+// These are the settings of the providers that have any. Config embeds them, by
+// names that differ.
 type (
 	GCE  = gce.Config
 	Exec = execcloud.Config
@@ -30,6 +30,10 @@ type provider struct {
 	// providerID makes the provider id of a VM's Node from its zone and name; nil
 	// if only the cloud knows it.
 	providerID func(c *Config) func(cloud.Ref) string
+	// externalIP reports whether its VMs are to have an address that players reach.
+	externalIP func(c *Config) bool
+	// forgets: it is a cloud.ScriptForgetter, so that VMs need a copy of their script.
+	forgets bool
 	// open makes the provider. One that is an io.Closer is closed at the end.
 	open func(ctx context.Context, c *Config, log *slog.Logger) (cloud.Provider, error)
 }
@@ -38,7 +42,7 @@ type provider struct {
 func providers() []provider {
 	return []provider{
 		{
-			name: "gce",
+			name: "gce", forgets: true,
 			check: func(c *Config, labels map[string]string) error {
 				errs := []error{c.GCE.Check(), gce.CheckVMs(labels, c.Tags, c.Lifetime+c.MaxWait+c.JoinTimeout)}
 				if c.Image == "" {
@@ -50,6 +54,7 @@ func providers() []provider {
 			providerID: func(c *Config) func(cloud.Ref) string {
 				return func(r cloud.Ref) string { return "gce://" + c.Project + "/" + r.Zone + "/" + r.Name }
 			},
+			externalIP: func(c *Config) bool { return c.ExternalIP },
 			open: func(ctx context.Context, c *Config, _ *slog.Logger) (cloud.Provider, error) {
 				return gce.New(ctx, c.GCE)
 			},
@@ -59,6 +64,7 @@ func providers() []provider {
 			check:      func(c *Config, _ map[string]string) error { return c.Exec.Check() },
 			zones:      func(c *Config) []string { return c.Exec.Zones },
 			providerID: func(*Config) func(cloud.Ref) string { return nil },
+			externalIP: func(*Config) bool { return false },
 			open: func(_ context.Context, c *Config, log *slog.Logger) (cloud.Provider, error) {
 				return execcloud.New(c.Exec, log)
 			},

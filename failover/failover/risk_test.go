@@ -22,8 +22,7 @@ func nodesAtRisk(r *harness) {
 	c := controller.NewCollector(&controller.Options{
 		Client: r.admin, Live: r.admin, Cloud: r.cloud, Cluster: "c", Clock: clock.RealClock{},
 		Log: slog.New(slog.NewTextHandler(logs, nil)), Metrics: controller.NewMetrics(reg),
-		Settings:   &decide.Settings{TempLabels: map[string]string{"node-type": "gcp-temporary"}},
-		WatchedKey: "node-type", WatchedValue: "onpremise",
+		Settings: &decide.Settings{TempLabels: map[string]string{"node-type": "gcp-temporary"}, WatchedKey: watchedKey, WatchedValue: watchedValue},
 	})
 	collect := func(what string, atRisk float64, warnings int) {
 		r.Helper()

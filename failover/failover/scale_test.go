@@ -103,7 +103,7 @@ func newScale(b testing.TB, of size, measured func(float64, string)) *scale {
 		b.Fatal(err)
 	}
 	c.InstallCRDs(b, manifests+"/crd", "testdata/gameserver-crd.yaml")
-	c.Apply(b, manifests+"/rbac.yaml")
+	c.Apply(b, manifests+"/rbac.yaml", manifests+"/bootstrap.yaml", manifests+"/admission.yaml")
 	c.Bootstrap(b)
 	s.games = c.Namespace(b)
 	s.proxy = newCounting(b, c.ConfigFor(b, namespace, account))

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"torikumi/failover/internal/controlplane"
+	"torikumi/pkg/requirements"
 )
 
 // host is what the tests take from this machine.
@@ -59,16 +60,8 @@ func run(m *testing.M) int {
 
 // survey fills host, and reports what is missing.
 func survey() (lacks []string) {
-	if os.Getuid() != 0 {
-		lacks = append(lacks, "root")
-	}
-	for program, pkg := range map[string]string{
-		"debootstrap": "debootstrap", "shellcheck": "shellcheck", "gpg": "gnupg", "dpkg-deb": "dpkg",
-		"unshare": "util-linux", "zstd": "zstd", "chroot": "coreutils",
-	} {
-		if _, err := exec.LookPath(program); err != nil {
-			lacks = append(lacks, program+", of Debian's package "+pkg)
-		}
+	if err := requirements.NodeImage().Lacking(); err != nil {
+		lacks = append(lacks, strings.Split(err.Error(), "\n")...)
 	}
 	output := func(name string, args ...string) string {
 		out, _ := exec.Command(name, args...).Output()
@@ -76,12 +69,7 @@ func survey() (lacks []string) {
 	}
 	host.arch = output("dpkg", "--print-architecture")
 	host.proxy = output("sh", "-c", `eval "$(apt-config shell P Acquire::http::Proxy)"; echo "${P:-$http_proxy}"`)
-	for line := range strings.Lines(output("apt-get", "indextargets", "--no-release-info", "--format", "$(COMPONENT) $(RELEASE) $(REPO_URI)")) {
-		// Debian's own archive, not security's nor others'.
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "main" && (f[1] == "bookworm" || f[1] == "trixie") {
-			host.mirror = strings.TrimSuffix(f[2], "/")
-		}
-	}
+	host.mirror = requirements.DebianMirror()
 	if host.mirror == "" {
 		lacks = append(lacks, "a mirror of Debian 12 or 13 in apt's sources")
 	}
@@ -93,6 +81,29 @@ var suites = map[string]func() (string, error){
 	"bookworm": sync.OnceValues(func() (string, error) { return debootstrap("bookworm") }),
 	"trixie":   sync.OnceValues(func() (string, error) { return debootstrap("trixie") }),
 }
+
+// containerd2 is a folder with containerd 2.x and its programs, built from its module.
+var containerd2 = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(host.base, "containerd")
+	const module = "github.com/containerd/containerd/v2"
+	tool := func(args ...string) (string, error) {
+		cmd := exec.Command("go", args...)
+		cmd.Dir = "../../tools/containerd"
+		cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("build containerd: %w\n%s", err, out)
+		}
+		return strings.TrimSpace(string(out)), nil
+	}
+	version, err := tool("list", "-m", "-f", "{{.Version}}", module)
+	if err != nil {
+		return "", err
+	}
+	_, err = tool("build", "-trimpath", "-tags", "no_btrfs,no_zfs,no_devmapper",
+		"-ldflags", "-s -w -X "+module+"/version.Version="+version, "-o", dir+"/", module+"/cmd/containerd", module+"/cmd/ctr", module+"/cmd/containerd-shim-runc-v2")
+	return dir, err
+})
 
 func debootstrap(suite string) (string, error) {
 	root := filepath.Join(host.base, suite)

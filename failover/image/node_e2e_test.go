@@ -35,13 +35,13 @@ func testNode(t *testing.T, suite string) {
 	}
 
 	before := m.tree(true)
-	if out, ok := m.prepare("--check"); ok || strings.Count(out, "FAIL ") != 7 || !strings.Contains(out, "ok     kernel") {
+	if out, ok := m.prepare("--check"); ok || strings.Count(out, "FAIL ") != 8 || !strings.Contains(out, "ok     kernel") {
 		t.Errorf("--check of a bare machine succeeds (%v) or says\n%s", ok, out)
 	}
 	same(t, before, m.tree(true))
 
 	out := m.mustPrepare(args...)
-	for _, step := range []string{"system", "packages", "kernel", "modules", "sysctl", "swap", "kubernetes", "kata", "containerd"} {
+	for _, step := range []string{"system", "packages", "upgrades", "kernel", "modules", "sysctl", "swap", "kubernetes", "kata", "containerd"} {
 		if !strings.Contains(out, "\nprepare-node: ok     "+step) && !strings.HasPrefix(out, "prepare-node: ok     "+step) {
 			t.Errorf("no word of %s:\n%s", step, out)
 		}
@@ -87,6 +87,8 @@ func testNode(t *testing.T, suite string) {
 		m.must("rm", "-r", "/lib/modules/1.1.1", "/boot/vmlinuz-9.9.9")
 	})
 	t.Run("containerd", func(t *testing.T) { m.T = t; testContainerd(m) })
+	t.Run("fence", func(t *testing.T) { m.T = t; testFence(m, args) })
+	t.Run("AppArmor", func(t *testing.T) { m.T = t; testAppArmor(m, args) })
 	t.Run("damage", func(t *testing.T) { m.T = t; testDamage(m, args) })
 	t.Run("joined", func(t *testing.T) { m.T = t; testJoined(m, args) })
 	t.Run("seal", func(t *testing.T) { m.T = t; testSeal(m, args) })
@@ -111,11 +113,102 @@ containerd config dump`)
 	if !crip {
 		m.Errorf("the CRI plugin does not run:\n%s", out)
 	}
-	for _, want := range []string{"SystemdCgroup = true", `runtime_type = "io.containerd.kata.v2"`, `ConfigPath = "/etc/kata-containers/configuration.toml"`, `bin_dir = "/opt/cni/bin"`} {
-		if !strings.Contains(out, want) {
+	for _, want := range []string{"SystemdCgroup = true", `runtime_type = "io.containerd.kata.v2"`, `ConfigPath = "/etc/kata-containers/configuration.toml"`, `"/opt/cni/bin"`} {
+		if !strings.Contains(strings.ReplaceAll(out, "'", `"`), want) {
 			m.Errorf("containerd does not have %s", want)
 		}
 	}
+}
+
+// testFence installs the watchdog, which starts with the machine, and removes it.
+func testFence(m *machine, args []string) {
+	with := newMachine(m.T, m.root)
+	without, args := args, append(slices.Clone(args), "--fence-after=80", "--fence-witnesses=10.0.0.9:22")
+	for range 2 {
+		if out := with.mustPrepare(args...); !strings.Contains(out, "\nprepare-node: ok     fence") {
+			m.Errorf("no word of it:\n%s", out)
+		}
+	}
+	with.must("systemd-analyze", "verify", "torikumi-fence.service")
+	if out := with.must("systemctl", "is-enabled", "torikumi-fence"); out != "enabled\n" {
+		m.Errorf("it is %s", out)
+	}
+	with.refuses("fence: ", append(slices.Clone(args), "--check", "--fence-after=90")...)
+	if out := with.mustPrepare(without...); !strings.Contains(out, "fence: torikumi-fence is installed, and --fence-after is not given") || !strings.Contains(out, "ok     fence") {
+		m.Errorf("no word of its removal:\n%s", out)
+	}
+	if out, there := with.run("systemctl", "is-enabled", "torikumi-fence"); there {
+		m.Errorf("it is %s", out)
+	}
+	if out := with.mustPrepare(without...); strings.Contains(out, "fence") {
+		m.Errorf("again:\n%s", out)
+	}
+}
+
+// testAppArmor is a machine whose AppArmor confines runc, as that of Ubuntu 24.04
+// does, with a containerd of before.
+func testAppArmor(m *machine, args []string) {
+	with := newMachine(m.T, m.root)
+	with.write("etc/apparmor.d/runc", "profile runc /usr/sbin/runc flags=(unconfined) {}\n", 0o644)
+	if suiteOf(m) == "bookworm" {
+		with.refuses("containerd: AppArmor confines runc", args...)
+		with.must("sh", "-c", "mkdir -p /etc/apparmor.d/disable && ln -s /etc/apparmor.d/runc /etc/apparmor.d/disable/")
+	}
+	with.mustPrepare(args...)
+	with.write("usr/local/sbin/runc", "#!/bin/sh\necho runc version 1.1.7\n", 0o755)
+	with.mustPrepare(args...) // Debian mends under old numbers
+	with.write("etc/ubuntu", "ID=ubuntu\nVERSION_ID=\"24.04\"\n", 0o644)
+	out, err := with.command([]string{"SYSTEMD_OS_RELEASE=/etc/ubuntu"}, "/in/prepare-node.sh", "--check", "--kubernetes-version="+host.version).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "FAIL   containerd: runc is 1.1.7: need 1.1.12 or newer") {
+		m.Errorf("%v\n%s", err, out)
+	}
+}
+
+func suiteOf(m *machine) string {
+	release, _ := os.ReadFile(filepath.Join(m.root, "etc/os-release"))
+	if strings.Contains(string(release), "bookworm") {
+		return "bookworm"
+	}
+	return "trixie"
+}
+
+// TestContainerd2 prepares a machine that has containerd 2.x, of no package: with a
+// configuration of its version, which it runs with.
+func TestContainerd2(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, debian(t, "bookworm"))
+	dir, err := containerd2()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range []string{"containerd", "ctr", "containerd-shim-runc-v2"} {
+		m.handOver(filepath.Join(dir, program), program)
+		m.must("install", "-m", "755", "/in/"+program, "/usr/local/bin/"+program)
+	}
+	m.write("etc/systemd/system/containerd.service", "[Service]\nExecStart=/usr/local/bin/containerd\nType=notify\nDelegate=yes\nKillMode=process\n[Install]\nWantedBy=multi-user.target\n", 0o644)
+	m.write("etc/apparmor.d/runc", "profile runc /usr/sbin/runc flags=(unconfined) {}\n", 0o644)
+	args := kata{}.pack(m, "kata.tar.zst")
+	for range 2 {
+		m.mustPrepare(args...)
+	}
+	if m.exists("usr/bin/containerd") {
+		t.Error("Debian's is installed beside it")
+	}
+	config, err := os.ReadFile(filepath.Join(m.root, "etc/containerd/config.toml"))
+	if err != nil || !strings.Contains(string(config), "\nversion = 3\n") || strings.Contains(string(config), "io.containerd.grpc.v1.cri") {
+		t.Errorf("%v\n%s", err, config)
+	}
+	if out := m.must("containerd", "config", "dump"); strings.Contains(out, "unknown key") {
+		t.Error(out)
+	}
+	testContainerd(m)
+	// An image that was made with containerd 1 gets the other text with the next run.
+	m.must("rm", "/usr/local/bin/containerd", "/usr/local/bin/ctr", "/usr/local/bin/containerd-shim-runc-v2", "/etc/apparmor.d/runc", "/etc/systemd/system/containerd.service")
+	m.mustPrepare(args...)
+	if config, _ := os.ReadFile(filepath.Join(m.root, "etc/containerd/config.toml")); !strings.Contains(string(config), "\nversion = 2\n") {
+		t.Errorf("%s", config)
+	}
+	testContainerd(m)
 }
 
 // testDamage breaks one thing after the other, each of which --check has to
@@ -124,6 +217,10 @@ func testDamage(m *machine, args []string) {
 	before := m.tree(false)
 	for _, d := range []struct{ step, damage, says string }{
 		{"packages", "dpkg --force-depends -r conntrack", "package conntrack is not installed"},
+		{"packages", "apt-mark unhold containerd", "package containerd is not held"},
+		{"packages", "apt-mark unhold runc", "package runc is not held"},
+		{"upgrades", "systemctl unmask apt-daily-upgrade.timer", "apt-daily-upgrade.timer is not masked"},
+		{"upgrades", "rm /etc/apt/apt.conf.d/99torikumi", "/etc/apt/apt.conf.d/99torikumi is not"},
 		{"modules", "rm /etc/modules-load.d/torikumi.conf", "/etc/modules-load.d/torikumi.conf is not"},
 		{"sysctl", "sed -i s/1$/0/ /etc/sysctl.d/99-torikumi.conf", "/etc/sysctl.d/99-torikumi.conf is not"},
 		{"swap", "systemctl unmask swap.target", "swap.target is not masked"},
@@ -372,9 +469,11 @@ func TestShellcheck(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "shellcheck", script, "../examples/tailscale/hook.sh").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	check := exec.CommandContext(t.Context(), "shellcheck", "-")
-	check.Stdin = strings.NewReader(printed(t, "/usr/local/bin/kata-check"))
-	if out, err := check.CombinedOutput(); err != nil {
-		t.Errorf("kata-check: %v\n%s", err, out)
+	for _, file := range []string{"/usr/local/bin/kata-check", "/usr/local/bin/torikumi-fence"} {
+		check := exec.CommandContext(t.Context(), "shellcheck", "-")
+		check.Stdin = strings.NewReader(printed(t, file))
+		if out, err := check.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
 	}
 }

@@ -20,6 +20,11 @@ It needs root, and a Debian 12 or 13, or an Ubuntu 22.04 or 24.04 (amd64, arm64)
   --kata-from=FILE|URL         KATA_FROM              a release's kata-static-….tar.zst or .tar.xz
   --kata-sha256=SUM            KATA_SHA256            its checksum
   --without-kata                                      no Kata Containers
+  --fence-after=SECONDS        FENCE_AFTER            stop the game servers when no API server has answered for as long;
+                                                      without it a watchdog of an earlier run is removed
+  --fence-servers=HOST:PORT,…  FENCE_SERVERS          API servers besides that of the kubelet, for --fence-after
+  --fence-witnesses=HOST:PORT,… FENCE_WITNESSES       what stands beside the API servers: while it answers, nothing is stopped
+  --api-server-version=1.X.Y   API_SERVER_VERSION     of the cluster: the kubelet has to fit
   --seal                                              remove what must not be in an image: identity, keys, caches
   --check                                             change nothing, print a line for each step, end with 1 if any fails
   --print=FILE                                        print what would be written to FILE
@@ -33,6 +38,8 @@ no() { echo "$*"; return 1; }
 
 VERSION=${KUBERNETES_VERSION:-} REPOSITORY=${KUBERNETES_REPOSITORY:-} FROM=${KUBERNETES_FROM:-}
 KATA_FROM=${KATA_FROM:-} KATA_SHA256=${KATA_SHA256:-}
+FENCE_AFTER=${FENCE_AFTER:-} FENCE_SERVERS=${FENCE_SERVERS:-} FENCE_WITNESSES=${FENCE_WITNESSES:-}
+API_SERVER_VERSION=${API_SERVER_VERSION:-}
 KATA=1 SEAL='' CHECK='' PRINT='' STEP=start
 MARK="Made by prepare-node.sh"
 CLEAN="" # what an ending run removes
@@ -42,8 +49,12 @@ PACKAGES=(ca-certificates conntrack curl ethtool iproute2 iptables kmod mount pr
 live() { [ -d /run/systemd/system ]; }
 joined() { [ -s /etc/kubernetes/kubelet.conf ] || [ -s /etc/kubernetes/admin.conf ]; }
 installed() { [[ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" == ?i\  ]]; }
+# By dpkg: apt-mark writes a cache, also to look.
+held() { [[ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" == hi\  ]]; }
 modules() { printf '%s\n' overlay br_netfilter ${KATA:+vhost_net vhost_vsock}; }
 minor() { local m=${1#1.}; echo "${m%%.*}"; }
+# Prints nothing where there is no containerd.
+containerd_major() { if [[ "$(containerd --version 2>/dev/null)" =~ [\ v]([0-9]+)\.[0-9]+\.[0-9]+ ]]; then echo "${BASH_REMATCH[1]}"; fi; }
 
 apt() {
 	apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
@@ -118,25 +129,179 @@ out=\$(kata-runtime --config=/etc/kata-containers/configuration.toml check --no-
 END
 		;;
 	/etc/containerd/config.toml)
-		# containerd 2 reads version 2 too, and so one text does for all.
-		cat <<END
-version = 2
-[plugins."io.containerd.grpc.v1.cri".cni]
+		local version=2 cri=io.containerd.grpc.v1.cri
+		if [ "$(containerd_major)" -ge 2 ] 2>/dev/null; then version=3 cri=io.containerd.cri.v1.runtime; fi
+		echo "version = $version"
+		# The folders are the defaults of containerd 2, which names them by another key.
+		[ "$version" = 3 ] || cat <<END
+[plugins."$cri".cni]
 bin_dir = "/opt/cni/bin"
 conf_dir = "/etc/cni/net.d"
-[plugins."io.containerd.grpc.v1.cri".containerd]
+END
+		cat <<END
+[plugins."$cri".containerd]
 default_runtime_name = "runc"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+[plugins."$cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+[plugins."$cri".containerd.runtimes.runc.options]
 SystemdCgroup = true
 END
 		[ -z "$KATA" ] || cat <<END
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata]
+[plugins."$cri".containerd.runtimes.kata]
 runtime_type = "io.containerd.kata.v2"
 privileged_without_host_devices = true
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata.options]
+[plugins."$cri".containerd.runtimes.kata.options]
 ConfigPath = "/etc/kata-containers/configuration.toml"
+END
+		;;
+	/etc/apt/apt.conf.d/99torikumi)
+		# A node that upgrades by itself restarts what games run in.
+		echo 'APT::Periodic::Enable "0";'
+		echo 'APT::Periodic::Unattended-Upgrade "0";'
+		;;
+	/usr/local/bin/torikumi-fence)
+		cat <<'END'
+# Stops the game servers of this node once no API server has answered for
+# FENCE_AFTER seconds: by then they may have been replaced elsewhere. When one
+# answers again, the kubelet does what it says.
+#
+# Seconds that it may take from FENCE_AFTER to the end of the last container, as
+# docs/failover-reference.md has them:
+#   9  a look begins every 5 s and takes at most 4
+#   3  the witnesses are looked for, if there are any
+#   5  the kubelet has to stop
+#   5  from SIGTERM to SIGKILL, for what does not end by itself
+# and what containerd takes for its answers.
+set -u
+AFTER=$FENCE_AFTER SERVERS=${FENCE_SERVERS:-} WITNESSES=${FENCE_WITNESSES:-}
+EVERY=${FENCE_EVERY:-5} GRACE=${FENCE_GRACE:-5}
+STOPPED=/run/torikumi-fence/stopped
+
+say() { echo "torikumi-fence: $*"; }
+# Seconds by a clock that nobody sets, and that goes on while the machine is suspended.
+now() { local up; read -r up _ </proc/uptime; echo "${up%%.*}"; }
+
+servers() {
+	sed -nE 's|^ *server: *"?(https://[^"[:space:]]+)"?.*|\1|p' /etc/kubernetes/kubelet.conf
+	for at in ${SERVERS//,/ }; do echo "https://$at"; done
+}
+
+# Reports whether any of the commands that run in the background ends well.
+any() {
+	local pid ok=1
+	for pid in "$@"; do
+		if wait "$pid"; then ok=0; fi
+	done
+	return "$ok"
+}
+
+# Whatever an API server of this cluster says, even no: it is there. All are asked at
+# once.
+answers() {
+	local url all=()
+	for url in $(servers); do
+		curl --silent --output /dev/null --noproxy '*' --connect-timeout 3 --max-time 4 --cacert /etc/kubernetes/pki/ca.crt "$url/livez" &
+		all+=($!)
+	done
+	any "${all[@]}"
+}
+
+# What stands beside the API servers is reached: it is they that are away, and
+# nobody replaces anything.
+witnessed() {
+	local at host all=()
+	for at in ${WITNESSES//,/ }; do
+		host=${at%:*} host=${host#[} host=${host%]}
+		# shellcheck disable=SC2016 # of the other bash
+		timeout 3 bash -c ': 3<>"/dev/tcp/$0/$1"' "$host" "${at##*:}" 2>/dev/null &
+		all+=($!)
+	done
+	any "${all[@]}"
+}
+
+ctrd() { timeout 20 ctr --namespace k8s.io "$@"; }
+
+# The containers of a game server's pod: a sandbox has the pod's labels, and all have
+# its UID.
+containers() {
+	local uid
+	uid=$(ctrd containers info "$1" | sed -nE 's|.*"io.kubernetes.pod.uid": "([^"]+)".*|\1|p' | head -n1)
+	[ -z "$uid" ] || ctrd containers ls -q "labels.\"io.kubernetes.pod.uid\"==$uid"
+}
+export -f ctrd containers
+
+# The containers of game servers' pods that run.
+games() {
+	local all running
+	running=$(ctrd tasks ls) || return
+	running=$(awk '$3 == "RUNNING" { print $1 }' <<<"$running")
+	all=$(ctrd containers ls -q 'labels."agones.dev/role"==gameserver') || return
+	# shellcheck disable=SC2016 # of the other bash
+	all=$(xargs --no-run-if-empty --max-procs=8 --max-args=1 bash -c 'containers "$0"' <<<"$all") || return
+	grep -Fx -e "$all" <<<"$running"
+	return 0
+}
+
+# Reports whether no game runs any more. The kubelet would start them again.
+stop() {
+	local signal left since
+	if ! timeout 5 systemctl stop kubelet; then
+		say "the kubelet does not stop: SIGKILL"
+		timeout 5 systemctl kill --signal=SIGKILL kubelet || say "the kubelet can't be killed"
+	fi
+	for signal in SIGTERM SIGKILL; do
+		left=$(games) || return
+		[ -n "$left" ] || return 0
+		say "$signal to $(wc -l <<<"$left") containers"
+		since=$(now)
+		xargs --max-procs=8 --max-args=1 timeout 20 ctr --namespace k8s.io tasks kill --signal "$signal" <<<"$left"
+		while [ $(($(now) - since)) -lt "$GRACE" ]; do
+			left=$(games) || return
+			[ -n "$left" ] || return 0
+			sleep 1
+		done
+	done
+	return 1
+}
+
+say "game servers are stopped when no API server has answered for $AFTER s"
+LAST=$(now)
+while :; do
+	BEGAN=$(now)
+	if [ ! -s /etc/kubernetes/kubelet.conf ]; then
+		LAST=$(now) # it has not joined
+	elif answers; then
+		LAST=$BEGAN
+		if [ -e "$STOPPED" ]; then
+			say "an API server answers again: the kubelet is started"
+			if timeout 20 systemctl start kubelet; then rm -f "$STOPPED"; fi
+		fi
+	elif [ $(($(now) - LAST)) -ge "$AFTER" ] && ! witnessed; then
+		mkdir -p "${STOPPED%/*}"
+		[ -e "$STOPPED" ] || say "no API server has answered for $(($(now) - LAST)) s: game servers are stopped"
+		: >"$STOPPED" # before: who is killed in between starts the kubelet again
+		stop || say "some game servers still run"
+	fi
+	PAUSE=$((BEGAN + EVERY - $(now)))
+	[ "$PAUSE" -le 0 ] || sleep "$PAUSE"
+done
+END
+		;;
+	/etc/systemd/system/torikumi-fence.service)
+		cat <<END
+[Unit]
+Description=Stops the game servers of a node that is cut off from its API servers
+After=containerd.service
+
+[Service]
+Environment=FENCE_AFTER=$FENCE_AFTER FENCE_SERVERS=$FENCE_SERVERS FENCE_WITNESSES=$FENCE_WITNESSES
+ExecStart=/usr/local/bin/torikumi-fence
+Restart=always
+RestartSec=5
+OOMScoreAdjust=-999
+
+[Install]
+WantedBy=multi-user.target
 END
 		;;
 	/etc/crictl.yaml) echo "runtime-endpoint: unix:///run/containerd/containerd.sock" ;;
@@ -186,20 +351,44 @@ check_system() {
 }
 make_system() { :; }
 
+# Docker's containerd.io brings runc along, and excludes the package.
+there() { installed "$1" || { [ "$1" = runc ] && command -v runc >/dev/null; }; }
+
 check_packages() {
 	local p
 	[ -z "$(dpkg --audit)" ] || { no "dpkg was interrupted"; return; }
-	for p in "${PACKAGES[@]}"; do installed "$p" || { no "package $p is not installed"; return; }; done
-	command -v containerd >/dev/null || no "containerd is not installed"
+	for p in "${PACKAGES[@]}"; do there "$p" || { no "package $p is not installed"; return; }; done
+	command -v containerd >/dev/null || { no "containerd is not installed"; return; }
+	for p in containerd containerd.io runc; do
+		! installed "$p" || held "$p" || { no "package $p is not held"; return; }
+	done
 }
 make_packages() {
+	local p missing=()
 	dpkg --configure -a
 	apt update
 	apt --fix-broken install
-	# Docker's containerd.io does as well, and excludes Debian's.
-	installed containerd.io || PACKAGES+=(containerd)
-	apt install "${PACKAGES[@]}"
+	# Docker's containerd.io does as well, and excludes Debian's; or one that is no package.
+	command -v containerd >/dev/null || missing+=(containerd)
+	for p in "${PACKAGES[@]}"; do there "$p" || missing+=("$p"); done
+	[ ${#missing[@]} = 0 ] || apt install "${missing[@]}"
+	for p in containerd containerd.io runc; do ! installed "$p" || apt-mark hold "$p" >/dev/null; done
 	apt clean
+}
+
+# What is installed stays as it is: an upgrade that comes by itself restarts what
+# games run in.
+check_upgrades() {
+	local unit
+	written /etc/apt/apt.conf.d/99torikumi || return
+	for unit in apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service; do
+		[ "$(readlink "/etc/systemd/system/$unit")" = /dev/null ] || { no "$unit is not masked"; return; }
+	done
+}
+make_upgrades() {
+	put /etc/apt/apt.conf.d/99torikumi
+	systemctl -q mask apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service
+	if live; then systemctl -q stop apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service 2>/dev/null || true; fi
 }
 
 # The kernels that may boot next.
@@ -269,6 +458,14 @@ make_swap() {
 kubelet_version() { kubelet --version 2>/dev/null | sed -n 's/^Kubernetes v//p'; }
 kubeadm_version() { kubeadm version -o short 2>/dev/null | sed 's/^v//'; }
 
+# Says no to a kubelet that the cluster's API server does not support.
+skew() {
+	[ -n "$API_SERVER_VERSION" ] || { echo "kubelet $1; that it fits the API server: --api-server-version is not given"; return; }
+	local older=$(($(minor "$API_SERVER_VERSION") - $(minor "$1")))
+	[ "$older" -ge 0 ] || { no "kubelet $1 is newer than the API server, $API_SERVER_VERSION"; return; }
+	[ "$older" -le 3 ] || no "kubelet $1 is $older minor versions older than the API server, $API_SERVER_VERSION: 3 are supported"
+}
+
 check_kubernetes() {
 	local p want=$VERSION
 	if [ -n "$FROM" ]; then
@@ -285,8 +482,9 @@ check_kubernetes() {
 	[ "$(kubelet_version)" = "$want" ] || { no "kubelet is $(kubelet_version), not $want"; return; }
 	[ "$(kubeadm_version)" = "$want" ] || { no "kubeadm is $(kubeadm_version), not $want"; return; }
 	for p in kubeadm kubelet; do
-		! installed "$p" || [ "$(apt-mark showhold "$p")" = "$p" ] || { no "package $p is not held"; return; }
+		! installed "$p" || held "$p" || { no "package $p is not held"; return; }
 	done
+	skew "$want" || return
 	[ -x /opt/cni/bin/loopback ] || { no "no CNI plugins in /opt/cni/bin"; return; }
 	grep -qs '^EnvironmentFile=-/etc/default/kubelet' {/etc,/lib}/systemd/system/kubelet.service{,.d/*.conf} ||
 		{ no "the kubelet's unit does not read /etc/default/kubelet"; return; }
@@ -382,16 +580,33 @@ unpack_kata() {
 	mv "$new" /opt/kata
 }
 
+# AppArmor 4, as Ubuntu 24.04 has it, confines runc. A container takes no signal
+# from it unless its own profile, which containerd makes, says so: it could not be
+# ended. runc of before 1.1.12 lets containers out (CVE-2024-21626); Debian 12 has
+# that mended under an older number.
+check_runc() {
+	local is os
+	is=$(runc --version 2>/dev/null | sed -n 's/^runc version //p')
+	[[ $is =~ ^1\.([0-9]+)\.([0-9]+) ]] || { no "what version of runc is \"$is\"?"; return; }
+	# shellcheck disable=SC1090
+	os=$(. "${SYSTEMD_OS_RELEASE:-/etc/os-release}" && echo "${ID:-} ${VERSION_ID:-}")
+	[[ $os != ubuntu* ]] || ((BASH_REMATCH[1] * 1000 + BASH_REMATCH[2] >= 1012)) || { no "runc is $is: need 1.1.12 or newer"; return; }
+	[ -e /etc/apparmor.d/runc ] && [ ! -e /etc/apparmor.d/disable/runc ] || return 0
+	grep -aq 'peer=runc' "$(command -v containerd)" ||
+		no "AppArmor confines runc, and this containerd's profile lets it end no container: need 1.7.17, 2.0 or newer, or ln -s /etc/apparmor.d/runc /etc/apparmor.d/disable/"
+}
+
 check_containerd() {
 	local dump is
 	written /etc/containerd/config.toml /etc/crictl.yaml || return
 	dump=$(containerd config dump 2>&1) || { no "containerd does not accept its configuration: $dump"; return; }
 	[[ $dump == *"SystemdCgroup = true"* ]] || { no "containerd does not use systemd's cgroups"; return; }
 	[ -z "$KATA" ] || [[ $dump == *"runtimes.kata]"* ]] || { no "containerd has no runtime handler kata"; return; }
-	is=$(containerd --version)
-	[[ $is =~ [\ v]([0-9]+)\.[0-9]+\.[0-9]+ ]] || { no "what version is \"$is\"?"; return; }
-	[ "${BASH_REMATCH[1]}" -ge 2 ] || [ "$(minor "$(kubelet_version)")" -le 35 ] ||
-		{ no "Kubernetes 1.36 and newer need containerd 2: \"$is\""; return; }
+	is=$(containerd_major)
+	[ -n "$is" ] || { no "what version is \"$(containerd --version)\"?"; return; }
+	[ "$is" -ge 2 ] || [ "$(minor "$(kubelet_version)")" -le 35 ] ||
+		{ no "Kubernetes 1.36 and newer need containerd 2: \"$(containerd --version)\""; return; }
+	check_runc || return
 	[ "$(systemctl is-enabled containerd 2>/dev/null)" = enabled ] || { no "containerd is not enabled"; return; }
 	live || { echo "running: not booted"; return; }
 	ctr plugins ls | grep -Eq '^io\.containerd\.grpc\.v1 +cri .* ok *$' || no "containerd's CRI plugin does not run"
@@ -400,6 +615,51 @@ make_containerd() {
 	put /etc/containerd/config.toml /etc/crictl.yaml
 	systemctl -q enable containerd
 	if live; then systemctl restart containerd; fi # running containers stay
+}
+
+# Pods are kept from the metadata server by rules that the startup script brings
+# with the join, and the kubelet with each boot.
+check_metadata() {
+	local rules=/etc/torikumi/no-metadata
+	[ -e "$rules" ] || { echo "closed: not joined by the startup script"; return; }
+	live || { echo "closed: not booted"; return; }
+	! nft list chain inet torikumi_metadata forward 2>/dev/null | grep -q 'ip6 daddr .*drop' || return 0
+	iptables -w -t mangle -C FORWARD -j TORIKUMI-METADATA 2>/dev/null || { no "pods can reach the metadata server: sh $rules"; return; }
+	[ ! -e /proc/net/if_inet6 ] || ip6tables -w -t mangle -C FORWARD -j TORIKUMI-METADATA 2>/dev/null || no "pods can reach the metadata server by IPv6: sh $rules"
+}
+make_metadata() { sh /etc/torikumi/no-metadata; }
+
+# fenced reports whether anything of the watchdog is there.
+fenced() { [ -e /usr/local/bin/torikumi-fence ] || [ -e /etc/systemd/system/torikumi-fence.service ]; }
+check_fence() {
+	[ -n "$FENCE_AFTER" ] || { ! fenced || no "torikumi-fence is installed, and --fence-after is not given: it is removed"; return; }
+	written /usr/local/bin/torikumi-fence /etc/systemd/system/torikumi-fence.service || return
+	[ "$(systemctl is-enabled torikumi-fence 2>/dev/null)" = enabled ] || { no "torikumi-fence is not enabled"; return; }
+	live || { echo "running: not booted"; return; }
+	systemctl -q is-active torikumi-fence || no "torikumi-fence does not run"
+}
+make_fence() {
+	[ -n "$FENCE_AFTER" ] || { remove_fence; return; }
+	put /usr/local/bin/torikumi-fence /etc/systemd/system/torikumi-fence.service
+	systemctl -q enable torikumi-fence
+	if live; then
+		systemctl daemon-reload
+		systemctl restart torikumi-fence
+	fi
+}
+
+# The unit goes last: a run that is killed leaves it to the next.
+remove_fence() {
+	local unit=/etc/systemd/system/torikumi-fence.service
+	[ ! -e $unit ] || systemctl -q disable torikumi-fence
+	if live; then
+		[ ! -e $unit ] || systemctl stop torikumi-fence
+		# It has stopped the kubelet, and nobody else would start that again.
+		[ ! -e /run/torikumi-fence/stopped ] || systemctl start kubelet
+		rm -rf /run/torikumi-fence
+	fi
+	rm -f /usr/local/bin/torikumi-fence{,.new} $unit{,.new}
+	if live; then systemctl daemon-reload; fi
 }
 
 # What says who this machine is, and what is private to those who made it.
@@ -440,6 +700,10 @@ for arg in "$@"; do
 	--kata-from=*) KATA_FROM=$value ;;
 	--kata-sha256=*) KATA_SHA256=$value ;;
 	--without-kata) KATA='' ;;
+	--fence-after=*) FENCE_AFTER=$value ;;
+	--fence-servers=*) FENCE_SERVERS=$value ;;
+	--fence-witnesses=*) FENCE_WITNESSES=$value ;;
+	--api-server-version=*) API_SERVER_VERSION=${value#v} ;;
 	--seal) SEAL=1 ;;
 	--check) CHECK=1 ;;
 	--print=?*) PRINT=$value ;;
@@ -454,6 +718,12 @@ if [ -n "$VERSION" ] && ! { [[ $VERSION =~ ^1\.[0-9]{2,3}\.[0-9]{1,3}$ ]] && [ "
 fi
 for p in kubeadm kubelet; do [ -z "$FROM" ] || [ -x "$FROM/$p" ] || wrong "--kubernetes-from=$FROM: has no program $p"; done
 [ -z "$KATA_SHA256" ] || [[ $KATA_SHA256 =~ ^[0-9a-f]{64}$ ]] || wrong "--kata-sha256=$KATA_SHA256: must be 64 digits of 0-9a-f"
+[ -z "$FENCE_AFTER" ] || [[ $FENCE_AFTER =~ ^[0-9]{2,5}$ && $FENCE_AFTER -ge 30 ]] || wrong "--fence-after=$FENCE_AFTER: must be seconds, at least 30"
+[ -n "$FENCE_AFTER" ] || [ -z "$FENCE_SERVERS$FENCE_WITNESSES" ] || wrong "--fence-servers and --fence-witnesses are for --fence-after"
+for p in "servers=$FENCE_SERVERS" "witnesses=$FENCE_WITNESSES"; do
+	[[ ${p#*=} =~ ^([][A-Za-z0-9.:-]+:[0-9]+(,|$))*$ ]] || wrong "--fence-$p: must be HOST:PORT, comma-separated"
+done
+[ -z "$API_SERVER_VERSION" ] || [[ $API_SERVER_VERSION =~ ^1\.[0-9]{2,3}(\.|$) ]] || wrong "--api-server-version=$API_SERVER_VERSION: must be 1.X.Y"
 [ -n "$KATA" ] || [ -z "$KATA_FROM$KATA_SHA256" ] || wrong "--without-kata excludes --kata-from and --kata-sha256"
 if [ -z "$CHECK$PRINT" ]; then
 	[ -n "$VERSION" ] || wrong "--kubernetes-version is missing"
@@ -479,8 +749,11 @@ if [ -z "$CHECK" ] && [ "$(id -u)" = 0 ]; then
 	flock --timeout 600 9 || fail "another run goes on"
 fi
 
+# Without --fence-after a check does not look at the watchdog, and a run removes it.
+FENCE=''
+if [ -n "$FENCE_AFTER" ] || { [ -z "$CHECK" ] && fenced; }; then FENCE=fence; fi
 FAILED=''
-for STEP in system packages kernel modules sysctl swap kubernetes kata containerd ${SEAL:+seal}; do
+for STEP in system packages upgrades kernel modules sysctl swap kubernetes kata containerd metadata $FENCE ${SEAL:+seal}; do
 	if note=$(check_"$STEP" 2>/dev/null); then
 		:
 	elif [ -n "$CHECK" ]; then

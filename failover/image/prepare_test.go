@@ -54,6 +54,10 @@ func TestArguments(t *testing.T) {
 		"no checksum":     {nil, "--kubernetes-version=1.34.4 --kata-from=https://a/b", []string{"--kata-sha256 is missing"}},
 		"short checksum":  {nil, "--check --kata-sha256=" + sum[1:], []string{"must be 64 digits"}},
 		"no such tarball": {nil, "--kubernetes-version=1.34.4 --kata-from=/nope --kata-sha256=" + sum, []string{"--kata-from=/nope: is no file"}},
+		"fence too soon":  {nil, "--check --fence-after=10", []string{"--fence-after=10: must be seconds, at least 30"}},
+		"fence of no use": {nil, "--check --fence-witnesses=a:1", []string{"are for --fence-after"}},
+		"fence injection": {nil, "--check --fence-after=80 --fence-servers=a:1;id", []string{"--fence-servers=a:1;id: must be HOST:PORT"}},
+		"API server":      {nil, "--check --api-server-version=34", []string{"--api-server-version=34: must be 1.X.Y"}},
 		"both":            {nil, "--check --without-kata --kata-sha256=" + sum, []string{"--without-kata excludes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,6 +169,26 @@ func TestAgreesWithTheJoin(t *testing.T) {
 	}
 }
 
+// The configuration is in the version of the containerd that is there.
+func TestContainerdVersions(t *testing.T) {
+	for says, want := range map[string]string{
+		"containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3":   "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".cni]",
+		"containerd containerd.io 1.7.27 05044ec0a9a75232cad458027ca83437aae3f4da":      "version = 2\n",
+		"containerd github.com/containerd/containerd/v2 2.0.0 207ad711eabd375a01713109": "version = 3\n[plugins.\"io.containerd.cri.v1.runtime\".containerd]",
+		"containerd containerd.io v2.2.1 dea7da592f5d1d2b7755e3a161be07f43fad8f75":      "version = 3\n",
+		"": "version = 2\n",
+	} {
+		bin := t.TempDir()
+		if err := os.WriteFile(filepath.Join(bin, "containerd"), []byte("#!/bin/sh\necho '"+says+"'\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_, out := prepare(t, []string{"PATH=" + bin + ":" + os.Getenv("PATH")}, "--print=/etc/containerd/config.toml")
+		if !strings.HasPrefix(out, "# Made by prepare-node.sh\n"+want) {
+			t.Errorf("%s:\n%s", says, out)
+		}
+	}
+}
+
 func TestHandler(t *testing.T) {
 	manifest, err := os.ReadFile("../../manifests/base/kata/runtimeclass.yaml")
 	if err != nil {
@@ -174,7 +198,7 @@ func TestHandler(t *testing.T) {
 	if err := yaml.UnmarshalStrict(manifest, &class); err != nil {
 		t.Fatal(err)
 	}
-	table := `[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.` + class.Handler + "]"
+	table := `".containerd.runtimes.` + class.Handler + "]"
 	if config := printed(t, "/etc/containerd/config.toml"); !strings.Contains(config, table) {
 		t.Errorf("containerd has no %s:\n%s", table, config)
 	}
@@ -183,5 +207,62 @@ func TestHandler(t *testing.T) {
 	}
 	if modules := printed(t, "/etc/modules-load.d/torikumi.conf", "--without-kata"); strings.Contains(modules, "vhost") {
 		t.Errorf("without Kata the modules are\n%s", modules)
+	}
+}
+
+// TestFenceIsRemoved: a run without --fence-after takes away what one with it has
+// installed, and starts the kubelet if the watchdog has stopped it.
+func TestFenceIsRemoved(t *testing.T) {
+	source, err := os.ReadFile(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := "set -Eeuo pipefail\nFENCE_AFTER=\n"
+	for _, name := range []string{"no", "live", "fenced", "check_fence", "make_fence", "remove_fence"} {
+		found := regexp.MustCompile(`(?m)^` + name + `\(\) \{(.*\}$|\n(.*\n)*?\}$)`).FindString(string(source))
+		if found == "" {
+			t.Fatalf("there is no function %s", name)
+		}
+		functions += found + "\n"
+	}
+	const program, unit, stopped = "usr/local/bin/torikumi-fence", "etc/systemd/system/torikumi-fence.service", "run/torikumi-fence/stopped"
+	for name, tt := range map[string]struct {
+		there []string
+		calls string
+	}{
+		"installed":            {[]string{program, unit}, "-q disable torikumi-fence, stop torikumi-fence, daemon-reload"},
+		"games are stopped":    {[]string{program, unit, stopped}, "-q disable torikumi-fence, stop torikumi-fence, start kubelet, daemon-reload"},
+		"a run that was ended": {[]string{unit, unit + ".new"}, "-q disable torikumi-fence, stop torikumi-fence, daemon-reload"},
+		"the program alone":    {[]string{program}, "daemon-reload"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &fenced{t, t.TempDir()}
+			for _, file := range append(tt.there, "run/systemd/system/here") {
+				m.write(file, "", 0o644)
+			}
+			m.program("systemctl", `printf '%s, ' "$*" >>"$ROOT/log"`)
+			text := regexp.MustCompile(`([\s=])/(etc|usr|run)/`).ReplaceAllString(functions, "${1}"+m.root+"/${2}/")
+			run := func(calls string) (string, error) {
+				cmd := exec.CommandContext(t.Context(), "bash", "-c", text+calls)
+				cmd.Env = []string{"PATH=" + m.root + "/bin:/usr/bin:/bin", "ROOT=" + m.root}
+				out, err := cmd.CombinedOutput()
+				return string(out), err
+			}
+			if out, err := run("check_fence"); err == nil || out != "torikumi-fence is installed, and --fence-after is not given: it is removed\n" {
+				t.Errorf("%v: %s", err, out)
+			}
+			if out, err := run("make_fence; check_fence; make_fence"); err != nil { // a second time, too
+				t.Fatalf("%v: %s", err, out)
+			}
+			log, err := os.ReadFile(filepath.Join(m.root, "log"))
+			if got := strings.TrimSuffix(string(log), ", daemon-reload, "); err != nil || got != tt.calls {
+				t.Errorf("%v, systemctl %s", err, got)
+			}
+			for _, file := range tt.there {
+				if _, err := os.Stat(filepath.Join(m.root, file)); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s is left: %v", file, err)
+				}
+			}
+		})
 	}
 }

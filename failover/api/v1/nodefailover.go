@@ -50,6 +50,10 @@ const (
 	TaintApplied       = "TaintApplied"
 	OnPremRecovered    = "OnPremRecovered"
 	GameServersDrained = "GameServersDrained"
+	// VersionsFit: the kubelet of VMs may run with this API server.
+	VersionsFit = "VersionsFit"
+	// PodsEvicted: the other pods of the temporary node have left it.
+	PodsEvicted = "PodsEvicted"
 	// Admitted is false while a storm or a budget holds the failover back.
 	Admitted = "Admitted"
 	// CapacityPlanned says so if the lost game servers need more VMs than one;
@@ -281,6 +285,10 @@ type NodeFailoverStatus struct {
 	// have been replaced elsewhere.
 	// +optional
 	Handover *Handover `json:"handover,omitempty"`
+	// Eviction is how far the other pods of the temporary node, which is drained,
+	// have gone.
+	// +optional
+	Eviction *Eviction `json:"eviction,omitempty"`
 	// VMDeletionStartedAt is from when there is no way back to Active.
 	// +optional
 	VMDeletionStartedAt *Instant `json:"vmDeletionStartedAt,omitempty"`
@@ -336,6 +344,20 @@ type Handover struct {
 	// TimedOut: the rest has gone without replacements.
 	// +optional
 	TimedOut bool `json:"timedOut,omitempty"`
+}
+
+// Eviction is how far pods that are not game servers' have gone.
+type Eviction struct {
+	// ForcedAt is from when they are deleted, whatever their disruption budgets say.
+	// +optional
+	ForcedAt *Instant `json:"forcedAt,omitempty"`
+	// EndingSince is since when all that are left have been deleted, and end.
+	// +optional
+	EndingSince *Instant `json:"endingSince,omitempty"`
+	// NewestAt is when the newest of those was made that were there after the cordon:
+	// one that is newer comes although the node is cordoned.
+	// +optional
+	NewestAt *Instant `json:"newestAt,omitempty"`
 }
 
 // Probe is the pod by which a drill finds out if games can start.
@@ -413,7 +435,7 @@ type VMStatus struct {
 }
 
 // GaveUp is why an attempt is over.
-// +kubebuilder:validation:Enum="";Stockout;Quota;Invalid;Foreign;NeverJoined;Lost;Lifetime
+// +kubebuilder:validation:Enum="";Stockout;Quota;Invalid;Foreign;NeverJoined;Lost;Lifetime;TokenRefused
 type GaveUp string
 
 // The reasons to give up an attempt.
@@ -425,6 +447,9 @@ const (
 	GaveUpNeverJoined GaveUp = "NeverJoined"
 	GaveUpLost        GaveUp = "Lost"
 	GaveUpLifetime    GaveUp = "Lifetime"
+	// GaveUpTokenRefused: the API server has taken no bootstrap token, so no VM was asked
+	// for. It is the reason of VMCreated meanwhile, too.
+	GaveUpTokenRefused GaveUp = "TokenRefused"
 )
 
 // NodeFailover stands for one outage of one on-premises node.

@@ -86,6 +86,10 @@ func (r *Reconciler) act(ctx context.Context, s *decide.State, a decide.Action) 
 		return r.createProbe(ctx, s, a.Node)
 	case decide.DeleteProbe:
 		return acted, r.deleteProbe(ctx, f)
+	case decide.EvictPod:
+		return acted, r.evictPod(ctx, a.Pod)
+	case decide.DeletePod:
+		return acted, r.deletePod(ctx, a.Pod)
 	case decide.RemoveAnswers:
 		return acted, r.patchMeta(ctx, f, func() { // what an operator has said of an earlier outage
 			delete(f.Annotations, v1.FencedAnnotation)
@@ -123,7 +127,7 @@ func (r *Reconciler) createToken(ctx context.Context, f *v1.NodeFailover, id str
 	secret := join.NewTokenSecret()
 	// It lives for as long as its VM may take to join, and no longer.
 	expires := f.Status.VM.StartedAt.Add(r.opts.Settings.JoinTimeout)
-	if err := r.opts.Client.Create(ctx, join.TokenSecret(id, secret, f.Status.GCPVMName, expires)); err != nil {
+	if err := r.opts.Client.Create(ctx, join.TokenSecret(id, secret, r.opts.TokenGroup, f.Status.GCPVMName, expires)); err != nil {
 		return err
 	}
 	r.tokens.Store(id, secret)
@@ -178,6 +182,9 @@ func (r *Reconciler) spec(ctx context.Context, f *v1.NodeFailover) (cloud.Spec, 
 // reports is another one.
 func (r *Reconciler) graceEnd(s *decide.State, grace time.Duration) time.Time {
 	st := &s.Failover.Status
+	if st.Recorded != nil && st.Recorded.Unschedulable {
+		grace = max(grace, r.opts.Settings.CordonedGrace)
+	}
 	began := st.NotReadySince.Time
 	if s.Node.Reports {
 		grace = max(grace, r.opts.Settings.FalseGrace)

@@ -117,9 +117,8 @@ func fakeCluster(t *testing.T, objects ...client.Object) (*Reconciler, *tracked)
 		}).Build()
 	return NewReconciler(&Options{
 		Client: c, Live: c, Cloud: memory.New("zone-a"), Cluster: "c", Clock: testclock.NewFakeClock(noon), Log: slog.New(slog.DiscardHandler),
-		Events: events.NewFakeRecorder(100), Metrics: NewMetrics(prometheus.NewRegistry()), Settings: &decide.Settings{Grace: 30 * time.Second, Poll: time.Second, Watch: time.Minute},
+		Events: events.NewFakeRecorder(100), Metrics: NewMetrics(prometheus.NewRegistry()), Settings: &decide.Settings{Grace: 30 * time.Second, Poll: time.Second, Watch: time.Minute, WatchedKey: "node-type", WatchedValue: "onpremise"},
 		APIHealthySince: func() time.Time { return noon }, Skips: func() []decide.Skip { return nil },
-		WatchedKey: "node-type", WatchedValue: "onpremise",
 	}), c
 }
 

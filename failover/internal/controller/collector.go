@@ -36,6 +36,8 @@ type Collector struct {
 	seen   map[cloud.Ref]bool // orphans of the last round
 	bare   map[types.UID]bool // Nodes without a VM in the last round
 	warned bool               // of the cloud-controller-manager
+
+	unwatched bool // it was said that no Node is watched
 }
 
 // NewCollector makes a Collector.
@@ -154,9 +156,9 @@ func (c *Collector) atRisk(ctx context.Context) error {
 	for i := range all.Items {
 		n := &all.Items[i]
 		switch id := n.Spec.ProviderID; {
-		case n.Labels[c.opts.WatchedKey] == c.opts.WatchedValue && id == "":
+		case n.Labels[c.opts.Settings.WatchedKey] == c.opts.Settings.WatchedValue && id == "":
 			bare++
-		case n.Labels[c.opts.WatchedKey] != c.opts.WatchedValue && id != "" && !temp.Matches(labels.Set(n.Labels)):
+		case n.Labels[c.opts.Settings.WatchedKey] != c.opts.Settings.WatchedValue && id != "" && !temp.Matches(labels.Set(n.Labels)):
 			known = n.Name
 		}
 	}
@@ -169,7 +171,48 @@ func (c *Collector) atRisk(ctx context.Context) error {
 			"unprotected", bare, "cloud_node", known)
 	}
 	c.warned = bare > 0
+	watched, earlier := countWatched(all.Items, c.opts.Settings)
+	if watched == 0 && !c.unwatched {
+		c.opts.Log.Warn("no Node is watched: no failover is made when one dies (docs/failover.md)",
+			"label", c.opts.Settings.WatchedKey+"="+c.opts.Settings.WatchedValue, "nodes_of_earlier_versions", earlier)
+	}
+	c.unwatched = watched == 0
 	return nil
+}
+
+// The label by which earlier versions watched.
+const earlierKey, earlierValue = "node-type", "onpremise"
+
+// CountWatched counts the Nodes that are watched, and those that only an earlier version
+// would watch.
+func CountWatched(ctx context.Context, r client.Reader, set *decide.Settings) (watched, earlier int, err error) {
+	var all corev1.NodeList
+	if err := r.List(ctx, &all, readOnly); err != nil {
+		return 0, 0, fmt.Errorf("list nodes: %w", err)
+	}
+	watched, earlier = countWatched(all.Items, set)
+	return watched, earlier, nil
+}
+
+func countWatched(all []corev1.Node, set *decide.Settings) (watched, earlier int) {
+	for i := range all {
+		switch labels := all[i].Labels; {
+		case labels[set.WatchedKey] == set.WatchedValue:
+			watched++
+		case labels[earlierKey] == earlierValue:
+			earlier++
+		}
+	}
+	return watched, earlier
+}
+
+// NothingWatched says that no Node is watched, and what to do.
+func NothingWatched(set *decide.Settings, earlier int) string {
+	text := fmt.Sprintf("no Node has the label %s=%s (--watched-label): no failover is made when one dies", set.WatchedKey, set.WatchedValue)
+	if earlier > 0 {
+		text += fmt.Sprintf("; %d Nodes have %s=%s, which earlier versions watched: label them anew, or apply manifests/components/earlier-labels", earlier, earlierKey, earlierValue)
+	}
+	return text
 }
 
 // nodes deletes temporary Nodes whose VM is gone and which no failover claims,

@@ -13,8 +13,10 @@ import (
 	"slices"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
@@ -69,14 +71,17 @@ type Options struct {
 	Settings *decide.Settings
 	// APIHealthySince is since when the cluster has been seen without a gap.
 	APIHealthySince func() time.Time
+	// Versions are asked before a VM is made.
+	Versions Versions
 	// Skips are the spans that the clock was set forward over.
 	Skips func() []decide.Skip
-	// Watched selects the on-premises Nodes: label and value.
-	WatchedKey, WatchedValue string
 	// VM and Join are what nothing is decided about: every VM's spec and startup
 	// script begin with them. An Endpoint overrides that of cluster-info.
 	VM   cloud.Spec
 	Join join.Params
+	// TokenGroup is what bootstrap tokens are of. Unless it is kubeadm's, the
+	// controller approves what nodes ask for with them.
+	TokenGroup string
 	// ProviderID makes a Node's provider id of a VM's zone and name; nil leaves
 	// it to the node's initialisation.
 	ProviderID func(cloud.Ref) string
@@ -103,6 +108,10 @@ func CacheOptions() cache.Options {
 		&gameserver.GameServer{}: {Transform: gameserver.Trim},
 		&corev1.Node{}:           {Transform: trimNode},
 		&v1.NodeFailover{}:       {Transform: cache.TransformStripManagedFields()},
+		&certificatesv1.CertificateSigningRequest{}: {
+			Field:     fields.OneTermEqualSelector("spec.signerName", certificatesv1.KubeAPIServerClientKubeletSignerName),
+			Transform: trimRequest,
+		},
 	}}
 }
 
@@ -118,7 +127,7 @@ func trimNode(obj any) (any, error) {
 				allocatable[r] = q
 			}
 		}
-		n.Status = corev1.NodeStatus{Addresses: n.Status.Addresses, Allocatable: allocatable}
+		n.Status = corev1.NodeStatus{Addresses: n.Status.Addresses, Allocatable: allocatable, NodeInfo: corev1.NodeSystemInfo{KubeletVersion: n.Status.NodeInfo.KubeletVersion}}
 		if c != nil { // the time of the last heartbeat would make each one an event
 			n.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
 		}
@@ -160,6 +169,11 @@ func Register(mgr ctrl.Manager, o Options) error {
 	}
 	if err := NewReconciler(&o).Register(mgr); err != nil {
 		return fmt.Errorf("failover controller: %w", err)
+	}
+	if o.TokenGroup != join.KubeadmGroup {
+		if err := (&Approver{opts: &o}).Register(mgr); err != nil {
+			return fmt.Errorf("approver of certificates: %w", err)
+		}
 	}
 	o.Metrics.watchOpen(&o)
 	return mgr.Add(NewCollector(&o))

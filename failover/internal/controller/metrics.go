@@ -29,7 +29,9 @@ type Metrics struct {
 	cost        prometheus.Gauge
 	atRisk      prometheus.Gauge
 	drills      *prometheus.CounterVec
+	requests    *prometheus.CounterVec
 	open        *openFailovers
+	watched     *watchedNodes
 }
 
 // delays are buckets for what the controller adds to a failover, in seconds.
@@ -43,9 +45,20 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		count: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Name: "open_failovers", Help: "Failovers that are not over, by phase; drills do not count."}, []string{"phase"}),
 		age:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Name: "open_failover_age_seconds", Help: "Age of the oldest failover in a phase; 0 if there is none."}, []string{"phase"}),
 	}
-	reg.MustRegister(open)
+	watched := &watchedNodes{count: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "watched_nodes", Help: "Nodes with the label of --watched-label: when one of others dies, no failover is made."})}
+	reg.MustRegister(open, watched)
+	requests := auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "certificate_requests_total", Help: "Requests for a node's certificate that were made with the controller's tokens, by answer: approved or denied."}, []string{"answer"})
+	for _, answer := range []string{approved, refused} { // an increase is seen from 0 on
+		requests.WithLabelValues(answer)
+	}
+	drills := auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "drills_total", Help: "Drills that have ended, by the reason of their verdict; Passed is all well."}, []string{"verdict"})
+	for _, verdict := range verdicts {
+		drills.WithLabelValues(verdict)
+	}
 	return &Metrics{
+		requests:    requests,
 		open:        open,
+		watched:     watched,
 		transitions: auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "phases_entered_total", Help: "Failovers that have entered a phase."}, []string{"phase"}),
 		calls:       auto.NewHistogramVec(prometheus.HistogramOpts{Namespace: ns, Name: "cloud_call_seconds", Help: "Calls of the cloud.", Buckets: delays}, []string{"call"}),
 		failures:    auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "cloud_errors_total", Help: "Calls of the cloud that failed, by kind of error."}, []string{"call", "kind"}),
@@ -57,9 +70,19 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		vms:         auto.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "vms", Help: "VMs of this cluster, by the cloud's list."}),
 		cost:        auto.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "cost_per_hour", Help: "What the VMs cost in an hour: what the cloud says, or else the price in --machines; 0 if neither does."}),
 		atRisk:      auto.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "nodes_at_risk", Help: "Watched Nodes without a provider id in a cluster with a cloud-controller-manager, which deletes them when they are NotReady."}),
-		drills:      auto.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "drills_total", Help: "Drills that have ended, by the reason of their verdict; Passed is all well."}, []string{"verdict"}),
+		drills:      drills,
 	}
 }
+
+// verdicts are the reasons of a drill's verdict.
+var verdicts = []string{
+	"Passed", "NotFit", "MetadataOpen", "ProbeFailed", "ProbeRefused", "VersionSkew", "NodeUnknown", "NodeNotReady", "NodeNotWatched", "InvalidLabels", "Duplicate",
+	"Failover", "Yielded", "Cancelled", string(v1.GaveUpStockout), string(v1.GaveUpQuota), string(v1.GaveUpInvalid), string(v1.GaveUpForeign),
+	string(v1.GaveUpNeverJoined), string(v1.GaveUpLost), string(v1.GaveUpLifetime), string(v1.GaveUpTokenRefused),
+}
+
+// The answers to certificate requests.
+const approved, refused = "approved", "denied"
 
 // openFailovers counts when it is asked, from the cache: a failover grows older without
 // a change. Until the cache is there it has nothing to say.
@@ -100,8 +123,37 @@ func (o *openFailovers) Collect(to chan<- prometheus.Metric) {
 	o.age.Collect(to)
 }
 
-// watchOpen lets the gauges of open failovers read from the cache.
+// watchedNodes counts when it is asked, from the cache; until that is there it has
+// nothing to say, as 0 is an alarm.
+type watchedNodes struct {
+	count prometheus.Gauge
+	look  atomic.Pointer[func() (int, error)]
+}
+
+// Describe implements prometheus.Collector.
+func (w *watchedNodes) Describe(to chan<- *prometheus.Desc) { w.count.Describe(to) }
+
+// Collect implements prometheus.Collector.
+func (w *watchedNodes) Collect(to chan<- prometheus.Metric) {
+	look := w.look.Load()
+	if look == nil {
+		return
+	}
+	if n, err := (*look)(); err == nil { // the cache ends with the process
+		w.count.Set(float64(n))
+		w.count.Collect(to)
+	}
+}
+
+// watchOpen lets the gauges of open failovers and of watched nodes read from the cache.
 func (m *Metrics) watchOpen(o *Options) {
+	look := func() (int, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+		defer cancel()
+		watched, _, err := CountWatched(ctx, o.Client, o.Settings)
+		return watched, err
+	}
+	m.watched.look.Store(&look)
 	list := func() ([]v1.NodeFailover, time.Time, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 		defer cancel()
@@ -127,6 +179,14 @@ func (m *Metrics) inserted(d time.Duration)  { m.insert.Observe(d.Seconds()) }
 func (m *Metrics) tainted(d time.Duration)   { m.taint.Observe(d.Seconds()) }
 func (m *Metrics) orphan()                   { m.orphans.Inc() }
 func (m *Metrics) serverDeleted(why string)  { m.servers.WithLabelValues(why).Inc() }
+
+func (m *Metrics) requested(wrong error) {
+	answer := approved
+	if wrong != nil {
+		answer = refused
+	}
+	m.requests.WithLabelValues(answer).Inc()
+}
 
 func (m *Metrics) call(name cloud.Call, err error, took time.Duration) {
 	m.calls.WithLabelValues(string(name)).Observe(took.Seconds())

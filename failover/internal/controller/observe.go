@@ -39,7 +39,7 @@ func (r *Reconciler) observe(ctx context.Context, f *v1.NodeFailover) (*decide.S
 			s.Record = nil
 		}
 	}
-	for _, see := range []func(context.Context, *decide.State) error{r.observeNode, r.observeWatched, r.observeSiblings, r.observeGone, r.observeTemp, r.observeServers, r.observeLost, r.observeProbe} {
+	for _, see := range []func(context.Context, *decide.State) error{r.observeNode, r.observeWatched, r.observeSiblings, r.observeGone, r.observeTemp, r.observeServers, r.observeLost, r.observeProbe, r.observeVersions} {
 		if err := see(ctx, s); err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func (r *Reconciler) observeNode(ctx context.Context, s *decide.State) error {
 	if err != nil || n == nil {
 		return err
 	}
-	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute), Watched: n.Labels[r.opts.WatchedKey] == r.opts.WatchedValue && !paused(n)}
+	s.Node = decide.Node{Health: health(n), UID: n.UID, Labels: n.Labels, Tainted: hasTaint(n, TaintKey, corev1.TaintEffectNoExecute), Watched: n.Labels[r.opts.Settings.WatchedKey] == r.opts.Settings.WatchedValue && !paused(n), Cordoned: n.Spec.Unschedulable}
 	s.Node.Reports = r.reports(ctx, n)
 	if n.DeletionTimestamp != nil {
 		s.Node.Health = decide.NotReady // it is on its way out
@@ -80,7 +80,7 @@ func (r *Reconciler) observeNode(ctx context.Context, s *decide.State) error {
 // observeWatched looks at all watched nodes, for the storm protection.
 func (r *Reconciler) observeWatched(ctx context.Context, s *decide.State) error {
 	var all corev1.NodeList
-	if err := r.opts.Client.List(ctx, &all, readOnly, client.MatchingLabels{r.opts.WatchedKey: r.opts.WatchedValue}); err != nil {
+	if err := r.opts.Client.List(ctx, &all, readOnly, client.MatchingLabels{r.opts.Settings.WatchedKey: r.opts.Settings.WatchedValue}); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
 	for i := range all.Items {
@@ -154,7 +154,8 @@ func (r *Reconciler) observeTemp(ctx context.Context, s *decide.State) error {
 	}
 	cpu, memory := n.Status.Allocatable[corev1.ResourceCPU], n.Status.Allocatable[corev1.ResourceMemory]
 	s.Temp = decide.Temp{
-		Taints: foreignTaints(n), MilliCPU: cpu.MilliValue(), Memory: memory.Value(),
+		Kubelet: n.Status.NodeInfo.KubeletVersion,
+		Taints:  foreignTaints(n), MilliCPU: cpu.MilliValue(), Memory: memory.Value(),
 		ExternalIP: slices.ContainsFunc(n.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Type == corev1.NodeExternalIP }),
 		Exists:     true, UID: n.UID, Ready: health(n) == decide.Ready, Cordoned: n.Spec.Unschedulable,
 		Uninitialised: hasTaint(n, uninitialized, ""), ProviderID: n.Spec.ProviderID, Labels: n.Labels,
@@ -229,7 +230,7 @@ func (r *Reconciler) observeRunning(ctx context.Context, s *decide.State) error 
 }
 
 // pods are the game servers' pods on a node, from a live list: once when a
-// node fails, and once when its replacement is drained.
+// node fails.
 func (r *Reconciler) pods(ctx context.Context, node string) ([]corev1.Pod, error) {
 	var all corev1.PodList
 	err := r.opts.Live.List(ctx, &all, client.MatchingLabels{agones.RoleLabel: agones.RoleGameServer}, client.MatchingFields{"spec.nodeName": node})
@@ -237,15 +238,6 @@ func (r *Reconciler) pods(ctx context.Context, node string) ([]corev1.Pod, error
 		return nil, fmt.Errorf("list pods on %q: %w", node, err)
 	}
 	return all.Items, nil
-}
-
-func (r *Reconciler) countPods(ctx context.Context, s *decide.State) error {
-	pods, err := r.pods(ctx, s.Failover.Status.GCPVMName)
-	if err != nil {
-		return err
-	}
-	s.PodsOnTemp = new(int(sumUp(pods).GameServers))
-	return nil
 }
 
 // observeLost sums up what ran on the node, as soon as it has failed.
@@ -256,7 +248,11 @@ func (r *Reconciler) observeLost(ctx context.Context, s *decide.State) error {
 	}
 	pods, err := r.pods(ctx, s.Failover.Spec.OnpremNodeName)
 	if err != nil {
-		return err
+		if spec.Drill {
+			return err
+		}
+		s.LostErr = err.Error() // servers are hidden all the same
+		return nil
 	}
 	s.Lost = sumUp(pods)
 	if spec.Drill {

@@ -50,16 +50,21 @@ func probeName(drill types.UID) string {
 	return "drill-probe-" + hex.EncodeToString(sum[:5])
 }
 
-// probePod is the pod itself. The scheduler places it, as it would place a game
-// server: what keeps one away keeps it away too, but for the drill's own taint. It
-// belongs to the drill, so that it goes with that even if no controller runs.
+// probePod is the pod of a drill. It belongs to the drill, so that it goes with that
+// even if no controller runs.
 func (r *Reconciler) probePod(f *v1.NodeFailover, node string) *corev1.Pod {
-	p := f.Status.Probe
+	pod := ProbePod(r.opts, f.UID, *f.Status.Probe, node)
+	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1.GroupVersion.String(), Kind: v1.Kind, Name: f.Name, UID: f.UID}}
+	return pod
+}
+
+// ProbePod is the pod itself. The scheduler places it, as it would place a game
+// server: what keeps one away keeps it away too, but for the drill's own taint.
+func ProbePod(o *Options, drill types.UID, p v1.Probe, node string) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: r.opts.Namespace, Name: probeName(f.UID),
-			Labels:          map[string]string{"app.kubernetes.io/managed-by": "torikumi-failover"},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: v1.GroupVersion.String(), Kind: v1.Kind, Name: f.Name, UID: f.UID}},
+			Namespace: o.Namespace, Name: probeName(drill),
+			Labels: map[string]string{"app.kubernetes.io/managed-by": "torikumi-failover"},
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy:                corev1.RestartPolicyNever,
@@ -84,7 +89,7 @@ func (r *Reconciler) probePod(f *v1.NodeFailover, node string) *corev1.Pod {
 			}},
 		},
 	}
-	for _, key := range r.opts.Settings.ToleratedTaints {
+	for _, key := range o.Settings.ToleratedTaints {
 		pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists})
 	}
 	if p.RuntimeClassName != "" {
@@ -98,7 +103,7 @@ func (r *Reconciler) createProbe(ctx context.Context, s *decide.State, node stri
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return acted, nil
-	case apierrors.IsInvalid(err), apierrors.IsForbidden(err): // such as: there is no such RuntimeClass
+	case refusedForGood(err): // such as: there is no such RuntimeClass
 		s.ProbeErr = err.Error()
 		return learnt, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,8 +48,12 @@ type Reconciler struct {
 	looks  sync.Map // the last look by the failover's UID
 	said   sync.Map // dry run: what was said last, by the failover's UID
 
+	scripts sync.Map // the last try to take a VM's startup script away, by the failover's UID
+
 	renewals sync.Map // of nodes' leases, by the node's name
 	unread   sync.Map // nodes whose lease can't be read
+
+	versions versions
 }
 
 // look is what the cloud said of a failover's VM.
@@ -57,6 +62,13 @@ type look struct {
 	name string
 	vm   decide.VM
 	slow bool // the next one gets more time
+}
+
+// script is the last try to take a VM's startup script away.
+type script struct {
+	at   time.Time
+	vm   string
+	over bool // nothing is left to be tried
 }
 
 // NewReconciler makes a Reconciler.
@@ -164,7 +176,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("failover %q: %w", req.Name, err)
 	}
+	if !r.opts.DryRun {
+		r.forgetScript(ctx, s)
+	}
 	if f.Status.Phase == v1.Completed {
+		r.scripts.Delete(f.UID)
 		r.looks.Delete(f.UID)
 		r.said.Delete(f.UID)
 	}
@@ -204,11 +220,12 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 		}
 		again := p.LookAtPods
 		if p.LookAtPods {
-			if err := r.countPods(ctx, s); err != nil {
-				return wake, err
+			if err := r.observePods(ctx, s); err != nil {
+				s.PodsErr = err.Error() // what needs no pods is decided and done all the same
+				failed = append(failed, err)
 			}
 		}
-		retry := false
+		retry, noVM := false, false
 		todo := slices.DeleteFunc(p.Actions, func(a decide.Action) bool {
 			key := a.Server.Namespace + " " + a.String()
 			before := done[key]
@@ -219,9 +236,23 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 			n := together(todo)
 			for i, o := range r.actAll(ctx, s, todo[:n]) {
 				a := todo[i]
+				if refusal, ok := errors.AsType[refusal](o.err); ok {
+					if s.Refused == nil {
+						s.Refused = make(map[types.UID]string)
+					}
+					s.Refused[a.Pod.UID] = string(refusal)
+					again = true
+					continue
+				}
 				if o.err != nil {
 					failed = append(failed, fmt.Errorf("%s: %w", a, o.err))
-					if byItself(a) {
+					known := refusedNode(s, a, o.err)
+					if refusedToken(s, a, o.err) {
+						noVM, again = true, true
+						continue
+					}
+					again = again || known // a condition says so
+					if known || byItself(a) {
 						continue // one game server that can't be changed must keep neither the VM from being made nor the taint from being set
 					}
 					return wake, errors.Join(failed...)
@@ -229,7 +260,9 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 				again = again || o.res == learnt
 				retry = retry || o.res == changed
 			}
-			todo = todo[n:]
+			if todo = todo[n:]; noVM {
+				todo = slices.DeleteFunc(todo, func(a decide.Action) bool { return a.Kind == decide.CreateVM })
+			}
 		}
 		if !again {
 			if soon := now.Add(200 * time.Millisecond); retry && (wake.IsZero() || soon.Before(wake)) {
@@ -241,20 +274,51 @@ func (r *Reconciler) run(ctx context.Context, s *decide.State, admitted func()) 
 	return wake, errors.Join(failed...)
 }
 
+// refusedNode reports whether the API server refuses an action on the on-premises Node
+// for good, and remembers why.
+func refusedNode(s *decide.State, a decide.Action, err error) bool {
+	if a.Node == "" || a.Node != s.Failover.Spec.OnpremNodeName || !refusedForGood(err) {
+		return false
+	}
+	if s.RefusedNode == nil {
+		s.RefusedNode = make(map[decide.Kind]string)
+	}
+	s.RefusedNode[a.Kind] = short(err.Error())
+	return true
+}
+
+// refusedToken reports whether the API server, or a webhook of it that fails, refuses the
+// bootstrap token of a VM, and remembers why: no VM is made without.
+func refusedToken(s *decide.State, a decide.Action, err error) bool {
+	forGood := refusedForGood(err)
+	if a.Kind != decide.CreateToken || !forGood && !apierrors.IsInternalError(err) {
+		return false
+	}
+	s.TokenErr, s.TokenUnmade = short(err.Error()), forGood
+	return true
+}
+
+// refusedForGood reports whether the API server refuses a request for what it is, and would
+// refuse it again: a webhook's denial has no reason of its own, and is a bad request.
+func refusedForGood(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || denied(err)
+}
+
 // byItself reports whether what follows an action goes ahead if that fails.
 func byItself(a decide.Action) bool {
 	switch a.Kind {
-	case decide.CreateAdded, decide.CreateReplacement, decide.DeleteToken, decide.RemoveAnswers, decide.LabelNode, decide.Cordon, decide.Uncordon:
+	case decide.CreateAdded, decide.CreateReplacement, decide.DeleteToken, decide.RemoveAnswers, decide.LabelNode, decide.RestoreNode, decide.Cordon, decide.Uncordon, decide.Untaint:
 		return true
 	}
-	return a.Server.Name != ""
+	return a.Server.Name != "" || a.Pod.Name != ""
 }
 
 // together is how many of the first actions are carried out side by side: a
-// node has up to a hundred game servers, and none is to wait for the others.
+// node has up to a hundred game servers and other pods, and none is to wait for the
+// others.
 func together(todo []decide.Action) int {
 	n := 0
-	for n < len(todo) && todo[n].Server.Name != "" {
+	for n < len(todo) && (todo[n].Server.Name != "" || todo[n].Pod.Name != "") {
 		n++
 	}
 	return max(n, 1)
@@ -266,7 +330,7 @@ type outcome struct {
 	err error
 }
 
-// actAll carries out several actions on game servers, which change nothing in
+// actAll carries out several actions on game servers and pods, which change nothing in
 // s, or one of any kind.
 func (r *Reconciler) actAll(ctx context.Context, s *decide.State, all []decide.Action) []outcome {
 	out := make([]outcome, len(all))

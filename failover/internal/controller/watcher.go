@@ -57,7 +57,7 @@ func (w *Watcher) Reconcile(ctx context.Context, n *corev1.Node) (reconcile.Resu
 			return reconcile.Result{}, err
 		}
 	}
-	if n.Labels[w.opts.WatchedKey] != w.opts.WatchedValue || n.DeletionTimestamp != nil || paused(n) || ready {
+	if n.Labels[w.opts.Settings.WatchedKey] != w.opts.Settings.WatchedValue || n.DeletionTimestamp != nil || paused(n) || ready {
 		return reconcile.Result{}, nil
 	}
 	// A node that has just been added is NotReady until its network is up.

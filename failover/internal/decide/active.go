@@ -79,6 +79,7 @@ func (d *decision) ownVM() bool {
 			d.st.LastError = vm.Err
 		}
 	}
+	d.joinedVersion()
 	d.prepare() // one that was Ready when it was first seen lacks its labels
 	d.tokensGone()
 	if !d.tempStands() {
@@ -156,6 +157,7 @@ func (d *decision) comeBack() {
 	}
 	if len(d.actions) == before {
 		d.st.DrainStartedAt, d.st.Handover = nil, nil
+		d.forgetPods()
 	}
 }
 
@@ -177,7 +179,10 @@ func (d *decision) recovering() {
 	if d.st.SharesWith == "" && d.s.VM.Presence == VMPresent {
 		d.tokensGone()
 	}
-	if !d.restored() || !d.stable() {
+	if !d.restored() {
+		return
+	}
+	if !d.stable() {
 		d.flapping()
 		return
 	}
@@ -205,28 +210,58 @@ func (d *decision) restoredRest() bool {
 		return true
 	}
 	d.do(Action{Kind: RestoreNode, Node: d.f.Spec.OnpremNodeName, UID: d.s.Node.UID})
+	d.notRestored(RestoreNode)
 	d.poll()
 	return false
 }
 
+// notRestored says why a Node lacks what it had: its VM stays, as no game may start on
+// the Node without it.
+func (d *decision) notRestored(kind Kind) {
+	if why := d.s.RefusedNode[kind]; why != "" {
+		d.condition(v1.OnPremRecovered, metav1.ConditionFalse, "NotRestored", "the Node is back, and does not get back what it had: "+why)
+	}
+}
+
 // restored gives a Node that was deleted and has come back its labels, and
 // reports whether it has them. One that was there all the time is left alone:
-// somebody may have changed its labels on purpose.
+// somebody may have changed its labels on purpose. So is one that somebody has
+// given another value of the watched label: it is not to be watched any more.
 func (d *decision) restored() bool {
 	r := d.st.Recorded
 	if r == nil || d.s.Node.UID == r.UID || d.f.Spec.Drill {
 		return true
 	}
+	if now, ok := d.s.Node.Labels[d.set.WatchedKey]; ok && now != d.set.WatchedValue {
+		return true
+	}
 	lost := make(map[string]string)
 	for k, v := range r.Labels {
-		if _, ok := d.s.Node.Labels[k]; !ok && !WellKnown(k) {
+		if _, ok := d.s.Node.Labels[k]; !ok && d.givesBack(k, v) {
 			lost[k] = v
 		}
 	}
 	if len(lost) == 0 {
 		return d.restoredRest()
 	}
+	if value, ok := lost[d.set.WatchedKey]; ok { // alone: another that is refused must not keep the Node from being watched
+		lost = map[string]string{d.set.WatchedKey: value}
+	}
 	d.do(Action{Kind: LabelNode, Node: d.f.Spec.OnpremNodeName, Labels: lost})
+	d.notRestored(LabelNode)
 	d.poll()
 	return false
+}
+
+// givesBack reports whether a Node may get a label back because a record says that it
+// had it. Whoever writes NodeFailovers writes the record: of the labels that a kubelet
+// can't give itself, only those come back that the controller's settings name.
+func (d *decision) givesBack(key, value string) bool {
+	switch {
+	case key == d.set.WatchedKey:
+		return value == d.set.WatchedValue
+	case Restricted(key):
+		return slices.Contains(d.set.RestoreLabels, key)
+	}
+	return !WellKnown(key)
 }

@@ -37,31 +37,27 @@ func (w *harness) run(f *v1.NodeFailover) (wake time.Time) {
 		for _, e := range p.Events {
 			w.say("%s: (%s) %s", f.Spec.OnpremNodeName, e.Reason, e.Message)
 		}
-		before := fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored, s.ProbeErr)
+		before := fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored, s.ProbeErr, s.TokenErr, len(s.Refused))
 		for _, a := range p.Actions {
-			if done[a.String()] {
+			if done[a.String()] || a.Kind == decide.CreateVM && s.TokenErr != "" {
 				continue
 			}
 			done[a.String()] = true
 			if !w.write(a.String()) {
 				return w.now.Add(time.Second)
 			}
-			w.say("%s: %s", f.Spec.OnpremNodeName, a)
+			if a.Kind != decide.EvictPod { // a refusal is told once
+				w.say("%s: %s", f.Spec.OnpremNodeName, a)
+			}
 			if !w.act(f, a, s) {
 				return w.now.Add(time.Second)
 			}
 		}
 		if p.LookAtPods {
-			n := 0
-			for _, sv := range w.servers {
-				if sv.Node == f.Status.GCPVMName {
-					n++
-				}
-			}
-			s.PodsOnTemp = &n
+			w.seePods(f, s)
 			continue
 		}
-		if before == fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored, s.ProbeErr) {
+		if before == fmt.Sprint(s.Created, s.Fenced, s.TokensDeleted, s.Restored, s.ProbeErr, s.TokenErr, len(s.Refused)) {
 			break
 		}
 	}
@@ -126,6 +122,10 @@ func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool
 		f.DeletionTimestamp = &metav1.Time{Time: w.now}
 	case decide.CreateToken:
 		w.must(persistedFirst, slices.Contains(f.Status.VM.TokenIDs, a.ID), "token %s made before it was persisted", a.ID)
+		if w.faults.tokens {
+			s.TokenErr, s.TokenUnmade = "no secret without a ticket", true
+			return true
+		}
 		w.tokens[a.ID], w.memory[a.ID] = w.now, true
 	case decide.DeleteToken:
 		delete(w.tokens, a.ID)
@@ -194,6 +194,8 @@ func (w *harness) act(f *v1.NodeFailover, a decide.Action, s *decide.State) bool
 	case decide.DeleteProbe:
 		delete(w.probes, f.UID)
 		w.changes++
+	case decide.EvictPod, decide.DeletePod:
+		w.endPod(f, a, s)
 	case decide.RemoveAnswers:
 		delete(f.Annotations, v1.FencedAnnotation)
 		delete(f.Annotations, v1.ProceedAnnotation)
@@ -219,7 +221,7 @@ func (w *harness) another(f *v1.NodeFailover, name string, spec v1.NodeFailoverS
 	r.Spec = spec
 	r.Spec.OnpremNodeName = f.Spec.OnpremNodeName
 	if f.Status.NotReadySince != nil {
-		w.records[r.UID] = &decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, Taints: f.Status.Recorded.Taints, FailedAt: f.Status.NotReadySince.Time}
+		w.records[r.UID] = &decide.Record{UID: f.Status.Recorded.UID, Labels: f.Status.Recorded.Labels, Taints: f.Status.Recorded.Taints, Unschedulable: f.Status.Recorded.Unschedulable, FailedAt: f.Status.NotReadySince.Time}
 	}
 	r.Finalizers = []string{v1.Finalizer}
 	r.CreationTimestamp = metav1.Time{Time: w.now}
@@ -254,13 +256,24 @@ func (w *harness) create(f *v1.NodeFailover, s *decide.State) {
 	for _, m := range w.vms {
 		w.must(oneVM, m.owner != f.UID, "failover %s gets a second VM beside %s", f.Spec.OnpremNodeName, m.spec.Name)
 	}
+	if text := w.version.Refused(); st.VM.StartedAt.Time.Equal(w.now) { // else it was asked for before
+		w.must(versionFits, text == "" || f.On(v1.ProceedAnnotation), "a VM is asked for, and %s", text)
+	}
 	w.vmsMade++
 	w.requests[st.VM.RequestID] = key
-	w.vms[key] = &machine{spec: cloud.Ref{Name: st.GCPVMName, Zone: st.VM.Zone}, owner: f.UID, kind: st.VM.MachineType, state: cloud.Creating, created: w.now, token: tok}
+	w.vms[key] = &machine{spec: cloud.Ref{Name: st.GCPVMName, Zone: st.VM.Zone}, owner: f.UID, kind: st.VM.MachineType, kubelet: w.kubelet(), state: cloud.Creating, created: w.now, token: tok}
 	if w.faults.createLost {
 		w.faults.createLost = false
 		s.Created, s.CreateErr = decide.Unclear, "connection reset"
 	}
+}
+
+// kubelet is the version that joins: a name says nothing true.
+func (w *harness) kubelet() string {
+	if w.version.Source == decide.FromName {
+		return w.version.APIServer
+	}
+	return w.version.Image
 }
 
 // drained is a drain that a decision has ended, in which it may still have ended
@@ -292,6 +305,7 @@ func (w *harness) deleteVM(f *v1.NodeFailover) {
 		}
 	}
 	if m.deleted.IsZero() {
+		w.podsLeft(f, m, over || lost)
 		m.state, m.deleted = cloud.Stopping, w.now
 	}
 }
@@ -359,9 +373,16 @@ func (w *harness) withdrawn(f *v1.NodeFailover, sv *server) {
 	b.size++
 	w.batches[f.UID] = b
 	if n.health == decide.Ready && f.DeletionTimestamp == nil && w.now.Before(limit) && f.Spec.ParentFailover == "" && !w.turned {
+		running := b.size - 1 // those that went at this instant
+		for _, o := range w.servers {
+			if o.State == "Ready" || o.InUse() {
+				running++
+			}
+		}
+		h := f.Status.Handover // others that have come up make up for one that waits
 		for _, o := range w.waiting {
 			if o.by == f.UID {
-				w.must(replacedFirst, !o.at.Before(w.now), "%s is withdrawn although one that went before has no replacement", sv.Name)
+				w.must(replacedFirst, !o.at.Before(w.now) || h != nil && running >= int(h.Running), "%s is withdrawn although one that went before has no replacement", sv.Name)
 			}
 		}
 		w.must(replacedFirst, b.size <= max(1, b.before), "%d servers are withdrawn at once, and %d went before", b.size, b.before)
@@ -377,6 +398,7 @@ func (w *harness) removeTemp(name string) {
 			delete(w.servers, n)
 		}
 	}
+	maps.DeleteFunc(w.pods, func(_ string, p *pod) bool { return p.node == name })
 }
 
 // checkCompleted is called when a failover says that it is over.

@@ -47,6 +47,9 @@ func (d *decision) pending() {
 			d.hold("KubeletAlive", reporting+", and "+d.vmOfReporting())
 			return
 		} else if !over {
+			if d.workedOn() {
+				d.hold("Cordoned", fmt.Sprintf("the node was cordoned when it failed, so somebody works on it: a VM after %s", d.grace()))
+			}
 			return
 		}
 		if !d.calm() {
@@ -59,6 +62,9 @@ func (d *decision) pending() {
 		return
 	}
 	d.deleteReady()
+	if d.lostUnknown() {
+		return
+	}
 	if d.predecessor() == nil {
 		if host := d.roomAt(); host != "" {
 			d.admit(fmt.Sprintf("the VM of failover %s has room for the lost game servers", host))
@@ -66,6 +72,9 @@ func (d *decision) pending() {
 			d.unplan()
 			return
 		}
+	}
+	if d.skewed() {
+		return
 	}
 	d.plan()
 	if reason, message := d.overBudget(); reason != "" {
@@ -76,6 +85,15 @@ func (d *decision) pending() {
 	d.admit("the grace is over and the budgets have room")
 	d.further()
 	d.attempt()
+}
+
+// lostUnknown holds a VM back for a while whose size is not known yet.
+func (d *decision) lostUnknown() bool {
+	if d.st.Lost != nil || d.s.LostErr == "" || d.reached(d.after(d.since(d.st.NotReadySince), d.grace()+hangs)) {
+		return false
+	}
+	d.hold("NotListed", fmt.Sprintf("what ran on the node is not known: %s; %s after the grace a VM is made without that", d.s.LostErr, hangs))
+	return true
 }
 
 // reporting says what becomes of a node whose kubelet reports.
@@ -198,7 +216,7 @@ func (d *decision) nothingLost() bool {
 // room.
 func needsNoVM(f *v1.NodeFailover) bool {
 	c := meta.FindStatusCondition(f.Status.Conditions, v1.Admitted)
-	return c != nil && c.Status == metav1.ConditionFalse && (c.Reason == "NothingLost" || c.Reason == "KubeletAlive")
+	return c != nil && c.Status == metav1.ConditionFalse && (c.Reason == "NothingLost" || c.Reason == "KubeletAlive" || c.Reason == "Cordoned" || c.Reason == "VersionSkew")
 }
 
 // committed is what the other failovers use of the budgets: the nodes that have
@@ -216,7 +234,7 @@ func (d *decision) committed() (nodes map[string]bool, vms int, cost int64) {
 			if o.Status.VM != nil {
 				cost += o.Status.VM.HourlyCost.MilliValue()
 			} else {
-				cost += d.least(o.Name, &o.Status).MilliCost
+				cost += d.least(o, &o.Status).MilliCost
 			}
 		}
 	}

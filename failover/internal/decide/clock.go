@@ -28,6 +28,10 @@ func (d *decision) turnedBack() {
 	if st.Handover != nil {
 		atMost(st.Handover.LastAt, 0)
 	}
+	if st.Eviction != nil {
+		atMost(st.Eviction.ForcedAt, 0)
+		atMost(st.Eviction.EndingSince, 0)
+	}
 	for i := range st.FailedPlacements {
 		f := &st.FailedPlacements[i]
 		atMost(&f.FailedAt, 0)

@@ -119,6 +119,12 @@ func (d *decision) repair() {
 			*t = nil
 		}
 	}
+	if e := d.st.Eviction; e != nil && (e.ForcedAt != nil && e.ForcedAt.IsZero() || e.EndingSince != nil && e.EndingSince.IsZero()) {
+		d.st.Eviction = nil
+	}
+	if e := d.st.Eviction; e != nil && e.NewestAt != nil && e.NewestAt.IsZero() {
+		e.NewestAt = nil
+	}
 	if (d.st.Phase == v1.Active || d.st.Phase == v1.Recovering) && d.st.VM == nil && d.st.SharesWith == "" {
 		d.event(Warning, "NoVM", fmt.Sprintf("%s without a VM that is known: it begins anew", d.st.Phase))
 		d.st.Phase, d.st.GCPVMName, d.st.ActiveAt = v1.Pending, "", nil
@@ -175,6 +181,9 @@ func (d *decision) health() {
 		}
 		d.st.NotReadySince, d.st.UnreachableSince, d.st.FencedAt = nil, nil, nil
 		d.st.KubeletReports = false
+		if r := d.st.Recorded; r.UID == n.UID && !n.Cordoned {
+			r.Unschedulable = false // the work is done
+		}
 	case n.Health == NotReady, d.st.FailedAt != nil:
 		if d.st.FailedAt == nil {
 			d.st.FailedAt = d.instant()
@@ -298,15 +307,30 @@ func (d *decision) since(t *v1.Instant) time.Time {
 	return t.Time
 }
 
+// grace is that of a node of which nothing is heard. One that was cordoned when it
+// failed is being upgraded, or rebooted.
+func (d *decision) grace() time.Duration {
+	if d.workedOn() {
+		return max(d.set.Grace, d.set.CordonedGrace)
+	}
+	return d.set.Grace
+}
+
+// workedOn reports whether the node was cordoned when it failed. Who cordons a node
+// that is dead does not work on it.
+func (d *decision) workedOn() bool {
+	return d.st.Recorded != nil && d.st.Recorded.Unschedulable
+}
+
 // graceOver reports whether this outage has lasted for the grace.
 func (d *decision) graceOver() bool {
 	if !d.down() {
 		return false
 	}
 	if d.s.Node.Reports {
-		return d.reached(d.after(d.since(d.st.NotReadySince), max(d.set.Grace, d.set.FalseGrace)))
+		return d.reached(d.after(d.since(d.st.NotReadySince), max(d.grace(), d.set.FalseGrace)))
 	}
-	return d.reached(d.after(d.unreachable(), d.set.Grace))
+	return d.reached(d.after(d.unreachable(), d.grace()))
 }
 
 // stable reports whether the node has been Ready for the stability delay.

@@ -33,6 +33,14 @@ func WellKnown(key string) bool {
 		strings.HasSuffix(domain, ".kubernetes.io") || strings.HasSuffix(domain, ".k8s.io"))
 }
 
+// Restricted reports whether the key of a label is one that an administrator gives a
+// node, and no kubelet itself.
+func Restricted(key string) bool {
+	const protected = "node-restriction.kubernetes.io"
+	domain, _, ok := strings.Cut(key, "/")
+	return ok && (domain == protected || strings.HasSuffix(domain, "."+protected))
+}
+
 // onTemp are the servers on the temporary node.
 func (d *decision) onTemp() []Server {
 	var on []Server
@@ -100,10 +108,11 @@ func (d *decision) failedAgain() {
 	d.relapsed()
 	d.condition(v1.OnPremRecovered, metav1.ConditionFalse, "FailedAgain", "the node is not Ready again")
 	d.condition(v1.GameServersDrained, metav1.ConditionFalse, "FailedAgain", "the temporary node is needed again")
+	d.forgetPods()
 	d.event(Warning, "FailedAgain", "the node is not Ready again: the temporary node stays")
 	if d.st.ActiveAt == nil {
 		d.enter(v1.Creating)
-		d.st.DrainStartedAt = nil
+		d.st.DrainStartedAt, d.st.Handover = nil, nil
 		d.creating()
 		return
 	}
@@ -122,7 +131,11 @@ func (d *decision) drained() bool {
 		d.do(Action{Kind: Cordon, Node: d.st.GCPVMName, UID: t.UID})
 	}
 	end := d.after(d.st.DrainStartedAt.Time, d.set.MaxWait)
-	over := d.reached(end)
+	over, hung := d.reached(end), d.now.After(end.Add(hangs))
+	if exists && !d.s.PodsSeen && d.s.PodsErr == "" && !hung {
+		d.lookAtPods = true
+		return false
+	}
 	left, inUse := 0, 0
 	var late []string
 	var idle []Server
@@ -151,7 +164,7 @@ func (d *decision) drained() bool {
 	} else {
 		d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Draining", fmt.Sprintf("%d game servers left, %d in use", left, inUse))
 	}
-	hung := d.now.After(end.Add(hangs))
+	pods := d.podsLeave(exists && t.Cordoned, left == 0, over)
 	switch {
 	case left > 0 && !hung:
 		if left > inUse {
@@ -161,20 +174,22 @@ func (d *decision) drained() bool {
 	case exists && !t.Cordoned && !hung:
 		d.poll()
 		return false
+	case exists && !d.s.PodsSeen && !hung: // what would end with the VM is not known
+		d.poll()
+		return false
 	case exists && !d.reached(d.after(d.st.DrainStartedAt.Time, d.set.Settle)):
 		return false
-	case exists && d.s.PodsOnTemp == nil && !hung:
-		d.lookAtPods = true
-		return false
-	case exists && !hung && *d.s.PodsOnTemp > 0:
+	case exists && !hung && d.gamePods() > 0:
 		d.poll()
+		return false
+	case exists && !hung && pods > 0:
 		return false
 	}
 	if d.st.VMDeletionStartedAt != nil {
 		return true // it was found so before
 	}
 	d.st.VMDeletionStartedAt = d.instant()
-	if hung && (left > 0 || exists && (d.s.PodsOnTemp == nil || *d.s.PodsOnTemp > 0)) {
+	if hung && (left > 0 || exists && (!d.s.PodsSeen || len(d.s.Pods) > 0)) {
 		message := fmt.Sprintf("what was deleted has not gone within %s: %d game servers are left, and end with the VM", hangs, left)
 		d.condition(v1.GameServersDrained, metav1.ConditionFalse, "Hung", message)
 		d.event(Warning, "Hung", message)

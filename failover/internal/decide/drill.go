@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "torikumi/failover/api/v1"
+	"torikumi/failover/internal/join"
 )
 
 // drill is a rehearsal: the way of a failover without the node's failure, and
@@ -55,6 +56,9 @@ func (d *decision) drillPending(reason, message string) {
 	if d.st.Probe == nil {
 		d.st.Probe = d.s.Probe
 	}
+	if d.skewed() { // told before, as a verdict
+		return
+	}
 	d.plan() // of several VMs the first is rehearsed
 	if reason, message := d.overBudget(); reason != "" {
 		d.hold(reason, message)
@@ -79,6 +83,9 @@ func (d *decision) inTheWay() (reason, message string) {
 	}
 	if wrong := wrongLabels(d.f); wrong != "" {
 		return "InvalidLabels", wrong
+	}
+	if text := d.s.Versions.Refused(); text != "" && (d.st.Phase == v1.Pending || d.st.Phase == v1.Creating && d.st.VM == nil) {
+		return "VersionSkew", text
 	}
 	if d.st.Phase == v1.Pending {
 		if older := d.duplicateOf(); older != "" {
@@ -110,11 +117,16 @@ func (d *decision) rehearsed() {
 	}
 	t, _ := d.temp()
 	lacks := missing(Labels(d.set, d.f, d.st.Recorded), t.Labels)
+	text, _ := skew(t.Kubelet, t.Kubelet, d.s.Versions.APIServer)
 	switch {
+	case text != "": // the image's version was not known, or not true
+		d.fail("VersionSkew", text)
 	case d.s.ProbeErr != "":
 		d.fail("ProbeRefused", d.s.ProbeErr)
 	case d.s.ProbePod.Failed && d.st.Probe.StartedAt == nil:
 		d.fail("ProbeFailed", d.s.ProbePod.Waiting)
+	case openMetadata(t):
+		d.fail("MetadataOpen", metadataOpen(d.st.GCPVMName))
 	case d.tempReady() && len(lacks) == 0 && len(d.st.VM.TokenIDs) == 0 && d.probed():
 		fit := "the temporary node is Ready and has its labels, its token is deleted, " + d.probeResult()
 		d.verdict(metav1.ConditionTrue, "Passed", fit)
@@ -130,6 +142,14 @@ func (d *decision) rehearsed() {
 		d.prepare()
 		d.poll()
 	}
+}
+
+// openMetadata reports whether the machine itself says that pods on it may reach the
+// metadata server. In a failover that is told and no more: the games go first.
+func openMetadata(t Temp) bool { return t.Labels[join.MetadataOpenLabel] != "" }
+
+func metadataOpen(vm string) string {
+	return "pods on " + vm + " may reach the metadata server, with the startup script and the VM's credentials: its image has neither nft nor iptables that takes the rules"
 }
 
 // probed starts the probe pod, and reports whether it has started; that is so

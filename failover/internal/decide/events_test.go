@@ -57,6 +57,8 @@ var events = map[string]event{
 	"no game starts there":         {2, nodeEvent("stuck", func(n *node) bool { return !n.stuck })},
 	"games start again":            {2, nodeEvent("works", func(n *node) bool { return n.stuck })},
 	"operator's taint":             {1, nodeEvent("has-taint", func(n *node) bool { return n.health != decide.Gone })},
+	"node cordoned":                {2, nodeEvent("cordoned", func(n *node) bool { return !n.cordoned && n.health != decide.Gone })},
+	"node uncordoned":              {1, nodeEvent("uncordoned", func(n *node) bool { return n.cordoned })},
 	"planned work":                 {1, nodeEvent("planned", func(n *node) bool { return !n.planned })},
 	"all nodes die":                {2, allDie},
 	"flapping":                     {2, flapping},
@@ -79,6 +81,7 @@ var events = map[string]event{
 	"answer lost":          {1, func(_ *rapid.T, w *harness, _ string) bool { w.faults.createLost = true; return true }},
 	"reads fail":           {1, func(_ *rapid.T, w *harness, _ string) bool { w.faults.get = true; return true }},
 	"VMs never join":       {1, func(_ *rapid.T, w *harness, _ string) bool { w.faults.neverJoins = true; return true }},
+	"tokens are refused":   {1, func(_ *rapid.T, w *harness, _ string) bool { w.faults.tokens = true; return true }},
 	"zone without network": {1, func(t *rapid.T, w *harness, _ string) bool { w.faults.noNetwork = w.zone(t); return true }},
 	"cloud ok": {3, func(_ *rapid.T, w *harness, _ string) bool {
 		w.faults = faults{create: map[string]decide.Result{}}
@@ -94,6 +97,16 @@ var events = map[string]event{
 	"temporary node dies":     {2, tempReady(false)},
 	"temporary node is back":  {2, tempReady(true)},
 
+	// Other pods on temporary nodes.
+	"other pod comes":        {3, podComes(false)},
+	"pod comes again":        {1, podComes(true)},
+	"budget blocks":          {2, evictionsRefused("budget")},
+	"evictions end in 500":   {1, evictionsRefused("two-budgets")},
+	"evictions are accepted": {2, evictionsRefused("")},
+	"pods can't be listed":   {2, podsListed(false)},
+	"pods can be listed":     {2, podsListed(true)},
+	"pods hang":              {1, func(_ *rapid.T, w *harness, _ string) bool { w.faults.podsHang = true; return true }},
+
 	"probe pods do not start": {2, probesFail},
 
 	// The controller.
@@ -108,6 +121,17 @@ var events = map[string]event{
 		w.faults.fence = true
 		return w.set.Fencing == decide.FenceWebhook
 	}},
+
+	// Upgrades.
+	"API server upgraded": {1, upgraded},
+	"image made anew": {2, func(_ *rapid.T, w *harness, _ string) bool {
+		old := w.version.Image
+		w.version.Image, w.version.Source = w.version.APIServer, ""
+		return old != w.version.Image
+	}},
+	"image of an unknown version": {1, imageSays("", "")},
+	"image too new":               {1, imageSays("1.39.0", "")},
+	"image's name misleads":       {1, imageSays("1.39.0", decide.FromName)},
 
 	// Operators.
 	"drill":            {2, func(_ *rapid.T, w *harness, node string) bool { w.drill(node); return true }},
@@ -224,7 +248,7 @@ func createFails(with decide.Result) func(*rapid.T, *harness, string) bool {
 }
 
 func joinUnusable(t *rapid.T, w *harness, _ string) bool {
-	w.faults.unusable = rapid.SampledFrom([]string{"tainted", "no-address"}).Draw(t, "how")
+	w.faults.unusable = rapid.SampledFrom([]string{"tainted", "no-address", "metadata-open"}).Draw(t, "how")
 	return true
 }
 
@@ -239,6 +263,47 @@ func fit(_ *rapid.T, w *harness, _ string) bool {
 func probesFail(t *rapid.T, w *harness, _ string) bool {
 	w.faults.probe = rapid.SampledFrom([]string{"waits", "fails", "refused"}).Draw(t, "how")
 	return true
+}
+
+// upgraded lets the API server be one minor version newer, or as many as one that
+// nobody has looked after for a year.
+func upgraded(t *rapid.T, w *harness, _ string) bool {
+	w.version.APIServer = rapid.SampledFrom([]string{"1.35.1", "1.38.0"}).Draw(t, "version")
+	return true
+}
+
+func imageSays(version string, source decide.Source) func(*rapid.T, *harness, string) bool {
+	return func(_ *rapid.T, w *harness, _ string) bool {
+		w.version.Image, w.version.Source = version, source
+		return true
+	}
+}
+
+func podComes(again bool) func(*rapid.T, *harness, string) bool {
+	return func(_ *rapid.T, w *harness, _ string) bool {
+		t := w.temps[w.theTemp()]
+		if t == nil || t.cordoned || t.drill {
+			return false
+		}
+		w.addPod(w.theTemp(), again)
+		return true
+	}
+}
+
+func podsListed(can bool) func(*rapid.T, *harness, string) bool {
+	return func(_ *rapid.T, w *harness, _ string) bool {
+		changed := w.faults.unlisted == can
+		w.faults.unlisted = !can
+		return changed
+	}
+}
+
+func evictionsRefused(why string) func(*rapid.T, *harness, string) bool {
+	return func(_ *rapid.T, w *harness, _ string) bool {
+		changed := w.faults.evict != why
+		w.faults.evict = why
+		return changed
+	}
 }
 
 func tempTainted(_ *rapid.T, w *harness, _ string) bool {

@@ -47,6 +47,9 @@ func (d *decision) taint() {
 	}
 	d.st.Taint = v1.TaintApplying
 	d.do(Action{Kind: Taint, Node: d.f.Spec.OnpremNodeName, UID: d.s.Node.UID})
+	if why := d.s.RefusedNode[Taint]; why != "" {
+		d.condition(kind, metav1.ConditionFalse, "Refused", "the API server does not let the node be tainted: "+why)
+	}
 	d.poll()
 }
 
@@ -60,7 +63,7 @@ func (d *decision) taintEarly() {
 
 // taintGrace is how long nothing may have been heard of a node before the taint.
 func (d *decision) taintGrace() time.Duration {
-	least := max(d.set.Grace, d.set.TaintGrace)
+	least := max(d.grace(), d.set.TaintGrace)
 	return grown(least, d.failures(), max(least, min(d.set.StabilityMax, taintTimes*least)))
 }
 
@@ -114,6 +117,9 @@ func (d *decision) untaint() {
 	case d.st.Taint == v1.TaintNone:
 	case d.s.Node.Tainted:
 		d.do(Action{Kind: Untaint, Node: d.f.Spec.OnpremNodeName, UID: d.s.Node.UID})
+		if why := d.s.RefusedNode[Untaint]; why != "" {
+			d.condition(v1.TaintApplied, metav1.ConditionTrue, "Refused", "the API server does not let the taint be taken away: "+why)
+		}
 		d.poll()
 	default:
 		d.st.Taint = v1.TaintNone

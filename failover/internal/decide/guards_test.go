@@ -38,7 +38,12 @@ var guards = []guard{
 	{taintReplaced, []place{{"fencing.go", "case !d.tempReady() && !d.addedReady():", "case false:"}}},
 	{taintFenced, []place{{"fencing.go", "if !d.fenced() {\n\t\treturn\n\t}\n", ""}}},
 	{foreignStays, []place{{"fencing.go", "case d.st.Taint == v1.TaintNone && d.s.Node.Tainted:", "case false:"}}},
-	{firstLeads, []place{{"fencing.go", "case d.f.Spec.ParentFailover != \"\":", "case false:"}}},
+	{firstLeads, []place{
+		{"fencing.go", "case d.f.Spec.ParentFailover != \"\":", "case false:"},
+		{"withdrawal.go", "if d.f.Spec.ParentFailover != \"\" {\n\t\treturn\n\t}\n\tfor", "for"},
+	}},
+	{versionFits, []place{{"versions.go", "d.wakeAt(d.now.Add(heldRetry))\n\treturn true", "return false"}}},
+	{budgetsKept, []place{{"evict.go", "(over || late && empty)", "(over || late || empty)"}}},
 	{drillTouchesNothing, []place{{"decide.go", "if d.f.Spec.Drill {\n\t\td.drill()", "if d.s.Node.Health == NotReady {\n\t\td.hide(d.f.Spec.OnpremNodeName)\n\t}\n\tif d.f.Spec.Drill {\n\t\td.drill()"}}},
 	{persistedFirst, []place{{"provisioning.go", "if !d.s.TokenInMemory || len(d.st.VM.TokenIDs) == 0 {", "if len(d.st.VM.TokenIDs) == 0 {"}}},
 	{inOrder, []place{{"drain.go", "if !d.gone() {\n\t\t\treturn\n\t\t}\n", "d.gone()\n"}}},
@@ -86,7 +91,7 @@ func (g guard) test(t *testing.T) {
 	if err := os.WriteFile(file, must(json.Marshal(map[string]any{"Replace": overlay}))(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-overlay", file, "-run", "^TestWorlds$", "-count=1", ".",
+	out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-overlay", file, "-run", "^TestWorlds$", "-count=1", "-timeout=2h", ".",
 		"-rapid.checks=4000", "-rapid.seed=1", "-rapid.nofailfile", "-rapid.shrinktime=1ms").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "BREACH "+string(g.keeps)) {
 		t.Fatalf("without %q it is not broken: %v\n%s", g.places, err, out[max(0, len(out)-2000):])

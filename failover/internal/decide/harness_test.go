@@ -14,6 +14,7 @@ import (
 	v1 "torikumi/failover/api/v1"
 	"torikumi/failover/cloud"
 	"torikumi/failover/internal/decide"
+	"torikumi/failover/internal/join"
 	"torikumi/pkg/statediagram"
 )
 
@@ -53,7 +54,9 @@ type harness struct {
 	checked map[invariant]int         // how often each was looked at
 	vmsMade int
 	drained map[types.UID]drained
-	probes  map[types.UID]*probe    // pods of drills
+	probes  map[types.UID]*probe // pods of drills
+	pods    map[string]*pod      // others, on temporary nodes
+	version decide.Versions
 	fenced  map[types.UID]time.Time // when the webhook has confirmed last, by failover
 	breach  []string
 	log     []string
@@ -73,11 +76,15 @@ type faults struct {
 	createLost bool                     // committed, but the answer is lost
 	get        bool                     // the cloud's reads fail
 	neverJoins bool
-	unusable   string // how VMs join from now on: tainted, no-address
+	tokens     bool   // the API server takes none
+	unusable   string // how VMs join from now on: tainted, no-address, metadata-open
 	noNetwork  string // a zone whose VMs do not join
 	fence      bool   // the webhook refuses
 	probe      string // what becomes of drills' pods: waits, fails, refused
 	writes     bool   // the API server refuses writes
+	evict      string // why evictions are refused: budget, two-budgets
+	podsHang   bool   // pods that are deleted do not go
+	unlisted   bool   // pods can't be listed
 }
 
 // probe is the pod of a drill.
@@ -85,6 +92,17 @@ type probe struct {
 	node string
 	made time.Time
 }
+
+// pod is one that is no game server's, on a temporary node.
+type pod struct {
+	node    string
+	created time.Time
+	deleted time.Time
+	refused string // as it was told
+	returns bool   // it tolerates the cordon, and is made again at once
+}
+
+const ends = 6 * time.Second // from a pod's deletion to its end, which its grace allows twice
 
 const starts = 4 * time.Second // from a probe pod to its container
 
@@ -94,7 +112,8 @@ type node struct {
 	health    decide.Health
 	downSince time.Time
 	extra     []corev1.Taint
-	planned   bool      // somebody works on it
+	planned   bool // somebody works on it
+	cordoned  bool
 	stuck     bool      // no game starts there
 	reports   bool      // its kubelet says so itself
 	silent    time.Time // since when it does not
@@ -104,7 +123,8 @@ type node struct {
 
 type temp struct {
 	taints   []string
-	noIP     bool // no ExternalIP
+	kubelet  string // its version
+	noIP     bool   // no ExternalIP
 	uid      types.UID
 	vm       *machine
 	ready    bool
@@ -124,6 +144,7 @@ type machine struct {
 	spec    cloud.Ref
 	owner   types.UID // failover
 	kind    string
+	kubelet string // the image's
 	foreign bool
 	state   cloud.State
 	created time.Time
@@ -142,7 +163,7 @@ var errCrash = errors.New("crash")
 
 func settings() decide.Settings {
 	return decide.Settings{
-		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, StabilityMax: 30 * time.Minute, FlapWindow: 2 * time.Hour, EmptyStartsVM: true, MaxWait: 3 * time.Hour, ReturnTimeout: 15 * time.Minute, Settle: 3 * time.Second, JoinTimeout: 10 * time.Minute, CreateTimeout: time.Minute,
+		Grace: 30 * time.Second, FalseGrace: 5 * time.Minute, FalseStartsVM: true, Stability: time.Minute, StabilityMax: 30 * time.Minute, FlapWindow: 2 * time.Hour, EmptyStartsVM: true, MaxWait: 3 * time.Hour, ReturnTimeout: 15 * time.Minute, EvictTimeout: 10 * time.Minute, Settle: 3 * time.Second, CordonedGrace: 10 * time.Minute, JoinTimeout: 10 * time.Minute, CreateTimeout: time.Minute,
 		MaxAttempts: 3, Backoff: 10 * time.Second, BackoffMax: 2 * time.Minute, ExhaustedPause: 10 * time.Minute,
 		Poll: 2 * time.Second, Watch: 30 * time.Second, MaxFailovers: 5, MaxVMs: 5, StormNodes: 4, StormShare: 0.5, StormGrace: 5 * time.Minute,
 		Lifetime: 24 * time.Hour, ReplaceLead: 4 * time.Hour, KeepCompleted: 72 * time.Hour,
@@ -160,7 +181,7 @@ func newHarness() *harness {
 		set: settings(), cpu: 500, batches: map[types.UID]batch{}, spent: map[types.UID]int64{}, now: t0, start: t0, apiHealthySince: t0,
 		nodes: map[string]*node{}, temps: map[string]*temp{}, servers: map[string]*server{},
 		vms: map[string]*machine{}, requests: map[string]string{}, tokens: map[string]time.Time{}, memory: map[string]bool{}, records: map[types.UID]*decide.Record{},
-		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{}, checked: map[invariant]int{}, probes: map[types.UID]*probe{}, drained: map[types.UID]drained{}, fenced: map[types.UID]time.Time{},
+		faults: faults{create: map[string]decide.Result{}}, looked: map[types.UID]looked{}, checked: map[invariant]int{}, probes: map[types.UID]*probe{}, pods: map[string]*pod{}, version: decide.Versions{Image: "1.34.4", APIServer: "1.34.6"}, drained: map[types.UID]drained{}, fenced: map[types.UID]time.Time{},
 	}
 }
 
@@ -192,7 +213,7 @@ func (w *harness) watch() {
 		f.Spec.OnpremNodeName = name
 		f.Finalizers = []string{v1.Finalizer}
 		f.CreationTimestamp = metav1.Time{Time: w.now}
-		w.records[f.UID] = &decide.Record{UID: n.uid, Labels: maps.Clone(n.labels), Taints: slices.Clone(n.extra), FailedAt: w.now}
+		w.records[f.UID] = &decide.Record{UID: n.uid, Labels: maps.Clone(n.labels), Taints: slices.Clone(n.extra), Unschedulable: n.cordoned, FailedAt: w.now}
 		w.changes++
 		w.failovers = append(w.failovers, f)
 		w.say("%s: failover made", name)
@@ -207,11 +228,11 @@ func (w *harness) open(node string) bool {
 
 // state observes, as the controller does.
 func (w *harness) state(f *v1.NodeFailover) *decide.State {
-	s := &decide.State{Failover: f.DeepCopy(), APIHealthySince: w.apiHealthySince, Skips: w.skips, Record: w.records[f.UID]}
+	s := &decide.State{Failover: f.DeepCopy(), APIHealthySince: w.apiHealthySince, Skips: w.skips, Versions: w.version, Record: w.records[f.UID]}
 	w.serial++
 	s.FreshTokenID = fmt.Sprintf("tok%03d", w.serial)
 	if n := w.nodes[f.Spec.OnpremNodeName]; n != nil && n.health != decide.Gone {
-		s.Node = decide.Node{Health: n.health, UID: n.uid, Labels: maps.Clone(n.labels), Tainted: n.taint != "", Reports: n.health == decide.NotReady && n.reports, Watched: n.labels["node-type"] == "onpremise"}
+		s.Node = decide.Node{Health: n.health, UID: n.uid, Labels: maps.Clone(n.labels), Tainted: n.taint != "", Reports: n.health == decide.NotReady && n.reports, Watched: n.labels["node-type"] == "onpremise", Cordoned: n.cordoned}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.nodes)) {
 		n := w.nodes[name]
@@ -219,7 +240,7 @@ func (w *harness) state(f *v1.NodeFailover) *decide.State {
 			return o.Spec.OnpremNodeName == name && o.Status.Phase != v1.Completed && !o.Spec.Drill && o.Status.NotReadySince != nil && !w.deleted(o)
 		})
 		if n.health != decide.Gone && n.labels["node-type"] == "onpremise" || n.health == decide.Gone && failed {
-			s.Nodes = append(s.Nodes, decide.WatchedNode{Name: name, Health: n.health, Planned: n.planned})
+			s.Nodes = append(s.Nodes, decide.WatchedNode{Name: name, Health: n.health, Planned: n.planned || n.cordoned})
 		}
 	}
 	for _, o := range w.failovers {
@@ -236,7 +257,7 @@ func (w *harness) state(f *v1.NodeFailover) *decide.State {
 		}
 	}
 	if t := w.temps[vmName]; t != nil {
-		s.Temp = decide.Temp{Exists: true, UID: t.uid, Ready: t.ready, Cordoned: t.cordoned, Uninitialised: t.uninit, Labels: maps.Clone(t.labels), Taints: t.taints, ExternalIP: !t.noIP, MilliCPU: w.capacity(t.vm.kind), Memory: 29 << 30}
+		s.Temp = decide.Temp{Exists: true, UID: t.uid, Ready: t.ready, Cordoned: t.cordoned, Uninitialised: t.uninit, Labels: maps.Clone(t.labels), Taints: t.taints, Kubelet: t.kubelet, ExternalIP: !t.noIP, MilliCPU: w.capacity(t.vm.kind), Memory: 29 << 30}
 	}
 	if vm := f.Status.VM; vm != nil {
 		s.VM = w.look(cloud.Ref{Name: f.Status.GCPVMName, Zone: vm.Zone}, f.UID)
@@ -285,6 +306,9 @@ func (w *harness) state(f *v1.NodeFailover) *decide.State {
 	lost.CPU = v1.Milli(cpu)
 	lost.Memory = v1.Bytes(bytes)
 	s.Lost = lost
+	if w.faults.unlisted && !f.Spec.Drill {
+		s.Lost, s.LostErr = nil, unlisted
+	}
 	return s
 }
 
@@ -339,17 +363,20 @@ func (w *harness) evolve() {
 		if m.state == cloud.Running && !m.joined && age >= joins && !w.faults.neverJoins && w.faults.noNetwork != m.spec.Zone && valid && w.now.Sub(made) <= w.set.JoinTimeout {
 			m.joined = true
 			w.changes++
-			w.temps[m.spec.Name] = &temp{uid: w.next("node"), vm: m, ready: true, uninit: w.set.InitNodes, drill: w.isDrill(m.owner), labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}}
+			w.temps[m.spec.Name] = &temp{uid: w.next("node"), vm: m, ready: true, uninit: w.set.InitNodes, drill: w.isDrill(m.owner), kubelet: m.kubelet, labels: map[string]string{"node-type": "gcp-temporary", "node-location": "gcp", "hardware": "game-runner"}}
 			switch w.faults.unusable {
 			case "tainted":
 				w.temps[m.spec.Name].taints = []string{"studio/not-yet"}
 			case "no-address":
 				w.temps[m.spec.Name].noIP = true
+			case "metadata-open":
+				w.temps[m.spec.Name].labels[join.MetadataOpenLabel] = "true"
 			}
 			w.say("%s joins", m.spec.Name)
 		}
 	}
 	w.evict()
+	w.endPods()
 }
 
 // evict does what the taint is for: the dead node's servers are deleted, and

@@ -29,6 +29,8 @@ const (
 	taintFenced         invariant = "no taint before the fence"
 	foreignStays        invariant = "what is somebody else's stays"
 	firstLeads          invariant = "one failover acts on the node"
+	versionFits         invariant = "a VM's kubelet fits the API server"
+	budgetsKept         invariant = "other pods leave within their budgets"
 	drillTouchesNothing invariant = "a drill does nothing to its node"
 	persistedFirst      invariant = "nothing is made that is not persisted"
 	inOrder             invariant = "VM, Node, tokens, finalizer go in this order"
@@ -45,7 +47,7 @@ const (
 func invariants() []invariant {
 	return []invariant{
 		oneVM, oneForEachVM, withinBudget, nobodyToTheDead, gamesGoOn, wellKeeps, replacedFirst, taintDead, taintAfterGrace, taintReplaced, taintFenced,
-		foreignStays, firstLeads, drillTouchesNothing, persistedFirst, inOrder, costTold, inTable, rests, pure, saysWhy, lostIsServed, nothingLeft,
+		foreignStays, firstLeads, versionFits, budgetsKept, drillTouchesNothing, persistedFirst, inOrder, costTold, inTable, rests, pure, saysWhy, lostIsServed, nothingLeft,
 	}
 }
 

@@ -18,7 +18,7 @@ func need(l *v1.Load) (cpu, memory int64) {
 // pick is the least VM for this failover's own share of what was lost, and for
 // those that share its VM: this may have been a larger one.
 func (d *decision) pick() MachineType {
-	least := d.least(d.f.Name, d.st)
+	least := d.least(d.f, d.st)
 	if o := d.predecessor(); o != nil && o.Status.VM != nil {
 		// The larger of the two: sharers have followed, or have come since.
 		if m, ok := d.set.machine(o.Status.VM.MachineType); ok && (m.MilliCPU > least.MilliCPU || m.Memory > least.Memory) {
@@ -28,11 +28,13 @@ func (d *decision) pick() MachineType {
 	return least
 }
 
-// least is the least VM for a failover and those that share its VM.
-func (d *decision) least(name string, st *v1.NodeFailoverStatus) MachineType {
+// least is the least VM for a failover and those that share its VM, or that of the one that
+// it replaces: they follow once it has one, also if the other has lost its own meanwhile.
+func (d *decision) least(f *v1.NodeFailover, st *v1.NodeFailoverStatus) MachineType {
 	cpu, memory := need(load(st))
 	for i := range d.s.Siblings {
-		if o := &d.s.Siblings[i]; open(o) && o.Status.SharesWith == name {
+		o := &d.s.Siblings[i]
+		if host := o.Status.SharesWith; open(o) && host != "" && (host == f.Name || host == f.Spec.Replaces) {
 			c, m := need(load(&o.Status))
 			cpu, memory = cpu+c, memory+m
 		}

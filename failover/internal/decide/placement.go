@@ -147,7 +147,7 @@ func (d *decision) exhausted() bool {
 // whose VM had been in use is no reason to wait, only to look elsewhere first.
 func (d *decision) noteFailure(why v1.GaveUp) {
 	vm := d.st.VM
-	if why == v1.GaveUpLifetime {
+	if why == v1.GaveUpLifetime || why == v1.GaveUpTokenRefused {
 		return
 	}
 	f := failedAt(d.st, placement{vm.Zone, MachineType{Name: vm.MachineType}})

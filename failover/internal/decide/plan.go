@@ -53,6 +53,10 @@ const (
 	// comes back in State.ProbeErr.
 	CreateProbe Kind = "CreateProbe"
 	DeleteProbe Kind = "DeleteProbe"
+	// EvictPod evicts Pod, if its disruption budget lets it go; a refusal comes back
+	// in State.Refused. DeletePod deletes it all the same, with its grace.
+	EvictPod  Kind = "EvictPod"
+	DeletePod Kind = "DeletePod"
 	// RemoveAnswers removes the annotations fenced and proceed.
 	RemoveAnswers Kind = "RemoveAnswers"
 	// CreateReplacement makes the failover ID, whose VM follows on this one's.
@@ -69,6 +73,7 @@ type Action struct {
 	UID        types.UID
 	Labels     map[string]string
 	Server     Server
+	Pod        Pod
 	SharedLoad *v1.SharedLoad
 }
 
@@ -77,6 +82,8 @@ func (a Action) String() string {
 	switch {
 	case a.Server.Name != "":
 		s += " " + a.Server.Name
+	case a.Pod.Name != "":
+		s += " " + a.Pod.Namespace + "/" + a.Pod.Name
 	case a.ID != "":
 		s += " " + a.ID
 	case a.Node != "":
@@ -119,6 +126,6 @@ type Plan struct {
 	// Wake is when to decide again at the latest; zero if only a change of the
 	// State can matter.
 	Wake time.Time
-	// LookAtPods: decide again at once, with State.PodsOnTemp.
+	// LookAtPods: decide again at once, with State.Pods or State.PodsErr.
 	LookAtPods bool
 }

@@ -16,8 +16,9 @@ import (
 func (w *harness) heal() {
 	w.faults = faults{create: map[string]decide.Result{}}
 	w.stale, w.crashIn = nil, 0
+	w.version.Image, w.version.Source = w.version.APIServer, ""
 	for name, n := range w.nodes {
-		n.stuck, n.planned = false, false
+		n.stuck, n.planned, n.cordoned = false, false, false
 		switch {
 		case n.health == decide.Gone && w.open(name):
 			w.setNode(name, "returns")
@@ -167,6 +168,7 @@ func world(t *rapid.T, happened map[string]int) *harness {
 	w.set.Zones = rapid.SampledFrom([][]string{{"zone-a", "zone-b"}, {"zone-a", "zone-b"}, {"zone-a"}, {"europe-west3-a", "europe-west3-b", "europe-west4-a"}}).Draw(t, "zones")
 	// Else nobody knows, while no read of the VM comes back, that its Node needs one.
 	w.set.NeedExternalIP = true
+	w.set.CordonedGrace = rapid.SampledFrom([]time.Duration{0, 10 * time.Minute}).Draw(t, "cordoned grace")
 	w.set.FalseStartsVM = rapid.Bool().Draw(t, "false starts VM")
 	w.set.Fencing = rapid.SampledFrom([]decide.Fencing{decide.FenceNone, decide.FenceWebhook, decide.FenceManual}).Draw(t, "fencing")
 	names := []string{"worker-1", "worker-10", "worker-2"}

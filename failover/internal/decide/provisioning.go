@@ -21,6 +21,7 @@ func (d *decision) attempt() {
 	}
 	zone, m := c.zone, c.machine
 	d.st.DeprecatedZonesTried = nil
+	d.st.LastError = "" // else this attempt would end by the error of the one before
 	d.st.VMCreationAttempts = c.failures + 1
 	d.st.TotalAttempts++
 	d.st.GCPVMName = vmName(d.set.NamePrefix, d.f.Spec.OnpremNodeName, d.f.UID, d.st.TotalAttempts)
@@ -61,7 +62,7 @@ func (d *decision) creating() {
 	}
 	if d.st.VM == nil {
 		// While the node is Ready, nothing new begins.
-		if (d.down() || d.f.Spec.Drill) && (d.st.NextAttemptAt == nil || d.reached(d.st.NextAttemptAt.Time)) {
+		if (d.down() || d.f.Spec.Drill) && (d.st.NextAttemptAt == nil || d.reached(d.st.NextAttemptAt.Time)) && !d.skewed() {
 			d.attempt()
 		}
 		return
@@ -83,6 +84,8 @@ func (d *decision) creating() {
 		switch {
 		case d.st.VM.SeenAt != nil:
 			d.giveUp(v1.GaveUpLost, "the VM has vanished")
+		case late && d.waitsForToken() != "":
+			d.giveUp(v1.GaveUpTokenRefused, fmt.Sprintf("no token within %s: %s", d.set.JoinTimeout, d.waitsForToken()))
 		case late:
 			d.giveUp(v1.GaveUpNeverJoined, fmt.Sprintf("no VM within %s", d.set.JoinTimeout))
 		case d.st.LastError != "" && d.reached(d.after(d.st.VM.StartedAt.Time, d.set.CreateTimeout)):
@@ -116,12 +119,19 @@ func (d *decision) relieved() bool {
 // insert asks for the VM of this attempt, which may have been done before, and
 // reads the answer when there is one.
 func (d *decision) insert() {
+	if d.s.Created != NotCalled {
+		d.tokenTaken()
+	}
 	switch d.s.Created {
 	case NotCalled:
 		if d.st.NextAttemptAt != nil && !d.reached(d.st.NextAttemptAt.Time) {
 			return
 		}
 		d.st.NextAttemptAt = nil
+		if d.s.TokenErr != "" {
+			d.tokenRefused()
+			return
+		}
 		if !d.s.TokenInMemory || len(d.st.VM.TokenIDs) == 0 {
 			// Either the first, or its secret half was lost with a controller.
 			d.st.VM.TokenIDs = append(d.st.VM.TokenIDs, d.s.FreshTokenID)
@@ -130,6 +140,7 @@ func (d *decision) insert() {
 		d.do(Action{Kind: CreateVM, ID: d.st.GCPVMName})
 		d.poll()
 	case Accepted:
+		d.st.LastError = "" // what came before is over: --create-timeout is for a cloud that says nothing clear
 	case Stockout:
 		d.giveUp(v1.GaveUpStockout, d.s.CreateErr)
 	case Quota:
@@ -141,9 +152,43 @@ func (d *decision) insert() {
 	case Unclear:
 		// It may have worked: the same request again, ever more slowly.
 		d.st.LastError = d.s.CreateErr
-		age := d.now.Sub(d.st.VM.StartedAt.Time)
-		d.st.NextAttemptAt = v1.At(d.now.Add(min(max(age/2, time.Second), 15*time.Second)))
-		d.reached(d.st.NextAttemptAt.Time)
+		d.insertLater()
+	}
+}
+
+// insertLater waits with the next call for this attempt's VM.
+func (d *decision) insertLater() {
+	age := d.now.Sub(d.st.VM.StartedAt.Time)
+	d.st.NextAttemptAt = v1.At(d.now.Add(min(max(age/2, time.Second), 15*time.Second)))
+	d.reached(d.st.NextAttemptAt.Time)
+}
+
+// tokenRefused waits until the API server takes a bootstrap token: no placement and no cloud
+// is to blame for it.
+func (d *decision) tokenRefused() {
+	message := "the API server refuses the bootstrap token: " + d.s.TokenErr
+	if d.waitsForToken() == "" {
+		d.event(Warning, string(v1.GaveUpTokenRefused), message)
+	}
+	d.condition(v1.VMCreated, metav1.ConditionFalse, string(v1.GaveUpTokenRefused), message)
+	if n := len(d.st.VM.TokenIDs); d.s.TokenUnmade && n > 0 {
+		d.st.VM.TokenIDs = d.st.VM.TokenIDs[:n-1]
+	}
+	d.insertLater()
+}
+
+// waitsForToken is why the API server refuses the bootstrap token of the attempt's VM, or "".
+func (d *decision) waitsForToken() string {
+	if c := meta.FindStatusCondition(d.st.Conditions, v1.VMCreated); c != nil && c.Reason == string(v1.GaveUpTokenRefused) {
+		return c.Message
+	}
+	return ""
+}
+
+// tokenTaken forgets that a bootstrap token was refused.
+func (d *decision) tokenTaken() {
+	if d.waitsForToken() != "" {
+		d.condition(v1.VMCreated, metav1.ConditionFalse, "Requested", fmt.Sprintf("attempt %d in %s", d.st.VMCreationAttempts, d.st.VM.Zone))
 	}
 }
 
@@ -165,6 +210,8 @@ func (d *decision) seen(late bool) {
 		d.st.VM.JoinedAt = d.instant()
 	}
 	switch {
+	case (vm.State == cloud.Stopping || vm.State == cloud.Stopped) && d.st.VM.JoinedAt == nil:
+		d.giveUp(v1.GaveUpNeverJoined, "the VM has stopped before it joined: its startup script says why in the serial console (torikumi-join: FAILED), or the cloud has ended it")
 	case vm.State == cloud.Stopping || vm.State == cloud.Stopped:
 		d.giveUp(v1.GaveUpLost, "the cloud has ended the VM")
 	case d.tempReady():
@@ -235,6 +282,9 @@ func (d *decision) joined() {
 	took := d.now.Sub(d.st.VM.StartedAt.Time).Round(time.Second)
 	d.condition(v1.NodeJoined, metav1.ConditionTrue, "Ready", fmt.Sprintf("after %s", took))
 	d.event(Normal, "NodeJoined", fmt.Sprintf("%s is Ready %s after it was asked for", d.st.GCPVMName, took))
+	if t, _ := d.temp(); openMetadata(t) && !d.f.Spec.Drill {
+		d.event(Warning, "MetadataOpen", metadataOpen(d.st.GCPVMName))
+	}
 	d.active()
 }
 
@@ -248,6 +298,7 @@ func (d *decision) giveUp(why v1.GaveUp, message string) {
 	d.st.TempNotReadySince = nil
 	d.st.DrainStartedAt, d.st.VMDeletionStartedAt, d.st.Handover = nil, nil, nil // the next VM's games have all of their time
 	meta.RemoveStatusCondition(&d.st.Conditions, v1.GameServersDrained)
+	d.forgetPods()
 	d.condition(v1.VMCreated, metav1.ConditionFalse, string(why), message)
 	d.event(Warning, string(why), fmt.Sprintf("%s: %s", d.st.GCPVMName, message))
 	if why == v1.GaveUpLost || d.st.ActiveAt != nil {

@@ -118,6 +118,19 @@ func (w *harness) command(words []string) error {
 		for _, state := range words[2:] {
 			w.serve(on, state)
 		}
+	case "versions": // versions IMAGE SERVER [name]
+		w.version = decide.Versions{Image: strings.TrimPrefix(arg(1), "?"), APIServer: arg(2)}
+		if arg(3) == "name" {
+			w.version.Source = decide.FromName
+		}
+	case "pods": // pods NODE N [again]: of no game server, on the temporary node
+		n, err := strconv.Atoi(arg(2))
+		for range n {
+			w.addPod(w.theTemp(), arg(3) == "again")
+		}
+		if err != nil {
+			return err
+		}
 	case "server": // server STATE STATE: the first server in the one state gets the other
 		return w.setServer(arg(1), arg(2))
 	case "allocate": // allocate N: as the director does, Ready servers with the label
@@ -195,7 +208,7 @@ func (w *harness) command(words []string) error {
 func (w *harness) setting(key, value string) error {
 	durations := map[string]*time.Duration{
 		"grace": &w.set.Grace, "stability": &w.set.Stability, "max-wait": &w.set.MaxWait, "lifetime": &w.set.Lifetime,
-		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted, "stability-max": &w.set.StabilityMax, "flap-window": &w.set.FlapWindow, "false-grace": &w.set.FalseGrace, "taint-grace": &w.set.TaintGrace, "return-timeout": &w.set.ReturnTimeout,
+		"replace-lead": &w.set.ReplaceLead, "storm-grace": &w.set.StormGrace, "keep": &w.set.KeepCompleted, "stability-max": &w.set.StabilityMax, "flap-window": &w.set.FlapWindow, "false-grace": &w.set.FalseGrace, "taint-grace": &w.set.TaintGrace, "return-timeout": &w.set.ReturnTimeout, "evict-timeout": &w.set.EvictTimeout, "cordoned-grace": &w.set.CordonedGrace,
 	}
 	ints := map[string]*int{"max-failovers": &w.set.MaxFailovers, "max-vms": &w.set.MaxVMs, "storm-nodes": &w.set.StormNodes}
 	var err error
@@ -278,6 +291,8 @@ func (w *harness) setNode(name, how string) {
 		n.stuck = true
 	case "planned": // paused, or cordoned
 		n.planned = true
+	case "cordoned", "uncordoned":
+		n.cordoned = how == "cordoned"
 	case "has-taint": // an operator's
 		n.extra = []corev1.Taint{{Key: "studio/tournament", Effect: corev1.TaintEffectNoSchedule}}
 	case "works":
@@ -315,12 +330,20 @@ func (w *harness) setCloud(what, value string) error {
 		w.faults.createLost = true
 	case "get-fails":
 		w.faults.get = value != "no"
+	case "token-refused":
+		w.faults.tokens = value != "no"
 	case "never-joins":
 		w.faults.neverJoins = value != "no"
 	case "probe": // probe waits, fails, refused: what becomes of a drill's pod
 		w.faults.probe = value
-	case "unusable": // VMs join tainted, with no-address, or well: no
+	case "unusable": // VMs join tainted, with no-address, with metadata-open, or well: no
 		w.faults.unusable = value
+	case "evict": // evict budget, two-budgets: why evictions are refused, or no
+		w.faults.evict = strings.TrimPrefix(value, "no")
+	case "pods-unlisted":
+		w.faults.unlisted = value != "no"
+	case "pods-hang":
+		w.faults.podsHang = value != "no"
 	case "no-network": // VMs of that zone do not join
 		w.faults.noNetwork = value
 	case "ok":
@@ -382,6 +405,9 @@ func (w *harness) show() {
 		}
 		w.say("  %s of %s: %s", kind, f.Spec.OnpremNodeName, line)
 		for _, c := range f.Status.Conditions {
+			if c.Reason == "Fits" {
+				continue // as in all scenarios but those of versions
+			}
 			w.say("    %s=%s %s", c.Type, c.Status, c.Reason)
 		}
 	}
@@ -405,6 +431,9 @@ func (w *harness) show() {
 	}
 	if len(w.waiting) > 0 {
 		w.say("  game servers that pend: %d", len(w.waiting))
+	}
+	for _, n := range slices.Sorted(maps.Keys(w.pods)) {
+		w.say("  pod %s on %s deleted=%v", n, w.pods[n].node, !w.pods[n].deleted.IsZero())
 	}
 	if len(w.probes) > 0 {
 		w.say("  probe pods: %d", len(w.probes))

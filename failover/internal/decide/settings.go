@@ -38,6 +38,9 @@ type Settings struct {
 	// Ready; at least Grace counts. FalseStartsVM: it gets a VM then.
 	FalseGrace    time.Duration
 	FalseStartsVM bool
+	// CordonedGrace is the grace of a node that was cordoned when it failed: somebody
+	// works on it; at least Grace counts.
+	CordonedGrace time.Duration
 	// TaintGrace is how long nothing may have been heard of a node before it is
 	// tainted; at least Grace counts.
 	TaintGrace time.Duration
@@ -54,6 +57,9 @@ type Settings struct {
 	// ReturnTimeout is how long Ready servers of a node that is drained wait for
 	// their replacements to become Ready elsewhere; not longer than MaxWait.
 	ReturnTimeout time.Duration
+	// EvictTimeout is how long the disruption budgets of other pods keep a node that
+	// is drained, and on which no game server is left; not longer than MaxWait.
+	EvictTimeout time.Duration
 	// Settle is how long a temporary node is cordoned before it can count as
 	// drained: pods that were bound just before have shown up by then.
 	Settle time.Duration
@@ -113,6 +119,11 @@ type Settings struct {
 	// that are copied from the failed one.
 	TempLabels map[string]string
 	CopyLabels []string
+	// WatchedKey and WatchedValue are the label of the Nodes that are watched.
+	// RestoreLabels are the keys of other labels of node-restriction.kubernetes.io/
+	// that a Node gets back.
+	WatchedKey, WatchedValue string
+	RestoreLabels            []string
 }
 
 // MaxRun is when the cloud itself ends a VM if the controller does not.

@@ -25,6 +25,9 @@ func (d *decision) recordLost() {
 		d.st.Lost, d.st.SharedLoads = o.Status.Lost.DeepCopy(), slices.Clone(o.Status.SharedLoads)
 	default:
 		d.st.Lost = d.s.Lost
+		if d.s.LostErr != "" {
+			d.poll()
+		}
 	}
 }
 

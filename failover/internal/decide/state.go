@@ -29,6 +29,8 @@ type Node struct {
 	// Reports: it is not Ready by its kubelet's own word (Ready is False, and not
 	// Unknown), and that goes on renewing its lease. Its games may be played.
 	Reports bool
+	// Cordoned: somebody has made it unschedulable.
+	Cordoned bool
 	// Watched: it has the label of those that are watched.
 	Watched bool
 	// Tainted: a taint with our key and effect is there, whoever's it is.
@@ -56,6 +58,8 @@ type Temp struct {
 	// Taints are the keys of taints that keep pods away, without those that follow
 	// from what is told by other fields.
 	Taints []string
+	// Kubelet is the version that its kubelet reports.
+	Kubelet string
 	// ExternalIP: the Node has such an address.
 	ExternalIP bool
 	// MilliCPU and Memory (bytes) are what pods can request; 0: not reported.
@@ -93,6 +97,20 @@ type ProbePod struct {
 	Failed  bool
 }
 
+// Pod is a pod on the temporary node that ends with it. A DaemonSet's, the kubelet's
+// own (a mirror pod) and one that has ended are none.
+type Pod struct {
+	Namespace, Name string
+	UID             types.UID
+	// Game: it is a game server's, and goes when that is deleted.
+	Game bool
+	// Deleting: it has been deleted, and has Grace to end.
+	Deleting bool
+	Grace    time.Duration
+	// Created is by the API server's clock, in seconds.
+	Created time.Time
+}
+
 // Server is a game server on one of the two nodes.
 type Server struct {
 	Namespace, Name string
@@ -113,6 +131,33 @@ type Server struct {
 
 // InUse reports whether players are in it, or about to be.
 func (s Server) InUse() bool { return s.State == agones.Allocated || s.State == agones.Reserved }
+
+// Versions are Kubernetes's, such as 1.34.4 or 1.34; empty: not known.
+type Versions struct {
+	// Image is that of the kubelet in the image of VMs, Source who says so.
+	Image  string
+	Source Source
+	// APIServer is that of the API server.
+	APIServer string
+}
+
+// Source is who says which version is in an image, as a text for operators.
+type Source string
+
+// The sources, the first first. A name is no proof: it keeps no VM from being made.
+const (
+	FromSetting Source = "by --vm-kubernetes-version"
+	FromLabel   Source = "by the image's label kubernetes-version"
+	FromName    Source = "by the image's name"
+)
+
+// image is the version with its source.
+func (v Versions) image() string {
+	if v.Image == "" || v.Source == "" {
+		return v.Image
+	}
+	return v.Image + " " + string(v.Source)
+}
 
 // Skip is a span of the wall clock in which no time has passed.
 type Skip struct{ From, To time.Time }
@@ -160,8 +205,11 @@ type State struct {
 	// Nodes are the watched Nodes, and those of them that have failed and were then
 	// deleted.
 	Nodes []WatchedNode
-	// Lost sums up what ran on the node; nil if it could not be found out.
-	Lost *v1.LostServers
+	// Lost sums up what ran on the node; nil if it could not be found out: LostErr.
+	Lost    *v1.LostServers
+	LostErr string
+	// Versions are those of the image and of the API server, as far as they are known.
+	Versions Versions
 	// APIHealthySince is since when the cluster has been watched without a gap.
 	APIHealthySince time.Time
 	// Skips are the spans that the clock was set forward over, in their order.
@@ -170,9 +218,11 @@ type State struct {
 	TokenInMemory bool
 	// FreshTokenID can be used for a new token: six random characters.
 	FreshTokenID string
-	// PodsOnTemp counts the game servers' pods on the temporary node, from a
-	// live list; nil if that was not asked for (Plan.LookAtPods).
-	PodsOnTemp *int
+	// Pods are those that would end with the temporary node, from a live list, if
+	// that was asked for (Plan.LookAtPods): PodsSeen. PodsErr is why there is none.
+	Pods     []Pod
+	PodsSeen bool
+	PodsErr  string
 
 	// Probe is what a drill's probe pod is to be, from the game servers that run on
 	// the node; nil if none does. ProbePod is the pod.
@@ -180,11 +230,19 @@ type State struct {
 	ProbePod ProbePod
 
 	// What this run's calls have brought.
-	Created       Result
-	CreateErr     string
-	Fenced        Result
-	FenceErr      string
-	ProbeErr      string // the API server refuses the probe pod
+	Created   Result
+	CreateErr string
+	Fenced    Result
+	FenceErr  string
+	ProbeErr  string // the API server refuses the probe pod
+	// TokenErr is why the API server refuses the bootstrap token; TokenUnmade reports
+	// whether it is sure that there is none of its id.
+	TokenErr    string
+	TokenUnmade bool
+	// RefusedNode is why the API server refuses an action on the on-premises Node.
+	RefusedNode map[Kind]string
+	// Refused is why the API server refuses to evict or delete pods, by their UIDs.
+	Refused       map[types.UID]string
 	Restored      bool
 	TokensDeleted []string
 }

@@ -106,7 +106,7 @@ func TestStatusOfAnotherWriter(t *testing.T) {
 func TestJoinsWhileItIsDeleted(t *testing.T) {
 	f := made("a", v1.Draining, 2*time.Minute)
 	f.Status.DrainStartedAt, f.Status.VMDeletionStartedAt = ago(time.Minute), ago(time.Minute)
-	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.Ready, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running}
+	s := &decide.State{Failover: f, Node: decide.Node{Health: decide.Ready, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true}, VM: running, PodsSeen: true}
 	if _, p := decided(s); !does(p, decide.Cordon) || !does(p, decide.DeleteVM) {
 		t.Errorf("empty: %v", p.Actions)
 	}
@@ -117,6 +117,22 @@ func TestJoinsWhileItIsDeleted(t *testing.T) {
 	s.VM.Instance.State = cloud.Stopping // too late
 	if st, p := decided(s); does(p, decide.HideServer) || st.VMDeletionStartedAt == nil {
 		t.Errorf("it stops: %v", p.Actions)
+	}
+}
+
+// What a drain had come to says nothing of the next one.
+func TestDrainIsForgottenWhenTheNodeFailsAgain(t *testing.T) {
+	for name, active := range map[string]*v1.Instant{"before it was Active": nil, "later": ago(time.Hour)} {
+		f := down(made("a", v1.Draining, time.Hour))
+		f.Status.ActiveAt, f.Status.DrainStartedAt = active, ago(time.Hour)
+		f.Status.Eviction, f.Status.Handover = &v1.Eviction{ForcedAt: ago(time.Minute)}, &v1.Handover{Running: 9}
+		st, _ := decided(&decide.State{
+			Failover: f, Node: decide.Node{Health: decide.NotReady, UID: "n"}, Temp: decide.Temp{Exists: true, Ready: true, Cordoned: true}, VM: running,
+			PodsSeen: true, Pods: []decide.Pod{{Namespace: "n", Name: "held", UID: "p"}},
+		})
+		if st.Eviction != nil || active == nil && st.Handover != nil || st.Phase == v1.Draining {
+			t.Errorf("%s: %s, %+v, %+v", name, st.Phase, st.Eviction, st.Handover)
+		}
 	}
 }
 

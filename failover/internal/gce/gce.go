@@ -32,7 +32,9 @@
 //	compute.images.useReadOnly        compute.subnetworks.use
 //	compute.subnetworks.useExternalIp
 //
-// With a service account for the VMs, iam.serviceAccounts.actAs on it.
+// To read an image's label kubernetes-version, compute.images.get, which it does
+// without otherwise. With a service account for the VMs, compute.instances.setServiceAccount
+// and iam.serviceAccounts.actAs on it.
 package gce
 
 import (
@@ -62,9 +64,14 @@ type Provider struct {
 	costs     map[string]float64
 	web       *http.Client // authenticated
 	instances *compute.InstancesClient
+	images    *compute.ImagesClient
 }
 
-var _ cloud.Provider = (*Provider)(nil)
+var (
+	_ cloud.Provider        = (*Provider)(nil)
+	_ cloud.ScriptForgetter = (*Provider)(nil)
+	_ cloud.Versioner       = (*Provider)(nil)
+)
 
 // New makes a provider. Credentials are Google's default ones unless opts give
 // others. Where they are found by asking nobody, New asks nobody, and wrong
@@ -86,20 +93,27 @@ func New(ctx context.Context, cfg Config, opts ...option.ClientOption) (*Provide
 	if err != nil {
 		return nil, fmt.Errorf("credentials for Compute Engine: %w", err)
 	}
-	instances, err := compute.NewInstancesRESTClient(ctx, option.WithHTTPClient(web), option.WithEndpoint(cfg.Endpoint),
+	all := []option.ClientOption{
+		option.WithHTTPClient(web), option.WithEndpoint(cfg.Endpoint),
 		// The library would log whole requests, startup scripts among them,
 		// if the environment asked for it.
-		option.WithLogger(slog.New(slog.DiscardHandler)))
+		option.WithLogger(slog.New(slog.DiscardHandler)),
+	}
+	instances, err := compute.NewInstancesRESTClient(ctx, all...)
 	if err != nil {
 		return nil, fmt.Errorf("client of Compute Engine: %w", err)
 	}
-	return &Provider{cfg: cfg, costs: costs, web: web, instances: instances}, nil
+	images, err := compute.NewImagesRESTClient(ctx, all...)
+	if err != nil {
+		return nil, fmt.Errorf("client of Compute Engine: %w", err)
+	}
+	return &Provider{cfg: cfg, costs: costs, web: web, instances: instances, images: images}, nil
 }
 
 // Close ends the client. Calls must not be under way.
 func (p *Provider) Close() error {
 	p.web.CloseIdleConnections()
-	return p.instances.Close()
+	return errors.Join(p.instances.Close(), p.images.Close())
 }
 
 // once keeps the library from repeating reads by itself: it would do so until
@@ -350,6 +364,34 @@ func (p *Provider) Delete(ctx context.Context, r cloud.Ref, o cloud.Owner) error
 	}
 	if t, bad := failed(op.Proto()); bad {
 		return failure("operation "+op.Name(), t, nil, "")
+	}
+	return nil
+}
+
+// ForgetScript implements cloud.ScriptForgetter. Metadata is replaced whole, if it is
+// still what was read.
+func (p *Provider) ForgetScript(ctx context.Context, r cloud.Ref, o cloud.Owner) error {
+	ctx, cancel := p.bound(ctx)
+	defer cancel()
+	m, err := p.owned(ctx, r, o)
+	if err != nil {
+		return err
+	}
+	script := func(i *computepb.Items) bool { return i.GetKey() == metaScript }
+	if !slices.ContainsFunc(m.GetMetadata().GetItems(), script) {
+		return nil
+	}
+	items := slices.DeleteFunc(m.GetMetadata().GetItems(), script)
+	op, err := p.instances.SetMetadata(ctx, &computepb.SetMetadataInstanceRequest{
+		Project: p.cfg.Project, Zone: r.Zone, Instance: r.Name,
+		MetadataResource: &computepb.Metadata{Fingerprint: m.GetMetadata().Fingerprint, Items: items},
+	}, once())
+	if err != nil {
+		t := troubleOf(ctx, err)
+		return failure("set the metadata of "+r.Name, t, t.kind(), "")
+	}
+	if t, bad := failed(op.Proto()); bad {
+		return failure("operation "+op.Name(), t, t.kind(), "")
 	}
 	return nil
 }

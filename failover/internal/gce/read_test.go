@@ -267,6 +267,33 @@ func TestDeleteRaces(t *testing.T) {
 	r.is(r.Delete(r.ctx(), s.Ref, s.Owner), errTransient, "delete of what is protected")
 }
 
+// TestForgetScript: the script goes, whose the VM is stays.
+func TestForgetScript(t *testing.T) {
+	r := newHarness(t, fake.Options{})
+	s := r.spec()
+	forget := func(o cloud.Owner) error { return r.ForgetScript(r.ctx(), s.Ref, o) }
+	r.is(forget(s.Owner), cloud.ErrNotFound, "of no VM")
+	r.is(r.Create(r.ctx(), s), nil, "create")
+	other := s.Owner
+	other.Failover = "another"
+	r.is(forget(other), cloud.ErrForeign, "of another's VM")
+	r.fake.Inject(
+		fake.Fault{Call: fake.SetMetadata, Reply: fake.Unavailable()},
+		fake.Fault{Call: fake.SetMetadata, Reply: &fake.Reply{Status: 403, Reason: "forbidden", Message: "Required 'compute.instances.setMetadata' permission"}},
+	)
+	r.is(forget(s.Owner), errTransient, "while it is unavailable")
+	r.is(forget(s.Owner), cloud.ErrInvalid, "without the permission")
+	if got := r.fake.VMs()[0].Metadata["startup-script"]; got != s.StartupScript {
+		t.Fatalf("after refusals the script is %q", got)
+	}
+	r.is(forget(s.Owner), nil, "forget")
+	r.is(forget(s.Owner), nil, "again")
+	if vm := r.fake.VMs()[0]; len(vm.Metadata) != 4 || vm.Metadata["startup-script"] != "" || r.fake.Count(fake.SetMetadata) != 3 {
+		t.Errorf("the metadata is %v after %d calls", vm.Metadata, r.fake.Count(fake.SetMetadata))
+	}
+	r.is(r.get(s), nil, "get")
+}
+
 // TestOneRequestEach: the library repeats nothing by itself.
 func TestOneRequestEach(t *testing.T) {
 	r := newHarness(t, fake.Options{})

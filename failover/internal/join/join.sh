@@ -1,10 +1,29 @@
 #!/bin/bash
 # Joins this machine to its cluster. Runs as root at each boot; what is done is
 # not done again.
-set -euo pipefail
+set -Eeuo pipefail
 
 say() { echo "torikumi-join: $*"; }
-fail() { say "FAILED: $*"; exit 1; }
+# A machine that can't join is of no use: it goes, and the next one is made at once.
+# One that has joined may have games on it.
+SAID=''
+fail() {
+	say "FAILED: $*"
+	SAID=1
+	[ -s /etc/kubernetes/kubelet.conf ] || systemctl poweroff
+	exit 1
+}
+# So does a command that nobody expects to fail. Its line, not its text: that may hold
+# the hook.
+LINE='' HOOK='' CONFIG=''
+# shellcheck disable=SC2317 # the trap calls it
+ended() {
+	local status=$?
+	rm -f ${HOOK:+"$HOOK"} ${CONFIG:+"$CONFIG"}
+	[ "$status" = 0 ] || [ -n "$SAID" ] || fail "${LINE:+line $LINE of }the startup script ended with $status"
+}
+trap 'LINE=$LINENO' ERR
+trap ended EXIT
 
 NODE={{quote .Node}}
 
@@ -17,9 +36,46 @@ DROPIN=/etc/systemd/system/kubelet.service.d/05-torikumi-metadata.conf
 mkdir -p "$(dirname "$RULES")" "$(dirname "$DROPIN")"
 cat >"$RULES" <<'METADATA'
 {{.MetadataRules}}METADATA
-OPEN=$(sh "$RULES") || say "WARNING: $OPEN"
+LABELS={{quote .LabelList}}
+if ! OPEN=$(sh "$RULES"); then
+	say "WARNING: $OPEN"
+	# So that the controller knows, and a drill fails.
+	LABELS="${LABELS:+$LABELS,}{{.MetadataOpen}}=true"
+fi
 printf '[Service]\nExecStartPre=-/bin/sh %s\n' "$RULES" >"$DROPIN"
 systemctl daemon-reload || say "WARNING: after a reboot pods may reach the metadata server for a moment"
+{{- if .KeepCopy}}
+
+# Once the machine has joined, the controller takes this script out of its metadata,
+# if the Node's label says that there is a copy. From then on that runs at each boot.
+COPY=/etc/torikumi/join
+UNIT=/etc/systemd/system/torikumi-join.service
+keep() {
+	[ "$0" != "$COPY" ] || return 0
+	[ -f "$0" ] || return
+	install -m 700 "$0" "$COPY.new" && mv "$COPY.new" "$COPY" || return
+	cat >"$UNIT" <<'END' || return
+[Unit]
+Description=What the startup script does, when the metadata has none
+Wants=network-online.target
+After=network-online.target containerd.service
+
+[Service]
+Type=oneshot
+ExecCondition=/bin/sh -c '! curl -fs -m 5 -o /dev/null -H "Metadata-Flavor: Google" http://169.254.169.254/computeMetadata/v1/instance/attributes/startup-script'
+ExecStart=/bin/bash /etc/torikumi/join
+
+[Install]
+WantedBy=multi-user.target
+END
+	systemctl enable torikumi-join.service >/dev/null 2>&1
+}
+if keep; then
+	LABELS="${LABELS:+$LABELS,}{{.ScriptKept}}=true"
+else
+	say "WARNING: keeps no copy of this script, which stays in the metadata"
+fi
+{{- end}}
 {{- if .RequireKata}}
 
 if command -v kata-check >/dev/null; then
@@ -32,7 +88,6 @@ fi
 
 # The hook, at each boot: an overlay network has to be up before the kubelet is.
 HOOK=$(mktemp)
-trap 'rm -f "$HOOK"' EXIT
 echo {{base64 .HookBytes}} | base64 -d >"$HOOK"
 say "hook"
 bash "$HOOK" || fail "the hook ended with $?"
@@ -64,9 +119,7 @@ ARGS="$ARGS --cloud-provider=external"
 {{- if .ProviderID}}
 ARGS="$ARGS --provider-id="{{quote .ProviderID}}
 {{- end}}
-{{- if .LabelList}}
-ARGS="$ARGS --node-labels="{{quote .LabelList}}
-{{- end}}
+[ -z "$LABELS" ] || ARGS="$ARGS --node-labels=$LABELS"
 {{- if .TaintList}}
 ARGS="$ARGS --register-with-taints="{{quote .TaintList}}
 {{- end}}
@@ -98,7 +151,6 @@ fi
 # The token goes into a file that only root reads, not on a command line.
 umask 077
 CONFIG=$(mktemp)
-trap 'rm -f "$CONFIG"{{if .Hook}} "$HOOK"{{end}}' EXIT
 cat >"$CONFIG" <<'JOIN'
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration

@@ -140,9 +140,23 @@ func (m *machine) program(name, body string) {
 	}
 }
 
+// run runs the script from a file, as Compute Engine does.
+func (m *machine) run(p join.Params, name string) (string, error) {
+	if err := os.WriteFile(filepath.Join(m.root, name), []byte(m.script(p)), 0o755); err != nil {
+		m.Fatal(err)
+	}
+	cmd := exec.Command("bash", filepath.Join(m.root, name))
+	cmd.Env = []string{"PATH=" + m.root + "/bin:/usr/bin:/bin"}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (m *machine) script(p join.Params) string {
+	return regexp.MustCompile(`(^|[\s=])/(etc|dev|proc)/`).ReplaceAllString(script(m.T, p), "${1}"+m.root+"/${2}/")
+}
+
 func (m *machine) boot(p join.Params) (string, error) {
-	s := regexp.MustCompile(`(^|[\s=])/(etc|dev|proc)/`).ReplaceAllString(script(m.T, p), "${1}"+m.root+"/${2}/")
-	cmd := exec.Command("bash", "-c", s)
+	cmd := exec.Command("bash", "-c", m.script(p))
 	cmd.Env = []string{"PATH=" + m.root + "/bin:/usr/bin:/bin"}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -191,6 +205,9 @@ func TestScriptClosesMetadata(t *testing.T) {
 			if warned := strings.Contains(out, "WARNING: pods can reach the metadata server"); closed == (tool == "none") || warned == closed {
 				t.Errorf("closed %v, warned %v\n%s\n%s", closed, warned, out, calls)
 			}
+			if labelled := strings.Contains(m.read("etc/default/kubelet"), ","+join.MetadataOpenLabel+"=true"); labelled != (tool == "none") {
+				t.Errorf("labelled %v: %s", labelled, m.read("etc/default/kubelet"))
+			}
 			if before, _, ok := strings.Cut(calls, "kubeadm join"); !ok || tool != "none" && !strings.Contains(before, tool) {
 				t.Errorf("not before the join:\n%s", calls)
 			}
@@ -198,6 +215,59 @@ func TestScriptClosesMetadata(t *testing.T) {
 				t.Errorf("%q", unit)
 			}
 		})
+	}
+}
+
+// A machine whose cloud forgets its script starts from a copy of it, and makes no copy
+// of that.
+func TestScriptKeepsACopy(t *testing.T) {
+	m := newMachine(t, "")
+	m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+	p := full()
+	p.KeepCopy = true
+	shellcheck(t, "bash", script(t, p))
+	if out, err := m.run(p, "startup-script"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got, want := m.read("etc/torikumi/join"), m.read("startup-script"); got != want || got == "" {
+		t.Errorf("the copy is\n%s", got)
+	}
+	if info, err := os.Stat(filepath.Join(m.root, "etc/torikumi/join")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("others may read it: %v %v", info, err)
+	}
+	unit := m.read("etc/systemd/system/torikumi-join.service")
+	if !strings.Contains(unit, "ExecStart=/bin/bash "+m.root+"/etc/torikumi/join\n") || !strings.Contains(unit, "ExecCondition=") || !strings.Contains(m.read("calls"), "systemctl enable torikumi-join.service") {
+		t.Errorf("it is not run at each boot: %s", unit)
+	}
+	cmd := exec.Command("bash", filepath.Join(m.root, "etc/torikumi/join"))
+	cmd.Env = []string{"PATH=" + m.root + "/bin:/usr/bin:/bin"}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "has joined before") || strings.Count(m.read("calls"), "tailscale up") != 2 {
+		t.Errorf("the copy: %v\n%s", err, out)
+	}
+	const label = join.ScriptKeptLabel + "=true"
+	if got := m.read("etc/default/kubelet"); strings.Count(got, label) != 1 {
+		t.Errorf("its Node does not say that it keeps a copy: %s", got)
+	}
+	for name, break_ := range map[string]func(*machine){
+		"no room":       func(m *machine) { m.program("install", "exit 1") },
+		"not at a boot": func(m *machine) { m.program("systemctl", `[ "$1 $2" != "enable torikumi-join.service" ]`) },
+	} {
+		m := newMachine(t, "")
+		m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+		break_(m)
+		if out, err := m.run(p, "startup-script"); err != nil || !strings.Contains(out, "torikumi-join: WARNING: keeps no copy") || strings.Contains(m.read("etc/default/kubelet"), label) {
+			t.Errorf("%s: %v\n%s%s", name, err, out, m.read("etc/default/kubelet"))
+		}
+	}
+	m = newMachine(t, "")
+	m.program("kubeadm", fmt.Sprintf(joins, m.root, m.root))
+	if out, err := m.boot(p); err != nil || strings.Contains(m.read("etc/default/kubelet"), label) {
+		t.Errorf("run from no file: %v\n%s", err, out)
+	}
+	plain := newMachine(t, "")
+	plain.program("kubeadm", fmt.Sprintf(joins, plain.root, plain.root))
+	if out, err := plain.run(params(), "startup-script"); err != nil || plain.read("etc/torikumi/join") != "" {
+		t.Errorf("a copy where nobody asks for it: %v\n%s", err, out)
 	}
 }
 
@@ -312,6 +382,7 @@ func TestScriptFails(t *testing.T) {
 		"kubeadm":                               func(m *machine) { m.program("kubeadm", `[ "$1" != join ]`) },
 		"hook":                                  func(m *machine) { m.program("tailscale", `exit 3`) },
 		"kata":                                  func(m *machine) { m.program("kata-check", "exit 1") },
+		"of the startup script ended with 7":    func(m *machine) { m.program("mktemp", "exit 7") }, // nobody expects that
 		"no address":                            func(m *machine) { m.program("tailscale", `true`) },
 		"--node-ip: the command ended with 4":   func(m *machine) { m.program("tailscale", `[ "$1" != ip ] || exit 4`) },
 		"--node-ip: the command prints nothing": func(m *machine) { m.program("tailscale", `true`) },
@@ -320,8 +391,22 @@ func TestScriptFails(t *testing.T) {
 	} {
 		m := newMachine(t, "")
 		break_(m)
-		if out, err := m.boot(p); err == nil || !strings.Contains(out, "torikumi-join: FAILED") || strings.Contains(name, "--") && !strings.Contains(out, name) {
+		if out, err := m.boot(p); err == nil || !strings.Contains(out, "torikumi-join: FAILED") || (strings.Contains(name, "--") || strings.Contains(name, " script ")) && !strings.Contains(out, name) {
 			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		// It goes, but not if it has games.
+		if calls := m.read("calls"); !strings.HasSuffix(calls, "systemctl poweroff\n") {
+			t.Errorf("%s: it stays:\n%s", name, calls)
+		}
+		if name == "kubeadm" {
+			continue
+		}
+		m.write("calls")
+		if err := os.WriteFile(filepath.Join(m.root, "etc/kubernetes/kubelet.conf"), []byte("k"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := m.boot(p); err == nil || strings.Contains(m.read("calls"), "poweroff") {
+			t.Errorf("%s: at a later boot: %v\n%s", name, err, out)
 		}
 	}
 }
@@ -331,8 +416,8 @@ func TestTokens(t *testing.T) {
 	if !regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`).MatchString(id + "." + secret) {
 		t.Errorf("%s.%s is no bootstrap token", id, secret)
 	}
-	s := join.TokenSecret(id, secret, "n", time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)))
-	if s.Name != "bootstrap-token-"+id || s.Namespace != "kube-system" || s.StringData["expiration"] != "2026-01-02T02:04:05Z" {
+	s := join.TokenSecret(id, secret, join.TokenGroup, "n", time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)))
+	if s.Name != "bootstrap-token-"+id || s.Namespace != "kube-system" || s.StringData["expiration"] != "2026-01-02T02:04:05Z" || s.StringData["auth-extra-groups"] != join.TokenGroup {
 		t.Errorf("%+v", s)
 	}
 }

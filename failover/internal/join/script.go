@@ -41,9 +41,20 @@ type Params struct {
 	// KubeletArgs are flags for the kubelet, after those in the image's own file and
 	// before what is made from the other fields.
 	KubeletArgs string
+	// KeepCopy: the machine keeps the script, and runs it at each boot from when its
+	// metadata has none any more.
+	KeepCopy bool
 	// RequireKata ends the join unless the machine can run Kata containers.
 	RequireKata bool
 }
+
+// MetadataOpenLabel is on the Node of a VM whose pods may reach the metadata server:
+// it has no tool that keeps them from it.
+const MetadataOpenLabel = "failover.operator.io/metadata-open"
+
+// ScriptKeptLabel is on the Node of a VM that keeps a copy of its startup script and
+// runs that at each boot: the script in its metadata is not needed any more.
+const ScriptKeptLabel = "failover.operator.io/script-kept"
 
 //go:embed join.sh
 var text string
@@ -98,7 +109,9 @@ func Script(p Params) (string, error) {
 		LabelList, TaintList string
 		HookBytes            []byte
 		MetadataRules        string
-	}{p, labels.Set(p.Labels).String(), strings.Join(p.Taints, ","), []byte(p.Hook), metadataRules})
+		MetadataOpen         string
+		ScriptKept           string
+	}{p, labels.Set(p.Labels).String(), strings.Join(p.Taints, ","), []byte(p.Hook), metadataRules, MetadataOpenLabel, ScriptKeptLabel})
 	if err != nil {
 		return "", fmt.Errorf("startup script: %w", err)
 	}

@@ -28,9 +28,9 @@ func NewTokenSecret() string { return strings.ToLower(rand.Text()[:16]) }
 // SecretName is the name of a token's Secret.
 func SecretName(id string) string { return "bootstrap-token-" + id }
 
-// TokenSecret is the Secret of a bootstrap token with which one node can join
-// (kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens).
-func TokenSecret(id, secret, node string, expires time.Time) *corev1.Secret {
+// TokenSecret is the Secret of a bootstrap token with which one node can join, as a
+// member of a group (kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens).
+func TokenSecret(id, secret, group, node string, expires time.Time) *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: SecretName(id), Namespace: TokenNamespace,
@@ -44,7 +44,7 @@ func TokenSecret(id, secret, node string, expires time.Time) *corev1.Secret {
 			"expiration":                     expires.UTC().Format(time.RFC3339),
 			"usage-bootstrap-authentication": "true",
 			"usage-bootstrap-signing":        "true",
-			"auth-extra-groups":              "system:bootstrappers:kubeadm:default-node-token",
+			"auth-extra-groups":              group,
 		},
 	}
 }

@@ -46,6 +46,9 @@ func (p *DrillProgress) Update(f *v1.NodeFailover, now time.Time) []string {
 	if c := meta.FindStatusCondition(st.Conditions, v1.Admitted); c != nil && c.Status == metav1.ConditionFalse {
 		say("held "+c.Reason, "waits: %s: %s", c.Reason, c.Message)
 	}
+	if c := meta.FindStatusCondition(st.Conditions, v1.VersionsFit); c != nil {
+		say("versions "+c.Reason, "versions: %s", c.Message)
+	}
 	if vm := st.VM; vm != nil {
 		if p.started == nil {
 			p.started, p.asked = &vm.StartedAt, now.Sub(p.begun)
@@ -53,6 +56,9 @@ func (p *DrillProgress) Update(f *v1.NodeFailover, now time.Time) []string {
 		p.vm = vm
 		id := vm.RequestID
 		say(id, "VM asked for: %s %s in %s", vm.MachineType, st.GCPVMName, vm.Zone)
+		if c := meta.FindStatusCondition(st.Conditions, v1.VMCreated); c != nil && vm.GaveUp == "" && c.Reason == string(v1.GaveUpTokenRefused) {
+			say(id+" token "+c.Message, "no VM yet: %s", c.Message)
+		}
 		if vm.SeenAt != nil {
 			say(id+" seen", "VM created")
 		}

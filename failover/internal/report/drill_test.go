@@ -36,7 +36,8 @@ func TestDrillProgress(t *testing.T) {
 			st.Conditions = []metav1.Condition{{Type: v1.Admitted, Status: metav1.ConditionFalse, Reason: "TooManyVMs", Message: "4 VMs exist"}}
 		},
 		func(st *v1.NodeFailoverStatus) {
-			st.Phase, st.Conditions, st.GCPVMName, st.VM = v1.Creating, nil, "vm-1", drillVM("a")
+			st.Phase, st.GCPVMName, st.VM = v1.Creating, "vm-1", drillVM("a")
+			st.Conditions = []metav1.Condition{{Type: v1.VersionsFit, Status: metav1.ConditionTrue, Reason: "Fits", Message: "1.34.4 and 1.34.6"}}
 		},
 		func(st *v1.NodeFailoverStatus) { st.VM.GaveUp, st.LastError = v1.GaveUpStockout, "no machines" },
 		func(st *v1.NodeFailoverStatus) { st.GCPVMName, st.VM = "vm-2", drillVM("b") },
@@ -59,6 +60,7 @@ func TestDrillProgress(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"the controller has taken it up",
 		"waits: TooManyVMs: 4 VMs exist",
+		"versions: 1.34.4 and 1.34.6",
 		"VM asked for: n2 vm-1 in zone-a",
 		"VM given up: Stockout: no machines",
 		"VM asked for: n2 vm-2 in zone-b",
@@ -93,6 +95,24 @@ func table(t *testing.T, s *report.DrillProgress, want string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestDrillWithoutToken: why there is no VM is told once, while it is so.
+func TestDrillWithoutToken(t *testing.T) {
+	f := &v1.NodeFailover{Spec: v1.NodeFailoverSpec{OnpremNodeName: "w1", Drill: true}}
+	f.Status.Phase, f.Status.GCPVMName, f.Status.VM = v1.Creating, "vm-1", drillVM("a")
+	f.Status.Conditions = []metav1.Condition{{Type: v1.VMCreated, Status: metav1.ConditionFalse, Reason: string(v1.GaveUpTokenRefused), Message: "the API server refuses the bootstrap token: no"}}
+	s := report.NewDrillProgress(began)
+	told := s.Update(f.DeepCopy(), began)
+	told = append(told, s.Update(f.DeepCopy(), began)...)
+	f.Status.VM.GaveUp, f.Status.LastError = v1.GaveUpTokenRefused, "no token within 10m0s"
+	f.Status.Conditions[0].Message = f.Status.LastError
+	told = append(told, s.Update(f.DeepCopy(), began)...)
+	if diff := cmp.Diff([]string{
+		"the controller has taken it up", "VM asked for: n2 vm-1 in zone-a", "no VM yet: the API server refuses the bootstrap token: no", "VM given up: TokenRefused: no token within 10m0s",
+	}, told); diff != "" {
 		t.Error(diff)
 	}
 }

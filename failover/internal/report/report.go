@@ -100,6 +100,9 @@ func next(f *v1.NodeFailover, t Timing, now time.Time) string {
 		}
 		return "waits for the controller"
 	case v1.Creating:
+		if c := meta.FindStatusCondition(st.Conditions, v1.VMCreated); c != nil && st.VM != nil && st.VM.GaveUp == "" && c.Reason == string(v1.GaveUpTokenRefused) {
+			return because(v1.VMCreated)
+		}
 		if st.NextAttemptAt != nil {
 			return "an attempt " + in(st.NextAttemptAt.Time, now) + " (" + st.LastError + ")"
 		}

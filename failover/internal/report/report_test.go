@@ -48,6 +48,8 @@ func TestWrite(t *testing.T) {
 			{Type: v1.TaintApplied, Status: metav1.ConditionFalse, Reason: "Storm", Message: "3 of 5 nodes are down"}}}),
 		one("x3", v1.NodeFailoverStatus{Phase: v1.Active, GCPVMName: "vm-x3", Conditions: []metav1.Condition{
 			{Type: v1.TaintApplied, Status: metav1.ConditionFalse, Reason: "Foreign", Message: "somebody else has tainted the node"}}}),
+		one("x4", v1.NodeFailoverStatus{Phase: v1.Creating, GCPVMName: "vm-x4", NextAttemptAt: ago(-time.Second), VM: &v1.VMStatus{Zone: "zone-a", StartedAt: *ago(0)}, Conditions: []metav1.Condition{
+			{Type: v1.VMCreated, Status: metav1.ConditionFalse, Reason: string(v1.GaveUpTokenRefused), Message: "no secret without a ticket"}}}),
 	}
 	all[8].Name, all[8].Spec.ParentFailover, all[8].Spec.SharedLoad = "w8-1a2b-2", "w8-1a2b", &v1.SharedLoad{Number: 2}
 	server := func(node, state string) gameserver.GameServer {
@@ -73,6 +75,7 @@ w9-1a2b    w9     Active     vm-9     -       0        0       -     TooLarge: 1
 x1-1a2b    x1     Creating   vm-x1    zone-a  0        0       0.04  the end of the VM that was given up (NeverJoined: not Ready within 10m0s, the VM is Running)
 x2-1a2b    x2     Active     vm-x2    -       0        0       -     waits for the storm's end
 x3-1a2b    x3     Active     vm-x3    -       0        0       -     Foreign: somebody else has tainted the node
+x4-1a2b    x4     Creating   vm-x4    zone-a  0        0       -     TokenRefused: no secret without a ticket
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)

@@ -6,9 +6,11 @@ const (
 	Get            = "instances.get"
 	List           = "instances.list"
 	Delete         = "instances.delete"
+	SetMetadata    = "instances.setMetadata"
 	OperationsGet  = "zoneOperations.get"
 	OperationsList = "zoneOperations.list"
 	OperationsWait = "zoneOperations.wait"
+	ImagesGet      = "images.get"
 )
 
 // Fault is something that goes wrong with a call. Which calls: all, but for

@@ -26,9 +26,13 @@ func (s *Server) handler() http.Handler {
 	handle("GET "+zones+"/{zone}/instances", List, s.listInstances)
 	handle("GET "+zones+"/{zone}/instances/{target}", Get, s.get)
 	handle("DELETE "+zones+"/{zone}/instances/{target}", Delete, s.delete)
+	handle("POST "+zones+"/{zone}/instances/{target}/setMetadata", SetMetadata, s.setMetadata)
 	handle("GET "+zones+"/{zone}/operations", OperationsList, s.listOperations)
 	handle("GET "+zones+"/{zone}/operations/{target}", OperationsGet, s.getOperation)
 	handle("POST "+zones+"/{zone}/operations/{target}/wait", OperationsWait, s.getOperation)
+	const images = "/compute/v1/projects/{project}/global/images/"
+	handle("GET "+images+"{target}", ImagesGet, s.getImage)
+	handle("GET "+images+"family/{target}", ImagesGet, s.getImage)
 	return mux
 }
 
@@ -49,6 +53,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, name string, do f
 			refused = &Reply{Status: 400, Reason: "parseError", Message: err.Error()}
 		}
 		c.Target = c.Instance.GetName()
+	}
+	if name == SetMetadata {
+		c.Metadata = &computepb.Metadata{}
+		if err := protojson.Unmarshal(body, c.Metadata); err != nil {
+			refused = &Reply{Status: 400, Reason: "parseError", Message: err.Error()}
+		}
 	}
 
 	s.mu.Lock()
@@ -187,6 +197,21 @@ func (s *Server) delete(_ *http.Request, c Call, f Fault) (proto.Message, *Reply
 	return s.begin(c, "delete", m.pb.GetId(), f), nil
 }
 
+// setMetadata needs the fingerprint of what it replaces, and is done at once.
+func (s *Server) setMetadata(_ *http.Request, c Call, f Fault) (proto.Message, *Reply) {
+	m := s.instances[key{c.Zone, c.Target}]
+	if m == nil || !m.visible {
+		return nil, s.noVM(key{c.Zone, c.Target})
+	}
+	if got, want := c.Metadata.GetFingerprint(), m.pb.GetMetadata().GetFingerprint(); got != want {
+		return nil, &Reply{Status: 412, Reason: "conditionNotMet", Message: "Supplied fingerprint does not match current metadata fingerprint."}
+	}
+	m.pb.Metadata = &computepb.Metadata{Items: c.Metadata.GetItems(), Fingerprint: proto.String(strconv.FormatUint(s.id(), 10))}
+	o := s.begin(c, "setMetadata", m.pb.GetId(), f)
+	o.Status = computepb.Operation_DONE.Enum()
+	return o, nil
+}
+
 // repeated is the operation of a request that was made before.
 func (s *Server) repeated(c Call, kind string) (proto.Message, *Reply) {
 	o := s.requests[c.RequestID]
@@ -316,4 +341,12 @@ func paged[T any](s *Server, c Call, all []T) ([]T, *string, *Reply) {
 		return all[offset:end], nil, nil
 	}
 	return all[offset:end], proto.String(strconv.Itoa(end)), nil
+}
+
+// getImage is that of an image, or of the newest of a family: they have one name here.
+func (s *Server) getImage(r *http.Request, c Call, _ Fault) (proto.Message, *Reply) {
+	if !slices.Contains(s.opts.Images, c.Target) {
+		return nil, notFound("projects/" + r.PathValue("project") + "/global/images/" + c.Target)
+	}
+	return &computepb.Image{Name: proto.String(c.Target), Labels: s.opts.Labels[c.Target]}, nil
 }

@@ -1,5 +1,5 @@
 // Package fake is a Compute Engine for tests: an HTTP server that the real
-// client library talks to. It knows instances (insert, get, list, delete),
+// client library talks to. It knows instances (insert, get, list, delete, setMetadata),
 // zone operations (get, list, wait) and zones (get, list), request IDs, quotas,
 // paging and filters, and can be told to fail in all the ways that matter to a
 // controller (see Fault).
@@ -37,6 +37,8 @@ type Options struct {
 	// Images are the names of images in the project; "node" if empty. Images of
 	// other projects are taken to exist.
 	Images []string
+	// Labels of the images, by name or family.
+	Labels map[string]map[string]string
 	// Networks of the project; "default" if empty.
 	Networks []string
 	// MachineTypes are some of the n2-standard series if empty.
@@ -72,6 +74,7 @@ type Call struct {
 	Target     string // of a VM or operation, "" for lists
 	RequestID  string
 	Instance   *computepb.Instance // what an insert carried
+	Metadata   *computepb.Metadata // what a setMetadata carried
 	StartedAt  time.Time
 	PageToken  string
 	MaxResults string

@@ -1,10 +1,29 @@
 #!/bin/bash
 # Joins this machine to its cluster. Runs as root at each boot; what is done is
 # not done again.
-set -euo pipefail
+set -Eeuo pipefail
 
 say() { echo "torikumi-join: $*"; }
-fail() { say "FAILED: $*"; exit 1; }
+# A machine that can't join is of no use: it goes, and the next one is made at once.
+# One that has joined may have games on it.
+SAID=''
+fail() {
+	say "FAILED: $*"
+	SAID=1
+	[ -s /etc/kubernetes/kubelet.conf ] || systemctl poweroff
+	exit 1
+}
+# So does a command that nobody expects to fail. Its line, not its text: that may hold
+# the hook.
+LINE='' HOOK='' CONFIG=''
+# shellcheck disable=SC2317 # the trap calls it
+ended() {
+	local status=$?
+	rm -f ${HOOK:+"$HOOK"} ${CONFIG:+"$CONFIG"}
+	[ "$status" = 0 ] || [ -n "$SAID" ] || fail "${LINE:+line $LINE of }the startup script ended with $status"
+}
+trap 'LINE=$LINENO' ERR
+trap ended EXIT
 
 NODE='gcp-temp-worker-1-3d3b8057'
 
@@ -67,7 +86,12 @@ if command -v nft >/dev/null && by_nft; then
 fi
 by_iptables
 METADATA
-OPEN=$(sh "$RULES") || say "WARNING: $OPEN"
+LABELS=''
+if ! OPEN=$(sh "$RULES"); then
+	say "WARNING: $OPEN"
+	# So that the controller knows, and a drill fails.
+	LABELS="${LABELS:+$LABELS,}failover.operator.io/metadata-open=true"
+fi
 printf '[Service]\nExecStartPre=-/bin/sh %s\n' "$RULES" >"$DROPIN"
 systemctl daemon-reload || say "WARNING: after a reboot pods may reach the metadata server for a moment"
 
@@ -81,6 +105,7 @@ DEFAULTS=/etc/default/kubelet
 ARGS=$(unset KUBELET_EXTRA_ARGS; . "$DEFAULTS.image" && echo "${KUBELET_EXTRA_ARGS:-}") || fail "$DEFAULTS of the image can't be read"
 OTHERS=$(grep -v '^[[:space:]]*KUBELET_EXTRA_ARGS=' "$DEFAULTS.image" || true)
 ARGS="${ARGS:+$ARGS }"''"--hostname-override=$NODE"
+[ -z "$LABELS" ] || ARGS="$ARGS --node-labels=$LABELS"
 WANT="${OTHERS:+$OTHERS
 }KUBELET_EXTRA_ARGS=\"$ARGS\""
 CHANGED=
@@ -106,7 +131,6 @@ fi
 # The token goes into a file that only root reads, not on a command line.
 umask 077
 CONFIG=$(mktemp)
-trap 'rm -f "$CONFIG"' EXIT
 cat >"$CONFIG" <<'JOIN'
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration

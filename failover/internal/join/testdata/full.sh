@@ -1,10 +1,29 @@
 #!/bin/bash
 # Joins this machine to its cluster. Runs as root at each boot; what is done is
 # not done again.
-set -euo pipefail
+set -Eeuo pipefail
 
 say() { echo "torikumi-join: $*"; }
-fail() { say "FAILED: $*"; exit 1; }
+# A machine that can't join is of no use: it goes, and the next one is made at once.
+# One that has joined may have games on it.
+SAID=''
+fail() {
+	say "FAILED: $*"
+	SAID=1
+	[ -s /etc/kubernetes/kubelet.conf ] || systemctl poweroff
+	exit 1
+}
+# So does a command that nobody expects to fail. Its line, not its text: that may hold
+# the hook.
+LINE='' HOOK='' CONFIG=''
+# shellcheck disable=SC2317 # the trap calls it
+ended() {
+	local status=$?
+	rm -f ${HOOK:+"$HOOK"} ${CONFIG:+"$CONFIG"}
+	[ "$status" = 0 ] || [ -n "$SAID" ] || fail "${LINE:+line $LINE of }the startup script ended with $status"
+}
+trap 'LINE=$LINENO' ERR
+trap ended EXIT
 
 NODE='gcp-temp-worker-1-3d3b8057'
 
@@ -67,7 +86,12 @@ if command -v nft >/dev/null && by_nft; then
 fi
 by_iptables
 METADATA
-OPEN=$(sh "$RULES") || say "WARNING: $OPEN"
+LABELS='hardware=game-runner,node-location=gcp,node-type=gcp-temporary'
+if ! OPEN=$(sh "$RULES"); then
+	say "WARNING: $OPEN"
+	# So that the controller knows, and a drill fails.
+	LABELS="${LABELS:+$LABELS,}failover.operator.io/metadata-open=true"
+fi
 printf '[Service]\nExecStartPre=-/bin/sh %s\n' "$RULES" >"$DROPIN"
 systemctl daemon-reload || say "WARNING: after a reboot pods may reach the metadata server for a moment"
 
@@ -79,7 +103,6 @@ fi
 
 # The hook, at each boot: an overlay network has to be up before the kubelet is.
 HOOK=$(mktemp)
-trap 'rm -f "$HOOK"' EXIT
 echo c2V0IC1lCnRhaWxzY2FsZSB1cCAtLWF1dGgta2V5PSIkKGNhdCAvZXRjL2tleSkiIC0taG9zdG5hbWU9J2l0JydzIG1lJwo= | base64 -d >"$HOOK"
 say "hook"
 bash "$HOOK" || fail "the hook ended with $?"
@@ -104,7 +127,7 @@ OTHERS=$(grep -v '^[[:space:]]*KUBELET_EXTRA_ARGS=' "$DEFAULTS.image" || true)
 ARGS="${ARGS:+$ARGS }"''"--hostname-override=$NODE"
 ARGS="$ARGS --cloud-provider=external"
 ARGS="$ARGS --provider-id="'gce://studio/europe-west4-a/gcp-temp-worker-1-3d3b8057'
-ARGS="$ARGS --node-labels="'hardware=game-runner,node-location=gcp,node-type=gcp-temporary'
+[ -z "$LABELS" ] || ARGS="$ARGS --node-labels=$LABELS"
 ARGS="$ARGS --register-with-taints="'torikumi/new=true:NoSchedule'
 ARGS="$ARGS --node-ip=$NODE_IP"
 WANT="${OTHERS:+$OTHERS
@@ -132,7 +155,6 @@ fi
 # The token goes into a file that only root reads, not on a command line.
 umask 077
 CONFIG=$(mktemp)
-trap 'rm -f "$CONFIG" "$HOOK"' EXIT
 cat >"$CONFIG" <<'JOIN'
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration
