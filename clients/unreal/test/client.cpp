@@ -19,7 +19,7 @@ void Say(const std::string& Line) {
 }
 
 const char* Name(Matchmaking::State S) {
-	static const char* const Names[] = {"idle", "starting", "gathering", "searching", "matched", "ended"};
+	static const char* const Names[] = {"idle", "starting", "gathering", "searching", "accepting", "matched", "ended"};
 	return Names[static_cast<int>(S)];
 }
 
@@ -40,6 +40,11 @@ int main(int Count, char** Args) {
 		std::string Missing;
 		for (const std::string& M : P.Missing) Missing += (Missing.empty() ? "" : ",") + M;
 		Say("party " + P.Leader + " code=" + P.Code + " missing=" + Missing);
+	};
+	On.Proposed = [](const Proposal& P) {
+		std::string Accepted;
+		for (const std::string& A : P.Accepted) Accepted += (Accepted.empty() ? "" : ",") + A;
+		Say("proposed " + std::to_string(P.Players) + " accepted=" + Accepted + " until=" + P.ExpireTime);
 	};
 	On.Matched = [](const Match& M) { Say("matched " + M.Connection + " " + M.Token + " " + M.MatchId + " " + M.Team); };
 	On.Ended = [](const Ending& E) { Say("ended " + E.Code + " " + E.Detail); };
@@ -80,6 +85,10 @@ int main(int Count, char** Args) {
 				Done = M.JoinParty(A, Player());
 			} else if (Verb == "start") {
 				Done = M.StartParty();
+			} else if (Verb == "accept") {
+				Done = M.Accept();
+			} else if (Verb == "decline") {
+				Done = M.Decline();
 			} else if (Verb == "cancel") {
 				Done = M.Cancel();
 			} else if (Verb == "renew") {

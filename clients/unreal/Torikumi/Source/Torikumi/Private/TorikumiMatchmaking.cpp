@@ -23,6 +23,15 @@ void UTorikumiMatchmaking::Initialize(FSubsystemCollectionBase& Collection)
 		}
 		OnParty.Broadcast(FromUtf8(Party.Leader), FromUtf8(Party.Code), Missing);
 	};
+	On.Proposed = [this](const torikumi::Proposal& Offer)
+	{
+		TArray<FString> Accepted;
+		for (const std::string& Name : Offer.Accepted)
+		{
+			Accepted.Add(FromUtf8(Name));
+		}
+		OnProposed.Broadcast(FromUtf8(Offer.ExpireTime), Offer.Players, Accepted);
+	};
 	On.Matched = [this](const torikumi::Match& Match)
 	{
 		Back->Reset();
@@ -112,6 +121,10 @@ bool UTorikumiMatchmaking::CreateParty(const FString& Queue, const TArray<FStrin
 bool UTorikumiMatchmaking::JoinParty(const FString& Code) { return Matchmaking->JoinParty(ToUtf8(Code), *Me); }
 
 bool UTorikumiMatchmaking::StartParty() { return Matchmaking->StartParty(); }
+
+bool UTorikumiMatchmaking::AcceptMatch() { return Matchmaking->Accept(); }
+
+bool UTorikumiMatchmaking::DeclineMatch() { return Matchmaking->Decline(); }
 
 bool UTorikumiMatchmaking::Cancel() { return Matchmaking->Cancel(); }
 

@@ -24,12 +24,14 @@ enum class ETorikumiSearch : uint8
 	Starting,
 	Gathering,
 	Searching,
+	Accepting,
 	Matched,
 	Ended
 };
 
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(FTorikumiProgress, ETorikumiSearch, State, const FString&, Reason);
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_ThreeParams(FTorikumiParty, const FString&, Leader, const FString&, Code, const TArray<FString>&, Missing);
+DECLARE_DYNAMIC_MULTICAST_DELEGATE_ThreeParams(FTorikumiProposed, const FString&, ExpireTime, int32, Players, const TArray<FString>&, Accepted);
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(FTorikumiMatched, const FString&, Connection, const FString&, Team);
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(FTorikumiEnded, const FString&, Code, const FString&, Detail);
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(FTorikumiKicked, const FString&, Reason, bool, bCanReturn);
@@ -71,6 +73,11 @@ public:
 	bool JoinParty(const FString& Code);
 	UFUNCTION(BlueprintCallable, Category = "Torikumi")
 	bool StartParty();
+	/** After OnProposed: plays the match, or does not, which ends the search. */
+	UFUNCTION(BlueprintCallable, Category = "Torikumi")
+	bool AcceptMatch();
+	UFUNCTION(BlueprintCallable, Category = "Torikumi")
+	bool DeclineMatch();
 	UFUNCTION(BlueprintCallable, Category = "Torikumi")
 	bool Cancel();
 
@@ -85,6 +92,9 @@ public:
 	FTorikumiProgress OnProgress;
 	UPROPERTY(BlueprintAssignable, Category = "Torikumi")
 	FTorikumiParty OnParty;
+	/** A match was found, and waits until ExpireTime (RFC 3339, by the frontend's clock) for its players to accept it; again when another of the ticket has. */
+	UPROPERTY(BlueprintAssignable, Category = "Torikumi")
+	FTorikumiProposed OnProposed;
 	UPROPERTY(BlueprintAssignable, Category = "Torikumi")
 	FTorikumiMatched OnMatched;
 	/** The search is over without a match, or ReturnToMatch has failed. */

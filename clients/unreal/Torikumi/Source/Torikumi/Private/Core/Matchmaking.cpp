@@ -11,6 +11,10 @@ namespace {
 // for the player comes no later than that.
 constexpr int PollSeconds = 5;
 
+// How often the ticket is looked at while its match is proposed, in seconds: the frontend
+// answers at once then to who has not accepted.
+constexpr double LookEvery = 1;
+
 std::string Number(double Value) {
 	char Text[64];
 	std::snprintf(Text, sizeof Text, "%.17g", Value);
@@ -78,12 +82,13 @@ bool Matchmaking::JoinParty(const std::string& Code, const Player& Me) {
 }
 
 bool Matchmaking::Begin(const std::string& Path, const std::string& Content) {
-	if (Now == State::Starting || Now == State::Gathering || Now == State::Searching) return false;
+	if (Now == State::Starting || Now == State::Gathering || Now == State::Searching || Now == State::Accepting) return false;
 	Alive.Renew();  // answers about an earlier ticket
 	Ticket.clear();
 	Reason.clear();
 	Found = Match();
 	Party = PartyState();
+	Offer = Proposal();
 	Cancelled = Start = Asking = false;
 	CreatePath = Path;
 	Body = Content;
@@ -105,16 +110,24 @@ bool Matchmaking::StartParty() {
 }
 
 bool Matchmaking::Cancel() {
-	if (Now != State::Starting && Now != State::Gathering && Now != State::Searching) return false;
+	if (Now != State::Starting && Now != State::Gathering && Now != State::Searching && Now != State::Accepting) return false;
 	Cancelled = true;
-	if (!Ticket.empty()) {
-		// The long poll that is under way ends by itself, and finds the ticket ended too.
-		Alive.Renew();
-		Asking = false;
-		Next = Step::Remove;
-		Due = World.Now();
-		Tick();
-	}
+	if (!Ticket.empty()) Say(Step::Remove);
+	return true;
+}
+
+bool Matchmaking::Accept() { return Now == State::Accepting && !Cancelled && Say(Step::Accept); }
+
+bool Matchmaking::Decline() { return Now == State::Accepting && !Cancelled && Say(Step::Decline); }
+
+// Say sends what the player has decided at once. The long poll that is under way ends by
+// itself, and finds the ticket changed too.
+bool Matchmaking::Say(Step What) {
+	Alive.Renew();
+	Asking = false;
+	Next = What;
+	Due = World.Now();
+	Tick();
 	return true;
 }
 
@@ -130,6 +143,11 @@ void Matchmaking::Ask(Step What) {
 	case Step::Create: Out = Make("POST", CreatePath, Body); break;
 	case Step::Follow: Out = Make("GET", Path + "/wait?timeout=" + std::to_string(PollSeconds) + "s", ""); break;
 	case Step::Start: Out = Make("POST", Path + "/start", "{}"); break;
+	case Step::Accept:
+	case Step::Decline:
+		// The answer is to what the player has seen, which a body would not say.
+		Out = Make("POST", Path + (What == Step::Accept ? "/accept" : "/decline") + "?proposal_id=" + Offer.Id, "{}");
+		break;
 	case Step::Remove: Out = Make("DELETE", Path, ""); break;
 	case Step::Token: Out = Make("POST", Path + "/join-token", "{}"); break;
 	case Step::None: return;
@@ -167,7 +185,8 @@ void Matchmaking::Failed(Step What, const Response& Answer) {
 		Due = World.Now();
 		return;
 	}
-	if (What == Step::Start && !Passing(Answer.Status)) {  // it has begun by itself, or is not the leader's
+	if ((What == Step::Start || What == Step::Accept || What == Step::Decline) && !Passing(Answer.Status)) {
+		// It has begun by itself, or is not the leader's; or nothing is proposed any more.
 		Start = false;
 		Next = Step::Follow;
 		Due = World.Now();
@@ -205,7 +224,12 @@ void Matchmaking::Take(const Json& Document) {
 		End("expired", Why);
 	} else {
 		TakeParty(Document["party"]);
-		Change(Name == "GATHERING" ? State::Gathering : State::Searching, Why);
+		const bool Asked = Name == "ACCEPTING";
+		if (Asked && Next == Step::Follow) Due = World.Now() + LookEvery;
+		// Known before it is told, as the game may accept at once.
+		const bool Other = TakeProposal(Document["acceptance"], Asked);
+		Change(Name == "GATHERING" ? State::Gathering : Asked ? State::Accepting : State::Searching, Why);
+		if (Other && Now == State::Accepting && !Cancelled && On.Proposed) On.Proposed(Offer);
 	}
 }
 
@@ -227,6 +251,20 @@ void Matchmaking::TakeParty(const Json& Document) {
 	const bool Same = Read.Leader == Party.Leader && Read.Code == Party.Code && Read.Missing == Party.Missing;
 	Party = Read;
 	if (!Same && On.Party) On.Party(Party);
+}
+
+// Returns whether something else is proposed, or somebody else has accepted.
+bool Matchmaking::TakeProposal(const Json& Document, bool Asked) {
+	Proposal Read;
+	if (Asked) {
+		Read.Id = Document["proposal_id"].Text();
+		Read.ExpireTime = Document["expire_time"].Text();
+		Read.Players = static_cast<int>(Document["players"].Number(0));
+		for (const Json& Name : Document["accepted"].Items()) Read.Accepted.push_back(Name.Text());
+	}
+	const bool Same = Read.Id == Offer.Id && Read.Accepted == Offer.Accepted;
+	Offer = Read;
+	return !Same && !Offer.Id.empty();
 }
 
 void Matchmaking::Change(State To, const std::string& Why) {

@@ -31,6 +31,14 @@ struct PartyState {
 	std::vector<std::string> Missing;
 };
 
+// A match that was found, and that its players are asked about.
+struct Proposal {
+	std::string Id;
+	std::string ExpireTime;  // RFC 3339, by the frontend's clock
+	int Players = 0;         // of the match
+	std::vector<std::string> Accepted;  // of this ticket
+};
+
 struct Match {
 	std::string Connection;  // IP:port
 	std::string Token;       // good for one connection
@@ -48,12 +56,14 @@ struct Ending {
 
 class Matchmaking {
 public:
-	enum class State { Idle, Starting, Gathering, Searching, Matched, Ended };
+	enum class State { Idle, Starting, Gathering, Searching, Accepting, Matched, Ended };
 
 	struct Events {
 		// The state, or the frontend's sentence for the player, has changed.
 		std::function<void(State, const std::string& Reason)> Progress;
 		std::function<void(const PartyState&)> Party;
+		// In the state Accepting: asks whether the player plays, or says who has accepted.
+		std::function<void(const Proposal&)> Proposed;
 		// Ends the search, as Ended does.
 		std::function<void(const Match&)> Matched;
 		std::function<void(const Ending&)> Ended;
@@ -69,6 +79,8 @@ public:
 	bool Find(const Search& What);
 	bool JoinParty(const std::string& Code, const Player& Me);
 	bool StartParty();  // the leader's: with those who are there
+	bool Accept();      // the match that is proposed
+	bool Decline();     // it, which ends the search
 	bool Cancel();      // the match may come first, and then counts
 
 	// Asks for another join token, to connect again: Then gets the token, or why there
@@ -85,7 +97,7 @@ public:
 	double Patience = 60;
 
 private:
-	enum class Step { None, Create, Follow, Start, Remove, Token };
+	enum class Step { None, Create, Follow, Start, Accept, Decline, Remove, Token };
 
 	Transport& World;
 	const std::string Url;
@@ -93,6 +105,7 @@ private:
 	std::string Bearer, Ticket, Reason, Body, CreatePath;
 	Match Found;
 	PartyState Party;
+	Proposal Offer;
 	State Now = State::Idle;
 	bool Cancelled = false, Start = false;
 	// What is to be sent next, when, and what has been.
@@ -109,6 +122,8 @@ private:
 	void Take(const Json& Document);
 	void TakeMatch();
 	void TakeParty(const Json& Document);
+	bool TakeProposal(const Json& Document, bool Asked);
+	bool Say(Step What);
 	void Change(State To, const std::string& Why);
 	void End(const std::string& Code, const std::string& Detail);
 	Request Make(const std::string& Method, const std::string& Path, const std::string& Content) const;
