@@ -20,6 +20,7 @@ IMAGES ?=
 PUSH ?=
 GAMES ?= 1
 MATCHES ?= 1000
+PROOF ?=
 
 BUF := v1.75.0
 PROTOC_GEN_GO := v1.36.12
@@ -61,6 +62,12 @@ simulate-plot: ## Simulate a day and draw docs/images/simulated-day.svg.
 	@mkdir -p $(BIN) docs/images
 	go build -o $(BIN)/matchfunction ./matchfunction
 	$(BIN)/matchfunction simulate --day --rules=docs/rulesets/arena.json --seed=$(SEED) --svg=docs/images/simulated-day.svg
+
+.PHONY: frontier
+frontier: ## Play DAYS (20) of each world with the search and simpler ones, and draw docs/images/frontier-*.svg.
+	@mkdir -p $(BIN) docs/images
+	go build -o $(BIN)/matchfunction ./matchfunction
+	$(BIN)/matchfunction frontier --seeds=$(or $(DAYS),20) --samples=$(BIN)/frontier.jsonl --svg=docs/images
 
 .PHONY: simulate-director
 simulate-director: ## Play SEEDS (100000) schedules of directors that crash, pause and lose answers.
@@ -111,12 +118,20 @@ test: kubernetes ## Run all tests.
 chaos: ## Play MATCHES (1000) while processes die, stop and lose answers; needs redis-server: SEED (any).
 	SEED="$(if $(filter command line environment,$(origin SEED)),$(SEED))" MATCHES="$(MATCHES)" go test -tags chaos -count=1 -timeout 15m -v -run '^TestChaos$$' ./test
 
+.PHONY: proof
+proof: ## Measure what frontends hold out, and fail where a target is missed; needs redis-server, and a machine that does nothing else: PROOF (a pattern).
+	go test -tags proof -count=1 -timeout 30m -v -run '^TestProof$(PROOF)' ./frontend/frontend
+
 .PHONY: race
-race: kubernetes ## Run all tests under the race detector.
-	go test -race -timeout 20m work
+race: kubernetes ## Run the tests under the race detector; what takes minutes there is in "make test" alone.
+	go test -race -short -timeout 20m work
 
 .PHONY: e2e
-e2e: e2e-browser e2e-wasm e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
+e2e: e2e-requirements e2e-browser e2e-wasm e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
+
+.PHONY: e2e-requirements
+e2e-requirements: ## Of e2e: say what this machine lacks for it, all at once.
+	go run ./test/cluster/cmd/torikumi-requirements
 
 .PHONY: e2e-browser
 e2e-browser: ## Of e2e: the client in TypeScript, and its pages in Chromium; needs no root.
@@ -171,6 +186,7 @@ generate: tools ## Make the Go of proto/, the CRDs and the types of clients/type
 	cd proto && find . -name '*.pb.go' -o -name '*.pb.gw.go' | xargs rm -f
 	cd proto && $(BIN)/buf generate
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk.yaml --path agones/sdk/sdk.proto
+	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk-alpha.yaml --path agones/sdk/alpha
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-sdk-beta.yaml --path agones/sdk/beta
 	cd proto && $(BIN)/buf generate --template buf.gen.gateway-openmatch.yaml --path openmatch
 	cd failover && $(BIN)/controller-gen object crd paths=./api/... output:crd:dir=../manifests/base/failover/crd
@@ -187,6 +203,7 @@ check-modules: ## Fail if a module does not stand alone or is not tidy.
 	cd tools/kubernetes && GOWORK=off go mod tidy -diff
 	cd tools/coredns && GOWORK=off go mod tidy -diff
 	cd tools/skaffold && GOWORK=off go mod tidy -diff
+	cd tools/containerd && GOWORK=off go mod tidy -diff
 
 .PHONY: clean
 clean: ## Remove what was built.

@@ -67,6 +67,7 @@ replace (
 	torikumi/local => ../local
 	torikumi/matchfunction => ../matchfunction
 	torikumi/miniagones => ../miniagones
+	torikumi/miniagones/kubernetes => ../miniagones/kubernetes
 	torikumi/minimatch => ../minimatch
 	torikumi/pkg => ../pkg
 	torikumi/proto => ../proto

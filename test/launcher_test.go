@@ -179,7 +179,7 @@ func follow(ctx context.Context, name string, cmd *exec.Cmd) (*process, error) {
 	}
 }
 
-// parseListening reads "listening service=NAME grpc=ADDRS http=ADDR".
+// parseListening reads "listening service=NAME grpc=ADDRS http=ADDR", where either address may be left out.
 func parseListening(line, name string) (service.Addrs, bool) {
 	words := strings.Fields(line)
 	if len(words) == 0 || words[0] != "listening" {

@@ -52,10 +52,17 @@ func runPod(ctx context.Context, programs, issuer, keysFile string) error {
 		return unless(ctx, fmt.Errorf("server: %w", err))
 	}
 	<-sp.Done()
-	if ctx.Err() == nil {
+	// The fleet signals the whole group, and a second signal would end the gate at once:
+	// it gets one of us only where none came.
+	alone := time.NewTimer(10 * time.Second)
+	defer alone.Stop()
+	select {
+	case <-ctx.Done():
+	case <-gp.Done():
+	case <-alone.C:
 		gp.Stop()
 	}
-	<-gp.Done() // told to stop with us, as the fleet signals the whole group
+	<-gp.Done()
 	return errors.Join(sp.Err(), gp.Err())
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"torikumi/pkg/requirements"
 )
 
 // patience bounds every wait for something that has to happen.
@@ -66,21 +68,12 @@ func startUp(t *testing.T, origin string, settings ...string) addresses {
 	return at
 }
 
-// programs are what Chromium is called, the smallest first.
-var programs = []string{"chromium-headless-shell", "chromium", "google-chrome"}
-
 // startBrowser starts Chromium without a window.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
-	program := ""
-	for _, name := range programs {
-		if path, err := exec.LookPath(name); err == nil {
-			program = path
-			break
-		}
-	}
-	if program == "" {
-		t.Fatalf("this machine lacks Chromium; on Debian: apt-get install --no-install-recommends %s", programs[0])
+	program, err := requirements.Chromium().Find()
+	if err != nil {
+		t.Fatal(err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WSURLReadTimeout(patience))
 	if os.Getuid() == 0 {

@@ -103,6 +103,22 @@ func TestIndexNamesEachPage(t *testing.T) {
 	}
 }
 
+// TestRuleSetsAreListed: rules.md says of each example what it shows.
+func TestRuleSetsAreListed(t *testing.T) {
+	text := pages(t)["docs/rules.md"]
+	for folder, prefix := range map[string]string{"docs/rulesets": "", "docs/examples/custom": "custom/"} {
+		files, err := filepath.Glob(filepath.Join(root, folder, "*.json"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", folder, len(files), err)
+		}
+		for _, f := range files {
+			if name := prefix + filepath.Base(f); !strings.Contains(text, "\n| `"+name+"` ") {
+				t.Errorf("docs/rules.md has no row of %s", name)
+			}
+		}
+	}
+}
+
 // TestReferences looks for what pages name as `path/file.go:Name`, where Name is
 // a function, Type.Method or a type, and as `path/file.go`.
 func TestReferences(t *testing.T) {

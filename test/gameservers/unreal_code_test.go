@@ -48,6 +48,9 @@ func pluginFlags(t *testing.T) (flags, files []string) {
 // TestUnrealPluginCompiles: against declarations that were written from the engine's
 // reference, which is all that can be had without the engine.
 func TestUnrealPluginCompiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	need(t, "g++", "g++")
 	flags, files := pluginFlags(t)
 	for _, f := range files {
@@ -92,6 +95,9 @@ func TestUnrealStubs(t *testing.T) {
 // TestUnrealJSON holds Core's reader against Go's: what either takes the other takes, and
 // reads alike.
 func TestUnrealJSON(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	need(t, "g++", "g++")
 	program := filepath.Join(t.TempDir(), "json")
 	core := filepath.Join(unreal, "Torikumi", "Source", "Torikumi", "Private", "Core", "Json.cpp")

@@ -58,9 +58,10 @@ func TestUnrealServer(t *testing.T) { play(t, core(t, "server")) }
 
 // TestUnrealScripted: the plugin's server side on a clock that is turned. A server that
 // loads a level for minutes does not take its own silence for the gate's, and players of
-// one match do not stay for the next. Besides, how far away regions are.
+// one match do not stay for the next. Besides, how far away regions are, and a game that accepts a
+// match as soon as it hears of it.
 func TestUnrealScripted(t *testing.T) {
-	for _, name := range []string{"stall", "match", "beacons"} {
+	for _, name := range []string{"stall", "match", "beacons", "offer"} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), core(t, name))
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -78,14 +79,21 @@ type unrealHarness struct {
 	printed *output
 }
 
-func newUnrealHarness(t *testing.T) *unrealHarness {
+func newUnrealHarness(t *testing.T, queues ...string) *unrealHarness {
 	t.Helper()
+	file := ""
+	if len(queues) > 0 {
+		file = filepath.Join(t.TempDir(), "queues.yaml")
+		if err := os.WriteFile(file, []byte(queues[0]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	h := &unrealHarness{t: t, program: core(t, "client"), printed: new(output)}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	logs := new(output)
 	s, err := suite.Start(ctx, suite.Options{
-		HTTPListen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", IssuerListen: "127.0.0.1:0", Ready: 2, Max: 8,
+		HTTPListen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", IssuerListen: "127.0.0.1:0", Ready: 2, Max: 8, Queues: file,
 		ServerArgs: []string{core(t, "server")}, RegistrationInterval: 20 * time.Millisecond,
 		Log:       service.Config{LogLevel: slog.LevelWarn, LogFormat: "text", ShutdownTimeout: 5 * time.Second},
 		LogOutput: logs, ServerOutput: h.printed,
@@ -208,6 +216,44 @@ func (h *unrealHarness) enter(connection, token string) (*client.Client, error) 
 	defer cancel()
 	_, err = client.Enter(ctx, c, token, nil)
 	return c, err
+}
+
+// TestUnrealAcceptance: the players of a match are asked, once, and it is played when both
+// have accepted; who declines is out, and the other searches on.
+func TestUnrealAcceptance(t *testing.T) {
+	h := newUnrealHarness(t, `queues: [{name: duel, acceptance: {time_limit: 15s}, regions: [eu], skill: {attribute: skill, window: 200},
+  teams: [{name: east, players: 1}, {name: west, players: 1}]}]`)
+	ann, bob := h.player("ann"), h.player("bob")
+	for _, p := range []*player{ann, bob} {
+		p.say("accept") // nothing is proposed
+		p.hear("refused accept")
+		p.say("find duel eu")
+	}
+	for _, p := range []*player{ann, bob} {
+		p.hear("progress accepting")
+		if said := p.hear("proposed"); said[1] != "2" || said[2] != "accepted=" || !strings.HasPrefix(said[3], "until=2") {
+			t.Errorf("%s is asked: %v", p.name, said)
+		}
+	}
+	ann.say("accept")
+	if said := ann.hear("proposed"); said[2] != "accepted=ann" {
+		t.Errorf("ann has accepted: %v", said)
+	}
+	bob.say("decline")
+	bob.hear("ended cancelled")
+	ann.hear("progress searching")
+	bob.say("find duel eu")
+	for _, p := range []*player{ann, bob} {
+		p.hear("proposed")
+		p.say("accept")
+	}
+	matched := ann.hear("matched")
+	if other := bob.hear("matched"); other[1] != matched[1] {
+		t.Errorf("ann: %v, bob: %v", matched, other)
+	}
+	if _, err := h.enter(matched[1], matched[2]); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestUnrealClient goes through all that a player's client does.

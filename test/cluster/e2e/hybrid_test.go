@@ -20,7 +20,7 @@ import (
 // a machine of a cloud takes its place until it is back.
 func TestHybrid(t *testing.T) {
 	t.Parallel()
-	onPremises := map[string]string{"node-type": "onpremise", "node-location": "onprem", "hardware": "game-runner"}
+	onPremises := map[string]string{"node-location": "onprem", "hardware": "game-runner"}
 	h := newHarness(t, setup{
 		suite: "hybrid", games: "hybrid-games", images: append(makeImages(t, append([]string{"failover"}, used...)...), writeMachines(t)),
 		nodes: []cluster.NodeOptions{
@@ -29,6 +29,9 @@ func TestHybrid(t *testing.T) {
 			{Name: "game-2", Labels: onPremises},
 		},
 	})
+	for node, kind := range map[string]string{"permanent": "gcp-permanent", "game-1": "onpremise", "game-2": "onpremise"} {
+		h.kubectl("label", "node", node, "node-restriction.kubernetes.io/node-type="+kind) // no kubelet can
+	}
 	cloud := startCloud(t, h.cluster)
 	h.namespaces()
 	h.kubectl("-n", "torikumi", "create", "configmap", "machines", "--from-literal=url="+cloud.url)

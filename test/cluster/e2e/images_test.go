@@ -5,7 +5,6 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"torikumi/pkg/requirements"
 	"torikumi/test/cluster/cluster"
 )
 
@@ -31,19 +31,12 @@ const redisImage = "docker.io/library/redis:7.2.5"
 // used are the images that the suite on one machine needs.
 var used = []string{"frontend", "matchfunction", "evaluator", "director", "minimatch", "miniagones", "devissuer", "gate", "gameserver"}
 
-func redisInstalled() error {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		return errors.New("this machine lacks redis-server; on Debian: apt-get install --no-install-recommends redis-server")
-	}
-	return nil
-}
-
 // makeImages builds images as a user would, and returns their tars and
 // Redis's. A cluster that runs
 // already has all but Redis's.
 func makeImages(t *testing.T, used ...string) []string {
 	t.Helper()
-	if err := errors.Join(cluster.Requirements(), redisInstalled()); err != nil {
+	if err := cluster.Requirements(requirements.Suite()); err != nil {
 		t.Fatal(err)
 	}
 	dir, began := t.TempDir(), time.Now()

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"torikumi/pkg/requirements"
 	"torikumi/test/cluster/cluster"
 )
 
@@ -22,13 +23,8 @@ import (
 // two players into one match.
 func TestLaptop(t *testing.T) {
 	t.Parallel()
-	if err := cluster.Requirements(); err != nil {
+	if err := cluster.Requirements(requirements.Suite()); err != nil {
 		t.Fatal(err)
-	}
-	for _, program := range []string{"curl", "jq"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("this machine lacks %[1]s; on Debian: apt-get install --no-install-recommends %[1]s", program)
-		}
 	}
 	folder, err := cluster.DefaultState(cluster.DefaultName)
 	if err != nil {
