@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -284,8 +286,28 @@ func (d *desk) nothingLeft() {
 	}
 }
 
-// allocate gives a server to a match, as a director does; nil: there is none.
+// allocate gives a server to a match, as a director does: it asks again, as the allocator
+// may learn later than others that a server is Ready.
 func (d *desk) allocate(match string, players ...string) *allocationpb.AllocationResponse {
+	d.t.Helper()
+	var resp *allocationpb.AllocationResponse
+	eventually.NoError(d.t, "a server is allocated", func() (err error) {
+		resp, err = d.tryAllocate(match, players...)
+		return err
+	})
+	return resp
+}
+
+// hasNone fails the test if there is a server for a match.
+func (d *desk) hasNone(match string) {
+	d.t.Helper()
+	if resp, err := d.tryAllocate(match, "ann"); err == nil {
+		d.t.Fatalf("%s is given to %s", resp.GetGameServerName(), match)
+	}
+}
+
+// tryAllocate asks once; all other errors than that there is no server fail the test.
+func (d *desk) tryAllocate(match string, players ...string) (*allocationpb.AllocationResponse, error) {
 	d.t.Helper()
 	conn, err := rpc.Dial(d.allocator)
 	if err != nil {
@@ -305,10 +327,10 @@ func (d *desk) allocate(match string, players ...string) *allocationpb.Allocatio
 		GameServerSelectors: []*allocationpb.GameServerSelector{{MatchLabels: map[string]string{contract.AllocatableLabel: "true", "game": "raid"}}},
 		Metadata:            &allocationpb.MetaPatch{Labels: map[string]string{contract.MatchLabel: match}, Annotations: map[string]string{contract.RosterAnnotation: text}},
 	}, grpc.WaitForReady(true))
-	if err != nil {
-		return nil
+	if c := status.Code(err); err != nil && c != codes.ResourceExhausted && c != codes.Aborted {
+		d.t.Fatal(err)
 	}
-	return resp
+	return resp, err
 }
 
 func (d *desk) token(server, match, player string) string {

@@ -131,24 +131,35 @@ func TestTwoControllers(t *testing.T) {
 	}
 }
 
-// race has two allocators want three servers from ten callers.
+// race has ten callers want three servers of two allocators, until those are given: an
+// allocator may learn later than others that one is Ready.
 func (h *harness) race(a, b string) {
 	h.Helper()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	taken := make(map[string]int)
+	ctx, cancel := context.WithTimeout(h.Context(), limit)
+	defer cancel()
 	for i := range 10 {
 		wg.Go(func() {
-			resp, err := h.take([]string{a, b}[i%2], "arena")
-			if err != nil {
-				if c := status.Code(err); c != codes.ResourceExhausted && c != codes.Aborted {
+			for {
+				resp, err := h.tryTake([]string{a, b}[i%2], "arena")
+				if c := status.Code(err); err != nil && c != codes.ResourceExhausted && c != codes.Aborted {
 					h.Errorf("caller %d: %v", i, err)
+					return
 				}
-				return
+				mu.Lock()
+				if err == nil {
+					taken[resp.GetGameServerName()]++
+				}
+				if len(taken) == 3 {
+					cancel()
+				}
+				mu.Unlock()
+				if err == nil || ctx.Err() != nil {
+					return
+				}
 			}
-			mu.Lock()
-			taken[resp.GetGameServerName()]++
-			mu.Unlock()
 		})
 	}
 	wg.Wait()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -35,12 +37,36 @@ func (h *harness) scale(f *v1.Fleet, replicas int) {
 	h.patch(f, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 }
 
-// take allocates a server of a fleet over gRPC.
-func (h *harness) take(addr, fleet string) (*allocationpb.AllocationResponse, error) {
-	return allocationpb.NewAllocationServiceClient(h.dial(addr)).Allocate(h.Context(), &allocationpb.AllocationRequest{
-		Namespace:           h.namespace,
-		GameServerSelectors: []*allocationpb.GameServerSelector{{MatchLabels: map[string]string{agones.FleetLabel: fleet}}},
+// take waits until an allocator, which may learn later than a test that a server is
+// Ready, gives one of a fleet.
+func (h *harness) take(addr, fleet string) *allocationpb.AllocationResponse {
+	h.Helper()
+	return h.waitTake(addr, h.ofFleet(fleet))
+}
+
+func (h *harness) waitTake(addr string, req *allocationpb.AllocationRequest) *allocationpb.AllocationResponse {
+	h.Helper()
+	var got *allocationpb.AllocationResponse
+	h.eventually("a server is allocated", func() (err error) {
+		got, err = allocationpb.NewAllocationServiceClient(h.dial(addr)).Allocate(h.Context(), req)
+		if err != nil && status.Code(err) != codes.ResourceExhausted {
+			h.Fatal(err)
+		}
+		return err
 	})
+	return got
+}
+
+// tryTake asks an allocator for a server of a fleet once.
+func (h *harness) tryTake(addr, fleet string) (*allocationpb.AllocationResponse, error) {
+	return allocationpb.NewAllocationServiceClient(h.dial(addr)).Allocate(h.Context(), h.ofFleet(fleet))
+}
+
+func (h *harness) ofFleet(name string) *allocationpb.AllocationRequest {
+	return &allocationpb.AllocationRequest{
+		Namespace:           h.namespace,
+		GameServerSelectors: []*allocationpb.GameServerSelector{{MatchLabels: map[string]string{agones.FleetLabel: name}}},
+	}
 }
 
 // event waits for an Event of an object that says so.
@@ -73,10 +99,7 @@ func TestScale(t *testing.T) {
 	f := h.fleet("arena", conformance.ModeServe, 1)
 	h.create(f)
 	h.ready(1)
-	held, err := h.take(a.GRPC, "arena")
-	if err != nil {
-		t.Fatal(err)
-	}
+	held := h.take(a.GRPC, "arena")
 	h.scale(f, 3)
 	h.eventually("two more are Ready", func() error { return count(h.in(agones.Ready), 2) })
 	h.scale(f, 0)
@@ -126,9 +149,9 @@ func TestCounters(t *testing.T) {
 		Counters: map[string]*allocationpb.CounterAction{"rooms": {Action: wrapperspb.String("Increment"), Amount: wrapperspb.Int64(1)}},
 		Lists:    map[string]*allocationpb.ListAction{"ids": {AddValues: []string{"b"}}},
 	}
-	got, err := allocationpb.NewAllocationServiceClient(h.dial(addrs.GRPC)).Allocate(h.Context(), req)
-	if err != nil || got.GetGameServerName() != gs.Name || got.GetCounters()["rooms"].GetCount().GetValue() != 2 || !slices.Equal(got.GetLists()["ids"].GetValues(), []string{"a", "b"}) {
-		t.Fatalf("%v, %v", got, err)
+	got := h.waitTake(addrs.GRPC, req)
+	if got.GetGameServerName() != gs.Name || got.GetCounters()["rooms"].GetCount().GetValue() != 2 || !slices.Equal(got.GetLists()["ids"].GetValues(), []string{"a", "b"}) {
+		t.Fatalf("%v", got)
 	}
 	held := h.in(agones.Allocated)
 	if len(held) != 1 || held[0].Status.Counters["rooms"].Count != 2 || !slices.Equal(held[0].Status.Lists["ids"].Values, []string{"a", "b"}) {
@@ -144,10 +167,7 @@ func TestRollingUpdate(t *testing.T) {
 	f := h.fleet("arena", conformance.ModeServe, 3)
 	h.create(f)
 	old := h.ready(3)
-	held, err := h.take(a.GRPC, "arena")
-	if err != nil {
-		t.Fatal(err)
-	}
+	held := h.take(a.GRPC, "arena")
 	h.patch(f, `{"spec":{"template":{"metadata":{"labels":{"version":"2"}}}}}`)
 	h.eventually("the Ready ones are new", func() error {
 		ready := h.in(agones.Ready)
@@ -205,10 +225,7 @@ func TestReplacements(t *testing.T) {
 		h.ready(1)
 	})
 	t.Run("NodeGone", func(t *testing.T) {
-		held, err := h.take(a.GRPC, "arena")
-		if err != nil {
-			t.Fatal(err)
-		}
+		held := h.take(a.GRPC, "arena")
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: held.GetNodeName()}}
 		if err := h.Admin.Delete(t.Context(), node); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -39,10 +40,16 @@ func TestSecure(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		resp, err := torikumiv1.NewGameServerServiceClient(conn).ListGameServers(t.Context(), &torikumiv1.ListGameServersRequest{Namespace: h.namespace})
-		if err != nil || len(resp.GetGameServers()) != 2 {
-			t.Errorf("%v, %v", resp, err)
-		}
+		h.eventually("the servers are listed", func() error {
+			resp, err := torikumiv1.NewGameServerServiceClient(conn).ListGameServers(t.Context(), &torikumiv1.ListGameServersRequest{Namespace: h.namespace})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(resp.GetGameServers()); n != 2 {
+				return fmt.Errorf("%d are", n)
+			}
+			return nil
+		})
 		plain, err := allocationpb.NewAllocationServiceClient(h.dial(a.GRPC)).Allocate(t.Context(), &allocationpb.AllocationRequest{Namespace: h.namespace})
 		if status.Code(err) != codes.Unavailable {
 			t.Errorf("in plain text: %v, %v", plain, err)
@@ -53,11 +60,18 @@ func TestSecure(t *testing.T) {
 }
 
 func gameServerAllocation(t *testing.T, h *harness) {
-	got, err := h.allocate(h.Config, `{"selectors":[{"matchLabels":{"agones.dev/fleet":"none"}},{"matchExpressions":[{"key":"torikumi/allocatable","operator":"Exists"}]}],
-		"metadata":{"labels":{"torikumi/match":"m-1"},"annotations":{"roster":"a:b"}}}`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var got *allocationAnswer
+	h.eventually("a server is allocated", func() (err error) {
+		got, err = h.allocate(h.Config, `{"selectors":[{"matchLabels":{"agones.dev/fleet":"none"}},{"matchExpressions":[{"key":"torikumi/allocatable","operator":"Exists"}]}],
+			"metadata":{"labels":{"torikumi/match":"m-1"},"annotations":{"roster":"a:b"}}}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.State == "UnAllocated" {
+			err = errors.New("none is known")
+		}
+		return err
+	})
 	if got.State != "Allocated" || got.Address != "127.0.0.1" || len(got.Ports) != 1 || got.Metadata.Labels["torikumi/match"] != "m-1" {
 		t.Errorf("got %+v", got)
 	}
