@@ -202,9 +202,7 @@ func TestGateAPI(t *testing.T) {
 	if status, _, answer = s.call("POST", "/v1/departures", "application/json", `{"player":"ann"}`); status != 204 || len(answer) != 0 {
 		t.Errorf("departure: %d %s", status, answer)
 	}
-	if status, _, _ = s.call("GET", "/readyz", "", ""); status != 200 {
-		t.Errorf("readyz: %d", status)
-	}
+	s.until("the gate is ready", func() bool { status, _, _ := s.call("GET", "/readyz", "", ""); return status == 200 })
 	s.sdk.Stop()
 	s.until("the gate says that the SDK is gone", func() bool { status, _, _ := s.call("GET", "/readyz", "", ""); return status == 503 })
 }

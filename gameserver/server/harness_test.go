@@ -22,6 +22,7 @@ import (
 	"torikumi/gameserver/internal/wire"
 	"torikumi/gameserver/server"
 	"torikumi/pkg/config"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 	"torikumi/pkg/token"
 )
@@ -55,11 +56,13 @@ func start(t *testing.T, options ...func(*gameHarness)) *gameHarness {
 	s := &gameHarness{t: t, sdk: harness.StartSDK(t), issuer: harness.StartIssuer(t)}
 	config.Default(&s.gate)
 	config.Default(&s.server)
-	s.gate.HTTPListen, s.gate.SDKPort = "127.0.0.1:0", s.sdk.Port()
+	s.gate.HTTPListen, s.gate.SDKPort = porttest.Hold(t).String(), s.sdk.Port()
 	s.gate.JWKSURL, s.gate.Issuer = s.issuer.URL(), harness.IssuerName
 	s.gate.Journal = filepath.Join(t.TempDir(), "used")
 	s.server.UDPListen, s.server.SDKPort = "127.0.0.1:0", s.sdk.Port()
 	s.server.HealthInterval, s.server.StrangerRate = 20*time.Millisecond, 10000
+	// Nobody is silent or kept waiting because the machine is busy.
+	s.server.IdleTimeout, s.server.GateTimeout = time.Minute, 20*time.Second
 	s.gate.LogLevel, s.server.LogLevel = slog.LevelError, slog.LevelError
 	for _, o := range options {
 		o(s)
@@ -95,7 +98,7 @@ func runner[A any](t *testing.T, f func(context.Context, func(A)) error) (starte
 	return started, stop
 }
 
-// startGate starts the gate where it was before, if it was.
+// startGate starts the gate where it was before.
 func (s *gameHarness) startGate() {
 	s.t.Helper()
 	s.startBlindGate()
@@ -107,7 +110,7 @@ func (s *gameHarness) startBlindGate() {
 	s.t.Helper()
 	var addrs service.Addrs
 	addrs, s.stopGate = runner(s.t, func(ctx context.Context, started func(service.Addrs)) error { return gate.Run(ctx, &s.gate, started) })
-	s.gate.HTTPListen, s.server.Gate = addrs.HTTP, "http://"+addrs.HTTP
+	s.server.Gate = "http://" + addrs.HTTP
 	s.api = gateapi.NewClient(s.server.Gate)
 	s.t.Cleanup(s.api.Close)
 }

@@ -21,6 +21,7 @@ import (
 	"torikumi/gameserver/internal/harness"
 	"torikumi/pkg/config"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/porttest"
 	"torikumi/proto/agones/sdk"
 )
 
@@ -34,7 +35,10 @@ func TestRealSDKServer(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "gameserver.yaml")
 	writeGameServer(t, file, "Scheduled", "", "")
-	ports := freePorts(t, 3)
+	var ports [3]int
+	for i := range ports {
+		ports[i] = int(porttest.Hold(t).Port())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "--local", "-f", file, "--address=127.0.0.1",
 		"--grpc-port="+strconv.Itoa(ports[0]), "--http-port="+strconv.Itoa(ports[1]), "--health-port="+strconv.Itoa(ports[2]))
@@ -59,7 +63,7 @@ func TestRealSDKServer(t *testing.T) {
 	s := &gameHarness{t: t, issuer: harness.StartIssuer(t)}
 	config.Default(&s.gate)
 	config.Default(&s.server)
-	s.gate.HTTPListen, s.gate.SDKPort, s.gate.SDKHTTPPort, s.gate.JWKSURL, s.gate.Issuer = "127.0.0.1:0", ports[0], ports[1], s.issuer.URL(), harness.IssuerName
+	s.gate.HTTPListen, s.gate.SDKPort, s.gate.SDKHTTPPort, s.gate.JWKSURL, s.gate.Issuer = porttest.Hold(t).String(), ports[0], ports[1], s.issuer.URL(), harness.IssuerName
 	s.server.UDPListen, s.server.SDKPort, s.server.HealthInterval = "127.0.0.1:0", ports[0], 50*time.Millisecond
 	s.gate.LogLevel, s.server.LogLevel = slog.LevelWarn, slog.LevelWarn
 	s.startGate()
@@ -134,18 +138,4 @@ func writeGameServer(t *testing.T, file, state, match, roster string) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"torikumi/pkg/porttest"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -46,7 +46,7 @@ func Searching(req *torikumiv1.FillRequest) (*torikumiv1.FillResponse, error) {
 // StartDirector serves until the test ends, and knows the gate with the token.
 func StartDirector(tb testing.TB, token string, options ...grpc.ServerOption) *Director {
 	tb.Helper()
-	d := &Director{tb: tb, token: token, options: options, answer: Searching, addr: "127.0.0.1:0"}
+	d := &Director{tb: tb, token: token, options: options, answer: Searching, addr: porttest.Hold(tb).String()}
 	d.Restart()
 	tb.Cleanup(d.Stop)
 	return d
@@ -74,7 +74,7 @@ func (d *Director) Restart() {
 	server, served := grpc.NewServer(d.options...), make(chan struct{})
 	torikumiv1.RegisterBackfillServiceServer(server, d)
 	d.mu.Lock()
-	d.addr, d.server, d.served = net.JoinHostPort("127.0.0.1", strconv.Itoa(lis.Addr().(*net.TCPAddr).Port)), server, served
+	d.server, d.served = server, served
 	d.mu.Unlock()
 	go func() {
 		defer close(served)

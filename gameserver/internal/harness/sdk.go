@@ -11,13 +11,12 @@ import (
 	"sync"
 	"testing"
 
-	"torikumi/pkg/eventually"
-
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"torikumi/pkg/agones"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/porttest"
 	"torikumi/proto/agones/sdk"
 	"torikumi/proto/agones/sdk/alpha"
 	"torikumi/proto/agones/sdk/beta"
@@ -43,7 +42,7 @@ type SDK struct {
 	mu        sync.Mutex
 	gs        *sdk.GameServer
 	version   int
-	watchers  map[chan struct{}]bool
+	watchers  map[*watcher]bool
 	grpc      *grpc.Server
 	served    chan struct{}
 	blind     bool
@@ -53,12 +52,18 @@ type SDK struct {
 	shutdowns int
 	healths   int
 	gets      int
-	late      *sdk.GameServer // to be sent once instead of the real one
+}
+
+// watcher is a stream of WatchGameServer, which sends each version: a state that did not last
+// may be what a test is about.
+type watcher struct {
+	wake chan struct{}     // has room for one
+	next []*sdk.GameServer // in order; the mu of SDK guards it
 }
 
 // StartSDK serves until the test ends.
 func StartSDK(tb testing.TB) *SDK {
-	s := &SDK{tb: tb, Tracking: new(Tracking), watchers: map[chan struct{}]bool{}, gs: &sdk.GameServer{
+	s := &SDK{tb: tb, port: int(porttest.Hold(tb).Port()), Tracking: new(Tracking), watchers: map[*watcher]bool{}, gs: &sdk.GameServer{
 		ObjectMeta: &sdk.GameServer_ObjectMeta{Name: Name, Namespace: Namespace, Uid: "uid-1", Labels: map[string]string{}, Annotations: map[string]string{}},
 		Status:     &sdk.GameServer_Status{State: "Scheduled"},
 	}}
@@ -83,7 +88,7 @@ func (s *SDK) Restart() {
 	alpha.RegisterSDKServer(server, &s.Tracking.players)
 	served := make(chan struct{})
 	s.mu.Lock()
-	s.port, s.grpc, s.served = lis.Addr().(*net.TCPAddr).Port, server, served
+	s.grpc, s.served = server, served
 	s.mu.Unlock()
 	go func() {
 		defer close(served)
@@ -107,12 +112,17 @@ func (s *SDK) Change(f func(gs *sdk.GameServer)) {
 	f(s.gs)
 	s.version++
 	s.gs.ObjectMeta.ResourceVersion = strconv.Itoa(s.version)
-	if s.blind {
-		return
+	if !s.blind {
+		s.tell(s.gs)
 	}
+}
+
+// tell sends a version to the watchers; mu is held.
+func (s *SDK) tell(gs *sdk.GameServer) {
 	for w := range s.watchers {
+		w.next = append(w.next, proto.CloneOf(gs))
 		select {
-		case w <- struct{}{}:
+		case w.wake <- struct{}{}:
 		default:
 		}
 	}
@@ -149,25 +159,8 @@ func (s *SDK) Late(f func(gs *sdk.GameServer)) {
 	s.mu.Lock()
 	late := proto.CloneOf(s.gs)
 	f(late)
-	s.late = late
+	s.tell(late)
 	s.mu.Unlock()
-	s.notify()
-	eventually.True(s.tb, "the late event is sent", func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.late == nil
-	})
-}
-
-func (s *SDK) notify() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for w := range s.watchers {
-		select {
-		case w <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // ResetVersion lets the versions begin anew.
@@ -285,29 +278,29 @@ func (s *SDK) GetGameServer(context.Context, *sdk.Empty) (*sdk.GameServer, error
 
 // WatchGameServer implements the SDK.
 func (s *SDK) WatchGameServer(_ *sdk.Empty, stream grpc.ServerStreamingServer[sdk.GameServer]) error {
-	changed := make(chan struct{}, 1)
+	w := &watcher{wake: make(chan struct{}, 1)}
 	s.mu.Lock()
-	s.watchers[changed] = true
+	s.watchers[w] = true
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.watchers, changed)
+		delete(s.watchers, w)
 	}()
 	for {
 		select {
 		case <-stream.Context().Done():
 			return nil
-		case <-changed:
+		case <-w.wake:
 		}
 		s.mu.Lock()
-		gs := proto.CloneOf(s.gs)
-		if s.late != nil {
-			gs, s.late = s.late, nil
-		}
+		next := w.next
+		w.next = nil
 		s.mu.Unlock()
-		if err := stream.Send(gs); err != nil {
-			return err
+		for _, gs := range next {
+			if err := stream.Send(gs); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"torikumi/gameserver/internal/harness"
 	"torikumi/gameserver/internal/sdkproxy"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 	"torikumi/proto/agones/sdk"
 )
@@ -93,7 +94,7 @@ func serveWith(t *testing.T, o sdkproxy.Options) (addr string, stop func() error
 	started, done := make(chan string, 1), make(chan error, 1)
 	go func() {
 		done <- service.Run(ctx, service.Options{
-			Name: "test", HTTPListen: []string{"127.0.0.1:0"}, HTTP2: true, BodyTimeout: 100 * time.Millisecond,
+			Name: "test", HTTPListen: []string{"127.0.0.1:0"}, HTTP2: true, BodyTimeout: 2 * time.Second,
 			Config:     service.Config{ShutdownTimeout: 30 * time.Second},
 			Logger:     slog.New(slog.DiscardHandler),
 			HTTP:       func(mux *http.ServeMux, _ *grpc.ClientConn) error { p.Routes(mux); return nil },
@@ -257,15 +258,8 @@ func (r *recorder) lines(with string) (n int) {
 // TestUnreachable: without an SDK server REST and gRPC say so in their own ways, where it was
 // looked for, and by which setting. The log says it once, and once that it works again.
 func TestUnreachable(t *testing.T) {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := lis.Addr().String()
+	at := porttest.Hold(t).String()
 	nobody := portOf(t, at)
-	if err := lis.Close(); err != nil {
-		t.Fatal(err)
-	}
 	log := new(recorder)
 	addr, _ := serveLogging(t, nobody, nobody, slog.NewTextHandler(log, nil))
 	restAt, grpcAt := fmt.Sprintf("localhost:%d, which is the gate's --sdk-http-port", nobody), fmt.Sprintf("localhost:%d, which is the gate's --sdk-grpc-port", nobody)
@@ -288,7 +282,8 @@ func TestUnreachable(t *testing.T) {
 	if n := log.lines("level=WARN"); n != 2 || log.lines("refused") != 2 {
 		t.Errorf("%d warnings:\n%s", n, &log.text)
 	}
-	if lis, err = net.Listen("tcp", at); err != nil {
+	lis, err := net.Listen("tcp", at)
+	if err != nil {
 		t.Fatal(err)
 	}
 	back := &httptest.Server{Listener: lis, Config: &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Minute}}

@@ -74,6 +74,7 @@ func TestRefreshIsSharedAndPaced(t *testing.T) {
 	s.Blind(true)
 	s.SetState("Allocated")
 	var wg sync.WaitGroup
+	begin := time.Now()
 	for range 50 {
 		wg.Go(func() {
 			if v, err := f.Refresh(t.Context()); err != nil || v.State != "Allocated" {
@@ -82,8 +83,10 @@ func TestRefreshIsSharedAndPaced(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if _, _, _, after := s.Calls(); after-before > 3 {
-		t.Errorf("50 callers have caused %d questions", after-before)
+	// Callers who are late cause questions of their own.
+	most := 3 + int(time.Since(begin)/(200*time.Millisecond))
+	if _, _, _, after := s.Calls(); after-before > most {
+		t.Errorf("50 callers have caused %d questions, want at most %d", after-before, most)
 	}
 }
 
@@ -119,6 +122,7 @@ func TestOlderViewIsDropped(t *testing.T) {
 	s.Change(func(*sdk.GameServer) {})
 	s.SetState("Ready")
 	f, r := follow(t, s)
+	eventually.True(t, "it is told of changes", func() bool { return s.Watchers() == 1 })
 	s.SetState("Allocated")
 	eventually.True(t, "the change is seen", func() bool { v, _ := f.Current(); return v.State == "Allocated" })
 	// An event from before, which comes late.
