@@ -72,7 +72,7 @@ func server() int {
 		}
 	}
 	waitsFor := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1}[os.Getenv("ARENA_WAITS_FOR")]
-	signals := make(chan os.Signal, 4)
+	signals := make(chan os.Signal, 128) // one for which there is no room is lost
 	if waitsFor != 0 {
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 	}
