@@ -68,7 +68,8 @@ func TestSilentServer(t *testing.T) {
 func TestServerFallsSilent(t *testing.T) {
 	r := run(t, fleet.Options{
 		Ready: 1, Max: 1, Backend: children(t, conformance.ModeServe),
-		Health: fleet.Health{Period: 500 * time.Millisecond, FailureThreshold: 1},
+		// Its program has to start within it, on a busy machine too.
+		Health: fleet.Health{Period: 3 * time.Second, FailureThreshold: 2},
 	})
 	waitReady(t, r, 1)
 	sub := r.Subscribe()
@@ -172,6 +173,7 @@ func TestSidecar(t *testing.T) {
 	if f := r.Snapshot().LastFailure; f == nil || !strings.Contains(f.Reason, "the gate is stuck") {
 		t.Errorf("last failure %+v", f)
 	}
+	eventually.True(t, "the first server is gone", func() bool { return len(r.Snapshot().Servers) == 1 })
 	s := r.Snapshot().Servers[0]
 	env := strings.Join(<-envs, "\n")
 	for _, want := range []string{

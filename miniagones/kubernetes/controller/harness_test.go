@@ -154,7 +154,7 @@ func (h *harness) fleet(name, image string, replicas int32) *v1.Fleet {
 			Metadata: v1.TemplateMetadata{Labels: map[string]string{"torikumi/allocatable": "true"}},
 			Spec: v1.GameServerSpec{
 				Ports:    []v1.GameServerPort{{Name: "default", ContainerPort: 7654}},
-				Health:   v1.Health{PeriodSeconds: 1, FailureThreshold: 2, InitialDelaySeconds: 1},
+				Health:   v1.Health{PeriodSeconds: 1, FailureThreshold: 15, InitialDelaySeconds: 1}, // the machine may be busy
 				Template: runtime.RawExtension{Raw: template},
 			},
 		}},

@@ -177,7 +177,7 @@ func hostPorts(p *corev1.Pod) (ports []int32) {
 func (k *kubelet) status(p *corev1.Pod, change func(*corev1.PodStatus)) {
 	for {
 		now := new(corev1.Pod)
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		err := k.cluster.Admin.Get(ctx, client.ObjectKeyFromObject(p), now)
 		if err == nil && now.UID == p.UID {
 			change(&now.Status)

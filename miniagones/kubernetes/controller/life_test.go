@@ -195,9 +195,10 @@ func TestRollingUpdate(t *testing.T) {
 // replaced.
 func TestReplacements(t *testing.T) {
 	h := newHarness(t, "replacements")
-	a := h.controller("--start-timeout=1s")
+	a := h.controller("--start-timeout=10s") // the others have to start within it, on a busy machine too
 	t.Run("Mute", func(t *testing.T) {
 		f := h.fleet("mute", conformance.ModeMute, 1)
+		f.Spec.Template.Spec.Health.FailureThreshold = 2
 		h.create(f)
 		var first []v1.GameServer
 		h.eventually("a server runs", func() error {
@@ -210,7 +211,7 @@ func TestReplacements(t *testing.T) {
 	t.Run("NeverStarts", func(t *testing.T) {
 		f := h.fleet("never", "missing", 1)
 		h.create(f)
-		h.event("GameServer", "never-", "did not start within 1s", "container game", "ImagePullBackOff")
+		h.event("GameServer", "never-", "did not start within 10s", "container game", "ImagePullBackOff")
 		h.eventually("there is another one", func() error { return count(h.servers(), 1) })
 		h.remove(f)
 	})

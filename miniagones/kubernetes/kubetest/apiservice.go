@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/rpc"
 )
 
@@ -52,15 +53,8 @@ func (c *Cluster) create(t testing.TB, o client.Object) {
 	t.Cleanup(func() { _ = c.Admin.Delete(context.Background(), o) })
 }
 
-// FreePort is one that nobody has at the moment.
-func FreePort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
+// FreePort is one that nobody else gets until the end of the test.
+func FreePort(t testing.TB) string { t.Helper(); return porttest.Hold(t).String() }
 
 // ClientFiles writes the certificate that the controller has made for the director.
 func (c *Cluster) ClientFiles(t testing.TB) rpc.TLS {

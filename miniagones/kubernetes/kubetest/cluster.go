@@ -67,7 +67,7 @@ func Start(ctx context.Context, manifests string) (_ *Cluster, err error) {
 		BinaryAssetsDirectory:    c.dir,
 		CRDDirectoryPaths:        []string{filepath.Join(manifests, "components/miniagones/crd")},
 		ErrorIfCRDPathMissing:    true,
-		ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: 5 * time.Second,
+		ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute,
 	}
 	if err := c.frontProxy(); err != nil {
 		return nil, err
