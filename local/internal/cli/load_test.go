@@ -79,7 +79,7 @@ func TestLoadPlays(t *testing.T) {
 	}{
 		"servers":   {"--ready=3", "--timeout=1m", 16, map[string]int{}},
 		"ES256":     {"--ready=3 --algorithm=ES256", "--timeout=1m", 16, map[string]int{}},
-		"addresses": {"--fleet=virtual:20", "--timeout=6s", 0, map[string]int{"no_answer_to_join": 16}},
+		"addresses": {"--fleet=virtual:20", "--timeout=15s", 0, map[string]int{"no_answer_to_join": 16}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errs := load("--up="+c.up, "--target=frontend", "--rate=16", "--duration=1s", "--skill-deviation=0", "--stay=500ms", c.timeout, "--json=-")
