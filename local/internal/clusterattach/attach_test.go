@@ -256,7 +256,7 @@ func TestDeleted(t *testing.T) {
 // TestSilent: with --health-timeout a server that was killed ends its match.
 func TestSilent(t *testing.T) {
 	d := newDesk(t, "silent")
-	a := d.attach("--once", "--health-timeout=3s")
+	a := d.attach("--once", "--health-timeout=6s")
 	a.says("Ready, the next match", 1)
 	editor := d.editor()
 	resp := d.allocate("m-1", "ann")

@@ -337,11 +337,11 @@ func (d *desk) token(server, match, player string) string {
 	return d.issuer.Forge(time.Now()).Claims(tokentest.Object{"sub": player, "team": "red", "mid": match, "aud": token.Audience(d.namespace, server)})
 }
 
-// editor runs the reference server, with nothing but the ports.
+// editor runs the reference server, with nothing but the ports, and with times for a busy machine.
 func (d *desk) editor() *child {
 	d.t.Helper()
 	c := d.run("server", "--log-level=ERROR", "--udp-listen="+net.JoinHostPort("127.0.0.1", strconv.Itoa(d.port)),
-		"--sdk-grpc-port="+strconv.Itoa(d.sdk), "--gate=http://127.0.0.1:"+strconv.Itoa(d.gate))
+		"--sdk-grpc-port="+strconv.Itoa(d.sdk), "--gate=http://127.0.0.1:"+strconv.Itoa(d.gate), "--health-interval=200ms", "--idle-timeout=1m")
 	c.says("listening", 1)
 	return c
 }
