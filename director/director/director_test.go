@@ -26,7 +26,7 @@ func subscribe(t *testing.T, i *instance) grpc.ServerStreamingClient[torikumiv1.
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	// What never comes fails the test, instead of holding it up.
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	stream, err := torikumiv1.NewAnnouncementServiceClient(conn).Subscribe(ctx, &torikumiv1.SubscribeRequest{Subscriber: "test"})
 	if err != nil {

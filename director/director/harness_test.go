@@ -253,7 +253,7 @@ func (b backend) FetchMatches(req *openmatch.FetchMatchesRequest, stream grpc.Se
 		return err
 	}
 	b.h.do(func() { b.h.profiles[req.GetProfile().GetName()] = req.GetProfile() })
-	a := b.h.propose(req.GetProfile().GetName())
+	a := b.h.propose(stream.Context(), req.GetProfile().GetName())
 	for _, m := range a.matches {
 		if err := stream.Send(&openmatch.FetchMatchesResponse{Match: m}); err != nil {
 			return err
@@ -265,10 +265,14 @@ func (b backend) FetchMatches(req *openmatch.FetchMatchesRequest, stream grpc.Se
 	return a.err
 }
 
-// propose makes the matches of one fetch and puts their tickets on hold.
-func (h *harness) propose(profile string) answer {
+// propose makes the matches of one fetch and puts their tickets on hold: none if
+// nobody is there to hear of them.
+func (h *harness) propose(ctx context.Context, profile string) answer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return answer{err: status.FromContextError(err).Err()}
+	}
 	h.fetches[profile]++
 	if profile != "session" {
 		return answer{}
@@ -380,10 +384,15 @@ func carries(have, want map[string]string) bool {
 	return true
 }
 
-func (a allocator) Allocate(_ context.Context, req *allocation.AllocationRequest) (*allocation.AllocationResponse, error) {
+// Allocate gives nothing to who has given up waiting: on a busy machine that may be
+// long ago, and the match have another server.
+func (a allocator) Allocate(ctx context.Context, req *allocation.AllocationRequest) (*allocation.AllocationResponse, error) {
 	h := a.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
 	h.allocs = append(h.allocs, req)
 	for _, name := range slices.Sorted(maps.Keys(h.servers)) {
 		s := h.servers[name]

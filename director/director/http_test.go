@@ -80,6 +80,9 @@ func TestMetricsAreDocumented(t *testing.T) {
 	ids := h.addTickets(2)
 	i := start(t, h, nil)
 	eventually.True(t, "assigned at the second try", func() bool { return h.assigned(ids...) == 2 })
+	eventually.True(t, "the first try is counted", func() bool {
+		return metric(t, i, `torikumi_director_matches_total{outcome="released",queue="session"}`) == 1
+	})
 	served := make(map[string]bool)
 	for line := range strings.Lines(get(t, i, "/metrics").body) {
 		name, ok := strings.CutPrefix(line, "# TYPE torikumi_director_")

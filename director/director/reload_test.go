@@ -92,7 +92,7 @@ func TestRemovedQueue(t *testing.T) {
 	h := newHarness(t)
 	h.addServers(3)
 	file := newQueuesFile(t, queue("session", 1)+queue("trio", 1))
-	const drain = 6 * time.Second // longer than a busy machine takes to match
+	const drain = 10 * time.Second // longer than a busy machine takes to match
 	i := start(t, h, func(c *director.Config) { c.Queues, c.RemovedQueueTimeout = file.path, drain })
 	eventually.True(t, "it is fetched", func() bool { return h.window(t, "session") == 1 })
 	digest := reloads(t, i)
@@ -113,8 +113,8 @@ func TestRemovedQueue(t *testing.T) {
 	ids = h.addTickets(2)
 	eventually.True(t, "it is back", func() bool { return h.assigned(ids...) == 2 && h.window(t, "session") == 2 })
 
-	file.write(queue("trio", 1))
 	digest = reloads(t, i)
+	file.write(queue("trio", 1))
 	eventually.True(t, "it is removed again", func() bool { return reloads(t, i) != digest })
 	file.write(queue("session", 3) + queue("trio", 1))
 	eventually.True(t, "it is back before its time was over", func() bool { return h.window(t, "session") == 3 })

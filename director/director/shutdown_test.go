@@ -44,7 +44,7 @@ func TestStopFinishesMatches(t *testing.T) {
 			h.addServers(1)
 			hook, arrived, open := holding(method)
 			h.hook = hook
-			i := start(t, h, nil)
+			i := start(t, h, func(c *director.Config) { c.ShutdownTimeout = time.Minute })
 			stream := subscribe(t, i)
 			ids := h.addTickets(2)
 			<-arrived
@@ -84,8 +84,8 @@ func stopReleasesMatches(t *testing.T, change func(*testing.T, *director.Config)
 	}{
 		{name: "nothing is ready", limit: time.Hour},
 		{name: "the match comes after the stop", hold: "FetchMatches", open: true, limit: time.Hour},
-		{name: "the allocator hangs", hold: "Allocate", limit: 10 * time.Second},
-		{name: "the list hangs", hold: "ListGameServers", limit: 10 * time.Second},
+		{name: "the allocator hangs", hold: "Allocate", limit: 13 * time.Second},
+		{name: "the list hangs", hold: "ListGameServers", limit: time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
