@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -96,27 +97,29 @@ func TestGetMatch(t *testing.T) {
 		"not a label":                 {req: of{match: "m-1,other=x"}, code: codes.InvalidArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.fleet.seen = true
-			req := &torikumiv1.GetMatchRequest{
-				MatchId: cmp.Or(c.req.match, "m-1"), GameServer: cmp.Or(c.req.server, "games/arena-1"),
-				Queue: cmp.Or(c.req.queue, "session"), PlayerId: cmp.Or(c.req.player, "alice"),
-			}
-			if c.age > 0 {
-				req.AllocateTime = timestamppb.New(time.Now().Add(-c.age))
-			}
-			s := played.Server{GameServers: &c.fleet, Queues: shared, Logger: slog.New(slog.DiscardHandler)}
-			got, err := s.GetMatch(t.Context(), req)
-			if status.Code(err) != c.code || got.GetPlaying() != c.want || c.fleet.lists != c.lists {
-				t.Errorf("playing %t, %v, after %d lists; want %t, %v, %d", got.GetPlaying(), err, c.fleet.lists, c.want, c.code, c.lists)
-			}
-			c.fleet.seen = false
-			if _, err := s.GetMatch(t.Context(), req); c.code == codes.OK && status.Code(err) != codes.Unavailable {
-				t.Errorf("before the game servers were seen: %v", err)
-			}
-			s.GameServers = nil
-			if _, err := s.GetMatch(t.Context(), req); c.code == codes.OK && status.Code(err) != codes.FailedPrecondition {
-				t.Errorf("without game servers: %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) { // no time passes in it
+				c.fleet.seen = true
+				req := &torikumiv1.GetMatchRequest{
+					MatchId: cmp.Or(c.req.match, "m-1"), GameServer: cmp.Or(c.req.server, "games/arena-1"),
+					Queue: cmp.Or(c.req.queue, "session"), PlayerId: cmp.Or(c.req.player, "alice"),
+				}
+				if c.age > 0 {
+					req.AllocateTime = timestamppb.New(time.Now().Add(-c.age))
+				}
+				s := played.Server{GameServers: &c.fleet, Queues: shared, Logger: slog.New(slog.DiscardHandler)}
+				got, err := s.GetMatch(t.Context(), req)
+				if status.Code(err) != c.code || got.GetPlaying() != c.want || c.fleet.lists != c.lists {
+					t.Errorf("playing %t, %v, after %d lists; want %t, %v, %d", got.GetPlaying(), err, c.fleet.lists, c.want, c.code, c.lists)
+				}
+				c.fleet.seen = false
+				if _, err := s.GetMatch(t.Context(), req); c.code == codes.OK && status.Code(err) != codes.Unavailable {
+					t.Errorf("before the game servers were seen: %v", err)
+				}
+				s.GameServers = nil
+				if _, err := s.GetMatch(t.Context(), req); c.code == codes.OK && status.Code(err) != codes.FailedPrecondition {
+					t.Errorf("without game servers: %v", err)
+				}
+			})
 		})
 	}
 }

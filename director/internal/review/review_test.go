@@ -74,7 +74,7 @@ func TestCache(t *testing.T) {
 // TestCacheIsBounded: who sends many tokens does not fill the memory.
 func TestCacheIsBounded(t *testing.T) {
 	from := &asked{err: ErrRefused}
-	c := newCached(from, time.Now)
+	c := newCached(from, func() time.Time { return time.Unix(1000, 0) }) // nothing gets old
 	for i := range mostCached + 100 {
 		_, _ = c.Review(t.Context(), fmt.Sprint(i)) // refused
 	}
