@@ -209,7 +209,7 @@ func TestModules(t *testing.T) {
 		}
 	}
 	write(wasmtest.Refuse("never"))
-	a := start(t, at, func(c *matchfunction.Config) { c.RuleModules = dir })
+	a := start(t, at, func(c *matchfunction.Config) { c.RuleModules, c.ModuleTime = dir, time.Minute })
 	poll(t, "ready", func() bool { return ready(t, a.HTTP) })
 	found := func(module string) (int, error) {
 		return proposalsBy(t, a.GRPC, &torikumiv1.ProfileDetails{Queue: "duel", Rules: &torikumiv1.ProfileDetails_RuleSet{RuleSet: `{"ruleLanguageVersion": "1.0",

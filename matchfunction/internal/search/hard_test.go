@@ -61,7 +61,7 @@ func TestEachStageHasItsTurn(t *testing.T) {
 	e := compile(t, `{"name": "late", "ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "mode", "type": "string"}, {"name": "skill", "type": "number"}],
 		"teams": [{"name": "red", "minPlayers": 5, "maxPlayers": 5}, {"name": "blue", "minPlayers": 5, "maxPlayers": 5}],
 		"rules": [{"name": "never", "type": "expression", "expression": "players.exists(p, p.attributes.skill < 0.0)", "secondsUntilOptional": 10}]}`)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tickets := solos(3000)
 	for i := range tickets {

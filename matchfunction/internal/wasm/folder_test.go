@@ -33,8 +33,10 @@ func newFolder(t *testing.T, files map[string][]byte) *folder {
 	for name, text := range files {
 		f.write(name, text)
 	}
+	limits := DefaultLimits
+	limits.Call = time.Minute // the machine may be busy
 	var err error
-	f.Folder, err = NewFolder(t.Context(), FolderOptions{Path: f.dir, Limits: DefaultLimits, Registry: prometheus.NewRegistry(),
+	f.Folder, err = NewFolder(t.Context(), FolderOptions{Path: f.dir, Limits: limits, Registry: prometheus.NewRegistry(),
 		Logger: slog.New(slog.NewTextHandler(f.log, nil))})
 	if err != nil {
 		t.Fatal(err)
