@@ -68,7 +68,7 @@ func TestGivenBack(t *testing.T) {
 		c.GRPCListen, c.HTTPListen = "127.0.0.1:0", "127.0.0.1:0"
 		c.OpenMatch, c.Frontend, c.MatchFunction = o.addr, o.addr, o.function
 		c.Allocator, c.GameServers, c.Kubeconfig, c.Namespace = []string{"kubernetes"}, "kubernetes", []string{kubeconfig}, f.namespace
-		c.MatchTimeout = time.Second
+		c.MatchTimeout = 10 * time.Second // enough for the next match, on a busy machine
 	})
 	eventually.Within(t, reclaim.Settle+time.Minute, "the server is given back", func() error {
 		err := f.Admin.Get(t.Context(), client.ObjectKeyFromObject(orphan), new(v1.GameServer))
