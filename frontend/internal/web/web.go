@@ -131,8 +131,8 @@ var (
 
 // finish counts a request.
 func (s *server) finish(route string, code int) {
-	s.inFlight.WithLabelValues(route).Dec()
 	s.requests.WithLabelValues(route, strconv.Itoa(code)).Inc()
+	s.inFlight.WithLabelValues(route).Dec() // last: who sees none under way finds all counted
 }
 
 // answer remembers its status.
