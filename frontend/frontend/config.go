@@ -79,6 +79,10 @@ type Config struct {
 	PlayToken   string        `flag:"play-token" secret:"true" help:"Token that the clients of GET /play/{region} share, at least 16 characters; only player tokens when not given."`
 	PlayQueue   string        `flag:"play-queue" default:"session" required:"one of the queues" help:"Queue of the tickets of GET /play/{region}."`
 	PlayTimeout time.Duration `flag:"play-timeout" default:"60s" rule:"positive" help:"How long GET /play/{region} waits for a match."`
+
+	// patience is how long directors, match functions and a Redis that counts are waited for,
+	// without which players are served too; zero: as briefly as is right for players.
+	patience time.Duration
 }
 
 // Validate tells which of the frontend's own settings are wrong.

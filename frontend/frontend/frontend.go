@@ -178,7 +178,7 @@ func (p *parts) open() error {
 			peers = rpc.PeerTLS{}
 		}
 		p.explain = explain.New(explain.Options{
-			Store: store, MatchFunctions: p.cfg.MatchFunctions, TLS: peers, Interval: p.cfg.ReasonInterval, Logger: p.logger,
+			Store: store, MatchFunctions: p.cfg.MatchFunctions, TLS: peers, Interval: p.cfg.ReasonInterval, CallTimeout: p.cfg.patience, Logger: p.logger,
 			Metrics: explain.NewMetrics(p.registry),
 		})
 	}
@@ -281,6 +281,7 @@ func (p *parts) openMatchmaker(store ticket.Store) error {
 			return q.WhilePlaying
 		},
 		ReconcileRate: p.cfg.ReconcileRate, ReconcileEvery: p.cfg.ReconcileEvery, StopTimeout: p.cfg.ShutdownTimeout,
+		DirectorTimeout: p.cfg.patience,
 	})
 	return nil
 }

@@ -98,6 +98,7 @@ func prepare(t testing.TB, change func(*frontend.Config)) *harness {
 	s.cfg.PlayToken, s.cfg.ServiceAudience = playToken, "backends"
 	s.cfg.CreateBurst = 1 << 20      // whoever tests the limit sets it
 	s.cfg.ReconcileEvery = time.Hour // only when something happens
+	s.cfg.BePatient()
 	if change != nil {
 		change(&s.cfg)
 	}
@@ -132,7 +133,7 @@ func (s *harness) run() {
 	})
 	s.t.Cleanup(s.stop)
 	if len(s.cfg.Directors) > 0 && s.cfg.Directors[0] == s.director.addr {
-		eventually.True(s.t, "the frontend hears the director", func() bool { return s.director.count() > 0 })
+		eventually.True(s.t, "the frontend hears the director, and can ask it", func() bool { return s.metric("torikumi_frontend_directors_subscribed") == "1" })
 	}
 }
 

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -34,6 +35,7 @@ func (p *parts) openStore() (ticket.Store, error) {
 	})
 	p.storeReached = store.Reached
 	p.counts = ratelimit.NewShared(client, p.logger, nil)
+	p.counts.Patience = cmp.Or(p.cfg.patience, p.counts.Patience)
 	p.claims = claims.New(client, p.cfg.RedisPrefix)
 	p.closers = append(p.closers, func() {
 		store.Stop()

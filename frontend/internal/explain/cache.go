@@ -56,10 +56,11 @@ type Options struct {
 	MatchFunctions []string
 	// TLS says how they are called.
 	TLS rpc.PeerTLS
-	// Interval is the time between two calls of a match function.
-	Interval time.Duration
-	Logger   *slog.Logger
-	Metrics  *Metrics
+	// Interval is the time between two calls of a match function, and CallTimeout how long one
+	// may take; zero means 1 s.
+	Interval, CallTimeout time.Duration
+	Logger                *slog.Logger
+	Metrics               *Metrics
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

@@ -156,7 +156,7 @@ func newHarness(t testing.TB, addrs ...string) *harness {
 		h.byAddr[a] = f
 	}
 	h.Cache = New(Options{
-		Store: h.store, MatchFunctions: addrs, Interval: time.Millisecond, Now: h.clock.Now,
+		Store: h.store, MatchFunctions: addrs, Interval: time.Millisecond, CallTimeout: time.Minute, Now: h.clock.Now,
 		Logger: slog.New(slog.NewTextHandler(h.logs, nil)), Metrics: NewMetrics(h.registry),
 	})
 	h.replicas.dial = func(addr, _ string) (*grpc.ClientConn, error) {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -33,6 +34,7 @@ type replicas struct {
 	logger  *slog.Logger
 	metrics *Metrics
 	now     func() time.Time
+	timeout time.Duration
 	dial    func(addr, host string) (*grpc.ClientConn, error)
 
 	names    *endpoints.Names
@@ -60,7 +62,7 @@ type reply struct {
 
 func newReplicas(o *Options) *replicas {
 	return &replicas{
-		logger: o.Logger, metrics: o.Metrics, now: o.Now, known: make(map[string]*replica),
+		logger: o.Logger, metrics: o.Metrics, now: o.Now, timeout: cmp.Or(o.CallTimeout, callTimeout), known: make(map[string]*replica),
 		names: newNames(o.MatchFunctions, nil, o.Logger),
 		dial:  func(addr, host string) (*grpc.ClientConn, error) { return endpoints.Dial(o.TLS, addr, host) },
 	}
@@ -83,7 +85,7 @@ func (r *replicas) ask(ctx context.Context, ids []string) []reply {
 	replies := make([]reply, len(asked))
 	var calls sync.WaitGroup
 	for i, p := range asked {
-		calls.Go(func() { replies[i] = p.explain(ctx, ids) })
+		calls.Go(func() { replies[i] = p.explain(ctx, ids, r.timeout) })
 	}
 	calls.Wait()
 	if ctx.Err() != nil {
@@ -96,8 +98,8 @@ func (r *replicas) ask(ctx context.Context, ids []string) []reply {
 	return replies
 }
 
-func (p *replica) explain(ctx context.Context, ids []string) reply {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (p *replica) explain(ctx context.Context, ids []string, timeout time.Duration) reply {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	out := reply{from: p.addr}
 	resp, err := torikumiv1.NewExplainServiceClient(p.conn).Explain(ctx, &torikumiv1.ExplainRequest{TicketIds: ids})

@@ -13,8 +13,6 @@ import (
 const (
 	// answerEvery is how often directors are told again who has accepted.
 	answerEvery = 2 * time.Second
-	// answerTimeout is how long one director may take to hear it, and the others wait for it.
-	answerTimeout = time.Second
 	// maxAnswers bounds the answers that wait to be told: what is beyond is told again.
 	maxAnswers = 4096
 	// answerBatch is how many are told at a time.
@@ -105,7 +103,7 @@ func (c *Client) answerDirectors(ctx context.Context) {
 
 // tell tells all directors, as frontends do not know which has asked.
 func (c *Client) tell(ctx context.Context, answers *torikumiv1.AnswerRequest) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.options.DirectorTimeout)
 	defer cancel()
 	var telling sync.WaitGroup
 	for _, conn := range c.directors.all() {

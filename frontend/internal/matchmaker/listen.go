@@ -156,9 +156,9 @@ func (c *Client) subscribe(ctx context.Context, conn *grpc.ClientConn, l *listen
 		return false, err
 	}
 	c.logger.InfoContext(ctx, "subscribed to the director's announcements", "director", l.addr)
-	c.metrics.directors.Inc()
-	defer c.metrics.directors.Dec()
 	defer c.directors.add(conn)()
+	c.metrics.directors.Inc() // last: who has seen it finds that the director is asked
+	defer c.metrics.directors.Dec()
 	// What a director before this one has assigned is not repeated.
 	c.reconcileSoon()
 	for {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -150,6 +151,7 @@ func TestListen(t *testing.T) {
 	// for what came after the last announcement.
 	dns.set(errors.New("no server"))
 	b.say("x-7")
+	eventually.True(t, "it is heard", func() bool { return testutil.ToFloat64(c.metrics.announcements) == 1 })
 	before = dns.count()
 	eventually.True(t, "the name is looked up", func() bool { return dns.count() > before+3 })
 	b.stop()

@@ -11,6 +11,7 @@
 package matchmaker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -42,6 +43,9 @@ const (
 	// placeTimeout is how long after an assignment a director may take to give its players
 	// a place in the match: many times a step of its own.
 	placeTimeout = 10 * time.Second
+	// directorTimeout is how long one call of a director may take: players wait for it, or the
+	// other directors do.
+	directorTimeout = time.Second
 )
 
 // ErrUnavailable means that Open Match took no ticket.
@@ -85,6 +89,9 @@ type Options struct {
 	ReconcileEvery time.Duration
 	// StopTimeout bounds the deleting of tickets at the end.
 	StopTimeout time.Duration
+	// DirectorTimeout is how long directors may take to say whether a match lives, and to
+	// hear answers; zero means 1 s.
+	DirectorTimeout time.Duration
 }
 
 // Client is safe for concurrent use.
@@ -115,6 +122,7 @@ func New(o Options) *Client {
 	if o.WhilePlaying == nil {
 		o.WhilePlaying = func(string) bool { return false }
 	}
+	o.DirectorTimeout = cmp.Or(o.DirectorTimeout, directorTimeout)
 	tickets := openmatch.NewFrontendServiceClient(o.OpenMatch)
 	return &Client{
 		options: o, store: o.Store, logger: o.Logger, metrics: o.Metrics,

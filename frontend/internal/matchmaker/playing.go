@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -15,9 +14,6 @@ import (
 	"torikumi/frontend/internal/ticket"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
-
-// playingTimeout is how long directors may take to say whether a match lives.
-const playingTimeout = time.Second
 
 // playsElsewhere is why a ticket ends whose player has got another match.
 const playsElsewhere = "a player has got a match with another ticket"
@@ -69,7 +65,7 @@ func (c *Client) askPlaying(ctx context.Context, t *ticket.Ticket, player string
 	if d.GetGameServer() == "" || d.GetMatchId() == "" {
 		return false, false, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, playingTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.options.DirectorTimeout)
 	defer cancel()
 	asked := c.directors.all()
 	type answer struct {

@@ -33,7 +33,7 @@ func (k knower) GetMatch(context.Context, *torikumiv1.GetMatchRequest) (*torikum
 // asking makes a client that asks some directors.
 func asking(t *testing.T, directors []knower) *Client {
 	t.Helper()
-	client := new(Client)
+	client := &Client{options: Options{DirectorTimeout: time.Minute}}
 	for _, k := range directors {
 		lis, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -21,7 +21,13 @@ import (
 )
 
 func shared(client redis.Scripter) *ratelimit.Shared {
-	return ratelimit.NewShared(client, slog.New(slog.DiscardHandler), nil)
+	return patient(ratelimit.NewShared(client, slog.New(slog.DiscardHandler), nil))
+}
+
+// patient has a Redis that is slow, as on a busy machine, count all the same.
+func patient(s *ratelimit.Shared) *ratelimit.Shared {
+	s.Patience = time.Minute
+	return s
 }
 
 // TestLimiter: each key has its own calls, and what is forgotten changes nothing.
@@ -158,7 +164,7 @@ func TestSharedAway(t *testing.T) {
 	clock := func() time.Time { return now }
 	var log bytes.Buffer
 	store := &failing{Scripter: client, err: errors.New("away")}
-	s := ratelimit.NewShared(store, slog.New(slog.NewTextHandler(&log, nil)), clock)
+	s := patient(ratelimit.NewShared(store, slog.New(slog.NewTextHandler(&log, nil)), clock))
 	one, other := ratelimit.New(time.Hour, 3, clock).Share(s, "one:"), ratelimit.New(time.Hour, 100, clock).Share(s, "other:")
 	for i := range 5 {
 		if ok, _ := one.Allow(t.Context(), "alice"); ok != (i < 3) {
@@ -207,7 +213,7 @@ func TestSharedCallerGone(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	defer client.Close()
 	var log bytes.Buffer
-	l := ratelimit.New(time.Hour, 3, nil).Share(ratelimit.NewShared(client, slog.New(slog.NewTextHandler(&log, nil)), nil), "")
+	l := ratelimit.New(time.Hour, 3, nil).Share(patient(ratelimit.NewShared(client, slog.New(slog.NewTextHandler(&log, nil)), nil)), "")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if ok, _ := l.Allow(ctx, "alice"); !ok || log.Len() > 0 {

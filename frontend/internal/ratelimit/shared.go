@@ -27,6 +27,9 @@ var takeScript = redis.NewScript(takeSource)
 // Shared is a Redis in which several processes count, by its clock. It is safe for
 // concurrent use.
 type Shared struct {
+	// Patience is how long Redis may take to count a call; NewShared sets 500 ms.
+	Patience time.Duration
+
 	redis  redis.Scripter
 	now    func() time.Time
 	health *rpc.Health
@@ -39,7 +42,7 @@ func NewShared(client redis.Scripter, logger *slog.Logger, now func() time.Time)
 	if now == nil {
 		now = time.Now
 	}
-	return &Shared{redis: client, now: now, health: rpc.NewHealth(logger,
+	return &Shared{Patience: patience, redis: client, now: now, health: rpc.NewHealth(logger,
 		"limits cannot be counted in Redis: each frontend allows players as much as all together should",
 		"limits are counted in Redis again")}
 }
@@ -49,7 +52,7 @@ func (s *Shared) take(ctx context.Context, key string, interval time.Duration, b
 	if !s.asks() {
 		return 0
 	}
-	call, cancel := context.WithTimeout(ctx, patience)
+	call, cancel := context.WithTimeout(ctx, s.Patience)
 	defer cancel()
 	wait, err := takeScript.Run(call, s.redis, []string{key}, max(1, interval.Microseconds()), burst).Int64()
 	switch {
