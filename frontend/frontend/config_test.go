@@ -132,15 +132,10 @@ func TestQueueWithTimeLimit(t *testing.T) {
 			})
 			slow := s.do("a", "POST", "/v1/tickets", `{"queue":"slow"}`).ticket(t)
 			quick := s.do("a", "POST", "/v1/tickets", `{"queue":"quick"}`).ticket(t)
-			om := s.om.one(t, quick.ID).GetId()
 			if got := s.await("a", quick.ID, "EXPIRED"); got.Reason != "no match was found in time" {
 				t.Errorf("expired: %+v", got)
 			}
-			eventually.True(t, "it is taken out of Open Match", func() bool {
-				s.om.mu.Lock()
-				defer s.om.mu.Unlock()
-				return s.om.deleted[om]
-			})
+			eventually.True(t, "it is taken out of Open Match", func() bool { return len(s.om.find(quick.ID)) == 0 })
 			if got := s.get("a", slow.ID); got.State != "SEARCHING" {
 				t.Errorf("of the other queue: %+v", got)
 			}

@@ -202,7 +202,7 @@ func TestStopEndsWatchersAndTickets(t *testing.T) {
 			t.Errorf("waiter: %d %s", r.code, r.body)
 		}
 	}
-	if fields := stream.next(); fields["event"] != "problem" || !strings.Contains(fields["data"], "stopping") {
+	if fields := stream.event(); fields["event"] != "problem" || !strings.Contains(fields["data"], "stopping") {
 		t.Errorf("watcher: %v", fields)
 	}
 	if got := s.om.count(); got != 0 {

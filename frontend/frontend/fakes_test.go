@@ -28,13 +28,14 @@ import (
 type host struct {
 	t        testing.TB
 	register func(grpc.ServiceRegistrar)
+	options  []grpc.ServerOption
 	addr     string
 	server   *grpc.Server
 	served   chan struct{}
 }
 
-func newHost(t testing.TB, register func(grpc.ServiceRegistrar)) *host {
-	h := &host{t: t, register: register, addr: porttest.Hold(t).String()}
+func newHost(t testing.TB, register func(grpc.ServiceRegistrar), options ...grpc.ServerOption) *host {
+	h := &host{t: t, register: register, options: options, addr: porttest.Hold(t).String()}
 	h.up()
 	t.Cleanup(h.down)
 	return h
@@ -48,7 +49,7 @@ func (h *host) up() {
 	}
 	// As ours allow it.
 	pings := grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true})
-	server, served := grpc.NewServer(pings), make(chan struct{})
+	server, served := grpc.NewServer(append(h.options, pings)...), make(chan struct{})
 	h.server, h.served = server, served
 	h.register(server)
 	go func() { defer close(served); _ = server.Serve(lis) }()
@@ -216,7 +217,7 @@ func newDirector(t testing.TB) *director {
 		torikumiv1.RegisterAnnouncementServiceServer(r, d)
 		torikumiv1.RegisterMatchServiceServer(r, d)
 		torikumiv1.RegisterAcceptanceServiceServer(r, d)
-	})
+	}, grpc.WaitForHandlers(true)) // count has nobody whom a director before has left
 	return d
 }
 

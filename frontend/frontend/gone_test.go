@@ -16,8 +16,9 @@ import (
 // Open Match; whoever follows it, or reads it now and then, by its id or as one of
 // theirs, at any frontend, keeps it.
 func TestClientsThatHaveGone(t *testing.T) {
+	t.Parallel()
 	store := miniredis.RunT(t)
-	a := start(t, func(c *frontend.Config) { c.Redis, c.GoneAfter = "redis://"+store.Addr(), 3*time.Second })
+	a := start(t, func(c *frontend.Config) { c.Redis, c.GoneAfter = "redis://"+store.Addr(), 10*time.Second })
 	twin := *a
 	b := &twin
 	b.run()

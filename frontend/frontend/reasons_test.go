@@ -2,7 +2,6 @@ package frontend_test
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
@@ -77,35 +76,33 @@ func TestReasonEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	long := make(chan reply, 2)
-	get := func(raw, path string) {
-		r, err := s.try(context.Background(), raw, "GET", path, http.NoBody)
-		if err != nil {
-			r.body = err.Error()
+	// At first nobody knows why, unless it has waited for long already.
+	for reason := ""; reason == ""; {
+		got := events.ticket()
+		if reason = got.Reason; got.State != "SEARCHING" || reason != "" && reason != waiting {
+			t.Fatalf("event: %+v", got)
 		}
-		long <- r
 	}
-	go get(s.token("alice"), "/v1/tickets/"+made.ID+"/wait?timeout=4s")
-	go get(playToken, "/play/eu")
-
-	for _, want := range []string{"", waiting} {
-		if got := events.ticket(); got.State != "SEARCHING" || got.Reason != want {
-			t.Errorf("event: %+v, want reason %q", got, want)
-		}
-		if got, err := watch.Recv(); err != nil || got.GetState() != torikumiv1.TicketState_SEARCHING || got.GetReason() != want {
-			t.Errorf("watcher: %v, %v, want reason %q", got, err, want)
+	for reason := ""; reason == ""; {
+		got, err := watch.Recv()
+		if reason = got.GetReason(); err != nil || got.GetState() != torikumiv1.TicketState_SEARCHING || reason != "" && reason != waiting {
+			t.Fatalf("watcher: %v, %v", got, err)
 		}
 	}
 	if got := s.get("alice", made.ID); got.State != "SEARCHING" || got.Reason != waiting {
 		t.Errorf("ticket: %+v", got)
 	}
-	for range 2 {
-		r := <-long
-		var got struct{ State, Status, Reason string }
-		if err := json.Unmarshal([]byte(r.body), &got); err != nil || got.Reason != waiting || got.State+got.Status != "SEARCHING" && got.State+got.Status != "timeout" {
-			t.Errorf("%d %s", r.code, r.body)
-		}
+	if got := s.delivered("alice", made.ID); got.State != "SEARCHING" || got.Reason != waiting {
+		t.Errorf("long poll: %+v", got)
 	}
+	eventually.True(t, "the call that searches and waits says why", func() bool {
+		r := s.play(playToken, "/play/eu")
+		var got struct{ Status, Reason string }
+		if decode(t, r, http.StatusRequestTimeout, &got); got.Status != "timeout" || got.Reason != "" && got.Reason != waiting {
+			t.Fatalf("%d %s", r.code, r.body)
+		}
+		return got.Reason == waiting
+	})
 	if r := s.do("eve", "GET", "/v1/tickets/"+made.ID, ""); r.code != http.StatusNotFound || strings.Contains(r.body, "other searches") {
 		t.Errorf("eve: %d %s", r.code, r.body)
 	}
@@ -137,9 +134,7 @@ func TestReasonAfterLosses(t *testing.T) {
 	})
 	m.up()
 	eventually.True(t, "the reason is there", func() bool { return s.get("alice", made.ID).Reason == waiting })
-	if got := s.metric("torikumi_frontend_reason_matchfunctions_up"); got != "1" {
-		t.Errorf("%s are up", got)
-	}
+	eventually.True(t, "it is up", func() bool { return s.metric("torikumi_frontend_reason_matchfunctions_up") == "1" })
 
 	s.om.down()
 	s.om.lose()

@@ -76,7 +76,7 @@ func TestQueuesAreReloaded(t *testing.T) {
 		t.Errorf("before: %s", first)
 	}
 	write("queues.yaml", "queues:\n"+duels)
-	if told := events.next()["data"]; !strings.Contains(told, "SEARCHING") || !strings.Contains(told, "takes no new tickets") {
+	if told := events.event()["data"]; !strings.Contains(told, "SEARCHING") || !strings.Contains(told, "takes no new tickets") {
 		t.Errorf("told: %s", told)
 	}
 	checkProblem(t, search("dora"), bad("queue", "must be one of duel"))

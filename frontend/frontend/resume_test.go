@@ -36,7 +36,7 @@ func (s *harness) resume(player, id, last string) *http.Response {
 func TestResume(t *testing.T) {
 	a, b, _ := replicas(t)
 	made := a.gather(`{"size":2}`)
-	first := a.events(t.Context(), "alice", made.ID).next()
+	first := a.events(t.Context(), "alice", made.ID).event()
 	if first["event"] != "ticket" || first["id"] == "" {
 		t.Fatalf("first: %v", first)
 	}
@@ -46,12 +46,12 @@ func TestResume(t *testing.T) {
 		t.Errorf("nothing is new: %d %v", resp.StatusCode, got)
 	}
 	a.join("bob", made.Party.Code)
-	joined := again.next()
+	joined := again.event()
 	if joined["event"] != "ticket" || !strings.Contains(joined["data"], "SEARCHING") {
 		t.Errorf("bob has joined: %v", joined)
 	}
 	a.director.announce(announcement(nil, a.om.one(t, made.ID).GetId()))
-	last := again.next()
+	last := again.event()
 	if !strings.Contains(last["data"], "ASSIGNED") || again.next() != nil {
 		t.Errorf("assigned: %v", last)
 	}

@@ -98,6 +98,7 @@ func failOver(t *testing.T, lags bool) {
 	sentinels := redistest.StartSentinels(t)
 	a := start(t, func(c *frontend.Config) {
 		c.Redis, c.RedisMaster, c.RedisSentinels = "redis://any:6379", sentinels.Name, sentinels.Addresses
+		c.EndedRetention = time.Hour // those that have ended are looked at too
 	})
 	twin := *a
 	b := &twin

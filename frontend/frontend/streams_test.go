@@ -30,8 +30,8 @@ func (s *harness) followers(ctx context.Context, player, id string) map[string]f
 	socket := s.dial(ctx, player, id, "")
 	return map[string]follower{
 		"events": func() (ticket, bool) {
-			fields := events.next()
-			if fields["event"] == "" {
+			fields := events.event()
+			if fields == nil {
 				return ticket{}, false
 			}
 			return s.decoded(fields["data"]), true
@@ -122,9 +122,10 @@ func TestSameStatesEverywhere(t *testing.T) {
 		"expired":   {[]string{"GATHERING", "SEARCHING", "EXPIRED"}, func(*harness, string) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a, b, _ := replicas(t, func(cfg *frontend.Config) {
 				if name == "expired" {
-					cfg.TicketTimeout = 2 * time.Second
+					cfg.TicketTimeout = 10 * time.Second // in which all have to be told that it searches
 				}
 			})
 			target, err := url.Parse(b.url)
