@@ -160,20 +160,26 @@ func TestPortIsTaken(t *testing.T) {
 func TestFailedStart(t *testing.T) {
 	addrs := start(t, settings())
 	cfg := settings()
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.UDPListen, cfg.HTTPListen = []string{free.LocalAddr().String()}, addrs.HTTP
-	free.Close()
-	if err := beacon.Run(t.Context(), cfg, nil); err == nil || !strings.Contains(err.Error(), "listen for HTTP: ") {
-		t.Fatalf("%v", err)
-	}
-	again, err := net.ListenPacket("udp", cfg.UDPListen[0])
-	if err != nil {
-		t.Fatalf("after a failed start: %v", err)
-	}
-	again.Close()
+	// Again, if somebody else gets the port meanwhile.
+	eventually.NoError(t, "the start fails", func() error {
+		free, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		cfg.UDPListen, cfg.HTTPListen = []string{free.LocalAddr().String()}, addrs.HTTP
+		free.Close()
+		if err := beacon.Run(t.Context(), cfg, nil); err == nil || !strings.Contains(err.Error(), "listen for HTTP: ") {
+			return fmt.Errorf("by %w", err)
+		}
+		return nil
+	})
+	eventually.NoError(t, "the port is free after a failed start", func() error {
+		again, err := net.ListenPacket("udp", cfg.UDPListen[0])
+		if err != nil {
+			return err
+		}
+		return again.Close()
+	})
 }
 
 func TestSettings(t *testing.T) {

@@ -2,6 +2,7 @@ package latency_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,8 @@ import (
 	"torikumi/frontend/beacon"
 	"torikumi/frontend/latency"
 	"torikumi/pkg/config"
+	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -96,15 +99,15 @@ func silent(t *testing.T) string {
 	return conn.LocalAddr().String()
 }
 
-// closed is an address where nobody listens.
+// closed is an address where nobody takes datagrams: its socket is for those of another.
 func closed(t *testing.T) string {
 	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	conn, err := net.Dial("udp", silent(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lis.Close()
-	return lis.Addr().String()
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
 }
 
 // TestMeasure: each region gets its own latency, by the way that works, and those that do
@@ -119,11 +122,11 @@ func TestMeasure(t *testing.T) {
 		{Name: "far", Udp: far(t, at.UDPAll[0], 80*time.Millisecond), Http: ping},
 		{Name: "web", Http: ping},
 		{Name: "web-after-silence", Udp: silent(t), Http: ping},
-		{Name: "gone", Udp: closed(t), Http: "http://" + closed(t) + "/ping"},
+		{Name: "gone", Udp: closed(t), Http: "http://" + porttest.Hold(t).String() + "/ping"},
 		{Name: "no-beacon", Http: other.URL},
 		{Name: "nonsense", Udp: "nowhere", Http: ":"},
 		{Name: "nothing"},
-	}, latency.Options{Samples: 3, Timeout: 2 * time.Second})
+	}, latency.Options{Samples: 3, Timeout: 5 * time.Second}) // of which silence takes two
 	for _, name := range []string{"near", "far", "web", "web-after-silence"} {
 		if _, ok := got[name]; !ok {
 			t.Errorf("%s is not measured", name)
@@ -144,10 +147,15 @@ func TestFirstDoesNotCount(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(slow.Close)
-	got := latency.Measure(t.Context(), []*torikumiv1.Region{{Name: "a", Http: slow.URL}}, latency.Options{Samples: 1, Timeout: time.Minute})
-	if ms, ok := got["a"]; !ok || ms >= 2000 || asked.Load() != 2 {
-		t.Errorf("%v after %d requests", got, asked.Load())
-	}
+	// Again, if the machine is so busy that the second takes as long.
+	eventually.NoError(t, "the second counts alone", func() error {
+		asked.Store(0)
+		got := latency.Measure(t.Context(), []*torikumiv1.Region{{Name: "a", Http: slow.URL}}, latency.Options{Samples: 1, Timeout: time.Minute})
+		if ms, ok := got["a"]; !ok || ms >= 2000 || asked.Load() != 2 {
+			return fmt.Errorf("%v after %d requests", got, asked.Load())
+		}
+		return nil
+	})
 }
 
 // TestMeasureEnds: with the context, though nobody answers.
