@@ -35,12 +35,14 @@ type assigner struct {
 	changes bool
 	// delay is what a creation takes.
 	delay time.Duration
-	// die is closed by the nth creation.
+	// die is closed once there are so many tickets, and one is watched, so that somebody knows
+	// that theirs was made.
 	dieAt int
 	die   chan struct{}
 
 	mu      sync.Mutex
 	made    int
+	watched bool
 	matches int
 	open    map[string][]chan string
 	waiting map[string]chan string
@@ -59,9 +61,7 @@ func (a *assigner) CreateTicket(ctx context.Context, req *openmatch.CreateTicket
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.made++
-	if a.dieAt > 0 && a.made == a.dieAt {
-		close(a.die)
-	}
+	a.mayDie()
 	region := ""
 	if a.sameRegion {
 		region = req.GetTicket().GetSearchFields().GetStringArgs()["region"]
@@ -80,8 +80,18 @@ func (a *assigner) CreateTicket(ctx context.Context, req *openmatch.CreateTicket
 	return &openmatch.Ticket{Id: id}, nil
 }
 
+// mayDie is called with mu held.
+func (a *assigner) mayDie() {
+	if a.dieAt > 0 && a.made >= a.dieAt && a.watched {
+		a.dieAt = 0
+		close(a.die)
+	}
+}
+
 func (a *assigner) WatchAssignments(req *openmatch.WatchAssignmentsRequest, stream openmatch.FrontendService_WatchAssignmentsServer) error {
 	a.mu.Lock()
+	a.watched = true
+	a.mayDie()
 	c := a.waiting[req.GetTicketId()]
 	a.mu.Unlock()
 	if c == nil {
@@ -145,6 +155,7 @@ func settings(t *testing.T, addr string, change ...func(*loadgen.Config)) loadge
 	var cfg loadgen.Config
 	config.Default(&cfg)
 	cfg.OpenMatch, cfg.Rate, cfg.Duration, cfg.Timeout = addr, 200, 200*time.Millisecond, 20*time.Second
+	cfg.ReuseAfter = time.Minute // no connection is given out twice, and players may hear of one late
 	for _, f := range change {
 		f(&cfg)
 	}
