@@ -52,13 +52,13 @@ test("who does not answer, or is no beacon, is left out, and not asked on", asyn
     { name: "other", http: other },
     { name: "nobody", http: "http://127.0.0.1:1/ping" },
   ];
-  assert.deepEqual(await measure(regions, { timeout: 50 }), {});
+  assert.deepEqual(await measure(regions, { timeout: 2_000 }), {}); // a busy machine takes longer than a moment to send
   assert.equal(silent.asked(), 2);
 });
 
 test("one lost answer costs no region", async (t) => {
-  const got = await measure([{ name: "eu", http: await serve(t, delays(0, undefined, 0)) }], { samples: 2, timeout: 1500 });
-  assert.ok(got.eu < 1500);
+  const got = await measure([{ name: "eu", http: await serve(t, delays(0, undefined, 0)) }], { samples: 2, timeout: 5_000 });
+  assert.ok(got.eu < 5_000);
 });
 
 test("a signal ends it", async (t) => {
