@@ -334,6 +334,16 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
+// A node that has just been paused gets no failover because the cache is behind: who
+// uninstalls pauses the nodes first.
+func TestWatcherOfStaleNode(t *testing.T) {
+	cached := aNode("worker-1", nil)
+	r, c := fakeCluster(t, aNode("worker-1", func(n *corev1.Node) { n.Annotations = map[string]string{nodePaused: "true"} }))
+	if _, err := (&Watcher{opts: r.opts}).Reconcile(t.Context(), cached); err != nil || len(c.writes) > 0 {
+		t.Errorf("%v, writes %q", err, c.writes)
+	}
+}
+
 // A node counts as alive while its lease changes, by this side's clock: what the
 // node's clock says is of no interest.
 func TestReports(t *testing.T) {

@@ -125,9 +125,12 @@ func (w *Watcher) open(ctx context.Context, r client.Reader, node string) (bool,
 }
 
 func (w *Watcher) create(ctx context.Context, n *corev1.Node) error {
-	var whole corev1.Node // the cache has no annotations
+	var whole corev1.Node // the cache has no annotations, and may be behind
 	if err := w.opts.Live.Get(ctx, client.ObjectKeyFromObject(n), &whole); err != nil || whole.UID != n.UID {
 		whole = *n // it may be gone by now
+	}
+	if paused(&whole) {
+		return nil
 	}
 	record, err := encodeRecord(decide.Record{
 		UID: n.UID, Labels: n.Labels, FailedAt: w.opts.Clock.Now(),
