@@ -23,7 +23,7 @@ import (
 )
 
 // grace is short, and long enough for heartbeats on busy cores.
-const grace = 4 * time.Second
+const grace = 8 * time.Second
 
 var shared = controlplane.Shared{Options: controlplane.Options{ControllerManager: true, NodeMonitorGrace: grace}}
 

@@ -19,7 +19,9 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -168,6 +170,28 @@ func checkCA(caPEM []byte, hash string) error {
 	return nil
 }
 
+// until repeats a call while its error may pass, for as long as a part of a cluster
+// may take.
+func until(ctx context.Context, passes func(error) bool, call func() error) error {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	tick := time.NewTicker(2 * poll)
+	defer tick.Stop()
+	for {
+		err := call()
+		if err == nil || !passes(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-limit.C:
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
 // bootstrap gets the node's certificate by a token's rights.
 func bootstrap(ctx context.Context, config *rest.Config, name string) (*rest.Config, error) {
 	client, err := kubernetes.NewForConfig(config)
@@ -185,9 +209,16 @@ func bootstrap(ctx context.Context, config *rest.Config, name string) (*rest.Con
 		return nil, err
 	}
 	usages := []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth}
-	request, uid, err := csr.RequestCertificateWithContext(ctx, client,
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), "",
-		certificatesv1.KubeAPIServerClientKubeletSignerName, nil, usages, key)
+	var request string
+	var uid types.UID
+	// The API server has tokens and roles in a cache of its own, which may not have
+	// what cluster-info has been signed for.
+	err = until(ctx, func(err error) bool { return apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) }, func() (err error) {
+		request, uid, err = csr.RequestCertificateWithContext(ctx, client,
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), "",
+			certificatesv1.KubeAPIServerClientKubeletSignerName, nil, usages, key)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
