@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"torikumi/pkg/porttest"
 )
 
 // fenced is a root directory in which the watchdog runs, with stand-ins for what it
@@ -162,11 +164,7 @@ func TestFenceDoesNotFire(t *testing.T) {
 }
 
 func TestFenceFires(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
+	dead := porttest.Hold(t).String()
 	for name, tt := range map[string]struct {
 		env  []string
 		node func(*fenced)
@@ -174,7 +172,7 @@ func TestFenceFires(t *testing.T) {
 		left string
 	}{
 		"all three API servers are away": {env: []string{"FENCE_SERVERS=10.0.0.2:6443,10.0.0.3:6443"}, want: []string{"SIGTERM game-1"}},
-		"the witness is away too":        {env: []string{"FENCE_WITNESSES=" + dead.Addr().String()}, want: []string{"SIGTERM game-1"}},
+		"the witness is away too":        {env: []string{"FENCE_WITNESSES=" + dead}, want: []string{"SIGTERM game-1"}},
 		"somebody else answers":          {node: func(m *fenced) { m.program("curl", "exit 60") }, want: []string{"SIGTERM game-1"}},
 		"games that ignore SIGTERM":      {node: func(m *fenced) { m.write("deaf", "", 0o600) }, want: []string{"SIGTERM game-1", "SIGKILL game-1"}},
 		"a kubelet that does not stop": {node: func(m *fenced) {

@@ -22,12 +22,12 @@ func TestVersionsWaitForNobody(t *testing.T) {
 	answers := make(chan string)
 	r.opts.Versions = Versions{
 		Known: decide.Versions{Image: "1.34.1", APIServer: "1.34.0"},
-		Image: func(ctx context.Context) (string, decide.Source, error) {
+		Image: func(context.Context) (string, decide.Source, error) {
 			select {
-			case v := <-answers:
+			case v := <-answers: // however late: nobody asks again before the clock goes on
 				return v, decide.FromLabel, nil
-			case <-ctx.Done():
-				return "", "", ctx.Err()
+			case <-t.Context().Done():
+				return "", "", t.Context().Err()
 			}
 		},
 		APIServer: func(context.Context) (string, error) { return "", errors.New("no answer") },
