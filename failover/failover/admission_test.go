@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "torikumi/failover/api/v1"
@@ -81,10 +82,12 @@ func TestAdmission(t *testing.T) {
 		t.Cleanup(func() { _ = r.admin.Delete(context.Background(), n) })
 	}
 	change := func(change func(*corev1.Node)) error {
-		n := r.node(retired.Name)
-		old := n.DeepCopy()
-		change(n)
-		return c.Patch(t.Context(), n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
+		return retry.RetryOnConflict(retry.DefaultRetry, func() error { // Kubernetes' controllers write new Nodes too
+			n := r.node(retired.Name)
+			old := n.DeepCopy()
+			change(n)
+			return c.Patch(t.Context(), n, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
+		})
 	}
 	without := func(key string) func(*corev1.Node) {
 		return func(n *corev1.Node) {

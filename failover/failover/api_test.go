@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -127,6 +128,7 @@ func wholeManifests(r *harness) {
 // delays: each failover is in the metrics of what the controller adds to it.
 // BenchmarkScale says how much that is.
 func delays(r *harness) {
+	r.cfg.Grace = 2 * time.Second // a server is counted that is seen to be hidden by then
 	r.controller(r.kube)
 	const n = 3
 	for i := range n {

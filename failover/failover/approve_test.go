@@ -151,9 +151,9 @@ func TestApprovalRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := slices.IndexFunc(p.Spec.Variables, func(v admissionregistrationv1.Variable) bool { return v.Name == "group" })
-		was := p.Spec.Variables[i].Expression
+		was, old := p.Spec.Variables[i].Expression, p.DeepCopy()
 		p.Spec.Variables[i].Expression = "'" + group + "'"
-		if err := r.admin.Update(context.Background(), p); err != nil {
+		if err := r.admin.Patch(context.Background(), p, client.MergeFrom(old)); err != nil { // Kubernetes writes its status
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
@@ -280,8 +280,9 @@ func (r *harness) allowTokens(group string) {
 	if err := r.admin.Get(r.Context(), client.ObjectKeyFromObject(policy), policy); err != nil {
 		r.Fatal(err)
 	}
+	old := policy.DeepCopy()
 	policy.Spec.Variables[0].Expression = "'" + base64.StdEncoding.EncodeToString([]byte(group)) + "'"
-	if err := r.admin.Update(r.Context(), policy); err != nil {
+	if err := r.admin.Patch(r.Context(), policy, client.MergeFrom(old)); err != nil { // Kubernetes writes its status
 		r.Fatal(err)
 	}
 	its, err := client.New(r.kube, client.Options{Scheme: r.admin.Scheme()})

@@ -22,6 +22,7 @@ import (
 
 	"torikumi/failover/cloud/memory"
 	"torikumi/failover/failover"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 )
 
@@ -213,10 +214,9 @@ func TestMayNotApprove(t *testing.T) {
 }
 
 func TestUnreachableCluster(t *testing.T) {
-	s := httptest.NewServer(nil)
-	s.Close()
-	err := failover.RunWith(t.Context(), settings(), &rest.Config{Host: s.URL}, memory.New(), slog.New(slog.DiscardHandler), nil)
-	if want := "the cluster at " + s.URL + " can't be reached (--kubeconfig says which it is)"; err == nil || !strings.Contains(err.Error(), want) {
+	nobody := "http://" + porttest.Hold(t).String()
+	err := failover.RunWith(t.Context(), settings(), &rest.Config{Host: nobody}, memory.New(), slog.New(slog.DiscardHandler), nil)
+	if want := "the cluster at " + nobody + " can't be reached (--kubeconfig says which it is)"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %q", err, want)
 	}
 }
@@ -251,13 +251,12 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: exit %d: %s", args, code, text)
 		}
 	}
-	s := httptest.NewServer(nil)
-	s.Close()
+	nobody := "http://" + porttest.Hold(t).String()
 	t.Setenv("KUBECONFIG", absent)
-	writeKubeconfig(t, absent, s.URL)
+	writeKubeconfig(t, absent, nobody)
 	var out, errs strings.Builder
 	code := failover.Command(t.Context(), process([]string{"status"}, &out, &errs), nil)
-	if want := fmt.Sprintf("failover status: the cluster at %s can't be reached", s.URL); code != 1 || !strings.Contains(errs.String(), want) {
+	if want := fmt.Sprintf("failover status: the cluster at %s can't be reached", nobody); code != 1 || !strings.Contains(errs.String(), want) {
 		t.Errorf("exit %d: %s", code, errs.String())
 	}
 }

@@ -243,7 +243,7 @@ func drillEnds(r *harness) {
 
 	r.cloud.Inject(memory.Fault{Call: cloud.CallCreate, NeverRuns: true, Times: -1})
 	var late output
-	r.ended(r.rehearse(&late, "worker-1", 10*time.Second, nil), &late, "not done within 10s: waits for the VM's Node")
+	r.ended(r.rehearse(&late, "worker-1", 20*time.Second, nil), &late, "not done within 20s: waits for the VM's Node")
 	r.nothingLeft()
 
 	var broken output
@@ -276,7 +276,7 @@ func drillEnds(r *harness) {
 func drillAlone(r *harness) {
 	r.setNode("worker-1", corev1.ConditionTrue, onpremLabels, "")
 	var out output
-	r.ended(r.rehearse(&out, "worker-1", time.Second, nil), &out, "no controller has taken it up")
+	r.ended(r.rehearse(&out, "worker-1", 10*time.Second, nil), &out, "no controller has taken it up")
 	if n := len(r.failovers()); n != 0 || strings.Count(out.String(), "no controller") < 2 {
 		r.Errorf("%d failovers are left, it prints:\n%s", n, &out)
 	}

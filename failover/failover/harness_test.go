@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -46,7 +47,7 @@ const (
 )
 
 // monitorGrace is after which silence a Node is NotReady.
-const monitorGrace = 5 * time.Second
+const monitorGrace = 8 * time.Second
 
 // shared has a controller manager: its nodes beat, or are NotReady.
 var shared = controlplane.Shared{Options: controlplane.Options{ControllerManager: true, NodeMonitorGrace: monitorGrace}}
@@ -89,7 +90,8 @@ func newHarness(t *testing.T, c *controlplane.Cluster) *harness {
 		t.Fatal(err)
 	}
 	err = admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	before := apierrors.IsAlreadyExists(err)
+	if err != nil && !before {
 		t.Fatal(err)
 	}
 	c.InstallCRDs(t, manifests+"/crd", "testdata/gameserver-crd.yaml")
@@ -103,7 +105,27 @@ func newHarness(t *testing.T, c *controlplane.Cluster) *harness {
 		r.stopAll()
 		r.wg.Wait()
 	})
+	if !before {
+		r.installed()
+	}
 	return r
+}
+
+// lacking is what --check says where a controller would end at its start.
+var lacking = regexp.MustCompile(`(?m)^failover: FAIL   (cluster|crd|kinds|approval|policies): .*`)
+
+// installed waits until the API server knows what was installed: it takes roles and
+// policies from a cache of its own, and a controller without rights ends at once.
+func (r *harness) installed() {
+	r.Helper()
+	r.eventually("the controller has its rights", func() error {
+		var out strings.Builder
+		_ = failover.CheckWith(r.Context(), r.cfg, r.kube, r.cloud, &out)
+		if lacks := lacking.FindString(out.String()); lacks != "" {
+			return errors.New(lacks)
+		}
+		return nil
+	})
 }
 
 func settingsByDefault() *failover.Config {
@@ -118,7 +140,7 @@ func settings() *failover.Config {
 	cfg.Provider = "exec" // for the zones; the provider itself is the harness's
 	cfg.Exec.Zones = []string{"zone-a", "zone-b"}
 	cfg.Grace, cfg.Stability, cfg.Poll, cfg.Watch = time.Second, time.Second, 100*time.Millisecond, time.Second
-	cfg.Backoff, cfg.JoinTimeout, cfg.MaxWait, cfg.Settle = 200*time.Millisecond, 30*time.Second, time.Hour, 300*time.Millisecond
+	cfg.Backoff, cfg.JoinTimeout, cfg.MaxWait, cfg.Settle = 200*time.Millisecond, 2*patience, time.Hour, 300*time.Millisecond
 	cfg.ShutdownTimeout = 5 * time.Second
 	cfg.EmptyStartsVM, cfg.StabilityMax = true, cfg.Stability // nodes of these tests are empty, and fail again and again
 	cfg.ReturnTimeout = 500 * time.Millisecond                // there is no Agones that would replace servers
