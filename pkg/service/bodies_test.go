@@ -17,8 +17,8 @@ import (
 )
 
 // bodies are a route that reads no body, and one that does, says so and then takes
-// its time.
-func bodies(begun chan<- struct{}) func(*http.ServeMux, *grpc.ClientConn) error {
+// longer than a limit.
+func bodies(limit time.Duration, begun chan<- struct{}) func(*http.ServeMux, *grpc.ClientConn) error {
 	return func(mux *http.ServeMux, _ *grpc.ClientConn) error {
 		mux.HandleFunc("/unread", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })
 		mux.HandleFunc("/whole", func(w http.ResponseWriter, r *http.Request) {
@@ -29,7 +29,7 @@ func bodies(begun chan<- struct{}) func(*http.ServeMux, *grpc.ClientConn) error 
 			if begun != nil {
 				begun <- struct{}{}
 			}
-			ctx, cancel := context.WithTimeout(r.Context(), 5*briefly)
+			ctx, cancel := context.WithTimeout(r.Context(), 3*limit/2)
 			defer cancel()
 			<-ctx.Done()
 			fmt.Fprint(w, context.Cause(ctx))
@@ -69,7 +69,7 @@ func send(t *testing.T, addr, text string) net.Conn {
 
 // TestBodyThatNeverComes: it holds a connection for so long, and no longer.
 func TestBodyThatNeverComes(t *testing.T) {
-	r := start(t, service.Options{HTTP: bodies(nil), BodyTimeout: briefly})
+	r := start(t, service.Options{HTTP: bodies(briefly, nil), BodyTimeout: briefly})
 	for name, text := range neverEnding() {
 		if !strings.Contains(text, "\r\n\r\n") {
 			continue // the head has its own limit, which is longer
@@ -88,7 +88,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 // TestStopWithoutBodies: none of them holds up a stop, however long calls that have
 // begun may take.
 func TestStopWithoutBodies(t *testing.T) {
-	r := start(t, service.Options{HTTP: bodies(nil), BodyTimeout: time.Hour, Config: service.Config{ShutdownTimeout: time.Hour}})
+	r := start(t, service.Options{HTTP: bodies(briefly, nil), BodyTimeout: time.Hour, Config: service.Config{ShutdownTimeout: time.Hour}})
 	for _, text := range neverEnding() {
 		send(t, r.addrs.HTTP, text)
 	}
@@ -101,8 +101,9 @@ func TestStopWithoutBodies(t *testing.T) {
 // TestBodyThatHasCome: a request that is complete is not touched by the limit of its
 // body, nor is the next one on the connection, nor one that is complete at a stop.
 func TestBodyThatHasCome(t *testing.T) {
+	const limit = 2 * time.Second // in which a busy machine reads the body
 	begun := make(chan struct{}, 1)
-	r := start(t, service.Options{HTTP: bodies(begun), BodyTimeout: briefly, Config: service.Config{ShutdownTimeout: time.Hour}})
+	r := start(t, service.Options{HTTP: bodies(limit, begun), BodyTimeout: limit, Config: service.Config{ShutdownTimeout: time.Hour}})
 	c := send(t, r.addrs.HTTP, "")
 	in := bufio.NewReader(c)
 	for _, body := range []string{"Content-Length: 2\r\n\r\nab", "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", "Content-Length: 0\r\n\r\n", "\r\n"} {
