@@ -96,7 +96,7 @@ func newDesk(t *testing.T) *desk {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
 	free := func() int { return int(porttest.Hold(t).Port()) }
-	d := &desk{t: t, port: free(), sdk: free(), rest: free(), gate: free()}
+	d := &desk{t: t, port: porttest.UDP(t), sdk: free(), rest: free(), gate: free()}
 	d.up = begin(t, command("torikumi", "up", "--http-port=0", "--grpc-port=0", "--issuer-port=0", "--open-match-ports=false", "--ready=1"))
 	d.up.says(t, "A ticket in any queue", 1)
 	d.api, d.issuer = d.printed("player API, HTTP"), d.printed("development issuer")

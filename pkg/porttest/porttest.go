@@ -1,9 +1,13 @@
-// Package porttest keeps TCP ports for tests: for a server that comes later or
+// Package porttest keeps ports for tests: for a server that comes later or
 // comes back, and for one that never comes.
 package porttest
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/netip"
+	"os"
 	"testing"
 )
 
@@ -22,4 +26,31 @@ func Hold(t testing.TB) netip.AddrPort {
 	}
 	t.Cleanup(release)
 	return addr
+}
+
+// UDP returns a port of 127.0.0.1 for a program that will listen there over UDP. Nobody
+// can keep one for it, but the system gives this one to nobody who asks for any port.
+func UDP(t testing.TB) int {
+	t.Helper()
+	low := 32768 // Linux's default
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		_, _ = fmt.Sscan(string(text), &low)
+	}
+	const first = 10_000
+	if low <= first {
+		t.Fatalf("any port may be from %d", low)
+	}
+	for range 100 {
+		port := first + rand.N(low-first)
+		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		if err != nil {
+			continue // somebody has it
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	t.Fatal("no port is free")
+	return 0
 }

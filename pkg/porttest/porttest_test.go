@@ -4,8 +4,10 @@ package porttest_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 
@@ -90,4 +92,19 @@ func TestNobodyElseGetsIt(t *testing.T) {
 		t.Run("let go", func(t *testing.T) { port = porttest.Hold(t).Port() })
 	}
 	t.Error("nobody gets a port that is let go")
+}
+
+// A port for UDP is none of those that the system gives to who asks for any.
+func TestUDP(t *testing.T) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var low, high int
+	if _, err := fmt.Sscan(string(text), &low, &high); err != nil {
+		t.Fatal(err)
+	}
+	if port := porttest.UDP(t); port >= low && port <= high {
+		t.Errorf("got %d, one of %s", port, text)
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"torikumi/pkg/porttest"
 )
 
 // Proxy passes connections on. It is safe for concurrent use.
@@ -34,10 +36,14 @@ const (
 	refuse
 )
 
-// New makes a proxy that listens at an address, such as 127.0.0.1:0, and passes on
-// to the target until the test ends.
+// New makes a proxy that listens at an address and passes on to the target until the
+// test ends. The address may be 127.0.0.1:0: the port that it gets is nobody else's
+// while it refuses connections.
 func New(t testing.TB, listen, target string) *Proxy {
 	t.Helper()
+	if listen == "127.0.0.1:0" {
+		listen = porttest.Hold(t).String()
+	}
 	p := &Proxy{Addr: listen, t: t, target: target, conns: make(map[net.Conn]bool)}
 	p.listen()
 	t.Cleanup(func() { p.Refuse(); p.work.Wait() })

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
 )
 
 // ailingGate is SDK and gate of one game server. It lets everybody in, and takes no
@@ -102,14 +103,7 @@ func TestGateAway(t *testing.T) {
 // startUDP starts a server until the test ends, and returns where it listens.
 func startUDP(t *testing.T, gate http.Handler, args []string) (port int) {
 	t.Helper()
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port = free.LocalAddr().(*net.UDPAddr).Port
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	port = porttest.UDP(t)
 	start(t, gate, port, args)
 	return port
 }

@@ -29,6 +29,7 @@ import (
 	"torikumi/local/issuer"
 	"torikumi/local/suite"
 	"torikumi/pkg/eventually"
+	"torikumi/pkg/porttest"
 	"torikumi/pkg/service"
 )
 
@@ -414,6 +415,7 @@ func TestUnrealFrontendAway(t *testing.T) {
 	stay := suite.Frontend
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	ann.say("patience 60") // a busy machine may take long to start it
 	ann.say("find session eu")
 	ann.hear("progress searching")
 	if err := h.suite.Restart(ctx, stay); err != nil {
@@ -459,12 +461,7 @@ func TestUnrealTokenDeadline(t *testing.T) {
 func TestUnrealBeacons(t *testing.T) {
 	h := newUnrealHarness(t)
 	ann := h.player("ann")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := "http://" + free.Addr().String()
-	free.Close()
+	gone := "http://" + porttest.Hold(t).String()
 	ann.say("measure %s/livez %s", h.suite.URL(), gone)
 	if got := ann.hear("measured"); len(got) != 2 || !strings.HasPrefix(got[1], "near=") {
 		t.Errorf("%v", got)

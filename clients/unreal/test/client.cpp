@@ -91,6 +91,8 @@ int main(int Count, char** Args) {
 				Done = M.Decline();
 			} else if (Verb == "cancel") {
 				Done = M.Cancel();
+			} else if (Verb == "patience") {
+				M.Patience = std::atof(A.c_str());
 			} else if (Verb == "renew") {
 				M.Renew([](const std::string& Token, const Ending& Why) { Say("token " + Token + " " + Why.Code); });
 			} else if (Verb == "measure") {
