@@ -2,6 +2,7 @@ package frontend_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -99,6 +100,7 @@ func failOver(t *testing.T, lags bool) {
 	a := start(t, func(c *frontend.Config) {
 		c.Redis, c.RedisMaster, c.RedisSentinels = "redis://any:6379", sentinels.Name, sentinels.Addresses
 		c.EndedRetention = time.Hour // those that have ended are looked at too
+		c.GoneAfter = 0              // however long the failover takes
 	})
 	twin := *a
 	b := &twin
@@ -134,10 +136,15 @@ func failOver(t *testing.T, lags bool) {
 		missing = b.events(t.Context(), "late-0", late["late-0"])
 		missing.ticket()
 	}
-	sentinels.Master.Kill()
+	sentinels.KillMaster(t)
 	c.killed.Store(true)
 	for i, p := range c.all {
-		eventually.True(t, fmt.Sprintf("p%d makes a ticket again", i), p.hasAgain)
+		eventually.Within(t, 2*time.Minute, fmt.Sprintf("p%d makes a ticket again", i), func() error {
+			if !p.hasAgain() {
+				return errors.New("none")
+			}
+			return nil
+		})
 	}
 	c.stop.Store(true)
 	work.Wait()

@@ -16,7 +16,7 @@ import (
 )
 
 // Sentinels are a Redis, its replica, and a Sentinel that makes the replica the master
-// when it has not heard of the master for a second.
+// when the master has been killed. It has patience with one that a busy machine stops.
 type Sentinels struct {
 	// Name is the master's, Addresses are the Sentinel's.
 	Name      string
@@ -40,7 +40,7 @@ func StartSentinels(t testing.TB) *Sentinels {
 	})
 	at := porttest.Hold(t)
 	file := filepath.Join(t.TempDir(), "sentinel.conf") // which it writes to
-	text := fmt.Sprintf("port %d\nbind 127.0.0.1\nsentinel monitor %s %s %s 1\nsentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n",
+	text := fmt.Sprintf("port %d\nbind 127.0.0.1\nsentinel monitor %s %s %s 1\nsentinel down-after-milliseconds %s 60000\nsentinel failover-timeout %s 5000\n",
 		at.Port(), s.Name, host, port, s.Name, s.Name)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -62,6 +62,18 @@ func StartSentinels(t testing.TB) *Sentinels {
 		return err == nil && len(known) == 1 && known[0]["flags"] == "slave" && known[0]["master-link-status"] == "ok"
 	})
 	return s
+}
+
+// KillMaster kills the master, and has the Sentinel believe it after 3 s. The Sentinel may need
+// more than 30 s for all: it does nothing for so long if it was stopped itself.
+func (s *Sentinels) KillMaster(t testing.TB) {
+	t.Helper()
+	s.Master.Kill()
+	sentinel := redis.NewSentinelClient(&redis.Options{Addr: s.Addresses[0]})
+	defer func() { _ = sentinel.Close() }() // it has answered
+	if err := sentinel.Set(t.Context(), s.Name, "down-after-milliseconds", "3000").Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Replicated returns when the replica has all that was written until now.
