@@ -3,6 +3,7 @@
 package directors_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,32 +12,38 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"torikumi/local/suite"
 	"torikumi/pkg/eventually"
 	"torikumi/pkg/redistest"
 )
 
+// How long players may take to accept: more than a busy machine needs, and less where the
+// test waits for the end of it.
+const (
+	long  = 30 * time.Second
+	short = 10 * time.Second
+)
+
 // accepting is a suite whose players are asked before they get a server.
-func accepting(t *testing.T, size int, extra ...string) *harness {
+func accepting(t *testing.T, size int, limit time.Duration, extra ...string) *harness {
 	t.Helper()
+	// Nine tenths of it are for the players, for the match time-out, and for 4 s more.
+	hidden := "--pending-release-timeout=" + ((limit + 15*time.Second) * 10 / 9).Truncate(time.Second).String()
 	file := filepath.Join(t.TempDir(), "queues.yaml")
-	text := fmt.Sprintf("queues: [{name: session, teams: [{name: all, players: %d}], skill: {attribute: skill, window: 1000}, acceptance: {time_limit: 5s}}]", size)
+	text := fmt.Sprintf("queues: [{name: session, teams: [{name: all, players: %d}], skill: {attribute: skill, window: 1000}, acceptance: {time_limit: %v}}]", size, limit)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h := newHarness(t, map[string][]string{
-		suite.Minimatch: {"--pending-release-timeout=" + hidden},
-		suite.Director:  append([]string{"--queues=" + file, "--pending-release-timeout=" + hidden, "--match-timeout=5s"}, extra...),
+		suite.Minimatch: {hidden},
+		suite.Director:  append([]string{"--queues=" + file, hidden, "--match-timeout=10s"}, extra...),
 		suite.Frontend:  append([]string{"--queues=" + file}, extra...),
 	})
 	h.subscribed(1)
 	return h
 }
-
-// hidden is Open Match's pendingReleaseTimeout: 5 s to accept, 4 s more and the match
-// timeout are within nine tenths of it.
-const hidden = "16s"
 
 // ticketNow reads a player's ticket.
 func (p *player) ticketNow() playerTicket {
@@ -59,12 +66,15 @@ func (p *player) becomes(state string) playerTicket {
 // asked waits until a player is asked by another proposal than one.
 func (p *player) asked(before string) (proposal string) {
 	p.h.t.Helper()
-	eventually.True(p.h.t, p.id+" is asked", func() bool {
+	eventually.Within(p.h.t, time.Minute, p.id+" is asked", func() error {
 		got := p.ticketNow()
 		if got.State == "ACCEPTING" {
 			proposal = got.Acceptance.ProposalID
 		}
-		return got.State == "ACCEPTING" && proposal != before
+		if got.State != "ACCEPTING" || proposal == before {
+			return errors.New(got.State)
+		}
+		return nil
 	})
 	return proposal
 }
@@ -99,7 +109,7 @@ func together(players ...*player) {
 // TestAccepted: a match gets its server when all of its players have accepted, and not
 // before.
 func TestAccepted(t *testing.T) {
-	h := accepting(t, 2)
+	h := accepting(t, 2, long)
 	ann, bob := h.wants("ann", h.suite.URL(), 1000), h.wants("bob", h.suite.URL(), 1000)
 	proposal := ann.asked("")
 	if other := bob.asked(""); other != proposal {
@@ -128,7 +138,7 @@ func TestAccepted(t *testing.T) {
 
 // TestDeclined: who declines is out, and the others search on as if nothing had been.
 func TestDeclined(t *testing.T) {
-	h := accepting(t, 2)
+	h := accepting(t, 2, long)
 	ann, bob := h.wants("ann", h.suite.URL(), 1000), h.wants("bob", h.suite.URL(), 1000)
 	created := ann.ticketNow().CreateTime
 	proposal := ann.asked("")
@@ -157,7 +167,7 @@ func TestDeclined(t *testing.T) {
 // TestLapsed: who does not answer is out; who has accepted, cancelled and gone before is as
 // anywhere.
 func TestLapsed(t *testing.T) {
-	h := accepting(t, 2)
+	h := accepting(t, 2, short)
 	ann, bob := h.wants("ann", h.suite.URL(), 1000), h.wants("bob", h.suite.URL(), 1000)
 	proposal := ann.asked("")
 	bob.asked("")
@@ -182,7 +192,7 @@ func TestLapsed(t *testing.T) {
 
 // TestPartyAccepts: of a party every player is asked.
 func TestPartyAccepts(t *testing.T) {
-	h := accepting(t, 3)
+	h := accepting(t, 3, long)
 	lead := &player{h: h, id: "lead", frontend: h.suite.URL()}
 	skill := `{"attributes":{"skill":{"number":1000}}}`
 	made, err := lead.call(http.MethodPost, "/v1/tickets", `{"queue":"session","region":"eu","players":[`+skill+`],"party":{"size":2}}`)
@@ -209,14 +219,14 @@ func TestPartyAccepts(t *testing.T) {
 
 // TestPlayAccepts: GET /play accepts by itself.
 func TestPlayAccepts(t *testing.T) {
-	h := accepting(t, 2)
+	h := accepting(t, 2, long)
 	h.assigned(h.play(3))
 }
 
 // TestAskingDirectorKilled: when the director that asks dies, those who have accepted are
 // asked again by another, as soon as Open Match shows their tickets.
 func TestAskingDirectorKilled(t *testing.T) {
-	h := accepting(t, 2)
+	h := accepting(t, 2, short)
 	mortal := h.process(h.at(2), "--gate-listen=127.0.0.1:0")
 	resolver.set(t, h.at(2))
 	h.suite.Instance(suite.Director).Stop() // was there for the suite to start
@@ -240,7 +250,7 @@ func TestAskingDirectorKilled(t *testing.T) {
 // and dies, the others tell; and with two directors each match has one server.
 func TestDeafFrontend(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, address string) {
-		h := accepting(t, 2, "--redis=redis://"+address)
+		h := accepting(t, 2, long, "--redis=redis://"+address)
 		h.more(t, h.at(2))
 		resolver.set(t, h.at(1), h.at(2))
 		h.subscribed(2)

@@ -140,6 +140,15 @@ func (h *harness) rosters() map[string][]string {
 	return all
 }
 
+// pendingRelease is Open Match's pendingReleaseTimeout where a test waits for it. On a busy
+// machine a match has to be placed within it.
+const pendingRelease = "8s"
+
+// times are the settings of minimatch, and of directors, where a test waits for them.
+func times() []string {
+	return []string{"--pending-release-timeout=" + pendingRelease, "--match-timeout=7s"}
+}
+
 const (
 	recreated = "torikumi_frontend_tickets_recreated_total"
 	pending   = `torikumi_director_matches_total{outcome="pending",queue="session"}`
@@ -235,7 +244,7 @@ func (b backendServer) AssignTickets(ctx context.Context, req *openmatch.AssignT
 // played. No player is on the rosters of two servers to which players are sent.
 func TestPausedDirector(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, address string) {
-		times := []string{"--pending-release-timeout=4s", "--match-timeout=3s"}
+		times := times()
 		h := newHarness(t, map[string][]string{
 			suite.Minimatch: times[:1], suite.Director: append(times, "--redis=redis://"+address),
 			suite.Frontend: {"--redis=redis://" + address, "--reconcile-interval=100ms", "--reconcile-rate=1000"},
@@ -303,7 +312,7 @@ func (h *harness) openMatch() openmatch.FrontendServiceClient {
 // had or empty, everybody who still waits plays, at one server.
 func TestRedisAway(t *testing.T) {
 	store := redistest.Start(t)
-	times := []string{"--pending-release-timeout=4s", "--match-timeout=3s"}
+	times := times()
 	h := newHarness(t, map[string][]string{
 		suite.Minimatch: times[:1], suite.Director: append(times, "--redis=redis://"+store.Address),
 		suite.Frontend: {"--redis=redis://" + store.Address, "--reconcile-interval=100ms", "--reconcile-rate=1000"},

@@ -178,9 +178,8 @@ func TestKilledBeforeAnnouncing(t *testing.T) {
 		if one, two := ann.assigned(), bob.assigned(); one != two {
 			t.Errorf("ann is at %s, bob at %s", one, two)
 		}
-		if n := h.found(); n != 2 {
-			t.Errorf("%v assignments were found by reading, want those of both", n)
-		}
+		// They are told before they are counted.
+		eventually.True(t, "the assignments of both were found by reading", func() bool { return h.found() == 2 })
 		h.alone(other.Addrs(), 0, ann, bob)
 	})
 }
@@ -235,7 +234,7 @@ func TestStoppedAfterItsClaim(t *testing.T) {
 			// to leave it alone.
 			mine bool
 		}{
-			"the claim is over": {"4s", false},
+			"the claim is over": {pendingRelease, false},
 			"the claim is held": {"60s", true},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -246,7 +245,7 @@ func TestStoppedAfterItsClaim(t *testing.T) {
 }
 
 func stopped(t *testing.T, redis, holds string, mine bool) {
-	times := []string{"--pending-release-timeout=4s", "--match-timeout=3s"}
+	times := times()
 	h := newHarness(t, map[string][]string{
 		suite.Minimatch: times[:1], suite.Director: append(times, "--redis=redis://"+redis),
 		suite.Frontend: {"--redis=redis://" + redis, "--reconcile-interval=100ms", "--reconcile-rate=1000"},
