@@ -223,7 +223,7 @@ func TestFunctionThatCannotBe(t *testing.T) {
 }
 
 func TestFunctionThatHangsIsCutAndKeepsItsProposals(t *testing.T) {
-	om := start(t)
+	om := startHasty(t)
 	cut := make(chan struct{})
 	om.function("hangs", func(ctx context.Context, _ *openmatch.MatchProfile, propose func(*openmatch.Match)) error {
 		propose(om.match("early"))

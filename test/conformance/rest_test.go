@@ -354,7 +354,7 @@ func TestAMatchFunctionOverRESTThatFails(t *testing.T) {
 }
 
 func TestAMatchFunctionOverRESTThatHangsIsCut(t *testing.T) {
-	om := startOwn(t) // the real one cuts it off by its HTTP client's 3 s
+	om := startOwn(t, func(c *minimatch.Config) { c.ProposalCollectionInterval = collection }) // the real one cuts it off by its HTTP client's 3 s
 	a := om.ticket()
 	left := make(chan struct{})
 	req := om.restFunction(t, func(w http.ResponseWriter, r *http.Request) {

@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // harness is an Open Match with two match functions of ours and our evaluator.
 type harness struct {
@@ -86,7 +86,6 @@ func start(t testing.TB) *harness {
 	if frontend == "" {
 		frontend = launch(t, minimatch.Run, func(c *minimatch.Config) {
 			c.GRPCListen, c.HTTPListen, c.Evaluator = "127.0.0.1:0", "127.0.0.1:0", chooser
-			c.ProposalCollectionInterval = 5 * time.Second
 		})
 		backend, query = frontend, frontend
 	}
