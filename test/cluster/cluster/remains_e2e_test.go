@@ -69,8 +69,8 @@ func survey(t *testing.T) []string {
 }
 
 // Other clusters on this machine come and go, and the node images that are made beside
-// this test.
-var others = regexp.MustCompile(`\btk\d+(n\d+)?\b|torikumi-\d+|/torikumi-image-|/proc/|10\.(77|128|129|13\d)\.`)
+// this test, and the containers that are run beside it.
+var others = regexp.MustCompile(`\btk\d+(n\d+)?\b|torikumi-\d+|/torikumi-image-|/ctrd-|/k8s\.io/?$|/proc/|10\.(77|128|129|13\d)\.`)
 
 // compare reports what is new on this machine, and processes of the cluster.
 func compare(t *testing.T, before, after []string, folder string) {
