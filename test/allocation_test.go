@@ -30,7 +30,7 @@ func TestQueueReachesTheServer(t *testing.T) {
 - name: duel
   teams: [{name: a, players: 1}, {name: b, players: 1}]
   skill: {attribute: skill, window: 100}
-  time_limits: {no_show: 10s}
+  time_limits: {no_show: 20s}
   allocation:
     selectors: [{labels: {site: on-prem}}, {labels: {site: cloud}}]
     scheduling: Distributed

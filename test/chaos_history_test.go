@@ -364,6 +364,8 @@ const limit = time.Minute
 
 // look notes which game servers are allocated, and returns how many.
 func (c *chaos) look(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	resp, err := c.fleet.ListGameServers(ctx, &torikumiv1.ListGameServersRequest{Namespace: "default"})
 	if err != nil {
 		return 0, err

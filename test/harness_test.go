@@ -22,7 +22,7 @@ import (
 
 const (
 	// patience bounds every wait for something that has to happen.
-	patience = 30 * time.Second
+	patience = time.Minute
 	// arrivals is the time between two players.
 	arrivals = 15 * time.Millisecond
 	// mostWaiting bounds how many players come while nobody is matched.
@@ -32,7 +32,7 @@ const (
 	// released is how soon Open Match lets tickets be matched again that a dead
 	// director has left behind; the default of a minute is long for a test. On
 	// a busy machine a match has to be placed within it.
-	released = "6s"
+	released = "12s"
 )
 
 // harness is a suite of processes, over servers that are addresses only, and its
@@ -59,16 +59,16 @@ func newHarness(t *testing.T) *harness {
 	t.Helper()
 	w := &harness{
 		t: t, logs: new(output), assigned: make(map[string]*torikumiv1.Ticket),
-		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second},
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience},
 		launcher: &launcher{t: t, extra: map[string][]string{
 			suite.Minimatch: {"--pending-release-timeout=" + released},
-			suite.Director:  {"--pending-release-timeout=" + released, "--match-timeout=5s"},
+			suite.Director:  {"--pending-release-timeout=" + released, "--match-timeout=11s"},
 		}},
 	}
 	o := quiet(w.launcher, w.logs)
 	o.Log.LogLevel = slog.LevelInfo // see said
 	o.Virtual, o.VirtualSession = virtualServers, time.Hour
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // for five processes, one after the other
 	defer cancel()
 	s, err := suite.Start(ctx, o)
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 )
 
 // stopLimit is how long a service may take to end after SIGTERM.
-const stopLimit = 10 * time.Second
+const stopLimit = 30 * time.Second
 
 // launcher runs each service as a process of its own.
 type launcher struct {

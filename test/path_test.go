@@ -19,6 +19,7 @@ import (
 
 	"torikumi/local/demo"
 	"torikumi/local/suite"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/service"
 )
 
@@ -42,7 +43,7 @@ func TestWholePath(t *testing.T) {
 	if r.Players != 24 {
 		t.Errorf("%d players", r.Players)
 	}
-	goleak.VerifyNone(t, before)
+	eventually.NoError(t, "no goroutine is left", func() error { return goleak.Find(before) })
 	empty(t, os.TempDir())
 	noChildren(t)
 }

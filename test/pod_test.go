@@ -37,7 +37,7 @@ func runPod(ctx context.Context, programs, issuer, keysFile string) error {
 	if err != nil {
 		return err
 	}
-	start, cancel := context.WithTimeout(ctx, 20*time.Second)
+	start, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	gate := exec.Command(program("gate"), "--http-listen=127.0.0.1:0", "--issuer="+issuer, "--jwks-url="+strings.TrimSpace(string(keys)))
 	gp, err := follow(start, "gate", gate)
@@ -54,7 +54,7 @@ func runPod(ctx context.Context, programs, issuer, keysFile string) error {
 	<-sp.Done()
 	// The fleet signals the whole group, and a second signal would end the gate at once:
 	// it gets one of us only where none came.
-	alone := time.NewTimer(10 * time.Second)
+	alone := time.NewTimer(time.Minute)
 	defer alone.Stop()
 	select {
 	case <-ctx.Done():

@@ -97,6 +97,16 @@ func (w *harness) audit(strict bool) int {
 	w.mu.Lock()
 	told := maps.Clone(w.assigned)
 	w.mu.Unlock()
+	w.until("the fleet has shown the server of each match", func() bool {
+		w.fleet.mu.Lock()
+		defer w.fleet.mu.Unlock()
+		for _, t := range told {
+			if len(w.fleet.servers[t.GetServer().GetMatchId()]) == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	w.fleet.mu.Lock()
 	defer w.fleet.mu.Unlock()
 	for _, err := range w.fleet.wrong {

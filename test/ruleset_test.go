@@ -20,6 +20,7 @@ import (
 	"torikumi/local/issuer"
 	"torikumi/local/suite"
 	"torikumi/pkg/contract"
+	"torikumi/pkg/eventually"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
@@ -36,7 +37,7 @@ func TestRuleSets(t *testing.T) {
 	o := quiet(suite.InProcess{}, new(output))
 	o.Queues = exampleQueues
 	play(t, demo.Options{Players: 30, Seed: 3, Suite: o})
-	goleak.VerifyNone(t, before)
+	eventually.NoError(t, "no goroutine is left", func() error { return goleak.Find(before) })
 	empty(t, os.TempDir())
 	noChildren(t)
 }

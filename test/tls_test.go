@@ -3,6 +3,7 @@
 package test
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -59,7 +60,9 @@ func refuses(t *testing.T, name string, dial func() (*grpc.ClientConn, error)) {
 		return
 	}
 	defer conn.Close()
-	if _, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); status.Code(err) != codes.Unavailable {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("%s serves a stranger: %v", name, err)
 	}
 }
