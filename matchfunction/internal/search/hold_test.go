@@ -170,7 +170,7 @@ func TestNobodyStarves(t *testing.T) {
 		preference := rapid.Float64Range(0.01, 1).Draw(r, "preference")
 		size := rapid.IntRange(1, 5).Draw(r, "size")
 		e := compile(t, prefers(preference, 400, size, rapid.SampledFrom(bothWays).Draw(r, "extra")))
-		waited := time.Duration(preference*float64(30*time.Minute)).Round(time.Second) + time.Second
+		waited := time.Duration(preference*float64(time.Hour)).Round(time.Second) + time.Second
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 1))
 		pool := []rule.Ticket{skilled("old", 0, waited)}
 		for i := range 2*size - 1 + rapid.IntRange(0, 30).Draw(r, "others") {
@@ -182,6 +182,31 @@ func TestNobodyStarves(t *testing.T) {
 			}
 		}
 		r.Fatalf("preference %v: one who has waited for %v is left of %d", preference, waited, len(pool))
+	})
+}
+
+// What is said of how long a match is held back at most is so, if nobody else comes: whatever
+// the ages are, and though fewer seem to come the longer all wait.
+func TestHeldIsTheMost(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		size := rapid.IntRange(1, 5).Draw(r, "size")
+		e := compile(t, prefers(rapid.Float64Range(0.01, 1).Draw(r, "preference"), 400, size, rapid.SampledFrom(bothWays).Draw(r, "extra")))
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 1))
+		oldest := rapid.SampledFrom([]time.Duration{time.Second, time.Minute, 20 * time.Minute}).Draw(r, "oldest")
+		var pool []rule.Ticket
+		for i := range 2 * size {
+			pool = append(pool, skilled(fmt.Sprint(i), 400*rng.Float64(), time.Duration(float64(oldest)*math.Pow(rng.Float64(), 4))))
+		}
+		x := e.Explain(t.Context(), pool, 0, now)
+		if x.Match == nil && x.Held == nil {
+			r.Fatalf("neither matched nor held: %+v", x)
+		}
+		if x.Match != nil {
+			return
+		}
+		if again := e.Explain(t.Context(), pool, 0, now.Add(x.Held.In)); again.Match == nil {
+			r.Fatalf("held for %v at most, and %v after that", x.Held.In, again.Held)
+		}
 	})
 }
 

@@ -53,6 +53,9 @@ func Compare(samples []Sample, world string, figures func(*Sample) *Figures) []C
 		}
 		others[k][s.Seed] = p
 	}
+	for seed := range curves {
+		curves[seed] = undominated(curves[seed])
+	}
 	var out []Comparison
 	for k, days := range others {
 		c := Comparison{World: world, Policy: k.policy, Knob: k.knob}
@@ -72,10 +75,22 @@ func Compare(samples []Sample, world string, figures func(*Sample) *Figures) []C
 	return out
 }
 
-// at is the point of a curve at a mean wait, evenly between its neighbours in the
-// logarithms; there is none beyond the ends.
+// undominated sorts a curve by the mean wait, without the points beside which another one
+// has no larger mean spread at no longer a wait: nobody would choose them.
+func undominated(curve []point) []point {
+	slices.SortFunc(curve, func(a, b point) int { return cmp.Or(cmp.Compare(a.wait, b.wait), cmp.Compare(a.mean, b.mean)) })
+	out := curve[:0]
+	for _, p := range curve {
+		if len(out) == 0 || p.mean < out[len(out)-1].mean {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// at is the point of a curve, sorted by the mean wait, at a mean wait: evenly between its
+// neighbours in the logarithms. There is none beyond the ends.
 func at(curve []point, wait float64) (point, bool) {
-	slices.SortFunc(curve, func(a, b point) int { return cmp.Compare(a.wait, b.wait) })
 	for i := range curve {
 		if i == 0 || curve[i].wait < wait || wait < curve[0].wait {
 			continue

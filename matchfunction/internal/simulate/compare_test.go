@@ -47,3 +47,15 @@ func TestRatio(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// A point of ours that another one beats in both is not on our curve, wherever it stands.
+func TestUndominated(t *testing.T) {
+	samples := []Sample{
+		sample(Ours, 0, 1, 13, 300), sample(Ours, 0.1, 1, 10, 100), sample(Ours, 0.2, 1, 10, 120), sample(Ours, 0.3, 1, 25, 101), sample(Ours, 1, 1, 40, 25),
+		sample("other", 1, 1, 20, 100),
+	}
+	c := Compare(samples, "w", func(s *Sample) *Figures { return &s.Day })[0]
+	if c.Seeds != 1 || math.Abs(c.Mean.Mean-0.5) > 1e-9 {
+		t.Errorf("%+v, want half of it, between the second and the last point", c)
+	}
+}

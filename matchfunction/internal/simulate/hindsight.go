@@ -170,6 +170,7 @@ func Above(ours []Sample, hours []int, of []Hindsight) []Comparison {
 	for i, h := range of {
 		curve[i] = point{h.Wait, h.Mean, h.Mean, h.Wait}
 	}
+	curve = undominated(curve)
 	var out []Comparison
 	for i := range ours {
 		wait, spread, tickets, matches := 0.0, 0.0, 0, 0

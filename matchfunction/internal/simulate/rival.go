@@ -240,9 +240,10 @@ func (r *rival) teamshooter(_ context.Context, waiting []rule.Ticket, now time.T
 	sorted, _ := bySkill(all)
 	type proposal struct {
 		variance float64
-		match    found
+		lineup   lineup
 	}
 	var proposals []proposal
+	var room arena
 	l := r.lineup()
 	for region := range max(1, len(regions)) {
 		for i := range sorted {
@@ -257,22 +258,36 @@ func (r *rival) teamshooter(_ context.Context, waiting []rule.Ticket, now time.T
 				}
 			}
 			if l.full() {
-				proposals = append(proposals, proposal{l.variance(), l.found(waiting, regions)})
+				proposals = append(proposals, proposal{l.variance(), room.copyOf(l)})
 			}
 		}
 	}
 	slices.SortStableFunc(proposals, func(a, b proposal) int { return cmp.Compare(a.variance, b.variance) })
 	var out []found
 	taken := make([]bool, len(all))
-	for _, p := range proposals {
-		if slices.ContainsFunc(p.match.tickets, func(t int32) bool { return taken[t] }) {
+	for i := range proposals {
+		p := &proposals[i].lineup
+		if slices.ContainsFunc(p.members, func(s *seeker) bool { return taken[s.ticket] }) {
 			continue
 		}
-		for _, t := range p.match.tickets {
-			taken[t] = true
+		for _, s := range p.members {
+			taken[s.ticket] = true
 		}
-		out = append(out, p.match)
+		out = append(out, p.found(waiting, regions))
 	}
+	return out
+}
+
+// arena holds the members of many lineups, most of which are dropped.
+type arena struct {
+	members []*seeker
+	team    []int
+}
+
+func (a *arena) copyOf(l *lineup) lineup {
+	out, from := *l, len(a.members)
+	a.members, a.team = append(a.members, l.members...), append(a.team, l.team...)
+	out.members, out.team = a.members[from:len(a.members):len(a.members)], a.team[from:len(a.team):len(a.team)]
 	return out
 }
 

@@ -174,7 +174,8 @@ func (s *segments) leaving() []float64 {
 	h.learn(len(sorted), func(i int) int32 { return sorted[i].ticket }, func(i int) float64 { return x[i] })
 	left := make([]float64, len(sorted))
 	for i := range left {
-		left[i] = h.now[sorted[i].ticket] / float64(s.run.plan.Most)
+		t := sorted[i].ticket
+		left[i] = h.now[t]/float64(s.run.plan.Most) + h.overdue(t)
 	}
 	return left
 }
