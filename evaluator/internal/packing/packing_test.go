@@ -82,6 +82,9 @@ func TestOptimumOfAnotherSolver(t *testing.T) {
 // The gain over the greedy choice where collisions are heavy: 10,000 sets of 10
 // of 20,000 items. Within ±10 the gain is the largest that there is.
 func TestGain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for name, c := range map[string]struct {
 		make  func(*rand.Rand) *packing.Problem
 		least float64

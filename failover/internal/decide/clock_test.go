@@ -37,6 +37,9 @@ func (w *harness) turn(by time.Duration) {
 // TestClockTurnsBack turns the clock back by an hour at each moment of a
 // failover. A timer that runs may begin anew, and no more.
 func TestClockTurnsBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	const step = 5 * time.Second
 	for at := step; at < 7*time.Minute; at += step {
 		w := newHarness()
@@ -106,6 +109,9 @@ func TestClockTurnsBackInPauses(t *testing.T) {
 // a failover: no timer that runs is over sooner for it. A game that has begun
 // just before the drain gets the time that it may have, and no more.
 func TestClockTurnsForward(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	const step, days = 5 * time.Second, 72 * time.Hour
 	for moment := step; moment < 8*time.Minute; moment += step {
 		w := newHarness()

@@ -154,6 +154,9 @@ func packs(servers, rooms []int64) bool {
 
 // TestCrashWithTwoVMs is TestCrashBeforeEveryWrite for a node that needs two.
 func TestCrashWithTwoVMs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for _, lost := range []bool{false, true} {
 		for n := 1; ; n++ {
 			w := newHarness()
