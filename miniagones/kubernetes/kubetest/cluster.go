@@ -47,7 +47,19 @@ type Cluster struct {
 var programs = []string{"etcd", "kube-apiserver"}
 
 // Start starts a cluster. manifests is the folder of that name in the repository.
-func Start(ctx context.Context, manifests string) (_ *Cluster, err error) {
+func Start(ctx context.Context, manifests string) (*Cluster, error) {
+	var failures []error
+	for range 3 { // envtest gives the server 5 s to make the default namespace
+		c, err := start(ctx, manifests)
+		if err == nil {
+			return c, nil
+		}
+		failures = append(failures, err)
+	}
+	return nil, errors.Join(failures...)
+}
+
+func start(ctx context.Context, manifests string) (_ *Cluster, err error) {
 	bin, err := kubebuild.Kubernetes.Find(programs...)
 	if err != nil {
 		return nil, fmt.Errorf("run `make kubernetes`, or set %s: %w", kubebuild.Env, err)
@@ -73,12 +85,15 @@ func Start(ctx context.Context, manifests string) (_ *Cluster, err error) {
 		return nil, err
 	}
 	if c.Config, err = c.env.Start(); err != nil {
-		return nil, errors.Join(err, c.env.Stop())
+		return nil, errors.Join(err, c.Stop())
 	}
 	if err := c.connect(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.Stop())
 	}
-	return c, c.prepare(ctx)
+	if err := c.prepare(ctx); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	return c, nil
 }
 
 // Open is a cluster that runs already. kubeconfig is that of an administrator with a
