@@ -121,7 +121,7 @@ func (p *plot) frame(left float64, xLabel, yLabel string) {
 }
 
 // dayKnob is the point of ours that is drawn by the hour.
-const dayKnob = 0.55
+const dayKnob = 0.7
 
 func (p *plot) hours(left float64, w *World, samples []Sample) {
 	ours, other := w.byHour(samples, Ours, dayKnob), w.byHour(samples, "nearest first", w.likeOurs(samples))
