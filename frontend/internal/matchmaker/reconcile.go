@@ -19,7 +19,7 @@ import (
 )
 
 // inARow is after how many tickets that could not be read, one after the other, a reading
-// pauses before each next one.
+// pauses after each of them. Those that have ended meanwhile count for nothing.
 const inARow = 3
 
 // reconcile reads the open tickets from Open Match, one after the other and never
@@ -85,16 +85,17 @@ func (c *Client) open(ctx context.Context) []string {
 // then.
 func (c *Client) sweep(ctx context.Context, ids []string) (left []string) {
 	var pause rpc.Backoff
-	failed := 0
+	failed, failing := 0, false
 	for _, id := range ids {
-		if failed >= inARow && pause.Wait(ctx) != nil {
+		if failing && failed >= inARow && pause.Wait(ctx) != nil {
 			return left
 		}
 		read, err := c.bringUpToDate(ctx, id)
+		failing = unreachable(err) || errors.Is(err, errUnchecked)
 		switch {
 		case ctx.Err() != nil:
 			return left
-		case unreachable(err) || errors.Is(err, errUnchecked):
+		case failing:
 			left = append(left, id)
 			failed++
 		case read:

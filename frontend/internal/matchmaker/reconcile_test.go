@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,8 @@ type faults struct {
 	// fails reports whether a call for a ticket of ours, or of Open Match, fails.
 	fails func(call, id string) bool
 	lost  map[string]bool
+	// ended are listed after the oldest tickets, and have ended since.
+	ended []string
 	// opened is how often all tickets were asked for, failed how many calls for one have failed,
 	// made how many Open Match has made.
 	opened, failed, made int
@@ -55,7 +58,11 @@ func (f *faults) Open(ctx context.Context) ([]string, error) {
 	f.mu.Lock()
 	f.opened++
 	f.mu.Unlock()
-	return f.Store.Open(ctx)
+	ids, err := f.Store.Open(ctx)
+	if err != nil || len(f.ended) == 0 {
+		return ids, err
+	}
+	return slices.Insert(ids, len(ids)-1, f.ended...), nil
 }
 
 func (f *faults) Get(ctx context.Context, id string) (ticket.Ticket, error) {
@@ -153,6 +160,33 @@ func TestOneIsNotRead(t *testing.T) {
 				}
 				if f.opened != 1 {
 					t.Errorf("all tickets were read %d times", f.opened)
+				}
+			})
+		})
+	}
+}
+
+// TestEndedAreNotWaitedFor: after calls that have failed there is no pause before tickets that
+// have ended meanwhile, as all do when Redis comes back empty.
+func TestEndedAreNotWaitedFor(t *testing.T) {
+	for _, call := range []string{"Get", "GetTicket"} {
+		t.Run(call, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &faults{}
+				for i := range 1000 {
+					f.ended = append(f.ended, fmt.Sprint("ended-", i))
+				}
+				c, ids, states := reconciling(t, f, 2*inARow)
+				last := len(ids) - 1
+				fails := make(map[string]bool)
+				for i := range last {
+					fails[ids[i]], fails[fmt.Sprint("om-", i+1)] = true, true
+				}
+				f.set(func(called, id string) bool { return called == call && fails[id] })
+				c.reconcileSoon()
+				time.Sleep(10 * time.Second)
+				if got := states()[last]; got != ticket.Assigned {
+					t.Errorf("the ticket after those that have ended is %v", got)
 				}
 			})
 		})
