@@ -201,6 +201,7 @@ children() {
 
 # A trap may be interrupted by another: in a subshell, neither changes the
 # variables of the other.
+# shellcheck disable=SC2317 # traps call it
 forward() {
 	[ "$signalled" = TERM ] || signalled=$1 # the end counts more than what else came
 	[ -z "$server" ] || (pass "$1" "$server")
@@ -223,7 +224,9 @@ run() {
 	while :; do
 		wait "$server"
 		code=$?
-		[ "$code" -ne 127 ] && kill -s 0 "$server" 2>/dev/null || break
+		if [ "$code" -eq 127 ] || ! kill -s 0 "$server" 2>/dev/null; then
+			break
+		fi
 	done
 	# If the last wait was interrupted, this is how the server ended. 127: the
 	# shell has forgotten it, as it has told it before.
