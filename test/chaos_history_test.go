@@ -126,8 +126,9 @@ type history struct {
 	operations []porcupine.Operation
 	seatings   []porcupine.Operation
 	kinds      map[string]kindOfPlayer
-	asking     map[string]bool   // players who ask for a ticket just now
-	waiting    map[string]string // tickets by player
+	asking     map[string]bool          // players who ask for a ticket just now
+	waiting    map[string]string        // tickets by player
+	since      map[string]time.Duration // of waiting, from begin
 	// shaken is when a frontend died while a player waited.
 	shaken  map[string]time.Time
 	played  map[string]*playedMatch
@@ -145,7 +146,7 @@ type history struct {
 
 func newHistory() *history {
 	return &history{
-		begin: time.Now(), waiting: make(map[string]string), played: make(map[string]*playedMatch),
+		begin: time.Now(), waiting: make(map[string]string), since: make(map[string]time.Duration), played: make(map[string]*playedMatch),
 		matchOf: make(map[string]string), servers: make(map[string]*seenServer), cancelled: make(map[string]bool),
 		kinds: make(map[string]kindOfPlayer), asking: make(map[string]bool), shaken: make(map[string]time.Time),
 		rostered: make(map[string]bool), unknown: make(map[string]bool), broken: make(chan struct{}),
@@ -177,6 +178,19 @@ func (h *history) seeKind(player string, kind kindOfPlayer) {
 	h.kinds[player] = kind
 }
 
+func (h *history) kindOf(player string) kindOfPlayer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.kinds[player]
+}
+
+// searches reports whether a player asks for a ticket, or waits for its end.
+func (h *history) searches(player string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.asking[player] || h.waiting[player] != ""
+}
+
 // asks has a player ask for a ticket, until it began or failed.
 func (h *history) asks(player string) {
 	h.mu.Lock()
@@ -189,7 +203,7 @@ func (h *history) began(player, ticket string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.asking, player)
-	h.waiting[player] = ticket
+	h.waiting[player], h.since[player] = ticket, time.Since(h.begin)
 }
 
 // shake notes whom the death of a frontend may have left in the middle of something, and
@@ -303,6 +317,18 @@ func (h *history) ended(player string) {
 	delete(h.asking, player)
 	delete(h.waiting, player)
 	h.cancelled[player] = true
+}
+
+// describe says of each player what for, and since when.
+func (h *history) describe(tickets map[string]string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []string
+	for player, ticket := range tickets {
+		all = append(all, fmt.Sprintf("%s (%v, ticket %s, since %v)", player, h.kinds[player], ticket, h.since[player].Round(time.Millisecond)))
+	}
+	slices.Sort(all)
+	return all
 }
 
 // whoWaits is a copy.

@@ -64,6 +64,8 @@ const (
 	guest
 )
 
+func (k kindOfPlayer) String() string { return [...]string{"one of two", "host", "guest"}[k] }
+
 // refill is what becomes of a match that is filled up. It needs chaos.refilling.
 type refill struct {
 	// guests counts those who were ever there.

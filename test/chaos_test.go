@@ -373,15 +373,17 @@ func (c *chaos) anyFrontend() int {
 	return c.dice.IntN(frontends)
 }
 
-// come lets one player come.
-func (c *chaos) come(kind kindOfPlayer, mayCancel bool) {
+// come lets one player come, and returns who it is.
+func (c *chaos) come(kind kindOfPlayer, mayCancel bool) string {
 	c.next++
 	p := c.newPlayer(c.next, kind)
 	c.seeKind(p.id, kind)
 	if !mayCancel {
 		p.cancels = 0
 	}
+	c.asks(p.id)
 	c.players.Go(p.play)
+	return p.id
 }
 
 // run plays the rounds, and then waits until no game server is left over.
@@ -452,7 +454,7 @@ func (c *chaos) settle() {
 		}
 		maps.DeleteFunc(old, func(player, _ string) bool { return !c.isOverdue(player, waited) })
 		if len(old) > 0 && waited > limit+slowestGate {
-			c.violated("stranded", "%v wait at the end", old)
+			c.violated("stranded", "%v wait at the end", c.describe(old))
 		}
 	}
 	c.lookAndAudit()
@@ -615,7 +617,7 @@ func (c *chaos) drain(r round) {
 			continue
 		}
 		if probes == 3 {
-			c.violated("stranded", "%v wait for %v after the last fault, while others who came later play", overdue, time.Since(healed).Round(time.Millisecond))
+			c.violated("stranded", "%v wait for %v after the last fault, while others who came later play; there are %v", c.describe(overdue), time.Since(healed).Round(time.Millisecond), c.describe(waiting))
 			break
 		}
 		c.probe(overdue)
@@ -628,7 +630,8 @@ func (c *chaos) drain(r round) {
 const tick = 20 * time.Millisecond
 
 // probe lets two more players come when there are game servers for them, and waits until
-// they play.
+// they play. Who waits for a match that is filled up gets company as well, until one of
+// them plays: those who seem to be there for it may be on their way into a running match.
 func (c *chaos) probe(old map[string]string) {
 	for c.ready.Load() < 4 && !c.isBroken() {
 		c.wait(tick)
@@ -636,12 +639,25 @@ func (c *chaos) probe(old map[string]string) {
 	matches := c.matches()
 	c.come(one, false)
 	c.come(one, false)
-	for waited := time.Duration(0); c.matches() == matches && !c.isBroken(); c.wait(tick) {
+	company := make(map[string]string) // players by whom they come for
+	for player := range old {
+		switch c.kindOf(player) {
+		case host:
+			company[player] = c.come(guest, false)
+		case guest:
+			company[player] = c.come(host, false)
+		}
+	}
+	for waited := time.Duration(0); !c.isBroken(); c.wait(tick) {
+		maps.DeleteFunc(company, func(player, other string) bool { return !c.searches(player) || !c.searches(other) })
+		if c.matches() > matches && len(company) == 0 {
+			return
+		}
 		if c.ready.Load() > 0 {
 			waited += tick
 		}
-		if waited > limit {
-			c.violated("stranded", "%v wait, and nobody plays any more", old)
+		if waited > limit+slowestGate {
+			c.violated("stranded", "%v wait, and nobody plays any more", c.describe(old))
 		}
 	}
 }
