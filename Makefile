@@ -13,6 +13,7 @@ DURATION ?= 30s
 FLEET ?= 20000
 FUZZTIME ?= 10s
 BENCHFLAGS ?=
+TESTFLAGS ?=
 E2EFLAGS ?=
 TAG ?= dev
 ARCH ?= amd64,arm64
@@ -111,8 +112,12 @@ manifests: kubernetes ## Render and check everything in manifests/, on a real AP
 	go test -count=1 ./test/manifests
 
 .PHONY: test
-test: kubernetes ## Run all tests.
-	go test -timeout 20m work
+test: kubernetes ## Run all tests: TESTFLAGS (of go test).
+	go test -timeout 20m $(TESTFLAGS) work
+
+.PHONY: test-long
+test-long: kubernetes ## Of test: the packages of which "make race" leaves out what takes minutes there.
+	@go test -timeout 20m $(TESTFLAGS) $$(grep -rl --include='*_test.go' 'testing\.Short()' . | xargs -n 1 dirname | sort -u)
 
 .PHONY: chaos
 chaos: ## Play MATCHES (1000) while processes die, stop and lose answers; needs redis-server: SEED (any).
@@ -123,8 +128,8 @@ proof: ## Measure what frontends hold out, and fail where a target is missed; ne
 	go test -tags proof -count=1 -timeout 30m -v -run '^TestProof$(PROOF)' ./frontend/frontend
 
 .PHONY: race
-race: kubernetes ## Run the tests under the race detector; what takes minutes there is in "make test" alone.
-	go test -race -short -timeout 20m work
+race: kubernetes ## Run the tests under the race detector, but for what takes minutes there (make test-long): TESTFLAGS.
+	go test -race -short -timeout 20m $(TESTFLAGS) work
 
 .PHONY: e2e
 e2e: e2e-requirements e2e-browser e2e-wasm e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).
