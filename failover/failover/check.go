@@ -86,7 +86,7 @@ func check(ctx context.Context, cfg *Config, kube *rest.Config, provider cloud.P
 	return nil
 }
 
-// policiesNote tells whether admission policies allow what a failover needs. Others'
+// policiesNote reports whether admission policies allow what a failover needs. Others'
 // refusals fail nothing: a webhook may not know dry runs, or have a rule that only what
 // is tried here breaks.
 func policiesNote(tried controller.Policies) (string, error) {

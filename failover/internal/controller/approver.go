@@ -34,7 +34,7 @@ func (a *Approver) Register(mgr ctrl.Manager) error {
 		Complete(a)
 }
 
-// trimRequest keeps in memory what tells whether a request has to be looked at.
+// trimRequest keeps in memory what shows whether a request has to be looked at.
 func trimRequest(obj any) (any, error) {
 	if r, ok := obj.(*certificatesv1.CertificateSigningRequest); ok {
 		r.ManagedFields, r.Spec.Request, r.Status.Certificate, r.Spec.Extra = nil, nil, nil, nil
