@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,9 @@ func TestBannedPlace(t *testing.T) {
 	if err := h.api.Ban(limited(t), "bob"); err != nil {
 		t.Fatal(err)
 	}
-	h.called("ann")
+	if req := h.called("ann"); !slices.Equal(req.GetBanned(), []string{"bob"}) {
+		t.Errorf("not to be found: %q", req.GetBanned())
+	}
 	if err := h.api.SetClosed(limited(t), true); err != nil {
 		t.Fatal(err)
 	}

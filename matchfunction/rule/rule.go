@@ -97,6 +97,8 @@ type Ticket struct {
 	// Teams, for those who already play, is the team of each player by
 	// position in Match.Teams; nil for all others.
 	Teams []int
+	// Banned are players, in order of id, who may not join those who already play.
+	Banned []string
 }
 
 // Player is one person.

@@ -65,7 +65,7 @@ func (f *Filler) fill(ctx context.Context, req *torikumiv1.FillRequest) (resp *t
 			}
 			return nil, queue, err
 		}
-		t.roster = keep(t.roster, named, seen(req))
+		t.roster, t.banned = keep(t.roster, named, seen(req)), slices.Sorted(slices.Values(req.GetBanned()))
 		if req.GetStop() {
 			err = t.stop(ctx)
 		} else {
@@ -133,6 +133,8 @@ func check(req *torikumiv1.FillRequest) (named map[string]bool, err error) {
 		return nil, status.Error(codes.InvalidArgument, "match_id: required: the value of the game server's label torikumi/match")
 	case len(players) > queues.MaxPlayers:
 		return nil, status.Errorf(codes.InvalidArgument, "players: must be at most %d, got %d", queues.MaxPlayers, len(players))
+	case len(req.GetBanned()) > queues.MaxPlayers:
+		return nil, status.Errorf(codes.InvalidArgument, "banned: must be at most %d, got %d", queues.MaxPlayers, len(req.GetBanned()))
 	case req.GetRosterJoinTime() != nil && !req.GetRosterJoinTime().IsValid():
 		return nil, status.Error(codes.InvalidArgument, "roster_join_time: must be a time")
 	}
@@ -142,6 +144,11 @@ func check(req *torikumiv1.FillRequest) (named map[string]bool, err error) {
 			return nil, status.Errorf(codes.InvalidArgument, "players[%d]: must be unique, got %q", i, p)
 		}
 		named[p] = true
+	}
+	for i, p := range req.GetBanned() {
+		if named[p] {
+			return nil, status.Errorf(codes.InvalidArgument, "banned[%d]: must not be in players, got %q", i, p)
+		}
 	}
 	return named, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -89,7 +90,7 @@ func (t *task) refresh(ctx context.Context, id string, d *torikumiv1.BackfillDet
 		t.log.Info("match is full", "backfill", id)
 		return t.write(ctx, "")
 	}
-	if current(d, t.roster) {
+	if current(d, t.roster) && slices.Equal(slices.Sorted(slices.Values(d.GetBanned())), t.banned) {
 		return nil
 	}
 	return t.update(ctx, id, t.ask())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,6 +30,8 @@ type task struct {
 	// written is the roster of the server, and roster what it is to be.
 	written, roster *torikumiv1.Roster
 	players         map[string]*torikumiv1.Player
+	// banned are not to join, in order.
+	banned []string
 }
 
 // task begins a step for an allocated server. The error says why its match cannot be
@@ -136,7 +139,9 @@ func (t *task) begin(ctx context.Context) error {
 }
 
 func (t *task) ask() *torikumiv1.BackfillDetails {
-	return ask(t.roster, t.players, t.server.ID(), t.match())
+	d := ask(t.roster, t.players, t.server.ID(), t.match())
+	d.Banned = t.banned
+	return d
 }
 
 // stop ends the search. Who was found and is not assigned yet searches on.
@@ -201,8 +206,14 @@ func (t *task) rosterPlayers() *torikumiv1.RosterPlayers {
 	return all
 }
 
-// admit gives those who join by a backfill a place on the roster; false if there is none.
+// admit gives those who join by a backfill a place on the roster; false if there is none, or
+// one of them is banned.
 func (t *task) admit(d *torikumiv1.BackfillDetails) bool {
+	for _, m := range d.GetJoining() {
+		if slices.Contains(t.banned, m.GetPlayerId()) {
+			return false
+		}
+	}
 	roster, ok := join(t.roster, d, t.sizes, time.Now())
 	if !ok {
 		return false

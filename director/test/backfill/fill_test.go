@@ -186,6 +186,51 @@ func TestGateBehind(t *testing.T) {
 	ids(t, h.members("gs"), "ann", "bob")
 }
 
+// TestBanned: who is banned is not found for the match, nor let in who was found before
+// the gate said so; they search on, for other matches.
+func TestBanned(t *testing.T) {
+	h := newHarness(t, time.Second)
+	h.match("gs", teams("ann", "bob"))
+	d := h.director("")
+	fill := func(banned ...string) {
+		t.Helper()
+		req := h.request("gs", "ann", "bob")
+		req.Banned = banned
+		if _, err := d.Fill(asGate(t.Context(), "gs"), req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	join := func(all []*openmatch.Match) {
+		for _, m := range all {
+			d.Join(t.Context(), m)
+		}
+	}
+	fill("eve")
+	eve := h.search("eve", 1000)
+	join(h.fetch())
+	ids(t, h.members("gs"), "ann", "bob")
+	cid := h.search("cid", 1000)
+	found := h.fetch()
+	fill("eve", "cid")
+	join(found)
+	ids(t, h.members("gs"), "ann", "bob")
+	ids(t, h.told())
+	dan := h.search("dan", 1000)
+	eventually.True(t, "dan joins alone", func() bool {
+		join(h.fetch())
+		return len(h.members("gs")) > 2
+	})
+	ids(t, h.members("gs"), "ann", "bob", "dan")
+	ids(t, h.told(), dan)
+	h.match("other", teams("gil", "hal"))
+	h.until(d, "other", "eve and cid play elsewhere", func() bool {
+		one, _ := h.assignedTo(eve)
+		two, _ := h.assignedTo(cid)
+		return one == "games/other" && two == "games/other"
+	})
+	ids(t, h.members("gs"), "ann", "bob", "dan")
+}
+
 // TestExpired: a gate that was silent for too long asks anew by another backfill.
 func TestExpired(t *testing.T) {
 	h := newHarness(t, 200*time.Millisecond)
@@ -400,6 +445,8 @@ func TestRefused(t *testing.T) {
 		"a stranger":      {gate, &torikumiv1.FillRequest{MatchId: label, Players: []string{"ann", "zoe"}}, codes.InvalidArgument, `players[1]: must be on the roster, got "zoe"`},
 		"twice":           {gate, &torikumiv1.FillRequest{MatchId: label, Players: []string{"ann", "ann"}}, codes.InvalidArgument, "players[1]: must be unique"},
 		"too many":        {gate, &torikumiv1.FillRequest{MatchId: label, Players: many}, codes.InvalidArgument, "players: must be at most 200"},
+		"a banned one":    {gate, &torikumiv1.FillRequest{MatchId: label, Players: []string{"ann"}, Banned: []string{"eve", "ann"}}, codes.InvalidArgument, `banned[1]: must not be in players, got "ann"`},
+		"many banned":     {gate, &torikumiv1.FillRequest{MatchId: label, Banned: many}, codes.InvalidArgument, "banned: must be at most 200"},
 		"no time":         {gate, &torikumiv1.FillRequest{MatchId: label, RosterJoinTime: &timestamppb.Timestamp{Nanos: -1}}, codes.InvalidArgument, "roster_join_time"},
 		"not filled up":   {asGate(t.Context(), "still"), &torikumiv1.FillRequest{MatchId: h.fleet.get("still").Labels[contract.MatchLabel]}, codes.FailedPrecondition, "not filled up"},
 		"no queue":        {asGate(t.Context(), "strange"), &torikumiv1.FillRequest{MatchId: h.fleet.get("strange").Labels[contract.MatchLabel]}, codes.FailedPrecondition, `"none" fills no matches up`},

@@ -52,7 +52,7 @@ func (c *Controller) Backfill(ctx context.Context) error {
 func (c *Controller) fill(ctx context.Context, plan FillPlan, match string) (*torikumiv1.FillResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, fillTimeout)
 	defer cancel()
-	req := &torikumiv1.FillRequest{MatchId: match, Players: plan.Players, Stop: plan.Stop}
+	req := &torikumiv1.FillRequest{MatchId: match, Players: plan.Players, Banned: plan.Banned, Stop: plan.Stop}
 	if !plan.Seen.IsZero() {
 		req.RosterJoinTime = timestamppb.New(plan.Seen)
 	}

@@ -22,7 +22,7 @@ func at(d time.Duration) time.Time { return t0.Add(d) }
 // given makes the state of a server that was allocated at t0.
 func given(state string, expected, present, departed []string, lastLeft time.Time) *State {
 	s := &State{Phase: PhaseOpen, Server: watch.View{State: state}, Expected: map[string]Place{}, Presence: &journal.Presence{
-		Match: "m-1", Since: t0, Present: map[string]journal.Player{}, Departed: map[string]journal.Player{}, Given: map[string]time.Time{},
+		Match: "m-1", Since: t0, Present: map[string]journal.Player{}, Departed: map[string]journal.Player{}, Given: map[string]time.Time{}, Banned: map[string]bool{},
 	}}
 	for _, p := range expected {
 		s.Expected[p] = Place{Team: "red", Seen: t0}

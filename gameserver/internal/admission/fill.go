@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -15,14 +16,18 @@ const (
 	// fillSlow is the time between two calls while no place is free, and the longest there
 	// is: somebody's leaving causes a call of its own.
 	fillSlow = 30 * time.Second
+	// mostBanned is how many players a director may be told not to find. Who is beyond that
+	// is refused by the gate alone.
+	mostBanned = 200
 )
 
 // Fill is the request for players, as this gate has made it.
 type Fill struct {
 	// Open: a director may be searching for players.
 	Open bool
-	// Sent is who had a place in the last call that was answered, in order.
-	Sent []string
+	// Sent is who had a place in the last call that was answered, in order, and Banned who
+	// was not to be found.
+	Sent, Banned []string
 	// Due is when to call again, although nothing has changed.
 	Due time.Time
 	// NotBefore is before when no call is made, whatever has changed.
@@ -41,6 +46,8 @@ type FillPlan struct {
 	Stop bool
 	// Players have a place, in order.
 	Players []string
+	// Banned are not to be found, in order: the first mostBanned of all.
+	Banned []string
 	// Give are those whose places the call gives away.
 	Give []string
 	// Seen is when the last of the roster has joined; zero: all are in it from its beginning.
@@ -66,11 +73,12 @@ func DecideFill(s *State, p Policy, now time.Time) FillPlan {
 		return f.at(f.NotBefore, now, FillPlan{Call: true, Stop: true, Players: players, Seen: s.lastJoined()})
 	}
 	players, give, next := s.holders(p, now)
+	banned := s.banned()
 	due := f.Due
-	if len(give) > 0 || !slices.Equal(players, f.Sent) {
+	if len(give) > 0 || !slices.Equal(players, f.Sent) || !slices.Equal(banned, f.Banned) {
 		due = f.NotBefore
 	}
-	plan := f.at(due, now, FillPlan{Call: true, Players: players, Give: give, Seen: s.lastJoined()})
+	plan := f.at(due, now, FillPlan{Call: true, Players: players, Banned: banned, Give: give, Seen: s.lastJoined()})
 	if !plan.Call && !next.IsZero() && next.Before(plan.At) {
 		plan.At = next
 	}
@@ -147,6 +155,12 @@ func (s *State) holders(p Policy, now time.Time) (players, give []string, next t
 	return players, give, next
 }
 
+// banned are those whom a director is not to find, in order.
+func (s *State) banned() []string {
+	all := slices.Sorted(maps.Keys(s.Presence.Banned))
+	return all[:min(len(all), mostBanned)]
+}
+
 // lastJoined is when the last of the roster has joined.
 func (s *State) lastJoined() (last time.Time) {
 	for _, place := range s.Expected {
@@ -181,7 +195,7 @@ func (f *Fill) answered(plan FillPlan, answer *torikumiv1.FillResponse, now time
 		*f = Fill{NotBefore: now.Add(fillSpacing)}
 		return
 	}
-	f.Answer, f.Failure, f.Sent = answer, "", plan.Players
+	f.Answer, f.Failure, f.Sent, f.Banned = answer, "", plan.Players, plan.Banned
 	wait := min(max(answer.GetNext().AsDuration(), fillSpacing), fillSlow)
 	if !answer.GetNext().IsValid() {
 		wait = 2 * fillSpacing

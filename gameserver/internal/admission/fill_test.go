@@ -97,6 +97,20 @@ func TestDecideFill(t *testing.T) {
 			s.Presence.Given["bob"] = time.Time{}
 			join(s, "bob")
 		}, 80 * time.Second, call([]string{"bob"}, "ann")},
+		"banned": {func(s *State) { answered(s, 2*time.Minute, both...); s.Presence.Ban("bob", at(59*time.Second)) }, time.Minute,
+			FillPlan{Call: true, Players: []string{"ann"}, Banned: []string{"bob"}, Give: []string{"bob"}}},
+		"banned after the place was given": {func(s *State) {
+			leave(s, "bob", 30*time.Second)
+			s.Presence.Given["bob"] = time.Time{}
+			answered(s, 2*time.Minute, "ann")
+			s.Presence.Ban("bob", at(59*time.Second))
+		}, time.Minute, FillPlan{Call: true, Players: []string{"ann"}, Banned: []string{"bob"}}},
+		"banned, and told": {func(s *State) {
+			s.Presence.Given["bob"] = time.Time{}
+			s.Presence.Ban("bob", at(30*time.Second))
+			answered(s, 2*time.Minute, "ann")
+			s.Fill.Banned = []string{"bob"}
+		}, time.Minute, FillPlan{At: at(2 * time.Minute)}},
 		"stop": {func(s *State) { s.Presence.Backfill = journal.BackfillStopped; answered(s, 2*time.Minute, both...) }, time.Minute,
 			FillPlan{Call: true, Stop: true, Players: both}},
 		"stop, too early": {func(s *State) {
@@ -242,11 +256,11 @@ func FuzzDecideFill(f *testing.F) {
 		for _, m := range moves {
 			now = now.Add(time.Duration(m) * time.Second)
 			player := string(rune('a' + m%4))
-			switch m % 5 {
+			switch m % 6 {
 			case 0:
 				s.Expected[player] = Place{Joined: now, Seen: now}
 			case 1:
-				if place, ok := s.Expected[player]; ok && !s.given(player) {
+				if place, ok := s.Expected[player]; ok && !s.given(player) && !s.Presence.Banned[player] {
 					s.Presence.Enter(journal.Player{Player: player, Since: now, Joined: place.Joined})
 				}
 			case 2:
@@ -265,6 +279,8 @@ func FuzzDecideFill(f *testing.F) {
 				}
 			case 4:
 				s.Presence.Backfill = []journal.Backfill{journal.BackfillAsked, journal.BackfillStopped}[m/5%2]
+			case 5:
+				s.Presence.Ban(player, now)
 			}
 		}
 		now = now.Add(time.Duration(seconds) * time.Second)
@@ -292,6 +308,11 @@ func checkFill(t *testing.T, s *State, plan FillPlan, now time.Time) {
 	for _, player := range plan.Players {
 		if s.given(player) || slices.Contains(plan.Give, player) {
 			t.Errorf("%s has a place that is given away: %+v", player, plan)
+		}
+	}
+	for player := range s.Presence.Banned {
+		if plan.Call && !plan.Stop && !slices.Contains(plan.Banned, player) || slices.Contains(plan.Players, player) && !plan.Stop {
+			t.Errorf("%s is banned, and can be found: %+v", player, plan)
 		}
 	}
 	if plan.Stop && (len(plan.Give) > 0 || s.wanted(fillPolicy)) {

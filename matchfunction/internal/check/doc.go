@@ -15,7 +15,7 @@
 // Structure:
 //   - A ticket without players appears in no team and is thus no part of a
 //     match. Neither ticket ids nor player ids are there twice, and at most
-//     one ticket is of those who already play.
+//     one ticket is of those who already play, and bans none of the others.
 //   - Match.Wait is 0 for a ticket from the future.
 //   - A team has bots only if it has fewer than its Min players.
 //   - Match.Region is empty if and only if no ticket names regions, by asking

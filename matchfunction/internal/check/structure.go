@@ -44,6 +44,13 @@ func tickets(m *rule.Match) []Violation {
 			}
 		}
 	}
+	for _, t := range m.Tickets {
+		for _, banned := range t.Banned {
+			if playerIDs[banned] {
+				wrong("player %q may not join ticket %q", banned, t.ID)
+			}
+		}
+	}
 	if len(m.Tickets) == 0 {
 		wrong("the match has no tickets")
 	}

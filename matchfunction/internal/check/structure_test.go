@@ -98,6 +98,9 @@ func TestStructure(t *testing.T) {
 		{"two matches are filled up", func(m *rule.Match) {
 			m.Tickets[1].Teams = []int{blue}
 		}, "2 tickets are of those who already play"},
+		{"one joins who is banned", func(m *rule.Match) {
+			m.Tickets[2].Banned = []string{"x", "b"}
+		}, `player "b" may not join ticket "playing"`},
 
 		{"a ticket is not listed", func(m *rule.Match) {
 			m.Tickets = m.Tickets[:2]

@@ -230,7 +230,8 @@ func created(c *timestamppb.Timestamp, now time.Time, longest time.Duration) tim
 
 // readBackfill makes a ticket of those who still play.
 func (e *rules) readBackfill(b Backfill, created time.Time) rule.Ticket {
-	t := rule.Ticket{ID: "backfill/" + b.Backfill.GetId(), Created: created, Region: b.Details.GetRegion(), Teams: []int{}}
+	t := rule.Ticket{ID: "backfill/" + b.Backfill.GetId(), Created: created, Region: b.Details.GetRegion(), Teams: []int{},
+		Banned: slices.Sorted(slices.Values(b.Details.GetBanned()))}
 	slots := e.set.Stages[0].TeamSlots()
 	for _, team := range b.Details.GetTeams() {
 		at := slices.IndexFunc(slots, func(s ruleset.TeamSlot) bool { return s.Name == team.GetName() })

@@ -143,15 +143,22 @@ func TestABackfillIsFilled(t *testing.T) {
 	}
 }
 
-// One who left a match and searches again does not join it a second time.
+// One who left a match and searches again does not join it a second time, nor does one who
+// is banned from it.
 func TestNobodyJoinsTheMatchTheyAreIn(t *testing.T) {
 	b := &openmatch.Backfill{Id: "b1", CreateTime: timestamppb.New(now)}
 	if err := contract.Put(&b.Extensions, contract.BackfillExtension, &torikumiv1.BackfillDetails{
 		Teams: []*torikumiv1.BackfillTeam{{Name: "west", Players: players("player of x").Players}}}); err != nil {
 		t.Fatal(err)
 	}
+	banning := &openmatch.Backfill{Id: "b2", CreateTime: timestamppb.New(now)}
+	if err := contract.Put(&banning.Extensions, contract.BackfillExtension, &torikumiv1.BackfillDetails{
+		Teams:  []*torikumiv1.BackfillTeam{{Name: "west", Players: players("veteran").Players}},
+		Banned: []string{"zoe", "player of x"}}); err != nil {
+		t.Fatal(err)
+	}
 	got := matches(t, duelRules, engine.Pool{Tickets: admit([]*openmatch.Ticket{skilled("x", 1000, 0)}, now, ignore),
-		Backfills: engine.AdmitBackfills([]*openmatch.Backfill{b})})
+		Backfills: engine.AdmitBackfills([]*openmatch.Backfill{b, banning})})
 	if len(got) != 0 {
 		t.Errorf("got %+v", got)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +201,12 @@ func randomTickets(rng *rand.Rand, rs *ruleset.RuleSet, n int) []rule.Ticket {
 			for range t.Players {
 				t.Teams = append(t.Teams, rng.IntN(len(slots)))
 			}
+			for j := range n {
+				if rng.IntN(4) == 0 && j != i {
+					t.Banned = append(t.Banned, fmt.Sprintf("p%d-%d", j, rng.IntN(2)))
+				}
+			}
+			slices.Sort(t.Banned)
 		}
 	}
 	return tickets

@@ -94,7 +94,10 @@ type FillRequest struct {
 	RosterJoinTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=roster_join_time,json=rosterJoinTime,proto3" json:"roster_join_time,omitempty"`
 	// Nobody is wanted any more: the request ends. Players who were found and not
 	// told yet search on.
-	Stop          bool `protobuf:"varint,3,opt,name=stop,proto3" json:"stop,omitempty"`
+	Stop bool `protobuf:"varint,3,opt,name=stop,proto3" json:"stop,omitempty"`
+	// Whom the game server has banned, and who is not to be found for the match again: at
+	// most 200, none of them in players.
+	Banned        []string `protobuf:"bytes,5,rep,name=banned,proto3" json:"banned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,6 +158,13 @@ func (x *FillRequest) GetStop() bool {
 		return x.Stop
 	}
 	return false
+}
+
+func (x *FillRequest) GetBanned() []string {
+	if x != nil {
+		return x.Banned
+	}
+	return nil
 }
 
 type FillResponse struct {
@@ -223,12 +233,13 @@ var File_torikumi_v1_backfill_proto protoreflect.FileDescriptor
 
 const file_torikumi_v1_backfill_proto_rawDesc = "" +
 	"\n" +
-	"\x1atorikumi/v1/backfill.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n" +
+	"\x1atorikumi/v1/backfill.proto\x12\vtorikumi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x01\n" +
 	"\vFillRequest\x12\x19\n" +
 	"\bmatch_id\x18\x01 \x01(\tR\amatchId\x12\x18\n" +
 	"\aplayers\x18\x02 \x03(\tR\aplayers\x12D\n" +
 	"\x10roster_join_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0erosterJoinTime\x12\x12\n" +
-	"\x04stop\x18\x03 \x01(\bR\x04stop\"\xdb\x01\n" +
+	"\x04stop\x18\x03 \x01(\bR\x04stop\x12\x16\n" +
+	"\x06banned\x18\x05 \x03(\tR\x06banned\"\xdb\x01\n" +
 	"\fFillResponse\x125\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1f.torikumi.v1.FillResponse.StateR\x05state\x12\x1f\n" +
 	"\vopen_places\x18\x02 \x01(\x05R\n" +

@@ -586,7 +586,9 @@ type BackfillDetails struct {
 	MatchId    string `protobuf:"bytes,5,opt,name=match_id,json=matchId,proto3" json:"match_id,omitempty"`
 	// Those of teams whom the match function has found since whoever made the backfill
 	// wrote it last: the match function adds them, with their tickets.
-	Joining       []*TeamMember `protobuf:"bytes,6,rep,name=joining,proto3" json:"joining,omitempty"`
+	Joining []*TeamMember `protobuf:"bytes,6,rep,name=joining,proto3" json:"joining,omitempty"`
+	// Players who may not join.
+	Banned        []string `protobuf:"bytes,7,rep,name=banned,proto3" json:"banned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -659,6 +661,13 @@ func (x *BackfillDetails) GetMatchId() string {
 func (x *BackfillDetails) GetJoining() []*TeamMember {
 	if x != nil {
 		return x.Joining
+	}
+	return nil
+}
+
+func (x *BackfillDetails) GetBanned() []string {
+	if x != nil {
+		return x.Banned
 	}
 	return nil
 }
@@ -1385,7 +1394,7 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"TeamMember\x12\x1b\n" +
 	"\tplayer_id\x18\x01 \x01(\tR\bplayerId\x12\x1b\n" +
 	"\tticket_id\x18\x02 \x01(\tR\bticketId\x127\n" +
-	"\tjoin_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinTime\"\xdf\x01\n" +
+	"\tjoin_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinTime\"\xf7\x01\n" +
 	"\x0fBackfillDetails\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12/\n" +
@@ -1393,7 +1402,8 @@ const file_torikumi_v1_contract_proto_rawDesc = "" +
 	"\vgame_server\x18\x04 \x01(\tR\n" +
 	"gameServer\x12\x19\n" +
 	"\bmatch_id\x18\x05 \x01(\tR\amatchId\x121\n" +
-	"\ajoining\x18\x06 \x03(\v2\x17.torikumi.v1.TeamMemberR\ajoining\"Q\n" +
+	"\ajoining\x18\x06 \x03(\v2\x17.torikumi.v1.TeamMemberR\ajoining\x12\x16\n" +
+	"\x06banned\x18\a \x03(\tR\x06banned\"Q\n" +
 	"\fBackfillTeam\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
 	"\aplayers\x18\x02 \x03(\v2\x13.torikumi.v1.PlayerR\aplayers\"\x90\x03\n" +

@@ -172,10 +172,10 @@ func (m *Match) Enough() bool {
 func (m *Match) Full() bool { return m.Total == m.Plan.Most }
 
 // Apart reports whether a custom rule keeps the ticket from any other that is in, or
-// one of its players is in the match already: who has left a match that is
-// filled up may be back before that is known.
+// one of its players is in the match already, as who has left a match that is filled
+// up may be back before that is known, or is banned from it.
 func (m *Match) Apart(t int32) bool {
-	if m.Backfill >= 0 && m.Pool.Shared(t, m.Backfill) {
+	if m.Backfill >= 0 && (m.Pool.Shared(t, m.Backfill) || m.Pool.Bans(m.Backfill, t)) {
 		return true
 	}
 	if len(m.Plan.pairwise) == 0 {

@@ -143,6 +143,20 @@ func (p *Pool) Shared(a, b int32) bool {
 	return false
 }
 
+// Bans reports whether a player of ticket t may not join those of ticket of.
+func (p *Pool) Bans(of, t int32) bool {
+	banned := p.Tickets[of].Banned
+	if len(banned) == 0 {
+		return false
+	}
+	for i := range p.Tickets[t].Players {
+		if _, in := slices.BinarySearch(banned, p.Tickets[t].Players[i].ID); in {
+			return true
+		}
+	}
+	return false
+}
+
 // PlayerIDs are the ids of all players as words of the pool.
 func (p *Pool) PlayerIDs() []int32 {
 	if p.ids == nil {
