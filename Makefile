@@ -203,7 +203,9 @@ check-generate: generate ## Fail if what is generated and committed is stale.
 	@test -z "$$(git status --porcelain -- proto failover/api miniagones/kubernetes/api manifests clients)" || { git status --short -- proto failover/api miniagones/kubernetes/api manifests clients; echo "stale: run make generate and commit"; exit 1; }
 
 .PHONY: check-modules
-check-modules: ## Fail if a module does not stand alone or is not tidy.
+check-modules: ## Fail if a module does not stand alone, is not tidy, or takes other versions than the others.
+	@awk '/^\t[^ ]+ v/ && $$1 !~ /^torikumi\// {if (version[$$1] && version[$$1] != $$2) {print $$1, version[$$1], $$2; differ = 1} version[$$1] = $$2} END {exit differ}' \
+		$(MODULES:%=%/go.mod) || { echo "modules take different versions: run go work sync, and go mod tidy in each module"; exit 1; }
 	@set -e; for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build -o /dev/null ./...); done
 	cd tools/kubernetes && GOWORK=off go mod tidy -diff
 	cd tools/coredns && GOWORK=off go mod tidy -diff
