@@ -115,9 +115,12 @@ manifests: kubernetes ## Render and check everything in manifests/, on a real AP
 test: kubernetes ## Run all tests: TESTFLAGS (of go test).
 	go test -timeout 20m $(TESTFLAGS) work
 
+# The tests that ask whether they are to be short.
+LONG = awk '/^func /{sub(/\(.*/, "", $$2); name = $$2} /testing\.Short\(\)/{print name, FILENAME}' $$(grep -rl --include='*_test.go' 'testing\.Short()' .)
+
 .PHONY: test-long
-test-long: kubernetes ## Of test: the packages of which "make race" leaves out what takes minutes there.
-	@go test -timeout 20m $(TESTFLAGS) $$(grep -rl --include='*_test.go' 'testing\.Short()' . | xargs -n 1 dirname | sort -u)
+test-long: kubernetes ## Of test: what "make race" leaves out, as it takes minutes there: TESTFLAGS.
+	@go test -timeout 20m -run "^($$($(LONG) | cut -d' ' -f1 | paste -sd'|'))$$" $(TESTFLAGS) $$($(LONG) | cut -d' ' -f2 | xargs -n 1 dirname | sort -u)
 
 .PHONY: chaos
 chaos: ## Play MATCHES (1000) while processes die, stop and lose answers; needs redis-server: SEED (any).

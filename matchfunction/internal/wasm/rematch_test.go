@@ -25,9 +25,6 @@ func inGo(t testing.TB) []byte { t.Helper(); return buildGo(t, filepath.Join(exa
 
 func buildGo(t testing.TB, dir string) []byte {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("builds a module in Go")
-	}
 	out := filepath.Join(t.TempDir(), "rematch.wasm")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-o", out, ".")
 	cmd.Dir = dir
