@@ -38,6 +38,14 @@ func sortable(x float64) uint64 {
 	return b | 1<<63
 }
 
+// number is what sortable was given.
+func number(b uint64) float64 {
+	if b>>63 != 0 {
+		return math.Float64frombits(b &^ (1 << 63))
+	}
+	return math.Float64frombits(^b)
+}
+
 // segments chooses, among all ways to divide the pool into matches, the one that costs
 // least: a match its spread, a ticket that is left out more than the whole
 // window, and the more the longer it has waited.
@@ -99,9 +107,8 @@ func (l *layout) byPartition() (all []sortedTicket, ends []int32) {
 // partition divides one partition.
 func (s *segments) partition(yield func(Proposal) bool) bool {
 	r, x, k := s.run, s.x, s.run.plan.Most
-	l := r.layout
 	for i := range x {
-		x[i] = l.key(s.sorted[i].ticket)
+		x[i] = number(s.sorted[i].bits)
 	}
 	for i, from := range s.starts() {
 		if i%checkEvery == 0 && r.ctx.Err() != nil {
@@ -136,15 +143,15 @@ func (s *segments) starts() (starts []int) {
 		unit = 1
 	}
 	f, ends := make([]float64, n+1), make([]bool, n+1)
-	oldest := longest{wait: waits, of: sorted, width: k}
+	oldest := longest{width: k}
 	for i := 1; i <= n; i++ {
+		wait := waits[sorted[i-1].ticket]
 		if left != nil {
 			f[i] = f[i-1] + left[i-1]
 		} else {
-			wait := min(max(0, waits[sorted[i-1].ticket]), scoreMaxWait)
-			f[i] = f[i-1] + unit*(1+float64(wait)/float64(scoreWait))
+			f[i] = f[i-1] + unit*(1+float64(min(max(0, wait), scoreMaxWait))/float64(scoreWait))
 		}
-		held := oldest.push(i - 1)
+		held := oldest.push(i-1, wait)
 		if i < k {
 			continue
 		}
@@ -183,25 +190,27 @@ func (s *segments) leaving() []float64 {
 // longest is the longest wait of the last tickets that were pushed, so many as
 // a match has.
 type longest struct {
-	wait  []time.Duration
-	of    []sortedTicket
 	width int
-	// queue are positions, the longest waiting first, each of which came after
+	// queue are waits and their positions, the longest first, each of which came after
 	// the one before.
-	queue []int
+	queue []waited
 }
 
-// push adds the next position and returns the longest wait.
-func (l *longest) push(i int) time.Duration {
-	w := l.wait[l.of[i].ticket]
-	for len(l.queue) > 0 && l.wait[l.of[l.queue[len(l.queue)-1]].ticket] <= w {
+type waited struct {
+	at   int
+	wait time.Duration
+}
+
+// push adds the wait at the next position and returns the longest one.
+func (l *longest) push(i int, wait time.Duration) time.Duration {
+	for len(l.queue) > 0 && l.queue[len(l.queue)-1].wait <= wait {
 		l.queue = l.queue[:len(l.queue)-1]
 	}
-	l.queue = append(l.queue, i)
-	if l.queue[0] <= i-l.width {
+	l.queue = append(l.queue, waited{i, wait})
+	if l.queue[0].at <= i-l.width {
 		l.queue = l.queue[1:]
 	}
-	return l.wait[l.of[l.queue[0]].ticket]
+	return l.queue[0].wait
 }
 
 // deal puts the tickets of a match, sorted by the sort key, into its teams: the
