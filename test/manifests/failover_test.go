@@ -43,12 +43,13 @@ func machine(labels map[string]string, taints ...string) corev1.Node {
 func TestFailoverHasPlaces(t *testing.T) {
 	const label, tainted = "node-restriction.kubernetes.io/node-type", "node-role.kubernetes.io/control-plane"
 	watched := machine(map[string]string{label: "onpremise", "hardware": "game-runner"})
-	liar := machine(map[string]string{"node-type": "gcp-permanent"})
+	liar, both := machine(map[string]string{"node-type": "gcp-permanent"}), map[string]string{label: "gcp-permanent", "node-type": "gcp-permanent"}
 	for name, nodes := range map[string][]corev1.Node{
-		"examples/failover":             {machine(map[string]string{label: "gcp-permanent"}), machine(map[string]string{label: "gcp-permanent"})},
-		"examples/failover-one-node":    {machine(map[string]string{label: "gcp-permanent"}, tainted)},
-		"overlays/hybrid":               {machine(map[string]string{label: "gcp-permanent", "node-type": "gcp-permanent"}, tainted)},
-		"combinations/failover-earlier": {liar, liar},
+		"examples/failover":               {machine(map[string]string{label: "gcp-permanent"}), machine(map[string]string{label: "gcp-permanent"})},
+		"examples/failover-one-node":      {machine(map[string]string{label: "gcp-permanent"}, tainted)},
+		"overlays/hybrid":                 {machine(both, tainted)},
+		"combinations/failover-earlier":   {liar, liar},
+		"combinations/failover-placement": {machine(both), machine(both)},
 	} {
 		workloads, err := get(t, name).Workloads()
 		if err != nil {
