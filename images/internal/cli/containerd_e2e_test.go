@@ -161,12 +161,3 @@ func (c *containerd) serves(image string) {
 	}
 	c.ctr("containers", "delete", "service")
 }
-
-func TestShellcheck(t *testing.T) {
-	if err := requirements.Containerd().Lacking(); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.CommandContext(t.Context(), "shellcheck", root+"/images/unreal-server/entrypoint.sh").CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
