@@ -104,7 +104,7 @@ skaffold: ## Build skaffold and ko into bin/: 10 minutes the first time.
 	cd tools/skaffold && GOWORK=off go build -o $(BIN)/ github.com/GoogleContainerTools/skaffold/v2/cmd/skaffold github.com/google/ko
 
 .PHONY: kubernetes
-kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 minutes.
+kubernetes: ## Build the Kubernetes that tests run: once per machine, 6 to 10 minutes.
 	go run ./failover/internal/controlplane/build
 
 .PHONY: manifests
