@@ -120,6 +120,7 @@ LONG = awk '/^func /{sub(/\(.*/, "", $$2); name = $$2} /testing\.Short\(\)/{prin
 
 .PHONY: test-long
 test-long: kubernetes ## Of test: what "make race" leaves out, as it takes minutes there: TESTFLAGS.
+	@! $(LONG) | grep -v ^Test || { echo "testing.Short: in a function that is no test, which test-long does not find"; exit 1; }
 	@go test -timeout 20m -run "^($$($(LONG) | cut -d' ' -f1 | paste -sd'|'))$$" $(TESTFLAGS) $$($(LONG) | cut -d' ' -f2 | xargs -n 1 dirname | sort -u)
 
 .PHONY: chaos
@@ -207,7 +208,7 @@ check-generate: generate ## Fail if what is generated and committed is stale.
 
 .PHONY: check-modules
 check-modules: ## Fail if a module does not stand alone, is not tidy, or takes other versions than the others.
-	@awk '/^\t[^ ]+ v/ && $$1 !~ /^torikumi\// {if (version[$$1] && version[$$1] != $$2) {print $$1, version[$$1], $$2; differ = 1} version[$$1] = $$2} END {exit differ}' \
+	@awk '{sub(/^require /, "\t")} /^\t[^ ]+ v/ && $$1 !~ /^torikumi\// {if (version[$$1] && version[$$1] != $$2) {print $$1, version[$$1], $$2; differ = 1} version[$$1] = $$2} END {exit differ}' \
 		$(MODULES:%=%/go.mod) || { echo "modules take different versions: run go work sync, and go mod tidy in each module"; exit 1; }
 	@set -e; for m in $(MODULES); do echo "$$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build -o /dev/null ./...); done
 	cd tools/kubernetes && GOWORK=off go mod tidy -diff

@@ -65,7 +65,8 @@ func (f *Filler) fill(ctx context.Context, req *torikumiv1.FillRequest) (resp *t
 			}
 			return nil, queue, err
 		}
-		t.roster, t.banned = keep(t.roster, named, seen(req)), slices.Sorted(slices.Values(req.GetBanned()))
+		t.roster = keep(t.roster, named, seen(req))
+		t.banned, t.told = slices.Sorted(slices.Values(req.GetBanned())), true
 		if req.GetStop() {
 			err = t.stop(ctx)
 		} else {

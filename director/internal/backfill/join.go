@@ -18,6 +18,7 @@ import (
 // if nobody is wanted any more. It reports false if the backfill has ended before.
 func (t *task) join(ctx context.Context, id string, d *torikumiv1.BackfillDetails) (bool, error) {
 	before := t.roster
+	t.learn(d)
 	if !t.admit(d) {
 		t.log.Warn("players were found for whom there is no place; they search on", "backfill", id)
 		return true, t.letGo(ctx, id, d)
@@ -74,11 +75,20 @@ func (t *task) assign(ctx context.Context, id string, before *torikumiv1.Roster,
 	}
 	if now := t.details(resp.GetBackfill()); now != nil {
 		d = now
+		t.learn(d)
 	}
 	if err := t.announce(ctx, id, a, details, d, resp.GetTickets()); err != nil {
 		return false, err
 	}
 	return true, t.refresh(ctx, id, d)
+}
+
+// learn takes over who is banned from a backfill, unless the gate has just told: it may have
+// told another director meanwhile.
+func (t *task) learn(d *torikumiv1.BackfillDetails) {
+	if !t.told {
+		t.banned = slices.Sorted(slices.Values(d.GetBanned()))
+	}
 }
 
 // refresh brings a backfill up to date, or ends it if nobody is wanted any more.

@@ -3,7 +3,6 @@ package backfill
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"torikumi/director/internal/servers"
@@ -69,7 +68,6 @@ func (t *task) found(ctx context.Context, id string) error {
 	if err != nil || d == nil {
 		return err
 	}
-	t.banned = slices.Sorted(slices.Values(d.GetBanned())) // what the gate has said last
 	joined, err := t.join(ctx, id, d)
 	if err == nil && !joined {
 		return t.write(ctx, "") // who was let in for nothing goes

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -30,8 +29,10 @@ type task struct {
 	// written is the roster of the server, and roster what it is to be.
 	written, roster *torikumiv1.Roster
 	players         map[string]*torikumiv1.Player
-	// banned are not to join, in order.
+	// banned are not to be found, in order, and the gate has said so in this step if told is
+	// true. Who was found before that joins, and is refused by the gate.
 	banned []string
+	told   bool
 }
 
 // task begins a step for an allocated server. The error says why its match cannot be
@@ -206,14 +207,8 @@ func (t *task) rosterPlayers() *torikumiv1.RosterPlayers {
 	return all
 }
 
-// admit gives those who join by a backfill a place on the roster; false if there is none, or
-// one of them is banned.
+// admit gives those who join by a backfill a place on the roster; false if there is none.
 func (t *task) admit(d *torikumiv1.BackfillDetails) bool {
-	for _, m := range d.GetJoining() {
-		if slices.Contains(t.banned, m.GetPlayerId()) {
-			return false
-		}
-	}
 	roster, ok := join(t.roster, d, t.sizes, time.Now())
 	if !ok {
 		return false

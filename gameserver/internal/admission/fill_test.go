@@ -249,13 +249,15 @@ func TestAnswered(t *testing.T) {
 
 // FuzzDecideFill holds the decision against its promises over any history.
 func FuzzDecideFill(f *testing.F) {
-	f.Add([]byte{0, 1, 2, 3, 9, 10, 17, 40, 200}, uint16(60))
-	f.Add([]byte{1, 60, 1, 61, 7, 2, 3, 255, 255}, uint16(7))
+	// A move is m%6, by the player m/6%4.
+	f.Add([]byte{0, 1, 3, 2, 3, 27, 0, 1, 3, 201}, uint16(60))
+	f.Add([]byte{6, 7, 0, 1, 3, 8, 51, 28, 3, 4, 255, 255}, uint16(7))
+	f.Add([]byte{0, 1, 3, 5, 3, 6, 3, 11, 27, 0, 3}, uint16(0))
 	f.Fuzz(func(t *testing.T, moves []byte, seconds uint16) {
 		s, now := running(nil), t0
 		for _, m := range moves {
 			now = now.Add(time.Duration(m) * time.Second)
-			player := string(rune('a' + m%4))
+			player := string(rune('a' + m/6%4))
 			switch m % 6 {
 			case 0:
 				s.Expected[player] = Place{Joined: now, Seen: now}
@@ -265,7 +267,7 @@ func FuzzDecideFill(f *testing.F) {
 				}
 			case 2:
 				if _, here := s.Presence.Present[player]; here {
-					s.Presence.Leave(player, now, m%2 == 0)
+					s.Presence.Leave(player, now, m/24%2 == 0)
 				}
 			case 3:
 				plan := DecideFill(s, fillPolicy, now)
@@ -278,7 +280,7 @@ func FuzzDecideFill(f *testing.F) {
 					s.Fill.answered(plan, &torikumiv1.FillResponse{State: torikumiv1.FillResponse_SEARCHING}, now, 0)
 				}
 			case 4:
-				s.Presence.Backfill = []journal.Backfill{journal.BackfillAsked, journal.BackfillStopped}[m/5%2]
+				s.Presence.Backfill = []journal.Backfill{journal.BackfillAsked, journal.BackfillStopped}[m/24%2]
 			case 5:
 				s.Presence.Ban(player, now)
 			}
