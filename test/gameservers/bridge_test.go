@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -23,31 +24,46 @@ import (
 const bridgeCommand = "websocket-bridge"
 
 func bridge(args []string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
 	port := os.Getenv("PORT")
 	socket, err := net.ListenPacket("udp", "127.0.0.1:"+port)
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	defer socket.Close()
+	terminated := outlive()
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait(); socket.Close() }()
-	pump(ctx, socket, "ws://127.0.0.1:"+port)
-	if err := <-ended; err != nil && ctx.Err() == nil {
+	go func() {
+		err := cmd.Wait()
+		_ = socket.SetReadDeadline(time.Unix(1, 0))
+		ended <- err
+	}()
+	pump(context.Background(), socket, "ws://127.0.0.1:"+port)
+	if err := <-ended; err != nil && !terminated() {
 		return fmt.Errorf("game server: %w", err)
 	}
 	return nil
 }
 
-// pump returns when the socket is closed.
+// outlive has this process live on when it is to end: the game server, which is told so
+// as well, has the last word. The function reports whether that has been.
+func outlive() (terminated func() bool) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM, os.Interrupt)
+	return func() bool { return len(told) > 0 }
+}
+
+// pump returns when nothing can be read from the socket any more, and all that the server
+// has said is passed on: its connections end with it.
 func pump(ctx context.Context, socket net.PacketConn, url string) {
 	var mu sync.Mutex
 	links := map[string]*websocket.Conn{}
+	var back sync.WaitGroup
+	defer back.Wait()
 	buf := make([]byte, 2048)
 	for {
 		n, from, err := socket.ReadFrom(buf)
@@ -65,7 +81,7 @@ func pump(ctx context.Context, socket net.PacketConn, url string) {
 			mu.Lock()
 			links[from.String()] = link
 			mu.Unlock()
-			go func() {
+			back.Go(func() {
 				for {
 					_, data, err := link.Read(ctx)
 					if err != nil {
@@ -76,7 +92,7 @@ func pump(ctx context.Context, socket net.PacketConn, url string) {
 				mu.Lock()
 				defer mu.Unlock()
 				delete(links, from.String())
-			}()
+			})
 		}
 		if err := link.Write(ctx, websocket.MessageText, buf[:n]); err != nil && !errors.Is(err, context.Canceled) {
 			mu.Lock()

@@ -3,7 +3,6 @@
 package gameservers
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log"
@@ -13,9 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/signal"
 	"sync"
-	"syscall"
 )
 
 // lossyCommand makes this test's program run a game server, the arguments after it, whose
@@ -23,8 +20,7 @@ import (
 const lossyCommand = "lossy-gate"
 
 func lossy(args []string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
+	terminated := outlive()
 	target, err := url.Parse(os.Getenv("TORIKUMI_GATE"))
 	if err != nil {
 		return err
@@ -54,10 +50,10 @@ func lossy(args []string) error {
 	})
 	defer proxy.Close()
 	proxy.Config.ErrorLog = log.New(io.Discard, "", 0)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "TORIKUMI_GATE="+proxy.URL)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil && ctx.Err() == nil {
+	if err := cmd.Run(); err != nil && !terminated() {
 		return err
 	}
 	return nil
