@@ -113,7 +113,7 @@ manifests: kubernetes ## Render and check everything in manifests/, on a real AP
 
 .PHONY: test
 test: kubernetes ## Run all tests: TESTFLAGS (of go test).
-	go test -timeout 20m $(TESTFLAGS) work
+	go test -timeout 40m $(TESTFLAGS) work
 
 # The tests that ask whether they are to be short.
 LONG = awk '/^func /{sub(/\(.*/, "", $$2); name = $$2} /testing\.Short\(\)/{print name, FILENAME}' $$(grep -rl --include='*_test.go' 'testing\.Short()' .)
@@ -121,7 +121,7 @@ LONG = awk '/^func /{sub(/\(.*/, "", $$2); name = $$2} /testing\.Short\(\)/{prin
 .PHONY: test-long
 test-long: kubernetes ## Of test: what "make race" leaves out, as it takes minutes there: TESTFLAGS.
 	@! $(LONG) | grep -v ^Test || { echo "testing.Short: in a function that is no test, which test-long does not find"; exit 1; }
-	@go test -timeout 20m -run "^($$($(LONG) | cut -d' ' -f1 | paste -sd'|'))$$" $(TESTFLAGS) $$($(LONG) | cut -d' ' -f2 | xargs -n 1 dirname | sort -u)
+	@go test -timeout 40m -run "^($$($(LONG) | cut -d' ' -f1 | paste -sd'|'))$$" $(TESTFLAGS) $$($(LONG) | cut -d' ' -f2 | xargs -n 1 dirname | sort -u)
 
 .PHONY: chaos
 chaos: ## Play MATCHES (1000) while processes die, stop and lose answers; needs redis-server: SEED (any).
@@ -133,7 +133,7 @@ proof: ## Measure what frontends hold out, and fail where a target is missed; ne
 
 .PHONY: race
 race: kubernetes ## Run the tests under the race detector, but for what takes minutes there (make test-long): TESTFLAGS.
-	go test -race -short -timeout 20m $(TESTFLAGS) work
+	go test -race -short -timeout 40m $(TESTFLAGS) work
 
 .PHONY: e2e
 e2e: e2e-requirements e2e-browser e2e-wasm e2e-machines e2e-suite e2e-skaffold ## Run the tests that need root and Debian packages; it says what it lacks: E2EFLAGS (of go test).

@@ -99,9 +99,6 @@ func writeNode(ctx context.Context, admin client.Client, name string, ready core
 // is, the game on the temporary node goes on, there is never a second VM, and
 // nothing is left in the end.
 func TestCrashPoints(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes minutes")
-	}
 	r := newHarness(t, controlplane.Start(t, controlplane.Options{}))
 	r.plain()
 	for _, after := range []bool{false, true} {
@@ -125,9 +122,6 @@ func TestCrashPoints(t *testing.T) {
 // TestCrashPointsTwoVMs is the same for a node whose game servers need two VMs:
 // in turn before and after a write.
 func TestCrashPointsTwoVMs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes minutes")
-	}
 	r := newHarness(t, controlplane.Start(t, controlplane.Options{}))
 	r.plain()
 	r.cfg.Machines = []string{"small:2:8Gi:0.1", "large:4:16Gi:0.2"}

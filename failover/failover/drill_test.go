@@ -333,9 +333,6 @@ func (f *forgetful) RoundTrip(q *http.Request) (*http.Response, error) {
 // every n, in turn before and after that write. The next one ends the drill
 // with the same verdict, and nothing is left.
 func TestDrillCrashPoints(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a while")
-	}
 	r := newHarness(t, controlplane.Start(t, controlplane.Options{}))
 	r.plain()
 	r.podAccount()
