@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -87,7 +86,7 @@ func (t *task) assign(ctx context.Context, id string, before *torikumiv1.Roster,
 // told another director meanwhile.
 func (t *task) learn(d *torikumiv1.BackfillDetails) {
 	if !t.told {
-		t.banned = slices.Sorted(slices.Values(d.GetBanned()))
+		t.banned = d.GetBanned()
 	}
 }
 
@@ -100,7 +99,7 @@ func (t *task) refresh(ctx context.Context, id string, d *torikumiv1.BackfillDet
 		t.log.Info("match is full", "backfill", id)
 		return t.write(ctx, "")
 	}
-	if current(d, t.roster) && slices.Equal(slices.Sorted(slices.Values(d.GetBanned())), t.banned) {
+	if current(d, t.roster, t.banned) {
 		return nil
 	}
 	return t.update(ctx, id, t.ask())

@@ -113,9 +113,9 @@ func open(r *torikumiv1.Roster, sizes map[string]int) int {
 	return free
 }
 
-// ask is what a backfill says of those who have a place: nobody joins yet.
-func ask(r *torikumiv1.Roster, players map[string]*torikumiv1.Player, server, match string) *torikumiv1.BackfillDetails {
-	d := &torikumiv1.BackfillDetails{Queue: r.GetQueue(), Region: r.GetRegion(), GameServer: server, MatchId: match}
+// ask is what a backfill says of those who have a place, and who is banned: nobody joins yet.
+func ask(r *torikumiv1.Roster, players map[string]*torikumiv1.Player, banned []string, server, match string) *torikumiv1.BackfillDetails {
+	d := &torikumiv1.BackfillDetails{Queue: r.GetQueue(), Region: r.GetRegion(), GameServer: server, MatchId: match, Banned: banned}
 	for _, t := range r.GetTeams() {
 		team := &torikumiv1.BackfillTeam{Name: t.GetName()}
 		for _, m := range t.GetMembers() {
@@ -132,9 +132,9 @@ func ask(r *torikumiv1.Roster, players map[string]*torikumiv1.Player, server, ma
 	return d
 }
 
-// current reports whether a backfill says of a roster what it says now.
-func current(d *torikumiv1.BackfillDetails, r *torikumiv1.Roster) bool {
-	if len(d.GetJoining()) > 0 {
+// current reports whether a backfill says of a roster what it says now, and who is banned.
+func current(d *torikumiv1.BackfillDetails, r *torikumiv1.Roster, banned []string) bool {
+	if len(d.GetJoining()) > 0 || !slices.Equal(d.GetBanned(), banned) {
 		return false
 	}
 	teams := make(map[string]string)

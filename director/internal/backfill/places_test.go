@@ -233,7 +233,7 @@ func (p *places) compare(roster *torikumiv1.Roster) error {
 	for name, size := range p.sizes {
 		free += size - p.taken(name)
 	}
-	asked := ask(roster, nil, "games/gs", "m")
+	asked := ask(roster, nil, []string{"x"}, "games/gs", "m")
 	stale := proto.CloneOf(asked)
 	stale.Joining = []*torikumiv1.TeamMember{{PlayerId: "x"}}
 	switch {
@@ -241,7 +241,7 @@ func (p *places) compare(roster *torikumiv1.Roster) error {
 		return fmt.Errorf("on the roster are %d, want %d", len(seen), len(p.of))
 	case open(roster, p.sizes) != free:
 		return fmt.Errorf("%d places are free, want %d", open(roster, p.sizes), free)
-	case !current(asked, roster) || current(stale, roster):
+	case !current(asked, roster, []string{"x"}) || current(stale, roster, []string{"x"}) || current(asked, roster, nil):
 		return fmt.Errorf("what is asked for a roster does not say of it what it says now")
 	}
 	return nil

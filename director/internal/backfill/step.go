@@ -140,9 +140,7 @@ func (t *task) begin(ctx context.Context) error {
 }
 
 func (t *task) ask() *torikumiv1.BackfillDetails {
-	d := ask(t.roster, t.players, t.server.ID(), t.match())
-	d.Banned = t.banned
-	return d
+	return ask(t.roster, t.players, t.banned, t.server.ID(), t.match())
 }
 
 // stop ends the search. Who was found and is not assigned yet searches on.
