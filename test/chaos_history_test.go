@@ -230,7 +230,7 @@ func (h *history) isOverdue(player string, waited time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	limit := stranded
-	if h.kinds[player] == guest {
+	if h.kinds[player] == joiner {
 		limit += reserve + slowestGate
 	}
 	if at, ok := h.shaken[player]; ok && time.Since(at) < orphaned+limit {
@@ -239,13 +239,13 @@ func (h *history) isOverdue(player string, waited time.Duration) bool {
 	return waited > limit
 }
 
-// mayWait reports whether all of some players may wait on after the other faults: guests,
+// mayWait reports whether all of some players may wait on after the other faults: joiners,
 // and those who waited when a frontend died and may not have been looked after since.
 func (h *history) mayWait(players map[string]string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for player := range players {
-		if at, ok := h.shaken[player]; h.kinds[player] != guest && (!ok || time.Since(at) > orphaned+stranded) {
+		if at, ok := h.shaken[player]; h.kinds[player] != joiner && (!ok || time.Since(at) > orphaned+stranded) {
 			return false
 		}
 	}

@@ -442,7 +442,7 @@ func (c *chaos) settle() {
 	var waited time.Duration
 	for with := (company{c: c}); !c.isBroken(); c.wait(tick) {
 		for range c.refilling.due() {
-			c.come(guest, false)
+			c.come(joiner, false)
 		}
 		old := c.whoWaits()
 		if open, _ := c.refilling.waiting(); open == 0 && len(old) == 0 {
@@ -503,11 +503,11 @@ func (c *chaos) round(r round, matches int) []*fault {
 			}
 			if int(n)%every == 0 {
 				c.come(host, true)
-				c.come(guest, true)
+				c.come(joiner, true)
 			}
 		}
 		for range c.refilling.due() {
-			c.come(guest, true)
+			c.come(joiner, true)
 		}
 		if !redisDone && time.Since(begin) > r.redisAt {
 			c.restartRedis(r)
@@ -643,8 +643,8 @@ func (c *chaos) probe(old map[string]string) {
 	for player := range old {
 		switch c.kindOf(player) {
 		case host:
-			company[player] = c.come(guest, false)
-		case guest:
+			company[player] = c.come(joiner, false)
+		case joiner:
 			company[player] = c.come(host, false)
 		}
 	}
