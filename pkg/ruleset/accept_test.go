@@ -100,18 +100,18 @@ func TestRules(t *testing.T) {
 		`"type": "latency", "maxLatency": 50, "maxDistance": 20, "distanceReference": "min"`: {
 			Kind: ruleset.Latency, MaxLatency: number(50), MaxDistance: number(20), DistanceReference: ruleset.Min, PartyAggregation: ruleset.Avg},
 		`"type": "distanceSort", "sortDirection": "ascending", "sortAttribute": "skill"`: {
-			Kind: ruleset.DistanceSort, SortAscending: true, SortAttribute: "skill", PartyAggregation: ruleset.Avg},
+			Kind: ruleset.DistanceSort, SortAscending: true, Attribute: "skill", PartyAggregation: ruleset.Avg},
 		`"type": "absoluteSort", "sortDirection": "descending", "sortAttribute": "maps", "mapKey": "maxValue"`: {
-			Kind: ruleset.AbsoluteSort, SortAttribute: "maps", MapKey: ruleset.MaxValue, PartyAggregation: ruleset.Avg},
+			Kind: ruleset.AbsoluteSort, Attribute: "maps", MapKey: ruleset.MaxValue, PartyAggregation: ruleset.Avg},
 		`"type": "expression", "expression": "size(teams) > 1", "secondsUntilOptional": 30`: {Kind: ruleset.Expression, Expression: "size(teams) > 1"},
 		`"type": "custom", "rule": "no-rematch", "parameters": {"hours": [1, 2.50], /* two */ "a\u0062": "\u0041<",}`: {
 			Kind: ruleset.Custom, CustomRule: "no-rematch", Parameters: []byte(`{"hours":[1,2.50],"ab":"\u0041<"}`)},
 		`"type": "teamDifference", "attribute": "skill", "maxDifference": 12.5`: {
-			Kind: ruleset.TeamDifference, SortAttribute: "skill", TeamAggregate: "avg", MaxDistance: number(12.5)},
+			Kind: ruleset.TeamDifference, Attribute: "skill", TeamAggregate: "avg", MaxDistance: number(12.5)},
 		`"type": "teamSizeBalance", "maxDifference": 1`:   {Kind: ruleset.TeamSizeBalance, MaxDistance: number(1)},
 		`"type": "similarPartySizes", "maxDifference": 0`: {Kind: ruleset.PartySizes, MaxDistance: number(0)},
 		`"type": "roleQuota", "attribute": "roles", "teams": ["pair"], "roles": [{"role": "tank", "min": 1}, {"role": "healer", "max": 2}]`: {
-			Kind: ruleset.RoleQuota, SortAttribute: "roles", RoleTeams: []string{"pair"},
+			Kind: ruleset.RoleQuota, Attribute: "roles", RoleTeams: []string{"pair"},
 			Roles: []ruleset.Role{{Name: "tank", Min: 1, Max: ruleset.MaxPlayers}, {Name: "healer", Max: 2}}},
 	} {
 		t.Run(string(want.Kind), func(t *testing.T) {

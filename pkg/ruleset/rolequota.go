@@ -11,7 +11,7 @@ var roleQuotaKind = kindInfo{
 type roleQuota struct{}
 
 func (roleQuota) read(d *decoder, n *node, r *Rule) {
-	r.SortAttribute, _ = d.attribute(d.need(n, "attribute"), String, StringList)
+	r.Attribute, _ = d.attribute(d.need(n, "attribute"), String, StringList)
 	if v := d.need(n, "roles"); v != nil {
 		d.roles(v, r)
 	}
@@ -22,7 +22,7 @@ func (roleQuota) read(d *decoder, n *node, r *Rule) {
 
 // want: teams large enough for their roles.
 func (roleQuota) want(ws *Wants, r *Rule) {
-	w, least := ws.Of(r.SortAttribute), 0
+	w, least := ws.Of(r.Attribute), 0
 	for _, role := range r.Roles {
 		w.Add(role.Name)
 		least += role.Min

@@ -304,13 +304,13 @@ const (
 // says yes.
 //
 // TeamDifference: the teams' aggregates (TeamAggregate over the players) of
-// the number SortAttribute differ by at most MaxDistance. TeamSizeBalance: the
+// the number Attribute differ by at most MaxDistance. TeamSizeBalance: the
 // teams' numbers of players differ by at most MaxDistance. PartySizes: the
-// largest party of each team, in players, differs by at most MaxDistance.
-// Teams without players are left out of all but the second.
+// largest party of each team, in players, differs by at most MaxDistance. Of
+// these three, TeamSizeBalance alone counts teams without players.
 //
 // RoleQuota: in each of the teams each player can be given one role, of those
-// that he or she has in the string or string_list SortAttribute, so that each
+// that he or she has in the string or string_list Attribute, so that each
 // role has from its Min to its Max players.
 //
 // In all kinds: a list without elements has no avg, min, max, median or
@@ -334,14 +334,15 @@ type Rule struct {
 	MaxCount         *int
 	PartyAggregation Aggregation
 
+	// Attribute is what the property "attribute" or "sortAttribute" names,
+	// BatchAttribute what "batchAttribute" names.
+	Attribute      string
 	BatchAttribute string
 
 	MaxLatency        *float64    // milliseconds
 	DistanceReference Aggregation // Min or Avg
 
 	SortAscending bool
-	// SortAttribute is what a sort, a TeamDifference or a RoleQuota reads.
-	SortAttribute string
 	MapKey        MapKey
 
 	Statement *Statement

@@ -21,11 +21,11 @@ func (sorts) read(d *decoder, n *node, r *Rule) {
 		return
 	}
 	var t AttributeType
-	r.SortAttribute, t = d.attribute(v, Number, StringNumberMap)
+	r.Attribute, t = d.attribute(v, Number, StringNumberMap)
 	switch {
 	case t == StringNumberMap && key == nil:
-		d.fail(n, "mapKey is missing: attribute %q is a string_number_map", r.SortAttribute)
+		d.fail(n, "mapKey is missing: attribute %q is a string_number_map", r.Attribute)
 	case t == Number && key != nil:
-		d.fail(key, "mapKey is for a string_number_map; attribute %q is a number", r.SortAttribute)
+		d.fail(key, "mapKey is for a string_number_map; attribute %q is a number", r.Attribute)
 	}
 }

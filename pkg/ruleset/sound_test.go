@@ -84,9 +84,9 @@ func checkRule(t *testing.T, d *ruleset.Definition, r *ruleset.Rule, position in
 		ruleset.Distance:   len(r.Measurements) > 0 && r.Reference != nil && (r.MinDistance != nil || r.MaxDistance != nil),
 		ruleset.Collection: len(r.Measurements) > 0 && r.Operation != "" && (r.MinCount != nil || r.MaxCount != nil),
 		ruleset.Compound:   r.Statement != nil, ruleset.Expression: r.Expression != "", ruleset.Custom: r.CustomRule != "",
-		ruleset.BatchDistance: r.BatchAttribute != "", ruleset.RoleQuota: len(r.Roles) > 0 && r.SortAttribute != "",
+		ruleset.BatchDistance: r.BatchAttribute != "", ruleset.RoleQuota: len(r.Roles) > 0 && r.Attribute != "",
 		ruleset.TeamDifference: r.MaxDistance != nil && r.TeamAggregate != "", ruleset.TeamSizeBalance: r.MaxDistance != nil,
-		ruleset.PartySizes: r.MaxDistance != nil, ruleset.DistanceSort: r.SortAttribute != "", ruleset.AbsoluteSort: r.SortAttribute != "",
+		ruleset.PartySizes: r.MaxDistance != nil, ruleset.DistanceSort: r.Attribute != "", ruleset.AbsoluteSort: r.Attribute != "",
 		ruleset.Latency: r.MaxLatency != nil || r.MaxDistance != nil && r.DistanceReference != "",
 	}
 	if !needs[r.Kind] {

@@ -9,9 +9,9 @@ var teamDifferenceKind = kindInfo{
 type teamDifference struct{}
 
 func (teamDifference) read(d *decoder, n *node, r *Rule) {
-	r.SortAttribute, _ = d.attribute(d.need(n, "attribute"), Number)
+	r.Attribute, _ = d.attribute(d.need(n, "attribute"), Number)
 	r.TeamAggregate = choiceOr(d, n, "aggregate", "avg", "avg", "sum", "min", "max", "median")
 	r.MaxDistance = d.amount(d.need(n, "maxDifference"))
 }
 
-func (teamDifference) want(ws *Wants, r *Rule) { ws.Of(r.SortAttribute).near(r.MaxDistance) }
+func (teamDifference) want(ws *Wants, r *Rule) { ws.Of(r.Attribute).near(r.MaxDistance) }

@@ -42,7 +42,7 @@ func (d *Definition) Demanded() []bool {
 
 func (r *Rule) attributes(used map[string]bool) {
 	used[r.BatchAttribute] = true
-	used[r.SortAttribute] = true
+	used[r.Attribute] = true
 	for i := range r.Measurements {
 		used[r.Measurements[i].Attribute()] = true
 	}

@@ -114,6 +114,6 @@ func attributesOf(r *ruleset.Rule) []string {
 		add(r.Reference.Attribute())
 	}
 	add(r.BatchAttribute)
-	add(r.SortAttribute)
+	add(r.Attribute)
 	return out
 }

@@ -17,7 +17,7 @@ func (j *judge) roleQuota(r *ruleset.Rule) string {
 		}
 		var players [][]string // the roles of each
 		for _, m := range j.match.Teams[i].Members {
-			players = append(players, j.rolesOf(m.Player, r.SortAttribute))
+			players = append(players, j.rolesOf(m.Player, r.Attribute))
 		}
 		if !assignable(players, r.Roles) {
 			return fmt.Sprintf("team %q can't fill its roles", slot.Name)

@@ -11,12 +11,12 @@ import (
 
 func TestRoleQuota(t *testing.T) {
 	quota := func(roles ...ruleset.Role) ruleset.Rule {
-		return ruleset.Rule{Kind: ruleset.RoleQuota, SortAttribute: "maps", Roles: roles, RoleTeams: []string{"red"}}
+		return ruleset.Rule{Kind: ruleset.RoleQuota, Attribute: "maps", Roles: roles, RoleTeams: []string{"red"}}
 	}
 	inBoth := quota(ruleset.Role{Name: "tank", Min: 1, Max: 1}, ruleset.Role{Name: "heal", Max: 5})
 	inBoth.RoleTeams = nil
 	byMode := quota(ruleset.Role{Name: "tank", Min: 1, Max: 1})
-	byMode.SortAttribute = "mode"
+	byMode.Attribute = "mode"
 	tank, heal := solo("a", strs("maps", "tank")), solo("b", strs("maps", "heal"))
 	either := solo("c", strs("maps", "tank", "heal"))
 	// One who can only tank, one who can do both, in a party: each has his or
@@ -44,7 +44,7 @@ func TestRoleQuota(t *testing.T) {
 }
 
 func TestRoleQuotaOfQuantity(t *testing.T) {
-	r := ruleset.Rule{Name: "r", Kind: ruleset.RoleQuota, SortAttribute: "mode", Roles: []ruleset.Role{{Name: "tank", Max: 1}}, RoleTeams: []string{"pair"}}
+	r := ruleset.Rule{Name: "r", Kind: ruleset.RoleQuota, Attribute: "mode", Roles: []ruleset.Role{{Name: "tank", Max: 1}}, RoleTeams: []string{"pair"}}
 	d := definition(r)
 	d.Teams = []ruleset.Team{{Name: "pair", MaxPlayers: 2, Quantity: 2}}
 	m := match(nil, tickets(solo("a", str("mode", "tank")), solo("b", str("mode", "tank"))))

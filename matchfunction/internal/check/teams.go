@@ -16,7 +16,7 @@ func (j *judge) teamDifference(r *ruleset.Rule) string {
 			if r.PartyAggregation == "" {
 				counting = []*rule.Player{m.Player}
 			}
-			players = append(players, aggregate(j.numbers(counting, r.SortAttribute), r.PartyAggregation))
+			players = append(players, aggregate(j.numbers(counting, r.Attribute), r.PartyAggregation))
 		}
 		if len(players) > 0 {
 			teams = append(teams, function(ruleset.Function(r.TeamAggregate), list(players)).(float64))

@@ -8,7 +8,7 @@ import (
 
 func TestTeamDifference(t *testing.T) {
 	difference := func(of string, most float64, agg ruleset.Aggregation) ruleset.Rule {
-		return ruleset.Rule{Kind: ruleset.TeamDifference, SortAttribute: "skill", TeamAggregate: of, MaxDistance: &most, PartyAggregation: agg}
+		return ruleset.Rule{Kind: ruleset.TeamDifference, Attribute: "skill", TeamAggregate: of, MaxDistance: &most, PartyAggregation: agg}
 	}
 	m := match(tickets(ace("a", 1), ace("b", 2), ace("c", 9)), tickets(ace("d", 5), ace("e", 5)))
 	duo := match(tickets(ticket("duo", skilled("f", 0), skilled("g", 10))), tickets(ace("h", 5)))
@@ -60,7 +60,7 @@ func TestPartySizes(t *testing.T) {
 func TestSortsDemandNothing(t *testing.T) {
 	m := match(tickets(ace("a", 1)), tickets(ace("b", 1000)))
 	run(t, []row{
-		{"distance", ruleset.Rule{Kind: ruleset.DistanceSort, SortAttribute: "skill", SortAscending: true}, m, ""},
-		{"absolute", ruleset.Rule{Kind: ruleset.AbsoluteSort, SortAttribute: "skill"}, m, ""},
+		{"distance", ruleset.Rule{Kind: ruleset.DistanceSort, Attribute: "skill", SortAscending: true}, m, ""},
+		{"absolute", ruleset.Rule{Kind: ruleset.AbsoluteSort, Attribute: "skill"}, m, ""},
 	})
 }

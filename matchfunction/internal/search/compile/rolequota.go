@@ -10,7 +10,7 @@ import (
 type roleQuota struct{}
 
 func (roleQuota) compile(c *checks, k *check) error {
-	a, column, err := c.own(k.rule.SortAttribute)
+	a, column, err := c.own(k.rule.Attribute)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (roleQuota) compile(c *checks, k *check) error {
 // help notes which roles are asked for: tickets that bring them are looked
 // for wherever they are.
 func (roleQuota) help(p *Plan, c *checks, r *ruleset.Rule) (exact bool, err error) {
-	a, column, err := c.own(r.SortAttribute)
+	a, column, err := c.own(r.Attribute)
 	if err != nil {
 		return false, err
 	}

@@ -16,9 +16,9 @@ type sorts struct{}
 func (sorts) compile(*checks, *check) error { return nil }
 
 func (sorts) help(p *Plan, c *checks, r *ruleset.Rule) (exact bool, err error) {
-	a, ok := c.definition.Attribute(r.SortAttribute)
+	a, ok := c.definition.Attribute(r.Attribute)
 	if !ok {
-		return false, fmt.Errorf("%s.sortAttribute: the attribute %q is not declared", r.Path, r.SortAttribute)
+		return false, fmt.Errorf("%s.sortAttribute: the attribute %q is not declared", r.Path, r.Attribute)
 	}
 	column, err := c.schema.Column(a, r.PartyAggregation)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 type teamDifference struct{ unaided }
 
 func (teamDifference) compile(c *checks, k *check) error {
-	_, column, err := c.own(k.rule.SortAttribute)
+	_, column, err := c.own(k.rule.Attribute)
 	if err != nil {
 		return err
 	}
-	k.reads = []string{k.rule.SortAttribute}
+	k.reads = []string{k.rule.Attribute}
 	k.atMost(func(m *Match) float64 { return m.teamDifference(column, k.rule.TeamAggregate) })
 	return nil
 }
