@@ -17,9 +17,9 @@ type verdict struct {
 	why           string
 }
 
-// judge looks at what a rule says of itself, whoever plays: at constants, and at
+// verdictOf looks at what a rule says of itself, whoever plays: at constants, and at
 // how many players there can be.
-func judge(d *ruleset.Definition, r *ruleset.Rule) verdict {
+func verdictOf(d *ruleset.Definition, r *ruleset.Rule) verdict {
 	if r.Optional {
 		return verdict{true, true, "it is optional"}
 	}
@@ -84,7 +84,7 @@ func judgeCompound(d *ruleset.Definition, r *ruleset.Rule) verdict {
 	}
 	known := make([]verdict, len(parts))
 	for i, p := range parts {
-		known[i] = judge(d, &d.Rules[p])
+		known[i] = verdictOf(d, &d.Rules[p])
 	}
 	ever, always := false, true
 	for way := range 1 << len(parts) {

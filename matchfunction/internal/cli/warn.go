@@ -94,7 +94,7 @@ func (s *source) ruleProblem(rule int, message string) problem {
 }
 
 func whyUnbreakable(d *ruleset.Definition, r *ruleset.Rule) string {
-	if v := judge(d, r); v.certain && v.kept {
+	if v := verdictOf(d, r); v.certain && v.kept {
 		return v.why
 	}
 	return ""
@@ -124,7 +124,7 @@ func (s *source) unkeepable() []problem {
 }
 
 func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
-	if v := judge(d, r); v.certain && !v.kept {
+	if v := verdictOf(d, r); v.certain && !v.kept {
 		return v.why
 	}
 	return ""
