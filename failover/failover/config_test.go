@@ -65,7 +65,7 @@ func TestValidate(t *testing.T) {
 		"--api-endpoint=10.0.0.1":                                    "--api-endpoint: must be host:port",
 		"--node-ip=ten":                                              "--node-ip: must be an address or $(command)",
 		"--join-hook=/does/not/exist":                                "--join-hook: must be a file that can be read",
-		"--provider=aws":                                             "--provider: must be gce or exec",
+		"--provider=aws":                                             "--provider: must be",
 		"--provider=exec":                                            "--exec-program: required",
 		"--gce-project=":                                             "--gce-project: required",
 		"--vm-image=":                                                "--vm-image: required",

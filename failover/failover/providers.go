@@ -13,14 +13,15 @@ import (
 )
 
 // These are the settings of the providers that have any. Config embeds them, by
-// names that differ.
+// names that differ. They are read by these names, as in c.GCE.Zones: c.Provider and
+// c.Endpoint, say, are settings of the controller, whatever a provider calls its own.
 type (
 	GCE  = gce.Config
 	Exec = execcloud.Config
 )
 
-// provider is a cloud that --provider can name.
-type provider struct {
+// providerEntry is a cloud that --provider can name.
+type providerEntry struct {
 	name string
 	// check joins what is wrong with the settings for this cloud, those of VMs
 	// included; labels are --vm-labels.
@@ -39,8 +40,8 @@ type provider struct {
 }
 
 // providers are all that there are. To add one: docs/extend/cloud-provider.md.
-func providers() []provider {
-	return []provider{
+func providers() []providerEntry {
+	return []providerEntry{
 		{
 			name: "gce", forgets: true,
 			check: func(c *Config, labels map[string]string) error {
@@ -52,9 +53,9 @@ func providers() []provider {
 			},
 			zones: func(c *Config) []string { return c.GCE.Zones },
 			providerID: func(c *Config) func(cloud.Ref) string {
-				return func(r cloud.Ref) string { return "gce://" + c.Project + "/" + r.Zone + "/" + r.Name }
+				return func(r cloud.Ref) string { return "gce://" + c.GCE.Project + "/" + r.Zone + "/" + r.Name }
 			},
-			externalIP: func(c *Config) bool { return c.ExternalIP },
+			externalIP: func(c *Config) bool { return c.GCE.ExternalIP },
 			open: func(ctx context.Context, c *Config, _ *slog.Logger) (cloud.Provider, error) {
 				return gce.New(ctx, c.GCE)
 			},
@@ -72,9 +73,9 @@ func providers() []provider {
 	}
 }
 
-// findProvider is the provider of that name, or an error that lists the known
-// ones.
-func findProvider(name string) (provider, error) {
+// findProvider returns the entry of that name, or an error that lists the known
+// names.
+func findProvider(name string) (providerEntry, error) {
 	var known []string
 	for _, p := range providers() {
 		if p.name == name {
@@ -82,7 +83,7 @@ func findProvider(name string) (provider, error) {
 		}
 		known = append(known, p.name)
 	}
-	return provider{}, config.Invalid("provider", "must be "+strings.Join(known, " or "), name)
+	return providerEntry{}, config.Invalid("provider", "must be "+strings.Join(known, " or "), name)
 }
 
 func openProvider(ctx context.Context, cfg *Config, log *slog.Logger) (cloud.Provider, error) {

@@ -27,6 +27,17 @@ func TestProviders(t *testing.T) {
 		if !strings.Contains(setup, "--provider="+name) {
 			t.Errorf("docs/failover-setup.md has nothing of --provider=%s", name)
 		}
+		// One that wraps another is told which.
+		setting := "--" + name + "-provider"
+		for inner, valid := range map[string]bool{"gce": true, "aws": false, name: false} {
+			err := load("--provider="+name, setting+"="+inner)
+			if err != nil && strings.Contains(err.Error(), setting+": no such setting") {
+				break
+			}
+			if named := err != nil && strings.Contains(err.Error(), setting+": "); named == valid {
+				t.Errorf("%s=%s: %v; is the name valid: %v", setting, inner, err, valid)
+			}
+		}
 	}
 	if slices.Sort(names); len(slices.Compact(names)) < len(names) {
 		t.Errorf("two providers have one name: %v", names)
@@ -37,8 +48,9 @@ func TestUnknownProvider(t *testing.T) {
 	var c failover.Config
 	config.Default(&c)
 	c.Provider = "aws"
+	want := "must be " + strings.Join(failover.ProviderNames(), " or ") + `, got "aws"`
 	_, err := failover.OpenProvider(context.Background(), &c, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), `must be gce or exec, got "aws"`) {
-		t.Errorf("got %v", err)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q", err, want)
 	}
 }
