@@ -20,8 +20,9 @@ import (
 
 var calls = []cloud.Call{cloud.CallCreate, cloud.CallGet, cloud.CallList, cloud.CallDelete}
 
-// Env is a provider with a cloud of its own, empty and well. What the cloud
-// can't do is nil, and the tests that need it are skipped.
+// Env is a provider with a cloud of its own, empty and well. Provider, Zones and
+// Live are needed, and Heal with Hang. Any other field may be nil: the tests of what
+// the cloud can't do are skipped.
 type Env struct {
 	Provider cloud.Provider
 	// Zones that the provider is set up for, at least two.
@@ -57,6 +58,25 @@ type Env struct {
 	Vanish func(cloud.Ref)
 }
 
+// lacks names the fields that have to be set and are not.
+func (e *Env) lacks() []string {
+	var all []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"Provider", e.Provider != nil},
+		{"Zones (two)", len(e.Zones) >= 2},
+		{"Live", e.Live != nil},
+		{"Heal (with Hang)", e.Heal != nil || e.Hang == nil},
+	} {
+		if !f.set {
+			all = append(all, f.name)
+		}
+	}
+	return all
+}
+
 // Token is in the startup script of every Spec that Run makes, and must be in
 // no error.
 const Token = "abcdef.0123456789abcdef"
@@ -64,6 +84,7 @@ const Token = "abcdef.0123456789abcdef"
 // Run tests a provider against each sentence of the contract. make is called
 // once for each test, with the test that is to clean up.
 func Run(t *testing.T, make func(t *testing.T) Env) {
+	var lacks []string
 	for _, test := range []struct {
 		name string
 		run  func(*harness)
@@ -93,14 +114,17 @@ func Run(t *testing.T, make func(t *testing.T) Env) {
 	} {
 		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
 			env := make(t)
-			if len(env.Zones) < 2 {
-				t.Fatal("an Env needs two zones")
+			if lacks = env.lacks(); len(lacks) > 0 {
+				t.Fatal("cloudtest.Env lacks " + strings.Join(lacks, ", "))
 			}
 			if env.Finish == nil {
 				env.Finish = func() {}
 			}
 			test.run(&harness{T: t, Env: env})
 		})
+		if len(lacks) > 0 {
+			return // each test would say the same
+		}
 	}
 }
 
