@@ -20,24 +20,28 @@ func TestConformance(t *testing.T) {
 			cloudtest.Run(t, func(*testing.T) cloudtest.Env {
 				m := memory.New()
 				m.Manual = manual
-				broken := errors.New("the connection is broken")
-				return cloudtest.Env{
-					Provider: m, Zones: m.Zones, Finish: m.Finish, Live: m.Live, Stop: m.Stop, Vanish: m.Vanish,
-					Refuse: func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Err: broken}) },
-					Lose:   func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Err: broken, Commit: true}) },
-					Hang:   func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Hang: true}) },
-					Heal:   m.Heal,
-					Reject: func(kind error) { m.Inject(memory.Fault{Call: cloud.CallCreate, Err: kind}) },
-					FailLater: func(kind error) {
-						if kind == nil {
-							kind = broken
-						}
-						m.Inject(memory.Fault{Call: cloud.CallCreate, Err: kind, Later: true})
-					},
-					LoseZone: func(zone string) { m.Inject(memory.Fault{Zone: zone, Err: broken, Times: -1}) },
-				}
+				return env(m)
 			})
 		})
+	}
+}
+
+func env(m *memory.Provider) cloudtest.Env {
+	broken := errors.New("the connection is broken")
+	return cloudtest.Env{
+		Provider: m, Zones: m.Zones, Finish: m.Finish, Live: m.Live, Stop: m.Stop, Vanish: m.Vanish,
+		Refuse: func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Err: broken}) },
+		Lose:   func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Err: broken, Commit: true}) },
+		Hang:   func(c cloud.Call) { m.Inject(memory.Fault{Call: c, Hang: true}) },
+		Heal:   m.Heal,
+		Reject: func(kind error) { m.Inject(memory.Fault{Call: cloud.CallCreate, Err: kind}) },
+		FailLater: func(kind error) {
+			if kind == nil {
+				kind = broken
+			}
+			m.Inject(memory.Fault{Call: cloud.CallCreate, Err: kind, Later: true})
+		},
+		LoseZone: func(zone string) { m.Inject(memory.Fault{Zone: zone, Err: broken, Times: -1}) },
 	}
 }
 
