@@ -22,10 +22,11 @@ func (pl *Plan) Flaw(p *pool.Pool, t int32) pool.Reason {
 
 // unreadable is Flaw for what is neither regions nor rules.
 func (pl *Plan) unreadable(p *pool.Pool, t int32) pool.Reason {
+	bad := p.Bad(t)
 	switch {
-	case p.Bad[t] != "":
-		return p.Bad[t]
-	case p.Lacks[t]&pl.requires != 0:
+	case bad != "":
+		return bad
+	case p.Lacks(t)&pl.requires != 0:
 		return pool.BadAttribute
 	case p.Tickets[t].Teams == nil && p.Size(t) > pl.MaxParty:
 		return pool.BadParty
@@ -89,7 +90,7 @@ func (pl *Plan) mayBeIn(p *pool.Pool, t int32) SlotSet {
 // latencies; then all of its players have to have one, or none and it asks for a
 // region.
 func (pl *Plan) Reachable(p *pool.Pool, t int32) uint64 {
-	if !p.Named[t] {
+	if !p.Named(t) {
 		if pl.needsRegion {
 			return 0
 		}

@@ -18,7 +18,7 @@ func (latency) compile(_ *checks, k *check) error {
 		sum, lowest := 0.0, math.Inf(1)
 		each := func(do func(pool.Latency)) {
 			for _, t := range m.All() {
-				if m.Pool.Named[t] && m.region >= 0 {
+				if m.Pool.Named(t) && m.region >= 0 {
 					do(m.Pool.Latency(t, m.region))
 				} else {
 					sum++

@@ -88,7 +88,7 @@ func (m *Match) Lineup() Lineup {
 	}
 	everyone := m.All()
 	for _, t := range everyone {
-		if m.region >= 0 && m.Pool.Named[t] {
+		if m.region >= 0 && m.Pool.Named(t) {
 			l.Region = m.Pool.Regions[m.region]
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"torikumi/matchfunction/internal/search/pool"
+	"torikumi/pkg/ruleset"
 )
 
 // Partitions numbers the partitions of a pool: the sets of tickets that may meet.
@@ -52,8 +53,9 @@ func (pt *Partitions) Of(t int32) int32 {
 type Classes struct {
 	sets  []SlotSet
 	index map[SlotSet]int32
-	// bySize is the class of a size, where the size alone decides.
-	bySize map[int]int32
+	// bySize is 1 + the class of a size, where the size alone decides, 0 where it is not
+	// known yet.
+	bySize [ruleset.MaxPlayers + 1]int32
 }
 
 // Teams are the teams of a number. The set must not be changed.
@@ -61,21 +63,23 @@ func (c *Classes) Teams(class int32) *SlotSet { return &c.sets[class] }
 
 // Of is the number of the teams that a ticket may be in.
 func (c *Classes) Of(pl *Plan, p *pool.Pool, t int32) int32 {
-	if len(pl.fits) == 0 {
-		if id, ok := c.bySize[p.Size(t)]; ok {
-			return id
-		}
+	size := p.Size(t)
+	known := len(pl.fits) == 0 && size < len(c.bySize)
+	if known && c.bySize[size] > 0 {
+		return c.bySize[size] - 1
 	}
 	set := pl.mayBeIn(p, t)
 	id, ok := c.index[set]
 	if !ok {
 		if c.index == nil {
-			c.index, c.bySize = make(map[SlotSet]int32), make(map[int]int32)
+			c.index = make(map[SlotSet]int32)
 		}
 		id = int32(len(c.sets))
 		c.index[set] = id
 		c.sets = append(c.sets, set)
 	}
-	c.bySize[p.Size(t)] = id
+	if known {
+		c.bySize[size] = id + 1
+	}
 	return id
 }

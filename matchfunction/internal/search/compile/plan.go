@@ -111,6 +111,9 @@ func (p *Plan) Relax(wait time.Duration) float64 {
 	return (1 + float64(wait)/float64(p.patience)) / 2
 }
 
+// Relaxes reports whether Relax is ever less than 1.
+func (p *Plan) Relaxes() bool { return p.patience > 0 }
+
 // OneWindow reports whether all matches have the same size, anybody may be in any
 // team, and beside equality the rules say no more than that the sort key differs by
 // at most so much.

@@ -54,7 +54,7 @@ func (pl *Plan) Refusals(p *pool.Pool, t int32, reason pool.Reason) []Refusal {
 func (pl *Plan) wrongAttributes(p *pool.Pool, t int32) []Refusal {
 	var out []Refusal
 	for c := range p.Schema.Size() {
-		if p.Lacks[t]&pl.requires&(1<<c) != 0 {
+		if p.Lacks(t)&pl.requires&(1<<c) != 0 {
 			a := p.Schema.Attribute(c)
 			// The first player who has it wrong says more than one who has it not.
 			out = append(out, Refusal{Attribute: a.Name, Want: a.Type, Got: p.Wrong(c, t)})
@@ -71,10 +71,10 @@ func (pl *Plan) tooFar(p *pool.Pool, t int32) []Refusal {
 		if !demanded || r.Kind != ruleset.Latency {
 			continue
 		}
-		some := p.Named[t] && pl.needsRegion && !measured(p, t)
-		if r.MaxLatency != nil || !p.Named[t] || some {
-			refusal := Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.Named[t], LacksSome: some}
-			if r.MaxLatency != nil && p.Named[t] && !some && len(pl.limits) > 0 {
+		some := p.Named(t) && pl.needsRegion && !measured(p, t)
+		if r.MaxLatency != nil || !p.Named(t) || some {
+			refusal := Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.Named(t), LacksSome: some}
+			if r.MaxLatency != nil && p.Named(t) && !some && len(pl.limits) > 0 {
 				refusal.Threshold = Threshold{Most: *r.MaxLatency, Needed: pl.nearestLatency(p, t)}
 			}
 			out = append(out, refusal)

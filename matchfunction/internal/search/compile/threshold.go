@@ -55,7 +55,7 @@ func (pl *Plan) nearestLatency(p *pool.Pool, tickets ...int32) float64 {
 	for r := range p.Regions {
 		worst := 0.0
 		for _, t := range tickets {
-			if !p.Named[t] {
+			if !p.Named(t) {
 				continue
 			}
 			if !p.Playable(t, r, pl.needsRegion) {

@@ -59,8 +59,9 @@ type Pool struct {
 	Wait []time.Duration
 	// Stage is the stage that each ticket's own wait has reached.
 	Stage []uint8
-	// Lacks has a bit for each column in which the ticket has no value.
-	Lacks []uint64
+	// lacks has a bit for each column in which the ticket has no value; nil if no ticket
+	// lacks any.
+	lacks []uint64
 
 	// By column and player; only the one of the column's type is set. Each player
 	// of a party has the aggregated value.
@@ -75,15 +76,16 @@ type Pool struct {
 
 	// Regions are sorted by name, at most 64.
 	Regions []string
-	// Named reports whether the ticket says anything of regions.
-	Named []bool
+	// named reports whether the ticket says anything of regions; nil if none does.
+	named []bool
 	// latencies[t*len(Regions)+r] are those of the ticket's players.
 	latencies []Latency
 	// unmeasured are, as bits by ticket, the regions that rules on latencies
 	// leave it not.
 	unmeasured []uint64
-	// Bad is, by ticket, what is wrong with it whatever the rules are, or "".
-	Bad []Reason
+	// bad is, by ticket, what is wrong with it whatever the rules are, or ""; nil if
+	// nothing is wrong with any.
+	bad []Reason
 
 	ids []int32 // see PlayerIDs
 }
@@ -105,6 +107,33 @@ func (l Latency) By(a ruleset.Aggregation) float64 {
 	default:
 		return l.Avg
 	}
+}
+
+// Lacks has a bit for each column in which a ticket has no value.
+func (p *Pool) Lacks(t int32) uint64 {
+	if p.lacks == nil {
+		return 0
+	}
+	return p.lacks[t]
+}
+
+// Named reports whether a ticket says anything of regions.
+func (p *Pool) Named(t int32) bool { return p.named != nil && p.named[t] }
+
+// Bad is what is wrong with a ticket whatever the rules are, or "".
+func (p *Pool) Bad(t int32) Reason {
+	if p.bad == nil {
+		return ""
+	}
+	return p.bad[t]
+}
+
+// refuse says what is wrong with a ticket.
+func (p *Pool) refuse(t int, why Reason) {
+	if p.bad == nil {
+		p.bad = make([]Reason, len(p.Tickets))
+	}
+	p.bad[t] = why
 }
 
 // Size is the number of a ticket's players.
@@ -178,7 +207,6 @@ func Read(s *Schema, rs *ruleset.RuleSet, tickets []rule.Ticket, now time.Time, 
 	p := &Pool{
 		Schema: s, Tickets: tickets,
 		First: make([]int32, n+1), Wait: make([]time.Duration, n), Stage: make([]uint8, n),
-		Lacks: make([]uint64, n), Named: make([]bool, n), Bad: make([]Reason, n),
 		Numbers: make([][]float64, len(s.columns)), Strings: make([][]int32, len(s.columns)),
 		Lists: make([][][]int32, len(s.columns)), Maps: make([][]map[string]float64, len(s.columns)),
 		words: make(map[string]int32, len(s.words)),
@@ -193,7 +221,6 @@ func Read(s *Schema, rs *ruleset.RuleSet, tickets []rule.Ticket, now time.Time, 
 		players += len(tickets[t].Players)
 	}
 	readers := p.readers(players)
-	named := false
 	// One pass: what the tickets point to is read from memory once.
 	for t := range tickets {
 		k := &tickets[t]
@@ -203,26 +230,37 @@ func Read(s *Schema, rs *ruleset.RuleSet, tickets []rule.Ticket, now time.Time, 
 			p.Stage[t] = uint8(rs.At(p.Wait[t]))
 		}
 		if len(k.Players) == 0 {
-			p.Bad[t] = BadParty
+			p.refuse(t, BadParty)
 		}
-		p.Named[t] = k.Region != ""
+		named, lacks := k.Region != "", uint64(0)
 		for j := range k.Players {
-			p.Named[t] = p.Named[t] || len(k.Players[j].Latencies) > 0
+			named = named || len(k.Players[j].Latencies) > 0
 			for i := range readers {
 				if !readers[i].read(&k.Players[j], i, p.First[t]+int32(j)) {
-					p.Lacks[t] |= 1 << i
+					lacks |= 1 << i
 				}
 			}
 		}
-		named = named || p.Named[t]
+		if named {
+			if p.named == nil {
+				p.named = make([]bool, n)
+			}
+			p.named[t] = true
+		}
+		if lacks != 0 {
+			if p.lacks == nil {
+				p.lacks = make([]uint64, n)
+			}
+			p.lacks[t] = lacks
+		}
 		for i := range readers {
 			// Those who already play are no party: each counts alone.
-			if len(k.Players) > 1 && k.Teams == nil && p.Lacks[t]&(1<<i) == 0 {
+			if len(k.Players) > 1 && k.Teams == nil && lacks&(1<<i) == 0 {
 				p.aggregate(i, p.First[t], p.First[t+1])
 			}
 		}
 	}
-	if named {
+	if p.named != nil {
 		p.readRegions(func(t int32) bool { return fits(p, t) })
 	}
 	return p
@@ -233,7 +271,7 @@ func (p *Pool) readers(players int) []reader {
 	out := make([]reader, len(p.Schema.columns))
 	for i := range out {
 		c := &p.Schema.columns[i]
-		out[i] = reader{column: c, pool: p, lastWord: -1}
+		out[i] = reader{column: c, pool: p}
 		switch c.attribute.Type {
 		case ruleset.Number:
 			p.Numbers[i] = make([]float64, players)
@@ -254,9 +292,11 @@ type reader struct {
 	pool   *Pool
 	// hint is where the attribute stood last.
 	hint int
-	// last is the string read last, and its id.
-	last     string
-	lastWord int32
+	// recent are strings read before, and ids those of them: few words are frequent.
+	recent [4]string
+	ids    [4]int32
+	// at is where in recent the next one goes.
+	at uint8
 }
 
 func (r *reader) find(p *rule.Player) *ruleset.Value {
@@ -309,10 +349,7 @@ func (r *reader) read(p *rule.Player, column int, at int32) bool {
 		r.pool.Numbers[column][at] = v.Number
 		return !notFinite(v)
 	case ruleset.String:
-		if r.lastWord < 0 || v.String != r.last {
-			r.last, r.lastWord = v.String, r.pool.word(v.String)
-		}
-		r.pool.Strings[column][at] = r.lastWord
+		r.pool.Strings[column][at] = r.word(v.String)
 	case ruleset.StringList:
 		ids := make([]int32, len(v.List))
 		for i, w := range v.List {
@@ -324,6 +361,19 @@ func (r *reader) read(p *rule.Player, column int, at int32) bool {
 		r.pool.Maps[column][at] = v.Map
 	}
 	return true
+}
+
+// word is that of the pool, which is asked for those alone that were not read lately.
+func (r *reader) word(w string) int32 {
+	for i := range r.recent {
+		if r.recent[i] == w && w != "" {
+			return r.ids[i]
+		}
+	}
+	id := r.pool.word(w)
+	r.recent[r.at%4], r.ids[r.at%4] = w, id
+	r.at++
+	return id
 }
 
 // word returns the id of a string in this pool.

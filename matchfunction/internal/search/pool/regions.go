@@ -14,7 +14,7 @@ func (p *Pool) readRegions(fits func(t int32) bool) {
 		for i := range p.Tickets[t].Players {
 			for _, l := range p.Tickets[t].Players[i].Latencies {
 				if !(l.Milliseconds >= 0) || l.Milliseconds >= far {
-					p.Bad[t] = BadLatency
+					p.refuse(t, BadLatency)
 				}
 			}
 		}
@@ -38,7 +38,7 @@ func (p *Pool) readRegions(fits func(t int32) bool) {
 	p.latencies = make([]Latency, len(p.Tickets)*len(p.Regions))
 	p.unmeasured = make([]uint64, len(p.Tickets))
 	for t := range p.Tickets {
-		if p.Named[t] {
+		if p.named[t] {
 			p.unmeasured[t] = p.readLatencies(&p.Tickets[t], p.latencies[t*len(p.Regions):(t+1)*len(p.Regions)], index)
 		}
 	}
@@ -123,7 +123,7 @@ func (p *Pool) Playable(t int32, region int, measured bool) bool {
 
 // Latency is that of a ticket in a region, 0 where it is not known.
 func (p *Pool) Latency(t int32, region int) Latency {
-	if region < 0 || !p.Named[t] {
+	if region < 0 || !p.Named(t) {
 		return Latency{}
 	}
 	return p.latencies[int(t)*len(p.Regions)+region]

@@ -145,7 +145,7 @@ func (l *layout) sortIntoGroups(h *hold) {
 	}
 	for _, t := range order {
 		l.parties = l.parties || l.pool.Size(t) > 1
-		if !l.pool.Named[t] {
+		if !l.pool.Named(t) {
 			put(t, -1)
 		}
 		for region := range l.regions(t) {
@@ -214,7 +214,7 @@ func (l *layout) byLatency(t int32) []int {
 		}
 		return cmp.Compare(l.pool.Latency(t, a).Avg, l.pool.Latency(t, b).Avg)
 	})
-	if !l.pool.Named[t] {
+	if !l.pool.Named(t) {
 		out = append(out, -1)
 	}
 	return out

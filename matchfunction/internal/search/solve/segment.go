@@ -3,6 +3,7 @@ package solve
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -51,27 +52,40 @@ func number(b uint64) float64 {
 // window, and the more the longer it has waited.
 type segments struct {
 	run *run
-	// sorted are the tickets of one partition by the sort key, and x their numbers.
+	// sorted are the tickets of one partition by the sort key.
 	sorted []sortedTicket
-	x      []float64
 	// tickets and teams are room for the matches of the partition.
 	tickets []int32
 	teams   []uint8
 	// Scratch of deal, by team.
 	sums []float64
 	fill []int
+	// Scratch of starts: the least costs of the last matches' worth of tickets, and whether
+	// a match ends with each ticket.
+	costs []float64
+	ends  []bool
 }
+
+// x is the number at a position.
+func (s *segments) x(i int) float64 { return number(s.sorted[i].bits) }
 
 // segment divides the pool. It reports whether to go on.
 func (r *run) segment(yield func(Proposal) bool) bool {
 	all, ends := r.byPartition()
 	slots := len(r.plan.Slots)
-	s := &segments{run: r, sums: make([]float64, slots), fill: make([]int, slots)}
+	s := &segments{run: r, sums: make([]float64, slots), fill: make([]int, slots), costs: make([]float64, r.plan.Most)}
 	tickets, teams := make([]int32, len(all)), make([]uint8, len(all))
-	from := int32(0)
+	largest, from := int32(0), int32(0)
+	for _, to := range ends {
+		largest, from = max(largest, to-from), to
+	}
+	scratch := make([]sortedTicket, largest)
+	s.ends = make([]bool, largest)
+	from = 0
 	for _, to := range ends {
 		if n := int(to - from); n >= r.plan.Most {
-			s.sorted, s.x, s.tickets, s.teams = radix(all[from:to]), make([]float64, n), tickets[from:to], teams[from:to]
+			sortByKey(all[from:to], scratch)
+			s.sorted, s.tickets, s.teams = all[from:to], tickets[from:to], teams[from:to]
 			if !s.partition(yield) {
 				return false
 			}
@@ -106,18 +120,15 @@ func (l *layout) byPartition() (all []sortedTicket, ends []int32) {
 
 // partition divides one partition.
 func (s *segments) partition(yield func(Proposal) bool) bool {
-	r, x, k := s.run, s.x, s.run.plan.Most
-	for i := range x {
-		x[i] = number(s.sorted[i].bits)
-	}
+	r, k := s.run, s.run.plan.Most
 	for i, from := range s.starts() {
 		if i%checkEvery == 0 && r.ctx.Err() != nil {
 			return false
 		}
-		p := Proposal{Spread: x[from+k-1] - x[from]}
+		p := Proposal{Spread: s.x(from+k-1) - s.x(from)}
 		p.Tickets, p.Team = s.tickets[:k:k], s.teams[:k:k]
 		s.tickets, s.teams = s.tickets[k:], s.teams[k:]
-		s.deal(s.sorted[from:from+k], x[from:from+k], &p)
+		s.deal(s.sorted[from:from+k], &p)
 		if !yield(p) {
 			return false
 		}
@@ -134,7 +145,7 @@ func (s *segments) partition(yield func(Proposal) bool) bool {
 // ones: then a match has to cost less than to leave all of it out, which is its
 // threshold.
 func (s *segments) starts() (starts []int) {
-	plan, waits, sorted, x := s.run.plan, s.run.pool.Wait, s.sorted, s.x
+	plan, waits, sorted := s.run.plan, s.run.pool.Wait, s.sorted
 	n, k := len(sorted), plan.Most
 	left := s.leaving()
 	most := plan.Windows[0].Most
@@ -142,26 +153,37 @@ func (s *segments) starts() (starts []int) {
 	if unit <= 0 {
 		unit = 1
 	}
-	f, ends := make([]float64, n+1), make([]bool, n+1)
+	// The last f, and in costs, around, those of the k tickets before.
+	cost, costs, at := 0.0, s.costs, 0
+	clear(costs)
+	ends, relaxes := s.ends[:n], plan.Relaxes()
 	oldest := longest{width: k}
-	for i := 1; i <= n; i++ {
-		wait := waits[sorted[i-1].ticket]
+	for i := range sorted {
+		wait := waits[sorted[i].ticket]
+		costs[at] = cost
 		if left != nil {
-			f[i] = f[i-1] + left[i-1]
+			cost += left[i]
 		} else {
-			f[i] = f[i-1] + unit*(1+float64(min(max(0, wait), scoreMaxWait))/float64(scoreWait))
+			cost += unit * (1 + float64(min(max(0, wait), scoreMaxWait))/float64(scoreWait))
 		}
-		held := oldest.push(i-1, wait)
-		if i < k {
+		limit := most
+		if relaxes {
+			limit *= plan.Relax(oldest.push(i, wait))
+		}
+		ends[i] = false
+		if at++; at == k {
+			at = 0
+		}
+		if i+1 < k {
 			continue
 		}
-		spread := x[i-1] - x[i-k]
-		if c := f[i-k] + spread; spread <= most*plan.Relax(held) && c < f[i] {
-			f[i], ends[i] = c, true
+		spread := s.x(i) - s.x(i-k+1)
+		if c := costs[at] + spread; spread <= limit && c < cost {
+			cost, ends[i] = c, true
 		}
 	}
 	for i := n; i > 0; {
-		if !ends[i] {
+		if !ends[i-1] {
 			i--
 			continue
 		}
@@ -174,11 +196,11 @@ func (s *segments) starts() (starts []int) {
 
 // leaving is what it costs to leave each ticket out if the search holds out, else nil.
 func (s *segments) leaving() []float64 {
-	h, sorted, x := s.run.hold, s.sorted, s.x
+	h, sorted := s.run.hold, s.sorted
 	if h == nil {
 		return nil
 	}
-	h.learn(len(sorted), func(i int) int32 { return sorted[i].ticket }, func(i int) float64 { return x[i] })
+	h.learn(len(sorted), func(i int) int32 { return sorted[i].ticket }, s.x)
 	left := make([]float64, len(sorted))
 	for i := range left {
 		t := sorted[i].ticket
@@ -215,10 +237,11 @@ func (l *longest) push(i int, wait time.Duration) time.Duration {
 
 // deal puts the tickets of a match, sorted by the sort key, into its teams: the
 // highest first, each into the team with room that has the least so far.
-func (s *segments) deal(sorted []sortedTicket, x []float64, p *Proposal) {
+func (s *segments) deal(sorted []sortedTicket, p *Proposal) {
 	r, slots, sums, fill := s.run, s.run.plan.Slots, s.sums, s.fill
 	clear(sums)
 	clear(fill)
+	least := number(sorted[0].bits)
 	for i := len(sorted) - 1; i >= 0; i-- {
 		best := -1
 		for slot := range slots {
@@ -227,7 +250,7 @@ func (s *segments) deal(sorted []sortedTicket, x []float64, p *Proposal) {
 			}
 		}
 		fill[best]++
-		sums[best] += x[i] - x[0]
+		sums[best] += number(sorted[i].bits) - least
 		t := sorted[i].ticket
 		r.taken[t] = true
 		p.Tickets[i], p.Team[i] = t, uint8(best)
@@ -236,38 +259,72 @@ func (s *segments) deal(sorted []sortedTicket, x []float64, p *Proposal) {
 	p.Score = r.score(p.Tickets, len(p.Tickets), p.Spread, 0)
 }
 
-// radix sorts by bits; those that are equal stay in order.
-func radix(in []sortedTicket) []sortedTicket {
-	const width, buckets = 11, 1 << 11
-	if len(in) < 512 {
+// Sorting by bits: digits of so many bits, and so few tickets that comparing them is
+// quicker.
+const (
+	digit = 11
+	few   = 512
+)
+
+// sortByKey sorts by bits; those that are equal stay in order. Scratch has room for as
+// many.
+//
+// The highest bits in which tickets differ are sorted by radix. They are so many that
+// hardly any tickets have the same of them, unless numbers are anywhere between the
+// smallest and the largest that there are; those that do are sorted by comparing them.
+func sortByKey(in, scratch []sortedTicket) {
+	if len(in) < few {
 		slices.SortStableFunc(in, func(a, b sortedTicket) int { return cmp.Compare(a.bits, b.bits) })
-		return in
+		return
 	}
-	var counts [6][buckets]int32
+	differ := uint64(0)
 	for i := range in {
-		b := in[i].bits
-		for d := range counts {
-			counts[d][b&(buckets-1)]++
-			b >>= width
-		}
+		differ |= in[i].bits ^ in[0].bits
 	}
-	out := make([]sortedTicket, len(in))
-	for d := range counts {
-		shift := d * width
-		c := &counts[d]
-		if c[in[0].bits>>shift&(buckets-1)] == int32(len(in)) {
-			continue // all the same
-		}
-		sum := int32(0)
-		for i, n := range c {
-			c[i], sum = sum, sum+n
-		}
-		for i := range in {
-			digit := in[i].bits >> shift & (buckets - 1)
-			out[c[digit]] = in[i]
-			c[digit]++
-		}
+	// Two digits are the exponents of numbers within a factor of 8 of each other, and a
+	// millionth of them.
+	passes, high := 2, bits.Len64(differ)
+	if high > 56 {
+		passes = 3
+	}
+	shift := max(0, high-passes*digit)
+	out := scratch[:len(in)]
+	for pass := range passes {
+		radix(in, out, shift+pass*digit)
 		in, out = out, in
 	}
-	return in
+	if passes%2 != 0 {
+		copy(out, in)
+		in, out = out, in
+	}
+	if differ&(1<<shift-1) == 0 {
+		return
+	}
+	for from := 0; from < len(in); {
+		to := from + 1
+		for to < len(in) && in[to].bits>>shift == in[from].bits>>shift {
+			to++
+		}
+		if to-from > 1 {
+			sortByKey(in[from:to], out)
+		}
+		from = to
+	}
+}
+
+// radix sorts by one digit.
+func radix(in, out []sortedTicket, shift int) {
+	var ends [1 << digit]int32
+	for i := range in {
+		ends[in[i].bits>>shift&(1<<digit-1)]++
+	}
+	sum := int32(0)
+	for i, n := range ends {
+		ends[i], sum = sum, sum+n
+	}
+	for i := range in {
+		end := &ends[in[i].bits>>shift&(1<<digit-1)]
+		out[*end] = in[i]
+		*end++
+	}
 }
