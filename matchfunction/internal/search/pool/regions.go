@@ -31,42 +31,84 @@ func (p *Pool) readRegions(fits func(t int32) bool) {
 	})
 	p.Regions = p.Regions[:min(len(p.Regions), mostRegions)]
 	slices.Sort(p.Regions)
-	index := make(map[string]int, len(p.Regions))
+	index := regionNames{ids: make(map[string]int32, len(p.Regions)), names: p.Regions}
 	for i, name := range p.Regions {
-		index[name] = i
+		index.ids[name] = int32(i)
 	}
 	p.latencies = make([]Latency, len(p.Tickets)*len(p.Regions))
 	p.unmeasured = make([]uint64, len(p.Tickets))
 	for t := range p.Tickets {
 		if p.named[t] {
-			p.unmeasured[t] = p.readLatencies(&p.Tickets[t], p.latencies[t*len(p.Regions):(t+1)*len(p.Regions)], index)
+			p.unmeasured[t] = p.readLatencies(&p.Tickets[t], p.latencies[t*len(p.Regions):(t+1)*len(p.Regions)], &index)
 		}
 	}
 }
 
+// regionNames numbers the names of regions. Most players name the same ones in the same
+// order, so that a name is looked for first where it stood last.
+type regionNames struct {
+	ids   map[string]int32
+	names []string
+	// last are the ids by position among a player's latencies.
+	last []int32
+}
+
+// id is the number of a name, which is the position'th of a player's; -1 if it is new
+// and must not be added.
+func (r *regionNames) id(name string, position int, add bool) int32 {
+	if position < len(r.last) && r.last[position] >= 0 && r.names[r.last[position]] == name {
+		return r.last[position]
+	}
+	id, ok := r.ids[name]
+	if !ok {
+		if !add {
+			return -1
+		}
+		id = int32(len(r.names))
+		r.ids[name], r.names = id, append(r.names, name)
+	}
+	if position == len(r.last) && position < mostRegions {
+		r.last = append(r.last, id)
+	} else if position < len(r.last) {
+		r.last[position] = id
+	}
+	return id
+}
+
 // countRegions counts the tickets that name each region.
 func (p *Pool) countRegions(of func(t int32) bool) map[string]int {
-	count := make(map[string]int)
-	last := make(map[string]int) // the ticket that named a region last
+	names := regionNames{ids: make(map[string]int32)}
+	var counts, last []int // by name; last is 1 + the ticket that named it last
 	for t := range p.Tickets {
 		k := &p.Tickets[t]
 		if !of(int32(t)) {
 			continue
 		}
+		count := func(name string, position int) {
+			id := names.id(name, position, true)
+			if int(id) == len(counts) {
+				counts, last = append(counts, 0), append(last, 0)
+			}
+			if last[id] != t+1 {
+				counts[id]++ // once per ticket, whatever its players name
+				last[id] = t + 1
+			}
+		}
 		if k.Region != "" {
-			count[k.Region]++
+			count(k.Region, mostRegions)
 			continue
 		}
 		for i := range k.Players {
-			for _, l := range k.Players[i].Latencies {
-				if by, ok := last[l.Region]; !ok || by != t {
-					count[l.Region]++ // once per ticket, whatever its players name
-					last[l.Region] = t
-				}
+			for j := range k.Players[i].Latencies {
+				count(k.Players[i].Latencies[j].Region, j)
 			}
 		}
 	}
-	return count
+	out := make(map[string]int, len(counts))
+	for id, n := range counts {
+		out[names.names[id]] = n
+	}
+	return out
 }
 
 // readLatencies puts the ticket's latencies where they belong: those of the
@@ -74,7 +116,7 @@ func (p *Pool) countRegions(of func(t int32) bool) map[string]int {
 // the one that the ticket asks for. It returns, as bits, the regions to which a
 // player of the ticket lacks a latency, unless nobody of it has any, or it plays
 // already.
-func (p *Pool) readLatencies(k *rule.Ticket, at []Latency, index map[string]int) (unmeasured uint64) {
+func (p *Pool) readLatencies(k *rule.Ticket, at []Latency, index *regionNames) (unmeasured uint64) {
 	for i := range at {
 		at[i] = Latency{Min: far, Avg: 0, Max: 0}
 	}
@@ -85,9 +127,10 @@ func (p *Pool) readLatencies(k *rule.Ticket, at []Latency, index map[string]int)
 			continue
 		}
 		with++
-		for _, l := range k.Players[i].Latencies {
-			r, known := index[l.Region]
-			if !known || players[r] == with {
+		for j := range k.Players[i].Latencies {
+			l := &k.Players[i].Latencies[j]
+			r := index.id(l.Region, j, false)
+			if r < 0 || players[r] == with {
 				continue
 			}
 			players[r] = with
@@ -97,13 +140,13 @@ func (p *Pool) readLatencies(k *rule.Ticket, at []Latency, index map[string]int)
 			at[r].Avg += v
 		}
 	}
-	only, asked := index[k.Region]
+	only, asked := index.ids[k.Region]
 	for r := range at {
 		if with > 0 && k.Teams == nil && int(seen[r]) < len(k.Players) {
 			unmeasured |= 1 << r
 		}
 		switch {
-		case k.Region != "" && (!asked || r != only), k.Region == "" && seen[r] < with:
+		case k.Region != "" && (!asked || int32(r) != only), k.Region == "" && seen[r] < with:
 			at[r] = Latency{Min: far, Avg: far, Max: far}
 		case seen[r] == 0:
 			at[r] = Latency{Players: float64(len(k.Players))}

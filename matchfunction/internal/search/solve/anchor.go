@@ -179,6 +179,7 @@ func (a *anchor) inRegion() bool {
 	if !a.begin() {
 		return false
 	}
+	a.walk.to(a.group.buckets, a.x, a.taken)
 	a.unrepaired = false
 	if len(a.plan.Sorts) > 0 {
 		return a.inSortedOrder()
@@ -246,7 +247,7 @@ func (a *anchor) nearest(floor float64, word int32) (full, blocked, misfit bool)
 	if !a.begin() {
 		return false, false, false
 	}
-	a.walk.start(a.group, a.x, a.taken)
+	a.walk.start()
 	most, bounded := a.sortKeyWindow()
 	if floor > noFloor {
 		st.lo[0] = min(st.lo[0], floor)
@@ -289,18 +290,10 @@ func (a *anchor) sortKeyWindow() (float64, bool) {
 	return 0, false
 }
 
-// everySlot holds all teams.
-var everySlot = func() (s compile.SlotSet) {
-	for i := range s {
-		s[i] = ^uint64(0)
-	}
-	return s
-}()
-
-// openTeams are the teams with room.
+// openTeams are the teams with room; nil where anybody may be in any team that has.
 func (a *anchor) openTeams() *compile.SlotSet {
 	if a.plan.AnyTeam() {
-		return &everySlot
+		return nil
 	}
 	var may compile.SlotSet
 	for i, p := range a.plan.Slots {
@@ -338,7 +331,8 @@ func (a *anchor) rare() {
 	}
 	most, bounded := a.sortKeyWindow()
 	for i := range a.group.buckets {
-		a.far.start(&group{buckets: a.group.buckets[i : i+1]}, a.x, a.taken)
+		a.far.to(a.group.buckets[i:i+1], a.x, a.taken)
+		a.far.start()
 		for range fewOfEach {
 			k, key, ok := a.far.next()
 			if !ok || a.budget.spent() || (bounded && abs(key-a.x) > most) {
@@ -356,7 +350,7 @@ func (a *anchor) rare() {
 func (a *anchor) floors() bool {
 	most, _ := a.sortKeyWindow()
 	var floors []float64
-	a.walk.start(a.group, a.x, a.taken)
+	a.walk.start()
 	for range 8 * a.plan.Most {
 		_, key, ok := a.walk.next()
 		if !ok {
@@ -380,7 +374,7 @@ func (a *anchor) floors() bool {
 // are so many players.
 func (a *anchor) gather(players int) {
 	a.cands = a.cands[:0]
-	a.walk.start(a.group, a.x, a.taken)
+	a.walk.start()
 	most, bounded := a.sortKeyWindow()
 	for len(a.cands) < mostCandidates && !a.budget.spent() && players > 0 {
 		k, key, ok := a.walk.next()

@@ -73,6 +73,7 @@ func (b *bucket) search(x float64) int32 {
 // cursor walks a bucket outwards from a number.
 type cursor struct {
 	*bucket
+	size int // the bucket's
 	l, r int32
 	// ld and rd are the distances of the next tickets, infinite at the ends.
 	ld, rd float64
@@ -83,18 +84,25 @@ type walk struct {
 	taken   []bool
 	x       float64
 	cursors []cursor
+	// from are the cursors at x.
+	from []cursor
 }
 
-func (w *walk) start(g *group, x float64, taken []bool) {
-	w.taken, w.x, w.cursors = taken, x, w.cursors[:0]
-	for _, b := range g.buckets {
+// to makes x, in a group, where the walk starts from. It stays so until one of the
+// group's tickets is taken.
+func (w *walk) to(buckets []*bucket, x float64, taken []bool) {
+	w.taken, w.x, w.from = taken, x, w.from[:0]
+	for _, b := range buckets {
 		at := b.search(x)
-		w.cursors = append(w.cursors, cursor{bucket: b})
-		c := &w.cursors[len(w.cursors)-1]
+		w.from = append(w.from, cursor{bucket: b, size: b.size})
+		c := &w.from[len(w.from)-1]
 		w.left(c, at-1)
 		w.right(c, at)
 	}
 }
+
+// start begins the walk, anew if it has begun.
+func (w *walk) start() { w.cursors = append(w.cursors[:0], w.from...) }
 
 // left goes on to the nearest free ticket at or below i.
 func (w *walk) left(c *cursor, i int32) {
@@ -148,14 +156,19 @@ func (w *walk) stop(left bool) {
 	}
 }
 
-// only leaves the buckets of tickets that may be in one of the teams and are
-// not larger than room.
+// only leaves the buckets of tickets that are not larger than room and may, unless it is
+// nil, be in one of the teams.
 func (w *walk) only(may *compile.SlotSet, room int) {
-	kept := w.cursors[:0]
-	for _, c := range w.cursors {
-		if c.may.Meets(may) && c.size <= room {
-			kept = append(kept, c)
+	kept := 0
+	for i := range w.cursors {
+		c := &w.cursors[i]
+		if c.size > room || may != nil && !c.may.Meets(may) {
+			continue
 		}
+		if kept != i {
+			w.cursors[kept] = *c
+		}
+		kept++
 	}
-	w.cursors = kept
+	w.cursors = w.cursors[:kept]
 }

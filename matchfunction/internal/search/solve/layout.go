@@ -111,14 +111,24 @@ func (l *layout) key(t int32) float64 {
 // sortIntoGroups sorts the usable tickets by age, and into the groups of those that
 // can meet. The thresholds of hold, if there are any, follow from that.
 func (l *layout) sortIntoGroups(h *hold) {
-	l.sortByAge(l.free)
 	l.sortByAge(l.backfills)
-	keys := make([]float64, len(l.pool.Tickets))
-	order := slices.Clone(l.free)
-	for _, t := range order {
-		keys[t] = l.key(t)
+	sorted, scratch := make([]sortedTicket, len(l.free)), make([]sortedTicket, len(l.free))
+	for i, t := range l.free { // by position
+		sorted[i] = sortedTicket{^uint64(l.pool.Wait[t]), t}
 	}
-	slices.SortFunc(order, func(a, b int32) int { return l.compareKeys(keys[a], keys[b], a, b) })
+	sortByKey(sorted, scratch)
+	keys := make([]float64, len(l.pool.Tickets))
+	for i := range sorted {
+		t := sorted[i].ticket
+		keys[t], l.free[i] = l.key(t), t
+		sorted[i].bits = sortable(keys[t] + 0) // -0 is 0
+	}
+	// Those with the same key: the longest waiting first.
+	sortByKey(sorted, scratch)
+	order := make([]int32, len(sorted))
+	for i := range sorted {
+		order[i] = sorted[i].ticket
+	}
 	l.learn(h, order, keys)
 	l.groups, l.population = make(map[groupKey]*group), make([]int, len(l.pool.Regions))
 	type bucketKey struct {
@@ -218,11 +228,6 @@ func (l *layout) byLatency(t int32) []int {
 		out = append(out, -1)
 	}
 	return out
-}
-
-// compareKeys orders by key, then by the longer wait, then by position.
-func (l *layout) compareKeys(ka, kb float64, a, b int32) int {
-	return cmp.Or(cmp.Compare(ka, kb), cmp.Compare(l.pool.Wait[b], l.pool.Wait[a]), cmp.Compare(a, b))
 }
 
 // sortByAge sorts tickets, the longest waiting first.
