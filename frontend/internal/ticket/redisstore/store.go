@@ -1,7 +1,30 @@
 // Package redisstore keeps the tickets of any number of frontends in Redis.
 //
-// A ticket is one hash; lists in the order of time, and the keys by player and by
-// Open Match ticket, lead to it. All keys share one hash tag and so one slot.
+// A ticket is one hash, and other keys lead to it. Each begins with the prefix in braces, a
+// hash tag: one slot has them all, with those of package claims. A member (*) is 16 hex
+// digits, by which tickets of the same time keep their order, and the id. Only the keys of
+// which it is said expire in Redis; scripts delete the others.
+//
+//	t:ID                 hash: the ticket; see hashFields
+//	gathering            sorted set (*): tickets in this state, by when they were created
+//	open                 sorted set (*): those that search, by when they began to
+//	waiting:QUEUE        sorted set (*): those of open in this queue
+//	assigned             sorted set (*): by when they were assigned, or last kept
+//	ended                sorted set (*): by when they were cancelled or expired
+//	creating             sorted set of ids: by when Open Match was asked for their tickets
+//	accepting            sorted set of ids: by when Lapse or Recall is due
+//	seen                 sorted set of ids that have not ended: by when somebody asked for them
+//	om:OPEN_MATCH_ID     string: the id of the ticket that has this one in Open Match
+//	early:OPEN_MATCH_ID  hash: an assignment before its Attach; expires after earlyAge
+//	code:CODE            string: the id of the ticket whose party has this code
+//	request:KEY          string: the id of the ticket that this request has made
+//	seats:PLAYER         hash: the ids of the player's tickets that have not ended, by Seat
+//	played:PLAYER        string: the id of the last one that was assigned; expires after playedFor
+//	waits:QUEUE          list: the last MostWaits waits; expires WaitsAge after the last
+//	sequence             string: how many tickets were made
+//	frontends            sorted set of names: by when each last said that it is alive
+//	changed              a channel: the id of each ticket of which players see a change
+//
 // What an event does to a ticket is decided here by [ticket.Ticket.Apply] alone: a
 // change is read, decided, and written by a script if the ticket still has the
 // version that was read.
@@ -341,6 +364,7 @@ func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.C
 		case "done":
 			c.Others = answer[1:]
 			return c, nil
+		case "changed": // meanwhile: it is read again
 		case "gone":
 			return ticket.Change{}, ticket.ErrNotFound
 		case "seat":
@@ -351,6 +375,8 @@ func (s *Store) update(ctx context.Context, id string, e ticket.Event) (ticket.C
 				return ticket.Change{}, err
 			}
 			e.Kind, e.Assignment = ticket.AttachAssigned, early
+		default:
+			return ticket.Change{}, fmt.Errorf("change of ticket %q: Redis answered %q", id, answer)
 		}
 	}
 }
@@ -375,7 +401,7 @@ func class(s ticket.State) string {
 	case ticket.Creating, ticket.Recreating, ticket.Gathered:
 		return "creating"
 	case ticket.Waiting, ticket.Accepting:
-		return "waiting"
+		return "attached"
 	case ticket.Lost:
 		return "lost"
 	case ticket.Assigned:
@@ -388,7 +414,7 @@ func class(s ticket.State) string {
 
 func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 	t, before := &c.Ticket, ""
-	if class(c.From) == "waiting" {
+	if class(c.From) == "attached" {
 		before = c.FromOpenMatchID
 	}
 	connection, details := encodeAssignment(t.Assignment)

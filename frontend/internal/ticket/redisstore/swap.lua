@@ -1,6 +1,6 @@
 -- Changes a ticket if it still has the version that the caller has read.
 -- KEYS: prefix. ARGV: id, version, id of this change, class of the state before
--- and after (gathering, creating, waiting, lost, assigned, ended or none), state
+-- and after (gathering, creating, attached, lost, assigned, ended or none), state
 -- after, Open Match ticket before and after, updated in ns and us, now in us,
 -- connection and details of the assignment, 1 if players see it, players' ticket
 -- (protobuf) and party (JSON) if they are others than before, code of the party, player
@@ -9,8 +9,8 @@
 -- and for how many ms, acceptance (JSON) if it is another than before or empty, when it is
 -- over in us or empty for none, seat, then all players.
 -- Returns {'done', for one that was assigned the other tickets of its players}, {'gone'},
--- {'conflict'}, {'seat', id of the other ticket} if who joins has another one of the
--- same seat or, for a ticket that begins to wait and whose assignment came before,
+-- {'changed'}, {'seat', id of the other ticket} if who joins has another one of the
+-- same seat or, for a ticket that is attached and whose assignment came before,
 -- {'early', connection, details}.
 local first_player = 29 -- of ARGV; the others follow
 local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[22], ARGV[28]
@@ -35,9 +35,9 @@ if found[2] == ARGV[3] then
   return done() -- it was, and the answer was lost
 end
 if found[1] ~= ARGV[2] then
-  return {'conflict'}
+  return {'changed'}
 end
-if after == 'waiting' and before ~= 'waiting' then
+if after == 'attached' and before ~= 'attached' then
   local early = redis.call('HMGET', prefix .. 'early:' .. ARGV[8], 'c', 'd')
   if early[1] then
     return {'early', early[1], early[2]}
@@ -66,13 +66,13 @@ if before == 'gathering' and after ~= 'gathering' then
     redis.call('ZADD', prefix .. 'waiting:' .. queue, ARGV[11], member)
   end
 end
-if before == 'waiting' then
+if before == 'attached' then
   redis.call('DEL', prefix .. 'om:' .. ARGV[7])
 end
 if before == 'creating' then
   redis.call('ZREM', prefix .. 'creating', id)
 end
-if after == 'waiting' then
+if after == 'attached' then
   redis.call('SET', prefix .. 'om:' .. ARGV[8], id)
 end
 if after == 'creating' then
@@ -80,7 +80,7 @@ if after == 'creating' then
 end
 if ARGV[27] ~= '' then
   redis.call('ZADD', prefix .. 'accepting', ARGV[27], id)
-elseif before == 'waiting' then
+elseif before == 'attached' then
   redis.call('ZREM', prefix .. 'accepting', id)
 end
 if after == 'assigned' or after == 'ended' or after == 'none' then
