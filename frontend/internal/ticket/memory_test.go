@@ -1,7 +1,9 @@
 package ticket
 
 import (
+	"container/list"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -78,11 +80,13 @@ func TestRandomWalk(t *testing.T) {
 	m := newStore(c, 30)
 	final := map[string]State{}
 	for i := range 20_000 {
-		id := fmt.Sprint("n", r.IntN(i/10+1))
-		switch r.IntN(11) {
+		id := fmt.Sprint("n", i-r.IntN(min(i+1, 50))) // of the last: many of them are there
+		switch r.IntN(12) {
 		case 0, 1:
 			id = fmt.Sprint("n", i)
-			_, _ = m.Create(t.Context(), party("q", id, fmt.Sprint("p", r.IntN(40)), fmt.Sprint("P", r.IntN(40))))
+			d := party([]string{"q", "r"}[r.IntN(2)], id, fmt.Sprint("p", r.IntN(40)), fmt.Sprint("P", r.IntN(40)))
+			d.Request = &Request{Key: fmt.Sprint("k", r.IntN(100))}
+			_, _ = m.Create(t.Context(), d)
 			m.try(t, id, Attach, "om-"+id)
 		case 2:
 			id = fmt.Sprint("n", i)
@@ -99,7 +103,7 @@ func TestRandomWalk(t *testing.T) {
 				m.try(t, id, []Kind{Attach, AbortRetry}[r.IntN(2)], "om-"+id)
 			}
 		case 6:
-			c.now = c.now.Add(time.Duration(r.IntN(20)) * time.Second)
+			c.now = c.now.Add(time.Duration(r.IntN(60)) * time.Second)
 			m.expire(t)
 		case 7:
 			id = fmt.Sprint("n", i)
@@ -109,6 +113,8 @@ func TestRandomWalk(t *testing.T) {
 		case 8:
 			m.change(t, id, r)
 			_ = m.Touch(t.Context(), []string{id}) // has no error
+		case 9:
+			m.ask(t, id, r)
 		default:
 		}
 		m.checkIndexes(t, final)
@@ -119,7 +125,8 @@ func TestRandomWalk(t *testing.T) {
 		c.now = c.now.Add(2 * time.Hour)
 	}
 	m.expire(t)
-	if len(m.byID)+len(m.byOpenMatch)+len(m.byPlayer)+len(m.byCode)+len(m.played)+m.seen.Len()+m.gathering.Len()+m.open.Len()+m.assigned.Len()+m.ended.Len()+m.creating != 0 {
+	if n := len(m.byID) + len(m.byOpenMatch) + len(m.byPlayer) + len(m.byCode) + len(m.byRequest) + len(m.accepting) + len(m.played) + m.creating +
+		m.seen.Len() + m.gathering.Len() + m.open.Len() + m.assigned.Len() + m.ended.Len() + len(m.waiting); n != 0 {
 		t.Error("something is left")
 	}
 }
@@ -139,10 +146,20 @@ func (m *Memory) change(t *testing.T, id string, r *rand.Rand) {
 	m.try(t, id, Attach, "om-"+id)
 }
 
-// checkIndexes also notes the final states, which must stay.
+// ask proposes a match to a ticket that waits, and answers, or does not.
+func (m *Memory) ask(t *testing.T, id string, r *rand.Rand) {
+	now := m.limits.Now()
+	asked := &Acceptance{ID: "of " + id, Players: 2, ExpireTime: now.Add(15 * time.Second), ReleaseTime: now.Add(time.Minute)}
+	_, _ = m.UpdateOpenMatch(t.Context(), "om-"+id, Event{Kind: Propose, Acceptance: asked})
+	_, _ = m.Update(t.Context(), id, []Event{{Kind: Accept}, {Kind: Decline}, {Kind: Recall, Proposal: asked.ID}, {Kind: Recall}}[r.IntN(4)])
+}
+
+// checkIndexes compares the indexes with those that the tickets would make anew. It notes
+// the final states, which must stay.
 func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 	t.Helper()
-	players, waiting, creating, codes := 0, 0, 0, 0
+	byOpenMatch, byCode, byRequest, accepting := map[string]*record{}, map[string]*record{}, map[string]*record{}, map[*record]bool{}
+	players, creating := 0, 0
 	for id, r := range m.byID {
 		if was, ok := final[id]; ok && was != r.State {
 			t.Fatalf("%s was %v and is %v", id, was, r.State)
@@ -153,30 +170,33 @@ func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 			players += len(r.Players)
 		}
 		if r.Party != nil && !r.Ended() {
-			codes++
-			if m.byCode[r.Party.Code] != r {
-				t.Fatalf("%s is not found by its code", id)
-			}
+			byCode[r.Party.Code] = r
+		}
+		if r.Request != nil {
+			byRequest[r.Request.Key] = r
 		}
 		if r.Ended() != (r.home != m.open && r.home != m.gathering) || (r.State == Gathering) != (r.home == m.gathering) || (r.State == Assigned) != (r.home == m.assigned) {
 			t.Fatalf("%s is in the wrong list", id)
 		}
-		if r.State == Waiting {
-			waiting++
-			if m.byOpenMatch[r.OpenMatchID] != r {
-				t.Fatalf("%s is not found by its Open Match ticket", id)
-			}
+		if r.State == Waiting || r.State == Accepting {
+			byOpenMatch[r.OpenMatchID] = r
+		}
+		if r.State == Accepting {
+			accepting[r] = true
 		}
 		if r.State.creating() {
 			creating++
 		}
 	}
-	if n := m.gathering.Len() + m.open.Len() + m.assigned.Len() + m.ended.Len(); n != len(m.byID) || n > 30 {
-		t.Fatalf("%d listed, %d known", n, len(m.byID))
+	for index, right := range map[string]bool{
+		"byOpenMatch": maps.Equal(m.byOpenMatch, byOpenMatch), "byCode": maps.Equal(m.byCode, byCode),
+		"byRequest": maps.Equal(m.byRequest, byRequest), "accepting": maps.Equal(m.accepting, accepting), "creating": m.creating == creating,
+	} {
+		if !right {
+			t.Fatalf("%s is not that of the tickets", index)
+		}
 	}
-	if n := m.gathering.Len() + m.open.Len(); n != m.seen.Len() {
-		t.Fatalf("%d have not ended, %d are looked after", n, m.seen.Len())
-	}
+	m.checkLists(t)
 	seats := 0
 	for player, held := range m.byPlayer {
 		seats += len(held)
@@ -186,7 +206,44 @@ func (m *Memory) checkIndexes(t *testing.T, final map[string]State) {
 			}
 		}
 	}
-	if len(m.byOpenMatch) != waiting || m.creating != creating || seats != players || len(m.byCode) != codes {
-		t.Fatalf("%d waiting, %d creating, %d players; counted %d, %d, %d", len(m.byOpenMatch), m.creating, seats, waiting, creating, players)
+	if seats != players {
+		t.Fatalf("%d players, counted %d", seats, players)
+	}
+}
+
+// checkLists compares the lists of tickets with each other, and what is made of them.
+func (m *Memory) checkLists(t *testing.T) {
+	t.Helper()
+	if n := m.gathering.Len() + m.open.Len() + m.assigned.Len() + m.ended.Len(); n != len(m.byID) || n > 30 {
+		t.Fatalf("%d listed, %d known", n, len(m.byID))
+	}
+	if n := m.gathering.Len() + m.open.Len(); n != m.seen.Len() {
+		t.Fatalf("%d have not ended, %d are looked after", n, m.seen.Len())
+	}
+	waiting := map[string][]*record{}
+	for e := m.open.Front(); e != nil; e = e.Next() {
+		waiting[at(e).Queue] = append(waiting[at(e).Queue], at(e))
+	}
+	same := func(l *list.List, want []*record) bool {
+		e := l.Front()
+		for _, r := range want {
+			if e == nil || at(e) != r || r.waits != e {
+				return false
+			}
+			e = e.Next()
+		}
+		return e == nil
+	}
+	if !maps.EqualFunc(m.waiting, waiting, same) {
+		t.Fatal("the queues' lists are not those of open")
+	}
+	played := map[string]*record{}
+	for e := m.assigned.Front(); e != nil; e = e.Next() {
+		for _, p := range at(e).Players {
+			played[p.GetId()] = at(e)
+		}
+	}
+	if !maps.Equal(m.played, played) {
+		t.Fatal("played are not the players' last of assigned")
 	}
 }
