@@ -66,11 +66,11 @@ type Options struct {
 // player, whom the protocol has authenticated. Errors are *[Error]. It is safe
 // for concurrent use.
 type Service struct {
-	o        Options
-	streams  streams
-	presence presence
-	playing  *playingChecks
-	tokens   *joinTokens
+	o       Options
+	streams streams
+	touched touched
+	playing *playingChecks
+	tokens  *joinTokens
 }
 
 // New makes a service.
@@ -111,7 +111,7 @@ func (s *Service) create(ctx context.Context, caller Caller, keys []string, req 
 		if !errors.As(err, &repeated) {
 			return made, s.createError(ctx, draft.Queue, err)
 		}
-		s.presence.note(repeated.ID)
+		s.touched.note(repeated.ID)
 		if made, err = s.repeat(ctx, caller, repeated); !errors.Is(err, ticket.ErrNotFound) {
 			return made, err
 		}
@@ -190,7 +190,7 @@ func (s *Service) List(ctx context.Context, caller Caller) (*torikumiv1.ListTick
 				continue
 			}
 		}
-		s.presence.note(found[i].ID)
+		s.touched.note(found[i].ID)
 		s.addReason(&found[i], s.o.Explain.Reason(&found[i]))
 		out.Tickets = append(out.Tickets, s.deliverAgain(&found[i], caller))
 	}
@@ -289,7 +289,7 @@ func (s *Service) wait(ctx context.Context, caller Caller, id string, timeout ti
 	for over := false; ; {
 		found, changed, _, err := s.follow(ctx, caller, id, watch)
 		if leave == nil && err == nil {
-			leave = s.presence.enter(id)
+			leave = s.touched.enter(id)
 			defer leave()
 		}
 		var again <-chan time.Time
@@ -329,7 +329,7 @@ func (s *Service) Watch(ctx context.Context, caller Caller, id string, beat time
 	}
 	ended, err := v.show(ctx)
 	if !ended && err == nil { // it is theirs to wait for
-		defer s.presence.enter(id)()
+		defer s.touched.enter(id)()
 	}
 	for !ended && err == nil {
 		select {
@@ -423,7 +423,7 @@ func (s *Service) JoinToken(ctx context.Context, caller Caller, id string) (*tor
 func (s *Service) find(ctx context.Context, caller Caller, id string) (ticket.Ticket, error) {
 	found, err := s.o.Store.Get(ctx, id)
 	if err == nil && caller.sees(&found) {
-		s.presence.note(id)
+		s.touched.note(id)
 		return found, nil
 	}
 	return ticket.Ticket{}, s.unseen(ctx, id, err)

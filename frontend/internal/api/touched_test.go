@@ -8,21 +8,21 @@ import (
 
 // TestNobodyIsTold: who asks is remembered for whoever takes it, and not if nobody does.
 func TestNobodyIsTold(t *testing.T) {
-	var p presence
+	var asked touched
 	for i := range 1000 {
-		p.note(fmt.Sprint(i))
-		p.enter(fmt.Sprint(i))()
+		asked.note(fmt.Sprint(i))
+		asked.enter(fmt.Sprint(i))()
 	}
-	leave := p.enter("waits")
-	if got := p.take(); !slices.Equal(got, []string{"waits"}) {
+	leave := asked.enter("waits")
+	if got := asked.take(); !slices.Equal(got, []string{"waits"}) {
 		t.Errorf("%d tickets are remembered", len(got))
 	}
-	p.begin()
-	p.note("asked")
+	asked.begin()
+	asked.note("asked")
 	leave()
-	got := p.take()
+	got := asked.take()
 	slices.Sort(got)
-	if !slices.Equal(got, []string{"asked", "waits"}) || len(p.take()) != 0 {
+	if !slices.Equal(got, []string{"asked", "waits"}) || len(asked.take()) != 0 {
 		t.Errorf("taken: %v", got)
 	}
 }
