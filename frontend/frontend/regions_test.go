@@ -77,7 +77,7 @@ func compact(t *testing.T, text string) string {
 // starting.
 func TestNoRegions(t *testing.T) {
 	s := start(t, nil)
-	if r := s.do("", "GET", "/v1/regions", ""); r.code != 200 || strings.TrimSpace(r.body) != "{}" {
+	if r := s.do("", "GET", "/v1/regions", ""); r.code != 200 || strings.TrimSpace(r.body) != `{"regions":[]}` {
 		t.Errorf("%d %s", r.code, r.body)
 	}
 	cfg := new(frontend.Config)

@@ -242,7 +242,8 @@ func write(w http.ResponseWriter, m proto.Message, err error) error {
 	if err != nil {
 		return err
 	}
-	body, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	// A list without anything is answered as [], for clients that go through it.
+	body, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: proto.Size(m) == 0}.Marshal(m)
 	if err != nil {
 		return err
 	}
