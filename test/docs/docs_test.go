@@ -21,8 +21,7 @@ var (
 	link      = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading   = regexp.MustCompile(`(?m)^#+ +(.+)$`)
 	code      = regexp.MustCompile("(?s)```.*?```")
-	reference = regexp.MustCompile("`([a-z0-9_/.-]+\\.go):([A-Za-z_][A-Za-z0-9_.]*)`")
-	file      = regexp.MustCompile("`((?:[a-z0-9_-]+/)+[a-z0-9_.-]*\\.(?:go|proto|yaml|sh|json))`")
+	reference = regexp.MustCompile("`((?:[a-z0-9_-]+/)*)([a-z0-9_.-]+\\.(?:go|lua|proto|yaml|sh|json)|)(?::([A-Za-z_][A-Za-z0-9_.]*))?`")
 )
 
 // pages returns the text of each document by its path from the root.
@@ -119,26 +118,37 @@ func TestRuleSetsAreListed(t *testing.T) {
 	}
 }
 
-// TestReferences looks for what pages name as `path/file.go:Name`, where Name is
-// a function, Type.Method or a type, and as `path/file.go`.
+// TestReferences looks for what pages name as `path/file.go:Name`, as `path/file.lua` and as
+// `path/`. Name is a function, a type, a variable, a constant, Type.Method or Type.Field.
+// Without a path, `file.go:Name` and `file.lua` are in the last one that the page has named.
 func TestReferences(t *testing.T) {
 	found := 0
 	for page, text := range pages(t) {
+		past := page == "CHANGELOG.md" || strings.HasPrefix(page, "docs/decisions/")
+		last := ""
 		for _, m := range reference.FindAllStringSubmatch(text, -1) {
+			folder, name := m[1], m[3]
+			if folder+m[2] == "" {
+				continue // two backticks
+			}
+			if folder != "" && moduleOf(folder) {
+				last = folder
+			} else if folder == "" && (name != "" || strings.HasSuffix(m[2], ".lua")) {
+				folder = last
+			}
+			path := folder + m[2]
+			if name == "" {
+				if _, err := os.Stat(filepath.Join(root, path)); err != nil && moduleOf(folder) && !past {
+					t.Errorf("%s: %s is not there", page, path)
+				}
+				continue
+			}
 			found++
-			names, err := declared(filepath.Join(root, m[1]))
+			names, err := declared(filepath.Join(root, path))
 			if err != nil {
 				t.Errorf("%s: %v", page, err)
-			} else if !names[m[2]] {
-				t.Errorf("%s: %s declares no %s", page, m[1], m[2])
-			}
-		}
-		if page == "CHANGELOG.md" || strings.HasPrefix(page, "docs/decisions/") {
-			continue // they tell of the past
-		}
-		for _, m := range file.FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil && moduleOf(m[1]) {
-				t.Errorf("%s: %s is not there", page, m[1])
+			} else if !names[name] {
+				t.Errorf("%s: %s declares no %s", page, path, name)
 			}
 		}
 	}
@@ -149,31 +159,56 @@ func TestReferences(t *testing.T) {
 
 // moduleOf reports whether a path begins with a folder of this repository.
 func moduleOf(path string) bool {
-	first, _, _ := strings.Cut(path, "/")
+	first, _, in := strings.Cut(path, "/")
+	if !in {
+		return false
+	}
 	_, err := os.Stat(filepath.Join(root, first))
 	return err == nil
 }
 
-// declared returns the functions, Type.Methods and types of a file.
+// declared returns what a file declares: names, Type.Methods and Type.Fields.
 func declared(path string) (map[string]bool, error) {
 	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 	if err != nil {
 		return nil, err
 	}
 	names := make(map[string]bool)
+	add := func(prefix string, all []*ast.Ident) {
+		for _, name := range all {
+			names[prefix+name.Name] = true
+		}
+	}
 	for _, d := range f.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
 			names[receiver(d)+d.Name.Name] = true
 		case *ast.GenDecl:
 			for _, s := range d.Specs {
-				if s, ok := s.(*ast.TypeSpec); ok {
+				switch s := s.(type) {
+				case *ast.ValueSpec:
+					add("", s.Names)
+				case *ast.TypeSpec:
 					names[s.Name.Name] = true
+					for _, field := range fields(s.Type) {
+						add(s.Name.Name+".", field.Names)
+					}
 				}
 			}
 		}
 	}
 	return names, nil
+}
+
+// fields are those of a struct, or the methods of an interface.
+func fields(typ ast.Expr) []*ast.Field {
+	switch typ := typ.(type) {
+	case *ast.StructType:
+		return typ.Fields.List
+	case *ast.InterfaceType:
+		return typ.Methods.List
+	}
+	return nil
 }
 
 // receiver returns "Type." for a method, else nothing.
