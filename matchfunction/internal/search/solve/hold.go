@@ -37,7 +37,7 @@ import (
 const (
 	holdExponent = 0.125
 	holdGrowth   = 4.0
-	holdPlayer   = 5 * time.Second
+	holdPlayer   = 20 * time.Second
 	holdPair     = 324 * time.Second
 	holdSparse   = 0.3
 	holdFewest   = 0.05
