@@ -7,8 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
+	"torikumi/pkg/strictyaml"
 	"torikumi/pkg/token"
 )
 
@@ -51,7 +50,7 @@ func ParseIssuers(text []byte) ([]Issuer, error) {
 	var file struct {
 		Issuers []Issuer `json:"issuers"`
 	}
-	if err := yaml.UnmarshalStrict(text, &file); err != nil {
+	if err := strictyaml.Unmarshal(text, &file); err != nil {
 		return nil, err
 	}
 	if len(file.Issuers) == 0 {

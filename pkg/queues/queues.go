@@ -20,6 +20,7 @@ import (
 
 	"torikumi/pkg/contract"
 	"torikumi/pkg/ruleset"
+	"torikumi/pkg/strictyaml"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -145,6 +146,9 @@ func ParseFS(b []byte, files fs.FS) (*Set, error) {
 type reader func(name string) ([]byte, error)
 
 func parse(b []byte, read reader, checks ruleset.Checks) (*Set, error) {
+	if err := strictyaml.OneDocument(b); err != nil {
+		return nil, err
+	}
 	if err := checkFields(b); err != nil {
 		return nil, err
 	}

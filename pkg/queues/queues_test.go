@@ -151,3 +151,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A second document would not be read: neither its queues nor its mistakes.
+func TestSecondDocument(t *testing.T) {
+	const one = "queues:\n  - name: one\n    teams: [{name: a, players: 1}, {name: b, players: 1}]\n    skill: {attribute: s, window: 9}\n"
+	for _, separator := range []string{"---\n", "...\n", "--- # second\n"} {
+		if _, err := queues.Parse([]byte(one + separator + strings.ReplaceAll(one, "one", "two"))); err == nil || !strings.Contains(err.Error(), "one YAML document") {
+			t.Errorf("%q: %v", separator, err)
+		}
+		if _, err := queues.Parse([]byte("---\n" + one + "...\n")); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -11,8 +11,7 @@ import (
 	"regexp"
 	"strconv"
 
-	"sigs.k8s.io/yaml"
-
+	"torikumi/pkg/strictyaml"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -37,7 +36,7 @@ func Parse(text []byte) (*torikumiv1.ListRegionsResponse, error) {
 			HTTP string `json:"http,omitempty"`
 		} `json:"regions"`
 	}
-	if err := yaml.UnmarshalStrict(text, &file); err != nil {
+	if err := strictyaml.Unmarshal(text, &file); err != nil {
 		return nil, err
 	}
 	var errs []error
