@@ -40,7 +40,7 @@ func local(h http.Handler, names, origins []string) http.Handler {
 	}))
 	h = protection.Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !LoopbackHost(r.Host) && !slices.Contains(names, strings.ToLower(hostOf(r.Host))) {
+		if !LoopbackHost(r.Host) && !slices.ContainsFunc(names, func(name string) bool { return isName(hostOf(r.Host), name) }) {
 			problem.Write(w, http.StatusMisdirectedRequest, "this API is for this machine alone: the host must be "+
 				strings.Join(append([]string{"localhost", "a loopback address"}, names...), " or "))
 			return
@@ -66,8 +66,12 @@ func LocalOrigin(r *http.Request) bool {
 func LoopbackHost(hostport string) bool {
 	host := hostOf(hostport)
 	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
+	return isName(host, "localhost") || (ip != nil && ip.IsLoopback())
 }
+
+// isName reports whether a host is a name: letter case does not matter, nor whether it ends with
+// the dot of the root.
+func isName(host, name string) bool { return strings.EqualFold(strings.TrimSuffix(host, "."), name) }
 
 // hostOf cuts off the port and the brackets of IPv6.
 func hostOf(hostport string) string {
