@@ -2,7 +2,11 @@ package minimatch
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 
@@ -12,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"torikumi/minimatch/internal/anyjson"
 	"torikumi/pkg/rpc"
@@ -118,16 +123,99 @@ func (m *marshaler) Marshal(v any) ([]byte, error) {
 	return nil, err
 }
 
-// NewDecoder implements runtime.Marshaler.
+// NewDecoder implements runtime.Marshaler. A body is one JSON object. Fields that do not exist
+// are passed over; what follows the object is not, nor are words that are none of an enum's.
 func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
-	decoder := m.JSONPb.NewDecoder(r)
+	decoder := json.NewDecoder(r)
 	return runtime.DecoderFunc(func(v any) error {
-		err := decoder.Decode(v)
-		if message, ok := v.(proto.Message); ok && err == nil {
-			anyjson.Restore(message)
+		var text json.RawMessage
+		if err := decoder.Decode(&text); err != nil {
+			return bodyError(err)
 		}
-		return err
+		if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // as Token documents it
+			if _, syntax := errors.AsType[*json.SyntaxError](err); err != nil && !syntax {
+				return bodyError(err)
+			}
+			return errors.New("the body must be one JSON object, and nothing may follow it")
+		}
+		if err := m.Unmarshal(text, v); err != nil {
+			return err
+		}
+		message, ok := v.(proto.Message)
+		if !ok {
+			return nil
+		}
+		if err := enums(message.ProtoReflect().Descriptor(), text, ""); err != nil {
+			return err
+		}
+		anyjson.Restore(message)
+		return nil
 	})
+}
+
+// bodyError is an error of reading a body, without addresses; that there is none is io.EOF.
+func bodyError(err error) error {
+	var timeout net.Error
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("the body came too slowly")
+	case errors.As(err, new(*net.OpError)):
+		return errors.New("the body could not be read to its end")
+	}
+	return err
+}
+
+// enums is the error of the first word in text that is no value of the enum that it should be
+// of: protojson passes those over, with all that it does not know.
+func enums(of protoreflect.MessageDescriptor, text json.RawMessage, path string) error {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) != nil {
+		return nil // such as a Timestamp, which is a string
+	}
+	fields := of.Fields()
+	for name, member := range members {
+		field := fields.ByJSONName(name)
+		if field == nil {
+			field = fields.ByTextName(name)
+		}
+		if field == nil {
+			continue
+		}
+		one := func(text json.RawMessage, path string) error {
+			var word string
+			switch {
+			case field.Enum() != nil && json.Unmarshal(text, &word) == nil:
+				if string(text) != "null" && field.Enum().Values().ByName(protoreflect.Name(word)) == nil {
+					return fmt.Errorf("%s must be one of %s, got %.100q", path, words(field.Enum()), word)
+				}
+			case field.Message() != nil && !field.IsMap() && field.Message().ParentFile().Package() != "google.protobuf":
+				return enums(field.Message(), text, path+".")
+			}
+			return nil
+		}
+		var items []json.RawMessage
+		if !field.IsList() || json.Unmarshal(member, &items) != nil {
+			items = nil
+			if err := one(member, path+name); err != nil {
+				return err
+			}
+		}
+		for i, item := range items {
+			if err := one(item, fmt.Sprintf("%s%s[%d]", path, name, i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// words are the names of an enum's values.
+func words(of protoreflect.EnumDescriptor) string {
+	var all []string
+	for i := range of.Values().Len() {
+		all = append(all, string(of.Values().Get(i).Name()))
+	}
+	return strings.Join(all, ", ")
 }
 
 // bounded takes no larger bodies over HTTP than over gRPC.

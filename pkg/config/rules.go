@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -81,6 +82,15 @@ func bounds(text string, durations bool) func(float64) bool {
 	}
 }
 
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}$`)
+
+// IsHost reports whether s can be an IP address, without brackets, or the name of a machine:
+// it is not whether there is one.
+func IsHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || hostName.MatchString(s)
+}
+
 // form reads a rule for a text, nil if it is none.
 func form(text string) func(string) bool {
 	switch text {
@@ -88,7 +98,7 @@ func form(text string) func(string) bool {
 		return func(s string) bool {
 			host, port, err := net.SplitHostPort(s)
 			n, portErr := strconv.ParseUint(port, 10, 16)
-			return err == nil && portErr == nil && host != "" && n > 0
+			return err == nil && portErr == nil && IsHost(host) && n > 0
 		}
 	case "listen":
 		return func(s string) bool {

@@ -197,7 +197,7 @@ func TestFunctionThatIsNotThere(t *testing.T) {
 	om := start(t)
 	free := porttest.Hold(t).String()
 	for _, cfg := range []*openmatch.FunctionConfig{
-		function(free), {Host: "no such host%", Port: 1},
+		function(free), {Host: "no-such-host.invalid", Port: 1},
 		{Host: "127.0.0.1", Port: function(free).GetPort(), Type: openmatch.FunctionConfig_REST},
 	} {
 		req := om.request("a")

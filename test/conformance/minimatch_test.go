@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"torikumi/minimatch/minimatch"
 	"torikumi/pkg/config"
@@ -195,6 +196,58 @@ func TestConfigNamesAllThatIsWrong(t *testing.T) {
 
 // A client with gRPC's own limit of 4 MiB reads tickets of any size in pages of
 // 10,000.
+// What is larger than a message of gRPC's default is refused where it comes in, as by Open
+// Match: else nobody could read its neighbours.
+func TestTooLarge(t *testing.T) {
+	om := startHastyOwn(t)
+	fields := &openmatch.SearchFields{StringArgs: map[string]string{"x": strings.Repeat("x", 4<<20)}}
+	if _, err := om.frontend.CreateTicket(t.Context(), &openmatch.CreateTicketRequest{Ticket: &openmatch.Ticket{SearchFields: fields}}); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("ticket: %v", err)
+	}
+	if _, err := om.frontend.CreateBackfill(t.Context(), &openmatch.CreateBackfillRequest{Backfill: &openmatch.Backfill{SearchFields: fields}}); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("backfill: %v", err)
+	}
+	backfill, err := om.frontend.CreateBackfill(t.Context(), &openmatch.CreateBackfillRequest{Backfill: &openmatch.Backfill{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backfill.SearchFields = fields
+	if _, err := om.frontend.UpdateBackfill(t.Context(), &openmatch.UpdateBackfillRequest{Backfill: backfill}); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("update: %v", err)
+	}
+
+	// A match fails the call of its match function alone, whatever the evaluator takes.
+	a, b := om.ticket(), om.ticket()
+	large := om.match("large", a)
+	large.Extensions = map[string]*anypb.Any{"x": {TypeUrl: "x/y", Value: make([]byte, 5<<20)}}
+	om.proposing("large", large)
+	om.proposing("small", om.match("small", b))
+	got := om.fetchAll("large", "small")
+	om.expectFetch(got[0], codes.Unknown)
+	om.expectFetch(got[1], codes.OK, "small")
+	if text := fmt.Sprint(got[0].err); !strings.Contains(text, "at most 4194304") {
+		t.Error(text)
+	}
+}
+
+// What the evaluator says itself is passed on, also where gRPC could have said it.
+func TestEvaluatorsOwnWords(t *testing.T) {
+	for _, own := range []string{"no transport for the party of ann", "rule set connection error budget", "the transport is closing time"} {
+		om := startHastyOwn(t)
+		om.proposing("p", om.match("m", om.ticket()))
+		om.evaluator.set(func(openmatch.Evaluator_EvaluateServer) error { return status.Error(codes.Unavailable, own) })
+		got := om.fetch(t.Context(), om.request("p"))
+		if !strings.Contains(fmt.Sprint(got.err), own) {
+			t.Errorf("%q became %v", own, got.err)
+		}
+	}
+}
+
+func startHastyOwn(t *testing.T) *openMatch {
+	t.Helper()
+	return startOwn(t, func(c *minimatch.Config) { c.ProposalCollectionInterval = collection })
+}
+
 func TestPagesFitIntoMessages(t *testing.T) {
 	om := start(t, func(cfg *minimatch.Config) { cfg.QueryPageSize = 10_000 })
 	conn, err := grpc.NewClient(om.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -2,7 +2,8 @@
 // types that minimatch does not know. Open Match's REST mapping fails for all
 // that holds such a type; here it is carried through, beside its neighbours:
 // as a google.protobuf.Struct with its type_url and its value in base64, which
-// every client can read and send back.
+// every client can read and send back. So are those that cannot be printed for another reason:
+// they are malformed, too deep, or hold such a type themselves.
 package anyjson
 
 import (
@@ -35,17 +36,13 @@ func Unmarshal(text []byte, m proto.Message) error {
 	return nil
 }
 
-// Printable returns a copy of m whose extensions can all be printed: a type that
-// is not known is inside a Struct, and a known one that is malformed is left
-// out.
+// Printable returns a copy of m whose extensions can all be printed: what cannot is
+// inside a Struct, or left out if even its type_url is no UTF-8.
 func Printable(m proto.Message) proto.Message {
 	m = proto.Clone(m)
 	edit(m.ProtoReflect(), func(a *anypb.Any) *anypb.Any {
-		switch {
-		case !known(a.GetTypeUrl()):
+		if !known(a.GetTypeUrl()) || !prints(a) {
 			return wrap(a)
-		case !prints(a):
-			return nil
 		}
 		return a
 	})
@@ -78,14 +75,18 @@ func unwrap(a *anypb.Any) *anypb.Any {
 	}
 	url, ok := s.GetFields()[typeField].GetKind().(*structpb.Value_StringValue)
 	text, isText := s.GetFields()[valueField].GetKind().(*structpb.Value_StringValue)
-	if !ok || !isText || known(url.StringValue) {
+	if !ok || !isText {
 		return a
 	}
 	value, err := base64.StdEncoding.DecodeString(text.StringValue)
 	if err != nil {
 		return a
 	}
-	return &anypb.Any{TypeUrl: url.StringValue, Value: value}
+	inside := &anypb.Any{TypeUrl: url.StringValue, Value: value}
+	if known(url.StringValue) && prints(inside) {
+		return a // a client's own Struct: Printable makes none of that
+	}
+	return inside
 }
 
 func known(url string) bool {

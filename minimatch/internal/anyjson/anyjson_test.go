@@ -55,13 +55,22 @@ func TestUnknownTypesComeBack(t *testing.T) {
 	}
 }
 
-func TestMalformedExtensionsAreLeftOut(t *testing.T) {
+func TestExtensionsThatDoNotPrintComeBack(t *testing.T) {
 	nan := packed(t, &structpb.Struct{Fields: map[string]*structpb.Value{"x": structpb.NewNumberValue(math.NaN())}})
-	b, err := anyjson.Marshal(&openmatch.Ticket{Id: "t", Extensions: map[string]*anypb.Any{
-		"broken": {TypeUrl: "type.googleapis.com/openmatch.DefaultEvaluationCriteria", Value: []byte{0xff}}, "nan": nan}})
+	deep := structpb.NewNumberValue(1)
+	for range 4000 {
+		deep = structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"a": deep}})
+	}
+	want := &openmatch.Ticket{Id: "t", Extensions: map[string]*anypb.Any{
+		"broken": {TypeUrl: "type.googleapis.com/openmatch.DefaultEvaluationCriteria", Value: []byte{0xff}},
+		"nan":    nan,
+		"nested": packed(t, &openmatch.Ticket{Extensions: map[string]*anypb.Any{"x": {TypeUrl: "type.googleapis.com/stranger.v1.Details", Value: []byte{1}}}}),
+		"deep":   packed(t, deep.GetStructValue()),
+	}}
+	b, err := anyjson.Marshal(want)
 	got := new(openmatch.Ticket)
-	if err != nil || anyjson.Unmarshal(b, got) != nil || got.GetId() != "t" || len(got.GetExtensions()) != 0 {
-		t.Errorf("got %s, %v", b, err)
+	if err != nil || anyjson.Unmarshal(b, got) != nil || !proto.Equal(got, want) {
+		t.Errorf("%.2000s came back as %v, %v", b, got, err)
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/minimatch/internal/synchronizer"
+	"torikumi/pkg/config"
 	"torikumi/pkg/rpc"
 	"torikumi/proto/openmatch"
 )
@@ -76,6 +78,8 @@ func checkConfig(cfg *openmatch.FunctionConfig) error {
 	switch {
 	case cfg.GetHost() == "":
 		return errors.New("config.host is required")
+	case !config.IsHost(cfg.GetHost()):
+		return fmt.Errorf("config.host must be a name or an IP address, got %.100q", cfg.GetHost())
 	case cfg.GetPort() < 1 || cfg.GetPort() > 65535:
 		return fmt.Errorf("config.port must be from 1 to 65535, not %d", cfg.GetPort())
 	case cfg.GetType() != openmatch.FunctionConfig_GRPC && cfg.GetType() != openmatch.FunctionConfig_REST:
@@ -128,6 +132,10 @@ func (f *Functions) runGRPC(ctx context.Context, cfg *openmatch.FunctionConfig, 
 	return proposals(ctx, stream.Recv, propose)
 }
 
+// maxProposal is the largest message with a match, in bytes. What is larger would be taken
+// by no evaluator and no caller that has gRPC's default limit, and fail all others of the cycle.
+const maxProposal = 4 << 20
+
 // proposals hands over what next brings until it ends with io.EOF.
 func proposals(ctx context.Context, next func() (*openmatch.RunResponse, error), propose func(*openmatch.Match) error) error {
 	for {
@@ -137,6 +145,9 @@ func proposals(ctx context.Context, next func() (*openmatch.RunResponse, error),
 		}
 		if err != nil {
 			return functionError(ctx, err)
+		}
+		if size := proto.Size(run); size > maxProposal {
+			return functionError(ctx, fmt.Errorf("a match of %d bytes, at most %d can be taken", size, maxProposal))
 		}
 		if err := propose(run.GetProposal()); err != nil {
 			return err

@@ -29,6 +29,19 @@ func New(s *store.Store, stopping <-chan struct{}) *Service {
 	return &Service{store: s, stopping: stopping}
 }
 
+// maxSize is the largest ticket or backfill, in bytes, without what we add to it: one that is
+// larger would be in no page that clients with gRPC's default limit of 4 MiB take, nor any of its
+// neighbours there.
+const maxSize = 4<<20 - 1<<10
+
+// bounded is the error of what is too large, with the code by which Open Match refuses it.
+func bounded(field string, m proto.Message) error {
+	if size := proto.Size(m); size > maxSize {
+		return status.Errorf(codes.ResourceExhausted, "%s must have at most %d bytes, got %d", field, maxSize, size)
+	}
+	return nil
+}
+
 // CreateTicket adds a ticket under a new id; one that the request gives is
 // passed over.
 func (s *Service) CreateTicket(_ context.Context, req *openmatch.CreateTicketRequest) (*openmatch.Ticket, error) {
@@ -40,6 +53,9 @@ func (s *Service) CreateTicket(_ context.Context, req *openmatch.CreateTicketReq
 		return nil, status.Error(codes.InvalidArgument, "ticket.assignment must not be set at creation")
 	case t.GetCreateTime() != nil:
 		return nil, status.Error(codes.InvalidArgument, "ticket.create_time must not be set at creation")
+	}
+	if err := bounded("ticket", t); err != nil {
+		return nil, err
 	}
 	return s.store.Create(t), nil
 }
@@ -100,6 +116,9 @@ func (s *Service) CreateBackfill(_ context.Context, req *openmatch.CreateBackfil
 	case b.GetCreateTime() != nil:
 		return nil, status.Error(codes.InvalidArgument, "backfill.create_time must not be set at creation")
 	}
+	if err := bounded("backfill", b); err != nil {
+		return nil, err
+	}
 	return s.store.CreateBackfill(b), nil
 }
 
@@ -113,6 +132,9 @@ func (s *Service) UpdateBackfill(_ context.Context, req *openmatch.UpdateBackfil
 		return nil, status.Error(codes.InvalidArgument, "backfill is required")
 	case b.GetId() == "":
 		return nil, status.Error(codes.InvalidArgument, "backfill.id is required")
+	}
+	if err := bounded("backfill", b); err != nil {
+		return nil, err
 	}
 	updated, err := s.store.UpdateBackfill(b)
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -30,9 +33,24 @@ type Failure struct {
 
 func (f *Failure) Error() string {
 	if f.Status != http.StatusOK {
-		return fmt.Sprintf("it answered with status %d: %.2000q", f.Status, f.Message)
+		return fmt.Sprintf("it answered with status %d: %s", f.Status, shortened(f.Message))
 	}
-	return fmt.Sprintf("it answered with the error %.2000q", f.Message)
+	return "it answered with the error " + shortened(f.Message)
+}
+
+// most is how much of a server's message is passed on, in bytes.
+const most = 2000
+
+// shortened quotes a message, and says so if it is cut.
+func shortened(message string) string {
+	if len(message) <= most {
+		return strconv.Quote(message)
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(message[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%q (the first %d of %d bytes)", message[:cut], cut, len(message))
 }
 
 // Reader reads one stream. It is not safe for concurrent use.
@@ -61,11 +79,11 @@ type item struct {
 // stream, and a *Failure when the server says that it failed.
 func (r *Reader) Next(m proto.Message) error {
 	r.bounded.left = r.bounded.limit
+	if r.status != http.StatusOK {
+		return r.failure()
+	}
 	var it item
 	err := r.decoder.Decode(&it)
-	if r.status != http.StatusOK {
-		return &Failure{Status: r.status, Message: it.Message}
-	}
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
@@ -76,11 +94,9 @@ func (r *Reader) Next(m proto.Message) error {
 	case err != nil:
 		return err
 	case len(it.Error) > 0 && string(it.Error) != "null" && string(it.Error) != "{}":
-		var e item
-		if json.Unmarshal(it.Error, &e) != nil || e.Message == "" {
-			e.Message = string(it.Error)
-		}
-		return &Failure{Status: http.StatusOK, Message: e.Message}
+		return &Failure{Status: http.StatusOK, Message: it.said()}
+	case len(it.Result) == 0 && it.Message != "":
+		return &Failure{Status: http.StatusOK, Message: it.Message}
 	case len(it.Result) == 0:
 		return ErrMalformed
 	}
@@ -88,6 +104,38 @@ func (r *Reader) Next(m proto.Message) error {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
+}
+
+// said is the message of the object's error: its field message, or all of it.
+func (it *item) said() string {
+	var e item
+	var text string
+	switch {
+	case json.Unmarshal(it.Error, &e) == nil && e.Message != "":
+		return e.Message
+	case json.Unmarshal(it.Error, &text) == nil:
+		return text
+	}
+	return string(it.Error)
+}
+
+// failure is what an answer says that is no stream: the message of an object, bare or
+// inside of an error, or the text that it is.
+func (r *Reader) failure() error {
+	body, err := io.ReadAll(r.bounded)
+	text := strings.TrimSpace(string(body))
+	var it item
+	switch {
+	case json.Unmarshal(body, &it) != nil:
+	case len(it.Error) > 0 && string(it.Error) != "null":
+		text = it.said()
+	case it.Message != "":
+		text = it.Message
+	}
+	if text == "" && err != nil {
+		text = err.Error()
+	}
+	return &Failure{Status: r.status, Message: strings.ToValidUTF8(text, "\uFFFD")}
 }
 
 // bounded fails when more than limit bytes are read for one message.

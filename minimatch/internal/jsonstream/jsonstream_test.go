@@ -47,10 +47,17 @@ func TestNext(t *testing.T) {
 		"an error":          {200, `{"result":{"matchId":"a"}}{"error":{"code":13,"message":"broken"}}`, "a", failure, "broken"},
 		"a foreign error":   {200, `{"error":"broken"}`, "", failure, "broken"},
 		"a bad status":      {404, `{"code":5,"message":"Not Found","details":[]}`, "", failure, "404"},
-		"a wordless status": {503, "upstream is gone", "", failure, "503"},
+		"a text":            {503, "upstream is gone\n", "", failure, `503: "upstream is gone"`},
+		"a wordless status": {503, "", "", failure, "503"},
+		"a nested error":    {500, `{"error":{"code":13,"message":"no rule set"}}`, "", failure, `500: "no rule set"`},
+		"an error's text":   {500, `{"error":"no rule set"}`, "", failure, `500: "no rule set"`},
+		"other JSON":        {500, `{"detail":"no rule set"}`, "", failure, "no rule set"},
+		"a bare error":      {200, `{"code":13,"message":"no rule set"}`, "", failure, "no rule set"},
+		"a long text":       {500, strings.Repeat("é", 1500), "", failure, "é\" (the first 2000 of 3000 bytes)"},
+		"a longer text":     {200, `{"error":{"message":"` + strings.Repeat("€", 900) + `"}}`, "", failure, "€\" (the first 1998 of 2700 bytes)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ids, err := read(reader(c.status, c.body, 1000))
+			ids, err := read(reader(c.status, c.body, 4000))
 			if strings.Join(ids, " ") != c.ids || !c.ends(err) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("got %q, %v", ids, err)
 			}

@@ -25,7 +25,7 @@ type Service struct {
 }
 
 // pageBytes is the largest page in bytes: what a gRPC client takes that nobody
-// has told to take more. A ticket that is larger has a page for itself.
+// has told to take more. No ticket is larger.
 const pageBytes = 4 << 20
 
 // New returns the service. pageSize is the largest number of tickets in one

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -129,7 +130,11 @@ func outcome(ctx context.Context, health *rpc.Health, err error) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 	case errors.As(err, &failed):
-		health.Down(fmt.Errorf("%w: %w", err, failed.cause))
+		if _, said := errors.AsType[*jsonstream.Failure](failed.cause); said {
+			health.Down(err) // which has all of it
+		} else {
+			health.Down(fmt.Errorf("%w: %w", err, failed.cause))
+		}
 	default:
 		health.Record(err)
 	}
@@ -147,7 +152,12 @@ func (e *evaluatorError) Error() string {
 		return "the evaluator failed: " + failure.Error()
 	}
 	s, ok := status.FromError(e.cause)
+	op, network := errors.AsType[*net.OpError](e.cause)
 	switch {
+	case errors.Is(e.cause, jsonstream.ErrMalformed), errors.Is(e.cause, jsonstream.ErrTooLarge):
+		return "the evaluator failed: " + e.cause.Error()
+	case !ok && network && op.Op == "dial":
+		return "the evaluator cannot be reached"
 	case !ok:
 		return "the evaluator failed"
 	case s.Code() == codes.Unavailable && fromTransport(s.Message()):
@@ -157,10 +167,10 @@ func (e *evaluatorError) Error() string {
 }
 
 // fromTransport reports whether a message is gRPC's own, which may name an
-// address, and not the server's: gRPC does not tell them apart otherwise.
+// address, and not the server's: gRPC does not tell them apart otherwise. Its own begin so.
 func fromTransport(message string) bool {
-	for _, own := range []string{"connection error", "name resolver error", "error reading from server", "error reading server preface", "transport", "produced zero addresses"} {
-		if strings.Contains(message, own) {
+	for _, own := range []string{"connection error: desc = ", "last connection error: ", "last resolver error: ", "name resolver error: ", "error reading from server: ", "error reading server preface: ", "transport: ", "transport is closing", "closing transport due to: ", "produced zero addresses"} {
+		if strings.HasPrefix(message, own) {
 			return true
 		}
 	}
