@@ -295,6 +295,16 @@ func TestRelaxed(t *testing.T) {
 	}
 }
 
+// TestCommentAtTheEnd lets a comment end with the text, as well as with a line.
+func TestCommentAtTheEnd(t *testing.T) {
+	for _, comment := range []string{" // end", "// end\r", "\n//", " /* end */", " /* end */ // end", "\n// end\n"} {
+		text := write(nil) + comment
+		if rs, err := ruleset.Parse([]byte(text)); err != nil || rs.Text != text {
+			t.Errorf("%q: %v", comment, err)
+		}
+	}
+}
+
 // Editors of Windows begin files with a byte order mark.
 func TestByteOrderMark(t *testing.T) {
 	text := write(nil)

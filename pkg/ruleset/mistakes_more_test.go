@@ -229,6 +229,8 @@ func TestNoJSON(t *testing.T) {
 		"no value":     {"{\"a\": nil}", "line 1, column 7: is no JSON: invalid literal: nil"},
 		"more":         {"{} {}", "line 1, column 4: is no JSON: invalid character '{' after top-level value"},
 		"open comment": {"/* ", "line 1, column 1: is no JSON: parsing comment: unexpected EOF"},
+		"last comment": {"{\n // 語", "line 2, column 6: is no JSON: parsing value: unexpected EOF"},
+		"last slash":   {"{} /", "line 1, column 4: is no JSON: invalid character '/' after top-level value"},
 		"line break":   {"{\"a\": \"b\nc\"}", "line 1, column 7: is no JSON: invalid literal: \"b c\""},
 		"no algorithm": {`{"ruleLanguageVersion": "1.0", "teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 41}]}`,
 			`line 1, column 41: teams: a match of 41 players, more than 40, needs the algorithm's strategy "balanced"`},

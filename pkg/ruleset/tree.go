@@ -169,9 +169,11 @@ func readTree(text []byte, errs *problems) *node {
 			Message: fmt.Sprintf("has %d characters, may have at most %d", n, MaxCharacters)}, "")
 		return nil
 	}
-	v, err := hujson.Parse(text)
+	// A comment may end with the text; hujson wants a line to end it.
+	closed := append(slices.Clip(text), '\n')
+	v, err := hujson.Parse(closed)
 	if err != nil {
-		errs.add(syntaxError(text, err), "")
+		errs.add(syntaxError(closed, len(text), err), "")
 		return nil
 	}
 	b := treeBuilder{text: text, errs: errs, last: position{1, 1}}
@@ -183,8 +185,8 @@ func readTree(text []byte, errs *problems) *node {
 }
 
 // syntaxError takes the place out of an error of hujson, which has it in its
-// text alone, and in bytes.
-func syntaxError(text []byte, err error) Error {
+// text alone, and in bytes. The place is not behind the end.
+func syntaxError(text []byte, end int, err error) Error {
 	var line, column int
 	if _, scanErr := fmt.Sscanf(err.Error(), "hujson: line %d, column %d:", &line, &column); scanErr != nil {
 		line, column = 1, 1
@@ -193,7 +195,7 @@ func syntaxError(text []byte, err error) Error {
 	for range line - 1 {
 		offset += bytes.IndexByte(text[offset:], '\n') + 1
 	}
-	p := locate(text, min(offset+column-1, len(text)))
+	p := locate(text, min(offset+column-1, end))
 	message := err.Error()
 	if cause := errors.Unwrap(err); cause != nil {
 		message = cause.Error()
