@@ -29,6 +29,9 @@ func verdictOf(d *ruleset.Definition, r *ruleset.Rule) verdict {
 	case ruleset.Compound:
 		return judgeCompound(d, r)
 	case ruleset.Comparison:
+		if v := judgeOneOf(d, r); v.certain {
+			return v
+		}
 		return judgeNumbers(d, r)
 	case ruleset.Distance:
 		if (r.MinDistance == nil || *r.MinDistance == 0) && r.MaxDistance == nil {

@@ -79,6 +79,15 @@ func TestLintFindsWhatIsNeverOrAlwaysTrue(t *testing.T) {
 		compare("max(count(teams[*].players))", ">", `"count(teams[blue].players)"`): "",
 		compare("count(teams[red].players)", "<", `"count(teams[blue].players)"`):    "",
 
+		compare("flatten(teams[*].players.attributes[mode])", "=", `["ctf", "koth"]`):     never + `with =, each value has to equal both "ctf" and "koth"; for one of them, write a rule for each`,
+		compare("flatten(teams[*].players.attributes[mode])", "=", `["ctf", "ctf"]`):      "",
+		compare("flatten(teams[*].players.attributes[mode])", "!=", `["ctf", "koth"]`):    "",
+		compare("teams[red].players.attributes[skill]", "=", `[1, "2"]`):                  never + "with =, each value has to equal both 1 and 2",
+		compare("avg(flatten(teams[*].players.attributes[skill]))", "=", "[1, 1, 2]"):     never,
+		compare("count(teams[red].players)", "=", "[2, 3]"):                               never + "with =, each value has to equal both 2 and 3",
+		compare("flatten(teams[*].players.attributes[skill])", ">", "[1, 2]"):             "",
+		compare("set_intersection(teams[*].players.attributes[mode])", "=", `["a", "b"]`): "",
+
 		rule(`"type": "distance", "measurements": ["count(teams[red].players)"], "referenceValue": 10, "maxDistance": 3`):                           never,
 		rule(`"type": "distance", "measurements": ["count(teams[red].players)"], "referenceValue": "count(teams[blue].players)", "minDistance": 4`): never,
 		rule(`"type": "distance", "measurements": ["count(teams[red].players)"], "referenceValue": 3, "maxDistance": 1`):                            always,
