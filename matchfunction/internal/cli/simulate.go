@@ -42,9 +42,9 @@ type simulateConfig struct {
 
 	Day    bool          `flag:"day" help:"Simulate a day of players who come and go, made up or those of --tickets, and compare the search with simpler ones."`
 	Rate   float64       `flag:"rate" default:"60" rule:"above 0 and at most 100000" help:"With --day without --tickets: players who come in a minute, in the mean of a day."`
-	Cycle  time.Duration `flag:"cycle" default:"1s" rule:"at least 10ms" help:"With --day: time between two searches."`
+	Cycle  time.Duration `flag:"cycle" default:"1s" rule:"from 10ms to 168h" help:"With --day: time between two searches."`
 	Length time.Duration `flag:"length" default:"24h" help:"With --day without --tickets: how much of the day, from midnight on."`
-	GiveUp time.Duration `flag:"give-up" default:"5m" rule:"positive" help:"With --day: how long a player waits before he or she leaves."`
+	GiveUp time.Duration `flag:"give-up" default:"5m" rule:"above 0 and at most 168h" help:"With --day: how long a player waits before he or she leaves."`
 	SVG    string        `flag:"svg" help:"With --day: file to draw spreads and waits to."`
 
 	Curve  string `flag:"curve" help:"With --day without --tickets: factors on --rate at hours of the day, such as \"0:0.5,8:0.2,20:2\"; a quarter at 08:00 and seven quarters at 20:00 if it is empty."`
@@ -120,7 +120,7 @@ func (c *simulateConfig) Validate() error {
 	if c.Day && !c.Now.IsZero() {
 		errs = append(errs, config.Invalid("now", "a day has many searches, not one", c.Now.Format(time.RFC3339Nano)))
 	}
-	if madeDay && (c.Length < c.Cycle || c.Length > 7*24*time.Hour) {
+	if madeDay && (c.Length < c.Cycle || c.Length > simulate.MaxLength) {
 		errs = append(errs, config.Invalid("length", "must be from one cycle to 168h", c.Length))
 	}
 	return errors.Join(errs...)
@@ -212,9 +212,20 @@ func readTickets(proc service.Process, command, file string, at instant) ([]rule
 	})
 }
 
-// readDay returns all tickets of a file.
+// readDay returns the tickets of a file that a day can hold.
 func readDay(proc service.Process, command, file string) ([]rule.Ticket, error) {
-	return readRecording(proc, command, file, func(r *ticketfile.Recording, _ map[string]int) []rule.Ticket { return r.Tickets })
+	return readRecording(proc, command, file, func(r *ticketfile.Recording, leftOut map[string]int) []rule.Ticket {
+		tickets := simulate.Busiest(r.Tickets)
+		if n := len(r.Tickets) - len(tickets); n > 0 {
+			leftOut[fmt.Sprintf("its StartTime is not in the %s in which most come, from %s on", short(simulate.MaxLength), earliest(tickets).Format(time.RFC3339Nano))] = n
+		}
+		return tickets
+	})
+}
+
+// earliest is when the first of some tickets came.
+func earliest(tickets []rule.Ticket) time.Time {
+	return slices.MinFunc(tickets, func(a, b rule.Ticket) int { return a.Created.Compare(b.Created) }).Created
 }
 
 // readRecording reads a file, "-" for standard input, and says what is left out.

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,4 +53,48 @@ func TestSimulateARecordedDay(t *testing.T) {
 	if code, out, errs = call("explain", "--ticket=c"); code != 0 || !strings.HasPrefix(out, "c has waited") {
 		t.Errorf("%d %s %s", code, out, errs)
 	}
+}
+
+// A ticket without a time, or far from the others, is left out of a day and counted:
+// the others play.
+func TestSimulateDayLeavesOutWhatIsFar(t *testing.T) {
+	rules := writeTemp(t, pairRules)
+	for name, far := range map[string]string{"year 1": `"0001-01-01T00:00:00Z"`, "1970": "0", "year 9999": `"9999-12-31T00:00:00Z"`, "a week ago": `"2025-12-24T23:59:59Z"`} {
+		var text strings.Builder
+		for id, at := range map[string]string{"a": far, "b": `"2026-01-01T00:00:00Z"`, "c": `"2026-01-01T00:00:01Z"`} {
+			fmt.Fprintf(&text, `{"TicketId":%q,"StartTime":%s,"Players":[{"PlayerId":%q}]}`+"\n", id, at, id)
+		}
+		file := writeTemp(t, text.String())
+		code, out, errs := call("simulate", "--day", "--rules="+rules, "--tickets="+file, "--json")
+		var d dayJSON
+		if err := json.Unmarshal([]byte(out), &d); code != 0 || err != nil || d.Tickets != 2 || d.Strategies[0].Matched != 2 {
+			t.Errorf("%s: exit %d: %v %s", name, code, err, out)
+		}
+		want := "matchfunction simulate: " + file + ": warning: 1 ticket left out: its StartTime is not in the 168h in which most come, from 2026-01-01T00:00:00Z on\n"
+		if errs != want {
+			t.Errorf("%s: got %q, want %q", name, errs, want)
+		}
+	}
+}
+
+// A day is as long as its settings say, whatever they are.
+func TestSimulateDayBounds(t *testing.T) {
+	for _, setting := range []string{"--cycle=169h", "--give-up=169h", "--give-up=2562047h"} {
+		code, out, errs := call("simulate", "--day", "--rules=testdata/duel.json", "--tickets=testdata/duel.jsonl", setting)
+		if name, _, _ := strings.Cut(setting, "="); code != service.ExitUsage || !strings.Contains(errs, name+": must be") {
+			t.Errorf("%s: exit %d: %s%s", setting, code, out, errs)
+		}
+	}
+}
+
+// pairRules are rules under which any two play.
+const pairRules = `{"name":"n","ruleLanguageVersion":"1.0","teams":[{"name":"a","minPlayers":1,"maxPlayers":1},{"name":"b","minPlayers":1,"maxPlayers":1}]}`
+
+func writeTemp(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

@@ -39,7 +39,8 @@ type DayOptions struct {
 	Parties Parties
 	Curve   Curve
 	// Recorded, if not empty, are the tickets of the day in place of made up ones,
-	// in any order. Their day starts with the first.
+	// in any order. Their day starts with the first, and the last is at most MaxLength
+	// later.
 	Recorded []rule.Ticket
 	// Others are rule sets that get the same players.
 	Others []Other
@@ -115,7 +116,8 @@ type contestant struct {
 
 // RunDay simulates a day, one strategy after the other. Where the rule set is not
 // simple enough for those that the search is compared with, the search plays alone,
-// and the day says why. The error is that ctx ended.
+// and the day says why. The error is that ctx ended, or that what is recorded is too
+// long.
 func RunDay(ctx context.Context, o DayOptions) (*Day, error) {
 	tickets, start := o.Recorded, midnight
 	if len(tickets) == 0 {
@@ -124,7 +126,11 @@ func RunDay(ctx context.Context, o DayOptions) (*Day, error) {
 		tickets = slices.Clone(tickets)
 		slices.SortStableFunc(tickets, func(a, b rule.Ticket) int { return a.Created.Compare(b.Created) })
 		start = tickets[0].Created
-		o.Length = tickets[len(tickets)-1].Created.Sub(start) + o.GiveUp + o.Cycle
+		length := tickets[len(tickets)-1].Created.Sub(start)
+		if length > MaxLength {
+			return nil, fmt.Errorf("the last ticket of a recording must come at most %v after the first, got %v", MaxLength, length)
+		}
+		o.Length = length + o.GiveUp + o.Cycle
 	}
 	day := &Day{Tickets: len(tickets), Attribute: o.Engine.SortedBy()}
 	contestants := []contestant{{"torikumi", searchWith(o.Engine), o.Check, o.Engine}}
@@ -307,6 +313,11 @@ func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time
 			waiting = append(waiting, *t)
 		}
 		if len(waiting) == 0 {
+			if next == len(tickets) {
+				break
+			}
+			// On to the cycle in which the next one is there, one less as the loop adds it.
+			since = (tickets[next].Created.Sub(start) - 1) / o.Cycle * o.Cycle
 			continue
 		}
 		started := time.Now()
