@@ -45,7 +45,7 @@ func TestMissing(t *testing.T) {
 		{"each rule that reads it", definition(reads("x", "skill"), reads("y", "skill")), bare, `x: player "a" has no "skill"; y: player "a" has no "skill"`},
 		{"a default", definition(reads("x", "level")), bare, ""},
 		{"of a wrong type", definition(reads("x", "skill")), wrongType, `x: player "a" has no "skill"`},
-		{"of a wrong type, with a default", definition(reads("x", "level")), wrongType, ""},
+		{"of a wrong type, with a default", definition(reads("x", "level")), wrongType, `x: player "a" has no "level"`},
 		{"not declared", definition(reads("x", "luck")), match(tickets(solo("a", num("luck", 1))), nil), `x: player "a" has no "luck"`},
 		{"of an optional rule", definition(optional(reads("x", "skill"))), bare, ""},
 		{"of a rule that a compound names", definition(reads("x", "skill"), compound(joined(ruleset.Or, named(0), named(0)))), bare, `x: player "a" has no "skill"`},

@@ -7,15 +7,15 @@ import (
 	"torikumi/pkg/ruleset"
 )
 
-// own is the value of a player's attribute: the player's, if it is of the
-// declared type, or else the default. It is false if there is neither.
+// own is the value of a player's attribute: the player's, or the default if there is none. It
+// is false if there is neither, or the player's is not of the declared type.
 func (j *judge) own(p *rule.Player, name string) (ruleset.Value, bool) {
 	declared, ok := j.def.Attribute(name)
 	if !ok {
 		return ruleset.Value{}, false
 	}
-	if v, ok := p.Attribute(name); ok && v.Type == declared.Type {
-		return v, true
+	if v, ok := p.Attribute(name); ok {
+		return v, v.Type == declared.Type
 	}
 	if declared.Default != nil {
 		return *declared.Default, true

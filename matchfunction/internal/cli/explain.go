@@ -117,6 +117,9 @@ func explanation(x search.Explanation) string {
 			line("  It says: %s", said)
 		}
 	}
+	if x.Elsewhere {
+		line("It could be in a match with some of them, who are in other matches now.")
+	}
 	if h := x.Held; h != nil {
 		line("With some of them it could be in a match now whose spread is %s. By the preference %s is close enough; in %v this match is, unless a closer one is there before.",
 			figure(h.Spread), figure(h.Most), h.In)
@@ -167,6 +170,7 @@ type explainedJSON struct {
 	Broken     []string            `json:"broken_rules"`
 	Breaches   []breachJSON        `json:"thresholds,omitempty"`
 	Refused    []refusalJSON       `json:"refused_by,omitempty"`
+	Elsewhere  bool                `json:"in_other_matches,omitempty"`
 	Held       *heldJSON           `json:"held,omitempty"`
 	Later      []laterJSON         `json:"later"`
 }
@@ -224,7 +228,7 @@ type laterJSON struct {
 
 func explained(x search.Explanation) explainedJSON {
 	out := explainedJSON{Ticket: x.Ticket, WaitS: x.Wait.Seconds(), Reason: string(x.Reason), Summary: explain.Summary(x), Others: x.Others,
-		Unfit: x.Unfit, Candidates: x.Candidates, Players: x.Players, Needs: x.Needs, Broken: x.Broken, Apart: []apartJSON{}, Later: []laterJSON{}}
+		Unfit: x.Unfit, Candidates: x.Candidates, Players: x.Players, Needs: x.Needs, Broken: x.Broken, Elsewhere: x.Elsewhere, Apart: []apartJSON{}, Later: []laterJSON{}}
 	if out.Broken == nil {
 		out.Broken = []string{}
 	}

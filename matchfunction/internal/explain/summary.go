@@ -61,6 +61,8 @@ func Summary(x search.Explanation) string {
 		fmt.Fprintf(&b, "; %s needed", Count(x.Needs-x.Players, "more player is", "more players are"))
 	case len(x.Broken) > 0:
 		fmt.Fprintf(&b, "; together they don't keep the rule %q", x.Broken[0])
+	case x.Elsewhere:
+		b.WriteString("; they are in other matches now")
 	case x.Held != nil:
 		fmt.Fprintf(&b, "; a match is possible, and a closer one is waited for, %s at most", seconds(x.Held.In))
 	}

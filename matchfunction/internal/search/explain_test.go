@@ -231,3 +231,103 @@ func TestExplainNamesThresholds(t *testing.T) {
 		t.Errorf("asked for: %+v", x.Refusals)
 	}
 }
+
+// What a match breaks is told by the rules of the match's own stage, which the newest or the
+// oldest of its tickets decides, and so is when they loosen: then there is a match.
+func TestExplainTellsWhenMatchesLoosen(t *testing.T) {
+	const rules = `{"name": "even", "ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "skill", "type": "number"}],
+		"teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 1}, {"name": "b", "minPlayers": 1, "maxPlayers": 1}],
+		"rules": [{"name": "even", "type": "teamDifference", "attribute": "skill", "maxDifference": 30}],
+		"algorithm": {"expansionAgeSelection": %q},
+		"expansions": [{"target": "rules[even].maxDifference", "steps": [{"waitTimeSeconds": 20, "value": 50}, {"waitTimeSeconds": 60, "value": 200}]}]}`
+	for _, c := range []struct {
+		age         string
+		mine, other time.Duration
+		in          time.Duration
+	}{
+		{"newest", 3 * time.Second, 0, time.Minute},
+		{"newest", 61 * time.Second, 58 * time.Second, 2 * time.Second},
+		{"newest", 10 * time.Minute, 5 * time.Second, 55 * time.Second},
+		{"newest", 5 * time.Second, 10 * time.Minute, 55 * time.Second},
+		{"oldest", 7 * time.Second, 10 * time.Second, 50 * time.Second},
+		{"oldest", 0, 59 * time.Second, time.Second},
+		{"oldest", 30 * time.Second, time.Second, 30 * time.Second},
+	} {
+		rs, err := ruleset.Parse(fmt.Appendf(nil, rules, c.age))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := search.Compile(rs, search.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tickets := []rule.Ticket{waiting("me", 130, "", "", c.mine), waiting("other", 15, "", "", c.other)}
+		x := e.Explain(t.Context(), tickets, 0, now)
+		if !slices.Equal(x.Broken, []string{"even"}) || len(x.Thresholds) != 1 || !x.Thresholds[0].Loosens || x.Thresholds[0].In != c.in || x.Thresholds[0].Needed != 115 {
+			t.Errorf("%+v: %+v", c, x)
+			continue
+		}
+		for after, want := range map[time.Duration]bool{c.in - time.Millisecond: false, c.in: true} {
+			if then := e.Explain(t.Context(), tickets, 0, now.Add(after)); (then.Match != nil) != want {
+				t.Errorf("%+v, %v later: match %v", c, after, then.Match)
+			}
+		}
+	}
+}
+
+// Who could be in a match, but for others who are in another one, hears that.
+func TestExplainThoseInOtherMatches(t *testing.T) {
+	rs, err := ruleset.Parse([]byte(`{"name": "duel", "ruleLanguageVersion": "1.0",
+		"teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 1}, {"name": "b", "minPlayers": 1, "maxPlayers": 1}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := search.Compile(rs, search.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tickets := []rule.Ticket{waiting("me", 0, "", "", 0), waiting("a", 0, "", "", time.Minute), waiting("b", 0, "", "", time.Minute)}
+	if x := e.Explain(t.Context(), tickets, 0, now); x.Match != nil || !x.Elsewhere || x.Candidates != 2 || len(x.Broken) != 0 {
+		t.Errorf("%+v", x)
+	}
+	if x := e.Explain(t.Context(), tickets[:1], 0, now); x.Elsewhere {
+		t.Errorf("alone: %+v", x)
+	}
+}
+
+// A rule on latencies keeps apart only those whom another limit would let meet.
+func TestExplainRegionsInCommon(t *testing.T) {
+	at := func(id string, latencies ...rule.Latency) rule.Ticket {
+		return rule.Ticket{ID: id, Created: now, Players: []rule.Player{{ID: id, Latencies: latencies}}}
+	}
+	eu, us := func(ms float64) rule.Latency { return rule.Latency{Region: "eu", Milliseconds: ms} }, func(ms float64) rule.Latency { return rule.Latency{Region: "us", Milliseconds: ms} }
+	const distance, wide, narrow = `{"name": "distance", "type": "latency", "maxDistance": 10, "distanceReference": "avg"}`,
+		`{"name": "wide", "type": "latency", "maxLatency": 300}`, `{"name": "narrow", "type": "latency", "maxLatency": 80}`
+	for _, c := range []struct {
+		rules        string
+		me, other    rule.Ticket
+		want         string
+		most, needed float64
+	}{
+		{distance, at("me", eu(5)), at("other", us(90)), search.RegionRule, 0, 0},
+		{narrow, at("me", eu(5)), at("other", us(70)), search.RegionRule, 0, 0},
+		{distance + "," + narrow, at("me", eu(5)), at("other", us(70)), search.RegionRule, 0, 0},
+		{narrow, at("me", us(20)), at("other", eu(70), us(100)), "narrow", 80, 100},
+		{wide + "," + narrow, at("me", us(20)), at("other", eu(70), us(100)), "narrow", 80, 100},
+		{distance + "," + narrow, at("me", us(20)), at("other", eu(70), us(100)), "narrow", 80, 100},
+	} {
+		rs, err := ruleset.Parse(fmt.Appendf(nil, `{"name": "duel", "ruleLanguageVersion": "1.0",
+			"teams": [{"name": "a", "minPlayers": 1, "maxPlayers": 1}, {"name": "b", "minPlayers": 1, "maxPlayers": 1}], "rules": [%s]}`, c.rules))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := search.Compile(rs, search.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := e.Explain(t.Context(), []rule.Ticket{c.me, c.other}, 0, now)
+		if len(x.Apart) != 1 || x.Apart[0].Rule != c.want || x.Apart[0].Most != c.most || x.Apart[0].Needed != c.needed {
+			t.Errorf("%s: %+v", c.rules, x.Apart)
+		}
+	}
+}

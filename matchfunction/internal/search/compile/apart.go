@@ -21,8 +21,19 @@ func (pl *Plan) Apart(p *pool.Pool, a, b int32) (name string, kind ruleset.Kind,
 		}
 	}
 	if pl.Reachable(p, a)&pl.Reachable(p, b) == 0 && len(p.Regions) > 0 {
-		if len(pl.limits) > 0 {
-			return of(pl.limits[0].rule, pl.nearestLatency(p, a, b), pl.limits[0].most)
+		// A rule keeps them apart only if there is a region for both without it.
+		var together *ruleset.Rule
+		for _, l := range pl.limits {
+			nearest := pl.nearestLatency(p, l.aggregation, a, b)
+			if nearest > l.most {
+				return of(l.rule, nearest, l.most)
+			}
+			if nearest > 0 {
+				together = l.rule
+			}
+		}
+		if together != nil {
+			return of(together, 0, 0)
 		}
 		return RegionRule, "", 0, 0
 	}

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"iter"
+	"time"
 
 	"torikumi/matchfunction/internal/search/pool"
 	"torikumi/matchfunction/rule"
@@ -135,6 +136,9 @@ func (m *Match) All() []int32 {
 	}
 	return m.everyone
 }
+
+// Decisive is the wait of the ticket that decides on the stage of the match.
+func (m *Match) Decisive() time.Duration { return m.rules.decisive(m.Pool, m.All()) }
 
 // Put puts a ticket into a team, whether or not it fits.
 func (m *Match) Put(t int32, slot int) {

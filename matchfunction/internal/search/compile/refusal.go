@@ -75,7 +75,7 @@ func (pl *Plan) tooFar(p *pool.Pool, t int32) []Refusal {
 		if r.MaxLatency != nil || !p.Named(t) || some {
 			refusal := Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.Named(t), LacksSome: some}
 			if r.MaxLatency != nil && p.Named(t) && !some && len(pl.limits) > 0 {
-				refusal.Threshold = Threshold{Most: *r.MaxLatency, Needed: pl.nearestLatency(p, t)}
+				refusal.Threshold = Threshold{Most: *r.MaxLatency, Needed: pl.nearestLatency(p, r.PartyAggregation, t)}
 			}
 			out = append(out, refusal)
 		}

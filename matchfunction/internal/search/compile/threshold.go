@@ -50,7 +50,7 @@ func (k *check) spreadOf(m *Match) (needed float64, ok bool) {
 
 // nearestLatency is the latency that a limit would have to allow for two tickets
 // to meet in some region, or for one in any.
-func (pl *Plan) nearestLatency(p *pool.Pool, tickets ...int32) float64 {
+func (pl *Plan) nearestLatency(p *pool.Pool, by ruleset.Aggregation, tickets ...int32) float64 {
 	best := math.Inf(1)
 	for r := range p.Regions {
 		worst := 0.0
@@ -62,7 +62,7 @@ func (pl *Plan) nearestLatency(p *pool.Pool, tickets ...int32) float64 {
 				worst = math.Inf(1)
 				continue
 			}
-			worst = max(worst, p.Latency(t, r).By(pl.limits[0].aggregation))
+			worst = max(worst, p.Latency(t, r).By(by))
 		}
 		best = min(best, worst)
 	}

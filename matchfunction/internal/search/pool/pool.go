@@ -313,7 +313,8 @@ func (r *reader) find(p *rule.Player) *ruleset.Value {
 	return r.column.attribute.Default
 }
 
-// typed is the value, or the default where the type is another.
+// typed is the value, or nil where the type is another: that is a mistake of whoever made the
+// ticket, which the default would hide.
 func (r *reader) typed(v *ruleset.Value) *ruleset.Value {
 	if v.Type != r.column.attribute.Type {
 		return nil

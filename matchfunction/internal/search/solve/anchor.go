@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 
 	"torikumi/matchfunction/internal/search/compile"
 	"torikumi/matchfunction/internal/search/pool"
@@ -43,6 +44,8 @@ type best struct {
 type broken struct {
 	times int
 	limit compile.Threshold
+	// wait is the longest that of the tickets which decide on the stage of those matches.
+	wait time.Duration
 	// refusal is what a custom rule said of the first such match.
 	refusal error
 }
@@ -481,6 +484,7 @@ func (a *anchor) blame() {
 	a.state.Breaches(func(of compile.Breach) {
 		b := a.broke[of.Rule]
 		b.times++
+		b.wait = max(b.wait, a.state.Decisive())
 		if b.refusal == nil {
 			b.refusal = of.Refusal
 		}

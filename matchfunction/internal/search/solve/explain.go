@@ -50,6 +50,9 @@ type Explanation struct {
 	// Said is what custom rules said of the first match that they refused, by
 	// the name of the rule in Broken. It is for developers.
 	Said map[string]string
+	// Elsewhere reports whether a match with the ticket is possible, but for those who
+	// are in other matches.
+	Elsewhere bool
 	// Held is a match that keeps all rules and is not close enough for the preference
 	// of the rule set yet; nil if there is none.
 	Held *Held
@@ -201,21 +204,35 @@ func meet(ctx context.Context, rs *compile.Rules, p *pool.Pool, t int32, later i
 	return soonest
 }
 
-// brokenBy makes matches around the ticket and tells which rules those with
+// brokenBy makes matches around the ticket, by the rules of the stage that it has reached,
+// or else of another one that it can be in a match of, and tells which rules those with
 // enough players broke, and by how much at least.
 func (b *board) brokenBy(ctx context.Context, t int32, x *Explanation) {
-	p := b.pool
-	r := newRun(ctx, b, b.rules.Plans[p.Stage[t]])
-	if len(r.free) == 0 {
+	own, step, end := int(b.pool.Stage[t]), -1, -1
+	if b.rules.Set.ByOldest() {
+		step, end = 1, len(b.rules.Plans)
+	}
+	for stage := own; stage != end && !x.Elsewhere && x.Held == nil && len(x.Broken) == 0; stage += step {
+		clear(b.taken)
+		b.brokenIn(ctx, stage, t, x)
+	}
+}
+
+func (b *board) brokenIn(ctx context.Context, stage int, t int32, x *Explanation) {
+	r := newRun(ctx, b, b.rules.Plans[stage])
+	if !slices.Contains(r.free, t) && !slices.Contains(r.backfills, t) {
 		return
 	}
 	r.begin()
 	a := r.anchor
 	a.broke = make(map[*ruleset.Rule]broken)
 	defer r.watch(1)()
-	if ok, _ := a.match(t, stepsSecond); !ok {
-		x.Held = a.held
+	ok, _ := a.match(t, stepsSecond)
+	if ok {
+		x.Elsewhere = true
+		return
 	}
+	x.Held = a.held
 	rules := make([]*ruleset.Rule, 0, len(a.broke))
 	for k := range a.broke {
 		rules = append(rules, k)
@@ -231,7 +248,7 @@ func (b *board) brokenBy(ctx context.Context, t int32, x *Explanation) {
 			}
 			x.Said[k.Name] = oneLine(said.Error())
 		}
-		x.Thresholds = append(x.Thresholds, b.rules.Loosening(k.Name, int(p.Stage[t]), p.Wait[t], a.broke[k].limit))
+		x.Thresholds = append(x.Thresholds, b.rules.Loosening(k.Name, stage, a.broke[k].wait, a.broke[k].limit))
 	}
 }
 

@@ -26,11 +26,13 @@ func TestSortByKey(t *testing.T) {
 				}
 			}
 		},
-		"last bits":       func(int) float64 { return math.Float64frombits(math.Float64bits(1500) + rng.Uint64N(1<<30)) },
-		"last bits, runs": func(int) float64 { return math.Float64frombits(math.Float64bits(float64(rng.IntN(9))) + rng.Uint64N(64)) },
-		"ascending":       func(i int) float64 { return float64(i) },
-		"descending":      func(i int) float64 { return -float64(i) / 3 },
-		"infinite":        func(int) float64 { return math.Inf(rng.IntN(2)*2 - 1) },
+		"last bits": func(int) float64 { return math.Float64frombits(math.Float64bits(1500) + rng.Uint64N(1<<30)) },
+		"last bits, runs": func(int) float64 {
+			return math.Float64frombits(math.Float64bits(float64(rng.IntN(9))) + rng.Uint64N(64))
+		},
+		"ascending":  func(i int) float64 { return float64(i) },
+		"descending": func(i int) float64 { return -float64(i) / 3 },
+		"infinite":   func(int) float64 { return math.Inf(rng.IntN(2)*2 - 1) },
 	}
 	for name, next := range kinds {
 		for _, n := range []int{0, 1, 2, few - 1, few, few + 1, 5000, 40_000} {
