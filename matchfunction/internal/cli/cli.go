@@ -5,6 +5,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"strings"
 
 	"torikumi/matchfunction/internal/search"
@@ -27,7 +29,9 @@ func Main(ctx context.Context, proc service.Process, rules search.Options) int {
 	command := func(name, summary string, run func(context.Context, service.Process, search.Options) int) service.Command {
 		return service.Command{Name: name, Summary: summary, Run: func(ctx context.Context, proc service.Process) int { return run(ctx, proc, rules) }}
 	}
-	return service.Dispatch(ctx, service.Program{
+	out := &output{w: proc.Stdout}
+	proc.Stdout = out
+	code := service.Dispatch(ctx, service.Program{
 		Name: "matchfunction", About: about, Notes: notes,
 		Commands: []service.Command{
 			command("lint", "say what is wrong with rule sets, and what is odd", runLint),
@@ -36,6 +40,25 @@ func Main(ctx context.Context, proc service.Process, rules search.Options) int {
 			command("simulate", "try a rule set with tickets, or for a whole day", runSimulate),
 		},
 	}, proc)
+	if out.err != nil {
+		return proc.Fail("matchfunction", fmt.Errorf("write the output: %w", out.err))
+	}
+	return code
+}
+
+// output is the standard output of a command. It keeps the first error of a write,
+// after which it writes no more, so that commands can print without a look at each:
+// Main fails for all of them, once.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err == nil {
+		_, o.err = o.w.Write(p)
+	}
+	return len(p), nil
 }
 
 // load reads a command's settings; ok is false if the command is over. The
