@@ -304,42 +304,40 @@ func judgeCollection(d *ruleset.Definition, r *ruleset.Rule) verdict {
 	return verdict{}
 }
 
-// contradictions finds pairs of rules that no player can keep, in every stage.
+// contradictions finds pairs of rules that no match can keep.
 func (s *source) contradictions() []problem {
-	type pair struct{ a, b int }
-	var all map[pair]string
-	for i := range s.rules.Stages {
-		d := &s.rules.Stages[i].Definition
-		found := make(map[pair]string)
-		named := d.Named()
-		var limits []limit
-		for j := range d.Rules {
-			if !named[j] && !d.Rules[j].Optional {
-				limits = append(limits, limitsOf(d, j)...)
-			}
+	rules, named := s.rules.Stages[0].Rules, s.rules.Stages[0].Named()
+	limits := make([][][]limit, len(s.rules.Stages)) // by stage and rule
+	for i := range limits {
+		for j := range rules {
+			limits[i] = append(limits[i], limitsOf(&s.rules.Stages[i].Definition, j))
 		}
-		for j, a := range limits {
-			for _, b := range limits[:j] {
-				if why := a.against(b); why != "" && a.rule != b.rule {
-					found[pair{b.rule, a.rule}] = why
-				}
-			}
-		}
-		if i > 0 { // what holds in all stages
-			for p := range all {
-				if found[p] == "" {
-					delete(all, p)
-				}
-			}
-			continue
-		}
-		all = found
 	}
 	var out []problem
-	for p, why := range all {
-		out = append(out, s.ruleProblem(p.b, fmt.Sprintf("no match can keep this rule and the rule %q: %s", s.rules.Stages[0].Rules[p.a].Name, why)))
+	for b := range rules {
+		for a := range b {
+			if named[a] || named[b] {
+				continue
+			}
+			why, when := s.lasting([]int{a, b}, func(stage int) string { return exclusive(limits[stage][a], limits[stage][b]) })
+			if why != "" {
+				out = append(out, s.ruleProblem(b, fmt.Sprintf("no match can keep this rule and the rule %q%s: %s", rules[a].Name, when, why)))
+			}
+		}
 	}
 	return out
+}
+
+// exclusive is why no match keeps the limits of two rules, or "".
+func exclusive(a, b []limit) string {
+	for _, l := range b {
+		for _, o := range a {
+			if why := l.against(o); why != "" {
+				return why
+			}
+		}
+	}
+	return ""
 }
 
 // limit is what a rule says of an attribute of each player of a team.

@@ -13,10 +13,15 @@ import (
 // and these rules.
 func warningsOf(t *testing.T, rules string) []string {
 	t.Helper()
+	return expandedWarnings(t, rules, "")
+}
+
+func expandedWarnings(t *testing.T, rules, expansions string) []string {
+	t.Helper()
 	text := `{"ruleLanguageVersion": "1.0",
-		"playerAttributes": [{"name": "skill", "type": "number"}, {"name": "mode", "type": "string"}, {"name": "maps", "type": "string_list"}],
+		"playerAttributes": [{"name": "skill", "type": "number"}, {"name": "level", "type": "number"}, {"name": "mode", "type": "string"}, {"name": "maps", "type": "string_list"}],
 		"teams": [{"name": "red", "minPlayers": 2, "maxPlayers": 4}, {"name": "blue", "minPlayers": 1, "maxPlayers": 3}],
-		"rules": [{"name": "Reads", "type": "expression", "expression": "players.all(p, p.attributes.skill > 0.0 && p.attributes.mode != '' && p.attributes.maps.size() > 0)"}, ` + rules + `]}`
+		"rules": [{"name": "Reads", "type": "expression", "expression": "players.all(p, p.attributes.skill > 0.0 && p.attributes.level > 0.0 && p.attributes.mode != '' && p.attributes.maps.size() > 0)"}, ` + rules + `], "expansions": [` + expansions + `]}`
 	file := filepath.Join(t.TempDir(), "rules.json")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

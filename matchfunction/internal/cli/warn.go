@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -108,27 +109,60 @@ func fewest(p ruleset.TeamSlot) int {
 	return p.Min
 }
 
-// unkeepable finds rules that no match can keep. Of those that compound rules
-// name it says nothing: they may be meant to be broken.
+// unkeepable finds rules that no match can keep, at all or once an expansion has
+// changed them. Of those that compound rules name it says nothing: they may be meant
+// to be broken.
 func (s *source) unkeepable() []problem {
 	var out []problem
 	for i, named := range s.rules.Stages[0].Named() {
 		if named {
 			continue
 		}
-		if why := s.always(i, whyUnkeepable); why != "" {
-			out = append(out, s.ruleProblem(i, "no match can keep this rule: "+why))
+		if why, when := s.lasting([]int{i}, func(stage int) string { return s.whyUnkeepable(stage, i) }); why != "" {
+			out = append(out, s.ruleProblem(i, fmt.Sprintf("no match can keep this rule%s: %s", when, why)))
 		}
 	}
 	return out
 }
 
-func whyUnkeepable(d *ruleset.Definition, r *ruleset.Rule) string {
-	if v := verdictOf(d, r); v.certain && !v.kept {
+func (s *source) whyUnkeepable(stage, rule int) string {
+	d := &s.rules.Stages[stage].Definition
+	if v := verdictOf(d, &d.Rules[rule]); v.certain && !v.kept {
 		return v.why
 	}
 	return ""
 }
+
+// lasting returns why rules can't be kept, and when: in every stage in which they
+// demand anything, or after one in which they could. Rules that can't be kept at first
+// may be meant to hold matches up.
+func (s *source) lasting(rules []int, why func(stage int) string) (reason, when string) {
+	from, kept := 0, false
+	for i := range s.rules.Stages {
+		d, now := &s.rules.Stages[i].Definition, ""
+		optional := slices.ContainsFunc(rules, func(r int) bool { return d.Rules[r].Optional })
+		if !optional {
+			now = why(i)
+		}
+		switch {
+		case reason != "" && now == "" && kept:
+			return reason, fmt.Sprintf(" from a wait of %d s to %d s", s.seconds(from), s.seconds(i))
+		case optional:
+			return reason, ""
+		case now == "":
+			reason, kept = "", true
+		case reason == "":
+			reason, from = now, i
+		}
+	}
+	if kept && reason != "" {
+		when = fmt.Sprintf(" from a wait of %d s on", s.seconds(from))
+	}
+	return reason, when
+}
+
+// seconds is the wait from which on a stage counts.
+func (s *source) seconds(stage int) int { return int(s.rules.Stages[stage].After / time.Second) }
 
 // twice finds rules that say the same as one above.
 func (s *source) twice() []problem {
@@ -163,7 +197,7 @@ func (s *source) stricter() []problem {
 		before, after := &s.rules.Stages[i-1], &s.rules.Stages[i]
 		for j := range after.Rules {
 			a, b := &before.Rules[j], &after.Rules[j]
-			if b.Optional || inverted[j] || a.Kind != b.Kind {
+			if b.Optional || inverted[j] || s.whyUnkeepable(i-1, j) != "" || whyUnbreakable(&after.Definition, b) != "" {
 				continue
 			}
 			for _, c := range tightened(a, b) {
@@ -176,10 +210,10 @@ func (s *source) stricter() []problem {
 			a, b := &before.Teams[j], &after.Teams[j]
 			var changes []change
 			if b.MinPlayers > a.MinPlayers && !b.Bots {
-				changes = append(changes, change{"minPlayers", float64(a.MinPlayers), float64(b.MinPlayers)})
+				changes = append(changes, change{"minPlayers", strconv.Itoa(a.MinPlayers), strconv.Itoa(b.MinPlayers)})
 			}
 			if b.MaxPlayers < a.MaxPlayers {
-				changes = append(changes, change{"maxPlayers", float64(a.MaxPlayers), float64(b.MaxPlayers)})
+				changes = append(changes, change{"maxPlayers", strconv.Itoa(a.MaxPlayers), strconv.Itoa(b.MaxPlayers)})
 			}
 			for _, c := range changes {
 				p := s.tightening("teams", b.Name, c, after.After)
@@ -193,31 +227,36 @@ func (s *source) stricter() []problem {
 
 // tightening says what gets stricter, for a message that names it.
 func (s *source) tightening(section, name string, c change, after time.Duration) problem {
-	from := fmt.Sprintf(" from %g", c.from)
-	if math.IsInf(c.from, 0) {
-		from = ""
+	from := ""
+	if c.from != "" {
+		from = " from " + c.from
 	}
 	return s.problem(s.stepPath(section, name, c.property, after), "", fmt.Sprintf(
-		"gets stricter after %d s: %s goes%s to %g, which keeps apart who could have met before", after/time.Second, c.property, from, c.to))
+		"gets stricter after %d s: %s goes%s to %s, which keeps apart who could have met before", after/time.Second, c.property, from, c.to))
 }
 
-// change is a property with another value.
-type change struct {
-	property string
-	from, to float64
-}
+// change is a property with another value; from is empty if it had none.
+type change struct{ property, from, to string }
 
-// tightened are the limits of a rule that another stage narrows.
+// tightened are the limits of a rule that another stage narrows. Limits of something
+// else than before can't be compared.
 func tightened(a, b *ruleset.Rule) []change {
+	x, y := *a, *b
+	for _, r := range []*ruleset.Rule{&x, &y} {
+		r.MaxDistance, r.MinDistance, r.MaxLatency, r.MaxCount, r.MinCount, r.Optional = nil, nil, nil, nil, nil, false
+	}
+	if !reflect.DeepEqual(x, y) {
+		return tightenedComparison(x, y)
+	}
 	var out []change
 	most := func(property string, x, y *float64) {
 		if from, to := value(x, math.Inf(1)), value(y, math.Inf(1)); to < from {
-			out = append(out, change{property, from, to})
+			out = append(out, change{property, text(from), text(to)})
 		}
 	}
 	least := func(property string, x, y *float64) {
 		if from, to := value(x, 0), value(y, 0); to > from {
-			out = append(out, change{property, from, to})
+			out = append(out, change{property, text(from), text(to)})
 		}
 	}
 	distance := "maxDistance"
@@ -230,6 +269,48 @@ func tightened(a, b *ruleset.Rule) []change {
 	least("minDistance", a.MinDistance, b.MinDistance)
 	least("minCount", number(a.MinCount), number(b.MinCount))
 	return out
+}
+
+func text(limit float64) string {
+	if math.IsInf(limit, 0) {
+		return ""
+	}
+	return fmt.Sprintf("%g", limit)
+}
+
+// narrower are the operations that let pass less, of the same reference.
+var narrower = map[ruleset.Operation][]ruleset.Operation{
+	ruleset.LessOrEqual:    {ruleset.Less, ruleset.Equal},
+	ruleset.GreaterOrEqual: {ruleset.Greater, ruleset.Equal},
+	ruleset.NotEqual:       {ruleset.Less, ruleset.Greater},
+}
+
+// tightenedComparison compares rules that differ in operation or referenceValue, if in
+// nothing else and not in both.
+func tightenedComparison(a, b ruleset.Rule) []change {
+	was, is, from, to := a.Operation, b.Operation, a.Reference, b.Reference
+	a.Operation, b.Operation, a.Reference, b.Reference = "", "", nil, nil
+	if a.Kind != ruleset.Comparison || from == nil || to == nil || !reflect.DeepEqual(a, b) {
+		return nil
+	}
+	if was != is {
+		if reflect.DeepEqual(from, to) && slices.Contains(narrower[was], is) {
+			return []change{{"operation", string(was), string(is)}}
+		}
+		return nil
+	}
+	x, _ := from.Constants()
+	y, _ := to.Constants()
+	if len(x) == 0 || len(y) == 0 {
+		return nil
+	}
+	switch less := is == ruleset.Less || is == ruleset.LessOrEqual; {
+	case less && slices.Min(y) < slices.Min(x):
+		return []change{{"referenceValue", text(slices.Min(x)), text(slices.Min(y))}}
+	case (is == ruleset.Greater || is == ruleset.GreaterOrEqual) && slices.Max(y) > slices.Max(x):
+		return []change{{"referenceValue", text(slices.Max(x)), text(slices.Max(y))}}
+	}
+	return nil
 }
 
 func value(x *float64, none float64) float64 {
