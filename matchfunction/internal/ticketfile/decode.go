@@ -1,13 +1,16 @@
 package ticketfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -29,24 +32,80 @@ func (v value) wrong(format string, args ...any) *mistake {
 }
 
 // object reads the members of an object. Names are exact: encoding/json would
-// take "ticketid" for "TicketId". A member that is null is not there.
+// take "ticketid" for "TicketId". A member that is null is not there; one that is
+// there twice is wrong, as one of the two would be lost.
 func (v value) object() (map[string]value, *mistake) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(v.text, &members); err != nil || members == nil {
+	if v.text[0] != '{' {
 		return nil, v.wrong("must be an object")
 	}
-	out := make(map[string]value, len(members))
-	for name, text := range members {
-		if string(text) == "null" {
-			continue
-		}
+	out, null := make(map[string]value), make(map[string]bool)
+	for name, text := range members(v.text) {
 		path := name
 		if v.path != "" {
 			path = v.path + "." + name
 		}
+		if _, ok := out[name]; ok || null[name] {
+			return nil, &mistake{path, "is there more than once"}
+		}
+		if string(text) == "null" {
+			null[name] = true
+			continue
+		}
 		out[name] = value{text, path}
 	}
 	return out, nil
+}
+
+// members are the members of an object that is valid JSON, in their order.
+func members(object []byte) iter.Seq2[string, []byte] {
+	return func(yield func(name string, text []byte) bool) {
+		for rest := object[1:]; ; {
+			rest = bytes.TrimLeft(rest, ", \t\r\n")
+			if rest[0] == '}' {
+				return
+			}
+			n := valueEnd(rest)
+			name := string(rest[1 : n-1])
+			if strings.Contains(name, `\`) {
+				_ = json.Unmarshal(rest[:n], &name) // it is a string
+			}
+			rest = bytes.TrimLeft(rest[n:], ": \t\r\n")
+			n = valueEnd(rest)
+			if !yield(name, rest[:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
+}
+
+// valueEnd is where the value ends that valid JSON begins with.
+func valueEnd(text []byte) int {
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+			if !quoted && depth == 0 {
+				return i + 1
+			}
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth == 0 { // behind a number or a word
+				return i
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case depth == 0 && strings.IndexByte(", \t\r\n", c) >= 0:
+			return i
+		}
+	}
+	return len(text)
 }
 
 func (v value) list() ([]value, *mistake) {
@@ -108,7 +167,7 @@ func decode(text []byte) (t rule.Ticket, ended time.Time, err *mistake) {
 	if !json.Valid(text) {
 		return t, ended, &mistake{"", "must be one JSON object"}
 	}
-	members, err := value{text: text}.object()
+	members, err := value{text: bytes.TrimLeft(text, " \t\r\n")}.object()
 	if err != nil {
 		return t, ended, err
 	}
@@ -139,6 +198,12 @@ func ticket(members map[string]value) (t rule.Ticket, err *mistake) {
 	players, err := list.list()
 	if err == nil && len(players) == 0 {
 		err = list.wrong("must have at least one player")
+	}
+	if err == nil {
+		err = list.entries(len(players), maxPlayers)
+	}
+	if err != nil {
+		return t, err
 	}
 	for _, v := range players {
 		var p rule.Player
@@ -190,6 +255,9 @@ func (v value) player() (rule.Player, *mistake) {
 	if p.ID, err = id(members, v.path+".", "PlayerId"); err != nil {
 		return p, err
 	}
+	if !playerName.re.MatchString(p.ID) {
+		return p, members["PlayerId"].wrong("%s", playerName.rule)
+	}
 	if list, ok := members["PlayerAttributes"]; ok {
 		if p.Attributes, err = list.attributes(); err != nil {
 			return p, err
@@ -206,8 +274,12 @@ func (v value) attributes() ([]rule.Attribute, *mistake) {
 	if err != nil {
 		return nil, err
 	}
+	names, err := v.names(members, attributeName, ruleset.MaxAttributes)
+	if err != nil {
+		return nil, err
+	}
 	var out []rule.Attribute
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, name := range names {
 		a := rule.Attribute{Name: name}
 		if a.Value, err = members[name].attribute(); err != nil {
 			return nil, err
@@ -236,7 +308,9 @@ func (v value) attribute() (ruleset.Value, *mistake) {
 		switch name {
 		case "S":
 			out.Type = ruleset.String
-			out.String, err = m.string()
+			if out.String, err = m.string(); err == nil {
+				err = m.length(out.String)
+			}
 		case "N":
 			out.Type = ruleset.Number
 			out.Number, err = m.number()
@@ -245,7 +319,7 @@ func (v value) attribute() (ruleset.Value, *mistake) {
 			out.List, err = m.strings()
 		default:
 			out.Type = ruleset.StringNumberMap
-			out.Map, err = m.numbers()
+			out.Map, err = m.numbers(attributeName, maxEntries)
 		}
 		if err != nil {
 			return out, err
@@ -262,22 +336,32 @@ func (v value) strings() ([]string, *mistake) {
 	if err != nil {
 		return nil, err
 	}
+	if err := v.entries(len(items), maxEntries); err != nil {
+		return nil, err
+	}
 	out := make([]string, len(items))
 	for i, item := range items {
 		if out[i], err = item.string(); err != nil {
+			return nil, err
+		}
+		if err := item.length(out[i]); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func (v value) numbers() (map[string]float64, *mistake) {
+func (v value) numbers(names pattern, most int) (map[string]float64, *mistake) {
 	members, err := v.object()
 	if err != nil {
 		return nil, err
 	}
+	sorted, err := v.names(members, names, most)
+	if err != nil {
+		return nil, err
+	}
 	out := make(map[string]float64, len(members))
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, name := range sorted {
 		if out[name], err = members[name].number(); err != nil {
 			return nil, err
 		}
@@ -286,14 +370,14 @@ func (v value) numbers() (map[string]float64, *mistake) {
 }
 
 func (v value) latencies() ([]rule.Latency, *mistake) {
-	ms, err := v.numbers()
+	ms, err := v.numbers(regionName, maxRegions)
 	if err != nil {
 		return nil, err
 	}
 	var out []rule.Latency
 	for _, region := range slices.Sorted(maps.Keys(ms)) {
-		if ms[region] < 0 {
-			return nil, &mistake{v.path + "." + region, "must be at least 0 milliseconds"}
+		if ms[region] < 0 || ms[region] > maxLatency {
+			return nil, &mistake{v.path + "." + region, fmt.Sprintf("must be 0 to %d milliseconds", maxLatency)}
 		}
 		out = append(out, rule.Latency{Region: region, Milliseconds: ms[region]})
 	}
