@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -29,15 +28,12 @@ func verdictOf(d *ruleset.Definition, r *ruleset.Rule) verdict {
 	case ruleset.Compound:
 		return judgeCompound(d, r)
 	case ruleset.Comparison:
-		if v := judgeOneOf(d, r); v.certain {
-			return v
-		}
-		return judgeNumbers(d, r)
+		return firstCertain(d, r, judgeOneOf, judgeNumbers, judgeLimits)
 	case ruleset.Distance:
 		if (r.MinDistance == nil || *r.MinDistance == 0) && r.MaxDistance == nil {
 			return verdict{true, true, "minDistance is 0 and there is no maxDistance"}
 		}
-		return judgeNumbers(d, r)
+		return firstCertain(d, r, judgeNumbers, judgeLimits)
 	case ruleset.Collection:
 		return judgeCollection(d, r)
 	case ruleset.TeamDifference:
@@ -52,6 +48,15 @@ func verdictOf(d *ruleset.Definition, r *ruleset.Rule) verdict {
 		return verdict{} // they depend on who plays, or on what others wrote
 	}
 	panic(fmt.Sprintf("unknown type of rules %q", r.Kind))
+}
+
+func firstCertain(d *ruleset.Definition, r *ruleset.Rule, judges ...func(*ruleset.Definition, *ruleset.Rule) verdict) verdict {
+	for _, judge := range judges {
+		if v := judge(d, r); v.certain {
+			return v
+		}
+	}
+	return verdict{}
 }
 
 func judgeExpression(d *ruleset.Definition, r *ruleset.Rule) verdict {
@@ -69,7 +74,7 @@ func judgeExpression(d *ruleset.Definition, r *ruleset.Rule) verdict {
 const mostParts = 12
 
 // judgeCompound tries all ways in which the rules of a statement may be kept or
-// broken, but for those that are certain.
+// broken, but for those that are certain, and without two that exclude each other.
 func judgeCompound(d *ruleset.Definition, r *ruleset.Rule) verdict {
 	var parts []int
 	var collect func(*ruleset.Statement)
@@ -86,28 +91,57 @@ func judgeCompound(d *ruleset.Definition, r *ruleset.Rule) verdict {
 		return verdict{}
 	}
 	known := make([]verdict, len(parts))
+	var clashes []clash
 	for i, p := range parts {
 		known[i] = verdictOf(d, &d.Rules[p])
+		for j, o := range parts[:i] {
+			if why := exclusive(d, limitsOf(d, &d.Rules[o]), limitsOf(d, &d.Rules[p])); why != "" {
+				clashes = append(clashes, clash{1<<i | 1<<j, fmt.Sprintf("the rules %q and %q exclude each other, as %s", d.Rules[o].Name, d.Rules[p].Name, why)})
+			}
+		}
 	}
-	ever, always := false, true
+	ever, always, excluded := false, true, ""
 	for way := range 1 << len(parts) {
 		kept, possible := make(map[int]bool), true
 		for i, p := range parts {
 			kept[p] = way&(1<<i) != 0
 			possible = possible && (!known[i].certain || known[i].kept == kept[p])
 		}
-		if possible {
-			holds := holds(r.Statement, kept)
+		if !possible {
+			continue
+		}
+		holds := holds(r.Statement, kept)
+		if why := clashOf(clashes, way); why == "" {
 			ever, always = ever || holds, always && holds
+		} else if holds && excluded == "" {
+			excluded = why
 		}
 	}
 	switch {
+	case !ever && excluded != "":
+		return verdict{true, false, excluded}
 	case !ever:
 		return verdict{true, false, "its statement is false whichever of its rules are kept"}
 	case always:
 		return verdict{true, true, "its statement is true whichever of its rules are kept"}
 	}
 	return verdict{}
+}
+
+// clash is why two rules, given as bits, exclude each other.
+type clash struct {
+	rules int
+	why   string
+}
+
+// clashOf is why the rules that are kept exclude each other, or "".
+func clashOf(clashes []clash, kept int) string {
+	for _, c := range clashes {
+		if kept&c.rules == c.rules {
+			return c.why
+		}
+	}
+	return ""
 }
 
 func holds(s *ruleset.Statement, kept map[int]bool) bool {
@@ -310,7 +344,7 @@ func (s *source) contradictions() []problem {
 	limits := make([][][]limit, len(s.rules.Stages)) // by stage and rule
 	for i := range limits {
 		for j := range rules {
-			limits[i] = append(limits[i], limitsOf(&s.rules.Stages[i].Definition, j))
+			limits[i] = append(limits[i], limitsOf(&s.rules.Stages[i].Definition, &s.rules.Stages[i].Rules[j]))
 		}
 	}
 	var out []problem
@@ -319,93 +353,13 @@ func (s *source) contradictions() []problem {
 			if named[a] || named[b] {
 				continue
 			}
-			why, when := s.lasting([]int{a, b}, func(stage int) string { return exclusive(limits[stage][a], limits[stage][b]) })
+			why, when := s.lasting([]int{a, b}, func(stage int) string {
+				return exclusive(&s.rules.Stages[stage].Definition, limits[stage][a], limits[stage][b])
+			})
 			if why != "" {
 				out = append(out, s.ruleProblem(b, fmt.Sprintf("no match can keep this rule and the rule %q%s: %s", rules[a].Name, when, why)))
 			}
 		}
 	}
 	return out
-}
-
-// exclusive is why no match keeps the limits of two rules, or "".
-func exclusive(a, b []limit) string {
-	for _, l := range b {
-		for _, o := range a {
-			if why := l.against(o); why != "" {
-				return why
-			}
-		}
-	}
-	return ""
-}
-
-// limit is what a rule says of an attribute of each player of a team.
-type limit struct {
-	rule, slot  int
-	attribute   string
-	aggregation ruleset.Aggregation
-	span        span
-	open        bool // the bound itself is out
-	word        *string
-}
-
-// limitsOf reads comparisons of each player's value with a constant.
-func limitsOf(d *ruleset.Definition, at int) []limit {
-	r := &d.Rules[at]
-	if r.Kind != ruleset.Comparison || r.Reference == nil || r.Reference.Literal == nil {
-		return nil
-	}
-	var out []limit
-	slots := d.TeamSlots()
-	for i := range r.Measurements {
-		e := &r.Measurements[i]
-		for e.Call != nil && (e.Call.Function == ruleset.FnFlatten || each(e.Call.Function, r.Operation)) {
-			e = e.Call.Argument
-		}
-		if e.Path == nil || e.Path.Property != ruleset.PlayerAttribute {
-			continue
-		}
-		for _, slot := range e.Path.Slots {
-			if fewest(slots[slot]) == 0 {
-				continue
-			}
-			l := limit{rule: at, slot: slot, attribute: e.Path.Attribute, aggregation: r.PartyAggregation, span: span{math.Inf(-1), math.Inf(1)}}
-			switch n := r.Reference.Literal.Number; {
-			case n == nil && r.Reference.Literal.String != nil && r.Operation == ruleset.Equal:
-				l.word = r.Reference.Literal.String
-			case n == nil:
-				continue
-			case r.Operation == ruleset.Less || r.Operation == ruleset.LessOrEqual:
-				l.span.most, l.open = *n, r.Operation == ruleset.Less
-			case r.Operation == ruleset.Greater || r.Operation == ruleset.GreaterOrEqual:
-				l.span.least, l.open = *n, r.Operation == ruleset.Greater
-			case r.Operation == ruleset.Equal:
-				l.span = span{*n, *n}
-			}
-			out = append(out, l)
-		}
-	}
-	return out
-}
-
-// each reports whether what is said of the least or the largest value is said of
-// each.
-func each(f ruleset.Function, o ruleset.Operation) bool {
-	return f == ruleset.FnMin && (o == ruleset.Greater || o == ruleset.GreaterOrEqual) ||
-		f == ruleset.FnMax && (o == ruleset.Less || o == ruleset.LessOrEqual)
-}
-
-func (l limit) against(o limit) string {
-	if l.slot != o.slot || l.attribute != o.attribute {
-		return ""
-	}
-	if l.word != nil && o.word != nil && *l.word != *o.word {
-		return fmt.Sprintf("%s can't be both %q and %q", l.attribute, *o.word, *l.word)
-	}
-	least, most := max(l.span.least, o.span.least), min(l.span.most, o.span.most)
-	if cmp.Or(l.aggregation, ruleset.Avg) != cmp.Or(o.aggregation, ruleset.Avg) || least < most || least == most && !l.open && !o.open {
-		return ""
-	}
-	return fmt.Sprintf("of %s they leave no value", l.attribute)
 }

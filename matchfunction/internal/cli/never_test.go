@@ -131,6 +131,113 @@ func TestLintFindsWhatIsNeverOrAlwaysTrue(t *testing.T) {
 	}
 }
 
+// TestLintOfPairs: rules that exclude each other, or themselves. F are the numbers of
+// all players, and P those of red.
+func TestLintOfPairs(t *testing.T) {
+	names := strings.NewReplacer("FF", "flatten(teams[*].players.attributes[skill])", "PP", "teams[red].players.attributes[skill]",
+		"MODE", "flatten(teams[*].players.attributes[mode])", "MAPS", "flatten(teams[*].players.attributes[maps])")
+	comparison := func(measured, operation, reference string) string {
+		return fmt.Sprintf(`"type": "comparison", "measurements": [%q], "operation": %q, "referenceValue": %s`, measured, operation, reference)
+	}
+	distance := func(measured, reference, limits string) string {
+		return fmt.Sprintf(`"type": "distance", "measurements": [%q], "referenceValue": %s, %s`, measured, reference, limits)
+	}
+	collection := func(operation, limits string) string {
+		return fmt.Sprintf(`"type": "collection", "measurements": ["MAPS"], "operation": %q, %s`, operation, limits)
+	}
+	const itself, both = "S: no match can keep this rule: ", `S: no match can keep this rule and the rule "R": `
+	for _, tt := range []struct{ r, s, want string }{
+		{"", distance("FF", "[10, 100]", `"maxDistance": 5`), itself + "no number is as far as it says from each of [10,100]"},
+		{"", distance("FF", "[10, 20]", `"maxDistance": 5`), ""},
+		{"", distance("FF", "[10, 20]", `"minDistance": 6`), ""},
+		{"", distance("FF", "[10, 20]", `"minDistance": 6, "maxDistance": 7`), itself},
+		{"", distance("FF", `"FF"`, `"minDistance": 1`), itself + "values are compared with themselves, at a distance of 0, and minDistance is 1"},
+		{"", distance("FF", `"PP"`, `"minDistance": 1`), itself},
+		{"", distance("FF", `"PP"`, `"maxDistance": 1`), ""},
+		{"", distance("PP", `"teams[blue].players.attributes[skill]"`, `"minDistance": 1`), ""},
+		{"", comparison("FF", "!=", `"FF"`), itself + "values are compared with themselves, and none is != itself"},
+		{"", comparison("MODE", "!=", `"MODE"`), itself},
+		{"", comparison("max(FF)", ">", `"max(FF)"`), itself},
+		{"", comparison("max(FF)", ">", `"avg(FF)"`), ""},
+		{"", comparison("FF", "<=", `"FF"`), ""},
+		{"", comparison("FF", "=", `"FF"`), ""},
+
+		{distance("FF", "10", `"maxDistance": 5`), distance("FF", "100", `"maxDistance": 5`), both + "of skill they leave no value"},
+		{distance("FF", "10", `"maxDistance": 5`), distance("PP", "100", `"maxDistance": 5`), both},
+		{distance("FF", "10", `"maxDistance": 5`), distance("FF", "20", `"maxDistance": 5`), ""},
+		{distance("FF", "10", `"maxDistance": 5`), distance("FF", "10", `"minDistance": 6`), both},
+		{distance("FF", "10", `"maxDistance": 5`), comparison("FF", ">", "15"), ""}, // but for rounding
+		{distance("FF", "10", `"maxDistance": 5`), comparison("FF", ">", "15.1"), both},
+		{distance("FF", "10", `"maxDistance": 5`), comparison("avg(FF)", ">", "16"), both + "of avg(flatten(teams[*].players.attributes[skill])) they leave no value"},
+		{distance("max(FF)", `"min(FF)"`, `"minDistance": 10`), distance("max(FF)", `"min(FF)"`, `"maxDistance": 5`), both + "of the difference between max("},
+		{distance("max(FF)", `"min(FF)"`, `"minDistance": 10`), distance("min(FF)", `"max(FF)"`, `"maxDistance": 5`), both},
+		{distance("max(FF)", `"min(FF)"`, `"minDistance": 5`), distance("max(FF)", `"min(FF)"`, `"maxDistance": 10`), ""},
+		{distance("max(FF)", `"min(FF)"`, `"minDistance": 10`), distance("avg(FF)", `"min(FF)"`, `"maxDistance": 5`), ""},
+		{distance("max(FF)", `"min(FF)"`, `"minDistance": 10`), comparison("max(FF)", "=", `"min(FF)"`), both},
+		{comparison("avg(PP)", ">", `"avg(FF)"`), comparison("avg(FF)", ">", `"avg(PP)"`), both},
+		{comparison("avg(PP)", ">=", `"avg(FF)"`), comparison("avg(FF)", ">=", `"avg(PP)"`), ""},
+
+		{comparison("avg(FF)", ">", "10"), comparison("avg(FF)", "<", "10"), both + "of avg("},
+		{comparison("avg(FF)", ">=", "10"), comparison("avg(FF)", "<=", "10"), ""},
+		{comparison("avg(FF)", ">", "10"), comparison("avg(PP)", "<", "10"), ""},
+		{comparison("avg(FF)", ">", "10"), strings.Replace(comparison("avg(FF)", "<", "10"), `"meas`, `"partyAggregation": "max", "meas`, 1), ""},
+		{comparison("avg(FF)", "=", "10"), comparison("avg(FF)", "!=", "[9, 10]"), both},
+		{comparison("avg(FF)", ">", "10"), comparison("max(FF)", "<", "9"), both},
+		{comparison("avg(FF)", ">", "10"), comparison("max(FF)", "<=", "10"), ""}, // but for rounding
+		{comparison("avg(PP)", ">", "10"), comparison("FF", "<", "9"), both},
+		{comparison("avg(FF)", ">", "10"), comparison("PP", "<", "9"), ""},
+		{comparison("max(FF)", ">", "10"), comparison("min(FF)", "<", "9"), ""},
+		{comparison("max(FF)", "<", "9"), comparison("min(FF)", ">", "10"), both},
+		{comparison("min(avg(teams[*].players.attributes[skill]))", ">", "10"), comparison("max(avg(teams[*].players.attributes[skill]))", "<", "9"), both},
+		{comparison("stddev(FF)", ">", "10"), comparison("max(FF)", "<", "9"), ""},
+		{comparison("FF", "<", "[10, 50]"), comparison("FF", ">", "20"), both},
+		{comparison("FF", "!=", "[10, 50]"), comparison("FF", ">", "20"), ""},
+
+		{comparison("MODE", "=", `"ctf"`), comparison("MODE", "!=", `"ctf"`), both + "of mode they leave no value"},
+		{comparison("MODE", "!=", `["koth", "ctf"]`), comparison("teams[red].players.attributes[mode]", "=", `"ctf"`), both},
+		{comparison("MODE", "!=", `["koth"]`), comparison("MODE", "=", `"ctf"`), ""},
+		{comparison("teams[red].players.attributes[mode]", "=", `"ctf"`), comparison("teams[blue].players.attributes[mode]", "!=", `"ctf"`), ""},
+		{comparison("flatten(teams[*].players.playerId)", "!=", `"ann"`), comparison("teams[red].players.playerId", "=", `"ann"`), both},
+
+		{collection("intersection", `"minCount": 1`), collection("intersection", `"maxCount": 0`), both + `of the count of "intersection" they leave no value`},
+		{collection("intersection", `"minCount": 1`), collection("intersection", `"maxCount": 1`), ""},
+		{collection("intersection", `"minCount": 1`), collection("intersection", `"maxCount": 0, "partyAggregation": "intersection"`), ""},
+		{collection("contains", `"minCount": 2, "referenceValue": "a"`), collection("contains", `"maxCount": 1, "referenceValue": "a"`), both},
+		{collection("contains", `"minCount": 2, "referenceValue": "a"`), collection("contains", `"maxCount": 1, "referenceValue": "b"`), ""},
+	} {
+		rules := fmt.Sprintf(`{"name": "S", %s}`, tt.s)
+		if tt.r != "" {
+			rules = fmt.Sprintf(`{"name": "R", %s}, `, tt.r) + rules
+		}
+		checkWarnings(t, names.Replace(rules), tt.want)
+		if tt.r == "" {
+			continue
+		}
+		// As parts of a statement.
+		for statement, want := range map[string]string{"and(R, S)": `C: no match can keep this rule: the rules "R" and "S" exclude each other, as `,
+			"not(and(R, S))": "C: no match can break this rule: ", "or(R, S)": "", "and(R, not(S))": ""} {
+			if tt.want == "" {
+				want = ""
+			}
+			checkWarnings(t, names.Replace(rules)+`, {"name": "C", "type": "compound", "statement": "`+statement+`"}`, want)
+		}
+	}
+}
+
+// checkWarnings compares how the warnings of the rules R, S and C begin.
+func checkWarnings(t *testing.T, rules, want string) {
+	t.Helper()
+	got := ""
+	for _, w := range warningsOf(t, rules) {
+		if strings.HasPrefix(w, "R: ") || strings.HasPrefix(w, "S: ") || strings.HasPrefix(w, "C: ") {
+			got += w
+		}
+	}
+	if want == "" && got != "" || !strings.HasPrefix(got, want) {
+		t.Errorf("%s\ngot  %q\nwant %q", rules, got, want)
+	}
+}
+
 // TestLintOfRoles: a team that may stay empty has a quota too.
 func TestLintOfRoles(t *testing.T) {
 	for _, tt := range []struct {
