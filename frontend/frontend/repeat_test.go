@@ -2,13 +2,18 @@ package frontend_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"torikumi/pkg/eventually"
 	"torikumi/pkg/problem"
@@ -86,6 +91,125 @@ func TestRequestAgain(t *testing.T) {
 	a.await("alice", made.ID, "ASSIGNED")
 	if got := b.ask(alice, inEU, "k-1").ticket(t); got.ID != made.ID || got.Server == nil || got.JoinToken == nil {
 		t.Errorf("again, when it has a match: %+v", got)
+	}
+}
+
+// The same request is the same, however it is written; another is another.
+func TestRequestWrittenOtherwise(t *testing.T) {
+	const (
+		full    = `{"queue":"squad","region":"eu","players":[{"attributes":{"a":{"number":0},"b":{"string_number_map":{"values":{"x":0,"y":1}}}},"latencies":{"eu":1,"us":2}}]}`
+		invites = `{"queue":"trio3","party":{"invited":["bob","carol"]}}`
+	)
+	for name, c := range map[string]struct {
+		first       string
+		same, other []string
+	}{
+		"nothing to say": {
+			inEU,
+			[]string{
+				`{"queue":"session","region":"eu","players":[{}]}`, `{"queue":"session","region":"eu","players":[{"id":"CALLER"}]}`, `{"queue":"session","region":"eu","players":null,"party":null}`,
+				`{"players":[{"id":"","attributes":{},"latencies":{}}],"region":"eu","queue":"session"}`,
+			},
+			[]string{`{"queue":"session"}`, `{"queue":"squad","region":"eu"}`, `{"queue":"session","region":"eu","players":[{"latencies":{"eu":0}}]}`},
+		},
+		"said too much": {`{"queue":"session","region":"eu","players":[{"id":"CALLER"}]}`, []string{inEU, `{"queue":"session","region":"eu","players":[{}]}`}, nil},
+		"attributes and latencies": {
+			full,
+			[]string{
+				`{"queue":"squad","region":"eu","players":[{"id":"CALLER","latencies":{"us":2.0,"eu":1},"attributes":{"b":{"string_number_map":{"values":{"y":1e0,"x":-0.0}}},"a":{"number":-0}}}]}`,
+				`{"queue":"squad","region":"eu","players":[{"latencies":{"us":2,"eu":1},"attributes":{"b":{"stringNumberMap":{"values":{"y":1,"x":0}}},"a":{"number":"0"}}}]}`,
+			},
+			[]string{strings.Replace(full, `"us":2`, `"us":3`, 1), strings.Replace(full, `"x":0`, `"x":0.5`, 1), strings.Replace(full, `"us":2`, `"asia":2`, 1)},
+		},
+		"the size of a party": {
+			`{"queue":"squad","party":{"invited":["bob"]}}`,
+			[]string{`{"queue":"squad","party":{"invited":["bob"],"size":2}}`, `{"queue":"squad","players":[{}],"party":{"size":2,"invited":["bob"]}}`},
+			[]string{`{"queue":"squad","party":{"size":2}}`, `{"queue":"squad","party":{"invited":["carol"]}}`, `{"queue":"squad"}`},
+		},
+		"the order of a party": {
+			invites,
+			[]string{`{"queue":"trio3","party":{"invited":["carol","bob"],"size":3}}`},
+			[]string{`{"queue":"trio3","party":{"invited":["bob"],"size":3}}`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, func(c *settings) { c.Queues = writeQueues(t) })
+			caller := "alice"
+			as := func(body string) string { return strings.ReplaceAll(body, "CALLER", caller) }
+			made := s.ask(s.token(caller), as(c.first), "k").ticket(t)
+			for _, body := range c.same {
+				if r := s.ask(s.token(caller), as(body), "k"); r.code != http.StatusOK || r.ticket(t).ID != made.ID {
+					t.Errorf("the same, as %s: %d %s", body, r.code, r.body)
+				}
+			}
+			for _, body := range c.other {
+				if r := s.ask(s.token(caller), as(body), "k"); r.code != http.StatusUnprocessableEntity {
+					t.Errorf("another, %s: %d %s", body, r.code, r.body)
+				}
+			}
+		})
+	}
+}
+
+// writeQueues has queues for one, for two and for three in a team.
+func writeQueues(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "queues.yaml")
+	if err := os.WriteFile(file, []byte(`queues:
+- {name: session, teams: [{name: a, players: 1}, {name: b, players: 1}], skill: {attribute: skill}}
+- {name: squad, teams: [{name: a, players: 2}], skill: {attribute: skill}}
+- {name: trio3, teams: [{name: a, players: 3}], skill: {attribute: skill}}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// A backend's players are the same in any order; their names are not the caller's to
+// leave out.
+func TestRequestOfBackendWrittenOtherwise(t *testing.T) {
+	s := start(t, nil)
+	body := func(players string) string { return `{"queue":"squad","players":[` + players + `]}` }
+	made := s.ask(s.serviceToken(), body(`{"id":"bob"},{"id":"alice","latencies":{"eu":1}}`), "k").ticket(t)
+	if r := s.ask(s.serviceToken(), body(`{"latencies":{"eu":1},"id":"alice"},{"id":"bob"}`), "k"); r.code != http.StatusOK || r.ticket(t).ID != made.ID {
+		t.Errorf("in another order: %d %s", r.code, r.body)
+	}
+	for _, other := range []string{`{"id":"alice"},{"id":"bob","latencies":{"eu":1}}`, `{"id":"alice","latencies":{"eu":1}}`} {
+		if r := s.ask(s.serviceToken(), body(other), "k"); r.code != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d %s", other, r.code, r.body)
+		}
+	}
+}
+
+// During an upgrade a request may come to a frontend of the version before and then to one of
+// this, or the other way round: that one keeps and compares the digest of how the request is
+// written, under the name rd.
+func TestRequestAcrossUpgrade(t *testing.T) {
+	a, _, store := replicas(t)
+	const body = `{"queue":"session","region":"eu","players":[{"id":"alice"}]}`
+	written, err := proto.MarshalOptions{Deterministic: true}.Marshal(
+		&torikumiv1.CreateTicketRequest{Queue: "session", Region: "eu", Players: []*torikumiv1.Player{{Id: "alice"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(written)
+	before := base64.RawURLEncoding.EncodeToString(sum[:])
+	made := a.ask(a.token("alice"), body, "k").ticket(t)
+	var hash string
+	for _, key := range store.Keys() {
+		if strings.HasSuffix(key, "t:"+made.ID) {
+			hash = key
+		}
+	}
+	if got := store.HGet(hash, "rd"); got != before {
+		t.Errorf("the version before reads %q, and has %q", got, before)
+	}
+	store.HDel(hash, "ra") // as it keeps it
+	if got := a.ask(a.token("alice"), body, "k").ticket(t); got.ID != made.ID {
+		t.Errorf("again: %+v", got)
+	}
+	if r := a.ask(a.token("alice"), `{"queue":"session","region":"us","players":[{"id":"alice"}]}`, "k"); r.code != http.StatusUnprocessableEntity {
+		t.Errorf("another: %d %s", r.code, r.body)
 	}
 }
 

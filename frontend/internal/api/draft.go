@@ -103,7 +103,7 @@ func draftParty(v *violations, caller Caller, asked *torikumiv1.PartyRequest) *t
 		}
 		seen[id] = true
 	}
-	least, size := 1+len(asked.GetInvited()), int(asked.GetSize())
+	least, size := leastSize(asked), int(asked.GetSize())
 	switch {
 	case size == 0 && least == 1:
 		v.add("party", "must have invited, size or both")
@@ -114,3 +114,7 @@ func draftParty(v *violations, caller Caller, asked *torikumiv1.PartyRequest) *t
 	}
 	return &ticket.Party{Leader: caller.Player, Size: size, Invited: asked.GetInvited(), Code: newCode()}
 }
+
+// leastSize is how many players a party has at least, and has if it does not say: the
+// caller and those who are invited.
+func leastSize(p *torikumiv1.PartyRequest) int { return 1 + len(p.GetInvited()) }

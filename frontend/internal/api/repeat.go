@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -39,21 +41,81 @@ func requestOf(caller Caller, keys []string, req *torikumiv1.CreateTicketRequest
 	if !keyPattern.MatchString(keys[0]) {
 		return nil, errInvalid(problem.Field{Field: KeyHeader, Rule: "must have 1 to 128 visible characters of ASCII, without spaces"})
 	}
-	// Deterministic, as far as frontends of one version are concerned: of another one, a
-	// request that is the same may look like another.
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	written, err := digestOf(req)
 	if err != nil {
-		return nil, errInvalid(problem.Field{Field: "request", Rule: "must be valid UTF-8"})
+		return nil, err
+	}
+	asked, err := digestOf(plain(caller, req))
+	if err != nil {
+		return nil, err
 	}
 	return &ticket.Request{
 		Key:    digest(fmt.Appendf(nil, "%t %q %q", caller.Service, caller.Player, keys[0])),
-		Digest: digest(body),
+		Digest: asked, Written: written,
 	}, nil
+}
+
+// digestOf is deterministic, as far as frontends with one version of the library are
+// concerned: of another one, a request that is the same may look like another.
+func digestOf(req *torikumiv1.CreateTicketRequest) (string, error) {
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	if err != nil {
+		return "", errInvalid(problem.Field{Field: "request", Rule: "must be valid UTF-8"})
+	}
+	return digest(body), nil
 }
 
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// plain is a request without what goes without saying: requests that [Draft] makes the
+// same ticket of are one. It is the shortest way to write it, which most clients use. What
+// a token says, and how queues are set up, has no part in it. It changes nothing in req.
+func plain(caller Caller, req *torikumiv1.CreateTicketRequest) *torikumiv1.CreateTicketRequest {
+	out := proto.CloneOf(req)
+	for _, p := range out.GetPlayers() {
+		for _, a := range p.GetAttributes() {
+			plainAttribute(a)
+		}
+	}
+	if players := out.GetPlayers(); !caller.Service && len(players) == 1 {
+		if players[0].GetId() == caller.Player {
+			players[0].Id = ""
+		}
+		if proto.Size(players[0]) == 0 {
+			out.Players = nil
+		}
+	}
+	// Neither order means anything, and ids are there once.
+	slices.SortStableFunc(out.GetPlayers(), func(a, b *torikumiv1.Player) int { return cmp.Compare(a.GetId(), b.GetId()) })
+	if party := out.GetParty(); party != nil {
+		slices.Sort(party.GetInvited())
+		if int(party.GetSize()) == leastSize(party) {
+			party.Size = 0
+		}
+	}
+	return out
+}
+
+// plainAttribute makes -0, which no rule tells from it, 0.
+func plainAttribute(a *torikumiv1.Attribute) {
+	switch v := a.GetValue().(type) {
+	case *torikumiv1.Attribute_Number:
+		v.Number = plainNumber(v.Number)
+	case *torikumiv1.Attribute_StringNumberMap_:
+		for name, n := range v.StringNumberMap.GetValues() {
+			v.StringNumberMap.Values[name] = plainNumber(n)
+		}
+	}
+}
+
+func plainNumber(n float64) float64 {
+	if n == 0 { // so is -0
+		return 0
+	}
+	return n
 }
 
 // repeat returns the ticket that a request has made before, once Open Match has it. The

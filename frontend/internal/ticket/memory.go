@@ -85,7 +85,7 @@ func (m *Memory) Create(_ context.Context, t Ticket) (Ticket, error) {
 	}
 	if t.Request != nil {
 		if made, ok := m.byRequest[t.Request.Key]; ok {
-			return Ticket{}, &RepeatedError{ID: made.ID, Same: made.Request.Digest == t.Request.Digest}
+			return Ticket{}, &RepeatedError{ID: made.ID, Same: made.Request.Same(t.Request)}
 		}
 	}
 	for _, p := range t.Players {

@@ -6,6 +6,7 @@
 package ticket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,8 +61,18 @@ type Ticket struct {
 type Request struct {
 	// Key names it among the requests of all callers.
 	Key string
-	// Digest is that of what it asks for.
+	// Digest is that of what it asks for, however that is written.
 	Digest string
+	// Written is that of how it is written. Frontends of earlier versions, which are there
+	// during an upgrade, keep and compare it alone. Empty: the same as Digest.
+	Written string
+}
+
+// Same reports whether two requests ask for the same. A way to write it may be the one
+// that Digest is taken of.
+func (r *Request) Same(other *Request) bool {
+	mine, theirs := [...]string{r.Digest, cmp.Or(r.Written, r.Digest)}, [...]string{other.Digest, cmp.Or(other.Written, other.Digest)}
+	return slices.ContainsFunc(mine[:], func(d string) bool { return slices.Contains(theirs[:], d) })
 }
 
 // Has reports whether the player belongs to the ticket.

@@ -1,13 +1,14 @@
 -- Adds a ticket in state Creating, or with a party in state Gathering.
 -- KEYS: prefix. ARGV: id, state, players' ticket (protobuf), now in ns, now in us,
 -- most tickets, code of the party or empty, party (JSON) or empty, 1 if tickets that
--- nobody asks for are ended, key and digest of the request or empty, group of the
--- queue or empty, queue, seat, then the players.
+-- nobody asks for are ended, key of the request, digest of how it is written and digest
+-- of what it asks for, or empty, group of the queue or empty, queue, seat, then the
+-- players.
 -- Returns {'created'}, {'repeated', id of the ticket that the request has made, 1 if it
--- had this digest}, {'conflict', index of the player, id of their ticket of
+-- had one of these digests}, {'conflict', index of the player, id of their ticket of
 -- the same seat} or {'full'}.
-local first_player = 15 -- of ARGV; the others follow
-local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[13], ARGV[14]
+local first_player = 16 -- of ARGV; the others follow
+local prefix, id, queue, seat = KEYS[1], ARGV[1], ARGV[14], ARGV[15]
 local ticket = prefix .. 't:' .. id
 if redis.call('EXISTS', ticket) == 1 then
   return {'created'} -- it was, and the answer was lost
@@ -15,9 +16,15 @@ end
 local request = prefix .. 'request:' .. ARGV[10]
 if ARGV[10] ~= '' then
   local made = redis.call('GET', request)
-  local digest = made and redis.call('HGET', prefix .. 't:' .. made, 'rd')
-  if digest then
-    return {'repeated', made, digest == ARGV[11] and '1' or '0'}
+  local digests = made and redis.call('HMGET', prefix .. 't:' .. made, 'rd', 'ra')
+  if digests and digests[1] then
+    -- Frontends of earlier versions keep and compare 'rd' alone, of how the request is written.
+    for _, digest in ipairs({ARGV[11], ARGV[12]}) do
+      if digest == digests[1] or digest == digests[2] then
+        return {'repeated', made, '1'}
+      end
+    end
+    return {'repeated', made, '0'}
   end
 end
 for i = first_player, #ARGV do
@@ -52,10 +59,13 @@ local member = string.format('%016x', redis.call('INCR', prefix .. 'sequence')) 
 redis.call('HSET', ticket, 'v', '1', 's', ARGV[2], 'p', ARGV[3], 'n', ARGV[4], 'u', ARGV[4], 'm', member)
 if ARGV[10] ~= '' then
   redis.call('HSET', ticket, 'r', ARGV[10], 'rd', ARGV[11])
+  if ARGV[12] ~= ARGV[11] then
+    redis.call('HSET', ticket, 'ra', ARGV[12])
+  end
   redis.call('SET', request, id)
 end
-if ARGV[12] ~= '' then
-  redis.call('HSET', ticket, 'k', ARGV[12])
+if ARGV[13] ~= '' then
+  redis.call('HSET', ticket, 'k', ARGV[13])
 end
 if ARGV[9] == '1' then
   redis.call('ZADD', prefix .. 'seen', ARGV[5], id)

@@ -17,7 +17,8 @@ import (
 // hashFields are those of a ticket's hash: version, state, queue and players,
 // Open Match ticket, times of creation and update in ns, connection and details
 // of the assignment, the party as JSON, the group, why it was cancelled, and the acceptance as JSON. Besides them it has o, the last change, m, its member in the
-// lists, r and rd, key and digest of the request, and once it is assigned h, its players, a
+// lists, r, rd and, if it is another, ra, key of the request and its digests as it is written
+// and of what it asks for, and once it is assigned h, its players, a
 // line each.
 var hashFields = []string{"v", "s", "p", "om", "n", "u", "c", "d", "g", "k", "e", "q"}
 

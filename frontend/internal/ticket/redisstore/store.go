@@ -38,6 +38,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -175,7 +176,7 @@ func (s *Store) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, err
 	}
 	args := append([]any{
 		made.ID, int(made.State), static, now.UnixNano(), now.UnixMicro(), s.limits.Tickets, code(&made), party, watched,
-		request.Key, request.Digest, made.Group, made.Queue,
+		request.Key, cmp.Or(request.Written, request.Digest), request.Digest, made.Group, made.Queue,
 	}, holders(&made)...)
 	answer, err := s.run(ctx, createScript, args...)
 	if err != nil {

@@ -15,6 +15,13 @@ func asked(id, player, key, digest string) ticket.Ticket {
 	return t
 }
 
+// written is one whose digest of how it is written is another.
+func written(id, player, key, digest, written string) ticket.Ticket {
+	t := asked(id, player, key, digest)
+	t.Request.Written = written
+	return t
+}
+
 // repeats compares what a request is told that has made a ticket before.
 func (h *harness) repeats(t ticket.Ticket, id string, same bool) {
 	h.Helper()
@@ -58,6 +65,18 @@ func requests(h *harness) {
 	h.repeats(asked("7", "a", "k", "d"), "6", true)
 	h.pass(assigned)
 	h.makes(asked("7", "a", "k", "d"))
+
+	// Two that ask for the same, however they are written. An earlier version had one digest.
+	h.makes(written("8", "b", "m", "d", "w"))
+	h.repeats(written("9", "b", "m", "d", "w"), "8", true)
+	h.repeats(written("9", "b", "m", "d", "other"), "8", true)
+	h.repeats(asked("9", "b", "m", "d"), "8", true)
+	h.repeats(asked("9", "b", "m", "w"), "8", true)
+	h.repeats(written("9", "b", "m", "other", "another"), "8", false)
+	h.makes(asked("10", "e", "n", "w"))
+	h.repeats(written("11", "e", "n", "d", "w"), "10", true)
+	h.repeats(written("11", "e", "n", "w", "v"), "10", true)
+	h.repeats(written("11", "e", "n", "d", "v"), "10", false)
 
 	h.reopen(1)
 	h.makes(asked("1", "a", "k", "d"))
