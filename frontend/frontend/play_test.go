@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,22 @@ func TestPlayTimeout(t *testing.T) {
 	eventually.True(t, "the ticket is deleted", func() bool { return s.om.count() == 0 })
 }
 
+// TestPlayNumbers: numbers are read as in a body.
+func TestPlayNumbers(t *testing.T) {
+	s := start(t, func(c *settings) { c.PlayTimeout = time.Millisecond })
+	for query, want := range map[string][2]float64{
+		"skill=0&latency=0": {0, 0}, "skill=-12.5&latency=60000": {-12.5, 60_000}, "skill=1e3&latency=3e1": {1000, 30}, "skill=2.5E-1&latency=30.0": {0.25, 30},
+	} {
+		var got struct {
+			Player struct{ Skill, Latency float64 }
+		}
+		decode(t, s.play(playToken, "/play/eu?"+query), http.StatusRequestTimeout, &got)
+		if got.Player.Skill != want[0] || got.Player.Latency != want[1] {
+			t.Errorf("%s: %+v", query, got)
+		}
+	}
+}
+
 func TestPlayGoneClient(t *testing.T) {
 	s := start(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -117,10 +134,10 @@ func TestPlayRefuses(t *testing.T) {
 	}
 	const latencyRule = "must be a whole number of milliseconds from 0 to 60000"
 	for path, want := range map[string]problem.Problem{
-		"/play/eu?skill=high":      wrong("skill", "must be a finite number"),
-		"/play/eu?skill=":          wrong("skill", "must be a finite number"),
-		"/play/eu?skill=NaN":       wrong("skill", "must be a finite number"),
-		"/play/eu?skill=1e999":     wrong("skill", "must be a finite number"),
+		"/play/eu?skill=high":      wrong("skill", "must be a finite number, as JSON writes it"),
+		"/play/eu?skill=":          wrong("skill", "must be a finite number, as JSON writes it"),
+		"/play/eu?skill=NaN":       wrong("skill", "must be a finite number, as JSON writes it"),
+		"/play/eu?skill=1e999":     wrong("skill", "must be a finite number, as JSON writes it"),
 		"/play/eu?skill=1&skill=2": wrong("skill", "must be given once"),
 		"/play/eu?latency=-1":      wrong("latency", latencyRule),
 		"/play/eu?latency=1.5":     wrong("latency", latencyRule),
@@ -128,6 +145,14 @@ func TestPlayRefuses(t *testing.T) {
 		"/play/e%20u":              wrong("region", "must have 1 to 64 characters of [A-Za-z0-9_.-]"),
 	} {
 		t.Run(path, func(t *testing.T) { checkProblem(t, s.play(playToken, path), want) })
+	}
+	for _, text := range []string{
+		"1_000", "0x1p4", "0x1p-2", "0X10", "0b1", "Inf", "-Inf", "+Inf", "infinity", "nan", "+5", " 5", "5 ", "--5", "-", ".5", "5.", "05", "1e", "1e+", "1,5", "５", "5\n", "-1e999", "\"5\"",
+	} {
+		t.Run(text, func(t *testing.T) {
+			checkProblem(t, s.play(playToken, "/play/eu?skill="+url.QueryEscape(text)), wrong("skill", "must be a finite number, as JSON writes it"))
+			checkProblem(t, s.play(playToken, "/play/eu?latency="+url.QueryEscape(text)), wrong("latency", latencyRule))
+		})
 	}
 	r := s.play(playToken+"x", "/play/eu")
 	checkProblem(t, r, because(problem.New(401, "player token refused: malformed"), "malformed"))

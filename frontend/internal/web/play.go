@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,21 +117,36 @@ func playParameters(r *http.Request) (playPlayer, error) {
 		}
 	}
 	check("latency", "must be a whole number of milliseconds from 0 to 60000", func(text string) bool {
-		n, err := strconv.ParseInt(text, 10, 32)
-		p.Latency = int32(n)
-		return err == nil && n >= 0 && n <= 60_000
+		n, ok := number(text)
+		ok = ok && n >= 0 && n <= 60_000 && n == math.Trunc(n)
+		if ok {
+			p.Latency = int32(n)
+		}
+		return ok
 	})
 	if rule := api.CheckRegion(p.Region); rule != "" {
 		wrong = append(wrong, problem.Field{Field: "region", Rule: rule})
 	}
-	check("skill", "must be a finite number", func(text string) (ok bool) {
-		n, err := strconv.ParseFloat(text, 64)
-		p.Skill = n
-		return err == nil && !math.IsNaN(n) && !math.IsInf(n, 0)
+	check("skill", "must be a finite number, as JSON writes it", func(text string) (ok bool) {
+		p.Skill, ok = number(text)
+		return ok
 	})
 	if len(wrong) > 0 {
 		slices.SortStableFunc(wrong, func(a, b problem.Field) int { return strings.Compare(a.Field, b.Field) })
 		return p, refuse(http.StatusBadRequest, "the request breaks the rules of its parameters", wrong[:min(len(wrong), maxFaults)]...)
 	}
 	return p, nil
+}
+
+// decimal is a number as JSON writes it.
+var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+// number reads a number of a query, which is what it would be in a body. Package strconv
+// takes more: 1_000, 0x1p4, +5 and Inf.
+func number(text string) (float64, bool) {
+	if !decimal.MatchString(text) {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	return n, err == nil
 }
