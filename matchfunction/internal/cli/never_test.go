@@ -204,6 +204,7 @@ func TestLintOfPairs(t *testing.T) {
 		{collection("intersection", `"minCount": 1`), collection("intersection", `"maxCount": 0, "partyAggregation": "intersection"`), ""},
 		{collection("contains", `"minCount": 2, "referenceValue": "a"`), collection("contains", `"maxCount": 1, "referenceValue": "a"`), both},
 		{collection("contains", `"minCount": 2, "referenceValue": "a"`), collection("contains", `"maxCount": 1, "referenceValue": "b"`), ""},
+		{collection("contains", `"minCount": 2, "referenceValue": "a"`), strings.Replace(collection("contains", `"maxCount": 1, "referenceValue": "a"`), "MAPS", "teams[*].players.attributes[maps]", 1), ""},
 	} {
 		rules := fmt.Sprintf(`{"name": "S", %s}`, tt.s)
 		if tt.r != "" {

@@ -34,7 +34,7 @@ func limitsOf(d *ruleset.Definition, r *ruleset.Rule) []limit {
 		e := valuesOf(&r.Measurements[i])
 		switch {
 		case r.Kind == ruleset.Collection:
-			out = append(out, countLimits(d, r, e)...)
+			out = append(out, countLimits(d, r, &r.Measurements[i])...)
 		case r.Reference == nil || !yields(d, e):
 		case r.Reference.Literal == nil:
 			out = append(out, differenceLimits(d, r, e)...)
@@ -135,7 +135,7 @@ func differenceLimits(d *ruleset.Definition, r *ruleset.Rule, e *ruleset.Expr) [
 	return []limit{{subject: subject{text: a.text + " - " + b.text, name: name}, numbers: numbers}}
 }
 
-// countLimits are of collections.
+// countLimits are of collections, which lists count for themselves.
 func countLimits(d *ruleset.Definition, r *ruleset.Rule, e *ruleset.Expr) []limit {
 	if r.Operation == ruleset.ReferenceIntersectionCount && !yields(d, e) {
 		return nil // each collection has a count of its own
