@@ -76,6 +76,8 @@ func badParameter(field, rule string) problem.Problem {
 	return problem.New(400, "the request breaks the rules of its parameters", problem.Field{Field: field, Rule: rule})
 }
 
+const nameless = "must not have a parameter with an empty name"
+
 func TestProblems(t *testing.T) {
 	s := start(t, nil)
 	first := s.create("busy")
@@ -136,6 +138,9 @@ func TestProblems(t *testing.T) {
 		"no UTF-8 as id":    {"a", "GET", "/v1/tickets/%ff", "", notFound},
 		"no UTF-8, watched": {"a", "GET", "/v1/tickets/%ff/events", "", notFound},
 		"two parameters":    {"busy", "GET", "/v1/tickets/" + first.ID + "/wait?timeout=1s&timeout=2s", "", unreadable("timeout", "must be given once")},
+		"no name":           {"busy", "GET", "/v1/tickets/" + first.ID + "?=1", "", unreadable("query", nameless)},
+		"nothing but =":     {"a", "POST", "/v1/tickets?=", `{"queue":"session"}`, unreadable("query", nameless)},
+		"no name, wrong":    {"a", "GET", "/play/eu?=%zz", "", badParameter("query", urlRule)},
 		"wrong query":       {"busy", "GET", "/v1/tickets/" + first.ID + "?a=%zz", "", unreadable("a", urlRule)},
 		"semicolon":         {"a", "GET", "/play/eu?skill=900;latency=20", "", badParameter("skill", urlRule)},
 		"semicolons":        {"a", "GET", "/play/eu?a;b=1&skill=1", "", badParameter("query", urlRule)},
@@ -191,6 +196,9 @@ func TestWrongBodies(t *testing.T) {
 		"player as a text":              {players(`["a"]`), []problem.Field{field("players[0]", "must be an object with id, attributes, latencies")}},
 		"repeated field":                {`{"queue":"session","queue":"session"}`, []problem.Field{field("queue", "must be given once")}},
 		"repeated attribute":            {players(`[{"attributes":{"a":{"number":1},"a":{"number":2}}}]`), []problem.Field{field("players[0].attributes.a", "must be given once")}},
+		"empty name":                    {`{"":1}`, []problem.Field{field("body", "must not have a field with an empty name; known are queue, players, region, party")}},
+		"empty name, inside":            {players(`[{"":1}]`), []problem.Field{field("players[0]", "must not have a field with an empty name; known are id, attributes, latencies")}},
+		"empty name, in a map":          {players(`[{"latencies":{"":"fast"}}]`), []problem.Field{field(`players[0].latencies.""`, "must be a whole number")}},
 		"two types":                     {skill(`{"number":1,"string":"1"}`), []problem.Field{field(attribute, "must have only one of number, string, string_list, string_number_map")}},
 		"several at once": {`{"queue":7,"players":[{"id":1,"latencies":{"eu":"fast"}}],"mode":"x"}`, []problem.Field{
 			field("queue", "must be a string"), field("players[0].id", "must be a string"),
@@ -234,6 +242,30 @@ func TestContentType(t *testing.T) {
 			t.Errorf("%q: %d, want %d", kind, resp.StatusCode, code)
 		}
 	}
+}
+
+// TestHeadersTwice: a header that is to be one value is refused when it is there twice,
+// whichever comes first.
+func TestHeadersTwice(t *testing.T) {
+	s := start(t, nil)
+	made := s.create("busy")
+	send := func(method, path, body, name string, values ...string) reply {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+s.token("busy"))
+		req.Header[name] = values
+		return s.request(req)
+	}
+	twice := problem.New(415, "the body must have one type: Content-Type: application/json", problem.Field{Field: "Content-Type", Rule: "must be given once"})
+	for _, kinds := range [][]string{{"application/json", "text/plain"}, {"text/plain", "application/json"}, {"application/json", "application/json"}, {"", "application/json"}} {
+		for path, body := range map[string]string{"/v1/tickets": `{"queue":"squad"}`, "/v1/parties/join": `{"code":"x"}`} {
+			checkProblem(t, send("POST", path, body, "Content-Type", kinds...), twice)
+		}
+	}
+	checkProblem(t, send("GET", "/v1/tickets/"+made.ID+"/events", "", "Last-Event-Id", "a", "b"), unreadable("Last-Event-ID", "must be given once"))
 }
 
 // TestChunkedBody sends too much without saying how much.

@@ -186,6 +186,8 @@ func TestWebSocketRefusals(t *testing.T) {
 		"Connection: Upgrade\r\nUpgrade: h2c\r\n": problem.New(426, "this path is a WebSocket: use its protocol, over HTTP/1.1"),
 		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: c2l4dGVlbiBieXRlcyEhIQ==\r\n": wrong("Sec-WebSocket-Version", "must be 13"),
 		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n":                                               wrong("Sec-WebSocket-Key", "must be 16 bytes in base64"),
+		rightHandshake + "Sec-WebSocket-Version: 8\r\n":                                                                            wrong("Sec-WebSocket-Version", "must be 13"),
+		rightHandshake + "Origin: https://play.example.com\r\nOrigin: https://evil.example\r\n":                                    foreign,
 		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: c2hvcnQ=\r\n":                wrong("Sec-WebSocket-Key", "must be 16 bytes in base64"),
 	} {
 		_, r := s.handshake(t, raw, path, header)

@@ -62,7 +62,12 @@ func decode(r *http.Request, m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	if kind := r.Header.Get("Content-Type"); len(body) > 0 && !isJSON(kind) {
+	kinds := r.Header.Values("Content-Type")
+	if len(kinds) > 1 { // readers of one and of the other would not read the same
+		return refuse(http.StatusUnsupportedMediaType, "the body must have one type: Content-Type: application/json",
+			problem.Field{Field: "Content-Type", Rule: "must be given once"})
+	}
+	if len(body) > 0 && len(kinds) == 1 && !isJSON(kinds[0]) {
 		return refuse(http.StatusUnsupportedMediaType, "the body must be JSON, with Content-Type: application/json",
 			problem.Field{Field: "Content-Type", Rule: "must be application/json"})
 	}
@@ -114,15 +119,20 @@ func (c *checker) add(path, rule string) {
 	}
 }
 
+// member is the path of a member; a name that is empty is seen.
+func member(path, name string) string { return path + "." + cmp.Or(name, `""`) }
+
 func (c *checker) message(path string, raw json.RawMessage, md protoreflect.MessageDescriptor) {
 	fields, seen := md.Fields(), map[protoreflect.Descriptor]bool{}
 	ok := members(raw, func(name string, value json.RawMessage) {
-		at := strings.TrimPrefix(path+"."+name, ".")
+		at := strings.TrimPrefix(member(path, name), ".")
 		fd := fields.ByTextName(name)
 		if fd == nil {
 			fd = fields.ByJSONName(name)
 		}
 		switch {
+		case name == "":
+			c.add(cmp.Or(path, "body"), "must not have a field with an empty name; known are "+api.FieldNames(md))
 		case fd == nil:
 			c.add(at, "unknown field"+c.hint(name, md))
 		case seen[fd]:
@@ -155,10 +165,10 @@ func (c *checker) field(path string, raw json.RawMessage, fd protoreflect.FieldD
 		seen := map[string]bool{}
 		if !members(raw, func(name string, value json.RawMessage) {
 			if seen[name] {
-				c.add(path+"."+name, "must be given once")
+				c.add(member(path, name), "must be given once")
 			}
 			seen[name] = true
-			c.value(path+"."+name, value, fd.MapValue())
+			c.value(member(path, name), value, fd.MapValue())
 		}) {
 			c.add(path, "must be an object")
 		}

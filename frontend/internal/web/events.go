@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"torikumi/frontend/internal/api"
+	"torikumi/pkg/problem"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
@@ -34,6 +35,9 @@ import (
 func (s *server) events(w http.ResponseWriter, r *http.Request, caller api.Caller) error {
 	if _, err := query(r); err != nil {
 		return err
+	}
+	if len(r.Header.Values("Last-Event-ID")) > 1 {
+		return refuse(http.StatusBadRequest, "the request cannot be read", problem.Field{Field: "Last-Event-ID", Rule: "must be given once"})
 	}
 	id := r.PathValue("id")
 	found, err := s.o.Service.Get(r.Context(), caller, id)

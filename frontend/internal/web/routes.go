@@ -257,6 +257,8 @@ func query(r *http.Request, known ...string) (url.Values, error) {
 	values, wrong := parameters(r)
 	for name, given := range values {
 		switch {
+		case name == "":
+			wrong = append(wrong, problem.Field{Field: "query", Rule: "must not have a parameter with an empty name"})
 		case !slices.Contains(known, name):
 			wrong = append(wrong, problem.Field{Field: short(name), Rule: "unknown parameter"})
 		case len(given) != 1:
@@ -282,11 +284,12 @@ func parameters(r *http.Request) (url.Values, []problem.Field) {
 		rawName, rawValue, _ := strings.Cut(part, "=")
 		name, nameErr := url.QueryUnescape(rawName)
 		value, valueErr := url.QueryUnescape(rawValue)
-		if nameErr != nil || !utf8.ValidString(name) || strings.Contains(rawName, ";") {
-			name = "query"
+		field := name
+		if field == "" || nameErr != nil || !utf8.ValidString(name) || strings.Contains(rawName, ";") {
+			field = "query"
 		}
 		if nameErr != nil || valueErr != nil || strings.Contains(part, ";") || !utf8.ValidString(name+value) {
-			wrong = append(wrong, problem.Field{Field: short(name), Rule: "must be written as in URLs: & between parameters, others than letters and digits as %XX of their UTF-8"})
+			wrong = append(wrong, problem.Field{Field: short(field), Rule: "must be written as in URLs: & between parameters, others than letters and digits as %XX of their UTF-8"})
 			continue
 		}
 		values[name] = append(values[name], value)

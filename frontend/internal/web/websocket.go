@@ -162,7 +162,8 @@ func (s *server) checkHandshake(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Upgrade", "websocket")
 		return refuse(http.StatusUpgradeRequired, "this path is a WebSocket: use its protocol, over HTTP/1.1")
 	}
-	if origin := r.Header.Get("Origin"); origin != "" && !s.browsers.Allows(origin) && !isHost(origin, r.Host) {
+	foreign := func(origin string) bool { return origin != "" && !s.browsers.Allows(origin) && !isHost(origin, r.Host) }
+	if slices.ContainsFunc(r.Header.Values("Origin"), foreign) {
 		p := problem.New(http.StatusForbidden, "pages of this origin may not call")
 		p.Reason = "foreign_origin"
 		return &api.Error{Problem: p}
@@ -179,7 +180,7 @@ func (s *server) checkHandshake(w http.ResponseWriter, r *http.Request) error {
 	// Browsers end a connection for which none of their subprotocols was chosen.
 	offered := list(r.Header, "Sec-WebSocket-Protocol")
 	check(len(offered) == 0 || slices.Contains(offered, subprotocol), "Sec-WebSocket-Protocol", "must have "+subprotocol+", if any")
-	version := r.Header.Get("Sec-WebSocket-Version") == "13"
+	version := slices.Equal(r.Header.Values("Sec-WebSocket-Version"), []string{"13"})
 	check(version, "Sec-WebSocket-Version", "must be 13")
 	if !version {
 		w.Header().Set("Sec-WebSocket-Version", "13")
