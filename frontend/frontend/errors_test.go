@@ -62,7 +62,7 @@ func because(p problem.Problem, reason string) problem.Problem { p.Reason = reas
 
 // misread is the problem of a body that is not what it should be.
 func misread(fields ...problem.Field) problem.Problem {
-	const right = `{"queue":"session","region":"eu","players":[{"attributes":{"skill":{"number":1500}},"latencies":{"eu":30}}]}`
+	const right = `{"queue":"session","players":[{"attributes":{"skill":{"number":1500}},"latencies":{"eu":30}}],"region":"eu"}`
 	return problem.New(400, "the body cannot be read; a right one is "+right, fields...)
 }
 

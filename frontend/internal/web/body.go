@@ -47,8 +47,6 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 }
 
 const (
-	// shape is a right body: what is in the answer to a wrong one.
-	shape = `{"queue":"session","region":"eu","players":[{"attributes":{"skill":{"number":1500}},"latencies":{"eu":30}}]}`
 	// maxFaults bounds the answer to rubbish.
 	maxFaults = 20
 	// maxPath is the most bytes of a client's own words in a path.
@@ -56,8 +54,9 @@ const (
 )
 
 // decode reads exactly one JSON object without unknown or repeated fields; an
-// empty body is an empty object. The error names all fields that are wrong.
-func decode(r *http.Request, m proto.Message) error {
+// empty body is an empty object. The error names all fields that are wrong, and shows
+// the example, which is a right one.
+func decode[M proto.Message](r *http.Request, m M, example func() M) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
@@ -76,12 +75,21 @@ func decode(r *http.Request, m proto.Message) error {
 	}
 	if err := protojson.Unmarshal(body, m); err != nil {
 		// Why is found out anew: the library's errors are for people.
-		return refuse(http.StatusBadRequest, "the body cannot be read; a right one is "+shape, faults(body, m.ProtoReflect().Descriptor())...)
+		return refuse(http.StatusBadRequest, "the body cannot be read; a right one is "+string(exampleJSON(example())), faults(body, m.ProtoReflect().Descriptor())...)
 	}
 	if proto.Size(m) > MaxBody {
 		return refuse(http.StatusRequestEntityTooLarge, "the body is too large") // it would be so over gRPC
 	}
 	return nil
+}
+
+// exampleJSON writes a right body.
+func exampleJSON(m proto.Message) json.RawMessage {
+	// Neither can fail: examples are valid messages.
+	spaced, _ := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	var b bytes.Buffer
+	_ = json.Compact(&b, spaced) // the library puts spaces now here, now there
+	return b.Bytes()
 }
 
 // isJSON reports whether a body may be JSON by its type. Clients that set none

@@ -72,7 +72,7 @@ func operation(rt route, schemas object) object {
 	}
 	if rt.request != nil {
 		out["requestBody"] = object{"required": true, "description": "At most 16384 bytes.", "content": object{
-			"application/json": object{"schema": reference(rt.request.ProtoReflect().Descriptor(), schemas), "example": json.RawMessage(shape)},
+			"application/json": object{"schema": reference(rt.request.ProtoReflect().Descriptor(), schemas), "example": exampleJSON(rt.request)},
 		}}
 	}
 	return out

@@ -24,6 +24,7 @@ type route struct {
 	// operation and summary are for the OpenAPI document, and so are query and
 	// header, the parameters with their schemas, request and response, the messages
 	// that the bodies hold as JSON, nil for none, and answers, those that are no message.
+	// The request is an example, which the route takes.
 	operation, summary string
 	query, header      map[string]object
 	request, response  proto.Message
@@ -52,7 +53,7 @@ func (s *server) routes() []route {
 	return []route{
 		{
 			method: "POST", path: "/v1/tickets", handle: s.createTicket,
-			operation: "createTicket", summary: "Search for a match", request: new(torikumiv1.CreateTicketRequest), response: ticket,
+			operation: "createTicket", summary: "Search for a match", request: s.o.Service.ExampleTicket(), response: ticket,
 			header: map[string]object{api.KeyHeader: {
 				"type": "string", "pattern": api.KeyPattern, "description": "The client's own name for the request: made again with it, it makes no other ticket.",
 			}},
@@ -104,7 +105,7 @@ func (s *server) routes() []route {
 		},
 		{
 			method: "POST", path: "/v1/parties/join", handle: s.joinParty,
-			operation: "joinParty", summary: "Join a party by its code", request: new(torikumiv1.JoinPartyRequest), response: ticket,
+			operation: "joinParty", summary: "Join a party by its code", request: s.o.Service.ExampleJoin(), response: ticket,
 		},
 		{
 			method: "GET", path: "/v1/regions", handle: s.listRegions, public: true,
@@ -127,7 +128,7 @@ func (s *server) createTicket(w http.ResponseWriter, r *http.Request, caller api
 		return err
 	}
 	req := new(torikumiv1.CreateTicketRequest)
-	if err := decode(r, req); err != nil {
+	if err := decode(r, req, s.o.Service.ExampleTicket); err != nil {
 		return err
 	}
 	return reply(w)(s.o.Service.Create(r.Context(), caller, r.Header.Values(api.KeyHeader), req))
@@ -216,7 +217,7 @@ func (s *server) joinParty(w http.ResponseWriter, r *http.Request, caller api.Ca
 		return err
 	}
 	req := new(torikumiv1.JoinPartyRequest)
-	if err := decode(r, req); err != nil {
+	if err := decode(r, req, s.o.Service.ExampleJoin); err != nil {
 		return err
 	}
 	return reply(w)(s.o.Service.JoinParty(r.Context(), caller, req))
