@@ -60,7 +60,7 @@ func (v value) object() (map[string]value, *mistake) {
 func members(object []byte) iter.Seq2[string, []byte] {
 	return func(yield func(name string, text []byte) bool) {
 		for rest := object[1:]; ; {
-			rest = bytes.TrimLeft(rest, ", \t\r\n")
+			rest = bytes.TrimLeft(rest, ","+blanks)
 			if rest[0] == '}' {
 				return
 			}
@@ -69,7 +69,7 @@ func members(object []byte) iter.Seq2[string, []byte] {
 			if strings.Contains(name, `\`) {
 				_ = json.Unmarshal(rest[:n], &name) // it is a string
 			}
-			rest = bytes.TrimLeft(rest[n:], ": \t\r\n")
+			rest = bytes.TrimLeft(rest[n:], ":"+blanks)
 			n = valueEnd(rest)
 			if !yield(name, rest[:n]) {
 				return
@@ -101,7 +101,7 @@ func valueEnd(text []byte) int {
 			if depth--; depth == 0 {
 				return i + 1
 			}
-		case depth == 0 && strings.IndexByte(", \t\r\n", c) >= 0:
+		case depth == 0 && strings.IndexByte(","+blanks, c) >= 0:
 			return i
 		}
 	}
@@ -167,7 +167,7 @@ func decode(text []byte) (t rule.Ticket, ended time.Time, err *mistake) {
 	if !json.Valid(text) {
 		return t, ended, &mistake{"", "must be one JSON object"}
 	}
-	members, err := value{text: bytes.TrimLeft(text, " \t\r\n")}.object()
+	members, err := value{text: bytes.TrimLeft(text, blanks)}.object()
 	if err != nil {
 		return t, ended, err
 	}

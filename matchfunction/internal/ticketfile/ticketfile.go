@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"time"
 
@@ -74,18 +73,23 @@ const (
 
 // Read reads tickets in the order of the lines. The file has one ticket a line,
 // or is what "aws gamelift describe-matchmaking" prints, once or several times: an
-// object with a TicketList, or a list of tickets. A byte order mark, blank lines
+// object with a TicketList, or a list of tickets. Of a file there is no more in
+// memory than what is taken from it, and a ticket. A byte order mark, blank lines
 // and members that are not known are skipped; attributes and latencies come sorted
 // by name. A ticket that is there again replaces the one before. The error joins
 // an *Error for each ticket that is wrong, the first maxErrors of them, and what the
 // reader itself says.
 func Read(r io.Reader) (*Recording, error) {
 	f := file{at: map[string]int{}}
-	lines := bufio.NewReaderSize(r, MaxLine+2)
-	if document(lines) {
-		f.document(lines)
+	in := bufio.NewReaderSize(r, MaxLine+2)
+	if mark, _ := in.Peek(3); string(mark) == "\ufeff" {
+		_, _ = in.Discard(len(mark)) // it is there
+	}
+	start, _ := in.Peek(MaxLine) // what is wrong comes again
+	if isDocument(start) {
+		f.document(newStream(in, 1))
 	} else {
-		f.lines(lines)
+		f.lines(in)
 	}
 	if err := errors.Join(f.errs...); err != nil {
 		return nil, err
@@ -93,22 +97,54 @@ func Read(r io.Reader) (*Recording, error) {
 	return f.recording(), nil
 }
 
-// listStart is how an object with tickets begins, and a ticket on several lines.
-var listStart = regexp.MustCompile(`^\s*(\[|\{\s*"TicketList"\s*:|\{\s*\n)`)
-
-// document reports whether a file is more than one ticket a line.
-func document(r *bufio.Reader) bool {
-	start, _ := r.Peek(4096) // what is wrong comes again
-	return listStart.Match(bytes.TrimPrefix(start, []byte("\ufeff")))
+// isDocument reports whether a file that begins so is more than one ticket a line: a
+// list, an object with a TicketList, or one on several lines. A line that is cut off
+// and followed by another object is neither.
+func isDocument(start []byte) bool {
+	text := bytes.TrimLeft(start, blanks)
+	if len(text) == 0 || text[0] != '{' {
+		return len(text) > 0 && text[0] == '['
+	}
+	var open, word []byte // the brackets that are open, the last string
+	var before byte       // the last that is no blank
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch c {
+		case '"':
+			n := valueEnd(text[i:])
+			word = text[i : i+n]
+			if bytes.IndexByte(word, '\n') >= 0 {
+				return false
+			}
+			i += n - 1
+		case '{', '[':
+			open = append(open, c)
+		case '}', ']':
+			if open = open[:len(open)-1]; len(open) == 0 {
+				return false
+			}
+		case ':':
+			if len(open) == 1 && string(word) == `"TicketList"` {
+				return true
+			}
+		case '\n':
+			rest := bytes.TrimLeft(text[i:], blanks)
+			return len(rest) == 0 || rest[0] != '{' || before == ':' || open[len(open)-1] == '['
+		}
+		if strings.IndexByte(blanks, c) < 0 {
+			before = c
+		}
+	}
+	return false
 }
+
+// blanks are those of JSON.
+const blanks = " \t\r\n"
 
 // lines reads one ticket a line.
 func (f *file) lines(lines *bufio.Reader) {
 	for line := 1; ; line++ {
 		text, err := lines.ReadSlice('\n')
-		if line == 1 {
-			text = bytes.TrimPrefix(text, []byte("\ufeff"))
-		}
 		text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
 		switch {
 		case len(text) > MaxLine || errors.Is(err, bufio.ErrBufferFull):
@@ -118,7 +154,11 @@ func (f *file) lines(lines *bufio.Reader) {
 			f.errs = append(f.errs, err)
 			return
 		}
-		if len(bytes.TrimSpace(text)) > 0 {
+		switch {
+		case len(bytes.TrimSpace(text)) == 0:
+		case bytes.Contains(text, []byte(`"TicketList"`)) && json.Valid(text):
+			f.document(newStream(bufio.NewReaderSize(bytes.NewReader(text), 16), line))
+		default:
 			f.add(line, "", text)
 		}
 		if err != nil || f.full() {
@@ -126,69 +166,6 @@ func (f *file) lines(lines *bufio.Reader) {
 		}
 	}
 }
-
-// document reads JSON values: lists of tickets, alone or as TicketList, or tickets.
-func (f *file) document(r io.Reader) {
-	text, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	switch {
-	case err != nil:
-		f.errs = append(f.errs, err)
-		return
-	case len(text) > maxDocument:
-		f.errs = append(f.errs, fmt.Errorf("must be at most %d bytes long, as one document; one ticket a line has no limit", maxDocument))
-		return
-	}
-	line := lineCounter(text)
-	for d := json.NewDecoder(bytes.NewReader(text)); ; {
-		var v json.RawMessage
-		err := d.Decode(&v)
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			f.errs = append(f.errs, &Error{line(d.InputOffset()), "", "must be JSON to the end of the file"})
-			return
-		}
-		start := d.InputOffset() - int64(len(v))
-		list, path := v, ""
-		var object struct{ TicketList json.RawMessage }
-		if v[0] == '{' && json.Unmarshal(v, &object) == nil && object.TicketList != nil {
-			list, path = object.TicketList, "TicketList"
-			start += int64(bytes.Index(v, list)) // it is a part of v
-		}
-		if list[0] != '[' {
-			f.add(line(start), path, list)
-			continue
-		}
-		items := json.NewDecoder(bytes.NewReader(list))
-		_, _ = items.Token() // the bracket
-		for i := 0; items.More() && !f.full(); i++ {
-			var item json.RawMessage
-			if err := items.Decode(&item); err != nil { // it has been decoded whole
-				return
-			}
-			f.add(line(start+items.InputOffset()-int64(len(item))), fmt.Sprintf("%s[%d]", path, i), item)
-		}
-		if f.full() {
-			return
-		}
-	}
-}
-
-// lineCounter returns the line of an offset. Offsets may not fall from call to
-// call: each line end is looked at once.
-func lineCounter(text []byte) func(offset int64) int {
-	line, from := 1, int64(0)
-	return func(offset int64) int {
-		line += bytes.Count(text[from:offset], []byte("\n"))
-		from = offset
-		return line
-	}
-}
-
-// maxDocument is the most bytes of a file that is read as a whole.
-const maxDocument = 1 << 30
 
 // file is what has been read so far.
 type file struct {

@@ -2,10 +2,12 @@ package ticketfile_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -241,15 +243,31 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
+// validValues reports whether a text is JSON values, one after the other.
+func validValues(text []byte) bool {
+	for d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff")))); ; {
+		var v json.RawMessage
+		if err := d.Decode(&v); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
+}
+
 // What can be read can be written and read again, and is the same.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(example))
 	f.Add([]byte("[\n" + example + "\n]\n{\"TicketList\":\n[" + example + "]}"))
+	f.Add([]byte(`{"x":{},"TicketList":[` + example + `]}`))
+	f.Add([]byte("{\"x\":[\"\\\"\"],\n\"TicketList\": [\n" + example + "\n,{\"TicketId"))
 	f.Add([]byte(example + "\n\n" + strings.ReplaceAll(example, `1"`, `2"`)))
 	f.Add([]byte(`{"TicketId":"t","StartTime":1767225600.25,"Players":[{"PlayerId":"p","PlayerAttributes":{"n":{"N":"-0.0"}}}]}`))
 	f.Add([]byte(`{"TicketId":"t","StartTime":"9999-12-31T23:59:59.999999999-00:01","Players":[{"PlayerId":"p"}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		first, err := read(bytes.NewReader(text))
+		// What encoding/json says of the whole is what the reader says.
+		if valid := validValues(text); err == nil && !valid || err != nil && valid && strings.Contains(err.Error(), "must be JSON to the end") {
+			t.Fatalf("valid: %v, got %v", valid, err)
+		}
 		if err != nil {
 			return
 		}
@@ -310,9 +328,62 @@ func TestReadCountsLines(t *testing.T) {
 	if diff := cmp.Diff(want, got.LeftOut); diff != "" {
 		t.Errorf("%s\n%s", text.String(), diff)
 	}
-	wrong := fmt.Sprintf("line %d: must be JSON to the end of the file", line-1)
+	wrong := fmt.Sprintf("line %d: must be JSON to the end of the file", line+1)
 	if _, err := ticketfile.Read(strings.NewReader(text.String() + "\n[,")); err == nil || err.Error() != wrong {
 		t.Errorf("got %v, want %s", err, wrong)
+	}
+}
+
+// repeated is a text that comes again and again.
+type repeated struct {
+	text string
+	left int
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n := 0
+	for n+len(r.text) <= len(p) && r.left > 0 {
+		n += copy(p[n:], r.text)
+		r.left--
+	}
+	return n, nil
+}
+
+// What is no ticket needs no memory, however much of it there is.
+func TestReadNeedsLittleMemory(t *testing.T) {
+	const size = 16 << 20
+	for name, row := range map[string]struct {
+		start, again, end, want string
+	}{
+		"blanks in a list":       {"[", " ", "]", ""},
+		"lines in a list":        {"[" + example + ",", "\n", example + "]", ""},
+		"blanks in a TicketList": {`{"TicketList":`, " ", "[]}", ""},
+		"blanks in a ticket":     {"[{", " ", "}]", "line 1: must be at most 8388608 bytes long, one ticket or one member"},
+		"a long member":          {`{"TicketList":[],"x":"`, "x", `"}`, "line 1: must be at most 8388608 bytes long, one ticket or one member"},
+		"deep":                   {"", "[", "", "line 1: must be at most 8388608 bytes long, one ticket or one member"},
+		"errors":                 {"[0", ",0", "]", "and perhaps more: reading ends here"},
+		"blank lines":            {example, "\n", example, ""},
+		"a blank line":           {example + "\n", " ", "", "line 2: must be at most 1048576 bytes long"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := read(io.MultiReader(strings.NewReader(row.start), &repeated{row.again, size}, strings.NewReader(row.end)))
+			runtime.ReadMemStats(&after)
+			if (err == nil) != (row.want == "") || err != nil && !strings.HasSuffix(err.Error(), row.want) {
+				t.Errorf("got %v, want %s", err, row.want)
+			}
+			most := uint64(8 << 20)
+			if strings.Contains(row.want, fmt.Sprint(ticketfile.MaxValue)) {
+				most = 12 * ticketfile.MaxValue // which grows to its size by and by
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > most {
+				t.Errorf("%d bytes, of %d", used, most)
+			}
+		})
 	}
 }
 
@@ -365,6 +436,11 @@ func TestReadRealDays(t *testing.T) {
 		"two pages":     `{"TicketList":[` + a + "," + b + "]}\n{\"TicketList\":[" + again + "," + double + "]}",
 		"on many lines": strings.NewReplacer(`{"TicketId"`, "{\n\"TicketId\"", `"StartTime"`, "\n\"StartTime\"").Replace(a + b + again + double),
 		"a mark":        "\ufeff" + pretty,
+		"members first": `{"ResponseMetadata":{"]":["TicketList"]},"NextToken":"\\\"","TicketList":[` + strings.Join([]string{a, b, again, double}, ",") + `],"x":{}}`,
+		"on two lines":  `{"ResponseMetadata":{},` + "\n" + `"TicketList":[` + strings.Join([]string{a, b, again, double}, ",") + `]}`,
+		"much first":    "{\n\"ResponseMetadata\":\n{\n\"x\":\n[\n]\n}\n,\"TicketList\":[" + strings.Join([]string{a, b, again, double}, ",") + `]}`,
+		"a list a line": a + "\n" + `{"x":1,"TicketList":[` + b + "," + again + "]}\n" + double,
+		"ticket as is":  `{"TicketList":` + a + "}\n" + `{"TicketList":` + b + "}\n" + `{"TicketList":[` + again + "," + double + "]}",
 		"list and more": "[" + a + "," + b + "]" + again + "[" + double + "]",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -386,10 +462,28 @@ func TestReadRealDays(t *testing.T) {
 		})
 	}
 	for text, want := range map[string]string{
-		"{\n\"TicketList\": [\n" + a + ",\n{}]}": "line 4: TicketList[1].TicketId: is missing",
-		"[\n" + a + ",\n7]":                      "line 3: [1]: must be an object",
-		"[" + a + "\n":                           "line 1: must be JSON to the end of the file",
-		`{"TicketList": 3}`:                      "line 1: TicketList: must be an object",
+		"{\n\"TicketList\": [\n" + a + ",\n{}]}":                                 "line 4: TicketList[1].TicketId: is missing",
+		"[\n" + a + ",\n7]":                                                      "line 3: [1]: must be an object",
+		"[" + a + "\n":                                                           "line 1: must be JSON to the end of the file",
+		"[\n" + a + ",\n{\"Tick":                                                 "line 3: must be JSON to the end of the file",
+		"[\n" + a + ",\n{\"Tick\n\n":                                             "line 3: must be JSON to the end of the file",
+		"[\n" + a + ",\n" + b + "\n\n":                                           "line 3: must be JSON to the end of the file",
+		"[\n" + a + "\n" + b + "]":                                               "line 3: must be JSON to the end of the file",
+		"[\n" + a + ",\n\n]":                                                     "line 4: must be JSON to the end of the file",
+		"[\n{\n\"a\": 1,\n\"b\": tru,\n\"c\": 2}]":                               "line 4: must be JSON to the end of the file",
+		"{\n\"TicketList\": [\n" + a + "\n]":                                     "line 4: must be JSON to the end of the file",
+		"{\n\"TicketList\": [\n" + a + "\n}":                                     "line 4: must be JSON to the end of the file",
+		"{\n\"TicketList\": [\n],\n\"x\": nul}":                                  "line 4: must be JSON to the end of the file",
+		`{"TicketList": 3}`:                                                      "line 1: TicketList: must be a list",
+		"{\"TicketList\": [" + a + "],\n\"TicketList\":\n[" + b + "]}":           "line 2: TicketList: is there more than once",
+		`{"TicketList":[` + a + `],"TicketList":[` + b + `]}`:                    "line 1: TicketList: is there more than once",
+		a + "\n" + `{"TicketList":[` + b + `],"TicketList":[]}`:                  "line 2: TicketList: is there more than once",
+		a + "\n" + `{"TicketList":[` + b + `,{}]}`:                               "line 2: TicketList[1].TicketId: is missing",
+		a + "\n" + `{"TicketList":[` + b:                                         "line 2: must be one JSON object",
+		"{\n\"TicketId\": \"a\",\n\"TicketId\": \"b\"}":                          "line 1: TicketId: is there more than once",
+		strings.TrimSuffix(a, "}") + "\n" + b + "\n" + again:                     "line 1: must be one JSON object",
+		a[:30] + "\n" + b + "\n" + again:                                         "line 1: must be one JSON object",
+		`{"ResponseMetadata":{"TicketList":1,"x":"\"TicketList\":"}}` + "\n" + a: "line 1: TicketId: is missing",
 		`{"TicketList": [{"TicketId":"a","StartTime":1,"EndTime":"soon","Players":[{"PlayerId":"x"}]}]}`: "line 1: TicketList[0].EndTime: must be a time as RFC 3339, or seconds since 1970",
 	} {
 		if _, err := ticketfile.Read(strings.NewReader(text)); err == nil || err.Error() != want {
