@@ -317,7 +317,8 @@ func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time
 				break
 			}
 			// On to the cycle in which the next one is there, one less as the loop adds it.
-			since = (tickets[next].Created.Sub(start) - 1) / o.Cycle * o.Cycle
+			gap := tickets[next].Created.Sub(start) - 1
+			since = gap - gap%o.Cycle
 			continue
 		}
 		started := time.Now()
