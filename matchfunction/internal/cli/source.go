@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -93,7 +94,8 @@ func readSource(file string, o search.Options) (*source, []problem) {
 	if err != nil {
 		return nil, parseProblems(err)
 	}
-	if s.tree, err = hujson.Parse(text); err != nil { // Parse has read it a moment ago
+	// A comment may end with the text; hujson wants a line to end it.
+	if s.tree, err = hujson.Parse(append(slices.Clip(text), '\n')); err != nil { // Parse has read it a moment ago
 		return nil, []problem{{Message: err.Error()}}
 	}
 	if s.engine, err = search.Compile(s.rules, o); err != nil {
