@@ -255,8 +255,8 @@ func (v value) player() (rule.Player, *mistake) {
 	if p.ID, err = id(members, v.path+".", "PlayerId"); err != nil {
 		return p, err
 	}
-	if !playerName.re.MatchString(p.ID) {
-		return p, members["PlayerId"].wrong("%s", playerName.rule)
+	if !isName(p.ID) {
+		return p, members["PlayerId"].wrong("%s", named)
 	}
 	if list, ok := members["PlayerAttributes"]; ok {
 		if p.Attributes, err = list.attributes(); err != nil {
@@ -274,7 +274,7 @@ func (v value) attributes() ([]rule.Attribute, *mistake) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := v.names(members, attributeName, ruleset.MaxAttributes)
+	names, err := v.names(members, maxEntries)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +319,7 @@ func (v value) attribute() (ruleset.Value, *mistake) {
 			out.List, err = m.strings()
 		default:
 			out.Type = ruleset.StringNumberMap
-			out.Map, err = m.numbers(attributeName, maxEntries)
+			out.Map, err = m.numbers(maxEntries)
 		}
 		if err != nil {
 			return out, err
@@ -351,12 +351,12 @@ func (v value) strings() ([]string, *mistake) {
 	return out, nil
 }
 
-func (v value) numbers(names pattern, most int) (map[string]float64, *mistake) {
+func (v value) numbers(most int) (map[string]float64, *mistake) {
 	members, err := v.object()
 	if err != nil {
 		return nil, err
 	}
-	sorted, err := v.names(members, names, most)
+	sorted, err := v.names(members, most)
 	if err != nil {
 		return nil, err
 	}
@@ -370,14 +370,14 @@ func (v value) numbers(names pattern, most int) (map[string]float64, *mistake) {
 }
 
 func (v value) latencies() ([]rule.Latency, *mistake) {
-	ms, err := v.numbers(regionName, maxRegions)
+	ms, err := v.numbers(maxRegions)
 	if err != nil {
 		return nil, err
 	}
 	var out []rule.Latency
 	for _, region := range slices.Sorted(maps.Keys(ms)) {
-		if ms[region] < 0 || ms[region] > maxLatency {
-			return nil, &mistake{v.path + "." + region, fmt.Sprintf("must be 0 to %d milliseconds", maxLatency)}
+		if ms[region] < 0 {
+			return nil, &mistake{v.path + "." + region, "must be at least 0 milliseconds"}
 		}
 		out = append(out, rule.Latency{Region: region, Milliseconds: ms[region]})
 	}

@@ -1,49 +1,39 @@
 package ticketfile
 
 import (
+	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"unicode/utf8"
 
 	"torikumi/pkg/queues"
-	"torikumi/pkg/ruleset"
 )
 
-// What a ticket may hold is what the frontend takes from players, in its package
-// api: a rule set is tried with what it will get.
+// What a ticket may hold. A recording is of what other systems took, so that these limits are
+// at least theirs, and wider than those of our frontend.
 const (
 	maxPlayers = queues.MaxPlayers
 	maxRegions = 64
-	// maxLatency is in milliseconds.
-	maxLatency = 60_000
 	// maxEntries is the most strings in a list, and numbers in a map.
-	maxEntries = 64
-	// maxLength is the most characters of a string.
-	maxLength = 256
+	maxEntries = 1000
+	// maxLength is the most characters of a string or a name.
+	maxLength = 1024
 )
 
-// pattern is what names look like, and that in words.
-type pattern struct {
-	re   *regexp.Regexp
-	rule string
-}
+// named is the rule for names and ids.
+var named = fmt.Sprintf("must have 1 to %d characters", maxLength)
 
-var (
-	playerName    = pattern{regexp.MustCompile(`^[A-Za-z0-9._:@|-]{1,128}$`), "must have 1 to 128 characters of [A-Za-z0-9._:@|-]"}
-	regionName    = pattern{regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`), "must have 1 to 64 characters of [A-Za-z0-9_.-]"}
-	attributeName = pattern{regexp.MustCompile(ruleset.NamePattern), ruleset.NameRule}
-)
+func isName(s string) bool { return s != "" && utf8.RuneCountInString(s) <= maxLength }
 
 // names are those of some members, sorted.
-func (v value) names(members map[string]value, p pattern, most int) ([]string, *mistake) {
+func (v value) names(members map[string]value, most int) ([]string, *mistake) {
 	if err := v.entries(len(members), most); err != nil {
 		return nil, err
 	}
 	sorted := slices.Sorted(maps.Keys(members))
 	for _, name := range sorted {
-		if !p.re.MatchString(name) {
-			return nil, v.wrong("names %s, got %q", p.rule, shorten(name))
+		if !isName(name) {
+			return nil, v.wrong("names %s, got %q", named, shorten(name))
 		}
 	}
 	return sorted, nil
