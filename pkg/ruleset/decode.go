@@ -144,12 +144,11 @@ func choice[T ~string](d *decoder, n *node, choices ...T) T {
 	if slices.Contains(choices, T(s)) {
 		return T(s)
 	}
-	names := names(choices, func(c T) string { return string(c) })
 	hint := ""
-	if len(names) > 1 {
-		hint = didYouMean(s, names)
+	if len(choices) > 1 {
+		hint = didYouMean(s, names(choices, func(c T) string { return string(c) }))
 	}
-	d.fail(n, "must be %s, not %q%s", oneOf(names, strconv.Quote), shorten(s), hint)
+	d.fail(n, "must be %s, not %q%s", oneOf(choices, func(c T) string { return strconv.Quote(string(c)) }), shorten(s), hint)
 	return ""
 }
 
@@ -244,12 +243,17 @@ func (n *node) describe() string {
 
 // oneOf lists alternatives.
 func oneOf[T any](of []T, name func(T) string) string {
-	named := names(of, name)
-	last := len(named) - 1
-	if last == 0 {
-		return named[0]
+	var b strings.Builder
+	for i, x := range of {
+		switch {
+		case i > 0 && i == len(of)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(name(x))
 	}
-	return strings.Join(named[:last], ", ") + " or " + named[last]
+	return b.String()
 }
 
 // didYouMean is a hint for a name that is nearly one of the known.

@@ -1,6 +1,9 @@
 package ruleset
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // kindInfo is what this package knows of a type of rules.
 type kindInfo struct {
@@ -37,13 +40,16 @@ var kindTable = []*kindInfo{
 }
 
 // Kinds are all types of rules.
-func Kinds() []Kind {
+func Kinds() []Kind { return slices.Clone(allKinds()) }
+
+// allKinds is made once: a text can have thousands of rules.
+var allKinds = sync.OnceValue(func() []Kind {
 	out := make([]Kind, len(kindTable))
 	for i, k := range kindTable {
 		out[i] = k.kind
 	}
 	return out
-}
+})
 
 // Properties are those that rules of this type have beside what all rules have. They are
 // shared, not to be changed.

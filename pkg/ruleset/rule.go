@@ -42,7 +42,7 @@ func (d *decoder) readRule(n *node, seen map[string]bool) Rule {
 	wait, ok := d.seconds(n.get("secondsUntilOptional"), 1)
 	r.Optional = ok && wait <= d.after
 	kind := d.need(n, "type")
-	if r.Kind = choice(d, kind, Kinds()...); r.Kind == "" {
+	if r.Kind = choice(d, kind, allKinds()...); r.Kind == "" {
 		return r
 	}
 	info := r.Kind.info()

@@ -19,7 +19,8 @@ func Nearest(name string, known []string) string {
 		if strings.EqualFold(name, k) {
 			return k
 		}
-		if least > 0 {
+		// It takes an edit for each character that one has more.
+		if n := utf8.RuneCountInString(k); max(n-length, length-n) < least {
 			if e := edits(name, k); e < least {
 				best, least = k, e
 			}
