@@ -94,12 +94,7 @@ const needy = `{"ruleLanguageVersion": "1.0", "teams": [{"name": "all", "minPlay
 // TestExamplesAreReloaded: what is shown as right is so for the queues of now.
 func TestExamplesAreReloaded(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "queues.yaml")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte("queues:\n"+text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(text string) { t.Helper(); writeQueues(t, file, text) }
 	write(duels)
 	s := start(t, func(c *settings) { c.Queues, c.PlayQueue = file, "duel" })
 	write(strings.ReplaceAll(duels, "duel", "melee"))

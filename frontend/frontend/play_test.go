@@ -147,7 +147,7 @@ func TestPlayRefuses(t *testing.T) {
 		t.Run(path, func(t *testing.T) { checkProblem(t, s.play(playToken, path), want) })
 	}
 	for _, text := range []string{
-		"1_000", "0x1p4", "0x1p-2", "0X10", "0b1", "Inf", "-Inf", "+Inf", "infinity", "nan", "+5", " 5", "5 ", "--5", "-", ".5", "5.", "05", "1e", "1e+", "1,5", "５", "5\n", "-1e999", "\"5\"",
+		"1_000", "null", "true", "[5]", "0x1p4", "0x1p-2", "0X10", "0b1", "Inf", "-Inf", "+Inf", "infinity", "nan", "+5", " 5", "5 ", "--5", "-", ".5", "5.", "05", "1e", "1e+", "1,5", "５", "5\n", "-1e999", "\"5\"",
 	} {
 		t.Run(text, func(t *testing.T) {
 			checkProblem(t, s.play(playToken, "/play/eu?skill="+url.QueryEscape(text)), wrong("skill", "must be a finite number, as JSON writes it"))

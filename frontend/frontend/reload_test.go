@@ -138,12 +138,7 @@ func TestQueueShrinks(t *testing.T) {
 // its tickets must not be made any more, by GET /play/{region} either.
 func TestPlayQueueIsRemoved(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "queues.yaml")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte("queues:\n"+text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(text string) { t.Helper(); writeQueues(t, file, text) }
 	write(duels)
 	s := start(t, func(c *settings) { c.Queues, c.PlayQueue, c.PlayTimeout = file, "duel", 10*time.Millisecond })
 	for _, queue := range []struct {
@@ -155,5 +150,13 @@ func TestPlayQueueIsRemoved(t *testing.T) {
 		if r := s.play(playToken, "/play/eu"); queue.code == 503 && (!strings.Contains(r.body, `"queue_removed"`) || r.header.Get("Retry-After") == "") {
 			t.Errorf("the queue is removed: %v %s", r.header, r.body)
 		}
+	}
+}
+
+// writeQueues makes a file one of these queues.
+func writeQueues(t *testing.T, file, queues string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte("queues:\n"+queues), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

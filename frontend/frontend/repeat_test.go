@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -133,7 +132,9 @@ func TestRequestWrittenOtherwise(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, func(c *settings) { c.Queues = writeQueues(t) })
+			file := filepath.Join(t.TempDir(), "queues.yaml")
+			writeQueues(t, file, threeSizes)
+			s := start(t, func(c *settings) { c.Queues = file })
 			caller := "alice"
 			as := func(body string) string { return strings.ReplaceAll(body, "CALLER", caller) }
 			made := s.ask(s.token(caller), as(c.first), "k").ticket(t)
@@ -151,19 +152,11 @@ func TestRequestWrittenOtherwise(t *testing.T) {
 	}
 }
 
-// writeQueues has queues for one, for two and for three in a team.
-func writeQueues(t *testing.T) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "queues.yaml")
-	if err := os.WriteFile(file, []byte(`queues:
-- {name: session, teams: [{name: a, players: 1}, {name: b, players: 1}], skill: {attribute: skill}}
+// threeSizes has queues for one, for two and for three in a team.
+const threeSizes = `- {name: session, teams: [{name: a, players: 1}, {name: b, players: 1}], skill: {attribute: skill}}
 - {name: squad, teams: [{name: a, players: 2}], skill: {attribute: skill}}
 - {name: trio3, teams: [{name: a, players: 3}], skill: {attribute: skill}}
-`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
+`
 
 // A backend's players are the same in any order; their names are not the caller's to
 // leave out.

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -132,7 +134,7 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 		if err := decoder.Decode(&text); err != nil {
 			return bodyError(err)
 		}
-		if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // as Token documents it
+		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 			if _, syntax := errors.AsType[*json.SyntaxError](err); err != nil && !syntax {
 				return bodyError(err)
 			}
@@ -173,8 +175,8 @@ func enums(of protoreflect.MessageDescriptor, text json.RawMessage, path string)
 		return nil // such as a Timestamp, which is a string
 	}
 	fields := of.Fields()
-	for name, member := range members {
-		field := fields.ByJSONName(name)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		member, field := members[name], fields.ByJSONName(name)
 		if field == nil {
 			field = fields.ByTextName(name)
 		}
@@ -195,7 +197,6 @@ func enums(of protoreflect.MessageDescriptor, text json.RawMessage, path string)
 		}
 		var items []json.RawMessage
 		if !field.IsList() || json.Unmarshal(member, &items) != nil {
-			items = nil
 			if err := one(member, path+name); err != nil {
 				return err
 			}

@@ -84,8 +84,8 @@ func bounds(text string, durations bool) func(float64) bool {
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}$`)
 
-// IsHost reports whether s can be an IP address, without brackets, or the name of a machine:
-// it is not whether there is one.
+// IsHost reports whether s has the form of an IP address, without brackets, or of a machine's
+// name.
 func IsHost(s string) bool {
 	_, err := netip.ParseAddr(s)
 	return err == nil || hostName.MatchString(s)

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"torikumi/frontend/internal/api"
@@ -138,15 +136,9 @@ func playParameters(r *http.Request) (playPlayer, error) {
 	return p, nil
 }
 
-// decimal is a number as JSON writes it.
-var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
-
 // number reads a number of a query, which is what it would be in a body. Package strconv
 // takes more: 1_000, 0x1p4, +5 and Inf.
-func number(text string) (float64, bool) {
-	if !decimal.MatchString(text) {
-		return 0, false
-	}
-	n, err := strconv.ParseFloat(text, 64)
-	return n, err == nil
+func number(text string) (n float64, ok bool) {
+	err := json.Unmarshal([]byte(text), &n)
+	return n, err == nil && text != "null" && !strings.ContainsAny(text, " \t\r\n")
 }

@@ -38,8 +38,9 @@ func (f *Failure) Error() string {
 	return "it answered with the error " + shortened(f.Message)
 }
 
-// most is how much of a server's message is passed on, in bytes.
-const most = 2000
+// most is how much of a server's message is passed on, mostRead how much of an answer is
+// read for it, in bytes.
+const most, mostRead = 2000, 1 << 20
 
 // shortened quotes a message, and says so if it is cut.
 func shortened(message string) string {
@@ -122,7 +123,7 @@ func (it *item) said() string {
 // failure is what an answer says that is no stream: the message of an object, bare or
 // inside of an error, or the text that it is.
 func (r *Reader) failure() error {
-	body, err := io.ReadAll(r.bounded)
+	body, err := io.ReadAll(io.LimitReader(r.bounded, mostRead))
 	text := strings.TrimSpace(string(body))
 	var it item
 	switch {
