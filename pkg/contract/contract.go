@@ -12,9 +12,11 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/pkg/agones"
 	"torikumi/proto/openmatch"
@@ -26,6 +28,9 @@ import (
 const (
 	// TicketExtension holds a torikumiv1.TicketDetails in Ticket.extensions.
 	TicketExtension = "torikumi.v1.ticket"
+	// SearchTimeExtension holds a google.protobuf.Timestamp in Ticket.extensions, of a
+	// ticket that was created in the place of another one: see SearchTime.
+	SearchTimeExtension = "torikumi.v1.search_time"
 	// ProfileExtension holds a torikumiv1.ProfileDetails in
 	// MatchProfile.extensions.
 	ProfileExtension = "torikumi.v1.profile"
@@ -121,6 +126,27 @@ func TicketDetails(t *openmatch.Ticket) (*torikumiv1.TicketDetails, error) {
 	}
 	details.Players = []*torikumiv1.Player{player}
 	return details, nil
+}
+
+// SearchTime is since when the players of a ticket search: since what its extension says
+// if that is before the ticket was created, else since then. It is false if the ticket
+// says neither.
+func SearchTime(t *openmatch.Ticket) (time.Time, bool) {
+	var since time.Time
+	created := t.GetCreateTime()
+	known := created != nil && created.CheckValid() == nil
+	if known {
+		since = created.AsTime()
+	}
+	if t.GetExtensions()[SearchTimeExtension] == nil {
+		return since, known // as of nearly all
+	}
+	var says timestamppb.Timestamp
+	err := Get(t.GetExtensions(), SearchTimeExtension, &says)
+	if err == nil && says.CheckValid() == nil && (!known || says.AsTime().Before(since)) {
+		return says.AsTime(), true
+	}
+	return since, known
 }
 
 // wholeLatency rounds up, so that a limit is kept.

@@ -1,11 +1,13 @@
 package contract_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
@@ -37,6 +39,39 @@ func TestBrokenTicketExtension(t *testing.T) {
 	}
 	if _, err := contract.TicketDetails(empty); err == nil {
 		t.Error("a ticket without players was accepted")
+	}
+}
+
+func TestSearchTime(t *testing.T) {
+	at := func(second int64) *timestamppb.Timestamp { return &timestamppb.Timestamp{Seconds: second} }
+	never := &timestamppb.Timestamp{Seconds: math.MaxInt64}
+	for name, c := range map[string]struct {
+		created, says *timestamppb.Timestamp
+		want          int64 // 0: none
+	}{
+		"neither":                      {nil, nil, 0},
+		"created":                      {at(100), nil, 100},
+		"in the place of another":      {at(100), at(40), 40},
+		"later than it was created":    {at(100), at(101), 100},
+		"no time at all":               {at(100), never, 100},
+		"said alone":                   {nil, at(40), 40},
+		"created when nobody can tell": {never, at(40), 40},
+		"both are none":                {never, never, 0},
+	} {
+		ticket := &openmatch.Ticket{CreateTime: c.created}
+		if c.says != nil {
+			if err := contract.Put(&ticket.Extensions, contract.SearchTimeExtension, c.says); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, ok := contract.SearchTime(ticket)
+		if ok != (c.want != 0) || ok && got.Unix() != c.want {
+			t.Errorf("%s: got %v, %v; want %d", name, got, ok, c.want)
+		}
+	}
+	other := &openmatch.Ticket{CreateTime: at(100), Extensions: map[string]*anypb.Any{contract.SearchTimeExtension: {TypeUrl: "x/y", Value: []byte{1}}}}
+	if got, ok := contract.SearchTime(other); !ok || got.Unix() != 100 {
+		t.Errorf("what is no time: got %v, %v", got, ok)
 	}
 }
 

@@ -145,12 +145,8 @@ func read(m *openmatch.Match) choice.Proposal {
 	p := choice.Proposal{ID: m.GetMatchId(), Score: score(m), Tickets: make([]string, len(m.GetTickets()))}
 	for i, t := range m.GetTickets() {
 		p.Tickets[i] = t.GetId()
-		created := t.GetCreateTime()
-		if created == nil || created.CheckValid() != nil {
-			continue
-		}
-		if at := created.AsTime(); p.Oldest.IsZero() || at.Before(p.Oldest) {
-			p.Oldest = at
+		if since, ok := contract.SearchTime(t); ok && (p.Oldest.IsZero() || since.Before(p.Oldest)) {
+			p.Oldest = since
 		}
 	}
 	if b := m.GetBackfill(); b != nil {

@@ -142,6 +142,11 @@ func TestEvaluate(t *testing.T) {
 	old, young := match("z-old", 1, "1"), match("a-young", 1, "1")
 	old.Tickets[0].CreateTime = timestamppb.New(time.Unix(1000, 0))
 	young.Tickets[0].CreateTime = timestamppb.New(time.Unix(2000, 0))
+	again := match("b-again", 1, "1")
+	again.Tickets[0].CreateTime = timestamppb.New(time.Unix(3000, 0))
+	if err := contract.Put(&again.Tickets[0].Extensions, contract.SearchTimeExtension, timestamppb.New(time.Unix(1500, 0))); err != nil {
+		t.Fatal(err)
+	}
 	fills := func(id string, score float64, backfill string) *openmatch.Match {
 		m := match(id, score, "ticket of "+id)
 		m.Backfill = &openmatch.Backfill{Id: backfill}
@@ -160,6 +165,8 @@ func TestEvaluate(t *testing.T) {
 		"another extension":  {[]*openmatch.Match{strange, match("b", -1e300, "1")}, []string{"b"}},
 		"only bad scores":    {[]*openmatch.Match{strange, noScore, match("nan", math.NaN(), "1")}, []string{"nan"}},
 		"the older":          {[]*openmatch.Match{young, old}, []string{"z-old"}},
+		"keeps its wait":     {[]*openmatch.Match{young, again}, []string{"b-again"}},
+		"an older wait":      {[]*openmatch.Match{old, again}, []string{"z-old"}},
 		"two for one":        {[]*openmatch.Match{match("a", 2, "2"), match("b", 3, "1", "2"), match("c", 2, "1")}, []string{"a", "c"}},
 		"one backfill":       {[]*openmatch.Match{fills("a", 1, "x"), fills("b", 2, "x")}, []string{"b"}},
 		"new backfills":      {[]*openmatch.Match{fills("a", 1, ""), fills("b", 2, "")}, []string{"b", "a"}},

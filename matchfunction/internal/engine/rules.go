@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/search"
@@ -168,10 +167,10 @@ func (e *rules) readPool(pool Pool, now time.Time) []rule.Ticket {
 	tickets := make([]rule.Ticket, 0, len(pool.Tickets)+len(pool.Backfills))
 	longest := e.set.Stages[len(e.set.Stages)-1].After
 	for _, t := range pool.Tickets {
-		tickets = append(tickets, e.read(t, created(t.Ticket.GetCreateTime(), now, longest)))
+		tickets = append(tickets, e.read(t, searching(t.Ticket, now, longest)))
 	}
 	for _, b := range pool.Backfills {
-		tickets = append(tickets, e.readBackfill(b, created(b.Backfill.GetCreateTime(), now, longest)))
+		tickets = append(tickets, e.readBackfill(b, created(b.Backfill, now, longest)))
 	}
 	return tickets
 }
@@ -218,11 +217,19 @@ func value(a *torikumiv1.Attribute) (ruleset.Value, bool) {
 	}
 }
 
-// created is when the wait began. Open Match always knows it; where it is
+// searching is when the wait of a ticket began. Open Match always knows it; where it is
 // missing the ticket is taken to have waited for as long as rules change, as it
 // would never grow older.
-func created(c *timestamppb.Timestamp, now time.Time, longest time.Duration) time.Time {
-	if c != nil && c.CheckValid() == nil {
+func searching(t *openmatch.Ticket, now time.Time, longest time.Duration) time.Time {
+	if since, ok := contract.SearchTime(t); ok {
+		return since
+	}
+	return now.Add(-max(0, longest))
+}
+
+// created is searching of a backfill.
+func created(b *openmatch.Backfill, now time.Time, longest time.Duration) time.Time {
+	if c := b.GetCreateTime(); c != nil && c.CheckValid() == nil {
 		return c.AsTime()
 	}
 	return now.Add(-max(0, longest))

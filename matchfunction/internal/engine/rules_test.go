@@ -80,6 +80,33 @@ func TestRuleSetOfAProfile(t *testing.T) {
 	}
 }
 
+// A ticket that was created in the place of another one keeps the wait of that one, by a rule
+// set and by skill.
+func TestATicketMadeAgainKeepsItsWait(t *testing.T) {
+	again := skilled("b", 1400, 0)
+	pool := []*openmatch.Ticket{skilled("a", 1000, 20*time.Second), again}
+	bySkill := func() int {
+		got, _ := search(t, duel(), pool...)
+		return len(got)
+	}
+	byRules := func() int { return len(matches(t, duelRules, engine.Pool{Tickets: admit(pool, now, ignore)})) }
+	byYoungest := byRules()
+	if err := contract.Put(&again.Extensions, contract.SearchTimeExtension, timestamppb.New(now.Add(-10*time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	if n := byRules(); byYoungest != 0 || n != 1 {
+		t.Errorf("400 apart, and one has just come: %d matches; and searched for 10 s before: %d", byYoungest, n)
+	}
+	pool = []*openmatch.Ticket{skilled("c", 0, 0), skilled("d", 1e12, 0)}
+	fresh := bySkill()
+	if err := contract.Put(&pool[1].Extensions, contract.SearchTimeExtension, timestamppb.New(now.Add(-time.Minute))); err != nil {
+		t.Fatal(err)
+	}
+	if n := bySkill(); fresh != 0 || n != 1 {
+		t.Errorf("far apart by skill: %d matches; and one has searched for a minute: %d", fresh, n)
+	}
+}
+
 func TestABadRuleSetIsNamed(t *testing.T) {
 	for _, text := range []string{"", "{", `{"ruleLanguageVersion": "1.0"}`} {
 		if _, err := new(engine.Compiler).Compile(profile(t, ruleSet(text))); err == nil {

@@ -75,7 +75,7 @@ func (s *skill) readAll(tickets []Ticket, now time.Time) []pairing.Ticket {
 
 func (s *skill) read(t Ticket, now time.Time) pairing.Ticket {
 	players := t.Details.GetPlayers()
-	out := pairing.Ticket{ID: t.Ticket.GetId(), Size: len(players), Region: t.Details.GetRegion(), Created: created(t.Ticket.GetCreateTime(), now, s.rules.AnySkillAfter)}
+	out := pairing.Ticket{ID: t.Ticket.GetId(), Size: len(players), Region: t.Details.GetRegion(), Created: searching(t.Ticket, now, s.rules.AnySkillAfter)}
 	for _, p := range players {
 		v := p.GetAttributes()[s.attribute].GetNumber()
 		if math.IsInf(v, 0) {
