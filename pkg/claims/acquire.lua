@@ -1,6 +1,6 @@
 -- Claims all tickets of a match, or none. A claim whose match has not been assigned
 -- in time is taken over, and that match is revoked as a whole. What was taken over is
--- noted, for drop.
+-- noted, for drop. A ticket in whose place another one was made is nobody's.
 -- KEYS: prefix. ARGV: token, ms to hold, ms to keep, then the tickets.
 -- Returns {'claimed'}, {'revoked'}, or {'taken', ms until it can be taken over or -1,
 -- tickets ...}.
@@ -17,7 +17,9 @@ end
 local stale, over, taken, wait = {}, {}, {}, 0
 for i = 4, #ARGV do
   local holder = redis.call('GET', prefix .. 'claim:' .. ARGV[i])
-  if holder then
+  if holder == 'retired' then
+    taken[#taken + 1], wait = ARGV[i], -1
+  elseif holder then
     local match = redis.call('HMGET', prefix .. 'match:' .. holder, 's', 'u')
     local left = tonumber(match[2] or 0) - now
     if match[1] == 'assigned' then

@@ -2,7 +2,7 @@
 -- delivered to a player cannot be revoked any more: it is assigned from then on. One
 -- whose time is over is revoked: its director may have been paused, and its server be
 -- given back. Its tickets were assigned to something, and are not matched again by
--- themselves.
+-- themselves, unless they are in a match that was fetched before: see retire.
 -- One that is assigned although Redis has lost what (a failover can) is as unclaimed:
 -- Open Match's word counts.
 -- KEYS: prefix. ARGV: match, game server, tickets ...
@@ -18,7 +18,9 @@ for i = 3, #ARGV do
   local verdict, connection, details = 'unclaimed', '', ''
   local token = redis.pcall('GET', prefix .. 'claim:' .. ARGV[i])
   local key, match, state
-  if type(token) == 'string' then
+  if token == 'retired' then
+    match, state = {}, 'revoked'
+  elseif type(token) == 'string' then
     key = prefix .. 'match:' .. token
     match = redis.pcall('HMGET', key, 's', 'm', 'g', 'c', 'd', 'u')
     state = match[1]

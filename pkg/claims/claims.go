@@ -10,7 +10,8 @@
 // and the first one is revoked as a whole. A frontend that delivers a confirmed match
 // makes it assigned at the same moment.
 //
-// Keys, all in one hash slot: claim:TICKET has the token of a match, match:TOKEN a hash
+// Keys, all in one hash slot: claim:TICKET has the token of a match, or "retired" if another
+// ticket was made in its place, match:TOKEN a hash
 // with state s, the time until when it is held u (ms of Redis's clock), and of what is
 // confirmed match m, game server g, connection c and details d; o:TICKET of each ticket
 // that it has taken over. All expire with the
@@ -41,16 +42,21 @@ var (
 	dropSource string
 	//go:embed check.lua
 	checkSource string
+	//go:embed retire.lua
+	retireSource string
 
 	acquireScript = redis.NewScript(acquireSource)
 	setScript     = redis.NewScript(setSource)
 	dropScript    = redis.NewScript(dropSource)
 	checkScript   = redis.NewScript(checkSource)
+	retireScript  = redis.NewScript(retireSource)
 )
 
 var (
 	// ErrRevoked means that another match has taken over a ticket of this one.
 	ErrRevoked = errors.New("the match's claim was revoked")
+	// ErrAssigned means that the match is assigned: a frontend has delivered it.
+	ErrAssigned = errors.New("the match is assigned")
 	// ErrGone means that nothing is known of the match: Redis came back empty.
 	ErrGone = errors.New("the match's claim is gone")
 )
@@ -82,7 +88,7 @@ func New(client redis.UniversalClient, prefix string) *Store {
 
 // Match is a match whose tickets a director wants.
 type Match struct {
-	// Token is a text that no other try to place a match has.
+	// Token is a text that no other try to place a match has, and not "retired".
 	Token string
 	// Tickets are Open Match's ids.
 	Tickets []string
@@ -135,6 +141,16 @@ func (s *Store) Revoke(ctx context.Context, token string) error {
 	return nil
 }
 
+// Abandon is Revoke, before the match's server is given back, of a match that may be
+// confirmed. The error is ErrGone, or ErrAssigned if a frontend has delivered it: then it
+// stays as it is.
+func (s *Store) Abandon(ctx context.Context, token string) error {
+	if err := s.set(ctx, token, "abandoned", "", "", "", ""); !errors.Is(err, ErrRevoked) {
+		return err
+	}
+	return nil
+}
+
 func (s *Store) set(ctx context.Context, token, state string, args ...any) error {
 	now, err := setScript.Run(ctx, s.client, []string{s.prefix}, append([]any{token, state}, args...)...).Text()
 	switch {
@@ -144,6 +160,8 @@ func (s *Store) set(ctx context.Context, token, state string, args ...any) error
 		return ErrGone
 	case now == "revoked":
 		return ErrRevoked
+	case now == "assigned" && state == "abandoned":
+		return ErrAssigned
 	}
 	return nil
 }
@@ -167,7 +185,7 @@ const (
 	DeliverThis
 	// Wait for the holder of the claim.
 	Wait
-	// Recreate the ticket: it was assigned to a match that is not played.
+	// Recreate the ticket: it was assigned to a match that is not played. See Retire.
 	Recreate
 )
 
@@ -210,6 +228,19 @@ func (s *Store) Check(ctx context.Context, match, server string, tickets []strin
 		}
 	}
 	return verdicts, unreadable
+}
+
+// Retire has nobody claim a ticket any more, before another one is made in its place. It is
+// false, and does nothing, if a match holds the ticket, which sends its player somewhere or
+// ends; assigned says that it does not matter that its match is assigned, as that has no
+// place for the ticket. Keep is how long the ticket may be in a match that was fetched
+// before.
+func (s *Store) Retire(ctx context.Context, ticket string, assigned bool, keep time.Duration) (bool, error) {
+	done, err := retireScript.Run(ctx, s.client, []string{s.prefix}, ticket, keep.Milliseconds(), assigned).Bool()
+	if err != nil {
+		return false, fmt.Errorf("retire ticket: %w", err)
+	}
+	return done, nil
 }
 
 func list(texts []string) []any {

@@ -260,6 +260,81 @@ func TestDroppedAfterTakeOver(t *testing.T) {
 	})
 }
 
+func (h *harness) retire(ticket string, assigned, want bool) {
+	h.t.Helper()
+	if got, err := h.Retire(h.t.Context(), ticket, assigned, 2*long); err != nil || got != want {
+		h.t.Fatalf("retire %s: %v, %v; want %v", ticket, got, err, want)
+	}
+}
+
+// TestRetired: nobody gets a ticket in whose place another one is made, whatever becomes of the
+// match that had it; and none is made for a ticket that a match holds.
+func TestRetired(t *testing.T) {
+	each(t, func(h *harness) {
+		h.acquired("late", 0, "1", "2")
+		h.errorIs(h.confirm("late"), nil)
+		h.expect("late", map[string]claims.Action{"1": claims.Recreate})
+		h.retire("1", false, true)
+		h.retire("1", false, true) // the answer was lost, or two frontends heard of it
+		h.errorIs(h.Drop(h.t.Context(), "late", []string{"1", "2"}), nil)
+		// A match that was fetched before.
+		h.taken("fetched", []string{"1", "3"}, true, "1")
+		h.acquired("again", long, "2", "3")
+		h.expect("late", map[string]claims.Action{"1": claims.Recreate, "2": claims.Wait})
+		h.errorIs(h.Drop(h.t.Context(), "again", []string{"1", "2", "3"}), nil)
+		h.taken("fetched", []string{"1", "3"}, true, "1")
+
+		h.acquired("live", long, "4", "5")
+		h.retire("4", false, false)
+		h.errorIs(h.confirm("live"), nil)
+		h.retire("4", true, false)
+		h.errorIs(h.MarkAssigned(h.t.Context(), "live"), nil)
+		h.retire("4", false, false)
+		h.expect("live", map[string]claims.Action{"4": claims.DeliverThis, "5": claims.DeliverThis})
+		h.retire("4", true, true) // it has no place there
+		h.expect("live", map[string]claims.Action{"4": claims.Recreate, "5": claims.DeliverThis})
+
+		// Whose time is over loses the match as a whole.
+		h.acquired("slow", 0, "6", "7")
+		h.retire("6", false, true)
+		h.errorIs(h.confirm("slow"), claims.ErrRevoked)
+		h.expect("slow", map[string]claims.Action{"7": claims.Recreate})
+		// Nobody has claimed it, or something else stands there.
+		h.retire("8", false, true)
+		h.errorIs(h.client.SAdd(h.t.Context(), "{test}:claim:9", "x").Err(), nil)
+		h.retire("9", false, true)
+		h.taken("other", []string{"8", "9"}, true, "8", "9")
+		for _, key := range []string{"{test}:claim:1", "{test}:claim:8"} {
+			if ttl := h.client.PTTL(h.t.Context(), key).Val(); ttl <= long || ttl > 2*long {
+				t.Errorf("%s is kept for %v", key, ttl)
+			}
+		}
+	})
+}
+
+// TestAbandoned: a match whose server is given back is not delivered any more, and none is
+// given back under players who were sent there.
+func TestAbandoned(t *testing.T) {
+	each(t, func(h *harness) {
+		h.errorIs(h.Abandon(h.t.Context(), "unknown"), claims.ErrGone)
+		for token, confirmed := range map[string]bool{"held": false, "confirmed": true} {
+			h.acquired(token, long, token)
+			if confirmed {
+				h.errorIs(h.confirm(token), nil)
+			}
+			h.errorIs(h.Abandon(h.t.Context(), token), nil)
+			h.errorIs(h.Abandon(h.t.Context(), token), nil)
+			h.errorIs(h.confirm(token), claims.ErrRevoked) // which was given up before, and is late
+			h.expect(token, map[string]claims.Action{token: claims.Recreate})
+		}
+		h.acquired("delivered", long, "1", "2")
+		h.errorIs(h.confirm("delivered"), nil)
+		h.expect("delivered", map[string]claims.Action{"1": claims.DeliverThis})
+		h.errorIs(h.Abandon(h.t.Context(), "delivered"), claims.ErrAssigned)
+		h.expect("delivered", map[string]claims.Action{"2": claims.DeliverThis})
+	})
+}
+
 // TestRace: of many matches that share tickets, and of whose directors each is too slow
 // now and then, no two are delivered that have a ticket in common.
 func TestRace(t *testing.T) {

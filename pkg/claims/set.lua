@@ -1,5 +1,5 @@
 -- Changes the state of a match: to confirmed, with its match, game server, connection
--- and details, to assigned, or to revoked.
+-- and details, to assigned, to revoked, or by "abandoned" to revoked unless it is assigned.
 -- KEYS: prefix. ARGV: token, state, match, game server, connection, details.
 -- Returns the state after that, or an empty string if there is no such match.
 local match = KEYS[1] .. 'match:' .. ARGV[1]
@@ -16,5 +16,9 @@ if ARGV[2] == 'confirmed' then
     return state
   end
 end
-redis.call('HSET', match, 's', ARGV[2])
-return ARGV[2]
+local to = ARGV[2]
+if to == 'abandoned' then
+  to = state == 'assigned' and state or 'revoked'
+end
+redis.call('HSET', match, 's', to)
+return to

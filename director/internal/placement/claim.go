@@ -15,6 +15,7 @@ type Claims interface {
 	Confirm(ctx context.Context, token, connection string, d *torikumiv1.AssignmentDetails) error
 	MarkAssigned(ctx context.Context, token string) error
 	Revoke(ctx context.Context, token string) error
+	Abandon(ctx context.Context, token string) error
 	Drop(ctx context.Context, token string, tickets []string) error
 }
 
@@ -69,6 +70,7 @@ func (t *task) confirm(work, ctx context.Context) Result {
 	if t.opts.Claims == nil {
 		return Done
 	}
+	t.confirming = true
 	note := func() error {
 		return t.opts.Claims.Confirm(ctx, t.token, t.assignment.GetConnection(), t.details)
 	}
@@ -108,6 +110,20 @@ func (t *task) revoke(ctx context.Context) error {
 		return nil
 	}
 	return t.opts.Claims.Revoke(ctx, t.token)
+}
+
+// abandon has no frontend send anybody to the match any more. A claim whose confirmation
+// was given up may be confirmed all the same, and one that is confirmed delivers an earlier
+// assignment of the same match to the same server.
+func (t *task) abandon(ctx context.Context) error {
+	if !t.confirming {
+		return nil
+	}
+	err := t.opts.Claims.Abandon(ctx, t.token)
+	if errors.Is(err, claims.ErrGone) {
+		return nil // Redis came back empty, or the claim was dropped
+	}
+	return err
 }
 
 // drop lets others claim the tickets.

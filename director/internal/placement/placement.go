@@ -157,6 +157,8 @@ type task struct {
 	token   string
 	claimed bool
 	others  []string
+	// confirming says that the claim may be confirmed.
+	confirming bool
 	// proposal is what players were asked; nil: nothing.
 	proposal *torikumiv1.Proposal
 }

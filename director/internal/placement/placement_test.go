@@ -195,6 +195,11 @@ func (h *harness) Revoke(ctx context.Context, _ string) error {
 	return err
 }
 
+func (h *harness) Abandon(ctx context.Context, _ string) error {
+	_, err := h.next(ctx, "abandon")
+	return err
+}
+
 func (h *harness) Drop(ctx context.Context, _ string, _ []string) error {
 	_, err := h.next(ctx, "drop")
 	return err
@@ -409,7 +414,15 @@ func TestPlace(t *testing.T) {
 			answers: answers{"confirm": {{err: claims.ErrGone}, {}}, "acquire": {{}, {err: &claims.TakenError{Tickets: []string{"a"}, Wait: time.Minute}}}},
 			calls:   "acquire find allocate confirm acquire", want: "superseded"},
 		{name: "claims lost with a server", claims: true, answers: answers{"confirm": {lost}, "list": lists(nil, one)},
-			calls: "acquire find allocate confirm* list delete:x drop release", want: "released"},
+			calls: "acquire find allocate confirm* abandon list delete:x drop release", want: "released"},
+		{name: "claims lost, and a frontend has delivered the match", claims: true, answers: answers{"confirm": {lost}, "abandon": {{err: claims.ErrAssigned}}},
+			calls: "acquire find allocate confirm* abandon", want: "pending"},
+		{name: "claims lost with a server, and empty later", claims: true, answers: answers{"confirm": {lost}, "abandon": {lost, {err: claims.ErrGone}}, "list": lists(nil, one)},
+			calls: "acquire find allocate confirm* abandon* list delete:x drop release", want: "released"},
+		{name: "claims lost for good", claims: true, answers: answers{"confirm": {lost}, "abandon": {lost}},
+			calls: "acquire find allocate confirm* abandon*", want: "pending"},
+		{name: "confirmed, none of the tickets is there", claims: true, answers: answers{"assign": {{missing: []string{"a", "b"}}}, "list": lists(nil, one)},
+			calls: "acquire find allocate confirm assign abandon list delete:x", want: "abandoned"},
 		{name: "claimed, nothing ready", claims: true, answers: answers{"allocate": allocation(call.Refused)}, calls: "acquire find allocate drop release", want: "released"},
 		{name: "claimed, drop lost", claims: true, answers: answers{"allocate": allocation(call.Refused), "drop": {lost}}, calls: "acquire find allocate drop", want: "pending"},
 		{name: "claimed, too few left", claims: true, least: 2, answers: answers{"assign": {{missing: []string{"b"}}}},

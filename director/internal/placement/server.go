@@ -10,6 +10,7 @@ import (
 	"torikumi/director/internal/call"
 	"torikumi/director/internal/servers"
 	"torikumi/pkg/agones"
+	"torikumi/pkg/claims"
 	"torikumi/pkg/contract"
 	"torikumi/pkg/rpc"
 )
@@ -141,15 +142,23 @@ func (t *task) deleteExtra(ctx context.Context) Result {
 	return Done
 }
 
-// deallocate deletes all servers of the match, known or not.
+// deallocate deletes all servers of the match, known or not, when nobody can be sent there
+// any more.
 func (t *task) deallocate(ctx context.Context) Result {
 	var backoff rpc.Backoff
 	result := Done
 	for {
-		list, err := t.find(ctx, true)
-		for _, s := range list {
-			if failed := t.remove(ctx, s); failed != nil {
-				err, result = failed, Unknown
+		err := t.abandon(ctx)
+		switch {
+		case errors.Is(err, claims.ErrAssigned):
+			t.why = errors.Join(t.why, errors.New("game server not deallocated: a frontend has sent players there"))
+			return Unknown
+		case err != nil:
+			result = Unknown
+		default:
+			var failed bool
+			if failed, err = t.removeAll(ctx); failed {
+				result = Unknown
 			}
 		}
 		if err == nil {
@@ -160,6 +169,18 @@ func (t *task) deallocate(ctx context.Context) Result {
 			return result
 		}
 	}
+}
+
+// removeAll deletes all servers of the match. Failed says that one could not be deleted; an
+// error alone, that none may have been found.
+func (t *task) removeAll(ctx context.Context) (failed bool, err error) {
+	list, err := t.find(ctx, true)
+	for _, s := range list {
+		if e := t.remove(ctx, s); e != nil {
+			failed, err = true, e
+		}
+	}
+	return failed, err
 }
 
 // remove deletes one server; one that has ended is no error.

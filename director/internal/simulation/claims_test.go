@@ -5,6 +5,7 @@ package simulation_test
 type redis struct {
 	holder  map[int]int // ticket → token
 	matches map[int]*claim
+	retired map[int]bool // tickets in whose place others were made
 }
 
 // claim is what is known of a token.
@@ -17,7 +18,9 @@ type claim struct {
 	over   map[int]bool // tickets that it has taken over
 }
 
-func newRedis() *redis { return &redis{holder: make(map[int]int), matches: make(map[int]*claim)} }
+func newRedis() *redis {
+	return &redis{holder: make(map[int]int), matches: make(map[int]*claim), retired: make(map[int]bool)}
+}
 
 // acquire returns claimed, revoked or taken; with taken, whose tickets, and how long
 // to wait, -1 for good.
@@ -33,10 +36,12 @@ func (r *redis) acquire(token int, tickets []int, hold, now int) (answer string,
 	for _, t := range tickets {
 		holder, ok := r.holder[t]
 		c := r.matches[holder]
-		if !ok || c == nil {
+		if !r.retired[t] && (!ok || c == nil) {
 			continue
 		}
 		switch {
+		case r.retired[t]:
+			taken, wait = append(taken, t), -1
 		case c.state == "assigned":
 			taken, wait = append(taken, t), -1
 		case c.state != "revoked" && c.until > now:
@@ -75,6 +80,10 @@ func (r *redis) set(token int, state, match string, server int) string {
 		if c.state == "assigned" {
 			return c.state
 		}
+	case state == "abandoned" && c.state == "assigned":
+		return c.state
+	case state == "abandoned":
+		state = "revoked"
 	}
 	c.state = state
 	return state
@@ -84,7 +93,7 @@ func (r *redis) drop(token int, tickets []int) {
 	c, kept := r.matches[token], false
 	for _, t := range tickets {
 		switch {
-		case r.holder[t] != token:
+		case r.retired[t], r.holder[t] != token:
 		case c != nil && c.over[t]:
 			kept = true
 		default:
@@ -102,7 +111,10 @@ func (r *redis) drop(token int, tickets []int) {
 func (r *redis) check(ticket int, match string, server, now int) (verdict string, to *claim) {
 	holder, ok := r.holder[ticket]
 	c := r.matches[holder]
-	if !ok || c == nil {
+	switch {
+	case r.retired[ticket]:
+		return "revoked", nil
+	case !ok || c == nil:
 		return "unclaimed", nil
 	}
 	switch {
@@ -120,4 +132,19 @@ func (r *redis) check(ticket int, match string, server, now int) (verdict string
 		return "unclaimed", nil
 	}
 	return "wait", nil
+}
+
+// retire reports whether another ticket may be made in the place of one.
+func (r *redis) retire(ticket int, assigned bool, now int) bool {
+	holder, ok := r.holder[ticket]
+	if c := r.matches[holder]; ok && c != nil && !r.retired[ticket] {
+		if c.state == "assigned" && !assigned || (c.state == "held" || c.state == "confirmed") && c.until > now {
+			return false
+		}
+		if c.state != "assigned" {
+			c.state = "revoked"
+		}
+	}
+	r.retired[ticket] = true
+	return true
 }

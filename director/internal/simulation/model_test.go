@@ -27,7 +27,7 @@ func TestClaimsModel(t *testing.T) {
 			for range 20 {
 				token, a, b := draw(rt, 1, 4, "token"), draw(rt, 1, 4, "ticket"), draw(rt, 1, 4, "ticket")
 				tickets := []int{a, b}[:1+min(1, max(a-b, b-a))]
-				step := draw(rt, 0, 5, "step")
+				step := draw(rt, 0, 8, "step")
 				hold := 3600 * draw(rt, 0, 1, "hold")
 				want := stepModel(model, step, token, tickets, hold)
 				if got := stepStore(t, store, step, token, tickets, hold); got != want {
@@ -57,6 +57,10 @@ func stepModel(r *redis, step, token int, tickets []int, hold int) string {
 	case 4:
 		r.drop(token, tickets)
 		return ""
+	case 5, 6:
+		return fmt.Sprint(r.retire(tickets[0], step == 6, 0))
+	case 7:
+		return r.set(token, "abandoned", "", 0)
 	}
 	verdict, to := r.check(tickets[0], fmt.Sprint("m", token), token, 0)
 	if to != nil {
@@ -98,6 +102,16 @@ func stepStore(t *testing.T, s *claims.Store, step, token int, tickets []int, ho
 		err, want = s.Revoke(ctx, name), "revoked"
 	case 4:
 		err = s.Drop(ctx, name, names)
+	case 5, 6:
+		retired, err := s.Retire(ctx, names[0], step == 6, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(retired)
+	case 7:
+		if err, want = s.Abandon(ctx, name), "revoked"; errors.Is(err, claims.ErrAssigned) {
+			return "assigned"
+		}
 	default:
 		verdicts, err := s.Check(ctx, "m"+name, name, names[:1])
 		if err != nil {

@@ -19,6 +19,7 @@ type task struct {
 	pauseEnd            int
 	server              *server
 	claimed, confirmed  bool
+	confirming          bool // the match may be confirmed
 	others              []int
 	step                placement.Step
 	call                *call
@@ -67,6 +68,7 @@ func (t *task) next() {
 	case placement.Allocate:
 		t.send(t.workEnd, placement.Unknown, placement.NotDone, t.allocate)
 	case placement.Assign:
+		t.confirming = true
 		t.send(t.workEnd, placement.NotDone, placement.NotDone, t.confirm)
 	case placement.Verify:
 		t.send(t.cleanupEnd, placement.Unknown, placement.Unknown, t.verify)
@@ -267,6 +269,10 @@ func (t *task) remove() func(*call) placement.Result {
 		}
 	}
 	return func(*call) placement.Result {
+		if !extra && t.confirming && t.redis.set(t.token, "abandoned", "", 0) == "assigned" {
+			t.failed = true
+			return placement.Unknown
+		}
 		r := placement.Done
 		for _, d := range listed {
 			switch {

@@ -238,8 +238,10 @@ func (w *world) hear(t *ticket, a assignment) {
 		a.server = 0
 	}
 	if a.server == 0 {
-		t.gone = true
-		w.create(p)
+		if !w.redis.retire(t.id, false, w.now) {
+			return
+		}
+		w.create(p) // Open Match keeps the other one
 		return
 	}
 	p.at = &a
