@@ -1,6 +1,7 @@
 package frontend_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -195,6 +196,22 @@ func TestClaims(t *testing.T) {
 		t.Errorf("bob, whose ticket is another's: %+v", got)
 	}
 	eventually.True(t, "alice's ticket is made again", func() bool { return len(a.om.find(alice.ID)) == 2 })
+	// A director has fetched a match with the first one before Open Match was told, and wants it now.
+	var taken *claims.TakenError
+	err := held.Acquire(t.Context(), claims.Match{Token: "fetched", Tickets: []string{one, "another"}, Hold: time.Hour, Keep: time.Hour})
+	if !errors.As(err, &taken) || len(taken.Tickets) != 1 || taken.Tickets[0] != one || taken.Wait >= 0 {
+		t.Errorf("alice's first ticket, in whose place another one is: %v (%+v)", err, taken)
+	}
+	// One that was faster has it, and nothing is made in its place.
+	eve := a.create("eve")
+	three := a.om.one(t, eve.ID).GetId()
+	acquire("faster", time.Hour, three)
+	withdrawn := announcement(nil, three)
+	withdrawn.Connection = ""
+	heard(withdrawn)
+	if got := b.get("eve", eve.ID); got.State != "SEARCHING" || len(a.om.find(eve.ID)) != 1 {
+		t.Errorf("eve, whose ticket another match holds: %+v, %d tickets", got, len(a.om.find(eve.ID)))
+	}
 
 	played := announcement(nil, two)
 	played.Details.MatchId, played.Connection = "m-2", "10.0.0.8:7001"

@@ -44,6 +44,10 @@ func (u unreadable) Check(_ context.Context, _, _ string, tickets []string) ([]c
 	return make([]claims.Verdict, len(tickets)), nil
 }
 
+func (u unreadable) Retire(context.Context, string, bool, time.Duration) (bool, error) {
+	return true, nil
+}
+
 // TestUnreadableClaims: a ticket whose claims cannot be read is tried again with
 // pauses, and keeps no other from its match.
 func TestUnreadableClaims(t *testing.T) {

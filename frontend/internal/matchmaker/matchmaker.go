@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"torikumi/frontend/internal/endpoints"
 	"torikumi/frontend/internal/ticket"
@@ -43,6 +44,9 @@ const (
 	// placeTimeout is how long after an assignment a director may take to give its players
 	// a place in the match: many times a step of its own.
 	placeTimeout = 10 * time.Second
+	// fetchedAge is how much longer than a ticket may wait the last match with it that a
+	// director has fetched is remembered: as long as directors keep their claims.
+	fetchedAge = 10 * time.Minute
 	// directorTimeout is how long one call of a director may take: players wait for it, or the
 	// other directors do.
 	directorTimeout = time.Second
@@ -51,9 +55,11 @@ const (
 // ErrUnavailable means that Open Match took no ticket.
 var ErrUnavailable = errors.New("matchmaker unavailable")
 
-// Claims say which assignments may be delivered: see [claims.Store].
+// Claims say which assignments may be delivered, and which tickets be made anew: see
+// [claims.Store].
 type Claims interface {
 	Check(ctx context.Context, match, server string, tickets []string) ([]claims.Verdict, error)
+	Retire(ctx context.Context, ticket string, assigned bool, keep time.Duration) (bool, error)
 }
 
 // Options are what a [Client] needs; all are required but those that say so.
@@ -164,7 +170,7 @@ func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, er
 		return t, nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	change, err := c.createOpenMatch(ctx, t)
+	change, err := c.createOpenMatch(ctx, t, false)
 	if err != nil {
 		_, _ = c.abort(ctx, t.ID, aborted{kind: ticket.AbortCreate, counted: true}) // it is tried again
 		return ticket.Ticket{}, err
@@ -173,9 +179,13 @@ func (c *Client) Create(ctx context.Context, t ticket.Ticket) (ticket.Ticket, er
 	return change.Ticket, nil
 }
 
-// createOpenMatch creates the Open Match ticket of a ticket and attaches it.
-func (c *Client) createOpenMatch(ctx context.Context, t ticket.Ticket) (ticket.Change, error) {
+// createOpenMatch creates the Open Match ticket of a ticket and attaches it. Again says
+// that there was one before: its players keep their wait.
+func (c *Client) createOpenMatch(ctx context.Context, t ticket.Ticket, again bool) (ticket.Change, error) {
 	message, err := OpenMatchTicket(&t, queues.Tag(t.Queue), t.Searching().Add(c.options.Timeout))
+	if err == nil && again {
+		err = contract.Put(&message.Extensions, contract.SearchTimeExtension, timestamppb.New(t.Searching()))
+	}
 	if err != nil {
 		return ticket.Change{}, fmt.Errorf("make Open Match ticket of %q: %w", t.ID, err)
 	}
@@ -279,7 +289,7 @@ func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection st
 		}
 		switch {
 		case connection == "":
-			err = errors.Join(err, c.withdrawn(ctx, id))
+			err = errors.Join(err, c.withdrawn(ctx, id, false))
 		case contract.Names(details, id):
 			done, storeErr := c.assign(ctx, id, connection, details)
 			if done {
@@ -289,7 +299,7 @@ func (c *Client) apply(ctx context.Context, openMatchIDs []string, connection st
 				err = errors.Join(err, fmt.Errorf("%w: %w", errUnchecked, storeErr))
 			}
 		case time.Since(details.GetAllocateTime().AsTime()) >= placeTimeout:
-			err = errors.Join(err, c.withdrawn(ctx, id))
+			err = errors.Join(err, c.withdrawn(ctx, id, verdicts[i].Action == claims.DeliverThis))
 		}
 	}
 	return assigned, err

@@ -70,7 +70,7 @@ func (c *Client) changeParty(ctx context.Context, id string, e ticket.Event) (ti
 		return change, nil
 	case change.Effect == ticket.CreateOpenMatch:
 		c.logger.InfoContext(ctx, "party is complete", "ticket", id, "queue", t.Queue, "players", len(t.Players))
-		if made, err := c.createOpenMatch(ctx, *t); err == nil {
+		if made, err := c.createOpenMatch(ctx, *t, false); err == nil {
 			t.State, t.OpenMatchID, t.Assignment, t.Updated = made.Ticket.State, made.Ticket.OpenMatchID, made.Ticket.Assignment, made.Ticket.Updated
 			return change, nil
 		}

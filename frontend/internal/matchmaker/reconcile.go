@@ -187,8 +187,21 @@ func (c *Client) read(ctx context.Context, openMatchID string, a *openmatch.Assi
 }
 
 // withdrawn creates a ticket anew whose match is not played: Open Match has taken
-// the one that was assigned out of its pools for good.
-func (c *Client) withdrawn(ctx context.Context, openMatchID string) error {
+// the one that was assigned out of its pools for good. A director may have fetched another
+// match with that one before. If it has claimed the ticket, the player is that match's;
+// else it can't any more. Final says that the match that has no place for the ticket was
+// assigned.
+func (c *Client) withdrawn(ctx context.Context, openMatchID string, final bool) error {
+	if c.options.Claims != nil {
+		free, err := c.options.Claims.Retire(ctx, openMatchID, final, c.options.Timeout+fetchedAge)
+		if err != nil {
+			c.claims.Down(err)
+			return fmt.Errorf("%w: %w", errUnchecked, err)
+		}
+		if !free {
+			return nil
+		}
+	}
 	change, err := c.store.UpdateOpenMatch(ctx, openMatchID, ticket.Event{Kind: ticket.MarkLost})
 	if err != nil || !change.Changed() {
 		return storeAway(err) // else it is not ours, or nobody waits
@@ -210,7 +223,7 @@ func (c *Client) recreate(ctx context.Context, id string) error {
 	if err != nil || change.Effect != ticket.CreateOpenMatch {
 		return storeAway(err)
 	}
-	if _, err := c.createOpenMatch(ctx, change.Ticket); err != nil {
+	if _, err := c.createOpenMatch(ctx, change.Ticket, true); err != nil {
 		_, _ = c.abort(ctx, id, aborted{kind: ticket.AbortRetry}) // it is tried again
 		return cmp.Or(storeAway(err), err)
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"torikumi/frontend/internal/ticket"
+	"torikumi/pkg/contract"
 	"torikumi/proto/openmatch"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -36,6 +37,8 @@ type faults struct {
 	// opened is how often all tickets were asked for, failed how many calls for one have failed,
 	// made how many Open Match has made.
 	opened, failed, made int
+	// since is what the last one of them says of when its players began to search, if it does.
+	since time.Time
 }
 
 func (f *faults) away(call, id string) bool {
@@ -79,10 +82,11 @@ func (f *faults) Update(ctx context.Context, id string, e ticket.Event) (ticket.
 	return f.Store.Update(ctx, id, e)
 }
 
-func (f *faults) CreateTicket(context.Context, *openmatch.CreateTicketRequest, ...grpc.CallOption) (*openmatch.Ticket, error) {
+func (f *faults) CreateTicket(_ context.Context, r *openmatch.CreateTicketRequest, _ ...grpc.CallOption) (*openmatch.Ticket, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.made++
+	f.since, _ = contract.SearchTime(r.GetTicket())
 	return &openmatch.Ticket{Id: fmt.Sprint("om-", f.made)}, nil
 }
 
@@ -160,6 +164,47 @@ func TestOneIsNotRead(t *testing.T) {
 				}
 				if f.opened != 1 {
 					t.Errorf("all tickets were read %d times", f.opened)
+				}
+			})
+		})
+	}
+}
+
+// TestMadeAgainKeepsItsWait: an Open Match ticket that is created in the place of one that was
+// lost, or whose match is not played, says since when its players search.
+func TestMadeAgainKeepsItsWait(t *testing.T) {
+	for name, lose := range map[string]func(*Client, *faults) error{
+		"lost": func(c *Client, f *faults) error {
+			f.mu.Lock()
+			f.lost = map[string]bool{"om-1": true}
+			f.mu.Unlock()
+			c.reconcileSoon()
+			return nil
+		},
+		"not played": func(c *Client, _ *faults) error { return c.withdrawn(t.Context(), "om-1", false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &faults{fails: func(call, _ string) bool { return call == "GetTicket" }}
+				c, ids, _ := reconciling(t, f, 1)
+				if !f.since.IsZero() {
+					t.Errorf("the first says %v of when its players began to search; Open Match knows", f.since)
+				}
+				began, err := f.Store.Get(t.Context(), ids[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				f.set(nil)
+				if err := lose(c, f); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				if f.made != 2 || !f.since.Equal(began.Searching()) {
+					t.Errorf("%d tickets; the last one says its players search since %v, want 2 and %v", f.made, f.since, began.Searching())
 				}
 			})
 		})
