@@ -102,6 +102,7 @@ func sorted(words string) string {
 
 // playedMatch is a match that somebody was sent to.
 type playedMatch struct {
+	since     time.Time // of the first who was sent there
 	queue, at string
 	players   map[string]string // tickets by player
 	full      chan struct{}     // closed when the first two are there
@@ -136,6 +137,9 @@ type history struct {
 	servers map[string]*seenServer
 	// rostered are the tickets of Open Match that were ever on a roster.
 	rostered map[string]bool
+	// blind are times in which a game server may have come and gone, as this process was too
+	// slow to look.
+	blind []period
 	// unknown are tickets of Open Match that were made by a frontend that died then: a
 	// frontend need not know them.
 	unknown    map[string]bool
@@ -143,6 +147,9 @@ type history struct {
 	violations []string
 	broken     chan struct{} // closed at the first
 }
+
+// period is a time with its ends.
+type period struct{ from, to time.Time }
 
 func newHistory() *history {
 	return &history{
@@ -369,7 +376,7 @@ func (h *history) sent(player, queue, ticket, match, at string) *playedMatch {
 	delete(h.waiting, player)
 	m := h.played[match]
 	if m == nil {
-		m = &playedMatch{queue: queue, at: at, players: make(map[string]string), full: make(chan struct{}), refill: newRefill()}
+		m = &playedMatch{since: time.Now(), queue: queue, at: at, players: make(map[string]string), full: make(chan struct{}), refill: newRefill()}
 		h.played[match] = m
 	}
 	if m.at != at {
@@ -453,11 +460,26 @@ func (c *chaos) seeRoster(seen *seenServer, roster *torikumiv1.Roster) {
 
 // watchFleet looks again and again.
 func (c *chaos) watchFleet() {
+	last := time.Now() // when the look before this one began
 	for c.wait(250 * time.Millisecond) {
+		began := time.Now()
 		if _, err := c.look(c.ctx); err != nil && c.ctx.Err() == nil {
 			c.violated("process", "game servers cannot be listed: %v", err)
 		}
+		if now := time.Now(); now.Sub(last) >= emptied {
+			c.mu.Lock()
+			c.blind = append(c.blind, period{last, now})
+			c.mu.Unlock()
+		}
+		last = began
 	}
+}
+
+// mayBeUnseen reports whether nobody need have seen the game server of a match, which is
+// there from before players are sent to it until they have left it for a while. It needs
+// the lock.
+func (h *history) mayBeUnseen(m *playedMatch) bool {
+	return slices.ContainsFunc(h.blind, func(p period) bool { return p.from.Before(m.since.Add(emptied)) && m.since.Before(p.to) })
 }
 
 // audit compares where players were sent to with whom the servers expected, but for those
@@ -486,13 +508,13 @@ func (c *chaos) audit() {
 					continue // until the next audit
 				}
 				if c.matchOf[member.GetPlayerId()] != s.match && !c.cancelled[member.GetPlayerId()] && !c.unknown[member.GetTicketId()] {
-					c.violate("split match", "match %s at %s expects %s, who was sent to %q; sent there were %v", s.match, s.at, member.GetPlayerId(), c.matchOf[member.GetPlayerId()], m.players)
+					c.violate("split match", "match %s at %s expects %s with Open Match's ticket %s, who was sent to %q; sent there were %v", s.match, s.at, member.GetPlayerId(), member.GetTicketId(), c.matchOf[member.GetPlayerId()], m.players)
 				}
 			}
 		}
 	}
 	for match, m := range c.played {
-		if !known[match] {
+		if !known[match] && !c.mayBeUnseen(m) {
 			c.violate("dead server", "players were sent to match %s at %s, where no server has it", match, m.at)
 		}
 	}

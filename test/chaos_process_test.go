@@ -106,7 +106,7 @@ type chaosFrontend struct {
 const early = 5 * time.Second
 
 // see notes what Open Match has made.
-func (f *chaosFrontend) see(method, phase string, message []byte) {
+func (f *chaosFrontend) see(ctx context.Context, method, phase string, message []byte) {
 	if method != "CreateTicket" || phase != after {
 		return
 	}
@@ -117,7 +117,7 @@ func (f *chaosFrontend) see(method, phase string, message []byte) {
 	}
 	f.mu.Lock()
 	f.made[t.GetId()] = time.Now()
-	isDead := f.p == nil
+	isDead := f.p == nil || ctx.Err() != nil // another may run by now
 	f.mu.Unlock()
 	if isDead {
 		f.c.shake([]string{t.GetId()})

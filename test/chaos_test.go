@@ -51,6 +51,8 @@ const (
 	// noShow ends a game server that nobody comes to: longer than players need who are told
 	// by another frontend than the one that has died.
 	noShow = 25 * time.Second
+	// emptied is how long a game server stays that everybody has left.
+	emptied = time.Second
 	// refillEvery is how many players come for each match that is filled up.
 	refillEvery = 30
 )
@@ -197,7 +199,7 @@ func newChaos(t *testing.T, seed uint64, mayLose bool) *chaos {
 	fleet := c.start("fleet", "--ready=24", "--max=400", "--game-server="+strings.Join([]string{
 		program("pod"), "--issuer=" + suite.Issuer, "--jwks-url=http://" + newBalancer(t, web...).addr + token.JWKSPath,
 		"--director=" + newBalancer(t, gates...).addr, "--director-insecure",
-		"--no-show-timeout=" + noShow.String(), "--empty-timeout=1s", "--log-level=error",
+		"--no-show-timeout=" + noShow.String(), "--empty-timeout=" + emptied.String(), "--log-level=error",
 	}, " "))
 	conn, err := rpc.Dial(fleet.GRPC)
 	if err != nil {
@@ -597,6 +599,7 @@ func (c *chaos) drain(r round) {
 	healed, old, with := time.Now(), c.whoWaits(), company{c: c}
 	var waited time.Duration
 	var last map[string]string
+	var probing time.Duration // when the first probe began
 	for probes, before := 0, 0; !c.isBroken(); c.wait(tick) {
 		waiting := c.whoWaits()
 		maps.DeleteFunc(old, func(player, ticket string) bool { return waiting[player] != ticket })
@@ -611,12 +614,13 @@ func (c *chaos) drain(r round) {
 		overdue := maps.Clone(old)
 		maps.DeleteFunc(overdue, func(player, _ string) bool { return !c.isOverdue(player, waited) })
 		if len(overdue) != before {
-			probes, before = 0, len(overdue)
+			probes, before, probing = 0, len(overdue), waited
 		}
 		if len(overdue) == 0 {
 			continue
 		}
-		if probes == 3 {
+		// Who was in a match that came to nothing since waits for the pendingReleaseTimeout.
+		if probes >= 3 && waited-probing > pending {
 			c.violated("stranded", "%v wait for %v after the last fault, while others who came later play; there are %v", c.describe(overdue), time.Since(healed).Round(time.Millisecond), c.describe(waiting))
 			break
 		}
@@ -630,8 +634,9 @@ func (c *chaos) drain(r round) {
 const tick = 20 * time.Millisecond
 
 // probe lets two more players come when there are game servers for them, and waits until
-// they play. Who waits for a match that is filled up gets company as well, until one of
-// them plays: those who seem to be there for it may be on their way into a running match.
+// they play. Beside those who wait for a match that is filled up others come for the same,
+// with more and more whom they could play with, until they play: who seems to be there for
+// them may be on the way into a running match.
 func (c *chaos) probe(old map[string]string) {
 	for c.ready.Load() < 4 && !c.isBroken() {
 		c.wait(tick)
@@ -639,18 +644,25 @@ func (c *chaos) probe(old map[string]string) {
 	matches := c.matches()
 	c.come(one, false)
 	c.come(one, false)
-	company := make(map[string]string) // players by whom they come for
+	rivals := make(map[kindOfPlayer]string)
 	for player := range old {
-		switch c.kindOf(player) {
-		case host:
-			company[player] = c.come(joiner, false)
-		case joiner:
-			company[player] = c.come(host, false)
+		if kind := c.kindOf(player); kind != one && rivals[kind] == "" {
+			rivals[kind] = c.come(kind, false)
 		}
 	}
+	company := make(map[kindOfPlayer][]string) // of the rival who comes for it
 	for waited := time.Duration(0); !c.isBroken(); c.wait(tick) {
-		maps.DeleteFunc(company, func(player, other string) bool { return !c.searches(player) || !c.searches(other) })
-		if c.matches() > matches && len(company) == 0 {
+		maps.DeleteFunc(rivals, func(_ kindOfPlayer, rival string) bool { return !c.searches(rival) })
+		for kind := range rivals {
+			if slices.ContainsFunc(company[kind], c.searches) {
+				continue
+			}
+			other := map[kindOfPlayer]kindOfPlayer{host: joiner, joiner: host}[kind]
+			for range 1 + len(company[kind]) {
+				company[kind] = append(company[kind], c.come(other, false))
+			}
+		}
+		if c.matches() > matches && len(rivals) == 0 {
 			return
 		}
 		if c.ready.Load() > 0 {

@@ -51,8 +51,9 @@ type callProxy struct {
 	// meet has happen what is to happen at a point of a call; nil: nothing is. An error
 	// ends the call; else it goes on, with the context that is returned.
 	meet func(ctx context.Context, method, phase string) (context.Context, error)
-	// see gets the request before the call, and the answer after it.
-	see func(method, phase string, message []byte)
+	// see gets the request before the call, and the answer after it. The context ends with
+	// the process that has made the call.
+	see func(ctx context.Context, method, phase string, message []byte)
 }
 
 // proxy passes the calls of a director on.
@@ -62,7 +63,7 @@ func (d *chaosDirector) proxy(to string) *callProxy {
 	return p
 }
 
-func newCallProxy(c *chaos, to string, see func(method, phase string, message []byte)) *callProxy {
+func newCallProxy(c *chaos, to string, see func(ctx context.Context, method, phase string, message []byte)) *callProxy {
 	t := c.t
 	t.Helper()
 	conn, err := grpc.NewClient(to, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -93,7 +94,7 @@ func (p *callProxy) handle(_ any, in grpc.ServerStream) error {
 	if err := in.RecvMsg(&request); err != nil {
 		return err
 	}
-	p.see(method, before, request)
+	p.see(in.Context(), method, before, request)
 	ctx, err := p.at(in.Context(), method, before)
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (p *callProxy) handle(_ any, in grpc.ServerStream) error {
 		answer = message
 	}
 	if answer != nil {
-		p.see(method, after, *answer)
+		p.see(in.Context(), method, after, *answer)
 	}
 	if ctx != p.c.ctx { // else nobody waits any more
 		if _, err := p.at(in.Context(), method, after); err != nil {
@@ -289,7 +290,7 @@ func (p *redisProxy) answer(in, out net.Conn, sent <-chan string) {
 
 // see checks what a director tells Open Match: a match is assigned only if its place was
 // confirmed in Redis before.
-func (d *chaosDirector) see(method, phase string, message []byte) {
+func (d *chaosDirector) see(_ context.Context, method, phase string, message []byte) {
 	if method != "AssignTickets" || phase != before {
 		return
 	}
