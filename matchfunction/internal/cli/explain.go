@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,8 +81,13 @@ func explanation(x search.Explanation) string {
 			case r.Asks != "":
 				line("The rule %q asks for %s %s, the ticket has %s.", r.Rule, r.Attribute, r.Asks, figure(r.Has))
 			case r.Needed > 0:
-				line("The rule %q allows %s ms, the ticket has %s in the nearest region%s.", r.Rule, figure(r.Most), figure(r.Needed), when(r.Threshold))
+				most, needed := figures(r.Threshold)
+				line("The rule %q allows %s ms, the ticket has %s in the nearest region%s.", r.Rule, most, needed, when(r.Threshold))
 			}
+		}
+		if x.Reason == "" {
+			line("The smallest match needs %s.", explain.Count(x.Needs, "player", "players"))
+			writeLater(line, x)
 		}
 		return b.String()
 	}
@@ -90,24 +96,27 @@ func explanation(x search.Explanation) string {
 		line("%6d fit no match at all", x.Unfit)
 	}
 	for _, a := range x.Apart {
+		most, needed := figures(a.Threshold)
 		switch {
 		case a.Rule == search.RegionRule:
 			line("%6d have no region in common with it", a.Tickets)
 		case a.Needed > 0 && a.Kind == ruleset.Latency:
-			line("%6d are kept apart by the rule %q (%s): it allows %s ms, with the nearest it takes %s%s", a.Tickets, a.Rule, a.Kind, figure(a.Most), figure(a.Needed), when(a.Threshold))
+			line("%6d are kept apart by the rule %q (%s): it allows %s ms, with the nearest it takes %s%s", a.Tickets, a.Rule, a.Kind, most, needed, when(a.Threshold))
 		case a.Needed > 0:
-			line("%6d are kept apart by the rule %q (%s): it allows a difference of %s, the nearest is %s away%s", a.Tickets, a.Rule, a.Kind, figure(a.Most), figure(a.Needed), when(a.Threshold))
+			line("%6d are kept apart by the rule %q (%s): it allows a difference of %s, the nearest is %s away%s", a.Tickets, a.Rule, a.Kind, most, needed, when(a.Threshold))
 		default:
 			line("%6d are kept apart by the rule %q (%s)", a.Tickets, a.Rule, a.Kind)
 		}
 	}
 	line("%6d could play with it: %d players, and the smallest match needs %d", x.Candidates, x.Players, x.Needs)
 	for i, name := range x.Broken {
-		switch t := x.Thresholds[i]; {
+		t := x.Thresholds[i]
+		most, needed := figures(t)
+		switch {
 		case t.Needed > 0:
-			line("Together with them it breaks the rule %q: it allows %s, %s would do%s.", name, figure(t.Most), figure(t.Needed), when(t))
+			line("Together with them it breaks the rule %q: it allows %s, %s would do%s.", name, most, needed, when(t))
 		case t.Most > 0:
-			line("Together with them it breaks the rule %q: it allows %s%s.", name, figure(t.Most), when(t))
+			line("Together with them it breaks the rule %q: it allows %s%s.", name, most, when(t))
 		case t.Loosens:
 			line("Together with them it breaks the rule %q%s.", name, when(t))
 		default:
@@ -121,13 +130,47 @@ func explanation(x search.Explanation) string {
 		line("It could be in a match with some of them, who are in other matches now.")
 	}
 	if h := x.Held; h != nil {
-		line("With some of them it could be in a match now whose spread is %s. By the preference %s is close enough; in %v this match is, unless a closer one is there before.",
-			figure(h.Spread), figure(h.Most), h.In)
+		by := "preference"
+		if h.Patience {
+			by = "patience"
+		}
+		most, spread := figures(search.Threshold{Most: h.Most, Needed: h.Spread})
+		line("With some of them it could be in a match now whose spread is %s. By the %s %s is close enough; in %v this match is, unless a closer one is there before.",
+			spread, by, most, h.In.Round(time.Millisecond))
 	}
-	for _, l := range x.Later {
-		line("In %v, as the rules loosen, up to %d of them could play with it: %d players.", l.In.Round(time.Millisecond), l.Candidates, l.Players)
-	}
+	writeLater(line, x)
 	return b.String()
+}
+
+// writeLater says what changes as the rules loosen.
+func writeLater(line func(format string, args ...any), x search.Explanation) {
+	last := search.Later{Candidates: x.Candidates, Players: x.Players, Needs: x.Needs}
+	for _, l := range x.Later {
+		in, needs := l.In.Round(time.Millisecond), ""
+		if l.Needs != last.Needs {
+			needs = fmt.Sprintf("the smallest match needs %d", l.Needs)
+		}
+		switch {
+		case l.Candidates == last.Candidates && l.Players == last.Players:
+			line("In %v, as the rules loosen, %s.", in, needs)
+		case needs != "":
+			needs = ", and " + needs
+			fallthrough
+		default:
+			line("In %v, as the rules loosen, up to %d of them could play with it: %d players%s.", in, l.Candidates, l.Players, needs)
+		}
+		last = l
+	}
+}
+
+// figures are what a rule allows and what is needed, with so many digits that they differ
+// where the numbers do.
+func figures(t search.Threshold) (most, needed string) {
+	most, needed = figure(t.Most), figure(t.Needed)
+	for digits := 5; most == needed && t.Most != t.Needed && digits <= 17; digits++ {
+		most, needed = strconv.FormatFloat(t.Most, 'g', digits, 64), strconv.FormatFloat(t.Needed, 'g', digits, 64)
+	}
+	return most, needed
 }
 
 // when says when a rule comes to allow what is needed.
@@ -181,7 +224,8 @@ type apartJSON struct {
 	Tickets int     `json:"tickets"`
 	Most    float64 `json:"allowed,omitempty"`
 	Nearest float64 `json:"nearest,omitempty"`
-	// AllowedInS is when the rule allows it, in seconds; none: never.
+	// AllowedInS is when the rule allows it, in seconds, or, without "nearest", more than
+	// now; none: never.
 	AllowedInS *float64 `json:"allowed_in_s,omitempty"`
 }
 
@@ -197,7 +241,7 @@ type breachJSON struct {
 
 // allowedIn is nil if it never is, or not known to be.
 func allowedIn(t search.Threshold) *float64 {
-	if !t.Loosens || t.Needed == 0 {
+	if !t.Loosens {
 		return nil
 	}
 	s := t.In.Seconds()
@@ -224,6 +268,7 @@ type laterJSON struct {
 	InS        float64 `json:"in_s"`
 	Candidates int     `json:"candidates"`
 	Players    int     `json:"candidate_players"`
+	Needs      int     `json:"needs"`
 }
 
 func explained(x search.Explanation) explainedJSON {
@@ -250,7 +295,7 @@ func explained(x search.Explanation) explainedJSON {
 		out.Held = &heldJSON{h.Spread, h.Most, h.In.Seconds()}
 	}
 	for _, l := range x.Later {
-		out.Later = append(out.Later, laterJSON{l.In.Seconds(), l.Candidates, l.Players})
+		out.Later = append(out.Later, laterJSON{l.In.Seconds(), l.Candidates, l.Players, l.Needs})
 	}
 	if x.Match != nil {
 		out.Match = playersByTeam(x.Match)

@@ -52,7 +52,7 @@ func Summary(x search.Explanation) string {
 		}
 		return "this search can't be matched: " + Flaw(x)
 	case x.Others == 0:
-		return "nobody else is waiting"
+		return "nobody else is waiting" + fewer(x)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s waiting, %d could play with you", Count(x.Others, "other search is", "other searches are"), x.Candidates)
@@ -76,8 +76,24 @@ func Summary(x search.Explanation) string {
 	}
 	if len(x.Later) > 0 && x.Later[0].Candidates > x.Candidates {
 		fmt.Fprintf(&b, "; in %s it will be up to %d", seconds(x.Later[0].In), x.Later[0].Candidates)
+	} else if x.Players < x.Needs {
+		b.WriteString(fewer(x))
 	}
 	return b.String()
+}
+
+// fewer says when a match needs fewer players than now.
+func fewer(x search.Explanation) string {
+	for _, l := range x.Later {
+		switch {
+		case l.Needs >= x.Needs:
+			continue
+		case l.Needs == 0:
+			return fmt.Sprintf("; in %s nobody else is needed", seconds(l.In))
+		}
+		return fmt.Sprintf("; in %s a match needs %s beside you", seconds(l.In), Count(l.Needs, "player", "players"))
+	}
+	return ""
 }
 
 // Flaw says why a ticket fits no match whoever else waits. It names rules and

@@ -107,6 +107,9 @@ func (e *Engine) Search(ctx context.Context, tickets []rule.Ticket, now time.Tim
 // SortedBy is the number that the rules care about most, empty if there is none.
 func (e *Engine) SortedBy() string { return e.rules.SortedBy() }
 
+// Set is the rule set that it was compiled from. It must not change.
+func (e *Engine) Set() *ruleset.RuleSet { return e.rules.Set }
+
 // Prefers reports whether a preference would change anything: whether the rules
 // bound the difference of the number by which tickets are sorted.
 func (e *Engine) Prefers() bool { return e.rules.Widest() > 0 }

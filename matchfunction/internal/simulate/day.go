@@ -148,7 +148,7 @@ func RunDay(ctx context.Context, o DayOptions) (*Day, error) {
 		contestants = append(contestants, contestant{"arrival order", b.arrivalOrder, o.Check, nil}, contestant{"nearest first", b.nearestFirst, o.Check, nil})
 	}
 	for _, c := range contestants {
-		r, err := o.play(ctx, tickets, start, c, o.measure(day.Attribute))
+		r, err := o.play(ctx, tickets, start, c, measure(o.Rules, day.Attribute))
 		if err != nil {
 			return nil, err
 		}
@@ -165,9 +165,9 @@ func (d *Day) MatchedShare(r *Result) float64 {
 }
 
 // measure returns the difference of the highest and the lowest of a number in a
-// match.
-func (o *DayOptions) measure(attribute string) func(*rule.Match) float64 {
-	declared, _ := o.Rules.Stages[0].Attribute(attribute)
+// match, of its players one by one.
+func measure(rules *ruleset.RuleSet, attribute string) func(*rule.Match) float64 {
+	declared, _ := rules.Stages[0].Attribute(attribute)
 	return func(m *rule.Match) float64 {
 		lo, hi := math.Inf(1), math.Inf(-1)
 		for _, t := range m.Tickets {
@@ -310,6 +310,11 @@ func (o *DayOptions) play(ctx context.Context, tickets []rule.Ticket, start time
 			for i := range t.Players {
 				playing[t.Players[i].ID] = true
 			}
+			if gaveUp(*t) { // before this search
+				r.Left++
+				leave(t)
+				continue
+			}
 			waiting = append(waiting, *t)
 		}
 		if len(waiting) == 0 {
@@ -373,6 +378,8 @@ func whyOf(x search.Explanation) string {
 		return "too few others waited"
 	case len(x.Broken) > 0:
 		return fmt.Sprintf("no match with it kept the rule %q", x.Broken[0])
+	case x.Held != nil:
+		return "a closer match was waited for"
 	}
 	return "others were matched before"
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -194,6 +195,57 @@ func TestRecordedDay(t *testing.T) {
 	}
 	if other.Name != "wide" || other.Matches != 2 || other.Err() != nil || !slices.Equal(other.Spreads, []float64{1, 999}) {
 		t.Errorf("%+v", other)
+	}
+}
+
+// Who would have given up before the next search plays in none, and who was held back is
+// counted as that.
+func TestGivingUp(t *testing.T) {
+	start := time.Date(2020, 5, 1, 17, 0, 0, 0, time.UTC)
+	come := func(id string, after time.Duration, skill float64) rule.Ticket {
+		return rule.Ticket{ID: id, Created: start.Add(after), Players: []rule.Player{{ID: "p" + id, Attributes: []rule.Attribute{{Name: "x", Value: ruleset.Value{Type: ruleset.Number, Number: skill}}}}}}
+	}
+	rs := parse(t, `{"ruleLanguageVersion":"1.0","algorithm":{"patienceSeconds":100},"playerAttributes":[{"name":"x","type":"number"}],"teams":[{"name":"a","minPlayers":1,"maxPlayers":1,"quantity":2}],
+		"rules":[{"name":"w","type":"batchDistance","batchAttribute":"x","maxDistance":100}]}`)
+	for name, c := range map[string]struct {
+		cycle, giveUp time.Duration
+		tickets       []rule.Ticket
+		matched, left int
+		why           string
+	}{
+		"between two searches": {10 * time.Minute, 5 * time.Minute, []rule.Ticket{come("1", 0, 1), come("2", time.Second, 1), come("3", 6*time.Minute, 1), come("4", 7*time.Minute, 1)}, 2, 2, ""},
+		"held back":            {time.Second, 30 * time.Second, []rule.Ticket{come("1", 0, 0), come("2", 0, 80)}, 0, 2, "a closer match was waited for"},
+	} {
+		d := day(t, simulate.DayOptions{Rules: rs, Engine: compile(t, rs), Check: checker(t, rs), Cycle: c.cycle, GiveUp: c.giveUp, Recorded: c.tickets})
+		r := d.Results[0]
+		if r.Matched != c.matched || r.Left != c.left || c.why != "" && (len(r.Whys) != 1 || r.Whys[0].Text != c.why) {
+			t.Errorf("%s: %d matched, %d gave up because %v", name, r.Matched, r.Left, r.Whys)
+		}
+		for _, wait := range r.Waits {
+			if wait > c.giveUp {
+				t.Errorf("%s: somebody waited for %v", name, wait)
+			}
+		}
+	}
+}
+
+// One search and a day measure the same match alike, by its players one by one.
+func TestSpreadOfParties(t *testing.T) {
+	rs := parse(t, `{"ruleLanguageVersion":"1.0","playerAttributes":[{"name":"x","type":"number","default":7}],"teams":[{"name":"a","minPlayers":2,"maxPlayers":2,"quantity":2}],
+		"rules":[{"name":"w","type":"batchDistance","batchAttribute":"x","maxDistance":100}]}`)
+	start := time.Date(2020, 5, 1, 17, 0, 0, 0, time.UTC)
+	party := func(id string, skills ...float64) rule.Ticket {
+		k := rule.Ticket{ID: id, Created: start}
+		for i, s := range skills {
+			k.Players = append(k.Players, rule.Player{ID: fmt.Sprint(id, i), Attributes: []rule.Attribute{{Name: "x", Value: ruleset.Value{Type: ruleset.Number, Number: s}}}})
+		}
+		return k
+	}
+	tickets := []rule.Ticket{party("a", 0, 1000), party("b", 500, 520)}
+	once := simulate.Pass(t.Context(), compile(t, rs), checker(t, rs), tickets, start, 0)
+	d := day(t, simulate.DayOptions{Rules: rs, Engine: compile(t, rs), Check: checker(t, rs), Cycle: time.Second, GiveUp: time.Minute, Recorded: tickets})
+	if !slices.Equal(once.Spreads, []float64{1000}) || !slices.Equal(d.Results[0].Spreads, once.Spreads) || once.Matches[0].Spread != 1000 {
+		t.Errorf("once %v, in a day %v", once.Spreads, d.Results[0].Spreads)
 	}
 }
 

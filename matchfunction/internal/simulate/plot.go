@@ -36,7 +36,7 @@ func (d *Day) WritePlot(w io.Writer, title string) error {
 		}
 	}
 	p.panel(82, strings.ReplaceAll(fmt.Sprintf("spread of %s within a match", d.Attribute), "of  ", ""), "% of matches", spreads)
-	p.panel(542, "wait until matched, in seconds", "% of matched players", waits)
+	p.panel(542, "wait until matched, in seconds", "% of matched tickets", waits)
 	p.f(`</svg>`)
 	_, err := io.WriteString(w, p.b.String())
 	return err

@@ -45,7 +45,7 @@ type Outcome struct {
 // Match is a match of an outcome.
 type Match struct {
 	*rule.Match
-	// Score and Spread are the search's.
+	// Score is the search's, Spread as in a day.
 	Score, Spread float64
 }
 
@@ -76,8 +76,12 @@ func Pass(ctx context.Context, engine *search.Engine, check Checker, tickets []r
 	for i := range proposals {
 		p := &proposals[i]
 		spelled[i] = p.Match(tickets)
-		out.Matches = append(out.Matches, Match{spelled[i], p.Score, p.Spread})
-		out.Spreads = append(out.Spreads, p.Spread)
+		spread := p.Spread
+		if attribute := engine.SortedBy(); attribute != "" {
+			spread = measure(engine.Set(), attribute)(spelled[i])
+		}
+		out.Matches = append(out.Matches, Match{spelled[i], p.Score, spread})
+		out.Spreads = append(out.Spreads, spread)
 		for _, t := range p.Tickets {
 			matched[t] = true
 			out.Waits = append(out.Waits, now.Sub(tickets[t].Created))

@@ -11,13 +11,11 @@ import (
 // Apart names the first rule that keeps two tickets from being in one match,
 // and, if it bounds a difference, says how large that is and may be. The name is empty
 // if there is none, and RegionRule if the regions do.
-func (pl *Plan) Apart(p *pool.Pool, a, b int32) (name string, kind ruleset.Kind, difference, most float64) {
-	of := func(r *ruleset.Rule, difference, most float64) (string, ruleset.Kind, float64, float64) {
-		return r.Name, r.Kind, difference, most
-	}
+func (pl *Plan) Apart(p *pool.Pool, a, b int32) (name string, kind ruleset.Kind, t Threshold) {
+	of := func(r *ruleset.Rule, t Threshold) (string, ruleset.Kind, Threshold) { return r.Name, r.Kind, t }
 	for _, e := range pl.equals {
 		if p.Differ(e.column, p.First[a], p.First[b]) {
-			return of(e.rule, 0, 0)
+			return of(e.rule, Threshold{})
 		}
 	}
 	if pl.Reachable(p, a)&pl.Reachable(p, b) == 0 && len(p.Regions) > 0 {
@@ -26,31 +24,31 @@ func (pl *Plan) Apart(p *pool.Pool, a, b int32) (name string, kind ruleset.Kind,
 		for _, l := range pl.limits {
 			nearest := pl.nearestLatency(p, l.aggregation, a, b)
 			if nearest > l.most {
-				return of(l.rule, nearest, l.most)
+				return of(l.rule, Threshold{Most: l.most, Needed: nearest, limit: latencyOf})
 			}
 			if nearest > 0 {
 				together = l.rule
 			}
 		}
 		if together != nil {
-			return of(together, 0, 0)
+			return of(together, Threshold{})
 		}
-		return RegionRule, "", 0, 0
+		return RegionRule, "", Threshold{}
 	}
 	for _, w := range pl.Windows {
 		if d := math.Abs(p.Value(w.Column, a) - p.Value(w.Column, b)); d > w.Most {
-			return of(w.rule, d, w.Most)
+			return of(w.rule, w.threshold(d))
 		}
 	}
 	for _, r := range pl.pairwise {
 		if r.pairwise(&p.Tickets[a], &p.Tickets[b]) {
-			return of(r.rule, 0, 0)
+			return of(r.rule, Threshold{})
 		}
 	}
 	if r := pl.apartByGuards(p, a, b); r != nil {
-		return of(r, 0, 0)
+		return of(r, Threshold{})
 	}
-	return "", "", 0, 0
+	return "", "", Threshold{}
 }
 
 // apartByGuards puts both tickets into a match, in whichever teams, and looks

@@ -55,7 +55,7 @@ func (batchDistance) help(p *Plan, c *checks, r *ruleset.Rule) (exact bool, err 
 	if a.Type == ruleset.String {
 		p.equals = append(p.equals, equal{column, r})
 	} else {
-		p.Windows = append(p.Windows, Window{column, *r.MaxDistance, r})
+		p.Windows = append(p.Windows, newWindow(column, distanceOf, r))
 	}
 	return true, nil
 }

@@ -69,10 +69,10 @@ func (distance) help(p *Plan, c *checks, r *ruleset.Rule) (exact bool, err error
 	all := m.allPlayers(players)
 	switch {
 	case of(ruleset.FnMin, m) && highest, of(ruleset.FnMax, m) && lowest, all && (lowest || highest):
-		p.Windows = append(p.Windows, Window{m.root().column, *r.MaxDistance, r})
+		p.Windows = append(p.Windows, newWindow(m.root().column, distanceOf, r))
 		return onlyMost, nil
 	case all && of(ruleset.FnAvg, ref):
-		p.Windows = append(p.Windows, Window{m.root().column, 2 * *r.MaxDistance, r})
+		p.Windows = append(p.Windows, newWindow(m.root().column, twiceDistanceOf, r))
 	}
 	return false, nil
 }

@@ -226,9 +226,8 @@ func (m *Match) brokenBy(checks []*check) float64 {
 // Breach is a rule that a complete match breaks.
 type Breach struct {
 	Rule *ruleset.Rule
-	// Limit is what the rule allows, and, where Bounded, what it would have had to.
-	Limit   Threshold
-	Bounded bool
+	// Limit is what the rule allows, and, where that is known, what it would have had to.
+	Limit Threshold
 	// Refusal is what a custom rule says, nil if it says nothing.
 	Refusal error
 }
@@ -239,8 +238,7 @@ func (m *Match) Breaches(each func(Breach)) {
 		m.refusal = nil
 		if k.broken(m) > 0 {
 			b := Breach{Rule: k.rule, Refusal: m.refusal}
-			b.Limit.Most, _ = mostOf(k.rule)
-			b.Limit.Needed, b.Bounded = k.spreadOf(m)
+			b.Limit = k.breach(m)
 			each(b)
 		}
 	}

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -98,8 +99,26 @@ func (f *fit) ok(p *pool.Pool, player int32) bool {
 // Window bounds the difference of two tickets in a column.
 type Window struct {
 	Column int
-	Most   float64
-	rule   *ruleset.Rule
+	// Most is the limit, and as much more as checks allow numbers that are not exact.
+	Most  float64
+	limit limit
+	rule  *ruleset.Rule
+}
+
+func newWindow(column int, of limit, r *ruleset.Rule) Window {
+	most, _ := of.of(r)
+	return Window{Column: column, Most: most * (1 + tolerance), limit: of, rule: r}
+}
+
+// Limit is what the rule says.
+func (w *Window) Limit() float64 {
+	most, _ := w.limit.of(w.rule)
+	return most
+}
+
+// threshold is that of two tickets that differ by so much.
+func (w *Window) threshold(needed float64) Threshold {
+	return Threshold{Most: w.Limit(), Needed: figure(needed), limit: w.limit}
 }
 
 // Relax is how much of its windows a match may use when its longest waiting
@@ -109,6 +128,11 @@ func (p *Plan) Relax(wait time.Duration) float64 {
 		return 1
 	}
 	return (1 + float64(wait)/float64(p.patience)) / 2
+}
+
+// Relaxed is the wait from which on Relax is at least so much.
+func (p *Plan) Relaxed(relax float64) time.Duration {
+	return time.Duration(math.Ceil((2*min(relax, 1) - 1) * float64(p.patience)))
 }
 
 // Relaxes reports whether Relax is ever less than 1.

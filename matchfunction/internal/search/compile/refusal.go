@@ -63,21 +63,33 @@ func (pl *Plan) wrongAttributes(p *pool.Pool, t int32) []Refusal {
 	return out
 }
 
-// tooFar are the latency rules, where one limits the regions or needs one.
+// tooFar are the latency rules that need a region where the ticket has none, or else those
+// that no region is near enough for: each by itself, or all of them together.
 func (pl *Plan) tooFar(p *pool.Pool, t int32) []Refusal {
+	if some := p.Named(t) && pl.needsRegion && !measured(p, t); some || !p.Named(t) {
+		return pl.regionless(p, t, some)
+	}
+	var alone, together []Refusal
+	for _, l := range pl.limits {
+		r := Refusal{Rule: l.rule.Name, Kind: l.rule.Kind, Threshold: Threshold{Most: l.most, Needed: pl.nearestLatency(p, l.aggregation, t), limit: latencyOf}}
+		if r.Needed > l.most {
+			alone = append(alone, r)
+		}
+		r.Threshold = Threshold{} // some region is near enough for it
+		together = append(together, r)
+	}
+	if len(alone) > 0 {
+		return alone
+	}
+	return together
+}
+
+// regionless are the latency rules, for a ticket that they find no region of.
+func (pl *Plan) regionless(p *pool.Pool, t int32, some bool) []Refusal {
 	var out []Refusal
 	for i, demanded := range pl.Definition.Demanded() {
-		r := &pl.Definition.Rules[i]
-		if !demanded || r.Kind != ruleset.Latency {
-			continue
-		}
-		some := p.Named(t) && pl.needsRegion && !measured(p, t)
-		if r.MaxLatency != nil || !p.Named(t) || some {
-			refusal := Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.Named(t), LacksSome: some}
-			if r.MaxLatency != nil && p.Named(t) && !some && len(pl.limits) > 0 {
-				refusal.Threshold = Threshold{Most: *r.MaxLatency, Needed: pl.nearestLatency(p, r.PartyAggregation, t)}
-			}
-			out = append(out, refusal)
+		if r := &pl.Definition.Rules[i]; demanded && r.Kind == ruleset.Latency {
+			out = append(out, Refusal{Rule: r.Name, Kind: r.Kind, Lacks: !p.Named(t), LacksSome: some})
 		}
 	}
 	return out

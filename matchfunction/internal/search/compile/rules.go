@@ -17,6 +17,7 @@ package compile
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"torikumi/matchfunction/internal/search/pool"
@@ -137,13 +138,32 @@ func (rs *Rules) decisive(p *pool.Pool, tickets []int32) time.Duration {
 	return wait
 }
 
-// Unfit says why a ticket fits no match in the stage that it has reached, whoever
-// else waits, or "".
-func (rs *Rules) Unfit(p *pool.Pool, t int32) pool.Reason { return rs.Plans[p.Stage[t]].Flaw(p, t) }
+// Unfit says why a ticket fits no match in any stage that one with it may have now, whoever
+// else waits, or "". What it says is of the stage that the ticket has reached.
+func (rs *Rules) Unfit(p *pool.Pool, t int32) pool.Reason {
+	own := int(p.Stage[t])
+	reason := rs.Plans[own].Flaw(p, t)
+	if reason == "" {
+		return ""
+	}
+	// Older ones may be in its match, or younger ones.
+	others := rs.Plans[:own]
+	if rs.Set.ByOldest() {
+		others = rs.Plans[own+1:]
+	}
+	for _, pl := range others {
+		if pl.Flaw(p, t) == "" {
+			return ""
+		}
+	}
+	return reason
+}
 
 // Loosening fills in when a rule, from the stage of a match that has waited so
 // long, comes to allow what is needed.
 func (rs *Rules) Loosening(rule string, stage int, wait time.Duration, t Threshold) Threshold {
+	limit := t.limit
+	t.limit = noLimit
 	for later := stage + 1; later < len(rs.Set.Stages); later++ {
 		d := &rs.Set.Stages[later].Definition
 		for i := range d.Rules {
@@ -151,8 +171,15 @@ func (rs *Rules) Loosening(rule string, stage int, wait time.Duration, t Thresho
 			if r.Name != rule {
 				continue
 			}
-			most, ok := mostOf(r)
-			if enough := most >= t.Needed && (t.Needed > 0 || most > t.Most); ok && enough {
+			most, ok := limit.of(r)
+			if r.Optional {
+				most, ok = math.Inf(1), true
+			}
+			enough := most > t.Most
+			if t.Needed > 0 {
+				enough = over(t.Needed, most) == 0
+			}
+			if ok && enough {
 				t.Loosens, t.Then, t.In = true, most, max(0, rs.Set.Stages[later].After-wait)
 				return t
 			}

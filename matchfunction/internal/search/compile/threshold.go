@@ -2,6 +2,7 @@ package compile
 
 import (
 	"math"
+	"strconv"
 	"time"
 
 	"torikumi/matchfunction/internal/search/pool"
@@ -20,14 +21,36 @@ type Threshold struct {
 	Loosens bool
 	In      time.Duration
 	Then    float64
+	// limit is which one of the rule's it is, until Loosening was asked.
+	limit limit
 }
 
-// mostOf is the upper limit of a rule, +Inf where it demands nothing.
-func mostOf(r *ruleset.Rule) (most float64, ok bool) {
+// limit says which limit of a rule a threshold is.
+type limit int
+
+const (
+	noLimit limit = iota
+	latencyOf
+	distanceOf
+	// twiceDistanceOf is of two players, of whom each may be so far from a mean.
+	twiceDistanceOf
+	// onlyOf is the upper limit of a rule that has no other limit: of one with several it
+	// is not known which a match breaks.
+	onlyOf
+)
+
+// of is the limit of a rule, if it has it.
+func (l limit) of(r *ruleset.Rule) (most float64, ok bool) {
 	switch {
-	case r.Optional:
-		return math.Inf(1), true
-	case r.Kind == ruleset.Latency && r.MaxLatency != nil:
+	case l == latencyOf && r.MaxLatency != nil:
+		return *r.MaxLatency, true
+	case l == distanceOf && r.MaxDistance != nil:
+		return *r.MaxDistance, true
+	case l == twiceDistanceOf && r.MaxDistance != nil:
+		return 2 * *r.MaxDistance, true
+	case l != onlyOf || limits(r) != 1:
+		return 0, false
+	case r.MaxLatency != nil:
 		return *r.MaxLatency, true
 	case r.MaxDistance != nil:
 		return *r.MaxDistance, true
@@ -37,15 +60,36 @@ func mostOf(r *ruleset.Rule) (most float64, ok bool) {
 	return 0, false
 }
 
-// spreadOf is how much the rule would have to allow for a complete match, for the
-// rules that bound one number of it.
-func (k *check) spreadOf(m *Match) (needed float64, ok bool) {
-	if !k.bounded {
-		return 0, false
+// limits is how many limits a rule has.
+func limits(r *ruleset.Rule) (n int) {
+	for _, has := range []bool{r.MaxLatency != nil, r.MinDistance != nil, r.MaxDistance != nil, r.MinCount != nil, r.MaxCount != nil} {
+		n += int(one(has))
 	}
-	most := *k.rule.MaxDistance
+	return n
+}
+
+// breach is the threshold of a rule that a complete match breaks. What would do is known of
+// the rules that bound one number of it.
+func (k *check) breach(m *Match) Threshold {
+	t := Threshold{limit: onlyOf}
+	if k.bounded {
+		t.limit = distanceOf
+	}
+	if t.Most, _ = t.limit.of(k.rule); !k.bounded {
+		return t
+	}
 	// The inverse of over.
-	return most + (k.broken(m)-1e-9)*(1+math.Abs(most)), true
+	t.Needed = figure(t.Most + (k.broken(m)-1e-9)*(1+math.Abs(t.Most)))
+	return t
+}
+
+// figure is a number without what comes of sums that are not exact.
+func figure(x float64) float64 {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 12, 64), 64)
+	if err != nil {
+		return x // too large to be rounded up
+	}
+	return rounded
 }
 
 // nearestLatency is the latency that a limit would have to allow for two tickets

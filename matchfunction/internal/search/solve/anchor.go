@@ -88,6 +88,8 @@ type anchor struct {
 	broke map[*ruleset.Rule]broken
 	// held is, with broke, the closest match that the search held out for.
 	held *Held
+	// impatient has matches use all of their windows.
+	impatient bool
 }
 
 func newAnchor(r *run) *anchor {
@@ -151,12 +153,37 @@ const boundHeld = 1.5
 func (a *anchor) bound() {
 	st, t := a.state, a.ticket
 	relax := a.plan.Relax(a.pool.Wait[t])
+	if a.impatient {
+		relax = 1
+	}
 	for i, w := range a.plan.Windows {
 		st.most[i] = w.Most * relax
 	}
 	if _, ok := a.plan.SortKeyWindow(); ok && a.hold != nil && a.pool.Tickets[t].Teams == nil && a.broke == nil {
 		st.most[0] = min(st.most[0], boundHeld*a.hold.now[t])
 	}
+}
+
+// patience says until when the match in the state is held out for, by the window of which it
+// uses most. Elsewhere says that it is not held at all.
+func (a *anchor) patience() (h *Held, elsewhere bool) {
+	st := a.state
+	st.rebound()
+	longest := a.pool.Wait[a.ticket]
+	for _, k := range st.All() {
+		longest = max(longest, a.pool.Wait[k])
+	}
+	relax, used := a.plan.Relax(longest), 0.0
+	for i, w := range a.plan.Windows {
+		if spread := st.hi[i] - st.lo[i]; w.Most > 0 && spread/w.Most > used {
+			used = spread / w.Most
+			h = &Held{Spread: spread, Most: w.Limit() * relax, In: a.plan.Relaxed(used) - longest, Patience: true}
+		}
+	}
+	if used <= relax {
+		return nil, true
+	}
+	return h, false
 }
 
 // holdsOut reports whether the match is not close enough yet. Those who already
@@ -488,9 +515,9 @@ func (a *anchor) blame() {
 		if b.refusal == nil {
 			b.refusal = of.Refusal
 		}
-		b.limit.Most = of.Limit.Most
-		if needed := of.Limit.Needed; of.Bounded && (b.limit.Needed == 0 || needed < b.limit.Needed) {
-			b.limit.Needed = needed
+		before := b.limit.Needed
+		if b.limit = of.Limit; before > 0 && before < b.limit.Needed {
+			b.limit.Needed = before
 		}
 		a.broke[of.Rule] = b
 	})

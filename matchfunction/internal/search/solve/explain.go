@@ -40,7 +40,8 @@ type Explanation struct {
 	// Candidates are the tickets, and Players those in them, that no rule
 	// keeps apart from this one.
 	Candidates, Players int
-	// Needs is how many players the smallest match needs beside the ticket's.
+	// Needs is how many players the smallest match needs beside the ticket's, by the
+	// stage that it would have reached with the candidates.
 	Needs int
 	// Broken are the rules that the matches with enough players broke, those
 	// that broke most first; with a Reason those that refuse the ticket.
@@ -54,10 +55,10 @@ type Explanation struct {
 	// are in other matches.
 	Elsewhere bool
 	// Held is a match that keeps all rules and is not close enough for the preference
-	// of the rule set yet; nil if there is none.
+	// or the patience of the rule set yet; nil if there is none.
 	Held *Held
-	// Later is how many candidates there will be of those who wait now when
-	// the rules loosen, each time that it changes.
+	// Later is how many candidates there will be of those who wait now, and how many
+	// players are needed, when the rules loosen, each time that it changes.
 	Later []Later
 }
 
@@ -70,9 +71,6 @@ type Apart struct {
 	// Threshold is, for a rule that bounds a difference or the latency, what it
 	// allows and the smallest that would let one of them meet the ticket.
 	compile.Threshold
-	// stage and wait are those of the nearest one.
-	stage int
-	wait  time.Duration
 }
 
 // Held is a match that the search holds out for: closer ones may come.
@@ -81,15 +79,20 @@ type Held struct {
 	Spread, Most float64
 	// In is when this match would be close enough, if nobody nearer comes before.
 	In time.Duration
+	// Patience reports whether it is the rule set's patience that holds out, and not
+	// its preference.
+	Patience bool
 }
 
 // Later is a stage of the rules that is still to come.
 type Later struct {
-	// In is when the first pair of this ticket and a candidate is there.
+	// In is when the first pair of this ticket and another is there, or the ticket itself.
 	In time.Duration
 	// Candidates of those who wait now, once all of them are there.
 	Candidates int
 	Players    int
+	// Needs is how many players the smallest match needs then, beside the ticket's.
+	Needs int
 }
 
 // Why tells of tickets, by their positions, that are known to be in no match
@@ -109,51 +112,66 @@ func Why(ctx context.Context, rs *compile.Rules, p *pool.Pool, positions []int) 
 
 func (b *board) why(ctx context.Context, t int32) Explanation {
 	rs, p := b.rules, b.pool
-	plan := rs.Plans[p.Stage[t]]
-	x := Explanation{Ticket: p.Tickets[t].ID, Wait: p.Wait[t], Size: p.Size(t), Reason: plan.Flaw(p, t), Others: len(p.Tickets) - 1, Needs: max(0, plan.Least-p.Size(t))}
+	own := int(p.Stage[t])
+	x := Explanation{Ticket: p.Tickets[t].ID, Wait: p.Wait[t], Size: p.Size(t), Reason: rs.Unfit(p, t), Others: len(p.Tickets) - 1}
 	if x.Reason != "" {
-		x.Refusals = plan.Refusals(p, t, x.Reason)
-		for i, r := range x.Refusals {
-			if r.Rule != "" {
-				x.Broken = append(x.Broken, r.Rule)
-			}
-			if r.Needed > 0 {
-				x.Refusals[i].Threshold = rs.Loosening(r.Rule, int(p.Stage[t]), p.Wait[t], r.Threshold)
-			}
-		}
-		for stage := int(p.Stage[t]) + 1; stage < len(rs.Plans); stage++ {
-			if rs.Plans[stage].Flaw(p, t) == "" {
-				x.Later = []Later{{In: max(0, rs.Set.Stages[stage].After-x.Wait)}}
-				break
-			}
-		}
+		x.Needs = b.needs(own, t)
+		b.refused(t, &x)
 		return x
 	}
-	meet(ctx, rs, p, t, -1, &x)
+	pairs := b.pairs(ctx, t, &x)
+	x.Needs = b.needsWith(pairs, t)
 	b.brokenBy(ctx, t, &x)
 	clear(b.taken)
-	candidates, players := x.Candidates, x.Players
-	for stage := int(p.Stage[t]) + 1; stage < len(rs.Plans); stage++ {
-		var then Explanation
-		in := meet(ctx, rs, p, t, stage, &then)
-		if then.Candidates == candidates && then.Players == players {
-			continue
-		}
-		candidates, players = then.Candidates, then.Players
-		x.Later = append(x.Later, Later{In: in, Candidates: candidates, Players: players})
-	}
+	b.later(ctx, pairs, t, &x)
 	return x
 }
 
-// meet compares the ticket with each of the others, by the rules of the stage
-// that they have reached together, or of a later one. It returns the shortest
-// time until a candidate and the ticket have reached that.
-func meet(ctx context.Context, rs *compile.Rules, p *pool.Pool, t int32, later int, x *Explanation) time.Duration {
+// needs is how many players the smallest match of a stage needs beside the ticket's.
+func (b *board) needs(stage int, t int32) int {
+	return max(0, b.rules.Plans[stage].Least-b.pool.Size(t))
+}
+
+// refused tells of a ticket that fits no match what refuses it, and when nothing does any
+// more.
+func (b *board) refused(t int32, x *Explanation) {
+	rs, p, own := b.rules, b.pool, int(b.pool.Stage[t])
+	x.Refusals = rs.Plans[own].Refusals(p, t, x.Reason)
+	for i, r := range x.Refusals {
+		if r.Rule != "" {
+			x.Broken = append(x.Broken, r.Rule)
+		}
+		if r.Needed > 0 {
+			x.Refusals[i].Threshold = rs.Loosening(r.Rule, own, x.Wait, r.Threshold)
+		}
+	}
+	for stage := own + 1; stage < len(rs.Plans); stage++ {
+		if rs.Plans[stage].Flaw(p, t) == "" {
+			x.Later = []Later{{In: max(0, rs.Set.Stages[stage].After-x.Wait), Needs: b.needs(stage, t)}}
+			return
+		}
+	}
+}
+
+// pair is the ticket with another one.
+type pair struct {
+	other int32
+	// wait is that of the one which decides on the stage of a match of both, stage the
+	// one that they have reached, meets whether no rule of it keeps them apart.
+	wait  time.Duration
+	stage int
+	meets bool
+}
+
+// pairs compares the ticket with each of the others, by the rules of the stage that they
+// have reached together, and says in the explanation what keeps them apart.
+func (b *board) pairs(ctx context.Context, t int32, x *Explanation) []pair {
+	rs, p := b.rules, b.pool
 	apart := make(map[string]*Apart)
-	soonest := time.Duration(math.MaxInt64)
+	pairs := make([]pair, 0, len(p.Tickets))
 	for c := range int32(len(p.Tickets)) {
 		if c%1024 == 0 && ctx.Err() != nil {
-			return 0
+			return nil
 		}
 		if c == t {
 			continue
@@ -162,46 +180,129 @@ func meet(ctx context.Context, rs *compile.Rules, p *pool.Pool, t int32, later i
 		if rs.Set.ByOldest() {
 			wait = max(p.Wait[t], p.Wait[c])
 		}
-		stage := max(rs.Set.At(wait), later)
-		plan := rs.Plans[stage]
-		if plan.Flaw(p, c) != "" {
+		k := pair{other: c, wait: wait, stage: rs.Set.At(wait)}
+		name, kind, limit := b.apart(k.stage, t, c)
+		switch {
+		case rs.Unfit(p, c) != "":
 			x.Unfit++
-			continue
-		}
-		name, kind, excess, most := plan.Apart(p, t, c)
-		if name == "" {
+		case name == "":
+			k.meets = true
 			x.Candidates++
 			x.Players += p.Size(c)
-			soonest = min(soonest, max(0, rs.Set.Stages[stage].After-wait))
-			continue
+		default:
+			a := apart[name]
+			if a == nil {
+				a = &Apart{Rule: name, Kind: kind}
+				apart[name] = a
+			}
+			a.Tickets++
+			if a.Needed == 0 || limit.Needed > 0 && limit.Needed < a.Needed {
+				a.Threshold = rs.Loosening(name, k.stage, wait, limit)
+			}
 		}
-		a := apart[name]
-		if a == nil {
-			a = &Apart{Rule: name, Kind: kind, Threshold: compile.Threshold{Needed: math.Inf(1)}}
-			apart[name] = a
-		}
-		a.Tickets++
-		a.Most = max(a.Most, most)
-		if (excess > 0 || most == 0) && excess < a.Needed { // 0: no limit would do
-			a.Needed, a.stage, a.wait = excess, stage, wait
-		}
+		pairs = append(pairs, k)
 	}
 	for _, a := range apart {
-		if math.IsInf(a.Needed, 1) {
-			a.Needed = 0
-		}
-		if a.Needed > 0 {
-			a.Threshold = rs.Loosening(a.Rule, a.stage, a.wait, a.Threshold)
+		if a.Needed == 0 {
+			a.Threshold = compile.Threshold{} // no limit would do
 		}
 		x.Apart = append(x.Apart, *a)
 	}
 	slices.SortFunc(x.Apart, func(a, b Apart) int {
 		return cmp.Or(cmp.Compare(b.Tickets, a.Tickets), cmp.Compare(a.Rule, b.Rule))
 	})
-	if x.Candidates == 0 {
-		return max(0, rs.Set.Stages[max(0, later)].After-p.Wait[t])
+	return pairs
+}
+
+// apart names the rule of a stage that keeps two tickets apart, or one of them out of its
+// matches; it is empty if there is none.
+func (b *board) apart(stage int, t, other int32) (string, ruleset.Kind, compile.Threshold) {
+	plan := b.rules.Plans[stage]
+	for _, k := range []int32{other, t} {
+		reason := plan.Flaw(b.pool, k)
+		if reason == "" {
+			continue
+		}
+		for _, r := range plan.Refusals(b.pool, k, reason) {
+			if r.Rule != "" {
+				return r.Rule, r.Kind, r.Threshold
+			}
+		}
+		return compile.RegionRule, "", compile.Threshold{}
 	}
-	return soonest
+	return plan.Apart(b.pool, t, other)
+}
+
+// needsWith is how many players the smallest match needs with candidates: of the latest stage
+// in which there are enough, else of the first one that they have reached.
+func (b *board) needsWith(pairs []pair, t int32) int {
+	players := make([]int, len(b.rules.Plans)) // of those who have reached at least the stage
+	first := -1
+	for _, k := range pairs {
+		if !k.meets {
+			continue
+		}
+		if first < 0 || k.stage < first {
+			first = k.stage
+		}
+		for stage := range k.stage + 1 {
+			players[stage] += b.pool.Size(k.other)
+		}
+	}
+	if first < 0 {
+		return b.needs(int(b.pool.Stage[t]), t)
+	}
+	for stage := len(players) - 1; stage > first; stage-- {
+		if needs := b.needs(stage, t); players[stage] > 0 && players[stage] >= needs {
+			return needs
+		}
+	}
+	return b.needs(first, t)
+}
+
+// later tells what changes as pairs reach further stages.
+func (b *board) later(ctx context.Context, pairs []pair, t int32, x *Explanation) {
+	stages := b.rules.Set.Stages
+	first := int(b.pool.Stage[t])
+	for _, k := range pairs {
+		first = min(first, k.stage)
+	}
+	now := Later{Candidates: x.Candidates, Players: x.Players, Needs: x.Needs}
+	for stage := first + 1; stage < len(stages) && ctx.Err() == nil; stage++ {
+		then, soonest, longest := now, time.Duration(math.MaxInt64), time.Duration(-1)
+		for i := range pairs {
+			k := &pairs[i]
+			if k.stage < stage {
+				meets := b.meets(stage, t, k.other)
+				if meets != k.meets {
+					soonest = min(soonest, stages[stage].After-k.wait)
+					then.Candidates += map[bool]int{true: 1, false: -1}[meets]
+					then.Players += map[bool]int{true: 1, false: -1}[meets] * b.pool.Size(k.other)
+				}
+				k.meets = meets
+			}
+			if k.meets {
+				longest = max(longest, k.wait)
+			}
+		}
+		if then.Needs = b.needs(stage, t); then.Needs == 0 || longest < 0 {
+			longest = max(longest, b.pool.Wait[t])
+		}
+		if then == now {
+			continue
+		}
+		if then.Needs != now.Needs {
+			soonest = min(soonest, stages[stage].After-longest)
+		}
+		now = then
+		then.In = max(0, soonest)
+		x.Later = append(x.Later, then)
+	}
+}
+
+func (b *board) meets(stage int, t, other int32) bool {
+	name, _, _ := b.apart(stage, t, other)
+	return name == ""
 }
 
 // brokenBy makes matches around the ticket, by the rules of the stage that it has reached,
@@ -233,6 +334,13 @@ func (b *board) brokenIn(ctx context.Context, stage int, t int32, x *Explanation
 		return
 	}
 	x.Held = a.held
+	if len(a.broke) == 0 && x.Held == nil && r.plan.Relaxes() {
+		a.impatient = true
+		if ok, _ = a.match(t, stepsSecond); ok {
+			x.Held, x.Elsewhere = a.patience()
+			return
+		}
+	}
 	rules := make([]*ruleset.Rule, 0, len(a.broke))
 	for k := range a.broke {
 		rules = append(rules, k)

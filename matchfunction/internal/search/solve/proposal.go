@@ -64,7 +64,7 @@ func (r *run) score(tickets []int32, players int, spread, latency float64) float
 // else the standard deviation of the pool.
 func (r *run) window() float64 {
 	if len(r.plan.Windows) > 0 && r.plan.Windows[0].Most > 0 {
-		return r.plan.Windows[0].Most
+		return r.plan.Windows[0].Limit()
 	}
 	if r.plan.SortKey < 0 || len(r.free) < 2 {
 		return 1
