@@ -54,7 +54,9 @@ package expression
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -204,9 +206,15 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	)
 })
 
+// mixed are operands of which one is a double and the other an int, or a list of them.
+var mixed = regexp.MustCompile(`\((?:double, (?:list\()?int|int, (?:list\()?double)`)
+
 // mistake has a place, from 1; some are of the whole text.
 func mistake(e *cel.Error) ruleset.Mistake {
 	m := ruleset.Mistake{Message: e.Message}
+	if strings.Contains(e.Message, "no matching overload") && mixed.MatchString(e.Message) {
+		m.Message += `; write 1.0 in the place of 1, or double(...)`
+	}
 	if e.Location.Line() > 0 {
 		m.Line, m.Column = e.Location.Line(), e.Location.Column()+1
 	}

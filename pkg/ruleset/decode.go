@@ -19,7 +19,9 @@ type decoder struct {
 	checks *checked
 	// after is the wait of the stage.
 	after time.Duration
-	def   *Definition
+	// changed reports whether the stage may be another than the text itself.
+	changed bool
+	def     *Definition
 	// slots are those of def, once the teams are known.
 	slots []TeamSlot
 	// players is how many the largest match has.
@@ -35,7 +37,7 @@ func (d *decoder) fail(n *node, format string, args ...any) {
 
 func (d *decoder) failAt(at position, path, format string, args ...any) {
 	note := ""
-	if d.after > 0 && !strings.HasPrefix(path, "expansions") {
+	if d.changed && !strings.HasPrefix(path, "expansions") {
 		note = fmt.Sprintf(" (from a wait of %d s on)", d.after/time.Second)
 	}
 	d.errs.add(Error{Line: at.line, Column: at.column, Path: path, Rule: d.rule, Message: fmt.Sprintf(format, args...)}, note)

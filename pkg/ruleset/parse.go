@@ -43,8 +43,14 @@ func ParseWith(text []byte, checks Checks) (*RuleSet, error) {
 			first.fail(root, "changes at %d different waits, more than %d", len(waits), MaxStages)
 			waits = waits[:1]
 		}
+		// Steps at 0 s replace what no stage has then. It has to be right all the same.
+		changed := exps.apply(root, 0) != root
+		if changed {
+			text := &decoder{errs: errs, checks: checked}
+			text.definition(root)
+		}
 		for _, after := range waits {
-			d := &decoder{errs: errs, checks: checked, after: after}
+			d := &decoder{errs: errs, checks: checked, after: after, changed: changed || after > 0}
 			rs.Stages = append(rs.Stages, Stage{After: after, Definition: d.definition(exps.apply(root, after))})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"torikumi/matchfunction/internal/explain"
 	"torikumi/matchfunction/internal/search"
 	"torikumi/matchfunction/internal/simulate"
+	"torikumi/pkg/ruleset"
 	"torikumi/pkg/service"
 )
 
@@ -42,8 +43,8 @@ func (c *simulateConfig) runDay(ctx context.Context, proc service.Process, s *so
 		}
 		warnTickets(proc, "simulate", c.Tickets, s.rules, recorded)
 		options.Recorded = recorded
-	} else if most := s.rules.Stages[0].MaxParty(); c.parties.Largest() > most {
-		return failed(proc, "simulate", fmt.Errorf("--parties: the largest team has %d players, a party of %d fits into none", most, c.parties.Largest()))
+	} else if err := c.fitParties(s.rules); err != nil {
+		return failed(proc, "simulate", err)
 	}
 	started := time.Now()
 	day, err := simulate.RunDay(ctx, options)
@@ -72,6 +73,19 @@ func (c *simulateConfig) runDay(ctx context.Context, proc service.Process, s *so
 		}
 	}
 	return code
+}
+
+// fitParties refuses parties that fit into no team, whatever an expansion makes of the
+// teams.
+func (c *simulateConfig) fitParties(rs *ruleset.RuleSet) error {
+	most := 0
+	for i := range rs.Stages {
+		most = max(most, rs.Stages[i].MaxParty())
+	}
+	if n := c.parties.Largest(); n > most {
+		return fmt.Errorf("--parties: the largest team has %d players, a party of %d fits into none", most, n)
+	}
+	return nil
 }
 
 // short is a duration without the parts that are zero.

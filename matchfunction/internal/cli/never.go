@@ -294,50 +294,6 @@ func possible(r *ruleset.Rule, m, ref span) (ever, always bool) {
 	return meet, same
 }
 
-// judgeCollection compares minCount with how much there can be to count.
-func judgeCollection(d *ruleset.Definition, r *ruleset.Rule) verdict {
-	if r.MinCount == nil || *r.MinCount == 0 {
-		if r.MaxCount == nil {
-			return verdict{true, true, "minCount is 0 and there is no maxCount"}
-		}
-		return verdict{}
-	}
-	switch r.Operation {
-	case ruleset.ReferenceIntersectionCount:
-		if _, words := r.Reference.Constants(); len(words) > 0 {
-			if n := len(slices.Compact(slices.Sorted(slices.Values(words)))); n < *r.MinCount {
-				return verdict{true, false, fmt.Sprintf("referenceValue has %d different values, minCount is %d", n, *r.MinCount)}
-			}
-		}
-	case ruleset.Contains:
-		for i := range r.Measurements {
-			e := &r.Measurements[i]
-			flat := e.Call != nil && e.Call.Function == ruleset.FnFlatten
-			if flat {
-				e = e.Call.Argument
-			}
-			if e.Path == nil || e.Path.Property != ruleset.PlayerAttribute {
-				continue
-			}
-			if a, _ := d.Attribute(e.Path.Attribute); a.Type != ruleset.StringList {
-				continue
-			}
-			slots, most := d.TeamSlots(), 0
-			for _, s := range e.Path.Slots {
-				if flat {
-					most += slots[s].Max
-				} else {
-					most = max(most, slots[s].Max)
-				}
-			}
-			if most < *r.MinCount {
-				return verdict{true, false, fmt.Sprintf("there are at most %d players to count, minCount is %d", most, *r.MinCount)}
-			}
-		}
-	}
-	return verdict{}
-}
-
 // contradictions finds pairs of rules that no match can keep.
 func (s *source) contradictions() []problem {
 	rules, named := s.rules.Stages[0].Rules, s.rules.Stages[0].Named()

@@ -132,9 +132,25 @@ func randomRule(rng *rand.Rand, name string) string {
 		return start + fmt.Sprintf(`, "type": "comparison", "measurements": [%q], "operation": %q, "referenceValue": %s}`, mode(), pick(rng, "=", "!="), reference(word, mode()))
 	}
 	counts := pick(rng, `"maxCount": %d`, `"minCount": %d`)
-	what := pick(rng, `"intersection"`, `"contains", "referenceValue": "a"`, `"reference_intersection_count", "referenceValue": ["a", "b"]`)
+	what := pick(rng, `"intersection"`, `"contains", "referenceValue": "a"`, `"contains", "referenceValue": ["a", "b"]`, `"reference_intersection_count", "referenceValue": ["a", "b"]`)
+	measured := fmt.Sprintf(players(), ".attributes["+pick(rng, "maps", "maps", "mode")+"]")
+	if f := pick(rng, "%s", "%s", "flatten(%s)", "set_intersection(%s)"); levels(measured) > 1 {
+		measured = fmt.Sprintf(f, measured)
+	}
 	return strings.Replace(start, `"min"`, `"intersection"`, 1) + fmt.Sprintf(`, "type": "collection", "measurements": [%q], "operation": %s, `+counts+`}`,
-		fmt.Sprintf(players(), ".attributes[maps]"), what, rng.IntN(3))
+		measured, what, pick(rng, 0, 1, 2, 3, 5))
+}
+
+// levels is how many lists are around the strings of an expression of players.
+func levels(measured string) int {
+	n := 1
+	if strings.Contains(measured, "maps") {
+		n++
+	}
+	if measured[0] == 't' && !strings.Contains(measured, "[red]") {
+		n++
+	}
+	return n
 }
 
 // randomMatch is a match of two teams of at least these sizes, up to 3 and of parties.

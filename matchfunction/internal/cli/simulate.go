@@ -176,8 +176,8 @@ func (c *simulateConfig) tickets(proc service.Process, s *source) ([]rule.Ticket
 	if c.Generate == 0 {
 		return readTickets(proc, "simulate", c.Tickets, c.Now)
 	}
-	if most := s.rules.Stages[0].MaxParty(); c.parties.Largest() > most {
-		return nil, fmt.Errorf("--parties: the largest team has %d players, a party of %d fits into none", most, c.parties.Largest())
+	if err := c.fitParties(s.rules); err != nil {
+		return nil, err
 	}
 	// Not the time of day: the same command makes the same tickets.
 	until := c.Now.Time

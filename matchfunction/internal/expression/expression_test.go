@@ -188,7 +188,9 @@ func TestRefuses(t *testing.T) {
 		"players.all(p, p.name == 'a')":                                                        "undefined field 'name'",
 		"skill > 1.0":                                                                          "undeclared reference to 'skill'",
 		"avg(players) > 1.0":                                                                   "no matching overload for 'avg'",
-		"players.all(p, p.attributes.skill - 1 > 0.0)":                                         "no matching overload for '_-_'",
+		"players.all(p, p.attributes.skill - 1 > 0.0)":                                         "applied to '(double, int)'; write 1.0 in the place of 1",
+		"players.all(p, 1 == p.attributes.skill)":                                              "applied to '(int, double)'; write 1.0 in the place of 1",
+		"players.all(p, p.attributes.skill in [0, 1])":                                         "applied to '(double, list(int))'; write 1.0 in the place of 1",
 		"size(teams.green) > 0":                                                                `there is no team "green"`,
 		"size(teams['green']) > 0":                                                             `there is no team "green"`,
 		"players[0].attributes == players[0].attributes":                                       "cannot be compared",
@@ -227,7 +229,7 @@ func TestErrorsBreakTheRule(t *testing.T) {
 	d, m := definition(10), match(10)
 	for text, want := range map[string]string{
 		"players.all(p, p.attributes.absent > 0.0)":   `player "p0" has no attribute "absent"`,
-		"players.all(p, p.attributes.odd > 0.0)":      `player "p0" has no attribute "odd"`,
+		"players.all(p, p.attributes.odd > 0.0)":      `player "p0" has an attribute "odd" that is a string, must be a number`,
 		"players.all(p, p.latency['asia'] < 1.0)":     "no such key: asia",
 		"players[10].id == 'a'":                       "index out of bounds: 10",
 		"1 / size(teams.red.filter(p, false)) == 0":   "division by zero",

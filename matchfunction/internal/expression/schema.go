@@ -47,24 +47,32 @@ func read[T any](s *expression.Schema, of *cel.Type, field string, get func(*obj
 	s.Read(of, field, func(any) bool { return true }, func(of any) (any, error) { return get(of.(*object[T])), nil })
 }
 
-// readAttribute is for a declared attribute.
+// readAttribute is for a declared attribute. No default stands in for a value of another
+// type.
 func readAttribute(s *expression.Schema, a ruleset.Attribute) {
-	find := func(of any) *ruleset.Value {
-		attributes := of.(*player).v.Player.Attributes
-		for i := range attributes {
-			if attributes[i].Name == a.Name && attributes[i].Value.Type == a.Type {
-				return &attributes[i].Value
+	find := func(of any) (*ruleset.Value, error) {
+		p := of.(*player).v.Player
+		for i := range p.Attributes {
+			if v := &p.Attributes[i].Value; p.Attributes[i].Name == a.Name {
+				if v.Type != a.Type {
+					return nil, fmt.Errorf("player %q has an attribute %q that is a %s, must be a %s", p.ID, a.Name, v.Type, a.Type)
+				}
+				return v, nil
 			}
 		}
 		if a.Default != nil && a.Default.Type == a.Type {
-			return a.Default
+			return a.Default, nil
 		}
-		return nil
+		return nil, fmt.Errorf("player %q has no attribute %q", p.ID, a.Name)
 	}
-	s.Read(expression.AttributesType, a.Name, func(of any) bool { return find(of) != nil }, func(of any) (any, error) {
-		switch v := find(of); {
-		case v == nil:
-			return nil, fmt.Errorf("player %q has no attribute %q", of.(*player).v.Player.ID, a.Name)
+	isSet := func(of any) bool {
+		_, err := find(of)
+		return err == nil
+	}
+	s.Read(expression.AttributesType, a.Name, isSet, func(of any) (any, error) {
+		switch v, err := find(of); {
+		case err != nil:
+			return nil, err
 		case tooLong(v):
 			return nil, fmt.Errorf("player %q has an attribute %q that is too long", of.(*player).v.Player.ID, a.Name)
 		default:
