@@ -20,7 +20,8 @@
 //   - Extensions of unknown types are printed over REST; see package anyjson.
 //   - The tickets of accepted matches that do not reach their caller wait again
 //     at once. Neither they nor a backfill's end release a ticket of another match.
-//   - Proposals are bounded in number and in bytes: ResourceExhausted.
+//   - Proposals are bounded in number and in bytes: ResourceExhausted. So is
+//     what would make a ticket or backfill too large for a page or a message.
 //   - A match function's address that can be none is InvalidArgument.
 //   - A page of a query has at most 4 MiB.
 //   - A page size out of bounds stops the start and is not clamped.
@@ -122,7 +123,7 @@ func openEvaluator(cfg *Config, logger *slog.Logger) (synchronizer.Evaluator, io
 		r := synchronizer.NewREST(cfg.EvaluatorREST, logger)
 		return r, r, nil
 	}
-	conn, err := cfg.DialPeer(cfg.Evaluator, "")
+	conn, err := cfg.DialPeer("dns:///"+cfg.Evaluator, "")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,8 +134,9 @@ func openEvaluator(cfg *Config, logger *slog.Logger) (synchronizer.Evaluator, io
 // An address that is used no more is then not dialled for ever.
 const functionIdle = 5 * time.Minute
 
+// dialFunction names the resolver: a host may have the name of one, such as dns.
 func (c *Config) dialFunction(target string) (*grpc.ClientConn, error) {
-	return c.DialPeer(target, "", grpc.WithIdleTimeout(functionIdle))
+	return c.DialPeer("dns:///"+target, "", grpc.WithIdleTimeout(functionIdle))
 }
 
 func (m *services) register(r grpc.ServiceRegistrar) {

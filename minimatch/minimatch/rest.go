@@ -15,6 +15,7 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -40,6 +41,7 @@ func rest(mux *http.ServeMux, self *grpc.ClientConn) error {
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithErrorHandler(fail),
 		runtime.WithRoutingErrorHandler(noRoute),
+		runtime.WithMiddlewares(findRoute),
 	)
 	for _, add := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 		openmatch.RegisterFrontendServiceHandler,
@@ -51,38 +53,22 @@ func rest(mux *http.ServeMux, self *grpc.ClientConn) error {
 		}
 	}
 	mux.Handle("/v1/", bounded(gateway))
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { healthz(mux, w, r) })
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) { healthz(self, w, r) })
 	return nil
 }
 
 // healthz is Open Match's: whether it lives, and with any query whether it is
-// ready.
-func healthz(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
-	path := "/livez"
+// ready. It asks over gRPC, as readyz may be at another address.
+func healthz(self *grpc.ClientConn, w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery != "" {
-		path = "/readyz"
-	}
-	probe := r.Clone(r.Context())
-	probe.Method, probe.URL.Path, probe.URL.RawQuery = http.MethodGet, path, ""
-	got := &statusOnly{ResponseWriter: w, header: make(http.Header), code: http.StatusOK}
-	mux.ServeHTTP(got, probe)
-	if got.code != http.StatusOK {
-		http.Error(w, "not ready", got.code)
-		return
+		got, err := grpc_health_v1.NewHealthClient(self).Check(r.Context(), &grpc_health_v1.HealthCheckRequest{})
+		if err != nil || got.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
 	}
 	_, _ = io.WriteString(w, "ok") // the client is gone if this fails
 }
-
-// statusOnly keeps the status of an answer and drops the rest.
-type statusOnly struct {
-	http.ResponseWriter
-	header http.Header
-	code   int
-}
-
-func (s *statusOnly) Header() http.Header         { return s.header }
-func (s *statusOnly) WriteHeader(code int)        { s.code = code }
-func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
 
 // fail answers errors. A request that is not UTF-8 gets as far as gRPC, which
 // takes it for a fault of the service.
@@ -96,13 +82,54 @@ func fail(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w htt
 // noRoute answers 405 where the gateway would say 501: a method that is not that
 // of the path is the client's fault.
 func noRoute(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	if _, searching := ctx.Value(routeKey{}).(*bool); searching {
+		return
+	}
 	if code == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", strings.Join(methods(mux, r), ", "))
 		err := &runtime.HTTPStatusError{HTTPStatus: code, Err: status.Error(codes.Unimplemented, http.StatusText(code))}
 		runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, err)
 		return
 	}
 	runtime.DefaultRoutingErrorHandler(ctx, mux, m, w, r, code)
 }
+
+// routeKey is where the context of a request that only looks for its route has the *bool that
+// says whether there is one.
+type routeKey struct{}
+
+// methods are those that the path of a request has. The gateway does not list its routes, so
+// that each method is tried.
+func methods(mux *runtime.ServeMux, r *http.Request) (all []string) {
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
+		found := false
+		try := r.Clone(context.WithValue(r.Context(), routeKey{}, &found))
+		try.Method, try.Header, try.Body = method, http.Header{}, http.NoBody
+		mux.ServeHTTP(nowhere{}, try)
+		if found {
+			all = append(all, method)
+		}
+	}
+	return all
+}
+
+// findRoute keeps requests that only look for their route from it.
+func findRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		if found, searching := r.Context().Value(routeKey{}).(*bool); searching {
+			*found = true
+			return
+		}
+		next(w, r, params)
+	}
+}
+
+// nowhere is where an answer goes that nobody wants.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) WriteHeader(int)             {}
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 
 // marshaler is the gateway's for messages whose extensions hold any types.
 type marshaler struct{ runtime.JSONPb }

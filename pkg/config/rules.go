@@ -84,11 +84,11 @@ func bounds(text string, durations bool) func(float64) bool {
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}$`)
 
-// IsHost reports whether s has the form of an IP address, without brackets, or of a machine's
-// name.
+// IsHost reports whether s has the form of an IP address, without brackets and without a zone,
+// which neither URLs nor gRPC's targets take as it is, or of a machine's name.
 func IsHost(s string) bool {
-	_, err := netip.ParseAddr(s)
-	return err == nil || hostName.MatchString(s)
+	addr, err := netip.ParseAddr(s)
+	return err == nil && addr.Zone() == "" || hostName.MatchString(s)
 }
 
 // form reads a rule for a text, nil if it is none.
@@ -157,15 +157,27 @@ func (s *setting) check() []error {
 	var errs []error
 	for _, w := range words {
 		if !s.rule.word(w) {
-			errs = append(errs, s.invalid(w))
+			errs = append(errs, s.breaks(s.rule.saysOf(w), w))
 		}
 	}
 	return errs
 }
 
-func (s *setting) invalid(value any) error {
-	if s.secret {
-		return &Error{Setting: "--" + s.name, Rule: s.rule.says}
+// saysOf is what a rule says of a word that breaks it, with the zone if that is all that is wrong.
+func (r *rule) saysOf(word string) string {
+	host, port, err := net.SplitHostPort(word)
+	addr, addrErr := netip.ParseAddr(host)
+	if err == nil && addrErr == nil && addr.Zone() != "" && r.word(net.JoinHostPort(addr.WithZone("").String(), port)) {
+		return r.says + ", without an IPv6 zone"
 	}
-	return Invalid(s.name, s.rule.says, value)
+	return r.says
+}
+
+func (s *setting) invalid(value any) error { return s.breaks(s.rule.says, value) }
+
+func (s *setting) breaks(says string, value any) error {
+	if s.secret {
+		return &Error{Setting: "--" + s.name, Rule: says}
+	}
+	return Invalid(s.name, says, value)
 }

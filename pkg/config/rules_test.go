@@ -53,6 +53,13 @@ func TestRules(t *testing.T) {
 		{func(r *ruled) { r.Server = "a:0" }, `--server: must be host:port, got "a:0"`},
 		{func(r *ruled) { r.Server = "" }, `--server: must be host:port`},
 		{func(r *ruled) { r.Other = "[::1]:80" }, ""},
+		{func(r *ruled) { r.Server = "[::1%lo]:80" }, `--server: must be host:port, without an IPv6 zone, got "[::1%lo]:80"`},
+		{func(r *ruled) { r.Server = "[fe80::1%25eth0]:80" }, `--server: must be host:port, without an IPv6 zone, got "[fe80::1%25eth0]:80"`},
+		{func(r *ruled) { r.Server = "[::1%lo]:0" }, `--server: must be host:port, got "[::1%lo]:0"`},
+		{func(r *ruled) { r.Server = "[fe80::1%]:80" }, `--server: must be host:port, got "[fe80::1%]:80"`},
+		{func(r *ruled) { r.Either = "[::1%lo]:80" }, `--either: must be host:port or none, without an IPv6 zone, got "[::1%lo]:80"`},
+		{func(r *ruled) { r.Listen = "[::1%lo]:80" }, ""},
+		{func(r *ruled) { r.Listen = "[::1%lo]:65536" }, `--listen: must be host:port, got "[::1%lo]:65536"`},
 		{func(r *ruled) { r.Listen = "a:65536" }, `--listen: must be host:port, got "a:65536"`},
 		{func(r *ruled) { r.Listen = "80" }, `--listen: must be host:port, got "80"`},
 		{func(r *ruled) { r.IP = "::1" }, ""},
@@ -75,6 +82,18 @@ func TestRules(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("got %s\nwant %s", got, tt.want)
+		}
+	}
+}
+
+func TestIsHost(t *testing.T) {
+	for host, want := range map[string]bool{
+		"1.2.3.4": true, "::1": true, "fe80::1": true, "::ffff:1.2.3.4": true, "localhost": true, "a_b.example.": true, "dns": true,
+		"": false, "[::1]": false, "fe80::1%lo": false, "fe80::1%25lo": false, "fe80::1%": false, "::ffff:1.2.3.4%lo": false,
+		"1.2.3.4%lo": false, "localhost%lo": false, "a b": false, "a/b": false, "a@b": false, "a:1": false,
+	} {
+		if got := config.IsHost(host); got != want {
+			t.Errorf("IsHost(%q) = %v, want %v", host, got, want)
 		}
 	}
 }

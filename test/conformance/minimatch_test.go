@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"torikumi/minimatch/minimatch"
@@ -194,8 +195,15 @@ func TestConfigNamesAllThatIsWrong(t *testing.T) {
 	}
 }
 
-// A client with gRPC's own limit of 4 MiB reads tickets of any size in pages of
-// 10,000.
+func TestConfigTakesNoZones(t *testing.T) {
+	for _, flag := range []string{"--evaluator", "--evaluator-rest"} {
+		err := config.Load("minimatch", "MINIMATCH", &minimatch.Config{}, []string{flag + "=[::1%lo]:31508"}, func(string) string { return "" }, io.Discard)
+		if want := flag + ": must be host:port, without an IPv6 zone"; !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 // What is larger than a message of gRPC's default is refused where it comes in, as by Open
 // Match: else nobody could read its neighbours.
 func TestTooLarge(t *testing.T) {
@@ -230,6 +238,64 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// No match makes a backfill that is larger than a client with gRPC's default limit takes.
+func TestMatchesMakeNoBackfillThatIsTooLarge(t *testing.T) {
+	om := startHastyOwn(t)
+	conn, err := grpc.NewClient(om.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // its goroutines are looked for at the end
+	om.frontend, om.backend, om.query = openmatch.NewFrontendServiceClient(conn), openmatch.NewBackendServiceClient(conn), openmatch.NewQueryServiceClient(conn)
+	large := map[string]*anypb.Any{"x": {TypeUrl: "x/y", Value: make([]byte, 5<<19)}}
+	asks := om.asking()
+	asks.PersistentField = large
+	b, err := om.frontend.CreateBackfill(t.Context(), &openmatch.CreateBackfillRequest{Backfill: asks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged, made, others := om.match("merged", om.ticket()), om.match("made", om.ticket()), om.match("others", om.ticket())
+	merged.Backfill = &openmatch.Backfill{Id: b.GetId(), Generation: 1, SearchFields: b.GetSearchFields(), Extensions: large}
+	made.Backfill = om.asking()
+	made.Backfill.Extensions = map[string]*anypb.Any{"x": {TypeUrl: "x/y", Value: make([]byte, 4<<20-1000)}}
+	for size := 4 << 20; proto.Size(&openmatch.RunResponse{Proposal: made}) < size; {
+		made.MatchProfile += "x"
+	}
+	om.proposing("merged", merged)
+	om.proposing("made", made)
+	om.proposing("others", others)
+	got := om.fetchAll("merged", "made", "others")
+	om.expectFetch(got[0], codes.Unknown)
+	om.expectFetch(got[1], codes.Unknown)
+	om.expectFetch(got[2], codes.OK, "others")
+	for i, want := range []string{"backfill, with the persistent_field that it keeps, must have at most 4193280", "a match with a new backfill of 4194304 bytes, at most 4193280"} {
+		if !strings.Contains(fmt.Sprint(got[i].err), want) {
+			t.Errorf("got %v, want %s", got[i].err, want)
+		}
+	}
+	om.expectWaiting(merged.GetTickets()[0], made.GetTickets()[0])
+	om.expectBackfills(b)
+	if got := om.get(b); got.GetGeneration() != 1 || got.GetExtensions() != nil {
+		t.Errorf("generation %d", got.GetGeneration())
+	}
+	if _, err := om.acknowledge(b); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAssignmentsAreNotTooLarge(t *testing.T) {
+	om := startOwn(t)
+	ticket := om.ticket()
+	_, err := om.backend.AssignTickets(t.Context(), &openmatch.AssignTicketsRequest{Assignments: []*openmatch.AssignmentGroup{{
+		TicketIds:  []string{ticket.GetId()},
+		Assignment: &openmatch.Assignment{Extensions: map[string]*anypb.Any{"x": {TypeUrl: "x/y", Value: make([]byte, 4<<20)}}},
+	}}})
+	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(fmt.Sprint(err), "assignments[0].assignment: ticket "+ticket.GetId()) {
+		t.Error(err)
+	}
+	om.expectWaiting(ticket)
+}
+
 // What the evaluator says itself is passed on, also where gRPC could have said it.
 func TestEvaluatorsOwnWords(t *testing.T) {
 	for _, own := range []string{"no transport for the party of ann", "rule set connection error budget", "the transport is closing time"} {
@@ -248,6 +314,8 @@ func startHastyOwn(t *testing.T) *openMatch {
 	return startOwn(t, func(c *minimatch.Config) { c.ProposalCollectionInterval = collection })
 }
 
+// A client with gRPC's own limit of 4 MiB reads tickets of any size in pages of
+// 10,000.
 func TestPagesFitIntoMessages(t *testing.T) {
 	om := start(t, func(cfg *minimatch.Config) { cfg.QueryPageSize = 10_000 })
 	conn, err := grpc.NewClient(om.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))

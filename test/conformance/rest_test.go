@@ -185,6 +185,9 @@ func TestRESTBlamesTheClient(t *testing.T) {
 		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"127.0.0.1/x?","port":1,"type":"REST"},"profile":{}}`, 400},
 		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"user@127.0.0.1","port":1,"type":"REST"},"profile":{}}`, 400},
 		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"[::1","port":1},"profile":{}}`, 400},
+		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"fe80::1%lo","port":1,"type":"REST"},"profile":{}}`, 400},
+		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"fe80::1%lo","port":1,"type":"GRPC"},"profile":{}}`, 400},
+		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"::1%25lo","port":1,"type":"REST"},"profile":{}}`, 400},
 		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"a b\u0000","port":1},"profile":{}}`, 400},
 		// Words that no enum has.
 		{"POST", om.backendURL + "matches:fetch", `{"config":{"host":"127.0.0.1","port":1,"type":"rest"},"profile":{}}`, 400},
@@ -294,6 +297,112 @@ func TestHealthz(t *testing.T) {
 				t.Errorf("%s%s: %d %q", root, path, code, text)
 			}
 		}
+	}
+}
+
+// The probes of an address of their own do not take Open Match's away.
+func TestHealthzBesideProbesOfTheirOwn(t *testing.T) {
+	addrs := run(t, func(c *minimatch.Config) { c.AdminListen = "127.0.0.1:0" })
+	for path, want := range map[string]int{
+		addrs.HTTP + "/healthz": 200, addrs.HTTP + "/healthz?readiness=true": 200, addrs.HTTP + "/healthz?x": 200,
+		addrs.HTTP + "/readyz": 404, addrs.HTTP + "/livez": 404, addrs.Admin + "/readyz": 200, addrs.Admin + "/healthz": 404,
+	} {
+		if code, text := request(t, "GET", "http://"+path, ""); code != want || strings.Contains(path, "/healthz") && code == 200 && text != "ok" {
+			t.Errorf("%s: %d %q, want %d", path, code, text, want)
+		}
+	}
+}
+
+// do makes an HTTP request with headers and returns the answer, whose body is read.
+func do(t *testing.T, method, url, body string, header map[string]string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+func TestRESTSaysWhichMethodsAPathHas(t *testing.T) {
+	om := start(t, func(*minimatch.Config) {})
+	id := om.ticket().GetId()
+	form := map[string]string{"Content-Type": "application/x-www-form-urlencoded", "X-HTTP-Method-Override": "PATCH"}
+	for _, tt := range []struct {
+		method, url string
+		header      map[string]string
+		code        int
+		allow       string
+	}{
+		{"PUT", om.frontendURL + "tickets", nil, 405, "POST"},
+		{"GET", om.frontendURL + "tickets", nil, 405, "POST"},
+		{"PATCH", om.frontendURL + "tickets/" + id, nil, 405, "DELETE, GET"},
+		{"HEAD", om.frontendURL + "tickets/" + id, nil, 405, "DELETE, GET"},
+		{"OPTIONS", om.frontendURL + "tickets/" + id, nil, 405, "DELETE, GET"},
+		{"POST", om.frontendURL + "tickets/" + id, form, 405, "DELETE, GET"},
+		{"DELETE", om.frontendURL + "tickets/" + id + "/assignments", nil, 405, "GET"},
+		{"DELETE", om.frontendURL + "backfills", nil, 405, "PATCH, POST"},
+		{"POST", om.frontendURL + "backfills/x", nil, 405, "DELETE, GET"},
+		{"GET", om.frontendURL + "backfills/x/acknowledge", nil, 405, "POST"},
+		{"GET", om.backendURL + "tickets:releaseall", nil, 405, "POST"},
+		{"NONSENSE", om.queryURL + "tickets:query", nil, 405, "POST"},
+		{"GET", om.queryURL + "nothing", nil, 404, ""},
+		{"POST", strings.TrimSuffix(om.frontendURL, "v1/frontendservice/") + "livez", nil, 405, "GET, HEAD"},
+	} {
+		resp := do(t, tt.method, tt.url, "", tt.header)
+		if got := strings.Join(resp.Header["Allow"], "; "); resp.StatusCode != tt.code || got != tt.allow {
+			t.Errorf("%s %s: %d, Allow %q, want %d, %q", tt.method, tt.url, resp.StatusCode, got, tt.code, tt.allow)
+		}
+	}
+	// None of the methods was called to find out.
+	if resp := do(t, "GET", om.frontendURL+"tickets/"+id, "", nil); resp.StatusCode != http.StatusOK {
+		t.Errorf("the ticket: %s", resp.Status)
+	}
+}
+
+// A form that is posted is a GET, or what X-HTTP-Method-Override says, as in Open Match. A page of
+// another origin may send forms without asking: they do not get that far.
+func TestRESTForms(t *testing.T) {
+	for name, host := range map[string]string{"loopback": "127.0.0.1:0", "all addresses": "0.0.0.0:0"} {
+		t.Run(name, func(t *testing.T) {
+			om := start(t, func(c *minimatch.Config) { c.HTTPListen = host })
+			url := om.frontendURL + "tickets/" + om.ticket().GetId()
+			for _, tt := range []struct {
+				override, origin, site string
+				code                   int
+			}{
+				{"", "https://elsewhere.example", "", 403},
+				{"DELETE", "https://elsewhere.example", "", 403},
+				{"DELETE", "https://elsewhere.example", "cross-site", 403},
+				{"DELETE", "null", "", 403},
+				{"DELETE", "", "cross-site", 403},
+				{"DELETE", "http://127.0.0.1:1", "same-site", 403},
+				{"DELETE", "http://localhost", "", 403},
+				{"", "", "", 200},
+				{"delete", "", "", 200},
+				{"", "", "", 404},
+			} {
+				header := map[string]string{"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+				for name, value := range map[string]string{"X-HTTP-Method-Override": tt.override, "Origin": tt.origin, "Sec-Fetch-Site": tt.site} {
+					if value != "" {
+						header[name] = value
+					}
+				}
+				if resp := do(t, "POST", url, "x=1", header); resp.StatusCode != tt.code {
+					t.Errorf("%+v: %s", tt, resp.Status)
+				}
+			}
+		})
 	}
 }
 

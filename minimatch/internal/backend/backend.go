@@ -131,7 +131,7 @@ func (s *Service) forward(ctx context.Context, call *synchronizer.Call, stream o
 // fill enters an accepted match into the backfill that it names, and returns the
 // match to be sent. It is nil when the backfill has changed or gone since it was
 // proposed: the tickets are released for the next cycle. An expired backfill
-// ends the call, as in Open Match.
+// ends the call, as in Open Match, and so does one that would become too large.
 func (s *Service) fill(m *openmatch.Match, stamp uint64) (*openmatch.Match, error) {
 	if m.GetBackfill() == nil {
 		return m, nil
@@ -175,7 +175,8 @@ func ticketIDs(m *openmatch.Match) []string {
 }
 
 // AssignTickets gives tickets their assignments, all at once, replacing earlier
-// ones. A ticket that is not there is a failure in the response and no error.
+// ones. A ticket that is not there is a failure in the response and no error; for
+// one that gets too large nothing is assigned.
 func (s *Service) AssignTickets(_ context.Context, req *openmatch.AssignTicketsRequest) (*openmatch.AssignTicketsResponse, error) {
 	resp := &openmatch.AssignTicketsResponse{}
 	if len(req.GetAssignments()) == 0 {
@@ -198,7 +199,11 @@ func (s *Service) AssignTickets(_ context.Context, req *openmatch.AssignTicketsR
 	if len(seen) == 0 {
 		return nil, status.Error(codes.InvalidArgument, "assignments.ticket_ids must name a ticket")
 	}
-	for _, id := range s.store.Assign(groups) {
+	missing, err := s.store.Assign(groups)
+	if err != nil {
+		return nil, status.Error(codes.ResourceExhausted, err.Error())
+	}
+	for _, id := range missing {
 		resp.Failures = append(resp.Failures, &openmatch.AssignmentFailure{
 			TicketId: id,
 			Cause:    openmatch.AssignmentFailure_TICKET_NOT_FOUND,

@@ -3,10 +3,14 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"torikumi/minimatch/internal/clock"
 	"torikumi/minimatch/internal/filter"
@@ -55,7 +59,7 @@ func newCycles(t *testing.T) *cycles {
 	sy := synchronizer.New(synchronizer.Options{
 		Clock: c, Evaluator: acceptAll{}, Pending: st,
 		Registration: registration, Collection: time.Minute,
-		MaxProposals: 1000, MaxProposalBytes: 1 << 20,
+		MaxProposals: 1000, MaxProposalBytes: 16 << 20,
 	})
 	t.Cleanup(sy.Close)
 	return &cycles{t: t, clock: c, service: New(st, sy, nil)}
@@ -161,6 +165,46 @@ func TestASharedTicketIsReleasedByTheLastOfItsMatches(t *testing.T) {
 		c.expectWaiting()
 		giveBackLater()
 		c.expectWaiting(shared)
+	}
+}
+
+// A match that would make its backfill larger than a page ends its own call: its tickets wait
+// again, those before it stand, and other calls go on.
+func TestABackfillThatWouldBeTooLarge(t *testing.T) {
+	large := map[string]*anypb.Any{"x": {TypeUrl: "x/y", Value: make([]byte, 5<<19)}}
+	for name, tt := range map[string]struct {
+		proposed *openmatch.Backfill
+		want     string
+	}{
+		"there":                 {&openmatch.Backfill{Generation: 1, Extensions: large}, "backfill, with the persistent_field that it keeps, must have at most 4193280 bytes, got 5242"},
+		"of another generation": {&openmatch.Backfill{Generation: 2, Extensions: large}, ""},
+		"new":                   {&openmatch.Backfill{Extensions: large, PersistentField: large}, "backfill must have at most 4193280 bytes, got 5242"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCycles(t)
+			b := c.service.store.CreateBackfill(&openmatch.Backfill{PersistentField: large})
+			if tt.proposed.GetGeneration() > 0 {
+				tt.proposed.Id = b.GetId()
+			}
+			before, refused, other := c.ticket(), c.ticket(), c.ticket()
+			call, beside := c.register(), c.register()
+			c.propose(call,
+				&openmatch.Match{MatchId: "before", Tickets: []*openmatch.Ticket{before}},
+				&openmatch.Match{MatchId: "refused", Tickets: []*openmatch.Ticket{refused}, Backfill: tt.proposed})
+			c.propose(beside, &openmatch.Match{MatchId: "beside", Tickets: []*openmatch.Ticket{other}})
+			c.clock.Advance(registration)
+			c.take(call)
+			_, _, err := call.Next(t.Context())
+			if tt.want != "" && !strings.Contains(fmt.Sprint(err), "refused: "+tt.want) || tt.want == "" && !errors.Is(err, io.EOF) {
+				t.Errorf("it ended with %v, want %q", err, tt.want)
+			}
+			c.take(beside)
+			c.ends(beside)
+			c.expectWaiting(refused)
+			if got, _ := c.service.store.GetBackfill(b.GetId()); got != b || c.service.store.Size().Backfills != 1 {
+				t.Error("the backfill has changed, or there is another one")
+			}
+		})
 	}
 }
 

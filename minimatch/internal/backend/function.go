@@ -79,7 +79,7 @@ func checkConfig(cfg *openmatch.FunctionConfig) error {
 	case cfg.GetHost() == "":
 		return errors.New("config.host is required")
 	case !config.IsHost(cfg.GetHost()):
-		return fmt.Errorf("config.host must be a name or an IP address, got %.100q", cfg.GetHost())
+		return fmt.Errorf("config.host must be a name or an IP address without a zone, got %.100q", cfg.GetHost())
 	case cfg.GetPort() < 1 || cfg.GetPort() > 65535:
 		return fmt.Errorf("config.port must be from 1 to 65535, not %d", cfg.GetPort())
 	case cfg.GetType() != openmatch.FunctionConfig_GRPC && cfg.GetType() != openmatch.FunctionConfig_REST:
@@ -136,6 +136,9 @@ func (f *Functions) runGRPC(ctx context.Context, cfg *openmatch.FunctionConfig, 
 // by no evaluator and no caller that has gRPC's default limit, and fail all others of the cycle.
 const maxProposal = 4 << 20
 
+// growth is more than a new backfill's id, time and generation add to its match, in bytes.
+const growth = 1 << 10
+
 // proposals hands over what next brings until it ends with io.EOF.
 func proposals(ctx context.Context, next func() (*openmatch.RunResponse, error), propose func(*openmatch.Match) error) error {
 	for {
@@ -146,13 +149,25 @@ func proposals(ctx context.Context, next func() (*openmatch.RunResponse, error),
 		if err != nil {
 			return functionError(ctx, err)
 		}
-		if size := proto.Size(run); size > maxProposal {
-			return functionError(ctx, fmt.Errorf("a match of %d bytes, at most %d can be taken", size, maxProposal))
+		if err := bounded(run); err != nil {
+			return functionError(ctx, err)
 		}
 		if err := propose(run.GetProposal()); err != nil {
 			return err
 		}
 	}
+}
+
+// bounded is the error of a proposal that is too large, or will be when its backfill is made.
+func bounded(run *openmatch.RunResponse) error {
+	size, most, what := proto.Size(run), maxProposal, "a match"
+	if b := run.GetProposal().GetBackfill(); b != nil && b.GetId() == "" {
+		most, what = maxProposal-growth, "a match with a new backfill"
+	}
+	if size > most {
+		return fmt.Errorf("%s of %d bytes, at most %d can be taken", what, size, most)
+	}
+	return nil
 }
 
 // functionError says what the match function said. A context that has ended is

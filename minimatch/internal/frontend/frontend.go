@@ -29,15 +29,10 @@ func New(s *store.Store, stopping <-chan struct{}) *Service {
 	return &Service{store: s, stopping: stopping}
 }
 
-// maxSize is the largest ticket or backfill, in bytes, without what we add to it: one that is
-// larger would be in no page that clients with gRPC's default limit of 4 MiB take, nor any of its
-// neighbours there.
-const maxSize = 4<<20 - 1<<10
-
 // bounded is the error of what is too large, with the code by which Open Match refuses it.
 func bounded(field string, m proto.Message) error {
-	if size := proto.Size(m); size > maxSize {
-		return status.Errorf(codes.ResourceExhausted, "%s must have at most %d bytes, got %d", field, maxSize, size)
+	if err := store.Bounded(field, m); err != nil {
+		return status.Error(codes.ResourceExhausted, err.Error())
 	}
 	return nil
 }
@@ -133,9 +128,6 @@ func (s *Service) UpdateBackfill(_ context.Context, req *openmatch.UpdateBackfil
 	case b.GetId() == "":
 		return nil, status.Error(codes.InvalidArgument, "backfill.id is required")
 	}
-	if err := bounded("backfill", b); err != nil {
-		return nil, err
-	}
 	updated, err := s.store.UpdateBackfill(b)
 	if err != nil {
 		return nil, backfillError(b.GetId(), err)
@@ -163,8 +155,8 @@ func (s *Service) GetBackfill(_ context.Context, req *openmatch.GetBackfillReque
 }
 
 // AcknowledgeBackfill says that the game server is still there, assigns the
-// tickets that have been matched with the backfill since the last time, and
-// answers with those.
+// tickets that have been matched with the backfill since the last time, as many as
+// fit into one message, and answers with those.
 func (s *Service) AcknowledgeBackfill(_ context.Context, req *openmatch.AcknowledgeBackfillRequest) (*openmatch.AcknowledgeBackfillResponse, error) {
 	switch {
 	case req.GetBackfillId() == "":
@@ -180,6 +172,9 @@ func (s *Service) AcknowledgeBackfill(_ context.Context, req *openmatch.Acknowle
 }
 
 func backfillError(id string, err error) error {
+	if large, ok := errors.AsType[*store.SizeError](err); ok {
+		return status.Error(codes.ResourceExhausted, large.Error())
+	}
 	if errors.Is(err, store.ErrBackfillExpired) {
 		return status.Errorf(codes.Unavailable, "backfill %s has expired: it was not acknowledged in time", id)
 	}

@@ -74,8 +74,8 @@ func (s *Store) GetBackfill(id string) (*openmatch.Backfill, bool) {
 
 // UpdateBackfill replaces the search fields, extensions and persistent field of
 // the backfill with this id by those given, and raises its generation. Players
-// who were on their way to it are released. The error is ErrBackfillNotFound or
-// ErrBackfillExpired.
+// who were on their way to it are released. The error is ErrBackfillNotFound,
+// ErrBackfillExpired or a SizeError.
 func (s *Store) UpdateBackfill(b *openmatch.Backfill) (*openmatch.Backfill, error) {
 	s.catchUp()
 	s.mu.Lock()
@@ -88,6 +88,9 @@ func (s *Store) UpdateBackfill(b *openmatch.Backfill) (*openmatch.Backfill, erro
 	changed.SearchFields = b.GetSearchFields()
 	changed.Extensions = b.GetExtensions()
 	changed.PersistentField = b.GetPersistentField()
+	if err := boundedBackfill("backfill", changed); err != nil {
+		return nil, err
+	}
 	s.replace(e, changed)
 	s.releaseHeld(e.joining...)
 	e.joining = nil
@@ -107,8 +110,9 @@ func (s *Store) DeleteBackfill(id string) {
 
 // AcknowledgeBackfill keeps the backfill from expiring, and assigns the players
 // who have been matched with it since the last time. It returns the backfill and
-// the tickets that were assigned; those that no longer exist are passed over. The
-// error is ErrBackfillNotFound or ErrBackfillExpired.
+// the tickets that were assigned; those that no longer exist are passed over, and
+// those that do not fit into one message are left for the next time. The error is
+// ErrBackfillNotFound, ErrBackfillExpired or a SizeError; then nothing has changed.
 func (s *Store) AcknowledgeBackfill(id string, a *openmatch.Assignment) (*openmatch.Backfill, []*openmatch.Ticket, error) {
 	s.catchUp()
 	s.mu.Lock()
@@ -117,26 +121,54 @@ func (s *Store) AcknowledgeBackfill(id string, a *openmatch.Assignment) (*openma
 	if err != nil {
 		return nil, nil, err
 	}
+	joined, left, err := s.join(e, a)
+	if err != nil {
+		return nil, nil, err
+	}
 	now := s.now()
 	e.acknowledged = now
 	s.leases.MoveToBack(e.lease)
+	var tickets []*openmatch.Ticket
+	for _, t := range joined {
+		s.assign(t, a, now)
+		tickets = append(tickets, t.Item)
+	}
+	e.joining = left
+	s.arm(now)
+	return e.backfill, tickets, nil
+}
 
-	var assigned []*openmatch.Ticket
-	done := map[string]struct{}{}
+// join divides those who are on their way to a backfill into those whose tickets,
+// with the assignment, fit into one message with the backfill, at least one, and
+// those who are left.
+func (s *Store) join(e *backfill, a *openmatch.Assignment) (joined []*entry, left []hold, err error) {
+	size, full, done := sizeWithin(e.backfill), false, map[string]struct{}{}
 	for _, h := range e.joining {
+		rest := hold{stamp: h.stamp}
 		for _, id := range h.ids {
 			t, ok := s.tickets[id]
 			if _, twice := done[id]; twice || !ok {
 				continue
 			}
+			if !full {
+				if err := assignable("assignment", t.Item, a); err != nil {
+					return nil, nil, err
+				}
+				size += sizeWithin(assigned(t.Item, a))
+				full = size > maxMessage && len(joined) > 0
+			}
+			if full {
+				rest.ids = append(rest.ids, id)
+				continue
+			}
 			done[id] = struct{}{}
-			s.assign(t, a, now)
-			assigned = append(assigned, t.Item)
+			joined = append(joined, t)
+		}
+		if len(rest.ids) > 0 {
+			left = append(left, rest)
 		}
 	}
-	e.joining = nil
-	s.arm(now)
-	return e.backfill, assigned, nil
+	return joined, left, nil
 }
 
 // FillBackfill enters a match with tickets, which SetPending gave the stamp, into
@@ -145,13 +177,16 @@ func (s *Store) AcknowledgeBackfill(id string, a *openmatch.Assignment) (*openma
 // and its persistent field stays. The tickets are assigned by the next
 // acknowledgement, or released as by ReleaseHeld when the backfill changes or
 // ends. It returns what the match has to show: the created backfill, or the given
-// one. The error is ErrBackfillNotFound, ErrBackfillGeneration or
-// ErrBackfillExpired; then nothing has changed.
+// one. The error is ErrBackfillNotFound, ErrBackfillGeneration, ErrBackfillExpired
+// or a SizeError; then nothing has changed.
 func (s *Store) FillBackfill(b *openmatch.Backfill, tickets []string, stamp uint64) (*openmatch.Backfill, error) {
 	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.GetId() == "" {
+		if err := boundedBackfill("backfill", b); err != nil {
+			return nil, err
+		}
 		return s.createBackfill(b, hold{tickets, stamp}), nil
 	}
 	e, ok := s.backfills[b.GetId()]
@@ -166,6 +201,9 @@ func (s *Store) FillBackfill(b *openmatch.Backfill, tickets []string, stamp uint
 	changed := shallowBackfill(e.backfill)
 	changed.SearchFields = b.GetSearchFields()
 	changed.Extensions = b.GetExtensions()
+	if err := boundedBackfill("backfill, with the persistent_field that it keeps,", changed); err != nil {
+		return nil, err
+	}
 	s.replace(e, changed)
 	e.joining = append(e.joining, hold{tickets, stamp})
 	return b, nil

@@ -5,6 +5,7 @@ package store
 
 import (
 	"container/list"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -214,11 +215,20 @@ func (s *Store) Query(f *filter.Filter) []*openmatch.Ticket {
 // Assign gives tickets their assignments, replacing earlier ones, takes them
 // out of the queries' sight and starts the time after which they are deleted.
 // It returns the ids that name no ticket, in the order given. All of it happens
-// at once.
-func (s *Store) Assign(groups []Assignment) (missing []string) {
+// at once, or nothing does: the error is a SizeError.
+func (s *Store) Assign(groups []Assignment) (missing []string, err error) {
 	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for i, g := range groups {
+		for _, id := range g.TicketIDs {
+			if e, ok := s.tickets[id]; ok {
+				if err := assignable(fmt.Sprintf("assignments[%d].assignment", i), e.Item, g.Assignment); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
 	now := s.now()
 	for _, g := range groups {
 		for _, id := range g.TicketIDs {
@@ -231,7 +241,7 @@ func (s *Store) Assign(groups []Assignment) (missing []string) {
 		}
 	}
 	s.arm(now)
-	return missing
+	return missing, nil
 }
 
 // SetPending hides tickets from queries until they are released, at the latest
@@ -306,8 +316,7 @@ func (s *Store) now() time.Duration { return s.clock.Now().Sub(s.start) }
 
 func (s *Store) assign(e *entry, a *openmatch.Assignment, now time.Duration) {
 	s.waiting.Remove(&e.Entry)
-	e.Item = shallow(e.Item)
-	e.Item.Assignment = a
+	e.Item = assigned(e.Item, a)
 	e.dequeue()
 	s.assigned.push(e, now)
 	e.announce()
@@ -396,6 +405,13 @@ func (s *Store) arm(now time.Duration) {
 		s.timer.Stop()
 	}
 	s.timer = s.clock.AfterFunc(next-now, s.catchUp)
+}
+
+// assigned is the ticket with the assignment.
+func assigned(t *openmatch.Ticket, a *openmatch.Assignment) *openmatch.Ticket {
+	c := shallow(t)
+	c.Assignment = a
+	return c
 }
 
 // shallow copies a ticket but not what it refers to.
