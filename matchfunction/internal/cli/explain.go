@@ -46,6 +46,9 @@ func runExplain(ctx context.Context, proc service.Process, rules search.Options)
 	}
 	warnTickets(proc, "explain", cfg.Tickets, s.rules, tickets)
 	x := s.engine.Explain(ctx, tickets, at, cfg.Now.of(tickets))
+	if err := ctx.Err(); err != nil {
+		return failed(proc, "explain", fmt.Errorf("interrupted: %w", err))
+	}
 	if cfg.JSON {
 		err = json.NewEncoder(proc.Stdout).Encode(explained(x))
 	} else {

@@ -1,12 +1,18 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"torikumi/matchfunction/internal/expression"
+	"torikumi/matchfunction/internal/search"
+	"torikumi/pkg/service"
 )
 
 const closeRules = `{"name": "duel", "ruleLanguageVersion": "1.0", "playerAttributes": [{"name": "skill", "type": "number"}],
@@ -109,4 +115,23 @@ func TestExplainTicketsThatAreRefusedAlone(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	golden(t, "simulate-alone.txt", out)
+}
+
+// A command that is interrupted has no result.
+func TestInterrupted(t *testing.T) {
+	rules, tickets := explainFiles(t, 1000, 1150)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{
+		{"explain", "--rules=" + rules, "--tickets=" + tickets, "--ticket=t0"},
+		{"explain", "--rules=" + rules, "--tickets=" + tickets, "--ticket=t0", "--json"},
+		{"simulate", "--rules=" + rules, "--tickets=" + tickets},
+		{"simulate", "--rules=" + rules, "--tickets=" + tickets, "--day"},
+	} {
+		var out, errs bytes.Buffer
+		proc := service.Process{Args: args, Getenv: func(string) string { return "" }, Stdout: &out, Stderr: &errs}
+		if code := Main(ctx, proc, search.Options{Expression: expression.Compile}); code != service.ExitFailed || out.Len() > 0 {
+			t.Errorf("%q: exit code %d, prints %q and %q", args[0], code, out.String(), errs.String())
+		}
+	}
 }

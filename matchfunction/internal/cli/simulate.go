@@ -151,6 +151,9 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 	}
 	now := cfg.Now.of(tickets)
 	out := simulate.Pass(ctx, s.engine, checker, tickets, now, cfg.RunTimeout)
+	if err := ctx.Err(); err != nil {
+		return failed(proc, "simulate", fmt.Errorf("interrupted: %w", err))
+	}
 	if ctx.Err() != nil {
 		return failed(proc, "simulate", ctx.Err())
 	}

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"torikumi/matchfunction/internal/engine"
@@ -80,4 +84,45 @@ func TestModulesThatChange(t *testing.T) {
 	want("a rule in Go", "go", 1, 5)
 	version++
 	want("a rule in Go, and modules change", "go", 1, 5)
+}
+
+// A module that takes long to refuse its parameters is not asked again by each profile, and
+// by one at a time, until modules have changed.
+func TestRefusedForAWhile(t *testing.T) {
+	const text = `{"name": "duel", "ruleLanguageVersion": "1.0", "teams": [{"name": "duel", "minPlayers": 2, "maxPlayers": 2}],
+	  "rules": [{"name": "own", "type": "custom", "rule": "own.wasm"}]}`
+	synctest.Test(t, func(t *testing.T) {
+		var version, asked atomic.Uint64
+		c := &engine.Compiler{
+			Options: searching.Options{Module: func(string) (rule.Factory, error) {
+				return func(json.RawMessage) (rule.Rule, error) {
+					asked.Add(1)
+					time.Sleep(5 * time.Second)
+					return nil, errors.New("takes too long")
+				}, nil
+			}},
+			ModuleVersion: version.Load,
+		}
+		compile := func(want uint64) {
+			t.Helper()
+			var all sync.WaitGroup
+			for range 5 {
+				all.Go(func() {
+					if _, err := c.Compile(profile(t, ruleSet(text))); err == nil || !strings.Contains(err.Error(), "takes too long") {
+						t.Errorf("got %v", err)
+					}
+				})
+			}
+			all.Wait()
+			if n := asked.Load(); n != want {
+				t.Errorf("asked %d times, want %d", n, want)
+			}
+		}
+		compile(1)
+		compile(1)
+		version.Add(1)
+		compile(2)
+		time.Sleep(time.Minute)
+		compile(3)
+	})
 }

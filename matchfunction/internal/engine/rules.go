@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/protobuf/proto"
 
 	"torikumi/matchfunction/internal/explain"
@@ -50,9 +51,24 @@ type Compiler struct {
 
 	mu       sync.Mutex
 	compiled map[compiledKey]*rules
+	// refused is why rule sets without a predecessor could not be compiled, for a while:
+	// modules may take seconds to say so, and profiles come in every cycle.
+	refused map[compiledKey]refused
+	// making has each rule set compiled once at a time.
+	making singleflight.Group
 }
 
 type compiledKey struct{ queue, text string }
+
+// refused is an error of a version of the modules.
+type refused struct {
+	err     error
+	version uint64
+	until   time.Time
+}
+
+// refusedFor is how long a rule set that could not be compiled is not tried again.
+const refusedFor = 10 * time.Second
 
 // rules compiles the rule set of a queue, or finds it.
 func (c *Compiler) rules(queue, text string) (*rules, error) {
@@ -61,23 +77,57 @@ func (c *Compiler) rules(queue, text string) (*rules, error) {
 	if c.ModuleVersion != nil {
 		version = c.ModuleVersion()
 	}
+	if known, err := c.find(key, version); known != nil || err != nil {
+		return known, err
+	}
+	made, err, _ := c.making.Do(fmt.Sprintf("%d %q %s", version, queue, text), func() (any, error) { return c.make(key, version) })
+	if err != nil {
+		return nil, err
+	}
+	return made.(*rules), nil
+}
+
+// find returns what was made of a rule set, or why nothing could be.
+func (c *Compiler) find(key compiledKey, version uint64) (*rules, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.compiled[key]; known != nil && (!known.modules || known.version == version) {
+		return known, nil
+	}
+	if r, ok := c.refused[key]; ok && r.version == version && time.Now().Before(r.until) {
+		return nil, r.err
+	}
+	return nil, nil
+}
+
+// make compiles a rule set, or keeps the one from before where a module has changed and
+// can't be used.
+func (c *Compiler) make(key compiledKey, version uint64) (*rules, error) {
 	c.mu.Lock()
 	known := c.compiled[key]
 	c.mu.Unlock()
-	if known != nil && (!known.modules || known.version == version) {
-		return known, nil
-	}
 	made, err := c.compile(key)
-	if err != nil && known == nil {
+	switch {
+	case err == nil:
+	case known == nil:
+		c.refuse(key, refused{err, version, time.Now().Add(refusedFor)})
 		return nil, err
-	}
-	if err != nil {
-		c.NotReloaded(queue, err)
+	default:
+		c.NotReloaded(key.queue, err)
 		made = &rules{set: known.set, search: known.search, modules: true}
 	}
 	made.version = version
 	c.keep(key, made)
 	return made, nil
+}
+
+func (c *Compiler) refuse(key compiledKey, why refused) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused == nil || len(c.refused) == mostCompiled {
+		c.refused = make(map[compiledKey]refused)
+	}
+	c.refused[key] = why
 }
 
 func (c *Compiler) compile(key compiledKey) (*rules, error) {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +50,9 @@ type Folder struct {
 	modules map[string]*Module
 	// wrong says, by the name, why a file is not in force.
 	wrong map[string]error
+	// strange are the names at the last look of what is no file that can be read. Only look
+	// uses it.
+	strange map[string]bool
 
 	// seen and taken are what the files were at the last look, and when they were
 	// read. Only look uses them.
@@ -120,14 +125,27 @@ func (f *Folder) look(ctx context.Context) {
 			stable[name] = info
 		}
 	}
-	for name := range f.taken {
-		if files[name] == nil && f.seen[name] == nil {
+	for _, name := range f.known() {
+		if files[name] == nil && f.seen[name] == nil && !f.strange[name] {
 			delete(f.taken, name)
 			f.gone(name)
 		}
 	}
 	f.seen = files
 	f.take(ctx, stable)
+}
+
+// known are the names of all files that were read, or could not be.
+func (f *Folder) known() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := slices.Collect(maps.Keys(f.taken))
+	for name := range f.wrong {
+		if name != pattern && f.taken[name] == nil {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // same reports whether a file has not been written or exchanged.
@@ -150,12 +168,14 @@ func (f *Folder) list() (map[string]fs.FileInfo, error) {
 		return nil, fmt.Errorf("%s has %d modules, may have at most %d", f.o.Path, len(names), mostModules)
 	}
 	files := make(map[string]fs.FileInfo, len(names))
+	f.strange = make(map[string]bool)
 	for _, name := range names {
 		info, err := root.Stat(name)
 		switch {
 		case err == nil:
 			files[name] = info
 		case !errors.Is(err, fs.ErrNotExist): // else it is gone in this moment
+			f.strange[name] = true
 			f.fail(name, fmt.Errorf("cannot be read: %w", cause(err)))
 		}
 	}
@@ -183,6 +203,7 @@ func (f *Folder) take(ctx context.Context, files map[string]fs.FileInfo) {
 func (f *Folder) read(ctx context.Context, name string) {
 	text, err := read(f.o.Path, name)
 	if err != nil {
+		delete(f.taken, name) // it is tried again
 		f.fail(name, fmt.Errorf("cannot be read: %w", err))
 		return
 	}

@@ -260,3 +260,43 @@ func TestModuleIsFreed(t *testing.T) {
 		t.Error("it is not closed")
 	}
 }
+
+// What is no file that can be read is forgotten when it is gone.
+func TestStrangeFiles(t *testing.T) {
+	f := newFolder(t, map[string][]byte{"good.wasm": wasmtest.Allow()})
+	for name, to := range map[string]string{"esc.wasm": "/etc/passwd", "loop.wasm": "loop.wasm"} {
+		if err := os.Symlink(to, filepath.Join(f.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		f.look(t.Context())
+		f.look(t.Context())
+		f.want(name, "cannot be read", 0)
+		if err := os.Remove(filepath.Join(f.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		f.look(t.Context())
+		f.look(t.Context())
+		f.want(name, "has no", 1)
+		f.want("good.wasm", "allowed", 1)
+	}
+}
+
+// A file that could not be read is tried again, also if nothing of it changes.
+func TestReadAgain(t *testing.T) {
+	f := newFolder(t, map[string][]byte{"x.wasm": wasmtest.Allow()})
+	info, err := os.Stat(filepath.Join(f.dir, "x.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.taken["x.wasm"] == nil {
+		t.Fatal("it was not read")
+	}
+	if err := os.Rename(filepath.Join(f.dir, "x.wasm"), filepath.Join(f.dir, "x")); err != nil {
+		t.Fatal(err)
+	}
+	f.taken["x.wasm"] = info
+	f.read(t.Context(), "x.wasm")
+	if f.taken["x.wasm"] != nil {
+		t.Error("a file that could not be read counts as read")
+	}
+}

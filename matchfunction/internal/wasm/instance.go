@@ -82,6 +82,9 @@ func (in *instance) judge(m *rule.Match, limit time.Duration) (refusal string, e
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	refusal, err = in.ask(ctx, in.call, in.encoder.encode(m))
+	if err == nil {
+		err = ctx.Err() // the runtime looks at it in loops and calls alone
+	}
 	if err != nil {
 		return "", in.wrong(judgeName, limit, err)
 	}
@@ -116,6 +119,8 @@ func (in *instance) ask(ctx context.Context, f api.Function, data []byte) (refus
 func (in *instance) wrong(doing string, limit time.Duration, err error) error {
 	exit := new(sys.ExitError)
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("takes longer than %v", limit)
 	case !errors.As(err, &exit):
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		err = errors.New(first)

@@ -70,6 +70,9 @@ type Module struct {
 func Compile(ctx context.Context, name string, text []byte, limits Limits) (*Module, error) {
 	named := digest(text)
 	text, err := unpack(text)
+	if err == nil {
+		text, err = boundTables(text)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +194,10 @@ func (m *Module) Factory(parameters json.RawMessage) (rule.Rule, error) {
 	return made, nil
 }
 
+// running bounds the judgements at a time, of all modules: no more of them than there are
+// cores take their memory, and what stacks take beyond the limit, at once.
+var running = make(chan struct{}, runtime.GOMAXPROCS(0))
+
 // moduleRule is a module with parameters.
 type moduleRule struct {
 	module     *Module
@@ -207,7 +214,9 @@ func (r *moduleRule) Allows(match *rule.Match) error {
 			return m.failed(err)
 		}
 	}
+	running <- struct{}{}
 	refusal, err := in.judge(match, m.limits.Call)
+	<-running
 	if err != nil {
 		in.close()
 		return m.failed(err)

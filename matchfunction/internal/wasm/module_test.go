@@ -72,6 +72,7 @@ func TestFailures(t *testing.T) {
 	}{
 		"trap":             {judge(wasmtest.Unreachable), "rule_judge: wasm error: unreachable"},
 		"hangs":            {judge(wasmtest.Forever), "rule_judge: takes longer than 20ms"},
+		"no loop":          {wasmtest.Module{Pages: 16, Functions: []wasmtest.Function{wasmtest.Alloc, {Export: "rule_judge", Body: wasmtest.Fill(1<<20, 4000)}}}.Bytes(), "rule_judge: takes longer than 20ms"},
 		"memory":           {judge(wasmtest.Grow), "rule_judge: wasm error: unreachable"},
 		"recursion":        {judge(wasmtest.Call(1)), "rule_judge: stack overflow"},
 		"no text":          {judge(wasmtest.Answer(1)), "rule_judge: answers 0x1, which is neither 0 nor a text: its address is 0, its length 1"},
@@ -169,6 +170,8 @@ func TestWrongModules(t *testing.T) {
 		"imports":   {wasmtest.Module{Imports: []string{"now"}, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "imports env.now, and may import nothing but wasi_snapshot_preview1"},
 		"signature": {wasmtest.Module{Functions: []wasmtest.Function{alloc, judge, {Export: "rule_init", Body: wasmtest.Answer(0)}, {Export: "_start"}}}.Bytes(), "is a program (it exports _start), and has to be a library"},
 		"memory":    {wasmtest.Module{Pages: 16*DefaultLimits.MemoryMiB + 1, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "is no WebAssembly module: "},
+		"table":     {wasmtest.Module{Tables: [][2]uint64{{mostElements, 0}, {1, 2}}, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "has tables of 1048577 elements, may have at most 1048576"},
+		"tables":    {wasmtest.Module{Tables: make([][2]uint64, mostTables+1), Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "has 17 tables, may have at most 16"},
 		"gzip":      {gzipMagic, "is no gzip"},
 		"bomb":      {packed.Bytes(), "must have at most 16777216 bytes, unpacked"},
 	} {
@@ -178,6 +181,53 @@ func TestWrongModules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Tables are memory too: they grow to a bound and no further, whatever they say.
+func TestTables(t *testing.T) {
+	for name, c := range map[string]struct {
+		tables [][2]uint64
+		table  byte
+		by     int
+		grows  bool
+	}{
+		"a little":          {[][2]uint64{{1, 0}}, 0, 1000, true},
+		"to the bound":      {[][2]uint64{{1, 0}}, 0, mostElements - 1, true},
+		"above it":          {[][2]uint64{{1, 0}}, 0, mostElements, false},
+		"far above it":      {[][2]uint64{{1, 0}}, 0, 100_000_000, false},
+		"its own most":      {[][2]uint64{{1, 10}}, 0, 9, true},
+		"above its own":     {[][2]uint64{{1, 10}}, 0, 10, false},
+		"own is too much":   {[][2]uint64{{1, 1 << 31}}, 0, mostElements, false},
+		"one of several":    {[][2]uint64{{1, 0}, {1, 0}, {1, 4}, {1, 0}}, 3, mostElements/4 - 1, true},
+		"above a share":     {[][2]uint64{{1, 0}, {1, 0}, {1, 4}, {1, 0}}, 0, mostElements / 4, false},
+		"large by itself":   {[][2]uint64{{mostElements / 2, 0}, {1, 0}, {1, 0}}, 0, 1, false},
+		"small beside that": {[][2]uint64{{mostElements / 2, 0}, {1, 0}, {1, 0}}, 2, 1000, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := ruleOf(t, wasmtest.Module{Data: "it grows", Tables: c.tables, Functions: []wasmtest.Function{wasmtest.Alloc, {Export: "rule_judge", Body: wasmtest.GrowTable(c.table, c.by, "it grows")}}}.Bytes(), nil)
+			if err := r.Allows(match(1)); (err != nil) != c.grows {
+				t.Errorf("got %v, want growth: %v", err, c.grows)
+			}
+		})
+	}
+}
+
+func FuzzTables(f *testing.F) {
+	f.Add(wasmtest.Allow())
+	f.Add(wasmtest.Module{Tables: [][2]uint64{{1, 0}, {5, 7}}, Functions: []wasmtest.Function{wasmtest.Alloc}}.Bytes())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		before := bytes.Clone(text)
+		once, err := boundTables(text)
+		if !bytes.Equal(before, text) {
+			t.Fatal("the text has changed")
+		}
+		if err != nil {
+			return
+		}
+		if twice, err := boundTables(once); err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("bounded twice it is another: %v", err)
+		}
+	})
 }
 
 func TestPacked(t *testing.T) {

@@ -14,6 +14,8 @@ type Module struct {
 	Functions []Function
 	// Data is at address DataAt.
 	Data string
+	// Tables are its tables: least numbers of elements, and most ones if they are not 0.
+	Tables [][2]uint64
 	// NoMemory leaves the export of the memory out.
 	NoMemory bool
 }
@@ -78,6 +80,23 @@ func AtMost(players int, data string) []byte {
 	return Join([]byte{0x20, 0, 0x28, 2, 28, 0x41}, signed(int64(players)), []byte{0x4b, 0x04, 0x7e}, Text(data), []byte{0x05}, Answer(0), []byte{0x0b})
 }
 
+// GrowTable is a body that lets a table grow by so many elements, and returns the module's
+// Data if it could.
+func GrowTable(table byte, by int, data string) []byte {
+	grow := Join([]byte{0xd0, 0x70, 0x41}, signed(int64(by)), []byte{0xfc, 0x0f, table, 0x41, 0x7f, 0x46, 0x04, 0x7e})
+	return Join(grow, Answer(0), []byte{0x05}, Text(data), []byte{0x0b})
+}
+
+// Fill is a body that fills so much memory so many times, without a loop.
+func Fill(size, times int) []byte {
+	one := Join([]byte{0x41, 0, 0x41, 0, 0x41}, signed(int64(size)), []byte{0xfc, 0x0b, 0})
+	var all []byte
+	for range times {
+		all = append(all, one...)
+	}
+	return Join(all, Answer(0))
+}
+
 // Turns is a body that allows every second match: it counts at byte 8.
 func Turns(data string) []byte {
 	count := []byte{0x41, 8, 0x41, 8, 0x28, 2, 0, 0x41, 1, 0x6a, 0x36, 2, 0, 0x41, 8, 0x28, 2, 0, 0x41, 1, 0x71, 0x04, 0x7e}
@@ -107,6 +126,17 @@ func (m Module) Bytes() []byte {
 		code = append(code, sized(Join([]byte{0}, f.Body, []byte{0x0b})))
 	}
 	section(3, types...)
+	if len(m.Tables) > 0 {
+		var tables [][]byte
+		for _, t := range m.Tables {
+			if t[1] == 0 {
+				tables = append(tables, Join([]byte{0x70, 0}, unsigned(t[0])))
+			} else {
+				tables = append(tables, Join([]byte{0x70, 1}, unsigned(t[0]), unsigned(t[1])))
+			}
+		}
+		section(4, tables...)
+	}
 	section(5, Join([]byte{0}, unsigned(uint64(max(1, m.Pages)))))
 	if !m.NoMemory {
 		exports = append(exports, Join(sized([]byte("memory")), []byte{2, 0}))
