@@ -48,6 +48,14 @@ func TestBrowsers(t *testing.T) {
 			if got := resp.Header.Get("Access-Control-Allow-Origin"); got != want {
 				t.Errorf("%v, %s %s from %q: allowed %q, want %q", c.origins, method, path, c.origin, got, want)
 			}
+			for _, name := range []string{"Retry-After", "Allow", "Date"} {
+				if exposed := resp.Header.Get("Access-Control-Expose-Headers"); method != "OPTIONS" && strings.Contains(exposed, name) != c.allowed {
+					t.Errorf("%v, %s %s from %q: exposed %q", c.origins, method, path, c.origin, exposed)
+				}
+			}
+			if resp.Header.Get("Date") == "" {
+				t.Errorf("%s %s: no Date", method, path)
+			}
 			for _, name := range []string{"X-Content-Type-Options", "Content-Security-Policy", "Referrer-Policy"} {
 				if resp.Header.Get(name) == "" {
 					t.Errorf("%s %s: no %s", method, path, name)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -88,6 +89,9 @@ func TestEvents(t *testing.T) {
 	h := stream.resp.Header
 	if h.Get("Content-Type") != "text/event-stream" || h.Get("Cache-Control") != "no-store" || h.Get("X-Accel-Buffering") != "no" {
 		t.Errorf("headers: %v", h)
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err != nil || len(h.Values("Date")) != 1 || time.Since(date).Abs() > time.Minute {
+		t.Errorf("Date: %q, %v", h.Values("Date"), err)
 	}
 	if got := stream.ticket(); got.State != "SEARCHING" {
 		t.Errorf("first event: %+v", got)

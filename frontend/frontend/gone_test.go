@@ -1,6 +1,8 @@
 package frontend_test
 
 import (
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +13,26 @@ import (
 	"torikumi/frontend/frontend"
 	"torikumi/pkg/eventually"
 )
+
+const longPolls = `torikumi_frontend_http_requests_in_flight{route="GET /v1/tickets/{id}/wait"}`
+
+// crash begins a long poll, and resets its connection once the call is there.
+func (s *harness) crash(player, path string) {
+	s.t.Helper()
+	before := s.metric(longPolls)
+	conn, err := net.Dial("tcp", s.addrs.HTTP)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\n\r\n", path, s.token(player)); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually.True(s.t, "the call is there", func() bool { return s.metric(longPolls) != before })
+	if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+		s.t.Fatal(err)
+	}
+}
 
 // TestClientsThatHaveGone: a ticket that nobody asks for is cancelled and taken out of
 // Open Match; whoever follows it, or reads it now and then, by its id or as one of
@@ -36,10 +58,15 @@ func TestClientsThatHaveGone(t *testing.T) {
 		}
 		polled <- r
 	}()
+	eventually.True(t, "the long poll has begun", func() bool { return b.metric(longPolls) == "1" })
+	// A client that crashes in a long poll is nobody then.
+	crashes := a.create("crashes")
+	crashed := a.om.one(t, crashes.ID).GetId()
+	b.crash("crashes", "/v1/tickets/"+crashes.ID+"/wait?timeout=60s")
 	// It is the youngest: the others would be cancelled before it.
 	gone := a.create("gone")
 	om := a.om.one(t, gone.ID).GetId()
-	eventually.True(t, "the ticket of nobody is taken out of Open Match", func() bool {
+	eventually.True(t, "the tickets of nobody are taken out of Open Match", func() bool {
 		a.get("reads", reads.ID)
 		a.do("lists", "GET", "/v1/tickets", "")
 		// Not even somebody else's questions keep it.
@@ -48,7 +75,7 @@ func TestClientsThatHaveGone(t *testing.T) {
 		}
 		a.om.mu.Lock()
 		defer a.om.mu.Unlock()
-		return a.om.deleted[om]
+		return a.om.deleted[om] && a.om.deleted[crashed]
 	})
 	if got := a.get("gone", gone.ID); got.State != "CANCELLED" {
 		t.Errorf("the ticket of nobody: %+v", got)

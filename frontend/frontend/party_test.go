@@ -234,8 +234,22 @@ func TestPartyOverGRPC(t *testing.T) {
 func TestPartyIsNotComplete(t *testing.T) {
 	s := start(t, func(c *settings) { c.PartyTimeout = 300 * time.Millisecond })
 	made := s.gather(`{"size":2}`)
-	if got := s.await("alice", made.ID, "EXPIRED"); got.Reason == "" {
+	const why = "the party did not gather in time"
+	if got := s.await("alice", made.ID, "EXPIRED"); got.Reason != why {
 		t.Errorf("expired: %+v", got)
+	}
+	if got := s.events(t.Context(), "alice", made.ID).ticket(); got.Reason != why {
+		t.Errorf("event: %+v", got)
+	}
+	conn, err := rpc.Dial(s.addrs.GRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+s.token("alice"))
+	got, err := torikumiv1.NewFrontendServiceClient(conn).GetTicket(ctx, &torikumiv1.GetTicketRequest{TicketId: made.ID})
+	if err != nil || got.GetReason() != why {
+		t.Errorf("over gRPC: %v, %v", got, err)
 	}
 	s.gather(`{"size":2}`)
 	if s.om.count() != 0 {

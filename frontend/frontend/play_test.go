@@ -12,9 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"torikumi/frontend/internal/api"
 	"torikumi/pkg/eventually"
 	"torikumi/pkg/problem"
 	"torikumi/proto/openmatch"
+	torikumiv1 "torikumi/proto/torikumi/v1"
 )
 
 // matchAll makes the director match every ticket as soon as it stands.
@@ -66,6 +68,38 @@ func TestPlayMatched(t *testing.T) {
 	}
 	if d := made.GetSearchFields().GetDoubleArgs(); d["skill"] != 1500 || d["latency"] != 50 {
 		t.Errorf("defaults: %v", d)
+	}
+}
+
+// TestPlayWithoutJoinToken: who is matched and gets no join token is told why, if there would be
+// one else; who gets one is told nothing.
+func TestPlayWithoutJoinToken(t *testing.T) {
+	s := start(t, nil)
+	s.matchAll()
+	raw := s.token("alice")
+	type answer struct{ Status, JWT, Reason string }
+	var last answer
+	for i := range api.MintBurst + 1 {
+		last = answer{}
+		decode(t, s.play(raw, "/play/eu"), http.StatusOK, &last)
+		if last.Status != "matched" || (last.JWT == "") != (last.Reason != "") {
+			t.Fatalf("call %d: %+v", i, last)
+		}
+		if last.JWT == "" {
+			break
+		}
+	}
+	if !strings.Contains(last.Reason, "too many join tokens") {
+		t.Errorf("the last: %+v", last)
+	}
+	// A foreign director's match has none.
+	s.om.setBeforeReply(func(made *openmatch.Ticket) {
+		s.director.announce(&torikumiv1.Announcement{TicketIds: []string{made.GetId()}, Connection: "10.0.0.7:7001"})
+	})
+	var foreign answer
+	decode(t, s.play(s.token("bob"), "/play/eu"), http.StatusOK, &foreign)
+	if foreign != (answer{Status: "matched"}) {
+		t.Errorf("foreign: %+v", foreign)
 	}
 }
 

@@ -3,9 +3,11 @@ package frontend_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -112,7 +114,14 @@ func TestWebSocketResume(t *testing.T) {
 		t.Errorf("assigned: %+v", last)
 	}
 	again.closed(websocket.StatusNormalClosure)
-	a.dial(t.Context(), "alice", made.ID, last.ID).closed(websocket.StatusNormalClosure)
+	const minted = "torikumi_frontend_join_tokens_minted_total"
+	eventually.True(t, "those who follow have their tokens", func() bool { return a.metric(minted) == "2" })
+	for range 2 * api.MintBurst { // a token for nobody would be made each time
+		a.dial(t.Context(), "alice", made.ID, last.ID).closed(websocket.StatusNormalClosure)
+	}
+	if got := a.metric(minted); got != "2" {
+		t.Errorf("%s join tokens were made, 2 before", got)
+	}
 	for _, stale := range []string{first.ID, joined.ID, "7", strings.Repeat("x", 1000), "ü&=\x00"} {
 		late := a.dial(t.Context(), "alice", made.ID, stale)
 		if m, _ := late.next(); !strings.Contains(string(m.Data), "ASSIGNED") {
@@ -274,6 +283,75 @@ func TestWebSocketEnds(t *testing.T) {
 	}
 	last.closed(websocket.StatusServiceRestart)
 	<-stopped
+}
+
+// TestWebSocketOfBadFrames: what a client sends ends it, with the code that docs/api.md names;
+// zero: none.
+func TestWebSocketOfBadFrames(t *testing.T) {
+	s := start(t, nil)
+	made := s.create("alice")
+	raw := s.token("alice")
+	for name, c := range map[string]struct {
+		frames string
+		want   int
+	}{
+		"message":                {"\x81\x80\x00\x00\x00\x00", 1008},
+		"long message":           {"\x81\xff\x00\x00\x00\x00\x00\x01\x11\x70\x00\x00\x00\x00" + strings.Repeat("x", 70_000), 1008},
+		"reserved bits":          {"\xf1\x80\x00\x00\x00\x00", 1002},
+		"unknown kind":           {"\x83\x80\x00\x00\x00\x00", 1002},
+		"continues nothing":      {"\x80\x80\x00\x00\x00\x00", 1002},
+		"ping in parts":          {"\x09\x80\x00\x00\x00\x00", 1002},
+		"ping that is too long":  {"\x89\xfe\x00\x7e\x00\x00\x00\x00", 1002},
+		"close with a bad code":  {"\x88\x82\x00\x00\x00\x00\x00\x01", 1002},
+		"not masked":             {"\x81\x05hello", 0},
+		"length of 64 bits":      {"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", 0},
+		"ping of such a length":  {"\x89\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", 0},
+		"close that is not said": {"\x88\x80\x00\x00\x00\x00", 1005},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, r := s.handshake(t, raw, "/v1/tickets/"+made.ID+"/websocket", rightHandshake)
+			if r.code != http.StatusSwitchingProtocols || r.header.Get("Date") == "" {
+				t.Fatalf("handshake: %d %v %s", r.code, r.header, r.body)
+			}
+			if _, err := conn.Write([]byte(c.frames)); err != nil {
+				t.Fatal(err)
+			}
+			if got := closeCode(conn); got != c.want {
+				t.Errorf("closed by %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// closeCode reads frames to the end, and returns the code of the close frame: 1005 if that has
+// none, zero if there is no such frame.
+func closeCode(conn net.Conn) int {
+	read := bufio.NewReader(conn)
+	for {
+		head := make([]byte, 2)
+		if _, err := io.ReadFull(read, head); err != nil {
+			return 0
+		}
+		size := int(head[1])
+		if size == 126 {
+			long := make([]byte, 2)
+			if _, err := io.ReadFull(read, long); err != nil {
+				return 0
+			}
+			size = int(binary.BigEndian.Uint16(long))
+		}
+		payload := make([]byte, size)
+		if _, err := io.ReadFull(read, payload); err != nil {
+			return 0
+		}
+		switch {
+		case head[0] != 0x88:
+		case size < 2:
+			return 1005
+		default:
+			return int(binary.BigEndian.Uint16(payload))
+		}
+	}
 }
 
 // FuzzWebSocket sends rubbish after the handshake: the frontend ends it, and nothing

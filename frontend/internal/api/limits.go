@@ -26,11 +26,13 @@ type Limit struct {
 	Pattern string
 	// Entries is the most that a list or a map may have; zero: any number.
 	Entries int
+	// Unique: no two entries of a list may be the same.
+	Unique bool
 	// Length is the most characters that a text, or each in a list, may have;
 	// zero: any number.
 	Length int
 	// Min and Max bound a number if Max is not zero, and each in a map; Unit is
-	// theirs.
+	// theirs. A number that is zero and not in a map is as if it were not there.
 	Min, Max float64
 	Unit     string
 }
@@ -40,6 +42,15 @@ const (
 	playerPattern = `^[A-Za-z0-9._:@|-]{1,128}$`
 	regionPattern = regions.NamePattern
 )
+
+// OneOf returns the fields of a message of which at least one must not be empty; none for
+// most.
+func OneOf(message protoreflect.FullName) []string {
+	if message == "torikumi.v1.PartyRequest" {
+		return []string{"invited", "size"} // [draftParty] sees to it
+	}
+	return nil
+}
 
 // LimitOf returns the limit of a field of the API.
 func LimitOf(field protoreflect.FullName) Limit {
@@ -51,7 +62,7 @@ func LimitOf(field protoreflect.FullName) Limit {
 	case "torikumi.v1.CreateTicketRequest.players":
 		return Limit{Entries: queues.MaxPlayers}
 	case "torikumi.v1.PartyRequest.invited":
-		return Limit{Pattern: playerPattern, Entries: queues.MaxPlayers}
+		return Limit{Pattern: playerPattern, Entries: queues.MaxPlayers, Unique: true} // [draftParty] sees to it
 	case "torikumi.v1.PartyRequest.size":
 		return Limit{Min: 2, Max: queues.MaxPlayers, Unit: "players"}
 	case "torikumi.v1.JoinPartyRequest.code":

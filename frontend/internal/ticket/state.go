@@ -72,7 +72,7 @@ func (s State) Proto() torikumiv1.TicketState {
 }
 
 // Reason says in plain words what a ticket in the state waits for, or why it has
-// ended.
+// ended, unless there is more to say of that.
 func (s State) Reason() string {
 	switch s {
 	case Gathering:
@@ -85,6 +85,17 @@ func (s State) Reason() string {
 		return "no match was found in time"
 	}
 	return ""
+}
+
+// expired says why a ticket has ended that was in the state for too long.
+func (s State) expired() string {
+	switch s {
+	case Gathering:
+		return "the party did not gather in time"
+	case Accepting:
+		return "the match that was found did not begin in time"
+	}
+	return Expired.Reason()
 }
 
 // Kind is a kind of [Event].

@@ -189,7 +189,10 @@ func (t Ticket) Apply(e Event, now time.Time) Change {
 		c.Ticket.Assignment = e.Assignment
 	}
 	c.Ticket.State, c.Ticket.Reason = to, to.Reason()
-	if to == Cancelled && e.Reason != "" {
+	switch {
+	case to == Expired:
+		c.Ticket.Reason = t.State.expired()
+	case to == Cancelled && e.Reason != "":
 		c.Ticket.Reason = e.Reason
 	}
 	if t.State.Proto() != to.Proto() {

@@ -15,7 +15,7 @@ func browsers(origins []string) *cors.Policy {
 		Origins: origins,
 		Methods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
 		Headers: []string{"Authorization", "Content-Type", "Last-Event-ID", api.KeyHeader},
-		Expose:  []string{"Retry-After", "Allow"},
+		Expose:  []string{"Retry-After", "Allow", "Date"},
 	}
 }
 

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -59,6 +57,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request, caller api.Calle
 		return nil
 	}
 	head.Set("Connection", "close")
+	setDate(head)
 	s.o.Streams.Go(func() { s.stream(conn, head, caller, id, last) })
 	return errTaken
 }
@@ -91,17 +90,6 @@ func (s *server) streamWithin(w http.ResponseWriter, r *http.Request, caller api
 	out := newEventWriter(responseWriter{w, http.NewResponseController(w)}, last)
 	if err := s.o.Service.Watch(r.Context(), caller, id, s.heartbeat, out.send); err != nil && r.Context().Err() == nil {
 		out.problem(err)
-	}
-}
-
-// discard reads until nothing can come any more, and reports whether the client has
-// said so: then it may have closed its half of the connection alone.
-func discard(conn net.Conn) bool {
-	var b [64]byte
-	for {
-		if _, err := conn.Read(b[:]); err != nil {
-			return errors.Is(err, io.EOF)
-		}
 	}
 }
 

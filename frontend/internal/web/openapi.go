@@ -34,7 +34,10 @@ func openAPI(routes []route) []byte {
 		paths[rt.path].(object)[strings.ToLower(rt.method)] = operation(rt, schemas)
 	}
 	document, _ := json.Marshal(object{ // cannot fail: it has nothing but texts and numbers
-		"openapi": "3.1.0", "info": object{"title": "Torikumi, the players' API", "version": "1"},
+		"openapi": "3.1.0", "info": object{
+			"title": "Torikumi, the players' API", "version": "1",
+			"description": "Bodies may also be what protobuf's JSON allows besides the schemas: null for what is left out, numbers as texts, and names in lowerCamelCase.",
+		},
 		"paths": paths, "security": []object{{"player": []string{}}},
 		"components": object{"schemas": schemas, "securitySchemes": object{
 			"player": object{"type": "http", "scheme": "bearer", "description": "A player token"},
@@ -48,7 +51,11 @@ var wildcard = regexp.MustCompile(`{(\w+)}`)
 func operation(rt route, schemas object) object {
 	params := []object{}
 	for _, m := range wildcard.FindAllStringSubmatch(rt.path, -1) {
-		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+		schema := rt.inPath[m[1]]
+		if schema == nil {
+			schema = object{"type": "string", "minLength": 1}
+		}
+		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": schema})
 	}
 	for _, group := range []struct {
 		in     string
@@ -110,8 +117,24 @@ func reference(md protoreflect.MessageDescriptor, schemas object) object {
 			out["minProperties"], out["maxProperties"] = 1, 1
 		}
 		out["required"] = required
+		if names := api.OneOf(md.FullName()); names != nil {
+			out["anyOf"] = notEmpty(md, names)
+		}
 	}
 	return object{"$ref": "#/components/schemas/" + name}
+}
+
+// notEmpty are the schemas of which one holds if one of the fields, lists and numbers, is there.
+func notEmpty(md protoreflect.MessageDescriptor, names []string) []object {
+	var all []object
+	for _, name := range names {
+		least := object{"minimum": 1}
+		if md.Fields().ByTextName(name).IsList() {
+			least = object{"minItems": 1}
+		}
+		all = append(all, object{"required": []string{name}, "properties": object{name: least}})
+	}
+	return all
 }
 
 func fieldSchema(fd protoreflect.FieldDescriptor, schemas object) object {
@@ -129,9 +152,20 @@ func fieldSchema(fd protoreflect.FieldDescriptor, schemas object) object {
 		return set(out, "maxProperties", l.Entries, l.Entries > 0)
 	case fd.IsList():
 		item := set(valueSchema(fd, l, schemas), "pattern", l.Pattern, l.Pattern != "")
-		return set(object{"type": "array", "items": item}, "maxItems", l.Entries, l.Entries > 0)
+		list := set(object{"type": "array", "items": item}, "uniqueItems", true, l.Unique)
+		return set(list, "maxItems", l.Entries, l.Entries > 0)
 	}
-	return set(valueSchema(fd, l, schemas), "pattern", l.Pattern, l.Pattern != "")
+	out := valueSchema(fd, l, schemas)
+	if fd.Kind() == protoreflect.Int32Kind && l.Min > 0 { // zero is as if it were not there
+		delete(out, "minimum")
+		out["anyOf"] = []object{{"const": 0}, {"minimum": l.Min}}
+	}
+	pattern := l.Pattern
+	if !l.Required { // so is an empty text
+		pattern = "^$|" + pattern
+	}
+	set(out, "minLength", 1, l.Required)
+	return set(out, "pattern", pattern, l.Pattern != "")
 }
 
 func valueSchema(fd protoreflect.FieldDescriptor, l api.Limit, schemas object) object {
@@ -145,7 +179,7 @@ func valueSchema(fd protoreflect.FieldDescriptor, l api.Limit, schemas object) o
 		}
 		return object{"type": "string", "enum": values}
 	case protoreflect.DoubleKind:
-		return object{"type": "number"}
+		return object{"type": "number", "format": "double"} // none that is too large for it
 	case protoreflect.Int32Kind:
 		if l.Max > 0 {
 			return object{"type": "integer", "minimum": l.Min, "maximum": l.Max}

@@ -84,9 +84,11 @@ func (s *server) play(w http.ResponseWriter, r *http.Request, caller api.Caller)
 	a, code := playAnswer{Status: "timeout", TicketID: ended.GetId(), Player: asked, Reason: ended.GetReason()}, http.StatusRequestTimeout
 	if ended.GetState() == torikumiv1.TicketState_ASSIGNED {
 		at := ended.GetServer()
-		a.Status, a.Reason, code = "matched", "", http.StatusOK
+		a.Status, code = "matched", http.StatusOK
 		a.Server = &playServer{IP: at.GetIp(), Port: at.GetPort(), Connection: at.GetConnection()}
-		a.JWT = ended.GetJoinToken().GetJwt()
+		if a.JWT = ended.GetJoinToken().GetJwt(); a.JWT != "" {
+			a.Reason = "" // else it says why there is none
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)

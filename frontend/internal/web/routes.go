@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"torikumi/frontend/internal/api"
+	"torikumi/frontend/internal/regions"
 	"torikumi/pkg/problem"
 	torikumiv1 "torikumi/proto/torikumi/v1"
 )
@@ -21,18 +22,21 @@ import (
 // route is one method at one path.
 type route struct {
 	method, path string
-	// operation and summary are for the OpenAPI document, and so are query and
-	// header, the parameters with their schemas, request and response, the messages
+	// operation and summary are for the OpenAPI document, and so are query, header and
+	// inPath, the parameters with their schemas, request and response, the messages
 	// that the bodies hold as JSON, nil for none, and answers, those that are no message.
 	// The request is an example, which the route takes.
 	operation, summary string
 	query, header      map[string]object
+	inPath             map[string]object // those that are not any text
 	request, response  proto.Message
 	answers            object
 	// handle answers a player; an error is answered as a problem.
 	handle func(w http.ResponseWriter, r *http.Request, caller api.Caller) error
 	// hangUp says that the call ends when the client does not send any more.
 	hangUp bool
+	// waits says that the call may take long, and ends when the client has gone.
+	waits bool
 	// authenticate tells who calls; nil: by player token.
 	authenticate func(ctx context.Context, authorization []string) (api.Caller, error)
 	// public says that anybody may call: who they are is not asked.
@@ -43,6 +47,9 @@ type route struct {
 
 // String is the route as metrics and ServeMux have it.
 func (rt *route) String() string { return rt.method + " " + rt.path }
+
+// durationPattern is what [time.ParseDuration] reads, but for what is negative.
+const durationPattern = `^[+]?(([0-9]+[.]?[0-9]*|[.][0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`
 
 // eventsRoute is one that goes on without its handler.
 const eventsRoute = "GET /v1/tickets/{id}/events"
@@ -65,8 +72,8 @@ func (s *server) routes() []route {
 		{method: "GET", path: "/v1/tickets/{id}", handle: s.getTicket, operation: "getTicket", summary: "Read a ticket", response: ticket},
 		{method: "DELETE", path: "/v1/tickets/{id}", handle: s.cancelTicket, operation: "cancelTicket", summary: "Cancel a ticket", response: ticket},
 		{
-			method: "GET", path: "/v1/tickets/{id}/wait", handle: s.waitTicket, operation: "waitTicket", summary: "Wait for the end of a ticket", response: ticket,
-			query: map[string]object{"timeout": {"type": "string", "default": "30s", "description": `More than 0s and at most 60s, as in "1.5s".`}},
+			method: "GET", path: "/v1/tickets/{id}/wait", handle: s.waitTicket, waits: true, operation: "waitTicket", summary: "Wait for the end of a ticket", response: ticket,
+			query: map[string]object{"timeout": {"type": "string", "default": "30s", "pattern": durationPattern, "description": `More than 0s and at most 60s, as in "1.5s".`}},
 		},
 		{
 			method: "GET", path: "/v1/tickets/{id}/events", handle: s.events,
@@ -114,6 +121,7 @@ func (s *server) routes() []route {
 		{
 			method: "GET", path: "/play/{region}", handle: s.play, hangUp: true, authenticate: s.o.Auth.CallerOrShared,
 			operation: "play", summary: "Search, wait and answer in one call",
+			inPath: map[string]object{"region": {"type": "string", "pattern": regions.NamePattern}},
 			query: map[string]object{
 				"skill":   {"type": "number", "default": defaultSkill},
 				"latency": {"type": "integer", "default": defaultLatency, "minimum": 0, "maximum": 60_000},

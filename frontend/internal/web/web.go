@@ -50,7 +50,7 @@ type Options struct {
 	// Origins are those of pages whose scripts may call; none: only the frontend's
 	// own.
 	Origins []string
-	// Streams are the event streams and WebSockets. They end when the service stops, and are to
+	// Streams are the event streams and WebSockets, and long polls of clients that send nothing more. They end when the service stops, and are to
 	// be waited for after the HTTP server has ended.
 	Streams *sync.WaitGroup
 }
@@ -114,6 +114,7 @@ func (s *server) handler(rt route) http.Handler {
 			if err != nil {
 				asProblem(err).Write(out)
 			}
+			out.close()
 			s.finish(rt.String(), out.code)
 		}()
 		err = s.serve(rt, out, r)
@@ -138,14 +139,36 @@ func (s *server) finish(route string, code int) {
 type answer struct {
 	http.ResponseWriter
 	code int
+	// late is nil for a call that does not wait.
+	late *late
 }
 
-func (a *answer) WriteHeader(code int) { a.code = code; a.ResponseWriter.WriteHeader(code) }
+func (a *answer) WriteHeader(code int) {
+	a.code = code
+	a.writer().WriteHeader(code)
+}
+
+func (a *answer) Write(b []byte) (int, error) { return a.writer().Write(b) }
+
+// writer is where the answer is written to, from now on.
+func (a *answer) writer() http.ResponseWriter {
+	if a.late != nil && a.late.settle() {
+		return a.late
+	}
+	return a.ResponseWriter
+}
+
+// close ends the answer; nothing is written then.
+func (a *answer) close() {
+	if a.late != nil {
+		a.late.close()
+	}
+}
 
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
+func (s *server) serve(rt route, w *answer, r *http.Request) error {
 	if r.Method != rt.method { // HEAD, which ServeMux takes for GET
 		s.noRoute(w, r)
 		return nil
@@ -155,7 +178,11 @@ func (s *server) serve(rt route, w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(w, r); err != nil {
 		return err
 	}
-	if r.ProtoMajor == 1 && !rt.hangUp {
+	switch {
+	case r.ProtoMajor != 1 || rt.hangUp:
+	case rt.waits:
+		r = w.outlast(r, s.o.Streams, s.heartbeat)
+	default:
 		// Whoever closes their half of the connection would cancel the call, and may
 		// still wait for its answer.
 		r = r.WithContext(context.WithoutCancel(r.Context()))

@@ -47,22 +47,25 @@ func (s *server) webSocket(w http.ResponseWriter, r *http.Request, caller api.Ca
 		return err
 	}
 	id, last := r.PathValue("id"), values.Get(lastEventID)
-	if _, err := s.o.Service.Get(r.Context(), caller, id); err != nil {
+	found, err := s.o.Service.Get(r.Context(), caller, id)
+	if err != nil {
 		return err // an answer of its own
 	}
+	known := last == eventID(found) && ended(found)
 	caller.Claims = nil // it is kept for as long as the stream
 	// The origin is checked already, by the rule of all routes.
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}, InsecureSkipVerify: true})
 	if err != nil {
 		return nil // Accept has answered
 	}
-	s.o.Streams.Go(func() { s.streamMessages(conn, caller, id, last) })
+	s.o.Streams.Go(func() { s.streamMessages(conn, caller, id, last, known) })
 	return errTaken
 }
 
 // streamMessages returns when the ticket has ended, the client has gone, does not read
-// or speaks, or the service stops.
-func (s *server) streamMessages(conn *websocket.Conn, caller api.Caller, id, last string) {
+// or speaks, or the service stops. known says that the client knows the end: no join token is
+// made for it then.
+func (s *server) streamMessages(conn *websocket.Conn, caller api.Caller, id, last string, known bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.o.Logger.Error("WebSocket panicked", "panic", p, "stack", string(debug.Stack()))
@@ -92,7 +95,10 @@ func (s *server) streamMessages(conn *websocket.Conn, caller api.Caller, id, las
 		last = event
 		return sendMessage(ctx, conn, message{Event: "ticket", ID: event, Data: data})
 	}
-	err := s.o.Service.Watch(ctx, caller, id, s.heartbeat, send)
+	var err error
+	if !known {
+		err = s.o.Service.Watch(ctx, caller, id, s.heartbeat, send)
+	}
 	switch {
 	case ctx.Err() != nil: // the client has gone
 	case err != nil:
@@ -158,8 +164,10 @@ func (s *server) checkHandshake(w http.ResponseWriter, r *http.Request) error {
 		return slices.ContainsFunc(list(r.Header, name), func(v string) bool { return strings.EqualFold(v, value) })
 	}
 	if r.ProtoMajor != 1 || !has("Connection", "upgrade") || !has("Upgrade", "websocket") {
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "websocket")
+		if r.ProtoMajor == 1 { // HTTP/2 forbids them
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "websocket")
+		}
 		return refuse(http.StatusUpgradeRequired, "this path is a WebSocket: use its protocol, over HTTP/1.1")
 	}
 	foreign := func(origin string) bool { return origin != "" && !s.browsers.Allows(origin) && !isHost(origin, r.Host) }

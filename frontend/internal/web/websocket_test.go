@@ -129,8 +129,13 @@ func TestWebSocketOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.ProtoMajor != 2 || resp.StatusCode != http.StatusUpgradeRequired {
-		t.Errorf("over HTTP/2: %s %s", resp.Proto, resp.Status)
+	if resp.ProtoMajor != 2 || resp.StatusCode != http.StatusUpgradeRequired || resp.Header.Get("Content-Type") != problem.ContentType {
+		t.Errorf("over HTTP/2: %s %s %v", resp.Proto, resp.Status, resp.Header)
+	}
+	for _, name := range []string{"Connection", "Upgrade", "Keep-Alive", "Transfer-Encoding", "Proxy-Connection"} { // RFC 9113, 8.2.2
+		if got := resp.Header.Get(name); got != "" {
+			t.Errorf("over HTTP/2: %s: %s", name, got)
+		}
 	}
 	conn, _, err := websocket.Dial(t.Context(), server.URL+"/v1/tickets/t/websocket", &websocket.DialOptions{HTTPClient: server.Client()})
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 // hashFields are those of a ticket's hash: version, state, queue and players,
 // Open Match ticket, times of creation and update in ns, connection and details
-// of the assignment, the party as JSON, the group, why it was cancelled, and the acceptance as JSON. Besides them it has o, the last change, m, its member in the
+// of the assignment, the party as JSON, the group, why it was cancelled or has expired, if its state does not say so, and the acceptance as JSON. Besides them it has o, the last change, m, its member in the
 // lists, r, rd and, if it is another, ra, key of the request and its digests as it is written
 // and of what it asks for, and once it is assigned h, its players, a
 // line each.
@@ -62,8 +62,8 @@ func decode(id string, fields []any) (ticket.Ticket, string, error) {
 		Created: created, Updated: updated, OpenMatchID: text(3),
 	}
 	t.Group, t.Reason = text(9), t.State.Reason()
-	if t.State == ticket.Cancelled {
-		t.Reason = text(10)
+	if why := text(10); t.Ended() && why != "" {
+		t.Reason = why
 	}
 	if t.Party, err = decodeParty(text(8)); err != nil {
 		return bad(err)

@@ -424,7 +424,7 @@ func (s *Store) swapArgs(c *ticket.Change, version, op string) ([]any, error) {
 		visible = "1"
 	}
 	reason := ""
-	if t.State == ticket.Cancelled {
+	if t.Ended() && t.Reason != t.State.Reason() {
 		reason = t.Reason
 	}
 	var static, party []byte

@@ -5,7 +5,7 @@
 -- connection and details of the assignment, 1 if players see it, players' ticket
 -- (protobuf) and party (JSON) if they are others than before, code of the party, player
 -- who joins and player who leaves, each or empty, ms for which the match of an assigned
--- ticket is remembered as its players' last, why it was cancelled or empty, queue, wait, how many waits are remembered
+-- ticket is remembered as its players' last, why it was cancelled or has expired, or empty, queue, wait, how many waits are remembered
 -- and for how many ms, acceptance (JSON) if it is another than before or empty, when it is
 -- over in us or empty for none, seat, then all players.
 -- Returns {'done', for one that was assigned the other tickets of its players}, {'gone'},

@@ -189,6 +189,15 @@ var brokenStores = []struct {
 			return m.Update(ctx, id, e)
 		}
 	}), []string{"ReasonsOfCancels"}},
+	{"says the same of all that has expired", breaking(func(b *broken, m *ticket.Memory) {
+		b.get = func(ctx context.Context, id string) (ticket.Ticket, error) {
+			t, err := m.Get(ctx, id)
+			if t.State == ticket.Expired {
+				t.Reason = t.State.Reason()
+			}
+			return t, err
+		}
+	}), []string{"ReasonsOfExpiries"}},
 	{"remembers the waits of the cancelled", breaking(func(b *broken, m *ticket.Memory) {
 		b.update = func(ctx context.Context, id string, e ticket.Event) (ticket.Change, error) {
 			c, err := m.Update(ctx, id, e)

@@ -102,6 +102,40 @@ func reasons(h *harness) {
 	}
 }
 
+// Why a ticket has expired depends on what it waited for, and is kept.
+func expiredReasons(h *harness) {
+	h.gather("e1", "e1", 2)
+	h.gather("e2", "e2", 2)
+	h.event("e2", join("f2", 0), ticket.Gathered, ticket.CreateOpenMatch)
+	h.wait("q", "e3", "e3")
+	h.wait("q", "e4", "e4")
+	h.event("e4", lost("om-e4"), ticket.Lost, ticket.Nothing)
+	h.wait("q", "e5", "e5")
+	h.propose("om-e5", "p", true)
+	h.gather("e6", "e6", 2)
+	h.event("e6", event(ticket.Cancel), ticket.Cancelled, ticket.Nothing)
+	const none = "no match was found in time"
+	for id, c := range map[string]struct {
+		effect ticket.Effect
+		want   string
+	}{
+		"e1": {ticket.Nothing, "the party did not gather in time"},
+		"e2": {ticket.Nothing, none},
+		"e3": {ticket.DeleteOpenMatch, none},
+		"e4": {ticket.Nothing, none},
+		"e5": {ticket.DeleteOpenMatch, "the match that was found did not begin in time"},
+	} {
+		change := h.event(id, event(ticket.Expire), ticket.Expired, c.effect)
+		got, err := h.Get(h.Context(), id)
+		if err != nil || got.Reason != c.want || change.Ticket.Reason != c.want {
+			h.Errorf("%s: %q, told %q, %v; want %q", id, got.Reason, change.Ticket.Reason, err, c.want)
+		}
+	}
+	if got, err := h.Get(h.Context(), "e6"); err != nil || got.Reason != "" {
+		h.Errorf("a party that was cancelled: %q, %v", got.Reason, err)
+	}
+}
+
 // The waits of the last tickets of a queue that were assigned are remembered, from
 // when a party was complete.
 func waits(h *harness) {

@@ -39,6 +39,7 @@ var checks = []check{
 	{"OneTicketPerPlayerAndGroup", onePerGroup},
 	{"OtherTickets", otherTickets},
 	{"ReasonsOfCancels", reasons},
+	{"ReasonsOfExpiries", expiredReasons},
 	{"Waits", waits},
 	{"Requests", requests},
 	{"AbortCreate", abortCreate},
