@@ -214,9 +214,7 @@ func (r *moduleRule) Allows(match *rule.Match) error {
 			return m.failed(err)
 		}
 	}
-	running <- struct{}{}
-	refusal, err := in.judge(match, m.limits.Call)
-	<-running
+	refusal, err := m.judge(in, match)
 	if err != nil {
 		in.close()
 		return m.failed(err)
@@ -227,6 +225,13 @@ func (r *moduleRule) Allows(match *rule.Match) error {
 		return errors.New(refusal)
 	}
 	return nil
+}
+
+// judge has an instance judge when its turn comes.
+func (m *Module) judge(in *instance, match *rule.Match) (refusal string, err error) {
+	running <- struct{}{}
+	defer func() { <-running }()
+	return in.judge(match, m.limits.Call)
 }
 
 func (m *Module) failed(err error) error {
