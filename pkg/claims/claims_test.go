@@ -304,7 +304,10 @@ func TestRetired(t *testing.T) {
 		h.errorIs(h.client.SAdd(h.t.Context(), "{test}:claim:9", "x").Err(), nil)
 		h.retire("9", false, true)
 		h.taken("other", []string{"8", "9"}, true, "8", "9")
-		for _, key := range []string{"{test}:claim:1", "{test}:claim:8"} {
+		if state := h.client.HGet(h.t.Context(), "{test}:match:retired", "s").Val(); state != "revoked" {
+			t.Errorf("what earlier versions look for is %q", state)
+		}
+		for _, key := range []string{"{test}:claim:1", "{test}:claim:8", "{test}:match:retired"} {
 			if ttl := h.client.PTTL(h.t.Context(), key).Val(); ttl <= long || ttl > 2*long {
 				t.Errorf("%s is kept for %v", key, ttl)
 			}

@@ -19,4 +19,11 @@ if type(token) == 'string' then
   end
 end
 redis.call('SET', claim, 'retired', 'PX', ARGV[2])
+-- Frontends of earlier versions look for the match of that name, and have to find that it
+-- is not played.
+local none = KEYS[1] .. 'match:retired'
+redis.call('HSET', none, 's', 'revoked')
+if redis.call('PTTL', none) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', none, ARGV[2])
+end
 return 1

@@ -260,11 +260,13 @@ type refusalJSON struct {
 	MustBe    string `json:"must_be,omitempty"`
 }
 
-// heldJSON is a match that the preference holds out for.
+// heldJSON is a match that is not close enough yet.
 type heldJSON struct {
 	Spread float64 `json:"spread"`
 	Most   float64 `json:"allowed"`
 	InS    float64 `json:"in_s"`
+	// Patience reports whether it is patienceSeconds that holds out.
+	Patience bool `json:"patience,omitempty"`
 }
 
 type laterJSON struct {
@@ -295,7 +297,7 @@ func explained(x search.Explanation) explainedJSON {
 		out.Refused = append(out.Refused, refusalJSON{r.Rule, r.Attribute, string(r.Got), string(r.Want)})
 	}
 	if h := x.Held; h != nil {
-		out.Held = &heldJSON{h.Spread, h.Most, h.In.Seconds()}
+		out.Held = &heldJSON{h.Spread, h.Most, h.In.Seconds(), h.Patience}
 	}
 	for _, l := range x.Later {
 		out.Later = append(out.Later, laterJSON{l.In.Seconds(), l.Candidates, l.Players, l.Needs})

@@ -154,9 +154,6 @@ func runSimulate(ctx context.Context, proc service.Process, rules search.Options
 	if err := ctx.Err(); err != nil {
 		return failed(proc, "simulate", fmt.Errorf("interrupted: %w", err))
 	}
-	if ctx.Err() != nil {
-		return failed(proc, "simulate", ctx.Err())
-	}
 	why := flaws(ctx, s.engine, out, tickets, now)
 	if cfg.JSON {
 		err = writePass(proc.Stdout, out, tickets, why)

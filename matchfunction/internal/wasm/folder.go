@@ -176,6 +176,7 @@ func (f *Folder) list() (map[string]fs.FileInfo, error) {
 			files[name] = info
 		case !errors.Is(err, fs.ErrNotExist): // else it is gone in this moment
 			f.strange[name] = true
+			delete(f.taken, name) // it is read when it can be, also if it is as before
 			f.fail(name, fmt.Errorf("cannot be read: %w", cause(err)))
 		}
 	}

@@ -3,6 +3,7 @@ package wasm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -299,4 +300,18 @@ func TestReadAgain(t *testing.T) {
 	if f.taken["x.wasm"] != nil {
 		t.Error("a file that could not be read counts as read")
 	}
+}
+
+// A module that could not be looked at for a while, and is as before, is in force as before.
+func TestBackAsBefore(t *testing.T) {
+	f := newFolder(t, map[string][]byte{"a.wasm": wasmtest.Refuse("one")})
+	path := filepath.Join(f.dir, "a.wasm")
+	err := errors.Join(os.Rename(path, path+".aside"), os.Symlink("/etc/passwd", path))
+	f.looks(3)
+	f.want("a.wasm", "one", 0)
+	if err := errors.Join(err, os.Remove(path), os.Rename(path+".aside", path)); err != nil {
+		t.Fatal(err)
+	}
+	f.looks(3)
+	f.want("a.wasm", "one", 1)
 }

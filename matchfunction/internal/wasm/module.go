@@ -194,8 +194,8 @@ func (m *Module) Factory(parameters json.RawMessage) (rule.Rule, error) {
 	return made, nil
 }
 
-// running bounds the judgements at a time, of all modules: no more of them than there are
-// cores take their memory, and what stacks take beyond the limit, at once.
+// running bounds the judgements at a time, of all modules, with the starts that they need: no
+// more of them than there are cores take memory, and what stacks take beyond the limit, at once.
 var running = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 // moduleRule is a module with parameters.
@@ -204,8 +204,11 @@ type moduleRule struct {
 	parameters string
 }
 
-// Allows implements rule.Rule. An instance that fails is not used again.
+// Allows implements rule.Rule, when its turn comes. An instance that fails is not used
+// again.
 func (r *moduleRule) Allows(match *rule.Match) error {
+	running <- struct{}{}
+	defer func() { <-running }()
 	m := r.module
 	in := m.idle.take(r.parameters)
 	if in == nil {
@@ -214,7 +217,7 @@ func (r *moduleRule) Allows(match *rule.Match) error {
 			return m.failed(err)
 		}
 	}
-	refusal, err := m.judge(in, match)
+	refusal, err := in.judge(match, m.limits.Call)
 	if err != nil {
 		in.close()
 		return m.failed(err)
@@ -225,13 +228,6 @@ func (r *moduleRule) Allows(match *rule.Match) error {
 		return errors.New(refusal)
 	}
 	return nil
-}
-
-// judge has an instance judge when its turn comes.
-func (m *Module) judge(in *instance, match *rule.Match) (refusal string, err error) {
-	running <- struct{}{}
-	defer func() { <-running }()
-	return in.judge(match, m.limits.Call)
 }
 
 func (m *Module) failed(err error) error {

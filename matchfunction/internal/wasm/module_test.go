@@ -161,19 +161,25 @@ func TestWrongModules(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		"empty":     {nil, "is no WebAssembly module"},
-		"text":      {[]byte("#!/bin/sh\n"), "is no WebAssembly module"},
-		"cut off":   {wasmtest.Allow()[:40], "is no WebAssembly module"},
-		"no judge":  {wasmtest.Module{Functions: []wasmtest.Function{alloc}}.Bytes(), "exports no function rule_judge"},
-		"no alloc":  {wasmtest.Module{Functions: []wasmtest.Function{judge}}.Bytes(), "exports no function rule_alloc"},
-		"no memory": {wasmtest.Module{NoMemory: true, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "exports no memory"},
-		"imports":   {wasmtest.Module{Imports: []string{"now"}, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "imports env.now, and may import nothing but wasi_snapshot_preview1"},
-		"signature": {wasmtest.Module{Functions: []wasmtest.Function{alloc, judge, {Export: "rule_init", Body: wasmtest.Answer(0)}, {Export: "_start"}}}.Bytes(), "is a program (it exports _start), and has to be a library"},
-		"memory":    {wasmtest.Module{Pages: 16*DefaultLimits.MemoryMiB + 1, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "is no WebAssembly module: "},
-		"table":     {wasmtest.Module{Tables: [][2]uint64{{mostElements, 0}, {1, 2}}, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "has tables of 1048577 elements, may have at most 1048576"},
-		"tables":    {wasmtest.Module{Tables: make([][2]uint64, mostTables+1), Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "has 17 tables, may have at most 16"},
-		"gzip":      {gzipMagic, "is no gzip"},
-		"bomb":      {packed.Bytes(), "must have at most 16777216 bytes, unpacked"},
+		"empty":                 {nil, "is no WebAssembly module"},
+		"text":                  {[]byte("#!/bin/sh\n"), "is no WebAssembly module"},
+		"cut off":               {wasmtest.Allow()[:40], "is no WebAssembly module"},
+		"no judge":              {wasmtest.Module{Functions: []wasmtest.Function{alloc}}.Bytes(), "exports no function rule_judge"},
+		"no alloc":              {wasmtest.Module{Functions: []wasmtest.Function{judge}}.Bytes(), "exports no function rule_alloc"},
+		"no memory":             {wasmtest.Module{NoMemory: true, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "exports no memory"},
+		"imports":               {wasmtest.Module{Imports: []string{"now"}, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "imports env.now, and may import nothing but wasi_snapshot_preview1"},
+		"signature":             {wasmtest.Module{Functions: []wasmtest.Function{alloc, judge, {Export: "rule_init", Body: wasmtest.Answer(0)}, {Export: "_start"}}}.Bytes(), "is a program (it exports _start), and has to be a library"},
+		"memory":                {wasmtest.Module{Pages: 16*DefaultLimits.MemoryMiB + 1, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "is no WebAssembly module: "},
+		"table":                 {wasmtest.Module{Tables: [][2]uint64{{mostElements, 0}, {1, 2}}, Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "has tables of more than 1048576 elements"},
+		"table with a value":    {withTables(1, 0x40, 0, 0x70, 0, 1, 0xd0, 0x70, 0x0b), "has tables of another form"},
+		"table of typed":        {withTables(1, 0x63, 0x70, 0, 1), "has tables of another form"},
+		"table of 64 bits":      {withTables(1, 0x70, 4, 1), "has tables of another form"},
+		"table that is cut off": {withTables(1, 0x70, 0), "has tables of another form"},
+		"table upside down":     {withTables(1, 0x70, 1, 5, 4), "has tables of another form"},
+		"tables and more":       {withTables(1, 0x70, 0, 1, 0), "has tables of another form"},
+		"tables":                {wasmtest.Module{Tables: make([][2]uint64, mostTables+1), Functions: []wasmtest.Function{alloc, judge}}.Bytes(), "has 17 tables, may have at most 16"},
+		"gzip":                  {gzipMagic, "is no gzip"},
+		"bomb":                  {packed.Bytes(), "must have at most 16777216 bytes, unpacked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Compile(t.Context(), "test.wasm", c.module, DefaultLimits); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -191,17 +197,17 @@ func TestTables(t *testing.T) {
 		by     int
 		grows  bool
 	}{
-		"a little":          {[][2]uint64{{1, 0}}, 0, 1000, true},
-		"to the bound":      {[][2]uint64{{1, 0}}, 0, mostElements - 1, true},
-		"above it":          {[][2]uint64{{1, 0}}, 0, mostElements, false},
-		"far above it":      {[][2]uint64{{1, 0}}, 0, 100_000_000, false},
-		"its own most":      {[][2]uint64{{1, 10}}, 0, 9, true},
-		"above its own":     {[][2]uint64{{1, 10}}, 0, 10, false},
-		"own is too much":   {[][2]uint64{{1, 1 << 31}}, 0, mostElements, false},
-		"one of several":    {[][2]uint64{{1, 0}, {1, 0}, {1, 4}, {1, 0}}, 3, mostElements/4 - 1, true},
-		"above a share":     {[][2]uint64{{1, 0}, {1, 0}, {1, 4}, {1, 0}}, 0, mostElements / 4, false},
-		"large by itself":   {[][2]uint64{{mostElements / 2, 0}, {1, 0}, {1, 0}}, 0, 1, false},
-		"small beside that": {[][2]uint64{{mostElements / 2, 0}, {1, 0}, {1, 0}}, 2, 1000, true},
+		"a little":           {[][2]uint64{{1, 0}}, 0, 1000, true},
+		"to the bound":       {[][2]uint64{{1, 0}}, 0, mostElements - 1, true},
+		"above it":           {[][2]uint64{{1, 0}}, 0, mostElements, false},
+		"far above it":       {[][2]uint64{{1, 0}}, 0, 100_000_000, false},
+		"its own most":       {[][2]uint64{{1, 10}}, 0, 9, true},
+		"above its own":      {[][2]uint64{{1, 10}}, 0, 10, false},
+		"own is too much":    {[][2]uint64{{1, 1 << 31}}, 0, mostElements, false},
+		"one of several":     {[][2]uint64{{1, 0}, {1, 0}, {1, 4}, {1, 0}}, 3, (mostElements - 4) / 4, true},
+		"above a share":      {[][2]uint64{{1, 0}, {1, 0}, {1, 4}, {1, 0}}, 0, (mostElements-4)/4 + 1, false},
+		"large and shares":   {[][2]uint64{{mostElements - 9, 0}, {1, 0}, {1, 0}}, 0, 2, true},
+		"no more of a share": {[][2]uint64{{mostElements - 9, 0}, {1, 0}, {1, 0}}, 2, 3, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := ruleOf(t, wasmtest.Module{Data: "it grows", Tables: c.tables, Functions: []wasmtest.Function{wasmtest.Alloc, {Export: "rule_judge", Body: wasmtest.GrowTable(c.table, c.by, "it grows")}}}.Bytes(), nil)
@@ -210,6 +216,13 @@ func TestTables(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withTables is a module with a section of tables.
+func withTables(section ...byte) []byte {
+	text := wasmtest.Module{Tables: [][2]uint64{{1, 1}}, Functions: []wasmtest.Function{wasmtest.Alloc, {Export: "rule_judge", Body: wasmtest.Answer(0)}}}.Bytes()
+	there := []byte{tableSection, 5, 1, 0x70, 1, 1, 1}
+	return bytes.Replace(text, there, append([]byte{tableSection, byte(len(section))}, section...), 1)
 }
 
 func FuzzTables(f *testing.F) {

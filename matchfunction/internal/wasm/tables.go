@@ -2,7 +2,9 @@ package wasm
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 )
 
 const (
@@ -14,7 +16,12 @@ const (
 	headerSize   = 8
 	tableSection = 4
 	hasMost      = 1 // flag of a table that has a most number of elements
+	functions    = 0x70
+	externals    = 0x6f
 )
+
+// errTables refuses what the runtime may take and boundTables does not understand.
+var errTables = errors.New("has tables of another form than compilers of Go, C and Rust make")
 
 // boundTables gives each table of a module a most number of elements, as compilers leave it
 // out and modules could let tables grow without end. What is no module is left as it is:
@@ -32,8 +39,8 @@ func boundTables(text []byte) ([]byte, error) {
 			continue
 		}
 		bounded, err := bounded(text[begin:end])
-		if bounded == nil || err != nil {
-			return text, err
+		if err != nil {
+			return nil, err
 		}
 		out := append(append([]byte{}, text[:at+1]...), binary.AppendUvarint(nil, uint64(len(bounded)))...)
 		return append(append(out, bounded...), text[end:]...), nil
@@ -41,42 +48,71 @@ func boundTables(text []byte) ([]byte, error) {
 	return text, nil
 }
 
-// bounded is the content of a section of tables, each with a most; nil if it is none.
+// table is one as a section has it.
+type table struct {
+	kind        byte // which is below 128, as a number of one byte
+	least, most uint64
+}
+
+// bounded is the content of a section of tables, each with a most: together they may not have
+// more than mostElements.
 func bounded(section []byte) ([]byte, error) {
-	count, section := number(section)
-	if count > mostTables {
-		return nil, fmt.Errorf("has %d tables, may have at most %d", count, mostTables)
+	tables, err := readTables(section)
+	if err != nil {
+		return nil, err
 	}
-	out, all := binary.AppendUvarint(nil, count), uint64(0)
-	for range count {
-		if len(section) < 3 || section[1] > hasMost {
-			return nil, nil
+	room := uint64(mostElements)
+	for _, t := range tables {
+		if t.least > room {
+			return nil, fmt.Errorf("has tables of more than %d elements", mostElements)
 		}
-		kind, flag := section[0], section[1]
-		var least, most uint64
-		least, section = number(section[2:])
-		if most = mostElements / count; flag == hasMost {
-			var own uint64
-			own, section = number(section)
-			most = min(most, own)
-		}
-		if all += least; all > mostElements {
-			return nil, fmt.Errorf("has tables of %d elements, may have at most %d", all, mostElements)
-		}
-		out = append(out, kind, hasMost)
-		out = binary.AppendUvarint(binary.AppendUvarint(out, least), max(least, most))
+		room -= t.least
 	}
-	if len(section) > 0 {
-		return nil, nil
+	out := binary.AppendUvarint(nil, uint64(len(tables)))
+	for _, t := range tables {
+		out = append(out, t.kind, hasMost)
+		out = binary.AppendUvarint(out, t.least)
+		out = binary.AppendUvarint(out, min(t.most, t.least+room/uint64(len(tables))))
 	}
 	return out, nil
 }
 
-// number takes a number off the front; there is nothing left if there is none.
-func number(from []byte) (uint64, []byte) {
-	n, size := binary.Uvarint(from)
-	if size <= 0 {
-		return 0, nil
+func readTables(section []byte) ([]table, error) {
+	r := reader{rest: section}
+	count := r.number()
+	if count > mostTables {
+		return nil, fmt.Errorf("has %d tables, may have at most %d", count, mostTables)
 	}
-	return n, from[size:]
+	var tables []table
+	for range count {
+		t := table{kind: byte(r.number()), most: math.MaxUint32}
+		flags := r.number()
+		if t.least = r.number(); flags == hasMost {
+			t.most = r.number()
+		}
+		if t.kind != functions && t.kind != externals || flags > hasMost || t.most < t.least {
+			return nil, errTables
+		}
+		tables = append(tables, t)
+	}
+	if r.short || len(r.rest) > 0 {
+		return nil, errTables
+	}
+	return tables, nil
+}
+
+// reader takes numbers off the front.
+type reader struct {
+	rest  []byte
+	short bool // there was no number
+}
+
+func (r *reader) number() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 {
+		r.rest, r.short = nil, true
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
 }
