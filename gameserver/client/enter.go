@@ -23,15 +23,15 @@ type Joiner interface {
 }
 
 // Enter joins as an honest game client does: it tries again where the server
-// says that this may help, and with a new token where the server wants one, as a
+// says that this may help, and with a new token where the server wants one: a
 // gate that first saw its server with the match takes none that is as old as
-// itself. renew asks the frontend for a token; nil: there is no other. The
+// itself, and none that was used, as by a try whose answer was lost, or is over. renew asks the frontend for a token; nil: there is no other. The
 // errors are those of Join and of renew.
 func Enter(ctx context.Context, c Joiner, raw string, renew func(context.Context) (string, error)) (Welcome, error) {
 	for tries := 0; ; tries++ {
 		welcome, err := c.Join(ctx, raw)
 		var refused *RefusedError
-		old := errors.As(err, &refused) && refused.Reason == token.ReasonIssuedBeforeStart && renew != nil
+		old := errors.As(err, &refused) && (&token.Refusal{Reason: refused.Reason}).Renewable() && renew != nil
 		if err == nil || tries == newTokens || !old && (refused == nil || !refused.Retryable) {
 			return welcome, err
 		}

@@ -42,7 +42,7 @@ func tokens(fails error) func(context.Context) (string, error) {
 	}
 }
 
-// A token that is older than the server's match is exchanged for a new one, a
+// A token that the server takes no more is exchanged for a new one, a
 // few times, with pauses in which tokens grow younger; whatever else is wrong
 // with it stays wrong.
 func TestEnterRenewsToken(t *testing.T) {
@@ -59,7 +59,10 @@ func TestEnterRenewsToken(t *testing.T) {
 		"too old twice": {picky{takes: "t2", reason: token.ReasonIssuedBeforeStart}, tokens(nil), []string{"t0", "t1", "t2"}, ""},
 		"always too old": {picky{reason: token.ReasonIssuedBeforeStart}, tokens(nil), []string{"t0", "t1", "t2", "t3", "t4", "t5"},
 			string(token.ReasonIssuedBeforeStart)},
-		"another reason":  {picky{takes: "t1", reason: token.ReasonExpired}, tokens(nil), []string{"t0"}, string(token.ReasonExpired)},
+		"over":            {picky{takes: "t1", reason: token.ReasonExpired}, tokens(nil), []string{"t0", "t1"}, ""},
+		"used":            {picky{takes: "t1", reason: token.ReasonReplayed}, tokens(nil), []string{"t0", "t1"}, ""},
+		"used, no other":  {picky{takes: "t1", reason: token.ReasonReplayed}, nil, []string{"t0"}, string(token.ReasonReplayed)},
+		"another reason":  {picky{takes: "t1", reason: token.ReasonWrongMatch}, tokens(nil), []string{"t0"}, string(token.ReasonWrongMatch)},
 		"no other token":  {picky{takes: "t1", reason: token.ReasonIssuedBeforeStart}, nil, []string{"t0"}, string(token.ReasonIssuedBeforeStart)},
 		"no frontend now": {picky{takes: "t1", reason: token.ReasonIssuedBeforeStart}, tokens(lost), []string{"t0"}, "a new token: the frontend is gone"},
 	} {
