@@ -103,7 +103,7 @@ func newAnchor(r *run) *anchor {
 // already play, in the first of its regions that has a full one, else the largest
 // one. It reports whether there is one, and how many of the steps are left.
 func (a *anchor) match(t int32, steps int) (ok bool, left int) {
-	a.ticket, a.x, a.budget.left = t, a.layout.key(t), steps
+	a.ticket, a.x, a.budget.left = t, a.layout.beginAt(t), steps
 	a.best.total, a.holding = 0, false
 	for _, region := range a.layout.byLatency(t) {
 		a.region, a.group = region, a.layout.groups[groupKey{a.layout.partition[t], int32(region)}]

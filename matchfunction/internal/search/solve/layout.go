@@ -108,6 +108,19 @@ func (l *layout) key(t int32) float64 {
 	return l.pool.Value(l.plan.SortKey, t)
 }
 
+// longestKey is below the key of any ticket that is sorted by its wait.
+const longestKey = -1e10
+
+// beginAt is by which key the neighbours of an anchor are the nearest. Where tickets are sorted
+// by age alone, those who already play take the longest waiting, and not those who came last, as
+// they did themselves.
+func (l *layout) beginAt(t int32) float64 {
+	if l.plan.SortKey < 0 && l.pool.Tickets[t].Teams != nil {
+		return longestKey
+	}
+	return l.key(t)
+}
+
 // sortIntoGroups sorts the usable tickets by age, and into the groups of those that
 // can meet. The thresholds of hold, if there are any, follow from that.
 func (l *layout) sortIntoGroups(h *hold) {
