@@ -228,8 +228,10 @@ func (o *company) look() {
 	switch {
 	case hosts > found:
 		o.c.come(joiner, false)
-	case found > 0 && hosts == 0 && open == 0:
-		o.c.come(host, false)
+	case found > 0 && hosts == 0 && (open == 0 || o.c.isSettling):
+		for range (found + joiners - 1) / joiners {
+			o.c.come(host, false)
+		}
 	case lacking && found == 0 && alone > 3*time.Second && o.c.isSettling:
 		o.c.refilling.finish() // somebody has not come
 	}

@@ -442,11 +442,18 @@ func (c *chaos) settle() {
 	c.isSettling = true
 	c.refilling.close()
 	var waited time.Duration
+	backlog := c.whoWaits()
 	for with := (company{c: c}); !c.isBroken(); c.wait(tick) {
 		for range c.refilling.due() {
 			c.come(joiner, false)
 		}
 		old := c.whoWaits()
+		for player, ticket := range backlog {
+			if old[player] != ticket {
+				delete(backlog, player)
+				waited = 0 // it goes on, on a machine that is slow with all
+			}
+		}
 		if open, _ := c.refilling.waiting(); open == 0 && len(old) == 0 {
 			break
 		}
