@@ -181,31 +181,27 @@ func (b *board) pairs(ctx context.Context, t int32, x *Explanation) []pair {
 			wait = max(p.Wait[t], p.Wait[c])
 		}
 		k := pair{other: c, wait: wait, stage: rs.Set.At(wait)}
-		name, kind, limit := b.apart(k.stage, t, c)
-		switch {
-		case rs.Unfit(p, c) != "":
+		if rs.Unfit(p, c) != "" {
 			x.Unfit++
-		case name == "":
+		} else if name, kind, limit := b.apart(k.stage, t, c); name == "" {
 			k.meets = true
 			x.Candidates++
 			x.Players += p.Size(c)
-		default:
+		} else {
 			a := apart[name]
 			if a == nil {
 				a = &Apart{Rule: name, Kind: kind}
 				apart[name] = a
 			}
 			a.Tickets++
-			if a.Needed == 0 || limit.Needed > 0 && limit.Needed < a.Needed {
+			// Of the nearest; 0: no limit would do.
+			if limit.Needed > 0 && (a.Needed == 0 || limit.Needed < a.Needed) {
 				a.Threshold = rs.Loosening(name, k.stage, wait, limit)
 			}
 		}
 		pairs = append(pairs, k)
 	}
 	for _, a := range apart {
-		if a.Needed == 0 {
-			a.Threshold = compile.Threshold{} // no limit would do
-		}
 		x.Apart = append(x.Apart, *a)
 	}
 	slices.SortFunc(x.Apart, func(a, b Apart) int {
