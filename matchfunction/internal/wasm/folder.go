@@ -239,7 +239,11 @@ func (f *Folder) fail(name string, err error) {
 		return
 	}
 	f.wrong[name] = err
-	f.o.Logger.Error("module not loaded: one from before stays in force", "file", filepath.Join(f.o.Path, name), "error", err)
+	what := "module not loaded: rule sets that name it are refused"
+	if f.modules[name] != nil || name == pattern { // which is all of them
+		what = "module not loaded: one from before stays in force"
+	}
+	f.o.Logger.Error(what, "file", filepath.Join(f.o.Path, name), "error", err)
 }
 
 // gone is for a file that is not there any more: a module of it stays in force.

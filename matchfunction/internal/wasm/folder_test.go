@@ -97,7 +97,7 @@ func TestFolderAtStart(t *testing.T) {
 	f.want("b.wasm", "b.wasm is no WebAssembly module", 0)
 	f.want("c.wasm", `the folder of modules (--rule-modules) has no "c.wasm"`, 0)
 	f.want("../a.wasm", `"../a.wasm" must be the name of a file, without a folder`, 0)
-	if n := strings.Count(f.log.String(), "module not loaded"); n != 1 {
+	if n := strings.Count(f.log.String(), "module not loaded: rule sets that name it are refused"); n != 1 {
 		t.Errorf("logged %d times:\n%s", n, f.log)
 	}
 	if _, err := NewFolder(t.Context(), FolderOptions{Path: filepath.Join(f.dir, "none"), Limits: DefaultLimits,
