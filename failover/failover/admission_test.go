@@ -487,14 +487,14 @@ func TestPullSecrets(t *testing.T) {
 		t.Errorf("it ends with %v", err)
 	}
 	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "torikumi-failover-pull-secrets"}}
-	allow := func(names string) {
+	allow := func(names string) error {
 		body := `{"spec":{"variables":[{"name":"allowed","expression":"` + names + `"}]}}`
-		if err := r.admin.Patch(context.Background(), policy, client.RawPatch(types.MergePatchType, []byte(body))); err != nil {
-			t.Fatal(err)
-		}
+		return r.admin.Patch(context.Background(), policy, client.RawPatch(types.MergePatchType, []byte(body)))
 	}
-	allow("['registry']")
-	t.Cleanup(func() { allow("[]") })
+	r.afterwards(func() error { return allow("[]") })
+	if err := allow("['registry']"); err != nil {
+		t.Fatal(err)
+	}
 	says(`\(tried with Node worker-u\)`)
 }
 

@@ -156,11 +156,9 @@ func TestApprovalRefused(t *testing.T) {
 		if err := r.admin.Patch(context.Background(), p, client.MergeFrom(old)); err != nil { // Kubernetes writes its status
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
+		r.afterwards(func() error {
 			body := fmt.Appendf(nil, `[{"op":"replace","path":"/spec/variables/%d/expression","value":%q}]`, i, was)
-			if err := r.admin.Patch(context.Background(), p, client.RawPatch(types.JSONPatchType, body)); err != nil {
-				t.Error(err)
-			}
+			return r.admin.Patch(context.Background(), p, client.RawPatch(types.JSONPatchType, body))
 		})
 	}
 	inPolicy("torikumi-failover-tokens", base64.StdEncoding.EncodeToString([]byte(otherGroup)))

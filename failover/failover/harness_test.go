@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"go.uber.org/goleak"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,8 +91,7 @@ func newHarness(t *testing.T, c *controlplane.Cluster) *harness {
 		t.Fatal(err)
 	}
 	err = admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	before := apierrors.IsAlreadyExists(err)
-	if err != nil && !before {
+	if client.IgnoreAlreadyExists(err) != nil {
 		t.Fatal(err)
 	}
 	c.InstallCRDs(t, manifests+"/crd", "testdata/gameserver-crd.yaml")
@@ -105,17 +105,16 @@ func newHarness(t *testing.T, c *controlplane.Cluster) *harness {
 		r.stopAll()
 		r.wg.Wait()
 	})
-	if !before {
-		r.installed()
-	}
+	r.installed()
 	return r
 }
 
 // lacking is what --check says where a controller would end at its start.
 var lacking = regexp.MustCompile(`(?m)^failover: FAIL   (cluster|crd|kinds|approval|policies): .*`)
 
-// installed waits until the API server knows what was installed: it takes roles and
-// policies from a cache of its own, and a controller without rights ends at once.
+// installed waits until the API server knows what was installed, or changed by the test
+// before: it takes roles and policies from a cache of its own, and a controller without
+// rights ends at once.
 func (r *harness) installed() {
 	r.Helper()
 	r.eventually("the controller has its rights", func() error {
@@ -126,6 +125,63 @@ func (r *harness) installed() {
 		}
 		return nil
 	})
+}
+
+// afterwards undoes what a test has changed of the policies and webhooks that all tests
+// share, and waits until the API server goes by that.
+func (r *harness) afterwards(undo func() error) {
+	r.Cleanup(func() {
+		if err := undo(); err != nil {
+			r.Error(err)
+			return
+		}
+		r.admissionKnown()
+	})
+}
+
+// admissionKnown waits until the API server goes by the policies and webhooks that are
+// there: it takes each kind from a cache, in the order of their changes, so that once it
+// goes by one more of each it goes by all.
+func (r *harness) admissionKnown() {
+	r.Helper()
+	ctx := context.Background() // also after a test
+	meta := metav1.ObjectMeta{Name: "test-admission-known"}
+	const name = "object.metadata.name"
+	rule := admissionregistrationv1.RuleWithOperations{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
+	}
+	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: meta, Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: rule}}},
+		Validations:      []admissionregistrationv1.Validation{{Expression: name + " != 'policy'", Message: "the policy is in force"}},
+	}}
+	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: meta, Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+		PolicyName: meta.Name, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
+	}}
+	hook := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: meta, Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+		Name: "known.test.example.com", SideEffects: new(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+		ClientConfig:    admissionregistrationv1.WebhookClientConfig{URL: new("https://127.0.0.1:1")}, // nothing answers there
+		Rules:           []admissionregistrationv1.RuleWithOperations{rule},
+		MatchConditions: []admissionregistrationv1.MatchCondition{{Name: "webhook", Expression: name + " == 'webhook'"}},
+	}}}
+	for _, o := range []client.Object{policy, binding, hook} {
+		if err := r.admin.Create(ctx, o); err != nil {
+			r.Fatal(err)
+		}
+		defer func() {
+			if err := r.admin.Delete(ctx, o); err != nil {
+				r.Error(err)
+			}
+		}()
+	}
+	for _, kind := range []string{"policy", "webhook"} {
+		r.eventually("the API server knows the newest "+kind, func() error {
+			if r.admin.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: kind, Namespace: r.games}}, client.DryRunAll) == nil {
+				return errors.New("it does not refuse")
+			}
+			return nil
+		})
+	}
 }
 
 func settingsByDefault() *failover.Config {

@@ -201,5 +201,5 @@ func (r *harness) webhook(name, resource string, why func(*admissionv1.Admission
 	if err := r.admin.Create(r.Context(), hook); err != nil {
 		r.Fatal(err)
 	}
-	r.Cleanup(func() { _ = r.admin.Delete(context.Background(), hook) })
+	r.afterwards(func() error { return r.admin.Delete(context.Background(), hook) })
 }
