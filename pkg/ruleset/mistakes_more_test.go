@@ -64,6 +64,9 @@ func stated(statement string) string {
 
 const inStatement = `rules[5].statement (rule "C"): `
 
+// kindWords is what is said of a type of rules that there is not.
+const kindWords = `must be "comparison", "distance", "batchDistance", "collection", "latency", "distanceSort", "absoluteSort", "compound", "expression", "custom", "teamDifference", "teamSizeBalance", "similarPartySizes" or "roleQuota"`
+
 var statementMistakes = []mistake{
 	{"empty", "rules", stated("^"), inStatement + `a rule's name or one of and(…), or(…), not(…), xor(…) is missing`},
 	{"no rule", "rules", stated("and(A, ^F)"), inStatement + `there is no rule "F" above this one`},
@@ -82,6 +85,10 @@ var statementMistakes = []mistake{
 	{"too deep", "rules", stated(strings.Repeat("not(", 33) + "^A"), inStatement + `is nested deeper than 32 levels`},
 	{"optional part", "rules", `[{"name": "A", "type": "latency", "maxLatency": 1, "secondsUntilOptional": ^5}, {"name": "C", "type": "compound", "statement": "not(A)"}]`,
 		`rules[0].secondsUntilOptional (rule "A"): a rule that a compound rule names can't become optional; the compound rule can`},
+	{"a rule of no known type", "rules", `[{"name": "A", "type": ^"latencies"}, {"name": "C", "type": "compound", "statement": "not(A)"}]`, `rules[0].type (rule "A"): ` + kindWords + `, not "latencies"`},
+	{"a rule without a type", "rules", `[^{"name": "A"}, {"name": "C", "type": "compound", "statement": "A"}]`, `rules[0] (rule "A"): type is missing`},
+	{"a rule whose type is no text", "rules", `[{"name": "A", "type": ^7}, {"name": "C", "type": "compound", "statement": "and(A, A)"}]`, `rules[0].type (rule "A"): must be a string, not the number 7`},
+	{"a rule with an empty type", "rules", `[{"name": "A", "type": ^""}, {"name": "C", "type": "compound", "statement": "and(A, A)"}]`, `rules[0].type (rule "A"): ` + kindWords + `, not ""`},
 	{"no text", "rules", `[{"name": "C", "type": "compound", "statement": ^{"and": []}}]`, `rules[0].statement (rule "C"): must be a string, not an object`},
 }
 

@@ -133,7 +133,7 @@ func (p *statementParser) resolve(name string, at int) (int, bool) {
 		p.fail(at, "there is no rule %q above this one%s", shorten(name), didYouMean(name, names(rules, func(r Rule) string { return r.Name })))
 		return 0, false
 	}
-	if kind := rules[i].Kind; !kind.info().nameable {
+	if kind := rules[i].Kind; kind != "" && !kind.info().nameable { // one without a type is reported there
 		p.fail(at, "rule %q is %s, which a compound rule can't name", name, kind.name())
 		return 0, false
 	}
