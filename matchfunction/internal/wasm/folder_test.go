@@ -126,7 +126,7 @@ func TestFolderFollowsFiles(t *testing.T) {
 	f.write("a.wasm", wasmtest.Refuse("three")[:50])
 	f.looks(5)
 	f.want("a.wasm", "two", 0)
-	if n := strings.Count(f.log.String(), "module not loaded"); n != 1 {
+	if n := strings.Count(f.log.String(), "module not loaded: one from before stays in force"); n != 1 {
 		t.Errorf("logged %d times:\n%s", n, f.log)
 	}
 	version = f.Version()

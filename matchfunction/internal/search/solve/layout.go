@@ -108,12 +108,13 @@ func (l *layout) key(t int32) float64 {
 	return l.pool.Value(l.plan.SortKey, t)
 }
 
-// longestKey is below the key of any ticket that is sorted by its wait.
+// longestKey is below the key of any ticket that is sorted by its wait: a Duration has fewer
+// seconds.
 const longestKey = -1e10
 
 // beginAt is by which key the neighbours of an anchor are the nearest. Where tickets are sorted
-// by age alone, those who already play take the longest waiting, and not those who came last, as
-// they did themselves.
+// by age alone, a running match takes the longest waiting: nearest to the age of its search,
+// which may have just begun, are those who came last.
 func (l *layout) beginAt(t int32) float64 {
 	if l.plan.SortKey < 0 && l.pool.Tickets[t].Teams != nil {
 		return longestKey
